@@ -1,0 +1,1 @@
+"""How the plane is put together: the pieces in one process, or one process each."""

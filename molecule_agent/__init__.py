@@ -1,0 +1,1 @@
+"""What runs inside a workspace; it knows the REST contract and nothing of the plane's code."""

@@ -1,0 +1,1 @@
+"""The `molecule` command: it talks REST, and starts the deployment."""

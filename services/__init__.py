@@ -1,0 +1,1 @@
+"""The four services of the plane, and the chassis they run on."""
