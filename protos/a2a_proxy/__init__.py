@@ -1,0 +1,1 @@
+"""The contract of a2a_proxy."""

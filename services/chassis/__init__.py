@@ -1,0 +1,17 @@
+"""How a service runs, never what it is about.
+
+| Module      | What it holds                                               |     |
+|-------------|-------------------------------------------------------------|-----|
+| `service`   | Parts, Service, serving(), main()                           |     |
+| `rpc`       | the server interceptor: identity, access, errors, deadline  |     |
+| `clients`   | dialling: retry policy, deadline, errors back               |     |
+| `errors`    | ServiceError and one class per canonical code               | pure|
+| `identity`  | who is calling, in metadata and in a context variable       |     |
+| `access`    | whether a caller may call an RPC                            | pure|
+| `database`  | engine, migrations, advisory locks, the doorbell            |     |
+| `settings`  | the only reader of the environment                          |     |
+| `telemetry` | logs, traces, metrics                                       |     |
+| `clock`     | Clock, and the loop that ticks                              |     |
+| `addresses` | which addresses may be dialled                              | pure|
+| `pages`     | page tokens                                                 |     |
+"""

@@ -1,0 +1,16 @@
+"""A clock that moves only when it is told to."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class StillClock:
+    """Stands still until advanced."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, **span: float) -> None:
+        self._now += timedelta(**span)
