@@ -1,6 +1,5 @@
 """Compiles the contracts: `python -m protos.generate`, with `--check` to see whether that would change anything."""
 
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -100,12 +99,16 @@ def _protoc(*options: str) -> None:
 
 def _fields(name: str, message: descriptor_pb2.DescriptorProto) -> Iterator[str]:
     for field in message.field:
-        kind = field.type_name.rsplit(".", 1)[-1] or descriptor_pb2.FieldDescriptorProto.Type.Name(field.type)
+        kind = field.type_name.rsplit(".", 1)[-1] or _scalar(field)
         repeated = "repeated " if field.label == descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED else ""
-        yield f"field {name}.{field.number} {repeated}{re.sub('^TYPE_', '', kind).lower() if not field.type_name else kind} {field.name}"
+        yield f"field {name}.{field.number} {repeated}{kind} {field.name}"
     for nested in message.nested_type:
         if not nested.options.map_entry:
             yield from _fields(f"{name}.{nested.name}", nested)
+
+
+def _scalar(field: descriptor_pb2.FieldDescriptorProto) -> str:
+    return descriptor_pb2.FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
 
 
 def _arrow(rpc: descriptor_pb2.MethodDescriptorProto) -> str:

