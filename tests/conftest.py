@@ -12,7 +12,7 @@ from tests.clocks import StillClock
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL for the length of the session, with the roles and schemas of the plane."""
-    given = os.environ.get("TEST_DATABASE_URL")  # noqa: TID251 - the one thing a test run is told from outside
+    given = os.environ.get("TEST_DATABASE_URL")
     if given:
         databases.prepare(given)
         yield given

@@ -214,9 +214,7 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     return f"{values.listen.rpartition(':')[0]}:{port}"
 
 
-async def _tell(
-    probe: health.HealthServicer, parts: Parts, condition: health_pb2.HealthCheckResponse.ServingStatus
-) -> None:
+async def _tell(probe: health.HealthServicer, parts: Parts, condition: int) -> None:
     for name in ["", *(part.contract.full_name for part in parts.servicers)]:
         await probe.set(name, condition)
 

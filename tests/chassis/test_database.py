@@ -1,6 +1,7 @@
 """The chassis' PostgreSQL, on a real one."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -89,7 +90,7 @@ async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
 async def test_the_doorbell_wakes_whoever_waits(database_url):
     bell = database.Doorbell(database_url, role=None, channel="test_bell")
     listening = asyncio.ensure_future(bell.listen())
-    second = database.timedelta(seconds=10)
+    second = timedelta(seconds=10)
     assert await bell.rung(second)  # connecting rings
 
     waiting = asyncio.ensure_future(bell.rung(second))
@@ -98,6 +99,6 @@ async def test_the_doorbell_wakes_whoever_waits(database_url):
         await connection.execute(text("select pg_notify('test_bell', '')"))
 
     assert await waiting
-    assert not await bell.rung(database.timedelta(0))
+    assert not await bell.rung(timedelta(0))
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

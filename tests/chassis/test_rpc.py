@@ -1,0 +1,169 @@
+"""Identity, access and errors, over real gRPC."""
+
+from datetime import timedelta
+
+import grpc
+import pytest
+
+from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
+from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
+from services.chassis import clients, errors, identity, rpc
+from services.chassis.identity import Identity, Kind
+from services.chassis.service import Servicer
+from tests.rpc import listening, running
+
+WORKSPACE = Identity(kind=Kind.WORKSPACE, name="w1", generation=3)
+ADMIN = Identity(kind=Kind.ADMIN)
+
+
+class RecordingActivity(activity_pb2_grpc.ActivityServiceServicer):
+    """Answers with nothing and remembers who asked."""
+
+    def __init__(self):
+        self.callers = []
+
+    async def ListActivity(self, request, context):
+        self.callers.append(identity.current())
+        return activity_pb2.ListActivityResponse()
+
+
+class FailingProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
+    """Raises what it was made with."""
+
+    def __init__(self, error):
+        self.error = error
+
+    async def CheckInstance(self, request, context):
+        raise self.error
+
+
+class FlakyProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
+    """Unavailable the first time, well afterwards."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def CheckInstance(self, request, context):
+        self.asked += 1
+        if self.asked == 1:
+            raise errors.Unavailable
+        return provisioner_pb2.CheckInstanceResponse()
+
+
+def activity(servicer):
+    contract = activity_pb2.DESCRIPTOR.services_by_name["ActivityService"]
+    return Servicer(contract=contract, add=activity_pb2_grpc.add_ActivityServiceServicer_to_server, servicer=servicer)
+
+
+def provisioner(servicer):
+    contract = provisioner_pb2.DESCRIPTOR.services_by_name["ProvisionerService"]
+    add = provisioner_pb2_grpc.add_ProvisionerServiceServicer_to_server
+    return Servicer(contract=contract, add=add, servicer=servicer)
+
+
+async def listed(line, *, workspace="w1", on_behalf_of):
+    stub = activity_pb2_grpc.ActivityServiceStub(line.channel)
+    return await line.ask(
+        stub.ListActivity, activity_pb2.ListActivityRequest(workspace_id=workspace), on_behalf_of=on_behalf_of
+    )
+
+
+async def checked(line, **limits):
+    stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
+    return await line.ask(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
+
+
+async def test_the_servicer_knows_on_whose_behalf_it_acts():
+    servicer = RecordingActivity()
+    async with running([activity(servicer)]) as line:
+        await listed(line, on_behalf_of=WORKSPACE)
+    assert servicer.callers == [WORKSPACE]
+
+
+async def test_a_workspace_may_only_speak_of_itself():
+    servicer = RecordingActivity()
+    async with running([activity(servicer)]) as line:
+        with pytest.raises(errors.Denied):
+            await listed(line, workspace="w2", on_behalf_of=WORKSPACE)
+    assert servicer.callers == []
+
+
+@pytest.mark.parametrize("kind", [Kind.ADMIN, Kind.ORG, Kind.ANONYMOUS])
+async def test_the_kinds_that_a_rule_names_pass(kind):
+    async with running([activity(RecordingActivity())]) as line:
+        await listed(line, on_behalf_of=Identity(kind=kind, name="somebody"))
+
+
+async def test_a_service_in_its_own_name_needs_a_rule_that_names_it():
+    async with running([activity(RecordingActivity())]) as line:
+        with pytest.raises(errors.Denied):
+            await listed(line, on_behalf_of=None)
+    async with running([provisioner(FlakyProvisioner())], speaker="registry") as line:
+        with pytest.raises(errors.Denied):
+            await checked(line)
+
+
+async def test_only_the_gateway_speaks_for_others():
+    async with running([activity(RecordingActivity())], speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Denied):
+            await listed(line, on_behalf_of=ADMIN)
+
+
+async def test_nobody_can_be_spoken_for_as_a_service():
+    async with running([provisioner(FlakyProvisioner())]) as line:
+        with pytest.raises(errors.Unauthenticated):
+            await checked_as(line, identity.service("a2a_proxy"))
+
+
+async def checked_as(line, who):
+    stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
+    return await line.ask(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=who)
+
+
+async def test_a_call_without_a_speaker_is_refused():
+    async with listening([activity(RecordingActivity())]) as address, grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await activity_pb2_grpc.ActivityServiceStub(channel).ListActivity(activity_pb2.ListActivityRequest())
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_an_error_arrives_as_it_was_raised():
+    raised = errors.Refused("no room", details={"chain": ["a", 1], "deep": {"n": None}}, retry_in=timedelta(seconds=7))
+    raised.reason, raised.domain = "NO_ROOM", "molecule.test.v1"
+
+    async with running([provisioner(FailingProvisioner(raised))], speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Refused) as arrived:
+            await checked(line)
+
+    assert (arrived.value.reason, arrived.value.domain) == ("NO_ROOM", "molecule.test.v1")
+    assert arrived.value.message == "no room"
+    assert arrived.value.details == {"chain": ["a", 1], "deep": {"n": None}}
+    assert arrived.value.retry_in == timedelta(seconds=7)
+
+
+async def test_the_text_of_a_bug_stays_inside(capsys):
+    bug = ValueError("password=hunter2")
+    async with running([provisioner(FailingProvisioner(bug))], speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Broken) as arrived:
+            await checked(line)
+    assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
+
+
+async def test_what_is_unreachable_is_asked_again_until_the_time_is_up():
+    flaky = FlakyProvisioner()
+    async with running([provisioner(flaky)], speaker="a2a_proxy") as line:
+        await checked(line)
+    assert flaky.asked == 2
+
+
+async def test_a_service_that_is_not_there_is_unavailable(tmp_path):
+    async with clients.dialled(f"unix:{tmp_path}/nobody.sock", speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Unavailable):
+            await checked(line, within=timedelta(milliseconds=200))
+
+
+def test_a_contract_that_does_not_say_who_may_call_is_refused():
+    from grpc_health.v1 import health_pb2
+
+    with pytest.raises(rpc.UndeclaredAccess, match=r"grpc\.health\.v1\.Health/Check does not say who may call it"):
+        rpc.rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])

@@ -1,0 +1,130 @@
+"""Serving, loops and the three commands."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from services.chassis import clients
+from services.chassis.errors import Unavailable
+from services.chassis.service import Loop, Parts, Service, serving
+from services.chassis.settings import BadSettings, ChassisSettings, Mode, prefixed, read
+from tests.rpc import listening
+from tests.waiting import eventually
+
+
+async def test_a_loop_that_fails_takes_the_service_down():
+    async def fails():
+        raise KeyError
+
+    with pytest.raises(ExceptionGroup) as raised:
+        async with listening([], [Loop(name="failing", run=fails)]):
+            await asyncio.Event().wait()
+    assert raised.group_contains(KeyError)
+
+
+async def test_a_loop_that_ends_takes_the_service_down():
+    async def ends():
+        return
+
+    with pytest.raises(ExceptionGroup, match="unhandled errors"):
+        async with listening([], [Loop(name="ending", run=ends)]):
+            await asyncio.Event().wait()
+
+
+async def test_a_tick_that_finds_something_unreachable_is_followed_by_another():
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        ticks += 1
+        raise Unavailable
+
+    async with listening([], [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1))]):
+        await eventually(lambda: ticks > 2)
+
+
+async def test_loops_end_with_the_service():
+    ended = asyncio.Event()
+
+    async def runs():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with listening([], [Loop(name="running", run=runs)]):
+        await asyncio.sleep(0)
+    assert ended.is_set()
+
+
+async def test_plaintext_tcp_is_refused_outside_development():
+    @asynccontextmanager
+    async def wire(_):
+        yield Parts()
+
+    service = Service(name="test", settings=ChassisSettings, wire=wire)
+    with pytest.raises(BadSettings, match="TCP needs TLS_CERT"):
+        async with serving(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.PRODUCTION)):
+            pass
+    async with serving(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.DEVELOPMENT)) as address:
+        assert not address.endswith(":0")
+
+
+def test_a_wrong_mode_is_named_in_one_line(monkeypatch):
+    class Settings(ChassisSettings):
+        model_config = prefixed("TEST_")
+
+    monkeypatch.setenv("MOLECULE_ENV", "staging")
+    monkeypatch.setenv("TEST_LISTEN", "unix:/x")
+    with pytest.raises(BadSettings) as raised:
+        read(Settings)
+    assert str(raised.value) == 'MOLECULE_ENV must be "production" or "development" (got "staging")'
+
+
+def test_a_missing_setting_is_called_by_its_variable(monkeypatch):
+    class Settings(ChassisSettings):
+        model_config = prefixed("TEST_")
+
+    monkeypatch.delenv("MOLECULE_ENV", raising=False)
+    with pytest.raises(BadSettings, match="TEST_LISTEN is required"):
+        read(Settings)
+
+
+SERVER = """
+import asyncio
+from contextlib import asynccontextmanager
+from services.chassis.service import Parts, Service, main
+from services.chassis.settings import ChassisSettings, prefixed
+
+class Settings(ChassisSettings):
+    model_config = prefixed("TEST_")
+
+@asynccontextmanager
+async def wire(settings):
+    yield Parts()
+
+main(Service(name="test", settings=Settings, wire=wire))
+"""
+
+
+async def test_sigterm_drains_and_exits_well(tmp_path):
+    environment = os.environ | {"TEST_LISTEN": f"unix:{tmp_path}/t.sock", "MOLECULE_ENV": "development"}
+    process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        async with clients.dialled(f"unix:{tmp_path}/t.sock", speaker="test") as line:
+            health = health_pb2_grpc.HealthStub(line.channel)
+            answer = await line.ask(health.Check, health_pb2.HealthCheckRequest(), within=timedelta(seconds=20))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+    finally:
+        process.kill()
+        process.wait()
