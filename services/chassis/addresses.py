@@ -1,4 +1,4 @@
-"""Which addresses may be dialled on an agent's word (docs/spec/rest.md, 5.2)."""
+"""Which addresses may be dialled on a stranger's word (docs/spec/rest.md, 5.2)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ NEVER: tuple[Network, ...] = tuple(
         "ff00::/8",
     )
 )
-"""Refused in every mode: nothing an agent serves is there, and metadata services are."""
+"""Refused in every mode: nothing anybody serves is there, and metadata services are."""
 
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 """This machine: allowed in development only."""
@@ -69,7 +69,7 @@ class Place:
 
 
 def place(url: str) -> Place | None:
-    """Host and port of an agent's URL; `None` if it is not one."""
+    """Host and port of a URL; `None` if it is not one."""
     if len(url) > MAX_URL or any(not (" " < letter <= "~") for letter in url):
         return None
     try:

@@ -1,0 +1,79 @@
+"""The rules of the contracts, as a function from descriptors to what breaks them (HOUSE.md, Protos)."""
+
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+
+from protos.common.v1 import access_pb2
+from protos.generate import published
+
+SHARED = ("protos/common/v1/", "google/")
+"""What any contract may import."""
+
+
+def broken(descriptors: FileDescriptorSet, known: Iterable[str]) -> list[str]:
+    """A line for every broken rule; `known` is everything published before."""
+    ours = [file for file in descriptors.file if file.package.startswith("molecule.")]
+    faults = [fault for file in ours for fault in _in_file(file)]
+    now = set(published(descriptors))
+    faults += [f"taken back: {line}" for line in known if line not in now]
+    faults += [f"not published: {line}" for line in now - set(known)]
+    return faults
+
+
+def _in_file(file: FileDescriptorProto) -> Iterator[str]:
+    folder = file.name.rsplit("/", 1)[0]
+    if file.package != folder.replace("protos/", "molecule.", 1).replace("/", "."):
+        yield f"{file.name}: package {file.package} does not match its folder"
+    if len(file.service) > 1:
+        yield f"{file.name}: more than one service"
+    for dependency in file.dependency:
+        if not dependency.startswith(SHARED):
+            yield f"{file.name}: imports {dependency}, another context"
+    comments = {tuple(location.path): location.leading_comments for location in file.source_code_info.location}
+    for index, _ in enumerate(file.service):
+        yield from _in_service(file, index, comments)
+    for enum in file.enum_type:
+        yield from _in_enum(enum.name, [(value.name, value.number) for value in enum.value])
+    for message in file.message_type:
+        yield from _in_message(message)
+
+
+def _in_service(file: FileDescriptorProto, index: int, comments: dict[tuple[int, ...], str]) -> Iterator[str]:
+    service = file.service[index]
+    if not service.name.endswith("Service"):
+        yield f"{service.name}: does not end in Service"
+    if not comments.get((6, index)):
+        yield f"{service.name}: has no comment"
+    for place, rpc in enumerate(service.method):
+        name = f"{service.name}/{rpc.name}"
+        if not comments.get((6, index, 2, place)):
+            yield f"{name}: has no comment"
+        if not rpc.options.Extensions[access_pb2.access].allow:
+            yield f"{name}: does not say who may call it"
+        request, response = rpc.input_type.rsplit(".", 1)[-1], rpc.output_type.rsplit(".", 1)[-1]
+        if (request, response) != (f"{rpc.name}Request", f"{rpc.name}Response"):
+            yield f"{name}: takes {request} and returns {response}, not its own"
+        if rpc.name.startswith("List"):
+            yield from _paged(name, file, request, response)
+
+
+def _paged(name: str, file: FileDescriptorProto, request: str, response: str) -> Iterator[str]:
+    fields = {message.name: {field.name for field in message.field} for message in file.message_type}
+    if not {"page_size", "page_token"} <= fields[request] or "next_page_token" not in fields[response]:
+        yield f"{name}: lists without pages"
+
+
+def _in_enum(name: str, values: list[tuple[str, int]]) -> Iterator[str]:
+    prefix = "".join(f"_{letter}" if letter.isupper() else letter for letter in name).strip("_").upper()
+    if values[0] != (f"{prefix}_UNSPECIFIED", 0):
+        yield f"{name}: zero is not {prefix}_UNSPECIFIED"
+    for value, _ in values:
+        if not value.startswith(f"{prefix}_"):
+            yield f"{name}: {value} does not carry its name"
+
+
+def _in_message(message: DescriptorProto) -> Iterator[str]:
+    for field in message.field:
+        if field.type_name in {".google.protobuf.Struct", ".google.protobuf.Empty", ".google.protobuf.Value"}:
+            yield f"{message.name}.{field.name}: other people's payloads are bytes"

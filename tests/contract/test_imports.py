@@ -1,0 +1,82 @@
+"""The walls stand, and each of them can be seen to fall (ENG-01, ENG-14)."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli")
+
+VIOLATIONS = {
+    "Services do not import each other": ("services/registry/directory.py", "import services.auth.model"),
+    "The chassis knows no service, and no contract but the common one": (
+        "services/chassis/pages.py",
+        "import protos.auth.v1.auth_pb2",
+    ),
+    "The gateway reaches the services over gRPC only": ("gateway/render.py", "import services.registry.model"),
+    "The agent package knows nothing of the plane but its REST contract": (
+        "molecule_agent/card.py",
+        "import services.chassis.clock",
+    ),
+    "The command line talks REST, and starts the deployment": ("molecule_cli/rest.py", "import gateway.errors"),
+    "Nothing imports the deployment but the command line": ("gateway/limits.py", "import deploy.up"),
+    "Callers of auth": ("services/registry/directory.py", "import protos.auth.v1.auth_pb2"),
+    "Callers of the registry": ("services/registry/directory.py", "import protos.registry.v1.registry_pb2"),
+    "Callers of the provisioner": ("services/registry/feed.py", "import protos.provisioner.v1.provisioner_pb2"),
+    "Callers of the A2A proxy": ("services/auth/keyring.py", "import protos.a2a_proxy.v1.activity_pb2"),
+    "Inside the registry": ("services/registry/status.py", "import services.registry.store"),
+    "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
+    "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
+    "Inside auth": ("services/auth/tokens.py", "import services.auth.keyring"),
+    "Decisions are pure: no clock, no dice, no network, no database, no protobuf": (
+        "services/registry/hierarchy.py",
+        "import time",
+    ),
+    "Only stores and tables know SQL": ("services/auth/api.py", "import sqlalchemy"),
+    "Backends are strangers to one another": (
+        "services/provisioner/backends/fake.py",
+        "import services.provisioner.backends.process",
+    ),
+    "No cycles": ("services/chassis/clock.py", "import services.registry.app"),
+}
+"""A violation for every contract: the file to spoil, and the line that spoils it."""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The tree with every violation in it at once: contracts are judged one by one."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for path, line in VIOLATIONS.values():
+        spoilt = folder / path
+        spoilt.write_text((spoilt.read_text() if spoilt.exists() else "") + f"\n{line}\n")
+    return folder
+
+
+def linted(folder):
+    """The name of every contract, and whether it was kept."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return dict(re.findall(r"^(.+?) (KEPT|BROKEN)\b", done.stdout, re.MULTILINE)), done.stdout
+
+
+@pytest.mark.covers("ENG-01")
+def test_every_wall_stands():
+    verdicts, report = linted(ROOT)
+    assert set(verdicts) == set(VIOLATIONS), report
+    assert set(verdicts.values()) == {"KEPT"}, report
+
+
+@pytest.mark.covers("ENG-14")
+def test_every_wall_can_fall(copy):
+    verdicts, report = linted(copy)
+    assert [name for name in VIOLATIONS if verdicts.get(name) != "BROKEN"] == [], report
