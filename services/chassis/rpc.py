@@ -100,8 +100,8 @@ class CertifiedPeers:
 
     def name(self, context: Context, claimed: str) -> str:
         """The name that the certificate gives."""
-        sans = context.auth_context().get("peer_spiffe_id") or context.auth_context().get("x509_uri_sans") or []
-        named = {bytes(san).decode(errors="replace").removeprefix(SPIFFE) for san in sans}
+        proven = context.auth_context().get("peer_spiffe_id") or ()
+        named = {bytes(uri).decode(errors="replace").removeprefix(SPIFFE) for uri in proven}
         if len(named) != 1 or claimed not in named:
             raise Unauthenticated
         return claimed
