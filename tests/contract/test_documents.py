@@ -1,0 +1,73 @@
+"""What the documents name exists."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+DOCUMENTS = ["README.md", "HOUSE.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+FOLDERS = {"protos", "services", "gateway", "molecule_agent", "molecule_cli", "deploy", "bench", "docs", "tests"}
+
+PATH = re.compile(r"(?<![\w/.$~-])((?:%s)(?:/[\w*.-]+)+/?)" % "|".join(sorted(FOLDERS)))
+
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+MAKE = re.compile(r"`make ([a-z0-9]+)|^make ([a-z0-9]+)", re.MULTILINE)
+
+MODULE = re.compile(r"python -m ([a-z_0-9.]+)")
+
+
+def text(document):
+    return (ROOT / document).read_text()
+
+
+def targets():
+    return set(re.findall(r"^([a-z0-9]+):", text("Makefile"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_that_is_named_exists(document):
+    named = {path.rstrip(".") for path in PATH.findall(text(document)) if "*" not in path}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document):
+    linked = LINK.findall(text(document))
+    assert [link for link in linked if not (ROOT / document).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(document):
+    named = {first or second for first, second in MAKE.findall(text(document))}
+    assert named - targets() == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_module_that_is_to_be_run_exists(document):
+    named = {module.rstrip(".").replace(".", "/") for module in MODULE.findall(text(document))}
+    missing = [
+        name for name in named if not (ROOT / f"{name}.py").exists() and not (ROOT / name / "__main__.py").exists()
+    ]
+    assert missing == []
+
+
+def test_the_walks_name_files_of_their_folder():
+    readme = text("README.md")
+    for name in ("envelope.py", "routebook.py", "routing.py", "agents.py", "outcome.py", "activity.py", "delivery.py"):
+        assert name in readme
+        assert (ROOT / "services" / "a2a_proxy" / name).exists()
+
+
+def test_make_alone_explains_itself():
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    named = set(re.findall(r"make ([a-z0-9]+)", done.stdout))
+    assert {"up", "test", "check", "e2e", "protos", "migrate", "settings", "promises", "bench"} <= named
+
+
+def test_a_path_that_does_not_exist_would_be_found():
+    assert PATH.findall("see `services/registry/oracle.py` and https://x/services/y") == ["services/registry/oracle.py"]
