@@ -1,0 +1,20 @@
+"""The keys: who is calling, and the secrets they may read.
+
+| Module     | What it holds                                                        |      |
+|------------|----------------------------------------------------------------------|------|
+| `model`    | Bearer, Gate, Knock, Token, Placement, Revocation                    | pure |
+| `errors`   | the refusals                                                         | pure |
+| `tokens`   | mint (from given entropy), digest                                    | pure |
+| `gates`    | who passes which gate, and the exact words for those who do not      | pure |
+| `sealing`  | encrypting secrets at rest                                           |      |
+| `tables`   | the schema                                                           |      |
+| `store`    | everything said to the database; the one predicate of a live token   |      |
+| `wire`     | protobuf and back                                                    |      |
+| `feed`     | revocations, told as they happen                                     |      |
+| `inbound`  | the secret that the plane presents to a workspace                    |      |
+| `usage`    | when tokens were used, written in batches                            |      |
+| `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
+| `api`      | the servicer                                                         |      |
+| `app`      | the wiring                                                           |      |
+| `settings` | every setting                                                        |      |
+"""

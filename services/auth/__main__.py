@@ -1,0 +1,7 @@
+"""The command of auth."""
+
+from services.auth.app import service
+from services.chassis.service import main
+
+if __name__ == "__main__":
+    main(service)

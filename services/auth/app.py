@@ -1,0 +1,81 @@
+"""The wiring."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from protos.auth.v1 import auth_pb2 as pb
+from protos.auth.v1 import auth_pb2_grpc as rpc
+from services.auth import tokens
+from services.auth.api import AuthServicer
+from services.auth.feed import Feed
+from services.auth.inbound import Inbound
+from services.auth.keyring import Keyring
+from services.auth.model import Mode
+from services.auth.sealing import Sealer
+from services.auth.settings import Settings
+from services.auth.store import CHANNEL, Store
+from services.auth.tables import SCHEMA
+from services.auth.usage import Usage
+from services.chassis import database
+from services.chassis.clock import SystemClock
+from services.chassis.errors import Unavailable
+from services.chassis.service import Loop, Parts, Service, Servicer
+from services.chassis.settings import BadSettings
+
+ROLE = "molecule_auth"
+"""The database role of auth."""
+
+
+@asynccontextmanager
+async def wire(settings: Settings) -> AsyncIterator[Parts]:
+    """Auth, ready to serve."""
+    url, clock = settings.database_url.get_secret_value(), SystemClock()
+    async with database.opened(url, role=ROLE) as engine:
+        store = Store(engine)
+        usage = Usage(store, clock)
+        bell = database.Doorbell(url, role=ROLE, channel=CHANNEL)
+        feed = Feed(store, bell)
+        keyring = Keyring(
+            store,
+            inbound=Inbound(_sealer(settings)),
+            usage=usage,
+            clock=clock,
+            mode=Mode.OPEN if settings.open else Mode.CLOSED,
+            operator=tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None,
+        )
+        yield Parts(
+            servicers=[
+                Servicer(
+                    contract=pb.DESCRIPTOR.services_by_name["AuthService"],
+                    add=rpc.add_AuthServiceServicer_to_server,
+                    servicer=AuthServicer(keyring, feed),
+                )
+            ],
+            loops=[
+                Loop(name="revocations bell", run=bell.listen),
+                Loop(name="revocations", run=feed.read, every=timedelta()),
+                Loop(name="token usage", run=usage.write, every=timedelta(seconds=1)),
+                # Each replica sweeps: what one has erased, another does not find.
+                Loop(name="unconfirmed placements", run=keyring.forget_unconfirmed, every=timedelta(seconds=30)),
+                Loop(name="old revocations", run=feed.prune, every=timedelta(hours=1)),
+            ],
+        )
+        with suppress(Unavailable):
+            await usage.write()
+
+
+def _sealer(settings: Settings) -> Sealer:
+    """The sealer for the keys of the settings, which say that there are some."""
+    keys = settings.secrets_encryption_key
+    try:
+        return Sealer.parse(keys.get_secret_value() if keys else "")
+    except ValueError as error:
+        raise BadSettings(str(error)) from None
+
+
+service = Service(
+    name="auth", settings=Settings, wire=wire, schema=SCHEMA, migrations=Path(__file__).parent / "migrations"
+)
+"""Auth, as `python -m services.auth` and the plane start it."""

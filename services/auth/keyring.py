@@ -1,0 +1,222 @@
+"""The heart: everything that can happen to a key."""
+
+import hmac
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from services.auth import gates, tokens
+from services.auth.errors import MissingBearer, SecretUnreadable, StaleGeneration, WorkspaceBarred, WorkspaceUnknown
+from services.auth.inbound import Inbound
+from services.auth.model import (
+    Arrival,
+    Bearer,
+    Credentials,
+    Digest,
+    Grant,
+    Holder,
+    Home,
+    InboundSecret,
+    Issued,
+    Knock,
+    Mode,
+    Nobody,
+    OfToken,
+    OfWorkspace,
+    Operator,
+    Placement,
+    Standing,
+    Stranger,
+    TokenId,
+    WorkspaceId,
+)
+from services.auth.store import Store, Transaction
+from services.auth.usage import Usage
+from services.chassis.clock import Clock
+
+log = structlog.get_logger()
+
+UNCONFIRMED = timedelta(minutes=10)
+"""How long a placement waits to be confirmed: far longer than any creation takes."""
+
+
+class Keyring:
+    """Who is calling, and who may not call any more. One method for each thing that can happen, one transaction each."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        inbound: Inbound,
+        usage: Usage,
+        clock: Clock,
+        mode: Mode,
+        operator: Digest | None,
+    ) -> None:
+        """`operator` is the digest of ADMIN_TOKEN, where there is one."""
+        self._store = store
+        self._inbound = inbound
+        self._usage = usage
+        self._clock = clock
+        self._mode = mode
+        self._operator = operator
+
+    # Who is calling ───────────────────────────────────────────────────────────
+
+    async def authorize(self, bearer: str | None, knock: Knock) -> Grant:
+        """As whom the bearer passes the gate; raises the refusal in the gate's own words."""
+        known = await self._recognise(bearer)
+        grant = gates.judge(knock, known, self._mode, await self._standing(knock, known))
+        if isinstance(known, Holder):
+            self._usage.note(known.token_id)
+        return grant
+
+    # Workspaces ───────────────────────────────────────────────────────────────
+
+    async def place(self, homes: Collection[Home]) -> None:
+        """Know workspaces that are about to be created, or have moved. Erased again unless confirmed in time."""
+        await self._settle(homes, confirmed_at=None)
+
+    async def confirm(self, homes: Collection[Home]) -> None:
+        """The workspaces exist; whoever is not known yet is placed."""
+        await self._settle(homes, confirmed_at=self._clock.now())
+
+    async def bar(self, workspace_id: WorkspaceId) -> int:
+        """Revoke every token and refuse to issue another, for good, even for a workspace never heard of."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            await tx.bar(workspace_id, now=now)
+            revoked = await tx.revoke(workspace_id, now=now)
+            await tx.announce([OfWorkspace(workspace_id)], now=now)
+        log.info("workspace barred", workspace=workspace_id, revoked=len(revoked))
+        return len(revoked)
+
+    async def forget(self, workspace_id: WorkspaceId) -> None:
+        """Erase all that is known of the workspace."""
+        async with self._store.begin() as tx:
+            if await tx.forget(workspace_id):
+                await tx.announce([OfWorkspace(workspace_id)], now=self._clock.now())
+
+    async def forget_unconfirmed(self) -> None:
+        """Erase the workspaces whose creation came to nothing."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            forgotten = await tx.forget_unconfirmed(placed_before=now - UNCONFIRMED)
+            await tx.announce([OfWorkspace(workspace_id) for workspace_id in forgotten], now=now)
+        if forgotten:
+            log.info("unconfirmed placements erased", count=len(forgotten))
+
+    # Credentials ──────────────────────────────────────────────────────────────
+
+    async def issue(self, workspace_id: WorkspaceId, *, generation: int | None) -> Issued:
+        """A fresh token. One for a generation revokes all that were issued before, and no earlier one verifies again.
+
+        Raises `WorkspaceUnknown`, `WorkspaceBarred` or `StaleGeneration`.
+        """
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            placement = _fit(await tx.lock_placement(workspace_id))
+            superseded = await self._supersede(tx, placement, generation, now) if generation is not None else 0
+            issued = await _add_token(tx, workspace_id, generation=generation, now=now)
+            if superseded:
+                await tx.announce([OfWorkspace(workspace_id)], now=now)
+        log.info("token issued", workspace=workspace_id, generation=generation, superseded=superseded)
+        return issued
+
+    async def revoke(self, workspace_id: WorkspaceId, *, only: TokenId | None = None) -> int:
+        """Revoke the workspace's tokens, or one of them; how many were live."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            await tx.lock_placement(workspace_id)
+            revoked = await tx.revoke(workspace_id, now=now, only=only)
+            await tx.announce([OfToken(digest) for digest in revoked], now=now)
+        if revoked:
+            log.info("tokens revoked", workspace=workspace_id, count=len(revoked))
+        return len(revoked)
+
+    async def ensure_credentials(self, workspace_id: WorkspaceId, *, arrival: Arrival) -> Credentials:
+        """What a registering workspace lacks: a token where none is live, and its inbound secret if it can be told.
+
+        Whoever came without a token is refused when one is live by now: of two who come first, one wins.
+        """
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            _fit(await tx.lock_placement(workspace_id))
+            keyed = await tx.standing(workspace_id) is Standing.KEYED
+            if keyed and arrival is Arrival.WITHOUT_TOKEN:
+                raise MissingBearer
+            token = None if keyed else await _add_token(tx, workspace_id, generation=None, now=now)
+            secret = await self._tellable_secret(tx, workspace_id)
+        if token:
+            log.info("token issued", workspace=workspace_id, generation=None, superseded=0)
+        return Credentials(token=token, inbound_secret=secret)
+
+    async def read_or_heal_inbound_secret(self, workspace_id: WorkspaceId) -> InboundSecret:
+        """The secret that the plane presents to the workspace; made first where it is missing."""
+        async with self._store.begin() as tx:
+            return await self._inbound.read_or_heal(tx, workspace_id)
+
+    async def _recognise(self, bearer: str | None) -> Bearer:
+        if bearer is None:
+            return Nobody()
+        digest = tokens.digest(bearer)
+        if self._operator is not None and hmac.compare_digest(digest, self._operator):
+            return Operator()
+        if not tokens.well_formed(bearer):
+            return Stranger()
+        async with self._store.reading() as tx:
+            return await tx.find_live_token(digest) or Stranger()
+
+    async def _standing(self, knock: Knock, bearer: Bearer) -> Standing | None:
+        """How the workspace is known, where that matters. Its own live token proves it, and saves asking."""
+        if not gates.asks_standing(knock.gate, bearer, self._mode):
+            return None
+        if isinstance(bearer, Holder) and bearer.workspace_id == knock.workspace_id:
+            return Standing.KEYED
+        async with self._store.reading() as tx:
+            return await tx.standing(knock.workspace_id)
+
+    async def _settle(self, homes: Collection[Home], *, confirmed_at: datetime | None) -> None:
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            before = await tx.lock_homes([home.workspace_id for home in homes])
+            await tx.place(homes, now=now, confirmed_at=confirmed_at)
+            await tx.announce([OfWorkspace(moved) for moved in _moved(before, homes)], now=now)
+
+    async def _supersede(self, tx: Transaction, placement: Placement, generation: int, now: datetime) -> int:
+        if generation < placement.lowest_generation:
+            raise StaleGeneration(details={"lowest_generation": placement.lowest_generation})
+        await tx.raise_generation(placement.workspace_id, generation)
+        return len(await tx.revoke(placement.workspace_id, now=now))
+
+    async def _tellable_secret(self, tx: Transaction, workspace_id: WorkspaceId) -> str | None:
+        try:
+            return (await self._inbound.read_or_heal(tx, workspace_id)).text
+        except SecretUnreadable as error:
+            log.error("inbound secret unreadable", workspace=workspace_id, **error.details)
+            return None
+
+
+def _fit(placement: Placement | None) -> Placement:
+    """The placement, if tokens may be issued for it."""
+    if placement is None:
+        raise WorkspaceUnknown
+    if placement.barred_at is not None:
+        raise WorkspaceBarred
+    return placement
+
+
+async def _add_token(tx: Transaction, workspace_id: WorkspaceId, *, generation: int | None, now: datetime) -> Issued:
+    fresh = tokens.mint(secrets.token_bytes(tokens.ENTROPY))
+    token_id = TokenId(str(uuid4()))
+    await tx.add_token(token_id, workspace_id, fresh, generation=generation, now=now)
+    return Issued(token_id, fresh.text)
+
+
+def _moved(before: Collection[Home], after: Collection[Home]) -> list[WorkspaceId]:
+    """The workspaces that now belong to another organisation."""
+    known = {home.workspace_id for home in before}
+    return sorted(home.workspace_id for home in set(after) - set(before) if home.workspace_id in known)

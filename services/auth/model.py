@@ -1,0 +1,186 @@
+"""What auth knows: bearers, gates, tokens, placements, revocations."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import NewType
+
+WorkspaceId = NewType("WorkspaceId", str)
+TokenId = NewType("TokenId", str)
+Digest = NewType("Digest", bytes)
+
+
+class Gate(StrEnum):
+    """The gates of the public contract."""
+
+    ADMIN = "admin"
+    PLATFORM = "platform"
+    WORKSPACE = "workspace"
+    OWN = "own"
+    ANY = "any"
+    DISCOVERY = "discovery"
+    REGISTER = "register"
+    BODY = "body"
+    A2A = "a2a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """Someone before a gate: which one, about which workspace, and which workspace they say they are."""
+
+    gate: Gate
+    workspace_id: WorkspaceId | None = None
+    claimed_id: WorkspaceId | None = None
+
+
+class Mode(Enum):
+    """Whether a request without a bearer may pass anywhere at all."""
+
+    OPEN = "open"
+    """Development without an ADMIN_TOKEN."""
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """No bearer was presented; granted, an anonymous caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A bearer that is nobody's, or not any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The bearer of ADMIN_TOKEN."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The bearer of a live workspace token."""
+
+    token_id: TokenId
+    workspace_id: WorkspaceId
+    generation: int | None
+
+
+Bearer = Nobody | Stranger | Operator | Holder
+"""What a bearer turned out to be."""
+
+Grant = Nobody | Operator | Holder
+"""As whom a gate lets a bearer pass."""
+
+
+class Standing(StrEnum):
+    """What auth knows of the workspace that a request is about."""
+
+    UNKNOWN = "unknown"
+    BARRED = "barred"
+    UNKEYED = "unkeyed"
+    """Known, with no live token."""
+    KEYED = "keyed"
+    """Known, with a live token."""
+
+
+class Arrival(StrEnum):
+    """How a registering workspace came."""
+
+    WITH_TOKEN = "with a token"
+    WITHOUT_TOKEN = "without a token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """A token just minted. The text exists here and in the one answer that tells it."""
+
+    text: str = field(repr=False)
+    digest: Digest
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token that is in force from now on, and its text."""
+
+    token_id: TokenId
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A workspace and the organisation it belongs to."""
+
+    workspace_id: WorkspaceId
+    org_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What auth keeps of a workspace."""
+
+    workspace_id: WorkspaceId
+    org_id: str
+    lowest_generation: int
+    barred_at: datetime | None
+    sealed_inbound_secret: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboundSecret:
+    """The secret that the plane presents to a workspace, and whether it had to be made just now."""
+
+    text: str = field(repr=False)
+    healed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a registering workspace takes home: a token if it had none, and its inbound secret if that can be told."""
+
+    token: Issued | None
+    inbound_secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OfWorkspace:
+    """Everything remembered about this workspace is void."""
+
+    workspace_id: WorkspaceId
+
+
+@dataclass(frozen=True, slots=True)
+class OfToken:
+    """Everything remembered for the bearer with this digest is void."""
+
+    digest: Digest
+
+
+Scope = OfWorkspace | OfToken
+"""What a revocation voids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One revocation and its place in the feed."""
+
+    revision: int
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """More was revoked than can be told one by one."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Nothing happened; the feed has reached this revision."""
+
+    revision: int
+
+
+News = Revocation | Everything | Alive
+"""What a watcher of the feed is told."""

@@ -1,0 +1,297 @@
+"""Everything said to the database. What a live token is stands here, and nowhere else."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.auth.model import (
+    Digest,
+    Fresh,
+    Holder,
+    Home,
+    OfToken,
+    OfWorkspace,
+    Placement,
+    Revocation,
+    Scope,
+    Standing,
+    TokenId,
+    WorkspaceId,
+)
+from services.auth.tables import PLACEMENTS, REVOCATIONS, TOKENS
+from services.chassis.database import transaction
+
+CHANNEL = "auth_revocations"
+"""What rings when a revocation is committed."""
+
+BEGINNING = 1
+"""Where the feed stands before the first revocation."""
+
+_LIVE = sa.and_(
+    TOKENS.c.revoked_at.is_(None),
+    PLACEMENTS.c.barred_at.is_(None),
+    sa.or_(TOKENS.c.generation.is_(None), TOKENS.c.generation >= PLACEMENTS.c.lowest_generation),
+)
+
+
+class Store:
+    """Opens transactions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator["Transaction"]:
+        """All or nothing; committed at the end of the block."""
+        async with transaction(self._engine) as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["Transaction"]:
+        """Each statement for itself: for single reads, which need no BEGIN and no COMMIT."""
+        async with transaction(self._reads) as connection:
+            yield Transaction(connection)
+
+
+class Transaction:
+    """One transaction, with a method for each thing auth wants of it."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    # Tokens ───────────────────────────────────────────────────────────────────
+
+    async def find_live_token(self, digest: Digest) -> Holder | None:
+        """Who holds the token, if it is live."""
+        row = await self._first(
+            sa.select(TOKENS.c.id, TOKENS.c.workspace_id, TOKENS.c.generation)
+            .join(PLACEMENTS)
+            .where(TOKENS.c.digest == digest, _LIVE)
+        )
+        return row and Holder(
+            token_id=TokenId(row.id), workspace_id=WorkspaceId(row.workspace_id), generation=row.generation
+        )
+
+    async def standing(self, workspace_id: WorkspaceId | None) -> Standing:
+        """How the workspace is known."""
+        row = await self._first(
+            sa.select(PLACEMENTS.c.barred_at, _live_tokens().exists().label("keyed")).where(
+                PLACEMENTS.c.workspace_id == workspace_id
+            )
+        )
+        if row is None:
+            return Standing.UNKNOWN
+        if row.barred_at is not None:
+            return Standing.BARRED
+        return Standing.KEYED if row.keyed else Standing.UNKEYED
+
+    async def add_token(
+        self, token_id: TokenId, workspace_id: WorkspaceId, fresh: Fresh, *, generation: int | None, now: datetime
+    ) -> None:
+        """Put a token in force."""
+        await self._connection.execute(
+            sa.insert(TOKENS).values(
+                id=token_id,
+                workspace_id=workspace_id,
+                digest=fresh.digest,
+                prefix=fresh.prefix,
+                generation=generation,
+                created_at=now,
+            )
+        )
+
+    async def revoke(
+        self, workspace_id: WorkspaceId, *, now: datetime, only: TokenId | None = None
+    ) -> Sequence[Digest]:
+        """Revoke the tokens of a workspace, or one of them; the digests of those that were not revoked before."""
+        rows = await self._connection.execute(
+            sa.update(TOKENS)
+            .where(
+                TOKENS.c.workspace_id == workspace_id,
+                TOKENS.c.revoked_at.is_(None),
+                *([] if only is None else [TOKENS.c.id == only]),
+            )
+            .values(revoked_at=now)
+            .returning(TOKENS.c.digest)
+        )
+        return [Digest(row.digest) for row in rows]
+
+    async def touch(self, used: Mapping[TokenId, datetime]) -> None:
+        """Note when tokens were last used. A row that another transaction holds is left for the next use."""
+        free = (
+            sa.select(TOKENS.c.id)
+            .where(TOKENS.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Text))))
+            .order_by(TOKENS.c.id)
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+        times = sa.func.unnest(
+            sa.bindparam("ids", type_=sa.ARRAY(sa.Text)),
+            sa.bindparam("times", type_=sa.ARRAY(sa.TIMESTAMP(timezone=True))),
+        ).table_valued(sa.column("id", sa.Text), sa.column("at", sa.TIMESTAMP(timezone=True)), name="used")
+        await self._connection.execute(
+            sa.update(TOKENS)
+            .where(TOKENS.c.id == times.c.id, TOKENS.c.id.in_(free))
+            .values(last_used_at=sa.func.greatest(TOKENS.c.last_used_at, times.c.at)),
+            {"ids": list(used.keys()), "times": list(used.values())},
+        )
+
+    # Placements ───────────────────────────────────────────────────────────────
+
+    async def find_placement(self, workspace_id: WorkspaceId) -> Placement | None:
+        """What is kept of the workspace."""
+        return _placement(await self._first(_placed([workspace_id])))
+
+    async def lock_placement(self, workspace_id: WorkspaceId) -> Placement | None:
+        """The same, and nobody else changes it or its tokens until this transaction ends."""
+        return _placement(await self._first(_placed([workspace_id]).with_for_update()))
+
+    async def lock_homes(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[Home]:
+        """Where those of the workspaces live that are known; in one order, so that two callers never cross."""
+        rows = await self._connection.execute(
+            _placed(workspace_ids).order_by(PLACEMENTS.c.workspace_id).with_for_update()
+        )
+        return [Home(WorkspaceId(row.workspace_id), row.org_id) for row in rows]
+
+    async def place(self, homes: Collection[Home], *, now: datetime, confirmed_at: datetime | None) -> None:
+        """Keep where workspaces live. What was confirmed or barred stays so."""
+        wanted = insert(PLACEMENTS)
+        await self._connection.execute(
+            wanted.on_conflict_do_update(
+                index_elements=[PLACEMENTS.c.workspace_id],
+                set_={
+                    "org_id": wanted.excluded.org_id,
+                    "placed_at": wanted.excluded.placed_at,
+                    "confirmed_at": sa.func.coalesce(PLACEMENTS.c.confirmed_at, wanted.excluded.confirmed_at),
+                },
+            ),
+            [
+                {
+                    "workspace_id": home.workspace_id,
+                    "org_id": home.org_id,
+                    "placed_at": now,
+                    "confirmed_at": confirmed_at,
+                }
+                for home in sorted(homes, key=lambda home: home.workspace_id)
+            ],
+        )
+
+    async def bar(self, workspace_id: WorkspaceId, *, now: datetime) -> None:
+        """Bar the workspace, known or not. It was created, or nobody would remove it: never swept."""
+        await self._connection.execute(
+            insert(PLACEMENTS)
+            .values(workspace_id=workspace_id, org_id="", placed_at=now, confirmed_at=now, barred_at=now)
+            .on_conflict_do_update(
+                index_elements=[PLACEMENTS.c.workspace_id],
+                set_={
+                    "barred_at": sa.func.coalesce(PLACEMENTS.c.barred_at, now),
+                    "confirmed_at": sa.func.coalesce(PLACEMENTS.c.confirmed_at, now),
+                },
+            )
+        )
+
+    async def raise_generation(self, workspace_id: WorkspaceId, generation: int) -> None:
+        """From now on no token of an earlier generation verifies."""
+        await self._save(workspace_id, lowest_generation=generation)
+
+    async def save_inbound_secret(self, workspace_id: WorkspaceId, sealed: str) -> None:
+        """Keep the sealed inbound secret in place of what was there."""
+        await self._save(workspace_id, inbound_secret=sealed)
+
+    async def forget(self, workspace_id: WorkspaceId) -> bool:
+        """Erase the workspace and its tokens; whether there was anything to erase."""
+        result = await self._connection.execute(
+            sa.delete(PLACEMENTS).where(PLACEMENTS.c.workspace_id == workspace_id)
+        )
+        return result.rowcount > 0
+
+    async def forget_unconfirmed(self, *, placed_before: datetime) -> Sequence[WorkspaceId]:
+        """Erase the workspaces that were placed before and never confirmed; which they were."""
+        rows = await self._connection.execute(
+            sa.delete(PLACEMENTS)
+            .where(PLACEMENTS.c.confirmed_at.is_(None), PLACEMENTS.c.placed_at < placed_before)
+            .returning(PLACEMENTS.c.workspace_id)
+        )
+        return [WorkspaceId(row.workspace_id) for row in rows]
+
+    # Revocations ──────────────────────────────────────────────────────────────
+
+    async def announce(self, scopes: Collection[Scope], *, now: datetime) -> None:
+        """Tell the feed. The last thing said in a transaction: from here to the commit only one at a time proceeds.
+
+        Hence revisions are committed in their order, and who has read one has read all before it.
+        """
+        if not scopes:
+            return
+        await self._connection.execute(
+            sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.revocations", 0)))
+        )
+        await self._connection.execute(sa.insert(REVOCATIONS), [_revoked(scope) | {"revoked_at": now} for scope in scopes])
+        await self._connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
+
+    async def horizon(self) -> int:
+        """The revision after which all revocations are still kept."""
+        oldest = sa.select(sa.func.min(REVOCATIONS.c.revision) - 1).scalar_subquery()
+        found: int = (await self._connection.execute(sa.select(sa.func.coalesce(oldest, BEGINNING)))).scalar_one()
+        return found
+
+    async def revocations(self, *, after: int, at_most: int) -> Sequence[Revocation]:
+        """The next revocations after a revision, in order."""
+        rows = await self._connection.execute(
+            sa.select(REVOCATIONS).where(REVOCATIONS.c.revision > after).order_by(REVOCATIONS.c.revision).limit(at_most)
+        )
+        return [Revocation(row.revision, _scope(row)) for row in rows]
+
+    async def prune_revocations(self, *, keep: int) -> int:
+        """Erase all but the newest; how many were erased."""
+        newest = sa.select(REVOCATIONS.c.revision).order_by(REVOCATIONS.c.revision.desc()).offset(keep).limit(1)
+        result = await self._connection.execute(
+            sa.delete(REVOCATIONS).where(REVOCATIONS.c.revision <= newest.scalar_subquery())
+        )
+        return result.rowcount
+
+    async def _first(self, query: sa.Select[Any]) -> Any:  # noqa: ANN401 - rows are untyped
+        return (await self._connection.execute(query)).first()
+
+    async def _save(self, workspace_id: WorkspaceId, **values: object) -> None:
+        await self._connection.execute(
+            sa.update(PLACEMENTS).where(PLACEMENTS.c.workspace_id == workspace_id).values(**values)
+        )
+
+
+def _live_tokens() -> sa.Select[Any]:
+    """The live tokens of the placement of the enclosing query."""
+    return sa.select(TOKENS.c.id).where(TOKENS.c.workspace_id == PLACEMENTS.c.workspace_id, _LIVE).correlate(PLACEMENTS)
+
+
+def _placed(workspace_ids: Collection[WorkspaceId]) -> sa.Select[Any]:
+    return sa.select(PLACEMENTS).where(PLACEMENTS.c.workspace_id.in_(workspace_ids))
+
+
+def _placement(row: Any) -> Placement | None:  # noqa: ANN401 - rows are untyped
+    return row and Placement(
+        workspace_id=WorkspaceId(row.workspace_id),
+        org_id=row.org_id,
+        lowest_generation=row.lowest_generation,
+        barred_at=row.barred_at,
+        sealed_inbound_secret=row.inbound_secret,
+    )
+
+
+def _revoked(scope: Scope) -> dict[str, object]:
+    match scope:
+        case OfWorkspace(workspace_id):
+            return {"workspace_id": workspace_id, "token_digest": None}
+        case OfToken(digest):
+            return {"workspace_id": None, "token_digest": digest}
+
+
+def _scope(row: Any) -> Scope:  # noqa: ANN401 - rows are untyped
+    if row.workspace_id is not None:
+        return OfWorkspace(WorkspaceId(row.workspace_id))
+    return OfToken(Digest(row.token_digest))

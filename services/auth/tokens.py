@@ -1,0 +1,34 @@
+"""Tokens: 32 random bytes in 43 characters, kept as a hash and the first eight."""
+
+import base64
+import hashlib
+import re
+
+from services.auth.model import Digest, Fresh
+
+ENTROPY = 32
+"""Bytes in a token: beyond guessing, so a plain SHA-256 of it needs no salt and no stretching."""
+
+PREFIX = 8
+"""Characters shown in lists, to tell tokens apart."""
+
+_FORM = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+"""43 characters of base64url; the last one carries only four bits, so the two spare ones are zero."""
+
+
+def mint(entropy: bytes) -> Fresh:
+    """The token that `entropy` makes."""
+    if len(entropy) != ENTROPY:
+        raise ValueError(f"a token is made of {ENTROPY} bytes")
+    text = base64.urlsafe_b64encode(entropy).rstrip(b"=").decode()
+    return Fresh(text=text, digest=digest(text), prefix=text[:PREFIX])
+
+
+def digest(text: str) -> Digest:
+    """What is kept of a bearer. Every text has one, and how long two take to compare tells nothing of the texts."""
+    return Digest(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+def well_formed(text: str) -> bool:
+    """Whether the text can be a token at all. What cannot be one, nobody needs to look up."""
+    return _FORM.fullmatch(text) is not None

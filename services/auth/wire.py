@@ -1,0 +1,168 @@
+"""Protobuf and back. What comes in malformed goes no further."""
+
+import re
+from collections.abc import Iterable
+from typing import assert_never
+
+from google.protobuf.duration_pb2 import Duration
+
+from protos.auth.v1 import auth_pb2 as pb
+from protos.common.v1 import identity_pb2
+from services.auth.model import (
+    Alive,
+    Arrival,
+    Credentials,
+    Everything,
+    Gate,
+    Grant,
+    Holder,
+    Home,
+    InboundSecret,
+    Issued,
+    Knock,
+    News,
+    Nobody,
+    OfToken,
+    OfWorkspace,
+    Operator,
+    Revocation,
+    TokenId,
+    WorkspaceId,
+)
+from services.chassis import identity
+from services.chassis.errors import InvalidArgument
+from services.chassis.identity import Identity, Kind
+
+AT_MOST = 1_000
+"""Placements in one request."""
+
+SILENCE = 8
+"""Seconds without a message after which a watcher no longer believes what it remembers."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def bearer_from(request: pb.AuthorizeRequest) -> str | None:
+    """The bearer, if the request had one."""
+    return request.bearer if request.HasField("bearer") else None
+
+
+def knock_from(request: pb.AuthorizeRequest) -> Knock:
+    """Which gate, about whom. The claim is compared and never looked up, so it may be any text."""
+    gate = _GATES.get(request.gate)
+    if gate is None:
+        raise _malformed("gate")
+    return Knock(
+        gate=gate,
+        workspace_id=workspace_from(request.workspace_id) if request.workspace_id else None,
+        claimed_id=WorkspaceId(request.claimed_workspace_id.lower()) if request.claimed_workspace_id else None,
+    )
+
+
+def workspace_from(text: str) -> WorkspaceId:
+    """The id of a workspace."""
+    return WorkspaceId(_uuid(text, "workspace_id"))
+
+
+def homes_from(placements: Iterable[pb.Placement]) -> list[Home]:
+    """The placements, the last one for each workspace."""
+    homes = {
+        placement.workspace_id: Home(workspace_from(placement.workspace_id), _uuid(placement.org_id, "org_id"))
+        for placement in placements
+    }
+    if len(homes) > AT_MOST:
+        raise _malformed("placements")
+    return list(homes.values())
+
+
+def generation_from(request: pb.IssueTokenRequest) -> int | None:
+    """The generation that the token is for, if any."""
+    if not request.HasField("generation"):
+        return None
+    if request.generation < 1:
+        raise _malformed("generation")
+    return request.generation
+
+
+def token_from(request: pb.RevokeTokensRequest) -> TokenId | None:
+    """The one token that is meant, unless all are."""
+    return TokenId(_uuid(request.token_id, "token_id")) if request.token_id else None
+
+
+def arrival_from(request: pb.EnsureCredentialsRequest) -> Arrival:
+    """How the workspace came."""
+    return Arrival.WITHOUT_TOKEN if request.anonymous else Arrival.WITH_TOKEN
+
+
+def grant_to(grant: Grant) -> identity_pb2.Identity:
+    """The identity to act under."""
+    match grant:
+        case Operator():
+            return identity.to_wire(Identity(kind=Kind.ADMIN))
+        case Nobody():
+            return identity.to_wire(Identity(kind=Kind.ANONYMOUS))
+        case Holder():
+            return identity.to_wire(
+                Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation)
+            )
+        case _:
+            assert_never(grant)
+
+
+def issued_to(issued: Issued) -> pb.IssueTokenResponse:
+    """The token, told once."""
+    return pb.IssueTokenResponse(auth_token=issued.text, token_id=issued.token_id)
+
+
+def credentials_to(credentials: Credentials) -> pb.EnsureCredentialsResponse:
+    """What the workspace lacked."""
+    return pb.EnsureCredentialsResponse(
+        auth_token=credentials.token.text if credentials.token else None,
+        token_id=credentials.token.token_id if credentials.token else "",
+        inbound_secret=credentials.inbound_secret,
+    )
+
+
+def inbound_secret_to(secret: InboundSecret) -> pb.ReadOrHealInboundSecretResponse:
+    """The secret, and whether it was made just now."""
+    return pb.ReadOrHealInboundSecretResponse(inbound_secret=secret.text, healed=secret.healed)
+
+
+def news_to(news: News) -> pb.WatchRevocationsResponse:
+    """One message of the feed."""
+    response = pb.WatchRevocationsResponse(revision=news.revision)
+    match news:
+        case Revocation(scope=OfWorkspace(workspace_id)):
+            response.workspace_id = workspace_id
+        case Revocation(scope=OfToken(digest)):
+            response.token_digest = digest
+        case Everything():
+            response.everything.SetInParent()
+        case Alive():
+            response.alive.CopyFrom(Duration(seconds=SILENCE))
+        case _:
+            assert_never(news)
+    return response
+
+
+_GATES = {
+    pb.GATE_ADMIN: Gate.ADMIN,
+    pb.GATE_PLATFORM: Gate.PLATFORM,
+    pb.GATE_WORKSPACE: Gate.WORKSPACE,
+    pb.GATE_OWN: Gate.OWN,
+    pb.GATE_ANY: Gate.ANY,
+    pb.GATE_DISCOVERY: Gate.DISCOVERY,
+    pb.GATE_REGISTER: Gate.REGISTER,
+    pb.GATE_BODY: Gate.BODY,
+    pb.GATE_A2A: Gate.A2A,
+}
+
+
+def _uuid(text: str, name: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise _malformed(name)
+    return text
+
+
+def _malformed(name: str) -> InvalidArgument:
+    return InvalidArgument(f"malformed field: {name}", details={"field": name})
