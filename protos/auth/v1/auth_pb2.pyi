@@ -87,12 +87,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace has been removed."""
     ERROR_REASON_STALE_GENERATION: _ErrorReason.ValueType  # 5
     """A generation older than the lowest that verifies; metadata: lowest_generation."""
-    ERROR_REASON_PLATFORM_ADMIN_REQUIRED: _ErrorReason.ValueType  # 6
-    """The operator alone may do this."""
-    ERROR_REASON_ORG_ACCESS_DENIED: _ErrorReason.ValueType  # 7
-    """The target lies outside the caller's organisation."""
-    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 8
-    """The organisation token lacks a scope; metadata: required_scope."""
+    ERROR_REASON_SECRET_UNREADABLE: _ErrorReason.ValueType  # 6
+    """A stored secret that no present key opens; metadata: key_version."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.auth.v1`. The message of each error is the public text of the gate that refused."""
@@ -108,12 +104,8 @@ ERROR_REASON_WORKSPACE_BARRED: ErrorReason.ValueType  # 4
 """The workspace has been removed."""
 ERROR_REASON_STALE_GENERATION: ErrorReason.ValueType  # 5
 """A generation older than the lowest that verifies; metadata: lowest_generation."""
-ERROR_REASON_PLATFORM_ADMIN_REQUIRED: ErrorReason.ValueType  # 6
-"""The operator alone may do this."""
-ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 7
-"""The target lies outside the caller's organisation."""
-ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 8
-"""The organisation token lacks a scope; metadata: required_scope."""
+ERROR_REASON_SECRET_UNREADABLE: ErrorReason.ValueType  # 6
+"""A stored secret that no present key opens; metadata: key_version."""
 
 @typing.final
 class AuthorizeRequest(message.Message):
