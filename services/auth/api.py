@@ -22,9 +22,7 @@ class AuthServicer(rpc.AuthServiceServicer):
         grant = await self._keyring.authorize(wire.bearer_from(request), wire.knock_from(request))
         return pb.AuthorizeResponse(identity=wire.grant_to(grant))
 
-    async def PlaceWorkspaces(
-        self, request: pb.PlaceWorkspacesRequest, context: Context
-    ) -> pb.PlaceWorkspacesResponse:
+    async def PlaceWorkspaces(self, request: pb.PlaceWorkspacesRequest, context: Context) -> pb.PlaceWorkspacesResponse:
         """Know workspaces before they are created."""
         await self._keyring.place(wire.homes_from(request.placements))
         return pb.PlaceWorkspacesResponse()
@@ -40,9 +38,7 @@ class AuthServicer(rpc.AuthServiceServicer):
         """Revoke everything, for good."""
         return pb.BarWorkspaceResponse(revoked=await self._keyring.bar(wire.workspace_from(request.workspace_id)))
 
-    async def ForgetWorkspace(
-        self, request: pb.ForgetWorkspaceRequest, context: Context
-    ) -> pb.ForgetWorkspaceResponse:
+    async def ForgetWorkspace(self, request: pb.ForgetWorkspaceRequest, context: Context) -> pb.ForgetWorkspaceResponse:
         """Erase everything."""
         await self._keyring.forget(wire.workspace_from(request.workspace_id))
         return pb.ForgetWorkspaceResponse()

@@ -1,6 +1,6 @@
 """The refusals of auth. A gate gives its own text; the class gives the reason."""
 
-from services.chassis.errors import Denied, NotFound, Refused, Unauthenticated
+from services.chassis.errors import NotFound, Refused, Unauthenticated
 
 DOMAIN = "molecule.auth.v1"
 """The domain of these reasons."""
@@ -44,14 +44,6 @@ class StaleGeneration(Refused):
     domain = DOMAIN
     reason = "STALE_GENERATION"
     message = "generation is no longer wanted"
-
-
-class NoInboundSecret(NotFound):
-    """The workspace has no inbound secret yet."""
-
-    domain = DOMAIN
-    reason = "INBOUND_SECRET_MISSING"
-    message = "workspace has no inbound secret"
 
 
 class SecretUnreadable(Refused):

@@ -36,7 +36,10 @@ class Feed:
         self._turn = asyncio.Event()
 
     async def read(self) -> None:
-        """Wait for the bell, read what is new, wake the watchers. While it cannot read, nobody hears that all is well."""
+        """Wait for the bell, read what is new, wake the watchers.
+
+        While the table cannot be read, nobody hears that all is well.
+        """
         await self._bell.rung(within=LOOK)
         async with self._store.reading() as tx:
             if not self._loaded.is_set():
@@ -76,7 +79,7 @@ class Feed:
             self._revision = revocation.revision
 
     def _since(self, revision: int) -> Sequence[Revocation | Everything]:
-        """What a watcher has yet to hear. One from a future that never was, or too distant a past, hears it all at once."""
+        """What a watcher has yet to hear: one from too long ago, or from a future that never was, that all is void."""
         if not self._horizon <= revision <= self._revision:
             return [Everything(self._revision)]
         newest_first = takewhile(lambda revocation: revocation.revision > revision, reversed(self._told))

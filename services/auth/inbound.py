@@ -4,7 +4,7 @@ import secrets
 
 import structlog
 
-from services.auth.errors import NoInboundSecret, WorkspaceBarred, WorkspaceUnknown
+from services.auth.errors import WorkspaceBarred, WorkspaceUnknown
 from services.auth.model import InboundSecret, Placement, WorkspaceId
 from services.auth.sealing import Sealer
 from services.auth.store import Transaction
@@ -30,13 +30,11 @@ class Inbound:
         A secret that is there and cannot be opened raises `SecretUnreadable`, and nothing is made: its workspace
         still expects the old one.
         """
-        try:
-            return InboundSecret(await self.read(tx, workspace_id), healed=False)
-        except NoInboundSecret:
-            return await self._heal(tx, workspace_id)
+        secret = await self.find(tx, workspace_id)
+        return InboundSecret(secret, healed=False) if secret else await self._heal(tx, workspace_id)
 
-    async def read(self, tx: Transaction, workspace_id: WorkspaceId) -> str:
-        """The secret; raises `NoInboundSecret`, `WorkspaceUnknown` or `SecretUnreadable`."""
+    async def find(self, tx: Transaction, workspace_id: WorkspaceId) -> str | None:
+        """The secret, if there is one; raises `WorkspaceUnknown` or `SecretUnreadable`."""
         return self._open(_known(await tx.find_placement(workspace_id)))
 
     async def issue(self, tx: Transaction, workspace_id: WorkspaceId) -> str:
@@ -51,15 +49,16 @@ class Inbound:
     async def _heal(self, tx: Transaction, workspace_id: WorkspaceId) -> InboundSecret:
         """Of two who miss it at once, the second finds what the first has made."""
         placement = _known(await tx.lock_placement(workspace_id))
-        if placement.sealed_inbound_secret:
-            return InboundSecret(self._open(placement), healed=False)
+        if found := self._open(placement):
+            return InboundSecret(found, healed=False)
         secret = await self.issue(tx, workspace_id)
         log.info("inbound secret made", workspace=workspace_id)
         return InboundSecret(secret, healed=True)
 
-    def _open(self, placement: Placement) -> str:
+    def _open(self, placement: Placement) -> str | None:
+        """An empty secret is a missing one: nobody could present it."""
         if not placement.sealed_inbound_secret:
-            raise NoInboundSecret
+            return None
         return self._sealer.open(placement.sealed_inbound_secret, owner=placement.workspace_id, name=NAME)
 
 

@@ -44,7 +44,7 @@ UNCONFIRMED = timedelta(minutes=10)
 
 
 class Keyring:
-    """Who is calling, and who may not call any more. One method for each thing that can happen, one transaction each."""
+    """Who is calling, and who may not call any more: a method and a transaction for each thing that can happen."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Keyring:
         async with self._store.begin() as tx:
             _fit(await tx.lock_placement(workspace_id))
             keyed = await tx.standing(workspace_id) is Standing.KEYED
-            if keyed and arrival is Arrival.WITHOUT_TOKEN:
+            if keyed and arrival is Arrival.EMPTY_HANDED:
                 raise MissingBearer
             token = None if keyed else await _add_token(tx, workspace_id, generation=None, now=now)
             secret = await self._tellable_secret(tx, workspace_id)
@@ -196,7 +196,7 @@ class Keyring:
         try:
             return (await self._inbound.read_or_heal(tx, workspace_id)).text
         except SecretUnreadable as error:
-            log.error("inbound secret unreadable", workspace=workspace_id, **error.details)
+            log.warning("inbound secret unreadable", workspace=workspace_id, **error.details)
             return None
 
 

@@ -86,8 +86,10 @@ class Standing(StrEnum):
 class Arrival(StrEnum):
     """How a registering workspace came."""
 
-    WITH_TOKEN = "with a token"
-    WITHOUT_TOKEN = "without a token"
+    KEYED = "keyed"
+    """With a live token."""
+    EMPTY_HANDED = "empty-handed"
+    """Without a bearer, in open development."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,9 +205,7 @@ class Transaction:
 
     async def forget(self, workspace_id: WorkspaceId) -> bool:
         """Erase the workspace and its tokens; whether there was anything to erase."""
-        result = await self._connection.execute(
-            sa.delete(PLACEMENTS).where(PLACEMENTS.c.workspace_id == workspace_id)
-        )
+        result = await self._connection.execute(sa.delete(PLACEMENTS).where(PLACEMENTS.c.workspace_id == workspace_id))
         return result.rowcount > 0
 
     async def forget_unconfirmed(self, *, placed_before: datetime) -> Sequence[WorkspaceId]:
@@ -231,7 +229,9 @@ class Transaction:
         await self._connection.execute(
             sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.revocations", 0)))
         )
-        await self._connection.execute(sa.insert(REVOCATIONS), [_revoked(scope) | {"revoked_at": now} for scope in scopes])
+        await self._connection.execute(
+            sa.insert(REVOCATIONS), [_revoked(scope) | {"revoked_at": now} for scope in scopes]
+        )
         await self._connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
 
     async def horizon(self) -> int:

@@ -27,9 +27,7 @@ TOKENS = sa.Table(
     "tokens",
     AUTH,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column(
-        "workspace_id", sa.Text, sa.ForeignKey(PLACEMENTS.c.workspace_id, ondelete="CASCADE"), nullable=False
-    ),
+    sa.Column("workspace_id", sa.Text, sa.ForeignKey(PLACEMENTS.c.workspace_id, ondelete="CASCADE"), nullable=False),
     sa.Column("digest", sa.LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
     sa.Column("prefix", sa.Text, nullable=False),
     sa.Column("generation", sa.BigInteger),

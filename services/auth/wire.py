@@ -26,6 +26,7 @@ from services.auth.model import (
     OfWorkspace,
     Operator,
     Revocation,
+    Scope,
     TokenId,
     WorkspaceId,
 )
@@ -91,7 +92,7 @@ def token_from(request: pb.RevokeTokensRequest) -> TokenId | None:
 
 def arrival_from(request: pb.EnsureCredentialsRequest) -> Arrival:
     """How the workspace came."""
-    return Arrival.WITHOUT_TOKEN if request.anonymous else Arrival.WITH_TOKEN
+    return Arrival.EMPTY_HANDED if request.anonymous else Arrival.KEYED
 
 
 def grant_to(grant: Grant) -> identity_pb2.Identity:
@@ -102,9 +103,7 @@ def grant_to(grant: Grant) -> identity_pb2.Identity:
         case Nobody():
             return identity.to_wire(Identity(kind=Kind.ANONYMOUS))
         case Holder():
-            return identity.to_wire(
-                Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation)
-            )
+            return identity.to_wire(Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation))
         case _:
             assert_never(grant)
 
@@ -132,10 +131,8 @@ def news_to(news: News) -> pb.WatchRevocationsResponse:
     """One message of the feed."""
     response = pb.WatchRevocationsResponse(revision=news.revision)
     match news:
-        case Revocation(scope=OfWorkspace(workspace_id)):
-            response.workspace_id = workspace_id
-        case Revocation(scope=OfToken(digest)):
-            response.token_digest = digest
+        case Revocation():
+            _scope_to(news.scope, response)
         case Everything():
             response.everything.SetInParent()
         case Alive():
@@ -156,6 +153,16 @@ _GATES = {
     pb.GATE_BODY: Gate.BODY,
     pb.GATE_A2A: Gate.A2A,
 }
+
+
+def _scope_to(scope: Scope, response: pb.WatchRevocationsResponse) -> None:
+    match scope:
+        case OfWorkspace(workspace_id):
+            response.workspace_id = workspace_id
+        case OfToken(digest):
+            response.token_digest = digest
+        case _:
+            assert_never(scope)
 
 
 def _uuid(text: str, name: str) -> str:

@@ -60,8 +60,6 @@ def upgrade() -> None:
         sa.Column("token_digest", sa.LargeBinary),
         sa.Column("revoked_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("revision", name="revocations_pkey"),
-        sa.CheckConstraint(
-            "num_nonnulls(workspace_id, token_digest) = 1", name=op.f("revocations_one_scope_check")
-        ),
+        sa.CheckConstraint("num_nonnulls(workspace_id, token_digest) = 1", name=op.f("revocations_one_scope_check")),
         schema="auth",
     )
