@@ -73,7 +73,7 @@ def judge(knock: Knock, bearer: Bearer, mode: Mode, standing: Standing | None = 
         _must_stand(standing)
     match bearer:
         case Nobody():
-            if standing is Standing.KEYED:
+            if rule.body and standing is Standing.KEYED:
                 raise MissingBearer(rule.missing)
             return bearer
         case Operator():

@@ -6,6 +6,7 @@ without a flag day: the first one given seals, all of them open.
 
 import base64
 import binascii
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Self
@@ -24,13 +25,15 @@ NONCE = 12
 FORM = "SECRETS_ENCRYPTION_KEY must be 32 bytes, raw or in base64, or versions of it: 2:<base64>,1:<base64>"
 """Said to an operator whose keys cannot be read; it repeats nothing of them."""
 
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+
 
 class Sealer:
     """Seals and opens. Shows its versions, never its keys."""
 
     __slots__ = ("_ciphers", "_newest")
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Hold `keys` by version; the first one seals."""
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
         self._newest = next(iter(keys))
@@ -49,9 +52,9 @@ class Sealer:
     def open(self, sealed: str, *, owner: str, name: str) -> str:
         """What was sealed; raises `SecretUnreadable` for another owner or name, an unknown version, or damage."""
         version, _, body = sealed.partition(":")
-        cipher = self._ciphers.get(int(version)) if version.isascii() and version.isdigit() else None
-        if cipher is None:
-            raise SecretUnreadable(details={"key_version": version})
+        cipher = self._ciphers.get(version)
+        if cipher is None:  # named only if it is a version: what is no sealed secret at all is not repeated
+            raise SecretUnreadable(details={"key_version": version if _VERSION.fullmatch(version) else ""})
         try:
             raw = base64.b64decode(body, validate=True)
             return cipher.decrypt(raw[:NONCE], raw[NONCE:], _bound(owner, name)).decode()
@@ -62,15 +65,15 @@ class Sealer:
         return f"Sealer(versions={sorted(self._ciphers)}, seals_with={self._newest})"
 
 
-def _keys(text: str) -> dict[int, bytes]:
+def _keys(text: str) -> dict[str, bytes]:
     if ":" not in text or _raw(text):
-        return {1: _key(text)}
-    keys: dict[int, bytes] = {}
+        return {"1": _key(text)}
+    keys: dict[str, bytes] = {}
     for entry in text.split(","):
         version, _, body = entry.strip().partition(":")
-        if not (version.isascii() and version.isdigit()) or int(version) in keys:
+        if not _VERSION.fullmatch(version) or version in keys:
             raise ValueError(FORM)
-        keys[int(version)] = _key(body)
+        keys[version] = _key(body)
     return keys
 
 
