@@ -124,21 +124,14 @@ class Transaction:
 
     async def touch(self, used: Mapping[TokenId, datetime]) -> None:
         """Note when tokens were last used. A row that another transaction holds is left for the next use."""
-        free = (
-            sa.select(TOKENS.c.id)
-            .where(TOKENS.c.id == sa.any_(sa.bindparam("ids", type_=sa.ARRAY(sa.Text))))
-            .order_by(TOKENS.c.id)
-            .with_for_update(skip_locked=True, key_share=True)
-        )
-        times = sa.func.unnest(
-            sa.bindparam("ids", type_=sa.ARRAY(sa.Text)),
-            sa.bindparam("times", type_=sa.ARRAY(sa.TIMESTAMP(timezone=True))),
-        ).table_valued(sa.column("id", sa.Text), sa.column("at", sa.TIMESTAMP(timezone=True)), name="used")
+        ids = sa.bindparam("ids", list(used.keys()), sa.ARRAY(sa.Text))
+        times = sa.bindparam("times", list(used.values()), sa.ARRAY(sa.TIMESTAMP(timezone=True)))
+        uses = sa.func.unnest(ids, times).table_valued("id", "at", name="uses").render_derived()
+        free = sa.select(TOKENS.c.id).where(TOKENS.c.id == sa.any_(ids)).order_by(TOKENS.c.id)
         await self._connection.execute(
             sa.update(TOKENS)
-            .where(TOKENS.c.id == times.c.id, TOKENS.c.id.in_(free))
-            .values(last_used_at=sa.func.greatest(TOKENS.c.last_used_at, times.c.at)),
-            {"ids": list(used.keys()), "times": list(used.values())},
+            .where(TOKENS.c.id == uses.c.id, TOKENS.c.id.in_(free.with_for_update(skip_locked=True, key_share=True)))
+            .values(last_used_at=sa.func.greatest(TOKENS.c.last_used_at, uses.c.at))
         )
 
     # Placements ───────────────────────────────────────────────────────────────

@@ -38,13 +38,11 @@ TOKENS = sa.Table(
 
 sa.Index("tokens_of_workspace", TOKENS.c.workspace_id, TOKENS.c.revoked_at)
 
-REVISIONS = sa.Sequence("revocations_revision", start=2, metadata=AUTH)
-"""Begins at 2: revision 1 is where a feed stands before the first revocation, and 0 is no revision."""
-
 REVOCATIONS = sa.Table(
     "revocations",
     AUTH,
-    sa.Column("revision", sa.BigInteger, REVISIONS, server_default=REVISIONS.next_value(), primary_key=True),
+    # From 2 on: revision 1 is where the feed stands before the first revocation, and 0 is no revision.
+    sa.Column("revision", sa.BigInteger, sa.Identity(start=2), primary_key=True),
     sa.Column("workspace_id", sa.Text),
     sa.Column("token_digest", sa.LargeBinary),
     sa.Column("revoked_at", sa.TIMESTAMP(timezone=True), nullable=False),

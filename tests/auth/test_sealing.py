@@ -103,7 +103,17 @@ def test_base64url_is_base64_too():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "short", OLD_TEXT[:-4], f"x:{OLD_TEXT}", f"1:{OLD_TEXT},1:{NEW_TEXT}", f"1:{OLD_TEXT},", "1:", "²:" + OLD_TEXT, f"01:{OLD_TEXT}"],
+    [
+        "",
+        "short",
+        OLD_TEXT[:-4],
+        f"x:{OLD_TEXT}",
+        f"1:{OLD_TEXT},1:{NEW_TEXT}",
+        f"1:{OLD_TEXT},",
+        "1:",
+        "²:" + OLD_TEXT,
+        f"01:{OLD_TEXT}",
+    ],
 )
 def test_what_is_no_key_is_refused_without_repeating_it(text):
     with pytest.raises(ValueError, match="SECRETS_ENCRYPTION_KEY") as refusal:

@@ -47,15 +47,9 @@ def upgrade() -> None:
         schema="auth",
     )
     op.create_index("tokens_of_workspace", "tokens", ["workspace_id", "revoked_at"], schema="auth")
-    op.execute(sa.schema.CreateSequence(sa.Sequence("revocations_revision", start=2, schema="auth")))
     op.create_table(
         "revocations",
-        sa.Column(
-            "revision",
-            sa.BigInteger,
-            server_default=sa.text("nextval('auth.revocations_revision')"),
-            nullable=False,
-        ),
+        sa.Column("revision", sa.BigInteger, sa.Identity(start=2), nullable=False),
         sa.Column("workspace_id", sa.Text),
         sa.Column("token_digest", sa.LargeBinary),
         sa.Column("revoked_at", sa.TIMESTAMP(timezone=True), nullable=False),
