@@ -153,6 +153,8 @@ class Transaction:
 
     async def place(self, homes: Collection[Home], *, now: datetime, confirmed_at: datetime | None) -> None:
         """Keep where workspaces live. What was confirmed or barred stays so."""
+        if not homes:
+            return
         wanted = insert(PLACEMENTS)
         await self._connection.execute(
             wanted.on_conflict_do_update(

@@ -1,0 +1,101 @@
+"""Auth as it is started: all its parts together."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+
+from protos.auth.v1 import auth_pb2 as pb
+from services.auth.app import service
+from services.auth.settings import Settings
+from services.auth.tables import PLACEMENTS, TOKENS
+from services.chassis import clients, database
+from services.chassis.service import serving
+from services.chassis.settings import BadSettings, Mode
+from tests.auth.conftest import ADMIN_TOKEN, SEALING_KEY
+from tests.auth.test_api import Auth, request
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def settings(database_url, tmp_path):
+    return Settings(
+        mode=Mode.PRODUCTION,
+        listen=f"unix:{tmp_path}/auth.sock",
+        database_url=database_url,
+        admin_token=ADMIN_TOKEN,
+        secrets_encryption_key=SEALING_KEY,
+    )
+
+
+@pytest.fixture
+def replica(settings, engine, tmp_path):
+    """Start a replica of auth with a socket of its own."""
+
+    def start(name="auth"):
+        return serving(service, settings.model_copy(update={"listen": f"unix:{tmp_path}/{name}.sock"}))
+
+    return start
+
+
+def place():
+    return pb.Placement(workspace_id=str(uuid4()), org_id=str(uuid4()))
+
+
+async def test_uses_are_written_by_themselves_and_on_the_way_out(replica, engine):
+    home = place()
+    async with replica() as address, clients.dialled(address, speaker="gateway") as line:
+        gateway, registry = Auth(line), Auth(line).as_("registry")
+        await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[home]))
+        issued = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=home.workspace_id))
+        await gateway.ask("Authorize", request(pb.GATE_ANY, issued.auth_token))
+        first = await eventually(lambda: used_at(engine))
+        await gateway.ask("Authorize", request(pb.GATE_ANY, issued.auth_token))
+    assert await used_at(engine) > first
+
+
+async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(replica):
+    home = place()
+    async with (
+        replica("one") as one,
+        replica("two") as two,
+        clients.dialled(one, speaker="gateway") as here,
+        clients.dialled(two, speaker="registry") as there,
+    ):
+        async with aclosing(Auth(here).watch()) as watch:
+            await anext(watch)
+            await Auth(there).ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=home.workspace_id))
+            async with asyncio.timeout(1):
+                message = await anext(watch)
+    assert message.workspace_id == home.workspace_id
+
+
+async def test_an_abandoned_placement_is_swept(replica, engine):
+    home = place()
+    async with replica() as address, clients.dialled(address, speaker="registry") as line:
+        await Auth(line).ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[home]))
+    async with database.transaction(engine) as connection:
+        await connection.execute(update(PLACEMENTS).values(placed_at=datetime.now(UTC) - timedelta(minutes=11)))
+
+    async with replica():
+        await eventually(lambda: nothing_placed(engine))
+
+
+async def test_keys_that_cannot_be_read_refuse_the_start(settings):
+    unreadable = settings.model_copy(update={"secrets_encryption_key": type(settings.database_url)("short")})
+    with pytest.raises(BadSettings, match="^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
+        async with serving(service, unreadable):
+            pass
+
+
+async def used_at(engine):
+    async with database.transaction(engine) as connection:
+        return await connection.scalar(select(TOKENS.c.last_used_at))
+
+
+async def nothing_placed(engine):
+    async with database.transaction(engine) as connection:
+        return await connection.scalar(select(func.count()).select_from(PLACEMENTS)) == 0

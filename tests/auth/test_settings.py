@@ -1,0 +1,59 @@
+"""What auth does not start with, in one line each."""
+
+import pytest
+
+from services.auth.settings import Settings
+from services.chassis.settings import BadSettings, Mode, read
+
+KEY = "k" * 32
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    def given(**variables):
+        for name in ("MOLECULE_ENV", "ADMIN_TOKEN", "SECRETS_ENCRYPTION_KEY"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"AUTH_LISTEN": "unix:/nowhere", "DATABASE_URL": "postgresql://", **variables}.items():
+            monkeypatch.setenv(name, value)
+
+    return given
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"SECRETS_ENCRYPTION_KEY": KEY}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
+        ({"ADMIN_TOKEN": "", "SECRETS_ENCRYPTION_KEY": KEY}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
+        ({"ADMIN_TOKEN": "x"}, "SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=production"),
+        ({"MOLECULE_ENV": "development"}, "SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=development"),
+        ({"MOLECULE_ENV": "test"}, 'MOLECULE_ENV must be "production" or "development" (got "test")'),
+    ],
+)
+@pytest.mark.covers("BEY-05")
+def test_the_start_is_refused_with_one_line(environment, variables, line):
+    environment(**variables)
+    with pytest.raises(BadSettings) as refusal:
+        read(Settings)
+    assert str(refusal.value) == line
+
+
+@pytest.mark.parametrize(
+    ("variables", "open_development"),
+    [
+        ({"ADMIN_TOKEN": "x"}, False),
+        ({"MOLECULE_ENV": "development"}, True),
+        ({"MOLECULE_ENV": "development", "ADMIN_TOKEN": ""}, True),
+        ({"MOLECULE_ENV": "development", "ADMIN_TOKEN": "x"}, False),
+    ],
+)
+def test_development_is_open_only_without_an_admin_token(environment, variables, open_development):
+    environment(SECRETS_ENCRYPTION_KEY=KEY, **variables)
+    assert read(Settings).open is open_development
+
+
+def test_settings_do_not_show_what_they_keep(environment):
+    environment(MOLECULE_ENV="development", SECRETS_ENCRYPTION_KEY=KEY, ADMIN_TOKEN="the operator's own")
+    settings = read(Settings)
+    assert settings.mode is Mode.DEVELOPMENT
+    assert KEY not in repr(settings)
+    assert "operator" not in repr(settings)
