@@ -2,13 +2,13 @@
 
 | Module     | What it holds                                                        |      |
 |------------|----------------------------------------------------------------------|------|
-| `model`    | Bearer, Gate, Knock, Token, Placement, Revocation                    | pure |
+| `model`    | Bearer, Gate, Knock, Standing, Placement, Revocation                 | pure |
 | `errors`   | the refusals                                                         | pure |
 | `tokens`   | mint (from given entropy), digest                                    | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
 | `sealing`  | encrypting secrets at rest                                           |      |
-| `tables`   | the schema                                                           |      |
-| `store`    | everything said to the database; the one predicate of a live token   |      |
+| `tables`   | the schema, and what a live token is in it                           |      |
+| `store`    | everything said to the database                                      |      |
 | `wire`     | protobuf and back                                                    |      |
 | `feed`     | revocations, told as they happen                                     |      |
 | `inbound`  | the secret that the plane presents to a workspace                    |      |

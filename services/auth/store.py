@@ -1,4 +1,4 @@
-"""Everything said to the database. What a live token is stands here, and nowhere else."""
+"""Everything said to the database."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,8 +14,6 @@ from services.auth.model import (
     Fresh,
     Holder,
     Home,
-    OfToken,
-    OfWorkspace,
     Placement,
     Revocation,
     Scope,
@@ -23,7 +21,7 @@ from services.auth.model import (
     TokenId,
     WorkspaceId,
 )
-from services.auth.tables import PLACEMENTS, REVOCATIONS, TOKENS
+from services.auth.tables import LIVE, LIVE_TOKENS, PLACEMENTS, REVOCATIONS, TOKENS, placement_of, row_of, scope_of
 from services.chassis.database import transaction
 
 CHANNEL = "auth_revocations"
@@ -31,12 +29,6 @@ CHANNEL = "auth_revocations"
 
 BEGINNING = 1
 """Where the feed stands before the first revocation."""
-
-_LIVE = sa.and_(
-    TOKENS.c.revoked_at.is_(None),
-    PLACEMENTS.c.barred_at.is_(None),
-    sa.or_(TOKENS.c.generation.is_(None), TOKENS.c.generation >= PLACEMENTS.c.lowest_generation),
-)
 
 
 class Store:
@@ -72,7 +64,7 @@ class Transaction:
         row = await self._first(
             sa.select(TOKENS.c.id, TOKENS.c.workspace_id, TOKENS.c.generation)
             .join(PLACEMENTS)
-            .where(TOKENS.c.digest == digest, _LIVE)
+            .where(TOKENS.c.digest == digest, LIVE)
         )
         return row and Holder(
             token_id=TokenId(row.id), workspace_id=WorkspaceId(row.workspace_id), generation=row.generation
@@ -80,10 +72,9 @@ class Transaction:
 
     async def standing(self, workspace_id: WorkspaceId | None) -> Standing:
         """How the workspace is known."""
+        keyed = LIVE_TOKENS.exists().label("keyed")
         row = await self._first(
-            sa.select(PLACEMENTS.c.barred_at, _live_tokens().exists().label("keyed")).where(
-                PLACEMENTS.c.workspace_id == workspace_id
-            )
+            sa.select(PLACEMENTS.c.barred_at, keyed).where(PLACEMENTS.c.workspace_id == workspace_id)
         )
         if row is None:
             return Standing.UNKNOWN
@@ -110,13 +101,10 @@ class Transaction:
         self, workspace_id: WorkspaceId, *, now: datetime, only: TokenId | None = None
     ) -> Sequence[Digest]:
         """Revoke the tokens of a workspace, or one of them; the digests of those that were not revoked before."""
+        meant = sa.true() if only is None else TOKENS.c.id == only
         rows = await self._connection.execute(
             sa.update(TOKENS)
-            .where(
-                TOKENS.c.workspace_id == workspace_id,
-                TOKENS.c.revoked_at.is_(None),
-                *([] if only is None else [TOKENS.c.id == only]),
-            )
+            .where(TOKENS.c.workspace_id == workspace_id, TOKENS.c.revoked_at.is_(None), meant)
             .values(revoked_at=now)
             .returning(TOKENS.c.digest)
         )
@@ -138,11 +126,11 @@ class Transaction:
 
     async def find_placement(self, workspace_id: WorkspaceId) -> Placement | None:
         """What is kept of the workspace."""
-        return _placement(await self._first(_placed([workspace_id])))
+        return placement_of(await self._first(_placed([workspace_id])))
 
     async def lock_placement(self, workspace_id: WorkspaceId) -> Placement | None:
         """The same, and nobody else changes it or its tokens until this transaction ends."""
-        return _placement(await self._first(_placed([workspace_id]).with_for_update()))
+        return placement_of(await self._first(_placed([workspace_id]).with_for_update()))
 
     async def lock_homes(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[Home]:
         """Where those of the workspaces live that are known; in one order, so that two callers never cross."""
@@ -155,7 +143,7 @@ class Transaction:
         """Keep where workspaces live. What was confirmed or barred stays so."""
         if not homes:
             return
-        wanted = insert(PLACEMENTS)
+        wanted = insert(PLACEMENTS).values(placed_at=now, confirmed_at=confirmed_at)
         await self._connection.execute(
             wanted.on_conflict_do_update(
                 index_elements=[PLACEMENTS.c.workspace_id],
@@ -166,12 +154,7 @@ class Transaction:
                 },
             ),
             [
-                {
-                    "workspace_id": home.workspace_id,
-                    "org_id": home.org_id,
-                    "placed_at": now,
-                    "confirmed_at": confirmed_at,
-                }
+                {"workspace_id": home.workspace_id, "org_id": home.org_id}
                 for home in sorted(homes, key=lambda home: home.workspace_id)
             ],
         )
@@ -221,11 +204,10 @@ class Transaction:
         """
         if not scopes:
             return
+        turn = sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.revocations", 0))
+        await self._connection.execute(sa.select(turn))
         await self._connection.execute(
-            sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.revocations", 0)))
-        )
-        await self._connection.execute(
-            sa.insert(REVOCATIONS), [_revoked(scope) | {"revoked_at": now} for scope in scopes]
+            sa.insert(REVOCATIONS), [row_of(scope) | {"revoked_at": now} for scope in scopes]
         )
         await self._connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
 
@@ -240,15 +222,13 @@ class Transaction:
         rows = await self._connection.execute(
             sa.select(REVOCATIONS).where(REVOCATIONS.c.revision > after).order_by(REVOCATIONS.c.revision).limit(at_most)
         )
-        return [Revocation(row.revision, _scope(row)) for row in rows]
+        return [Revocation(row.revision, scope_of(row)) for row in rows]
 
     async def prune_revocations(self, *, keep: int) -> int:
         """Erase all but the newest; how many were erased."""
         newest = sa.select(REVOCATIONS.c.revision).order_by(REVOCATIONS.c.revision.desc()).offset(keep).limit(1)
-        result = await self._connection.execute(
-            sa.delete(REVOCATIONS).where(REVOCATIONS.c.revision <= newest.scalar_subquery())
-        )
-        return result.rowcount
+        old = sa.delete(REVOCATIONS).where(REVOCATIONS.c.revision <= newest.scalar_subquery())
+        return (await self._connection.execute(old)).rowcount
 
     async def _first(self, query: sa.Select[Any]) -> Any:  # noqa: ANN401 - rows are untyped
         return (await self._connection.execute(query)).first()
@@ -259,34 +239,5 @@ class Transaction:
         )
 
 
-def _live_tokens() -> sa.Select[Any]:
-    """The live tokens of the placement of the enclosing query."""
-    return sa.select(TOKENS.c.id).where(TOKENS.c.workspace_id == PLACEMENTS.c.workspace_id, _LIVE).correlate(PLACEMENTS)
-
-
 def _placed(workspace_ids: Collection[WorkspaceId]) -> sa.Select[Any]:
     return sa.select(PLACEMENTS).where(PLACEMENTS.c.workspace_id.in_(workspace_ids))
-
-
-def _placement(row: Any) -> Placement | None:  # noqa: ANN401 - rows are untyped
-    return row and Placement(
-        workspace_id=WorkspaceId(row.workspace_id),
-        org_id=row.org_id,
-        lowest_generation=row.lowest_generation,
-        barred_at=row.barred_at,
-        sealed_inbound_secret=row.inbound_secret,
-    )
-
-
-def _revoked(scope: Scope) -> dict[str, object]:
-    match scope:
-        case OfWorkspace(workspace_id):
-            return {"workspace_id": workspace_id, "token_digest": None}
-        case OfToken(digest):
-            return {"workspace_id": None, "token_digest": digest}
-
-
-def _scope(row: Any) -> Scope:  # noqa: ANN401 - rows are untyped
-    if row.workspace_id is not None:
-        return OfWorkspace(WorkspaceId(row.workspace_id))
-    return OfToken(Digest(row.token_digest))

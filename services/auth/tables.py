@@ -1,7 +1,10 @@
-"""The schema `auth`."""
+"""The schema `auth`, what a live token is in it, and its rows as the model knows them."""
+
+from typing import Any, assert_never
 
 import sqlalchemy as sa
 
+from services.auth.model import Digest, OfToken, OfWorkspace, Placement, Scope, WorkspaceId
 from services.chassis.database import metadata
 
 SCHEMA = "auth"
@@ -48,3 +51,44 @@ REVOCATIONS = sa.Table(
     sa.Column("revoked_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.CheckConstraint("num_nonnulls(workspace_id, token_digest) = 1", name="one_scope"),
 )
+
+LIVE = sa.and_(
+    TOKENS.c.revoked_at.is_(None),
+    PLACEMENTS.c.barred_at.is_(None),
+    sa.or_(TOKENS.c.generation.is_(None), TOKENS.c.generation >= PLACEMENTS.c.lowest_generation),
+)
+"""What makes a token live, for queries that join both tables; it is said here and nowhere else."""
+
+LIVE_TOKENS = (
+    sa.select(TOKENS.c.id).where(TOKENS.c.workspace_id == PLACEMENTS.c.workspace_id, LIVE).correlate(PLACEMENTS)
+)
+"""The live tokens of the placement of the enclosing query."""
+
+
+def placement_of(row: Any) -> Placement | None:  # noqa: ANN401 - rows are untyped
+    """The placement that the row keeps, if there is a row."""
+    return row and Placement(
+        workspace_id=WorkspaceId(row.workspace_id),
+        org_id=row.org_id,
+        lowest_generation=row.lowest_generation,
+        barred_at=row.barred_at,
+        sealed_inbound_secret=row.inbound_secret,
+    )
+
+
+def scope_of(row: Any) -> Scope:  # noqa: ANN401 - rows are untyped
+    """What the revocation of the row voids."""
+    if row.workspace_id is not None:
+        return OfWorkspace(WorkspaceId(row.workspace_id))
+    return OfToken(Digest(row.token_digest))
+
+
+def row_of(scope: Scope) -> dict[str, object]:
+    """The columns that keep what a revocation voids."""
+    match scope:
+        case OfWorkspace(workspace_id):
+            return {"workspace_id": workspace_id, "token_digest": None}
+        case OfToken(digest):
+            return {"workspace_id": None, "token_digest": digest}
+        case _:
+            assert_never(scope)

@@ -64,12 +64,12 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
         replica("two") as two,
         clients.dialled(one, speaker="gateway") as here,
         clients.dialled(two, speaker="registry") as there,
+        aclosing(Auth(here).watch()) as watch,
     ):
-        async with aclosing(Auth(here).watch()) as watch:
-            await anext(watch)
-            await Auth(there).ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=home.workspace_id))
-            async with asyncio.timeout(1):
-                message = await anext(watch)
+        await anext(watch)
+        await Auth(there).ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=home.workspace_id))
+        async with asyncio.timeout(1):
+            message = await anext(watch)
     assert message.workspace_id == home.workspace_id
 
 
@@ -86,7 +86,7 @@ async def test_an_abandoned_placement_is_swept(replica, engine):
 
 async def test_keys_that_cannot_be_read_refuse_the_start(settings):
     unreadable = settings.model_copy(update={"secrets_encryption_key": type(settings.database_url)("short")})
-    with pytest.raises(BadSettings, match="^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
+    with pytest.raises(BadSettings, match=r"^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
         async with serving(service, unreadable):
             pass
 
