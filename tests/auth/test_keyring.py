@@ -35,6 +35,7 @@ from services.auth.tables import PLACEMENTS, REVOCATIONS, TOKENS
 from services.chassis import database
 from services.chassis.errors import ServiceError, Unavailable
 from tests.auth.conftest import ADMIN_TOKEN
+from tests.waiting import eventually
 
 UNKNOWN = WorkspaceId("00000000-0000-0000-0000-000000000000")
 
@@ -446,6 +447,13 @@ async def test_a_placement_that_nobody_confirms_is_erased_in_time(keyring, works
     assert await announced() == [OfWorkspace(early.workspace_id)]
 
 
+async def test_what_was_confirmed_stays_so_when_it_moves(keyring, home, clock, fetched):
+    await keyring.place([Home(home.workspace_id, "another")])
+    clock.advance(minutes=11)
+    await keyring.forget_unconfirmed()
+    assert len(await fetched(select(PLACEMENTS))) == 1
+
+
 async def test_placing_again_gives_a_creation_its_time_anew(keyring, clock, fetched):
     home = placed()
     await keyring.place([home])
@@ -504,21 +512,18 @@ async def test_an_unknown_workspace_is_given_nothing(keyring):
 # The order of the feed ────────────────────────────────────────────────────────
 
 
-async def test_revisions_are_committed_in_their_order(keyring, store):
-    homes = [placed() for _ in range(40)]
-    await keyring.confirm(homes)
-    seen: list[int] = []
+async def test_revisions_are_committed_in_their_order(store, keyring, workspace, clock, announced, fetched):
+    waiting = text("select 1 from pg_locks where locktype = 'advisory' and not granted")
+    first = WorkspaceId("first")
 
-    async def reads():
-        while len(seen) < len(homes):
-            async with store.reading() as tx:
-                seen.extend(r.revision for r in await tx.revocations(after=seen[-1] if seen else 0, at_most=100))
+    async with store.begin() as tx:
+        await tx.announce([OfWorkspace(first)], now=clock.now())
+        second = asyncio.ensure_future(keyring.bar(workspace))
+        await eventually(lambda: fetched(waiting))
+        assert await announced() == []
 
-    await asyncio.gather(reads(), *(keyring.bar(home.workspace_id) for home in homes))
-
-    assert seen == sorted(seen)
-    async with store.reading() as tx:
-        assert [r.revision for r in await tx.revocations(after=0, at_most=100)] == seen
+    await second
+    assert await announced() == [OfWorkspace(first), OfWorkspace(workspace)]
 
 
 async def test_a_revocation_that_is_rolled_back_is_not_told(engine, store, workspace, clock, fetched):

@@ -67,6 +67,35 @@ async def test_what_the_database_does_not_take_is_kept(keyring, workspace, store
     assert await used_at(issued.token_id) == clock.now()
 
 
+class InterruptedStore(Store):
+    """Lets something happen just before each transaction."""
+
+    def __init__(self, engine, happens):
+        super().__init__(engine)
+        self._happens = happens
+
+    def begin(self):
+        self._happens()
+        return super().begin()
+
+
+async def test_a_use_while_others_are_written_is_written_next(keyring, workspace, engine, clock, used_at):
+    issued = await keyring.issue(workspace, generation=None)
+
+    def used_again():
+        clock.advance(seconds=1)
+        usage.note(issued.token_id)
+
+    usage = Usage(InterruptedStore(engine, used_again), clock)
+    usage.note(issued.token_id)
+
+    await usage.write()
+    first = await used_at(issued.token_id)
+    await usage.write()
+
+    assert (await used_at(issued.token_id) - first).total_seconds() == 1
+
+
 async def test_a_token_that_is_gone_is_no_trouble(usage):
     usage.note(TokenId("gone"))
     await usage.write()
