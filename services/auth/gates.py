@@ -80,7 +80,7 @@ def judge(knock: Knock, bearer: Bearer, mode: Mode, standing: Standing | None = 
             if rule.operator:
                 return bearer
         case Holder():
-            if granted := _as_holder(rule.tokens, bearer, knock, mode):
+            if (granted := _as_holder(rule.tokens, bearer, knock, mode)) is not None:
                 return granted
         case Stranger():
             pass
