@@ -160,30 +160,26 @@ class Doorbell:
                 await asyncio.sleep(PATIENCE / 4)
 
     async def rung(self, within: timedelta) -> bool:
-        """Wait for the next ring: true when it came, false when the time was up."""
-        ring = self._ring
+        """Whether it rang since it was last asked; if not, wait for it. For one reader: what it misses is kept."""
         try:
             async with asyncio.timeout(within.total_seconds()):
-                await ring.wait()
+                await self._ring.wait()
         except TimeoutError:
             return False
+        self._ring.clear()
         return True
 
     async def _listen_once(self) -> None:
         connection = await connect(self._url, role=self._role)
         try:
-            await connection.add_listener(self._channel, lambda *_: self._rings())
-            self._rings()
+            await connection.add_listener(self._channel, lambda *_: self._ring.set())
+            self._ring.set()
             while True:
                 await asyncio.sleep(PATIENCE)
                 await connection.fetchval("select 1", timeout=CONNECT_WITHIN)
         finally:
             with contextlib.suppress(Exception):
                 await connection.close(timeout=1)
-
-    def _rings(self) -> None:
-        self._ring.set()
-        self._ring = asyncio.Event()
 
 
 async def connect(url: str, *, role: str | None) -> asyncpg.Connection:

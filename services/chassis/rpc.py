@@ -1,5 +1,6 @@
 """The server's side of every call: who calls, may they, what went wrong, and how long it may take."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -16,7 +17,7 @@ from grpc_status import rpc_status
 
 from protos.common.v1 import access_pb2, identity_pb2
 from services.chassis import identity, telemetry
-from services.chassis.errors import Broken, Denied, ServiceError, Unauthenticated
+from services.chassis.errors import Broken, Denied, ServiceError, Unauthenticated, Unavailable
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
@@ -115,6 +116,14 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
         self._rules = rules(contracts)
         self._peers = peers
         self._open = tuple(open_methods)
+        self._feeds: set[asyncio.Task[Any]] = set()
+        self._hanging_up = False
+
+    def hang_up(self) -> None:
+        """End every feed: nobody waits for the end of what has none. Watchers come back."""
+        self._hanging_up = True
+        for feed in self._feeds:
+            feed.cancel()
 
     async def intercept_service(
         self,
@@ -150,12 +159,20 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
         kind = "stream_stream" if handler.request_streaming else "unary_stream"
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Message]:  # noqa: ANN401 - message or stream
+            task = asyncio.current_task()
+            if task is not None and not handler.request_streaming:
+                self._feeds.add(task)
+                task.add_done_callback(self._feeds.discard)
             try:
                 caller = _caller(self._peers, context)
                 admit(rule, caller, request if isinstance(request, Message) else None)
                 with identity.acting_as(caller):
                     async for reply in getattr(handler, kind)(request, context):
                         yield reply
+            except asyncio.CancelledError:
+                if not self._hanging_up:
+                    raise
+                await _abort(context, Unavailable())
             except Exception as error:  # noqa: BLE001 - translated in one place
                 await _abort(context, _failure(method, error))
 

@@ -96,7 +96,8 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
     If a loop fails, the block is cancelled and the failure raised.
     """
     async with service.wire(values) as parts:
-        server, probe = _server(parts, values)
+        guard = _guard(parts, values)
+        server, probe = _server(parts, guard)
         address = _bind(server, values)
         await server.start()
         async with _looping(parts):
@@ -106,6 +107,7 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
                 yield address
             finally:
                 await _tell(probe, parts, health_pb2.HealthCheckResponse.NOT_SERVING)
+                guard.hang_up()
                 await server.stop(GRACE.total_seconds())
         log.info("stopped")
 
@@ -181,9 +183,12 @@ def _refuse(service: Service[Any], line: str) -> int:
     return 1
 
 
-def _server(parts: Parts, values: ChassisSettings) -> tuple[grpc.aio.Server, health.HealthServicer]:
+def _guard(parts: Parts, values: ChassisSettings) -> Interceptor:
     peers = TrustingPeers() if values.tls is None else CertifiedPeers()
-    guard = Interceptor([part.contract for part in parts.servicers], peers, open_methods=[HEALTH])
+    return Interceptor([part.contract for part in parts.servicers], peers, open_methods=[HEALTH])
+
+
+def _server(parts: Parts, guard: Interceptor) -> tuple[grpc.aio.Server, health.HealthServicer]:
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     for part in parts.servicers:
         part.add(part.servicer, server)

@@ -99,6 +99,9 @@ async def test_the_doorbell_wakes_whoever_waits(database_url):
         await connection.execute(text("select pg_notify('test_bell', '')"))
 
     assert await waiting
+    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+        await connection.execute(text("select pg_notify('test_bell', '')"))
+    await eventually(lambda: bell.rung(timedelta(0)))  # nobody was waiting, and it is still heard
     assert not await bell.rung(timedelta(0))
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

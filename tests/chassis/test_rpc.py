@@ -1,15 +1,17 @@
 """Identity, access and errors, over real gRPC."""
 
+import asyncio
 from datetime import timedelta
 
 import grpc
 import pytest
 
 from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors, identity, rpc
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import Servicer
+from services.chassis.service import GRACE, Servicer
 from tests.rpc import listening, running
 
 WORKSPACE = Identity(kind=Kind.WORKSPACE, name="w1", generation=3)
@@ -167,3 +169,35 @@ def test_a_contract_that_does_not_say_who_may_call_is_refused():
 
     with pytest.raises(rpc.UndeclaredAccess, match=r"grpc\.health\.v1\.Health/Check does not say who may call it"):
         rpc.rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])
+
+
+async def test_feeds_are_ended_when_the_service_stops():
+    contract = auth_pb2.DESCRIPTOR.services_by_name["AuthService"]
+    ended = asyncio.Event()
+
+    class EndlessAuth:
+        def __getattr__(self, name):
+            async def watch(request, context):
+                try:
+                    yield auth_pb2.WatchRevocationsResponse(revision=1)
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+
+            return watch
+
+    servicer = Servicer(contract=contract, add=auth_pb2_grpc.add_AuthServiceServicer_to_server, servicer=EndlessAuth())
+    service = listening([servicer])
+    address = await service.__aenter__()
+    async with clients.dialled(address, speaker="gateway") as line:
+        stub = auth_pb2_grpc.AuthServiceStub(line.channel)
+        feed = line.watch(stub.WatchRevocations, auth_pb2.WatchRevocationsRequest())
+        assert (await anext(feed)).revision == 1
+
+        began = asyncio.get_running_loop().time()
+        await service.__aexit__(None, None, None)
+
+        assert ended.is_set()
+        assert asyncio.get_running_loop().time() - began < GRACE.total_seconds() / 2
+        with pytest.raises(errors.Unavailable):
+            await anext(feed)

@@ -12,7 +12,7 @@ DOCUMENTS = ["README.md", "HOUSE.md", *sorted(str(path.relative_to(ROOT)) for pa
 
 FOLDERS = {"protos", "services", "gateway", "molecule_agent", "molecule_cli", "deploy", "bench", "docs", "tests"}
 
-PATH = re.compile(r"(?<![\w/.$~-])((?:%s)(?:/[\w*.-]+)+/?)" % "|".join(sorted(FOLDERS)))
+PATH = re.compile(rf"(?<![\w/.$~-])((?:{'|'.join(sorted(FOLDERS))})(?:/[\w*.-]+)+/?)")
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
