@@ -28,11 +28,11 @@ class PlaneError(Exception):
     """
 
 
-class Unreachable(PlaneError):  # noqa: N818 - the tree of the class above
+class Unreachable(PlaneError):
     """No answer came."""
 
 
-class Refused(PlaneError):  # noqa: N818 - the same
+class Refused(PlaneError):
     """The plane answered that it will not."""
 
 

@@ -47,7 +47,7 @@ class Protocol:
             await self._requests.aclose()
 
     def _build(self) -> "tuple[Requests, Starlette]":
-        with without("fastapi", "pygments", "rich", "sqlalchemy"):
+        with without("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
             from a2a.client.card_resolver import parse_agent_card
             from a2a.server.routes import create_jsonrpc_routes
             from starlette.applications import Starlette
