@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import socket
@@ -98,14 +99,16 @@ async def serving(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                 clock=clock,
                 luck=random.random,
             )
-            group.create_task(server.serve(sockets=[listener]))
+            answering = group.create_task(server.serve(sockets=[listener]))
             group.create_task(protocol.load())
             beating = [group.create_task(loop()) for loop in heart.loops]
             log.info("workspace %s listens on %s", settings.workspace_id, url)
             yield Agent(url=url, work=work, stop=stop)
             for loop in beating:
                 loop.cancel()
-            await _drain(server, work, protocol)
+            server.should_exit = True
+            await _drain(answering, work)
+            await protocol.close()
 
 
 class _Server(Server):
@@ -131,7 +134,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((address, port), family=family)
     except OSError as error:
-        raise ListenError(f"cannot listen on {address} port {port}: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ListenError(f"cannot listen on {address} port {port}: {reason}") from error
     with listener:
         yield listener
 
@@ -163,11 +167,11 @@ def _config(door: Door) -> Config:
     )
 
 
-async def _drain(server: Server, work: Work, protocol: Protocol) -> None:
-    server.should_exit = True
+async def _drain(answering: asyncio.Task[None], work: Work) -> None:
+    """Wait until nothing is under way and the last answer has left, but no longer than `DRAIN`."""
     try:
         async with asyncio.timeout(DRAIN):
             await work.idle()
+            await asyncio.wait([answering])
     except TimeoutError:
         log.warning("%d tasks did not end in time and are interrupted", work.active)
-    await protocol.close()

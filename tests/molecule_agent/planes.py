@@ -29,7 +29,7 @@ class GoodPlane:
         app = web.Application(client_max_size=1 << 20)
         app.router.add_post("/registry/register", self._register)
         app.router.add_post("/registry/heartbeat", self._heartbeat)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

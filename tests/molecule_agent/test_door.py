@@ -1,3 +1,7 @@
+import asyncio
+import json
+from urllib.parse import urlsplit
+
 import pytest
 
 from molecule_agent.door import LARGEST_BODY
@@ -22,9 +26,12 @@ async def test_other_doors_stay_shut(echo, client, method, path, status):
     assert (await client.request(method, echo.url + path)).status_code == status
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo, client):
-    headers = {"Content-Length": str(LARGEST_BODY + 1)}
-    answer = await client.post(echo.url, headers=headers, content=b"")
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
+    writer.write(f"POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: {LARGEST_BODY + 1}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await reader.readuntil(b"}")
+    writer.close()
 
-    assert answer.status_code == 413
-    assert answer.json() == {"error": "request body too large", "max_bytes": LARGEST_BODY}
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(body) == {"error": "request body too large", "max_bytes": LARGEST_BODY}
