@@ -32,12 +32,25 @@ class Door:
         elif _length(scope) > LARGEST_BODY:
             await _answer(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
-            await self._protocol(scope, receive, send)
+            await self._protocol(scope, _limited(receive), send)
 
 
 def _length(scope: Scope) -> int:
     text = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     return int(text) if text.isdigit() else 0
+
+
+def _limited(receive: Receive) -> Receive:
+    """The same body; one that did not say how long it is and grows too large counts as a client who hung up."""
+    received = 0
+
+    async def limited() -> MutableMapping[str, Any]:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return message if received <= LARGEST_BODY else {"type": "http.disconnect"}
+
+    return limited
 
 
 async def _answer(send: Send, status: HTTPStatus, body: bytes) -> None:

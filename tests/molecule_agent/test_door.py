@@ -35,3 +35,14 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
 
     assert head.startswith(b"HTTP/1.1 413 ")
     assert json.loads(body) == {"error": "request body too large", "max_bytes": LARGEST_BODY}
+
+
+async def test_a_body_that_grows_too_large_is_not_kept(echo, client):
+    async def pieces():
+        for _ in range(LARGEST_BODY // 2**20 + 2):
+            yield b" " * 2**20
+
+    answer = await client.post(echo.url, content=pieces())
+
+    assert "error" in answer.json()
+    assert (await client.get(echo.url + "health")).is_success
