@@ -1,0 +1,30 @@
+"""`python -m molecule_agent`: one agent, as its environment describes it."""
+
+import asyncio
+import logging
+import sys
+
+import uvloop
+
+from molecule_agent.adapter import AdapterError
+from molecule_agent.app import ListenError, run
+from molecule_agent.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """Run until told to stop; the exit status."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for library in ("uvicorn", "httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except (SettingsError, AdapterError, ListenError) as error:
+        sys.stderr.write(f"molecule_agent: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Lets the adapter answer, and tells A2A what it says."""
+
+import logging
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.events import EventQueue
+from a2a.server.tasks import TaskUpdater
+from a2a.types import Message, Part, Task, TaskState, TaskStatus
+from google.protobuf.json_format import MessageToDict
+
+from molecule_agent.adapter import BaseAdapter, Turn
+from molecule_agent.work import Work
+
+log = logging.getLogger(__name__)
+
+FAILURE = "The agent could not answer; its log says why."
+"""All that anybody outside learns of an exception."""
+
+
+class Executor(AgentExecutor):
+    """One task for each message: begun, one artifact in as many pieces as the adapter yields, and an end."""
+
+    def __init__(self, adapter: BaseAdapter, work: Work) -> None:
+        self._adapter = adapter
+        self._work = work
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        turn = _turn(context)
+        task = TaskUpdater(event_queue, turn.task_id, turn.context_id)
+        if context.current_task is None:
+            await event_queue.enqueue_event(_begun(turn, context.message))
+        else:
+            await task.start_work()
+        try:
+            with self._work.task(turn.text):
+                await self._answer(turn, task)
+        except Exception:
+            log.exception("task %s failed", turn.task_id)
+            await task.failed(task.new_agent_message([Part(text=FAILURE)]))
+        else:
+            await task.complete()
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        """Said before the adapter is interrupted, so that nobody sees the task without an end."""
+        log.info("task %s cancelled", context.task_id)
+        await TaskUpdater(event_queue, context.task_id or "", context.context_id or "").cancel()
+
+    async def _answer(self, turn: Turn, task: TaskUpdater) -> None:
+        artifact = str(uuid4())
+        begun = False
+        async for piece in self._adapter.answer(turn):
+            if piece:
+                await task.add_artifact([Part(text=piece)], artifact_id=artifact, name="answer", append=begun)
+                begun = True
+
+
+def _turn(context: RequestContext) -> Turn:
+    message = context.message or Message()
+    return Turn(
+        text=context.get_user_input(),
+        parts=[MessageToDict(part) for part in message.parts],
+        context_id=context.context_id or "",
+        message_id=message.message_id,
+        task_id=context.task_id or "",
+        metadata=MessageToDict(message.metadata),
+    )
+
+
+def _begun(turn: Turn, message: Message | None) -> Task:
+    status = TaskStatus(state=TaskState.TASK_STATE_WORKING)
+    status.timestamp.FromDatetime(datetime.now(UTC))
+    return Task(
+        id=turn.task_id,
+        context_id=turn.context_id,
+        status=status,
+        history=[message] if message else [],
+    )

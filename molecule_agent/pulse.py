@@ -1,0 +1,46 @@
+"""What a heartbeat says."""
+
+import logging
+from typing import Any
+
+from molecule_agent.adapter import BaseAdapter, RuntimeState
+from molecule_agent.work import Work
+
+log = logging.getLogger(__name__)
+
+
+def pulse(
+    *, workspace_id: str, card: dict[str, Any], work: Work, adapter: BaseAdapter, uptime: float
+) -> dict[str, Any]:
+    """The body of `POST /registry/heartbeat`. Whatever the adapter raises, there is a heartbeat."""
+    return {
+        "workspace_id": workspace_id,
+        "agent_card": card,
+        "current_task": work.current,
+        "active_tasks": work.active,
+        "error_rate": work.error_rate,
+        "runtime_state": _runtime_state(adapter),
+        "runtime_metadata": runtime_metadata(adapter),
+        "uptime_seconds": int(uptime),
+    }
+
+
+def runtime_metadata(adapter: BaseAdapter) -> dict[str, Any]:
+    """What the adapter declares; nothing at all if it raises. A time that is not positive is left out."""
+    try:
+        declared: dict[str, Any] = {"capabilities": adapter.capabilities().to_dict()}
+        idle_timeout = adapter.idle_timeout_override()
+        if idle_timeout is not None and idle_timeout > 0:
+            declared["idle_timeout_seconds"] = int(idle_timeout)
+    except Exception:
+        log.exception("the adapter could not declare its capabilities")
+        return {}
+    return declared
+
+
+def _runtime_state(adapter: BaseAdapter) -> str:
+    try:
+        return RuntimeState(adapter.runtime_state())
+    except Exception:
+        log.exception("the adapter could not say how it is")
+        return RuntimeState.WELL

@@ -1,0 +1,60 @@
+"""
+The official client of A2A 1.0: `python client_1_0.py CARD_URL TEXT [BEARER]`.
+
+Finds the agent by its card, sends TEXT plain and streaming, and prints what came back as one JSON object. Runs in an
+environment of its own, where nothing of this project can be imported.
+"""
+
+import asyncio
+import json
+import sys
+from importlib.metadata import version
+from uuid import uuid4
+
+import httpx
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.types import AgentCard, Message, Part, Role, SendMessageRequest, TaskState
+
+
+async def main(card_url: str, text: str, bearer: str = "") -> None:
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    async with httpx.AsyncClient(headers=headers, timeout=30) as http:
+        base, _, path = card_url.partition("/.well-known/")
+        card = await A2ACardResolver(http, base, f"/.well-known/{path}").get_agent_card()
+        plain = await _ask(http, card, text, streaming=False)
+        streamed = await _ask(http, card, text, streaming=True)
+    json.dump(
+        {
+            "sdk": version("a2a-sdk"),
+            "card": card.name,
+            "url": card.supported_interfaces[0].url,
+            "plain": "".join(event["text"] for event in plain),
+            "plain_state": plain[-1]["state"],
+            "streamed": "".join(event["text"] for event in streamed),
+            "streamed_state": streamed[-1]["state"],
+            "events": [event["kind"] for event in streamed],
+        },
+        sys.stdout,
+    )
+
+
+async def _ask(http: httpx.AsyncClient, card: AgentCard, text: str, *, streaming: bool) -> list[dict]:
+    """What the client saw, event by event."""
+    client = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming)).create(card)
+    message = Message(message_id=str(uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)])
+    return [_seen(event) async for event in client.send_message(SendMessageRequest(message=message))]
+
+
+def _seen(event) -> dict:
+    kind = event.WhichOneof("payload")
+    body = getattr(event, kind)
+    artifacts = {"task": lambda: body.artifacts, "artifact_update": lambda: [body.artifact]}.get(kind, list)()
+    return {
+        "kind": kind,
+        "state": TaskState.Name(body.status.state) if hasattr(body, "status") else "",
+        "text": "".join(part.text for artifact in artifacts for part in artifact.parts),
+    }
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

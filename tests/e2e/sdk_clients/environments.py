@@ -1,0 +1,70 @@
+"""Environments of their own for the two generations of the official client; they cannot live in one."""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+CACHE = Path.home() / ".cache" / "molecule-tests"
+"""Survives the run: an environment is made once for each list of requirements."""
+
+GENERATIONS = ("0_3", "1_0")
+
+
+async def converse(generation: str, card_url: str, text: str, bearer: str = "") -> dict[str, Any]:
+    """Let the client of `generation` find the agent by its card and talk to it; what it printed."""
+    python = await asyncio.to_thread(environment, generation)
+    client = await asyncio.create_subprocess_exec(
+        *(python, HERE / f"client_{generation}.py", card_url, text, bearer),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, complaint = await asyncio.wait_for(client.communicate(), 60)
+    assert client.returncode == 0, complaint.decode()
+    return json.loads(printed)
+
+
+def environment(generation: str) -> Path:
+    """The Python with the client of `generation`, made now if it was never made before."""
+    requirements = HERE / f"requirements_{generation}.txt"
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    home = CACHE / f"a2a-{generation}-{digest}"
+    if not home.exists():
+        _make(home, requirements)
+    return home / "bin" / "python"
+
+
+def _make(home: Path, requirements: Path) -> None:
+    """Built beside its place and moved there as a whole: an interrupted or a second maker leaves nothing half done."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as workshop:
+        new = Path(workshop) / "environment"
+        for command in _commands(new, requirements):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        try:
+            new.replace(home)
+        except OSError:
+            if not home.exists():
+                raise
+
+
+def _commands(new: Path, requirements: Path) -> list[list[str | Path]]:
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    uv = os.environ.get("UV") or shutil.which("uv", path=beside)
+    if uv:
+        return [
+            [uv, "venv", "--quiet", "--python", sys.executable, new],
+            [uv, "pip", "install", "--quiet", "--python", new / "bin" / "python", "--requirement", requirements],
+        ]
+    return [
+        [sys.executable, "-m", "venv", new],
+        [new / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--requirement", requirements],
+    ]

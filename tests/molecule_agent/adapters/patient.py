@@ -1,0 +1,35 @@
+"""An adapter that answers when the test lets it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from molecule_agent.adapter import BaseAdapter, CardFacts, Turn
+
+
+class Adapter(BaseAdapter):
+    """Says `begun`, waits for its gate, then says `ended`; a message `fail` raises behind the gate."""
+
+    latest: ClassVar["Adapter"]
+
+    def __init__(self, workspace) -> None:
+        super().__init__(workspace)
+        Adapter.latest = self
+        self.gate = asyncio.Event()
+        self.turns: list[Turn] = []
+        self.interrupted = 0
+
+    def card(self) -> CardFacts:
+        return CardFacts(name="Patient", description="Waits.")
+
+    async def answer(self, turn: Turn) -> AsyncIterator[str]:
+        self.turns.append(turn)
+        yield "begun "
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.interrupted += 1
+            raise
+        if turn.text == "fail":
+            raise ValueError("a secret of the inside")
+        yield "ended"

@@ -1,0 +1,48 @@
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from molecule_agent.door import LARGEST_BODY
+
+
+@pytest.mark.parametrize("path", [".well-known/agent-card.json", ".well-known/agent.json"])
+async def test_the_card_that_is_served_is_the_one_that_was_registered(echo, plane, client, path):
+    served = await client.get(echo.url + path)
+
+    assert served.headers["content-type"] == "application/json"
+    assert served.json() == plane.registered[0]["agent_card"]
+
+
+async def test_a_living_agent_says_so(echo, client):
+    assert (await client.get(echo.url + "health")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "", 405), ("GET", "nothing", 404), ("POST", "health", 404)]
+)
+async def test_other_doors_stay_shut(echo, client, method, path, status):
+    assert (await client.request(method, echo.url + path)).status_code == status
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
+    writer.write(f"POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: {LARGEST_BODY + 1}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    body = await reader.readuntil(b"}")
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(body) == {"error": "request body too large", "max_bytes": LARGEST_BODY}
+
+
+async def test_a_body_that_grows_too_large_is_not_kept(echo, client):
+    async def pieces():
+        for _ in range(LARGEST_BODY // 2**20 + 2):
+            yield b" " * 2**20
+
+    answer = await client.post(echo.url, content=pieces())
+
+    assert "error" in answer.json()
+    assert (await client.get(echo.url + "health")).is_success

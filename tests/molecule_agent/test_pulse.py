@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from molecule_agent import echo
+from molecule_agent.adapter import Workspace
+from molecule_agent.card import card
+from molecule_agent.pulse import pulse, runtime_metadata
+from molecule_agent.work import Work
+from tests.molecule_agent.adapters import native, raising
+
+PARENT = "5b1f3d9e-6c2a-4b7e-9d6f-0c9d4e5f6a7b"
+HERE = Workspace(id="0a6c1a3e-0d5c-4c3a-8c39-8f2f3a3c1a11", parent_id=PARENT, model="gpt")
+GOLDEN = json.loads(Path("tests/golden/heartbeat.json").read_text(encoding="utf-8"))
+
+
+def _pulse(adapter, work, uptime=0.0):
+    document = card(adapter.card(), url="http://127.0.0.1:9000/")
+    return pulse(workspace_id=HERE.id, card=document, work=work, adapter=adapter, uptime=uptime)
+
+
+@pytest.mark.covers("REG-45", "AGT-12", "AGT-01", "REG-22")
+def test_a_heartbeat_is_the_golden_one():
+    work = Work()
+    with pytest.raises(ValueError, match="no"), work.task("earlier"):
+        raise ValueError("no")
+    with work.task("earlier too"):
+        pass
+
+    with work.task("summarise the minutes\nof yesterday"):
+        said = _pulse(native.Adapter(HERE), work, uptime=61.9)
+
+    assert json.loads(json.dumps(said)) == GOLDEN
+
+
+@pytest.mark.covers("AGT-01")
+def test_an_adapter_that_raises_stops_no_heartbeat(caplog):
+    said = _pulse(raising.Adapter(HERE), Work())
+
+    assert said["runtime_metadata"] == {}
+    assert said["runtime_state"] == ""
+    assert said["agent_card"]["name"] == "Raising"
+    assert "could not declare its capabilities" in caplog.text
+
+
+@pytest.mark.covers("AGT-01", "AGT-02")
+@pytest.mark.parametrize(("override", "sent"), [(None, False), (0, False), (-5, False), (600, True)])
+def test_only_a_positive_idle_time_is_sent(override, sent):
+    class Adapter(echo.Adapter):
+        def idle_timeout_override(self):
+            return override
+
+    assert ("idle_timeout_seconds" in runtime_metadata(Adapter(HERE))) is sent
+
+
+@pytest.mark.covers("AGT-01")
+def test_the_echo_declares_only_that_a_message_may_come_twice():
+    declared = runtime_metadata(echo.Adapter(HERE))
+
+    assert [key for key, value in declared["capabilities"].items() if value] == ["idempotent_delivery"]
+    assert set(declared) == {"capabilities"}
+
+
+def test_a_state_nobody_knows_counts_as_well():
+    class Adapter(echo.Adapter):
+        def runtime_state(self):
+            return "confused"
+
+    assert _pulse(Adapter(HERE), Work())["runtime_state"] == ""
