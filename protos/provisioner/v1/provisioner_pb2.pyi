@@ -49,15 +49,33 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], builtins.type):
     DESCRIPTOR: descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    ERROR_REASON_NOT_HOLDING: _ErrorReason.ValueType  # 1
-    """This replica does not hold the reconciler, and the one that does cannot be reached. Retry."""
+    ERROR_REASON_NO_BACKEND: _ErrorReason.ValueType  # 1
+    """This plane starts no instances."""
+    ERROR_REASON_NO_ADAPTER: _ErrorReason.ValueType  # 2
+    """The backend has nothing that could run this runtime."""
+    ERROR_REASON_START_FAILED: _ErrorReason.ValueType  # 3
+    """The backend refused to start the instance."""
+    ERROR_REASON_STOP_FAILED: _ErrorReason.ValueType  # 4
+    """The instance did not end when it was told to."""
+    ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 5
+    """The backend cannot be asked now. Retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Reasons of the domain `molecule.provisioner.v1`."""
+    """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
+    docs/spec/rest.md, section 7, that becomes the `error` of a failed provisioning.
+    """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-ERROR_REASON_NOT_HOLDING: ErrorReason.ValueType  # 1
-"""This replica does not hold the reconciler, and the one that does cannot be reached. Retry."""
+ERROR_REASON_NO_BACKEND: ErrorReason.ValueType  # 1
+"""This plane starts no instances."""
+ERROR_REASON_NO_ADAPTER: ErrorReason.ValueType  # 2
+"""The backend has nothing that could run this runtime."""
+ERROR_REASON_START_FAILED: ErrorReason.ValueType  # 3
+"""The backend refused to start the instance."""
+ERROR_REASON_STOP_FAILED: ErrorReason.ValueType  # 4
+"""The instance did not end when it was told to."""
+ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 5
+"""The backend cannot be asked now. Retry."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):
