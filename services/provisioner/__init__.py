@@ -1,0 +1,19 @@
+"""The hands: instances that are wanted exist, and no others. There is no database here.
+
+| Module       | What it holds                                                   |      |
+|--------------|-----------------------------------------------------------------|------|
+| `model`      | Wish, Spec, Credentials, Instance, Phase, Fact                  | pure |
+| `plan`       | next_step(), news(), patience(): what to do, say, and wait for  | pure |
+| `spec`       | wish + platform address → Spec                                  | pure |
+| `reconciler` | ♥ one task per workspace, one step at a time                    |      |
+| `janitor`    | instances nobody wants                                          |      |
+| `backends`   | base (the contract), process (with its keeper), fake, none      |      |
+| `calls`      | what it asks of the registry and of auth                        |      |
+| `wire`       | the model ↔ protobuf                                            |      |
+| `api`        | the servicer                                                    |      |
+| `app`        | wiring                                                          |      |
+| `settings`   | its variables                                                   |      |
+| `errors`     | what can go wrong with an instance                              |      |
+
+Wanted is in the registry, actual is in the backend. After a crash both are asked, and the work goes on.
+"""

@@ -1,0 +1,1 @@
+"""Where instances live: the contract (`base`) and those who keep it (`process`, `fake`, `none`)."""

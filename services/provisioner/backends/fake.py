@@ -1,0 +1,75 @@
+"""Instances that exist in memory only: for planes under test, and for trying the plane without agents."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from itertools import count
+
+from services.provisioner.backends.base import Site
+from services.provisioner.model import Credentials, Instance, Phase, Spec, WorkspaceId
+
+
+class FakeBackend:
+    """Accepts every instance at once and runs none of them.
+
+    `starts` and `stops` tell in order what was asked for, and `end` lets an instance end by itself.
+    """
+
+    name = "fake"
+    hosts = True
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[WorkspaceId, int]] = []
+        self.stops: list[WorkspaceId] = []
+        self.credentials: dict[WorkspaceId, Credentials] = {}
+        self._instances: dict[WorkspaceId, Instance] = {}
+        self._ended: asyncio.Queue[WorkspaceId] = asyncio.Queue()
+        self._numbers = count(1)
+
+    async def start(self, spec: Spec) -> Instance:
+        self.credentials[spec.workspace_id] = spec.credentials
+        present = self._instances.get(spec.workspace_id)
+        if present and present.phase is Phase.RUNNING and present.generation == spec.generation:
+            return present
+        self.starts.append((spec.workspace_id, spec.generation))
+        made = Instance(
+            workspace_id=spec.workspace_id,
+            generation=spec.generation,
+            phase=Phase.RUNNING,
+            address=f"http://{spec.workspace_id}.fake.invalid",
+            reference=f"fake-{next(self._numbers)}",
+        )
+        self._instances[spec.workspace_id] = made
+        return made
+
+    async def stop(self, workspace_id: WorkspaceId) -> None:
+        self.stops.append(workspace_id)
+        self._exited(workspace_id, exit_code=None)
+
+    async def forget(self, workspace_id: WorkspaceId) -> None:
+        self._instances.pop(workspace_id, None)
+        self.credentials.pop(workspace_id, None)
+
+    async def get(self, workspace_id: WorkspaceId) -> Instance | None:
+        return self._instances.get(workspace_id)
+
+    async def list(self) -> Sequence[Instance]:
+        return list(self._instances.values())
+
+    async def exits(self) -> AsyncIterator[WorkspaceId]:
+        while True:
+            yield await self._ended.get()
+
+    def end(self, workspace_id: WorkspaceId, *, exit_code: int = 1) -> None:
+        """Let the instance end by itself."""
+        self._exited(workspace_id, exit_code=exit_code)
+        self._ended.put_nowait(workspace_id)
+
+    def _exited(self, workspace_id: WorkspaceId, *, exit_code: int | None) -> None:
+        present = self._instances.get(workspace_id)
+        if present and present.phase is Phase.RUNNING:
+            self._instances[workspace_id] = replace(present, phase=Phase.EXITED, exit_code=exit_code)
+
+
+def make(_: Site) -> FakeBackend:
+    return FakeBackend()

@@ -1,0 +1,137 @@
+"""What the provisioner speaks of: wishes, specs, instances, and the facts it reports."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+WorkspaceId = NewType("WorkspaceId", str)
+
+
+class Desire(StrEnum):
+    """What is to become of the instance of a workspace."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    UNTOUCHED = "untouched"
+    FORGOTTEN = "forgotten"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the registry wants of one workspace, and what it knows of its instance.
+
+    Only what decides about instances is here, so that two wishes are equal when there is nothing new to do.
+    """
+
+    workspace_id: WorkspaceId
+    generation: int
+    desire: Desire
+    runtime: str = ""
+    adapter_module: str = ""
+    model: str | None = None
+    parent_id: str | None = None
+    external: bool = False
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an instance proves itself with, and what the plane proves itself with to it. Never shown."""
+
+    token: str = field(repr=False)
+    inbound_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """Everything needed to start an instance.
+
+    `environment` is the part of the instance contract that is the same in every backend; a backend adds where
+    the agent listens and where its files are. `credentials` travel in files, never in the environment.
+    """
+
+    workspace_id: WorkspaceId
+    generation: int
+    environment: tuple[tuple[str, str], ...]
+    credentials: Credentials
+
+
+class Phase(StrEnum):
+    """How an instance is. A booting agent already runs."""
+
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One embodiment of a workspace in a backend.
+
+    `reference` is what the backend calls this very embodiment: two starts never share one.
+    """
+
+    workspace_id: WorkspaceId
+    generation: int
+    phase: Phase
+    address: str
+    reference: str
+    exit_code: int | None = None
+
+
+class Condition(StrEnum):
+    """How an instance was found when somebody asked after it."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A backend has accepted an instance."""
+
+    generation: int
+    address: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An instance is wanted, and this plane starts none."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """An instance ended by itself."""
+
+    generation: int
+    reference: str
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing runs any more, as was wanted."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopRefused:
+    """An instance could not be stopped; `text` is fit for the eyes of callers."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An instance cannot be started; `error` is one of the fixed texts of the public contract."""
+
+    generation: int
+    error: str
+
+
+Fact = Started | Skipped | Exited | Stopped | StopRefused | Failed
