@@ -29,7 +29,7 @@ wishes = st.builds(
     generation=st.integers(1, 4),
     desire=st.sampled_from(Desire),
     adapter_module=st.just("some.adapter"),
-    external=st.just(False),  # noqa: FBT003
+    external=st.just(False),
     reference=st.sampled_from(["", "r1", "r2"]),
 )
 instances = st.none() | st.builds(

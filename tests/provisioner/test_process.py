@@ -91,6 +91,10 @@ def there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def told_of(pid: int, what: str) -> str:
+    return Path(f"/proc/{pid}/{what}").read_text()
+
+
 async def test_a_killed_agent_is_noticed_reaped_and_recorded(hired, spec):
     backend = hired()
     await backend.start(spec)
@@ -274,7 +278,7 @@ async def test_the_token_is_in_one_file_for_one_reader_and_nowhere_else(hired, s
 
     for pid in (record.keeper.pid, record.agent.pid):
         for name in ("cmdline", "environ"):
-            assert b"very-secret" not in Path(f"/proc/{pid}/{name}").read_bytes()
+            assert "very-secret" not in told_of(pid, name)
     holding = {path.name for path in root.rglob("*") if path.is_file() and b"very-secret" in path.read_bytes()}
     assert holding == {".auth_token", ".platform_inbound_secret"}
     for name in holding:
@@ -365,7 +369,7 @@ async def test_a_keeper_is_small(hired, spec):
     backend = hired()
     await backend.start(spec)
 
-    status = Path(f"/proc/{record_of(backend, spec.workspace_id).keeper.pid}/status").read_text()
+    status = told_of(record_of(backend, spec.workspace_id).keeper.pid, "status")
 
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     assert resident < 15 * 1024

@@ -65,7 +65,7 @@ class Keeper:
         os.set_blocking(self._output, False)
         self._agent = _spawned(self._argv, self._environment, output)
         os.close(output)
-        self._agent_started = _stat(self._agent)[1]
+        self._agent_started = state(self._agent)[1]
         self._write(exit_code=None)
 
     def keep(self) -> None:
@@ -166,10 +166,10 @@ def started(pid: int) -> int | None:
     Together with the boot, pid and start time are the identity of a process: numbers are given out again.
     """
     try:
-        state, ticks = _stat(pid)
+        letter, ticks = state(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if state in {"Z", "X"} else ticks
+    return None if letter in {"Z", "X"} else ticks
 
 
 def boot() -> str:
@@ -178,8 +178,8 @@ def boot() -> str:
         return file.read().strip()
 
 
-def _stat(pid: int) -> tuple[str, int]:
-    """State and start time of a process, also of one that has ended and was not reaped."""
+def state(pid: int) -> tuple[str, int]:
+    """State and start time of a process, also of one that has ended and was not reaped; raises where there is none."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib costs memory
         fields = file.read().rpartition(")")[2].split()
     return fields[0], int(fields[19])

@@ -1,6 +1,7 @@
 """Processes by what they are, not by their number: pid, start time and boot."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -37,13 +38,14 @@ class Vigil:
         """Watch over one more process. One that has ended already is told at once."""
         handle = _handle(life)
         if handle is None:
+            _bury(life)
             self._ended.put_nowait(name)
             return
         if life.pid in self._handles:
             os.close(handle)
             return
         self._handles[life.pid] = handle
-        asyncio.get_running_loop().add_reader(handle, self._notice, name, life.pid)
+        asyncio.get_running_loop().add_reader(handle, self._notice, name, life)
 
     async def next_end(self) -> str:
         """The name of the next process to end."""
@@ -54,9 +56,9 @@ class Vigil:
         for pid in list(self._handles):
             self._leave(pid)
 
-    def _notice(self, name: str, pid: int) -> None:
-        self._leave(pid)
-        bury(pid)
+    def _notice(self, name: str, life: Life) -> None:
+        self._leave(life.pid)
+        _bury(life)
         self._ended.put_nowait(name)
 
     def _leave(self, pid: int) -> None:
@@ -88,34 +90,32 @@ def kill_session(leader: Life) -> None:
             _send(Life(pid=pid, started=keeper.started(pid) or 0, boot=leader.boot), signal.SIGKILL)
 
 
-def bury(pid: int) -> None:
-    """Reap a child that has ended; nothing happens where it is not ours, or has been reaped."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
-
-
 async def _signalled(life: Life, number: signal.Signals, within: timedelta) -> bool:
     handle = _handle(life)
     if handle is None:
-        bury(life.pid)
+        _bury(life)
         return True
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(handle, ended.set)
     try:
-        signal.pidfd_send_signal(handle, number)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, number)
         async with asyncio.timeout(within.total_seconds()):
             await ended.wait()
     except TimeoutError:
         return False
-    except ProcessLookupError:
-        pass
     finally:
         loop.remove_reader(handle)
         os.close(handle)
-    bury(life.pid)
+    _bury(life)
     return True
+
+
+def _bury(life: Life) -> None:
+    """Reap it, if it has ended and is our child; a child that has its number by now is left alone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ChildProcessError):
+        if keeper.state(life.pid) == ("Z", life.started):
+            os.waitpid(life.pid, os.WNOHANG)
 
 
 def _handle(life: Life) -> int | None:
@@ -134,12 +134,9 @@ def _send(life: Life, number: signal.Signals) -> None:
     handle = _handle(life)
     if handle is None:
         return
-    try:
+    with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(handle, number)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(handle)
+    os.close(handle)
 
 
 def _processes() -> list[int]:
