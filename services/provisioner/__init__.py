@@ -6,6 +6,8 @@
 | `plan`       | next_step(), news(), patience(): what to do, say, and wait for  | pure |
 | `spec`       | wish + platform address → Spec                                  | pure |
 | `reconciler` | ♥ one task per workspace, one step at a time                    |      |
+| `steps`      | one step for one workspace: say, start, stop, forget            |      |
+| `wishes`     | what the registry wants, kept fresh by its feed                 |      |
 | `janitor`    | instances nobody wants                                          |      |
 | `backends`   | base (the contract), process (with its keeper), fake, none      |      |
 | `calls`      | what it asks of the registry and of auth                        |      |

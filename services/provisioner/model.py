@@ -21,6 +21,7 @@ class Wish:
     """What the registry wants of one workspace, and what it knows of its instance.
 
     Only what decides about instances is here, so that two wishes are equal when there is nothing new to do.
+    `automatic` is true where the generation was raised because an instance ended, and nobody asked for a restart.
     """
 
     workspace_id: WorkspaceId
@@ -31,7 +32,15 @@ class Wish:
     model: str | None = None
     parent_id: str | None = None
     external: bool = False
+    automatic: bool = False
     reference: str = ""
+
+
+class Sign(StrEnum):
+    """What a feed says besides wishes: that everything has been told, or just that it is there."""
+
+    WHOLE = "whole"
+    ALIVE = "alive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What to do next, what to say, and how long to wait: the decisions of the reconciler."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
@@ -26,7 +26,19 @@ LONGEST = timedelta(minutes=1)
 """No wait between two starts is longer, so that an agent that is repaired from outside comes back soon."""
 
 MEMORY = timedelta(minutes=10)
-"""Starts longer ago do not count: an agent that ran that long is not in a crash loop."""
+"""Starts longer before the last one do not count: an agent that ran that long is not in a crash loop."""
+
+FIRST_PAUSE = timedelta(milliseconds=250)
+"""The wait after a first failure; each further one is twice as long."""
+
+LONGEST_PAUSE = timedelta(seconds=15)
+"""No such wait is longer: somebody may be waiting for a stop, for thirty seconds."""
+
+REMEMBERED = 12
+"""How many starts can make a difference."""
+
+AT_ONCE = datetime.min.replace(tzinfo=UTC)
+"""Before every moment there is."""
 
 
 class Step(StrEnum):
@@ -68,7 +80,7 @@ def news(wish: Wish, instance: Instance | None) -> Fact | None:
         case Desire.RUNNING:
             return _appearance(wish, instance)
         case Desire.STOPPED | Desire.FORGOTTEN:
-            return None if wish.external or _alive(instance) else Stopped(wish.generation)
+            return None if _alive(instance) or (wish.external and not instance) else Stopped(wish.generation)
         case Desire.UNTOUCHED:
             return None
         case _:
@@ -88,26 +100,46 @@ def skipped(wish: Wish) -> Fact | None:
             assert_never(wish.desire)
 
 
-def patience(starts: Sequence[datetime], now: datetime) -> timedelta:
-    """How long to wait before an instance that ended is started again, given when it was started before.
+def not_before(wish: Wish, instance: Instance | None, starts: Sequence[datetime], ended: datetime | None) -> datetime:
+    """When the wished instance may be started at the earliest, given when earlier ones were started.
 
-    The first restart comes at once; each further one within `MEMORY` waits twice as long after the last start.
+    The first restart of an agent that ended comes at once; each further one within `MEMORY` of the newest waits
+    twice as long after the last start. Whoever asks for a restart is not made to wait.
     """
-    recent = [start for start in starts if now - start < MEMORY]
+    if instance is None or instance.phase is Phase.RUNNING or asked_for(wish, instance):
+        return AT_ONCE
+    settled = ended + SETTLING if ended and instance.generation == wish.generation else AT_ONCE
+    recent = [start for start in starts if start > starts[-1] - MEMORY]
     if len(recent) <= 1:
-        return SETTLING
-    gap = min(timedelta(seconds=2 ** min(len(recent) - 2, 10)), LONGEST)
-    return max(recent[-1] + gap - now, SETTLING)
+        return settled
+    return max(settled, recent[-1] + min(timedelta(seconds=1 << min(len(recent) - 2, 10)), LONGEST))
 
 
-def condition(instance: Instance | None, generation: int) -> Condition:
-    """How the instance a caller talked to is; of another generation nothing can be said."""
+def asked_for(wish: Wish, instance: Instance) -> bool:
+    """Whether a newer instance is wanted because somebody asked for it, and not because the older one ended."""
+    return wish.generation != instance.generation and not wish.automatic
+
+
+def pause_after(failures: int) -> timedelta:
+    """How long to wait after so many failures in a row."""
+    return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE)
+
+
+def condition(wish: Wish | None, instance: Instance | None, generation: int) -> Condition:
+    """How the instance a caller talked to is; of another generation nothing can be said.
+
+    Without the wish, which only the replica that holds the instances knows, one that is not there may never have been.
+    """
+    if instance is None and wish and wish.reference and wish.generation == generation:
+        return Condition.GONE
     if instance is None or instance.generation != generation:
         return Condition.UNKNOWN
     return Condition.ALIVE if instance.phase is Phase.RUNNING else Condition.GONE
 
 
 def _appearance(wish: Wish, instance: Instance | None) -> Fact | None:
+    if instance is None and wish.reference:
+        return Exited(generation=wish.generation, reference=wish.reference, exit_code=None)
     if instance is None or instance.generation != wish.generation:
         return None
     if instance.phase is Phase.EXITED:

@@ -168,6 +168,14 @@ def test_stopped_is_said_exactly_when_nothing_runs(desire, instance):
 
 
 @pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.FORGOTTEN])
+def test_an_agent_that_left_the_plane_leaves_its_instance_behind(desire):
+    wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
+
+    assert plan.news(wish, ENDED) == Stopped(1)
+    assert plan.next_step(wish, replace(ENDED, phase=Phase.RUNNING)) is Step.STOP
+
+
+@pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.FORGOTTEN])
 def test_nobody_waits_for_the_stop_of_an_agent_that_the_plane_never_started(desire):
     wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
 
@@ -191,33 +199,66 @@ def test_where_nothing_is_ever_started_the_wish_for_an_instance_is_answered():
     assert plan.skipped(replace(wish, desire=Desire.STOPPED)) == Stopped(2)
 
 
-def test_the_first_restart_comes_at_once():
-    assert plan.patience([NOW], NOW + timedelta(seconds=3)) == plan.SETTLING
+ENDED = Instance(workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1")
+AGAIN = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING)
+NEXT = replace(AGAIN, generation=2, automatic=True)
+
+
+def wait(wish: Wish, starts: list[datetime], now: datetime) -> float:
+    return max(0.0, (plan.not_before(wish, ENDED, starts, now) - now).total_seconds())
+
+
+def test_the_first_automatic_restart_comes_at_once():
+    assert wait(NEXT, [NOW], NOW) == 0
+
+
+def test_the_same_generation_waits_a_moment_for_the_registry_to_ask_for_a_newer_one():
+    assert wait(AGAIN, [NOW], NOW + timedelta(seconds=3)) == plan.SETTLING.total_seconds()
 
 
 def test_each_further_restart_waits_longer_until_the_longest():
     waits, starts, now = [], [NOW], NOW
     for _ in range(10):
-        wait = plan.patience(starts, now)
-        waits.append(wait.total_seconds())
-        now += wait
+        waits.append(wait(NEXT, starts, now))
+        now += timedelta(seconds=waits[-1])
         starts.append(now)
 
-    assert waits == [0.25, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert waits == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_an_agent_that_ran_long_is_not_in_a_crash_loop():
     starts = [NOW + timedelta(seconds=n) for n in range(8)]
 
-    assert plan.patience(starts, NOW + timedelta(minutes=11)) == plan.SETTLING
+    assert wait(NEXT, [*starts, NOW + timedelta(minutes=11)], NOW + timedelta(minutes=11, seconds=1)) == 0
+
+
+def test_whoever_asks_for_a_restart_is_not_made_to_wait():
+    starts = [NOW + timedelta(seconds=n) for n in range(8)]
+
+    assert wait(replace(NEXT, automatic=False), starts, starts[-1]) == 0
+    assert wait(NEXT, starts, starts[-1]) == 60
+
+
+def test_replacing_what_runs_never_waits():
+    running = replace(ENDED, phase=Phase.RUNNING)
+    starts = [NOW + timedelta(seconds=n) for n in range(8)]
+
+    assert plan.not_before(NEXT, running, starts, NOW) == plan.AT_ONCE
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.integers(0, 2_000))
-def test_patience_never_ends_in_the_past_nor_beyond_the_longest(offsets, later):
+def test_no_wait_is_longer_than_the_longest(offsets, later):
     starts = sorted(NOW + timedelta(seconds=offset) for offset in offsets)
     now = (starts[-1] if starts else NOW) + timedelta(seconds=later)
 
-    assert plan.SETTLING <= plan.patience(starts, now) <= plan.LONGEST
+    assert 0 <= wait(NEXT, starts, now) <= wait(AGAIN, starts, now) <= plan.LONGEST.total_seconds()
+
+
+@given(st.integers(1, 10_000))
+def test_pauses_grow_with_failures_up_to_the_longest(failures):
+    pause = plan.pause_after(failures)
+
+    assert plan.FIRST_PAUSE <= pause <= plan.pause_after(failures + 1) <= plan.LONGEST_PAUSE
 
 
 @pytest.mark.covers("PROV-40")
@@ -235,9 +276,21 @@ def test_only_the_generation_that_was_talked_to_can_be_alive_or_gone(phase, gene
         workspace_id=ID, generation=generation, phase=phase, address="http://there", reference="r1", exit_code=None
     )
 
-    assert plan.condition(instance, 2) is found
+    assert plan.condition(None, instance, 2) is found
 
 
 @pytest.mark.covers("PROV-40")
-def test_of_an_instance_that_is_not_there_nothing_can_be_said():
-    assert plan.condition(None, 1) is Condition.UNKNOWN
+def test_of_an_instance_that_is_not_there_nothing_can_be_said_unless_it_is_known_to_have_been():
+    known = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING, reference="r1")
+
+    assert plan.condition(None, None, 1) is Condition.UNKNOWN
+    assert plan.condition(replace(known, reference=""), None, 1) is Condition.UNKNOWN
+    assert plan.condition(replace(known, generation=2), None, 1) is Condition.UNKNOWN
+    assert plan.condition(known, None, 1) is Condition.GONE
+
+
+def test_an_instance_that_is_lost_without_a_word_has_ended():
+    known = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING, reference="r1")
+
+    assert plan.news(known, None) == Exited(generation=1, reference="r1", exit_code=None)
+    assert plan.news(replace(known, reference=""), None) is None

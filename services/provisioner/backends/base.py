@@ -3,7 +3,7 @@
 `tests/provisioner/backend_suite.py` is this text in executable form; a backend is finished when the suite passes.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -67,7 +67,7 @@ class Backend(Protocol):
         """Every instance this plane ever started and has not forgotten."""
         ...
 
-    def exits(self) -> AsyncIterator[WorkspaceId]:
+    def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         """Workspaces whose instance has ended, soon after it did; also of instances that were started earlier.
 
         A hint, not a record: what is missed here is found by `list`. One iterator at a time.

@@ -1,7 +1,7 @@
 """Instances that exist in memory only: for planes under test, and for trying the plane without agents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -56,7 +56,7 @@ class FakeBackend:
     async def list(self) -> Sequence[Instance]:
         return list(self._instances.values())
 
-    async def exits(self) -> AsyncIterator[WorkspaceId]:
+    async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         while True:
             yield await self._ended.get()
 

@@ -1,7 +1,7 @@
 """No instances: agents bring themselves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from services.provisioner.backends.base import Site
 from services.provisioner.errors import NoBackend
@@ -29,7 +29,7 @@ class NoneBackend:
     async def list(self) -> Sequence[Instance]:
         return ()
 
-    async def exits(self) -> AsyncIterator[WorkspaceId]:
+    async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         await asyncio.get_running_loop().create_future()
         yield WorkspaceId("")
 

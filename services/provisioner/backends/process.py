@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class ProcessBackend:
         except OSError as error:
             raise BackendUnavailable from error
 
-    async def exits(self) -> AsyncIterator[WorkspaceId]:
+    async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._vigil = vigil = Vigil()
         try:
             for place in folder.within(self._root):
@@ -173,7 +173,7 @@ def _reference(record: Record) -> str:
 
 def _watch(vigil: Vigil, place: Folder) -> None:
     record = place.record()
-    if record and record.exit_code is None:
+    if record:
         vigil.enter(place.workspace_id, record.keeper)
 
 

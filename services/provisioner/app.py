@@ -1,0 +1,78 @@
+"""Wiring, top to bottom."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib import import_module
+
+from protos.provisioner.v1 import provisioner_pb2 as pb
+from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
+from services.chassis.clients import dialled
+from services.chassis.clock import SystemClock
+from services.chassis.database import Alone
+from services.chassis.service import Loop, Parts, Service, Servicer
+from services.provisioner import janitor
+from services.provisioner.api import ProvisionerServicer
+from services.provisioner.backends.base import Backend, Site
+from services.provisioner.calls import Auth, Registry
+from services.provisioner.janitor import Janitor
+from services.provisioner.reconciler import Reconciler
+from services.provisioner.settings import BackendName, Settings
+from services.provisioner.steps import Steps
+from services.provisioner.wishes import Wishes
+
+NAME = "provisioner"
+
+BACKENDS = {
+    BackendName.PROCESS: "services.provisioner.backends.process",
+    BackendName.NONE: "services.provisioner.backends.none",
+    BackendName.FAKE: "services.provisioner.backends.fake",
+}
+"""Where each backend's `make` is. Written as text, so that what is not chosen is not imported."""
+
+SWEEP_EVERY = timedelta(minutes=1)
+"""How often the janitor looks for instances nobody wants."""
+
+
+@asynccontextmanager
+async def wire(settings: Settings) -> AsyncIterator[Parts]:
+    backend: Backend = import_module(BACKENDS[settings.backend]).make(
+        Site(settings.home.expanduser(), settings.command)
+    )
+    holder = Alone(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
+    async with (
+        dialled(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
+        dialled(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_line,
+    ):
+        registry = Registry(registry_line, backend=backend.name)
+        wishes = Wishes(registry, SystemClock())
+        reconciler = Reconciler(
+            backend=backend,
+            wishes=wishes,
+            registry=registry,
+            steps=Steps(
+                backend=backend,
+                registry=registry,
+                auth=Auth(auth_line),
+                clock=SystemClock(),
+                platform_url=settings.platform_url,
+            ),
+        )
+        yield Parts(
+            servicers=[
+                Servicer(
+                    contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],
+                    add=rpc.add_ProvisionerServiceServicer_to_server,
+                    servicer=ProvisionerServicer(reconciler),
+                )
+            ],
+            loops=[
+                Loop(name="reconciler", run=reconciler.run, alone=holder),
+                Loop(name="janitor", run=Janitor(backend, wishes).sweep, every=SWEEP_EVERY),
+            ],
+        )
+        if settings.stop_instances_on_exit:
+            await janitor.stop_all(backend)
+
+
+service = Service(name=NAME, settings=Settings, wire=wire)

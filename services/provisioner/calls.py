@@ -1,0 +1,108 @@
+"""What the provisioner asks of the registry and of auth, in its own words."""
+
+from collections.abc import AsyncGenerator
+from typing import assert_never
+
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from services.chassis.clients import Line
+from services.provisioner.model import (
+    Credentials,
+    Desire,
+    Exited,
+    Fact,
+    Failed,
+    Sign,
+    Skipped,
+    Started,
+    Stopped,
+    StopRefused,
+    Wish,
+    WorkspaceId,
+)
+
+AUTOMATIC = "auto_restart"
+"""The reason of a restart that nobody asked for (docs/spec/rest.md, section 7)."""
+
+
+class Registry:
+    """The book, as the provisioner sees it."""
+
+    def __init__(self, line: Line, *, backend: str) -> None:
+        self._line = line
+        self._stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
+        self._backend = backend
+
+    async def watch(self) -> AsyncGenerator[Wish | Sign, None]:
+        """Every wish, then `WHOLE`, then each wish that changes; `ALIVE` in between. Raises when the feed breaks."""
+        request = registry_pb2.WatchWorkspacesRequest(after_revision=0, backend=self._backend)
+        async for message in self._line.watch(self._stub.WatchWorkspaces, request):
+            match message.WhichOneof("news"):
+                case "changed":
+                    yield _wish(message.changed)
+                case "snapshot_done":
+                    yield Sign.WHOLE
+                case _:
+                    yield Sign.ALIVE
+
+    async def report(self, workspace_id: WorkspaceId, fact: Fact) -> None:
+        """Tell a fact. Telling it again changes nothing, and neither does one of another generation."""
+        request = registry_pb2.ReportFactRequest(workspace_id=workspace_id, generation=fact.generation)
+        match fact:
+            case Started():
+                request.instance_started.backend = self._backend
+                request.instance_started.address = fact.address
+                request.instance_started.reference = fact.reference
+            case Skipped():
+                request.instance_skipped.backend = self._backend
+            case Exited():
+                request.instance_exited.CopyFrom(registry_pb2.InstanceExited(exit_code=fact.exit_code))
+            case Stopped():
+                request.instance_stopped.SetInParent()
+            case StopRefused():
+                request.stop_failed.text = fact.text
+            case Failed():
+                request.provisioning_failed.error = fact.error
+            case _:
+                assert_never(fact)
+        await self._line.ask(self._stub.ReportFact, request)
+
+
+class Auth:
+    """The keys, as the provisioner sees them."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._stub = auth_pb2_grpc.AuthServiceStub(line.channel)
+
+    async def credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
+        """Fresh credentials for an instance. Every earlier token of the workspace is void from now on."""
+        issue = auth_pb2.IssueTokenRequest(workspace_id=workspace_id, generation=generation)
+        issued = await self._line.ask(self._stub.IssueToken, issue)
+        read = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
+        secret = await self._line.ask(self._stub.ReadOrHealInboundSecret, read)
+        return Credentials(issued.auth_token, secret.inbound_secret)
+
+
+def _wish(record: registry_pb2.WorkspaceRecord) -> Wish:
+    return Wish(
+        workspace_id=WorkspaceId(record.id),
+        generation=record.generation,
+        desire=_DESIRES.get(record.desire, Desire.UNTOUCHED),
+        runtime=record.runtime,
+        adapter_module=record.adapter_module,
+        model=record.model if record.HasField("model") else None,
+        parent_id=record.parent_id if record.HasField("parent_id") else None,
+        external=record.external,
+        automatic=record.status_reason == AUTOMATIC,
+        reference=record.instance_reference,
+    )
+
+
+_DESIRES = {
+    registry_pb2.DESIRE_RUNNING: Desire.RUNNING,
+    registry_pb2.DESIRE_STOPPED: Desire.STOPPED,
+    registry_pb2.DESIRE_UNTOUCHED: Desire.UNTOUCHED,
+    registry_pb2.DESIRE_FORGOTTEN: Desire.FORGOTTEN,
+}
+"""A desire that is not known here is no reason to touch anything."""
