@@ -1,0 +1,157 @@
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from contextlib import asynccontextmanager
+
+import pytest
+
+from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
+from services.chassis.clients import dialled
+from services.chassis.errors import Denied
+from services.chassis.service import serving
+from services.provisioner.app import BACKENDS, service
+from services.provisioner.backends import folder
+from services.provisioner.backends.process import ProcessBackend
+from services.provisioner.model import Desire, Phase
+from services.provisioner.settings import BackendName, Settings
+from tests.provisioner.neighbours import SmallAuth, SmallRegistry, servicers_of
+from tests.rpc import listening
+from tests.waiting import eventually
+
+AGENT = f"{sys.executable} -u -S -c 'import time; time.sleep(600)'"
+
+
+@pytest.fixture
+async def neighbours():
+    registry, auth = SmallRegistry(), SmallAuth()
+    book, keys = servicers_of(registry, auth)
+    async with listening([book]) as registry_address, listening([keys]) as auth_address:
+        yield registry, registry_address, auth_address
+
+
+@pytest.fixture
+async def settings(tmp_path, database_url, neighbours):
+    _, registry_address, auth_address = neighbours
+    yield lambda **changes: Settings(
+        listen=f"unix:{tmp_path}/p.sock",
+        home=tmp_path / "home",
+        database_url=database_url,
+        registry_targets=registry_address,
+        auth_targets=auth_address,
+        agent_command=AGENT,
+        **changes,
+    )
+    backend = ProcessBackend(tmp_path / "home")
+    for instance in await backend.list():
+        await backend.stop(instance.workspace_id)
+
+
+@pytest.fixture
+def registry(neighbours) -> SmallRegistry:
+    return neighbours[0]
+
+
+@asynccontextmanager
+async def asking(address: str, *, speaker: str = "a2a_proxy"):
+    async with dialled(address, speaker=speaker) as line:
+        stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
+
+        async def check(workspace_id: str, generation: int) -> str:
+            request = provisioner_pb2.CheckInstanceRequest(workspace_id=workspace_id, generation=generation)
+            answer = await line.ask(stub.CheckInstance, request)
+            return provisioner_pb2.InstanceCondition.Name(answer.condition).removeprefix("INSTANCE_CONDITION_")
+
+        yield check
+
+
+@pytest.mark.covers("PROV-40")
+async def test_a_killed_agent_of_a_running_plane_is_back_within_two_seconds(settings, registry):
+    values, one = settings(), str(uuid.uuid4())
+    root = values.home / "workspaces"
+    async with serving(service, values) as address, asking(address) as check:
+        registry.want(one)
+        await registry.reported(one, 1, "instance_started")
+        registry.online.add(one)
+        assert await check(one, 1) == "ALIVE"
+
+        os.kill(folder.of(root, one).record().agent.pid, signal.SIGKILL)
+        await registry.reported(one, 2, "instance_started", within=2)
+
+        assert await check(one, 2) == "ALIVE"
+        assert await check(one, 1) == "UNKNOWN"
+        assert await check(str(uuid.uuid4()), 1) == "UNKNOWN"
+        assert await check("../../etc", 1) == "UNKNOWN"
+
+
+async def test_only_the_proxy_may_ask_after_instances(settings):
+    values = settings(backend=BackendName.FAKE)
+    async with serving(service, values) as address, asking(address, speaker="gateway") as check:
+        with pytest.raises(Denied):
+            await check(str(uuid.uuid4()), 1)
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+async def test_instances_end_with_the_provisioner_only_where_it_is_told_so(settings, registry, stopping):
+    values, one = settings(stop_instances_on_exit=stopping), str(uuid.uuid4())
+    async with serving(service, values):
+        registry.want(one)
+        await registry.reported(one, 1, "instance_started")
+
+    found = await ProcessBackend(values.home).get(one)
+
+    assert found.phase is (Phase.EXITED if stopping else Phase.RUNNING)
+
+
+@pytest.mark.covers("BEY-14")
+async def test_a_provisioner_that_is_killed_finds_its_instances_again(settings, registry, tmp_path):
+    values, one, two = settings(), str(uuid.uuid4()), str(uuid.uuid4())
+    first = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.provisioner",
+        env={
+            "PROVISIONER_LISTEN": values.listen,
+            "PROVISIONER_HOME": str(values.home),
+            "PROVISIONER_AGENT_COMMAND": AGENT,
+            "REGISTRY_TARGETS": values.registry_targets,
+            "AUTH_TARGETS": values.auth_targets,
+            "DATABASE_URL": values.database_url.get_secret_value(),
+        },
+    )
+    registry.want(one)
+    registry.want(two)
+    await registry.reported(one, 1, "instance_started", within=15)
+    await registry.reported(two, 1, "instance_started")
+    root = values.home / "workspaces"
+    survivor = folder.of(root, one).record()
+    first.kill()
+    await first.wait()
+    registry.online |= {one, two}
+    os.kill(folder.of(root, two).record().keeper.pid, signal.SIGKILL)
+
+    async with serving(service, values):
+        await registry.reported(two, 2, "instance_started", within=10)
+
+        assert folder.of(root, one).record() == survivor
+        assert registry.kinds(one) == [(1, "instance_started")]
+        registry.want(one, Desire.FORGOTTEN)
+        await registry.reported(one, 1, "instance_stopped")
+        await eventually(lambda: not (root / one).exists())
+
+
+async def test_one_of_two_replicas_holds_the_instances(settings, registry, tmp_path):
+    one = str(uuid.uuid4())
+    values = settings()
+    other = settings().model_copy(update={"listen": f"unix:{tmp_path}/q.sock"})
+    async with serving(service, values), serving(service, other) as address, asking(address) as check:
+        registry.want(one)
+        await registry.reported(one, 1, "instance_started")
+
+        assert len(registry.backends) == 1
+        assert await check(one, 1) == "ALIVE"
+
+
+def test_every_backend_that_can_be_chosen_can_be_made():
+    assert set(BACKENDS) == set(BackendName)
