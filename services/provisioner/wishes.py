@@ -28,9 +28,10 @@ log = structlog.get_logger()
 class Wishes:
     """The wish for every workspace. Only where `follow` is running is anything known, let alone fresh."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, *, silence: timedelta = SILENCE) -> None:
         self._registry = registry
         self._clock = clock
+        self._silence = silence
         self._wishes: dict[WorkspaceId, Wish] = {}
         self._whole = False
         self._heard_at: datetime = AT_ONCE
@@ -46,7 +47,7 @@ class Wishes:
 
     def fresh(self) -> bool:
         """Whether the wishes are all there and may be acted on."""
-        return self._whole and self._clock.now() - self._heard_at <= SILENCE
+        return self._whole and self._clock.now() - self._heard_at <= self._silence
 
     async def until_fresh(self) -> None:
         """Wait until the wishes may be acted on."""
@@ -67,7 +68,8 @@ class Wishes:
                         pause = FIRST_PAUSE
                         yield changed
                 except (ServiceError, TimeoutError) as error:
-                    log.warning("feed broken", feed="workspaces", error=repr(error))
+                    if pause == FIRST_PAUSE:
+                        log.warning("feed broken", feed="workspaces", error=repr(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
         finally:
@@ -77,8 +79,9 @@ class Wishes:
     async def _read(self) -> AsyncGenerator[WorkspaceId | None, None]:
         """One life of the feed. While it tells everything, single changes are not worth a word."""
         told: set[WorkspaceId] | None = set()
+        self._whole = False
         async with aclosing(self._registry.watch()) as feed:
-            while (news := await _next(feed)) is not None:
+            while (news := await self._next(feed)) is not None:
                 if isinstance(news, Wish):
                     changed = self._wishes.get(news.workspace_id) != news
                     self._wishes[news.workspace_id] = news
@@ -97,8 +100,7 @@ class Wishes:
         self._heard.set()
         self._heard = asyncio.Event()
 
-
-async def _next(feed: AsyncIterator[Wish | Sign]) -> Wish | Sign | None:
-    """What the feed says next; `None` at its end. Raises `TimeoutError` when it is silent for too long."""
-    async with asyncio.timeout(SILENCE.total_seconds()):
-        return await anext(feed, None)
+    async def _next(self, feed: AsyncIterator[Wish | Sign]) -> Wish | Sign | None:
+        """What the feed says next; `None` at its end. Raises `TimeoutError` when it is silent for too long."""
+        async with asyncio.timeout(self._silence.total_seconds()):
+            return await anext(feed, None)

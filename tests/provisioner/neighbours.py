@@ -45,6 +45,9 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.online: set[str] = set()
         self.alive = True
         self.unreachable_for: set[str] = set()
+        self.telling = asyncio.Event()
+        self.telling.set()
+        self._feeds = 0
         self._revisions = itertools.count(1)
         self._changed = asyncio.Event()
 
@@ -67,6 +70,12 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
     def restart(self, workspace_id: str, *, reason: str = "restart_requested") -> None:
         generation = self.records[workspace_id].generation + 1
         self.want(workspace_id, generation=generation, status_reason=reason)
+
+    def break_feeds(self) -> None:
+        """End every feed there is, as a registry does that is started anew."""
+        self._feeds += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def erase(self, workspace_id: str) -> None:
         """Let a workspace be gone as if it had never been; nobody is told."""
@@ -94,12 +103,15 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[registry_pb2.WatchWorkspacesResponse]:
         self.backends.append(request.backend)
-        sent = 0
+        sent, feeds = 0, self._feeds
         for record in sorted(self.records.values(), key=lambda record: record.revision):
             sent = max(sent, record.revision)
             yield registry_pb2.WatchWorkspacesResponse(revision=record.revision, changed=record)
+        await self.telling.wait()
         yield registry_pb2.WatchWorkspacesResponse(snapshot_done=registry_pb2.SnapshotDone())
         while True:
+            if feeds != self._feeds:
+                raise Unavailable
             changed = self._changed
             for record in sorted(self.records.values(), key=lambda record: record.revision):
                 if record.revision > sent:

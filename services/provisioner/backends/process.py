@@ -19,8 +19,9 @@ from services.provisioner.backends.lives import Vigil
 from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
 from services.provisioner.model import Instance, Phase, Spec, WorkspaceId
 
-AGENT = (sys.executable, "-m", "molecule_agent")
-"""What an instance runs where nothing else is said: our own agent, in the plane's interpreter."""
+AGENT = (sys.executable, "-P", "-m", "molecule_agent")
+"""What an instance runs where nothing else is said: our own agent, in the plane's interpreter. It starts in a directory
+that it writes in, so nothing is imported from there (`-P`): a file `json.py` would be its last."""
 
 LOOPBACK = "127.0.0.1"
 """Agents of this machine are spoken to by this machine only."""
