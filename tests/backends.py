@@ -98,6 +98,22 @@ class SilentBackend(FakeBackend):
             raise BackendUnavailable
 
 
+class HesitantBackend(FakeBackend):
+    """Looks at once, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def get(self, workspace_id: WorkspaceId) -> Instance | None:
+        self.asked += 1
+        found = await super().get(workspace_id)
+        await self.answering.wait()
+        return found
+
+
 class ForgetfulBackend(FakeBackend):
     """Loses instances without a word."""
 

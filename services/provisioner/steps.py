@@ -118,8 +118,8 @@ class Steps:
         try:
             await self._backend.stop(wish.workspace_id)
         except Exception:
-            desk.told = None
-            await self._registry.report(wish.workspace_id, StopRefused(wish.generation, StopFailed.message))
+            desk.told = StopRefused(wish.generation, StopFailed.message)
+            await self._registry.report(wish.workspace_id, desk.told)
             raise
         log.info("instance stopped", workspace=wish.workspace_id, generation=wish.generation)
         return NOW

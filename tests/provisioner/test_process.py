@@ -184,7 +184,8 @@ async def test_children_of_an_agent_go_with_it(hired, spec, victim):
 
     if victim != "none":
         os.kill(getattr(record, victim).pid, signal.SIGKILL)
-    await backend.stop(spec.workspace_id)
+    if victim != "agent":
+        await backend.stop(spec.workspace_id)
 
     await eventually(lambda: keeper.started(child) is None)
 
@@ -381,6 +382,18 @@ async def test_a_life_of_another_start_time_is_over():
     assert own.lasts()
     assert not replace(own, started=own.started + 1).lasts()
     assert not replace(own, boot="another").lasts()
+
+
+async def test_a_child_that_ended_before_anybody_watched_is_told_and_reaped():
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", ""], {})
+    child = lives.Life(pid=pid, started=keeper.state(pid)[1], boot=keeper.boot())
+    await eventually(lambda: keeper.state(pid)[0] == "Z")
+    vigil = lives.Vigil()
+
+    vigil.enter("the child", child)
+
+    assert await vigil.next_end() == "the child"
+    assert not there(pid)
 
 
 def test_an_agent_is_our_own_where_nothing_else_is_said(tmp_path):

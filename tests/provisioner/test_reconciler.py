@@ -10,6 +10,7 @@ from services.provisioner.backends.none import NoneBackend
 from services.provisioner.model import Condition, Credentials, Desire, Phase
 from tests.backends import (
     ForgetfulBackend,
+    HesitantBackend,
     NeverBackend,
     RaisingBackend,
     RefusingBackend,
@@ -116,6 +117,23 @@ async def test_three_restarts_one_after_the_other_make_three_cycles(one):
             await plane.registry.reported(one, generation, "instance_started")
 
         assert plane.backend.starts == [(one, 1), (one, 2), (one, 3), (one, 4)]
+
+
+async def test_a_wish_that_changes_during_the_last_look_is_not_missed(one):
+    async with scene(HesitantBackend()) as plane, plane.holding():
+        plane.registry.want(one)
+        await plane.registry.reported(one, 1, "instance_started")
+        await eventually(lambda: plane.wishes.get(one).reference and not plane.reconciler._desks[one].at_work)
+        plane.backend.answering.clear()
+        asked = plane.backend.asked
+        plane.registry.want(one, model="another")
+        await eventually(lambda: plane.backend.asked > asked)
+        plane.registry.restart(one)
+        await eventually(lambda: plane.wishes.get(one).generation == 2)
+
+        plane.backend.answering.set()
+
+        await plane.registry.reported(one, 2, "instance_started")
 
 
 @pytest.mark.covers("PROV-33")
@@ -251,6 +269,8 @@ async def test_whoever_asks_for_a_restart_of_such_an_agent_gets_it_at_once(one):
         plane.registry.restart(one)
 
         await plane.registry.reported(one, 2, "instance_started", within=1)
+        plane.backend.end(one)
+        await plane.registry.reported(one, 2, "instance_started", times=2, within=1)
 
 
 @pytest.mark.covers("BEY-14")
