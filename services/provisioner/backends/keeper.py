@@ -61,6 +61,7 @@ class Keeper:
 
     def start(self) -> None:
         """Start the agent and write down that it runs; raises `OSError` where it cannot be started."""
+        self._log.write(b"")
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
         self._agent = _spawned(self._argv, self._environment, output)
