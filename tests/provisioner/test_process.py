@@ -234,6 +234,33 @@ async def test_a_half_written_record_is_an_instance_that_ended(hired, spec, left
     assert (await backend.start(spec)).phase is Phase.RUNNING
 
 
+@pytest.mark.parametrize("forged", ["a pipe", "a link", "a directory", "a long file", "numbers beyond reach"])
+async def test_whatever_an_agent_puts_in_place_of_the_record_disturbs_nobody_else(hired, spec, forged):
+    backend, other = hired(), spec_of()
+    made = await backend.start(other)
+    folder.of(backend._root, spec.workspace_id).make()
+    path = backend._root / spec.workspace_id / "instance.json"
+    match forged:
+        case "a pipe":
+            os.mkfifo(path)
+        case "a link":
+            path.symlink_to(backend._root / other.workspace_id / "instance.json")
+        case "a directory":
+            path.mkdir()
+        case "a long file":
+            path.write_text("[" * 1_000_000)
+        case "numbers beyond reach":
+            nobody = {"pid": 2**70, "started": 1}
+            path.write_text(
+                json.dumps({"generation": 1, "port": 1, "boot": "", "keeper": nobody, "agent": nobody, "exit": None})
+            )
+
+    assert [instance.phase for instance in await backend.list() if instance != made] == [Phase.EXITED]
+    await backend.stop(spec.workspace_id)
+    await backend.forget(spec.workspace_id)
+    assert list(await backend.list()) == [made]
+
+
 async def test_a_directory_has_one_keeper_at_most(hired, spec):
     """Two provisioners that know nothing of each other, and a record that hides the first one's instance."""
     backend = hired()

@@ -1,6 +1,7 @@
 """The directory of one workspace on this machine, and what its keeper has written there."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,15 @@ from services.provisioner.model import Credentials, WorkspaceId
 
 ROOMS = ("configs", "workspace", "home", "plugins", "log")
 """What every workspace has. On the wire they are /configs, /workspace and so on."""
+
+RECORD_LIMIT = 4096
+"""Bytes of a record that are read: a keeper writes fewer."""
+
+NO_RECORD = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM})
+"""What opening says where there is no record, or an agent has put something else in its place."""
+
+HIGHEST_PID = 2**22
+"""Linux has no higher ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +69,8 @@ class Folder:
     def record(self) -> Record | None:
         """What the keeper wrote; `None` where there is nothing, or nothing that makes sense."""
         try:
-            return _record(json.loads((self.path / "instance.json").read_bytes()))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return _record(json.loads(_read(self.path / "instance.json")))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
 
     def delete(self) -> None:
@@ -92,18 +102,33 @@ def _is_id(text: str) -> bool:
         return False
 
 
+def _read(path: Path) -> bytes:
+    """The file, or nothing where an agent has left anything but one; raises `OSError` only where we cannot read."""
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb")
+        with file:
+            return file.read(RECORD_LIMIT)
+    except OSError as error:
+        if error.errno in NO_RECORD:
+            return b""
+        raise
+
+
 def _record(written: dict[str, Any]) -> Record:
     return Record(
         generation=int(written["generation"]),
         port=int(written["port"]),
         keeper=_life(written["keeper"], written["boot"]),
         agent=_life(written["agent"], written["boot"]),
-        exit_code=written["exit"],
+        exit_code=None if written["exit"] is None else int(written["exit"]),
     )
 
 
 def _life(written: dict[str, Any], boot: str) -> Life:
-    return Life(pid=int(written["pid"]), started=int(written["started"]), boot=boot)
+    pid = int(written["pid"])
+    if not 0 < pid <= HIGHEST_PID:
+        raise ValueError(f"no process has the number {pid}")
+    return Life(pid=pid, started=int(written["started"]), boot=boot)
 
 
 def _write(path: Path, text: str) -> None:

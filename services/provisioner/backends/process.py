@@ -5,7 +5,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,32 +61,27 @@ class ProcessBackend:
             raise StartFailed from error
 
     async def stop(self, workspace_id: WorkspaceId) -> None:
-        record = folder.of(self._root, workspace_id).record()
-        if record is None:
-            return
-        await lives.end(record.keeper, within=self._grace + REACTION)
-        await lives.kill(record.keeper, within=REACTION)
-        lives.kill_session(record.agent)
-        if not await lives.kill(record.agent, within=REACTION) or record.keeper.lasts():
-            raise StopFailed
+        with _readable():
+            record = folder.of(self._root, workspace_id).record()
+            if record is None:
+                return
+            await lives.end(record.keeper, within=self._grace + REACTION)
+            await lives.kill(record.keeper, within=REACTION)
+            lives.kill_session(record.agent)
+            if not await lives.kill(record.agent, within=REACTION) or record.keeper.lasts():
+                raise StopFailed
 
     async def forget(self, workspace_id: WorkspaceId) -> None:
-        try:
+        with _readable():
             await asyncio.to_thread(folder.of(self._root, workspace_id).delete)
-        except OSError as error:
-            raise BackendUnavailable from error
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
-        try:
+        with _readable():
             return _instance(folder.of(self._root, workspace_id))
-        except OSError as error:
-            raise BackendUnavailable from error
 
     async def list(self) -> Sequence[Instance]:
-        try:
+        with _readable():
             return await asyncio.to_thread(_instances, self._root)
-        except OSError as error:
-            raise BackendUnavailable from error
 
     async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._vigil = vigil = Vigil()
@@ -145,6 +141,15 @@ class ProcessBackend:
 
 def make(site: Site) -> ProcessBackend:
     return ProcessBackend(site.home, site.command or AGENT)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """What this machine cannot tell or do now is no news of any instance."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendUnavailable from error
 
 
 def _instances(root: Path) -> Sequence[Instance]:
