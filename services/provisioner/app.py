@@ -11,24 +11,19 @@ from services.chassis.clients import dialled
 from services.chassis.clock import SystemClock
 from services.chassis.database import Alone
 from services.chassis.service import Loop, Parts, Service, Servicer
+from services.chassis.settings import BadSettings
 from services.provisioner import janitor
 from services.provisioner.api import ProvisionerServicer
+from services.provisioner.backends import BACKENDS
 from services.provisioner.backends.base import Backend, Site
 from services.provisioner.calls import Auth, Registry
 from services.provisioner.janitor import Janitor
 from services.provisioner.reconciler import Reconciler
-from services.provisioner.settings import BackendName, Settings
+from services.provisioner.settings import Settings
 from services.provisioner.steps import Steps
 from services.provisioner.wishes import Wishes
 
 NAME = "provisioner"
-
-BACKENDS = {
-    BackendName.PROCESS: "services.provisioner.backends.process",
-    BackendName.NONE: "services.provisioner.backends.none",
-    BackendName.FAKE: "services.provisioner.backends.fake",
-}
-"""Where each backend's `make` is. Written as text, so that what is not chosen is not imported."""
 
 SWEEP_EVERY = timedelta(minutes=1)
 """How often the janitor looks for instances nobody wants."""
@@ -36,9 +31,7 @@ SWEEP_EVERY = timedelta(minutes=1)
 
 @asynccontextmanager
 async def wire(settings: Settings) -> AsyncIterator[Parts]:
-    backend: Backend = import_module(BACKENDS[settings.backend]).make(
-        Site(settings.home.expanduser(), settings.command)
-    )
+    backend = _backend(settings)
     holder = Alone(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
     async with (
         dialled(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
@@ -76,3 +69,10 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
 
 
 service = Service(name=NAME, settings=Settings, wire=wire)
+
+
+def _backend(settings: Settings) -> Backend:
+    if settings.backend not in BACKENDS:
+        raise BadSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
+    made: Backend = import_module(BACKENDS[settings.backend]).make(Site(settings.home.expanduser(), settings.command))
+    return made

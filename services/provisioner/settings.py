@@ -1,7 +1,6 @@
 """Every variable of the provisioner."""
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
@@ -9,20 +8,12 @@ from pydantic import Field
 from services.chassis.settings import DatabaseSettings, prefixed
 
 
-class BackendName(StrEnum):
-    """The backends there are."""
-
-    PROCESS = "process"
-    NONE = "none"
-    FAKE = "fake"
-
-
 class Settings(DatabaseSettings):
     """The provisioner's settings. The database is used for a lock, and for nothing else."""
 
     model_config = prefixed("PROVISIONER_")
 
-    backend: BackendName = BackendName.PROCESS
+    backend: str = "process"
     """Where instances live: `process` on this machine, `none` where agents bring themselves, `fake` nowhere."""
 
     home: Path = Path("~/.molecule")

@@ -11,11 +11,12 @@ from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis.clients import dialled
 from services.chassis.errors import Denied
 from services.chassis.service import serving
-from services.provisioner.app import BACKENDS, service
-from services.provisioner.backends import folder
+from services.chassis.settings import BadSettings
+from services.provisioner.app import service
+from services.provisioner.backends import BACKENDS, folder
 from services.provisioner.backends.process import ProcessBackend
 from services.provisioner.model import Desire, Phase
-from services.provisioner.settings import BackendName, Settings
+from services.provisioner.settings import Settings
 from tests.provisioner.neighbours import SmallAuth, SmallRegistry, servicers_of
 from tests.rpc import listening
 from tests.waiting import eventually
@@ -86,7 +87,7 @@ async def test_a_killed_agent_of_a_running_plane_is_back_within_two_seconds(sett
 
 
 async def test_only_the_proxy_may_ask_after_instances(settings):
-    values = settings(backend=BackendName.FAKE)
+    values = settings(backend="fake")
     async with serving(service, values) as address, asking(address, speaker="gateway") as check:
         with pytest.raises(Denied):
             await check(str(uuid.uuid4()), 1)
@@ -153,5 +154,16 @@ async def test_one_of_two_replicas_holds_the_instances(settings, registry, tmp_p
         assert await check(one, 1) == "ALIVE"
 
 
-def test_every_backend_that_can_be_chosen_can_be_made():
-    assert set(BACKENDS) == set(BackendName)
+@pytest.mark.parametrize("name", BACKENDS)
+async def test_every_backend_can_be_chosen_by_its_name(settings, registry, name):
+    registry.want(str(uuid.uuid4()), Desire.STOPPED)
+    async with serving(service, settings(backend=name)):
+        await eventually(lambda: registry.facts)
+
+    assert registry.backends == [name]
+
+
+async def test_a_backend_that_does_not_exist_is_refused_in_one_line(settings):
+    with pytest.raises(BadSettings, match="must be one of process, none, fake"):
+        async with serving(service, settings(backend="docker")):
+            pass

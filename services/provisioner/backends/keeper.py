@@ -98,27 +98,22 @@ class Keeper:
                 text = os.read(self._output, 65536)
             except BlockingIOError:
                 return
+            self._log.write(text)
             if not text:
                 os.close(self._output)
                 self._output = -1
-                return
-            self._log.write(text)
 
     def _reap(self) -> int | None:
         """Bury every child that has ended; the exit code of the agent once it is among them.
 
-        The group of the agent is killed while the agent is still a zombie: as long as it is, nobody else can
-        have been given its number.
+        Its group is killed while it is a zombie: until it is buried, nobody else can be given its number.
         """
-        exit_code = None
         while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if found.si_pid == self._agent:
                 _kill_group(self._agent, signal.SIGKILL)
-            _, status = os.waitpid(found.si_pid, 0)
-            if found.si_pid == self._agent:
-                exit_code = os.waitstatus_to_exitcode(status)
-                break
-        return exit_code
+                return os.waitstatus_to_exitcode(os.waitpid(self._agent, 0)[1])
+            os.waitpid(found.si_pid, 0)
+        return None
 
     def _write(self, *, exit_code: int | None) -> None:
         """Write `instance.json`: whole or not at all."""
@@ -144,11 +139,9 @@ class Log:
         self._size = 0
 
     def write(self, text: bytes) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self._open()
             self._size += os.write(self._file, text)
-        except OSError:
-            return
 
     def _open(self) -> None:
         if self._file >= 0 and self._size < LOG_LIMIT:
@@ -166,11 +159,10 @@ def started(pid: int) -> int | None:
 
     Together with the boot, pid and start time are the identity of a process: numbers are given out again.
     """
-    try:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         letter, ticks = state(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if letter in {"Z", "X"} else ticks
+        return None if letter in {"Z", "X"} else ticks
+    return None
 
 
 def boot() -> str:
@@ -189,11 +181,10 @@ def state(pid: int) -> tuple[str, int]:
 def _alone() -> bool:
     """Whether this is the only keeper here. The kernel lets go of the lock when the keeper is gone, however it went."""
     lock = os.open("keeper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _signal_pipe() -> int:
@@ -220,16 +211,15 @@ def _spawned(argv: list[str], environment: dict[str, str], output: int) -> int:
                 os._exit(1)
             _become(argv, environment, output)
         except OSError as error:
-            os.write(writing, f"{error.errno} {error.strerror}".encode())
+            os.write(writing, str(error.errno).encode())
         finally:
             os._exit(127)
     os.close(writing)
-    failure = os.read(reading, 4096).decode()
+    failure = os.read(reading, 16).decode()
     os.close(reading)
     if failure:
         os.waitpid(pid, 0)
-        number, _, text = failure.partition(" ")
-        raise OSError(int(number), text)
+        raise OSError(int(failure), os.strerror(int(failure)))
     return pid
 
 
@@ -244,10 +234,8 @@ def _become(argv: list[str], environment: dict[str, str], output: int) -> None:
 
 
 def _kill_group(leader: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _answer(line: str) -> None:
