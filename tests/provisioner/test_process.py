@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from services.chassis.errors import InvalidArgument
@@ -36,6 +38,8 @@ PARENT = (
     *PYTHON,
     "import os, time; child = os.fork()\nif child: print(child, flush=True)\ntime.sleep(600)",
 )
+
+RAVING = (*PYTHON, "import sys, time\nwhile True: sys.stdout.buffer.write(b'x' * 65536)")
 
 SHOUTING = (*PYTHON, "import sys; sys.stdout.buffer.write(b'x' * 20_000_000 + b'the end')")
 
@@ -341,6 +345,15 @@ async def test_output_is_kept_and_put_aside_at_its_limit(hired, spec):
     assert (log / "agent.log").read_bytes().endswith(b"the end")
 
 
+async def test_an_agent_that_never_stops_writing_is_stopped_as_quickly(hired, spec):
+    backend = hired(*RAVING, grace=60)
+    await backend.start(spec)
+    await eventually((backend._root / spec.workspace_id / "log" / "agent.log.1").exists)
+
+    async with asyncio.timeout(2):
+        await backend.stop(spec.workspace_id)
+
+
 async def test_how_an_agent_ended_is_recorded_with_its_last_words(hired, spec):
     backend = hired(*FAILING)
     await backend.start(spec)
@@ -421,6 +434,28 @@ async def test_a_child_that_ended_before_anybody_watched_is_told_and_reaped():
 
     assert await vigil.next_end() == "the child"
     assert not there(pid)
+
+
+async def test_our_own_agent_boots_with_its_files_and_nothing_from_its_working_directory(hired, spec):
+    """A file of its own making, in the directory it works in, is not mistaken for a module of Python."""
+    backend = hired(*AGENT)
+    contract = (("WORKSPACE_ID", spec.workspace_id), ("PLATFORM_URL", "http://127.0.0.1:9"))
+    place = folder.of(backend._root, spec.workspace_id)
+    place.make()
+    (place.path / "workspace" / "json.py").write_text("raise SystemExit('imported from where the agent writes')")
+
+    made = await backend.start(replace(spec, environment=contract))
+
+    async with httpx.AsyncClient(base_url=made.address, trust_env=False) as agent:
+
+        async def healthy() -> bool:
+            with contextlib.suppress(httpx.ConnectError):
+                return (await agent.get("/health")).status_code == 200
+            return False
+
+        await eventually(healthy, within=20)
+    assert "workspace" in log_of(backend, spec.workspace_id)
+    assert "token-1" not in log_of(backend, spec.workspace_id)
 
 
 def test_an_agent_is_our_own_where_nothing_else_is_said(tmp_path):

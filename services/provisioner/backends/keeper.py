@@ -19,6 +19,9 @@ import time
 LOG_LIMIT = 10 * 1024 * 1024
 """Bytes of output after which the log is put aside; the one put aside before is dropped."""
 
+LAST_WORDS = 4
+"""Reads that are left in a pipe, at most, when its agent has ended: a pipe holds as much as one read takes."""
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -78,7 +81,8 @@ class Keeper:
                 _kill_group(self._agent, signal.SIGKILL)
                 self._kill_at += 1
             exit_code = self._reap()
-        self._pass_on()
+        for _ in range(LAST_WORDS):
+            self._pass_on()
         self._write(exit_code=exit_code)
 
     def _wait(self) -> None:
@@ -92,12 +96,11 @@ class Keeper:
             _kill_group(self._agent, signal.SIGTERM)
 
     def _pass_on(self) -> None:
-        """Move what the agent has written so far into the log; never waits for more."""
-        while self._output >= 0:
-            try:
-                text = os.read(self._output, 65536)
-            except BlockingIOError:
-                return
+        """Move some of what the agent has written into the log; an agent that never stops writing is stopped too."""
+        if self._output < 0:
+            return
+        with contextlib.suppress(BlockingIOError):
+            text = os.read(self._output, 65536)
             self._log.write(text)
             if not text:
                 os.close(self._output)
