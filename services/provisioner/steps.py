@@ -8,7 +8,7 @@ from typing import assert_never
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import plan, spec
 from services.provisioner.backends.base import Backend
 from services.provisioner.calls import Auth, Registry
@@ -18,9 +18,6 @@ from services.provisioner.plan import Step
 
 NOW = timedelta(0)
 """No pause at all."""
-
-PUBLIC = (NoBackend, NoAdapter, StartFailed)
-"""Refusals whose text is one of the public contract's. Anything else is told as a failed start."""
 
 log = structlog.get_logger()
 
@@ -96,11 +93,12 @@ class Steps:
             await self._start_afresh(wish)
         except (Unavailable, TimeoutError):
             raise
-        except Exception as error:
+        except (NoBackend, NoAdapter) as refusal:
+            log.warning("instance refused", workspace=wish.workspace_id, reason=refusal.reason)
+            return await self._give_up(wish, type(refusal))
+        except Exception:
             log.exception("instance not started", workspace=wish.workspace_id, generation=wish.generation)
-            public = error if isinstance(error, PUBLIC) else StartFailed()
-            await self._registry.report(wish.workspace_id, Failed(wish.generation, type(public).message))
-            return plan.LONGEST
+            return await self._give_up(wish, StartFailed)
         return NOW
 
     async def _start_afresh(self, wish: Wish) -> None:
@@ -112,6 +110,11 @@ class Steps:
         log.info(
             "instance started", workspace=wish.workspace_id, generation=wish.generation, reference=started.reference
         )
+
+    async def _give_up(self, wish: Wish, refusal: type[ServiceError]) -> timedelta:
+        """Report that it cannot be started, in the words of the public contract: never in those of a backend."""
+        await self._registry.report(wish.workspace_id, Failed(wish.generation, refusal.message))
+        return plan.LONGEST
 
     async def _stop(self, wish: Wish, desk: Desk) -> timedelta:
         """Stop what runs. Whoever waits for that learns each time it failed; it is tried again all the same."""
