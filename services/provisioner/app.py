@@ -74,5 +74,7 @@ service = Service(name=NAME, settings=Settings, wire=wire)
 def _backend(settings: Settings) -> Backend:
     if settings.backend not in BACKENDS:
         raise BadSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
-    made: Backend = import_module(BACKENDS[settings.backend]).make(Site(settings.home.expanduser(), settings.command))
+    made: Backend = import_module(BACKENDS[settings.backend]).make(
+        Site(settings.home.expanduser().absolute(), settings.command)
+    )
     return made

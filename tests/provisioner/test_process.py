@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -236,6 +237,22 @@ async def test_a_half_written_record_is_an_instance_that_ended(hired, spec, left
     assert found is not None
     assert found.phase is Phase.EXITED
     assert (await backend.start(spec)).phase is Phase.RUNNING
+
+
+async def test_a_start_that_is_given_up_half_way_leaves_nothing_that_a_stop_does_not_find(hired, spec):
+    backend = hired()
+    lock = backend._root / spec.workspace_id / "keeper.lock"
+    starting = asyncio.ensure_future(backend.start(spec))
+    await asyncio.sleep(0)  # its turn: up to where it waits for the keeper
+
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await backend.stop(spec.workspace_id)
+
+    assert starting.cancelled()
+    assert record_of(backend, spec.workspace_id).exit_code == -signal.SIGTERM
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("forged", ["a pipe", "a link", "a directory", "a long file", "numbers beyond reach"])

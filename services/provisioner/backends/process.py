@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -118,7 +118,7 @@ class ProcessBackend:
             port=port,
             grace=self._grace.total_seconds(),
         )
-        answer = await asyncio.to_thread(hiring.keeper_for, place.path, order, patience=REACTION)
+        answer = await _finished(asyncio.to_thread(hiring.keeper_for, place.path, order, patience=REACTION))
         if answer != "ok":
             log.warning("keeper refused", workspace=spec.workspace_id, generation=spec.generation, answer=answer)
             raise StartFailed if answer.startswith("failed") else BackendUnavailable
@@ -141,6 +141,16 @@ class ProcessBackend:
 
 def make(site: Site) -> ProcessBackend:
     return ProcessBackend(site.home, site.command or AGENT)
+
+
+async def _finished(hiring_one: Coroutine[None, None, str]) -> str:
+    """What came of it, also where nobody wants to know any more: no keeper may come up behind the back of a stop."""
+    under_way = asyncio.ensure_future(hiring_one)
+    try:
+        return await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        await asyncio.wait({under_way})
+        raise
 
 
 @contextmanager
