@@ -45,6 +45,10 @@ def _mode(value: object) -> object:
     return value
 
 
+KnownMode = Annotated[Mode, BeforeValidator(_mode)]
+"""The mode in the environment, refused in the words of docs/spec/rest.md where it is none."""
+
+
 def _seconds(value: object) -> object:
     return timedelta(seconds=float(value)) if isinstance(value, str) else value
 
@@ -71,7 +75,7 @@ class ChassisSettings(BaseSettings):
 
     model_config = prefixed("")
 
-    mode: Annotated[Mode, BeforeValidator(_mode)] = Field(default=Mode.PRODUCTION, validation_alias="MOLECULE_ENV")
+    mode: KnownMode = Field(default=Mode.PRODUCTION, validation_alias="MOLECULE_ENV")
     """`production` or `development`."""
 
     listen: str
