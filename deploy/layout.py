@@ -1,0 +1,99 @@
+"""Where a plane on one machine keeps its things."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deploy.errors import CannotStart
+
+PRIVATE = 0o700
+"""Mode of what holds keys, data or sockets: the sockets are believed because nobody else reaches them."""
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes the kernel takes for the path of a Unix socket."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The paths of one home. Two homes share nothing, so two planes can run beside each other."""
+
+    home: Path
+    sockets: Path
+    database_sockets: Path
+    """A directory of its own: PostgreSQL may run as another user, who must not reach the services' sockets."""
+
+    @classmethod
+    def of(cls, home: Path) -> Self:
+        home = home.expanduser().absolute()
+        digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+        sockets = Path(tempfile.gettempdir()) / f"molecule-{os.getuid()}-{digest}"
+        return cls(home=home, sockets=sockets, database_sockets=sockets.with_name(f"{sockets.name}-db"))
+
+    @property
+    def postgres(self) -> Path:
+        return self.home / "postgres"
+
+    @property
+    def workspaces(self) -> Path:
+        return self.home / "workspaces"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "lock"
+
+    def socket(self, service: str) -> Path:
+        return self.sockets / f"{service}.sock"
+
+    def had_demo(self) -> bool:
+        """Whether the demo team was made here once: whoever deleted it does not get it back."""
+        return (self.home / "demo-made").exists()
+
+    def note_demo(self) -> None:
+        (self.home / "demo-made").touch()
+
+    def prepare(self) -> None:
+        """Make the directories that are missing. Raises `CannotStart` if the home or a socket directory is not ours."""
+        self._prepare_home()
+        claim(self.sockets, owner=os.getuid())
+
+    def _prepare_home(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            for directory in (self.workspaces, self.logs, self.keys):
+                directory.mkdir(mode=PRIVATE, exist_ok=True)
+            self.lock.touch(mode=0o600)
+        except OSError as error:
+            message = (
+                f"the home {self.home} cannot be used: {error.strerror}; set MOLECULE_HOME to one of your directories"
+            )
+            raise CannotStart(message) from error
+
+
+def claim(directory: Path, *, owner: int) -> None:
+    """Make a private directory under the shared temporary one, where its name may have been taken by somebody else."""
+    if len(os.fsencode(directory / "a2a_proxy.sock")) > LONGEST_SOCKET_PATH:
+        message = f"the path {directory} is too long for sockets: set TMPDIR to a shorter directory"
+        raise CannotStart(message)
+    try:
+        directory.mkdir(mode=PRIVATE, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        message = f"the socket directory {directory} cannot be made: {error.strerror}; set TMPDIR to another directory"
+        raise CannotStart(message) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), owner):
+        message = f"the socket directory {directory} belongs to somebody else: remove it, or set TMPDIR"
+        raise CannotStart(message)
+    directory.chmod(PRIVATE)
+    os.chown(directory, owner, -1)

@@ -1,0 +1,36 @@
+"""Waiting until something that was started answers, or cannot any more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+
+from deploy.errors import CannotStart
+from deploy.output import Journal
+from deploy.supervisor import Child
+
+HOPELESS = 4
+"""Deaths in a row before anything answered: a setting is wrong, not the moment."""
+
+PAUSE = 0.02
+"""Seconds between two questions: short against any start, long against the loop."""
+
+
+async def until(
+    answers: Callable[[], Awaitable[bool]], *, children: Iterable[Child], journal: Journal, within: timedelta
+) -> None:
+    """Return once `answers()` is true. Raises `CannotStart` when a child keeps dying, or time is up."""
+    watched = tuple(children)
+    deadline = asyncio.get_running_loop().time() + within.total_seconds()
+    while not await answers():
+        for child in watched:
+            if child.exits >= HOPELESS:
+                raise CannotStart(_obituary(child.command.name, journal))
+        if asyncio.get_running_loop().time() > deadline:
+            names = ", ".join(child.command.name for child in watched)
+            message = f"{names} did not get ready within {within.total_seconds():.0f} s (logs in {journal.directory})"
+            raise CannotStart(message)
+        await asyncio.sleep(PAUSE)
+
+
+def _obituary(name: str, journal: Journal) -> str:
+    return f"{name} does not start: {journal.last(name) or 'it said nothing'} (log: {journal.path(name)})"

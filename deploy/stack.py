@@ -1,0 +1,69 @@
+"""The plane as processes: what stands on what, in the order in which it is started and stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+
+from deploy import migrations, postgres, processes, roles
+from deploy.layout import Layout
+from deploy.output import Journal
+from deploy.progress import Progress
+from deploy.readiness import until
+from deploy.settings import UpSettings
+from deploy.supervisor import Exit, Supervisor
+
+DATABASE_WITHIN = timedelta(seconds=60)
+"""Recovery after a crash replays what was written since the last checkpoint; far less than this here."""
+
+SERVICES_WITHIN = timedelta(seconds=60)
+"""Five interpreters on a busy machine; seconds, usually."""
+
+
+@asynccontextmanager
+async def standing(
+    settings: UpSettings,
+    layout: Layout,
+    *,
+    inherited: Mapping[str, str],
+    journal: Journal,
+    progress: Progress,
+    told: Callable[[Exit], None],
+) -> AsyncIterator[Supervisor]:
+    """A plane that answers. Left, the gateway stops first and PostgreSQL last, and nothing keeps running."""
+    async with Supervisor(hear=journal.hear, told=told) as supervisor:
+        database_url = await database(settings, layout, supervisor, journal=journal, progress=progress)
+        with progress.step("services and gateway"):
+            commands = processes.commands(settings, layout, database_url=database_url, inherited=inherited)
+            children = [supervisor.start(command) for command in commands]
+            async with httpx.AsyncClient(base_url=settings.url, trust_env=False) as gateway:
+                await until(lambda: ready(gateway), children=children, journal=journal, within=SERVICES_WITHIN)
+        yield supervisor
+
+
+async def database(
+    settings: UpSettings, layout: Layout, supervisor: Supervisor, *, journal: Journal, progress: Progress
+) -> str:
+    """The URL of a PostgreSQL with everything the services need in it: the one that was given, or our own."""
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    if not url:
+        with progress.step("PostgreSQL"):
+            server = await asyncio.to_thread(postgres.prepare, layout)
+            child = supervisor.start(server.command)
+            await until(lambda: postgres.answers(server), children=[child], journal=journal, within=DATABASE_WITHIN)
+        url = server.url
+    with progress.step("roles and migrations"):
+        await roles.apply(url)
+        await migrations.run(url)
+    return url
+
+
+async def ready(gateway: httpx.AsyncClient) -> bool:
+    """Whether the gateway answers and reaches every service, also those it could do without."""
+    try:
+        answer = await gateway.get("/ready", timeout=2)
+    except httpx.TransportError:
+        return False
+    return answer.is_success and all(check["status"] == "ok" for check in answer.json()["checks"].values())

@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import lock
+from deploy.errors import CannotStart
+
+HOLDER = """
+import sys
+from pathlib import Path
+from deploy import lock
+with lock.held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    path = tmp_path / "lock"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def holder(path):
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    root = Path(lock.__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_holder_is_refused_and_told_who_holds(path, holder):
+    refusal = rf"already runs in .* \(pid {holder.pid}\): stop it with make down"
+    with pytest.raises(CannotStart, match=refusal), lock.held(path):
+        pass
+
+
+def test_nobody_holds_what_was_let_go(path):
+    with lock.held(path):
+        assert lock.holder(path) == os.getpid()
+
+    assert lock.holder(path) is None
+    assert lock.holder(path.with_name("never-made")) is None
+
+
+def test_a_killed_holder_holds_nothing(path, holder):
+    holder.kill()
+    holder.wait()
+
+    with lock.held(path):
+        assert lock.holder(path) == os.getpid()
+
+
+def test_the_holder_stops_when_told(path, holder):
+    assert lock.stop_holder(path, within=5)
+    assert lock.holder(path) is None
+
+
+def test_a_holder_that_does_not_stop_is_reported(path):
+    deaf = HOLDER.replace("import sys\n", "import signal, sys\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n", 1)
+    command = [sys.executable, "-c", deaf, str(path)]
+    root = Path(lock.__file__).parents[1]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+
+        assert not lock.stop_holder(path, within=0.2)
+
+        process.kill()

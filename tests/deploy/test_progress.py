@@ -1,0 +1,34 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from deploy.progress import Progress, readable
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "2026-11-21T00:09:27.885237Z [info     ] token issued       generation=1 service=auth superseded=1",
+            "00:09:27 token issued       generation=1 superseded=1",
+        ),
+        ("2026-11-21T00:09:27.885237Z [warning  ] lock lost lock=x", "00:09:27 WARNING lock lost lock=x"),
+        ("Traceback (most recent call last):", "Traceback (most recent call last):"),
+    ],
+)
+def test_a_line_of_the_log_is_shortened_for_people(line, shown):
+    assert readable(line) == shown
+
+
+def test_without_a_terminal_there_are_no_colours_and_nothing_is_lost():
+    written = io.StringIO()
+    progress = Progress(Console(file=written, width=40))
+
+    progress.show("auth", "[bold]not markup[/] " + "long " * 30)
+    with progress.step("PostgreSQL"):
+        pass
+
+    assert written.getvalue().startswith("auth        │ [bold]not markup[/] long long")
+    assert written.getvalue().count("\n") == 2
+    assert "\x1b" not in written.getvalue()

@@ -1,0 +1,79 @@
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from deploy import postgres, roles
+from deploy.errors import CannotStart
+from deploy.layout import Layout
+from tests.deploy.servers import served
+
+
+@pytest.fixture
+async def server(home) -> AsyncIterator[postgres.Postgres]:
+    layout = Layout.of(home)
+    layout.prepare()
+    async with served(layout) as (server, _):
+        yield server
+
+
+async def entered(url: str, role: str) -> asyncpg.Connection:
+    return await asyncpg.connect(url, server_settings={"role": role})
+
+
+def as_user(server: postgres.Postgres, user: str) -> str:
+    return server.url.replace(f"//{postgres.SUPERUSER}@", f"//{user}@")
+
+
+async def test_each_role_owns_its_schema_and_reaches_no_other(server):
+    await roles.apply(server.url)
+    await roles.apply(server.url)
+
+    registry = await entered(server.url, "molecule_registry")
+    auth = await entered(server.url, "molecule_auth")
+    provisioner = await entered(server.url, "molecule_provisioner")
+    try:
+        await auth.execute("CREATE TABLE IF NOT EXISTS auth.tokens (id int)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for schema auth"):
+            await registry.execute("SELECT * FROM auth.tokens")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await provisioner.execute("CREATE TABLE public.anything (id int)")
+        assert await provisioner.fetchval("SELECT pg_try_advisory_lock(1)")
+    finally:
+        for connection in (registry, auth, provisioner):
+            await connection.close()
+
+
+async def test_a_user_who_may_create_roles_needs_to_be_no_superuser(server):
+    admin = await asyncpg.connect(server.url)
+    for statement in (
+        "CREATE ROLE planner LOGIN CREATEROLE",
+        "GRANT CREATE ON DATABASE molecule TO planner",
+    ):
+        await admin.execute(statement)
+    await admin.close()
+
+    await roles.apply(as_user(server, "planner"))
+    await roles.apply(as_user(server, "planner"))
+
+    connection = await entered(as_user(server, "planner"), "molecule_a2a_proxy")
+    await connection.execute("CREATE TABLE a2a_proxy.activity (id int)")
+    await connection.close()
+
+
+async def test_a_user_who_may_not_create_roles_is_told_what_to_do(server):
+    admin = await asyncpg.connect(server.url)
+    await admin.execute("CREATE ROLE visitor LOGIN")
+    await admin.close()
+
+    with pytest.raises(CannotStart, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
+        await roles.apply(as_user(server, "visitor"))
+
+
+async def test_a_postgresql_that_is_not_there_is_one_line_without_the_password():
+    with pytest.raises(CannotStart) as refusal:
+        await roles.apply("postgresql://someone:hunter2@127.0.0.1:1/molecule")
+
+    assert str(refusal.value).startswith("PostgreSQL at DATABASE_URL cannot be used: ")
+    assert "hunter2" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
