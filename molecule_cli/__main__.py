@@ -1,0 +1,186 @@
+"""The `molecule` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from molecule_cli.errors import Trouble
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Molecule: a control plane for teams of AI agents.\n\n"
+        "Start a plane with [bold]molecule up[/], look at it with [bold]molecule status[/], "
+        'talk to an agent with [bold]molecule send Ada "hello"[/].\n\n'
+        "The plane is found at MOLECULE_URL, or on this machine at PORT (8080). "
+        "A plane that asks for a token gets MOLECULE_TOKEN, or ADMIN_TOKEN."
+    ),
+)
+
+STOP_WITHIN = 120.0
+"""Seconds: every process may use up its patience, one after the other."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+
+
+def main() -> None:
+    """Run the command; troubles are one line on stderr and exit code 1."""
+    try:
+        app()
+    except Trouble as trouble:
+        print(f"molecule: {trouble}", file=sys.stderr)  # noqa: T201 - a command talks to people
+        sys.exit(1)
+
+
+@app.command()
+def up() -> None:
+    """
+    Start the whole plane on this machine and stay until Ctrl-C.
+
+    Variables: PORT, BACKEND=process|none, DEMO=0, MOLECULE_HOME, DATABASE_URL, ADMIN_TOKEN.
+    """
+    from deploy import up as deployment
+
+    raise typer.Exit(deployment.main())
+
+
+@app.command()
+def down() -> None:
+    """Stop the plane that runs in MOLECULE_HOME, and wait until it is gone."""
+    from deploy import lock
+    from deploy.layout import Layout
+
+    layout = Layout.of(_deployment().molecule_home)
+    if lock.holder(layout.lock) is None:
+        message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
+        raise Trouble(message)
+    if not lock.stop_holder(layout.lock, within=STOP_WITHIN):
+        message = f"the plane in {layout.home} (pid {lock.holder(layout.lock)}) did not stop in {STOP_WITHIN:.0f} s"
+        raise Trouble(message)
+    typer.echo("stopped")
+
+
+@app.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Show every workspace with how it is and why, and the services of the plane."""
+    from rich.console import Console
+
+    from molecule_cli import plane, settings, table
+
+    found_at = settings.read()
+    with plane.reached(found_at) as found:
+        health, workspaces = found.health(), found.workspaces()
+    if as_json:
+        typer.echo(json.dumps({"health": health, "workspaces": workspaces}))
+        return
+    console = Console()
+    marks = "  ".join(f"[{'green' if how == 'ok' else 'red'}]{name} {how}[/]" for name, how in health.items())
+    console.print(f"{found_at.url}  {marks}\n")
+    if workspaces:
+        console.print(table.of(workspaces, now=datetime.now(UTC)))
+    else:
+        console.print("no workspaces yet: POST /workspaces makes one")
+
+
+@app.command()
+def send(
+    workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    *,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send a message to the agent of a workspace and print its reply."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        workspace_id = found.find(workspace)
+        if stream:
+            _print_stream(found.stream(workspace_id, text), as_json=as_json)
+        else:
+            _print_answer(found.send(workspace_id, text), as_json=as_json)
+
+
+@app.command()
+def migrate() -> None:
+    """Make or update roles, schemas and tables in the PostgreSQL of DATABASE_URL."""
+    import asyncio
+
+    from deploy import migrations, roles
+    from deploy.errors import CannotStart
+
+    url = _deployment().database_url
+    if url is None:
+        message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
+        raise Trouble(message)
+    try:
+        asyncio.run(roles.apply(url.get_secret_value()))
+        asyncio.run(migrations.run(url.get_secret_value()))
+    except CannotStart as error:
+        raise Trouble(str(error)) from error
+    typer.echo("up to date")
+
+
+@app.command()
+def certs(
+    directory: Annotated[Path, typer.Argument(help="Where to write them; its ca.pem is used again if there is one.")],
+    *,
+    host: Annotated[
+        list[str] | None, typer.Option(help="A name or address services are dialled at; repeatable.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="How long the services' certificates last.")] = 397,
+) -> None:
+    """Make an authority and a certificate for each service, for mutual TLS between machines."""
+    from deploy import certs as certificates
+
+    try:
+        certificates.make(directory, hosts=host or [], lasts=timedelta(days=days))
+    except OSError as error:
+        message = f"certificates cannot be written to {directory}: {error.strerror}"
+        raise Trouble(message) from error
+    typer.echo(f"written to {directory}; keep ca-key.pem off the machines of the plane")
+
+
+def _deployment() -> Any:  # noqa: ANN401 - naming the type would import it for --help
+    from deploy import settings
+    from deploy.errors import CannotStart
+
+    try:
+        return settings.read()
+    except CannotStart as error:
+        raise Trouble(str(error)) from error
+
+
+def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
+    from molecule_cli import replies
+
+    if as_json:
+        typer.echo(json.dumps(answer))
+    elif isinstance(answer.get("result"), dict):
+        typer.echo(replies.text_of(answer["result"]))
+    else:
+        typer.echo(f"not answered yet: {answer.get('message') or answer.get('status')} ({answer.get('queue_id')})")
+
+
+def _print_stream(events: Any, *, as_json: bool) -> None:  # noqa: ANN401 - an iterator of JSON
+    from molecule_cli import replies
+
+    for event in events:
+        if as_json:
+            typer.echo(json.dumps(event))
+        else:
+            result = event.get("result") or {}
+            typer.echo(replies.text_of_event(result), nl=False)
+    if not as_json:
+        typer.echo()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The plane as the command sees it: REST."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from molecule_cli.errors import Trouble
+from molecule_cli.settings import CliSettings
+
+NO_LIMIT_BUT_CONNECTING = httpx.Timeout(None, connect=5.0)
+"""An agent thinks as long as it thinks; the plane has the deadlines."""
+
+
+class Plane:
+    """One running plane. Every method raises `Trouble` with the next step when the plane does not do as asked."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def health(self) -> dict[str, str]:
+        """How each service is, by name; `ok` or `fail`. A plane that is not ready answers this too."""
+        with self._explained():
+            checks = self._client.get("/ready").json()["checks"]
+        return {name: check["status"] for name, check in checks.items()}
+
+    def workspaces(self) -> list[dict[str, Any]]:
+        with self._explained():
+            found: list[dict[str, Any]] = self._checked(self._client.get("/workspaces")).json()
+        return found
+
+    def find(self, name_or_id: str) -> str:
+        """The id of the workspace called so. An id is taken as it is: who knows one may be allowed to see no list."""
+        if _is_id(name_or_id):
+            return name_or_id
+        named = [workspace for workspace in self.workspaces() if workspace["name"] == name_or_id]
+        match named:
+            case [only]:
+                return str(only["id"])
+            case []:
+                message = f"no workspace is called {name_or_id}: molecule status lists them"
+                raise Trouble(message)
+            case _:
+                ids = ", ".join(str(workspace["id"]) for workspace in named)
+                message = f"{len(named)} workspaces are called {name_or_id}; use an id: {ids}"
+                raise Trouble(message)
+
+    def send(self, workspace_id: str, text: str) -> dict[str, Any]:
+        """The whole answer to a message, as JSON-RPC or as the plane's receipt."""
+        with self._explained():
+            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_call("message/send", text))
+            answer: dict[str, Any] = self._checked(response).json()
+        return _judged(answer)
+
+    def stream(self, workspace_id: str, text: str) -> Iterator[dict[str, Any]]:
+        """The events of an answer as they arrive; one only, if the agent does not stream."""
+        call = _call("message/stream", text)
+        with self._explained(), self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=call) as response:
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                response.read()
+                yield _judged(self._checked(response).json())
+                return
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    yield _judged(json.loads(line.removeprefix("data:")))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.ConnectError:
+            message = f"no plane answers at {self._client.base_url}: start it with make up, or set MOLECULE_URL"
+            raise Trouble(message) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            message = f"talking to {self._client.base_url} failed: {error or type(error).__name__}"
+            raise Trouble(message) from None
+        except (ValueError, KeyError, TypeError):
+            message = f"what answers at {self._client.base_url} is not a plane: check MOLECULE_URL"
+            raise Trouble(message) from None
+
+    @staticmethod
+    def _checked(response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
+        said = _error_of(response)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            said = f"{said}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
+        elif said == "workspace not found":
+            said = f"{said}: molecule status lists what there is"
+        raise Trouble(said)
+
+
+@contextmanager
+def reached(settings: CliSettings) -> Iterator[Plane]:
+    """The plane that the settings name."""
+    headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
+    try:
+        client = httpx.Client(base_url=settings.url, headers=headers, timeout=NO_LIMIT_BUT_CONNECTING, trust_env=False)
+    except httpx.InvalidURL as error:
+        message = f"MOLECULE_URL is wrong: {error}"
+        raise Trouble(message) from None
+    with client:
+        yield Plane(client)
+
+
+def _call(method: str, text: str) -> dict[str, Any]:
+    message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}]}
+    return {"jsonrpc": "2.0", "id": str(uuid4()), "method": method, "params": {"message": message}}
+
+
+def _judged(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, unless it is the agent's refusal."""
+    error = answer.get("error")
+    if isinstance(error, dict):
+        message = f"the agent refused: {error.get('message')} ({error.get('code')})"
+        raise Trouble(message)
+    return answer
+
+
+def _error_of(response: httpx.Response) -> str:
+    try:
+        error = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"the plane answered {response.status_code} {response.reason_phrase}"
+    return str(error.get("message") if isinstance(error, dict) else error)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,48 @@
+"""The workspaces of a plane as people read them: a tree with how each is, and since when."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+COLOURS = {"online": "green", "degraded": "yellow", "provisioning": "cyan", "failed": "red", "offline": "red"}
+
+
+def of(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
+    """One row for each workspace, members below their lead."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("WORKSPACE", "STATUS", "SINCE", "REASON", "ID"):
+        table.add_column(heading, no_wrap=heading != "REASON", overflow="fold")
+    for depth, workspace in _walked(workspaces, parent=None):
+        status = str(workspace["status"])
+        table.add_row(
+            "  " * depth + escape(str(workspace["name"])),
+            f"[{COLOURS.get(status, 'white')}]{status}[/]",
+            age(workspace.get("status_since"), now=now),
+            str(workspace.get("status_reason") or ""),
+            str(workspace["id"]),
+        )
+    return table
+
+
+def age(since: str | None, *, now: datetime) -> str:
+    """How long ago, in its largest unit."""
+    if not since:
+        return ""
+    span = max(now - datetime.fromisoformat(since).astimezone(UTC), timedelta())
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if span.total_seconds() >= unit:
+            return f"{int(span.total_seconds() // unit)}{letter}"
+    return f"{int(span.total_seconds())}s"
+
+
+def _walked(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Whoever's lead is not in the list is shown as a root."""
+    known = {workspace["id"] for workspace in workspaces}
+    for workspace in workspaces:
+        above = workspace.get("parent_id")
+        if (above if above in known else None) == parent:
+            yield 0, workspace
+            yield from ((depth + 1, below) for depth, below in _walked(workspaces, parent=workspace["id"]))

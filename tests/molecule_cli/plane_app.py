@@ -1,0 +1,116 @@
+"""A small plane: real HTTP, and the answers that rest.md promises."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+ADA = "6f1c1c0e-0000-4000-8000-000000000001"
+GRACE = "6f1c1c0e-0000-4000-8000-000000000002"
+TWIN = "6f1c1c0e-0000-4000-8000-000000000003"
+
+TOKEN = "the-only-token"
+
+
+class SmallPlane:
+    """Three workspaces, two of the same name; its agents echo."""
+
+    def __init__(self) -> None:
+        self.workspaces = [
+            self.workspace(ADA, "Ada", parent_id=None),
+            self.workspace(GRACE, "Grace", parent_id=ADA, status="failed", status_reason="provision_timeout"),
+            self.workspace(TWIN, "Grace", parent_id=None),
+        ]
+        self.token: str | None = None
+        self.checks = {name: {"status": "ok", "required": True, "latency_ms": 1} for name in ("registry", "auth")}
+
+    @staticmethod
+    def workspace(workspace_id: str, name: str, **more: Any) -> dict[str, Any]:
+        since = "2026-05-01T08:30:00.123456Z"
+        return {"id": workspace_id, "name": name, "status": "online", "status_since": since, "runtime": "echo"} | more
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/ready", self.ready),
+                Route("/workspaces", self.list),
+                Route("/workspaces/{id}/a2a", self.answer, methods=["POST"]),
+            ]
+        )
+
+    async def ready(self, _: Request) -> Response:
+        return JSONResponse({"status": "ready", "checks": self.checks})
+
+    async def list(self, request: Request) -> Response:
+        if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+            return JSONResponse({"error": "invalid admin auth token"}, 401)
+        return JSONResponse(self.workspaces)
+
+    async def answer(self, request: Request) -> Response:
+        if request.path_params["id"] not in {workspace["id"] for workspace in self.workspaces}:
+            return JSONResponse({"error": "workspace not found"}, 404)
+        return self.reply(await request.json())
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        text = call["params"]["message"]["parts"][0]["text"]
+        if call["method"] == "message/stream":
+            return StreamingResponse(_events(call["id"], text), media_type="text/event-stream")
+        artifact = {"artifactId": "a", "parts": [{"kind": "text", "text": text}]}
+        return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "result": {"kind": "task", "artifacts": [artifact]}})
+
+
+class QueueingPlane(SmallPlane):
+    """Nobody is home: every message waits."""
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        return JSONResponse({"status": "queued", "delivery_mode": "poll", "method": call["method"], "queue_id": "q-1"})
+
+
+class RefusingAgentPlane(SmallPlane):
+    """The agent answers with a JSON-RPC error."""
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        error = {"code": -32601, "message": "Method not found"}
+        return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "error": error})
+
+
+class StrangerPlane(SmallPlane):
+    """Something else listens on the port."""
+
+    async def list(self, _: Request) -> Response:
+        return Response("<html>It works!</html>")
+
+
+@contextmanager
+def served(plane: SmallPlane) -> Iterator[str]:
+    """The plane on a free port of this machine."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(plane.app(), log_level="error", lifespan="off"))
+    thread = Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _events(call_id: str, text: str) -> Iterator[str]:
+    half = len(text) // 2
+    chunks = [{"parts": [{"kind": "text", "text": chunk}]} for chunk in (text[:half], text[half:])]
+    results: list[dict[str, Any]] = [
+        {"kind": "task", "id": "t"},
+        *({"kind": "artifact-update", "artifact": chunk} for chunk in chunks),
+        {"kind": "status-update", "status": {"state": "completed"}, "final": True},
+    ]
+    for result in results:
+        yield f"data: {json.dumps({'jsonrpc': '2.0', 'id': call_id, 'result': result})}\n\n"

@@ -1,0 +1,42 @@
+import pytest
+
+from molecule_cli import replies
+
+
+def parts(*texts: str, **more) -> dict:
+    return {"parts": [{"kind": "text", "text": text} for text in texts], **more}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"kind": "message", **parts("a", "b")},
+        {"message": {"parts": [{"text": "ab"}]}},
+        {"kind": "task", "artifacts": [parts("ab")]},
+        {"task": {"artifacts": [{"parts": [{"text": "a"}, {"data": {}}, {"text": "b"}]}]}},
+        {"kind": "task", "status": {"state": "input-required", "message": parts("ab")}},
+    ],
+)
+def test_the_text_of_a_reply_in_every_dialect(result):
+    assert replies.text_of(result) == "ab"
+
+
+@pytest.mark.parametrize("result", [{}, {"kind": "task", "artifacts": None, "status": None}, {"parts": None}])
+def test_a_reply_without_text_is_empty(result):
+    assert replies.text_of(result) == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"kind": "artifact-update", "artifact": parts("x")}, "x"),
+        ({"artifactUpdate": {"artifact": {"parts": [{"text": "x"}]}}}, "x"),
+        ({"kind": "message", **parts("x")}, "x"),
+        ({"message": {"parts": [{"text": "x"}]}}, "x"),
+        ({"kind": "status-update", "status": {"message": parts("thinking")}}, ""),
+        ({"kind": "task", "artifacts": []}, ""),
+        ({"statusUpdate": {}}, ""),
+    ],
+)
+def test_only_what_belongs_to_the_reply_is_heard_in_a_stream(event, text):
+    assert replies.text_of_event(event) == text
