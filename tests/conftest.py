@@ -8,6 +8,8 @@ import pytest
 from tests import databases
 from tests.clocks import StillClock
 
+pytest_plugins = ["tests.docker_engine"]
+
 
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

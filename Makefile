@@ -1,0 +1,66 @@
+# Molecule. `make` alone explains itself; everything it needs is Python 3.11+, make, and a package index.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down status test check e2e protos migrate settings promises bench
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  variables of make up: PORT=8080 BACKEND=process|none DEMO=1|0 MOLECULE_HOME=~/.molecule DATABASE_URL=postgresql://..."
+
+install: $(STAMP)  ## make .venv from the lock
+
+up: install  ## start the whole plane here, until Ctrl-C
+	@$(BIN)/molecule up
+
+down: install  ## stop the plane that runs in MOLECULE_HOME
+	@$(BIN)/molecule down
+
+status: install  ## the workspaces of the running plane
+	@$(BIN)/molecule status
+
+test: install  ## every test, the whole plane included
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install  ## format, lint, types, walls between the modules, drift of generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m protos.generate --check
+	@$(BIN)/python -m deploy.settings_file --check
+
+e2e: install  ## only the tests of the whole plane
+	@$(BIN)/python -m pytest -m e2e $(ARGS)
+
+protos: install  ## compile the contracts
+	@$(BIN)/python -m protos.generate
+
+migrate: install  ## roles, schemas and tables in DATABASE_URL
+	@$(BIN)/molecule migrate
+
+settings: install  ## write deploy/settings.env: every setting with its default and meaning
+	@$(BIN)/python -m deploy.settings_file
+
+promises: install  ## which requirements have tests
+	@$(BIN)/python -m tests.promises
+
+bench: install  ## echo through the plane against the agent directly
+	@$(BIN)/python -m bench
+
+# The installer lives in the environment it fills; the stamp is written last, so an interrupted install starts over.
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "molecule: $(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "molecule: $(PYTHON) comes without venv; on Debian: apt install python3-venv, or make PYTHON=..." >&2; exit 1; }
+	@echo "installing into .venv"
+	@$(PYTHON) -m venv .venv \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+	  && $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode \
+	  || { echo "molecule: the packages could not be installed; the lines above say why" >&2; exit 1; }
+	@touch $(STAMP)

@@ -1,0 +1,34 @@
+"""Tests marked `docker` need an engine: skipped loudly where none is reachable, failed where one was promised."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+
+import pytest
+
+REQUIRED = os.environ.get("MOLECULE_REQUIRE_DOCKER") == "1"  # noqa: TID251 - said by .ci/run, which started the engine
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") is None or engine_answers():
+        return
+    if REQUIRED:
+        pytest.fail("MOLECULE_REQUIRE_DOCKER=1, and no Docker Engine answers", pytrace=False)
+    pytest.skip("no Docker Engine answers")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.getreports("skipped") if "docker" in report.keywords]
+    if skipped:
+        terminalreporter.write_line(
+            f"NO DOCKER ENGINE: {len(skipped)} tests that need one were SKIPPED", yellow=True, bold=True
+        )
+
+
+@cache
+def engine_answers() -> bool:
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "info"], capture_output=True, timeout=20, check=False).returncode == 0

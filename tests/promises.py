@@ -1,0 +1,53 @@
+"""Which requirements have tests: `python -m tests.promises`; the last line is JSON."""
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+REQUIREMENTS = TESTS.parent / "docs" / "spec" / "requirements.md"
+
+ROW = re.compile(r"^\| ([A-Z][A-Z0-9]*-\d+[a-z]?) \|", re.MULTILINE)
+"""A row of the checklist begins with the id of what it promises."""
+
+
+def main() -> int:
+    """Print what is covered, by whom; fail if a test claims an id that the checklist does not know."""
+    promised = promises(REQUIREMENTS.read_text())
+    claimed = claims(TESTS)
+    for promise in promised:
+        print(f"{promise:<10} {', '.join(sorted(claimed[promise]))}" if promise in claimed else promise)  # noqa: T201
+    unknown = sorted(claimed.keys() - set(promised))
+    for claim in unknown:
+        print(f"{', '.join(sorted(claimed[claim]))}: {claim} is not in {REQUIREMENTS.name}", file=sys.stderr)  # noqa: T201
+    missing = [promise for promise in promised if promise not in claimed]
+    print(json.dumps({"covered": len(promised) - len(missing), "total": len(promised), "missing": missing}))  # noqa: T201
+    return 1 if unknown else 0
+
+
+def promises(text: str) -> list[str]:
+    """The ids of the checklist, in its order."""
+    return list(dict.fromkeys(ROW.findall(text)))
+
+
+def claims(folder: Path) -> dict[str, set[str]]:
+    """Which files of tests claim which ids."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        for claim in _claims_in(ast.parse(path.read_text())):
+            found.setdefault(claim, set()).add(str(path.relative_to(folder)))
+    return found
+
+
+def _claims_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="covers"), args=arguments):
+                yield from (one.value for one in arguments if isinstance(one, ast.Constant))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
