@@ -28,14 +28,18 @@ HEAD = """\
 
 def main(arguments: list[str]) -> int:
     """Write the file, or say whether it is what the code says."""
-    text = rendered()
     if arguments == ["--check"]:
-        if FILE.exists() and FILE.read_text() == text:
-            return 0
-        print(f"{FILE.name} is not what the settings say; run `make settings`", file=sys.stderr)  # noqa: T201
-        return 1
-    FILE.write_text(text)
+        return check(FILE)
+    FILE.write_text(rendered())
     return 0
+
+
+def check(file: Path) -> int:
+    """0 if the file is what the settings say."""
+    if file.exists() and file.read_text() == rendered():
+        return 0
+    print(f"{file.name} is not what the settings say; run `make settings`", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 def rendered() -> str:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-REQUIRED = os.environ.get("MOLECULE_REQUIRE_DOCKER") == "1"  # noqa: TID251 - said by .ci/run, which started the engine
+REQUIRED = os.environ.get("MOLECULE_REQUIRE_DOCKER") == "1"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

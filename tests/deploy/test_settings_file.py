@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+from deploy import settings_file
+from services.chassis import settings
+from services.chassis.settings import described
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_listed_as_the_code_has_it():
+    assert settings_file.FILE.read_text() == settings_file.rendered(), "run `make settings`"
+
+
+def test_every_setting_says_what_it_means():
+    for module in settings_file.SOURCES:
+        for kind in settings_file._settings_of(module):
+            for name, _, meaning in described(kind):
+                assert meaning, f"{name} of {module}"
+
+
+def test_a_stale_file_is_noticed(tmp_path):
+    stale = tmp_path / "settings.env"
+    stale.write_text("#PORT=1\n")
+
+    assert settings_file.check(stale) == 1
+    assert settings_file.check(settings_file.FILE) == 0
+
+
+def test_every_variable_of_make_up_is_documented():
+    documented = (ROOT / "docs" / "operating.md").read_text()
+
+    for name, _, _ in settings.described(settings_file.UpSettings):
+        assert re.search(rf"^\| `{name}` \|", documented, re.MULTILINE), name
