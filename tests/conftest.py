@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,14 +14,15 @@ pytest_plugins = ["tests.docker_engine"]
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """A PostgreSQL for the length of the session, with the roles and schemas of the plane."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         databases.prepare(given)
         yield given
         return
-    with databases.embedded(tmp_path_factory.mktemp("postgres")) as url:
+    # Outside pytest's own directories: every other pytest that starts closes those to PostgreSQL's user.
+    with TemporaryDirectory(prefix="molecule-tests-") as home, databases.embedded(Path(home)) as url:
         databases.prepare(url)
         yield url
 
