@@ -33,7 +33,7 @@ async def standing(
     told: Callable[[Exit], None],
 ) -> AsyncIterator[Supervisor]:
     """A plane that answers. Left, the gateway stops first and PostgreSQL last, and nothing keeps running."""
-    async with Supervisor(hear=journal.hear, told=told) as supervisor:
+    async with _no_instance_left(settings, layout), Supervisor(hear=journal.hear, told=told) as supervisor:
         database_url = await database(settings, layout, supervisor, journal=journal, progress=progress)
         with progress.step("services and gateway"):
             commands = processes.commands(settings, layout, database_url=database_url, inherited=inherited)
@@ -58,6 +58,20 @@ async def database(
         await roles.apply(url)
         await migrations.run(url)
     return url
+
+
+@asynccontextmanager
+async def _no_instance_left(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
+    """End what the provisioner should have ended, had it not itself been killed or still been starting."""
+    try:
+        yield
+    finally:
+        if settings.backend == "process":
+            from services.provisioner.backends.process import ProcessBackend  # needed at the end, not for the start
+
+            backend = ProcessBackend(layout.home)
+            for instance in await backend.list():
+                await backend.stop(instance.workspace_id)
 
 
 async def ready(gateway: httpx.AsyncClient) -> bool:
