@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -51,14 +52,30 @@ async def present(plane: httpx.AsyncClient, members: tuple[Member, ...]) -> dict
 
 
 async def online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
-    """Whether all of them got online in time."""
+    """Whether all of them got online in time.
+
+    After a restart the book still says what was true before it, so their agents must take connections, too.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + ONLINE_WITHIN
     while loop.time() < deadline:
-        if all(found["status"] == "online" for found in await _workspaces(plane) if found["id"] in ids):
+        members = [found for found in await _workspaces(plane) if found["id"] in ids]
+        if all([found["status"] == "online" and await _listens(found.get("url") or "") for found in members]):
             return True
         await asyncio.sleep(PAUSE)
     return False
+
+
+async def _listens(url: str) -> bool:
+    address = urlsplit(url)
+    if not address.hostname or not address.port:
+        return True
+    try:
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _ids(plane: httpx.AsyncClient) -> dict[str, str]:
