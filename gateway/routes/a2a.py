@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import errors
+from gateway import errors, extended
 from gateway.caller import bearer_of, claimed_by
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.exchange import Call, Exchanges, error_of
@@ -71,10 +71,21 @@ class Callers(Protocol):
 class A2aApp:
     """Carries messages to the proxy and their answers back; every other path is for the application beside it."""
 
-    def __init__(self, callers: Callers, exchanges: Exchanges, *, beside: ASGIApp) -> None:
+    def __init__(
+        self,
+        callers: Callers,
+        exchanges: Exchanges,
+        *,
+        beside: ASGIApp,
+        base_url: Callable[[Scope], str],
+        bearer_needed: bool,
+    ) -> None:
+        """`base_url` is the public address of the plane; with `bearer_needed` the cards that pass say so."""
         self._callers = callers
         self._exchanges = exchanges
         self._beside = beside
+        self._base_url = base_url
+        self._bearer_needed = bearer_needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,11 +107,18 @@ class A2aApp:
                 return
             call = await self._exchanges.open(opening)
             try:
-                await passage.answer(call, opening)
+                await passage.answer(call, opening, self._shown)
             finally:
                 call.close()
         except ServiceError as error:
             await passage.refuse(error)
+
+    def _shown(self, scope: Scope, opening: pb.CallOpen, answer: bytes) -> bytes:
+        """The answer as the client sees it: byte for byte, but for the cards of agents that are asked for theirs."""
+        if not extended.asked_for(opening.body):
+            return answer
+        url = f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a"
+        return extended.shown(opening.body, answer, url=url, bearer_needed=self._bearer_needed)
 
     async def _admitted(self, passage: "_Passage") -> pb.CallOpen | None:
         """The call to open, once the caller may knock here; `None` if the client has left meanwhile."""
@@ -136,7 +154,9 @@ class _Passage:
         self._send = send
         self._began = time.perf_counter()
 
-    async def answer(self, call: Call, opening: pb.CallOpen) -> None:
+    async def answer(
+        self, call: Call, opening: pb.CallOpen, shown: Callable[[Scope, pb.CallOpen, bytes], bytes]
+    ) -> None:
         """Pass on what comes back. A client that leaves before the answer is no reason to stop."""
         frame = await call.next()
         if frame is None:
@@ -145,17 +165,13 @@ class _Passage:
             await self.refuse(error_of(frame.refused), frame.refused.agent_micros)
             return
         head = frame.head
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": head.status,
-                "headers": _head(head) + self._timing(head.agent_micros),
-            }
-        )
-        if head.complete:
-            await self._send({"type": "http.response.body", "body": head.body})
-        else:
+        body = shown(self.scope, opening, head.body) if head.complete else None
+        headers = _head(head, body) + self._timing(head.agent_micros)
+        await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
+        if body is None:
             await self._stream(call, opening)
+        else:
+            await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: ServiceError, agent_micros: int = 0) -> None:
         """Answer with an error."""
@@ -241,10 +257,10 @@ def _first(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
 
 
-def _head(head: pb.ReplyHead) -> list[tuple[bytes, bytes]]:
+def _head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
-    if head.complete:
-        return [*headers, (b"content-length", b"%d" % len(head.body))]
+    if body is not None:
+        return [*headers, (b"content-length", b"%d" % len(body))]
     kept = [(name, value) for name, value in headers if name != b"cache-control"]
     return [*kept, (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 

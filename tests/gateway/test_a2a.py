@@ -77,9 +77,13 @@ async def door(database_url: str) -> AsyncIterator[Door]:
     ):
         exchanges = Exchanges([line])
         running = group.create_task(exchanges.run())
-        async with listening(A2aApp(keeper, exchanges, beside=elsewhere)) as url, aiohttp.ClientSession() as http:
+        async with listening(application(keeper, exchanges)) as url, aiohttp.ClientSession() as http:
             yield Door(url=url, http=http, office=office, keeper=keeper)
         running.cancel()
+
+
+def application(keeper: Doorkeeper, exchanges: Exchanges) -> A2aApp:
+    return A2aApp(keeper, exchanges, beside=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True)
 
 
 async def elsewhere(scope, receive, send) -> None:
@@ -312,12 +316,52 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
         clients.dialled("unix:/nowhere.sock", speaker="gateway") as line,
-        listening(A2aApp(Doorkeeper(), Exchanges([line]), beside=elsewhere)) as url,
+        listening(application(Doorkeeper(), Exchanges([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
     ):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert (await answer.json())["code"] == "platform_unavailable"
+
+
+class PrivateAgent(EchoAgent):
+    """Answers with a card that says where it really lives."""
+
+    async def reply(self, request, message):
+        card = {
+            "name": "private",
+            "url": "http://10.0.0.7:9000/",
+            "protocolVersion": "0.3.0",
+            "preferredTransport": "JSONRPC",
+            "supportedInterfaces": [
+                {"url": "http://10.0.0.7:9000/", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+            ],
+            "signatures": [{"protected": "x"}],
+        }
+        return aiohttp.web.json_response({"jsonrpc": "2.0", "id": message["id"], "result": card})
+
+
+@pytest.mark.parametrize("method", ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"])
+async def test_an_extended_card_leads_to_the_plane(door, method):
+    async with serving(PrivateAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello(method)) as answer:
+            card = (await answer.json())["result"]
+
+    assert "10.0.0.7" not in json.dumps(card)
+    assert "signatures" not in card
+    assert card["supportedInterfaces"][0]["url"] == f"https://plane.example/workspaces/{TARGET}/a2a"
+    assert (card.get("url") == f"https://plane.example/workspaces/{TARGET}/a2a") is ("/" in method)
+
+
+async def test_an_agent_without_an_extended_card_says_so_itself(door):
+    text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
+    async with serving(RudeAgent(status=200, text=text, headers={"Content-Type": "application/json"})) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("GetExtendedAgentCard")) as answer:
+            assert await answer.text() == text
 
 
 # Streams ─────────────────────────────────────────────────────────────────────
