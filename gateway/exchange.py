@@ -93,6 +93,8 @@ class Exchange:
     async def _read(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
         calls = self._calls
         async for message in stream:
+            if message.last_call:
+                self.connected.clear()
             for frame in message.frames:
                 call = calls.get(frame.call_id)
                 if call is not None:

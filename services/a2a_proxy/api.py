@@ -45,6 +45,12 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._group: asyncio.TaskGroup | None = None
+        self._exchanges: set[_Exchange] = set()
+
+    def leave(self) -> None:
+        """Tell every gateway that this proxy takes no further calls."""
+        for exchange in self._exchanges:
+            exchange.leave()
 
     async def run(self) -> None:
         """Own the calls under way, until cancelled: a dispatch outlives the stream that asked for it."""
@@ -62,10 +68,12 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
         await context.send_initial_metadata(())  # the gateway waits for it before it believes in the stream
         exchange = _Exchange(self._delivery, self._group)
         reading = self._group.create_task(exchange.read(request_iterator))
+        self._exchanges.add(exchange)
         try:
             async for batch in exchange.batches():
                 yield batch
         finally:
+            self._exchanges.discard(exchange)
             reading.cancel()
             exchange.hang_up()
 
@@ -95,6 +103,7 @@ class _Exchange:
         self._frames: deque[pb.ReplyFrame] = deque()
         self._wake = asyncio.Event()
         self._reading = True
+        self._leaving = False
         self._gone = False
 
     async def read(self, requests: AsyncIterator[pb.ExchangeRequest]) -> None:
@@ -111,12 +120,21 @@ class _Exchange:
 
     async def batches(self) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """The frames towards the gateway: everything that waits goes out together."""
-        while self._reading or self._calls or self._frames:
-            if self._frames:
+        while self._reading or self._calls or self._frames or self._leaving:
+            if self._leaving:
+                self._leaving = False
+                yield pb.ExchangeResponse(last_call=True)
+            elif self._frames:
                 yield self._batch()
             else:
                 self._wake.clear()
                 await self._wake.wait()
+
+    def leave(self) -> None:
+        """Say so, take no further calls, and end with those under way."""
+        self._leaving = True
+        self._reading = False
+        self._wake.set()
 
     def hang_up(self) -> None:
         """The gateway is gone, and with it every client."""
@@ -128,6 +146,8 @@ class _Exchange:
     def _step(self, frame: pb.CallFrame) -> None:
         call = self._calls.get(frame.call_id)
         match frame.WhichOneof("step"):
+            case "open" if not self._reading:
+                self._put(wire.refused_to(frame.call_id, Unavailable(details={"delivery": "not_sent"})))
             case "open" if call is None:
                 call = self._calls[frame.call_id] = _Call()
                 self._group.create_task(self._serve(frame.call_id, call, frame.open))

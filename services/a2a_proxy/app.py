@@ -65,6 +65,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                         every=settings.cleanup_interval,
                     ),
                 ],
+                farewells=[proxy.leave],
             )
         finally:
             await activity.flush()

@@ -1,5 +1,6 @@
 """The whole post as it runs, between a book and hands that do what a test says."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,10 @@ class Office:
     book: Book
     hands: Hands
     store: Store
+    stop: asyncio.Event
+    """Set it, and the post stops as a signal would stop it; its neighbours and its database stay."""
+    stopped: asyncio.Event
+    """Set once it has stopped."""
 
     async def log(self, workspace_id: str) -> list[Activity]:
         """The rows of a workspace, the oldest first."""
@@ -42,15 +47,31 @@ async def open_office(database_url: str, **settings) -> AsyncIterator[Office]:
         async with (
             databases.fresh(database_url, service) as engine,
             listening([book.servicer(), hands.servicer()]) as neighbours,
-            serving(
-                service,
-                Settings(
-                    listen=f"unix:{Path(folder) / 'a2a_proxy.sock'}",
-                    database_url=database_url,
-                    registry_targets=neighbours,
-                    provisioner_targets=neighbours,
-                    **values,
-                ),
-            ) as address,
+            asyncio.TaskGroup() as group,
         ):
-            yield Office(address=address, book=book, hands=hands, store=Store(engine))
+            told = Settings(
+                listen=f"unix:{Path(folder) / 'a2a_proxy.sock'}",
+                database_url=database_url,
+                registry_targets=neighbours,
+                provisioner_targets=neighbours,
+                **values,
+            )
+            stop, stopped = asyncio.Event(), asyncio.Event()
+            address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            group.create_task(_served(told, address, stop, stopped))
+            office = Office(
+                address=await address, book=book, hands=hands, store=Store(engine), stop=stop, stopped=stopped
+            )
+            try:
+                yield office
+            finally:
+                stop.set()
+
+
+async def _served(
+    settings: Settings, address: asyncio.Future[str], stop: asyncio.Event, stopped: asyncio.Event
+) -> None:
+    async with serving(service, settings) as bound:
+        address.set_result(bound)
+        await stop.wait()
+    stopped.set()

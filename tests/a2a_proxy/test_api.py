@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -38,9 +38,11 @@ class Gateway:
     def __init__(self, stream) -> None:
         self._stream = stream
         self._waiting: dict[int, asyncio.Queue] = {}
+        self.last_call = False
 
     async def read(self) -> None:
         async for message in self._stream:
+            self.last_call = self.last_call or message.last_call
             for frame in message.frames:
                 self._queue(frame.call_id).put_nowait(frame)
 
@@ -361,6 +363,27 @@ async def test_the_callers_deadline_ends_the_wait(office, gateway):
         assert refused.reason == "CALL_DEADLINE_EXCEEDED"
         assert details(refused) == {"timeout_seconds": 1, "delivery": "unknown"}
         assert refused.agent_micros > 900_000
+
+
+async def test_a_post_that_stops_finishes_what_is_under_way_and_takes_nothing_new(database_url):
+    async with serving(SlowAgent()) as agent, AsyncExitStack() as standing:
+        office = await standing.enter_async_context(open_office(database_url))
+        gateway = await standing.enter_async_context(exchanging(office))
+        office.book.write(TARGET, address=agent.url)
+        await gateway.open(1, hello())
+        await agent.asked.wait()
+
+        stopping = asyncio.ensure_future(office.stopped.wait())
+        office.stop.set()
+        assert await eventually(lambda: gateway.last_call)
+        await gateway.open(2, hello())
+        late = (await gateway.next(2)).refused
+        agent.go.set()
+
+        assert (late.reason, details(late)) == ("PLATFORM_UNAVAILABLE", {"delivery": "not_sent"})
+        assert (await gateway.next(1)).head.status == 200
+        await asyncio.wait_for(stopping, 4)
+        assert len(await office.log(TARGET)) == 1
 
 
 # Streams ─────────────────────────────────────────────────────────────────────

@@ -154,6 +154,28 @@ async def test_without_a_proxy_nothing_was_sent(address):
         assert asyncio.get_running_loop().time() - began >= CONNECT_WITHIN
 
 
+async def test_a_proxy_that_says_goodbye_gets_no_further_calls_and_finishes_those_under_way(address):
+    leaving, staying = SilentProxy(), SilentProxy()
+    async with (
+        listening(leaving, address),
+        listening(staying, address + "2"),
+        exchanging(address, address + "2") as exchanges,
+    ):
+        await eventually(lambda: all(exchange.connected.is_set() for exchange in exchanges._exchanges))
+        call = await exchanges.open(pb.CallOpen())
+        await eventually(lambda: leaving.frames)
+
+        leaving.replies.put_nowait(pb.ExchangeResponse(last_call=True))
+        await eventually(lambda: not exchanges._exchanges[0].connected.is_set())
+        for _ in range(3):
+            await exchanges.open(pb.CallOpen())
+        leaving.say(head(call.call_id, body=b"finished"))
+
+        assert (await call.next()).head.body == b"finished"
+        await eventually(lambda: len(staying.frames) == 3)
+        assert len(leaving.frames) == 1
+
+
 async def test_calls_spread_over_the_proxies(address):
     one, two = SilentProxy(), SilentProxy()
     async with listening(one, address), listening(two, address + "2"), exchanging(address, address + "2") as exchanges:

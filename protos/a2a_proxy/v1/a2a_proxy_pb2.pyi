@@ -266,6 +266,9 @@ class ExchangeResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     FRAMES_FIELD_NUMBER: builtins.int
+    LAST_CALL_FIELD_NUMBER: builtins.int
+    last_call: builtins.bool
+    """True where the proxy is about to stop: calls under way are finished, further ones belong on another stream."""
     @builtins.property
     def frames(self) -> containers.RepeatedCompositeFieldContainer[ReplyFrame]:
         """In order within each call."""
@@ -274,10 +277,11 @@ class ExchangeResponse(message.Message):
         self,
         *,
         frames: abc.Iterable[ReplyFrame] | None = ...,
+        last_call: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frames", b"frames", "last_call", b"last_call"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
