@@ -71,6 +71,8 @@ class Parts:
 
     servicers: Sequence[Servicer] = ()
     loops: Sequence[Loop] = ()
+    farewells: Sequence[Callable[[], None]] = ()
+    """Called as the service begins to stop, before calls under way are given their time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,8 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
             finally:
                 await _tell(probe, parts, health_pb2.HealthCheckResponse.NOT_SERVING)
                 guard.hang_up()
+                for farewell in parts.farewells:
+                    farewell()
                 await server.stop(GRACE.total_seconds())
         log.info("stopped")
 
