@@ -74,12 +74,15 @@ def _interfaces(card: Mapping[str, Any], url: str) -> Iterator[Card]:
 
 def _declared(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Version and tenant of each JSON-RPC interface; a card that names none is of the time before it had to."""
-    interfaces = _objects(card.get("supportedInterfaces"))
-    for interface in interfaces:
+    for interface in _objects(card.get("supportedInterfaces")):
         if interface.get("protocolBinding") == BINDING:
             yield _major_minor(_text(interface.get("protocolVersion"))), _text(interface.get("tenant"))
-    if _has_legacy_endpoint(card) or not (interfaces or _text(card.get("url"))):
+    if _has_legacy_endpoint(card) or not _names_an_interface(card):
         yield LEGACY, ""
+
+
+def _names_an_interface(card: Mapping[str, Any]) -> bool:
+    return isinstance(card.get("supportedInterfaces"), list) or bool(_text(card.get("url")))
 
 
 def _has_legacy_endpoint(card: Mapping[str, Any]) -> bool:
