@@ -3,10 +3,17 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests import databases
 from tests.clocks import StillClock
+
+# How long an example takes is a matter of the machine, and machines that test are busy.
+hypothesis.settings.register_profile(
+    "molecule", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("molecule")
 
 
 @pytest.fixture(scope="session")
