@@ -148,9 +148,13 @@ def test_an_unknown_delivery_mode_is_refused_in_its_own_words():
     assert (refused.value.message, refused.value.details) == ("invalid delivery_mode", {})
 
 
-@given(st.dictionaries(words, values))
+SHAPES = (NewWorkspace, Changes, Heartbeat, Registration)
+fields = st.sampled_from(sorted({name for shape in SHAPES for name in shape.model_fields}))
+
+
+@given(st.dictionaries(fields, values, max_size=4))
 def test_a_body_becomes_its_shape_or_is_refused(value):
-    for shape in (NewWorkspace, Changes, Heartbeat, Registration):
+    for shape in SHAPES:
         try:
             Body(shape=shape).checked(compact(value))
         except ServiceError:
