@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from gateway.bodies import Body
@@ -16,12 +15,14 @@ EVERYWHERE = frozenset({403, 429, 500})
 """A foreign page or a reserved caller id, too many requests, a bug: any route can answer these."""
 
 
-class Refusal(BaseModel):
-    """Any error: a text for people, and what else there is to say about it."""
+REFUSAL = {
+    "type": "object",
+    "description": "Any error: a text for people, and what else there is to say about it.",
+    "properties": {"error": {"type": "string"}},
+    "additionalProperties": True,
+}
 
-    model_config = ConfigDict(extra="allow")
-
-    error: str
+REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
 
 
 def of(route: Route) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def contract(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     document["paths"][A2A_PATH] = {"post": _a2a()}
     components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Refusal"] = REFUSAL
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     return document
 
@@ -68,8 +70,7 @@ A2A_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
 def _a2a() -> dict[str, Any]:
     anything = {"application/json": {"schema": {"type": "object"}}}
     answered = {**anything, "text/event-stream": {"schema": {"type": "string"}}}
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-    refusals = {str(status): {"description": HTTPStatus(status).phrase, "content": error} for status in A2A_REFUSALS}
+    refusals = {str(status): _refusal(status) for status in A2A_REFUSALS}
     return {
         "summary": "Send an A2A message: one JSON-RPC 2.0 object; streams are answered as events",
         "operationId": "post_workspaces_id_a2a",
@@ -96,7 +97,7 @@ def _success(route: Route) -> dict[str, Any]:
 
 def _refusal(status: int) -> dict[str, Any]:
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    return described if status < HTTPStatus.BAD_REQUEST else {**described, "model": Refusal}
+    return described if status < HTTPStatus.BAD_REQUEST else {**described, "content": REFUSED}
 
 
 def _extra(route: Route) -> dict[str, Any]:
