@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, assert_never, cast
 
 import structlog
 
@@ -19,6 +20,7 @@ from services.chassis.identity import Identity
 log = structlog.get_logger()
 
 Gate: TypeAlias = pb.Gate.ValueType
+Feed: TypeAlias = AsyncGenerator[pb.WatchRevocationsResponse, None]
 
 REMEMBERED = 5.0
 """Seconds that an authorisation is used again without asking: the most a revocation can be late without its feed."""
@@ -132,13 +134,14 @@ class Callers:
 
     async def _follow(self) -> None:
         request = pb.WatchRevocationsRequest(after_revision=self._revision)
-        feed = self._auth.watch(self._stub.WatchRevocations, request)
-        while True:
-            async with asyncio.timeout(SILENCE):
-                news = await anext(feed, None)
-            if news is None:
-                raise Unavailable
-            self._take(news)
+        feed = cast("Feed", self._auth.watch(self._stub.WatchRevocations, request))
+        async with aclosing(feed):
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    news = await anext(feed, None)
+                if news is None:
+                    raise Unavailable
+                self._take(news)
 
     def _take(self, news: pb.WatchRevocationsResponse) -> None:
         now = self._monotonic()

@@ -89,6 +89,9 @@ OUT_OF_REACH = {
     "error": "platform datastore unavailable — retry shortly",
 }
 
+TOLD_OUT_OF_REACH = ("delivery",)
+"""What else a client must know then: whether its message may have been delivered."""
+
 OUT_OF_REACH_RETRY = "5"
 """Seconds after which asking again is worth it when something of the plane cannot be reached."""
 
@@ -137,7 +140,8 @@ def answer_to(error: ServiceError) -> Response:
     """The answer that tells a client about `error`, and nothing that is not meant for it."""
     status = status_of(error)
     if status == STATUS[COMMON, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON:
-        return json_response(OUT_OF_REACH, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
+        told = {name: error.details[name] for name in TOLD_OUT_OF_REACH if name in error.details}
+        return json_response({**OUT_OF_REACH, **told}, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
     return json_response(_body(error), status, headers=_retry(error))
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import wired
 from gateway.settings import Settings
@@ -20,6 +21,34 @@ DRAIN = 10
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
+
+
+HEAD_CAP = 64 * 1024
+"""Bytes of a request before its body: the parser itself knows no limit, and a client may never come to an end."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with heads that end."""
+
+    _head = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has come; a head over its cap ends the connection."""
+        super().data_received(data)
+        self._head = self._head + len(data) if self._in_head else 0
+        if self._head > HEAD_CAP and not self.transport.is_closing():
+            self.send_400_response("Request head too large.")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        self._in_head = False
+        super().on_headers_complete()
 
 
 class Server(uvicorn.Server):
@@ -49,7 +78,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
 async def _running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -55,7 +55,7 @@ class CardRoutes:
                 "A2A-Version": "`1.0`: the card in the form of 1.0 alone",
                 "If-None-Match": "The ETag of a card that is known",
             },
-            refuses=frozenset({304, 404, 410}),
+            refuses=frozenset({304, 401, 404, 410, 503}),
         )
 
     def _shown(self, call: Call, card: cards.Card) -> cards.Card:

@@ -47,6 +47,7 @@ class OpsRoutes:
                 summary="The services answer",
                 guard=None,
                 answer=Ready,
+                refuses=frozenset({503}),
             ),
             Route(
                 method="GET",

@@ -26,6 +26,7 @@ class Standing:
     auth: KnowingAuth
     registry: Scripted = field(default_factory=neighbours.registry)
     activities: Scripted = field(default_factory=neighbours.activities)
+    settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
 
@@ -48,7 +49,7 @@ async def standing(*, auth: KnowingAuth | None = None, **settings: Any) -> Async
         async def at(*servicers: Servicer) -> str:
             return await stack.enter_async_context(listening(servicers))
 
-        values = Settings(
+        plane.settings = Settings(
             **{
                 "mode": Mode.DEVELOPMENT,
                 "port": 0,
@@ -59,7 +60,7 @@ async def standing(*, auth: KnowingAuth | None = None, **settings: Any) -> Async
                 **settings,
             }
         )
-        plane.url = await stack.enter_async_context(serving(values))
+        plane.url = await stack.enter_async_context(serving(plane.settings))
         plane.http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=plane.url, trust_env=False, verify=False)  # noqa: S501 - there is no TLS
         )

@@ -105,9 +105,7 @@ async def test_the_question_reaches_auth_as_it_was_asked():
         await callers.identify("t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
 
     assert auth.asked == [
-        pb.AuthorizeRequest(
-            bearer="t", gate=pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed_workspace_id=V
-        )
+        pb.AuthorizeRequest(bearer="t", gate=pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed_workspace_id=V)
     ]
 
 

@@ -171,6 +171,8 @@ def test_the_sdk_reads_what_is_shown(card, form):
     assert list(read.security_requirements[0].schemes) == ["molecule"]
 
 
-@pytest.mark.parametrize(("version", "wants"), [("1.0", True), (" 1.1", True), ("0.3", False), ("", False), ("10", False)])
+@pytest.mark.parametrize(
+    ("version", "wants"), [("1.0", True), (" 1.1", True), ("0.3", False), ("", False), ("10", False)]
+)
 def test_clients_of_1_0_are_known_by_their_header(version, wants):
     assert cards.wants_pure(version) is wants

@@ -1,5 +1,5 @@
-import asyncio
 import ast
+import asyncio
 import json
 import os
 import shlex
@@ -14,7 +14,7 @@ W = "11111111-1111-4111-8111-111111111111"
 
 
 def told(platform_url="https://plane.example", **fields):
-    made = pb.Workspace(id=W, name="it's \"$(quoted)\"", delivery_mode=pb.DELIVERY_MODE_POLL, **fields)
+    made = pb.Workspace(id=W, name='it\'s "$(quoted)"', delivery_mode=pb.DELIVERY_MODE_POLL, **fields)
     return connection.of(made, token="t0k3n", platform_url=platform_url)
 
 
@@ -28,10 +28,16 @@ async def run(*command):
 def test_the_connection_names_every_address():
     shown = told()
 
-    assert list(shown) == (
-        "workspace_id auth_token platform_url registry_endpoint heartbeat_endpoint curl_register_template "
-        "python_snippet claude_code_channel_snippet"
-    ).split()
+    assert list(shown) == [
+        "workspace_id",
+        "auth_token",
+        "platform_url",
+        "registry_endpoint",
+        "heartbeat_endpoint",
+        "curl_register_template",
+        "python_snippet",
+        "claude_code_channel_snippet",
+    ]
     assert shown["registry_endpoint"] == "https://plane.example/registry/register"
     assert shown["heartbeat_endpoint"] == "https://plane.example/registry/heartbeat"
 
@@ -44,7 +50,7 @@ async def test_the_curl_command_registers_as_it_stands(plane):
 
     assert json.loads(out) == {"status": "registered", "delivery_mode": "poll"}
     assert plane.asked.caller == workspace(W)
-    assert json.loads(plane.asked.request.agent_card)["name"] == "it's \"$(quoted)\""
+    assert json.loads(plane.asked.request.agent_card)["name"] == 'it\'s "$(quoted)"'
 
 
 async def test_the_python_snippet_registers_and_beats(plane):

@@ -10,7 +10,16 @@ from protos.auth.v1 import auth_pb2
 from protos.common.v1 import errors_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
-from services.chassis.errors import COMMON, Broken, Expired, NotFound, Refused, ServiceError, Unauthenticated, Unavailable
+from services.chassis.errors import (
+    COMMON,
+    Broken,
+    Expired,
+    NotFound,
+    Refused,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+)
 
 CONTRACTS = {
     COMMON: errors_pb2,
@@ -84,7 +93,15 @@ def test_what_cannot_be_reached_is_told_in_one_way(error):
     )
 
 
-@pytest.mark.parametrize("error", [Broken("secret-marker", details={"trace_id": "x"}), Unauthenticated("secret-marker")])
+def test_what_became_of_a_message_is_told_even_then():
+    error = Unavailable("secret-marker", details={"delivery": "unknown", "address": "secret-marker"})
+
+    assert body(error) == {**errors.OUT_OF_REACH, "delivery": "unknown"}
+
+
+@pytest.mark.parametrize(
+    "error", [Broken("secret-marker", details={"trace_id": "x"}), Unauthenticated("secret-marker")]
+)
 def test_our_own_faults_are_told_without_their_text(error):
     assert answer_to(error).status_code == 500
     assert answer_to(error).body == b'{"error":"internal error"}'

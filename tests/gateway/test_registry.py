@@ -186,9 +186,7 @@ async def test_negative_spend_is_none(plane):
 
 
 async def test_a_card_is_replaced(plane):
-    answer = await plane.http.post(
-        "/registry/update-card", json={"workspace_id": W, "agent_card": CARD}, headers=AS_W
-    )
+    answer = await plane.http.post("/registry/update-card", json={"workspace_id": W, "agent_card": CARD}, headers=AS_W)
 
     assert answer.content == b'{"status":"updated"}'
     assert json.loads(plane.asked.request.agent_card) == CARD

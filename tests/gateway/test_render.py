@@ -12,11 +12,31 @@ from protos.registry.v1 import registry_pb2 as pb
 
 WHEN = Timestamp(seconds=1777624200, nanos=123456000)
 
-ALONE = (
-    "id name role tier status status_reason status_since status_event_id runtime delivery_mode url agent_card parent_id "
-    "active_tasks max_concurrent_tasks uptime_seconds last_error_rate current_task last_outbound_at "
-    "hibernation_idle_minutes x y collapsed"
-).split()
+ALONE = [
+    "id",
+    "name",
+    "role",
+    "tier",
+    "status",
+    "status_reason",
+    "status_since",
+    "status_event_id",
+    "runtime",
+    "delivery_mode",
+    "url",
+    "agent_card",
+    "parent_id",
+    "active_tasks",
+    "max_concurrent_tasks",
+    "uptime_seconds",
+    "last_error_rate",
+    "current_task",
+    "last_outbound_at",
+    "hibernation_idle_minutes",
+    "x",
+    "y",
+    "collapsed",
+]
 LISTED = [*ALONE, "last_sample_error", "workspace_dir", "budget_limit", "monthly_spend"]
 
 
@@ -39,7 +59,15 @@ def test_a_workspace_has_exactly_the_keys_of_the_contract():
 def test_what_a_workspace_lacks_is_null():
     shown = render.listed_workspace(bare())
 
-    absent = "role agent_card parent_id last_outbound_at hibernation_idle_minutes workspace_dir budget_limit".split()
+    absent = [
+        "role",
+        "agent_card",
+        "parent_id",
+        "last_outbound_at",
+        "hibernation_idle_minutes",
+        "workspace_dir",
+        "budget_limit",
+    ]
     assert {name for name, value in shown.items() if value is None} == set(absent)
     assert (shown["url"], shown["status"], shown["delivery_mode"]) == ("", "awaiting_agent", "poll")
 
@@ -111,6 +139,6 @@ def test_activity_has_bodies_only_where_there_are_any():
 
 
 def test_a_peer_has_exactly_the_keys_of_the_contract():
-    keys = "id name role tier status agent_card url parent_id active_tasks delivery_mode".split()
+    keys = ["id", "name", "role", "tier", "status", "agent_card", "url", "parent_id", "active_tasks", "delivery_mode"]
 
     assert list(render.peer(bare())) == keys

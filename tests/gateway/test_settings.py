@@ -7,9 +7,9 @@ from pydantic import SecretStr, ValidationError
 from gateway.settings import AgentCards, Settings
 from services.chassis.settings import Mode
 
-TARGETS = {
-    name: "unix:/nowhere" for name in ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets")
-}
+TARGETS = dict.fromkeys(
+    ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
+)
 
 
 def settings(**values):
@@ -20,7 +20,7 @@ def test_development_is_for_this_machine_alone():
     assert settings().host == "127.0.0.1"
     for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
         assert settings(bind_host=host).host == host
-    for host in ("0.0.0.0", "::", "192.168.1.1", "plane.example"):
+    for host in ("0.0.0.0", "::", "192.168.1.1", "plane.example"):  # noqa: S104 - refused
         with pytest.raises(ValidationError, match="may only bind a loopback address"):
             settings(bind_host=host)
 
@@ -31,7 +31,7 @@ def test_production_has_an_operator_and_listens_everywhere():
     with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
         settings(mode=Mode.PRODUCTION, admin_token=SecretStr(""))
 
-    assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"
+    assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"  # noqa: S104 - containers
 
 
 def test_only_development_without_an_operator_is_open():
@@ -79,7 +79,7 @@ async def command(*arguments, **environment):
         ({}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
         ({"admin_token": ""}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
         (
-            {"molecule_env": "development", "bind_host": "0.0.0.0"},
+            {"molecule_env": "development", "bind_host": "0.0.0.0"},  # noqa: S104 - refused
             "MOLECULE_ENV=development may only bind a loopback address (got 0.0.0.0)",
         ),
         (

@@ -329,7 +329,12 @@ async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
 
 @pytest.mark.parametrize(
     ("query", "body", "reset"),
-    [("", b"", False), ("?reset=true", b"", True), ("", b'{"reset":true}', True), ("", b'{"apply_template":true}', False)],
+    [
+        ("", b"", False),
+        ("?reset=true", b"", True),
+        ("", b'{"reset":true}', True),
+        ("", b'{"apply_template":true}', False),
+    ],
 )
 async def test_a_workspace_is_restarted(plane, query, body, reset):
     plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
