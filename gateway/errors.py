@@ -26,9 +26,7 @@ STATUS: dict[tuple[str, str], int] = {
     (AUTH, "WORKSPACE_UNKNOWN"): 404,
     (AUTH, "WORKSPACE_BARRED"): 410,
     (AUTH, "STALE_GENERATION"): 409,
-    (AUTH, "PLATFORM_ADMIN_REQUIRED"): 403,
-    (AUTH, "ORG_ACCESS_DENIED"): 403,
-    (AUTH, "SCOPE_MISSING"): 403,
+    (AUTH, "SECRET_UNREADABLE"): 500,
     (REGISTRY, "WORKSPACE_NOT_FOUND"): 404,
     (REGISTRY, "WORKSPACE_REMOVED"): 410,
     (REGISTRY, "WRONG_STATUS"): 409,
@@ -82,7 +80,13 @@ STATUS: dict[tuple[str, str], int] = {
 SPEAK_FOR_THEMSELVES = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
 """Reasons whose details are the whole body: the contract gives these answers a shape of their own."""
 
+INTERNAL = 500
+
 WITHHELD = "internal error"
+"""What is said of a fault: its text is for the log."""
+
+QUOTED = frozenset({(REGISTRY, "STOP_FAILED")})
+"""The one fault that is told in its own words: who removes a workspace must know what may still run."""
 
 OUT_OF_REACH = {
     "code": "platform_unavailable",
@@ -154,13 +158,9 @@ def _body(error: ServiceError) -> dict[str, Any]:
     key = (error.domain, error.reason)
     if key in SPEAK_FOR_THEMSELVES:
         return dict(error.details)
-    if _is_ours(error):
+    if status_of(error) == INTERNAL and key not in QUOTED:
         return {"error": WITHHELD}
     return {"error": error.message, **error.details}
-
-
-def _is_ours(error: ServiceError) -> bool:
-    return error.domain == COMMON and error.code in {Code.INTERNAL, Code.UNAUTHENTICATED}
 
 
 def _retry(error: ServiceError) -> dict[str, str]:
