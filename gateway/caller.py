@@ -14,7 +14,7 @@ from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.clients import Line
-from services.chassis.errors import Broken, Unavailable
+from services.chassis.errors import Broken, ServiceError, Unavailable
 from services.chassis.identity import Identity
 
 log = structlog.get_logger()
@@ -89,12 +89,15 @@ class Callers:
         return found
 
     async def listen(self) -> None:
-        """Follow the revocation feed for as long as the gateway runs."""
+        """Follow the revocation feed for as long as the gateway runs.
+
+        However it breaks, the gateway stays: without the feed it asks auth about every request.
+        """
         while True:
             try:
                 await self._follow()
-            except (Unavailable, TimeoutError):
-                log.warning("revocation feed lost", revision=self._revision)
+            except (ServiceError, TimeoutError) as error:
+                log.warning("revocation feed lost", revision=self._revision, error=repr(error))
                 await asyncio.sleep(PAUSE)
 
     async def _ask(self, bearer: str | None, question: Question) -> Identity:

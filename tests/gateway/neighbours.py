@@ -81,6 +81,18 @@ class KnowingAuth(rpc.AuthServiceServicer):
         )
 
 
+class StumblingAuth(KnowingAuth):
+    """Breaks its feed with a bug the first time, and is well afterwards."""
+
+    async def WatchRevocations(self, request, context):
+        if not self.begun_after:
+            self.begun_after.append(request.after_revision)
+            message = "a bug"
+            raise RuntimeError(message)
+        async for news in super().WatchRevocations(request, context):
+            yield news
+
+
 class SilentAuth(KnowingAuth):
     """Answers questions and says nothing on its feed."""
 

@@ -8,7 +8,7 @@ from gateway.caller import REMEMBERED, SILENCE, Callers, bearer_of, claimed_by
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.identity import Identity, Kind
-from tests.gateway.neighbours import ADMIN, ANONYMOUS, InvalidBearer, KnowingAuth, SilentAuth, workspace
+from tests.gateway.neighbours import ADMIN, ANONYMOUS, InvalidBearer, KnowingAuth, SilentAuth, StumblingAuth, workspace
 from tests.rpc import running
 from tests.waiting import eventually
 
@@ -206,6 +206,12 @@ async def test_a_broken_feed_is_resumed_where_it_broke():
         await eventually(lambda: len(auth.begun_after) == 2)
 
     assert auth.begun_after == [0, 2]
+
+
+async def test_a_feed_that_breaks_by_a_bug_is_taken_up_again():
+    auth = StumblingAuth(known={"t": ADMIN})
+    async with following(auth):
+        assert auth.begun_after == [0, 0]
 
 
 async def test_a_refusal_is_not_remembered():
