@@ -50,7 +50,7 @@ async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
 
 def _application(settings: Settings, clients: Clients, callers: Callers) -> ASGIApp:
     metrics = Metrics()
-    forwarded = Forwarded(settings.trusted_proxies, settings.external_platform_url)
+    forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
     return Edge(
         face(table(settings, clients, metrics), callers=callers, forwarded=forwarded),
         cors=Cors(settings.origins, settings.external_platform_url),

@@ -63,10 +63,10 @@ class Settings(ChassisSettings):
     )
     """Browser origins that may call, separated by commas; unset: none, in development the console's."""
 
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
-        default=(), validation_alias="TRUSTED_PROXIES"
+    trusted_proxies: Annotated[tuple[Network, ...] | None, NoDecode, BeforeValidator(_networks)] = Field(
+        default=None, validation_alias="TRUSTED_PROXIES"
     )
-    """Networks whose X-Forwarded headers are believed, separated by commas."""
+    """Networks whose X-Forwarded headers are believed, separated by commas; unset: none."""
 
     external_platform_url: Annotated[str, BeforeValidator(_address)] = Field(
         default="", validation_alias="EXTERNAL_PLATFORM_URL"

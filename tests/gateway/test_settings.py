@@ -55,6 +55,15 @@ def test_pages_and_cards_are_closed_in_production_unless_opened():
     assert settings(**production, agent_cards=AgentCards.PUBLIC).cards_are_public
 
 
+def test_networks_of_proxies_are_separated_by_commas():
+    assert settings().trusted_proxies is None
+    networks = settings(trusted_proxies="10.0.0.0/8, 192.0.2.1, fd00::/8").trusted_proxies
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]
+
+    with pytest.raises(ValidationError):
+        settings(trusted_proxies="somewhere")
+
+
 def test_the_public_address_has_no_final_slash():
     assert settings(external_platform_url="https://plane.example/").external_platform_url == "https://plane.example"
 
@@ -98,5 +107,6 @@ async def test_every_setting_is_told_with_its_meaning():
     code, out, _ = await command("settings")
 
     assert code == 0
+    assert "TRUSTED_PROXIES=\n" in out
     assert "RATE_LIMIT=600\n    Requests per minute and client address." in out
     assert "AUTH_TARGETS=(required)" in out
