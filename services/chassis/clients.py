@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -92,7 +92,7 @@ class Line:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def watch(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    async def watch(self, method: Callable[..., Any], request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
         """What a feed tells, until it breaks: then a `ServiceError`, and the caller comes back."""
         call = method(request, metadata=self.metadata(None))
         try:
