@@ -145,6 +145,11 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
+def of_code(code: int) -> type[ServiceError]:
+    """The class of the errors that travel with a canonical code."""
+    return _CLASSES.get(code, Broken)
+
+
 _CLASSES: dict[int, type[ServiceError]] = {
     Code.INVALID_ARGUMENT: InvalidArgument,
     Code.DEADLINE_EXCEEDED: Expired,
@@ -176,6 +181,6 @@ def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
         detail.Unpack(retry)
     details = {name: json.loads(text) for name, text in info.metadata.items()}
     retry_in = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    fault = _CLASSES.get(status.code, Broken)(status.message, details=details, retry_in=retry_in)
+    fault = of_code(status.code)(status.message, details=details, retry_in=retry_in)
     fault.reason, fault.domain = info.reason, info.domain
     return fault
