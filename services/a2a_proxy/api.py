@@ -56,6 +56,7 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
         """Answer the calls of one gateway until it hangs up."""
         if self._group is None:
             raise Unavailable
+        await context.send_initial_metadata(())  # the gateway waits for it before it believes in the stream
         exchange = _Exchange(self._delivery, self._group)
         reading = self._group.create_task(exchange.read(request_iterator))
         try:

@@ -50,7 +50,8 @@ def patience(timeout: str) -> int | None:
         seconds = int(timeout)
         if 1 <= seconds <= LONGEST_WAIT:
             return seconds
-    raise MalformedMessage(f"X-Timeout must be an integer from 1 to {LONGEST_WAIT}")
+    text = f"X-Timeout must be an integer from 1 to {LONGEST_WAIT}"
+    raise MalformedMessage(text, details={"error": text})
 
 
 def _parsed(body: bytes) -> JsonObject:

@@ -94,7 +94,7 @@ def _conditions(query: ActivityQuery) -> list[sa.ColumnElement[bool]]:
 def _append() -> sa.Executable:
     """One statement for any number of rows: each column travels as one array."""
     arrays = [sa.bindparam(name, type_=ARRAY(ACTIVITIES.c[name].type)) for name in COLUMNS]
-    rows: Any = sa.func.unnest(*arrays).table_valued(*COLUMNS, name="rows")
+    rows: Any = sa.func.unnest(*arrays).table_valued(*COLUMNS, name="rows").render_derived()
     return (
         insert(ACTIVITIES)
         .from_select(COLUMNS, sa.select(*(rows.c[name] for name in COLUMNS)))
