@@ -27,6 +27,9 @@ log = structlog.get_logger()
 WINDOW = 256 * 1024
 """Bytes of one stream that may be under way to a client that has not taken them yet."""
 
+PIECE = 64 * 1024
+"""Bytes of the largest chunk. With what a client may take before it says so, it has to fit the window, or both wait."""
+
 MESSAGE = 1024 * 1024
 """Bytes from which a message takes no further frame."""
 
@@ -240,12 +243,12 @@ def _sender(opening: pb.CallOpen) -> Identity:
 
 
 def _pieces(chunk: bytes) -> Iterator[bytes]:
-    """A chunk in pieces that fit the window."""
-    if len(chunk) <= WINDOW:
+    """A chunk in pieces."""
+    if len(chunk) <= PIECE:
         yield chunk
         return
-    for start in range(0, len(chunk), WINDOW):
-        yield chunk[start : start + WINDOW]
+    for start in range(0, len(chunk), PIECE):
+        yield chunk[start : start + PIECE]
 
 
 _RULE = chassis_rpc.rule_of(pb.DESCRIPTOR.services_by_name["A2aProxyService"].methods_by_name["Exchange"])
