@@ -1,5 +1,6 @@
 """HTTP to agents, who are strangers: addresses are judged as they are dialled, answers are capped, silence is timed."""
 
+import io
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ CONNECT_WITHIN = 10.0
 
 KEPT_OPEN = 3.0
 """Seconds that an unused connection is kept: less than common servers do, so that none is used as it closes."""
+
+AT_ONCE = 256 * 1024
+"""Bytes of the largest body that is written in one go; others have their turn between the pieces of a larger one."""
 
 ANSWER_LIMIT = 10 * 1024 * 1024
 """Bytes of the largest answer that does not flow."""
@@ -98,7 +102,10 @@ class Agents:
         try:
             async with patience:
                 response = await session.post(
-                    _url(dispatch.push.address), data=dispatch.body, headers=dispatch.headers, allow_redirects=False
+                    _url(dispatch.push.address),
+                    data=dispatch.body if len(dispatch.body) <= AT_ONCE else io.BytesIO(dispatch.body),
+                    headers=dispatch.headers,
+                    allow_redirects=False,
                 )
         except TimeoutError:
             return patience.over or Break(Fault.UNREACHED, Sent.NOT_SENT)
