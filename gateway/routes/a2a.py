@@ -9,11 +9,13 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import errors
 from gateway.caller import bearer_of, claimed_by
+from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.exchange import Call, Exchanges, error_of
+from gateway.render import json_response
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
 from services.chassis import identity
@@ -23,7 +25,8 @@ from services.chassis.identity import Identity
 BODY_CAP = 10 * 1024 * 1024
 """Bytes of the largest message."""
 
-ROUTE = "/workspaces/{workspace_id}/a2a"
+ROUTE = "/workspaces/{id}/a2a"
+"""What metrics call it."""
 
 PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
 """The path of a message; a final slash changes nothing."""
@@ -66,13 +69,25 @@ class Callers(Protocol):
 
 
 class A2aApp:
-    """Carries messages to the proxy and their answers back."""
+    """Carries messages to the proxy and their answers back; every other path is for the application beside it."""
 
-    def __init__(self, callers: Callers, exchanges: Exchanges) -> None:
+    def __init__(self, callers: Callers, exchanges: Exchanges, *, beside: ASGIApp) -> None:
         self._callers = callers
         self._exchanges = exchanges
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not PATH.fullmatch(scope["path"]):
+            await self._beside(scope, receive, send)
+            return
+        scope[ROUTE_KEY] = ROUTE
+        if scope["method"] == "POST":
+            await self._carry(scope, receive, send)
+        else:
+            await json_response({"error": "method not allowed"}, 405, headers={"Allow": "POST"})(scope, receive, send)
+
+    async def _carry(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message."""
         passage = _Passage(scope, receive, send)
         try:
@@ -108,7 +123,7 @@ class A2aApp:
             body=body,
             headers=_travelling(scope),
             timeout=_first(headers, b"x-timeout"),
-            request_id=scope.get("molecule.request_id", ""),
+            request_id=scope.get(REQUEST_ID_KEY, ""),
         )
 
 

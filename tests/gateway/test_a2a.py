@@ -9,6 +9,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 import uvicorn
+from starlette.responses import Response
 
 from gateway.exchange import Exchanges
 from gateway.routes.a2a import A2aApp
@@ -76,9 +77,13 @@ async def door(database_url: str) -> AsyncIterator[Door]:
     ):
         exchanges = Exchanges([line])
         running = group.create_task(exchanges.run())
-        async with listening(A2aApp(keeper, exchanges)) as url, aiohttp.ClientSession() as http:
+        async with listening(A2aApp(keeper, exchanges, beside=elsewhere)) as url, aiohttp.ClientSession() as http:
             yield Door(url=url, http=http, office=office, keeper=keeper)
         running.cancel()
+
+
+async def elsewhere(scope, receive, send) -> None:
+    await Response(status_code=299)(scope, receive, send)
 
 
 def hello(method: str = "message/send", **fields) -> dict:
@@ -110,6 +115,19 @@ async def test_whoever_is_turned_away_is_turned_away_before_the_body_is_looked_a
     async with door.post(b"x" * (11 * MEBIBYTE), headers={"Authorization": "Bearer wrong"}) as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "invalid caller auth token"}
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_messages_are_only_posted(door, method):
+    async with door.http.request(method, f"{door.url}/workspaces/{TARGET}/a2a") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert await answer.json() == {"error": "method not allowed"}
+
+
+@pytest.mark.parametrize("path", ["/workspaces", f"/workspaces/{TARGET}/a2a/x", f"/workspaces/{TARGET}/a2a//"])
+async def test_other_paths_are_not_its_business(door, path):
+    async with door.post(hello(), path=path) as answer:
+        assert answer.status == 299
 
 
 @pytest.mark.parametrize("workspace_id", ["x", TARGET[:-1], TARGET + "0", "%00", "{}"])
@@ -294,7 +312,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
         clients.dialled("unix:/nowhere.sock", speaker="gateway") as line,
-        listening(A2aApp(Doorkeeper(), Exchanges([line]))) as url,
+        listening(A2aApp(Doorkeeper(), Exchanges([line]), beside=elsewhere)) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
     ):
