@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -92,7 +92,7 @@ class Line:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def watch(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    async def watch(self, method: Callable[..., Any], request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
         """What a feed tells, until it breaks: then a `ServiceError`, and the caller comes back."""
         call = method(request, metadata=self.metadata(None))
         try:
@@ -145,6 +145,11 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
+def of_code(code: int) -> type[ServiceError]:
+    """The class of the errors that travel with a canonical code."""
+    return _CLASSES.get(code, Broken)
+
+
 _CLASSES: dict[int, type[ServiceError]] = {
     Code.INVALID_ARGUMENT: InvalidArgument,
     Code.DEADLINE_EXCEEDED: Expired,
@@ -176,6 +181,6 @@ def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
         detail.Unpack(retry)
     details = {name: json.loads(text) for name, text in info.metadata.items()}
     retry_in = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    fault = _CLASSES.get(status.code, Broken)(status.message, details=details, retry_in=retry_in)
+    fault = of_code(status.code)(status.message, details=details, retry_in=retry_in)
     fault.reason, fault.domain = info.reason, info.domain
     return fault

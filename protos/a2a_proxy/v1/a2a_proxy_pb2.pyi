@@ -196,6 +196,8 @@ class CallOpen(message.Message):
     """The target."""
     body: builtins.bytes
     """The JSON-RPC request as it came."""
+    timeout: builtins.str
+    """The X-Timeout header as it came, judged after the target; empty where the caller sets no limit of its own."""
     request_id: builtins.str
     """The id of the request, for logs and for the agent."""
     @builtins.property
@@ -206,10 +208,6 @@ class CallOpen(message.Message):
     def headers(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """The request headers that travel with a message, names in lower case."""
 
-    @builtins.property
-    def timeout(self) -> duration_pb2.Duration:
-        """The longest the caller is willing to wait; absent for no limit of its own."""
-
     def __init__(
         self,
         *,
@@ -217,10 +215,10 @@ class CallOpen(message.Message):
         workspace_id: builtins.str = ...,
         body: builtins.bytes = ...,
         headers: abc.Mapping[builtins.str, builtins.str] | None = ...,
-        timeout: duration_pb2.Duration | None = ...,
+        timeout: builtins.str = ...,
         request_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["identity", b"identity", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "headers", b"headers", "identity", b"identity", "request_id", b"request_id", "timeout", b"timeout", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -1,0 +1,6 @@
+"""Runs every scenario: `python -m bench`."""
+
+from bench.a2a import main
+
+if __name__ == "__main__":
+    main()

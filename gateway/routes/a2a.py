@@ -1,0 +1,265 @@
+"""Messages: plain ASGI, because this is the path that has to be fast."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway import errors
+from gateway.caller import bearer_of, claimed_by
+from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.exchange import Call, Exchanges, error_of
+from gateway.render import json_response
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from protos.auth.v1 import auth_pb2
+from services.chassis import identity
+from services.chassis.errors import ServiceError
+from services.chassis.identity import Identity
+
+BODY_CAP = 10 * 1024 * 1024
+"""Bytes of the largest message."""
+
+ROUTE = "/workspaces/{id}/a2a"
+"""What metrics call it."""
+
+PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
+"""The path of a message; a final slash changes nothing."""
+
+WORKSPACE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+TRAVELLING = frozenset(
+    {
+        b"content-type",
+        b"accept",
+        b"a2a-version",
+        b"a2a-extensions",
+        b"x-a2a-extensions",
+        b"last-event-id",
+        b"traceparent",
+        b"tracestate",
+        b"baggage",
+        b"prefer",
+    }
+)
+"""The headers that travel with a message."""
+
+INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
+
+
+class Callers(Protocol):
+    """Knows who is calling."""
+
+    async def identify(
+        self,
+        bearer: str | None,
+        gate: auth_pb2.Gate.ValueType,
+        *,
+        scope: str = "",
+        workspace_id: str = "",
+        claimed: str = "",
+    ) -> Identity:
+        """The identity to act under; raises what auth refuses with."""
+        ...
+
+
+class A2aApp:
+    """Carries messages to the proxy and their answers back; every other path is for the application beside it."""
+
+    def __init__(self, callers: Callers, exchanges: Exchanges, *, beside: ASGIApp) -> None:
+        self._callers = callers
+        self._exchanges = exchanges
+        self._beside = beside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not PATH.fullmatch(scope["path"]):
+            await self._beside(scope, receive, send)
+            return
+        scope[ROUTE_KEY] = ROUTE
+        if scope["method"] == "POST":
+            await self._carry(scope, receive, send)
+        else:
+            await json_response({"error": "method not allowed"}, 405, headers={"Allow": "POST"})(scope, receive, send)
+
+    async def _carry(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one message."""
+        passage = _Passage(scope, receive, send)
+        try:
+            opening = await self._admitted(passage)
+            if opening is None:
+                return
+            call = await self._exchanges.open(opening)
+            try:
+                await passage.answer(call, opening)
+            finally:
+                call.close()
+        except ServiceError as error:
+            await passage.refuse(error)
+
+    async def _admitted(self, passage: "_Passage") -> pb.CallOpen | None:
+        """The call to open, once the caller may knock here; `None` if the client has left meanwhile."""
+        scope = passage.scope
+        workspace_id = _workspace_id(scope["path"])
+        headers = scope["headers"]
+        caller = await self._callers.identify(
+            bearer_of(headers),
+            auth_pb2.GATE_A2A,
+            scope="a2a",
+            workspace_id=workspace_id,
+            claimed=claimed_by(headers),
+        )
+        body = await _body(headers, passage.receive)
+        if body is None:
+            return None
+        return pb.CallOpen(
+            identity=identity.to_wire(caller),
+            workspace_id=workspace_id,
+            body=body,
+            headers=_travelling(scope),
+            timeout=_first(headers, b"x-timeout"),
+            request_id=scope.get(REQUEST_ID_KEY, ""),
+        )
+
+
+class _Passage:
+    """One message through the gateway, and the clock that says what it cost."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self._began = time.perf_counter()
+
+    async def answer(self, call: Call, opening: pb.CallOpen) -> None:
+        """Pass on what comes back. A client that leaves before the answer is no reason to stop."""
+        frame = await call.next()
+        if frame is None:
+            return
+        if frame.HasField("refused"):
+            await self.refuse(error_of(frame.refused), frame.refused.agent_micros)
+            return
+        head = frame.head
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": head.status,
+                "headers": _head(head) + self._timing(head.agent_micros),
+            }
+        )
+        if head.complete:
+            await self._send({"type": "http.response.body", "body": head.body})
+        else:
+            await self._stream(call, opening)
+
+    async def refuse(self, error: ServiceError, agent_micros: int = 0) -> None:
+        """Answer with an error."""
+        response: Response = errors.answer_to(error)
+        response.raw_headers += self._timing(agent_micros)
+        await response(self.scope, self.receive, self._send)
+
+    async def _stream(self, call: Call, opening: pb.CallOpen) -> None:
+        """Pass a stream on for as long as the client listens."""
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._until_left(call.leave))
+            await self._chunks(call, opening)
+            listening.cancel()
+
+    async def _chunks(self, call: Call, opening: pb.CallOpen) -> None:
+        last = b"\n\n"
+        while (frame := await call.next()) is not None:
+            if not frame.HasField("chunk"):
+                if frame.HasField("refused") or frame.end.interrupted:
+                    await self._send(_chunk(_interruption(opening.body, last)))
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            await self._send(_chunk(frame.chunk))
+            call.took(len(frame.chunk))
+            last = (last + frame.chunk[-4:])[-4:]
+
+    async def _until_left(self, leave: Callable[[], None]) -> None:
+        """Say so when the client has left."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        leave()
+
+    def _timing(self, agent_micros: int) -> list[tuple[bytes, bytes]]:
+        """What the plane took, and what the agent did. Nothing waits in a queue on this path."""
+        agent = agent_micros / 1000
+        own = max(0.0, (time.perf_counter() - self._began) * 1000 - agent)
+        return [
+            (b"x-molecule-overhead-ms", b"%.3f" % own),
+            (b"server-timing", b"agent;dur=%.3f, queue;dur=0" % agent),
+        ]
+
+
+def _workspace_id(path: str) -> str:
+    """The target in lower case; raises `Malformed`."""
+    found = PATH.fullmatch(path)
+    workspace_id = found[1].lower() if found else ""
+    if not WORKSPACE_ID.fullmatch(workspace_id):
+        raise errors.Malformed("invalid workspace ID")
+    return workspace_id
+
+
+async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
+    """The body; `None` if the client has left. Raises `TooLarge` as soon as that is certain."""
+    declared = _first(headers, b"content-length")
+    if declared.isdigit() and int(declared) > BODY_CAP:
+        raise errors.TooLarge(details={"max_bytes": BODY_CAP})
+    pieces: list[bytes] = []
+    room = BODY_CAP
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        pieces.append(message["body"])
+        room -= len(pieces[-1])
+        if room < 0:
+            raise errors.TooLarge(details={"max_bytes": BODY_CAP})
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def _travelling(scope: Scope) -> dict[str, str]:
+    """The headers that travel with a message; of one that comes twice the first, and none that is not plain text."""
+    found: dict[str, str] = {}
+    for name, value in reversed(scope["headers"]):
+        if name in TRAVELLING and value.isascii():
+            found[name.decode()] = value.decode()
+    if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
+        found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")
+    return found
+
+
+def _first(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
+
+
+def _head(head: pb.ReplyHead) -> list[tuple[bytes, bytes]]:
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
+    if head.complete:
+        return [*headers, (b"content-length", b"%d" % len(head.body))]
+    kept = [(name, value) for name, value in headers if name != b"cache-control"]
+    return [*kept, (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+
+
+def _chunk(body: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+def _interruption(request: bytes, last: bytes) -> bytes:
+    """The one event that tells of a broken stream; what was under way when it broke is closed first."""
+    told = {"jsonrpc": "2.0", "id": _request_id(request), "error": INTERRUPTED}
+    closing = b"" if last.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+    return closing + b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
+
+
+def _request_id(request: bytes) -> Any:  # noqa: ANN401 - whatever the client chose
+    found = json.loads(request)
+    return found.get("id") if isinstance(found, dict) else None

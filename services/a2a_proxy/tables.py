@@ -1,0 +1,32 @@
+"""The tables of the log."""
+
+import sqlalchemy as sa
+
+from services.chassis.database import metadata
+
+SCHEMA = "a2a_proxy"
+"""The schema that this service owns."""
+
+METADATA = metadata(SCHEMA)
+
+ACTIVITIES = sa.Table(
+    "activities",
+    METADATA,
+    sa.Column("workspace_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("seq", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("id", sa.Uuid(as_uuid=False), nullable=False, unique=True),
+    sa.Column("activity_type", sa.Text, nullable=False),
+    sa.Column("source_id", sa.Uuid(as_uuid=False)),
+    sa.Column("target_id", sa.Uuid(as_uuid=False)),
+    sa.Column("method", sa.Text),
+    sa.Column("summary", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("duration_ms", sa.BigInteger),
+    sa.Column("error_detail", sa.Text),
+    sa.Column("request_body", sa.Text),
+    sa.Column("response_body", sa.Text),
+    sa.Column("tool_trace", sa.Text),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index(None, "created_at", postgresql_using="brin"),
+)
+"""What agents did and received. `seq` grows in the order of commits; bodies are JSON texts, kept as they were said."""

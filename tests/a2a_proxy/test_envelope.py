@@ -1,0 +1,276 @@
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.a2a_proxy import envelope
+from services.a2a_proxy.errors import MalformedMessage
+
+ENTROPY = bytes(range(32))
+CORPUS = Path(__file__).parent / "corpus"
+VALID = sorted((CORPUS / "valid").glob("*.json"))
+INVALID = sorted((CORPUS / "invalid").glob("*.json"))
+
+texts = st.text("ax\0é\ud800🧬", max_size=4)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+methods = st.sampled_from([*envelope.MESSAGES, "tasks/get", "GetTask", "", "nonsense"])
+
+
+def read(request: object, *, version: str = "", entropy: bytes = ENTROPY):
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    return envelope.read(body, version=version, entropy=entropy)
+
+
+def sent(request: object, **options):
+    return json.loads(read(request, **options).body)
+
+
+def refused(request: object, **options) -> dict:
+    with pytest.raises(MalformedMessage) as caught:
+        read(request, **options)
+    return caught.value.details
+
+
+def answer_to(body: bytes) -> dict:
+    """The details of the refusal; empty where the body is fine."""
+    try:
+        read(body)
+    except MalformedMessage as error:
+        return error.details
+    return {}
+
+
+def message(method="message/send", **fields):
+    return {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"message": fields}}
+
+
+def replayed(path: Path) -> tuple[dict, dict]:
+    entry = json.loads(path.read_text())
+    about = {name: entry.pop(name) for name in list(entry) if name.startswith("_")}
+    return about, entry
+
+
+# The eleven rules ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("A2A-02", "A2A-03", "A2A-08")
+def test_a_string_under_content_becomes_one_text_part():
+    found = sent(message(messageId="m", role="user", content="hi"))["params"]["message"]
+
+    assert found == {"messageId": "m", "role": "user", "parts": [{"kind": "text", "text": "hi"}]}
+
+
+@pytest.mark.covers("A2A-04", "A2A-08")
+def test_a_list_under_content_becomes_the_parts_as_it_is():
+    parts = [{"kind": "text", "text": "a", "vendor": 1}, {"kind": "data", "data": {}}]
+
+    found = sent(message(messageId="m", content=parts))["params"]["message"]
+
+    assert found == {"messageId": "m", "parts": parts}
+
+
+@pytest.mark.covers("A2A-05", "A2A-08")
+def test_a_message_with_parts_goes_out_byte_for_byte():
+    body = (
+        b'{ "jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"messageId":"m","parts":[{"x":1.0}]}}}'
+    )
+
+    assert read(body).body is body
+
+
+@pytest.mark.covers("A2A-06", "A2A-08")
+def test_neither_content_nor_parts_is_refused_with_the_field_by_name():
+    assert refused(message(messageId="m")) == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "error": {"code": -32602, "message": "invalid params: params.message.parts is required"},
+    }
+
+
+@pytest.mark.covers("A2A-06", "A2A-08")
+@pytest.mark.parametrize("content", [42, True, None, {"text": "hi"}, []])
+def test_content_of_another_type_is_refused(content):
+    assert refused(message(messageId="m", content=content))["error"]["code"] == -32602
+
+
+@pytest.mark.covers("A2A-06", "A2A-08")
+@pytest.mark.parametrize("params", [{}, {"id": "t"}, []])
+def test_a_request_without_a_message_is_not_looked_at(params):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": params}).encode()
+
+    assert read(body).body is body
+
+
+@pytest.mark.covers("A2A-02", "A2A-08")
+def test_a_missing_method_is_an_empty_one_and_nothing_is_touched():
+    body = b'{"jsonrpc":"2.0","id":1,"params":{"message":{}}}'
+
+    assert (read(body).method, read(body).body) == ("", body)
+
+
+@pytest.mark.covers("A2A-02", "A2A-08")
+def test_a_bare_body_gets_its_frame():
+    found = sent({"method": "message/send", "params": {"message": {"messageId": "m", "parts": [{}]}}, "extra": 1})
+
+    assert UUID(found.pop("id")).version == 4
+    assert found == {
+        "jsonrpc": "2.0",
+        "method": "message/send",
+        "params": {"message": {"messageId": "m", "parts": [{}]}},
+    }
+
+
+@pytest.mark.covers("A2A-02", "A2A-08")
+def test_a_missing_message_id_is_filled_from_the_entropy():
+    ids = [sent(message(parts=[{}]), entropy=bytes([seed] * 32))["params"]["message"]["messageId"] for seed in range(2)]
+
+    assert all(UUID(found).version == 4 for found in ids)
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.covers("A2A-02", "A2A-08")
+def test_a_given_message_id_is_kept():
+    assert sent(message(messageId="mine", content="hi"))["params"]["message"]["messageId"] == "mine"
+
+
+@pytest.mark.covers("A2A-08")
+@pytest.mark.parametrize("method", ["message/stream", "SendMessage", "SendStreamingMessage"])
+def test_every_message_method_is_completed(method):
+    assert sent(message(method, content="hi"))["params"]["message"]["parts"]
+    assert read(message(method, content="hi")).method == method
+
+
+# What is refused ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("A2A-07", "ENG-04")
+@pytest.mark.parametrize("body", [b'{"jsonrpc":"2.0","method":"mess', b"not json", b"", b" \n\t "])
+def test_an_unparseable_body_is_refused(body):
+    assert refused(body) == {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "invalid JSON"}}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a":NaN}', b"\xff\xfe{}", "{}".encode("utf-16"), b"[" * 100_000, b'{"a":"\x00"}', b"{}{}"]
+)
+def test_what_only_python_would_read_is_no_json(body):
+    assert refused(body)["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize("body", [b"[]", b'[{"jsonrpc":"2.0"}]', b"1", b'"x"', b"null"])
+def test_anything_but_an_object_is_an_invalid_request(body):
+    assert refused(body)["error"]["code"] == -32600
+
+
+@pytest.mark.parametrize("version", ["99.0", "2.0", "1", "0", "x", "1.x", "1.0.0.0", "-1.0", "1." + "0" * 40])
+def test_a_version_that_nobody_speaks_is_refused_with_the_id_of_the_request(version):
+    found = refused({"jsonrpc": "2.0", "id": "r", "method": "GetTask"}, version=version)
+
+    assert (found["id"], found["error"]["code"]) == ("r", -32009)
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "goes_out"),
+    [
+        ("message/send", "", ""),
+        ("message/send", "0.3", "0.3"),
+        ("tasks/get", "1.0", "0.3"),
+        ("GetTask", "", "1.0"),
+        ("GetTask", "1.0", "1.0"),
+        ("GetTask", "1.1", "1.1"),
+        ("GetTask", "0.3", "1.0"),
+        ("vendor", "0.2.5", "0.2.5"),
+        ("vendor", "1.0", "1.0"),
+    ],
+)
+def test_the_method_says_which_version_goes_out(method, said, goes_out):
+    assert read({"jsonrpc": "2.0", "id": 1, "method": method}, version=said).version == goes_out
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [("", None), ("1", 1), ("86400", 86_400), ("007", 7)])
+def test_a_timeout_is_a_number_of_seconds(timeout, seconds):
+    assert envelope.patience(timeout) == seconds
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "86401", "1.5", "1s", " 1", "²", "9" * 5000])
+def test_any_other_timeout_is_refused(timeout):
+    with pytest.raises(MalformedMessage) as caught:
+        envelope.patience(timeout)
+    assert caught.value.details == {"error": "X-Timeout must be an integer from 1 to 86400"}
+
+
+# Laws ────────────────────────────────────────────────────────────────────────
+
+
+@given(st.dictionaries(st.sampled_from(["role", "parts", "content", "messageId", "x"]), json_values), methods)
+def test_what_was_completed_once_needs_nothing_more(fields, method):
+    request = {"method": method, "params": {"message": fields}}
+    try:
+        once = read(request)
+    except MalformedMessage:
+        return
+
+    assert read(once.body).body is once.body
+    if method in envelope.MESSAGES:
+        found = json.loads(once.body)["params"]["message"]
+        assert found["parts"]
+        assert found["messageId"]
+
+
+@given(json_values)
+def test_every_body_is_read_or_refused_with_an_answer(value):
+    assert json.dumps(answer_to(json.dumps(value).encode()))
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_too_strange(body):
+    assert answer_to(body).get("error", {"code": -32700})["code"] in {-32700, -32600}
+
+
+@given(json_values, st.sampled_from(["tasks/get", "tasks/list", "GetTask", "vendor/thing"]))
+def test_other_methods_are_never_touched(params, method):
+    body = json.dumps({"id": 1, "method": method, "params": params}).encode()
+
+    assert read(body).body is body
+
+
+# The corpus ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("ENG-04")
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
+def test_the_corpus_is_read_into_the_canonical_form(path):
+    _, request = replayed(path)
+
+    found = sent(request)
+
+    assert found["jsonrpc"] == "2.0"
+    assert found["params"]["message"]["parts"]
+    assert found["params"]["message"]["messageId"]
+    assert "content" not in found["params"]["message"]
+
+
+@pytest.mark.covers("ENG-04")
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_what_the_corpus_calls_invalid_is_refused(path):
+    about, request = replayed(path)
+
+    assert about["_expect_status"] == 400
+    assert about["_expect_error"] in refused(request)["error"]["message"]
+
+
+@pytest.mark.covers("ENG-05")
+def test_every_entry_of_the_corpus_says_where_it_comes_from():
+    abouts = {path: replayed(path)[0] for path in [*VALID, *INVALID]}
+
+    assert len(VALID) == 11
+    assert len(INVALID) == 3
+    assert all({"_comment", "_added", "_source"} <= about.keys() for about in abouts.values())
+    assert all({"_expect_error", "_expect_status"} <= abouts[path].keys() for path in INVALID)
+    assert {path.stem[:4] for path in VALID} >= {"v0_2", "v0_3"}

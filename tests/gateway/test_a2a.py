@@ -1,0 +1,412 @@
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import aiohttp
+import pytest
+import uvicorn
+from starlette.responses import Response
+
+from gateway.exchange import Exchanges
+from gateway.routes.a2a import A2aApp
+from protos.auth.v1 import auth_pb2
+from protos.provisioner.v1 import provisioner_pb2
+from protos.registry.v1 import registry_pb2
+from services.chassis import clients
+from services.chassis.errors import Unauthenticated
+from services.chassis.identity import Identity, Kind
+from tests.a2a_proxy.offices import Office, open_office
+from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
+from tests.waiting import eventually
+
+TARGET = str(uuid4())
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass
+class Doorkeeper:
+    """Lets everybody in as the operator, and remembers what it was asked; the bearer `wrong` is turned away."""
+
+    asked: list[tuple] = field(default_factory=list)
+
+    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed=""):
+        self.asked.append((bearer, gate, scope, workspace_id, claimed))
+        if bearer == "wrong":
+            error = Unauthenticated("invalid caller auth token")
+            error.domain, error.reason = "molecule.auth.v1", "INVALID_BEARER"
+            raise error
+        return Identity(kind=Kind.ADMIN)
+
+
+@dataclass
+class Door:
+    """A gateway with nothing but the message route, in front of the whole post."""
+
+    url: str
+    http: aiohttp.ClientSession
+    office: Office
+    keeper: Doorkeeper
+
+    def post(self, body: bytes | dict, *, path: str | None = None, **options):
+        data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
+        return self.http.post(self.url + (path or f"/workspaces/{TARGET}/a2a"), data=data, **options)
+
+
+@asynccontextmanager
+async def listening(app) -> AsyncIterator[str]:
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", http="httptools", ws="none")
+    server = uvicorn.Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve())
+        await eventually(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server.should_exit = True
+
+
+@pytest.fixture
+async def door(database_url: str) -> AsyncIterator[Door]:
+    keeper = Doorkeeper()
+    async with (
+        open_office(database_url) as office,
+        clients.dialled(office.address, speaker="gateway") as line,
+        asyncio.TaskGroup() as group,
+    ):
+        exchanges = Exchanges([line])
+        running = group.create_task(exchanges.run())
+        async with listening(A2aApp(keeper, exchanges, beside=elsewhere)) as url, aiohttp.ClientSession() as http:
+            yield Door(url=url, http=http, office=office, keeper=keeper)
+        running.cancel()
+
+
+async def elsewhere(scope, receive, send) -> None:
+    await Response(status_code=299)(scope, receive, send)
+
+
+def hello(method: str = "message/send", **fields) -> dict:
+    message = {"messageId": "m-1", "parts": [{"kind": "text", "text": "hi"}]}
+    return {"jsonrpc": "2.0", "id": "seven", "method": method, "params": {"message": message}} | fields
+
+
+@pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
+async def test_a_message_is_answered_by_its_agent(door, path):
+    async with serving(EchoAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello(), path=path) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith("application/json")
+            assert (await answer.json())["result"]["parts"] == [{"kind": "text", "text": "hi"}]
+
+
+async def test_the_gate_is_asked_about_the_first_bearer_and_the_claim(door):
+    headers = [("Authorization", "Bearer one"), ("Authorization", "Bearer two"), ("X-Workspace-ID", TARGET.upper())]
+
+    async with door.post(hello(), headers=headers):
+        pass
+
+    assert door.keeper.asked == [("one", auth_pb2.GATE_A2A, "a2a", TARGET, TARGET)]
+
+
+async def test_whoever_is_turned_away_is_turned_away_before_the_body_is_looked_at(door):
+    async with door.post(b"x" * (11 * MEBIBYTE), headers={"Authorization": "Bearer wrong"}) as answer:
+        assert answer.status == 401
+        assert await answer.json() == {"error": "invalid caller auth token"}
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+async def test_messages_are_only_posted(door, method):
+    async with door.http.request(method, f"{door.url}/workspaces/{TARGET}/a2a") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert await answer.json() == {"error": "method not allowed"}
+
+
+@pytest.mark.parametrize("path", ["/workspaces", f"/workspaces/{TARGET}/a2a/x", f"/workspaces/{TARGET}/a2a//"])
+async def test_other_paths_are_not_its_business(door, path):
+    async with door.post(hello(), path=path) as answer:
+        assert answer.status == 299
+
+
+@pytest.mark.parametrize("workspace_id", ["x", TARGET[:-1], TARGET + "0", "%00", "{}"])
+async def test_an_id_that_is_none_is_refused_before_anybody_is_asked(door, workspace_id):
+    async with door.post(hello(), path=f"/workspaces/{workspace_id}/a2a") as answer:
+        assert (answer.status, await answer.json()) == (400, {"error": "invalid workspace ID"})
+    assert door.keeper.asked == []
+
+
+async def test_a_body_at_the_cap_passes_and_one_over_it_does_not(door):
+    async with serving(EchoAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+        frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
+        full = frame.replace(b'"x": ""', b'"x": "%s"' % (b"y" * (10 * MEBIBYTE - len(frame))))
+
+        async with door.post(full) as answer:
+            assert answer.status == 200
+        async with door.post(full + b" ") as answer:
+            assert answer.status == 413
+            assert await answer.json() == {"error": "request body too large", "max_bytes": 10 * MEBIBYTE}
+        async with door.http.post(f"{door.url}/workspaces/{TARGET}/a2a", data=_chunks(full + b" ")) as answer:
+            assert answer.status == 413
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), MEBIBYTE):
+        yield body[start : start + MEBIBYTE]
+
+
+@pytest.mark.covers("A2A-06", "A2A-07")
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "invalid JSON"}}),
+        (
+            hello(params={"message": {}}),
+            {
+                "jsonrpc": "2.0",
+                "id": "seven",
+                "error": {"code": -32602, "message": "invalid params: params.message.parts is required"},
+            },
+        ),
+    ],
+)
+async def test_a_malformed_message_is_answered_in_its_own_language(door, body, expected):
+    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+
+    async with door.post(body) as answer:
+        assert (answer.status, await answer.json()) == (400, expected)
+
+
+async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(door):
+    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+
+    async with door.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
+    async with door.post(hello(), path=f"/workspaces/{TARGET}/a2a?A2A-Version=99.0") as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
+
+
+async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(door):
+    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    async with door.post(hello(), headers={"X-Timeout": "soon"}) as answer:
+        assert answer.status == 400
+        assert await answer.json() == {"error": "X-Timeout must be an integer from 1 to 86400"}
+    async with door.post(hello(), headers={"X-Timeout": "soon"}, path=f"/workspaces/{uuid4()}/a2a") as answer:
+        assert answer.status == 404
+
+
+# The table of docs/spec/rest.md, 6.4 ─────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "body"),
+    [
+        ({"status": registry_pb2.WORKSPACE_STATUS_REMOVED}, 410, {"error": "workspace removed"}),
+        ({"budget_limit": 100, "monthly_spend": 100}, 402, {"error": "workspace budget limit exceeded"}),
+        (
+            {"status": registry_pb2.WORKSPACE_STATUS_HIBERNATED},
+            503,
+            {
+                "error": "workspace is waking from hibernation — retry in ~15 seconds",
+                "retry_after": 15,
+                "waking": True,
+            },
+        ),
+        (
+            {"status": registry_pb2.WORKSPACE_STATUS_PAUSED, "status_reason": "user"},
+            503,
+            {"error": "workspace is paused", "status": "paused", "status_reason": "user"},
+        ),
+        ({"address": ""}, 503, {"error": "workspace has no URL", "status": "online", "status_reason": ""}),
+        (
+            {"address": "http://169.254.169.254/", "address_trusted": False},
+            502,
+            {"error": "workspace URL is not publicly routable"},
+        ),
+        (
+            {"address": "http://127.0.0.1:1/", "external": True},
+            502,
+            {"error": "failed to reach workspace agent", "delivery": "not_sent"},
+        ),
+    ],
+)
+async def test_what_a_target_cannot_take_is_told_as_the_contract_says(door, fields, status, body):
+    door.office.book.write(TARGET, **fields)
+
+    async with door.post(hello()) as answer:
+        assert (answer.status, await answer.json()) == (status, body)
+        assert float(answer.headers["X-Molecule-Overhead-Ms"]) >= 0
+
+
+@pytest.mark.covers("A2A-24", "A2A-39")
+async def test_a_dead_agent_is_a_structured_503(door):
+    door.office.hands.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
+    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+
+    async with door.post(hello()) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "15"
+        assert await answer.json() == {
+            "error": "workspace agent unreachable — container restart triggered",
+            "restarting": True,
+            "delivery": "not_sent",
+        }
+
+
+async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(door):
+    async with serving(BusyAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello()) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
+            assert await answer.json() == {
+                "error": "workspace agent busy — retry after a short backoff",
+                "busy": True,
+                "retry_after": 30,
+            }
+
+
+async def test_the_agents_own_errors_pass_as_they_are(door):
+    body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
+    agent = RudeAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
+    async with serving(agent):
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("tasks/get")) as answer:
+            assert (answer.status, await answer.text()) == (404, body)
+            assert answer.headers["Retry-After"] == "9"
+
+
+async def test_the_callers_deadline_is_a_504(door):
+    async with serving(SilentAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello(), headers={"X-Timeout": "1"}) as answer:
+            assert answer.status == 504
+            assert await answer.json() == {
+                "error": "request deadline exceeded",
+                "timeout_seconds": 1,
+                "delivery": "unknown",
+            }
+
+
+@pytest.mark.covers("BEY-22")
+async def test_the_time_of_the_agent_is_not_the_planes(door):
+    async with serving(SlowAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+        loop = asyncio.get_running_loop()
+        asking = asyncio.ensure_future(door.post(hello()).__aenter__())
+        await agent.asked.wait()
+        began = loop.time()
+        await eventually(lambda: loop.time() - began > 0.5)
+        agent.go.set()
+
+        answer = await asking
+
+        assert float(answer.headers["X-Molecule-Overhead-Ms"]) < 250
+        assert float(answer.headers["Server-Timing"].partition("agent;dur=")[2].partition(",")[0]) > 500
+
+
+async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
+    async with (
+        clients.dialled("unix:/nowhere.sock", speaker="gateway") as line,
+        listening(A2aApp(Doorkeeper(), Exchanges([line]), beside=elsewhere)) as url,
+        aiohttp.ClientSession() as http,
+        http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
+    ):
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert (await answer.json())["code"] == "platform_unavailable"
+
+
+# Streams ─────────────────────────────────────────────────────────────────────
+
+
+async def test_a_stream_passes_through_unchanged_and_unbuffered(door):
+    async with serving(EchoAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("message/stream")) as answer:
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["X-Accel-Buffering"] == "no"
+            assert "X-Molecule-Overhead-Ms" in answer.headers
+            body = await answer.read()
+
+    events = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: ")]
+    assert [event["result"]["number"] for event in events] == [0, 1, 2]
+    assert body.count(b": ping\r\n\r\n") == 3
+
+
+async def test_a_stream_that_breaks_ends_with_one_event_that_says_so(door):
+    async with serving(DyingAgent(moment="stream")) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("message/stream")) as answer:
+            body = await answer.read()
+
+    *_, last = body.strip().split(b"\n\n")
+    assert json.loads(last.removeprefix(b"data: ")) == {
+        "jsonrpc": "2.0",
+        "id": "seven",
+        "error": {"code": -32603, "message": "upstream stream interrupted"},
+    }
+
+
+async def test_a_client_that_leaves_ends_the_agents_stream(door):
+    class EndlessAgent(EchoAgent):
+        left = asyncio.Event()
+
+        async def stream(self, request, message):
+            response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            await response.write(b"data: 1\n\n")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
+            return response
+
+    async with serving(EndlessAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("message/stream")) as answer:
+            assert await answer.content.readany() == b"data: 1\n\n"
+            answer.close()
+
+        await asyncio.wait_for(agent.left.wait(), 5)
+
+
+async def test_a_large_stream_arrives_whole(door):
+    size = 3 * MEBIBYTE
+
+    class FloodingAgent(EchoAgent):
+        async def stream(self, request, message):
+            response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            for start in range(0, size, 50_000):
+                await response.write(bytes([65 + start % 26]) * min(50_000, size - start))
+            return response
+
+    async with serving(FloodingAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+
+        async with door.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
+            assert len(await answer.read()) == size
+
+
+async def test_a_client_that_reads_nothing_blocks_nobody(door):
+    class FloodingAgent(EchoAgent):
+        async def stream(self, request, message):
+            response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            while True:
+                await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
+
+    async with serving(FloodingAgent()) as agent:
+        door.office.book.write(TARGET, address=agent.url)
+        async with door.post(hello("message/stream"), read_bufsize=1024):
+            for _ in range(20):
+                async with door.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:
+                    assert answer.status == 200

@@ -1,0 +1,193 @@
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchanges, error_of
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
+from services.chassis import clients
+from services.chassis.errors import Exhausted, Unavailable
+from services.chassis.service import Parts, Service, Servicer, serving
+from services.chassis.settings import ChassisSettings
+from tests.waiting import eventually
+
+
+class SilentProxy(rpc.A2aProxyServiceServicer):
+    """Takes every frame, and says only what a test has it say."""
+
+    def __init__(self) -> None:
+        self.messages: list[pb.ExchangeRequest] = []
+        self.replies: asyncio.Queue = asyncio.Queue()
+
+    @property
+    def frames(self) -> list[pb.CallFrame]:
+        return [frame for message in self.messages for frame in message.frames]
+
+    def say(self, *frames: pb.ReplyFrame) -> None:
+        self.replies.put_nowait(pb.ExchangeResponse(frames=frames))
+
+    async def Exchange(self, request_iterator, context) -> AsyncIterator[pb.ExchangeResponse]:
+        await context.send_initial_metadata(())
+        reading = asyncio.ensure_future(self._read(request_iterator))
+        try:
+            while True:
+                yield await self.replies.get()
+        finally:
+            reading.cancel()
+
+    async def _read(self, requests) -> None:
+        async for message in requests:
+            self.messages.append(message)
+
+
+@asynccontextmanager
+async def listening(proxy: SilentProxy, address: str):
+    @asynccontextmanager
+    async def wire(_: ChassisSettings) -> AsyncIterator[Parts]:
+        contract = pb.DESCRIPTOR.services_by_name["A2aProxyService"]
+        add = rpc.add_A2aProxyServiceServicer_to_server
+        yield Parts(servicers=[Servicer(contract=contract, add=add, servicer=proxy)])
+
+    service = Service(name="test", settings=ChassisSettings, wire=wire)
+    async with serving(service, ChassisSettings(listen=address)):
+        yield
+
+
+@pytest.fixture
+def address():
+    with tempfile.TemporaryDirectory(prefix="exchange-") as folder:
+        yield f"unix:{Path(folder) / 'p.sock'}"
+
+
+@asynccontextmanager
+async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
+    async with asyncio.TaskGroup() as group:
+        lines = [clients.dialled(address, speaker="gateway") for address in addresses]
+        opened = [await line.__aenter__() for line in lines]
+        exchanges = Exchanges(opened)
+        running = group.create_task(exchanges.run())
+        yield exchanges
+        running.cancel()
+        for line in lines:
+            await line.__aexit__(None, None, None)
+
+
+def head(call_id: int, **fields) -> pb.ReplyFrame:
+    return pb.ReplyFrame(call_id=call_id, head=pb.ReplyHead(status=200, **fields))
+
+
+async def test_frames_find_their_calls_whatever_their_order(address):
+    proxy = SilentProxy()
+    async with listening(proxy, address), exchanging(address) as exchanges:
+        one, two = [await exchanges.open(pb.CallOpen(body=body)) for body in (b"1", b"2")]
+        await eventually(lambda: len(proxy.frames) == 2)
+
+        proxy.say(head(two.call_id, body=b"two"), head(one.call_id, body=b"one"))
+
+        assert [frame.open.body for frame in proxy.frames] == [b"1", b"2"]
+        assert (await one.next()).head.body == b"one"
+        assert (await two.next()).head.body == b"two"
+
+
+async def test_what_waits_goes_out_together(address):
+    proxy = SilentProxy()
+    async with listening(proxy, address), exchanging(address) as exchanges:
+        await exchanges.open(pb.CallOpen())
+        await eventually(lambda: proxy.frames)
+
+        for _ in range(50):
+            await exchanges.open(pb.CallOpen())
+
+        await eventually(lambda: len(proxy.frames) == 51)
+        assert len(proxy.messages) <= 3
+
+
+async def test_large_bodies_do_not_go_out_together(address):
+    proxy = SilentProxy()
+    async with listening(proxy, address), exchanging(address) as exchanges:
+        for _ in range(3):
+            await exchanges.open(pb.CallOpen(body=b"x" * 10 * 1024 * 1024))
+
+        await eventually(lambda: len(proxy.frames) == 3, within=20)
+        assert len(proxy.messages) == 3
+
+
+async def test_a_call_under_way_when_the_stream_breaks_does_not_know_whether_it_arrived(address):
+    async with exchanging(address) as exchanges:
+        async with listening(SilentProxy(), address):
+            call = await exchanges.open(pb.CallOpen())
+            await eventually(lambda: not exchanges._exchanges[0]._frames)
+
+        error = error_of((await call.next()).refused)
+
+        assert isinstance(error, Unavailable)
+        assert error.reason == "PLATFORM_UNAVAILABLE"
+        assert error.details == {"delivery": "unknown"}
+
+
+async def test_a_stream_that_broke_is_opened_again(address):
+    async with exchanging(address) as exchanges:
+        async with listening(SilentProxy(), address):
+            await exchanges.open(pb.CallOpen())
+        await eventually(lambda: not exchanges._exchanges[0].connected.is_set())
+        opening = asyncio.ensure_future(exchanges.open(pb.CallOpen(body=b"again")))
+        proxy = SilentProxy()
+        async with listening(proxy, address):
+            call = await opening
+            await eventually(lambda: proxy.frames)
+            proxy.say(head(call.call_id))
+            assert (await call.next()).head.status == 200
+
+
+async def test_without_a_proxy_nothing_was_sent(address):
+    async with exchanging(address) as exchanges:
+        began = asyncio.get_running_loop().time()
+
+        with pytest.raises(Unavailable) as caught:
+            await exchanges.open(pb.CallOpen())
+
+        assert caught.value.details == {"delivery": "not_sent"}
+        assert asyncio.get_running_loop().time() - began >= CONNECT_WITHIN
+
+
+async def test_calls_spread_over_the_proxies(address):
+    one, two = SilentProxy(), SilentProxy()
+    async with listening(one, address), listening(two, address + "2"), exchanging(address, address + "2") as exchanges:
+        await eventually(lambda: all(exchange.connected.is_set() for exchange in exchanges._exchanges))
+
+        for _ in range(4):
+            await exchanges.open(pb.CallOpen())
+
+        await eventually(lambda: len(one.frames) == len(two.frames) == 2)
+
+
+async def test_credit_is_given_for_what_was_taken_and_leaving_is_told(address):
+    proxy = SilentProxy()
+    async with listening(proxy, address), exchanging(address) as exchanges:
+        call = await exchanges.open(pb.CallOpen())
+
+        call.took(CREDIT - 1)
+        call.took(1)
+        call.leave()
+
+        await eventually(lambda: len(proxy.frames) == 3)
+        assert proxy.frames[1].credit.bytes == CREDIT
+        assert proxy.frames[2].HasField("cancel")
+        assert await call.next() is None
+
+
+async def test_an_error_arrives_as_it_was_raised():
+    refused = pb.CallRefused(
+        code=8, reason="BUDGET_EXCEEDED", domain="molecule.a2a_proxy.v1", message="m", details={"x": "[1]"}
+    )
+    refused.retry_in.FromSeconds(3)
+
+    error = error_of(refused)
+
+    assert isinstance(error, Exhausted)
+    assert (error.reason, error.domain, error.message) == ("BUDGET_EXCEEDED", "molecule.a2a_proxy.v1", "m")
+    assert (error.details, error.retry_in.total_seconds()) == ({"x": [1]}, 3)
