@@ -9,6 +9,7 @@
 | `forwarded`     | where a request comes from, as far as proxies are believed        | pure|
 | `cors`          | which browser pages may call                                      | pure|
 | `limits`        | how much, and how often                                           |     |
+| `exchange`      | many messages over one stream to the A2A proxy                    |     |
 | `route`         | a route as declared, and the way of a request through it          |     |
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
 | `bodies`        | reading, parsing and checking what clients send                   |     |

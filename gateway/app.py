@@ -15,6 +15,7 @@ from gateway.caller import Callers
 from gateway.clients import Clients, all_dialled
 from gateway.cors import Cors
 from gateway.edge import Edge
+from gateway.exchange import Exchanges
 from gateway.forwarded import Forwarded
 from gateway.limits import Rate
 from gateway.metrics import Metrics
@@ -22,6 +23,7 @@ from gateway.readiness import Readiness
 from gateway.render import json_response
 from gateway.route import Identifies, Mounted, Route
 from gateway.routes import cards
+from gateway.routes.a2a import A2aApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.contract import ContractRoutes
@@ -40,19 +42,25 @@ async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
     """
     async with all_dialled(settings) as clients:
         callers = Callers(clients.auth)
+        exchanges = Exchanges(clients.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(callers.listen(), name="revocations")
+            loops = [
+                group.create_task(callers.listen(), name="revocations"),
+                group.create_task(exchanges.run(), name="exchanges"),
+            ]
             try:
-                yield _application(settings, clients, callers)
+                yield _application(settings, clients, callers, exchanges)
             finally:
-                listening.cancel()
+                for loop in loops:
+                    loop.cancel()
 
 
-def _application(settings: Settings, clients: Clients, callers: Callers) -> ASGIApp:
+def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges) -> ASGIApp:
     metrics = Metrics()
     forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
+    routes = table(settings, clients, metrics)
     return Edge(
-        face(table(settings, clients, metrics), callers=callers, forwarded=forwarded),
+        A2aApp(callers, exchanges, beside=face(routes, callers=callers, forwarded=forwarded)),
         cors=Cors(settings.origins, settings.external_platform_url),
         rate=None if settings.is_open else Rate(settings.rate_limit),
         forwarded=forwarded,

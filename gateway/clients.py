@@ -18,6 +18,8 @@ class Clients:
     auth: Line
     a2a_proxy: Line
     provisioner: Line
+    each_a2a_proxy: tuple[Line, ...]
+    """A line to each proxy of its own: messages travel on one stream each, and a stream stays where it is."""
 
 
 @asynccontextmanager
@@ -33,4 +35,5 @@ async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
             auth=await line(settings.auth_targets),
             a2a_proxy=await line(settings.a2a_proxy_targets),
             provisioner=await line(settings.provisioner_targets),
+            each_a2a_proxy=tuple([await line(target) for target in settings.a2a_proxy_targets.split(",")]),
         )

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.bodies import Body
 from gateway.route import Route
+from gateway.routes.a2a import ROUTE
 
 EVERYWHERE = frozenset({403, 429, 500})
 """A foreign page or a reserved caller id, too many requests, a bug: any route can answer these."""
@@ -55,14 +56,12 @@ def statuses(route: Route) -> frozenset[int]:
 def contract(app: FastAPI) -> dict[str, Any]:
     """The whole document: the routes of `app`, and the path of messages, which is served beside it."""
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    document["paths"][A2A_PATH] = {"post": _a2a()}
+    document["paths"][ROUTE] = {"post": _a2a()}
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Refusal"] = REFUSAL
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     return document
 
-
-A2A_PATH = "/workspaces/{id}/a2a"
 
 A2A_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
 

@@ -41,7 +41,9 @@ Stands = Callable[..., AbstractAsyncContextManager[Standing]]
 
 
 @asynccontextmanager
-async def standing(*, auth: KnowingAuth | None = None, **settings: Any) -> AsyncIterator[Standing]:
+async def standing(
+    *, auth: KnowingAuth | None = None, proxy: Servicer | None = None, **settings: Any
+) -> AsyncIterator[Standing]:
     """A gateway for the length of the block; open development unless the settings say otherwise."""
     plane = Standing(auth=auth or KnowingAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN}))
     async with AsyncExitStack() as stack:
@@ -55,7 +57,7 @@ async def standing(*, auth: KnowingAuth | None = None, **settings: Any) -> Async
                 "port": 0,
                 "auth_targets": await at(plane.auth.servicer()),
                 "registry_targets": await at(plane.registry.servicer()),
-                "a2a_proxy_targets": await at(plane.activities.servicer()),
+                "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
                 "provisioner_targets": await at(),
                 **settings,
             }

@@ -71,6 +71,8 @@ async def test_an_unknown_path_is_not_found(plane, path):
         ("GET", "/registry/register", "POST"),
         ("DELETE", "/health", "GET"),
         ("OPTIONS", "/health", "GET"),
+        ("GET", "/workspaces/x/a2a", "POST"),
+        ("PUT", "/workspaces/x/a2a/", "POST"),
     ],
 )
 async def test_a_known_path_with_another_method_names_those_it_takes(plane, method, path, allowed):
