@@ -15,6 +15,7 @@
 | `bodies`        | reading, parsing and checking what clients send                   |     |
 | `queries`       | numbers in query strings                                          | pure|
 | `shapes`        | what the routes take                                              | pure|
+| `answers`       | what the routes answer, where it is more than a message rendered  | pure|
 | `routes`        | the tables, and one RPC for each route                            |     |
 | `render`        | replies → the JSON of the contract                                | pure|
 | `cards`         | agent cards as clients of the plane may see them                  | pure|

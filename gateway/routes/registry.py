@@ -1,12 +1,11 @@
 """The words of agents, and how they find one another."""
 
 from collections.abc import AsyncIterator
-from typing import NotRequired
 
 import structlog
-from typing_extensions import TypedDict
 
 from gateway import bodies, render, shapes
+from gateway.answers import Allowed, Discovered, Registered, Told
 from gateway.bodies import Body, in_detail
 from gateway.errors import status_of
 from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
@@ -22,36 +21,6 @@ PEER_PAGE = 50
 """Peers asked for at once: fifty of the largest cards fit one message between services."""
 
 CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
-
-
-class Registered(TypedDict):
-    """Answer of register."""
-
-    status: str
-    delivery_mode: str
-    platform_inbound_secret: NotRequired[str]
-    auth_token: NotRequired[str]
-
-
-class Told(TypedDict):
-    """Answer of a heartbeat or a new card."""
-
-    status: str
-
-
-class Discovered(TypedDict):
-    """Where a workspace is reached."""
-
-    id: str
-    name: str
-    url: str
-    delivery_mode: str
-
-
-class Allowed(TypedDict):
-    """Whether two workspaces may communicate."""
-
-    allowed: bool
 
 
 class NotThisWorkspace(Unauthenticated):

@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import NotRequired, cast
+from typing import cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
-from typing_extensions import TypedDict
 
 from gateway import connection, render, shapes
+from gateway.answers import Changed, Created, Removed, Restarting
 from gateway.bodies import Body, Fault, saying
 from gateway.errors import Malformed
 from gateway.route import ADMIN, ANY, WRITE, Call, Route
@@ -24,41 +24,6 @@ PAGE = 50
 """Workspaces asked for at once: fifty of the largest cards fit one message between services."""
 
 TIERS = range(1, 5)
-
-
-class Removed(TypedDict):
-    """Answer of DELETE."""
-
-    status: str
-    cascade_deleted: int
-
-
-class Changed(TypedDict):
-    """Answer of PATCH."""
-
-    status: str
-    needs_restart: NotRequired[bool]
-    model_was_reset: NotRequired[bool]
-    model: NotRequired[str]
-
-
-class Restarting(TypedDict):
-    """Answer of a restart."""
-
-    status: str
-    config_dir: str
-    reset_session: bool
-
-
-class Created(TypedDict):
-    """Answer of a create: of the last four keys, those that belong to the kind of workspace."""
-
-    id: str
-    status: str
-    awareness_namespace: NotRequired[str]
-    workspace_access: NotRequired[str]
-    external: NotRequired[bool]
-    connection: NotRequired[connection.Connection]
 
 
 class WorkspaceRoutes:
