@@ -77,7 +77,7 @@ class Line:
         """The answer to `request`; raises the `ServiceError` that the other side raised.
 
         A service that cannot be reached is asked again until the time is up: every RPC of the plane either is
-        idempotent or carries a request id.
+        idempotent or carries a request id. One that says why it cannot help now has answered.
         """
         deadline = asyncio.get_running_loop().time() + within.total_seconds()
         pause = FIRST_PAUSE
@@ -87,7 +87,7 @@ class Line:
                 return await method(request, timeout=max(left, 0.001), metadata=self.metadata(on_behalf_of))
             except grpc.aio.AioRpcError as error:
                 fault = _translated(error)
-            if not isinstance(fault, Unavailable) or left <= pause:
+            if fault.reason != Unavailable.reason or left <= pause:
                 raise fault
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -39,6 +39,22 @@ class FailingProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
         raise self.error
 
 
+class AbsentBackend(errors.Unavailable):
+    reason = "NO_BACKEND"
+    domain = "molecule.provisioner.v1"
+    message = "provisioner not available"
+
+
+class CountingProvisioner(FailingProvisioner):
+    """Raises what it was made with, and counts."""
+
+    asked = 0
+
+    async def CheckInstance(self, request, context):
+        self.asked += 1
+        raise self.error
+
+
 class FlakyProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
     """Unavailable the first time, well afterwards."""
 
@@ -156,6 +172,14 @@ async def test_what_is_unreachable_is_asked_again_until_the_time_is_up():
     async with running([provisioner(flaky)], speaker="a2a_proxy") as line:
         await checked(line)
     assert flaky.asked == 2
+
+
+async def test_a_service_that_says_why_it_cannot_help_is_asked_once():
+    counting = CountingProvisioner(AbsentBackend())
+    async with running([provisioner(counting)], speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Unavailable, match="provisioner not available"):
+            await checked(line)
+    assert counting.asked == 1
 
 
 async def test_a_service_that_is_not_there_is_unavailable(tmp_path):

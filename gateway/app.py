@@ -1,0 +1,131 @@
+"""Wiring: the routes behind their gates, the A2A path beside them, the edge around both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp
+
+from gateway import documentation, errors
+from gateway.caller import Callers
+from gateway.clients import Clients, all_dialled
+from gateway.cors import Cors
+from gateway.edge import Edge
+from gateway.exchange import Exchanges
+from gateway.forwarded import Forwarded
+from gateway.limits import Rate
+from gateway.metrics import Metrics
+from gateway.readiness import Readiness
+from gateway.render import json_response
+from gateway.route import Identifies, Mounted, Route
+from gateway.routes import cards
+from gateway.routes.a2a import A2aApp
+from gateway.routes.activity import ActivityRoutes
+from gateway.routes.cards import CardRoutes
+from gateway.routes.contract import ContractRoutes
+from gateway.routes.events import EventRoutes
+from gateway.routes.ops import OpsRoutes
+from gateway.routes.registry import RegistryRoutes
+from gateway.routes.workspaces import WorkspaceRoutes
+from gateway.settings import Settings
+
+
+@asynccontextmanager
+async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The gateway as one ASGI application, for the length of the block.
+
+    If the loop behind it fails, the block is cancelled and the failure raised.
+    """
+    async with all_dialled(settings) as clients:
+        callers = Callers(clients.auth)
+        exchanges = Exchanges(clients.each_a2a_proxy)
+        async with asyncio.TaskGroup() as group:
+            loops = [
+                group.create_task(callers.listen(), name="revocations"),
+                group.create_task(exchanges.run(), name="exchanges"),
+            ]
+            try:
+                yield _application(settings, clients, callers, exchanges)
+            finally:
+                for loop in loops:
+                    loop.cancel()
+
+
+def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges) -> ASGIApp:
+    metrics = Metrics()
+    forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
+    messages = A2aApp(
+        callers,
+        exchanges,
+        beside=face(table(settings, clients, metrics), callers=callers, forwarded=forwarded),
+        base_url=forwarded.base_url,
+        bearer_needed=not settings.is_open,
+    )
+    return Edge(
+        messages,
+        cors=Cors(settings.origins, settings.external_platform_url),
+        rate=None if settings.is_open else Rate(settings.rate_limit),
+        forwarded=forwarded,
+        metrics=metrics,
+    )
+
+
+def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]:
+    """Every route, as it is declared."""
+    card_guard = cards.guard(public=settings.cards_are_public)
+    return [
+        *OpsRoutes(Readiness(clients), metrics).table(),
+        *WorkspaceRoutes(clients.registry).table(),
+        *RegistryRoutes(clients.registry).table(),
+        *EventRoutes(clients.registry).table(),
+        *ActivityRoutes(clients.a2a_proxy).table(),
+        *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
+    ]
+
+
+def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded) -> FastAPI:
+    """The routes as an application that documents itself."""
+    app = FastAPI(
+        title="Molecule",
+        version="1",
+        summary="A self-hosted control plane for teams of AI agents",
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        exception_handlers={HTTPException: _unrouted},
+    )
+    contract = ContractRoutes(lambda: documentation.contract(app))
+    for route in [*routes, *contract.table()]:
+        app.add_api_route(
+            route.path,
+            Mounted(route, callers=callers, forwarded=forwarded).__call__,
+            methods=[route.method],
+            **documentation.of(route),
+        )
+    return app
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """No route takes the request: its path is unknown, or known with other methods."""
+    if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED:
+        allowed = ", ".join(sorted(_methods(request)))
+        return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers={"Allow": allowed})
+    return errors.answer_to(errors.UnknownPath())
+
+
+METHOD_NOT_ALLOWED = 405
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods that the path is known with."""
+    known: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            known |= set(route.methods or ())
+    return known

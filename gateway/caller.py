@@ -1,0 +1,194 @@
+"""Who is calling: a header made an identity by auth, and remembered for seconds."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never, cast
+
+import structlog
+
+from protos.auth.v1 import auth_pb2 as pb
+from protos.auth.v1 import auth_pb2_grpc as rpc
+from services.chassis import identity
+from services.chassis.clients import Line
+from services.chassis.errors import Broken, ServiceError, Unavailable
+from services.chassis.identity import Identity
+
+log = structlog.get_logger()
+
+Gate: TypeAlias = pb.Gate.ValueType
+Feed: TypeAlias = AsyncGenerator[pb.WatchRevocationsResponse, None]
+
+REMEMBERED = 5.0
+"""Seconds that an authorisation is used again without asking: the most a revocation can be late without its feed."""
+
+SILENCE = 8.0
+"""Seconds without a word after which the revocation feed counts as gone, and nothing remembered is used."""
+
+PAUSE = 0.2
+"""Seconds before a broken feed is asked for again."""
+
+CAPACITY = 50_000
+"""Authorisations remembered at once; the oldest make room."""
+
+FLEETING = frozenset({pb.GATE_REGISTER})
+"""Gates that are asked about every time: a first register without a bearer changes the answer to the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of auth. The bearer stands here as its digest only."""
+
+    digest: bytes
+    gate: Gate
+    scope: str
+    workspace_id: str
+    claimed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """An answer of auth, and when it was asked for."""
+
+    identity: Identity
+    asked_at: float
+
+
+class Callers:
+    """Knows who is calling.
+
+    A remembered answer holds while it is younger than 5 seconds and no revocation that concerns it came in since
+    it was asked for. So an answer that a revocation overtakes on its way is void before it arrives.
+    """
+
+    def __init__(self, auth: Line, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._auth = auth
+        self._stub = rpc.AuthServiceStub(auth.channel)
+        self._monotonic = monotonic
+        self._memories: dict[Question, Memory] = {}
+        self._voided: dict[str | bytes, float] = {}
+        self._all_voided = float("-inf")
+        self._heard = float("-inf")
+        self._revision = 0
+
+    async def identify(
+        self, bearer: str | None, gate: Gate, *, scope: str = "", workspace_id: str = "", claimed: str = ""
+    ) -> Identity:
+        """The identity to act under; raises what auth refuses with, and `Unavailable` if auth cannot be asked."""
+        digest = b"" if bearer is None else hashlib.sha256(bearer.encode()).digest()
+        question = Question(digest=digest, gate=gate, scope=scope, workspace_id=workspace_id, claimed=claimed)
+        asked_at = self._monotonic()
+        known = self._memories.get(question)
+        if known is not None and self._holds(question, known, asked_at):
+            return known.identity
+        found = await self._ask(bearer, question)
+        self._remember(question, Memory(found, asked_at))
+        return found
+
+    async def listen(self) -> None:
+        """Follow the revocation feed for as long as the gateway runs.
+
+        However it breaks, the gateway stays: without the feed it asks auth about every request.
+        """
+        while True:
+            try:
+                await self._follow()
+            except (ServiceError, TimeoutError) as error:
+                log.warning("revocation feed lost", revision=self._revision, error=repr(error))
+                await asyncio.sleep(PAUSE)
+
+    async def _ask(self, bearer: str | None, question: Question) -> Identity:
+        request = pb.AuthorizeRequest(
+            bearer=bearer,
+            gate=question.gate,
+            scope=question.scope,
+            workspace_id=question.workspace_id,
+            claimed_workspace_id=question.claimed,
+        )
+        reply: pb.AuthorizeResponse = await self._auth.ask(self._stub.Authorize, request)
+        found = identity.from_wire(reply.identity)
+        if found is None:
+            raise Broken
+        return found
+
+    def _holds(self, question: Question, memory: Memory, now: float) -> bool:
+        if now - memory.asked_at >= REMEMBERED or now - self._heard > SILENCE:
+            return False
+        voided = (self._voided.get(name) for name in _concerned(question, memory.identity))
+        return max(self._all_voided, *(when for when in voided if when is not None), float("-inf")) < memory.asked_at
+
+    def _remember(self, question: Question, memory: Memory) -> None:
+        if question.gate in FLEETING:
+            return
+        self._memories.pop(question, None)
+        self._memories[question] = memory
+        self._forget_from_the_front(memory.asked_at)
+
+    def _forget_from_the_front(self, now: float) -> None:
+        """Drop what is too old. The dictionary is in the order of asking, nearly: answers may overtake one another."""
+        while self._memories:
+            oldest = next(iter(self._memories))
+            if len(self._memories) <= CAPACITY and now - self._memories[oldest].asked_at < REMEMBERED:
+                return
+            del self._memories[oldest]
+
+    async def _follow(self) -> None:
+        request = pb.WatchRevocationsRequest(after_revision=self._revision)
+        feed = cast("Feed", self._auth.watch(self._stub.WatchRevocations, request))
+        async with aclosing(feed):
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    news = await anext(feed, None)
+                if news is None:
+                    raise Unavailable
+                self._take(news)
+
+    def _take(self, news: pb.WatchRevocationsResponse) -> None:
+        now = self._monotonic()
+        self._heard = now
+        self._revision = news.revision
+        kind = news.WhichOneof("news")
+        match kind:
+            case "workspace_id":
+                self._void(news.workspace_id, now)
+            case "token_digest":
+                self._void(news.token_digest, now)
+            case "everything":
+                self._all_voided = now
+            case "alive" | None:
+                pass
+            case _:
+                assert_never(kind)
+
+    def _void(self, name: str | bytes, now: float) -> None:
+        self._voided.pop(name, None)
+        self._voided[name] = now
+        while self._voided:
+            oldest = next(iter(self._voided))
+            if now - self._voided[oldest] < REMEMBERED:
+                return
+            del self._voided[oldest]
+
+
+def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The bearer of the first Authorization header; `None` where that is missing or of another scheme."""
+    for name, value in headers:
+        if name == b"authorization":
+            return value[len(SCHEME) :].decode("latin-1").strip() or None if value.startswith(SCHEME) else None
+    return None
+
+
+SCHEME = b"Bearer "
+
+
+def claimed_by(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The workspace that the caller says it is, by the first X-Workspace-ID header; empty where it does not say."""
+    return next((value.decode("latin-1").strip().lower() for name, value in headers if name == b"x-workspace-id"), "")
+
+
+def _concerned(question: Question, found: Identity) -> tuple[str | bytes, ...]:
+    """The names under which a revocation can concern an answer: its bearer, its target and its caller."""
+    return question.digest, question.workspace_id, found.name

@@ -1,0 +1,39 @@
+"""One line to each service, spoken over as the gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.settings import Settings
+from services.chassis.clients import Line, dialled
+
+SPEAKER = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """The services, as the gateway reaches them."""
+
+    registry: Line
+    auth: Line
+    a2a_proxy: Line
+    provisioner: Line
+    each_a2a_proxy: tuple[Line, ...]
+    """A line to each proxy of its own: messages travel on one stream each, and a stream stays where it is."""
+
+
+@asynccontextmanager
+async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
+    """Lines to every service; nobody needs to be there yet."""
+    async with AsyncExitStack() as stack:
+
+        async def line(targets: str) -> Line:
+            return await stack.enter_async_context(dialled(targets, speaker=SPEAKER, tls=settings.tls))
+
+        yield Clients(
+            registry=await line(settings.registry_targets),
+            auth=await line(settings.auth_targets),
+            a2a_proxy=await line(settings.a2a_proxy_targets),
+            provisioner=await line(settings.provisioner_targets),
+            each_a2a_proxy=tuple([await line(target) for target in settings.a2a_proxy_targets.split(",")]),
+        )

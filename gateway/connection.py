@@ -1,0 +1,111 @@
+"""How an agent that the plane does not start finds its way here, ready to paste."""
+
+import json
+import shlex
+
+from typing_extensions import TypedDict
+
+from gateway.render import delivery_mode
+from protos.registry.v1 import registry_pb2 as pb
+
+
+class Connection(TypedDict):
+    """What the creator of an external workspace hands to its agent. The token is told once."""
+
+    workspace_id: str
+    auth_token: str
+    platform_url: str
+    registry_endpoint: str
+    heartbeat_endpoint: str
+    curl_register_template: str
+    python_snippet: str
+    claude_code_channel_snippet: str
+
+
+def of(workspace: pb.Workspace, *, token: str, platform_url: str) -> Connection:
+    """The connection of a workspace that was created just now."""
+    register = f"{platform_url}/registry/register"
+    heartbeat = f"{platform_url}/registry/heartbeat"
+    registration = json.dumps(_registration(workspace), ensure_ascii=False)
+    return Connection(
+        workspace_id=workspace.id,
+        auth_token=token,
+        platform_url=platform_url,
+        registry_endpoint=register,
+        heartbeat_endpoint=heartbeat,
+        curl_register_template=_curl(register, token, registration),
+        python_snippet=_python(workspace.id, token, platform_url, registration),
+        claude_code_channel_snippet=_claude(workspace.id, token, platform_url, registration),
+    )
+
+
+def _registration(workspace: pb.Workspace) -> dict[str, object]:
+    """The first words of the agent: as the workspace was created, so that they are accepted as they stand."""
+    words: dict[str, object] = {
+        "id": workspace.id,
+        "agent_card": {
+            "name": workspace.name,
+            "description": workspace.role or workspace.name,
+            "version": "1.0.0",
+            "capabilities": {},
+            "defaultInputModes": ["text/plain"],
+            "defaultOutputModes": ["text/plain"],
+            "skills": [],
+        },
+        "delivery_mode": delivery_mode(workspace.delivery_mode),
+    }
+    if workspace.url:
+        words["url"] = workspace.url
+    return words
+
+
+def _curl(endpoint: str, token: str, registration: str) -> str:
+    return " ".join(
+        shlex.quote(word)
+        for word in (
+            *("curl", "-fsS", "-X", "POST", endpoint),
+            *("-H", f"Authorization: Bearer {token}"),
+            *("-H", "Content-Type: application/json"),
+            *("-d", registration),
+        )
+    )
+
+
+def _python(workspace_id: str, token: str, platform_url: str, registration: str) -> str:
+    return f"""\
+import json, time, urllib.request
+
+PLATFORM_URL = {platform_url!r}
+AUTH_TOKEN = {token!r}
+WORKSPACE_ID = {workspace_id!r}
+
+
+def tell(path, body):
+    headers = {{"Authorization": f"Bearer {{AUTH_TOKEN}}", "Content-Type": "application/json"}}
+    request = urllib.request.Request(PLATFORM_URL + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+tell("/registry/register", json.loads({registration!r}))
+while True:
+    tell("/registry/heartbeat", {{"workspace_id": WORKSPACE_ID}})
+    time.sleep(30)
+"""
+
+
+def _claude(workspace_id: str, token: str, platform_url: str, registration: str) -> str:
+    task = (
+        f"You fill the workspace {workspace_id} of a Molecule plane. "
+        "Say that you are there by running: "
+        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" -d "$MOLECULE_REGISTRATION" '
+        '"$MOLECULE_URL/registry/register" and repeat every 30 seconds: '
+        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" '
+        f'-d \'{{"workspace_id":"{workspace_id}"}}\' "$MOLECULE_URL/registry/heartbeat". '
+        "Messages for you are the rows of: "
+        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" '
+        f'"$MOLECULE_URL/workspaces/{workspace_id}/activity?type=a2a_receive". Read them and do what they ask.'
+    )
+    exports = {"MOLECULE_URL": platform_url, "MOLECULE_TOKEN": token, "MOLECULE_REGISTRATION": registration}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    return "\n".join([*lines, f"claude {shlex.quote(task)}"])

@@ -1,0 +1,163 @@
+"""What every request passes before it reaches a route, and what every answer carries on its way out."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import structlog
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import errors
+from gateway.cors import Cors
+from gateway.forwarded import Forwarded
+from gateway.limits import Allowance, Rate
+from gateway.metrics import UNMATCHED, Metrics
+from gateway.render import json_response
+from services.chassis.errors import Broken
+
+log = structlog.get_logger()
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+RESERVED_CALLERS = (b"system:", b"webhook:", b"test:", b"channel:")
+"""Names that only the plane itself gives to callers."""
+
+UNLIMITED = frozenset({"/health", "/ready"})
+"""Paths that are never counted: whoever watches the plane must always get an answer."""
+
+SECURITY: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+]
+
+POLICY = (b"content-security-policy", b"default-src 'self'")
+"""On every answer that does not bring its own."""
+
+ROUTE_KEY = "molecule.route"
+REQUEST_ID_KEY = "molecule.request_id"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Passage:
+    """One request on its way."""
+
+    request_id: bytes
+    origin: str | None = None
+    reserved: bool = False
+    preflight: bool = False
+    status: int = 0
+    extra: Headers = field(default_factory=list)
+
+
+class Edge:
+    """The outermost application: request ids, CORS, rate, reserved names; security headers and metrics."""
+
+    def __init__(
+        self, inner: ASGIApp, *, cors: Cors, rate: Rate | None, forwarded: Forwarded, metrics: Metrics
+    ) -> None:
+        self._inner = inner
+        self._cors = cors
+        self._rate = rate
+        self._forwarded = forwarded
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one request through."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        began = time.perf_counter()
+        passage = _passage(scope)
+        scope[REQUEST_ID_KEY] = passage.request_id.decode()
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                passage.status = message["status"]
+                _dress(message, passage)
+            await send(message)
+
+        try:
+            await self._answered(scope, receive, send_on, passage)
+        finally:
+            path = scope.get(ROUTE_KEY, UNMATCHED)
+            self._metrics.count(scope["method"], path, passage.status, time.perf_counter() - began)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
+        refusal = self._refusal(scope, passage)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        try:
+            await self._inner(scope, receive, send)
+        except Exception:
+            if passage.status:
+                raise
+            log.exception("request failed", request_id=scope[REQUEST_ID_KEY])
+            await errors.answer_to(Broken())(scope, receive, send)
+
+    def _refusal(self, scope: Scope, passage: Passage) -> Response | None:
+        """The answer to a request that gets no further, in the order of the contract."""
+        if passage.origin is not None:
+            if not self._cors.allows(passage.origin, self._forwarded.own_url(scope)):
+                return errors.answer_to(errors.ForeignOrigin())
+            passage.extra += self._cors.answer_headers(passage.origin)
+            if passage.preflight and scope["method"] == "OPTIONS":
+                return Response(status_code=204, headers=self._cors.preflight_headers())
+        allowance = self._allowance(scope)
+        passage.extra += _rate_headers(allowance)
+        if allowance is not None and allowance.exceeded:
+            return _too_often(allowance)
+        if passage.reserved:
+            return errors.answer_to(errors.ReservedCaller())
+        return None
+
+    def _allowance(self, scope: Scope) -> Allowance | None:
+        if self._rate is None or scope["path"] in UNLIMITED:
+            return None
+        return self._rate.take(self._forwarded.client(scope))
+
+
+def _passage(scope: Scope) -> Passage:
+    """Read in one turn what the edge needs of the headers; of one that comes twice the first counts."""
+    passage = Passage(request_id=b"")
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if not passage.request_id and REQUEST_ID.fullmatch(value):
+                passage.request_id = value
+        elif name == b"origin":
+            passage.origin = value.decode("latin-1") if passage.origin is None else passage.origin
+        elif name == b"x-workspace-id":
+            passage.reserved = passage.reserved or value.strip().startswith(RESERVED_CALLERS)
+        elif name == b"access-control-request-method":
+            passage.preflight = True
+    passage.request_id = passage.request_id or str(uuid.uuid4()).encode()
+    return passage
+
+
+def _dress(message: Message, passage: Passage) -> None:
+    headers: Headers = list(message.get("headers", ()))
+    if not any(name == POLICY[0] for name, _ in headers):
+        headers.append(POLICY)
+    message["headers"] = [*headers, (b"x-request-id", passage.request_id), *SECURITY, *passage.extra]
+
+
+def _rate_headers(allowance: Allowance | None) -> Headers:
+    if allowance is None:
+        return [(b"x-ratelimit-limit", b"unlimited")]
+    return [
+        (b"x-ratelimit-limit", str(allowance.limit).encode()),
+        (b"x-ratelimit-remaining", str(allowance.remaining).encode()),
+        (b"x-ratelimit-reset", str(allowance.reset).encode()),
+    ]
+
+
+def _too_often(allowance: Allowance) -> Response:
+    body = {"error": "rate limit exceeded", "retry_after": allowance.reset}
+    return json_response(body, 429, headers={"Retry-After": str(allowance.reset)})

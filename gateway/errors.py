@@ -1,0 +1,187 @@
+"""Errors of the services as HTTP answers: one table, in one place."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.render import json_response
+from services.chassis.errors import COMMON, Code, Denied, InvalidArgument, NotFound, ServiceError
+
+AUTH = "molecule.auth.v1"
+REGISTRY = "molecule.registry.v1"
+A2A_PROXY = "molecule.a2a_proxy.v1"
+PROVISIONER = "molecule.provisioner.v1"
+GATEWAY = "molecule.gateway"
+
+STATUS: dict[tuple[str, str], int] = {
+    (COMMON, "INTERNAL"): 500,
+    (COMMON, "ACCESS_DENIED"): 403,
+    (COMMON, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
+    (COMMON, "PLATFORM_UNAVAILABLE"): 503,
+    (COMMON, "DEADLINE_EXCEEDED"): 503,
+    (COMMON, "INVALID_PAGE_TOKEN"): 400,
+    (COMMON, "INVALID_FIELD"): 400,
+    (AUTH, "MISSING_BEARER"): 401,
+    (AUTH, "INVALID_BEARER"): 401,
+    (AUTH, "WORKSPACE_UNKNOWN"): 404,
+    (AUTH, "WORKSPACE_BARRED"): 410,
+    (AUTH, "STALE_GENERATION"): 409,
+    (AUTH, "SECRET_UNREADABLE"): 500,
+    (REGISTRY, "WORKSPACE_NOT_FOUND"): 404,
+    (REGISTRY, "WORKSPACE_REMOVED"): 410,
+    (REGISTRY, "WRONG_STATUS"): 409,
+    (REGISTRY, "INVALID_WORKSPACE"): 400,
+    (REGISTRY, "INVALID_DELIVERY_MODE"): 400,
+    (REGISTRY, "INVALID_BODY"): 400,
+    (REGISTRY, "CARD_TOO_LARGE"): 413,
+    (REGISTRY, "PARENT_NOT_FOUND"): 404,
+    (REGISTRY, "PARENT_CYCLE"): 409,
+    (REGISTRY, "FIELD_REQUIRES_ADMIN"): 403,
+    (REGISTRY, "INVALID_VALUE"): 400,
+    (REGISTRY, "ORG_ACCESS_DENIED"): 403,
+    (REGISTRY, "MODEL_NOT_REGISTERED"): 422,
+    (REGISTRY, "RUNTIME_CONFLICT"): 409,
+    (REGISTRY, "CONFIRMATION_REQUIRED"): 409,
+    (REGISTRY, "STOP_FAILED"): 500,
+    (REGISTRY, "NOT_SUPPORTED"): 409,
+    (REGISTRY, "PARENT_PAUSED"): 409,
+    (REGISTRY, "PROVISIONER_UNAVAILABLE"): 503,
+    (REGISTRY, "DISCOVERY_DENIED"): 403,
+    (REGISTRY, "CALLER_REQUIRED"): 400,
+    (REGISTRY, "WORKSPACE_UNAVAILABLE"): 503,
+    (REGISTRY, "ADDRESS_UNSAFE"): 503,
+    (REGISTRY, "CARD_NOT_AVAILABLE"): 404,
+    (REGISTRY, "UNAUTHENTICATED"): 401,
+    (A2A_PROXY, "COMMUNICATION_DENIED"): 403,
+    (A2A_PROXY, "WORKSPACE_NOT_FOUND"): 404,
+    (A2A_PROXY, "WORKSPACE_REMOVED"): 410,
+    (A2A_PROXY, "BUDGET_EXCEEDED"): 402,
+    (A2A_PROXY, "MALFORMED_MESSAGE"): 400,
+    (A2A_PROXY, "TARGET_UNAVAILABLE"): 503,
+    (A2A_PROXY, "TARGET_WAKING"): 503,
+    (A2A_PROXY, "ADDRESS_REFUSED"): 502,
+    (A2A_PROXY, "AGENT_RESTARTING"): 503,
+    (A2A_PROXY, "AGENT_UNREACHABLE"): 502,
+    (A2A_PROXY, "AGENT_BUSY"): 503,
+    (A2A_PROXY, "AGENT_IDLE"): 504,
+    (A2A_PROXY, "CALL_DEADLINE_EXCEEDED"): 504,
+    (A2A_PROXY, "ANSWER_UNREADABLE"): 502,
+    (A2A_PROXY, "INVALID_ACTIVITY_QUERY"): 400,
+    (A2A_PROXY, "ACTIVITY_CURSOR_GONE"): 410,
+    (PROVISIONER, "NO_BACKEND"): 503,
+    (PROVISIONER, "NO_ADAPTER"): 409,
+    (PROVISIONER, "START_FAILED"): 500,
+    (PROVISIONER, "STOP_FAILED"): 500,
+    (PROVISIONER, "BACKEND_UNAVAILABLE"): 503,
+    (GATEWAY, "MALFORMED"): 400,
+    (GATEWAY, "TOO_LARGE"): 413,
+    (GATEWAY, "RESERVED_CALLER"): 403,
+    (GATEWAY, "FOREIGN_ORIGIN"): 403,
+    (GATEWAY, "UNKNOWN_PATH"): 404,
+}
+"""The HTTP status of every reason that a service can give, and of the gateway's own."""
+
+SPEAK_FOR_THEMSELVES = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
+"""Reasons whose details are the whole body: the contract gives these answers a shape of their own."""
+
+INTERNAL = 500
+
+WITHHELD = "internal error"
+"""What is said of a fault: its text is for the log."""
+
+QUOTED = frozenset({(REGISTRY, "STOP_FAILED")})
+"""The one fault that is told in its own words: who removes a workspace must know what may still run."""
+
+OUT_OF_REACH = {
+    "code": "platform_unavailable",
+    "error": "platform datastore unavailable — retry shortly",
+}
+
+TOLD_OUT_OF_REACH = ("delivery",)
+"""What else a client must know then: whether its message may have been delivered."""
+
+OUT_OF_REACH_RETRY = "5"
+"""Seconds after which asking again is worth it when something of the plane cannot be reached."""
+
+
+class Malformed(InvalidArgument):
+    """The request is not what the route takes."""
+
+    domain = GATEWAY
+    reason = "MALFORMED"
+    message = "invalid request body"
+
+
+class TooLarge(InvalidArgument):
+    """The body is over its cap."""
+
+    domain = GATEWAY
+    reason = "TOO_LARGE"
+    message = "request body too large"
+
+
+class ReservedCaller(Denied):
+    """The caller id is one that only the plane itself uses."""
+
+    domain = GATEWAY
+    reason = "RESERVED_CALLER"
+    message = "invalid caller ID"
+
+
+class ForeignOrigin(Denied):
+    """A browser page of another site."""
+
+    domain = GATEWAY
+    reason = "FOREIGN_ORIGIN"
+    message = "origin not allowed"
+
+
+class UnknownPath(NotFound):
+    """Nothing lives at this path."""
+
+    domain = GATEWAY
+    reason = "UNKNOWN_PATH"
+    message = "not found"
+
+
+def answer_to(error: ServiceError) -> Response:
+    """The answer that tells a client about `error`, and nothing that is not meant for it."""
+    status = status_of(error)
+    if status == STATUS[COMMON, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON:
+        told = {name: error.details[name] for name in TOLD_OUT_OF_REACH if name in error.details}
+        return json_response({**OUT_OF_REACH, **told}, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
+    return json_response(_body(error), status, headers=_retry(error))
+
+
+def status_of(error: ServiceError) -> int:
+    """The HTTP status of `error`; a reason newer than this gateway is told by its canonical code."""
+    return STATUS.get((error.domain, error.reason)) or _BY_CODE[error.code]
+
+
+def _body(error: ServiceError) -> dict[str, Any]:
+    key = (error.domain, error.reason)
+    if key in SPEAK_FOR_THEMSELVES:
+        return dict(error.details)
+    if status_of(error) == INTERNAL and key not in QUOTED:
+        return {"error": WITHHELD}
+    return {"error": error.message, **error.details}
+
+
+def _retry(error: ServiceError) -> dict[str, str]:
+    if error.retry_in is None:
+        return {}
+    return {"Retry-After": str(max(1, round(error.retry_in.total_seconds())))}
+
+
+_BY_CODE: dict[Code, int] = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 503,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 409,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}

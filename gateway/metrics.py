@@ -1,0 +1,44 @@
+"""What the gateway counts."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+UNMATCHED = "unmatched"
+"""The path of requests that no route takes: clients choose paths, and must not choose labels."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+LABELS = ("method", "path", "status")
+
+
+class Metrics:
+    """The counters of one gateway."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._requests = Counter("molecule_http_requests", "Requests answered.", LABELS, registry=self._registry)
+        self._seconds = Counter(
+            "molecule_http_request_duration_seconds", "Seconds spent on them.", LABELS, registry=self._registry
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Counter]] = {}
+        self.websockets = Gauge(
+            "molecule_websocket_connections_active", "Event sockets open now.", registry=self._registry
+        )
+
+    def count(self, method: str, path: str, status: int, seconds: float) -> None:
+        """One request, answered with `status` after `seconds`."""
+        key = (method, path, status)
+        known = self._known.get(key)
+        if known is None:
+            labels = (method if method in METHODS else "OTHER", path, str(status))
+            known = self._known[key] = (self._requests.labels(*labels), self._seconds.labels(*labels))
+        requests, spent = known
+        requests.inc()
+        spent.inc(seconds)
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)

@@ -1,0 +1,72 @@
+"""Whether the services of the plane answer."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NotRequired
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typing_extensions import TypedDict
+
+from gateway.clients import Clients
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError
+
+PATIENCE = timedelta(seconds=1)
+"""How long a service has to say how it is."""
+
+
+class Check(TypedDict):
+    """What one service said."""
+
+    status: str
+    required: bool
+    latency_ms: int
+    detail: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A service, and whether the plane is ready without it."""
+
+    name: str
+    line: Line
+    required: bool
+
+
+class Readiness:
+    """Asks each service how it is."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._watched = (
+            Watched(name="registry", line=clients.registry, required=True),
+            Watched(name="auth", line=clients.auth, required=True),
+            Watched(name="a2a_proxy", line=clients.a2a_proxy, required=True),
+            Watched(name="provisioner", line=clients.provisioner, required=False),
+        )
+
+    async def checks(self) -> dict[str, Check]:
+        """What each says, by name. All are asked at once."""
+        found = await asyncio.gather(*(_checked(watched) for watched in self._watched))
+        return {watched.name: check for watched, check in zip(self._watched, found, strict=True)}
+
+
+async def _checked(watched: Watched) -> Check:
+    began = time.perf_counter()
+    trouble = await _trouble(watched.line)
+    latency = round((time.perf_counter() - began) * 1000)
+    if trouble:
+        return Check(status="fail", required=watched.required, latency_ms=latency, detail=trouble)
+    return Check(status="ok", required=watched.required, latency_ms=latency)
+
+
+async def _trouble(line: Line) -> str:
+    """What keeps a service from being used; empty where nothing does."""
+    probe = health_pb2_grpc.HealthStub(line.channel)
+    try:
+        check = probe.Check  # type: ignore[attr-defined] # made when the stub is
+        reply = await line.ask(check, health_pb2.HealthCheckRequest(), within=PATIENCE)
+    except ServiceError:
+        return "unreachable"
+    return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"

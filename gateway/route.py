@@ -1,0 +1,176 @@
+"""A route as it is declared, and the way a request takes through it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gateway import bodies, errors
+from gateway.bodies import Body, Shape
+from gateway.caller import Gate, bearer_of, claimed_by
+from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.forwarded import Forwarded
+from gateway.render import json_response
+from protos.auth.v1 import auth_pb2
+from services.chassis.errors import Broken, ServiceError
+from services.chassis.identity import Identity
+
+log = structlog.get_logger()
+
+
+class Identifies(Protocol):
+    """Makes a bearer an identity."""
+
+    async def identify(
+        self, bearer: str | None, gate: Gate, *, scope: str = "", workspace_id: str = "", claimed: str = ""
+    ) -> Identity:
+        """The identity to act under; raises what the gate refuses with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """The gate of a route, and what auth is told about the request."""
+
+    gate: Gate
+    scope: str = ""
+    keyed: bool = True
+    claims: bool = False
+    body_field: str = ""
+
+
+ADMIN = Guard(gate=auth_pb2.GATE_ADMIN)
+PLATFORM = Guard(gate=auth_pb2.GATE_PLATFORM)
+READ = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="read")
+WRITE = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="write")
+ANY = Guard(gate=auth_pb2.GATE_ANY, keyed=False)
+DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, claims=True)
+REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, body_field="id")
+AGENT = Guard(gate=auth_pb2.GATE_BODY, body_field="workspace_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that has passed its gate. On an open route nobody was asked who it is: there is no identity."""
+
+    identity: Identity | None
+    workspace_id: str
+    body: Any
+    query: QueryParams
+    headers: Headers
+    base_url: str
+    claimed: str
+
+
+Handler = Callable[[Call], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One line of the contract: where, who, what is taken, what is answered."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    guard: Guard | None
+    body: Body[Any] | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    success: int = 200
+    answer: Any = None
+    media_type: str = "application/json"
+    refuses: frozenset[int] = frozenset()
+    refused: Callable[[str, ServiceError], None] | None = None
+
+    @property
+    def id_name(self) -> str:
+        """The name of the path's workspace id; empty where it has none."""
+        return self.path.partition("{")[2].partition("}")[0]
+
+
+class Mounted:
+    """A route in its place: an endpoint that walks each request through the checks in their order."""
+
+    def __init__(self, route: Route, *, callers: Identifies, forwarded: Forwarded) -> None:
+        self.route = route
+        self._callers = callers
+        self._forwarded = forwarded
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer to one request."""
+        request.scope[ROUTE_KEY] = self.route.path
+        try:
+            return self._rendered(await self.route.handler(await self._passed(request)))
+        except ServiceError as error:
+            return errors.answer_to(error)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_LEFT)
+        except Exception:  # the text of a bug is for the log alone
+            log.exception("request failed", request_id=request.scope[REQUEST_ID_KEY])
+            return errors.answer_to(Broken())
+
+    def _rendered(self, reply: object) -> Response:
+        return reply if isinstance(reply, Response) else json_response(reply, self.route.success)
+
+    async def _passed(self, request: Request) -> Call:
+        if self.route.guard is not None and self.route.guard.body_field:
+            return await self._passed_by_body(request, self.route.guard)
+        workspace_id = self._path_id(request)
+        identity = await self._identity(request, workspace_id)
+        body = await self.route.body.of(request) if self.route.body else None
+        return self._call(request, identity, workspace_id, body)
+
+    async def _passed_by_body(self, request: Request, guard: Guard) -> Call:
+        """The routes of agents are keyed on the id in the body, so the body comes before the gate."""
+        workspace_id = ""
+        try:
+            body = await self._body(request)
+            workspace_id = bodies.workspace_id(getattr(body, guard.body_field))
+            identity = await self._identity(request, workspace_id)
+        except ServiceError as error:
+            if self.route.refused is not None:
+                self.route.refused(workspace_id, error)
+            raise
+        return self._call(request, identity, workspace_id, body)
+
+    async def _body(self, request: Request) -> Shape:
+        if self.route.body is None:
+            raise TypeError(self.route.path)
+        checked: Shape = await self.route.body.of(request)
+        return checked
+
+    def _path_id(self, request: Request) -> str:
+        name = self.route.id_name
+        return bodies.workspace_id(request.path_params[name]) if name else ""
+
+    async def _identity(self, request: Request, workspace_id: str) -> Identity | None:
+        guard = self.route.guard
+        if guard is None:
+            return None
+        return await self._callers.identify(
+            bearer_of(request.scope["headers"]),
+            guard.gate,
+            scope=guard.scope,
+            workspace_id=workspace_id if guard.keyed else "",
+            claimed=claimed_by(request.scope["headers"]) if guard.claims else "",
+        )
+
+    def _call(self, request: Request, identity: Identity | None, workspace_id: str, body: Shape | None) -> Call:
+        return Call(
+            identity=identity,
+            workspace_id=workspace_id,
+            body=body,
+            query=request.query_params,
+            headers=request.headers,
+            base_url=self._forwarded.base_url(request.scope),
+            claimed=claimed_by(request.scope["headers"]),
+        )
+
+
+CLIENT_LEFT = 499
+"""Counted, never seen: the client left before its request was complete."""

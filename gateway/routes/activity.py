@@ -1,0 +1,79 @@
+"""What agents did and received."""
+
+from google.protobuf.duration_pb2 import Duration
+
+from gateway import render
+from gateway.errors import Malformed
+from gateway.queries import limit, natural
+from gateway.route import READ, Call, Route
+from protos.a2a_proxy.v1 import activity_pb2 as pb
+from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+MOST = 500
+USUALLY = 100
+
+LONGEST_AGO = 2_592_000
+"""Seconds that can be looked back: thirty days."""
+
+SOURCES = {
+    "": pb.ACTIVITY_SOURCE_UNSPECIFIED,
+    "canvas": pb.ACTIVITY_SOURCE_CANVAS,
+    "agent": pb.ACTIVITY_SOURCE_AGENT,
+}
+
+
+class ActivityRoutes:
+    """Asks the A2A proxy, which keeps the log."""
+
+    def __init__(self, a2a_proxy: Line) -> None:
+        self._a2a_proxy = a2a_proxy
+        self._stub = rpc.ActivityServiceStub(a2a_proxy.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/workspaces/{id}/activity",
+                handler=self.list,
+                summary="Activity of a workspace: the newest, or what came after a row",
+                guard=READ,
+                query={
+                    "type": "One activity type",
+                    "source": "`canvas`: from people and tools; `agent`: from workspaces",
+                    "limit": "1 to 500; anything else is 100",
+                    "since_secs": "Only rows of the last so many seconds, at most 2592000",
+                    "since_id": "Only rows after this one, oldest first",
+                },
+                answer=list[render.Activity],
+                refuses=frozenset({410}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """The rows asked for."""
+        source = call.query.get("source", "")
+        if source not in SOURCES:
+            raise Malformed("source must be 'canvas' or 'agent'")
+        request = pb.ListActivityRequest(
+            workspace_id=call.workspace_id,
+            type=call.query.get("type", ""),
+            source=SOURCES[source],
+            since=_stretch(call.query.get("since_secs", "")),
+            since_id=call.query.get("since_id", "").lower(),
+            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+        )
+        reply: pb.ListActivityResponse = await self._a2a_proxy.ask(
+            self._stub.ListActivity, request, on_behalf_of=call.identity
+        )
+        return [render.activity(row) for row in reply.activities]
+
+
+def _stretch(text: str) -> Duration | None:
+    if not text:
+        return None
+    seconds = natural(text)
+    if not seconds:
+        raise Malformed("since_secs must be a positive integer")
+    return Duration(seconds=min(seconds, LONGEST_AGO))

@@ -1,0 +1,216 @@
+"""The words of agents, and how they find one another."""
+
+from collections.abc import AsyncIterator
+
+import structlog
+
+from gateway import bodies, render, shapes
+from gateway.answers import Allowed, Discovered, Registered, Told
+from gateway.bodies import Body, in_detail
+from gateway.errors import status_of
+from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
+from protos.registry.v1 import registry_pb2 as pb
+from protos.registry.v1 import registry_pb2_grpc as rpc
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError, Unauthenticated
+from services.chassis.identity import Kind
+
+log = structlog.get_logger()
+
+PEER_PAGE = 50
+"""Peers asked for at once: fifty of the largest cards fit one message between services."""
+
+CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
+
+
+class NotThisWorkspace(Unauthenticated):
+    """The bearer is another workspace's."""
+
+    domain = "molecule.auth.v1"
+    reason = "INVALID_BEARER"
+    message = "invalid workspace auth token"
+
+
+class RegistryRoutes:
+    """Asks the registry, in the name of agents."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.RegistryServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="POST",
+                path="/registry/register",
+                handler=self.register,
+                summary="An agent says where it is and what it can do",
+                guard=REGISTER,
+                body=Body(shape=shapes.Registration, refusal=in_detail),
+                answer=Registered,
+                refuses=frozenset({409}),
+                refused=_log_refused_register,
+            ),
+            Route(
+                method="POST",
+                path="/registry/heartbeat",
+                handler=self.heartbeat,
+                summary="An agent says that it is alive and how it feels",
+                guard=AGENT,
+                body=Body(shape=shapes.Heartbeat, refusal=in_detail),
+                answer=Told,
+            ),
+            Route(
+                method="POST",
+                path="/registry/update-card",
+                handler=self.update_card,
+                summary="An agent replaces its card",
+                guard=AGENT,
+                body=Body(shape=shapes.NewCard, refusal=in_detail),
+                answer=Told,
+            ),
+            Route(
+                method="GET",
+                path="/registry/discover/{id}",
+                handler=self.discover,
+                summary="Where a workspace is reached",
+                guard=DISCOVERY,
+                headers=CALLER_HEADER,
+                answer=Discovered,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/registry/{id}/peers",
+                handler=self.peers,
+                summary="Siblings, children and parent of a workspace",
+                guard=DISCOVERY,
+                headers=CALLER_HEADER,
+                query={"q": "Part of a name or role, whatever its case"},
+                answer=list[render.Peer],
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="POST",
+                path="/registry/check-access",
+                handler=self.check_access,
+                summary="Whether two workspaces may communicate",
+                guard=ANY,
+                body=Body(shape=shapes.AccessQuestion),
+                answer=Allowed,
+            ),
+        ]
+
+    async def register(self, call: Call) -> object:
+        """Bring a workspace online."""
+        body: shapes.Registration = call.body
+        request = pb.RegisterRequest(
+            workspace_id=call.workspace_id,
+            agent_card=bodies.card(body.agent_card),
+            url=body.url,
+            delivery_mode=_MODES[body.delivery_mode],
+        )
+        reply: pb.RegisterResponse = await self._registry.ask(self._stub.Register, request, on_behalf_of=call.identity)
+        registered = Registered(status="registered", delivery_mode=render.delivery_mode(reply.delivery_mode))
+        if reply.HasField("inbound_secret"):
+            registered["platform_inbound_secret"] = reply.inbound_secret
+        if reply.HasField("auth_token"):
+            registered["auth_token"] = reply.auth_token
+        return registered
+
+    async def heartbeat(self, call: Call) -> object:
+        """Take note of a sign of life."""
+        await self._registry.ask(self._stub.Heartbeat, _beat(call.workspace_id, call.body), on_behalf_of=call.identity)
+        return Told(status="ok")
+
+    async def update_card(self, call: Call) -> object:
+        """Replace the card of a workspace."""
+        request = pb.UpdateCardRequest(workspace_id=call.workspace_id, agent_card=bodies.card(call.body.agent_card))
+        await self._registry.ask(self._stub.UpdateCard, request, on_behalf_of=call.identity)
+        return Told(status="updated")
+
+    async def discover(self, call: Call) -> object:
+        """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
+        request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_caller_id(call))
+        reply: pb.DiscoverWorkspaceResponse = await self._registry.ask(
+            self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
+        )
+        return Discovered(
+            id=reply.id,
+            name=reply.name,
+            url=reply.url or f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
+            delivery_mode=render.delivery_mode(reply.delivery_mode),
+        )
+
+    async def peers(self, call: Call) -> object:
+        """Whom a workspace may talk to."""
+        if call.identity and call.identity.kind is Kind.WORKSPACE and call.identity.name != call.workspace_id:
+            raise NotThisWorkspace
+        return [render.peer(message) async for message in self._peers(call)]
+
+    async def check_access(self, call: Call) -> object:
+        """Whether two workspaces may communicate."""
+        request = pb.CheckAccessRequest(caller_id=call.body.caller_id, target_id=call.body.target_id)
+        reply: pb.CheckAccessResponse = await self._registry.ask(
+            self._stub.CheckAccess, request, on_behalf_of=call.identity
+        )
+        return Allowed(allowed=reply.allowed)
+
+    async def _peers(self, call: Call) -> AsyncIterator[pb.Workspace]:
+        query, token = call.query.get("q", "").strip(), ""
+        while True:
+            request = pb.ListPeersRequest(
+                workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE, page_token=token
+            )
+            reply: pb.ListPeersResponse = await self._registry.ask(
+                self._stub.ListPeers, request, on_behalf_of=call.identity
+            )
+            for message in reply.workspaces:
+                yield message
+            token = reply.next_page_token
+            if not token:
+                return
+
+
+_MODES = {
+    "": pb.DELIVERY_MODE_UNSPECIFIED,
+    "push": pb.DELIVERY_MODE_PUSH,
+    "poll": pb.DELIVERY_MODE_POLL,
+}
+
+
+def _beat(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
+    return pb.HeartbeatRequest(
+        workspace_id=workspace_id,
+        error_rate=body.error_rate,
+        sample_error=body.sample_error,
+        current_task=body.current_task,
+        active_tasks=body.active_tasks,
+        uptime_seconds=body.uptime_seconds,
+        monthly_spend=min(max(body.monthly_spend, 0), shapes.MOST_SPENT),
+        runtime_state=body.runtime_state,
+        declarations=_declarations(body.runtime_metadata),
+        agent_card=None if body.agent_card is None else bodies.card(body.agent_card),
+    )
+
+
+def _declarations(told: shapes.RuntimeMetadata | None) -> pb.Declarations | None:
+    if told is None:
+        return None
+    idle = told.idle_timeout_seconds
+    return pb.Declarations(capabilities=told.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
+
+
+def _caller_id(call: Call) -> str:
+    """The workspace that asks: the bearer's own, else the one that the caller names."""
+    if call.identity and call.identity.kind is Kind.WORKSPACE:
+        return call.identity.name
+    return bodies.workspace_id(call.claimed) if call.claimed else ""
+
+
+def _log_refused_register(workspace_id: str, error: ServiceError) -> None:
+    """Operators look for this line when an agent does not come up."""
+    named = workspace_id or "unknown"
+    event = f"Registry register: workspace={named} boot_register_failed status={status_of(error)}"
+    log.warning(event, reason=error.details.get("reason", error.reason.lower()))

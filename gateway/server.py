@@ -1,0 +1,117 @@
+"""Serving the gateway over HTTP: bound before anything else, drained at the end."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.app import wired
+from gateway.settings import Settings
+from services.chassis.settings import BadSettings
+
+log = structlog.get_logger()
+
+DRAIN = 10
+"""Seconds that requests under way may take to finish once the gateway is asked to stop."""
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+
+HEAD_CAP = 64 * 1024
+"""Bytes of a request before its body: the parser itself knows no limit, and a client may never come to an end."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with heads that end."""
+
+    _head = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has come; a head over its cap ends the connection."""
+        super().data_received(data)
+        self._head = self._head + len(data) if self._in_head else 0
+        if self._head > HEAD_CAP and not self.transport.is_closing():
+            self.send_400_response("Request head too large.")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head has ended."""
+        self._in_head = False
+        super().on_headers_complete()
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to whoever runs it: several services may share this process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """Run the gateway for the length of the block; yields its URL.
+
+    Raises `BadSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
+    """
+    with _bound(settings.host, settings.port) as listener:
+        async with wired(settings) as app, _running(app, listener):
+            url = _url(listener)
+            log.info("serving", address=url)
+            yield url
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def _running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN,
+        backlog=BACKLOG,
+    )
+    server = Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listener]), name="http")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise BadSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

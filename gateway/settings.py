@@ -1,0 +1,134 @@
+"""What the gateway is told by its environment."""
+
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
+
+from services.chassis.settings import ChassisSettings, Mode, prefixed
+
+Network = IPv4Network | IPv6Network
+
+
+class AgentCards(StrEnum):
+    """Who may read agent cards."""
+
+    PUBLIC = "public"
+    AUTHENTICATED = "authenticated"
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _networks(value: object) -> object:
+    parts = _comma_list(value)
+    return tuple(ip_network(part, strict=False) for part in parts) if isinstance(parts, tuple) else parts
+
+
+def _address(value: object) -> object:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
+"""Where the console runs while it is being developed."""
+
+
+class Settings(ChassisSettings):
+    """What the gateway needs to know."""
+
+    model_config = prefixed("GATEWAY_")
+
+    listen: str = ""
+    """Not used: the gateway listens on BIND_HOST and PORT."""
+
+    port: int = Field(default=8080, validation_alias="PORT", ge=0, le=65535)
+    """Port of the REST surface."""
+
+    bind_host: str = Field(default="", validation_alias="BIND_HOST")
+    """Address to listen on; unset: 0.0.0.0, in development 127.0.0.1."""
+
+    admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
+    """Bearer of the operator. Auth compares it; here it only decides whether the gates are closed."""
+
+    rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
+    """Requests per minute and client address."""
+
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_comma_list)] = Field(
+        default=None, validation_alias="CORS_ORIGINS"
+    )
+    """Browser origins that may call, separated by commas; unset: none, in development the console's."""
+
+    trusted_proxies: Annotated[tuple[Network, ...] | None, NoDecode, BeforeValidator(_networks)] = Field(
+        default=None, validation_alias="TRUSTED_PROXIES"
+    )
+    """Networks whose X-Forwarded headers are believed, separated by commas; unset: none."""
+
+    external_platform_url: Annotated[str, BeforeValidator(_address)] = Field(
+        default="", validation_alias="EXTERNAL_PLATFORM_URL"
+    )
+    """Public address of the plane in answers; unset: the address of the request."""
+
+    agent_cards: AgentCards | None = Field(default=None, validation_alias="AGENT_CARDS")
+    """`public` or `authenticated`; unset: authenticated, in development public."""
+
+    registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
+    """Where the registry listens: a Unix socket, or addresses separated by commas."""
+
+    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    """Where auth listens."""
+
+    a2a_proxy_targets: str = Field(validation_alias="A2A_PROXY_TARGETS")
+    """Where the A2A proxy listens."""
+
+    provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
+    """Where the provisioner listens."""
+
+    @model_validator(mode="after")
+    def _closed_where_it_must_be(self) -> Self:
+        if self.mode is Mode.PRODUCTION and not self._has_admin_token:
+            raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
+        if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
+            raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.host})")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The address to bind."""
+        return self.bind_host or ("127.0.0.1" if self.mode is Mode.DEVELOPMENT else "0.0.0.0")  # noqa: S104 - containers
+
+    @property
+    def is_open(self) -> bool:
+        """True in open development: no bearer is needed, nothing is limited."""
+        return self.mode is Mode.DEVELOPMENT and not self._has_admin_token
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The browser origins that may call."""
+        if self.cors_origins is not None:
+            return frozenset(self.cors_origins)
+        return frozenset(DEVELOPMENT_ORIGINS) if self.mode is Mode.DEVELOPMENT else frozenset()
+
+    @property
+    def cards_are_public(self) -> bool:
+        """True where agent cards need no bearer."""
+        if self.agent_cards is not None:
+            return self.agent_cards is AgentCards.PUBLIC
+        return self.mode is Mode.DEVELOPMENT
+
+    @property
+    def _has_admin_token(self) -> bool:
+        return bool(self.admin_token and self.admin_token.get_secret_value())
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,75 @@
+"""A gateway on an ephemeral port, between real HTTP and real gRPC."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.server import serving
+from gateway.settings import Settings
+from services.chassis.service import Servicer
+from services.chassis.settings import Mode
+from tests.gateway import neighbours
+from tests.gateway.neighbours import ADMIN, ANONYMOUS, KnowingAuth, Scripted
+from tests.rpc import listening
+
+ADMIN_BEARER = "the-operator"
+
+
+@dataclass(kw_only=True)
+class Standing:
+    """A gateway that stands, and its neighbours."""
+
+    auth: KnowingAuth
+    registry: Scripted = field(default_factory=neighbours.registry)
+    activities: Scripted = field(default_factory=neighbours.activities)
+    settings: Settings = field(init=False)
+    url: str = ""
+    http: httpx.AsyncClient = field(init=False)
+
+    @property
+    def asked(self) -> neighbours.Asked:
+        """The one call that the registry got."""
+        [only] = self.registry.asked
+        return only
+
+
+Stands = Callable[..., AbstractAsyncContextManager[Standing]]
+
+
+@asynccontextmanager
+async def standing(
+    *, auth: KnowingAuth | None = None, proxy: Servicer | None = None, **settings: Any
+) -> AsyncIterator[Standing]:
+    """A gateway for the length of the block; open development unless the settings say otherwise."""
+    plane = Standing(auth=auth or KnowingAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN}))
+    async with AsyncExitStack() as stack:
+
+        async def at(*servicers: Servicer) -> str:
+            return await stack.enter_async_context(listening(servicers))
+
+        plane.settings = Settings(
+            **{
+                "mode": Mode.DEVELOPMENT,
+                "port": 0,
+                "auth_targets": await at(plane.auth.servicer()),
+                "registry_targets": await at(plane.registry.servicer()),
+                "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
+                "provisioner_targets": await at(),
+                **settings,
+            }
+        )
+        plane.url = await stack.enter_async_context(serving(plane.settings))
+        plane.http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=plane.url, trust_env=False, verify=False)  # noqa: S501 - there is no TLS
+        )
+        yield plane
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[Standing]:
+    async with standing() as plane:
+        yield plane

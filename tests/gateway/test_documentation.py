@@ -1,0 +1,82 @@
+import pytest
+
+EVERYWHERE = {403, 429, 500}
+GATE = {401, 503}
+BODY = {400, 413}
+ID = {400}
+
+CONTRACT = {
+    ("get", "/health"): {200},
+    ("get", "/ready"): {200, 503},
+    ("get", "/metrics"): {200} | GATE,
+    ("get", "/openapi.json"): {200},
+    ("get", "/docs"): {200},
+    ("post", "/workspaces"): {201, 404} | GATE | BODY,
+    ("get", "/workspaces"): {200} | GATE,
+    ("get", "/workspaces/{id}"): {200, 404} | GATE | ID,
+    ("patch", "/workspaces/{id}"): {200, 404, 409, 410, 422} | GATE | ID | BODY,
+    ("delete", "/workspaces/{id}"): {200, 404, 409} | GATE | ID,
+    ("post", "/workspaces/{id}/restart"): {200, 404, 409, 410} | GATE | ID | BODY,
+    ("post", "/workspaces/{id}/a2a"): {200, 400, 401, 402, 404, 410, 413, 502, 503, 504},
+    ("get", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {200, 304, 404, 410} | GATE | ID,
+    ("get", "/workspaces/{id}/a2a/.well-known/agent.json"): {200, 304, 404, 410} | GATE | ID,
+    ("get", "/workspaces/{id}/activity"): {200, 410} | GATE | ID,
+    ("post", "/registry/register"): {200, 404, 409, 410} | GATE | BODY,
+    ("post", "/registry/heartbeat"): {200, 404, 410} | GATE | BODY,
+    ("post", "/registry/update-card"): {200, 404, 410} | GATE | BODY,
+    ("get", "/registry/discover/{id}"): {200, 404, 410} | GATE | ID,
+    ("get", "/registry/{id}/peers"): {200, 404} | GATE | ID,
+    ("post", "/registry/check-access"): {200} | GATE | BODY,
+    ("get", "/events"): {200, 400} | GATE,
+    ("get", "/events/{workspaceId}"): {200, 400} | GATE,
+}
+"""Route by route what docs/spec/rest.md says can be answered."""
+
+
+@pytest.mark.covers("GW-05")
+async def test_the_document_has_every_route_with_every_status_and_no_other(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    documented = {
+        (method, path): {int(status) for status in operation["responses"] if status != "default"}
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert documented == {route: statuses | EVERYWHERE for route, statuses in CONTRACT.items()}
+
+
+async def test_bodies_and_answers_are_described(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    created = document["paths"]["/workspaces"]["post"]
+    schema = created["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == ["name"]
+    assert schema["properties"]["canvas"]["properties"]["x"]["type"] == "number"
+    answer = created["responses"]["201"]["content"]["application/json"]["schema"]["$ref"]
+    assert "connection" in document["components"]["schemas"][answer.rpartition("/")[2]]["properties"]
+
+
+async def test_every_reference_leads_somewhere(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    for reference in _references(document):
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+def _references(value):
+    if isinstance(value, dict):
+        yield from ([value["$ref"]] if "$ref" in value else [])
+        for inner in value.values():
+            yield from _references(inner)
+    if isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+async def test_the_pages_show_the_document(plane):
+    answer = await plane.http.get("/docs")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in answer.text

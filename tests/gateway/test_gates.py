@@ -1,0 +1,130 @@
+"""Which gate stands before which route, and that nothing is asked or told before it."""
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.app import table
+from gateway.clients import all_dialled
+from gateway.metrics import Metrics
+from gateway.settings import AgentCards, Settings
+from protos.auth.v1 import auth_pb2 as pb
+from services.chassis.errors import Unavailable
+from services.chassis.settings import Mode
+from tests.gateway.neighbours import ADMIN, InvalidBearer, MissingBearer
+
+W = "11111111-1111-4111-8111-111111111111"
+
+AGENT = json.dumps({"id": W, "workspace_id": W, "agent_card": {}}).encode()
+
+OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET", "/docs")}
+
+GATES = {
+    ("GET", "/metrics"): {"gate": pb.GATE_PLATFORM},
+    ("POST", "/workspaces"): {"gate": pb.GATE_ADMIN},
+    ("GET", "/workspaces"): {"gate": pb.GATE_ADMIN},
+    ("GET", "/workspaces/{id}"): {"gate": pb.GATE_ANY},
+    ("PATCH", "/workspaces/{id}"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("DELETE", "/workspaces/{id}"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
+    ("POST", "/workspaces/{id}/restart"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("POST", "/registry/register"): {"gate": pb.GATE_REGISTER, "workspace_id": W},
+    ("POST", "/registry/heartbeat"): {"gate": pb.GATE_BODY, "workspace_id": W},
+    ("POST", "/registry/update-card"): {"gate": pb.GATE_BODY, "workspace_id": W},
+    ("GET", "/registry/discover/{id}"): {"gate": pb.GATE_DISCOVERY, "workspace_id": W},
+    ("GET", "/registry/{id}/peers"): {"gate": pb.GATE_DISCOVERY, "workspace_id": W},
+    ("POST", "/registry/check-access"): {"gate": pb.GATE_ANY},
+    ("GET", "/events"): {"gate": pb.GATE_ADMIN},
+    ("GET", "/events/{workspaceId}"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
+    ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("GET", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
+    ("GET", "/workspaces/{id}/a2a/.well-known/agent.json"): {"gate": pb.GATE_ANY},
+}
+
+CARDS = {key for key in GATES if ".well-known" in key[1]}
+
+GATED = [key for key in GATES if key not in CARDS]
+
+
+def at(path, workspace_id=W):
+    return path.replace("{id}", workspace_id).replace("{workspaceId}", workspace_id)
+
+
+def content(method, path):
+    return AGENT if path.startswith("/registry/") and method == "POST" else None
+
+
+@pytest.mark.covers("GW-06")
+async def test_every_route_is_in_the_table_of_gates():
+    targets = dict.fromkeys(
+        ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
+    )
+    settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
+    async with all_dialled(settings) as clients:
+        routes = table(settings, clients, Metrics())
+
+    contract = {("GET", "/openapi.json"), ("GET", "/docs")}
+    assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - contract
+    for route in routes:
+        expected = GATES.get((route.method, route.path))
+        assert (route.guard.gate if route.guard else None) == (expected and expected["gate"])
+
+
+@pytest.mark.covers("GW-06")
+@pytest.mark.parametrize(("method", "path"), GATED)
+async def test_auth_is_asked_what_the_contract_says(plane, method, path):
+    await plane.http.request(method, at(path), content=content(method, path), headers={"Authorization": "Bearer b"})
+
+    [asked] = plane.auth.asked
+    assert asked == pb.AuthorizeRequest(bearer="b", **GATES[method, path])
+
+
+@pytest.mark.covers("GW-06", "BEY-05")
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [(MissingBearer(), 401), (InvalidBearer(), 401), (Unavailable(), 503)],
+    ids=["no bearer", "wrong bearer", "auth out of reach"],
+)
+async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, status):
+    plane.auth.refusal = refusal
+
+    answers = await asyncio.gather(
+        *(
+            plane.http.request(method, at(path), content=content(method, path) or b"{not json", timeout=30)
+            for method, path in GATED
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {status}
+    assert plane.registry.asked == plane.activities.asked == []
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(key for key in GATES if "{" in key[1]))
+async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path):
+    answer = await plane.http.request(method, at(path, "not-an-id"))
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
+    assert plane.auth.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/workspaces"), ("PATCH", f"/workspaces/{W}"), ("POST", "/registry/check-access")]
+)
+async def test_a_body_is_not_judged_before_the_gate(plane, method, path):
+    del plane.auth.known[None]
+    large = b"x" * (1024 * 1024 + 1)
+
+    refused = await plane.http.request(method, path, content=large)
+    plane.auth.known["b"] = ADMIN
+    let_in = await plane.http.request(method, path, content=large, headers={"Authorization": "Bearer b"})
+
+    assert refused.status_code == 401
+    assert (let_in.status_code, let_in.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
+
+
+async def test_the_caller_is_told_to_the_service(plane):
+    plane.auth.known["b"] = ADMIN
+
+    await plane.http.get("/workspaces", headers={"Authorization": "Bearer b"})
+
+    assert plane.asked.caller == ADMIN

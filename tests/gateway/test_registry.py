@@ -1,0 +1,282 @@
+import json
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.limits import CARD_CAP
+from protos.auth.v1 import auth_pb2
+from protos.registry.v1 import registry_pb2 as pb
+from services.chassis.errors import InvalidArgument, Unauthenticated
+from tests.gateway.neighbours import ADMIN, ANONYMOUS, workspace
+
+W = "11111111-1111-4111-8111-111111111111"
+V = "22222222-2222-4222-8222-222222222222"
+
+AS_W = {"Authorization": "Bearer w"}
+
+CARD = {"name": "é", "version": 1}
+
+
+@pytest.fixture
+def plane(plane):
+    plane.auth.known["w"] = workspace(W, generation=4)
+    plane.registry.replies["Register"] = pb.RegisterResponse(delivery_mode=pb.DELIVERY_MODE_PUSH)
+    return plane
+
+
+class WrongToken(Unauthenticated):
+    domain = "molecule.auth.v1"
+    reason = "INVALID_BEARER"
+    message = "invalid workspace auth token"
+
+
+class UrlRefused(InvalidArgument):
+    domain = "molecule.registry.v1"
+    reason = "INVALID_BODY"
+    message = "invalid request body"
+
+
+def register(plane, headers=AS_W, **body):
+    return plane.http.post("/registry/register", json={"id": W, "agent_card": CARD, **body}, headers=headers)
+
+
+async def test_an_agent_registers(plane):
+    plane.registry.replies["Register"] = pb.RegisterResponse(
+        delivery_mode=pb.DELIVERY_MODE_POLL, inbound_secret="s", auth_token="t"
+    )
+
+    answer = await register(plane, url="http://u", delivery_mode="poll")
+
+    assert answer.json() == {
+        "status": "registered",
+        "delivery_mode": "poll",
+        "platform_inbound_secret": "s",
+        "auth_token": "t",
+    }
+    assert plane.asked.caller == workspace(W, generation=4)
+    assert plane.asked.request == pb.RegisterRequest(
+        workspace_id=W,
+        agent_card='{"name":"é","version":1}'.encode(),
+        url="http://u",
+        delivery_mode=pb.DELIVERY_MODE_POLL,
+    )
+
+
+async def test_what_an_agent_has_already_is_not_told_again(plane):
+    assert (await register(plane)).json() == {"status": "registered", "delivery_mode": "push"}
+
+
+async def test_the_gate_is_asked_about_the_workspace_in_the_body(plane):
+    await register(plane, id=W.upper())
+
+    assert plane.auth.asked == [auth_pb2.AuthorizeRequest(bearer="w", gate=auth_pb2.GATE_REGISTER, workspace_id=W)]
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({}, {"reason": "invalid_body", "detail": "id: Field required"}),
+        ({"id": W}, {"reason": "invalid_body", "detail": "agent_card: Field required"}),
+        (
+            {"id": W, "agent_card": []},
+            {"reason": "invalid_body", "detail": "agent_card: Input should be a valid dictionary"},
+        ),
+        ({"id": "not-a-uuid", "agent_card": {}}, {"error": "invalid workspace ID"}),
+        ({"id": W, "agent_card": {}, "delivery_mode": "x"}, {"error": "invalid delivery_mode"}),
+    ],
+)
+async def test_the_content_is_judged_before_the_bearer(plane, body, answer):
+    refused = await plane.http.post("/registry/register", json=body, headers={"Authorization": "Bearer wrong"})
+
+    assert (refused.status_code, refused.json()) == (400, {"error": "invalid request body", **answer})
+    assert plane.auth.asked == []
+
+
+async def test_a_body_that_is_no_json_is_told_so(plane):
+    answer = await plane.http.post("/registry/heartbeat", content=b"{", headers=AS_W)
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "invalid request body", "reason": "invalid_body", "detail": "not valid JSON"}
+
+
+@pytest.mark.covers("AUTH-23", "REG-18")
+async def test_a_lost_token_is_told_apart_from_a_refused_url(plane, capsys):
+    plane.auth.refusal = WrongToken()
+    lost = await register(plane, url="http://127.0.0.1")
+    plane.auth.refusal = None
+    plane.registry.replies["Register"] = UrlRefused(details={"reason": "url_validate_failed", "detail": "loopback"})
+    refused = await register(plane, url="http://127.0.0.1")
+
+    assert (lost.status_code, lost.json()) == (401, {"error": "invalid workspace auth token"})
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"error": "invalid request body", "reason": "url_validate_failed", "detail": "loopback"},
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if "boot_register_failed" in line]
+    assert len(lines) == 1
+    assert f"Registry register: workspace={W} boot_register_failed status=401" in lines[0]
+
+
+async def test_a_card_over_its_cap_is_refused_before_the_registry_is_asked(plane):
+    large = {"a": "x" * CARD_CAP}
+    too_large = {"error": "agent_card too large", "max_bytes": CARD_CAP}
+
+    for path, key in (("register", "id"), ("heartbeat", "workspace_id"), ("update-card", "workspace_id")):
+        answer = await plane.http.post(f"/registry/{path}", json={key: W, "agent_card": large}, headers=AS_W)
+        assert (answer.status_code, answer.json()) == (413, too_large)
+    assert plane.registry.asked == []
+
+
+async def test_a_body_over_its_cap_is_refused(plane):
+    answer = await register(plane, url="x" * 1024 * 1024)
+
+    assert (answer.status_code, answer.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
+
+
+async def test_a_heartbeat_carries_what_the_agent_feels(plane):
+    body = {
+        "workspace_id": W,
+        "error_rate": 1,
+        "sample_error": "e",
+        "active_tasks": 2,
+        "current_task": "t",
+        "uptime_seconds": 3,
+        "monthly_spend": 10**20,
+        "runtime_state": "wedged",
+        "runtime_metadata": {"capabilities": {"scheduler": True}, "idle_timeout_seconds": 60},
+        "agent_card": CARD,
+    }
+
+    answer = await plane.http.post("/registry/heartbeat", json=body, headers=AS_W)
+
+    assert answer.content == b'{"status":"ok"}'
+    assert plane.asked.request == pb.HeartbeatRequest(
+        workspace_id=W,
+        error_rate=1,
+        sample_error="e",
+        active_tasks=2,
+        current_task="t",
+        uptime_seconds=3,
+        monthly_spend=10**12,
+        runtime_state="wedged",
+        declarations=pb.Declarations(capabilities={"scheduler": True}, idle_timeout_seconds=60),
+        agent_card='{"name":"é","version":1}'.encode(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "declared"),
+    [
+        ({}, None),
+        ({"runtime_metadata": {}}, pb.Declarations()),
+        ({"runtime_metadata": {"idle_timeout_seconds": 0}}, pb.Declarations()),
+        ({"runtime_metadata": {"idle_timeout_seconds": -5}}, pb.Declarations()),
+    ],
+)
+async def test_saying_nothing_is_told_apart_from_declaring_nothing(plane, metadata, declared):
+    await plane.http.post("/registry/heartbeat", json={"workspace_id": W, **metadata}, headers=AS_W)
+
+    assert plane.asked.request == pb.HeartbeatRequest(workspace_id=W, declarations=declared)
+
+
+async def test_negative_spend_is_none(plane):
+    await plane.http.post("/registry/heartbeat", json={"workspace_id": W, "monthly_spend": -7}, headers=AS_W)
+
+    assert plane.asked.request.monthly_spend == 0
+
+
+async def test_a_card_is_replaced(plane):
+    answer = await plane.http.post("/registry/update-card", json={"workspace_id": W, "agent_card": CARD}, headers=AS_W)
+
+    assert answer.content == b'{"status":"updated"}'
+    assert json.loads(plane.asked.request.agent_card) == CARD
+
+
+async def test_a_workspace_discovers_another_as_itself(plane):
+    reply = pb.DiscoverWorkspaceResponse(id=V, name="v", url="http://v:8000", delivery_mode=pb.DELIVERY_MODE_PUSH)
+    plane.registry.replies["DiscoverWorkspace"] = reply
+
+    answer = await plane.http.get(f"/registry/discover/{V}", headers=AS_W)
+
+    assert answer.json() == {"id": V, "name": "v", "url": "http://v:8000", "delivery_mode": "push"}
+    assert plane.asked.request == pb.DiscoverWorkspaceRequest(workspace_id=V, caller_id=W)
+
+
+async def test_where_the_plane_names_no_address_it_names_its_own(plane):
+    reply = pb.DiscoverWorkspaceResponse(id=V, name="v", delivery_mode=pb.DELIVERY_MODE_POLL)
+    plane.registry.replies["DiscoverWorkspace"] = reply
+
+    answer = await plane.http.get(f"/registry/discover/{V}", headers=AS_W)
+
+    assert answer.json()["url"] == f"{plane.url}/workspaces/{V}/a2a"
+
+
+async def test_without_a_bearer_the_header_says_who_asks(plane):
+    await plane.http.get(f"/registry/discover/{V}", headers={"X-Workspace-ID": W.upper()})
+
+    assert plane.asked.request.caller_id == W
+    assert plane.asked.caller == ANONYMOUS
+
+
+async def test_the_claim_to_be_a_workspace_reaches_auth(plane):
+    await plane.http.get(f"/registry/discover/{V}", headers={**AS_W, "X-Workspace-ID": V})
+
+    assert plane.auth.asked[0].claimed_workspace_id == V
+
+
+async def test_a_claim_that_is_no_id_is_refused(plane):
+    answer = await plane.http.get(f"/registry/discover/{V}", headers={"X-Workspace-ID": "somebody"})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
+
+
+def neighbour(name):
+    return pb.Workspace(
+        id=V,
+        name=name,
+        status=pb.WORKSPACE_STATUS_ONLINE,
+        delivery_mode=pb.DELIVERY_MODE_PUSH,
+        status_since=Timestamp(seconds=1),
+    )
+
+
+async def test_peers_are_all_pages_in_order(plane):
+    plane.registry.replies["ListPeers"] = [
+        pb.ListPeersResponse(workspaces=[neighbour("a")], next_page_token="more"),
+        pb.ListPeersResponse(workspaces=[neighbour("b")]),
+    ]
+
+    answer = await plane.http.get(f"/registry/{W}/peers?q=%20Part%20", headers=AS_W)
+
+    assert [peer["name"] for peer in answer.json()] == ["a", "b"]
+    assert [asked.request.query for asked in plane.registry.asked] == ["Part", "Part"]
+
+
+async def test_the_peers_of_another_workspace_are_not_told(plane):
+    answer = await plane.http.get(f"/registry/{V}/peers", headers=AS_W)
+
+    assert (answer.status_code, answer.json()) == (401, {"error": "invalid workspace auth token"})
+    assert plane.registry.asked == []
+
+
+async def test_the_operator_sees_the_peers_of_every_workspace(plane):
+    answer = await plane.http.get(f"/registry/{V}/peers", headers={"Authorization": "Bearer the-operator"})
+
+    assert answer.content == b"[]"
+    assert plane.asked.caller == ADMIN
+
+
+async def test_access_is_asked_for(plane):
+    plane.registry.replies["CheckAccess"] = pb.CheckAccessResponse(allowed=True)
+
+    answer = await plane.http.post("/registry/check-access", json={"caller_id": W.upper(), "target_id": V})
+
+    assert answer.content == b'{"allowed":true}'
+    assert plane.asked.request == pb.CheckAccessRequest(caller_id=W, target_id=V)
+
+
+@pytest.mark.parametrize("body", [{}, {"caller_id": W}, {"caller_id": W, "target_id": "x"}, {"caller_id": 1}])
+async def test_a_question_about_access_that_is_none_is_refused(plane, body):
+    answer = await plane.http.post("/registry/check-access", json=body)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})

@@ -1,0 +1,144 @@
+import json
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import render
+from protos.a2a_proxy.v1 import activity_pb2
+from protos.registry.v1 import registry_pb2 as pb
+
+WHEN = Timestamp(seconds=1777624200, nanos=123456000)
+
+ALONE = [
+    "id",
+    "name",
+    "role",
+    "tier",
+    "status",
+    "status_reason",
+    "status_since",
+    "status_event_id",
+    "runtime",
+    "delivery_mode",
+    "url",
+    "agent_card",
+    "parent_id",
+    "active_tasks",
+    "max_concurrent_tasks",
+    "uptime_seconds",
+    "last_error_rate",
+    "current_task",
+    "last_outbound_at",
+    "hibernation_idle_minutes",
+    "x",
+    "y",
+    "collapsed",
+]
+LISTED = [*ALONE, "last_sample_error", "workspace_dir", "budget_limit", "monthly_spend"]
+
+
+def bare(**fields):
+    return pb.Workspace(
+        id="w",
+        name="n",
+        status=pb.WORKSPACE_STATUS_AWAITING_AGENT,
+        delivery_mode=pb.DELIVERY_MODE_POLL,
+        status_since=WHEN,
+        **fields,
+    )
+
+
+def test_a_workspace_has_exactly_the_keys_of_the_contract():
+    assert list(render.workspace(bare())) == ALONE
+    assert list(render.listed_workspace(bare())) == LISTED
+
+
+def test_what_a_workspace_lacks_is_null():
+    shown = render.listed_workspace(bare())
+
+    absent = [
+        "role",
+        "agent_card",
+        "parent_id",
+        "last_outbound_at",
+        "hibernation_idle_minutes",
+        "workspace_dir",
+        "budget_limit",
+    ]
+    assert {name for name, value in shown.items() if value is None} == set(absent)
+    assert (shown["url"], shown["status"], shown["delivery_mode"]) == ("", "awaiting_agent", "poll")
+
+
+def test_what_a_workspace_has_is_shown():
+    shown = render.listed_workspace(
+        bare(
+            role="r",
+            agent_card=b'{"name":"c"}',
+            parent_id="p",
+            last_outbound_at=WHEN,
+            hibernation_idle_minutes=0,
+            workspace_dir="/d",
+            budget_limit=0,
+            provision_timeout=Duration(seconds=1800),
+        )
+    )
+
+    assert shown["agent_card"] == {"name": "c"}
+    assert (shown["hibernation_idle_minutes"], shown["budget_limit"]) == (0, 0)
+    assert shown["last_outbound_at"] == "2026-05-01T08:30:00.123456Z"
+    assert shown["provision_timeout_ms"] == 1_800_000
+
+
+def test_numbers_without_a_fraction_are_written_without_one():
+    shown = render.workspace(bare(x=100.0, y=0.5, last_error_rate=0))
+
+    assert b'"last_error_rate":0,' in render.compact(shown)
+    assert render.compact([shown["x"], shown["y"]]) == b"[100,0.5]"
+
+
+def test_answers_are_compact_and_plain():
+    assert render.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+def test_moments_are_written_to_the_microsecond_in_utc(when):
+    stamp = Timestamp()
+    stamp.FromDatetime(when)
+
+    text = render.moment(stamp)
+    assert datetime.fromisoformat(text) == when
+    assert len(text) == len("2026-05-01T08:30:00.123456Z")
+    assert text.endswith("Z")
+
+
+def test_an_event_of_no_workspace_has_none():
+    shown = render.event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
+
+    assert shown == {
+        "id": "e",
+        "event_id": 7,
+        "event_type": "T",
+        "workspace_id": None,
+        "payload": {"a": 1},
+        "created_at": "2026-05-01T08:30:00.123456Z",
+    }
+
+
+def test_activity_has_bodies_only_where_there_are_any():
+    row = activity_pb2.Activity(id="a", workspace_id="w", activity_type="a2a_receive", status="ok", created_at=WHEN)
+    assert not {"request_body", "response_body", "tool_trace"} & set(render.activity(row))
+    assert render.activity(row)["source_id"] is None
+
+    row.request_body = json.dumps({"jsonrpc": "2.0"}).encode()
+    row.tool_trace = b"[]"
+    assert render.activity(row)["request_body"] == {"jsonrpc": "2.0"}
+    assert render.activity(row)["tool_trace"] == []
+
+
+def test_a_peer_has_exactly_the_keys_of_the_contract():
+    keys = ["id", "name", "role", "tier", "status", "agent_card", "url", "parent_id", "active_tasks", "delivery_mode"]
+
+    assert list(render.peer(bare())) == keys

@@ -1,0 +1,112 @@
+import asyncio
+import sys
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from gateway.settings import AgentCards, Settings
+from services.chassis.settings import Mode
+
+TARGETS = dict.fromkeys(
+    ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
+)
+
+
+def settings(**values):
+    return Settings(**{"mode": Mode.DEVELOPMENT, **TARGETS, **values})
+
+
+def test_development_is_for_this_machine_alone():
+    assert settings().host == "127.0.0.1"
+    for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
+        assert settings(bind_host=host).host == host
+    for host in ("0.0.0.0", "::", "192.168.1.1", "plane.example"):  # noqa: S104 - refused
+        with pytest.raises(ValidationError, match="may only bind a loopback address"):
+            settings(bind_host=host)
+
+
+def test_production_has_an_operator_and_listens_everywhere():
+    with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
+        settings(mode=Mode.PRODUCTION)
+    with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
+        settings(mode=Mode.PRODUCTION, admin_token=SecretStr(""))
+
+    assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"  # noqa: S104 - containers
+
+
+def test_only_development_without_an_operator_is_open():
+    assert settings().is_open
+    assert not settings(admin_token=SecretStr("t")).is_open
+    assert not settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).is_open
+
+
+def test_pages_and_cards_are_closed_in_production_unless_opened():
+    production = {"mode": Mode.PRODUCTION, "admin_token": SecretStr("t")}
+
+    assert settings().origins == {"http://localhost:3000", "http://localhost:3001"}
+    assert settings(**production).origins == set()
+    assert settings(**production, cors_origins="https://a.example, https://b.example").origins == {
+        "https://a.example",
+        "https://b.example",
+    }
+    assert settings().cards_are_public
+    assert not settings(agent_cards=AgentCards.AUTHENTICATED).cards_are_public
+    assert not settings(**production).cards_are_public
+    assert settings(**production, agent_cards=AgentCards.PUBLIC).cards_are_public
+
+
+def test_networks_of_proxies_are_separated_by_commas():
+    assert settings().trusted_proxies is None
+    networks = settings(trusted_proxies="10.0.0.0/8, 192.0.2.1, fd00::/8").trusted_proxies
+    assert [str(network) for network in networks] == ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]
+
+    with pytest.raises(ValidationError):
+        settings(trusted_proxies="somewhere")
+
+
+def test_the_public_address_has_no_final_slash():
+    assert settings(external_platform_url="https://plane.example/").external_platform_url == "https://plane.example"
+
+
+async def command(*arguments, **environment):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        *arguments,
+        env={name.upper(): value for name, value in environment.items()},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
+        ({"admin_token": ""}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
+        (
+            {"molecule_env": "development", "bind_host": "0.0.0.0"},  # noqa: S104 - refused
+            "MOLECULE_ENV=development may only bind a loopback address (got 0.0.0.0)",
+        ),
+        (
+            {"molecule_env": "staging", "admin_token": "t"},
+            'MOLECULE_ENV must be "production" or "development" (got "staging")',
+        ),
+    ],
+)
+async def test_a_start_that_would_be_unsafe_is_refused_with_one_line(environment, line):
+    code, out, err = await command(**environment, **TARGETS)
+
+    assert (code, out, err) == (1, "", f"{line}\n")
+
+
+async def test_every_setting_is_told_with_its_meaning():
+    code, out, _ = await command("settings")
+
+    assert code == 0
+    assert "TRUSTED_PROXIES=\n" in out
+    assert "RATE_LIMIT=600\n    Requests per minute and client address." in out
+    assert "AUTH_TARGETS=(required)" in out

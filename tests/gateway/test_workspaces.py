@@ -1,0 +1,393 @@
+import json
+from datetime import timedelta
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.registry.v1 import registry_pb2 as pb
+from services.chassis.errors import Broken, InvalidArgument, NotFound, Refused, Unavailable
+from tests.gateway.conftest import standing
+from tests.gateway.neighbours import ANONYMOUS
+
+W = "11111111-1111-4111-8111-111111111111"
+P = "22222222-2222-4222-8222-222222222222"
+
+
+def workspace(**fields):
+    defaults = {
+        "id": W,
+        "name": "n",
+        "tier": 3,
+        "status": pb.WORKSPACE_STATUS_PROVISIONING,
+        "delivery_mode": pb.DELIVERY_MODE_PUSH,
+        "workspace_access": "none",
+        "status_since": Timestamp(seconds=1),
+    }
+    return pb.Workspace(**defaults | fields)
+
+
+def raised(error, code, text, **details):
+    fault = error(text, details=details)
+    fault.domain, fault.reason = "molecule.registry.v1", code
+    return fault
+
+
+async def test_a_managed_workspace_is_created(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+
+    answer = await plane.http.post("/workspaces", json={"name": "n"})
+
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "id": W,
+        "status": "provisioning",
+        "awareness_namespace": f"workspace:{W}",
+        "workspace_access": "none",
+    }
+    assert plane.asked.caller == ANONYMOUS
+
+
+async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+    body = {
+        "name": "n",
+        "role": "r",
+        "model": "m",
+        "runtime": "echo",
+        "tier": 2,
+        "parent_id": P.upper(),
+        "external": True,
+        "url": "http://u",
+        "delivery_mode": "carrier-pigeon",
+        "workspace_dir": "/d",
+        "workspace_access": "read_only",
+        "budget_limit": 0,
+        "max_concurrent_tasks": -1,
+        "hibernation_idle_minutes": 5,
+        "canvas": {"x": 1, "y": 2.5},
+        "unknown": "ignored",
+    }
+
+    await plane.http.post("/workspaces", json=body)
+
+    request = plane.asked.request
+    assert request.request_id
+    request.request_id = ""
+    assert request == pb.CreateWorkspaceRequest(
+        name="n",
+        role="r",
+        model="m",
+        runtime="echo",
+        tier=2,
+        parent_id=P,
+        external=True,
+        url="http://u",
+        delivery_mode="carrier-pigeon",
+        workspace_dir="/d",
+        workspace_access="read_only",
+        budget_limit=0,
+        max_concurrent_tasks=-1,
+        hibernation_idle_minutes=5,
+        x=1,
+        y=2.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"name":""}',
+        b'{"name":null}',
+        b"{}",
+        b'{"name":"n","tier":"3"}',
+        b'{"name":"n","tier":2.5}',
+        b'{"name":"n","external":"yes"}',
+        b'{"name":"n","parent_id":"not-a-uuid"}',
+        b'{"name":"n","budget_limit":1.5}',
+        b'{"name":"n","budget_limit":99999999999999999999}',
+        b'{"name":"n","max_concurrent_tasks":true}',
+        b'{"name":"n","canvas":{"x":"1"}}',
+        b'{"name":"n","secrets":{"a":1}}',
+        b'{"name":"\\ud800"}',
+    ],
+)
+async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, raw):
+    answer = await plane.http.post("/workspaces", content=raw)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace payload"})
+    assert plane.registry.asked == []
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ({"tier": 0}, "invalid workspace fields"),
+        ({"tier": 5}, "invalid workspace fields"),
+        ({"tier": 10**30}, "invalid workspace fields"),
+        ({"secrets": {"A": "b"}}, "invalid workspace fields"),
+        ({"initial_memories": [{"content": "c", "scope": "LOCAL"}]}, "invalid workspace fields"),
+        ({"template": "t"}, "invalid template"),
+    ],
+)
+async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane, field, text):
+    answer = await plane.http.post("/workspaces", json={"name": "n", **field})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": text})
+    assert plane.registry.asked == []
+
+
+async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+
+    answer = await plane.http.post("/workspaces", json={"name": "n", "secrets": {}, "initial_memories": []})
+
+    assert answer.status_code == 201
+
+
+async def test_a_limit_that_the_registry_knows_is_told_in_its_words(plane):
+    error = raised(InvalidArgument, "INVALID_WORKSPACE", "invalid workspace fields", reason="url_validate_failed")
+    plane.registry.replies["CreateWorkspace"] = error
+
+    answer = await plane.http.post("/workspaces", json={"name": "n"})
+
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"error": "invalid workspace fields", "reason": "url_validate_failed"},
+    )
+
+
+async def test_an_external_workspace_is_told_how_to_connect(plane):
+    made = workspace(external=True, status=pb.WORKSPACE_STATUS_AWAITING_AGENT, delivery_mode=pb.DELIVERY_MODE_POLL)
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t0k3n")
+
+    answer = await plane.http.post("/workspaces", json={"name": "n", "external": True})
+
+    assert answer.status_code == 201
+    shown = answer.json()
+    connection = shown.pop("connection")
+    assert shown == {"id": W, "external": True, "status": "awaiting_agent"}
+    assert connection["auth_token"] == "t0k3n"
+    assert connection["platform_url"] == plane.url
+
+
+async def test_the_public_address_is_the_one_that_is_set():
+    async with standing(external_platform_url="https://plane.example/") as plane:
+        made = workspace(external=True, delivery_mode=pb.DELIVERY_MODE_POLL)
+        plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t")
+        answer = await plane.http.post("/workspaces", json={"name": "n", "external": True})
+
+    assert answer.json()["connection"]["platform_url"] == "https://plane.example"
+
+
+async def test_the_list_is_all_pages_in_order(plane):
+    pages = [
+        pb.ListWorkspacesResponse(workspaces=[workspace(name="a"), workspace(name="b")], next_page_token="more"),
+        pb.ListWorkspacesResponse(workspaces=[workspace(name="c")]),
+    ]
+    plane.registry.replies["ListWorkspaces"] = pages
+
+    answer = await plane.http.get("/workspaces")
+
+    assert [shown["name"] for shown in answer.json()] == ["a", "b", "c"]
+    assert [asked.request.page_token for asked in plane.registry.asked] == ["", "more"]
+    assert "monthly_spend" in answer.json()[0]
+
+
+async def test_an_empty_plane_is_an_empty_list(plane):
+    assert (await plane.http.get("/workspaces")).content == b"[]"
+
+
+async def test_one_workspace_is_read(plane):
+    plane.registry.replies["GetWorkspace"] = pb.GetWorkspaceResponse(workspace=workspace(role="é/ü", x=100.0))
+
+    answer = await plane.http.get(f"/workspaces/{W.upper()}")
+
+    assert plane.asked.request.workspace_id == W
+    assert '"role":"é/ü"' in answer.text
+    assert '"x":100,' in answer.text
+    assert "monthly_spend" not in answer.json()
+
+
+async def test_what_is_not_there_is_not_found(plane):
+    plane.registry.replies["GetWorkspace"] = raised(NotFound, "WORKSPACE_NOT_FOUND", "workspace not found")
+
+    answer = await plane.http.get(f"/workspaces/{W}")
+
+    assert (answer.status_code, answer.content) == (404, b'{"error":"workspace not found"}')
+
+
+async def test_a_change_names_the_fields_that_the_body_has(plane):
+    plane.registry.replies["UpdateWorkspace"] = pb.UpdateWorkspaceResponse(workspace=workspace())
+    body = {"name": "m", "x": 1, "y": 2, "hibernation_idle_minutes": None, "workspace_dir": None, "budget_limit": 7}
+
+    answer = await plane.http.patch(f"/workspaces/{W}", json=body)
+
+    assert answer.json() == {"status": "updated", "needs_restart": True}
+    request = plane.asked.request
+    assert list(request.update_mask.paths) == ["hibernation_idle_minutes", "name", "workspace_dir", "x", "y"]
+    assert request.changes == pb.WorkspaceChanges(name="m", x=1, y=2)
+
+
+async def test_a_model_that_was_reset_is_told(plane):
+    reply = pb.UpdateWorkspaceResponse(workspace=workspace(model="first"), model_was_reset=True)
+    plane.registry.replies["UpdateWorkspace"] = reply
+
+    answer = await plane.http.patch(f"/workspaces/{W}", json={"runtime": "echo"})
+
+    assert answer.json() == {"status": "updated", "model_was_reset": True, "model": "first"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 1),
+        ("name", None),
+        ("role", []),
+        ("x", "1"),
+        ("collapsed", 0),
+        ("max_concurrent_tasks", 1.5),
+        ("max_concurrent_tasks", 2**31),
+        ("hibernation_idle_minutes", "5"),
+        ("parent_id", "no-uuid"),
+        ("tier", None),
+        ("workspace_dir", 1),
+        ("runtime", {}),
+    ],
+)
+async def test_a_field_of_the_wrong_type_is_named(plane, field, value):
+    answer = await plane.http.patch(f"/workspaces/{W}", json={field: value})
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": f"invalid value for field: {field}", "field": field}
+    assert plane.registry.asked == []
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"{"])
+async def test_a_change_that_is_no_object_is_refused(plane, raw):
+    answer = await plane.http.patch(f"/workspaces/{W}", content=raw)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
+
+
+async def test_a_change_of_nothing_finds_its_workspace(plane):
+    plane.registry.replies["GetWorkspace"] = pb.GetWorkspaceResponse(workspace=workspace())
+    found = await plane.http.patch(f"/workspaces/{W}", json={"budget_limit": 1})
+
+    gone = pb.GetWorkspaceResponse(workspace=workspace(status=pb.WORKSPACE_STATUS_REMOVED))
+    plane.registry.replies["GetWorkspace"] = gone
+    removed = await plane.http.patch(f"/workspaces/{W}", json={})
+
+    assert (found.status_code, found.json()) == (200, {"status": "updated"})
+    assert (removed.status_code, removed.json()) == (410, {"error": "workspace removed"})
+
+
+@pytest.mark.parametrize(
+    ("query", "confirm", "purge", "status"),
+    [
+        ("", False, False, "removed"),
+        ("?confirm=true", True, False, "removed"),
+        ("?confirm=1&purge=yes", False, False, "removed"),
+        ("?purge=true&confirm=true", True, True, "purged"),
+    ],
+)
+async def test_a_workspace_is_removed(plane, query, confirm, purge, status):
+    plane.registry.replies["RemoveWorkspace"] = pb.RemoveWorkspaceResponse(cascade_deleted=6)
+
+    answer = await plane.http.delete(f"/workspaces/{W}{query}")
+
+    assert answer.json() == {"status": status, "cascade_deleted": 6}
+    assert plane.asked.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
+
+
+async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
+    details = {
+        "status": "confirmation_required",
+        "message": "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete.",
+        "children_count": 1,
+        "children": [{"id": P, "name": "c"}],
+    }
+    plane.registry.replies["RemoveWorkspace"] = raised(Refused, "CONFIRMATION_REQUIRED", "m", **details)
+
+    answer = await plane.http.delete(f"/workspaces/{W}")
+
+    assert (answer.status_code, answer.json()) == (409, details)
+
+
+@pytest.mark.covers("GW-04")
+async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
+    text = f"workspace marked removed, but 1 stop call(s) failed — please retry: stop {W}: no such process"
+    plane.registry.replies["RemoveWorkspace"] = raised(Broken, "STOP_FAILED", text, removed_count=7, stop_failures=1)
+
+    answer = await plane.http.delete(f"/workspaces/{W}")
+
+    assert answer.status_code == 500
+    assert answer.json() == {"error": text, "removed_count": 7, "stop_failures": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "reset"),
+    [
+        ("", b"", False),
+        ("?reset=true", b"", True),
+        ("", b'{"reset":true}', True),
+        ("", b'{"apply_template":true}', False),
+    ],
+)
+async def test_a_workspace_is_restarted(plane, query, body, reset):
+    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
+
+    answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
+
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": reset}
+    assert plane.asked.request.request_id
+    assert plane.asked.request.reset is reset
+
+
+async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
+    answer = await plane.http.post(f"/workspaces/{W}/restart", json={"template": "t"})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid template"})
+    assert plane.registry.asked == []
+
+
+async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
+    error = raised(Unavailable, "PROVISIONER_UNAVAILABLE", "provisioner not available")
+    plane.registry.replies["RestartWorkspace"] = error
+
+    answer = await plane.http.post(f"/workspaces/{W}/restart")
+
+    assert (answer.status_code, answer.json()) == (503, {"error": "provisioner not available"})
+    assert len(plane.registry.asked) == 1
+
+
+async def test_a_time_to_retry_reaches_the_client(plane):
+    error = raised(Refused, "WRONG_STATUS", "workspace is paused")
+    error.retry_in = timedelta(seconds=15)
+    plane.registry.replies["RestartWorkspace"] = error
+
+    answer = await plane.http.post(f"/workspaces/{W}/restart")
+
+    assert answer.headers["retry-after"] == "15"
+
+
+async def test_repeated_commands_differ_in_their_request_id(plane):
+    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
+
+    for _ in range(2):
+        await plane.http.post(f"/workspaces/{W}/restart")
+
+    first, second = plane.registry.asked
+    assert first.request.request_id != second.request.request_id
+
+
+async def test_bodies_are_read_whatever_their_content_type(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+    raw = json.dumps({"name": "n"}).encode()
+
+    answer = await plane.http.post("/workspaces", content=raw, headers={"Content-Type": "text/plain"})
+
+    assert answer.status_code == 201
