@@ -1,0 +1,24 @@
+"""The book: who the workspaces are, where, and how they are.
+
+| Module      | What it holds                                                       |     |
+|-------------|---------------------------------------------------------------------|-----|
+| `model`     | Workspace, Vitals, Status, the facts                                | pure|
+| `status`    | after(workspace, fact): what a fact makes of a workspace            | pure|
+| `events`    | what others are told of a change                                    | pure|
+| `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
+| `routes`    | what a sender and the provisioner must know about a workspace       | pure|
+| `fields`    | what a new or changed workspace may hold                            | pure|
+| `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
+| `directory` | ♥ create, register, heartbeat, update, restart, observe, route      |     |
+| `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
+| `feed`      | changes from a revision, heartbeats live, signs of life             |     |
+| `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |
+| `calls`     | what it asks of auth, and of the resolver                           |     |
+| `store`     | transactions: reading, saving, numbering                            |     |
+| `tables`    | the schema `registry`                                               |     |
+| `api`       | the servicer                                                        |     |
+| `wire`      | protobuf and model, both ways                                       |     |
+| `app`       | the wiring                                                          |     |
+| `settings`  | what can be set                                                     |     |
+| `errors`    | the refusals                                                        | pure|
+"""
