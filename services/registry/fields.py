@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,6 +24,9 @@ PATH_BYTES = 4096
 
 CARD_BYTES = 256 * 1024
 """Of the biggest card."""
+
+CARD_DEPTH = 64
+"""Levels of the deepest card: whoever reads it after us may walk it recursively."""
 
 TIERS = range(1, 5)
 """Isolation and resources of an instance."""
@@ -115,11 +118,32 @@ def read_card(card: bytes) -> Any:  # noqa: ANN401 - somebody else's JSON
         read = None
     if not isinstance(read, dict):
         raise InvalidBody("invalid_body", "agent_card must be a JSON object")
+    if _is_deeper(read, CARD_DEPTH):
+        raise InvalidBody("invalid_body", f"agent_card has more than {CARD_DEPTH} levels")
     return read
 
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)
+
+
+def _is_deeper(read: object, levels: int) -> bool:
+    level: list[object] = [read]
+    for _ in range(levels):
+        level = [part for whole in level for part in _parts(whole)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(whole: object) -> Iterable[object]:
+    match whole:
+        case dict():
+            return whole.values()
+        case list():
+            return whole
+        case _:
+            return ()
 
 
 def _check_texts(draft: Draft) -> None:
