@@ -65,10 +65,17 @@ class SecretlessAuth(WillingAuth):
         raise Unavailable
 
 
-class StrictAuth(WillingAuth):
-    """Bars nobody: its database is away."""
+class BarlessAuth(WillingAuth):
+    """Cannot bar anybody just now."""
 
     async def BarWorkspace(self, request, context):
+        raise Unavailable
+
+
+class PlacelessAuth(WillingAuth):
+    """Cannot place anybody just now."""
+
+    async def PlaceWorkspaces(self, request, context):
         raise Unavailable
 
 
