@@ -87,6 +87,7 @@ class Editing:
             workspace = await callers.reached(tx, caller, workspace_id)
             org_id = await _org_below(tx, caller, workspace, parent_id)
             tree = await tx.tree_ids(workspace_id) if org_id != workspace.org_id else ()
+            await tx.patch(tree, placement_confirmed=False)
         if tree:
             await self._auth.place([(below, org_id) for below in tree])
 

@@ -298,6 +298,7 @@ class Transaction:
         await self._write_vitals()
         if told:
             await self._connection.execute(sa.insert(events), told)
+        self._saved, self._notices = {}, []
 
     async def _numbers(self, count: int) -> Sequence[int]:
         found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": tables.DOORBELL, "count": count})

@@ -1,5 +1,6 @@
 """Auth, as the registry meets it: servicers behind real gRPC, named after what they do."""
 
+import asyncio
 from uuid import uuid4
 
 from protos.auth.v1 import auth_pb2 as pb
@@ -63,6 +64,20 @@ class SecretlessAuth(WillingAuth):
 
     async def EnsureCredentials(self, request, context):
         raise Unavailable
+
+
+class HesitantAuth(WillingAuth):
+    """Answers a register only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def EnsureCredentials(self, request, context):
+        self.asked.set()
+        await self.answer.wait()
+        return await super().EnsureCredentials(request, context)
 
 
 class BarlessAuth(WillingAuth):

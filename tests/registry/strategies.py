@@ -1,6 +1,6 @@
 """Any workspace, and any fact."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
@@ -110,3 +110,18 @@ facts = st.one_of(*KINDS.values())
 def current(fact, workspace):
     """The fact, as news of the present generation."""
     return replace(fact, generation=workspace.generation)
+
+
+def plain(kind, at):
+    """A fact of this kind, of whatever generation there is."""
+    said = {
+        "patience": PATIENCE,
+        "backend": "process",
+        "address": "http://127.0.0.1:2",
+        "reference": "r",
+        "text": "stuck",
+        "error": "provisioning failed",
+        "reason": Reason.RESTART_REQUESTED,
+        "limit": timedelta(minutes=10),
+    }
+    return kind(at=at, **{field.name: said[field.name] for field in fields(kind) if field.name in said})
