@@ -120,7 +120,7 @@ class Directory:
             fact = ExternalCreated(at=workspace.created_at)
             now = status.after(workspace, fact)
             tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
-        return now
+        return tx.numbered(now)
 
     async def _take_back(self, workspace: Workspace) -> None:
         """Undo the placement of a workspace that was not committed; auth forgets it by itself if this fails too."""

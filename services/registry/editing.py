@@ -60,7 +60,7 @@ class Editing:
                 tx.save(now)
             entry = await with_card(tx, now)
         return Update(
-            entry=entry,
+            entry=replace(entry, workspace=tx.numbered(now)),
             needs_restart="workspace_dir" in wanted,
             model_was_reset=now.model != before.model,
         )

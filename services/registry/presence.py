@@ -172,7 +172,7 @@ class Presence:
             now = replace(now, restart_request=request_id)
             tx.save(now, *events.of_change(before, now, fact))
             _tell(before, now)
-        return now
+        return tx.numbered(now)
 
     # Registering ─────────────────────────────────────────────────────────────
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -66,6 +66,7 @@ class Transaction:
         self._before: dict[WorkspaceId, Workspace] = {}
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[WorkspaceId, Notice]] = []
+        self._written: dict[WorkspaceId, Workspace] = {}
 
     # One workspace ───────────────────────────────────────────────────────────
 
@@ -86,6 +87,10 @@ class Transaction:
         """Keep a new or a locked workspace under a new revision, and tell what is to be told."""
         self._saved[workspace.id] = workspace
         self._notices.extend((workspace.id, notice) for notice in notices)
+
+    def numbered(self, workspace: Workspace) -> Workspace:
+        """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
+        return self._written.get(workspace.id, workspace)
 
     async def note(self, workspace: Workspace) -> None:
         """Keep how its agent feels, and nothing else: no lock, no revision."""
@@ -293,8 +298,9 @@ class Transaction:
         for workspace_id, notice in self._notices:
             last[workspace_id] = next(numbers)
             told.append(self._event_row(last[workspace_id], workspace_id, notice))
-        rows = [self._workspace_row(workspace, last, next(numbers)) for workspace in self._saved.values()]
-        await self._write_workspaces(rows)
+        for workspace in self._saved.values():
+            self._written[workspace.id] = self._stamped(workspace, last, next(numbers))
+        await self._write_workspaces([self._written[workspace_id] for workspace_id in self._saved])
         await self._write_vitals()
         if told:
             await self._connection.execute(sa.insert(events), told)
@@ -315,16 +321,17 @@ class Transaction:
             "created_at": self._now,
         }
 
-    def _workspace_row(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> dict[str, Any]:
-        row = tables.row_of(workspace) | {"key": workspace.id, "revision": revision}
+    def _stamped(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
         before = self._before.get(workspace.id)
-        if workspace.id in last and (before is None or _turn(before) != _turn(workspace)):
-            row["status_event_id"] = last[workspace.id]
-        return row
+        turned = workspace.id in last and (before is None or _turn(before) != _turn(workspace))
+        event_id = last[workspace.id] if turned else workspace.status_event_id
+        return replace(workspace, revision=revision, status_event_id=event_id)
 
-    async def _write_workspaces(self, rows: list[dict[str, Any]]) -> None:
-        known = [row for row in rows if row["key"] in self._before]
-        fresh = [{name: row[name] for name in row if name != "key"} for row in rows if row["key"] not in self._before]
+    async def _write_workspaces(self, stamped: Sequence[Workspace]) -> None:
+        known = [
+            tables.row_of(workspace) | {"key": workspace.id} for workspace in stamped if workspace.id in self._before
+        ]
+        fresh = [tables.row_of(workspace) for workspace in stamped if workspace.id not in self._before]
         if known:
             await self._connection.execute(_UPDATE, known)
         if fresh:
