@@ -2,19 +2,27 @@
 
 | Module      | What it holds                                                       |     |
 |-------------|---------------------------------------------------------------------|-----|
-| `model`     | Workspace, Vitals, Status, the facts                                | pure|
+| `model`     | Workspace, Vitals, Status                                           | pure|
+| `facts`     | what is observed                                                    | pure|
+| `health`    | what a heartbeat says of an agent                                   | pure|
 | `status`    | after(workspace, fact): what a fact makes of a workspace            | pure|
 | `events`    | what others are told of a change                                    | pure|
 | `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
 | `fields`    | what a new or changed workspace may hold                            | pure|
 | `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
-| `directory` | ♥ create, register, heartbeat, update, restart, observe, route      |     |
+| `directory` | ♥ what is kept: create, get, list, events                           |     |
+| `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |
+| `admission` | ♥ register: how an agent is let in                                  |     |
+| `editing`   | ♥ changing fields, moving in the tree                               |     |
 | `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
+| `directions`| ♥ who may talk to whom, and where they are found                    |     |
+| `callers`   | what a caller may see and touch                                     |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |
 | `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |
-| `calls`     | what it asks of auth, and of the resolver                           |     |
-| `store`     | transactions: reading, saving, numbering                            |     |
+| `addressing`| whether an agent's URL may be dialled                               |     |
+| `calls`     | what it asks of auth                                                |     |
+| `store/`    | transactions: reading, saving, numbering                            |     |
 | `tables`    | the schema `registry`                                               |     |
 | `api`       | the servicer                                                        |     |
 | `wire`      | protobuf and model, both ways                                       |     |

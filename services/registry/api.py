@@ -9,6 +9,7 @@ from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
 from services.registry import wire
+from services.registry.admission import Door, Registration
 from services.registry.catalog import Catalog
 from services.registry.directions import Directions
 from services.registry.directory import Directory
@@ -16,7 +17,7 @@ from services.registry.editing import Editing
 from services.registry.errors import CardNotAvailable
 from services.registry.feed import SIGN_EVERY, Alive, Changed, Feed, SnapshotDone
 from services.registry.model import Beat, Entry, WorkspaceId
-from services.registry.presence import Presence, Registration
+from services.registry.presence import Presence
 from services.registry.removal import Removal
 
 
@@ -28,6 +29,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         *,
         directory: Directory,
         editing: Editing,
+        door: Door,
         presence: Presence,
         removal: Removal,
         directions: Directions,
@@ -37,6 +39,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     ) -> None:
         self._directory = directory
         self._editing = editing
+        self._door = door
         self._presence = presence
         self._removal = removal
         self._directions = directions
@@ -88,7 +91,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         said = Registration(
             card=request.agent_card, url=request.url, delivery_mode=wire.mode_from(request.delivery_mode)
         )
-        admission = await self._presence.register(identity.current(), WorkspaceId(request.workspace_id), said)
+        admission = await self._door.register(identity.current(), WorkspaceId(request.workspace_id), said)
         return pb.RegisterResponse(
             delivery_mode=wire.mode_to(admission.delivery_mode),
             auth_token=admission.credentials.auth_token,

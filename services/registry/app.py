@@ -14,17 +14,18 @@ from services.chassis.database import Alone, Doorbell
 from services.chassis.service import Loop, Parts, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
+from services.registry.admission import Door
 from services.registry.api import RegistryServicer
 from services.registry.calls import Auth
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
+from services.registry.facts import Patience
 from services.registry.feed import Feed
-from services.registry.model import Patience
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.settings import Settings
-from services.registry.store import Store
+from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables import DOORBELL, META
 
@@ -49,7 +50,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         feed = Feed(store, bell, replica_id=str(uuid4()))
         directory = Directory(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
-        presence = Presence(store, feed, auth=auth, catalog=known, addressing=addressing, clock=clock)
+        presence = Presence(store, feed, catalog=known, clock=clock)
+        door = Door(store, auth=auth, addressing=addressing, clock=clock)
         removal = Removal(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(
             store,
@@ -63,6 +65,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
+            door=door,
             presence=presence,
             removal=removal,
             directions=Directions(store, addressing=addressing),

@@ -4,7 +4,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import hierarchy
 from services.registry.errors import OrgAccessDenied, WorkspaceNotFound
 from services.registry.model import Workspace, WorkspaceId
-from services.registry.store import Transaction
+from services.registry.store.transaction import Transaction
 
 ADMIN_SCOPE = "admin"
 """The scope of an organisation token that opens the admin gate within its organisation."""
@@ -43,5 +43,5 @@ async def sees(tx: Transaction, caller: Identity, workspace: Workspace) -> bool:
         case Kind.ORG:
             return workspace.org_id == caller.org_id
         case Kind.WORKSPACE:
-            viewer = await tx.lineage(WorkspaceId(caller.name))
-            return hierarchy.visible(viewer, await tx.lineage(workspace.id))
+            viewer = await tx.tree.lineage(WorkspaceId(caller.name))
+            return hierarchy.visible(viewer, await tx.tree.lineage(workspace.id))

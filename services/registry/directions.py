@@ -19,7 +19,8 @@ from services.registry.errors import (
 )
 from services.registry.model import DeliveryMode, Status, Workspace, WorkspaceId
 from services.registry.status import SPEAKING
-from services.registry.store import Place, Store, Transaction
+from services.registry.store.lists import Place
+from services.registry.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 
@@ -106,11 +107,11 @@ class Directions:
 
 
 async def _may_talk(tx: Transaction, one: str, other: str) -> bool:
-    return hierarchy.allowed(await tx.lineage(WorkspaceId(one)), await tx.lineage(WorkspaceId(other)))
+    return hierarchy.allowed(await tx.tree.lineage(WorkspaceId(one)), await tx.tree.lineage(WorkspaceId(other)))
 
 
 def _walks(tx: Transaction) -> tuple[Callable[[Workspace, Place], Awaitable[list[Workspace]]], ...]:
-    return tx.siblings, tx.children, tx.parent
+    return tx.lists.siblings, tx.lists.children, tx.lists.parent
 
 
 def _peer_place(token: str) -> tuple[int, tuple[str, str] | None]:

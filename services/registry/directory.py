@@ -22,18 +22,10 @@ from services.registry.errors import (
     WorkspaceRemoved,
 )
 from services.registry.events import Event
+from services.registry.facts import ExternalCreated
 from services.registry.fields import Draft
-from services.registry.model import (
-    Access,
-    DeliveryMode,
-    Entry,
-    ExternalCreated,
-    Reason,
-    Status,
-    Workspace,
-    WorkspaceId,
-)
-from services.registry.store import Store, Transaction
+from services.registry.model import Access, DeliveryMode, Entry, Reason, Status, Workspace, WorkspaceId
+from services.registry.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 
@@ -110,7 +102,7 @@ class Directory:
 
     async def _insert(self, workspace: Workspace) -> Workspace:
         async with self._store.begin() as tx:
-            await tx.lock_tree()
+            await tx.tree.lock()
             already = await tx.find(workspace.id)
             if already is not None:
                 return already
@@ -146,7 +138,7 @@ class Directory:
         """Workspaces that are not removed, by creation, then id."""
         after = _created_place(token)
         async with self._store.begin() as tx:
-            found = await tx.page(after=after, limit=size, org_id=callers.org_of(caller))
+            found = await tx.lists.page(after=after, limit=size, org_id=callers.org_of(caller))
             entries = await with_cards(tx, found)
         if len(entries) == len(found) < size:
             return Page(entries)
@@ -168,9 +160,9 @@ class Directory:
             if workspace_id and org_id is not None:
                 await callers.reached(tx, caller, WorkspaceId(workspace_id))
             if after is None:
-                found = await tx.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
+                found = await tx.lists.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
             else:
-                found = await tx.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
+                found = await tx.lists.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
         return _as_fits(found)
 
 

@@ -18,7 +18,7 @@ from services.registry.errors import (
     WorkspaceRemoved,
 )
 from services.registry.model import Entry, Status, Workspace, WorkspaceId
-from services.registry.store import Store, Transaction
+from services.registry.store.transaction import Store, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Editing:
             await self._place_below(caller, workspace_id, wanted["parent_id"])
         async with self._store.begin() as tx:
             if "parent_id" in wanted:
-                await tx.lock_tree()
+                await tx.tree.lock()
             before = await callers.reached(tx, caller, workspace_id, lock=True)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
@@ -86,7 +86,7 @@ class Editing:
         async with self._store.begin() as tx:
             workspace = await callers.reached(tx, caller, workspace_id)
             org_id = await _org_below(tx, caller, workspace, parent_id)
-            tree = await tx.tree_ids(workspace_id) if org_id != workspace.org_id else ()
+            tree = await tx.tree.ids(workspace_id) if org_id != workspace.org_id else ()
             await tx.patch(tree, placement_confirmed=False)
         if tree:
             await self._auth.place([(below, org_id) for below in tree])
@@ -94,7 +94,7 @@ class Editing:
     async def _moved(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
         org_id = await _org_below(tx, caller, workspace, parent_id)
         if org_id != workspace.org_id:
-            for below in (await tx.tree(workspace.id))[1:]:
+            for below in (await tx.tree.locked(workspace.id))[1:]:
                 tx.save(replace(below, org_id=org_id, placement_confirmed=False))
         return replace(
             workspace,
@@ -112,6 +112,6 @@ async def _org_below(tx: Transaction, caller: Identity, workspace: Workspace, pa
         return workspace.id
     parent = hierarchy.open_parent(await tx.find(WorkspaceId(parent_id)))
     callers.check_org(caller, parent)
-    if hierarchy.cycle(workspace.id, await tx.lineage(parent.id)):
+    if hierarchy.cycle(workspace.id, await tx.tree.lineage(parent.id)):
         raise ParentCycle
     return parent.org_id

@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from services.registry.model import Fact, ProvisioningFailed, Reason, Status, Workspace, WorkspaceId
+from services.registry.facts import Fact, ProvisioningFailed
+from services.registry.model import Reason, Status, Workspace, WorkspaceId
 
 
 class EventType(StrEnum):

@@ -15,7 +15,7 @@ from services.chassis.database import Doorbell
 from services.chassis.errors import Unavailable
 from services.registry.errors import FeedOverrun
 from services.registry.model import Beat, Workspace
-from services.registry.store import Store
+from services.registry.store.transaction import Store
 
 log = structlog.get_logger()
 
@@ -121,14 +121,14 @@ class Feed:
         if after <= self._revision:
             return self._revision
         async with self._store.begin() as tx:
-            return await tx.head()
+            return await tx.changes.head()
 
     async def _past(self, after: int, head: int) -> AsyncIterator[News]:
         anew = after == 0 or after > head
         cursor = 0 if anew else after
         while True:
             async with self._store.begin() as tx:
-                page = await (tx.alive if anew else tx.changed)(cursor, limit=PAGE)
+                page = await (tx.changes.alive if anew else tx.changes.changed)(cursor, limit=PAGE)
             for workspace in page:
                 yield Changed(workspace)
             if len(page) < PAGE:
@@ -157,7 +157,7 @@ class Feed:
     async def _attend(self, backend: str) -> None:
         if backend:
             async with self._store.begin() as tx:
-                await tx.note_watcher(self._replica_id, backend)
+                await tx.changes.note_watcher(self._replica_id, backend)
 
     async def _heed(self) -> None:
         """Keep the ring of the bell until the reader is done with what it reads."""
@@ -181,12 +181,12 @@ class Feed:
     async def _catch_up(self) -> None:
         if not self._begun.is_set():
             async with self._store.begin() as tx:
-                self._revision = await tx.head()
+                self._revision = await tx.changes.head()
             self._begun.set()
         page: list[Workspace] | None = None
         while page is None or len(page) == PAGE:
             async with self._store.begin() as tx:
-                page = await tx.changed(self._revision, limit=PAGE)
+                page = await tx.changes.changed(self._revision, limit=PAGE)
             self._tell(page)
         self._read_at = asyncio.get_running_loop().time()
 

@@ -12,10 +12,11 @@ from services.chassis.identity import Identity
 from services.registry import callers, events, status
 from services.registry.calls import Auth
 from services.registry.errors import ConfirmationRequired, StopFailed, WorkspaceNotFound
+from services.registry.facts import Removed
 from services.registry.feed import Feed
-from services.registry.model import Removed, Status, Workspace, WorkspaceId
+from services.registry.model import Status, Workspace, WorkspaceId
 from services.registry.presence import ATTENTION
-from services.registry.store import Store
+from services.registry.store.transaction import Store
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Removal:
             await self._purge(workspace.id, [workspace.id])
             return
         async with self._store.begin() as tx:
-            ids = await tx.tree_ids(workspace.id)
+            ids = await tx.tree.ids(workspace.id)
         await self._auth.bar(ids)
         await self._commit(workspace.id)
 
@@ -75,9 +76,9 @@ class Removal:
     ) -> Sequence[WorkspaceId]:
         """Write down that the tree is to go: from now on nothing new comes below it."""
         async with self._store.begin() as tx:
-            await tx.lock_tree()
+            await tx.tree.lock()
             await callers.reached(tx, caller, workspace_id)
-            tree = await tx.tree(workspace_id)
+            tree = await tx.tree.locked(workspace_id)
             children = [below for below in tree if below.parent_id == workspace_id and _stands(below)]
             if children and not confirm:
                 raise ConfirmationRequired([{"id": child.id, "name": child.name} for child in children])
@@ -88,8 +89,8 @@ class Removal:
 
     async def _commit(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
         async with self._store.begin() as tx:
-            await tx.lock_tree()
-            tree = await tx.tree(workspace_id)
+            await tx.tree.lock()
+            tree = await tx.tree.locked(workspace_id)
             for before in tree:
                 now = status.after(before, Removed(at=self._clock.now()))
                 if now is not before:
@@ -108,8 +109,8 @@ class Removal:
         deadline = loop.time() + self._stop_within.total_seconds()
         while True:
             async with self._store.begin() as tx:
-                running = [workspace for workspace in await tx.several(ids) if workspace.stopped_at is None]
-                watched = await tx.is_watched(self._clock.now() - ATTENTION)
+                running = [workspace for workspace in await tx.lists.several(ids) if workspace.stopped_at is None]
+                watched = await tx.changes.is_watched(self._clock.now() - ATTENTION)
             if all(workspace.stop_error for workspace in running) or not watched or loop.time() >= deadline:
                 return {workspace.id: workspace.stop_error or (LATE if watched else NOBODY) for workspace in running}
             await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
@@ -118,8 +119,8 @@ class Removal:
         """Leave nothing but the number that tells watchers so."""
         await self._auth.forget(ids)
         async with self._store.begin() as tx:
-            await tx.lock_tree()
-            for workspace in await tx.tree(workspace_id):
+            await tx.tree.lock()
+            for workspace in await tx.tree.locked(workspace_id):
                 if workspace.id in ids:
                     tx.save(_tombstone(workspace, self._clock))
             await tx.erase_records(ids)

@@ -1,11 +1,11 @@
 """The state machine: what a fact makes of a workspace."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, assert_never
 
-from services.registry.model import (
-    NO_BACKEND,
+from services.registry import health
+from services.registry.facts import (
     ExternalCreated,
     Fact,
     InstanceExited,
@@ -15,28 +15,15 @@ from services.registry.model import (
     ProvisioningFailed,
     ProvisioningTimedOut,
     Pulse,
-    Reason,
     Registered,
     Removed,
     RestartRequested,
     Silence,
-    Status,
     StopFailed,
     UpstreamDead,
-    Workspace,
+    is_old_news,
 )
-
-SICK = 0.5
-"""Error rate from which an agent is degraded."""
-
-WELL = 0.1
-"""Error rate below which it is online again. The gap between the two stops flapping."""
-
-FRESH = timedelta(minutes=5)
-"""How long a failed register counts against an agent."""
-
-STATUS_MGMT = "status_mgmt"
-"""The capability of agents that judge their own error rate."""
+from services.registry.model import NO_BACKEND, Reason, Status, Workspace
 
 TIMED_OUT = "provisioning timed out"
 """The public text of an instance that did not come up in time."""
@@ -77,32 +64,6 @@ DECLARED = "Declared by its creator, not heard from yet."
 """What is said of an external workspace that came with its address."""
 
 
-def heard(workspace: Workspace, pulse: Pulse) -> Workspace:
-    """The workspace with what a heartbeat says of its agent; its status is judged by `after`.
-
-    A card ends the memory of a failed register: whoever can show one has been let in since. Old news
-    and news of a removed workspace change nothing.
-    """
-    if workspace.status is Status.REMOVED or _stale(workspace, pulse):
-        return workspace
-    return replace(
-        workspace,
-        has_card=workspace.has_card or pulse.card is not None,
-        register_failed_at=None if pulse.card is not None else workspace.register_failed_at,
-        declarations=workspace.declarations if pulse.declarations is None else pulse.declarations,
-        vitals=replace(
-            workspace.vitals,
-            last_seen=pulse.at,
-            error_rate=pulse.error_rate,
-            sample_error=pulse.sample_error,
-            current_task=pulse.current_task,
-            active_tasks=pulse.active_tasks,
-            uptime_seconds=pulse.uptime_seconds,
-            monthly_spend=pulse.monthly_spend or workspace.vitals.monthly_spend,
-        ),
-    )
-
-
 def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911, PLR0912 - one line for each fact
     """The workspace once `fact` is known; the very same object if nothing changes.
 
@@ -111,7 +72,7 @@ def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911
     """
     if workspace.status is Status.REMOVED:
         return _laid_to_rest(workspace, fact)
-    if _stale(workspace, fact):
+    if is_old_news(fact, workspace):
         return workspace
     match fact:
         case ExternalCreated():
@@ -146,10 +107,6 @@ def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911
             assert_never(fact)
 
 
-def _stale(workspace: Workspace, fact: Fact) -> bool:
-    return fact.generation not in {None, workspace.generation}
-
-
 def _declared(workspace: Workspace, fact: ExternalCreated) -> Workspace:
     if workspace.status is not Status.PROVISIONING or not workspace.external:
         return workspace
@@ -166,50 +123,8 @@ def _registered(workspace: Workspace, fact: Registered) -> Workspace:
 
 
 def _felt(workspace: Workspace, pulse: Pulse) -> Workspace:
-    """One heartbeat, judged against the status at its start; the first match wins."""
-    match workspace.status:
-        case Status.ONLINE:
-            return _felt_online(workspace, pulse)
-        case Status.DEGRADED if _recovered(workspace, pulse):
-            return _as(workspace, Status.ONLINE, Reason.RECOVERED, pulse.at)
-        case Status.OFFLINE | Status.PROVISIONING:
-            return _as(workspace, Status.ONLINE, Reason.HEARTBEAT, pulse.at)
-        case Status.AWAITING_AGENT if workspace.registered_at is not None:
-            return _as(workspace, Status.ONLINE, Reason.HEARTBEAT, pulse.at)
-        case _:
-            return workspace
-
-
-def _felt_online(workspace: Workspace, pulse: Pulse) -> Workspace:
-    complaint = _complaint(workspace, pulse)
-    if complaint is not None:
-        return _as(workspace, Status.DEGRADED, complaint, pulse.at)
-    if workspace.status_reason is Reason.EXTERNAL_CREATED:
-        return _as(workspace, Status.ONLINE, Reason.HEARTBEAT, pulse.at)
-    return workspace
-
-
-def _complaint(workspace: Workspace, pulse: Pulse) -> Reason | None:
-    if pulse.wedged:
-        return Reason.WEDGED
-    if pulse.error_rate >= SICK and STATUS_MGMT not in workspace.declarations.capabilities:
-        return Reason.ERROR_RATE
-    if _register_failed_lately(workspace, pulse.at):
-        return Reason.REGISTER_FAILED
-    return None
-
-
-def _recovered(workspace: Workspace, pulse: Pulse) -> bool:
-    return (
-        pulse.error_rate < WELL
-        and not pulse.wedged
-        and not _register_failed_lately(workspace, pulse.at)
-        and STATUS_MGMT not in workspace.declarations.capabilities
-    )
-
-
-def _register_failed_lately(workspace: Workspace, now: datetime) -> bool:
-    return workspace.register_failed_at is not None and now - workspace.register_failed_at < FRESH
+    judged = health.judge(workspace, pulse)
+    return workspace if judged is None else _as(workspace, *judged, pulse.at)
 
 
 def _silent(workspace: Workspace, fact: Silence) -> Workspace:

@@ -7,10 +7,11 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 from services.registry.calls import Auth
-from services.registry.model import Patience, ProvisioningTimedOut, Silence, Workspace
+from services.registry.facts import Patience, ProvisioningTimedOut, Silence
+from services.registry.model import Workspace
 from services.registry.presence import Presence
 from services.registry.removal import Removal
-from services.registry.store import Store
+from services.registry.store.transaction import Store
 
 log = structlog.get_logger()
 
@@ -49,14 +50,14 @@ class Sweeps:
     async def silence(self) -> None:
         """Agents that should have been heard by now."""
         async with self._store.begin() as tx:
-            silent = await tx.silent(self._patience, limit=BATCH)
+            silent = await tx.due.silent(self._patience, limit=BATCH)
         for workspace_id in silent:
             await self._presence.observe(workspace_id, Silence(at=self._clock.now(), patience=self._patience))
 
     async def overdue(self) -> None:
         """Agents that did not come up in time."""
         async with self._store.begin() as tx:
-            overdue = await tx.overdue(limit=BATCH)
+            overdue = await tx.due.overdue(limit=BATCH)
         for workspace in overdue:
             fact = ProvisioningTimedOut(at=self._clock.now(), generation=workspace.generation)
             await self._presence.observe(workspace.id, fact)
@@ -64,7 +65,7 @@ class Sweeps:
     async def placements(self) -> None:
         """Workspaces that auth knows for the time being only, or in another organisation than they are in now."""
         async with self._store.begin() as tx:
-            unplaced = await tx.unplaced(limit=BATCH)
+            unplaced = await tx.due.unplaced(limit=BATCH)
         if not unplaced:
             return
         await self._auth.confirm(unplaced)
@@ -74,7 +75,7 @@ class Sweeps:
     async def removals(self) -> None:
         """Removals and purges that stopped half way."""
         async with self._store.begin() as tx:
-            unfinished = await tx.unfinished(UNDER_WAY, limit=BATCH)
+            unfinished = await tx.due.unfinished(UNDER_WAY, limit=BATCH)
         for workspace in unfinished:
             await self._finish(workspace)
 
@@ -83,9 +84,9 @@ class Sweeps:
         gone = BATCH
         while gone == BATCH:
             async with self._store.begin() as tx:
-                gone = await tx.forget_events(self._keep_events, limit=BATCH)
+                gone = await tx.due.forget_events(self._keep_events, limit=BATCH)
         async with self._store.begin() as tx:
-            await tx.forget_watchers(FORGOTTEN)
+            await tx.due.forget_watchers(FORGOTTEN)
 
     async def _finish(self, workspace: Workspace) -> None:
         try:

@@ -11,13 +11,7 @@ from protos.registry.v1 import registry_pb2 as pb
 from services.registry import routes
 from services.registry.errors import InvalidValue
 from services.registry.events import Event
-from services.registry.fields import CARD_BYTES, Draft
-from services.registry.model import (
-    Beat,
-    Declarations,
-    DeliveryMode,
-    Desire,
-    Entry,
+from services.registry.facts import (
     Fact,
     InstanceExited,
     InstanceSkipped,
@@ -25,11 +19,11 @@ from services.registry.model import (
     InstanceStopped,
     ProvisioningFailed,
     Pulse,
-    Status,
     StopFailed,
     UpstreamDead,
-    Workspace,
 )
+from services.registry.fields import CARD_BYTES, Draft
+from services.registry.model import Beat, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
 
 MOST_SPEND = 10**12
 """Cents a month; what an agent says beyond is cut."""

@@ -12,17 +12,18 @@ from services.chassis.database import Doorbell
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.addressing import Addressing
+from services.registry.admission import Door, Registration
 from services.registry.app import ROLE, service
 from services.registry.calls import Auth
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
+from services.registry.facts import InstanceStarted, Patience
 from services.registry.feed import Feed
 from services.registry.fields import Draft
-from services.registry.model import InstanceStarted, Patience
-from services.registry.presence import Presence, Registration
+from services.registry.presence import Presence
 from services.registry.removal import Removal
-from services.registry.store import Store
+from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables import DOORBELL
 from tests import databases
@@ -30,6 +31,7 @@ from tests.clocks import StillClock
 from tests.registry.neighbours import WillingAuth, served
 from tests.rpc import running
 
+AT_HOME = Rules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
 ANYBODY = Identity(kind=Kind.ANONYMOUS)
 CARD = b'{"name": "Ada"}'
@@ -53,6 +55,7 @@ class Book:
     bell: Doorbell
     directory: Directory
     editing: Editing
+    door: Door
     presence: Presence
     removal: Removal
     directions: Directions
@@ -85,7 +88,7 @@ class Book:
 
     async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.presence.register(caller, workspace.id, Registration(card=card, url=url, **said))
+        await self.door.register(caller, workspace.id, Registration(card=card, url=url, **said))
         return await self.get(workspace.id)
 
     async def get(self, workspace_id):
@@ -100,7 +103,7 @@ class Book:
     async def watched(self, backend="process"):
         """A provisioner listens."""
         async with self.store.begin() as tx:
-            await tx.note_watcher("replica", backend)
+            await tx.changes.note_watcher("replica", backend)
 
     @asynccontextmanager
     async def following(self):
@@ -131,12 +134,12 @@ async def book(engine, database_url, auth, clock):
         yield bound(engine, database_url, auth, line, clock)
 
 
-def bound(engine, database_url, auth, line, clock, *, rules=Rules(development=True)):
+def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
     store = Store(engine, clock)
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
-    presence = Presence(store, feed, auth=asked, catalog=known, addressing=addressing, clock=clock)
+    presence = Presence(store, feed, catalog=known, clock=clock)
     removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
     return Book(
         store=store,
@@ -144,6 +147,7 @@ def bound(engine, database_url, auth, line, clock, *, rules=Rules(development=Tr
         bell=bell,
         directory=Directory(store, auth=asked, catalog=known, addressing=addressing, clock=clock),
         editing=Editing(store, auth=asked, catalog=known),
+        door=Door(store, auth=asked, addressing=addressing, clock=clock),
         presence=presence,
         removal=removal,
         directions=Directions(store, addressing=addressing),

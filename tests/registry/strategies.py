@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from services.registry.model import (
-    Declarations,
+from services.registry.facts import (
     ExternalCreated,
     InstanceExited,
     InstanceSkipped,
@@ -16,18 +15,14 @@ from services.registry.model import (
     ProvisioningFailed,
     ProvisioningTimedOut,
     Pulse,
-    Reason,
     Registered,
     Removed,
     RestartRequested,
     Silence,
-    Status,
     StopFailed,
     UpstreamDead,
-    Vitals,
-    Workspace,
-    WorkspaceId,
 )
+from services.registry.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))

@@ -1,15 +1,12 @@
 """The registry as its neighbours meet it: its own process wiring, over real gRPC."""
 
-import asyncio
 from contextlib import aclosing
 
-import grpc
 import pytest
 
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import serving
 from services.registry.app import service

@@ -12,7 +12,8 @@ from services.registry.errors import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.model import Patience, Silence, Status
+from services.registry.facts import Patience, Silence
+from services.registry.model import Status
 from tests.registry.conftest import ADMIN, ANYBODY, PATIENCE, agent, org
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
@@ -173,7 +174,7 @@ async def test_two_moves_at_once_never_make_a_circle(book):
             update(book, one, parent_id=other.id), update(book, other, parent_id=one.id), return_exceptions=True
         )
         async with book.store.begin() as tx:
-            lineages = [await tx.lineage(one.id), await tx.lineage(other.id)]
+            lineages = [await tx.tree.lineage(one.id), await tx.tree.lineage(other.id)]
 
         assert sorted(len(lineage) for lineage in lineages) == [1, 2]
 

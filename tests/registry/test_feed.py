@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from services.chassis.database import Doorbell
 from services.registry import feed as feed_module
+from services.registry.app import ROLE
 from services.registry.errors import FeedOverrun
 from services.registry.feed import Alive, Changed, Feed, SnapshotDone
 from services.registry.model import Beat
@@ -79,7 +81,7 @@ async def test_the_feed_says_that_it_is_alive_and_that_a_provisioner_listens(boo
         await snapshot(watch)
         signs = [await anext(watch), await anext(watch)]
         async with book.store.begin() as tx:
-            watched = await tx.is_watched(book.clock.now().replace(year=2000))
+            watched = await tx.changes.is_watched(book.clock.now().replace(year=2000))
 
     assert signs == [Alive(0), Alive(0)]
     assert watched
@@ -114,7 +116,7 @@ async def test_a_number_is_never_committed_after_a_higher_one(book):
             quick = asyncio.ensure_future(book.editing.update(ADMIN, other.id, {"name": f"other-{turn}"}))
             done, _ = await asyncio.wait([quick], timeout=0.02)
             async with book.store.begin() as reader:
-                seen = await reader.changed(0, limit=9)
+                seen = await reader.changes.changed(0, limit=9)
 
         assert not done
         assert all(workspace.name not in {f"one-{turn}", f"other-{turn}"} for workspace in seen)
@@ -136,20 +138,20 @@ async def test_who_falls_behind_is_sent_away_to_come_back(book):
 
 
 async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(book):
-    async with book.following() as feed:
-        async with (
-            aclosing(feed.watch(0, pulses=True, backend="")) as keen,
-            aclosing(feed.watch(0, pulses=False, backend="")) as calm,
-        ):
-            await snapshot(keen)
-            await snapshot(calm)
-            for _ in range(feed_module.BACKLOG_OF_BEATS + 50):
-                feed.beat(BEAT)
-            waiting = sorted(watcher._unread.qsize() for watcher in feed._watchers)
+    async with (
+        book.following() as feed,
+        aclosing(feed.watch(0, pulses=True, backend="")) as keen,
+        aclosing(feed.watch(0, pulses=False, backend="")) as calm,
+    ):
+        await snapshot(keen)
+        await snapshot(calm)
+        for _ in range(feed_module.BACKLOG_OF_BEATS + 50):
+            feed.beat(BEAT)
+        waiting = sorted(watcher._unread.qsize() for watcher in feed._watchers)
 
-            async for news in keen:
-                if not isinstance(news, Alive):
-                    break
+        async for news in keen:
+            if not isinstance(news, Alive):
+                break
 
     assert waiting == [0, feed_module.BACKLOG_OF_BEATS]
     assert news == BEAT
@@ -178,9 +180,6 @@ async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
 
 
 async def test_two_replicas_tell_the_same(book, engine, database_url, auth, clock):
-    from services.chassis.database import Doorbell
-    from services.registry.app import ROLE
-
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     second = Feed(book.store, bell, replica_id="second")
     tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(second.run())]

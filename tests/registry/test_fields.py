@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -133,7 +134,5 @@ def test_a_card_has_a_limit():
 
 @given(st.binary(max_size=300))
 def test_reading_a_card_never_fails_in_another_way(card):
-    try:
+    with contextlib.suppress(InvalidArgument):
         read_card(card)
-    except InvalidArgument:
-        pass

@@ -8,6 +8,7 @@ import structlog
 
 from services.chassis.addresses import Rules
 from services.chassis.errors import Unauthenticated
+from services.registry.admission import Registration
 from services.registry.errors import (
     InvalidBody,
     NotSupported,
@@ -18,20 +19,10 @@ from services.registry.errors import (
     WorkspaceRemoved,
     WrongStatus,
 )
-from services.registry.model import (
-    Declarations,
-    DeliveryMode,
-    InstanceExited,
-    InstanceSkipped,
-    Pulse,
-    Reason,
-    Removed,
-    Status,
-    UpstreamDead,
-)
-from services.registry.presence import Registration
+from services.registry.facts import InstanceExited, InstanceSkipped, Pulse, UpstreamDead
+from services.registry.model import Declarations, DeliveryMode, Reason, Status
 from services.registry.status import after
-from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, bound, org
+from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, bound
 from tests.registry.neighbours import HesitantAuth, SecretlessAuth, served
 from tests.registry.strategies import KINDS, plain
 from tests.rpc import running
@@ -64,8 +55,8 @@ async def put(book, workspace, **values):
 async def test_a_register_brings_a_workspace_online_and_gives_what_is_lacking(book):
     made = await book.create()
 
-    first = await book.presence.register(ANYBODY, made.id, Registration(card=CARD, url=HERE))
-    again = await book.presence.register(agent(made.id), made.id, Registration(card=CARD, url=HERE))
+    first = await book.door.register(ANYBODY, made.id, Registration(card=CARD, url=HERE))
+    again = await book.door.register(agent(made.id), made.id, Registration(card=CARD, url=HERE))
     kept = await book.get(made.id)
 
     assert (kept.status, kept.status_reason, kept.url) == (Status.ONLINE, Reason.REGISTERED, HERE)
@@ -91,7 +82,7 @@ async def test_without_a_token_only_the_first_may_come(book):
     before = await book.events()
 
     with pytest.raises(Unauthenticated):
-        await book.presence.register(ANYBODY, workspace.id, Registration(card=CARD, url=HERE))
+        await book.door.register(ANYBODY, workspace.id, Registration(card=CARD, url=HERE))
 
     assert await book.events() == before
 
@@ -101,7 +92,7 @@ async def test_a_token_made_for_a_register_that_fails_is_revoked(engine, databas
     async with running([served(auth)], speaker="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         made = await book.create()
-        stranger = asyncio.ensure_future(book.presence.register(ANYBODY, made.id, Registration(card=CARD, url=HERE)))
+        stranger = asyncio.ensure_future(book.door.register(ANYBODY, made.id, Registration(card=CARD, url=HERE)))
         await auth.asked.wait()
         await put(book, made, status=Status.PAUSED)
         auth.answer.set()
@@ -119,7 +110,7 @@ async def test_a_register_succeeds_without_the_secret_when_it_cannot_be_made(eng
         book = bound(engine, database_url, auth, line, clock)
         made = await book.create()
 
-        admission = await book.presence.register(agent(made.id, 1), made.id, Registration(card=CARD, url=HERE))
+        admission = await book.door.register(agent(made.id, 1), made.id, Registration(card=CARD, url=HERE))
 
     assert admission.credentials.inbound_secret is None
     assert (await book.get(made.id)).status is Status.ONLINE
@@ -184,7 +175,7 @@ async def test_a_refused_stranger_is_not_remembered(book):
     made = await book.create()
 
     with pytest.raises(InvalidBody):
-        await book.presence.register(ANYBODY, made.id, Registration(card=b"[]", url=HERE))
+        await book.door.register(ANYBODY, made.id, Registration(card=b"[]", url=HERE))
 
     assert (await book.get(made.id)).register_failed_at is None
 
@@ -205,7 +196,7 @@ async def test_who_is_not_there_cannot_register(book):
     await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceNotFound):
-        await book.presence.register(agent(UNKNOWN), UNKNOWN, Registration(card=CARD, url=HERE))
+        await book.door.register(agent(UNKNOWN), UNKNOWN, Registration(card=CARD, url=HERE))
     with pytest.raises(WorkspaceRemoved):
         await book.register(gone)
 

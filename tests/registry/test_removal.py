@@ -10,8 +10,9 @@ from services.registry.errors import (
     StopFailed,
     WorkspaceNotFound,
 )
-from services.registry.model import InstanceStopped, Status
-from services.registry.model import StopFailed as NotStopped
+from services.registry.facts import InstanceStopped
+from services.registry.facts import StopFailed as NotStopped
+from services.registry.model import Status
 from tests.registry.conftest import ADMIN, bound, org
 from tests.registry.neighbours import BarlessAuth, served
 from tests.rpc import running
@@ -174,11 +175,11 @@ async def test_a_purge_leaves_nothing_but_the_news_of_it(book):
         with pytest.raises(WorkspaceNotFound):
             await book.get(gone.id)
     async with book.store.begin() as tx:
-        told = await tx.changed(0, limit=9)
+        told = await tx.changes.changed(0, limit=9)
         assert [(workspace.name, workspace.url, workspace.purged_at is None) for workspace in told] == [
             ("", "", False)
         ] * 2
-        assert await tx.alive(0, limit=9) == []
+        assert await tx.changes.alive(0, limit=9) == []
         assert await tx.cards([child.id]) == {}
     assert await book.events() == []
     assert set(book.auth.forgotten) == {root.id, child.id}

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry import events
-from services.registry.model import (
-    Declarations,
+from services.registry.facts import (
     ExternalCreated,
     InstanceExited,
     InstanceSkipped,
@@ -16,18 +15,16 @@ from services.registry.model import (
     ProvisioningFailed,
     ProvisioningTimedOut,
     Pulse,
-    Reason,
     Registered,
     Removed,
     RestartRequested,
     Silence,
-    Status,
     StopFailed,
     UpstreamDead,
-    Vitals,
-    Workspace,
 )
-from services.registry.status import DETAILS, after, heard
+from services.registry.health import heard
+from services.registry.model import Declarations, Reason, Status, Vitals, Workspace
+from services.registry.status import DETAILS, after
 from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT

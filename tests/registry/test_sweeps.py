@@ -2,9 +2,12 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
-from services.registry.model import InstanceSkipped, Reason, Status
-from tests.registry.conftest import ADMIN, agent
+from services.registry.facts import InstanceSkipped
+from services.registry.model import Reason, Status
+from services.registry.tables import vitals
+from tests.registry.conftest import ADMIN
 from tests.registry.test_presence import beat, put
 
 
@@ -117,7 +120,7 @@ async def test_provisioners_that_went_long_ago_are_forgotten(book):
     await book.sweeps.old()
 
     async with book.store.begin() as tx:
-        assert not await tx.is_watched(book.clock.now() - timedelta(days=1))
+        assert not await tx.changes.is_watched(book.clock.now() - timedelta(days=1))
 
 
 async def test_a_heartbeat_leaves_the_index_alone_and_the_sweep_moves_it_once_in_a_while(book, engine):
@@ -125,15 +128,11 @@ async def test_a_heartbeat_leaves_the_index_alone_and_the_sweep_moves_it_once_in
 
     async def look_at():
         async with engine.connect() as connection:
-            from sqlalchemy import select
-
-            from services.registry.tables import vitals
-
             return await connection.scalar(select(vitals.c.look_at))
 
     first = await look_at()
     book.clock.advance(seconds=30)
-    await book.presence.heartbeat(agent(workspace.id), workspace.id, _pulse(book))
+    await beat(book, workspace)
     beaten = await look_at()
     await book.sweeps.silence()
     swept = await look_at()
@@ -141,9 +140,3 @@ async def test_a_heartbeat_leaves_the_index_alone_and_the_sweep_moves_it_once_in
     assert first == beaten
     assert swept == book.clock.now() + timedelta(seconds=180)
     assert (await book.directory.get(ADMIN, workspace.id)).workspace.status is Status.ONLINE
-
-
-def _pulse(book):
-    from services.registry.model import Pulse
-
-    return Pulse(at=book.clock.now())

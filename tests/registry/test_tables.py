@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from protos.registry.v1 import registry_pb2 as pb
 from services.registry import tables
+from services.registry.fields import DEFAULT_MAX_CONCURRENT_TASKS
 from services.registry.model import Status
 from tests.registry.conftest import PATIENCE
 
@@ -77,7 +78,7 @@ async def test_the_database_itself_refuses_what_the_contract_does_not_know(book,
     for wrong in ("delivery_mode = 'pull'", "delivery_mode = null", "workspace_access = 'all'"):
         with pytest.raises(IntegrityError):
             async with engine.begin() as connection:
-                await connection.execute(sa.text(f"update registry.workspaces set {wrong}"))
+                await connection.execute(sa.text(f"update registry.workspaces set {wrong}"))  # noqa: S608 - ours
     for status in Status:
         async with engine.begin() as connection:
             await connection.execute(sa.update(tables.workspaces).values(status=status))
@@ -86,8 +87,6 @@ async def test_the_database_itself_refuses_what_the_contract_does_not_know(book,
 
 @pytest.mark.covers("REG-04")
 async def test_the_column_agrees_with_the_default_of_the_code(engine):
-    from services.registry.fields import DEFAULT_MAX_CONCURRENT_TASKS
-
     question = sa.text(
         "select column_default from information_schema.columns"
         " where table_schema = 'registry' and column_name = 'max_concurrent_tasks'"
@@ -125,16 +124,16 @@ class Overheard:
 @pytest.mark.parametrize(
     ("question", "index"),
     [
-        (lambda tx: tx.overdue(limit=5), "workspaces_starting"),
-        (lambda tx: tx.silent(PATIENCE, limit=5), "vitals_look_at"),
-        (lambda tx: tx.unplaced(limit=5), "workspaces_unplaced"),
-        (lambda tx: tx.unfinished(PATIENCE.managed, limit=5), "workspaces_unfinished"),
-        (lambda tx: tx.changed(0, limit=5), "workspaces_revision"),
-        (lambda tx: tx.alive(0, limit=5), "workspaces_live"),
-        (lambda tx: tx.page(after=None, limit=5, org_id=None), "workspaces_created"),
-        (lambda tx: tx.page(after=None, limit=5, org_id="o"), "workspaces_org"),
-        (lambda tx: tx.forget_events(PATIENCE.managed, limit=5), "events_created"),
-        (lambda tx: tx.events_after(0, limit=5, workspace_id="w", org_id=None), "events_workspace"),
+        (lambda tx: tx.due.overdue(limit=5), "workspaces_starting"),
+        (lambda tx: tx.due.silent(PATIENCE, limit=5), "vitals_look_at"),
+        (lambda tx: tx.due.unplaced(limit=5), "workspaces_unplaced"),
+        (lambda tx: tx.due.unfinished(PATIENCE.managed, limit=5), "workspaces_unfinished"),
+        (lambda tx: tx.changes.changed(0, limit=5), "workspaces_revision"),
+        (lambda tx: tx.changes.alive(0, limit=5), "workspaces_live"),
+        (lambda tx: tx.lists.page(after=None, limit=5, org_id=None), "workspaces_created"),
+        (lambda tx: tx.lists.page(after=None, limit=5, org_id="o"), "workspaces_org"),
+        (lambda tx: tx.due.forget_events(PATIENCE.managed, limit=5), "events_created"),
+        (lambda tx: tx.lists.events_after(0, limit=5, workspace_id="w", org_id=None), "events_workspace"),
     ],
 )
 async def test_what_is_due_is_found_by_an_index(book, engine, question, index):
