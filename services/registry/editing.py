@@ -15,6 +15,7 @@ from services.registry.errors import (
     ModelNotRegistered,
     OrgAccessDenied,
     ParentCycle,
+    RuntimeConflict,
     WorkspaceRemoved,
 )
 from services.registry.model import Entry, Status, Workspace, WorkspaceId
@@ -48,7 +49,7 @@ class Editing:
         async with self._store.begin() as tx:
             if "parent_id" in wanted:
                 await tx.tree.lock()
-            before = await callers.reached(tx, caller, workspace_id, lock=True)
+            before = await self._locked(tx, caller, workspace_id, wanted)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
             now = fields.changed(before, wanted)
@@ -64,6 +65,16 @@ class Editing:
             needs_restart="workspace_dir" in wanted,
             model_was_reset=now.model != before.model,
         )
+
+    async def _locked(
+        self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]
+    ) -> Workspace:
+        """The workspace, locked; raises `RuntimeConflict` where another change of what it runs won meanwhile."""
+        seen = await callers.reached(tx, caller, workspace_id)
+        now = await callers.reached(tx, caller, workspace_id, lock=True)
+        if "runtime" in wanted and (seen.runtime, seen.model) != (now.runtime, now.model):
+            raise RuntimeConflict(runtime=now.runtime, model=now.model)
+        return now
 
     def _with_runtime(self, workspace: Workspace, runtime: str | None) -> Workspace:
         """The workspace with another runtime; a model that does not fit gives way to the default."""

@@ -92,6 +92,14 @@ class ModelNotRegistered(_Registry, errors.InvalidArgument):
         super().__init__(details={"model": model, "runtime": runtime, "valid_models": []})
 
 
+class RuntimeConflict(_Registry, errors.Refused):
+    reason = "RUNTIME_CONFLICT"
+    message = "runtime_conflict"
+
+    def __init__(self, *, runtime: str, model: str | None) -> None:
+        super().__init__(details={"runtime": runtime, "model": model})
+
+
 class ConfirmationRequired(_Registry, errors.Refused):
     reason = "CONFIRMATION_REQUIRED"
     message = "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete."
@@ -171,7 +179,7 @@ class StaleToken(_Registry, errors.Unauthenticated):
     message = "invalid workspace auth token"
 
 
-class FeedOverrun(_Registry, errors.Unavailable):
+class FeedOverrun(errors.Unavailable):
     """The reader fell behind; it resumes from its last revision."""
 
     def __init__(self) -> None:

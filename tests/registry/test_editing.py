@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from services.registry.errors import (
     OrgAccessDenied,
     ParentCycle,
     ParentNotFound,
+    RuntimeConflict,
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
@@ -106,6 +108,21 @@ async def test_a_runtime_without_a_model_to_fall_back_on_is_refused(book, runtim
     assert refusal.value.details == {"model": "openai/gpt-5.1", "runtime": runtime, "valid_models": []}
     kept = await book.get(workspace.id)
     assert (kept.runtime, kept.name) == ("crewai", "ada")
+
+
+async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_told(book):
+    workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
+    async with book.store.begin() as winner:
+        before = await winner.get(workspace.id, lock=True)
+        loser = asyncio.ensure_future(update(book, workspace, runtime="deepagents"))
+        done, _ = await asyncio.wait([loser], timeout=0.2)
+        winner.save(replace(before, runtime="langgraph"))
+
+    assert not done
+    with pytest.raises(RuntimeConflict) as refusal:
+        await loser
+    assert refusal.value.details == {"runtime": "langgraph", "model": "openai/gpt-5.1"}
+    assert (await book.get(workspace.id)).runtime == "langgraph"
 
 
 @pytest.mark.covers("REG-37")
