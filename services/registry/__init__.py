@@ -18,6 +18,7 @@
 | `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
 | `directions`| ♥ who may talk to whom, and where they are found                    |     |
 | `callers`   | what a caller may see and touch                                     |     |
+| `intake`    | heartbeats, many in one transaction                                 |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |
 | `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |
 | `addressing`| whether an agent's URL may be dialled                               |     |

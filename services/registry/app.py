@@ -22,6 +22,7 @@ from services.registry.directory import Directory
 from services.registry.editing import Editing
 from services.registry.facts import Patience
 from services.registry.feed import Feed
+from services.registry.intake import Intake
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.settings import Settings
@@ -50,7 +51,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         feed = Feed(store, bell, replica_id=str(uuid4()))
         directory = Directory(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
-        presence = Presence(store, feed, catalog=known, clock=clock)
+        intake = Intake(store)
+        presence = Presence(store, feed, intake, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
         removal = Removal(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(
@@ -84,6 +86,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
+                Loop(name="intake", run=intake.run),
                 *_sweeping(sweeps, url),
             ],
         )

@@ -7,7 +7,7 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity
-from services.registry import callers, events, fields, health, routes, status
+from services.registry import callers, events, fields, status
 from services.registry.catalog import Catalog
 from services.registry.errors import (
     NotSupported,
@@ -19,6 +19,7 @@ from services.registry.errors import (
 )
 from services.registry.facts import Fact, Pulse, RestartRequested
 from services.registry.feed import Feed
+from services.registry.intake import Intake, felt
 from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
 from services.registry.store.transaction import Store, Transaction
 
@@ -31,9 +32,10 @@ ATTENTION = timedelta(seconds=10)
 class Presence:
     """Takes note of what agents say, and of what is said of them."""
 
-    def __init__(self, store: Store, feed: Feed, *, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, store: Store, feed: Feed, intake: Intake, *, catalog: Catalog, clock: Clock) -> None:
         self._store = store
         self._feed = feed
+        self._intake = intake
         self._catalog = catalog
         self._clock = clock
 
@@ -42,26 +44,21 @@ class Presence:
     async def heartbeat(self, caller: Identity, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
         """Take note that an agent is alive and how it feels; raises `WorkspaceRemoved`.
 
-        Mostly nothing changes that anybody but the next reader needs to know: then one narrow row is written and
-        nothing is locked.
+        Mostly nothing changes that anybody but the next reader needs to know: then the intake has noted it already.
         """
         pulse = replace(pulse, at=self._clock.now(), generation=caller.generation)
-        async with self._store.begin() as tx:
-            before = await tx.get(workspace_id)
-            now = _felt(before, pulse)
-            if _matters(before, now):
-                now = await self._change(tx, workspace_id, pulse)
-            elif now is not before:
-                await tx.note(now)
-        if now is not before:
-            self._feed.beat(
-                Beat(
-                    workspace_id=workspace_id,
-                    active_tasks=pulse.active_tasks,
-                    current_task=pulse.current_task,
-                    uptime_seconds=pulse.uptime_seconds,
-                )
+        heard = await self._intake.hear(workspace_id, pulse)
+        if heard.now is heard.before:
+            return heard.now
+        now = await self._change(workspace_id, pulse) if heard.matters else heard.now
+        self._feed.beat(
+            Beat(
+                workspace_id=workspace_id,
+                active_tasks=pulse.active_tasks,
+                current_task=pulse.current_task,
+                uptime_seconds=pulse.uptime_seconds,
             )
+        )
         return now
 
     async def update_card(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:
@@ -115,15 +112,16 @@ class Presence:
 
     # Changing ────────────────────────────────────────────────────────────────
 
-    async def _change(self, tx: Transaction, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
-        before = await tx.get(workspace_id, lock=True)
-        now = _felt(before, pulse)
-        if now is before:
-            return now
-        if pulse.card is not None and not before.has_card:
-            await tx.put_card(workspace_id, pulse.card)
-        tx.save(now, *events.of_change(before, now, pulse))
-        tell_change(before, now)
+    async def _change(self, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
+        """Judge a heartbeat again, locked: it changes what others need to know."""
+        async with self._store.begin() as tx:
+            before = await tx.get(workspace_id, lock=True)
+            now = felt(before, pulse)
+            if now is not before:
+                if pulse.card is not None and not before.has_card:
+                    await tx.put_card(workspace_id, pulse.card)
+                tx.save(now, *events.of_change(before, now, pulse))
+                tell_change(before, now)
         return now
 
     async def _start_anew(self, tx: Transaction, lost: Workspace) -> Workspace:
@@ -153,17 +151,6 @@ class Presence:
             reason=reason,
             limit=self._catalog.provision_limit(workspace.runtime),
         )
-
-
-def _felt(workspace: Workspace, pulse: Pulse) -> Workspace:
-    if workspace.status is Status.REMOVED:
-        raise WorkspaceRemoved
-    return status.after(health.heard(workspace, pulse), pulse)
-
-
-def _matters(before: Workspace, now: Workspace) -> bool:
-    """Whether more changed than how the agent feels, or that decides whether it may go on."""
-    return replace(now, vitals=before.vitals) != before or routes.over_budget(before) != routes.over_budget(now)
 
 
 def check_generation(caller: Identity, workspace: Workspace) -> None:

@@ -21,6 +21,7 @@ from services.registry.editing import Editing
 from services.registry.facts import InstanceStarted, Patience
 from services.registry.feed import Feed
 from services.registry.fields import Draft
+from services.registry.intake import Intake
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.store.transaction import Store
@@ -52,6 +53,7 @@ class Book:
 
     store: Store
     feed: Feed
+    intake: Intake
     bell: Doorbell
     directory: Directory
     editing: Editing
@@ -131,19 +133,25 @@ async def engine(database_url):
 @pytest.fixture
 async def book(engine, database_url, auth, clock):
     async with running([served(auth)], speaker="registry") as line:
-        yield bound(engine, database_url, auth, line, clock)
+        book = bound(engine, database_url, auth, line, clock)
+        taking_in = asyncio.ensure_future(book.intake.run())
+        yield book
+        taking_in.cancel()
+        await asyncio.gather(taking_in, return_exceptions=True)
 
 
 def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
     store = Store(engine, clock)
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
+    intake = Intake(store)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
-    presence = Presence(store, feed, catalog=known, clock=clock)
+    presence = Presence(store, feed, intake, catalog=known, clock=clock)
     removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
     return Book(
         store=store,
         feed=feed,
+        intake=intake,
         bell=bell,
         directory=Directory(store, auth=asked, catalog=known, addressing=addressing, clock=clock),
         editing=Editing(store, auth=asked, catalog=known),

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.registry import tables
 from services.registry.events import Event
@@ -31,8 +32,7 @@ class Lists:
 
     async def several(self, ids: Sequence[WorkspaceId]) -> list[Workspace]:
         """Those of the workspaces that are known, also removed ones."""
-        statement = tables.everything.where(workspaces.c.id.in_(ids), workspaces.c.purged_at.is_(None))
-        return await self._reader.listed(statement)
+        return await self._reader.listed(_SEVERAL, {"ids": list(ids)})
 
     async def page(self, *, after: tuple[datetime, str] | None, limit: int, org_id: str | None) -> list[Workspace]:
         """Workspaces that are not removed, by creation, then id; of one organisation if it is given."""
@@ -83,3 +83,9 @@ def _about(workspace_id: str, org_id: str | None) -> sa.Select[Any]:
     if org_id is not None:
         statement = statement.where(events.c.org_id == org_id)
     return statement.where(events.c.workspace_id == workspace_id) if workspace_id else statement
+
+
+_SEVERAL = tables.everything.where(
+    workspaces.c.id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text))), workspaces.c.purged_at.is_(None)
+)
+"""One statement for any number of ids, so that it is prepared once."""

@@ -1,5 +1,6 @@
 """Rows into workspaces, remembered as they were read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,9 +18,9 @@ class Reader:
         self.connection = connection
         self.before: dict[WorkspaceId, Workspace] = {}
 
-    async def listed(self, statement: sa.Select[Any]) -> list[Workspace]:
+    async def listed(self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None) -> list[Workspace]:
         """The workspaces of a statement over `tables.everything`."""
-        return [self.remembered(row) for row in await self.connection.execute(statement)]
+        return [self.remembered(row) for row in await self.connection.execute(statement, values)]
 
     def remembered(self, row: sa.Row[Any]) -> Workspace:
         """The workspace in a row."""

@@ -85,9 +85,11 @@ class Transaction:
         """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
         return self._written.get(workspace.id, workspace)
 
-    async def note(self, workspace: Workspace) -> None:
-        """Keep how its agent feels, and nothing else: no lock, no revision."""
-        await self._connection.execute(_UPDATE_VITALS, {"key": workspace.id, **tables.vitals_of(workspace)})
+    async def note(self, heard: Sequence[Workspace]) -> None:
+        """Keep how agents feel, and nothing else: no lock, no revision. In the order of ids, as locks are taken."""
+        rows = [{"key": one.id, **tables.vitals_of(one)} for one in sorted(heard, key=lambda one: one.id)]
+        if rows:
+            await self._connection.execute(_UPDATE_VITALS, rows)
 
     async def cards(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, bytes]:
         """The cards of those that have one."""
