@@ -21,12 +21,7 @@ class Heard:
 
     before: Workspace
     now: Workspace
-
-    @property
-    def matters(self) -> bool:
-        """Whether more changed than how the agent feels, or that decides whether it may go on."""
-        quiet = replace(self.now, vitals=self.before.vitals) == self.before
-        return not quiet or routes.over_budget(self.before) != routes.over_budget(self.now)
+    matters: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +78,21 @@ def _hear(known: dict[WorkspaceId, Workspace], waiting: _Waiting) -> Heard | Ser
     if before is None:
         return WorkspaceNotFound()
     try:
-        heard = Heard(before, felt(before, waiting.pulse))
+        now = felt(before, waiting.pulse)
     except WorkspaceRemoved as removed:
         return removed
+    heard = Heard(before, now, _matters(before, now))
     if not heard.matters:
-        known[before.id] = heard.now
+        known[before.id] = now
     return heard
+
+
+def _matters(before: Workspace, now: Workspace) -> bool:
+    """Whether more changed than how the agent feels, or that decides whether it may go on."""
+    if now is before:
+        return False
+    quiet = replace(now, vitals=before.vitals) == before
+    return not quiet or routes.over_budget(before) != routes.over_budget(now)
 
 
 def _noted(outcomes: Sequence[Heard | ServiceError]) -> set[WorkspaceId]:
