@@ -19,7 +19,7 @@ from services.registry.errors import (
     WorkspaceRemoved,
     WrongStatus,
 )
-from services.registry.facts import InstanceExited, InstanceSkipped, Pulse, UpstreamDead
+from services.registry.facts import InstanceExited, InstanceSkipped, Pulse, Registered, Removed, UpstreamDead
 from services.registry.model import Declarations, DeliveryMode, Reason, Status
 from services.registry.status import after
 from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, bound
@@ -381,6 +381,22 @@ async def test_a_row_goes_where_the_state_machine_says(book, status):
         assert kept.status is now.status is after(before, fact).status
         assert changed == (after(before, fact) is not before)
         assert status is not Status.REMOVED or kept.status is Status.REMOVED
+
+
+@pytest.mark.covers("BEY-13")
+async def test_the_events_tell_the_status_of_every_row(book):
+    made = [await book.create(f"w{number}", runtime=runtime) for number, runtime in enumerate(["echo", "external"] * 3)]
+    for turn, kind in enumerate([kind for kind in KINDS if kind not in {Removed, Registered}] * 3):
+        await book.presence.observe(made[turn % len(made)].id, plain(kind, book.clock.now()))
+        book.clock.advance(minutes=11)
+
+    told = {event.workspace_id: event for event in await book.events() if "status" in json.loads(event.payload)}
+
+    for workspace in made:
+        kept = await book.get(workspace.id)
+        last = json.loads(told[workspace.id].payload)
+        assert (last["status"], last["status_reason"]) == (kept.status, kept.status_reason)
+        assert told[workspace.id].event_id == kept.status_event_id
 
 
 # Restarting ──────────────────────────────────────────────────────────────────

@@ -1,5 +1,7 @@
+import ast
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -369,3 +371,18 @@ def test_what_was_never_started_needs_no_stopping(said):
 
 def test_every_reason_has_a_sentence_for_people():
     assert set(DETAILS) == set(Reason)
+
+
+@pytest.mark.covers("BEY-13")
+def test_one_module_writes_statuses():
+    source = Path(__file__).parents[2] / "services" / "registry"
+    writers = {
+        path.name
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in {"replace", "values"}
+        and any(keyword.arg == "status" for keyword in node.keywords)
+    }
+
+    assert writers == {"status.py"}
