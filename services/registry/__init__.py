@@ -1,0 +1,33 @@
+"""The book: who the workspaces are, where, and how they are.
+
+| Module      | What it holds                                                       |     |
+|-------------|---------------------------------------------------------------------|-----|
+| `model`     | Workspace, Vitals, Status                                           | pure|
+| `facts`     | what is observed                                                    | pure|
+| `health`    | what a heartbeat says of an agent                                   | pure|
+| `status`    | after(workspace, fact): what a fact makes of a workspace            | pure|
+| `events`    | what others are told of a change                                    | pure|
+| `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
+| `routes`    | what a sender and the provisioner must know about a workspace       | pure|
+| `fields`    | what a new or changed workspace may hold                            | pure|
+| `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
+| `directory` | ♥ what is kept: create, get, list, events                           |     |
+| `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |
+| `admission` | ♥ register: how an agent is let in                                  |     |
+| `editing`   | ♥ changing fields, moving in the tree                               |     |
+| `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
+| `directions`| ♥ who may talk to whom, and where they are found                    |     |
+| `callers`   | what a caller may see and touch                                     |     |
+| `intake`    | heartbeats, many in one transaction                                 |     |
+| `feed`      | changes from a revision, heartbeats live, signs of life             |     |
+| `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |
+| `addressing`| whether an agent's URL may be dialled                               |     |
+| `calls`     | what it asks of auth                                                |     |
+| `store/`    | transactions: reading, saving, numbering                            |     |
+| `tables`    | the schema `registry`                                               |     |
+| `api`       | the servicer                                                        |     |
+| `wire`      | protobuf and model, both ways                                       |     |
+| `app`       | the wiring                                                          |     |
+| `settings`  | what can be set                                                     |     |
+| `errors`    | the refusals                                                        | pure|
+"""

@@ -1,0 +1,34 @@
+"""Whether an agent's URL may be dialled: the resolver is asked, the rules of the chassis judge."""
+
+import asyncio
+import socket
+
+from services.chassis.addresses import Refusal, Rules, judge, place
+
+RESOLVE_WITHIN = 5.0
+"""Seconds that a name may take to be resolved; after that it counts as unresolvable."""
+
+
+class Addressing:
+    """Judges the URLs that agents and their creators give."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    async def refusal(self, url: str, *, own_name: str = "") -> Refusal | None:
+        """Why the URL may not be dialled; `None` if it may. A host of `own_name` is not judged."""
+        where = place(url)
+        if where is None:
+            return Refusal.MALFORMED
+        if where.host == own_name:
+            return None
+        return judge(await _resolved(where.host, where.port), self._rules)
+
+
+async def _resolved(host: str, port: int) -> list[str]:
+    try:
+        async with asyncio.timeout(RESOLVE_WITHIN):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return []
+    return [str(address[0]) for *_, address in found]

@@ -1,0 +1,182 @@
+"""The servicer: speaks protobuf and decides nothing."""
+
+from collections.abc import AsyncIterator
+from typing import assert_never
+
+from protos.registry.v1 import registry_pb2 as pb
+from protos.registry.v1 import registry_pb2_grpc as rpc
+from services.chassis import identity, pages
+from services.chassis.clock import Clock
+from services.chassis.rpc import Context
+from services.registry import wire
+from services.registry.admission import Door, Registration
+from services.registry.catalog import Catalog
+from services.registry.directions import Directions
+from services.registry.directory import Directory
+from services.registry.editing import Editing
+from services.registry.errors import CardNotAvailable
+from services.registry.feed import SIGN_EVERY, Alive, Changed, Feed, SnapshotDone
+from services.registry.model import Beat, Entry, WorkspaceId
+from services.registry.presence import Presence
+from services.registry.removal import Removal
+
+
+class RegistryServicer(rpc.RegistryServiceServicer):
+    """Unwraps, asks one part, wraps."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        editing: Editing,
+        door: Door,
+        presence: Presence,
+        removal: Removal,
+        directions: Directions,
+        feed: Feed,
+        catalog: Catalog,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._editing = editing
+        self._door = door
+        self._presence = presence
+        self._removal = removal
+        self._directions = directions
+        self._feed = feed
+        self._catalog = catalog
+        self._clock = clock
+
+    async def CreateWorkspace(self, request: pb.CreateWorkspaceRequest, context: Context) -> pb.CreateWorkspaceResponse:
+        made = await self._directory.create(identity.current(), request.request_id, wire.draft_from(request))
+        return pb.CreateWorkspaceResponse(
+            workspace=wire.workspace_to(Entry(made.workspace)), auth_token=made.auth_token
+        )
+
+    async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
+        entry = await self._directory.get(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.GetWorkspaceResponse(workspace=wire.workspace_to(entry))
+
+    async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
+        size = pages.size(request.page_size, default=100, most=1000)
+        page = await self._directory.list(identity.current(), size=size, token=request.page_token)
+        return pb.ListWorkspacesResponse(
+            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+        )
+
+    async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
+        changes = wire.changes_from(request)
+        update = await self._editing.update(identity.current(), WorkspaceId(request.workspace_id), changes)
+        return pb.UpdateWorkspaceResponse(
+            workspace=wire.workspace_to(update.entry),
+            needs_restart=update.needs_restart,
+            model_was_reset=update.model_was_reset,
+        )
+
+    async def RemoveWorkspace(self, request: pb.RemoveWorkspaceRequest, context: Context) -> pb.RemoveWorkspaceResponse:
+        cascade = await self._removal.remove(
+            identity.current(), WorkspaceId(request.workspace_id), confirm=request.confirm, purge=request.purge
+        )
+        return pb.RemoveWorkspaceResponse(cascade_deleted=cascade)
+
+    async def RestartWorkspace(
+        self, request: pb.RestartWorkspaceRequest, context: Context
+    ) -> pb.RestartWorkspaceResponse:
+        workspace = await self._presence.restart(
+            identity.current(), WorkspaceId(request.workspace_id), request.request_id
+        )
+        return pb.RestartWorkspaceResponse(workspace=wire.workspace_to(Entry(workspace)))
+
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        said = Registration(
+            card=request.agent_card, url=request.url, delivery_mode=wire.mode_from(request.delivery_mode)
+        )
+        admission = await self._door.register(identity.current(), WorkspaceId(request.workspace_id), said)
+        return pb.RegisterResponse(
+            delivery_mode=wire.mode_to(admission.delivery_mode),
+            auth_token=admission.credentials.auth_token,
+            inbound_secret=admission.credentials.inbound_secret,
+        )
+
+    async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
+        pulse = wire.pulse_from(request, self._clock.now())
+        workspace = await self._presence.heartbeat(identity.current(), WorkspaceId(request.workspace_id), pulse)
+        return pb.HeartbeatResponse(status=wire.status_to(workspace.status))
+
+    async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
+        await self._presence.update_card(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        return pb.UpdateCardResponse()
+
+    async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
+        entry = await self._directory.card(WorkspaceId(request.workspace_id))
+        if entry.card is None:
+            raise CardNotAvailable
+        return pb.GetCardResponse(agent_card=entry.card, name=entry.workspace.name)
+
+    async def DiscoverWorkspace(
+        self, request: pb.DiscoverWorkspaceRequest, context: Context
+    ) -> pb.DiscoverWorkspaceResponse:
+        found = await self._directions.discover(
+            identity.current(), WorkspaceId(request.workspace_id), request.caller_id
+        )
+        return pb.DiscoverWorkspaceResponse(
+            id=found.workspace.id,
+            name=found.workspace.name,
+            url=found.url,
+            delivery_mode=wire.mode_to(found.workspace.delivery_mode),
+        )
+
+    async def ListPeers(self, request: pb.ListPeersRequest, context: Context) -> pb.ListPeersResponse:
+        page = await self._directions.peers(
+            identity.current(),
+            WorkspaceId(request.workspace_id),
+            query=request.query,
+            size=pages.size(request.page_size, default=1000, most=1000),
+            token=request.page_token,
+        )
+        return pb.ListPeersResponse(
+            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+        )
+
+    async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
+        allowed = await self._directions.may_talk(
+            identity.current(), WorkspaceId(request.caller_id), WorkspaceId(request.target_id)
+        )
+        return pb.CheckAccessResponse(allowed=allowed)
+
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
+        found = await self._directory.events(
+            identity.current(),
+            workspace_id=request.workspace_id,
+            after=request.after_event_id if request.HasField("after_event_id") else None,
+            size=pages.size(request.page_size, default=100, most=500),
+        )
+        return pb.ListEventsResponse(events=[wire.event_to(event) for event in found])
+
+    async def ResolveRoute(self, request: pb.ResolveRouteRequest, context: Context) -> pb.ResolveRouteResponse:
+        workspace, allowed = await self._directions.route(WorkspaceId(request.workspace_id), request.caller_id)
+        return pb.ResolveRouteResponse(
+            record=wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime)), allowed=allowed
+        )
+
+    async def ReportFact(self, request: pb.ReportFactRequest, context: Context) -> pb.ReportFactResponse:
+        fact = wire.fact_from(request, self._clock.now())
+        workspace, changed = await self._presence.observe(WorkspaceId(request.workspace_id), fact)
+        return pb.ReportFactResponse(status=wire.status_to(workspace.status), changed=changed)
+
+    async def WatchWorkspaces(
+        self, request: pb.WatchWorkspacesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchWorkspacesResponse]:
+        async for news in self._feed.watch(request.after_revision, pulses=request.pulses, backend=request.backend):
+            match news:
+                case Changed(workspace):
+                    record = wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime))
+                    yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
+                case Beat():
+                    yield pb.WatchWorkspacesResponse(pulse=wire.beat_to(news))
+                case SnapshotDone(revision):
+                    yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
+                case Alive(revision):
+                    yield pb.WatchWorkspacesResponse(revision=revision, alive=wire.duration_to(SIGN_EVERY))
+                case _:
+                    assert_never(news)

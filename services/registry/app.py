@@ -1,0 +1,116 @@
+"""The wiring of the registry."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from protos.registry.v1 import registry_pb2 as pb
+from protos.registry.v1 import registry_pb2_grpc as rpc
+from services.chassis import clients, database
+from services.chassis.clock import SystemClock
+from services.chassis.database import Alone, Doorbell
+from services.chassis.service import Loop, Parts, Service, Servicer
+from services.registry import catalog
+from services.registry.addressing import Addressing
+from services.registry.admission import Door
+from services.registry.api import RegistryServicer
+from services.registry.calls import Auth
+from services.registry.directions import Directions
+from services.registry.directory import Directory
+from services.registry.editing import Editing
+from services.registry.facts import Patience
+from services.registry.feed import Feed
+from services.registry.intake import Intake
+from services.registry.presence import Presence
+from services.registry.removal import Removal
+from services.registry.settings import Settings
+from services.registry.store.transaction import Store
+from services.registry.sweeps import Sweeps
+from services.registry.tables import DOORBELL, META
+
+NAME = "registry"
+ROLE = "molecule_registry"
+
+
+@asynccontextmanager
+async def wire(settings: Settings) -> AsyncIterator[Parts]:
+    """Put the parts together."""
+    clock = SystemClock()
+    known = catalog.read(limit=settings.provision_timeout)
+    url = settings.database_url.get_secret_value()
+    async with (
+        database.opened(url, role=ROLE) as engine,
+        clients.dialled(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
+    ):
+        store = Store(engine, clock)
+        auth = Auth(line)
+        addressing = Addressing(settings.address_rules)
+        bell = Doorbell(url, role=ROLE, channel=DOORBELL)
+        feed = Feed(store, bell, replica_id=str(uuid4()))
+        directory = Directory(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
+        editing = Editing(store, auth=auth, catalog=known)
+        intake = Intake(store)
+        presence = Presence(store, feed, intake, catalog=known, clock=clock)
+        door = Door(store, auth=auth, addressing=addressing, clock=clock)
+        removal = Removal(store, feed, auth=auth, clock=clock)
+        sweeps = Sweeps(
+            store,
+            presence=presence,
+            removal=removal,
+            auth=auth,
+            clock=clock,
+            patience=Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout),
+            keep_events=settings.event_retention,
+        )
+        servicer = RegistryServicer(
+            directory=directory,
+            editing=editing,
+            door=door,
+            presence=presence,
+            removal=removal,
+            directions=Directions(store, addressing=addressing),
+            feed=feed,
+            catalog=known,
+            clock=clock,
+        )
+        yield Parts(
+            servicers=[
+                Servicer(
+                    contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
+                    add=rpc.add_RegistryServiceServicer_to_server,
+                    servicer=servicer,
+                )
+            ],
+            loops=[
+                Loop(name="doorbell", run=bell.listen),
+                Loop(name="feed", run=feed.run),
+                Loop(name="intake", run=intake.run),
+                *_sweeping(sweeps, url),
+            ],
+        )
+
+
+def _sweeping(sweeps: Sweeps, url: str) -> list[Loop]:
+    """Each in one replica at a time."""
+    beats = {
+        "silence": (sweeps.silence, timedelta(seconds=5)),
+        "overdue": (sweeps.overdue, timedelta(seconds=5)),
+        "placements": (sweeps.placements, timedelta(seconds=5)),
+        "removals": (sweeps.removals, timedelta(seconds=15)),
+        "old": (sweeps.old, timedelta(minutes=10)),
+    }
+    return [
+        Loop(name=name, run=run, every=every, alone=Alone(url, role=ROLE, name=f"registry.{name}"))
+        for name, (run, every) in beats.items()
+    ]
+
+
+service = Service(
+    name=NAME,
+    settings=Settings,
+    wire=wire,
+    schema=META.schema,
+    migrations=Path(__file__).parent / "migrations",
+)

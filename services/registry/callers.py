@@ -1,0 +1,47 @@
+"""What a caller may see and touch."""
+
+from services.chassis.identity import Identity, Kind
+from services.registry import hierarchy
+from services.registry.errors import OrgAccessDenied, WorkspaceNotFound
+from services.registry.model import Workspace, WorkspaceId
+from services.registry.store.transaction import Transaction
+
+ADMIN_SCOPE = "admin"
+"""The scope of an organisation token that opens the admin gate within its organisation."""
+
+
+def commands(caller: Identity) -> bool:
+    """Whether the caller would pass the admin gate."""
+    return caller.kind in {Kind.ADMIN, Kind.ANONYMOUS} or (caller.kind is Kind.ORG and ADMIN_SCOPE in caller.scopes)
+
+
+def org_of(caller: Identity) -> str | None:
+    """The organisation that lists are limited to."""
+    return caller.org_id if caller.kind is Kind.ORG else None
+
+
+def check_org(caller: Identity, workspace: Workspace | None) -> None:
+    """An organisation token ends at its organisation; what does not exist lies outside of it too."""
+    if caller.kind is Kind.ORG and (workspace is None or workspace.org_id != caller.org_id):
+        raise OrgAccessDenied
+
+
+async def reached(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
+    """The workspace, if the caller may touch it; raises `OrgAccessDenied` or `WorkspaceNotFound`."""
+    workspace = await tx.find(workspace_id, lock=lock)
+    check_org(caller, workspace)
+    if workspace is None:
+        raise WorkspaceNotFound
+    return workspace
+
+
+async def sees(tx: Transaction, caller: Identity, workspace: Workspace) -> bool:
+    """Whether the caller may know of the workspace at all."""
+    match caller.kind:
+        case Kind.ADMIN | Kind.ANONYMOUS | Kind.SERVICE:
+            return True
+        case Kind.ORG:
+            return workspace.org_id == caller.org_id
+        case Kind.WORKSPACE:
+            viewer = await tx.tree.lineage(WorkspaceId(caller.name))
+            return hierarchy.visible(viewer, await tx.tree.lineage(workspace.id))

@@ -1,0 +1,92 @@
+"""What the registry asks of auth."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from protos.auth.v1 import auth_pb2 as pb
+from protos.auth.v1 import auth_pb2_grpc as rpc
+from services.chassis.clients import Line
+from services.registry.model import Workspace, WorkspaceId
+
+AT_ONCE = 8
+"""How many workspaces are barred or forgotten at a time."""
+
+BATCH = 1000
+"""Placements that auth takes in one call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a registering agent lacked: a token where none was live, and the secret the plane shows to it."""
+
+    auth_token: str | None = None
+    token_id: str = ""
+    inbound_secret: str | None = None
+
+
+class Auth:
+    """Auth, as the registry sees it. Everything here is idempotent but `issue`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._stub = rpc.AuthServiceStub(line.channel)
+
+    async def place(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
+        """Make workspaces known, each with its organisation, before they are committed."""
+        for some in _batches(workspaces):
+            await self._line.ask(self._stub.PlaceWorkspaces, pb.PlaceWorkspacesRequest(placements=some))
+
+    async def confirm(self, workspaces: Sequence[Workspace]) -> None:
+        """Say that placed workspaces were committed."""
+        for some in _batches([(workspace.id, workspace.org_id) for workspace in workspaces]):
+            await self._line.ask(self._stub.ConfirmWorkspaces, pb.ConfirmWorkspacesRequest(placements=some))
+
+    async def bar(self, ids: Sequence[WorkspaceId]) -> None:
+        """Revoke every token of the workspaces, and let none be issued again."""
+        await self._each(self._bar, ids)
+
+    async def forget(self, ids: Sequence[WorkspaceId]) -> None:
+        """Erase what auth knows of workspaces that were not committed or are purged."""
+        await self._each(self._forget, ids)
+
+    async def issue(self, workspace_id: WorkspaceId) -> str:
+        """A token for a workspace whose instance the plane does not start."""
+        answer = await self._line.ask(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
+        return str(answer.auth_token)
+
+    async def revoke(self, workspace_id: WorkspaceId, token_id: str) -> None:
+        """Revoke one token."""
+        request = pb.RevokeTokensRequest(workspace_id=workspace_id, token_id=token_id)
+        await self._line.ask(self._stub.RevokeTokens, request)
+
+    async def ensure_for_bearer(self, workspace_id: WorkspaceId) -> Credentials:
+        """What an agent lacks that came with its token."""
+        return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id))
+
+    async def ensure_for_anybody(self, workspace_id: WorkspaceId) -> Credentials:
+        """What an agent lacks that came without one; refused once a token is live."""
+        return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id, anonymous=True))
+
+    async def _ensure(self, request: pb.EnsureCredentialsRequest) -> Credentials:
+        answer = await self._line.ask(self._stub.EnsureCredentials, request)
+        return Credentials(
+            auth_token=answer.auth_token if answer.HasField("auth_token") else None,
+            token_id=answer.token_id,
+            inbound_secret=answer.inbound_secret if answer.HasField("inbound_secret") else None,
+        )
+
+    async def _bar(self, workspace_id: WorkspaceId) -> None:
+        await self._line.ask(self._stub.BarWorkspace, pb.BarWorkspaceRequest(workspace_id=workspace_id))
+
+    async def _forget(self, workspace_id: WorkspaceId) -> None:
+        await self._line.ask(self._stub.ForgetWorkspace, pb.ForgetWorkspaceRequest(workspace_id=workspace_id))
+
+    async def _each(self, ask: Callable[[WorkspaceId], Awaitable[None]], ids: Sequence[WorkspaceId]) -> None:
+        for start in range(0, len(ids), AT_ONCE):
+            await asyncio.gather(*(ask(workspace_id) for workspace_id in ids[start : start + AT_ONCE]))
+
+
+def _batches(workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> Iterator[list[pb.Placement]]:
+    for start in range(0, len(workspaces), BATCH):
+        yield [pb.Placement(workspace_id=one, org_id=org) for one, org in workspaces[start : start + BATCH]]

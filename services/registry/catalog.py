@@ -1,0 +1,108 @@
+"""The runtimes, their models and limits: `catalog.yaml`, checked when the service starts."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.chassis.settings import BadSettings
+
+SOURCE = Path(__file__).parent / "catalog.yaml"
+"""The catalogue that comes with the service."""
+
+PROVISION_LIMIT = timedelta(minutes=10)
+"""How long an agent may take to come up where its runtime does not say."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(_Entry):
+    """A model that agents of a runtime can use; a `name_only` one only after somebody set it up."""
+
+    id: str = Field(min_length=1, max_length=100)
+    name_only: bool = False
+
+
+class Runtime(_Entry):
+    """A kind of agent."""
+
+    name: str = Field(min_length=1, max_length=100)
+    provision_limit: int = Field(default=int(PROVISION_LIMIT.total_seconds()), gt=0)
+    adapter_module: str = ""
+    models: tuple[Model, ...] = ()
+
+
+class _Page(_Entry):
+    runtimes: tuple[Runtime, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "_Page":
+        _check_unique("runtime", [runtime.name for runtime in self.runtimes])
+        for runtime in self.runtimes:
+            _check_unique(f"model of {runtime.name}", [model.id for model in runtime.models])
+        return self
+
+
+class Catalog:
+    """What is known of runtimes. `limit`, where given, is the provision limit of all of them."""
+
+    def __init__(self, runtimes: Sequence[Runtime], *, limit: timedelta | None = None) -> None:
+        self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self._limit = limit
+
+    def knows(self, runtime: str) -> bool:
+        """Whether there is such a runtime."""
+        return runtime in self._runtimes
+
+    def provision_limit(self, runtime: str) -> timedelta:
+        """How long an agent may take to come up."""
+        if self._limit is not None:
+            return self._limit
+        known = self._runtimes.get(runtime)
+        return timedelta(seconds=known.provision_limit) if known else PROVISION_LIMIT
+
+    def adapter_module(self, runtime: str) -> str:
+        """The module that an instance runs; empty where there is none."""
+        known = self._runtimes.get(runtime)
+        return known.adapter_module if known else ""
+
+    def models(self, runtime: str) -> tuple[str, ...]:
+        """The models registered for a runtime."""
+        known = self._runtimes.get(runtime)
+        return tuple(model.id for model in known.models) if known else ()
+
+    def default_model(self, runtime: str) -> str | None:
+        """The first model that works without further ado; `None` where there is none."""
+        known = self._runtimes.get(runtime)
+        return next((model.id for model in known.models if not model.name_only), None) if known else None
+
+
+def read(path: Path = SOURCE, *, limit: timedelta | None = None) -> Catalog:
+    """The catalogue in a file; raises `BadSettings` with one line where it is not one."""
+    try:
+        page = _Page.model_validate(_parsed(path))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise BadSettings(f"{path.name}: {_first_line(error)}") from None
+    return Catalog(page.runtimes, limit=limit)
+
+
+def _parsed(path: Path) -> Any:  # noqa: ANN401 - checked right after
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _check_unique(what: str, names: Sequence[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"{what} named twice: {', '.join(sorted(twice))}")
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}".removeprefix(": ")
+    return str(error).splitlines()[0]

@@ -1,0 +1,249 @@
+"""The heart: the book of workspaces. One method for each thing that can be done to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+import structlog
+
+from services.chassis import pages
+from services.chassis.clock import Clock
+from services.chassis.errors import ServiceError
+from services.chassis.identity import Identity, Kind
+from services.registry import callers, events, fields, hierarchy, routes, status
+from services.registry.addressing import Addressing
+from services.registry.calls import Auth
+from services.registry.catalog import Catalog
+from services.registry.errors import (
+    InvalidWorkspace,
+    OrgAccessDenied,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
+from services.registry.events import Event
+from services.registry.facts import ExternalCreated
+from services.registry.fields import Draft
+from services.registry.model import Access, DeliveryMode, Entry, Reason, Status, Workspace, WorkspaceId
+from services.registry.store.transaction import Store, Transaction
+
+log = structlog.get_logger()
+
+CARDS_AT_ONCE = 32
+"""Cards read at a time."""
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of cards or events in one answer: well within what a message may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a list, and the token to go on with; empty on the last one."""
+
+    entries: list[Entry]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A workspace that was made, with the first token of one whose agent the plane does not start."""
+
+    workspace: Workspace
+    auth_token: str | None = None
+
+
+class Directory:
+    """The book of workspaces."""
+
+    def __init__(self, store: Store, *, auth: Auth, catalog: Catalog, addressing: Addressing, clock: Clock) -> None:
+        self._store = store
+        self._auth = auth
+        self._catalog = catalog
+        self._addressing = addressing
+        self._clock = clock
+
+    # Making ──────────────────────────────────────────────────────────────────
+
+    async def create(self, caller: Identity, request_id: str, draft: Draft) -> Creation:
+        """Make a workspace. Its id is placed with auth first, so that nobody meets one that auth does not know.
+
+        The same caller's same `request_id` makes one workspace, however often it is sent.
+        """
+        draft = fields.checked(draft)
+        await self._check_url(draft)
+        workspace = _drafted(draft, _id_for(caller, request_id), self._clock.now(), self._catalog)
+        workspace = replace(workspace, org_id=await self._org_for(caller, workspace))
+        await self._auth.place([(workspace.id, workspace.org_id)])
+        try:
+            token = await self._auth.issue(workspace.id) if workspace.external else None
+            workspace = await self._insert(workspace)
+        except Exception:
+            await self._take_back(workspace)
+            raise
+        log.info("workspace created", workspace=workspace.id, status=workspace.status, runtime=workspace.runtime)
+        return Creation(workspace=workspace, auth_token=token)
+
+    async def _check_url(self, draft: Draft) -> None:
+        if not draft.url:
+            return
+        refusal = await self._addressing.refusal(draft.url)
+        if refusal is not None:
+            raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
+
+    async def _org_for(self, caller: Identity, workspace: Workspace) -> WorkspaceId:
+        if workspace.parent_id is None:
+            if caller.kind is Kind.ORG:
+                raise OrgAccessDenied
+            return workspace.id
+        async with self._store.begin() as tx:
+            parent = await tx.find(workspace.parent_id)
+        callers.check_org(caller, parent)
+        return hierarchy.open_parent(parent).org_id
+
+    async def _insert(self, workspace: Workspace) -> Workspace:
+        async with self._store.begin() as tx:
+            await tx.tree.lock()
+            already = await tx.find(workspace.id)
+            if already is not None:
+                return already
+            if workspace.parent_id is not None:
+                parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
+                workspace = replace(workspace, org_id=parent.org_id)
+            fact = ExternalCreated(at=workspace.created_at)
+            now = status.after(workspace, fact)
+            tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
+        return tx.numbered(now)
+
+    async def _take_back(self, workspace: Workspace) -> None:
+        """Undo the placement of a workspace that was not committed; auth forgets it by itself if this fails too."""
+        try:
+            async with self._store.begin() as tx:
+                committed = await tx.find(workspace.id)
+            if committed is None:
+                await self._auth.forget([workspace.id])
+        except ServiceError as error:
+            log.warning("placement left behind", workspace=workspace.id, error=repr(error))
+
+    # Reading ─────────────────────────────────────────────────────────────────
+
+    async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+        """One workspace, also a removed one. What the caller may not see does not exist."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+            if not await callers.sees(tx, caller, workspace):
+                raise WorkspaceNotFound
+            return await with_card(tx, workspace)
+
+    async def list(self, caller: Identity, *, size: int, token: str) -> Page:
+        """Workspaces that are not removed, by creation, then id."""
+        after = _created_place(token)
+        async with self._store.begin() as tx:
+            found = await tx.lists.page(after=after, limit=size, org_id=callers.org_of(caller))
+            entries = await with_cards(tx, found)
+        if len(entries) == len(found) < size:
+            return Page(entries)
+        last = entries[-1].workspace
+        return Page(entries, pages.encode([last.created_at.isoformat(), last.id]))
+
+    async def card(self, workspace_id: WorkspaceId) -> Entry:
+        """The workspace with the card it registered, if any; raises `WorkspaceRemoved`."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+            if workspace.status is Status.REMOVED:
+                raise WorkspaceRemoved
+            return await with_card(tx, workspace)
+
+    async def events(self, caller: Identity, *, workspace_id: str, after: int | None, size: int) -> Sequence[Event]:
+        """Stored events: the newest first, or, after one, the oldest first."""
+        org_id = callers.org_of(caller)
+        async with self._store.begin() as tx:
+            if workspace_id and org_id is not None:
+                await callers.reached(tx, caller, WorkspaceId(workspace_id))
+            if after is None:
+                found = await tx.lists.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
+            else:
+                found = await tx.lists.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
+        return _as_fits(found)
+
+
+async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
+    """The first of the workspaces, with their cards: as many as fit into one answer, and at least one."""
+    entries: list[Entry] = []
+    weight = 0
+    for start in range(0, len(workspaces), CARDS_AT_ONCE):
+        some = workspaces[start : start + CARDS_AT_ONCE]
+        found = await tx.cards([workspace.id for workspace in some if workspace.has_card])
+        for workspace in some:
+            card = found.get(workspace.id)
+            weight += len(card or b"")
+            if entries and weight > PAGE_BYTES:
+                return entries
+            entries.append(Entry(workspace, card))
+    return entries
+
+
+async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
+    """The workspace with its card."""
+    found = await tx.cards([workspace.id]) if workspace.has_card else {}
+    return Entry(workspace, found.get(workspace.id))
+
+
+def _id_for(caller: Identity, request_id: str) -> WorkspaceId:
+    if not request_id:
+        return WorkspaceId(str(uuid4()))
+    return WorkspaceId(str(uuid5(NAMESPACE_URL, f"molecule:{caller.kind}:{caller.name}:{request_id}")))
+
+
+def _drafted(draft: Draft, workspace_id: WorkspaceId, now: datetime, catalog: Catalog) -> Workspace:
+    limit = catalog.provision_limit(draft.runtime)
+    return Workspace(
+        id=workspace_id,
+        name=draft.name,
+        role=draft.role or None,
+        tier=draft.tier,
+        runtime=draft.runtime,
+        model=draft.model or None,
+        parent_id=WorkspaceId(draft.parent_id) if draft.parent_id else None,
+        org_id=workspace_id,
+        workspace_dir=draft.workspace_dir or None,
+        workspace_access=Access(draft.workspace_access),
+        budget_limit=draft.budget_limit,
+        max_concurrent_tasks=draft.max_concurrent_tasks,
+        hibernation_idle_minutes=draft.hibernation_idle_minutes,
+        x=draft.x,
+        y=draft.y,
+        status=Status.PROVISIONING,
+        status_reason=Reason.CREATED,
+        status_detail=status.DETAILS[Reason.CREATED],
+        status_since=now,
+        created_at=now,
+        generation=0 if draft.external else 1,
+        provision_deadline=None if draft.external else now + limit,
+        url=draft.url,
+        delivery_mode=routes.delivery_mode(
+            DeliveryMode(draft.delivery_mode) if draft.delivery_mode else None,
+            None,
+            external=draft.external,
+            url=draft.url,
+        ),
+    )
+
+
+def _created_place(token: str) -> tuple[datetime, str] | None:
+    if not token:
+        return None
+    created_at, workspace_id = pages.decode(token, 2)
+    try:
+        return datetime.fromisoformat(created_at), workspace_id
+    except ValueError:
+        raise pages.InvalidPageToken from None
+
+
+def _as_fits(found: Sequence[Event]) -> Sequence[Event]:
+    """The first of the events: as many as fit into one answer, and at least one."""
+    weight = 0
+    for count, event in enumerate(found):
+        weight += len(event.payload)
+        if count and weight > PAGE_BYTES:
+            return found[:count]
+    return found

@@ -1,0 +1,186 @@
+"""The refusals of the registry. Reasons are those of the contract, texts those of docs/spec/rest.md."""
+
+from datetime import timedelta
+
+from services.chassis import errors
+
+
+class _Registry:
+    domain = "molecule.registry.v1"
+
+
+class WorkspaceNotFound(_Registry, errors.NotFound):
+    reason = "WORKSPACE_NOT_FOUND"
+    message = "workspace not found"
+
+
+class WorkspaceRemoved(_Registry, errors.Refused):
+    reason = "WORKSPACE_REMOVED"
+    message = "workspace removed"
+
+
+class WrongStatus(_Registry, errors.Refused):
+    reason = "WRONG_STATUS"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"workspace is {status}")
+
+
+class InvalidWorkspace(_Registry, errors.InvalidArgument):
+    reason = "INVALID_WORKSPACE"
+    message = "invalid workspace fields"
+
+
+class InvalidDeliveryMode(_Registry, errors.InvalidArgument):
+    reason = "INVALID_DELIVERY_MODE"
+    message = "invalid delivery_mode"
+
+
+class InvalidBody(_Registry, errors.InvalidArgument):
+    reason = "INVALID_BODY"
+    message = "invalid request body"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(details={"reason": reason, "detail": detail})
+
+
+class CardTooLarge(_Registry, errors.InvalidArgument):
+    reason = "CARD_TOO_LARGE"
+    message = "agent_card too large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(details={"max_bytes": limit})
+
+
+class ParentNotFound(_Registry, errors.NotFound):
+    reason = "PARENT_NOT_FOUND"
+    message = "parent workspace not found"
+
+
+class ParentCycle(_Registry, errors.Refused):
+    reason = "PARENT_CYCLE"
+    message = "parent cycle"
+
+
+class FieldRequiresAdmin(_Registry, errors.Denied):
+    reason = "FIELD_REQUIRES_ADMIN"
+    message = "field requires admin"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(details={"field": field})
+
+
+class InvalidValue(_Registry, errors.InvalidArgument):
+    """A field cannot have this value; where the text does not say so, `field` names it."""
+
+    reason = "INVALID_VALUE"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message or f"invalid value for field: {field}", details={"field": field} if field else None)
+
+
+class OrgAccessDenied(_Registry, errors.Denied):
+    reason = "ORG_ACCESS_DENIED"
+    message = "org access denied"
+
+
+class ModelNotRegistered(_Registry, errors.InvalidArgument):
+    reason = "MODEL_NOT_REGISTERED"
+    message = "model_not_registered"
+
+    def __init__(self, *, model: str | None, runtime: str) -> None:
+        super().__init__(details={"model": model, "runtime": runtime, "valid_models": []})
+
+
+class RuntimeConflict(_Registry, errors.Refused):
+    reason = "RUNTIME_CONFLICT"
+    message = "runtime_conflict"
+
+    def __init__(self, *, runtime: str, model: str | None) -> None:
+        super().__init__(details={"runtime": runtime, "model": model})
+
+
+class ConfirmationRequired(_Registry, errors.Refused):
+    reason = "CONFIRMATION_REQUIRED"
+    message = "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete."
+
+    def __init__(self, children: list[dict[str, str]]) -> None:
+        super().__init__(
+            details={
+                "status": "confirmation_required",
+                "message": self.message,
+                "children_count": len(children),
+                "children": children,
+            }
+        )
+
+
+class StopFailed(_Registry, errors.Broken):
+    reason = "STOP_FAILED"
+
+    def __init__(self, *, removed: int, failures: dict[str, str]) -> None:
+        told = "; ".join(f"stop {workspace_id}: {text}" for workspace_id, text in failures.items())
+        super().__init__(
+            f"workspace marked removed, but {len(failures)} stop call(s) failed — please retry: {told}",
+            details={"removed_count": removed, "stop_failures": len(failures)},
+        )
+
+
+class NotSupported(_Registry, errors.Refused):
+    reason = "NOT_SUPPORTED"
+
+
+class ParentPaused(_Registry, errors.Refused):
+    reason = "PARENT_PAUSED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'parent workspace "{name}" is paused — resume it first')
+
+
+class ProvisionerUnavailable(_Registry, errors.Refused):
+    """Not `Unavailable`: asking again within the same call changes nothing."""
+
+    reason = "PROVISIONER_UNAVAILABLE"
+    message = "provisioner not available"
+
+
+class DiscoveryDenied(_Registry, errors.Denied):
+    reason = "DISCOVERY_DENIED"
+    message = "not authorized to discover this workspace"
+
+
+class CallerRequired(_Registry, errors.InvalidArgument):
+    reason = "CALLER_REQUIRED"
+    message = "X-Workspace-ID header is required"
+
+
+class WorkspaceUnavailable(_Registry, errors.Refused):
+    reason = "WORKSPACE_UNAVAILABLE"
+    message = "workspace not available"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(details={"status": status})
+
+
+class AddressUnsafe(_Registry, errors.Refused):
+    reason = "ADDRESS_UNSAFE"
+    message = "workspace URL failed safety check"
+
+
+class CardNotAvailable(_Registry, errors.NotFound):
+    reason = "CARD_NOT_AVAILABLE"
+    message = "agent card not available"
+
+
+class StaleToken(_Registry, errors.Unauthenticated):
+    """The token belongs to an instance that has been replaced."""
+
+    reason = "UNAUTHENTICATED"
+    message = "invalid workspace auth token"
+
+
+class FeedOverrun(errors.Unavailable):
+    """The reader fell behind; it resumes from its last revision."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_in=timedelta(seconds=1))

@@ -1,0 +1,95 @@
+"""How an agent feels: what a heartbeat says of it, and what that means."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.registry.facts import Pulse, is_old_news
+from services.registry.model import Reason, Status, Workspace
+
+SICK = 0.5
+"""Error rate from which an agent is degraded."""
+
+WELL = 0.1
+"""Error rate below which it is online again. The gap between the two stops flapping."""
+
+FRESH = timedelta(minutes=5)
+"""How long a failed register counts against an agent."""
+
+STATUS_MGMT = "status_mgmt"
+"""The capability of agents that judge their own error rate."""
+
+Judgement = tuple[Status, Reason] | None
+"""The status that a heartbeat brings, and why; nothing where it leaves things as they are."""
+
+
+def heard(workspace: Workspace, pulse: Pulse) -> Workspace:
+    """The workspace with what a heartbeat says of its agent; its status is judged apart.
+
+    A card ends the memory of a failed register: whoever can show one has been let in since. Old news
+    and news of a removed workspace change nothing.
+    """
+    if workspace.status is Status.REMOVED or is_old_news(pulse, workspace):
+        return workspace
+    return replace(
+        workspace,
+        has_card=workspace.has_card or pulse.card is not None,
+        register_failed_at=None if pulse.card is not None else workspace.register_failed_at,
+        declarations=workspace.declarations if pulse.declarations is None else pulse.declarations,
+        vitals=replace(
+            workspace.vitals,
+            last_seen=pulse.at,
+            error_rate=pulse.error_rate,
+            sample_error=pulse.sample_error,
+            current_task=pulse.current_task,
+            active_tasks=pulse.active_tasks,
+            uptime_seconds=pulse.uptime_seconds,
+            monthly_spend=pulse.monthly_spend or workspace.vitals.monthly_spend,
+        ),
+    )
+
+
+def judge(workspace: Workspace, pulse: Pulse) -> Judgement:
+    """One heartbeat, judged against the status at its start; the first match wins."""
+    match workspace.status:
+        case Status.ONLINE:
+            return _judge_online(workspace, pulse)
+        case Status.DEGRADED if _recovered(workspace, pulse):
+            return Status.ONLINE, Reason.RECOVERED
+        case Status.OFFLINE | Status.PROVISIONING:
+            return Status.ONLINE, Reason.HEARTBEAT
+        case Status.AWAITING_AGENT if workspace.registered_at is not None:
+            return Status.ONLINE, Reason.HEARTBEAT
+        case _:
+            return None
+
+
+def _judge_online(workspace: Workspace, pulse: Pulse) -> Judgement:
+    complaint = _complaint(workspace, pulse)
+    if complaint is not None:
+        return Status.DEGRADED, complaint
+    if workspace.status_reason is Reason.EXTERNAL_CREATED:
+        return Status.ONLINE, Reason.HEARTBEAT
+    return None
+
+
+def _complaint(workspace: Workspace, pulse: Pulse) -> Reason | None:
+    if pulse.wedged:
+        return Reason.WEDGED
+    if pulse.error_rate >= SICK and STATUS_MGMT not in workspace.declarations.capabilities:
+        return Reason.ERROR_RATE
+    if _register_failed_lately(workspace, pulse.at):
+        return Reason.REGISTER_FAILED
+    return None
+
+
+def _recovered(workspace: Workspace, pulse: Pulse) -> bool:
+    return (
+        pulse.error_rate < WELL
+        and not pulse.wedged
+        and not _register_failed_lately(workspace, pulse.at)
+        and STATUS_MGMT not in workspace.declarations.capabilities
+    )
+
+
+def _register_failed_lately(workspace: Workspace, now: datetime) -> bool:
+    return workspace.register_failed_at is not None and now - workspace.register_failed_at < FRESH

@@ -1,0 +1,172 @@
+"""The heart of status: agents beat, fall silent, are lost and are started anew."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from services.chassis.clock import Clock
+from services.chassis.identity import Identity
+from services.registry import callers, events, fields, status
+from services.registry.catalog import Catalog
+from services.registry.errors import (
+    NotSupported,
+    ParentPaused,
+    ProvisionerUnavailable,
+    StaleToken,
+    WorkspaceRemoved,
+    WrongStatus,
+)
+from services.registry.facts import Fact, Pulse, RestartRequested
+from services.registry.feed import Feed
+from services.registry.intake import Intake, felt
+from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
+from services.registry.store.transaction import Store, Transaction
+
+log = structlog.get_logger()
+
+ATTENTION = timedelta(seconds=10)
+"""How long ago a provisioner may have been heard and still count as listening."""
+
+
+class Presence:
+    """Takes note of what agents say, and of what is said of them."""
+
+    def __init__(self, store: Store, feed: Feed, intake: Intake, *, catalog: Catalog, clock: Clock) -> None:
+        self._store = store
+        self._feed = feed
+        self._intake = intake
+        self._catalog = catalog
+        self._clock = clock
+
+    # Agents speak ────────────────────────────────────────────────────────────
+
+    async def heartbeat(self, caller: Identity, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
+        """Take note that an agent is alive and how it feels; raises `WorkspaceRemoved`.
+
+        Mostly nothing changes that anybody but the next reader needs to know: then the intake has noted it already.
+        """
+        pulse = replace(pulse, at=self._clock.now(), generation=caller.generation)
+        heard = await self._intake.hear(workspace_id, pulse)
+        if heard.now is heard.before:
+            return heard.now
+        now = await self._change(workspace_id, pulse) if heard.matters else heard.now
+        self._feed.beat(
+            Beat(
+                workspace_id=workspace_id,
+                active_tasks=pulse.active_tasks,
+                current_task=pulse.current_task,
+                uptime_seconds=pulse.uptime_seconds,
+            )
+        )
+        return now
+
+    async def update_card(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:
+        """Replace the card of a workspace."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+        if workspace.status is Status.REMOVED:
+            raise WorkspaceRemoved
+        read = fields.read_card(card)
+        async with self._store.begin() as tx:
+            before = await tx.get(workspace_id, lock=True)
+            if before.status is Status.REMOVED:
+                raise WorkspaceRemoved
+            check_generation(caller, before)
+            tx.save(replace(before, has_card=True), events.of_card(read))
+            await tx.put_card(workspace_id, card)
+
+    # Others speak of them ────────────────────────────────────────────────────
+
+    async def observe(self, workspace_id: WorkspaceId, fact: Fact) -> tuple[Workspace, bool]:
+        """Take note of a fact: the workspace as it is now, and whether that is news.
+
+        An agent that is lost is started anew in the same transaction, unless somebody paused what is above it.
+        """
+        async with self._store.begin() as tx:
+            before = await tx.get(workspace_id, lock=True)
+            now = status.after(before, fact)
+            if now is before:
+                return before, False
+            tx.save(now, *events.of_change(before, now, fact))
+            tell_change(before, now)
+            if now.status is Status.OFFLINE and before.status is not Status.OFFLINE and now.restartable:
+                now = await self._start_anew(tx, now)
+        return now, True
+
+    async def restart(self, caller: Identity, workspace_id: WorkspaceId, request_id: str) -> Workspace:
+        """Ask for a fresh instance. Answered when the wish is written; the same `request_id` asks once."""
+        async with self._store.begin() as tx:
+            before = await callers.reached(tx, caller, workspace_id, lock=True)
+            if request_id and before.restart_request == request_id:
+                return before
+            await self._check_restartable(tx, before)
+            fact = self._restart_fact(before, Reason.RESTART_REQUESTED)
+            now = status.after(before, fact)
+            if now is before:
+                raise WrongStatus(before.status)
+            now = replace(now, restart_request=request_id)
+            tx.save(now, *events.of_change(before, now, fact))
+            tell_change(before, now)
+        return tx.numbered(now)
+
+    # Changing ────────────────────────────────────────────────────────────────
+
+    async def _change(self, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
+        """Judge a heartbeat again, locked: it changes what others need to know."""
+        async with self._store.begin() as tx:
+            before = await tx.get(workspace_id, lock=True)
+            now = felt(before, pulse)
+            if now is not before:
+                if pulse.card is not None and not before.has_card:
+                    await tx.put_card(workspace_id, pulse.card)
+                tx.save(now, *events.of_change(before, now, pulse))
+                tell_change(before, now)
+        return now
+
+    async def _start_anew(self, tx: Transaction, lost: Workspace) -> Workspace:
+        if await tx.tree.paused_above(lost.id) is not None:
+            return lost
+        fact = self._restart_fact(lost, Reason.AUTO_RESTART)
+        now = status.after(lost, fact)
+        tx.save(now, *events.of_change(lost, now, fact))
+        tell_change(lost, now)
+        return now
+
+    async def _check_restartable(self, tx: Transaction, workspace: Workspace) -> None:
+        if workspace.status is Status.REMOVED:
+            raise WorkspaceRemoved
+        if workspace.external:
+            raise NotSupported("external workspaces cannot be restarted")
+        paused = await tx.tree.paused_above(workspace.id)
+        if paused is not None:
+            raise ParentPaused(paused)
+        if not await tx.changes.is_watched(self._clock.now() - ATTENTION):
+            raise ProvisionerUnavailable
+
+    def _restart_fact(self, workspace: Workspace, reason: Reason) -> RestartRequested:
+        return RestartRequested(
+            at=self._clock.now(),
+            generation=workspace.generation,
+            reason=reason,
+            limit=self._catalog.provision_limit(workspace.runtime),
+        )
+
+
+def check_generation(caller: Identity, workspace: Workspace) -> None:
+    """A token of an instance that was replaced opens nothing, even before auth has revoked it."""
+    if caller.generation not in {None, workspace.generation}:
+        raise StaleToken
+
+
+def tell_change(before: Workspace, now: Workspace) -> None:
+    """A line in the log for each change of status, and for each fresh instance."""
+    if (before.status, before.generation) != (now.status, now.generation):
+        log.info(
+            "status changed",
+            workspace=now.id,
+            status=now.status,
+            before=before.status,
+            reason=now.status_reason,
+            generation=now.generation,
+        )

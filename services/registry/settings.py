@@ -1,0 +1,62 @@
+"""What can be set."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from services.chassis.addresses import Network, Rules
+from services.chassis.settings import DatabaseSettings, Mode, Seconds, prefixed
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+def _days(value: object) -> object:
+    return timedelta(days=float(value)) if isinstance(value, str) else value
+
+
+class Settings(DatabaseSettings):
+    """Everything the registry needs to know."""
+
+    model_config = prefixed("REGISTRY_")
+
+    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    """Where auth is: a Unix socket, `host:port`, or several joined by commas."""
+
+    liveness_timeout: Seconds = Field(default=timedelta(seconds=180), validation_alias="LIVENESS_TIMEOUT_SECONDS")
+    """Seconds of silence until a managed workspace is offline."""
+
+    remote_liveness_timeout: Seconds = Field(
+        default=timedelta(seconds=90), validation_alias="REMOTE_LIVENESS_STALE_AFTER"
+    )
+    """Seconds of silence until an external workspace awaits its agent."""
+
+    provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
+    """Seconds that an agent may take to come up, whatever its runtime; by runtime when unset."""
+
+    event_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
+        default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
+    )
+    """Days that events are kept."""
+
+    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
+    )
+    """Private networks, joined by commas, that agents may be on in production."""
+
+    org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
+    """Set where a control plane starts the agents (SaaS mode)."""
+
+    deploy_mode: str = Field(default="", validation_alias="MOLECULE_DEPLOY_MODE", pattern="^(saas|self-hosted)?$")
+    """`saas` or `self-hosted`: which addresses agents may have; by MOLECULE_ORG_ID when unset."""
+
+    @property
+    def address_rules(self) -> Rules:
+        """Which addresses agents may have."""
+        saas = self.deploy_mode == "saas" or (not self.deploy_mode and bool(self.org_id))
+        return Rules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.agent_url_allowed)

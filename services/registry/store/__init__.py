@@ -1,0 +1,11 @@
+"""Where the book is kept: the only place, with `tables`, that knows SQL.
+
+| Module        | What it holds                                             |
+|---------------|-----------------------------------------------------------|
+| `transaction` | Store, Transaction: one workspace at a time; numbering    |
+| `tree`        | who is above and below whom                               |
+| `lists`       | pages of workspaces, peers and events                     |
+| `changes`     | what changed after a revision, and who listens            |
+| `due`         | what the sweeps look for                                  |
+| `reader`      | rows into workspaces, remembered as they were read        |
+"""

@@ -1,0 +1,91 @@
+"""Pages of workspaces, peers and events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from services.registry import tables
+from services.registry.events import Event
+from services.registry.model import Workspace, WorkspaceId
+from services.registry.store.reader import Reader
+from services.registry.tables import events, workspaces
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: after this name and id, with this text in name or role, for so many."""
+
+    limit: int
+    after: tuple[str, str] | None = None
+    query: str = ""
+
+
+class Lists:
+    """What is read some at a time."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def several(self, ids: Sequence[WorkspaceId]) -> list[Workspace]:
+        """Those of the workspaces that are known, also removed ones."""
+        return await self._reader.listed(_SEVERAL, {"ids": list(ids)})
+
+    async def page(self, *, after: tuple[datetime, str] | None, limit: int, org_id: str | None) -> list[Workspace]:
+        """Workspaces that are not removed, by creation, then id; of one organisation if it is given."""
+        statement = tables.everything.where(tables.kept)
+        if org_id is not None:
+            statement = statement.where(workspaces.c.org_id == org_id)
+        if after is not None:
+            statement = statement.where(sa.tuple_(workspaces.c.created_at, workspaces.c.id) > after)
+        return await self._reader.listed(statement.order_by(workspaces.c.created_at, workspaces.c.id).limit(limit))
+
+    async def siblings(self, workspace: Workspace, place: Place) -> list[Workspace]:
+        """The others with its parent; of a root, the other roots."""
+        shared = workspaces.c.parent_id
+        same = shared.is_(None) if workspace.parent_id is None else shared == workspace.parent_id
+        return await self._peers(sa.and_(same, workspaces.c.id != workspace.id), place)
+
+    async def children(self, workspace: Workspace, place: Place) -> list[Workspace]:
+        """Those right below it."""
+        return await self._peers(workspaces.c.parent_id == workspace.id, place)
+
+    async def parent(self, workspace: Workspace, place: Place) -> list[Workspace]:
+        """The one right above it, if any."""
+        return await self._peers(workspaces.c.id == workspace.parent_id, place)
+
+    async def _peers(self, related: sa.ColumnElement[bool], place: Place) -> list[Workspace]:
+        statement = tables.everything.where(tables.kept, related)
+        if place.query:
+            said = sa.func.lower(workspaces.c.name), sa.func.lower(sa.func.coalesce(workspaces.c.role, ""))
+            statement = statement.where(sa.or_(*(sa.func.strpos(text, place.query.lower()) > 0 for text in said)))
+        if place.after is not None:
+            statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > place.after)
+        return await self._reader.listed(statement.order_by(workspaces.c.name, workspaces.c.id).limit(place.limit))
+
+    async def events_before(self, *, limit: int, workspace_id: str, org_id: str | None) -> list[Event]:
+        """The newest events, newest first."""
+        statement = _about(workspace_id, org_id).order_by(events.c.event_id.desc()).limit(limit)
+        return [tables.event_of(row) for row in await self._reader.connection.execute(statement)]
+
+    async def events_after(self, event_id: int, *, limit: int, workspace_id: str, org_id: str | None) -> list[Event]:
+        """The events after one, oldest first."""
+        statement = _about(workspace_id, org_id).where(events.c.event_id > event_id)
+        found = await self._reader.connection.execute(statement.order_by(events.c.event_id).limit(limit))
+        return [tables.event_of(row) for row in found]
+
+
+def _about(workspace_id: str, org_id: str | None) -> sa.Select[Any]:
+    statement = sa.select(events)
+    if org_id is not None:
+        statement = statement.where(events.c.org_id == org_id)
+    return statement.where(events.c.workspace_id == workspace_id) if workspace_id else statement
+
+
+_SEVERAL = tables.everything.where(
+    workspaces.c.id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text))), workspaces.c.purged_at.is_(None)
+)
+"""One statement for any number of ids, so that it is prepared once."""

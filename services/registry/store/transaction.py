@@ -1,0 +1,210 @@
+"""Transactions on the book. What is saved in one is numbered at its end, so that numbers are committed in order."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.chassis import database
+from services.chassis.clock import Clock
+from services.registry import tables
+from services.registry.errors import WorkspaceNotFound
+from services.registry.events import Notice
+from services.registry.model import Workspace, WorkspaceId
+from services.registry.status import SPEAKING
+from services.registry.store.changes import Changes
+from services.registry.store.due import Due
+from services.registry.store.lists import Lists
+from services.registry.store.reader import Reader, locked
+from services.registry.store.tree import Tree
+from services.registry.tables import cards, events, vitals, workspaces
+
+REVISIONS = 0x4D6F6C01
+"""The advisory lock under which numbers are taken and committed."""
+
+
+class Store:
+    """Opens transactions."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator["Transaction"]:
+        """One transaction: what was saved in it is written, numbered and committed at the end of the block."""
+        async with database.transaction(self._engine) as connection:
+            tx = Transaction(connection, self._clock.now())
+            yield tx
+            await tx.write()
+
+
+class Transaction:
+    """One transaction on the book."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+        self._reader = Reader(connection)
+        self.tree = Tree(self._reader)
+        self.lists = Lists(self._reader)
+        self.changes = Changes(self._reader, now)
+        self.due = Due(self._reader, now)
+        self._saved: dict[WorkspaceId, Workspace] = {}
+        self._notices: list[tuple[WorkspaceId, Notice]] = []
+        self._written: dict[WorkspaceId, Workspace] = {}
+
+    # One workspace ───────────────────────────────────────────────────────────
+
+    async def get(self, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
+        """The workspace, also a removed one; raises `WorkspaceNotFound` for one that never was or was purged."""
+        workspace = await self.find(workspace_id, lock=lock)
+        if workspace is None:
+            raise WorkspaceNotFound
+        return workspace
+
+    async def find(self, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace | None:
+        """The same, or nothing."""
+        found = await self._connection.execute(_GET_LOCKED if lock else _GET, {"id": workspace_id})
+        row = found.one_or_none()
+        return None if row is None else self._reader.remembered(row)
+
+    def save(self, workspace: Workspace, *notices: Notice) -> None:
+        """Keep a new or a locked workspace under a new revision, and tell what is to be told."""
+        self._saved[workspace.id] = workspace
+        self._notices.extend((workspace.id, notice) for notice in notices)
+
+    def numbered(self, workspace: Workspace) -> Workspace:
+        """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
+        return self._written.get(workspace.id, workspace)
+
+    async def note(self, heard: Sequence[Workspace]) -> None:
+        """Keep how agents feel, and nothing else: no lock, no revision. In the order of ids, as locks are taken."""
+        rows = [{"key": one.id, **tables.vitals_of(one)} for one in sorted(heard, key=lambda one: one.id)]
+        if rows:
+            await self._connection.execute(_UPDATE_VITALS, rows)
+
+    async def cards(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, bytes]:
+        """The cards of those that have one."""
+        found = await self._connection.execute(sa.select(cards).where(cards.c.workspace_id.in_(ids)))
+        return {row.workspace_id: row.card for row in found}
+
+    async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
+        """Keep the card of a locked workspace."""
+        put = insert(cards).values(workspace_id=workspace_id, card=card)
+        await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
+
+    async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
+        """Write fields that nobody else needs to know of: no revision."""
+        await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
+
+    async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete what was kept about workspaces besides themselves."""
+        await self._connection.execute(sa.delete(events).where(events.c.workspace_id.in_(ids)))
+        await self._connection.execute(sa.delete(cards).where(cards.c.workspace_id.in_(ids)))
+
+    async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
+        """Auth knows these for good, unless one has moved since."""
+        known = [(workspace.id, workspace.org_id) for workspace in placed]
+        same = sa.tuple_(workspaces.c.id, workspaces.c.org_id).in_(known)
+        await self._connection.execute(sa.update(workspaces).where(same).values(placement_confirmed=True))
+
+    # Writing ─────────────────────────────────────────────────────────────────
+
+    async def write(self) -> None:
+        """Number and write what was saved.
+
+        The lock is held until the commit, and nothing is waited for under it: rows that exist are locked already, and
+        new ones come under the lock of the tree.
+        """
+        if not self._saved:
+            return
+        numbers = iter(await self._numbers(len(self._saved) + len(self._notices)))
+        last: dict[WorkspaceId, int] = {}
+        told = []
+        for workspace_id, notice in self._notices:
+            last[workspace_id] = next(numbers)
+            told.append(self._event_row(last[workspace_id], workspace_id, notice))
+        for workspace in self._saved.values():
+            self._written[workspace.id] = self._stamped(workspace, last, next(numbers))
+        await self._write_workspaces([self._written[workspace_id] for workspace_id in self._saved])
+        await self._write_vitals()
+        if told:
+            await self._connection.execute(sa.insert(events), told)
+        self._saved, self._notices = {}, []
+
+    async def _numbers(self, count: int) -> Sequence[int]:
+        found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": tables.DOORBELL, "count": count})
+        return found.scalars().all()
+
+    def _event_row(self, number: int, workspace_id: WorkspaceId, notice: Notice) -> dict[str, Any]:
+        return {
+            "event_id": number,
+            "id": str(uuid4()),
+            "type": notice.type.value,
+            "workspace_id": workspace_id,
+            "org_id": self._saved[workspace_id].org_id,
+            "payload": json.dumps(dict(notice.payload), separators=(",", ":")),
+            "created_at": self._now,
+        }
+
+    def _stamped(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
+        before = self._reader.before.get(workspace.id)
+        turned = workspace.id in last and (before is None or _turn(before) != _turn(workspace))
+        event_id = last[workspace.id] if turned else workspace.status_event_id
+        return replace(workspace, revision=revision, status_event_id=event_id)
+
+    async def _write_workspaces(self, stamped: Sequence[Workspace]) -> None:
+        known = [
+            tables.row_of(workspace) | {"key": workspace.id}
+            for workspace in stamped
+            if workspace.id in self._reader.before
+        ]
+        fresh = [tables.row_of(workspace) for workspace in stamped if workspace.id not in self._reader.before]
+        if known:
+            await self._connection.execute(_UPDATE, known)
+        if fresh:
+            await self._connection.execute(sa.insert(workspaces), fresh)
+
+    async def _write_vitals(self) -> None:
+        known, fresh = [], []
+        for workspace in self._saved.values():
+            before = self._reader.before.get(workspace.id)
+            row = tables.vitals_of(workspace) | {"look_at": _look_at(workspace, self._now)}
+            if before is None:
+                fresh.append(row | {"workspace_id": workspace.id})
+            elif (before.vitals, before.status) != (workspace.vitals, workspace.status):
+                known.append(row | {"key": workspace.id})
+        if known:
+            await self._connection.execute(_UPDATE_VITALS, known)
+        if fresh:
+            await self._connection.execute(sa.insert(vitals), fresh)
+
+
+def _turn(workspace: Workspace) -> tuple[object, ...]:
+    """What makes an event the cause of the present status."""
+    return workspace.status, workspace.status_reason, workspace.generation
+
+
+def _look_at(workspace: Workspace, now: datetime) -> datetime | None:
+    """When the silence sweep looks first; it puts that off by itself."""
+    return (workspace.vitals.last_seen or now) if workspace.status in SPEAKING else None
+
+
+_GET = tables.everything.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
+_GET_LOCKED = locked(_GET)
+_UPDATE = sa.update(workspaces).where(workspaces.c.id == sa.bindparam("key"))
+_UPDATE_VITALS = sa.update(vitals).where(vitals.c.workspace_id == sa.bindparam("key"))
+
+_NUMBERS = sa.text(
+    "with held as materialized (select pg_advisory_xact_lock(:key), pg_notify(:bell, ''))"
+    " select nextval('registry.numbers') from held, generate_series(1, :count)"
+)
+"""One statement, in this order: the lock is held before the first number is taken."""

@@ -1,0 +1,76 @@
+"""Who is above and below whom."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from services.registry import tables
+from services.registry.hierarchy import Lineage
+from services.registry.model import Status, Workspace, WorkspaceId
+from services.registry.store.reader import Reader, locked
+from services.registry.tables import workspaces
+
+LOCK = 0x4D6F6C02
+"""The advisory lock under which the shape of the tree changes."""
+
+DEEPEST = 1000
+"""Levels that a walk through the tree takes at most."""
+
+
+class Tree:
+    """The tree, as one transaction sees it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def lock(self) -> None:
+        """Nobody else changes the shape of the tree until this transaction ends. Taken before any row."""
+        await self._reader.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+
+    async def lineage(self, workspace_id: WorkspaceId) -> Lineage:
+        """The workspace and those above it, the nearest first; empty for an unknown one."""
+        found = await self._reader.connection.execute(
+            sa.select(_above.c.id).order_by(_above.c.level), {"start": workspace_id}
+        )
+        return tuple(found.scalars())
+
+    async def paused_above(self, workspace_id: WorkspaceId) -> str | None:
+        """The name of the nearest paused ancestor."""
+        statement = (
+            sa.select(workspaces.c.name)
+            .join_from(_above, workspaces, workspaces.c.id == _above.c.id)
+            .where(_above.c.level > 0, workspaces.c.status == tables.literal(Status.PAUSED))
+            .order_by(_above.c.level)
+            .limit(1)
+        )
+        name: str | None = await self._reader.connection.scalar(statement, {"start": workspace_id})
+        return name
+
+    async def ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+        """The workspace and all below it, whatever their status, parents before children."""
+        found = await self._reader.connection.execute(
+            sa.select(_below.c.id).order_by(_below.c.level), {"start": workspace_id}
+        )
+        return found.scalars().all()
+
+    async def locked(self, workspace_id: WorkspaceId) -> list[Workspace]:
+        """The same, locked. Only under the lock of the tree."""
+        order = {found: number for number, found in enumerate(await self.ids(workspace_id))}
+        statement = tables.everything.where(workspaces.c.id.in_(order)).order_by(workspaces.c.id)
+        found = await self._reader.listed(locked(statement))
+        return sorted(found, key=lambda workspace: order[workspace.id])
+
+
+def _walk(name: str, *, upwards: bool) -> sa.CTE:
+    start = workspaces.c.id == sa.bindparam("start")
+    walk = sa.select(workspaces.c.id, workspaces.c.parent_id, sa.literal(0).label("level")).where(
+        start, workspaces.c.purged_at.is_(None)
+    )
+    seen = walk.cte(name, recursive=True)
+    step = workspaces.c.id == seen.c.parent_id if upwards else workspaces.c.parent_id == seen.c.id
+    further = sa.select(workspaces.c.id, workspaces.c.parent_id, seen.c.level + 1).join_from(seen, workspaces, step)
+    return seen.union_all(further.where(seen.c.level < DEEPEST))
+
+
+_above = _walk("above", upwards=True)
+_below = _walk("below", upwards=False)

@@ -1,0 +1,282 @@
+"""Protobuf and model, both ways."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.registry.v1 import registry_pb2 as pb
+from services.registry import routes
+from services.registry.errors import InvalidValue
+from services.registry.events import Event
+from services.registry.facts import (
+    Fact,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
+    ProvisioningFailed,
+    Pulse,
+    StopFailed,
+    UpstreamDead,
+)
+from services.registry.fields import CARD_BYTES, Draft
+from services.registry.model import Beat, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
+
+MOST_SPEND = 10**12
+"""Cents a month; what an agent says beyond is cut."""
+
+MOST_TEXT = 4096
+"""Characters kept of an agent's complaint or task."""
+
+# In ──────────────────────────────────────────────────────────────────────────
+
+
+def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
+    """A new workspace as its creator wants it."""
+    return Draft(
+        name=request.name,
+        role=request.role,
+        runtime=request.runtime,
+        model=request.model,
+        template=request.template,
+        tier=request.tier,
+        parent_id=request.parent_id if request.HasField("parent_id") else None,
+        external=request.external,
+        url=request.url,
+        delivery_mode=request.delivery_mode,
+        workspace_dir=request.workspace_dir,
+        workspace_access=request.workspace_access,
+        budget_limit=request.budget_limit if request.HasField("budget_limit") else None,
+        max_concurrent_tasks=request.max_concurrent_tasks,
+        hibernation_idle_minutes=(
+            request.hibernation_idle_minutes if request.HasField("hibernation_idle_minutes") else None
+        ),
+        x=request.x,
+        y=request.y,
+    )
+
+
+def changes_from(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
+    """The fields to change by name; `None` for those that are named and absent. Raises `InvalidValue`."""
+    known = pb.WorkspaceChanges.DESCRIPTOR.fields_by_name
+    for path in request.update_mask.paths:
+        if path not in known:
+            raise InvalidValue(field=path)
+    if not request.update_mask.paths:
+        raise InvalidValue(field="update_mask")
+    given = {field.name: value for field, value in request.changes.ListFields()}
+    return {path: given.get(path) for path in request.update_mask.paths}
+
+
+def pulse_from(request: pb.HeartbeatRequest, at: datetime) -> Pulse:
+    """A heartbeat; whose generation it is of, the caller's identity says."""
+    return Pulse(
+        at=at,
+        error_rate=request.error_rate,
+        sample_error=_kept(request.sample_error),
+        current_task=_kept(request.current_task),
+        active_tasks=max(request.active_tasks, 0),
+        uptime_seconds=max(request.uptime_seconds, 0),
+        monthly_spend=min(max(request.monthly_spend, 0), MOST_SPEND),
+        wedged=request.runtime_state == "wedged",
+        declarations=declarations_from(request.declarations) if request.HasField("declarations") else None,
+        card=request.agent_card if request.HasField("agent_card") and len(request.agent_card) <= CARD_BYTES else None,
+    )
+
+
+def declarations_from(message: pb.Declarations) -> Declarations:
+    """What an agent declares; what it declares not to do is the same as what it leaves out."""
+    seconds = message.idle_timeout_seconds if message.HasField("idle_timeout_seconds") else 0
+    return Declarations(
+        capabilities=frozenset(name for name, does in message.capabilities.items() if does and name),
+        idle_timeout=timedelta(seconds=min(seconds, _MOST_SECONDS)) if seconds > 0 else None,
+    )
+
+
+def fact_from(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
+    """Something observed of a generation; raises `InvalidValue` where nothing is said."""
+    generation = request.generation
+    match request.WhichOneof("fact"):
+        case "instance_started":
+            said = request.instance_started
+            return InstanceStarted(
+                at=at, generation=generation, backend=said.backend, address=said.address, reference=said.reference
+            )
+        case "instance_skipped":
+            return InstanceSkipped(at=at, generation=generation, backend=request.instance_skipped.backend)
+        case "instance_exited":
+            return InstanceExited(at=at, generation=generation)
+        case "instance_stopped":
+            return InstanceStopped(at=at, generation=generation)
+        case "stop_failed":
+            return StopFailed(at=at, generation=generation, text=request.stop_failed.text or "no reason given")
+        case "provisioning_failed":
+            failed = request.provisioning_failed
+            return ProvisioningFailed(
+                at=at, generation=generation, error=failed.error or "provisioning failed", missing=tuple(failed.missing)
+            )
+        case "upstream_dead":
+            return UpstreamDead(at=at, generation=generation)
+        case None:
+            raise InvalidValue(field="fact")
+        case other:
+            assert_never(other)
+
+
+def mode_from(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
+    """A delivery mode; `None` where the agent does not say."""
+    return _MODES_IN.get(value)
+
+
+# Out ─────────────────────────────────────────────────────────────────────────
+
+
+def workspace_to(entry: Entry) -> pb.Workspace:
+    """A workspace as its owner sees it."""
+    workspace, felt = entry.workspace, entry.workspace.vitals
+    return pb.Workspace(
+        id=workspace.id,
+        name=workspace.name,
+        role=workspace.role,
+        tier=workspace.tier,
+        status=status_to(workspace.status),
+        status_reason=workspace.status_reason,
+        status_detail=workspace.status_detail,
+        status_since=timestamp_to(workspace.status_since),
+        status_event_id=workspace.status_event_id,
+        runtime=workspace.runtime,
+        model=workspace.model,
+        delivery_mode=mode_to(workspace.delivery_mode),
+        url=workspace.url or workspace.backend_address,
+        agent_card=entry.card,
+        parent_id=workspace.parent_id,
+        org_id=workspace.org_id,
+        active_tasks=felt.active_tasks,
+        max_concurrent_tasks=workspace.max_concurrent_tasks,
+        uptime_seconds=felt.uptime_seconds,
+        last_error_rate=felt.error_rate,
+        last_sample_error=felt.sample_error,
+        current_task=felt.current_task,
+        hibernation_idle_minutes=workspace.hibernation_idle_minutes,
+        x=workspace.x,
+        y=workspace.y,
+        collapsed=workspace.collapsed,
+        workspace_dir=workspace.workspace_dir,
+        workspace_access=workspace.workspace_access,
+        budget_limit=workspace.budget_limit,
+        monthly_spend=felt.monthly_spend,
+        created_at=timestamp_to(workspace.created_at),
+        generation=workspace.generation,
+        external=workspace.external,
+    )
+
+
+def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
+    """A workspace as the other services need it."""
+    address = routes.address(workspace)
+    return pb.WorkspaceRecord(
+        id=workspace.id,
+        name=workspace.name,
+        parent_id=workspace.parent_id,
+        org_id=workspace.org_id,
+        status=status_to(workspace.status),
+        status_reason=workspace.status_reason,
+        status_since=timestamp_to(workspace.status_since),
+        runtime=workspace.runtime,
+        model=workspace.model,
+        tier=workspace.tier,
+        external=workspace.external,
+        generation=workspace.generation,
+        desire=_DESIRES[routes.desire(workspace)],
+        delivery_mode=mode_to(workspace.delivery_mode),
+        address=address.url,
+        address_trusted=address.trusted,
+        max_concurrent_tasks=workspace.max_concurrent_tasks,
+        budget_limit=workspace.budget_limit,
+        monthly_spend=workspace.vitals.monthly_spend,
+        declarations=declarations_to(workspace.declarations),
+        adapter_module=adapter_module,
+        workspace_dir=workspace.workspace_dir,
+        workspace_access=workspace.workspace_access,
+        instance_reference=workspace.instance_reference,
+        revision=workspace.revision,
+    )
+
+
+def declarations_to(declarations: Declarations) -> pb.Declarations:
+    """What an agent declared."""
+    idle = declarations.idle_timeout
+    return pb.Declarations(
+        capabilities=dict.fromkeys(sorted(declarations.capabilities), True),
+        idle_timeout_seconds=int(idle.total_seconds()) if idle else None,
+    )
+
+
+def beat_to(beat: Beat) -> pb.Pulse:
+    """A heartbeat, as it arrived."""
+    return pb.Pulse(
+        workspace_id=beat.workspace_id,
+        active_tasks=beat.active_tasks,
+        current_task=beat.current_task,
+        uptime_seconds=beat.uptime_seconds,
+    )
+
+
+def event_to(event: Event) -> pb.Event:
+    """A stored event."""
+    return pb.Event(
+        id=event.id,
+        event_id=event.event_id,
+        event_type=event.type,
+        workspace_id=event.workspace_id,
+        payload=event.payload.encode(),
+        created_at=timestamp_to(event.created_at),
+    )
+
+
+def status_to(status: Status) -> pb.WorkspaceStatus.ValueType:
+    """The status as the contract writes it."""
+    return pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}")
+
+
+def mode_to(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
+    """The delivery mode as the contract writes it."""
+    return _MODES_OUT[mode]
+
+
+def timestamp_to(moment: datetime) -> Timestamp:
+    """The moment as the contract writes it."""
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def duration_to(span: timedelta) -> Duration:
+    """The span as the contract writes it."""
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def _kept(text: str) -> str:
+    """What is kept of an agent's words: PostgreSQL has no place for NUL, and nobody for a novel."""
+    return text.replace("\0", "")[:MOST_TEXT]
+
+
+_MOST_SECONDS = int(timedelta(days=365).total_seconds())
+
+_MODES_OUT = {
+    DeliveryMode.PUSH: pb.DELIVERY_MODE_PUSH,
+    DeliveryMode.POLL: pb.DELIVERY_MODE_POLL,
+}
+_MODES_IN = {number: mode for mode, number in _MODES_OUT.items()}
+
+_DESIRES = {
+    Desire.RUNNING: pb.DESIRE_RUNNING,
+    Desire.STOPPED: pb.DESIRE_STOPPED,
+    Desire.UNTOUCHED: pb.DESIRE_UNTOUCHED,
+    Desire.FORGOTTEN: pb.DESIRE_FORGOTTEN,
+}

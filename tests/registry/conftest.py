@@ -1,0 +1,173 @@
+"""The registry's parts on a real PostgreSQL, with auth behind real gRPC and a clock that stands still."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from services.chassis.addresses import Rules
+from services.chassis.database import Doorbell
+from services.chassis.identity import Identity, Kind
+from services.registry import catalog
+from services.registry.addressing import Addressing
+from services.registry.admission import Door, Registration
+from services.registry.app import ROLE, service
+from services.registry.calls import Auth
+from services.registry.directions import Directions
+from services.registry.directory import Directory
+from services.registry.editing import Editing
+from services.registry.facts import InstanceStarted, Patience
+from services.registry.feed import Feed
+from services.registry.fields import Draft
+from services.registry.intake import Intake
+from services.registry.presence import Presence
+from services.registry.removal import Removal
+from services.registry.store.transaction import Store
+from services.registry.sweeps import Sweeps
+from services.registry.tables import DOORBELL
+from tests import databases
+from tests.clocks import StillClock
+from tests.registry.neighbours import WillingAuth, served
+from tests.rpc import running
+
+AT_HOME = Rules(development=True)
+ADMIN = Identity(kind=Kind.ADMIN)
+ANYBODY = Identity(kind=Kind.ANONYMOUS)
+CARD = b'{"name": "Ada"}'
+PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+
+
+def agent(workspace_id: str, generation: int | None = None) -> Identity:
+    return Identity(kind=Kind.WORKSPACE, name=workspace_id, generation=generation)
+
+
+def org(org_id: str, *scopes: str) -> Identity:
+    return Identity(kind=Kind.ORG, name="token", org_id=org_id, scopes=frozenset(scopes))
+
+
+@dataclass
+class Book:
+    """Everything the registry is made of, without its loops."""
+
+    store: Store
+    feed: Feed
+    intake: Intake
+    bell: Doorbell
+    directory: Directory
+    editing: Editing
+    door: Door
+    presence: Presence
+    removal: Removal
+    directions: Directions
+    sweeps: Sweeps
+    auth: WillingAuth
+    clock: StillClock
+
+    async def create(self, name="ada", *, caller=ADMIN, **said):
+        made = await self.directory.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
+        return made.workspace
+
+    async def started(self, name="ada", *, backend="process", **said):
+        """A managed workspace whose instance a backend has started."""
+        workspace = await self.create(name, **said)
+        now, _ = await self.presence.observe(
+            workspace.id,
+            InstanceStarted(
+                at=self.clock.now(),
+                generation=workspace.generation,
+                backend=backend,
+                address="http://127.0.0.1:9",
+                reference="ref",
+            ),
+        )
+        return now
+
+    async def online(self, name="ada", **said):
+        workspace = await self.started(name, **said)
+        return await self.register(workspace)
+
+    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
+        caller = agent(workspace.id, workspace.generation or None)
+        await self.door.register(caller, workspace.id, Registration(card=card, url=url, **said))
+        return await self.get(workspace.id)
+
+    async def get(self, workspace_id):
+        async with self.store.begin() as tx:
+            return await tx.get(workspace_id)
+
+    async def events(self, workspace_id=""):
+        """Oldest first."""
+        found = await self.directory.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
+        return list(found)
+
+    async def watched(self, backend="process"):
+        """A provisioner listens."""
+        async with self.store.begin() as tx:
+            await tx.changes.note_watcher("replica", backend)
+
+    @asynccontextmanager
+    async def following(self):
+        """The feed runs for the length of the block."""
+        tasks = [asyncio.ensure_future(self.bell.listen()), asyncio.ensure_future(self.feed.run())]
+        try:
+            yield self.feed
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def auth():
+    return WillingAuth()
+
+
+@pytest.fixture
+async def engine(database_url):
+    async with databases.fresh(database_url, service) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def book(engine, database_url, auth, clock):
+    async with running([served(auth)], speaker="registry") as line:
+        book = bound(engine, database_url, auth, line, clock)
+        taking_in = asyncio.ensure_future(book.intake.run())
+        yield book
+        taking_in.cancel()
+        await asyncio.gather(taking_in, return_exceptions=True)
+
+
+def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
+    store = Store(engine, clock)
+    bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
+    feed = Feed(store, bell, replica_id="replica")
+    intake = Intake(store)
+    asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
+    presence = Presence(store, feed, intake, catalog=known, clock=clock)
+    removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
+    return Book(
+        store=store,
+        feed=feed,
+        intake=intake,
+        bell=bell,
+        directory=Directory(store, auth=asked, catalog=known, addressing=addressing, clock=clock),
+        editing=Editing(store, auth=asked, catalog=known),
+        door=Door(store, auth=asked, addressing=addressing, clock=clock),
+        presence=presence,
+        removal=removal,
+        directions=Directions(store, addressing=addressing),
+        sweeps=Sweeps(
+            store,
+            presence=presence,
+            removal=removal,
+            auth=asked,
+            clock=clock,
+            patience=PATIENCE,
+            keep_events=timedelta(days=30),
+        ),
+        auth=auth,
+        clock=clock,
+    )

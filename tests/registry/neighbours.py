@@ -1,0 +1,102 @@
+"""Auth, as the registry meets it: servicers behind real gRPC, named after what they do."""
+
+import asyncio
+from uuid import uuid4
+
+from protos.auth.v1 import auth_pb2 as pb
+from protos.auth.v1 import auth_pb2_grpc as rpc
+from services.chassis.errors import Unauthenticated, Unavailable
+from services.chassis.service import Servicer
+
+
+class WillingAuth(rpc.AuthServiceServicer):
+    """Does what it is asked, and remembers it."""
+
+    def __init__(self) -> None:
+        self.placed: dict[str, str] = {}
+        self.confirmed: dict[str, str] = {}
+        self.barred: set[str] = set()
+        self.forgotten: list[str] = []
+        self.live: dict[str, set[str]] = {}
+        self.secrets: dict[str, str] = {}
+
+    async def PlaceWorkspaces(self, request, context):
+        self.placed.update({placement.workspace_id: placement.org_id for placement in request.placements})
+        return pb.PlaceWorkspacesResponse()
+
+    async def ConfirmWorkspaces(self, request, context):
+        self.confirmed.update({placement.workspace_id: placement.org_id for placement in request.placements})
+        return pb.ConfirmWorkspacesResponse()
+
+    async def BarWorkspace(self, request, context):
+        self.barred.add(request.workspace_id)
+        return pb.BarWorkspaceResponse(revoked=len(self.live.pop(request.workspace_id, ())))
+
+    async def ForgetWorkspace(self, request, context):
+        self.forgotten.append(request.workspace_id)
+        return pb.ForgetWorkspaceResponse()
+
+    async def IssueToken(self, request, context):
+        return pb.IssueTokenResponse(auth_token="token", token_id=self._mint(request.workspace_id))
+
+    async def RevokeTokens(self, request, context):
+        self.live.get(request.workspace_id, set()).discard(request.token_id)
+        return pb.RevokeTokensResponse(revoked=1)
+
+    async def EnsureCredentials(self, request, context):
+        live = self.live.get(request.workspace_id)
+        if request.anonymous and live:
+            raise Unauthenticated("missing workspace auth token")
+        secret = self.secrets.setdefault(request.workspace_id, uuid4().hex)
+        if live:
+            return pb.EnsureCredentialsResponse(inbound_secret=secret)
+        token_id = self._mint(request.workspace_id)
+        return pb.EnsureCredentialsResponse(auth_token="token", token_id=token_id, inbound_secret=secret)
+
+    def _mint(self, workspace_id):
+        token_id = uuid4().hex
+        self.live.setdefault(workspace_id, set()).add(token_id)
+        return token_id
+
+
+class SecretlessAuth(WillingAuth):
+    """Cannot read its vault."""
+
+    async def EnsureCredentials(self, request, context):
+        raise Unavailable
+
+
+class HesitantAuth(WillingAuth):
+    """Answers a register only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def EnsureCredentials(self, request, context):
+        self.asked.set()
+        await self.answer.wait()
+        return await super().EnsureCredentials(request, context)
+
+
+class BarlessAuth(WillingAuth):
+    """Cannot bar anybody just now."""
+
+    async def BarWorkspace(self, request, context):
+        raise Unavailable
+
+
+class PlacelessAuth(WillingAuth):
+    """Cannot place anybody just now."""
+
+    async def PlaceWorkspaces(self, request, context):
+        raise Unavailable
+
+
+def served(auth: WillingAuth) -> Servicer:
+    return Servicer(
+        contract=pb.DESCRIPTOR.services_by_name["AuthService"],
+        add=rpc.add_AuthServiceServicer_to_server,
+        servicer=auth,
+    )

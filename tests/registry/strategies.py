@@ -1,0 +1,122 @@
+"""Any workspace, and any fact."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from services.registry.facts import (
+    ExternalCreated,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
+    Patience,
+    ProvisioningFailed,
+    ProvisioningTimedOut,
+    Pulse,
+    Registered,
+    Removed,
+    RestartRequested,
+    Silence,
+    StopFailed,
+    UpstreamDead,
+)
+from services.registry.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+
+moments = st.integers(0, 600).map(lambda seconds: NOW - timedelta(seconds=seconds))
+
+workspaces = st.builds(
+    Workspace,
+    id=st.just(WorkspaceId("w")),
+    org_id=st.just(WorkspaceId("w")),
+    name=st.just("ada"),
+    runtime=st.sampled_from(["echo", "external"]),
+    status=st.sampled_from(Status),
+    status_reason=st.sampled_from(Reason),
+    status_since=moments,
+    created_at=st.just(NOW - timedelta(hours=1)),
+    former_status=st.sampled_from([None, Status.ONLINE, Status.DEGRADED]),
+    generation=st.integers(1, 5),
+    provision_deadline=st.none() | moments,
+    backend=st.sampled_from(["", "none", "process"]),
+    backend_address=st.sampled_from(["", "http://127.0.0.1:1"]),
+    url=st.sampled_from(["", "http://ada.example"]),
+    has_card=st.booleans(),
+    registered_at=st.none() | moments,
+    register_failed_at=st.none() | moments,
+    declarations=st.sampled_from([Declarations(), Declarations(frozenset({"status_mgmt"}))]),
+    vitals=st.builds(Vitals, last_seen=st.none() | moments),
+    stopped_at=st.none() | moments,
+    stop_error=st.sampled_from(["", "no"]),
+)
+
+generations = st.none() | st.integers(0, 6)
+at = st.just(NOW)
+
+KINDS = {
+    ExternalCreated: st.builds(ExternalCreated, at=at, generation=generations),
+    Registered: st.builds(Registered, at=at, generation=generations),
+    Pulse: st.builds(
+        Pulse,
+        at=at,
+        generation=generations,
+        error_rate=st.sampled_from([0.0, 0.09, 0.1, 0.49, 0.5, 1.0]),
+        wedged=st.booleans(),
+        active_tasks=st.integers(0, 3),
+        monthly_spend=st.integers(0, 3),
+        declarations=st.none() | st.just(Declarations()),
+        card=st.none() | st.just(b"{}"),
+    ),
+    Silence: st.builds(Silence, at=at, generation=generations, patience=st.just(PATIENCE)),
+    InstanceStarted: st.builds(
+        InstanceStarted,
+        at=at,
+        generation=generations,
+        backend=st.just("process"),
+        address=st.just("http://127.0.0.1:2"),
+        reference=st.just("r"),
+    ),
+    InstanceSkipped: st.builds(InstanceSkipped, at=at, generation=generations, backend=st.just("none")),
+    InstanceExited: st.builds(InstanceExited, at=at, generation=generations),
+    InstanceStopped: st.builds(InstanceStopped, at=at, generation=generations),
+    StopFailed: st.builds(StopFailed, at=at, generation=generations, text=st.just("stuck")),
+    ProvisioningFailed: st.builds(
+        ProvisioningFailed, at=at, generation=generations, error=st.just("provisioning failed")
+    ),
+    ProvisioningTimedOut: st.builds(ProvisioningTimedOut, at=at, generation=generations),
+    UpstreamDead: st.builds(UpstreamDead, at=at, generation=generations),
+    RestartRequested: st.builds(
+        RestartRequested,
+        at=at,
+        generation=st.integers(0, 6),
+        reason=st.sampled_from([Reason.RESTART_REQUESTED, Reason.AUTO_RESTART]),
+        limit=st.just(timedelta(minutes=10)),
+    ),
+    Removed: st.builds(Removed, at=at, generation=st.none()),
+}
+
+facts = st.one_of(*KINDS.values())
+
+
+def current(fact, workspace):
+    """The fact, as news of the present generation."""
+    return replace(fact, generation=workspace.generation)
+
+
+def plain(kind, at):
+    """A fact of this kind, of whatever generation there is."""
+    said = {
+        "patience": PATIENCE,
+        "backend": "process",
+        "address": "http://127.0.0.1:2",
+        "reference": "r",
+        "text": "stuck",
+        "error": "provisioning failed",
+        "reason": Reason.RESTART_REQUESTED,
+        "limit": timedelta(minutes=10),
+    }
+    return kind(at=at, **{field.name: said[field.name] for field in fields(kind) if field.name in said})

@@ -1,0 +1,236 @@
+"""The registry as its neighbours meet it: its own process wiring, over real gRPC."""
+
+from contextlib import aclosing
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from protos.registry.v1 import registry_pb2 as pb
+from protos.registry.v1 import registry_pb2_grpc as rpc
+from services.chassis import clients
+from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused
+from services.chassis.identity import Identity, Kind
+from services.chassis.service import serving
+from services.registry.app import service
+from services.registry.settings import Settings
+from tests import databases
+from tests.registry.neighbours import WillingAuth, served
+from tests.rpc import listening
+
+ADMIN = Identity(kind=Kind.ADMIN)
+
+
+class Registry:
+    """The registry over a line of each of its neighbours."""
+
+    def __init__(self, address, lines):
+        self.address = address
+        self._lines = lines
+
+    async def ask(self, method, request, *, by=None, speaker="gateway"):
+        line = self._lines[speaker]
+        stub = rpc.RegistryServiceStub(line.channel)
+        return await line.ask(getattr(stub, method), request, on_behalf_of=by)
+
+    def watch(self, request, *, speaker="provisioner"):
+        line = self._lines[speaker]
+        return line.watch(rpc.RegistryServiceStub(line.channel).WatchWorkspaces, request)
+
+    async def create(self, **said):
+        answer = await self.ask("CreateWorkspace", pb.CreateWorkspaceRequest(name="ada", **said), by=ADMIN)
+        return answer.workspace
+
+
+@pytest.fixture
+async def registry(database_url, tmp_path):
+    async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
+        values = Settings(
+            mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
+        )
+        async with serving(service, values) as address:
+            speakers = ("gateway", "provisioner", "a2a_proxy")
+            async with clients.dialled(address, speaker="gateway") as one:
+                lines = {speaker: clients.Line(one.channel, speaker) for speaker in speakers}
+                yield Registry(address, lines)
+
+
+async def test_a_workspace_is_created_registered_heard_and_read(registry):
+    made = await registry.create(runtime="echo")
+    by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
+
+    registered = await registry.ask(
+        "Register",
+        pb.RegisterRequest(workspace_id=made.id, agent_card=b'{"name":"Ada"}', url="http://127.0.0.1:1"),
+        by=by,
+    )
+    beat = await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=2), by=by)
+    read = await registry.ask("GetWorkspace", pb.GetWorkspaceRequest(workspace_id=made.id), by=by)
+
+    assert made.status == pb.WORKSPACE_STATUS_PROVISIONING
+    assert registered.delivery_mode == pb.DELIVERY_MODE_PUSH
+    assert registered.inbound_secret
+    assert beat.status == pb.WORKSPACE_STATUS_ONLINE
+    assert (read.workspace.active_tasks, read.workspace.agent_card) == (2, b'{"name":"Ada"}')
+
+
+async def test_the_feed_tells_what_is_and_then_what_changes(registry):
+    made = await registry.create(runtime="echo")
+
+    async with aclosing(registry.watch(pb.WatchWorkspacesRequest(backend="process"))) as feed:
+        assert (await anext(feed)).changed.id == made.id
+        assert (await anext(feed)).WhichOneof("news") == "snapshot_done"
+        await registry.ask(
+            "ReportFact",
+            pb.ReportFactRequest(
+                workspace_id=made.id,
+                generation=1,
+                instance_started=pb.InstanceStarted(backend="process", address="http://127.0.0.1:7"),
+            ),
+            speaker="provisioner",
+        )
+        async for news in feed:
+            if news.WhichOneof("news") == "changed":
+                break
+
+    assert (news.changed.address, news.changed.address_trusted) == ("http://127.0.0.1:7", True)
+    assert news.changed.desire == pb.DESIRE_RUNNING
+    assert news.changed.adapter_module == "molecule_agent.adapters.echo"
+
+
+async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
+    made = await registry.create(runtime="echo")
+    by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
+
+    async with aclosing(registry.watch(pb.WatchWorkspacesRequest(pulses=True), speaker="a2a_proxy")) as feed:
+        async for news in feed:
+            if news.WhichOneof("news") == "alive":
+                break
+        await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=3), by=by)
+        async for news in feed:
+            if news.WhichOneof("news") == "pulse":
+                break
+
+    assert (news.pulse.workspace_id, news.pulse.active_tasks) == (made.id, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "by", "speaker"),
+    [
+        ("ReportFact", pb.ReportFactRequest(workspace_id="w"), None, "gateway"),
+        ("ReportFact", pb.ReportFactRequest(workspace_id="w"), ADMIN, "gateway"),
+        ("ResolveRoute", pb.ResolveRouteRequest(workspace_id="w"), None, "provisioner"),
+        ("CreateWorkspace", pb.CreateWorkspaceRequest(name="x"), None, "gateway"),
+        ("CreateWorkspace", pb.CreateWorkspaceRequest(name="x"), Identity(kind=Kind.WORKSPACE, name="w"), "gateway"),
+        ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), Identity(kind=Kind.WORKSPACE, name="v"), "gateway"),
+        ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), ADMIN, "gateway"),
+        ("Register", pb.RegisterRequest(workspace_id="w"), ADMIN, "gateway"),
+        ("RestartWorkspace", pb.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
+    ],
+)
+async def test_the_contract_says_who_may_call(registry, method, request_, by, speaker):
+    with pytest.raises(Denied):
+        await registry.ask(method, request_, by=by, speaker=speaker)
+
+
+async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_contract(registry):
+    external = await registry.create(external=True)
+
+    for method, request, kind, reason, text in (
+        (
+            "CreateWorkspace",
+            pb.CreateWorkspaceRequest(name="a|b"),
+            InvalidArgument,
+            "INVALID_WORKSPACE",
+            "invalid workspace fields",
+        ),
+        (
+            "GetWorkspace",
+            pb.GetWorkspaceRequest(workspace_id="x"),
+            NotFound,
+            "WORKSPACE_NOT_FOUND",
+            "workspace not found",
+        ),
+        (
+            "GetCard",
+            pb.GetCardRequest(workspace_id=external.id),
+            NotFound,
+            "CARD_NOT_AVAILABLE",
+            "agent card not available",
+        ),
+        (
+            "RestartWorkspace",
+            pb.RestartWorkspaceRequest(workspace_id=external.id),
+            Refused,
+            "NOT_SUPPORTED",
+            "external workspaces cannot be restarted",
+        ),
+        (
+            "UpdateWorkspace",
+            pb.UpdateWorkspaceRequest(workspace_id=external.id),
+            InvalidArgument,
+            "INVALID_VALUE",
+            "invalid value for field: update_mask",
+        ),
+    ):
+        with pytest.raises(kind) as refusal:
+            await registry.ask(method, request, by=ADMIN)
+        assert (refusal.value.reason, refusal.value.message) == (reason, text)
+        assert refusal.value.domain == "molecule.registry.v1"
+
+
+async def test_the_whole_life_of_a_workspace_over_the_wire(registry):
+    root = await registry.create(external=True)
+    child = await registry.create(external=True, parent_id=root.id)
+
+    changed = await registry.ask(
+        "UpdateWorkspace",
+        pb.UpdateWorkspaceRequest(
+            workspace_id=child.id,
+            changes=pb.WorkspaceChanges(name="eve", x=0.0, y=1.0),
+            update_mask=FieldMask(paths=["name", "role", "x", "y"]),
+        ),
+        by=ADMIN,
+    )
+    listed = await registry.ask("ListWorkspaces", pb.ListWorkspacesRequest(), by=ADMIN)
+    peers = await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=root.id), by=ADMIN)
+    access = await registry.ask("CheckAccess", pb.CheckAccessRequest(caller_id=root.id, target_id=child.id), by=ADMIN)
+    route = await registry.ask(
+        "ResolveRoute", pb.ResolveRouteRequest(workspace_id=child.id, caller_id=root.id), speaker="a2a_proxy"
+    )
+    removed = await registry.ask(
+        "RemoveWorkspace", pb.RemoveWorkspaceRequest(workspace_id=root.id, confirm=True), by=ADMIN
+    )
+    events = await registry.ask("ListEvents", pb.ListEventsRequest(), by=ADMIN)
+
+    assert (changed.workspace.name, changed.workspace.x, changed.workspace.y) == ("eve", 0.0, 1.0)
+    assert [workspace.id for workspace in listed.workspaces] == [root.id, child.id]
+    assert [workspace.id for workspace in peers.workspaces] == [child.id]
+    assert access.allowed
+    assert route.allowed
+    assert (route.record.external, route.record.desire) == (True, pb.DESIRE_STOPPED)
+    assert removed.cascade_deleted == 1
+    assert events.events[0].event_type == "WORKSPACE_REMOVED"
+    assert child.status_event_id in {event.event_id for event in events.events}
+
+
+async def test_what_an_agent_declares_reaches_its_senders(registry):
+    made = await registry.create(runtime="echo")
+    by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
+    said = pb.Declarations(capabilities={"session": True, "scheduler": False, "": True}, idle_timeout_seconds=60)
+
+    await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
+    route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
+
+    assert route.record.declarations == pb.Declarations(capabilities={"session": True}, idle_timeout_seconds=60)
+
+
+@pytest.mark.covers("REG-43")
+async def test_an_idle_time_that_is_none_clears_it(registry):
+    made = await registry.create(runtime="echo")
+    by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
+
+    for seconds in (60, 0, 60, -5):
+        said = pb.Declarations(idle_timeout_seconds=seconds)
+        await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
+        route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
+        assert route.record.declarations.idle_timeout_seconds == max(seconds, 0)

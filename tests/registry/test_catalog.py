@@ -1,0 +1,79 @@
+from datetime import timedelta
+
+import pytest
+
+from services.chassis.settings import BadSettings
+from services.registry import catalog
+
+ONE = """
+runtimes:
+  - name: cook
+    provision_limit: 30
+    models:
+      - {id: secret/soup, name_only: true}
+      - {id: plain/soup}
+  - name: bare
+    models:
+      - {id: secret/soup, name_only: true}
+"""
+
+
+def read(tmp_path, text, **said):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(text)
+    return catalog.read(path, **said)
+
+
+@pytest.mark.covers("REG-08")
+def test_the_catalogue_knows_the_runtimes_of_the_contract():
+    known = catalog.read()
+
+    for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk", "echo", "external"):
+        assert known.knows(runtime)
+    assert not known.knows("cobol")
+    assert known.adapter_module("echo") == "molecule_agent.adapters.echo"
+    assert known.adapter_module("cobol") == ""
+
+
+@pytest.mark.covers("PROV-47")
+def test_agents_come_up_within_ten_minutes_and_hermes_within_thirty_unless_told_otherwise():
+    known, told = catalog.read(), catalog.read(limit=timedelta(seconds=60))
+
+    assert known.provision_limit("hermes") == timedelta(minutes=30)
+    assert known.provision_limit("echo") == known.provision_limit("cobol") == timedelta(minutes=10)
+    assert told.provision_limit("hermes") == told.provision_limit("echo") == timedelta(seconds=60)
+
+
+@pytest.mark.covers("REG-50", "REG-56")
+def test_the_default_model_is_the_first_that_works_without_further_ado(tmp_path):
+    known = read(tmp_path, ONE)
+
+    assert known.default_model("cook") == "plain/soup"
+    assert known.models("cook") == ("secret/soup", "plain/soup")
+    assert known.default_model("bare") is known.default_model("cobol") is None
+
+
+def test_every_runtime_with_models_has_a_default():
+    known = catalog.read()
+
+    for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk"):
+        assert known.default_model(runtime) in known.models(runtime)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("runtimes: [{name: a}, {name: a}]", "runtime named twice: a"),
+        ("runtimes: [{name: a, models: [{id: m}, {id: m}]}]", "model of a named twice: m"),
+        ("runtimes: [{name: a, colour: red}]", "colour"),
+        ("runtimes: [{name: a, provision_limit: 0}]", "provision_limit"),
+        ("runtimes: [", "catalog.yaml"),
+        ("[]", "catalog.yaml"),
+    ],
+)
+def test_a_catalogue_that_is_none_stops_the_service_with_one_line(tmp_path, text, complaint):
+    with pytest.raises(BadSettings) as refusal:
+        read(tmp_path, text)
+
+    assert complaint in str(refusal.value)
+    assert "\n" not in str(refusal.value)
