@@ -55,9 +55,7 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
         """Wish something of a workspace; what is not named stays."""
         record = self.records.setdefault(
             workspace_id,
-            registry_pb2.WorkspaceRecord(
-                id=workspace_id, runtime="echo", adapter_module="molecule_agent.adapters.echo"
-            ),
+            registry_pb2.WorkspaceRecord(id=workspace_id, runtime="echo", adapter_module="molecule_agent.echo"),
         )
         record.desire = DESIRES[desire]
         if generation != record.generation:

@@ -11,7 +11,7 @@ WISH = Wish(
     generation=3,
     desire=Desire.RUNNING,
     runtime="echo",
-    adapter_module="molecule_agent.adapters.echo",
+    adapter_module="molecule_agent.echo",
 )
 CREDENTIALS = Credentials("the-token", "the-secret")
 
@@ -30,7 +30,7 @@ def test_an_agent_is_told_who_it_is_and_where_the_plane_is():
     assert environment(replace(WISH, model="some-model")) == {
         "WORKSPACE_ID": WISH.workspace_id,
         "PLATFORM_URL": "http://plane:8080",
-        "ADAPTER_MODULE": "molecule_agent.adapters.echo",
+        "ADAPTER_MODULE": "molecule_agent.echo",
         "MODEL": "some-model",
     }
 

@@ -62,7 +62,7 @@ async def test_what_is_wanted_at_first_is_told_at_once_and_what_changes_one_by_o
             generation=1,
             desire=Desire.RUNNING,
             runtime="echo",
-            adapter_module="molecule_agent.adapters.echo",
+            adapter_module="molecule_agent.echo",
             model="m-1",
             parent_id=two,
         )

@@ -94,7 +94,7 @@ async def test_the_feed_tells_what_is_and_then_what_changes(registry):
 
     assert (news.changed.address, news.changed.address_trusted) == ("http://127.0.0.1:7", True)
     assert news.changed.desire == pb.DESIRE_RUNNING
-    assert news.changed.adapter_module == "molecule_agent.adapters.echo"
+    assert news.changed.adapter_module == "molecule_agent.echo"
 
 
 async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):

@@ -31,7 +31,7 @@ def test_the_catalogue_knows_the_runtimes_of_the_contract():
     for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk", "echo", "external"):
         assert known.knows(runtime)
     assert not known.knows("cobol")
-    assert known.adapter_module("echo") == "molecule_agent.adapters.echo"
+    assert known.adapter_module("echo") == "molecule_agent.echo"
     assert known.adapter_module("cobol") == ""
 
 

@@ -1,0 +1,21 @@
+"""The official clients, both generations, through the plane: they know nothing but a card's address."""
+
+import pytest
+
+from tests.e2e.conversation import create, online
+from tests.e2e.sdk_clients.environments import GENERATIONS, converse
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_an_official_client_finds_the_workspace_by_its_card_and_talks_to_it(plane, generation):
+    workspace_id = await create(plane)
+    await online(plane, workspace_id)
+
+    card = f"{plane.url}/workspaces/{workspace_id}/a2a/.well-known/agent-card.json"
+    seen = await converse(generation, card, "hello through the plane")
+
+    assert (seen["plain"], seen["streamed"]) == ("hello through the plane", "hello through the plane")
+    assert seen["url"] == f"{plane.url}/workspaces/{workspace_id}/a2a"
+    assert len(seen["events"]) > 2
