@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import hypothesis
 import pytest
 
 from tests import databases
 from tests.clocks import StillClock
 
 pytest_plugins = ["tests.docker_engine"]
+
+# How long an example takes is a matter of the machine, and machines that test are busy.
+hypothesis.settings.register_profile("molecule", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("molecule")
 
 
 @pytest.fixture(scope="session")

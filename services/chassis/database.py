@@ -45,7 +45,7 @@ async def opened(url: str, *, role: str | None, pool: int = 10) -> AsyncIterator
         max_overflow=0,
         pool_timeout=CONNECT_WITHIN,
         connect_args={"timeout": CONNECT_WITHIN, "server_settings": settings},
-        hide_parameters=True,  # they hold what people and agents write, which no log is meant to keep
+        hide_parameters=True,  # they hold what others write, which no log is meant to keep
     )
     try:
         yield engine
