@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -67,6 +68,11 @@ class Layout:
         """Make the directories that are missing. Raises `CannotStart` if the home or a socket directory is not ours."""
         self._prepare_home()
         claim(self.sockets, owner=os.getuid())
+
+    def tidy(self) -> None:
+        """Remove the socket directories; only called when nothing of this home runs any more."""
+        for directory in (self.sockets, self.database_sockets):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _prepare_home(self) -> None:
         try:

@@ -148,7 +148,10 @@ def _home(given: Path | None) -> Iterator[Layout]:
     with TemporaryDirectory(prefix="molecule-plane-") as own:
         layout = Layout.of(given or Path(own) / "home")
         layout.prepare()
-        yield layout
+        try:
+            yield layout
+        finally:
+            layout.tidy()
 
 
 def _silent() -> Progress:

@@ -33,7 +33,7 @@ async def standing(
     told: Callable[[Exit], None],
 ) -> AsyncIterator[Supervisor]:
     """A plane that answers. Left, the gateway stops first and PostgreSQL last, and nothing keeps running."""
-    async with _no_instance_left(settings, layout), Supervisor(hear=journal.hear, told=told) as supervisor:
+    async with _nothing_left(settings, layout), Supervisor(hear=journal.hear, told=told) as supervisor:
         database_url = await database(settings, layout, supervisor, journal=journal, progress=progress)
         with progress.step("services and gateway"):
             commands = processes.commands(settings, layout, database_url=database_url, inherited=inherited)
@@ -61,8 +61,8 @@ async def database(
 
 
 @asynccontextmanager
-async def _no_instance_left(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
-    """End what the provisioner should have ended, had it not itself been killed or still been starting."""
+async def _nothing_left(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
+    """End the agents that a provisioner which was itself killed, or still starting, could not end; then clear up."""
     try:
         yield
     finally:
@@ -72,6 +72,7 @@ async def _no_instance_left(settings: UpSettings, layout: Layout) -> AsyncIterat
             backend = ProcessBackend(layout.home)
             for instance in await backend.list():
                 await backend.stop(instance.workspace_id)
+        layout.tidy()
 
 
 async def ready(gateway: httpx.AsyncClient) -> bool:

@@ -17,7 +17,9 @@ from deploy.supervisor import Child, Supervisor
 def home() -> Iterator[Path]:
     """A home outside pytest's directories, which every other pytest on the machine closes to PostgreSQL's own user."""
     with TemporaryDirectory(prefix="molecule-test-") as directory:
-        yield Path(directory) / "home"
+        home = Path(directory) / "home"
+        yield home
+        Layout.of(home).tidy()
 
 
 SOON = timedelta(seconds=30)

@@ -32,6 +32,8 @@ def test_what_holds_keys_and_sockets_is_for_us_alone(tmp_path):
 
     for directory in (layout.keys, layout.logs, layout.workspaces, layout.sockets):
         assert directory.stat().st_mode & 0o777 == 0o700
+    layout.tidy()
+    assert not layout.sockets.exists()
 
 
 def test_a_home_that_is_a_file_is_refused_in_one_line(tmp_path):

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
@@ -18,10 +19,11 @@ SOON = timedelta(seconds=30)
 
 
 @pytest.fixture
-def layout(home) -> Layout:
+def layout(home) -> Iterator[Layout]:
     layout = Layout.of(home / "with spaces")
     layout.prepare()
-    return layout
+    yield layout
+    layout.tidy()
 
 
 async def asked(server: postgres.Postgres, question: str) -> object:

@@ -112,6 +112,8 @@ async def test_it_gets_ready_says_what_to_try_and_leaves_nothing_behind(start, h
 
     assert await plane.ended() == 0
     assert plane.left() == []
+    assert not Layout.of(home).sockets.exists()
+    assert not Layout.of(home).database_sockets.exists()
     assert f"Stopped. What the plane knows stays in {home}." in plane.said()
     assert "Traceback" not in plane.said()
 
