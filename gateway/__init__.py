@@ -18,6 +18,7 @@
 | `answers`       | what the routes answer, where it is more than a message rendered  | pure|
 | `routes`        | the tables, and one RPC for each route                            |     |
 | `render`        | replies → the JSON of the contract                                | pure|
+| `extended`      | extended cards that pass with a message                           | pure|
 | `cards`         | agent cards as clients of the plane may see them                  | pure|
 | `connection`    | how an agent of its own finds its way here                        | pure|
 | `errors`        | errors of the services → HTTP, in one table                       |     |
