@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 import structlog
+import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
@@ -150,7 +151,7 @@ def _serve(service: Service[Any]) -> int:
         return _refuse(service, str(error))
     telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
     try:
-        asyncio.run(_until_told(service, values))
+        uvloop.run(_until_told(service, values))  # a fifth less work for each message than the loop of the library
     except BadSettings as error:
         return _refuse(service, str(error))
     return 0
