@@ -8,7 +8,7 @@ from deploy.settings import DEFAULT_PORT, UpSettings
 
 HELLO = '{"method":"message/send","params":{"message":{"role":"user","parts":[{"kind":"text","text":"hello"}]}}}'
 
-FIRST_WORKSPACE = '{"name":"Ada","runtime":"external","delivery_mode":"poll"}'
+FIRST_WORKSPACE = '{"name":"lead","runtime":"external","delivery_mode":"poll"}'
 
 
 def lines(settings: UpSettings, *, team: dict[str, str], seconds: float) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ app = typer.Typer(
     help=(
         "Molecule: a control plane for teams of AI agents.\n\n"
         "Start a plane with [bold]molecule up[/], look at it with [bold]molecule status[/], "
-        'talk to an agent with [bold]molecule send Ada "hello"[/].\n\n'
+        'talk to an agent with [bold]molecule send lead "hello"[/].\n\n'
         "The plane is found at MOLECULE_URL, or on this machine at PORT (8080). "
         "A plane that asks for a token gets MOLECULE_TOKEN, or ADMIN_TOKEN."
     ),

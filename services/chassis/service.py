@@ -26,7 +26,7 @@ from services.chassis.settings import BadSettings, ChassisSettings, DatabaseSett
 
 log = structlog.get_logger()
 
-GRACE = timedelta(seconds=5)
+WRITER = timedelta(seconds=5)
 """How long calls under way may take to finish once a service is asked to stop."""
 
 HEALTH = "/grpc.health.v1.Health/"
@@ -113,7 +113,7 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
                 guard.hang_up()
                 for farewell in parts.farewells:
                     farewell()
-                await server.stop(GRACE.total_seconds())
+                await server.stop(WRITER.total_seconds())
         log.info("stopped")
 
 

@@ -11,7 +11,7 @@ from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors, identity, rpc
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import GRACE, Servicer
+from services.chassis.service import WRITER, Servicer
 from tests.rpc import listening, running
 
 WORKSPACE = Identity(kind=Kind.WORKSPACE, name="w1", generation=3)
@@ -222,6 +222,6 @@ async def test_feeds_are_ended_when_the_service_stops():
         await service.__aexit__(None, None, None)
 
         assert ended.is_set()
-        assert asyncio.get_running_loop().time() - began < GRACE.total_seconds() / 2
+        assert asyncio.get_running_loop().time() - began < WRITER.total_seconds() / 2
         with pytest.raises(errors.Unavailable):
             await anext(feed)

@@ -105,9 +105,9 @@ async def test_it_gets_ready_says_what_to_try_and_leaves_nothing_behind(start, h
     for line in (r"✓ PostgreSQL +\d+\.\d s", r"✓ roles and migrations", r"✓ services and gateway", r"✓ demo team"):
         assert re.search(line, plane.said())
     assert f"API   {plane.url}" in plane.said()
-    assert 'molecule send Ada "hello"' in plane.said()
+    assert 'molecule send lead "hello"' in plane.said()
     assert "molecule status" in plane.said()
-    assert f"curl -s {plane.url}/workspaces/id-of-Ada/a2a" in plane.said()
+    assert f"curl -s {plane.url}/workspaces/id-of-lead/a2a" in plane.said()
     plane.process.send_signal(SIGINT)
 
     assert await plane.ended() == 0
@@ -185,7 +185,7 @@ async def test_the_demo_team_is_a_lead_and_two_members(start, home):
         workspace["name"]: workspace.get("parent_id")
         for workspace in json.loads((home / "workspaces.json").read_text())
     }
-    assert made == {"Ada": None, "Grace": "id-of-Ada", "Linus": "id-of-Ada"}
+    assert made == {"lead": None, "writer": "id-of-lead", "reviewer": "id-of-lead"}
 
 
 async def test_a_demo_team_that_was_deleted_does_not_come_back(start, home):
@@ -203,12 +203,12 @@ async def test_a_demo_team_that_was_deleted_does_not_come_back(start, home):
 
 async def test_a_demo_team_that_was_half_made_is_completed(start, home):
     home.mkdir()
-    (home / "workspaces.json").write_text('[{"id": "id-of-Ada", "name": "Ada", "status": "online"}]')
+    (home / "workspaces.json").write_text('[{"id": "id-of-lead", "name": "lead", "status": "online"}]')
 
     plane = start()
     await plane.shows(READY)
 
-    assert [one["name"] for one in json.loads((home / "workspaces.json").read_text())] == ["Ada", "Grace", "Linus"]
+    assert [one["name"] for one in json.loads((home / "workspaces.json").read_text())] == ["lead", "writer", "reviewer"]
 
 
 @pytest.mark.parametrize("without", [{"DEMO": "0"}, {"BACKEND": "none"}])

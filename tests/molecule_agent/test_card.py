@@ -7,7 +7,7 @@ from molecule_agent.card import card
 
 URL = "http://127.0.0.1:9000/"
 FACTS = CardFacts(
-    name="Ada", description="Counts.", skills=[Skill(id="c", name="Count", description="1, 2", tags=["n"])]
+    name="lead", description="Counts.", skills=[Skill(id="c", name="Count", description="1, 2", tags=["n"])]
 )
 
 
@@ -38,4 +38,4 @@ def test_the_sdk_would_write_nothing_that_is_missing():
 
 
 def test_a_name_from_outside_wins():
-    assert card(FACTS, url=URL, name="Grace")["name"] == "Grace"
+    assert card(FACTS, url=URL, name="writer")["name"] == "writer"

@@ -28,7 +28,7 @@ def test_every_variable_arrives():
             "ADAPTER_MODULE": "mine",
             "MOLECULE_ROOT": "/srv/ada",
             "DELIVERY_MODE": "poll",
-            "AGENT_NAME": "Ada",
+            "AGENT_NAME": "lead",
             "HEARTBEAT_SECONDS": "0.5",
         }
     )
@@ -43,7 +43,7 @@ def test_every_variable_arrives():
         adapter_module="mine",
         root=Path("/srv/ada"),
         delivery_mode="poll",
-        agent_name="Ada",
+        agent_name="lead",
         heartbeat=timedelta(seconds=0.5),
     )
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-ADA = "6f1c1c0e-0000-4000-8000-000000000001"
-GRACE = "6f1c1c0e-0000-4000-8000-000000000002"
+LEAD = "6f1c1c0e-0000-4000-8000-000000000001"
+WRITER = "6f1c1c0e-0000-4000-8000-000000000002"
 TWIN = "6f1c1c0e-0000-4000-8000-000000000003"
 
 TOKEN = "the-only-token"
@@ -25,9 +25,9 @@ class SmallPlane:
 
     def __init__(self) -> None:
         self.workspaces = [
-            self.workspace(ADA, "Ada", parent_id=None),
-            self.workspace(GRACE, "Grace", parent_id=ADA, status="failed", status_reason="provision_timeout"),
-            self.workspace(TWIN, "Grace", parent_id=None),
+            self.workspace(LEAD, "lead", parent_id=None),
+            self.workspace(WRITER, "writer", parent_id=LEAD, status="failed", status_reason="provision_timeout"),
+            self.workspace(TWIN, "writer", parent_id=None),
         ]
         self.token: str | None = None
         self.checks = {name: {"status": "ok", "required": True, "latency_ms": 1} for name in ("registry", "auth")}

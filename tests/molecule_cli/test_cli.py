@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.molecule_cli.plane_app import (
-    ADA,
-    GRACE,
+    LEAD,
+    WRITER,
     TOKEN,
     TWIN,
     QueueingPlane,
@@ -63,11 +63,11 @@ def test_help_teaches_the_first_three_commands():
     said = molecule("--help")
 
     assert said.returncode == 0
-    for word in ("molecule up", "molecule status", 'molecule send Ada "hello"', "MOLECULE_URL"):
+    for word in ("molecule up", "molecule status", 'molecule send lead "hello"', "MOLECULE_URL"):
         assert word in said.stdout
 
 
-@pytest.mark.parametrize("name", ["Ada", ADA])
+@pytest.mark.parametrize("name", ["lead", LEAD])
 def test_a_message_by_name_or_id_prints_the_reply(url, name):
     said = molecule("send", name, "hëllo\nworld", MOLECULE_URL=url)
 
@@ -75,14 +75,14 @@ def test_a_message_by_name_or_id_prints_the_reply(url, name):
 
 
 def test_a_streamed_reply_is_the_same_text(url):
-    said = molecule("send", "Ada", "hello world", "--stream", MOLECULE_URL=url)
+    said = molecule("send", "lead", "hello world", "--stream", MOLECULE_URL=url)
 
     assert (said.returncode, said.stdout) == (0, "hello world\n")
 
 
 def test_json_is_what_the_plane_answered(url):
-    answer = json.loads(molecule("send", "Ada", "hello", "--json", MOLECULE_URL=url).stdout)
-    events = molecule("send", "Ada", "hello", "--json", "--stream", MOLECULE_URL=url).stdout.splitlines()
+    answer = json.loads(molecule("send", "lead", "hello", "--json", MOLECULE_URL=url).stdout)
+    events = molecule("send", "lead", "hello", "--json", "--stream", MOLECULE_URL=url).stdout.splitlines()
 
     assert answer["result"]["artifacts"][0]["parts"][0]["text"] == "hello"
     assert [json.loads(event)["result"]["kind"] for event in events] == [
@@ -94,7 +94,7 @@ def test_json_is_what_the_plane_answered(url):
 
 
 def test_the_port_of_make_up_is_enough_to_find_the_plane(url):
-    assert molecule("send", "Ada", "hello", PORT=url.rpartition(":")[2]).stdout == "hello\n"
+    assert molecule("send", "lead", "hello", PORT=url.rpartition(":")[2]).stdout == "hello\n"
 
 
 def test_a_name_that_nobody_has_is_told_where_to_look(url):
@@ -104,13 +104,13 @@ def test_a_name_that_nobody_has_is_told_where_to_look(url):
 
 
 def test_a_name_that_two_have_asks_for_an_id(url):
-    assert complaint(molecule("send", "Grace", "hello", MOLECULE_URL=url)) == (
-        f"2 workspaces are called Grace; use an id: {GRACE}, {TWIN}"
+    assert complaint(molecule("send", "writer", "hello", MOLECULE_URL=url)) == (
+        f"2 workspaces are called writer; use an id: {WRITER}, {TWIN}"
     )
 
 
 def test_an_unknown_id_is_the_planes_answer(url):
-    unknown = ADA.replace("1", "9")
+    unknown = LEAD.replace("1", "9")
 
     assert complaint(molecule("send", unknown, "hello", MOLECULE_URL=url)) == (
         "workspace not found: molecule status lists what there is"
@@ -121,7 +121,7 @@ def test_an_unknown_id_is_the_planes_answer(url):
 def test_no_plane_is_told_how_to_start_one(free_port):
     expected = f"no plane answers at http://127.0.0.1:{free_port}: start it with make up, or set MOLECULE_URL"
 
-    assert complaint(molecule("send", "Ada", "hello", PORT=str(free_port))) == expected
+    assert complaint(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
     assert complaint(molecule("status", PORT=str(free_port))) == expected
 
 
@@ -137,21 +137,21 @@ def test_a_wrong_token_is_told_which_variable(plane, url):
 
 def test_the_agents_refusal_is_an_error():
     with served(RefusingAgentPlane()) as url:
-        assert complaint(molecule("send", "Ada", "hi", MOLECULE_URL=url)) == (
+        assert complaint(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
             "the agent refused: Method not found (-32601)"
         )
 
 
 def test_a_message_that_waits_is_no_error():
     with served(QueueingPlane()) as url:
-        said = molecule("send", "Ada", "hi", MOLECULE_URL=url)
+        said = molecule("send", "lead", "hi", MOLECULE_URL=url)
 
     assert (said.returncode, said.stdout) == (0, "not answered yet: queued (q-1)\n")
 
 
 def test_something_else_on_the_port_is_recognised():
     with served(StrangerPlane()) as url:
-        assert complaint(molecule("send", "Ada", "hi", MOLECULE_URL=url)) == (
+        assert complaint(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
             f"what answers at {url} is not a plane: check MOLECULE_URL"
         )
 
@@ -168,10 +168,10 @@ def test_status_shows_the_tree_with_reasons(plane, url):
 
     assert said.returncode == 0
     assert "registry ok  auth fail" in said.stdout
-    rows = [line.split() for line in said.stdout.splitlines() if ADA[:8] in line]
-    assert [(row[0], row[-1]) for row in rows] == [("Ada", ADA), ("Grace", GRACE), ("Grace", TWIN)]
+    rows = [line.split() for line in said.stdout.splitlines() if LEAD[:8] in line]
+    assert [(row[0], row[-1]) for row in rows] == [("lead", LEAD), ("writer", WRITER), ("writer", TWIN)]
     assert any(
-        line.startswith("  Grace") and "failed" in line and "provision_timeout" in line
+        line.startswith("  writer") and "failed" in line and "provision_timeout" in line
         for line in said.stdout.splitlines()
     )
 
@@ -180,7 +180,7 @@ def test_status_as_json_is_for_machines(url):
     said = json.loads(molecule("status", "--json", MOLECULE_URL=url).stdout)
 
     assert said["health"] == {"registry": "ok", "auth": "ok"}
-    assert [workspace["name"] for workspace in said["workspaces"]] == ["Ada", "Grace", "Grace"]
+    assert [workspace["name"] for workspace in said["workspaces"]] == ["lead", "writer", "writer"]
 
 
 def test_down_without_a_plane_says_so(tmp_path):

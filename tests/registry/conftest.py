@@ -35,7 +35,7 @@ from tests.rpc import running
 AT_HOME = Rules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
 ANYBODY = Identity(kind=Kind.ANONYMOUS)
-CARD = b'{"name": "Ada"}'
+CARD = b'{"name": "lead"}'
 PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 
 

@@ -60,7 +60,7 @@ async def test_a_workspace_is_created_registered_heard_and_read(registry):
 
     registered = await registry.ask(
         "Register",
-        pb.RegisterRequest(workspace_id=made.id, agent_card=b'{"name":"Ada"}', url="http://127.0.0.1:1"),
+        pb.RegisterRequest(workspace_id=made.id, agent_card=b'{"name":"lead"}', url="http://127.0.0.1:1"),
         by=by,
     )
     beat = await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=2), by=by)
@@ -70,7 +70,7 @@ async def test_a_workspace_is_created_registered_heard_and_read(registry):
     assert registered.delivery_mode == pb.DELIVERY_MODE_PUSH
     assert registered.inbound_secret
     assert beat.status == pb.WORKSPACE_STATUS_ONLINE
-    assert (read.workspace.active_tasks, read.workspace.agent_card) == (2, b'{"name":"Ada"}')
+    assert (read.workspace.active_tasks, read.workspace.agent_card) == (2, b'{"name":"lead"}')
 
 
 async def test_the_feed_tells_what_is_and_then_what_changes(registry):

@@ -27,7 +27,7 @@ that it writes in, so nothing is imported from there (`-P`): a file `json.py` wo
 LOOPBACK = "127.0.0.1"
 """Agents of this machine are spoken to by this machine only."""
 
-GRACE = timedelta(seconds=5)
+WRITER = timedelta(seconds=5)
 """How long an agent may take to end by itself."""
 
 REACTION = timedelta(seconds=3)
@@ -45,7 +45,7 @@ class ProcessBackend:
     name = "process"
     hosts = True
 
-    def __init__(self, home: Path, command: Sequence[str] = AGENT, *, grace: timedelta = GRACE) -> None:
+    def __init__(self, home: Path, command: Sequence[str] = AGENT, *, grace: timedelta = WRITER) -> None:
         self._root = home / "workspaces"
         self._command = tuple(command)
         self._grace = grace
