@@ -9,9 +9,9 @@ import pytest
 
 from tests.molecule_cli.plane_app import (
     LEAD,
-    WRITER,
     TOKEN,
     TWIN,
+    WRITER,
     QueueingPlane,
     RefusingAgentPlane,
     SmallPlane,
