@@ -4,6 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 STAMP := .venv/.installed
+PACKAGES := services gateway protos deploy molecule_agent molecule_cli
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down status test check e2e protos migrate settings promises bench
@@ -62,5 +63,6 @@ $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -m venv .venv \
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
 	  && $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode \
+	  && $(BIN)/python -m compileall -q $(PACKAGES) \
 	  || { echo "molecule: the packages could not be installed; the lines above say why" >&2; exit 1; }
 	@touch $(STAMP)
