@@ -91,7 +91,11 @@ class Delivery:
         route = routing.admit(await self._routebook.find(letter.target, letter.caller))
         deadline = _deadline(letter)
         message = envelope.read(letter.body, version=letter.headers.get("a2a-version", ""), entropy=os.urandom(32))
-        match routing.decide(route):
+        decision = routing.decide(route)
+        if isinstance(decision, Refuse):  # the feed may be a moment behind what the caller has seen of the target
+            route = routing.admit(await self._routebook.ask(letter.target, letter.caller))
+            decision = routing.decide(route)
+        match decision:
             case Leave():
                 return await self._leave(letter, message)
             case Refuse(error):

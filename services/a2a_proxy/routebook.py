@@ -58,7 +58,17 @@ class Routebook:
             allowed = True if caller is None or caller == target else self._allowed.get((caller, target))
             if route is not None and allowed is not None:
                 return Resolved(route=route, allowed=allowed)
-        return await self._ask(target, caller)
+        return await self.ask(target, caller)
+
+    async def ask(self, target: WorkspaceId, caller: WorkspaceId | None) -> Resolved:
+        """The same, as the registry knows it now; a permission between two that the feed knows is remembered until the tree changes."""
+        tree = self._tree
+        answer = await self._registry.resolve(target, caller)
+        if caller in self._routes and target in self._routes and tree == self._tree:
+            if len(self._allowed) >= PAIRS:
+                self._allowed.clear()
+            self._allowed[caller, target] = answer.allowed
+        return answer
 
     async def follow(self) -> None:
         """Follow the feed until cancelled, coming back by itself."""
@@ -112,16 +122,6 @@ class Routebook:
             self._routes.pop(route.workspace_id, None)
         else:
             self._routes[route.workspace_id] = route
-
-    async def _ask(self, target: WorkspaceId, caller: WorkspaceId | None) -> Resolved:
-        """Ask the registry; a permission between two that the feed knows is remembered until the tree changes."""
-        tree = self._tree
-        answer = await self._registry.resolve(target, caller)
-        if caller in self._routes and target in self._routes and tree == self._tree:
-            if len(self._allowed) >= PAIRS:
-                self._allowed.clear()
-            self._allowed[caller, target] = answer.allowed
-        return answer
 
     def _forget(self) -> None:
         self._revision = 0

@@ -308,6 +308,16 @@ async def test_nobody_is_asked_about_an_external_agent(office, gateway):
     assert office.hands.asked == []
 
 
+async def test_nobody_is_refused_on_the_word_of_a_feed_that_is_behind(office, gateway):
+    async with serving(EchoAgent()) as agent:
+        office.book.write(TARGET, address=agent.url, status=registry_pb2.WORKSPACE_STATUS_PROVISIONING)
+        assert (await gateway.ask(hello())).refused.reason == "TARGET_UNAVAILABLE"
+
+        office.book.records[TARGET].status = registry_pb2.WORKSPACE_STATUS_ONLINE  # and the feed does not tell
+
+        assert (await gateway.ask(hello())).head.status == 200
+
+
 @pytest.mark.covers("A2A-34")
 @pytest.mark.parametrize("manner", ["429", "503", "json-rpc"])
 async def test_a_busy_agent_says_when_to_come_again_and_leaves_a_row(office, gateway, manner):
