@@ -7,8 +7,7 @@
 | `routing`   | route and envelope to Push, Leave or a refusal               | pure|
 | `outcome`   | what an answer or a break means                              | pure|
 | `routebook` | routes in memory, kept fresh by the registry's feed          |     |
-| `agents`    | posts to agents: answers, streams and breaks                 |     |
-| `connections` | HTTP/1.1 to agents; which addresses are dialled            |     |
+| `agents`    | HTTP to agents                                               |     |
 | `patience`  | how long an answer is waited for                             |     |
 | `delivery`  | ♥ deliver: the walk of a message                             |     |
 | `activity`  | the log of what passed, written behind                       |     |

@@ -1,14 +1,32 @@
-"""Posts messages to agents, who are strangers: their answers are capped, and their silence is timed."""
+"""HTTP to agents, who are strangers: addresses are judged as they are dialled, answers are capped, silence is timed."""
 
+import io
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from ipaddress import ip_address
+from socket import AF_UNSPEC, AddressFamily
 from typing import Self
 
-from services.a2a_proxy.connections import Connection, ForbiddenError, Pool, TornError, UnreachedError
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
 from services.a2a_proxy.model import Answer, Break, Fault, Push, Sent, Stream, StreamBroken, WorkspaceId
 from services.a2a_proxy.patience import Patience
+from services.chassis import addresses
 from services.chassis.addresses import Rules
+
+CONNECT_WITHIN = 10.0
+"""Seconds for a connection, TLS included."""
+
+KEPT_OPEN = 3.0
+"""Seconds that an unused connection is kept: less than common servers do, so that none is used as it closes."""
+
+AT_ONCE = 256 * 1024
+"""Bytes of the largest body that is written in one go; others have their turn between the pieces of a larger one."""
 
 ANSWER_LIMIT = 10 * 1024 * 1024
 """Bytes of the largest answer that does not flow."""
@@ -39,22 +57,25 @@ class Dispatch:
 
 
 class Agents:
-    """Posts messages. Redirects, cookies, compression and proxies do not exist here."""
+    """Posts messages to agents. Redirects, cookies and the proxies of the environment do not exist here."""
 
-    def __init__(self, *, rules: Rules) -> None:
-        """Two pools, so that a connection to a trusted address never carries a message to a judged one."""
-        self._trusted = Pool(None)
-        self._judged = Pool(rules)
+    def __init__(self, *, rules: Rules, connect_within: float = CONNECT_WITHIN) -> None:
+        self._rules = rules
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_within)
+        self._sessions = AsyncExitStack()
         self._waiting: dict[WorkspaceId, set[Patience]] = {}
+        self._trusted: aiohttp.ClientSession
+        self._judged: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        """Connections are made as they are needed."""
+        """Open two pools, so that a connection to a trusted address never carries a message to a judged one."""
+        self._trusted = await self._sessions.enter_async_context(self._session(None))
+        self._judged = await self._sessions.enter_async_context(self._session(JudgingResolver(self._rules)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
-        self._trusted.close()
-        self._judged.close()
+        await self._sessions.aclose()
 
     def heard(self, workspace_id: WorkspaceId) -> None:
         """Take note of a sign of life: whoever waits for this agent waits on."""
@@ -63,6 +84,9 @@ class Agents:
 
     async def post(self, dispatch: Dispatch, hearing: Callable[[], bool]) -> Answer | Stream | Break:
         """What the agent answers, or why it does not. `hearing` tells whether signs of life are heard at all."""
+        push = dispatch.push
+        if not push.trusted and not self._presentable(push.address):
+            return Break(Fault.ADDRESS, Sent.NOT_SENT)
         patience = Patience(dispatch.idle, dispatch.deadline, hearing)
         self._waiting.setdefault(dispatch.target, set()).add(patience)
         result: Answer | Stream | Break | None = None
@@ -74,41 +98,43 @@ class Agents:
         return result
 
     async def _post(self, dispatch: Dispatch, patience: Patience) -> Answer | Stream | Break:
-        pool = self._trusted if dispatch.push.trusted else self._judged
+        session = self._trusted if dispatch.push.trusted else self._judged
         try:
             async with patience:
-                connection = await pool.post(dispatch.push.address, dispatch.headers, dispatch.body)
+                response = await session.post(
+                    _url(dispatch.push.address),
+                    data=dispatch.body if len(dispatch.body) <= AT_ONCE else io.BytesIO(dispatch.body),
+                    headers=dispatch.headers,
+                    allow_redirects=False,
+                )
         except TimeoutError:
-            return patience.over or _TORN
-        except ForbiddenError:
-            return _FORBIDDEN
-        except UnreachedError:
-            return _UNREACHED
-        except TornError:
-            return _TORN
-        if connection.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            return patience.over or Break(Fault.UNREACHED, Sent.NOT_SENT)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError):
+            return Break(Fault.UNREACHED, Sent.NOT_SENT)
+        except (ForbiddenHostError, ValueError):
+            return Break(Fault.ADDRESS, Sent.NOT_SENT)
+        except (aiohttp.ClientError, OSError):
+            return Break(Fault.RESET, Sent.UNKNOWN)
+        if response.content_type == "text/event-stream":
             return Stream(
-                status=connection.status,
-                headers=_passed_back(connection),
-                chunks=self._chunks(dispatch.target, connection, patience),
+                status=response.status,
+                headers=_passed_back(response),
+                chunks=self._chunks(dispatch.target, response, patience),
             )
-        try:
-            return await _whole(connection, patience)
-        finally:
-            pool.release(connection)
+        return await _whole(response, patience)
 
     async def _chunks(
-        self, target: WorkspaceId, connection: Connection, patience: Patience
+        self, target: WorkspaceId, response: aiohttp.ClientResponse, patience: Patience
     ) -> AsyncGenerator[bytes, None]:
         """The stream as it arrives; the connection ends with whoever stops reading."""
         try:
             patience.heard()
-            while chunk := await _more(connection, patience):
+            while chunk := await _more(response, patience):
                 yield chunk
-        except (TimeoutError, TornError):
+        except (TimeoutError, aiohttp.ClientError, OSError):
             raise StreamBroken from None
         finally:
-            connection.close()
+            response.close()
             self._let_go(target, patience)
 
     def _let_go(self, target: WorkspaceId, patience: Patience) -> None:
@@ -117,41 +143,99 @@ class Agents:
         if not waiting:
             self._waiting.pop(target, None)
 
+    def _presentable(self, address: str) -> bool:
+        """Whether an address may be looked up; a host written as a number is judged here, as nothing resolves it."""
+        place = addresses.place(address)
+        if place is None:
+            return False
+        return not _is_number(place.host) or addresses.judge_one(place.host, self._rules) is None
 
-async def _whole(connection: Connection, patience: Patience) -> Answer | Break:
+    @asynccontextmanager
+    async def _session(self, resolver: AbstractResolver | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        connector = aiohttp.TCPConnector(
+            resolver=resolver, limit=0, keepalive_timeout=KEPT_OPEN, use_dns_cache=resolver is None
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=self._timeout,
+            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+        ) as session:
+            yield session
+
+
+class ForbiddenHostError(Exception):
+    """A host resolves to an address that may not be dialled."""
+
+
+class JudgingResolver(AbstractResolver):
+    """Resolves hosts, and refuses those of which any address may not be dialled. What it returns is what is dialled."""
+
+    def __init__(self, rules: Rules, resolver: AbstractResolver | None = None) -> None:
+        self._rules = rules
+        self._resolver = resolver or aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
+        """The addresses of `host`; raises `ForbiddenHostError`."""
+        found = await self._resolver.resolve(host, port, family)
+        if addresses.judge([entry["host"] for entry in found], self._rules) is not None:
+            raise ForbiddenHostError(host)
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver underneath."""
+        await self._resolver.close()
+
+
+async def _whole(response: aiohttp.ClientResponse, patience: Patience) -> Answer | Break:
     """The answer with all of its body."""
     pieces: list[bytes] = []
     room = ANSWER_LIMIT
     try:
-        while chunk := await _more(connection, patience):
+        while chunk := await _more(response, patience):
             pieces.append(chunk)
             room -= len(chunk)
             if room < 0:
                 return _UNREADABLE
     except TimeoutError:
         return patience.over or _UNREADABLE
-    except TornError:
+    except (aiohttp.ClientError, OSError):
         return _UNREADABLE
-    return Answer(status=connection.status, headers=_passed_back(connection), body=b"".join(pieces))
+    finally:
+        if not response.content.at_eof():
+            response.close()
+    return Answer(status=response.status, headers=_passed_back(response), body=b"".join(pieces))
 
 
-async def _more(connection: Connection, patience: Patience) -> bytes:
+async def _more(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
     """The next piece of a body as it arrives; empty at its end."""
-    if connection.ready:
-        return await connection.more()
+    content = response.content
+    if content.is_eof():
+        return content.read_nowait()
     async with patience:
-        chunk = await connection.more()
+        chunk = await content.readany()
     patience.heard()
     return chunk
 
 
-def _passed_back(connection: Connection) -> dict[str, str]:
-    """Those headers that the client sees."""
-    found = connection.headers
+def _passed_back(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Those headers that the client sees; of one that comes twice the first."""
+    found = response.headers
     return {name: found[name] for name in PASSED_BACK if name in found}
 
 
-_FORBIDDEN = Break(Fault.ADDRESS, Sent.NOT_SENT)
-_UNREACHED = Break(Fault.UNREACHED, Sent.NOT_SENT)
-_TORN = Break(Fault.RESET, Sent.UNKNOWN)
+@lru_cache(maxsize=4096)
+def _url(address: str) -> URL:
+    return URL(address, encoded=True)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 _UNREADABLE = Break(Fault.UNREADABLE, Sent.UNKNOWN)

@@ -1,12 +1,14 @@
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from socket import AF_INET
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver
 
 from services.a2a_proxy import agents as module
-from services.a2a_proxy.agents import Agents, Dispatch
+from services.a2a_proxy.agents import Agents, Dispatch, ForbiddenHostError, JudgingResolver
 from services.a2a_proxy.model import Answer, Break, Fault, Push, Sent, Stream, StreamBroken, WorkspaceId
 from services.chassis.addresses import Rules
 from tests.agents import DyingAgent, EchoAgent, RudeAgent, SilentAgent, serving
@@ -164,6 +166,29 @@ async def test_loopback_is_dialled_in_development():
 async def test_an_address_that_the_backend_reported_is_trusted_in_production():
     async with serving(EchoAgent()) as agent:
         assert isinstance(await post(agent.url, trusted=True, rules=Rules()), Answer)
+
+
+class TurningResolver(AbstractResolver):
+    """Resolves to somewhere harmless first, and to a metadata service from then on."""
+
+    def __init__(self) -> None:
+        self.answers = ["93.184.216.34", "169.254.169.254"]
+
+    async def resolve(self, host, port=0, family=AF_INET):
+        address = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [{"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0}]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.covers("A2A-15")
+async def test_a_name_that_turns_bad_after_it_was_judged_is_judged_again():
+    resolver = JudgingResolver(Rules(), TurningResolver())
+
+    assert [entry["host"] for entry in await resolver.resolve("agent.example")] == ["93.184.216.34"]
+    with pytest.raises(ForbiddenHostError):
+        await resolver.resolve("agent.example")
 
 
 # Patience ────────────────────────────────────────────────────────────────────
