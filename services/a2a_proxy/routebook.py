@@ -61,7 +61,7 @@ class Routebook:
         return await self.ask(target, caller)
 
     async def ask(self, target: WorkspaceId, caller: WorkspaceId | None) -> Resolved:
-        """The same, as the registry knows it now; what may pass between two known ones is kept until the tree changes."""
+        """The same, as the registry knows it now; what may pass between known ones is kept until the tree changes."""
         tree = self._tree
         answer = await self._registry.resolve(target, caller)
         if caller in self._routes and target in self._routes and tree == self._tree:
