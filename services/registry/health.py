@@ -56,29 +56,35 @@ def judge(workspace: Workspace, pulse: Pulse) -> Judgement:
         case Status.DEGRADED if _recovered(workspace, pulse):
             return Status.ONLINE, Reason.RECOVERED
         case Status.OFFLINE | Status.PROVISIONING:
-            return Status.ONLINE, Reason.HEARTBEAT
+            return _judge_arrival(workspace, pulse)
         case Status.AWAITING_AGENT if workspace.registered_at is not None:
-            return Status.ONLINE, Reason.HEARTBEAT
+            return _judge_arrival(workspace, pulse)
         case _:
             return None
 
 
+def _judge_arrival(workspace: Workspace, pulse: Pulse) -> Judgement:
+    """An agent that comes up sick is degraded at once: nobody is told that it is well in between."""
+    sickness = _sickness(workspace, pulse)
+    return (Status.ONLINE, Reason.HEARTBEAT) if sickness is None else (Status.DEGRADED, sickness)
+
+
 def _judge_online(workspace: Workspace, pulse: Pulse) -> Judgement:
-    complaint = _complaint(workspace, pulse)
-    if complaint is not None:
-        return Status.DEGRADED, complaint
+    sickness = _sickness(workspace, pulse)
+    if sickness is not None:
+        return Status.DEGRADED, sickness
+    if _register_failed_lately(workspace, pulse.at):
+        return Status.DEGRADED, Reason.REGISTER_FAILED
     if workspace.status_reason is Reason.EXTERNAL_CREATED:
         return Status.ONLINE, Reason.HEARTBEAT
     return None
 
 
-def _complaint(workspace: Workspace, pulse: Pulse) -> Reason | None:
+def _sickness(workspace: Workspace, pulse: Pulse) -> Reason | None:
     if pulse.wedged:
         return Reason.WEDGED
     if pulse.error_rate >= SICK and STATUS_MGMT not in workspace.declarations.capabilities:
         return Reason.ERROR_RATE
-    if _register_failed_lately(workspace, pulse.at):
-        return Reason.REGISTER_FAILED
     return None
 
 

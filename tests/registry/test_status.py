@@ -39,11 +39,11 @@ PAUSED, GOING, GONE, FAILED, REMOVED = (
 )
 
 TABLE = {
-    P: {P, ON, WAIT, FAILED, REMOVED},
+    P: {P, ON, DEG, WAIT, FAILED, REMOVED},
     ON: {ON, DEG, OFF, WAIT, P, REMOVED},
     DEG: {ON, OFF, WAIT, P, REMOVED},
-    OFF: {ON, P, REMOVED},
-    WAIT: {ON, P, REMOVED},
+    OFF: {ON, DEG, P, REMOVED},
+    WAIT: {ON, DEG, P, REMOVED},
     PAUSED: {P, REMOVED},
     GOING: {GONE, ON, DEG, REMOVED},
     GONE: {P, REMOVED},
@@ -98,6 +98,10 @@ EXAMPLES = [
     (workspace(P), pulse(), ON, Reason.HEARTBEAT),
     (workspace(OFF), pulse(), ON, Reason.HEARTBEAT),
     (workspace(WAIT, **came), pulse(), ON, Reason.HEARTBEAT),
+    (workspace(P), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
+    (workspace(P), pulse(wedged=True), DEG, Reason.WEDGED),
+    (workspace(OFF), pulse(error_rate=1.0), DEG, Reason.ERROR_RATE),
+    (workspace(WAIT, **came), pulse(wedged=True), DEG, Reason.WEDGED),
     (workspace(ON), pulse(wedged=True), DEG, Reason.WEDGED),
     (workspace(ON), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
     (workspace(ON, register_failed_at=NOW), pulse(), DEG, Reason.REGISTER_FAILED),
@@ -132,6 +136,14 @@ def test_hearing_a_fact_twice_is_hearing_it_once(before, fact):
     once = after(before, fact)
 
     assert after(once, fact) is once
+
+
+@given(workspaces, KINDS[Pulse])
+def test_hearing_a_heartbeat_twice_is_hearing_it_once_where_no_register_was_refused(before, beat):
+    before = replace(before, register_failed_at=None)
+    once = after(before, beat)
+
+    assert after(once, beat) is once
 
 
 @given(workspaces, KINDS[Pulse])
