@@ -94,7 +94,7 @@ class WorkspaceRoutes:
                 summary="Start the agent anew",
                 guard=WRITE,
                 body=Body(shape=shapes.Restart, required=False),
-                query={"reset": "`true`: drop the agent's session, too"},
+                query={"reset": "refused with `true`: no backend keeps a session apart from the files"},
                 answer=Restarting,
                 refuses=frozenset({404, 409, 410}),
             ),
@@ -156,13 +156,14 @@ class WorkspaceRoutes:
         """Ask for a fresh instance; answered when the wish is written."""
         if call.body.template:
             raise Malformed("invalid template")
-        reset = call.body.reset or call.query.get("reset") == "true"
-        request = pb.RestartWorkspaceRequest(workspace_id=call.workspace_id, request_id=str(uuid.uuid4()), reset=reset)
+        if call.body.reset or call.query.get("reset") == "true":
+            raise Malformed(details={"detail": "this backend has no session to reset: restart without reset"})
+        request = pb.RestartWorkspaceRequest(workspace_id=call.workspace_id, request_id=str(uuid.uuid4()))
         reply: pb.RestartWorkspaceResponse = await self._registry.ask(
             self._stub.RestartWorkspace, request, on_behalf_of=call.identity
         )
         return Restarting(
-            status=render.status(reply.workspace.status), config_dir="existing-volume", reset_session=reset
+            status=render.status(reply.workspace.status), config_dir="existing-volume", reset_session=False
         )
 
     async def _get(self, call: Call) -> pb.Workspace:

@@ -327,24 +327,26 @@ async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
     assert answer.json() == {"error": text, "removed_count": 7, "stop_failures": 1}
 
 
-@pytest.mark.parametrize(
-    ("query", "body", "reset"),
-    [
-        ("", b"", False),
-        ("?reset=true", b"", True),
-        ("", b'{"reset":true}', True),
-        ("", b'{"apply_template":true}', False),
-    ],
-)
-async def test_a_workspace_is_restarted(plane, query, body, reset):
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"apply_template":false}'])
+async def test_a_workspace_is_restarted(plane, body):
     plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
 
-    answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
+    answer = await plane.http.post(f"/workspaces/{W}/restart", content=body)
 
     assert answer.status_code == 200
-    assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": reset}
+    assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False}
+    assert plane.asked.request.workspace_id == W
     assert plane.asked.request.request_id
-    assert plane.asked.request.reset is reset
+
+
+@pytest.mark.parametrize(("query", "body"), [("?reset=true", b""), ("", b'{"reset":true}')])
+async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, query, body):
+    answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
+
+    assert plane.registry.asked == []
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "invalid request body"
+    assert "restart without reset" in answer.json()["detail"]
 
 
 async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):

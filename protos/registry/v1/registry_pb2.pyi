@@ -766,22 +766,18 @@ class RestartWorkspaceRequest(message.Message):
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
-    RESET_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     request_id: builtins.str
     """Repeating a request with the same id asks once; empty: never repeated."""
-    reset: builtins.bool
-    """True where the session of the agent is to be dropped too."""
     def __init__(
         self,
         *,
         workspace_id: builtins.str = ...,
         request_id: builtins.str = ...,
-        reset: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["request_id", b"request_id", "reset", b"reset", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["request_id", b"request_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
