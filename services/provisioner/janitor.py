@@ -1,4 +1,4 @@
-"""Instances nobody wants: found, stopped, forgotten."""
+"""Instances nobody wants: found and stopped."""
 
 import asyncio
 from datetime import timedelta
@@ -17,32 +17,36 @@ log = structlog.get_logger()
 
 
 class Janitor:
-    """Clears away what no wish explains: what was left of workspaces that are no more."""
+    """Stops what no wish explains: instances of workspaces that are no more.
+
+    It deletes nothing. What a removed workspace leaves behind is deleted because the registry says so; that the
+    registry does not know a workspace may as well mean that somebody gave the plane another database.
+    """
 
     def __init__(self, backend: Backend, wishes: Wishes) -> None:
         self._backend = backend
         self._wishes = wishes
 
     async def sweep(self) -> None:
-        """Stop and forget every instance of which the registry does not know.
+        """Stop every instance of which the registry does not know.
 
         Waits until everything the registry knows is known here, which is never where another replica holds the
         instances. What it knows is asked after the instances were listed: those that came later are not judged.
         """
         await self._wishes.until_fresh()
-        for instance in await self._backend.list():
+        running = [instance for instance in await self._backend.list() if instance.phase is Phase.RUNNING]
+        for instance in running:
             if self._wishes.fresh() and self._wishes.get(instance.workspace_id) is None:
-                await self._clear_away(instance)
+                await self._stop(instance)
 
-    async def _clear_away(self, instance: Instance) -> None:
-        """One that cannot be cleared away now is left for the next sweep."""
+    async def _stop(self, instance: Instance) -> None:
+        """One that cannot be stopped now is left for the next sweep."""
         try:
             await self._backend.stop(instance.workspace_id)
-            await self._backend.forget(instance.workspace_id)
         except ServiceError as error:
-            log.warning("instance not cleared away", workspace=instance.workspace_id, error=repr(error))
+            log.warning("stray instance not stopped", workspace=instance.workspace_id, error=repr(error))
         else:
-            log.info("instance cleared away", workspace=instance.workspace_id, generation=instance.generation)
+            log.info("stray instance stopped", workspace=instance.workspace_id, generation=instance.generation)
 
 
 async def stop_all(backend: Backend) -> None:
