@@ -85,7 +85,7 @@ class Agents:
     async def post(self, dispatch: Dispatch, hearing: Callable[[], bool]) -> Answer | Stream | Break:
         """What the agent answers, or why it does not. `hearing` tells whether signs of life are heard at all."""
         push = dispatch.push
-        if not push.trusted and not self._presentable(push.address):
+        if not push.trusted and not _presentable(push.address, self._rules):
             return Break(Fault.ADDRESS, Sent.NOT_SENT)
         patience = Patience(dispatch.idle, dispatch.deadline, hearing)
         self._waiting.setdefault(dispatch.target, set()).add(patience)
@@ -142,13 +142,6 @@ class Agents:
         waiting.discard(patience)
         if not waiting:
             self._waiting.pop(target, None)
-
-    def _presentable(self, address: str) -> bool:
-        """Whether an address may be looked up; a host written as a number is judged here, as nothing resolves it."""
-        place = addresses.place(address)
-        if place is None:
-            return False
-        return not _is_number(place.host) or addresses.judge_one(place.host, self._rules) is None
 
     @asynccontextmanager
     async def _session(self, resolver: AbstractResolver | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
@@ -228,6 +221,15 @@ def _passed_back(response: aiohttp.ClientResponse) -> dict[str, str]:
 @lru_cache(maxsize=4096)
 def _url(address: str) -> URL:
     return URL(address, encoded=True)
+
+
+@lru_cache(maxsize=4096)
+def _presentable(address: str, rules: Rules) -> bool:
+    """Whether an address may be looked up; a host written as a number is judged here, as nothing resolves it."""
+    place = addresses.place(address)
+    if place is None:
+        return False
+    return not _is_number(place.host) or addresses.judge_one(place.host, rules) is None
 
 
 def _is_number(host: str) -> bool:
