@@ -71,14 +71,15 @@ class Routebook:
         return answer
 
     async def follow(self) -> None:
-        """Follow the feed until cancelled, coming back by itself."""
+        """Follow the feed until cancelled, coming back by itself. A feed that stays away is told of once."""
+        told_of: float | None = None
         while True:
             try:
                 await self._follow_once()
-            except TimeoutError:
-                log.warning("feed silent", feed="workspaces")
-            except ServiceError as error:
-                log.warning("feed broken", feed="workspaces", error=repr(error))
+            except (ServiceError, TimeoutError) as error:
+                if told_of != self._believed_until:
+                    told_of = self._believed_until
+                    log.warning("feed broken", feed="workspaces", error=repr(error))
             await asyncio.sleep(PAUSE)
 
     async def _follow_once(self) -> None:
