@@ -1,6 +1,6 @@
 """Transactions on the log."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import datetime
@@ -17,6 +17,15 @@ from services.chassis import database
 
 COLUMNS = tuple(field.name for field in fields(Activity))
 """What the log keeps of an activity; the row's place, `seq`, is the database's own affair."""
+
+Ordered = Callable[[Any], Any]
+"""`sa.asc` or `sa.desc`."""
+
+BODIES = ("request_body", "response_body", "tool_trace")
+"""The columns of a row that can be large."""
+
+PAGE_BYTES = 12 * 1024 * 1024
+"""Bytes of bodies in one answer: what fits a message between services, with room for the rest."""
 
 
 class Transaction:
@@ -37,14 +46,15 @@ class Transaction:
         )
 
     async def rows(self, query: ActivityQuery) -> list[Activity]:
-        """The rows asked for: the newest first, or after a cursor the oldest first; raises `ActivityCursorGone`."""
-        statement = sa.select(*(ACTIVITIES.c[name] for name in COLUMNS)).where(*_conditions(query)).limit(query.limit)
-        if query.after is None:
-            statement = statement.order_by(ACTIVITIES.c.seq.desc())
-        else:
-            seq = await self._place(query.workspace_id, query.after)
-            statement = statement.where(ACTIVITIES.c.seq > seq).order_by(ACTIVITIES.c.seq)
-        rows = await self._connection.execute(statement)
+        """The rows asked for: the newest first, or after a cursor the oldest first; raises `ActivityCursorGone`.
+
+        Fewer than asked for where their bodies would not fit one answer, but one at least.
+        """
+        conditions, ordered = _conditions(query), sa.desc
+        if query.after is not None:
+            conditions.append(ACTIVITIES.c.seq > await self._place(query.workspace_id, query.after))
+            ordered = sa.asc
+        rows = await self._connection.execute(_page(conditions, ordered, query.limit))
         return [Activity(**row) for row in rows.mappings()]
 
     async def erase_before(self, moment: datetime, *, at_most: int) -> int:
@@ -89,6 +99,22 @@ def _conditions(query: ActivityQuery) -> list[sa.ColumnElement[bool]]:
     if query.since is not None:
         conditions.append(ACTIVITIES.c.created_at >= query.since)
     return conditions
+
+
+def _page(conditions: Sequence[sa.ColumnElement[bool]], ordered: Ordered, limit: int) -> sa.Select[Any]:
+    """At most `limit` rows, and as many as fit. A reply too large to stand beside its request is left out."""
+    seq, size = ACTIVITIES.c.seq, sum((_bytes(name) for name in BODIES), sa.literal(0))
+    found = sa.select(seq, size.label("size")).where(*conditions).order_by(ordered(seq)).limit(limit).subquery()
+    total = sa.func.sum(found.c.size).over(order_by=ordered(found.c.seq), rows=(None, 0))
+    sized = sa.select(found, total.label("total")).subquery()
+    fits = sa.or_(sized.c.total <= PAGE_BYTES, sized.c.total == sized.c.size)
+    reply = sa.case((sized.c.size <= PAGE_BYTES, ACTIVITIES.c.response_body)).label("response_body")
+    shown = [reply if name == "response_body" else ACTIVITIES.c[name] for name in COLUMNS]
+    return sa.select(*shown).join(sized, seq == sized.c.seq).where(fits, *conditions).order_by(ordered(seq))
+
+
+def _bytes(name: str) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.octet_length(ACTIVITIES.c[name]), 0)
 
 
 def _append() -> sa.Executable:

@@ -246,3 +246,25 @@ async def test_cleaning_erases_what_is_older_than_it_is_kept_for(store, clock):
     await log.clean(timedelta(days=7))
 
     assert [activity.method for activity in await rows(log)] == ["new"]
+
+
+@pytest.mark.covers("ACT-01")
+@pytest.mark.parametrize("forwards", [False, True])
+async def test_a_page_holds_what_fits_one_answer(store, forwards):
+    log, large = log_over(store, delay=0), "x" * (5 * 1024 * 1024)
+    first, *rest = [row(request_body="{}"), *(row(request_body=large) for _ in range(4))]
+    for one in (first, *rest):
+        await log.record(one)
+
+    found = await log.rows(ActivityQuery(workspace_id=A, limit=100, after=first.id if forwards else None))
+
+    assert [one.id for one in found] == [one.id for one in (rest[:2] if forwards else rest[:1:-1])]
+
+
+async def test_one_row_that_is_too_large_is_shown_without_its_reply(store):
+    log, large = log_over(store, delay=0), "x" * (9 * 1024 * 1024)
+    await log.record(row(request_body=large, response_body=large))
+
+    [found] = await log.rows(ActivityQuery(workspace_id=A, limit=100))
+
+    assert (found.request_body, found.response_body) == (large, None)
