@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,6 +16,9 @@ V = "22222222-2222-4222-8222-222222222222"
 AS_W = {"Authorization": "Bearer w"}
 
 CARD = {"name": "é", "version": 1}
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "heartbeat.json"
+"""What the agent package sends; its own tests hold it to the same file."""
 
 
 @pytest.fixture
@@ -131,6 +135,21 @@ async def test_a_body_over_its_cap_is_refused(plane):
     answer = await register(plane, url="x" * 1024 * 1024)
 
     assert (answer.status_code, answer.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
+
+
+@pytest.mark.covers("REG-45")
+async def test_the_golden_heartbeat_of_the_agent_package_is_understood(plane):
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    plane.auth.known["w"] = workspace(golden["workspace_id"])
+
+    answer = await plane.http.post("/registry/heartbeat", json=golden, headers=AS_W)
+
+    assert answer.status_code == 200
+    said = plane.asked.request
+    assert dict(said.declarations.capabilities) == golden["runtime_metadata"]["capabilities"]
+    assert said.declarations.idle_timeout_seconds == 600
+    assert (said.runtime_state, said.error_rate, said.active_tasks) == ("wedged", 0.5, 1)
+    assert json.loads(said.agent_card) == golden["agent_card"]
 
 
 async def test_a_heartbeat_carries_what_the_agent_feels(plane):
