@@ -15,6 +15,7 @@ from gateway.forwarded import Forwarded
 from gateway.limits import Allowance, Rate
 from gateway.metrics import UNMATCHED, Metrics
 from gateway.render import json_response
+from services.chassis import telemetry
 from services.chassis.errors import Broken
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ class Passage:
     """One request on its way."""
 
     request_id: bytes
+    traceparent: str | None = None
     origin: str | None = None
     reserved: bool = False
     preflight: bool = False
@@ -84,7 +86,8 @@ class Edge:
             await send(message)
 
         try:
-            await self._answered(scope, receive, send_on, passage)
+            with telemetry.call(scope["method"], traceparent=passage.traceparent):
+                await self._answered(scope, receive, send_on, passage)
         finally:
             path = scope.get(ROUTE_KEY, UNMATCHED)
             self._metrics.count(scope["method"], path, passage.status, time.perf_counter() - began)
@@ -131,6 +134,8 @@ def _passage(scope: Scope) -> Passage:
         if name == b"x-request-id":
             if not passage.request_id and REQUEST_ID.fullmatch(value):
                 passage.request_id = value
+        elif name == b"traceparent":
+            passage.traceparent = passage.traceparent or value.decode("latin-1")
         elif name == b"origin":
             passage.origin = value.decode("latin-1") if passage.origin is None else passage.origin
         elif name == b"x-workspace-id":

@@ -18,7 +18,7 @@ from gateway.exchange import Call, Exchanges, error_of
 from gateway.render import json_response
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
-from services.chassis import identity
+from services.chassis import identity, telemetry
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 
@@ -248,6 +248,8 @@ def _travelling(scope: Scope) -> dict[str, str]:
     for name, value in reversed(scope["headers"]):
         if name in TRAVELLING and value.isascii():
             found[name.decode()] = value.decode()
+    if here := telemetry.traceparent():
+        found["traceparent"] = here
     if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
         found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")
     return found

@@ -161,7 +161,7 @@ class _Exchange:
     async def _serve(self, call_id: int, call: "_Call", opening: pb.CallOpen) -> None:
         """One call from its opening to its last frame. Nothing that goes wrong in it touches the others."""
         try:
-            with telemetry.span("deliver", traceparent=opening.headers.get("traceparent")):
+            with telemetry.call("deliver", traceparent=opening.headers.get("traceparent")):
                 receipt = await self._delivery.deliver(wire.letter_from(opening, _sender(opening)))
                 await self._answer(call_id, call, receipt)
         except ServiceError as error:

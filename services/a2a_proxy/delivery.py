@@ -38,6 +38,7 @@ from services.a2a_proxy.model import (
     Unanswered,
 )
 from services.a2a_proxy.routebook import Routebook
+from services.chassis import telemetry
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 
@@ -242,6 +243,8 @@ def _headers(letter: Letter, message: Envelope) -> dict[str, str]:
         headers["a2a-version"] = message.version
     if letter.request_id:
         headers["x-request-id"] = letter.request_id
+    if here := telemetry.traceparent():
+        headers["traceparent"] = here
     return headers
 
 

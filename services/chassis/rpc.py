@@ -147,7 +147,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
             try:
                 caller = _caller(self._peers, context)
                 admit(rule, caller, request)
-                with identity.acting_as(caller), telemetry.span(method, traceparent=_traceparent(context)):
+                with identity.acting_as(caller), telemetry.call(method, traceparent=_traceparent(context)):
                     reply: Message = await handler.unary_unary(request, context)  # type: ignore[misc, arg-type]
                     return reply
             except Exception as error:  # noqa: BLE001 - translated in one place

@@ -2,11 +2,12 @@
 
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.typing import EventDict, WrappedLogger
 
@@ -14,10 +15,13 @@ from services.chassis.settings import LogFormat
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("molecule")
+_durations = metrics.get_meter("molecule").create_histogram(
+    "molecule.call.duration", unit="s", description="How long calls took, by their name."
+)
 
 
 def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) -> None:
-    """Set up the logs of this process, and its traces where an exporter is given."""
+    """Set up the logs of this process, and its traces and metrics where an exporter is given."""
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format is LogFormat.JSON
@@ -42,22 +46,26 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
         _export(name, otlp_endpoint)
 
 
-def span(name: str, *, traceparent: str | None = None, **attributes: str | int) -> AbstractContextManager[None]:
-    """A span around the block; costs next to nothing while tracing is off."""
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # nobody has set one up
-        return nullcontext()
-    return _span(name, traceparent, attributes)
+def call(name: str, *, traceparent: str | None = None) -> AbstractContextManager[None]:
+    """A span around one call, and its duration; costs next to nothing while nobody collects them."""
+    return _call(name, traceparent) if _collected() else nullcontext()
 
 
 @contextmanager
-def _span(name: str, traceparent: str | None, attributes: dict[str, str | int]) -> Iterator[None]:
+def _call(name: str, traceparent: str | None) -> Iterator[None]:
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    with _tracer.start_as_current_span(name, context=context, attributes=attributes):
-        yield
+    began = time.perf_counter()
+    try:
+        with _tracer.start_as_current_span(name, context=context):
+            yield
+    finally:
+        _durations.record(time.perf_counter() - began, {"name": name})
 
 
 def traceparent() -> str | None:
     """The W3C header that continues the present span elsewhere; `None` outside of one."""
+    if not _collected():
+        return None
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
@@ -67,6 +75,11 @@ def trace_id() -> str:
     """The id of the present trace, for people who look for the log line; empty outside of one."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
+def _collected() -> bool:
+    """Whether somebody has set up a provider; until then the library has only a stand-in for one."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def _trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -83,7 +96,6 @@ def _libraries_speak_alike(shared: list[structlog.typing.Processor], renderer: s
 
 def _export(name: str, endpoint: str) -> None:
     """Send traces and metrics to the exporter; imported here because most planes run without one."""
-    from opentelemetry import metrics
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import MeterProvider
