@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import assert_never
 
 import grpc
 import structlog
@@ -21,6 +21,7 @@ from services.chassis import rpc as chassis_rpc
 from services.chassis.clock import Clock
 from services.chassis.errors import Broken, ServiceError, Unauthenticated, Unavailable
 from services.chassis.identity import Identity, Kind
+from services.chassis.rpc import Context
 
 log = structlog.get_logger()
 
@@ -32,11 +33,6 @@ PIECE = 64 * 1024
 
 MESSAGE = 1024 * 1024
 """Bytes from which a message takes no further frame."""
-
-if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
-else:  # generic in the stubs only
-    Context = grpc.aio.ServicerContext
 
 
 class A2aProxyServicer(rpc.A2aProxyServiceServicer):

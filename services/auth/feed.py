@@ -14,7 +14,7 @@ SIGN_OF_LIFE = timedelta(seconds=2)
 """How often a watcher hears of us when nothing happens."""
 
 LOOK = timedelta(milliseconds=500)
-"""How long the reader waits for the bell. It does not hear it while it reads, and a revocation is told in a second."""
+"""How long the reader trusts the bell before it looks by itself: a revocation is told within a second."""
 
 MEMORY = 10_000
 """Revocations kept, in memory and in the table. Who has missed more is told to forget everything."""

@@ -72,15 +72,17 @@ class Feed:
         self._revision = 0
         self._read_at = float("-inf")
         self._begun = asyncio.Event()
-        self._rung = asyncio.Event()
         self._turn = asyncio.Event()
         self._watchers: set[_Watcher] = set()
 
     async def run(self) -> None:
         """Read until cancelled; a database that is away is waited for."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._heed())
-            group.create_task(self._read())
+        while True:
+            try:
+                await self._catch_up()
+            except Unavailable:
+                log.warning("feed waits for the database")
+            await self._bell.rung(LOOK_EVERY)
 
     def beat(self, beat: Beat) -> None:
         """Tell those who want to know that an agent is alive."""
@@ -158,25 +160,6 @@ class Feed:
         if backend:
             async with self._store.begin() as tx:
                 await tx.changes.note_watcher(self._replica_id, backend)
-
-    async def _heed(self) -> None:
-        """Keep the ring of the bell until the reader is done with what it reads."""
-        while True:
-            if await self._bell.rung(LOOK_EVERY):
-                self._rung.set()
-
-    async def _read(self) -> None:
-        while True:
-            self._rung.clear()
-            try:
-                await self._catch_up()
-            except Unavailable:
-                log.warning("feed waits for the database")
-            try:
-                async with asyncio.timeout(LOOK_EVERY.total_seconds()):
-                    await self._rung.wait()
-            except TimeoutError:
-                continue
 
     async def _catch_up(self) -> None:
         if not self._begun.is_set():

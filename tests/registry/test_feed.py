@@ -160,9 +160,10 @@ async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(
 class StoppedFeed(Feed):
     """Has read once, long ago, and cannot read any more."""
 
-    async def _read(self):
+    async def run(self):
         await self._catch_up()
         self._read_at -= 100
+        await asyncio.Event().wait()
 
 
 async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
