@@ -7,6 +7,7 @@ import signal
 import stat
 import sys
 import uuid
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ import pytest
 from services.chassis.errors import InvalidArgument
 from services.provisioner.backends import folder, keeper, lives
 from services.provisioner.backends.base import Site
-from services.provisioner.backends.process import AGENT, ProcessBackend, make
+from services.provisioner.backends.process import AGENT, ProcessBackend, free_port, make
 from services.provisioner.errors import StartFailed
 from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
 from tests.provisioner.backend_suite import BackendSuite, spec_of
@@ -52,8 +53,8 @@ async def hired(tmp_path):
     """Makes backends on one home, and stops what is left running in it."""
     made = []
 
-    def hire(*command: str, grace: float = 5) -> ProcessBackend:
-        made.append(ProcessBackend(tmp_path, command or OBEDIENT, grace=timedelta(seconds=grace)))
+    def hire(*command: str, grace: float = 5, offered: Callable[[], int] = free_port) -> ProcessBackend:
+        made.append(ProcessBackend(tmp_path, command or OBEDIENT, grace=timedelta(seconds=grace), offered=offered))
         return made[-1]
 
     yield hire
@@ -409,6 +410,18 @@ async def test_what_is_no_workspace_is_not_listed(hired, tmp_path, spec):
     (backend._root / str(uuid.uuid4())).write_text("")
 
     assert [instance.workspace_id for instance in await backend.list()] == [spec.workspace_id]
+
+
+async def test_a_port_that_is_offered_twice_is_given_once(hired):
+    first, second = free_port(), free_port()
+    offers = iter((first, first, second))
+    backend = hired(offered=lambda: next(offers))
+
+    made = await asyncio.gather(backend.start(spec_of()), backend.start(spec_of()))
+
+    assert sorted(instance.address for instance in made) == sorted(
+        f"http://127.0.0.1:{port}" for port in (first, second)
+    )
 
 
 async def test_twenty_instances_start_side_by_side(hired):

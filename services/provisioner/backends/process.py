@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -39,16 +39,33 @@ PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 log = structlog.get_logger()
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class ProcessBackend:
     """Runs each agent under a keeper. What is true is in the keepers' files and the kernel's process table."""
 
     name = "process"
     hosts = True
 
-    def __init__(self, home: Path, command: Sequence[str] = AGENT, *, grace: timedelta = WRITER) -> None:
+    def __init__(
+        self,
+        home: Path,
+        command: Sequence[str] = AGENT,
+        *,
+        grace: timedelta = WRITER,
+        offered: Callable[[], int] = free_port,
+    ) -> None:
         self._root = home / "workspaces"
         self._command = tuple(command)
         self._grace = grace
+        self._offered = offered
+        self._ports: dict[WorkspaceId, int] = {}
         self._vigil: Vigil | None = None
 
     async def start(self, spec: Spec) -> Instance:
@@ -74,6 +91,7 @@ class ProcessBackend:
     async def forget(self, workspace_id: WorkspaceId) -> None:
         with _readable():
             await asyncio.to_thread(folder.of(self._root, workspace_id).delete)
+        self._ports.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
         with _readable():
@@ -110,7 +128,7 @@ class ProcessBackend:
         return made
 
     async def _keep(self, place: Folder, spec: Spec) -> None:
-        port = _free_port()
+        port = self._port_for(spec.workspace_id)
         order = Order(
             argv=self._command,
             environment=self._environment(place, spec, port),
@@ -124,6 +142,14 @@ class ProcessBackend:
             raise StartFailed if answer.startswith("failed") else BackendUnavailable
         if self._vigil:
             _watch(self._vigil, place)
+
+    def _port_for(self, workspace_id: WorkspaceId) -> int:
+        """A port that is free, and stays it until its agent listens: the kernel offers it to a neighbour once more."""
+        others = {port for holder, port in self._ports.items() if holder != workspace_id}
+        while (port := self._offered()) in others:
+            continue
+        self._ports[workspace_id] = port
+        return port
 
     def _environment(self, place: Folder, spec: Spec, port: int) -> dict[str, str]:
         """All that an agent gets to see: nothing of the plane's own environment."""
@@ -191,10 +217,3 @@ def _watch(vigil: Vigil, place: Folder) -> None:
     record = place.record()
     if record:
         vigil.enter(place.workspace_id, record.keeper)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
