@@ -14,10 +14,10 @@
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
 | `bodies`        | reading, parsing and checking what clients send                   |     |
 | `queries`       | numbers in query strings                                          | pure|
-| `shapes`        | what the routes take                                              | pure|
-| `answers`       | what the routes answer, where it is more than a message rendered  | pure|
+| `shapes/`       | what the routes take                                              | pure|
+| `answers/`      | what the routes answer, where it is more than a message rendered  | pure|
 | `routes`        | the tables, and one RPC for each route                            |     |
-| `render`        | replies → the JSON of the contract                                | pure|
+| `render/`       | replies → the JSON of the contract                                | pure|
 | `extended`      | extended cards that pass with a message                           | pure|
 | `cards`         | agent cards as clients of the plane may see them                  | pure|
 | `connection`    | how an agent of its own finds its way here                        | pure|

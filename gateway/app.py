@@ -20,7 +20,7 @@ from gateway.forwarded import Forwarded
 from gateway.limits import Rate
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from gateway.route import Identifies, Mounted, Route
 from gateway.routes import cards
 from gateway.routes.a2a import A2aApp

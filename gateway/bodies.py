@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from gateway.errors import Malformed, TooLarge
 from gateway.limits import BODY_CAP, CARD_CAP
-from gateway.render import compact
+from gateway.render.texts import compact
 from services.chassis.errors import ServiceError
 
 PATIENCE = 30.0

@@ -5,7 +5,7 @@ import shlex
 
 from typing_extensions import TypedDict
 
-from gateway.render import delivery_mode
+from gateway.render.workspaces import delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
 
 

@@ -14,7 +14,7 @@ from gateway.cors import Cors
 from gateway.forwarded import Forwarded
 from gateway.limits import Allowance, Rate
 from gateway.metrics import UNMATCHED, Metrics
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from services.chassis import telemetry
 from services.chassis.errors import Broken
 

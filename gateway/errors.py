@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from services.chassis.errors import COMMON, Code, Denied, InvalidArgument, NotFound, ServiceError
 
 AUTH = "molecule.auth.v1"

@@ -14,7 +14,7 @@ from gateway.bodies import Body, Shape
 from gateway.caller import Gate, bearer_of, claimed_by
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.forwarded import Forwarded
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from protos.auth.v1 import auth_pb2
 from services.chassis.errors import Broken, ServiceError
 from services.chassis.identity import Identity

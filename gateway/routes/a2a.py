@@ -15,7 +15,7 @@ from gateway import errors, extended
 from gateway.caller import bearer_of, claimed_by
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.exchange import Call, Exchanges, error_of
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
 from services.chassis import identity, telemetry

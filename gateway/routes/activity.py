@@ -2,9 +2,9 @@
 
 from google.protobuf.duration_pb2 import Duration
 
-from gateway import render
 from gateway.errors import Malformed
 from gateway.queries import limit, natural
+from gateway.render import workspaces as render
 from gateway.route import READ, Call, Route
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc

@@ -6,7 +6,7 @@ import json
 from starlette.responses import Response
 
 from gateway import cards
-from gateway.render import compact
+from gateway.render.texts import compact
 from gateway.route import ANY, Call, Guard, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import Response
 
-from gateway.render import compact
+from gateway.render.texts import compact
 from gateway.route import Call, Route
 
 ASSETS_POLICY = (

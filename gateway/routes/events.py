@@ -1,8 +1,8 @@
 """What has changed in the plane."""
 
-from gateway import render
 from gateway.errors import Malformed
 from gateway.queries import limit, natural
+from gateway.render import workspaces as render
 from gateway.route import ADMIN, Call, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc

@@ -5,7 +5,7 @@ from typing_extensions import TypedDict
 
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.readiness import Check, Readiness
-from gateway.render import json_response
+from gateway.render.texts import json_response
 from gateway.route import PLATFORM, Call, Route
 
 

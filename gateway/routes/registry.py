@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from gateway import bodies, render, shapes
-from gateway.answers import Allowed, Discovered, Registered, Told
+from gateway import bodies
+from gateway.answers.agents import Allowed, Discovered, Registered, Told
 from gateway.bodies import Body, in_detail
 from gateway.errors import status_of
+from gateway.render import workspaces as render
 from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
+from gateway.shapes import agents as shapes
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import Line

@@ -7,11 +7,13 @@ from typing import cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway import connection, render, shapes
-from gateway.answers import Changed, Created, Removed, Restarting
+from gateway import connection
+from gateway.answers.workspaces import Changed, Created, Removed, Restarting
 from gateway.bodies import Body, Fault, saying
 from gateway.errors import Malformed
+from gateway.render import workspaces as render
 from gateway.route import ADMIN, ANY, WRITE, Call, Route
+from gateway.shapes import workspaces as shapes
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import Line

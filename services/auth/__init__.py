@@ -7,14 +7,14 @@
 | `tokens`   | mint (from given entropy), digest                                    | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
 | `sealing`  | encrypting secrets at rest                                           |      |
-| `tables`   | the schema, and what a live token is in it                           |      |
-| `store`    | everything said to the database                                      |      |
-| `wire`     | protobuf and back                                                    |      |
+| `tables/`  | the schema, and what a live token is in it                           |      |
+| `store/`   | everything said to the database                                      |      |
+| `wire/`    | protobuf and back                                                    |      |
 | `feed`     | revocations, told as they happen                                     |      |
 | `inbound`  | the secret that the plane presents to a workspace                    |      |
 | `usage`    | when tokens were used, written in batches                            |      |
 | `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
-| `api`      | the servicer                                                         |      |
+| `api/`     | the servicers                                                        |      |
 | `app`      | the wiring                                                           |      |
 | `settings` | every setting                                                        |      |
 """

@@ -8,15 +8,15 @@ from pathlib import Path
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.auth import tokens
-from services.auth.api import AuthServicer
+from services.auth.api.keys import AuthServicer
 from services.auth.feed import Feed
 from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
 from services.auth.model import Mode
 from services.auth.sealing import Sealer
 from services.auth.settings import Settings
-from services.auth.store import CHANNEL, Store
-from services.auth.tables import SCHEMA
+from services.auth.store.keys import CHANNEL, Store
+from services.auth.tables.schema import SCHEMA
 from services.auth.usage import Usage
 from services.chassis import database
 from services.chassis.clock import SystemClock

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import takewhile
 
 from services.auth.model import Alive, Everything, News, Revocation
-from services.auth.store import BEGINNING, Store
+from services.auth.store.keys import BEGINNING, Store
 from services.chassis.database import Doorbell
 
 SIGN_OF_LIFE = timedelta(seconds=2)

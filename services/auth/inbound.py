@@ -7,7 +7,7 @@ import structlog
 from services.auth.errors import WorkspaceBarred, WorkspaceUnknown
 from services.auth.model import InboundSecret, Placement, WorkspaceId
 from services.auth.sealing import Sealer
-from services.auth.store import Transaction
+from services.auth.store.keys import Transaction
 
 log = structlog.get_logger()
 

@@ -33,7 +33,7 @@ from services.auth.model import (
     TokenId,
     WorkspaceId,
 )
-from services.auth.store import Store, Transaction
+from services.auth.store.keys import Store, Transaction
 from services.auth.usage import Usage
 from services.chassis.clock import Clock
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.auth.model import TokenId
-from services.auth.store import Store
+from services.auth.store.keys import Store
 from services.chassis.clock import Clock
 
 

@@ -24,10 +24,10 @@
 | `addressing`| whether an agent's URL may be dialled                               |     |
 | `calls`     | what it asks of auth                                                |     |
 | `store/`    | transactions: reading, saving, numbering                            |     |
-| `tables`    | the schema `registry`                                               |     |
-| `api`       | the servicer                                                        |     |
-| `wire`      | protobuf and model, both ways                                       |     |
+| `tables/`   | the schema `registry`                                               |     |
+| `api/`      | the servicers                                                       |     |
+| `wire/`     | protobuf and model, both ways                                       |     |
 | `app`       | the wiring                                                          |     |
 | `settings`  | what can be set                                                     |     |
-| `errors`    | the refusals                                                        | pure|
+| `errors/`   | the refusals                                                        | pure|
 """

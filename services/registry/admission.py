@@ -10,7 +10,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import events, fields, routes, status
 from services.registry.addressing import Addressing
 from services.registry.calls import Auth, Credentials
-from services.registry.errors import InvalidBody, WorkspaceRemoved, WrongStatus
+from services.registry.errors.workspaces import InvalidBody, WorkspaceRemoved, WrongStatus
 from services.registry.facts import Registered
 from services.registry.model import DeliveryMode, Status, Workspace, WorkspaceId
 from services.registry.presence import check_generation, tell_change

@@ -15,7 +15,7 @@ from services.chassis.service import Loop, Parts, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
-from services.registry.api import RegistryServicer
+from services.registry.api.workspaces import RegistryServicer
 from services.registry.calls import Auth
 from services.registry.directions import Directions
 from services.registry.directory import Directory
@@ -28,7 +28,7 @@ from services.registry.removal import Removal
 from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
-from services.registry.tables import DOORBELL, META
+from services.registry.tables.schema import DOORBELL, META
 
 NAME = "registry"
 ROLE = "molecule_registry"

@@ -2,7 +2,7 @@
 
 from services.chassis.identity import Identity, Kind
 from services.registry import hierarchy
-from services.registry.errors import OrgAccessDenied, WorkspaceNotFound
+from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.store.transaction import Transaction
 

@@ -10,7 +10,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import callers, hierarchy
 from services.registry.addressing import Addressing
 from services.registry.directory import Page, with_cards
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     AddressUnsafe,
     CallerRequired,
     DiscoveryDenied,

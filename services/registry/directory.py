@@ -15,7 +15,7 @@ from services.registry import callers, events, fields, hierarchy, routes, status
 from services.registry.addressing import Addressing
 from services.registry.calls import Auth
 from services.registry.catalog import Catalog
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     InvalidWorkspace,
     OrgAccessDenied,
     WorkspaceNotFound,

@@ -9,7 +9,7 @@ from services.registry import callers, fields, hierarchy
 from services.registry.calls import Auth
 from services.registry.catalog import Catalog
 from services.registry.directory import with_card
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
     InvalidValue,
     ModelNotRegistered,

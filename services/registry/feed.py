@@ -13,7 +13,7 @@ import structlog
 
 from services.chassis.database import Doorbell
 from services.chassis.errors import Unavailable
-from services.registry.errors import FeedOverrun
+from services.registry.errors.workspaces import FeedOverrun
 from services.registry.model import Beat, Workspace
 from services.registry.store.transaction import Store
 

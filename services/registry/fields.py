@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from services.registry.errors import CardTooLarge, InvalidBody, InvalidDeliveryMode, InvalidValue, InvalidWorkspace
+from services.registry.errors.workspaces import (
+    CardTooLarge,
+    InvalidBody,
+    InvalidDeliveryMode,
+    InvalidValue,
+    InvalidWorkspace,
+)
 from services.registry.model import EXTERNAL, Access, DeliveryMode, Workspace
 
 NAME_BYTES = 255

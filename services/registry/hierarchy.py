@@ -5,7 +5,7 @@ A lineage is a workspace and those above it, the nearest first: `(id, parent, ..
 
 from collections.abc import Sequence
 
-from services.registry.errors import ParentNotFound
+from services.registry.errors.workspaces import ParentNotFound
 from services.registry.model import Status, Workspace, WorkspaceId
 
 REACH = 32

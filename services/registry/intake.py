@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from services.chassis.errors import ServiceError
 from services.registry import health, routes, status
-from services.registry.errors import WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
 from services.registry.facts import Pulse
 from services.registry.model import Status, Workspace, WorkspaceId
 from services.registry.store.transaction import Store

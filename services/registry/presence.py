@@ -9,7 +9,7 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import callers, events, fields, status
 from services.registry.catalog import Catalog
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     NotSupported,
     ParentPaused,
     ProvisionerUnavailable,

@@ -11,7 +11,7 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import callers, events, status
 from services.registry.calls import Auth
-from services.registry.errors import ConfirmationRequired, StopFailed, WorkspaceNotFound
+from services.registry.errors.workspaces import ConfirmationRequired, StopFailed, WorkspaceNotFound
 from services.registry.facts import Removed
 from services.registry.feed import Feed
 from services.registry.model import Status, Workspace, WorkspaceId

@@ -14,7 +14,7 @@ from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
 from services.auth.model import Home, Mode, WorkspaceId
 from services.auth.sealing import Sealer
-from services.auth.store import CHANNEL, Store
+from services.auth.store.keys import CHANNEL, Store
 from services.auth.usage import Usage
 from services.chassis.database import Doorbell
 from tests import databases

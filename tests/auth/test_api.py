@@ -9,7 +9,7 @@ import pytest
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.common.v1 import identity_pb2
-from services.auth.api import AuthServicer
+from services.auth.api.keys import AuthServicer
 from services.auth.model import Mode
 from services.chassis.clients import Line
 from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused, ServiceError, Unauthenticated

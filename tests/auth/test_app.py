@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from protos.auth.v1 import auth_pb2 as pb
 from services.auth.app import service
 from services.auth.settings import Settings
-from services.auth.tables import PLACEMENTS, TOKENS
+from services.auth.tables.keys import PLACEMENTS, TOKENS
 from services.chassis import clients, database
 from services.chassis.service import serving
 from services.chassis.settings import BadSettings, Mode

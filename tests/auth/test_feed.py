@@ -11,7 +11,7 @@ from services.auth import feed as feed_module
 from services.auth.app import ROLE
 from services.auth.feed import Feed
 from services.auth.model import Alive, Everything, Home, OfToken, OfWorkspace, Revocation, WorkspaceId
-from services.auth.store import BEGINNING, CHANNEL
+from services.auth.store.keys import BEGINNING, CHANNEL
 from services.auth.tokens import digest
 from services.chassis import database
 from services.chassis.database import Doorbell

@@ -10,8 +10,8 @@ from services.auth.errors import SecretUnreadable, WorkspaceBarred, WorkspaceUnk
 from services.auth.inbound import Inbound
 from services.auth.model import Home, InboundSecret, WorkspaceId
 from services.auth.sealing import Sealer
-from services.auth.store import Store
-from services.auth.tables import PLACEMENTS
+from services.auth.store.keys import Store
+from services.auth.tables.keys import PLACEMENTS
 from services.chassis import database
 
 UNKNOWN = WorkspaceId("00000000-0000-0000-0000-000000000000")

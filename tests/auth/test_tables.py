@@ -6,7 +6,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql
 
-from services.auth.tables import AUTH, PLACEMENTS, SCHEMA, TOKENS
+from services.auth.tables.keys import PLACEMENTS, TOKENS
+from services.auth.tables.schema import AUTH, SCHEMA
 from services.chassis import database
 
 

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from services.auth.model import Gate, Knock, TokenId
-from services.auth.store import Store
-from services.auth.tables import TOKENS
+from services.auth.store.keys import Store
+from services.auth.tables.keys import TOKENS
 from services.auth.usage import Usage
 from services.chassis import database
 from services.chassis.errors import Unavailable

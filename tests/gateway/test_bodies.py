@@ -9,8 +9,9 @@ from gateway import bodies
 from gateway.bodies import Body, in_detail, parsed, workspace_id
 from gateway.errors import Malformed, TooLarge
 from gateway.limits import CARD_CAP
-from gateway.render import compact
-from gateway.shapes import Changes, Heartbeat, NewWorkspace, Registration
+from gateway.render.texts import compact
+from gateway.shapes.agents import Heartbeat, Registration
+from gateway.shapes.workspaces import Changes, NewWorkspace
 from services.chassis.errors import ServiceError
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

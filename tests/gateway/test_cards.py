@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import cards
-from gateway.render import compact
+from gateway.render.texts import compact
 
 URL = "https://plane.example/workspaces/w/a2a"
 INSIDE = "http://10.1.2.3:9000"

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import render
+from gateway.render import workspaces as render
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
 

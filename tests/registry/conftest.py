@@ -26,7 +26,7 @@ from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
-from services.registry.tables import DOORBELL
+from services.registry.tables.schema import DOORBELL
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.neighbours import WillingAuth, served

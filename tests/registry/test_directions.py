@@ -2,7 +2,7 @@ import pytest
 
 from services.chassis.addresses import Rules
 from services.chassis.pages import InvalidPageToken, encode
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     AddressUnsafe,
     CallerRequired,
     DiscoveryDenied,

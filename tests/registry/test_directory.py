@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from services.chassis.addresses import Rules
 from services.chassis.errors import Unavailable
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     InvalidDeliveryMode,
     InvalidWorkspace,
     OrgAccessDenied,

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
     InvalidValue,
     ModelNotRegistered,

@@ -7,10 +7,10 @@ import pytest
 from services.chassis.database import Doorbell
 from services.registry import feed as feed_module
 from services.registry.app import ROLE
-from services.registry.errors import FeedOverrun
+from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feed import Alive, Changed, Feed, SnapshotDone
 from services.registry.model import Beat
-from services.registry.tables import DOORBELL
+from services.registry.tables.schema import DOORBELL
 from tests.registry.conftest import ADMIN
 
 BEAT = Beat(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
-from services.registry.errors import CardTooLarge, InvalidBody, InvalidDeliveryMode, InvalidValue, InvalidWorkspace
+from services.registry.errors.workspaces import (
+    CardTooLarge,
+    InvalidBody,
+    InvalidDeliveryMode,
+    InvalidValue,
+    InvalidWorkspace,
+)
 from services.registry.fields import CARD_BYTES, Draft, changed, checked, read_card
 from tests.registry.test_status import workspace
 

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from services.chassis import database
 from services.chassis.errors import Unavailable
-from services.registry.errors import WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
 from services.registry.facts import Pulse
 from services.registry.intake import Heard, Intake
 from services.registry.model import Status

@@ -9,7 +9,7 @@ import structlog
 from services.chassis.addresses import Rules
 from services.chassis.errors import Unauthenticated
 from services.registry.admission import Registration
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     InvalidBody,
     NotSupported,
     ParentPaused,

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from services.chassis.errors import Unavailable
-from services.registry.errors import (
+from services.registry.errors.workspaces import (
     ConfirmationRequired,
     OrgAccessDenied,
     ParentNotFound,

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from services.registry.facts import InstanceSkipped
 from services.registry.model import Reason, Status
-from services.registry.tables import vitals
+from services.registry.tables.workspaces import vitals
 from tests.registry.conftest import ADMIN
 from tests.registry.test_presence import beat, put
 

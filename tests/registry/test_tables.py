@@ -11,9 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
 from protos.registry.v1 import registry_pb2 as pb
-from services.registry import tables
 from services.registry.fields import DEFAULT_MAX_CONCURRENT_TASKS
 from services.registry.model import Status
+from services.registry.tables import workspaces as tables
 from tests.registry.conftest import PATIENCE
 
 SOURCE = Path(__file__).parents[2] / "services" / "registry"

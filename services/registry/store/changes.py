@@ -5,10 +5,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.registry import tables
 from services.registry.model import NO_BACKEND, Workspace
 from services.registry.store.reader import Reader
-from services.registry.tables import watchers, workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.workspaces import watchers, workspaces
 
 
 class Changes:

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from services.registry import tables
 from services.registry.facts import Patience
 from services.registry.model import EXTERNAL, Workspace, WorkspaceId
 from services.registry.store.reader import Reader
-from services.registry.tables import events, vitals, watchers, workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.workspaces import events, vitals, watchers, workspaces
 
 
 class Due:

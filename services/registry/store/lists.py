@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.registry import tables
 from services.registry.events import Event
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.store.reader import Reader
-from services.registry.tables import events, workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.workspaces import events, workspaces
 
 
 @dataclass(frozen=True, slots=True)

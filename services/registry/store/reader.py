@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry import tables
 from services.registry.model import Workspace, WorkspaceId
-from services.registry.tables import vitals, workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.workspaces import vitals, workspaces
 
 
 class Reader:

@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.chassis import database
 from services.chassis.clock import Clock
-from services.registry import tables
-from services.registry.errors import WorkspaceNotFound
+from services.registry.errors.workspaces import WorkspaceNotFound
 from services.registry.events import Notice
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.status import SPEAKING
@@ -24,7 +23,9 @@ from services.registry.store.due import Due
 from services.registry.store.lists import Lists
 from services.registry.store.reader import Reader, locked
 from services.registry.store.tree import Tree
-from services.registry.tables import cards, events, vitals, workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.schema import DOORBELL
+from services.registry.tables.workspaces import cards, events, vitals, workspaces
 
 REVISIONS = 0x4D6F6C01
 """The advisory lock under which numbers are taken and committed."""
@@ -141,7 +142,7 @@ class Transaction:
         self._saved, self._notices = {}, []
 
     async def _numbers(self, count: int) -> Sequence[int]:
-        found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": tables.DOORBELL, "count": count})
+        found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": DOORBELL, "count": count})
         return found.scalars().all()
 
     def _event_row(self, number: int, workspace_id: WorkspaceId, notice: Notice) -> dict[str, Any]:

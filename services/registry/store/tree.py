@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.registry import tables
 from services.registry.hierarchy import Lineage
 from services.registry.model import Status, Workspace, WorkspaceId
 from services.registry.store.reader import Reader, locked
-from services.registry.tables import workspaces
+from services.registry.tables import workspaces as tables
+from services.registry.tables.workspaces import workspaces
 
 LOCK = 0x4D6F6C02
 """The advisory lock under which the shape of the tree changes."""

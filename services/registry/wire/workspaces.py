@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.registry.v1 import registry_pb2 as pb
 from services.registry import routes
-from services.registry.errors import InvalidValue
+from services.registry.errors.workspaces import InvalidValue
 from services.registry.events import Event
 from services.registry.facts import (
     Fact,

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from services.auth import wire
 from services.auth.feed import Feed
 from services.auth.keyring import Keyring
+from services.auth.wire import keys as wire
 from services.chassis.rpc import Context
 
 

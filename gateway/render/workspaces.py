@@ -1,14 +1,11 @@
 """Replies of the services as the JSON that the REST contract promises."""
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, NotRequired
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from gateway.render import texts
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2
 
@@ -96,16 +93,6 @@ class Activity(TypedDict):
     tool_trace: NotRequired[Any]
 
 
-def compact(value: object) -> bytes:
-    """JSON without blanks, in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as an answer."""
-    return Response(compact(content), status, headers, media_type="application/json")
-
-
 def workspace(message: registry_pb2.Workspace) -> Workspace:
     """The workspace object of the contract."""
     rendered = Workspace(
@@ -115,7 +102,7 @@ def workspace(message: registry_pb2.Workspace) -> Workspace:
         tier=message.tier,
         status=status(message.status),
         status_reason=message.status_reason,
-        status_since=moment(message.status_since),
+        status_since=texts.moment(message.status_since),
         status_event_id=message.status_event_id,
         runtime=message.runtime,
         delivery_mode=delivery_mode(message.delivery_mode),
@@ -125,14 +112,14 @@ def workspace(message: registry_pb2.Workspace) -> Workspace:
         active_tasks=message.active_tasks,
         max_concurrent_tasks=message.max_concurrent_tasks,
         uptime_seconds=message.uptime_seconds,
-        last_error_rate=number(message.last_error_rate),
+        last_error_rate=texts.number(message.last_error_rate),
         current_task=message.current_task,
-        last_outbound_at=moment(message.last_outbound_at) if message.HasField("last_outbound_at") else None,
+        last_outbound_at=texts.moment(message.last_outbound_at) if message.HasField("last_outbound_at") else None,
         hibernation_idle_minutes=(
             message.hibernation_idle_minutes if message.HasField("hibernation_idle_minutes") else None
         ),
-        x=number(message.x),
-        y=number(message.y),
+        x=texts.number(message.x),
+        y=texts.number(message.y),
         collapsed=message.collapsed,
     )
     if message.HasField("provision_timeout"):
@@ -175,7 +162,7 @@ def event(message: registry_pb2.Event) -> Event:
         event_type=message.event_type,
         workspace_id=message.workspace_id or None,
         payload=json.loads(message.payload or b"{}"),
-        created_at=moment(message.created_at),
+        created_at=texts.moment(message.created_at),
     )
 
 
@@ -192,7 +179,7 @@ def activity(message: activity_pb2.Activity) -> Activity:
         status=message.status,
         duration_ms=message.duration_ms if message.HasField("duration_ms") else None,
         error_detail=message.error_detail if message.HasField("error_detail") else None,
-        created_at=moment(message.created_at),
+        created_at=texts.moment(message.created_at),
     )
     if message.HasField("request_body"):
         rendered["request_body"] = json.loads(message.request_body)
@@ -211,14 +198,3 @@ def status(value: registry_pb2.WorkspaceStatus.ValueType) -> str:
 def delivery_mode(value: registry_pb2.DeliveryMode.ValueType) -> str:
     """`push` or `poll`."""
     return registry_pb2.DeliveryMode.Name(value).removeprefix("DELIVERY_MODE_").lower()
-
-
-def moment(stamp: Timestamp) -> str:
-    """RFC 3339 in UTC, always with microseconds."""
-    when = datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def number(value: float) -> float:
-    """`value`, without a fraction where it has none."""
-    return int(value) if value.is_integer() else value

@@ -1,16 +1,11 @@
-"""The schema `auth`, what a live token is in it, and its rows as the model knows them."""
+"""Placements, tokens and revocations, what a live token is, and the rows as the model knows them."""
 
 from typing import Any, assert_never
 
 import sqlalchemy as sa
 
 from services.auth.model import Digest, OfToken, OfWorkspace, Placement, Scope, WorkspaceId
-from services.chassis.database import metadata
-
-SCHEMA = "auth"
-"""The schema, and nobody else's."""
-
-AUTH = metadata(SCHEMA)
+from services.auth.tables.schema import AUTH
 
 PLACEMENTS = sa.Table(
     "placements",

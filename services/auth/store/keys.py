@@ -21,7 +21,7 @@ from services.auth.model import (
     TokenId,
     WorkspaceId,
 )
-from services.auth.tables import LIVE, LIVE_TOKENS, PLACEMENTS, REVOCATIONS, TOKENS, placement_of, row_of, scope_of
+from services.auth.tables.keys import LIVE, LIVE_TOKENS, PLACEMENTS, REVOCATIONS, TOKENS, placement_of, row_of, scope_of
 from services.chassis.database import transaction
 
 CHANNEL = "auth_revocations"

@@ -8,17 +8,17 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
-from services.registry import wire
 from services.registry.admission import Door, Registration
 from services.registry.catalog import Catalog
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
-from services.registry.errors import CardNotAvailable
+from services.registry.errors.workspaces import CardNotAvailable
 from services.registry.feed import SIGN_EVERY, Alive, Changed, Feed, SnapshotDone
 from services.registry.model import Beat, Entry, WorkspaceId
 from services.registry.presence import Presence
 from services.registry.removal import Removal
+from services.registry.wire import workspaces as wire
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):

@@ -1,4 +1,4 @@
-"""The schema `registry`."""
+"""Workspaces, how they are, their cards, what happened to them, and who watches."""
 
 from dataclasses import fields
 from typing import Any
@@ -6,17 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.chassis.database import metadata
 from services.registry.events import Event
 from services.registry.model import Access, Declarations, DeliveryMode, Reason, Status, Vitals, Workspace
-
-META = metadata("registry")
-
-DOORBELL = "registry_feed"
-"""Rung by every commit that raises a revision."""
-
-numbers = sa.Sequence("numbers", schema=META.schema, metadata=META)
-"""The one sequence: revisions and event ids, in the order of commits."""
+from services.registry.tables.schema import META
 
 _status = postgresql.ENUM(
     Status,

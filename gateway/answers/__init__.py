@@ -1,0 +1,1 @@
+"""What the routes answer, where it is more than a message rendered."""

@@ -1,0 +1,1 @@
+"""Replies of the services as the JSON that the REST contract promises."""

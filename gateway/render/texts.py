@@ -1,0 +1,29 @@
+"""JSON as the contract writes it."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from starlette.responses import Response
+
+
+def compact(value: object) -> bytes:
+    """JSON without blanks, in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` as an answer."""
+    return Response(compact(content), status, headers, media_type="application/json")
+
+
+def moment(stamp: Timestamp) -> str:
+    """RFC 3339 in UTC, always with microseconds."""
+    when = datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def number(value: float) -> float:
+    """`value`, without a fraction where it has none."""
+    return int(value) if value.is_integer() else value

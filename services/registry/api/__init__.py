@@ -1,0 +1,1 @@
+"""The servicers: they speak protobuf and decide nothing."""

@@ -1,0 +1,13 @@
+"""The schema, its one sequence, and its doorbell."""
+
+import sqlalchemy as sa
+
+from services.chassis.database import metadata
+
+META = metadata("registry")
+
+DOORBELL = "registry_feed"
+"""Rung by every commit that raises a revision."""
+
+numbers = sa.Sequence("numbers", schema=META.schema, metadata=META)
+"""The one sequence: revisions and event ids, in the order of commits."""
