@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.render import texts
 from gateway.render import workspaces as render
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
@@ -95,12 +96,12 @@ def test_what_a_workspace_has_is_shown():
 def test_numbers_without_a_fraction_are_written_without_one():
     shown = render.workspace(bare(x=100.0, y=0.5, last_error_rate=0))
 
-    assert b'"last_error_rate":0,' in render.compact(shown)
-    assert render.compact([shown["x"], shown["y"]]) == b"[100,0.5]"
+    assert b'"last_error_rate":0,' in texts.compact(shown)
+    assert texts.compact([shown["x"], shown["y"]]) == b"[100,0.5]"
 
 
 def test_answers_are_compact_and_plain():
-    assert render.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
+    assert texts.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -108,7 +109,7 @@ def test_moments_are_written_to_the_microsecond_in_utc(when):
     stamp = Timestamp()
     stamp.FromDatetime(when)
 
-    text = render.moment(stamp)
+    text = texts.moment(stamp)
     assert datetime.fromisoformat(text) == when
     assert len(text) == len("2026-05-01T08:30:00.123456Z")
     assert text.endswith("Z")
