@@ -145,10 +145,15 @@ class Directory:
         last = entries[-1].workspace
         return Page(entries, pages.encode([last.created_at.isoformat(), last.id]))
 
-    async def card(self, workspace_id: WorkspaceId) -> Entry:
-        """The workspace with the card it registered, if any; raises `WorkspaceRemoved`."""
+    async def card(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+        """The workspace with the card it registered, if any; raises `WorkspaceRemoved`.
+
+        Where cards are public the gateway asks in nobody's name, and sees all of them.
+        """
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
+            if not await callers.sees(tx, caller, workspace):
+                raise WorkspaceNotFound
             if workspace.status is Status.REMOVED:
                 raise WorkspaceRemoved
             return await with_card(tx, workspace)

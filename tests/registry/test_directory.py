@@ -223,8 +223,9 @@ async def test_what_may_not_be_seen_does_not_exist(book):
     assert (await book.directory.get(agent(child.id), mine.id)).workspace.name == "mine"
     assert (await book.directory.get(agent(mine.id), other.id)).workspace.name == "other"
     for caller, hidden in ((agent(child.id), stranger.id), (agent(child.id), other.id), (org(mine.id), other.id)):
-        with pytest.raises(WorkspaceNotFound):
-            await book.directory.get(caller, hidden)
+        for read in (book.directory.get, book.directory.card):
+            with pytest.raises(WorkspaceNotFound):
+                await read(caller, hidden)
 
 
 async def test_a_removed_workspace_can_be_read_but_its_card_is_gone(book):
@@ -233,7 +234,7 @@ async def test_a_removed_workspace_can_be_read_but_its_card_is_gone(book):
 
     assert (await book.directory.get(ADMIN, online.id)).card == CARD
     with pytest.raises(WorkspaceRemoved):
-        await book.directory.card(online.id)
+        await book.directory.card(ADMIN, online.id)
 
 
 # Events ──────────────────────────────────────────────────────────────────────

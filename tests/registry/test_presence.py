@@ -326,7 +326,7 @@ async def test_a_new_card_replaces_the_old_and_is_told(book):
     await book.presence.update_card(agent(workspace.id), workspace.id, b'{"name": "Eve"}')
     [*_, last] = await book.events(workspace.id)
 
-    assert (await book.directory.card(workspace.id)).card == b'{"name": "Eve"}'
+    assert (await book.directory.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
     assert (last.type, json.loads(last.payload)) == ("AGENT_CARD_UPDATED", {"agent_card": {"name": "Eve"}})
 
 

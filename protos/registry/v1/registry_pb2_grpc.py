@@ -190,7 +190,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCard(self, request, context):
-        """The card of a workspace, as it was registered. Anyone may read it; the gateway decides for whom it asks.
+        """The card of a workspace, as it was registered, for who may see the workspace. Where cards are public, the gateway
+        asks in nobody's name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,9 @@ class RegistryServiceStub:
     UpdateCard: aio.UnaryUnaryMultiCallable[registry_pb2.UpdateCardRequest, registry_pb2.UpdateCardResponse]
     """Replaces the card of a workspace."""
     GetCard: aio.UnaryUnaryMultiCallable[registry_pb2.GetCardRequest, registry_pb2.GetCardResponse]
-    """The card of a workspace, as it was registered. Anyone may read it; the gateway decides for whom it asks."""
+    """The card of a workspace, as it was registered, for who may see the workspace. Where cards are public, the gateway
+    asks in nobody's name.
+    """
     DiscoverWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.DiscoverWorkspaceRequest, registry_pb2.DiscoverWorkspaceResponse]
     """Where a caller reaches another workspace."""
     ListPeers: aio.UnaryUnaryMultiCallable[registry_pb2.ListPeersRequest, registry_pb2.ListPeersResponse]
@@ -132,7 +134,9 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         request: registry_pb2.GetCardRequest,
         context: aio.ServicerContext[registry_pb2.GetCardRequest, abc.Awaitable[registry_pb2.GetCardResponse]],
     ) -> abc.Awaitable[registry_pb2.GetCardResponse]:
-        """The card of a workspace, as it was registered. Anyone may read it; the gateway decides for whom it asks."""
+        """The card of a workspace, as it was registered, for who may see the workspace. Where cards are public, the gateway
+        asks in nobody's name.
+        """
 
     @abc_1.abstractmethod
     def DiscoverWorkspace(

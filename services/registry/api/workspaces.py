@@ -108,7 +108,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.UpdateCardResponse()
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
-        entry = await self._directory.card(WorkspaceId(request.workspace_id))
+        entry = await self._directory.card(identity.current(), WorkspaceId(request.workspace_id))
         if entry.card is None:
             raise CardNotAvailable
         return pb.GetCardResponse(agent_card=entry.card, name=entry.workspace.name)
