@@ -6,6 +6,7 @@
 | `errors`   | the refusals                                                         | pure |
 | `tokens`   | mint (from given entropy), digest                                    | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
+| `chain`    | how deeds are linked, and whether links hold                         | pure |
 | `sealing`  | encrypting secrets at rest                                           |      |
 | `tables/`  | the schema, and what a live token is in it                           |      |
 | `store/`   | everything said to the database                                      |      |
@@ -13,6 +14,7 @@
 | `feed`     | revocations, told as they happen                                     |      |
 | `inbound`  | the secret that the plane presents to a workspace                    |      |
 | `usage`    | when tokens were used, written in batches                            |      |
+| `audit`    | ♥ who did what: added to, read and followed                          |      |
 | `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
 | `api/`     | the servicers                                                        |      |
 | `app`      | the wiring                                                           |      |

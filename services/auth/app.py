@@ -5,10 +5,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.auth import tokens
+from services.auth.api.audit import AuditServicer
 from services.auth.api.keys import AuthServicer
+from services.auth.audit import Audit
+from services.auth.chain import Key
 from services.auth.feed import Feed
 from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
@@ -37,8 +41,10 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         usage = Usage(store, clock)
         bell = database.Doorbell(url, role=ROLE, channel=CHANNEL)
         feed = Feed(store, bell)
+        audit = Audit(store, clock=clock, key=_link_key(settings))
         keyring = Keyring(
             store,
+            audit=audit,
             inbound=Inbound(_sealer(settings)),
             usage=usage,
             clock=clock,
@@ -51,7 +57,12 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=pb.DESCRIPTOR.services_by_name["AuthService"],
                     add=rpc.add_AuthServiceServicer_to_server,
                     servicer=AuthServicer(keyring, feed),
-                )
+                ),
+                Servicer(
+                    contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+                    add=audit_pb2_grpc.add_AuditServiceServicer_to_server,
+                    servicer=AuditServicer(audit),
+                ),
             ],
             loops=[
                 Loop(name="revocations bell", run=bell.listen),
@@ -64,6 +75,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         )
         with suppress(Unavailable):
             await usage.write()
+
+
+def _link_key(settings: Settings) -> Key:
+    salt = settings.audit_ledger_salt
+    return Key(salt.get_secret_value().encode()) if salt else Key()
 
 
 def _sealer(settings: Settings) -> Sealer:

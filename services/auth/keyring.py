@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 
 from services.auth import gates, tokens
+from services.auth.audit import Audit
 from services.auth.errors import MissingBearer, SecretUnreadable, StaleGeneration, WorkspaceBarred, WorkspaceUnknown
 from services.auth.inbound import Inbound
 from services.auth.model import (
@@ -50,6 +51,7 @@ class Keyring:
         self,
         store: Store,
         *,
+        audit: Audit,
         inbound: Inbound,
         usage: Usage,
         clock: Clock,
@@ -58,6 +60,7 @@ class Keyring:
     ) -> None:
         """`operator` is the digest of ADMIN_TOKEN, where there is one."""
         self._store = store
+        self._audit = audit
         self._inbound = inbound
         self._usage = usage
         self._clock = clock
@@ -121,6 +124,7 @@ class Keyring:
             placement = _fit(await tx.lock_placement(workspace_id))
             superseded = await self._supersede(tx, placement, generation, now) if generation is not None else 0
             issued = await _add_token(tx, workspace_id, generation=generation, now=now)
+            await self._note(tx, "token.issued", placement, subject=issued.token_id, generation=generation)
             if superseded:
                 await tx.announce([OfWorkspace(workspace_id)], now=now)
         log.info("token issued", workspace=workspace_id, generation=generation, superseded=superseded)
@@ -130,8 +134,10 @@ class Keyring:
         """Revoke the workspace's tokens, or one of them; how many were live."""
         now = self._clock.now()
         async with self._store.begin() as tx:
-            await tx.lock_placement(workspace_id)
+            placement = await tx.lock_placement(workspace_id)
             revoked = await tx.revoke(workspace_id, now=now, only=only)
+            if placement and revoked:
+                await self._note(tx, "token.revoked", placement, subject=only or "", count=len(revoked))
             await tx.announce([OfToken(digest) for digest in revoked], now=now)
         if revoked:
             log.info("tokens revoked", workspace=workspace_id, count=len(revoked))
@@ -144,12 +150,14 @@ class Keyring:
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
-            _fit(await tx.lock_placement(workspace_id))
+            placement = _fit(await tx.lock_placement(workspace_id))
             keyed = await tx.standing(workspace_id) is Standing.KEYED
             if keyed and arrival is Arrival.EMPTY_HANDED:
                 raise MissingBearer
             token = None if keyed else await _add_token(tx, workspace_id, generation=None, now=now)
             secret = await self._tellable_secret(tx, workspace_id)
+            if token:
+                await self._note(tx, "token.issued", placement, subject=token.token_id, arrival=arrival.value)
         if token:
             log.info("token issued", workspace=workspace_id, generation=None, superseded=0)
         return Credentials(token=token, inbound_secret=secret)
@@ -191,6 +199,13 @@ class Keyring:
             raise StaleGeneration(details={"lowest_generation": placement.lowest_generation})
         await tx.raise_generation(placement.workspace_id, generation)
         return len(await tx.revoke(placement.workspace_id, now=now))
+
+    async def _note(
+        self, tx: Transaction, action: str, placement: Placement, *, subject: str, **details: object
+    ) -> None:
+        await self._audit.note(
+            tx, action, workspace_id=placement.workspace_id, org_id=placement.org_id, subject=subject, **details
+        )
 
     async def _tellable_secret(self, tx: Transaction, workspace_id: WorkspaceId) -> str | None:
         try:

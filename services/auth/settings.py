@@ -18,6 +18,9 @@ class Settings(DatabaseSettings):
     secrets_encryption_key: SecretStr | None = Field(default=None, validation_alias="SECRETS_ENCRYPTION_KEY")
     """What seals stored secrets: 32 bytes, raw or in base64, or several as `2:<base64>,1:<base64>`; the first seals."""
 
+    audit_ledger_salt: SecretStr | None = Field(default=None, validation_alias="AUDIT_LEDGER_SALT")
+    """Key of the audit chain: with it nobody can forge a chain who owns no more than the database."""
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.mode is Mode.PRODUCTION and not self.admin_token:

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.auth import tokens
 from services.auth.app import ROLE, service
+from services.auth.audit import Audit
+from services.auth.chain import Key
 from services.auth.feed import Feed
 from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
@@ -16,6 +18,7 @@ from services.auth.model import Home, Mode, WorkspaceId
 from services.auth.sealing import Sealer
 from services.auth.store.keys import CHANNEL, Store
 from services.auth.usage import Usage
+from services.chassis import identity
 from services.chassis.database import Doorbell
 from tests import databases
 from tests.clocks import StillClock
@@ -46,10 +49,17 @@ def inbound() -> Inbound:
 
 
 @pytest.fixture
-def keyring_in(store: Store, usage: Usage, inbound: Inbound, clock: StillClock) -> Callable[[Mode], Keyring]:
+def audit(store: Store, clock: StillClock) -> Audit:
+    return Audit(store, clock=clock, key=Key(), caller=lambda: identity.service("provisioner"))
+
+
+@pytest.fixture
+def keyring_in(
+    store: Store, audit: Audit, usage: Usage, inbound: Inbound, clock: StillClock
+) -> Callable[[Mode], Keyring]:
     def keyring(mode: Mode) -> Keyring:
         operator = tokens.digest(ADMIN_TOKEN) if mode is Mode.CLOSED else None
-        return Keyring(store, inbound=inbound, usage=usage, clock=clock, mode=mode, operator=operator)
+        return Keyring(store, audit=audit, inbound=inbound, usage=usage, clock=clock, mode=mode, operator=operator)
 
     return keyring
 

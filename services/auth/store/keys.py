@@ -21,6 +21,7 @@ from services.auth.model import (
     TokenId,
     WorkspaceId,
 )
+from services.auth.store.audit import Chain
 from services.auth.tables.keys import LIVE, LIVE_TOKENS, PLACEMENTS, REVOCATIONS, TOKENS, placement_of, row_of, scope_of
 from services.chassis.database import transaction
 
@@ -63,6 +64,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.chain = Chain(connection)
 
     # Tokens ───────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,24 @@
+"""The chain of deeds. A trigger lets rows be added and nothing else."""
+
+import sqlalchemy as sa
+
+from services.auth.tables.schema import AUTH
+
+DEEDS = sa.Table(
+    "deeds",
+    AUTH,
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("workspace_id", sa.Text, nullable=False),
+    sa.Column("org_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False, comment="JSON, kept as text: its bytes are part of the digest"),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False, comment="which key linked the row; empty for none"),
+)
+
+sa.Index("deeds_of_workspace", DEEDS.c.workspace_id, DEEDS.c.place, postgresql_where=DEEDS.c.workspace_id != "")
+sa.Index("deeds_of_org", DEEDS.c.org_id, DEEDS.c.place, postgresql_where=DEEDS.c.org_id != "")
