@@ -34,15 +34,20 @@ class Shape(BaseModel):
 
 
 def workspace_id(text: str) -> str:
-    """`text` as the plane writes ids; raises `Malformed` for what is none."""
+    """`text` as the plane writes the ids of workspaces; raises `Malformed` for what is none."""
+    return uuid(text, INVALID_ID)
+
+
+def uuid(text: str, refusal: str) -> str:
+    """`text` as the plane writes ids; raises `Malformed` with `refusal` for what is none."""
     if len(text) != UUID_LENGTH:
-        raise Malformed(INVALID_ID)
+        raise Malformed(refusal)
     try:
         canonical = str(UUID(text))
     except ValueError:
-        raise Malformed(INVALID_ID) from None
+        raise Malformed(refusal) from None
     if canonical != text.lower():
-        raise Malformed(INVALID_ID)
+        raise Malformed(refusal)
     return canonical
 
 

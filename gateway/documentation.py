@@ -42,7 +42,7 @@ def of(route: Route) -> dict[str, Any]:
 def statuses(route: Route) -> frozenset[int]:
     """Every status but success that the route can answer."""
     found = EVERYWHERE | route.refuses
-    if route.id_name:
+    if route.ids:
         found |= {400}
     if route.body is not None:
         found |= {400, 413}
@@ -75,7 +75,7 @@ def _a2a() -> dict[str, Any]:
         "operationId": "post_workspaces_id_a2a",
         "security": [{"bearer": []}],
         "parameters": [
-            _path_parameter("id"),
+            _path_parameter("id", is_id=True),
             *_named("header", {"X-Timeout": "Seconds that the caller waits, 1 to 86400", "A2A-Version": "As in A2A"}),
         ],
         "requestBody": {"required": True, "content": anything},
@@ -109,12 +109,13 @@ def _extra(route: Route) -> dict[str, Any]:
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
-    path = [_path_parameter(route.id_name)] if route.id_name else []
+    path = [_path_parameter(name, is_id=name in route.ids) for name in route.parameters]
     return [*path, *_named("query", route.query), *_named("header", route.headers)]
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+def _path_parameter(name: str, *, is_id: bool) -> dict[str, Any]:
+    schema = {"type": "string", "format": "uuid"} if is_id else {"type": "string"}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _named(place: str, names: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A route as it is declared, and the way a request takes through it."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -59,6 +60,7 @@ class Call:
 
     identity: Identity | None
     workspace_id: str
+    path: Mapping[str, str]
     body: Any
     query: QueryParams
     headers: Headers
@@ -67,6 +69,21 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[object]]
+
+NAMED = re.compile(r"\{(\w+)")
+"""A place in a path."""
+
+WORKSPACE_IDS = ("id", "workspaceId")
+"""What the id of a workspace is called in paths."""
+
+INVALID_IDS = {
+    **dict.fromkeys(WORKSPACE_IDS, bodies.INVALID_ID),
+    "tokenId": "invalid token ID",
+    "memoryId": "invalid memory ID",
+    "approvalId": "invalid approval ID",
+    "instructionId": "invalid instruction ID",
+}
+"""What ids are called in paths, and what is said of one that is none. Any other name stands for free text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +105,14 @@ class Route:
     refused: Callable[[str, ServiceError], None] | None = None
 
     @property
-    def id_name(self) -> str:
-        """The name of the path's workspace id; empty where it has none."""
-        return self.path.partition("{")[2].partition("}")[0]
+    def parameters(self) -> tuple[str, ...]:
+        """The names that the path has places for, in their order."""
+        return tuple(NAMED.findall(self.path))
+
+    @property
+    def ids(self) -> Mapping[str, str]:
+        """Those of them that are ids, and what is said of one that is none."""
+        return {name: INVALID_IDS[name] for name in self.parameters if name in INVALID_IDS}
 
 
 class Mounted:
@@ -120,10 +142,11 @@ class Mounted:
     async def _passed(self, request: Request) -> Call:
         if self.route.guard is not None and self.route.guard.body_field:
             return await self._passed_by_body(request, self.route.guard)
-        workspace_id = self._path_id(request)
+        path = self._path(request)
+        workspace_id = next((path[name] for name in WORKSPACE_IDS if name in path), "")
         identity = await self._identity(request, workspace_id)
         body = await self.route.body.of(request) if self.route.body else None
-        return self._call(request, identity, workspace_id, body)
+        return self._call(request, identity, workspace_id, body, path)
 
     async def _passed_by_body(self, request: Request, guard: Guard) -> Call:
         """The routes of agents are keyed on the id in the body, so the body comes before the gate."""
@@ -136,7 +159,7 @@ class Mounted:
             if self.route.refused is not None:
                 self.route.refused(workspace_id, error)
             raise
-        return self._call(request, identity, workspace_id, body)
+        return self._call(request, identity, workspace_id, body, {})
 
     async def _body(self, request: Request) -> Shape:
         if self.route.body is None:
@@ -144,9 +167,9 @@ class Mounted:
         checked: Shape = await self.route.body.of(request)
         return checked
 
-    def _path_id(self, request: Request) -> str:
-        name = self.route.id_name
-        return bodies.workspace_id(request.path_params[name]) if name else ""
+    def _path(self, request: Request) -> Mapping[str, str]:
+        ids = {name: bodies.uuid(request.path_params[name], said) for name, said in self.route.ids.items()}
+        return request.path_params | ids
 
     async def _identity(self, request: Request, workspace_id: str) -> Identity | None:
         guard = self.route.guard
@@ -160,10 +183,18 @@ class Mounted:
             claimed=claimed_by(request.scope["headers"]) if guard.claims else "",
         )
 
-    def _call(self, request: Request, identity: Identity | None, workspace_id: str, body: Shape | None) -> Call:
+    def _call(
+        self,
+        request: Request,
+        identity: Identity | None,
+        workspace_id: str,
+        body: Shape | None,
+        path: Mapping[str, str],
+    ) -> Call:
         return Call(
             identity=identity,
             workspace_id=workspace_id,
+            path=path,
             body=body,
             query=request.query_params,
             headers=request.headers,

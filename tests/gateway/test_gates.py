@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from gateway.app import table
 from gateway.clients import all_dialled
 from gateway.metrics import Metrics
+from gateway.route import INVALID_IDS
 from gateway.settings import AgentCards, Settings
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import Unavailable
@@ -46,8 +48,18 @@ CARDS = {key for key in GATES if ".well-known" in key[1]}
 GATED = [key for key in GATES if key not in CARDS]
 
 
-def at(path, workspace_id=W):
-    return path.replace("{id}", workspace_id).replace("{workspaceId}", workspace_id)
+def at(path, **places):
+    """The path with an id, or a text, in every place."""
+    return re.sub(r"\{(\w+)[^}]*\}", lambda found: places.get(found[1], W), path)
+
+
+IN_PATHS = [
+    (method, path, name, said)
+    for method, path in sorted(GATES)
+    for name, said in INVALID_IDS.items()
+    if f"{{{name}}}" in path
+]
+"""Every route with every id in its path, and what is said of one that is none."""
 
 
 def content(method, path):
@@ -99,11 +111,11 @@ async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, sta
     assert plane.registry.asked == plane.activities.asked == []
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(key for key in GATES if "{" in key[1]))
-async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path):
-    answer = await plane.http.request(method, at(path, "not-an-id"))
+@pytest.mark.parametrize(("method", "path", "name", "said"), IN_PATHS)
+async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path, name, said):
+    answer = await plane.http.request(method, at(path, **{name: "not-an-id"}))
 
-    assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
+    assert (answer.status_code, answer.json()) == (400, {"error": said})
     assert plane.auth.asked == []
 
 
