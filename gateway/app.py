@@ -17,7 +17,7 @@ from gateway.cors import Cors
 from gateway.edge import Edge
 from gateway.exchange import Exchanges
 from gateway.forwarded import Forwarded
-from gateway.limits import Rate
+from gateway.limits import Rates
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 from gateway.render.texts import json_response
@@ -61,14 +61,16 @@ def _application(settings: Settings, clients: Clients, callers: Callers, exchang
     messages = A2aApp(
         callers,
         exchanges,
-        beside=face(table(settings, clients, metrics), callers=callers, forwarded=forwarded),
+        beside=face(
+            table(settings, clients, metrics), callers=callers, forwarded=forwarded, limited=not settings.is_open
+        ),
         base_url=forwarded.base_url,
         bearer_needed=not settings.is_open,
     )
     return Edge(
         messages,
         cors=Cors(settings.origins, settings.external_platform_url),
-        rate=None if settings.is_open else Rate(settings.rate_limit),
+        rates=None if settings.is_open else Rates(settings.rate_limit),
         forwarded=forwarded,
         metrics=metrics,
     )
@@ -87,8 +89,8 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
     ]
 
 
-def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded) -> FastAPI:
-    """The routes as an application that documents itself."""
+def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded, limited: bool) -> FastAPI:
+    """The routes as an application that documents itself; `limited` where rates are."""
     app = FastAPI(
         title="Molecule",
         version="1",
@@ -103,7 +105,7 @@ def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded) 
     for route in [*routes, *contract.table()]:
         app.add_api_route(
             route.path,
-            Mounted(route, callers=callers, forwarded=forwarded).__call__,
+            Mounted(route, callers=callers, forwarded=forwarded, limited=limited).__call__,
             methods=[route.method],
             **documentation.of(route),
         )

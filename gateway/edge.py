@@ -1,5 +1,6 @@
 """What every request passes before it reaches a route, and what every answer carries on its way out."""
 
+import hashlib
 import re
 import time
 import uuid
@@ -12,9 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway import errors
 from gateway.cors import Cors
 from gateway.forwarded import Forwarded
-from gateway.limits import Allowance, Rate
+from gateway.limits import Allowance, Rates
 from gateway.metrics import UNMATCHED, Metrics
-from gateway.render.texts import json_response
 from services.chassis import telemetry
 from services.chassis.errors import Broken
 
@@ -52,6 +52,7 @@ class Passage:
     request_id: bytes
     traceparent: str | None = None
     origin: str | None = None
+    bearer: bytes = b""
     reserved: bool = False
     preflight: bool = False
     status: int = 0
@@ -62,11 +63,11 @@ class Edge:
     """The outermost application: request ids, CORS, rate, reserved names; security headers and metrics."""
 
     def __init__(
-        self, inner: ASGIApp, *, cors: Cors, rate: Rate | None, forwarded: Forwarded, metrics: Metrics
+        self, inner: ASGIApp, *, cors: Cors, rates: Rates | None, forwarded: Forwarded, metrics: Metrics
     ) -> None:
         self._inner = inner
         self._cors = cors
-        self._rate = rate
+        self._rates = rates
         self._forwarded = forwarded
         self._metrics = metrics
 
@@ -113,18 +114,19 @@ class Edge:
             passage.extra += self._cors.answer_headers(passage.origin)
             if passage.preflight and scope["method"] == "OPTIONS":
                 return Response(status_code=204, headers=self._cors.preflight_headers())
-        allowance = self._allowance(scope)
+        allowance = self._allowance(scope, passage)
         passage.extra += _rate_headers(allowance)
         if allowance is not None and allowance.exceeded:
-            return _too_often(allowance)
+            return errors.answer_to(errors.TooOften.until(allowance.retry))
         if passage.reserved:
             return errors.answer_to(errors.ReservedCaller())
         return None
 
-    def _allowance(self, scope: Scope) -> Allowance | None:
-        if self._rate is None or scope["path"] in UNLIMITED:
+    def _allowance(self, scope: Scope, passage: Passage) -> Allowance | None:
+        if self._rates is None or scope["path"] in UNLIMITED:
             return None
-        return self._rate.take(self._forwarded.client(scope))
+        bearer = hashlib.sha256(passage.bearer).digest() if passage.bearer else b""
+        return self._rates.take(self._forwarded.client(scope), bearer)
 
 
 def _passage(scope: Scope) -> Passage:
@@ -138,6 +140,8 @@ def _passage(scope: Scope) -> Passage:
             passage.traceparent = passage.traceparent or value.decode("latin-1")
         elif name == b"origin":
             passage.origin = value.decode("latin-1") if passage.origin is None else passage.origin
+        elif name == b"authorization":
+            passage.bearer = passage.bearer or value
         elif name == b"x-workspace-id":
             passage.reserved = passage.reserved or value.strip().startswith(RESERVED_CALLERS)
         elif name == b"access-control-request-method":
@@ -161,8 +165,3 @@ def _rate_headers(allowance: Allowance | None) -> Headers:
         (b"x-ratelimit-remaining", str(allowance.remaining).encode()),
         (b"x-ratelimit-reset", str(allowance.reset).encode()),
     ]
-
-
-def _too_often(allowance: Allowance) -> Response:
-    body = {"error": "rate limit exceeded", "retry_after": allowance.reset}
-    return json_response(body, 429, headers={"Retry-After": str(allowance.reset)})

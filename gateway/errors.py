@@ -1,11 +1,12 @@
 """Errors of the services as HTTP answers: one table, in one place."""
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Self
 
 from starlette.responses import Response
 
 from gateway.render.texts import json_response
-from services.chassis.errors import COMMON, Code, Denied, InvalidArgument, NotFound, ServiceError
+from services.chassis.errors import COMMON, Code, Denied, Exhausted, InvalidArgument, NotFound, ServiceError
 
 AUTH = "molecule.auth.v1"
 REGISTRY = "molecule.registry.v1"
@@ -78,6 +79,7 @@ STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "RESERVED_CALLER"): 403,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
     (GATEWAY, "UNKNOWN_PATH"): 404,
+    (GATEWAY, "TOO_OFTEN"): 429,
 }
 """The HTTP status of every reason that a service can give, and of the gateway's own."""
 
@@ -142,6 +144,19 @@ class UnknownPath(NotFound):
     domain = GATEWAY
     reason = "UNKNOWN_PATH"
     message = "not found"
+
+
+class TooOften(Exhausted):
+    """More requests than the client is granted."""
+
+    domain = GATEWAY
+    reason = "TOO_OFTEN"
+    message = "rate limit exceeded"
+
+    @classmethod
+    def until(cls, seconds: int, message: str | None = None) -> Self:
+        """Refuse for so many seconds."""
+        return cls(message, details={"retry_after": seconds}, retry_in=timedelta(seconds=seconds))
 
 
 def answer_to(error: ServiceError) -> Response:

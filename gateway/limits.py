@@ -1,9 +1,15 @@
 """How much a client may send, and how often."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import assert_never
+
+from gateway.errors import TooOften
 
 BODY_CAP = 1024 * 1024
 """Bytes of a body, where a route names no cap of its own."""
@@ -11,44 +17,176 @@ BODY_CAP = 1024 * 1024
 CARD_CAP = 256 * 1024
 """Bytes of an agent card, in its compact form."""
 
-WINDOW = 60.0
-"""Seconds that a client's requests are counted for."""
+MINUTE = 60.0
+HOUR = 3600.0
+
+CAPACITY = 50_000
+"""Buckets kept of one kind; the one that was not used for longest makes room.
+
+Who comes under so many names at once is not held by a limit for each of them.
+"""
+
+SITE = 64
+"""Bits of an IPv6 address that tell clients apart: below them, one client has all addresses there are."""
+
+Key = str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """So many requests in so many seconds."""
+
+    limit: int
+    window: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What is left of a window for one client, this request counted."""
+    """What one client may still do, this request counted."""
 
     limit: int
     remaining: int
+    """Requests that would be granted at once."""
     reset: int
-    exceeded: bool
+    """Seconds after which the whole limit would be."""
+    retry: int
+    """Seconds to wait before another is granted; 0 where this one was."""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the request is one too many."""
+        return self.retry > 0
 
 
-class Rate:
-    """Counts the requests of each client address in windows of one minute.
+def tighter(one: Allowance, other: Allowance) -> Allowance:
+    """What somebody may do who is counted under two names."""
+    return max(one, other, key=lambda allowance: (allowance.retry, -allowance.remaining, allowance.reset))
 
-    All addresses share the window, so that forgetting is dropping one dictionary: what it holds
-    is bounded by the requests of a minute.
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How full a bucket was, and when."""
+
+    tokens: float
+    at: float
+
+
+class Buckets:
+    """A token bucket for each key: full at first, emptied by requests, filled evenly over the window.
+
+    A bucket that is full again is as good as none, so memory is bounded by what happens within a window.
+    """
+
+    def __init__(
+        self, quota: Quota, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = CAPACITY
+    ) -> None:
+        self._quota = quota
+        self._monotonic = monotonic
+        self._capacity = capacity
+        self._levels: dict[Key, Level] = {}
+
+    def take(self, key: Key) -> Allowance:
+        """Count one request; one that is refused takes nothing."""
+        now = self._monotonic()
+        tokens = self._filled(self._levels.pop(key, None), now)
+        granted = tokens >= 1 - HAIR
+        if granted:
+            tokens = max(0.0, tokens - 1)
+        self._levels[key] = Level(tokens, now)
+        self._forget(now)
+        return Allowance(
+            limit=self._quota.limit,
+            remaining=math.floor(tokens + HAIR),
+            reset=self._seconds(self._quota.limit - tokens),
+            retry=0 if granted else max(1, self._seconds(1 - tokens)),
+        )
+
+    def _filled(self, level: Level | None, now: float) -> float:
+        if level is None:
+            return self._quota.limit
+        return min(self._quota.limit, level.tokens + (now - level.at) * self._quota.limit / self._quota.window)
+
+    def _seconds(self, tokens: float) -> int:
+        """How long so many tokens take to come."""
+        return math.ceil(tokens * self._quota.window / self._quota.limit)
+
+    def _forget(self, now: float) -> None:
+        """Drop what is full, and what is too much. The dictionary is in the order of use."""
+        while self._levels:
+            oldest = next(iter(self._levels))
+            if len(self._levels) <= self._capacity and now - self._levels[oldest].at < self._quota.window:
+                return
+            del self._levels[oldest]
+
+
+HAIR = 1e-6
+"""Tokens by which sums of fractions may miss a whole one."""
+
+
+def client(address: str) -> str:
+    """What a client is counted as: its address, of which IPv6 gives everybody more than can be counted."""
+    if ":" not in address:
+        return address
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    return str(found.ipv4_mapped or IPv6Network((found, SITE), strict=False).network_address)
+
+
+class Rates:
+    """The limit of every request: for each client address, and for each bearer wherever it comes from.
+
+    A bearer counts before anybody knows whose it is; who makes bearers up is held by the limit of the address.
     """
 
     def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._limit = limit
-        self._monotonic = monotonic
-        self._ends = 0.0
-        self._counts: dict[str, int] = {}
+        quota = Quota(limit, MINUTE)
+        self._addresses = Buckets(quota, monotonic)
+        self._bearers = Buckets(quota, monotonic)
 
-    def take(self, address: str) -> Allowance:
-        """Count one request of `address`."""
-        now = self._monotonic()
-        if now >= self._ends:
-            self._ends = now + WINDOW
-            self._counts = {}
-        count = self._counts.get(address, 0) + 1
-        self._counts[address] = count
-        return Allowance(
-            limit=self._limit,
-            remaining=max(0, self._limit - count),
-            reset=math.ceil(self._ends - now),
-            exceeded=count > self._limit,
-        )
+    def take(self, address: str, bearer: bytes) -> Allowance:
+        """Count one request; `bearer` is the digest of what it shows, empty where that is nothing."""
+        allowance = self._addresses.take(client(address))
+        return tighter(allowance, self._bearers.take(bearer)) if bearer else allowance
+
+
+class Per(Enum):
+    """Who is counted."""
+
+    ADDRESS = auto()
+    BEARER = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What one route grants besides."""
+
+    quota: Quota
+    per: Per
+    message: str | None = None
+
+
+class Counter:
+    """Holds the requests of one route to its limit."""
+
+    def __init__(self, limit: Limit, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._buckets = Buckets(limit.quota, monotonic)
+
+    def count(self, address: str, bearer: str | None) -> None:
+        """Count one request; raises `TooOften`."""
+        allowance = self._buckets.take(self._key(address, bearer))
+        if allowance.exceeded:
+            raise TooOften.until(allowance.retry, self._limit.message)
+
+    def _key(self, address: str, bearer: str | None) -> Key:
+        match self._limit.per:
+            case Per.ADDRESS:
+                return client(address)
+            case Per.BEARER:
+                return hashlib.sha256((bearer or "").encode()).digest()
+            case _:
+                assert_never(self._limit.per)

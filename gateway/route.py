@@ -15,6 +15,7 @@ from gateway.bodies import Body, Shape
 from gateway.caller import Gate, bearer_of, claimed_by
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.forwarded import Forwarded
+from gateway.limits import Counter, Limit
 from gateway.render.texts import json_response
 from protos.auth.v1 import auth_pb2
 from services.chassis.errors import Broken, ServiceError
@@ -103,6 +104,7 @@ class Route:
     media_type: str = "application/json"
     refuses: frozenset[int] = frozenset()
     refused: Callable[[str, ServiceError], None] | None = None
+    limit: Limit | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -118,10 +120,11 @@ class Route:
 class Mounted:
     """A route in its place: an endpoint that walks each request through the checks in their order."""
 
-    def __init__(self, route: Route, *, callers: Identifies, forwarded: Forwarded) -> None:
+    def __init__(self, route: Route, *, callers: Identifies, forwarded: Forwarded, limited: bool) -> None:
         self.route = route
         self._callers = callers
         self._forwarded = forwarded
+        self._counter = Counter(route.limit) if limited and route.limit else None
 
     async def __call__(self, request: Request) -> Response:
         """The answer to one request."""
@@ -140,6 +143,8 @@ class Mounted:
         return reply if isinstance(reply, Response) else json_response(reply, self.route.success)
 
     async def _passed(self, request: Request) -> Call:
+        if self._counter is not None:
+            self._counter.count(self._forwarded.client(request.scope), bearer_of(request.scope["headers"]))
         if self.route.guard is not None and self.route.guard.body_field:
             return await self._passed_by_body(request, self.route.guard)
         path = self._path(request)

@@ -56,7 +56,7 @@ class Settings(ChassisSettings):
     """Bearer of the operator. Auth compares it; here it only decides whether the gates are closed."""
 
     rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
-    """Requests per minute and client address."""
+    """Requests per minute and client address, and per bearer."""
 
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_comma_list)] = Field(
         default=None, validation_alias="CORS_ORIGINS"

@@ -1,0 +1,36 @@
+"""A route with a limit of its own, in front of its gate."""
+
+import httpx
+import pytest
+
+from gateway.app import face
+from gateway.forwarded import Forwarded
+from gateway.limits import HOUR, Limit, Per, Quota
+from gateway.route import ADMIN, Route
+from tests.gateway.neighbours import MissingBearer
+
+SCARCE = Limit(quota=Quota(2, HOUR), per=Per.ADDRESS)
+
+
+class LockedGate:
+    """Lets nobody in."""
+
+    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed=""):
+        raise MissingBearer
+
+
+async def reached(call):
+    return {}
+
+
+@pytest.mark.parametrize(("limited", "statuses"), [(True, [401, 401, 429]), (False, [401, 401, 401])])
+async def test_a_limit_of_a_route_comes_before_its_gate_and_only_where_rates_are_limited(limited, statuses):
+    scarce = Route(method="POST", path="/scarce", handler=reached, summary="Scarce", guard=ADMIN, limit=SCARCE)
+    app = face([scarce], callers=LockedGate(), forwarded=Forwarded((), ""), limited=limited)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://plane") as http:
+        answers = [await http.post("/scarce") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == statuses
+    if limited:
+        assert answers[-1].json() == {"error": "rate limit exceeded", "retry_after": 1800}
+        assert answers[-1].headers["retry-after"] == "1800"
