@@ -44,7 +44,7 @@ class Audit:
         deed = Deed(
             id=str(uuid4()),
             at=self._clock.now(),
-            actor=actor(self._caller()),
+            actor=self._caller().actor,
             action=action,
             workspace_id=workspace_id,
             org_id=org_id,
@@ -87,14 +87,3 @@ class Audit:
             last = chain.linked(deed, after=last, key=self._key)
             links.append(last)
         await tx.chain.add(links)
-
-
-def actor(caller: Identity) -> str:
-    """Who acts, as a deed names them."""
-    match caller.kind:
-        case Kind.ADMIN | Kind.ANONYMOUS:
-            return caller.kind.value
-        case Kind.ORG:
-            return f"org-token:{caller.name}"
-        case Kind.WORKSPACE | Kind.SERVICE:
-            return f"{caller.kind.value}:{caller.name}"

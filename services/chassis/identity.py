@@ -35,6 +35,17 @@ class Identity:
     org_id: str = ""
     scopes: frozenset[str] = frozenset()
 
+    @property
+    def actor(self) -> str:
+        """Who acts, in one word: `admin`, `anonymous`, `org-token:<id>`, `workspace:<id>`, `service:<name>`."""
+        match self.kind:
+            case Kind.ADMIN | Kind.ANONYMOUS:
+                return self.kind.value
+            case Kind.ORG:
+                return f"org-token:{self.name}"
+            case Kind.WORKSPACE | Kind.SERVICE:
+                return f"{self.kind.value}:{self.name}"
+
 
 _current: ContextVar[Identity] = ContextVar("identity")
 

@@ -7,6 +7,7 @@
 | `health`    | what a heartbeat says of an agent                                   | pure|
 | `status`    | after(workspace, fact): what a fact makes of a workspace            | pure|
 | `events`    | what others are told of a change                                    | pure|
+| `deeds`     | what somebody did, as the audit is told of it                       | pure|
 | `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
 | `fields`    | what a new or changed workspace may hold                            | pure|

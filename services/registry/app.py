@@ -99,6 +99,7 @@ def _sweeping(sweeps: Sweeps, url: str) -> list[Loop]:
         "overdue": (sweeps.overdue, timedelta(seconds=5)),
         "placements": (sweeps.placements, timedelta(seconds=5)),
         "removals": (sweeps.removals, timedelta(seconds=15)),
+        "deeds": (sweeps.deeds, timedelta(seconds=1)),
         "old": (sweeps.old, timedelta(minutes=10)),
     }
     return [

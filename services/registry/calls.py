@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis.clients import Line
+from services.registry.deeds import Deed
 from services.registry.model import Workspace, WorkspaceId
 
 AT_ONCE = 8
@@ -31,6 +35,7 @@ class Auth:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._stub = rpc.AuthServiceStub(line.channel)
+        self._audit = audit_pb2_grpc.AuditServiceStub(line.channel)
 
     async def place(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
         """Make workspaces known, each with its organisation, before they are committed."""
@@ -68,6 +73,10 @@ class Auth:
         """What an agent lacks that came without one; refused once a token is live."""
         return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id, anonymous=True))
 
+    async def record(self, deeds: Sequence[Deed]) -> None:
+        """Tell the audit what was done; what it knows already it keeps as it is."""
+        await self._line.ask(self._audit.RecordDeeds, audit_pb2.RecordDeedsRequest(deeds=map(_deed_to, deeds)))
+
     async def _ensure(self, request: pb.EnsureCredentialsRequest) -> Credentials:
         answer = await self._line.ask(self._stub.EnsureCredentials, request)
         return Credentials(
@@ -85,6 +94,20 @@ class Auth:
     async def _each(self, ask: Callable[[WorkspaceId], Awaitable[None]], ids: Sequence[WorkspaceId]) -> None:
         for start in range(0, len(ids), AT_ONCE):
             await asyncio.gather(*(ask(workspace_id) for workspace_id in ids[start : start + AT_ONCE]))
+
+
+def _deed_to(deed: Deed) -> audit_pb2.Deed:
+    at = Timestamp()
+    at.FromDatetime(deed.at)
+    return audit_pb2.Deed(
+        id=deed.id,
+        at=at,
+        actor=deed.actor,
+        action=deed.action,
+        workspace_id=deed.workspace_id,
+        org_id=deed.org_id,
+        details=deed.details.encode(),
+    )
 
 
 def _batches(workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> Iterator[list[pb.Placement]]:

@@ -15,6 +15,7 @@ from services.registry import callers, events, fields, hierarchy, routes, status
 from services.registry.addressing import Addressing
 from services.registry.calls import Auth
 from services.registry.catalog import Catalog
+from services.registry.deeds import Action
 from services.registry.errors.workspaces import (
     InvalidWorkspace,
     OrgAccessDenied,
@@ -76,7 +77,7 @@ class Directory:
         await self._auth.place([(workspace.id, workspace.org_id)])
         try:
             token = await self._auth.issue(workspace.id) if workspace.external else None
-            workspace = await self._insert(workspace)
+            workspace = await self._insert(caller, workspace)
         except Exception:
             await self._take_back(workspace)
             raise
@@ -100,7 +101,7 @@ class Directory:
         callers.check_org(caller, parent)
         return hierarchy.open_parent(parent).org_id
 
-    async def _insert(self, workspace: Workspace) -> Workspace:
+    async def _insert(self, caller: Identity, workspace: Workspace) -> Workspace:
         async with self._store.begin() as tx:
             await tx.tree.lock()
             already = await tx.find(workspace.id)
@@ -112,6 +113,7 @@ class Directory:
             fact = ExternalCreated(at=workspace.created_at)
             now = status.after(workspace, fact)
             tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
+            await tx.deeds.add(caller, Action.CREATED, now, name=now.name, runtime=now.runtime)
         return tx.numbered(now)
 
     async def _take_back(self, workspace: Workspace) -> None:

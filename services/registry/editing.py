@@ -8,6 +8,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import callers, fields, hierarchy
 from services.registry.calls import Auth
 from services.registry.catalog import Catalog
+from services.registry.deeds import Action
 from services.registry.directory import with_card
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
@@ -59,6 +60,7 @@ class Editing:
                 now = await self._moved(tx, caller, now, wanted["parent_id"])
             if now != before:
                 tx.save(now)
+                await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(wanted))
             entry = await with_card(tx, now)
         return Update(
             entry=replace(entry, workspace=tx.numbered(now)),

@@ -9,6 +9,7 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import callers, events, fields, status
 from services.registry.catalog import Catalog
+from services.registry.deeds import Action
 from services.registry.errors.workspaces import (
     NotSupported,
     ParentPaused,
@@ -107,6 +108,7 @@ class Presence:
                 raise WrongStatus(before.status)
             now = replace(now, restart_request=request_id)
             tx.save(now, *events.of_change(before, now, fact))
+            await tx.deeds.add(caller, Action.RESTARTED, now, generation=now.generation)
             tell_change(before, now)
         return tx.numbered(now)
 

@@ -11,6 +11,7 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import callers, events, status
 from services.registry.calls import Auth
+from services.registry.deeds import Action
 from services.registry.errors.workspaces import ConfirmationRequired, StopFailed, WorkspaceNotFound
 from services.registry.facts import Removed
 from services.registry.feed import Feed
@@ -85,6 +86,7 @@ class Removal:
             ids = [below.id for below in tree]
             wish = {"purge_wanted": True} if purge else {}
             await tx.patch(ids, removal_wanted_at=self._clock.now(), **wish)
+            await tx.deeds.add(caller, Action.REMOVED, *tree, purge=purge)
         return ids
 
     async def _commit(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:

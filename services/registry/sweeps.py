@@ -79,6 +79,17 @@ class Sweeps:
         for workspace in unfinished:
             await self._finish(workspace)
 
+    async def deeds(self) -> None:
+        """What was done, for the audit. Told again if it is not known to have arrived."""
+        while True:
+            async with self._store.begin() as tx:
+                done = await tx.deeds.oldest(BATCH)
+            if not done:
+                return
+            await self._auth.record(done)
+            async with self._store.begin() as tx:
+                await tx.deeds.arrived(done)
+
     async def old(self) -> None:
         """Events past their time, and provisioners that have not listened for long."""
         gone = BATCH

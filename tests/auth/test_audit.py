@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.auth.audit import Audit, actor
+from services.auth.audit import Audit
 from services.auth.chain import Deed, Key, Verdict
 from services.auth.tables.audit import DEEDS
 from services.chassis import database
@@ -116,21 +116,6 @@ async def test_an_organisation_sees_its_own_deeds_and_the_newest_come_first(audi
     assert [link.deed for link in newest] == [mine[2], mine[1]]
     assert [link.deed for link in later] == [mine[1], mine[2]]
     assert [link.deed for link in about] == [mine[1]]
-
-
-@pytest.mark.parametrize(
-    ("caller", "name"),
-    [
-        (ADMIN, "admin"),
-        (Identity(kind=Kind.ANONYMOUS), "anonymous"),
-        (Identity(kind=Kind.ORG, name="t1", org_id="o"), "org-token:t1"),
-        (Identity(kind=Kind.WORKSPACE, name="w1"), "workspace:w1"),
-        (Identity(kind=Kind.SERVICE, name="registry"), "service:registry"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_who_acts_is_named(caller, name):
-    assert actor(caller) == name
 
 
 async def test_moments_keep_their_microseconds(audit, clock):

@@ -38,6 +38,8 @@ GATES = {
     ("POST", "/registry/check-access"): {"gate": pb.GATE_ANY},
     ("GET", "/events"): {"gate": pb.GATE_ADMIN},
     ("GET", "/events/{workspaceId}"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
+    ("GET", "/audit"): {"gate": pb.GATE_ADMIN},
+    ("GET", "/audit/verification"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent-card.json"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/a2a/.well-known/agent.json"): {"gate": pb.GATE_ANY},

@@ -3,10 +3,26 @@
 import asyncio
 from uuid import uuid4
 
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis.errors import Unauthenticated, Unavailable
 from services.chassis.service import Servicer
+
+
+class DeafAudit(audit_pb2_grpc.AuditServiceServicer):
+    """Forgets to answer the first time it is told something, and keeps what it hears once."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, audit_pb2.Deed] = {}
+        self.told = 0
+
+    async def RecordDeeds(self, request, context):
+        self.told += 1
+        self.heard.update({deed.id: deed for deed in request.deeds})
+        if self.told == 1:
+            raise Unavailable
+        return audit_pb2.RecordDeedsResponse()
 
 
 class WillingAuth(rpc.AuthServiceServicer):
@@ -99,4 +115,12 @@ def served(auth: WillingAuth) -> Servicer:
         contract=pb.DESCRIPTOR.services_by_name["AuthService"],
         add=rpc.add_AuthServiceServicer_to_server,
         servicer=auth,
+    )
+
+
+def served_audit(audit: DeafAudit) -> Servicer:
+    return Servicer(
+        contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+        add=audit_pb2_grpc.add_AuditServiceServicer_to_server,
+        servicer=audit,
     )

@@ -19,6 +19,7 @@ from services.registry.events import Notice
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.status import SPEAKING
 from services.registry.store.changes import Changes
+from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
 from services.registry.store.lists import Lists
 from services.registry.store.reader import Reader, locked
@@ -58,6 +59,7 @@ class Transaction:
         self.lists = Lists(self._reader)
         self.changes = Changes(self._reader, now)
         self.due = Due(self._reader, now)
+        self.deeds = Deeds(self._reader, now)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[WorkspaceId, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}

@@ -1,0 +1,60 @@
+"""Deeds, and whether their chain holds."""
+
+import json
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from gateway.render import texts
+from protos.auth.v1 import audit_pb2 as pb
+
+
+class Deed(TypedDict):
+    """Something that somebody did, in its place in the chain."""
+
+    place: int
+    id: str
+    at: str
+    actor: str
+    action: str
+    workspace_id: str | None
+    org_id: str | None
+    subject: str | None
+    details: dict[str, Any]
+    digest: str
+
+
+class Verification(TypedDict):
+    """What following a stretch of the chain found."""
+
+    verdict: str
+    place: int
+    complete: bool
+    digest: str
+
+
+def deed(message: pb.ChainedDeed) -> Deed:
+    """A deed in its place."""
+    done = message.deed
+    return Deed(
+        place=message.place,
+        id=done.id,
+        at=texts.moment(done.at),
+        actor=done.actor,
+        action=done.action,
+        workspace_id=done.workspace_id or None,
+        org_id=done.org_id or None,
+        subject=done.subject or None,
+        details=json.loads(done.details or b"{}"),
+        digest=message.digest.hex(),
+    )
+
+
+def verification(message: pb.VerifyDeedsResponse) -> Verification:
+    """What following the chain found."""
+    return Verification(
+        verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
+        place=message.place,
+        complete=message.complete,
+        digest=message.digest.hex(),
+    )

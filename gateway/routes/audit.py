@@ -1,0 +1,78 @@
+"""Who did what."""
+
+from gateway import bodies
+from gateway.errors import Malformed
+from gateway.queries import limit, natural
+from gateway.render import audit as render
+from gateway.route import ADMIN, PLATFORM, Call, Route
+from protos.auth.v1 import audit_pb2 as pb
+from protos.auth.v1 import audit_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+MOST = 500
+USUALLY = 100
+
+
+class AuditRoutes:
+    """Asks auth, which keeps the chain of deeds."""
+
+    def __init__(self, auth: Line) -> None:
+        self._auth = auth
+        self._stub = rpc.AuditServiceStub(auth.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/audit",
+                handler=self.list,
+                summary="Who did what: the newest deeds, or those after one",
+                guard=ADMIN,
+                query={
+                    "limit": "1 to 500; anything else is 100",
+                    "after_place": "Only deeds after this place in the chain, oldest first",
+                    "workspace_id": "Only deeds done to this workspace",
+                },
+                answer=list[render.Deed],
+                refuses=frozenset({400}),
+            ),
+            Route(
+                method="GET",
+                path="/audit/verification",
+                handler=self.verify,
+                summary="Whether the chain of deeds is as it was recorded",
+                guard=PLATFORM,
+                query={"after_place": "Begin after this place: 0, the default, for the whole chain"},
+                answer=render.Verification,
+                refuses=frozenset({400}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """The deeds asked for."""
+        about = call.query.get("workspace_id", "")
+        request = pb.ListDeedsRequest(
+            workspace_id=bodies.workspace_id(about) if about else "",
+            after_place=_place(call.query.get("after_place", "")),
+            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+        )
+        reply: pb.ListDeedsResponse = await self._auth.ask(self._stub.ListDeeds, request, on_behalf_of=call.identity)
+        return [render.deed(message) for message in reply.deeds]
+
+    async def verify(self, call: Call) -> object:
+        """What following the chain finds."""
+        request = pb.VerifyDeedsRequest(after_place=_place(call.query.get("after_place", "")))
+        reply: pb.VerifyDeedsResponse = await self._auth.ask(
+            self._stub.VerifyDeeds, request, on_behalf_of=call.identity
+        )
+        return render.verification(reply)
+
+
+def _place(text: str) -> int | None:
+    if not text:
+        return None
+    place = natural(text)
+    if place is None:
+        raise Malformed("after_place must be a non-negative integer")
+    return place

@@ -1,0 +1,20 @@
+import pytest
+
+from services.chassis.identity import Identity, Kind
+
+ADMIN = Identity(kind=Kind.ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("caller", "name"),
+    [
+        (ADMIN, "admin"),
+        (Identity(kind=Kind.ANONYMOUS), "anonymous"),
+        (Identity(kind=Kind.ORG, name="t1", org_id="o"), "org-token:t1"),
+        (Identity(kind=Kind.WORKSPACE, name="w1"), "workspace:w1"),
+        (Identity(kind=Kind.SERVICE, name="registry"), "service:registry"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_who_acts_is_named(caller, name):
+    assert caller.actor == name
