@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from molecule_cli import audit
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
         "A plane that asks for a token gets MOLECULE_TOKEN, or ADMIN_TOKEN."
     ),
 )
+
+app.add_typer(audit.app, name="audit")
 
 STOP_WITHIN = 120.0
 """Seconds: every process may use up its patience, one after the other."""

@@ -1,7 +1,7 @@
 """The plane as the command sees it: REST."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +26,13 @@ class Plane:
         with self._explained():
             checks = self._client.get("/ready").json()["checks"]
         return {name: check["status"] for name, check in checks.items()}
+
+    def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
+        """What the plane answers to one request, as JSON; `None` in a query is left out."""
+        told = {name: value for name, value in (query or {}).items() if value is not None}
+        with self._explained():
+            response = self._client.request(method, path, params=told, json=body)
+            return self._checked(response).json()
 
     def workspaces(self) -> list[dict[str, Any]]:
         with self._explained():

@@ -62,7 +62,7 @@ class AuditRoutes:
 
     async def verify(self, call: Call) -> object:
         """What following the chain finds."""
-        request = pb.VerifyDeedsRequest(after_place=_place(call.query.get("after_place", "")))
+        request = pb.VerifyDeedsRequest(after_place=_place(call.query.get("after_place", "")) or 0)
         reply: pb.VerifyDeedsResponse = await self._auth.ask(
             self._stub.VerifyDeeds, request, on_behalf_of=call.identity
         )

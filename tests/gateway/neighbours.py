@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protos.a2a_proxy.v1 import activity_pb2
+from protos.auth.v1 import audit_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.registry.v1 import registry_pb2
@@ -148,6 +149,10 @@ class Scripted:
 
 def registry() -> Scripted:
     return Scripted(registry_pb2.DESCRIPTOR.services_by_name["RegistryService"])
+
+
+def audit() -> Scripted:
+    return Scripted(audit_pb2.DESCRIPTOR.services_by_name["AuditService"])
 
 
 def activities() -> Scripted:

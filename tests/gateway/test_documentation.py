@@ -27,6 +27,8 @@ CONTRACT = {
     ("get", "/registry/discover/{id}"): {200, 404, 410} | GATE | ID,
     ("get", "/registry/{id}/peers"): {200, 404} | GATE | ID,
     ("post", "/registry/check-access"): {200} | GATE | BODY,
+    ("get", "/audit"): {200, 400} | GATE,
+    ("get", "/audit/verification"): {200, 400} | GATE,
     ("get", "/events"): {200, 400} | GATE,
     ("get", "/events/{workspaceId}"): {200, 400} | GATE,
 }
