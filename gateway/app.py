@@ -11,7 +11,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from gateway import documentation, errors
-from gateway.caller import Callers
+from gateway.caller import Callers, digest_of
 from gateway.clients import Clients, all_dialled
 from gateway.cors import Cors
 from gateway.edge import Edge
@@ -42,7 +42,7 @@ async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
     If the loop behind it fails, the block is cancelled and the failure raised.
     """
     async with all_dialled(settings) as clients:
-        callers = Callers(clients.auth)
+        callers = Callers(clients.auth, operator=_operator(settings))
         exchanges = Exchanges(clients.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
             loops = [
@@ -75,6 +75,11 @@ def _application(settings: Settings, clients: Clients, callers: Callers, exchang
         forwarded=forwarded,
         metrics=metrics,
     )
+
+
+def _operator(settings: Settings) -> bytes | None:
+    token = settings.admin_token.get_secret_value() if settings.admin_token else ""
+    return digest_of(token) if token else None
 
 
 def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]:

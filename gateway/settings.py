@@ -53,7 +53,7 @@ class Settings(ChassisSettings):
     """Address to listen on; unset: 0.0.0.0, in development 127.0.0.1."""
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
-    """Bearer of the operator. Auth compares it; here it only decides whether the gates are closed."""
+    """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
 
     rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
     """Requests per minute and client address, and per bearer."""

@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.readiness import Check, Readiness
 from gateway.render.texts import json_response
-from gateway.route import PLATFORM, Call, Route
+from gateway.route import OPERATION, Call, Route
 
 
 class Health(TypedDict):
@@ -54,7 +54,7 @@ class OpsRoutes:
                 path="/metrics",
                 handler=self.metrics,
                 summary="Counters, as Prometheus reads them",
-                guard=PLATFORM,
+                guard=OPERATION,
                 media_type="text/plain",
             ),
         ]

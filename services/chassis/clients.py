@@ -36,6 +36,9 @@ Response = TypeVar("Response")
 ASK_WITHIN = timedelta(seconds=5)
 """How long an answer may take where the caller does not say."""
 
+LOST_WITHIN = timedelta(seconds=1)
+"""How long an answer may take from a service that was just away for longer than that."""
+
 FIRST_PAUSE = 0.02
 """Seconds before the first retry; each further one waits twice as long."""
 
@@ -65,6 +68,7 @@ class Line:
     def __init__(self, channel: grpc.aio.Channel, speaker: str) -> None:
         self.channel = channel
         self._speaker = speaker
+        self._lost = False
 
     async def ask(
         self,
@@ -77,17 +81,26 @@ class Line:
         """The answer to `request`; raises the `ServiceError` that the other side raised.
 
         A service that cannot be reached is asked again until the time is up: every RPC of the plane either is
-        idempotent or carries a request id. One that says why it cannot help now has answered.
+        idempotent or carries a request id. One that says why it cannot help now has answered. Once somebody has
+        waited for the usual time in vain, each asks once, until one is answered.
         """
-        deadline = asyncio.get_running_loop().time() + within.total_seconds()
+        patience = LOST_WITHIN if self._lost and within <= ASK_WITHIN else within
+        deadline = asyncio.get_running_loop().time() + patience.total_seconds()
         pause = FIRST_PAUSE
         while True:
             left = deadline - asyncio.get_running_loop().time()
             try:
-                return await method(request, timeout=max(left, 0.001), metadata=self.metadata(on_behalf_of))
+                answer = await method(request, timeout=max(left, 0.001), metadata=self.metadata(on_behalf_of))
             except grpc.aio.AioRpcError as error:
                 fault = _translated(error)
-            if fault.reason != Unavailable.reason or left <= pause:
+            else:
+                self._lost = False
+                return answer
+            if fault.reason != Unavailable.reason:
+                self._lost = False
+                raise fault
+            if self._lost or left <= pause:
+                self._lost = self._lost or within >= ASK_WITHIN
                 raise fault
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -188,6 +188,48 @@ async def test_a_service_that_is_not_there_is_unavailable(tmp_path):
             await checked(line, within=timedelta(milliseconds=200))
 
 
+class AwayProvisioner(CountingProvisioner):
+    """Unavailable until it is back."""
+
+    async def CheckInstance(self, request, context):
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return provisioner_pb2.CheckInstanceResponse()
+
+
+async def test_once_somebody_has_waited_in_vain_each_asks_once_until_one_is_answered():
+    away = AwayProvisioner(errors.Unavailable())
+    async with running([provisioner(away)], speaker="a2a_proxy") as line:
+        with pytest.raises(errors.Unavailable):
+            await checked(line)
+        waited, away.asked = away.asked, 0
+        with pytest.raises(errors.Unavailable):
+            await checked(line)
+        asked_once, away.asked = away.asked, 0
+
+        away.error = None
+        await checked(line)
+        away.error = errors.Unavailable()
+        with pytest.raises(errors.Unavailable):
+            await checked(line, within=timedelta(milliseconds=300))
+
+    assert waited > 5
+    assert asked_once == 1
+    assert away.asked > 2
+
+
+async def test_who_waits_for_less_than_usual_gives_nobody_up():
+    away = AwayProvisioner(errors.Unavailable())
+    async with running([provisioner(away)], speaker="a2a_proxy") as line:
+        for _ in range(2):
+            away.asked = 0
+            with pytest.raises(errors.Unavailable):
+                await checked(line, within=timedelta(milliseconds=300))
+
+    assert away.asked > 1
+
+
 def test_a_contract_that_does_not_say_who_may_call_is_refused():
     from grpc_health.v1 import health_pb2
 

@@ -4,8 +4,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.caller import REMEMBERED, SILENCE, Callers, bearer_of, claimed_by
+from gateway.caller import REMEMBERED, SILENCE, Callers, bearer_of, claimed_by, digest_of
 from protos.auth.v1 import auth_pb2 as pb
+from services.chassis import clients
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.identity import Identity, Kind
 from tests.gateway.neighbours import ADMIN, ANONYMOUS, InvalidBearer, KnowingAuth, SilentAuth, StumblingAuth, workspace
@@ -288,3 +289,19 @@ def test_the_first_authorization_header_counts(headers, bearer):
 def test_the_first_caller_id_counts_in_lower_case():
     assert claimed_by([(b"x-workspace-id", b" ABC "), (b"x-workspace-id", b"def")]) == "abc"
     assert claimed_by([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("operator", "bearer", "known"),
+    [
+        (digest_of("the-operator"), "the-operator", True),
+        (digest_of("the-operator"), "the-operator ", False),
+        (digest_of("the-operator"), "", False),
+        (digest_of("the-operator"), None, False),
+        (None, "the-operator", False),
+        (None, None, False),
+    ],
+)
+async def test_the_operator_is_known_without_asking_anybody(operator, bearer, known):
+    async with clients.dialled("unix:/nowhere", speaker="gateway") as line:
+        assert Callers(line, operator=operator).is_operator(bearer) is known
