@@ -2,7 +2,7 @@
 
 | Module     | What it holds                                                        |      |
 |------------|----------------------------------------------------------------------|------|
-| `model`    | Bearer, Gate, Knock, Standing, Placement, Revocation                 | pure |
+| `model`    | Bearer, Gate, Knock, Standing, Placement, Revocation, Change         | pure |
 | `errors`   | the refusals                                                         | pure |
 | `tokens`   | mint (from given entropy), digest                                    | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
@@ -12,10 +12,12 @@
 | `store/`   | everything said to the database                                      |      |
 | `wire/`    | protobuf and back                                                    |      |
 | `feed`     | revocations, told as they happen                                     |      |
+| `changes`  | changes of secrets, told as they happen                              |      |
 | `inbound`  | the secret that the plane presents to a workspace                    |      |
 | `usage`    | when tokens were used, written in batches                            |      |
 | `audit`    | ♥ who did what: added to, read and followed                          |      |
 | `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
+| `vault`    | ♥ set, list, open secrets; seal them anew                            |      |
 | `api/`     | the servicers                                                        |      |
 | `app`      | the wiring                                                           |      |
 | `settings` | every setting                                                        |      |

@@ -5,23 +5,28 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from protos.auth.v1 import audit_pb2, audit_pb2_grpc
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.auth import tokens
 from services.auth.api.audit import AuditServicer
 from services.auth.api.keys import AuthServicer
+from services.auth.api.vault import VaultServicer
 from services.auth.audit import Audit
 from services.auth.chain import Key
+from services.auth.changes import Changes
 from services.auth.feed import Feed
 from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
 from services.auth.model import Mode
 from services.auth.sealing import Sealer
 from services.auth.settings import Settings
+from services.auth.store import vault as vault_store
 from services.auth.store.keys import CHANNEL, Store
+from services.auth.store.vault import VaultStore
 from services.auth.tables.schema import SCHEMA
 from services.auth.usage import Usage
+from services.auth.vault import Vault
 from services.chassis import database
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
@@ -42,10 +47,13 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         bell = database.Doorbell(url, role=ROLE, channel=CHANNEL)
         feed = Feed(store, bell)
         audit = Audit(store, clock=clock, key=_link_key(settings))
+        sealer, secrets = _sealer(settings), VaultStore(engine)
+        changes_bell = database.Doorbell(url, role=ROLE, channel=vault_store.CHANNEL)
+        changes = Changes(secrets, changes_bell)
         keyring = Keyring(
             store,
             audit=audit,
-            inbound=Inbound(_sealer(settings)),
+            inbound=Inbound(sealer),
             usage=usage,
             clock=clock,
             mode=Mode.OPEN if settings.open else Mode.CLOSED,
@@ -63,10 +71,17 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     add=audit_pb2_grpc.add_AuditServiceServicer_to_server,
                     servicer=AuditServicer(audit),
                 ),
+                Servicer(
+                    contract=vault_pb2.DESCRIPTOR.services_by_name["VaultService"],
+                    add=vault_pb2_grpc.add_VaultServiceServicer_to_server,
+                    servicer=VaultServicer(Vault(secrets, audit=audit, sealer=sealer, clock=clock), changes),
+                ),
             ],
             loops=[
                 Loop(name="revocations bell", run=bell.listen),
                 Loop(name="revocations", run=feed.read, every=timedelta()),
+                Loop(name="secret changes bell", run=changes_bell.listen),
+                Loop(name="secret changes", run=changes.turn, every=timedelta()),
                 Loop(name="token usage", run=usage.write, every=timedelta(seconds=1)),
                 # Each replica sweeps: what one has erased, another does not find.
                 Loop(name="unconfirmed placements", run=keyring.forget_unconfirmed, every=timedelta(seconds=30)),

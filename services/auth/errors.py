@@ -1,6 +1,6 @@
 """The refusals of auth. A gate gives its own text; the class gives the reason."""
 
-from services.chassis.errors import NotFound, Refused, Unauthenticated
+from services.chassis.errors import InvalidArgument, NotFound, Refused, Unauthenticated
 
 DOMAIN = "molecule.auth.v1"
 """The domain of these reasons."""
@@ -52,3 +52,43 @@ class SecretUnreadable(Refused):
     domain = DOMAIN
     reason = "SECRET_UNREADABLE"
     message = "stored secret cannot be opened"
+
+
+class GlobalSecretUnreadable(Refused):
+    """A global secret that an instance needs and no present key opens."""
+
+    domain = DOMAIN
+    reason = "GLOBAL_SECRET_UNREADABLE"
+    message = "failed to decrypt global secret"
+
+
+class WorkspaceSecretUnreadable(Refused):
+    """A secret of the workspace that its instance needs and no present key opens."""
+
+    domain = DOMAIN
+    reason = "WORKSPACE_SECRET_UNREADABLE"
+    message = "failed to decrypt workspace secret"
+
+
+class SecretNotFound(NotFound):
+    """No secret of this name."""
+
+    domain = DOMAIN
+    reason = "SECRET_NOT_FOUND"
+    message = "secret not found"
+
+
+class InvalidSecret(InvalidArgument):
+    """A secret that breaks a limit; the text says which."""
+
+    domain = DOMAIN
+    reason = "INVALID_SECRET"
+    message = "invalid secret key"
+
+
+class ResealRefused(Refused):
+    """A stored secret that is to be sealed anew and no present key opens; details: key_version."""
+
+    domain = DOMAIN
+    reason = "RESEAL_REFUSED"
+    message = "a stored secret cannot be opened with the present keys"

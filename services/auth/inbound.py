@@ -12,7 +12,7 @@ from services.auth.store.keys import Transaction
 log = structlog.get_logger()
 
 NAME = "inbound"
-"""What the secret is sealed as; no secret of a workspace's own is called so, for those have their names in capitals."""
+"""What the secret is sealed as. What the vault seals has a colon in its name, so neither opens as the other."""
 
 LENGTH = 32
 """Bytes of entropy in a secret."""

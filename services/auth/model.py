@@ -1,5 +1,6 @@
 """What auth knows: bearers, gates, tokens, placements, revocations."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -134,6 +135,69 @@ class InboundSecret:
 
     text: str = field(repr=False)
     healed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyName:
+    """Which key seals: its version, as settings give it, and an id that no other key with that version has."""
+
+    version: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What may be told of a secret. It is global where it has no workspace."""
+
+    key: str
+    workspace_id: WorkspaceId | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A secret as it is kept. It is global where it has no workspace."""
+
+    row: int
+    key: str
+    workspace_id: WorkspaceId | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The secrets that apply to a workspace: the global ones that it does not override, and its own."""
+
+    of_all: Mapping[str, str] = field(repr=False)
+    own: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The secrets of a workspace by key; or none of them, and which could not be opened."""
+
+    values: Mapping[str, str] = field(repr=False)
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A secret was set or erased. A global one does not reach the workspaces that override it."""
+
+    id: int
+    key: str
+    workspace_id: WorkspaceId | None
+    overridden_by: tuple[WorkspaceId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resealed:
+    """How many secrets were sealed anew, how many are left, and with which version they are sealed now."""
+
+    resealed: int
+    remaining: int
+    key_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

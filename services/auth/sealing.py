@@ -6,6 +6,7 @@ without a flag day: the first one given seals, all of them open.
 
 import base64
 import binascii
+import hmac
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.auth.errors import SecretUnreadable
+from services.auth.model import KeyName
 
 KEY = 32
 """Bytes of an AES-256 key."""
@@ -36,7 +38,13 @@ class Sealer:
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Hold `keys` by version; the first one seals."""
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
-        self._newest = next(iter(keys))
+        version = next(iter(keys))
+        self._newest = KeyName(version=version, id=hmac.digest(keys[version], b"molecule.key", "sha256").hex()[:8])
+
+    @property
+    def newest(self) -> KeyName:
+        """The key that seals."""
+        return self._newest
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -46,8 +54,8 @@ class Sealer:
     def seal(self, plain: str, *, owner: str, name: str) -> str:
         """The sealed form of `plain`, which opens for this owner and name only."""
         nonce = secrets.token_bytes(NONCE)
-        sealed = self._ciphers[self._newest].encrypt(nonce, plain.encode(), _bound(owner, name))
-        return f"{self._newest}:{base64.b64encode(nonce + sealed).decode()}"
+        sealed = self._ciphers[self._newest.version].encrypt(nonce, plain.encode(), _bound(owner, name))
+        return f"{self._newest.version}:{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, sealed: str, *, owner: str, name: str) -> str:
         """What was sealed; raises `SecretUnreadable` for another owner or name, an unknown version, or damage."""
@@ -62,7 +70,7 @@ class Sealer:
             raise SecretUnreadable(details={"key_version": version}) from error
 
     def __repr__(self) -> str:
-        return f"Sealer(versions={sorted(self._ciphers)}, seals_with={self._newest})"
+        return f"Sealer(versions={sorted(self._ciphers)}, seals_with={self._newest.version})"
 
 
 def _keys(text: str) -> dict[str, bytes]:

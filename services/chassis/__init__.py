@@ -13,5 +13,6 @@
 | `telemetry` | logs, traces, metrics                                       |     |
 | `clock`     | Clock, and the loop that ticks                              |     |
 | `addresses` | which addresses may be dialled                              | pure|
+| `variables` | which environment variables users may set                   | pure|
 | `pages`     | page tokens                                                 |     |
 """

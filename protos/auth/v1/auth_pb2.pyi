@@ -89,6 +89,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A generation older than the lowest that verifies; metadata: lowest_generation."""
     ERROR_REASON_SECRET_UNREADABLE: _ErrorReason.ValueType  # 6
     """A stored secret that no present key opens; metadata: key_version."""
+    ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 20
+    """A global secret that an instance needs and no present key opens."""
+    ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
+    """A secret of the workspace that its instance needs and no present key opens."""
+    ERROR_REASON_SECRET_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """No secret of this name."""
+    ERROR_REASON_INVALID_SECRET: _ErrorReason.ValueType  # 23
+    """A secret that breaks a limit; the text says which."""
+    ERROR_REASON_RESEAL_REFUSED: _ErrorReason.ValueType  # 24
+    """A stored secret that is to be sealed anew and no present key opens; metadata: key_version."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.auth.v1`. The message of each error is the public text of the gate that refused."""
@@ -106,6 +116,16 @@ ERROR_REASON_STALE_GENERATION: ErrorReason.ValueType  # 5
 """A generation older than the lowest that verifies; metadata: lowest_generation."""
 ERROR_REASON_SECRET_UNREADABLE: ErrorReason.ValueType  # 6
 """A stored secret that no present key opens; metadata: key_version."""
+ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 20
+"""A global secret that an instance needs and no present key opens."""
+ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: ErrorReason.ValueType  # 21
+"""A secret of the workspace that its instance needs and no present key opens."""
+ERROR_REASON_SECRET_NOT_FOUND: ErrorReason.ValueType  # 22
+"""No secret of this name."""
+ERROR_REASON_INVALID_SECRET: ErrorReason.ValueType  # 23
+"""A secret that breaks a limit; the text says which."""
+ERROR_REASON_RESEAL_REFUSED: ErrorReason.ValueType  # 24
+"""A stored secret that is to be sealed anew and no present key opens; metadata: key_version."""
 
 @typing.final
 class AuthorizeRequest(message.Message):

@@ -1,0 +1,53 @@
+"""Changes of secrets, told as they happen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from services.auth.model import Alive, Change
+from services.auth.store.vault import VaultStore
+from services.chassis.database import Doorbell
+
+SIGN_OF_LIFE = timedelta(seconds=2)
+"""How often a watcher hears of us when nothing happens."""
+
+LOOK = timedelta(milliseconds=500)
+"""How long the bell is trusted before the table is looked at by itself."""
+
+BATCH = 100
+"""Changes read at a time."""
+
+
+class Changes:
+    """What changed, from a change on. Every watcher reads the table for itself: there is one, the registry."""
+
+    def __init__(self, store: VaultStore, bell: Doorbell) -> None:
+        self._store = store
+        self._bell = bell
+        self._turn = asyncio.Event()
+
+    async def turn(self) -> None:
+        """Wait for the bell and wake the watchers."""
+        await self._bell.rung(within=LOOK)
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
+
+    async def watch(self, after: int) -> AsyncIterator[Change | Alive]:
+        """What changed after `after`, and then what changes, for ever."""
+        reached, quiet_since = after, float("-inf")
+        while True:
+            turn = self._turn
+            async with self._store.begin() as tx:
+                fresh = await tx.changes(after=reached, at_most=BATCH)
+            for change in fresh:
+                reached, quiet_since = change.id, _time()
+                yield change
+            if _time() - quiet_since >= SIGN_OF_LIFE.total_seconds():
+                quiet_since = _time()
+                yield Alive(reached)
+            if len(fresh) < BATCH:
+                await turn.wait()
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

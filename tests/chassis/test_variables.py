@@ -1,0 +1,65 @@
+"""Which variables users may set."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.chassis import variables
+from services.chassis.variables import MOST, MOST_BYTES, VALUE_BYTES
+
+
+@pytest.mark.parametrize("name", ["A", "_", "a", "OPENAI_API_KEY", "_x9", "MODEL", "X" * 128, "LDAP", "HOSTS"])
+def test_a_plain_name_may_be_set(name):
+    assert variables.fault(name, "value") is None
+
+
+@pytest.mark.parametrize("name", ["", "9A", "A-B", "A B", "A=B", "Ä", "A\n", "X" * 129, "A\0", "A.B", "\u0661"])
+def test_what_is_no_name_is_refused(name):
+    assert variables.fault(name, "value") == "invalid secret key"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("WORKSPACE_ID", "PLATFORM_URL", "HOST", "PORT", "PARENT_ID", "ADAPTER_MODULE", "MOLECULE_ROOT"),
+        *("PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "NODE_OPTIONS"),
+    ],
+)
+def test_what_the_plane_sets_itself_is_reserved(name):
+    assert variables.fault(name, "value") == "reserved secret key"
+    assert variables.is_own(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "invalid secret value"),
+        ("a\0b", "invalid secret value"),
+        ("a" * VALUE_BYTES, None),
+        ("a\nb", None),
+        ("a" * (VALUE_BYTES + 1), "secret value too long (max 65536 bytes)"),
+        ("ä" * (VALUE_BYTES // 2 + 1), "secret value too long (max 65536 bytes)"),
+    ],
+)
+def test_a_value_has_its_limits(value, said):
+    assert variables.fault("KEY", value) == said
+
+
+def test_an_owner_has_limits_too():
+    assert variables.excess(MOST, MOST_BYTES) is None
+    assert variables.excess(MOST + 1, 0) == "too many secrets (max 500)"
+    assert variables.excess(1, MOST_BYTES + 1) == "secrets too large (max 524288 bytes in all)"
+
+
+def test_all_variables_of_one_owner_are_judged_together():
+    assert variables.fault_in({"A": "1", "B": "2"}) is None
+    assert variables.fault_in({"A": "1", "PATH": "2"}) == "reserved secret key"
+    assert variables.fault_in({f"K{number}": "v" for number in range(MOST + 1)}) == "too many secrets (max 500)"
+    assert variables.fault_in({f"K{number}": "v" * VALUE_BYTES for number in range(9)}) == variables.excess(1, 2**20)
+
+
+@given(st.text(), st.text())
+def test_no_fault_repeats_what_was_said(name, value):
+    said = variables.fault(f"{name}-marker", f"{value}\0marker")
+    assert said is not None
+    assert "marker" not in said
