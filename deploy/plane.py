@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
@@ -80,6 +80,23 @@ class Plane:
     def kill(self, name: str) -> None:
         """Kill a process as nothing can prevent. It is started again."""
         self._supervised().child(name).signal(SIGKILL)
+
+    async def stop(self, name: str) -> None:
+        """Stop a process, and leave it stopped until `start`."""
+        await self._supervised().child(name).stop()
+
+    def start(self, name: str) -> None:
+        """Start a process that was stopped."""
+        supervisor = self._supervised()
+        supervisor.start(supervisor.child(name).command)
+
+    def freeze(self, name: str) -> None:
+        """Make a process say nothing and take everything, until `thaw`."""
+        self._supervised().child(name).signal(SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen process go on."""
+        self._supervised().child(name).signal(SIGCONT)
 
     def _supervised(self) -> Supervisor:
         if self._supervisor is None:

@@ -25,11 +25,11 @@ class Principal:
 
 async def cast(plane: Plane, database_url: str) -> list[Principal]:
     """Everybody that `doors.toml` speaks of; those whom the mode does not know are left out."""
-    root, _ = await _external(plane, "root")
-    target, same = await _external(plane, "target", parent_id=root)
-    _, child = await _external(plane, "child", parent_id=target)
-    _, other = await _external(plane, "other")
-    removed, barred = await _external(plane, "removed")
+    root, _ = await external(plane, "root")
+    target, same = await external(plane, "target", parent_id=root)
+    _, child = await external(plane, "child", parent_id=target)
+    _, other = await external(plane, "other")
+    removed, barred = await external(plane, "removed")
     answer = await plane.http.delete(f"/workspaces/{removed}", headers=plane.admin)
     assert answer.status_code == 200, answer.text
     bearers = {
@@ -46,7 +46,7 @@ async def cast(plane: Plane, database_url: str) -> list[Principal]:
     return [*known, Principal(name="barred", bearer=barred, target=removed)]
 
 
-async def _external(plane: Plane, name: str, **fields: str) -> tuple[str, str]:
+async def external(plane: Plane, name: str, **fields: str) -> tuple[str, str]:
     """A workspace whose agent brings itself, and its token."""
     wanted = {"name": name, "external": True, **fields}
     answer = await plane.http.post("/workspaces", json=wanted, headers=plane.admin)

@@ -11,6 +11,7 @@ import pytest
 from deploy.plane import Plane, fresh_database
 from tests.e2e import doors, principals
 from tests.e2e.doors import PASSES, Door
+from tests.e2e.modes import MODES
 from tests.e2e.principals import Principal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -19,17 +20,6 @@ METHODS = {"get", "put", "post", "patch", "delete"}
 
 AT_ONCE = 8
 """Requests under way: enough to keep two cores busy, few enough to wait for no one."""
-
-PRODUCTION = {
-    "MOLECULE_ENV": "production",
-    "ADMIN_TOKEN": "the-operator-of-this-plane",
-    "SECRETS_ENCRYPTION_KEY": "0123456789abcdef0123456789abcdef",
-    "RATE_LIMIT": "1000000",
-    "TRUSTED_PROXIES": "127.0.0.1",
-}
-"""As an operator would run it, but for a limit that would end the test, and a proxy that gives everybody an address."""
-
-MODES = {"open": {}, "production": PRODUCTION}
 
 GATE_TEXTS = {"platform admin required", "org access denied", "token scope does not allow this"}
 """What a gate says to somebody it knows, and does not let in."""
