@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never, cast
 
 import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
@@ -41,38 +42,47 @@ FLEETING = frozenset({pb.GATE_REGISTER})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of auth. The bearer stands here as its digest only."""
+    """What is asked of auth. The bearer, or the browser session, stands here as its digest only."""
 
     digest: bytes
+    by_session: bool
     gate: Gate
     scope: str
     workspace_id: str
     claimed: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """An answer of auth, and when it was asked for."""
+    """An answer of auth, when it was asked for, and until when it may be used."""
 
     identity: Identity
     asked_at: float
+    until: float
 
 
 class Callers:
     """Knows who is calling.
 
-    A remembered answer holds while it is younger than 5 seconds and no revocation that concerns it came in since
-    it was asked for. So an answer that a revocation overtakes on its way is void before it arrives.
+    A remembered answer holds while it is younger than 5 seconds, what was presented has not expired, and no revocation
+    that concerns it came in since it was asked for. So an answer that a revocation overtakes on its way is void before
+    it arrives.
     """
 
     def __init__(
-        self, auth: Line, monotonic: Callable[[], float] = time.monotonic, *, operator: bytes | None = None
+        self,
+        auth: Line,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        wall: Callable[[], float] = time.time,
+        operator: bytes | None = None,
     ) -> None:
-        """`operator` is the digest of ADMIN_TOKEN, where there is one."""
+        """`wall` tells the time that expiries are written in; `operator` is the digest of ADMIN_TOKEN, if any."""
         self._auth = auth
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._monotonic = monotonic
+        self._wall = wall
         self._memories: dict[Question, Memory] = {}
         self._voided: dict[str | bytes, float] = {}
         self._all_voided = float("-inf")
@@ -80,18 +90,35 @@ class Callers:
         self._revision = 0
 
     async def identify(
-        self, bearer: str | None, gate: Gate, *, scope: str = "", workspace_id: str = "", claimed: str = ""
+        self,
+        bearer: str | None,
+        gate: Gate,
+        *,
+        scope: str = "",
+        workspace_id: str = "",
+        claimed: str = "",
+        session: str | None = None,
     ) -> Identity:
-        """The identity to act under; raises what auth refuses with, and `Unavailable` if auth cannot be asked."""
-        digest = b"" if bearer is None else digest_of(bearer)
-        question = Question(digest=digest, gate=gate, scope=scope, workspace_id=workspace_id, claimed=claimed)
+        """The identity to act under; raises what auth refuses with, and `Unavailable` if auth cannot be asked.
+
+        A browser session counts where there is no bearer.
+        """
+        shown = session if bearer is None else bearer
+        question = Question(
+            digest=b"" if shown is None else digest_of(shown),
+            by_session=bearer is None and session is not None,
+            gate=gate,
+            scope=scope,
+            workspace_id=workspace_id,
+            claimed=claimed,
+        )
         asked_at = self._monotonic()
         known = self._memories.get(question)
         if known is not None and self._holds(question, known, asked_at):
             return known.identity
-        found = await self._ask(bearer, question)
-        self._remember(question, Memory(found, asked_at))
-        return found
+        memory = await self._ask(shown, question, asked_at)
+        self._remember(question, memory)
+        return memory.identity
 
     def is_operator(self, bearer: str | None) -> bool:
         """Whether the bearer is ADMIN_TOKEN, judged here: for what an operator must see while auth is away."""
@@ -111,9 +138,10 @@ class Callers:
                 log.warning("revocation feed lost", revision=self._revision, error=repr(error))
                 await asyncio.sleep(PAUSE)
 
-    async def _ask(self, bearer: str | None, question: Question) -> Identity:
+    async def _ask(self, shown: str | None, question: Question, asked_at: float) -> Memory:
         request = pb.AuthorizeRequest(
-            bearer=bearer,
+            bearer=None if question.by_session else shown,
+            session=shown if question.by_session else None,
             gate=question.gate,
             scope=question.scope,
             workspace_id=question.workspace_id,
@@ -123,10 +151,11 @@ class Callers:
         found = identity.from_wire(reply.identity)
         if found is None:
             raise Broken
-        return found
+        left = _moment(reply.expires_at) - self._wall() if reply.HasField("expires_at") else REMEMBERED
+        return Memory(identity=found, asked_at=asked_at, until=asked_at + min(REMEMBERED, left))
 
     def _holds(self, question: Question, memory: Memory, now: float) -> bool:
-        if now - memory.asked_at >= REMEMBERED or now - self._heard > SILENCE:
+        if now >= memory.until or now - self._heard > SILENCE:
             return False
         voided = (self._voided.get(name) for name in _concerned(question, memory.identity))
         return max(self._all_voided, *(when for when in voided if when is not None), float("-inf")) < memory.asked_at
@@ -206,5 +235,9 @@ def claimed_by(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def _concerned(question: Question, found: Identity) -> tuple[str | bytes, ...]:
-    """The names under which a revocation can concern an answer: its bearer, its target and its caller."""
-    return question.digest, question.workspace_id, found.name
+    """The names under which a revocation can concern an answer: what was shown, its target, its caller, their root."""
+    return question.digest, question.workspace_id, found.name, found.org_id
+
+
+def _moment(stamp: Timestamp) -> float:
+    return stamp.seconds + stamp.nanos / 1e9

@@ -28,7 +28,14 @@ class Identifies(Protocol):
     """Makes a bearer an identity."""
 
     async def identify(
-        self, bearer: str | None, gate: Gate, *, scope: str = "", workspace_id: str = "", claimed: str = ""
+        self,
+        bearer: str | None,
+        gate: Gate,
+        *,
+        scope: str = "",
+        workspace_id: str = "",
+        claimed: str = "",
+        session: str | None = None,
     ) -> Identity:
         """The identity to act under; raises what the gate refuses with."""
         ...

@@ -2,8 +2,11 @@
 
 | Module     | What it holds                                                        |      |
 |------------|----------------------------------------------------------------------|------|
-| `model`    | Bearer, Gate, Knock, Standing, Placement, Revocation, Change         | pure |
+| `model`    | Bearer, Gate, Scope, Knock, Standing, Placement, Revocation, Change  | pure |
+| `records`  | tokens and sessions as they are kept, listed and handed out          | pure |
 | `errors`   | the refusals                                                         | pure |
+| `scopes`   | what the scopes of organisation tokens open                          | pure |
+| `placements` | whether tokens may be issued for a workspace or an organisation    | pure |
 | `tokens`   | mint (from given entropy), digest                                    | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
 | `chain`    | how deeds are linked, and whether links hold                         | pure |

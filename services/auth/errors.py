@@ -1,6 +1,6 @@
 """The refusals of auth. A gate gives its own text; the class gives the reason."""
 
-from services.chassis.errors import InvalidArgument, NotFound, Refused, Unauthenticated
+from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused, Unauthenticated
 
 DOMAIN = "molecule.auth.v1"
 """The domain of these reasons."""
@@ -92,3 +92,27 @@ class ResealRefused(Refused):
     domain = DOMAIN
     reason = "RESEAL_REFUSED"
     message = "a stored secret cannot be opened with the present keys"
+
+
+class PlatformAdminRequired(Denied):
+    """The operator's own: no organisation token opens this."""
+
+    domain = DOMAIN
+    reason = "PLATFORM_ADMIN_REQUIRED"
+    message = "platform admin required"
+
+
+class OrgAccessDenied(Denied):
+    """Outside of the organisation of the token, or unknown."""
+
+    domain = DOMAIN
+    reason = "ORG_ACCESS_DENIED"
+    message = "org access denied"
+
+
+class ScopeMissing(Denied):
+    """The organisation token lacks a scope; details: required_scope."""
+
+    domain = DOMAIN
+    reason = "SCOPE_MISSING"
+    message = "token scope does not allow this"

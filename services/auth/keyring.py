@@ -10,7 +10,7 @@ import structlog
 
 from services.auth import gates, tokens
 from services.auth.audit import Audit
-from services.auth.errors import MissingBearer, SecretUnreadable, StaleGeneration, WorkspaceBarred, WorkspaceUnknown
+from services.auth.errors import MissingBearer, SecretUnreadable, StaleGeneration
 from services.auth.inbound import Inbound
 from services.auth.model import (
     Arrival,
@@ -28,12 +28,15 @@ from services.auth.model import (
     OfToken,
     OfWorkspace,
     Operator,
+    OrgHolder,
     Placement,
     Standing,
     Stranger,
     TokenId,
     WorkspaceId,
 )
+from services.auth.placements import fit
+from services.auth.records import OperatorSeat
 from services.auth.store.keys import Store, Transaction
 from services.auth.usage import Usage
 from services.chassis.clock import Clock
@@ -69,11 +72,15 @@ class Keyring:
 
     # Who is calling ───────────────────────────────────────────────────────────
 
-    async def authorize(self, bearer: str | None, knock: Knock) -> Grant:
-        """As whom the bearer passes the gate; raises the refusal in the gate's own words."""
-        known = await self._recognise(bearer)
-        grant = gates.judge(knock, known, self._mode, await self._standing(knock, known))
-        if isinstance(known, Holder):
+    async def authorize(self, bearer: str | None, knock: Knock, *, session: str | None = None) -> Grant:
+        """As whom the bearer, or without one the browser session, passes the gate.
+
+        Raises the refusal in the gate's own words.
+        """
+        known = await self._recognise(bearer, session)
+        standing, org_id = await self._standing(knock, known), await self._org(knock, known)
+        grant = gates.judge(knock, known, self._mode, standing=standing, org_id=org_id)
+        if isinstance(known, Holder | OrgHolder):
             self._usage.note(known.token_id)
         return grant
 
@@ -121,7 +128,7 @@ class Keyring:
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
-            placement = _fit(await tx.lock_placement(workspace_id))
+            placement = fit(await tx.lock_placement(workspace_id))
             superseded = await self._supersede(tx, placement, generation, now) if generation is not None else 0
             issued = await _add_token(tx, workspace_id, generation=generation, now=now)
             await self._note(tx, "token.issued", placement, subject=issued.token_id, generation=generation)
@@ -150,8 +157,8 @@ class Keyring:
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
-            placement = _fit(await tx.lock_placement(workspace_id))
-            keyed = await tx.standing(workspace_id) is Standing.KEYED
+            placement = fit(await tx.lock_placement(workspace_id))
+            keyed = await tx.standing(workspace_id, now=now) is Standing.KEYED
             if keyed and arrival is Arrival.EMPTY_HANDED:
                 raise MissingBearer
             token = None if keyed else await _add_token(tx, workspace_id, generation=None, now=now)
@@ -167,16 +174,29 @@ class Keyring:
         async with self._store.begin() as tx:
             return await self._inbound.read_or_heal(tx, workspace_id)
 
-    async def _recognise(self, bearer: str | None) -> Bearer:
+    async def _recognise(self, bearer: str | None, session: str | None) -> Bearer:
         if bearer is None:
-            return Nobody()
+            return Nobody() if session is None else await self._seated(session)
         digest = tokens.digest(bearer)
         if self._operator is not None and hmac.compare_digest(digest, self._operator):
             return Operator()
         if not tokens.well_formed(bearer):
             return Stranger()
+        now = self._clock.now()
         async with self._store.reading() as tx:
-            return await tx.find_live_token(digest) or Stranger()
+            return await tx.find_live_token(digest, now=now) or await tx.orgs.find_holder(digest, now=now) or Stranger()
+
+    async def _seated(self, session: str) -> Bearer:
+        """Who is signed in with this session; nobody any more if ADMIN_TOKEN has changed since."""
+        if not tokens.well_formed(session):
+            return Stranger()
+        async with self._store.reading() as tx:
+            found = await tx.sessions.find(tokens.digest(session), now=self._clock.now())
+        if not isinstance(found, OperatorSeat):
+            return found or Stranger()
+        if self._operator is None or not hmac.compare_digest(found.mark, tokens.mark(session, self._operator)):
+            return Stranger()
+        return Operator(found.expires_at)
 
     async def _standing(self, knock: Knock, bearer: Bearer) -> Standing | None:
         """How the workspace is known, where that matters. Its own live token proves it, and saves asking."""
@@ -185,7 +205,15 @@ class Keyring:
         if isinstance(bearer, Holder) and bearer.workspace_id == knock.workspace_id:
             return Standing.KEYED
         async with self._store.reading() as tx:
-            return await tx.standing(knock.workspace_id)
+            return await tx.standing(knock.workspace_id, now=self._clock.now())
+
+    async def _org(self, knock: Knock, bearer: Bearer) -> str | None:
+        """The organisation of the workspace, where that matters and the workspace is known."""
+        if knock.workspace_id is None or not gates.asks_org(knock, bearer):
+            return None
+        async with self._store.reading() as tx:
+            placement = await tx.find_placement(knock.workspace_id)
+        return placement.org_id if placement else None
 
     async def _settle(self, homes: Collection[Home], *, confirmed_at: datetime | None) -> None:
         now = self._clock.now()
@@ -213,15 +241,6 @@ class Keyring:
         except SecretUnreadable as error:
             log.warning("inbound secret unreadable", workspace=workspace_id, **error.details)
             return None
-
-
-def _fit(placement: Placement | None) -> Placement:
-    """The placement, if tokens may be issued for it."""
-    if placement is None:
-        raise WorkspaceUnknown
-    if placement.barred_at is not None:
-        raise WorkspaceBarred
-    return placement
 
 
 async def _add_token(tx: Transaction, workspace_id: WorkspaceId, *, generation: int | None, now: datetime) -> Issued:

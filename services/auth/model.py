@@ -1,4 +1,4 @@
-"""What auth knows: bearers, gates, tokens, placements, revocations."""
+"""What auth knows: bearers, gates, scopes, tokens, placements, revocations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,13 +23,27 @@ class Gate(StrEnum):
     REGISTER = "register"
     BODY = "body"
     A2A = "a2a"
+    TEST = "test"
+
+
+class Scope(StrEnum):
+    """What an organisation token is good for."""
+
+    READ = "read"
+    WRITE = "write"
+    A2A = "a2a"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knock:
-    """Someone before a gate: which one, about which workspace, and which workspace they say they are."""
+    """Someone before a gate: which one, about which workspace, and which workspace they say they are.
+
+    `scope` is what an organisation token needs here, where the gate leaves that open.
+    """
 
     gate: Gate
+    scope: Scope | None = None
     workspace_id: WorkspaceId | None = None
     claimed_id: WorkspaceId | None = None
 
@@ -54,7 +68,9 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The bearer of ADMIN_TOKEN."""
+    """The bearer of ADMIN_TOKEN, or of a browser session that was opened with it."""
+
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +80,23 @@ class Holder:
     token_id: TokenId
     workspace_id: WorkspaceId
     generation: int | None
+    expires_at: datetime | None = None
 
 
-Bearer = Nobody | Stranger | Operator | Holder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgHolder:
+    """The bearer of a live organisation token, or of a browser session that was opened with it."""
+
+    token_id: TokenId
+    org_id: str
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+
+
+Bearer = Nobody | Stranger | Operator | Holder | OrgHolder
 """What a bearer turned out to be."""
 
-Grant = Nobody | Operator | Holder
+Grant = Nobody | Operator | Holder | OrgHolder
 """As whom a gate lets a bearer pass."""
 
 
@@ -222,7 +249,7 @@ class OfToken:
     digest: Digest
 
 
-Scope = OfWorkspace | OfToken
+Voided = OfWorkspace | OfToken
 """What a revocation voids."""
 
 
@@ -231,7 +258,7 @@ class Revocation:
     """One revocation and its place in the feed."""
 
     revision: int
-    scope: Scope
+    scope: Voided
 
 
 @dataclass(frozen=True, slots=True)

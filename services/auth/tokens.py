@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import re
 
 from services.auth.model import Digest, Fresh
@@ -32,3 +33,11 @@ def digest(text: str) -> Digest:
 def well_formed(text: str) -> bool:
     """Whether the text can be a token at all. What cannot be one, nobody needs to look up."""
     return _FORM.fullmatch(text) is not None
+
+
+def mark(text: str, operator: Digest) -> bytes:
+    """What binds a browser session to the ADMIN_TOKEN it was opened with.
+
+    It is keyed with the session's text, which is not kept: nobody can try passwords on it.
+    """
+    return hmac.digest(text.encode(), operator, "sha256")

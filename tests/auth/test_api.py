@@ -127,6 +127,7 @@ async def test_every_gate_of_the_contract_has_its_words(gateway, placed):
         "GATE_REGISTER": "missing workspace auth token",
         "GATE_BODY": "missing workspace auth token",
         "GATE_A2A": "missing caller auth token",
+        "GATE_TEST": "admin auth required",
     }
 
 
@@ -184,6 +185,7 @@ async def test_one_token_is_revoked_by_its_id(registry, placed):
 MALFORMED = [
     ("gateway", "Authorize", pb.AuthorizeRequest(), "gate"),
     ("gateway", "Authorize", request(99), "gate"),
+    ("gateway", "Authorize", request(pb.GATE_ADMIN, scope="everything"), "scope"),
     ("gateway", "Authorize", request(pb.GATE_BODY, workspace_id="no uuid"), "workspace_id"),
     ("registry", "BarWorkspace", pb.BarWorkspaceRequest(), "workspace_id"),
     ("registry", "ForgetWorkspace", pb.ForgetWorkspaceRequest(workspace_id="\0"), "workspace_id"),

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2
@@ -39,6 +40,8 @@ class KnowingAuth(rpc.AuthServiceServicer):
     """Knows some bearers, refuses the rest, and tells of revocations when asked to."""
 
     known: dict[str | None, Identity] = field(default_factory=dict)
+    sessions: dict[str, Identity] = field(default_factory=dict)
+    expires_at: Timestamp | None = None
     refusal: ServiceError | None = None
     asked: list[pb.AuthorizeRequest] = field(default_factory=list)
     watchers: list[asyncio.Queue[pb.WatchRevocationsResponse | None]] = field(default_factory=list)
@@ -51,13 +54,15 @@ class KnowingAuth(rpc.AuthServiceServicer):
         self.arrived.set()
         bearer = request.bearer if request.HasField("bearer") else None
         found = self.known.get(bearer)
+        if bearer is None and request.HasField("session"):
+            bearer, found = request.session, self.sessions.get(request.session)
         if self.hold is not None:
             await self.hold.wait()
         if self.refusal is not None:
             raise self.refusal
         if found is None:
             raise MissingBearer if bearer is None else InvalidBearer
-        return pb.AuthorizeResponse(identity=identity.to_wire(found))
+        return pb.AuthorizeResponse(identity=identity.to_wire(found), expires_at=self.expires_at)
 
     async def WatchRevocations(self, request, context) -> AsyncIterator[pb.WatchRevocationsResponse]:
         self.begun_after.append(request.after_revision)
@@ -165,3 +170,7 @@ ANONYMOUS = Identity(kind=Kind.ANONYMOUS)
 
 def workspace(workspace_id: str, generation: int | None = None) -> Identity:
     return Identity(kind=Kind.WORKSPACE, name=workspace_id, generation=generation)
+
+
+def org(org_id: str, *scopes: str, token_id: str = "org-token") -> Identity:
+    return Identity(kind=Kind.ORG, name=token_id, org_id=org_id, scopes=frozenset(scopes))

@@ -3,13 +3,23 @@ import hashlib
 from contextlib import asynccontextmanager
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.caller import REMEMBERED, SILENCE, Callers, bearer_of, claimed_by, digest_of
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis import clients
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.identity import Identity, Kind
-from tests.gateway.neighbours import ADMIN, ANONYMOUS, InvalidBearer, KnowingAuth, SilentAuth, StumblingAuth, workspace
+from tests.gateway.neighbours import (
+    ADMIN,
+    ANONYMOUS,
+    InvalidBearer,
+    KnowingAuth,
+    SilentAuth,
+    StumblingAuth,
+    org,
+    workspace,
+)
 from tests.rpc import running
 from tests.waiting import eventually
 
@@ -31,7 +41,7 @@ class StillTime:
 async def listening_callers(auth):
     time = StillTime()
     async with running([auth.servicer()]) as line:
-        callers = Callers(line, monotonic=time)
+        callers = Callers(line, monotonic=time, wall=time)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(callers.listen())
             yield callers, time
@@ -137,6 +147,60 @@ async def test_a_revocation_voids_what_it_concerns(news):
         await callers.identify("t", pb.GATE_A2A, workspace_id=V)
 
     assert len(auth.asked) == 2
+
+
+async def test_the_removal_of_a_root_voids_what_is_remembered_of_its_tokens():
+    auth = knowing(t=org(V, "read"))
+    async with following(auth) as (callers, time):
+        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        time.now += 0.5
+        await told(callers, auth, workspace_id=V)
+        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+
+    assert len(auth.asked) == 2
+
+
+async def test_an_answer_is_not_used_after_what_was_shown_has_expired():
+    auth = knowing(t=ADMIN)
+    async with following(auth) as (callers, time):
+        auth.expires_at = Timestamp(seconds=int(time.now) + 2, nanos=500_000_000)
+        await callers.identify("t", pb.GATE_ADMIN)
+        time.now = int(time.now) + 2.4
+        await callers.identify("t", pb.GATE_ADMIN)
+        assert len(auth.asked) == 1
+        time.now += 0.1
+        await callers.identify("t", pb.GATE_ADMIN)
+
+    assert len(auth.asked) == 2
+
+
+async def test_a_late_expiry_makes_no_answer_last_longer():
+    auth = knowing(t=ADMIN)
+    auth.expires_at = Timestamp(seconds=10_000)
+    async with following(auth) as (callers, time):
+        await callers.identify("t", pb.GATE_ADMIN)
+        time.now += REMEMBERED
+        await callers.identify("t", pb.GATE_ADMIN)
+
+    assert len(auth.asked) == 2
+
+
+async def test_a_session_is_asked_about_where_there_is_no_bearer():
+    auth = KnowingAuth(known={"t": ADMIN}, sessions={"s": org(V, "read")})
+    async with following(auth) as (callers, _):
+        by_bearer = await callers.identify("t", pb.GATE_ANY, session="s")
+        by_session = await callers.identify(None, pb.GATE_ANY, session="s")
+
+    assert (by_bearer, by_session) == (ADMIN, org(V, "read"))
+    assert [asked.HasField("session") for asked in auth.asked] == [False, True]
+
+
+async def test_a_session_is_no_bearer_even_where_it_is_remembered():
+    auth = KnowingAuth(sessions={"s": ADMIN})
+    async with following(auth) as (callers, _):
+        await callers.identify(None, pb.GATE_ADMIN, session="s")
+        with pytest.raises(ServiceError, match="invalid admin auth token"):
+            await callers.identify("s", pb.GATE_ADMIN)
 
 
 async def test_a_revocation_leaves_others_alone():

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 from protos.common.v1 import identity_pb2 as protos_dot_common_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/auth/v1/auth.proto\x12\x10molecule.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a\x1fprotos/common/v1/identity.proto\"\x9b\x01\n\x10\x41uthorizeRequest\x12\x13\n\x06\x62\x65\x61rer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12$\n\x04gate\x18\x02 \x01(\x0e\x32\x16.molecule.auth.v1.Gate\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x04 \x01(\t\x12\x1c\n\x14\x63laimed_workspace_id\x18\x05 \x01(\tB\t\n\x07_bearer\"C\n\x11\x41uthorizeResponse\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.molecule.common.v1.Identity\"1\n\tPlacement\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\"I\n\x16PlaceWorkspacesRequest\x12/\n\nplacements\x18\x01 \x03(\x0b\x32\x1b.molecule.auth.v1.Placement\"\x19\n\x17PlaceWorkspacesResponse\"K\n\x18\x43onfirmWorkspacesRequest\x12/\n\nplacements\x18\x01 \x03(\x0b\x32\x1b.molecule.auth.v1.Placement\"\x1b\n\x19\x43onfirmWorkspacesResponse\"+\n\x13\x42\x61rWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\'\n\x14\x42\x61rWorkspaceResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\".\n\x16\x46orgetWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x19\n\x17\x46orgetWorkspaceResponse\"Q\n\x11IssueTokenRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x17\n\ngeneration\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_generation\":\n\x12IssueTokenResponse\x12\x12\n\nauth_token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"=\n\x13RevokeTokensRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"\'\n\x14RevokeTokensResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\"C\n\x18\x45nsureCredentialsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tanonymous\x18\x02 \x01(\x08\"\x85\x01\n\x19\x45nsureCredentialsResponse\x12\x17\n\nauth_token\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12\x1b\n\x0einbound_secret\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_auth_tokenB\x11\n\x0f_inbound_secret\"6\n\x1eReadOrHealInboundSecretRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"I\n\x1fReadOrHealInboundSecretResponse\x12\x16\n\x0einbound_secret\x18\x01 \x01(\t\x12\x0e\n\x06healed\x18\x02 \x01(\x08\"1\n\x17WatchRevocationsRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\"\xc4\x01\n\x18WatchRevocationsResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x16\n\x0cworkspace_id\x18\x02 \x01(\tH\x00\x12\x16\n\x0ctoken_digest\x18\x03 \x01(\x0cH\x00\x12\x32\n\neverything\x18\x04 \x01(\x0b\x32\x1c.molecule.auth.v1.EverythingH\x00\x12*\n\x05\x61live\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x06\n\x04news\"\x0c\n\nEverything*\xb3\x01\n\x04Gate\x12\x14\n\x10GATE_UNSPECIFIED\x10\x00\x12\x0e\n\nGATE_ADMIN\x10\x01\x12\x11\n\rGATE_PLATFORM\x10\x02\x12\x12\n\x0eGATE_WORKSPACE\x10\x03\x12\x0c\n\x08GATE_OWN\x10\x04\x12\x0c\n\x08GATE_ANY\x10\x05\x12\x12\n\x0eGATE_DISCOVERY\x10\x06\x12\x11\n\rGATE_REGISTER\x10\x07\x12\r\n\tGATE_BODY\x10\x08\x12\x0c\n\x08GATE_A2A\x10\t*\xb9\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_REASON_MISSING_BEARER\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_INVALID_BEARER\x10\x02\x12\"\n\x1e\x45RROR_REASON_WORKSPACE_UNKNOWN\x10\x03\x12!\n\x1d\x45RROR_REASON_WORKSPACE_BARRED\x10\x04\x12!\n\x1d\x45RROR_REASON_STALE_GENERATION\x10\x05\x12\"\n\x1e\x45RROR_REASON_SECRET_UNREADABLE\x10\x06\x12)\n%ERROR_REASON_GLOBAL_SECRET_UNREADABLE\x10\x14\x12,\n(ERROR_REASON_WORKSPACE_SECRET_UNREADABLE\x10\x15\x12!\n\x1d\x45RROR_REASON_SECRET_NOT_FOUND\x10\x16\x12\x1f\n\x1b\x45RROR_REASON_INVALID_SECRET\x10\x17\x12\x1f\n\x1b\x45RROR_REASON_RESEAL_REFUSED\x10\x18\x32\x8e\n\n\x0b\x41uthService\x12\x66\n\tAuthorize\x12\".molecule.auth.v1.AuthorizeRequest\x1a#.molecule.auth.v1.AuthorizeResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway\x12y\n\x0fPlaceWorkspaces\x12(.molecule.auth.v1.PlaceWorkspacesRequest\x1a).molecule.auth.v1.PlaceWorkspacesResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12\x7f\n\x11\x43onfirmWorkspaces\x12*.molecule.auth.v1.ConfirmWorkspacesRequest\x1a+.molecule.auth.v1.ConfirmWorkspacesResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12p\n\x0c\x42\x61rWorkspace\x12%.molecule.auth.v1.BarWorkspaceRequest\x1a&.molecule.auth.v1.BarWorkspaceResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12y\n\x0f\x46orgetWorkspace\x12(.molecule.auth.v1.ForgetWorkspaceRequest\x1a).molecule.auth.v1.ForgetWorkspaceResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12w\n\nIssueToken\x12#.molecule.auth.v1.IssueTokenRequest\x1a$.molecule.auth.v1.IssueTokenResponse\"\x1e\xaa\xbb\x18\x1a\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x12}\n\x0cRevokeTokens\x12%.molecule.auth.v1.RevokeTokensRequest\x1a&.molecule.auth.v1.RevokeTokensResponse\"\x1e\xaa\xbb\x18\x1a\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x12\x7f\n\x11\x45nsureCredentials\x12*.molecule.auth.v1.EnsureCredentialsRequest\x1a+.molecule.auth.v1.EnsureCredentialsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12\xa9\x01\n\x17ReadOrHealInboundSecret\x12\x30.molecule.auth.v1.ReadOrHealInboundSecretRequest\x1a\x31.molecule.auth.v1.ReadOrHealInboundSecretResponse\")\xaa\xbb\x18%\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x1a\ta2a_proxy\x12\x88\x01\n\x10WatchRevocations\x12).molecule.auth.v1.WatchRevocationsRequest\x1a*.molecule.auth.v1.WatchRevocationsResponse\"\x1b\xaa\xbb\x18\x17\n\x01\x01\x1a\x07gateway\x1a\ta2a_proxy0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/auth/v1/auth.proto\x12\x10molecule.auth.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\x1a\x1fprotos/common/v1/identity.proto\"\xbd\x01\n\x10\x41uthorizeRequest\x12\x13\n\x06\x62\x65\x61rer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12$\n\x04gate\x18\x02 \x01(\x0e\x32\x16.molecule.auth.v1.Gate\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x04 \x01(\t\x12\x1c\n\x14\x63laimed_workspace_id\x18\x05 \x01(\t\x12\x14\n\x07session\x18\x06 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_bearerB\n\n\x08_session\"s\n\x11\x41uthorizeResponse\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.molecule.common.v1.Identity\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\tPlacement\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\"I\n\x16PlaceWorkspacesRequest\x12/\n\nplacements\x18\x01 \x03(\x0b\x32\x1b.molecule.auth.v1.Placement\"\x19\n\x17PlaceWorkspacesResponse\"K\n\x18\x43onfirmWorkspacesRequest\x12/\n\nplacements\x18\x01 \x03(\x0b\x32\x1b.molecule.auth.v1.Placement\"\x1b\n\x19\x43onfirmWorkspacesResponse\"+\n\x13\x42\x61rWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\'\n\x14\x42\x61rWorkspaceResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\".\n\x16\x46orgetWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x19\n\x17\x46orgetWorkspaceResponse\"Q\n\x11IssueTokenRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x17\n\ngeneration\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_generation\":\n\x12IssueTokenResponse\x12\x12\n\nauth_token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"=\n\x13RevokeTokensRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\"\'\n\x14RevokeTokensResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\x03\"C\n\x18\x45nsureCredentialsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tanonymous\x18\x02 \x01(\x08\"\x85\x01\n\x19\x45nsureCredentialsResponse\x12\x17\n\nauth_token\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12\x1b\n\x0einbound_secret\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_auth_tokenB\x11\n\x0f_inbound_secret\"6\n\x1eReadOrHealInboundSecretRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"I\n\x1fReadOrHealInboundSecretResponse\x12\x16\n\x0einbound_secret\x18\x01 \x01(\t\x12\x0e\n\x06healed\x18\x02 \x01(\x08\"1\n\x17WatchRevocationsRequest\x12\x16\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\"\xc4\x01\n\x18WatchRevocationsResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x16\n\x0cworkspace_id\x18\x02 \x01(\tH\x00\x12\x16\n\x0ctoken_digest\x18\x03 \x01(\x0cH\x00\x12\x32\n\neverything\x18\x04 \x01(\x0b\x32\x1c.molecule.auth.v1.EverythingH\x00\x12*\n\x05\x61live\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x06\n\x04news\"\x0c\n\nEverything*\xc2\x01\n\x04Gate\x12\x14\n\x10GATE_UNSPECIFIED\x10\x00\x12\x0e\n\nGATE_ADMIN\x10\x01\x12\x11\n\rGATE_PLATFORM\x10\x02\x12\x12\n\x0eGATE_WORKSPACE\x10\x03\x12\x0c\n\x08GATE_OWN\x10\x04\x12\x0c\n\x08GATE_ANY\x10\x05\x12\x12\n\x0eGATE_DISCOVERY\x10\x06\x12\x11\n\rGATE_REGISTER\x10\x07\x12\r\n\tGATE_BODY\x10\x08\x12\x0c\n\x08GATE_A2A\x10\t\x12\r\n\tGATE_TEST\x10\n*\xa7\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45RROR_REASON_MISSING_BEARER\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_INVALID_BEARER\x10\x02\x12\"\n\x1e\x45RROR_REASON_WORKSPACE_UNKNOWN\x10\x03\x12!\n\x1d\x45RROR_REASON_WORKSPACE_BARRED\x10\x04\x12!\n\x1d\x45RROR_REASON_STALE_GENERATION\x10\x05\x12\"\n\x1e\x45RROR_REASON_SECRET_UNREADABLE\x10\x06\x12(\n$ERROR_REASON_PLATFORM_ADMIN_REQUIRED\x10\n\x12\"\n\x1e\x45RROR_REASON_ORG_ACCESS_DENIED\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_SCOPE_MISSING\x10\x0c\x12)\n%ERROR_REASON_GLOBAL_SECRET_UNREADABLE\x10\x14\x12,\n(ERROR_REASON_WORKSPACE_SECRET_UNREADABLE\x10\x15\x12!\n\x1d\x45RROR_REASON_SECRET_NOT_FOUND\x10\x16\x12\x1f\n\x1b\x45RROR_REASON_INVALID_SECRET\x10\x17\x12\x1f\n\x1b\x45RROR_REASON_RESEAL_REFUSED\x10\x18\x32\x8e\n\n\x0b\x41uthService\x12\x66\n\tAuthorize\x12\".molecule.auth.v1.AuthorizeRequest\x1a#.molecule.auth.v1.AuthorizeResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway\x12y\n\x0fPlaceWorkspaces\x12(.molecule.auth.v1.PlaceWorkspacesRequest\x1a).molecule.auth.v1.PlaceWorkspacesResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12\x7f\n\x11\x43onfirmWorkspaces\x12*.molecule.auth.v1.ConfirmWorkspacesRequest\x1a+.molecule.auth.v1.ConfirmWorkspacesResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12p\n\x0c\x42\x61rWorkspace\x12%.molecule.auth.v1.BarWorkspaceRequest\x1a&.molecule.auth.v1.BarWorkspaceResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12y\n\x0f\x46orgetWorkspace\x12(.molecule.auth.v1.ForgetWorkspaceRequest\x1a).molecule.auth.v1.ForgetWorkspaceResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12w\n\nIssueToken\x12#.molecule.auth.v1.IssueTokenRequest\x1a$.molecule.auth.v1.IssueTokenResponse\"\x1e\xaa\xbb\x18\x1a\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x12}\n\x0cRevokeTokens\x12%.molecule.auth.v1.RevokeTokensRequest\x1a&.molecule.auth.v1.RevokeTokensResponse\"\x1e\xaa\xbb\x18\x1a\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x12\x7f\n\x11\x45nsureCredentials\x12*.molecule.auth.v1.EnsureCredentialsRequest\x1a+.molecule.auth.v1.EnsureCredentialsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12\xa9\x01\n\x17ReadOrHealInboundSecret\x12\x30.molecule.auth.v1.ReadOrHealInboundSecretRequest\x1a\x31.molecule.auth.v1.ReadOrHealInboundSecretResponse\")\xaa\xbb\x18%\n\x01\x01\x1a\x08registry\x1a\x0bprovisioner\x1a\ta2a_proxy\x12\x88\x01\n\x10WatchRevocations\x12).molecule.auth.v1.WatchRevocationsRequest\x1a*.molecule.auth.v1.WatchRevocationsResponse\"\x1b\xaa\xbb\x18\x17\n\x01\x01\x1a\x07gateway\x1a\ta2a_proxy0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,54 +55,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHSERVICE'].methods_by_name['ReadOrHealInboundSecret']._serialized_options = b'\252\273\030%\n\001\001\032\010registry\032\013provisioner\032\ta2a_proxy'
   _globals['_AUTHSERVICE'].methods_by_name['WatchRevocations']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['WatchRevocations']._serialized_options = b'\252\273\030\027\n\001\001\032\007gateway\032\ta2a_proxy'
-  _globals['_GATE']._serialized_start=1638
-  _globals['_GATE']._serialized_end=1817
-  _globals['_ERRORREASON']._serialized_start=1820
-  _globals['_ERRORREASON']._serialized_end=2261
-  _globals['_AUTHORIZEREQUEST']._serialized_start=144
-  _globals['_AUTHORIZEREQUEST']._serialized_end=299
-  _globals['_AUTHORIZERESPONSE']._serialized_start=301
-  _globals['_AUTHORIZERESPONSE']._serialized_end=368
-  _globals['_PLACEMENT']._serialized_start=370
-  _globals['_PLACEMENT']._serialized_end=419
-  _globals['_PLACEWORKSPACESREQUEST']._serialized_start=421
-  _globals['_PLACEWORKSPACESREQUEST']._serialized_end=494
-  _globals['_PLACEWORKSPACESRESPONSE']._serialized_start=496
-  _globals['_PLACEWORKSPACESRESPONSE']._serialized_end=521
-  _globals['_CONFIRMWORKSPACESREQUEST']._serialized_start=523
-  _globals['_CONFIRMWORKSPACESREQUEST']._serialized_end=598
-  _globals['_CONFIRMWORKSPACESRESPONSE']._serialized_start=600
-  _globals['_CONFIRMWORKSPACESRESPONSE']._serialized_end=627
-  _globals['_BARWORKSPACEREQUEST']._serialized_start=629
-  _globals['_BARWORKSPACEREQUEST']._serialized_end=672
-  _globals['_BARWORKSPACERESPONSE']._serialized_start=674
-  _globals['_BARWORKSPACERESPONSE']._serialized_end=713
-  _globals['_FORGETWORKSPACEREQUEST']._serialized_start=715
-  _globals['_FORGETWORKSPACEREQUEST']._serialized_end=761
-  _globals['_FORGETWORKSPACERESPONSE']._serialized_start=763
-  _globals['_FORGETWORKSPACERESPONSE']._serialized_end=788
-  _globals['_ISSUETOKENREQUEST']._serialized_start=790
-  _globals['_ISSUETOKENREQUEST']._serialized_end=871
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=873
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=931
-  _globals['_REVOKETOKENSREQUEST']._serialized_start=933
-  _globals['_REVOKETOKENSREQUEST']._serialized_end=994
-  _globals['_REVOKETOKENSRESPONSE']._serialized_start=996
-  _globals['_REVOKETOKENSRESPONSE']._serialized_end=1035
-  _globals['_ENSURECREDENTIALSREQUEST']._serialized_start=1037
-  _globals['_ENSURECREDENTIALSREQUEST']._serialized_end=1104
-  _globals['_ENSURECREDENTIALSRESPONSE']._serialized_start=1107
-  _globals['_ENSURECREDENTIALSRESPONSE']._serialized_end=1240
-  _globals['_READORHEALINBOUNDSECRETREQUEST']._serialized_start=1242
-  _globals['_READORHEALINBOUNDSECRETREQUEST']._serialized_end=1296
-  _globals['_READORHEALINBOUNDSECRETRESPONSE']._serialized_start=1298
-  _globals['_READORHEALINBOUNDSECRETRESPONSE']._serialized_end=1371
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1373
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1422
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1425
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1621
-  _globals['_EVERYTHING']._serialized_start=1623
-  _globals['_EVERYTHING']._serialized_end=1635
-  _globals['_AUTHSERVICE']._serialized_start=2264
-  _globals['_AUTHSERVICE']._serialized_end=3558
+  _globals['_GATE']._serialized_start=1753
+  _globals['_GATE']._serialized_end=1947
+  _globals['_ERRORREASON']._serialized_start=1950
+  _globals['_ERRORREASON']._serialized_end=2501
+  _globals['_AUTHORIZEREQUEST']._serialized_start=177
+  _globals['_AUTHORIZEREQUEST']._serialized_end=366
+  _globals['_AUTHORIZERESPONSE']._serialized_start=368
+  _globals['_AUTHORIZERESPONSE']._serialized_end=483
+  _globals['_PLACEMENT']._serialized_start=485
+  _globals['_PLACEMENT']._serialized_end=534
+  _globals['_PLACEWORKSPACESREQUEST']._serialized_start=536
+  _globals['_PLACEWORKSPACESREQUEST']._serialized_end=609
+  _globals['_PLACEWORKSPACESRESPONSE']._serialized_start=611
+  _globals['_PLACEWORKSPACESRESPONSE']._serialized_end=636
+  _globals['_CONFIRMWORKSPACESREQUEST']._serialized_start=638
+  _globals['_CONFIRMWORKSPACESREQUEST']._serialized_end=713
+  _globals['_CONFIRMWORKSPACESRESPONSE']._serialized_start=715
+  _globals['_CONFIRMWORKSPACESRESPONSE']._serialized_end=742
+  _globals['_BARWORKSPACEREQUEST']._serialized_start=744
+  _globals['_BARWORKSPACEREQUEST']._serialized_end=787
+  _globals['_BARWORKSPACERESPONSE']._serialized_start=789
+  _globals['_BARWORKSPACERESPONSE']._serialized_end=828
+  _globals['_FORGETWORKSPACEREQUEST']._serialized_start=830
+  _globals['_FORGETWORKSPACEREQUEST']._serialized_end=876
+  _globals['_FORGETWORKSPACERESPONSE']._serialized_start=878
+  _globals['_FORGETWORKSPACERESPONSE']._serialized_end=903
+  _globals['_ISSUETOKENREQUEST']._serialized_start=905
+  _globals['_ISSUETOKENREQUEST']._serialized_end=986
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=988
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=1046
+  _globals['_REVOKETOKENSREQUEST']._serialized_start=1048
+  _globals['_REVOKETOKENSREQUEST']._serialized_end=1109
+  _globals['_REVOKETOKENSRESPONSE']._serialized_start=1111
+  _globals['_REVOKETOKENSRESPONSE']._serialized_end=1150
+  _globals['_ENSURECREDENTIALSREQUEST']._serialized_start=1152
+  _globals['_ENSURECREDENTIALSREQUEST']._serialized_end=1219
+  _globals['_ENSURECREDENTIALSRESPONSE']._serialized_start=1222
+  _globals['_ENSURECREDENTIALSRESPONSE']._serialized_end=1355
+  _globals['_READORHEALINBOUNDSECRETREQUEST']._serialized_start=1357
+  _globals['_READORHEALINBOUNDSECRETREQUEST']._serialized_end=1411
+  _globals['_READORHEALINBOUNDSECRETRESPONSE']._serialized_start=1413
+  _globals['_READORHEALINBOUNDSECRETRESPONSE']._serialized_end=1486
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1488
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1537
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1540
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1736
+  _globals['_EVERYTHING']._serialized_start=1738
+  _globals['_EVERYTHING']._serialized_end=1750
+  _globals['_AUTHSERVICE']._serialized_start=2504
+  _globals['_AUTHSERVICE']._serialized_end=3798
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from protos.common.v1 import identity_pb2 as identity_pb2
@@ -46,6 +47,8 @@ class _GateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Gate.ValueType], 
     """Later words of an agent: the body gate."""
     GATE_A2A: _Gate.ValueType  # 9
     """Messages: the operator, organisation tokens with scope a2a, and workspaces speaking for themselves."""
+    GATE_TEST: _Gate.ValueType  # 10
+    """Test tokens: the operator and nobody else; whoever comes, where there is no operator."""
 
 class Gate(_Gate, metaclass=_GateEnumTypeWrapper):
     """The gates of the public contract (docs/spec/rest.md, section 4)."""
@@ -69,6 +72,8 @@ GATE_BODY: Gate.ValueType  # 8
 """Later words of an agent: the body gate."""
 GATE_A2A: Gate.ValueType  # 9
 """Messages: the operator, organisation tokens with scope a2a, and workspaces speaking for themselves."""
+GATE_TEST: Gate.ValueType  # 10
+"""Test tokens: the operator and nobody else; whoever comes, where there is no operator."""
 
 class _ErrorReason:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -89,6 +94,12 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A generation older than the lowest that verifies; metadata: lowest_generation."""
     ERROR_REASON_SECRET_UNREADABLE: _ErrorReason.ValueType  # 6
     """A stored secret that no present key opens; metadata: key_version."""
+    ERROR_REASON_PLATFORM_ADMIN_REQUIRED: _ErrorReason.ValueType  # 10
+    """The operator's own: no organisation token opens this."""
+    ERROR_REASON_ORG_ACCESS_DENIED: _ErrorReason.ValueType  # 11
+    """Outside of the organisation of the token, or unknown."""
+    ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 12
+    """The organisation token lacks a scope; metadata: required_scope."""
     ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 20
     """A global secret that an instance needs and no present key opens."""
     ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
@@ -116,6 +127,12 @@ ERROR_REASON_STALE_GENERATION: ErrorReason.ValueType  # 5
 """A generation older than the lowest that verifies; metadata: lowest_generation."""
 ERROR_REASON_SECRET_UNREADABLE: ErrorReason.ValueType  # 6
 """A stored secret that no present key opens; metadata: key_version."""
+ERROR_REASON_PLATFORM_ADMIN_REQUIRED: ErrorReason.ValueType  # 10
+"""The operator's own: no organisation token opens this."""
+ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 11
+"""Outside of the organisation of the token, or unknown."""
+ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 12
+"""The organisation token lacks a scope; metadata: required_scope."""
 ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 20
 """A global secret that an instance needs and no present key opens."""
 ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: ErrorReason.ValueType  # 21
@@ -138,6 +155,7 @@ class AuthorizeRequest(message.Message):
     SCOPE_FIELD_NUMBER: builtins.int
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     CLAIMED_WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    SESSION_FIELD_NUMBER: builtins.int
     bearer: builtins.str
     """The bearer as it came; absent where the request had none."""
     gate: Gate.ValueType
@@ -148,6 +166,8 @@ class AuthorizeRequest(message.Message):
     """The workspace that the request is about; empty where it is about none."""
     claimed_workspace_id: builtins.str
     """The workspace that the caller says it is (X-Workspace-ID); empty where it does not say."""
+    session: builtins.str
+    """The browser session that the request came with; counts where there is no bearer."""
     def __init__(
         self,
         *,
@@ -156,14 +176,20 @@ class AuthorizeRequest(message.Message):
         scope: builtins.str = ...,
         workspace_id: builtins.str = ...,
         claimed_workspace_id: builtins.str = ...,
+        session: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_bearer", b"_bearer", "bearer", b"bearer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_bearer", b"_bearer", "_session", b"_session", "bearer", b"bearer", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_bearer", b"_bearer", "bearer", b"bearer", "claimed_workspace_id", b"claimed_workspace_id", "gate", b"gate", "scope", b"scope", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_bearer", b"_bearer", "_session", b"_session", "bearer", b"bearer", "claimed_workspace_id", b"claimed_workspace_id", "gate", b"gate", "scope", b"scope", "session", b"session", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bearer: _TypeAlias = typing.Literal["bearer"]  # noqa: Y015
     _WhichOneofArgType__bearer: _TypeAlias = typing.Literal["_bearer", b"_bearer"]  # noqa: Y015
+    _WhichOneofReturnType__session: _TypeAlias = typing.Literal["session"]  # noqa: Y015
+    _WhichOneofArgType__session: _TypeAlias = typing.Literal["_session", b"_session"]  # noqa: Y015
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bearer) -> _WhichOneofReturnType__bearer | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__session) -> _WhichOneofReturnType__session | None: ...
 
 @typing.final
 class AuthorizeResponse(message.Message):
@@ -172,18 +198,24 @@ class AuthorizeResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     IDENTITY_FIELD_NUMBER: builtins.int
+    EXPIRES_AT_FIELD_NUMBER: builtins.int
     @builtins.property
     def identity(self) -> identity_pb2.Identity:
         """The identity to act under."""
+
+    @builtins.property
+    def expires_at(self) -> timestamp_pb2.Timestamp:
+        """When the answer stops being true by itself; absent where what was presented does not expire."""
 
     def __init__(
         self,
         *,
         identity: identity_pb2.Identity | None = ...,
+        expires_at: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["identity", b"identity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["expires_at", b"expires_at", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["identity", b"identity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expires_at", b"expires_at", "identity", b"identity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

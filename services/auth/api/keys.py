@@ -19,8 +19,8 @@ class AuthServicer(rpc.AuthServiceServicer):
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Context) -> pb.AuthorizeResponse:
         """Judge one bearer at one gate."""
-        grant = await self._keyring.authorize(wire.bearer_from(request), wire.knock_from(request))
-        return pb.AuthorizeResponse(identity=wire.grant_to(grant))
+        bearer, session = wire.bearer_from(request), wire.session_from(request)
+        return wire.passage_to(await self._keyring.authorize(bearer, wire.knock_from(request), session=session))
 
     async def PlaceWorkspaces(self, request: pb.PlaceWorkspacesRequest, context: Context) -> pb.PlaceWorkspacesResponse:
         """Know workspaces before they are created."""

@@ -16,13 +16,27 @@ from services.auth.model import (
     Home,
     Placement,
     Revocation,
-    Scope,
     Standing,
     TokenId,
+    Voided,
     WorkspaceId,
 )
 from services.auth.store.audit import Chain
-from services.auth.tables.keys import LIVE, LIVE_TOKENS, PLACEMENTS, REVOCATIONS, TOKENS, placement_of, row_of, scope_of
+from services.auth.store.orgs import OrgTokens
+from services.auth.store.sessions import Sessions
+from services.auth.store.tokens import WorkspaceTokens
+from services.auth.tables.keys import (
+    IN_FORCE,
+    LIVE,
+    LIVE_TOKENS,
+    PLACEMENTS,
+    REVOCATIONS,
+    TOKENS,
+    placement_of,
+    row_of,
+    scope_of,
+)
+from services.auth.tables.tokens import ORG_TOKENS
 from services.chassis.database import transaction
 
 CHANNEL = "auth_revocations"
@@ -32,7 +46,7 @@ BEGINNING = 1
 """Where the feed stands before the first revocation."""
 
 _HOLDER = (
-    sa.select(TOKENS.c.id, TOKENS.c.workspace_id, TOKENS.c.generation)
+    sa.select(TOKENS.c.id, TOKENS.c.workspace_id, TOKENS.c.generation, TOKENS.c.expires_at)
     .join(PLACEMENTS)
     .where(TOKENS.c.digest == sa.bindparam("digest"), LIVE)
 )
@@ -65,21 +79,27 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.chain = Chain(connection)
+        self.tokens = WorkspaceTokens(connection)
+        self.orgs = OrgTokens(connection)
+        self.sessions = Sessions(connection)
 
     # Tokens ───────────────────────────────────────────────────────────────────
 
-    async def find_live_token(self, digest: Digest) -> Holder | None:
+    async def find_live_token(self, digest: Digest, *, now: datetime) -> Holder | None:
         """Who holds the token, if it is live."""
-        row = await self._first(_HOLDER, digest=digest)
+        row = await self._first(_HOLDER, digest=digest, now=now)
         return row and Holder(
-            token_id=TokenId(row.id), workspace_id=WorkspaceId(row.workspace_id), generation=row.generation
+            token_id=TokenId(row.id),
+            workspace_id=WorkspaceId(row.workspace_id),
+            generation=row.generation,
+            expires_at=row.expires_at,
         )
 
-    async def standing(self, workspace_id: WorkspaceId | None) -> Standing:
+    async def standing(self, workspace_id: WorkspaceId | None, *, now: datetime) -> Standing:
         """How the workspace is known."""
         keyed = LIVE_TOKENS.exists().label("keyed")
         row = await self._first(
-            sa.select(PLACEMENTS.c.barred_at, keyed).where(PLACEMENTS.c.workspace_id == workspace_id)
+            sa.select(PLACEMENTS.c.barred_at, keyed).where(PLACEMENTS.c.workspace_id == workspace_id), now=now
         )
         if row is None:
             return Standing.UNKNOWN
@@ -88,7 +108,15 @@ class Transaction:
         return Standing.KEYED if row.keyed else Standing.UNKEYED
 
     async def add_token(
-        self, token_id: TokenId, workspace_id: WorkspaceId, fresh: Fresh, *, generation: int | None, now: datetime
+        self,
+        token_id: TokenId,
+        workspace_id: WorkspaceId,
+        fresh: Fresh,
+        *,
+        generation: int | None,
+        now: datetime,
+        note: str = "",
+        expires_at: datetime | None = None,
     ) -> None:
         """Put a token in force."""
         await self._connection.execute(
@@ -99,19 +127,22 @@ class Transaction:
                 prefix=fresh.prefix,
                 generation=generation,
                 created_at=now,
+                note=note or None,
+                expires_at=expires_at,
             )
         )
 
     async def revoke(
         self, workspace_id: WorkspaceId, *, now: datetime, only: TokenId | None = None
     ) -> Sequence[Digest]:
-        """Revoke the tokens of a workspace, or one of them; the digests of those that were not revoked before."""
+        """Revoke the tokens of a workspace, or one of them; the digests of those that were in force."""
         meant = sa.true() if only is None else TOKENS.c.id == only
         rows = await self._connection.execute(
             sa.update(TOKENS)
-            .where(TOKENS.c.workspace_id == workspace_id, TOKENS.c.revoked_at.is_(None), meant)
+            .where(TOKENS.c.workspace_id == workspace_id, IN_FORCE, meant)
             .values(revoked_at=now)
-            .returning(TOKENS.c.digest)
+            .returning(TOKENS.c.digest),
+            {"now": now},
         )
         return [Digest(row.digest) for row in rows]
 
@@ -120,12 +151,13 @@ class Transaction:
         ids = sa.bindparam("ids", list(used.keys()), sa.ARRAY(sa.Text))
         times = sa.bindparam("times", list(used.values()), sa.ARRAY(sa.TIMESTAMP(timezone=True)))
         uses = sa.func.unnest(ids, times).table_valued("id", "at", name="uses").render_derived()
-        free = sa.select(TOKENS.c.id).where(TOKENS.c.id == sa.any_(ids)).order_by(TOKENS.c.id)
-        await self._connection.execute(
-            sa.update(TOKENS)
-            .where(TOKENS.c.id == uses.c.id, TOKENS.c.id.in_(free.with_for_update(skip_locked=True, key_share=True)))
-            .values(last_used_at=sa.func.greatest(TOKENS.c.last_used_at, uses.c.at))
-        )
+        for table in (TOKENS, ORG_TOKENS):
+            free = sa.select(table.c.id).where(table.c.id == sa.any_(ids)).order_by(table.c.id)
+            await self._connection.execute(
+                sa.update(table)
+                .where(table.c.id == uses.c.id, table.c.id.in_(free.with_for_update(skip_locked=True, key_share=True)))
+                .values(last_used_at=sa.func.greatest(table.c.last_used_at, uses.c.at))
+            )
 
     # Placements ───────────────────────────────────────────────────────────────
 
@@ -202,7 +234,7 @@ class Transaction:
 
     # Revocations ──────────────────────────────────────────────────────────────
 
-    async def announce(self, scopes: Collection[Scope], *, now: datetime) -> None:
+    async def announce(self, scopes: Collection[Voided], *, now: datetime) -> None:
         """Tell the feed. The last thing said in a transaction: from here to the commit only one at a time proceeds.
 
         Hence revisions are committed in their order, and who has read one has read all before it.

@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from services.auth.model import Digest, OfToken, OfWorkspace, Placement, Scope, WorkspaceId
+from services.auth.model import Digest, OfToken, OfWorkspace, Placement, Voided, WorkspaceId
 from services.auth.tables.schema import AUTH
 
 PLACEMENTS = sa.Table(
@@ -32,6 +32,9 @@ TOKENS = sa.Table(
     sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False),
     sa.Column("last_used_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("revoked_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("note", sa.Text),
+    sa.Column("expires_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("rotated_at", sa.TIMESTAMP(timezone=True), comment="another has taken its place"),
 )
 
 sa.Index("tokens_of_workspace", TOKENS.c.workspace_id, TOKENS.c.revoked_at)
@@ -47,8 +50,14 @@ REVOCATIONS = sa.Table(
     sa.CheckConstraint("num_nonnulls(workspace_id, token_digest) = 1", name="one_scope"),
 )
 
+NOW = sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True))
+"""The moment that queries ask about."""
+
+IN_FORCE = sa.and_(TOKENS.c.revoked_at.is_(None), sa.or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > NOW))
+"""What a token needs of itself to be live."""
+
 LIVE = sa.and_(
-    TOKENS.c.revoked_at.is_(None),
+    IN_FORCE,
     PLACEMENTS.c.barred_at.is_(None),
     sa.or_(TOKENS.c.generation.is_(None), TOKENS.c.generation >= PLACEMENTS.c.lowest_generation),
 )
@@ -71,14 +80,14 @@ def placement_of(row: Any) -> Placement | None:  # noqa: ANN401 - rows are untyp
     )
 
 
-def scope_of(row: Any) -> Scope:  # noqa: ANN401 - rows are untyped
+def scope_of(row: Any) -> Voided:  # noqa: ANN401 - rows are untyped
     """What the revocation of the row voids."""
     if row.workspace_id is not None:
         return OfWorkspace(WorkspaceId(row.workspace_id))
     return OfToken(Digest(row.token_digest))
 
 
-def row_of(scope: Scope) -> dict[str, object]:
+def row_of(scope: Voided) -> dict[str, object]:
     """The columns that keep what a revocation voids."""
     match scope:
         case OfWorkspace(workspace_id):

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import auth_pb2 as pb
-from protos.common.v1 import identity_pb2
+from services.auth import scopes
 from services.auth.model import (
     Alive,
     Arrival,
@@ -25,9 +26,11 @@ from services.auth.model import (
     OfToken,
     OfWorkspace,
     Operator,
+    OrgHolder,
     Revocation,
     Scope,
     TokenId,
+    Voided,
     WorkspaceId,
 )
 from services.chassis import identity
@@ -48,6 +51,11 @@ def bearer_from(request: pb.AuthorizeRequest) -> str | None:
     return request.bearer if request.HasField("bearer") else None
 
 
+def session_from(request: pb.AuthorizeRequest) -> str | None:
+    """The browser session, if the request came with one."""
+    return request.session if request.HasField("session") else None
+
+
 def knock_from(request: pb.AuthorizeRequest) -> Knock:
     """Which gate, about whom. The claim is compared and never looked up, so it may be any text."""
     gate = _GATES.get(request.gate)
@@ -55,9 +63,18 @@ def knock_from(request: pb.AuthorizeRequest) -> Knock:
         raise _malformed("gate")
     return Knock(
         gate=gate,
+        scope=scope_from(request.scope) if request.scope else None,
         workspace_id=workspace_from(request.workspace_id) if request.workspace_id else None,
         claimed_id=WorkspaceId(request.claimed_workspace_id.lower()) if request.claimed_workspace_id else None,
     )
+
+
+def scope_from(text: str) -> Scope:
+    """A scope."""
+    try:
+        return Scope(text)
+    except ValueError:
+        raise _malformed("scope") from None
 
 
 def workspace_from(text: str) -> WorkspaceId:
@@ -95,17 +112,9 @@ def arrival_from(request: pb.EnsureCredentialsRequest) -> Arrival:
     return Arrival.EMPTY_HANDED if request.anonymous else Arrival.KEYED
 
 
-def grant_to(grant: Grant) -> identity_pb2.Identity:
-    """The identity to act under."""
-    match grant:
-        case Operator():
-            return identity.to_wire(Identity(kind=Kind.ADMIN))
-        case Nobody():
-            return identity.to_wire(Identity(kind=Kind.ANONYMOUS))
-        case Holder():
-            return identity.to_wire(Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation))
-        case _:
-            assert_never(grant)
+def passage_to(grant: Grant) -> pb.AuthorizeResponse:
+    """The identity to act under, and for how long at most."""
+    return pb.AuthorizeResponse(identity=identity.to_wire(_identity_of(grant)), expires_at=_end_of(grant))
 
 
 def issued_to(issued: Issued) -> pb.IssueTokenResponse:
@@ -152,10 +161,35 @@ _GATES = {
     pb.GATE_REGISTER: Gate.REGISTER,
     pb.GATE_BODY: Gate.BODY,
     pb.GATE_A2A: Gate.A2A,
+    pb.GATE_TEST: Gate.TEST,
 }
 
 
-def _scope_to(scope: Scope, response: pb.WatchRevocationsResponse) -> None:
+def _identity_of(grant: Grant) -> Identity:
+    match grant:
+        case Operator():
+            return Identity(kind=Kind.ADMIN)
+        case Nobody():
+            return Identity(kind=Kind.ANONYMOUS)
+        case Holder():
+            return Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation)
+        case OrgHolder():
+            return Identity(
+                kind=Kind.ORG, name=grant.token_id, org_id=grant.org_id, scopes=frozenset(scopes.held(grant.scopes))
+            )
+        case _:
+            assert_never(grant)
+
+
+def _end_of(grant: Grant) -> Timestamp | None:
+    if isinstance(grant, Nobody) or grant.expires_at is None:
+        return None
+    end = Timestamp()
+    end.FromDatetime(grant.expires_at)
+    return end
+
+
+def _scope_to(scope: Voided, response: pb.WatchRevocationsResponse) -> None:
     match scope:
         case OfWorkspace(workspace_id):
             response.workspace_id = workspace_id

@@ -1,0 +1,73 @@
+"""Tokens and sessions as they are kept, listed and handed out."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.auth.model import Digest, Scope, TokenId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRecord:
+    """What is kept of a live workspace token."""
+
+    token_id: TokenId
+    digest: Digest = field(repr=False)
+    prefix: str
+    generation: int | None
+    note: str
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    rotated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgTokenRecord:
+    """What is kept of a live organisation token."""
+
+    token_id: TokenId
+    org_id: str
+    digest: Digest = field(repr=False)
+    prefix: str
+    scopes: frozenset[Scope]
+    name: str
+    created_by: str
+    created_at: datetime
+    last_used_at: datetime | None = None
+    expires_at: datetime | None = None
+    rotated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A fresh workspace token; with a rotation, when the one before it ends."""
+
+    token_id: TokenId
+    text: str = field(repr=False)
+    expires_at: datetime | None
+    previous_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedToOrg:
+    """A fresh organisation token; with a rotation, when the one before it ends."""
+
+    record: OrgTokenRecord
+    text: str = field(repr=False)
+    previous_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSeat:
+    """A browser session that was opened with the ADMIN_TOKEN that `mark` tells."""
+
+    mark: bytes = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A browser session just opened. The text exists here and in the one answer that tells it."""
+
+    text: str = field(repr=False)
+    expires_at: datetime
