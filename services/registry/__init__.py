@@ -9,6 +9,7 @@
 | `events`    | what others are told of a change                                    | pure|
 | `deeds`     | what somebody did, as the audit is told of it                       | pure|
 | `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
+| `circles`   | to whom news of a workspace is told, by its place in the tree       | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
 | `fields`    | what a new or changed workspace may hold                            | pure|
 | `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
@@ -21,6 +22,9 @@
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, many in one transaction                                 |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |
+| `chronicle` | stored events as they are committed, and who is told of them        |     |
+| `broadcasts`| what is told once and not kept                                      |     |
+| `views`     | what a caller may hear of, and what it has missed                   |     |
 | `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |
 | `addressing`| whether an agent's URL may be dialled                               |     |
 | `calls`     | what it asks of auth                                                |     |

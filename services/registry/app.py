@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from protos.registry.v1 import events_pb2, events_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients, database
@@ -15,8 +16,11 @@ from services.chassis.service import Loop, Parts, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
+from services.registry.api.events import EventServicer
 from services.registry.api.workspaces import RegistryServicer
+from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
+from services.registry.chronicle import Chronicle
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
@@ -29,6 +33,7 @@ from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL, META
+from services.registry.views import Views
 
 NAME = "registry"
 ROLE = "molecule_registry"
@@ -52,7 +57,9 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         directory = Directory(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
         intake = Intake(store)
-        presence = Presence(store, feed, intake, catalog=known, clock=clock)
+        broadcasts = Broadcasts()
+        chronicle = Chronicle(store, feed)
+        presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
         removal = Removal(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(
@@ -81,11 +88,17 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
                     add=rpc.add_RegistryServiceServicer_to_server,
                     servicer=servicer,
-                )
+                ),
+                Servicer(
+                    contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
+                    add=events_pb2_grpc.add_EventServiceServicer_to_server,
+                    servicer=EventServicer(chronicle=chronicle, broadcasts=broadcasts, views=Views(store)),
+                ),
             ],
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
+                Loop(name="chronicle", run=chronicle.run),
                 Loop(name="intake", run=intake.run),
                 *_sweeping(sweeps, url),
             ],

@@ -34,7 +34,7 @@ CARDS_AT_ONCE = 32
 """Cards read at a time."""
 
 PAGE_BYTES = 8 * 1024 * 1024
-"""Of cards or events in one answer: well within what a message may be."""
+"""Of cards in one answer: well within what a message may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Directory:
                 found = await tx.lists.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
             else:
                 found = await tx.lists.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
-        return _as_fits(found)
+        return events.fitting(found)
 
 
 async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
@@ -244,13 +244,3 @@ def _created_place(token: str) -> tuple[datetime, str] | None:
         return datetime.fromisoformat(created_at), workspace_id
     except ValueError:
         raise pages.InvalidPageToken from None
-
-
-def _as_fits(found: Sequence[Event]) -> Sequence[Event]:
-    """The first of the events: as many as fit into one answer, and at least one."""
-    weight = 0
-    for count, event in enumerate(found):
-        weight += len(event.payload)
-        if count and weight > PAGE_BYTES:
-            return found[:count]
-    return found

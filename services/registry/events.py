@@ -1,13 +1,17 @@
 """What others are told of a change."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
 from services.registry.facts import Fact, ProvisioningFailed
-from services.registry.model import Reason, Status, Workspace, WorkspaceId
+from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
+
+PAGE_BYTES = 8 * 1024 * 1024
+"""Of events in one answer: well within what a message may be."""
 
 
 class EventType(StrEnum):
@@ -46,6 +50,49 @@ class Event:
     created_at: datetime
 
 
+class BroadcastType(StrEnum):
+    """The broadcast events of docs/spec/rest.md, 8.1, that arise in the registry."""
+
+    WORKSPACE_HEARTBEAT = "WORKSPACE_HEARTBEAT"
+    TASK_UPDATED = "TASK_UPDATED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broadcast:
+    """What is told once and not kept."""
+
+    type: BroadcastType
+    workspace_id: WorkspaceId
+    payload: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The events after one and up to another; `through` 0 is no bound."""
+
+    after: int
+    through: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose events: those of these workspaces, those that arose in this organisation; all where neither is said."""
+
+    workspace_ids: Sequence[WorkspaceId] | None = None
+    org_id: str | None = None
+
+
+def fitting(found: Sequence[Event]) -> Sequence[Event]:
+    """The first of the events: as many as fit into one answer, and at least one."""
+    weight = 0
+    for count, event in enumerate(found):
+        weight += len(event.payload)
+        if count and weight > PAGE_BYTES:
+            return found[:count]
+    return found
+
+
 def of_creation(workspace: Workspace) -> Notice:
     """A workspace was made."""
     return _about(workspace, EventType.WORKSPACE_PROVISIONING, _introduced(workspace))
@@ -73,6 +120,25 @@ def of_removal(workspace: Workspace, cascade: int) -> Notice:
 def of_card(card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON
     """An agent replaced its card."""
     return Notice(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
+
+
+def of_heartbeat(task_before: str, beat: Beat, at: datetime) -> tuple[Broadcast, ...]:
+    """What a heartbeat tells whoever listens; its task only where it is another than before."""
+    alive = {"active_tasks": beat.active_tasks, "uptime_seconds": beat.uptime_seconds}
+    told = (_broadcast(BroadcastType.WORKSPACE_HEARTBEAT, beat, alive, at),)
+    if beat.current_task == task_before:
+        return told
+    task = {"active_tasks": beat.active_tasks, "current_task": beat.current_task}
+    return _broadcast(BroadcastType.TASK_UPDATED, beat, task, at), *told
+
+
+def _broadcast(kind: BroadcastType, beat: Beat, said: Mapping[str, Any], at: datetime) -> Broadcast:
+    return Broadcast(type=kind, workspace_id=beat.workspace_id, payload=said, at=at)
+
+
+def written(payload: Mapping[str, Any]) -> str:
+    """A payload as JSON text, on one line and in ASCII."""
+    return json.dumps(dict(payload), separators=(",", ":"))
 
 
 def _changed(before: Workspace, now: Workspace, fact: Fact) -> Notice:  # noqa: C901, PLR0911 - one line for each status
@@ -117,7 +183,7 @@ def _introduced(workspace: Workspace) -> dict[str, Any]:
     told: dict[str, Any] = {"name": workspace.name, "runtime": workspace.runtime, "tier": workspace.tier}
     if workspace.parent_id is not None:
         told["parent_id"] = workspace.parent_id
-    return told | {"x": workspace.x, "y": workspace.y}
+    return told | {"x": _number(workspace.x), "y": _number(workspace.y)}
 
 
 def _back(before: Workspace, now: Workspace) -> dict[str, Any]:
@@ -130,7 +196,7 @@ def _sickness(workspace: Workspace) -> dict[str, Any]:
     told: dict[str, Any] = {"sample_error": workspace.vitals.sample_error}
     match workspace.status_reason:
         case Reason.ERROR_RATE:
-            return told | {"error_rate": workspace.vitals.error_rate}
+            return told | {"error_rate": _number(workspace.vitals.error_rate)}
         case Reason.WEDGED:
             return told | {"runtime_state": "wedged"}
         case _:
@@ -142,3 +208,8 @@ def _failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
     if isinstance(fact, ProvisioningFailed) and fact.missing:
         told["missing"] = list(fact.missing)
     return told
+
+
+def _number(value: float) -> float:
+    """The value as the contract writes it: without a fraction where it has none."""
+    return int(value) if value.is_integer() else value

@@ -89,6 +89,16 @@ class Feed:
         for watcher in self._watchers:
             watcher.hear_beat(beat)
 
+    @property
+    def revision(self) -> int:
+        """Up to where it has read."""
+        return self._revision
+
+    async def beyond(self, revision: int, *, within: timedelta) -> None:
+        """Wait until it has read past a revision, or the time is up."""
+        if self._revision <= revision:
+            await self.turned(within)
+
     async def turned(self, within: timedelta) -> None:
         """Wait until something changed, or the time is up."""
         turn = self._turn

@@ -8,6 +8,7 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import callers, events, fields, status
+from services.registry.broadcasts import Broadcasts
 from services.registry.catalog import Catalog
 from services.registry.deeds import Action
 from services.registry.errors.workspaces import (
@@ -33,9 +34,19 @@ ATTENTION = timedelta(seconds=10)
 class Presence:
     """Takes note of what agents say, and of what is said of them."""
 
-    def __init__(self, store: Store, feed: Feed, intake: Intake, *, catalog: Catalog, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        broadcasts: Broadcasts,
+        intake: Intake,
+        *,
+        catalog: Catalog,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._feed = feed
+        self._broadcasts = broadcasts
         self._intake = intake
         self._catalog = catalog
         self._clock = clock
@@ -52,14 +63,15 @@ class Presence:
         if heard.now is heard.before:
             return heard.now
         now = await self._change(workspace_id, pulse) if heard.matters else heard.now
-        self._feed.beat(
-            Beat(
-                workspace_id=workspace_id,
-                active_tasks=pulse.active_tasks,
-                current_task=pulse.current_task,
-                uptime_seconds=pulse.uptime_seconds,
-            )
+        beat = Beat(
+            workspace_id=workspace_id,
+            active_tasks=pulse.active_tasks,
+            current_task=pulse.current_task,
+            uptime_seconds=pulse.uptime_seconds,
         )
+        self._feed.beat(beat)
+        for broadcast in events.of_heartbeat(heard.before.vitals.current_task, beat, pulse.at):
+            self._broadcasts.tell(broadcast)
         return now
 
     async def update_card(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:

@@ -95,7 +95,7 @@ class Sweeps:
         gone = BATCH
         while gone == BATCH:
             async with self._store.begin() as tx:
-                gone = await tx.due.forget_events(self._keep_events, limit=BATCH)
+                gone = await tx.events.forget(self._keep_events, limit=BATCH)
         async with self._store.begin() as tx:
             await tx.due.forget_watchers(FORGOTTEN)
 

@@ -14,7 +14,9 @@ from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door, Registration
 from services.registry.app import ROLE, service
+from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
+from services.registry.chronicle import Chronicle
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
@@ -27,6 +29,7 @@ from services.registry.removal import Removal
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL
+from services.registry.views import Views
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.neighbours import WillingAuth, served
@@ -53,6 +56,9 @@ class Book:
 
     store: Store
     feed: Feed
+    broadcasts: Broadcasts
+    chronicle: Chronicle
+    views: Views
     intake: Intake
     bell: Doorbell
     directory: Directory
@@ -110,7 +116,8 @@ class Book:
     @asynccontextmanager
     async def following(self):
         """The feed runs for the length of the block."""
-        tasks = [asyncio.ensure_future(self.bell.listen()), asyncio.ensure_future(self.feed.run())]
+        loops = (self.bell.listen(), self.feed.run(), self.chronicle.run())
+        tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             yield self.feed
         finally:
@@ -146,11 +153,15 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
     feed = Feed(store, bell, replica_id="replica")
     intake = Intake(store)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
-    presence = Presence(store, feed, intake, catalog=known, clock=clock)
+    broadcasts = Broadcasts()
+    presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)
     removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
     return Book(
         store=store,
         feed=feed,
+        broadcasts=broadcasts,
+        chronicle=Chronicle(store, feed),
+        views=Views(store),
         intake=intake,
         bell=bell,
         directory=Directory(store, auth=asked, catalog=known, addressing=addressing, clock=clock),

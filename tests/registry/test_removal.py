@@ -181,7 +181,10 @@ async def test_a_purge_leaves_nothing_but_the_news_of_it(book):
         ] * 2
         assert await tx.changes.alive(0, limit=9) == []
         assert await tx.cards([child.id]) == {}
-    assert await book.events() == []
+    assert {(event.type, event.workspace_id) for event in await book.events()} == {
+        ("WORKSPACE_REMOVED", root.id),
+        ("WORKSPACE_REMOVED", child.id),
+    }
     assert set(book.auth.forgotten) == {root.id, child.id}
 
 

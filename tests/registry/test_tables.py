@@ -153,7 +153,7 @@ async def test_what_is_due_is_found_by_an_index(book, engine):
         (lambda tx: tx.due.silent(PATIENCE, limit=5), "vitals_look_at"),
         (lambda tx: tx.due.unplaced(limit=5), "workspaces_unplaced"),
         (lambda tx: tx.due.unfinished(PATIENCE.managed, limit=5), "workspaces_unfinished"),
-        (lambda tx: tx.due.forget_events(PATIENCE.managed, limit=5), "events_created"),
+        (lambda tx: tx.events.forget(PATIENCE.managed, limit=5), "events_created"),
         (lambda tx: tx.changes.changed(1_004_995, limit=500), "workspaces_revision"),
         (lambda tx: tx.lists.page(after=None, limit=5, org_id=None), "workspaces_created"),
         (lambda tx: tx.lists.page(after=None, limit=100, org_id="o7"), "workspaces_org"),

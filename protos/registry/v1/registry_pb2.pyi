@@ -162,6 +162,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace has no card yet."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 25
     """The bearer is missing or wrong, as auth said."""
+    ERROR_REASON_EVENT_ID_GONE: _ErrorReason.ValueType  # 70
+    """Events after the one that was named are not kept any more, or it never was."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -217,6 +219,8 @@ ERROR_REASON_CARD_NOT_AVAILABLE: ErrorReason.ValueType  # 24
 """The workspace has no card yet."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 25
 """The bearer is missing or wrong, as auth said."""
+ERROR_REASON_EVENT_ID_GONE: ErrorReason.ValueType  # 70
+"""Events after the one that was named are not kept any more, or it never was."""
 
 @typing.final
 class Workspace(message.Message):

@@ -7,5 +7,6 @@
 | `lists`       | pages of workspaces, peers and events                     |
 | `changes`     | what changed after a revision, and who listens            |
 | `due`         | what the sweeps look for                                  |
+| `events`      | stored events, and how far back they are kept             |
 | `reader`      | rows into workspaces, remembered as they were read        |
 """

@@ -8,7 +8,7 @@ from services.registry.facts import Patience
 from services.registry.model import EXTERNAL, Workspace, WorkspaceId
 from services.registry.store.reader import Reader
 from services.registry.tables import workspaces as tables
-from services.registry.tables.workspaces import events, vitals, watchers, workspaces
+from services.registry.tables.workspaces import vitals, watchers, workspaces
 
 
 class Due:
@@ -53,12 +53,6 @@ class Due:
         """Workspaces whose removal, or whose purge, stopped half way."""
         statement = tables.everything.where(tables.unfinished, workspaces.c.removal_wanted_at <= self._now - age)
         return await self._reader.listed(statement.order_by(workspaces.c.removal_wanted_at).limit(limit))
-
-    async def forget_events(self, age: timedelta, *, limit: int) -> int:
-        """Delete old events, at most so many; the number deleted."""
-        old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age).limit(limit)
-        gone = await self._reader.connection.execute(sa.delete(events).where(events.c.event_id.in_(old)))
-        return gone.rowcount
 
     async def forget_watchers(self, age: timedelta) -> None:
         """Delete provisioners that have not listened for long."""

@@ -1,6 +1,5 @@
 """Transactions on the book. What is saved in one is numbered at its end, so that numbers are committed in order."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,12 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.chassis import database
 from services.chassis.clock import Clock
 from services.registry.errors.workspaces import WorkspaceNotFound
-from services.registry.events import Notice
+from services.registry.events import EventType, Notice, written
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.status import SPEAKING
 from services.registry.store.changes import Changes
 from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
+from services.registry.store.events import Events
 from services.registry.store.lists import Lists
 from services.registry.store.reader import Reader, locked
 from services.registry.store.tree import Tree
@@ -60,6 +60,7 @@ class Transaction:
         self.changes = Changes(self._reader, now)
         self.due = Due(self._reader, now)
         self.deeds = Deeds(self._reader, now)
+        self.events = Events(connection, now)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[WorkspaceId, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
@@ -109,8 +110,9 @@ class Transaction:
         await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
 
     async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete what was kept about workspaces besides themselves."""
-        await self._connection.execute(sa.delete(events).where(events.c.workspace_id.in_(ids)))
+        """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
+        past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
+        await self._connection.execute(sa.delete(events).where(past))
         await self._connection.execute(sa.delete(cards).where(cards.c.workspace_id.in_(ids)))
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
@@ -154,7 +156,7 @@ class Transaction:
             "type": notice.type.value,
             "workspace_id": workspace_id,
             "org_id": self._saved[workspace_id].org_id,
-            "payload": json.dumps(dict(notice.payload), separators=(",", ":")),
+            "payload": written(notice.payload),
             "created_at": self._now,
         }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.registry.hierarchy import Lineage
+from services.registry.hierarchy import REACH, Lineage
 from services.registry.model import Status, Workspace, WorkspaceId
 from services.registry.store.reader import Reader, locked
 from services.registry.tables import workspaces as tables
@@ -51,6 +51,19 @@ class Tree:
         found = await self._reader.connection.execute(
             sa.select(_below.c.id).order_by(_below.c.level), {"start": workspace_id}
         )
+        return found.scalars().all()
+
+    async def circle(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+        """All that `hierarchy.allowed` lets it communicate with, itself included; empty for an unknown one."""
+        itself = workspaces.alias()
+        same_parent = workspaces.c.parent_id.is_not_distinct_from(itself.c.parent_id)
+        beside = sa.select(workspaces.c.id).join_from(itself, workspaces, same_parent)
+        beside = beside.where(
+            itself.c.id == sa.bindparam("start"), itself.c.purged_at.is_(None), workspaces.c.purged_at.is_(None)
+        )
+        above = sa.select(_above.c.id).where(_above.c.level <= REACH)
+        below = sa.select(_below.c.id).where(_below.c.level <= REACH)
+        found = await self._reader.connection.execute(sa.union(above, below, beside), {"start": workspace_id})
         return found.scalars().all()
 
     async def locked(self, workspace_id: WorkspaceId) -> list[Workspace]:

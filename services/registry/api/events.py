@@ -1,0 +1,58 @@
+"""The servicer of events: speaks protobuf and decides nothing."""
+
+from collections.abc import AsyncIterator
+
+from protos.registry.v1 import events_pb2 as pb
+from protos.registry.v1 import events_pb2_grpc as rpc
+from services.chassis import identity, pages
+from services.chassis.rpc import Context
+from services.registry.broadcasts import Broadcasts
+from services.registry.chronicle import CaughtUp, Chronicle, Quiet, Told
+from services.registry.events import Stretch
+from services.registry.feed import SIGN_EVERY
+from services.registry.views import Views
+from services.registry.wire import events as wire
+from services.registry.wire.workspaces import duration_to
+
+
+class EventServicer(rpc.EventServiceServicer):
+    """Unwraps, asks one part, wraps."""
+
+    def __init__(self, *, chronicle: Chronicle, broadcasts: Broadcasts, views: Views) -> None:
+        self._chronicle = chronicle
+        self._broadcasts = broadcasts
+        self._views = views
+
+    async def WatchEvents(
+        self, request: pb.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchEventsResponse]:
+        async for news in self._chronicle.watch(request.after_event_id):
+            match news:
+                case Told(event, circles):
+                    yield pb.WatchEventsResponse(event=wire.told_to(event, circles))
+                case CaughtUp(event_id):
+                    yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=event_id))
+                case Quiet():
+                    yield pb.WatchEventsResponse(alive=duration_to(SIGN_EVERY))
+                case placed:
+                    yield pb.WatchEventsResponse(placements=wire.placements_to(placed))
+
+    async def WatchBroadcasts(
+        self, request: pb.WatchBroadcastsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchBroadcastsResponse]:
+        async for together in self._broadcasts.watch():
+            yield pb.WatchBroadcastsResponse(broadcasts=[wire.broadcast_to(broadcast) for broadcast in together])
+
+    async def ResolveView(self, request: pb.ResolveViewRequest, context: Context) -> pb.ResolveViewResponse:
+        after = request.after_event_id if request.HasField("after_event_id") else None
+        view = await self._views.resolve(identity.current(), request.workspace_id, after)
+        return pb.ResolveViewResponse(listens_to=view.listens_to, listens_as=view.listens_as, over=view.over)
+
+    async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Context) -> pb.ReplayEventsResponse:
+        replay = await self._views.replay(
+            identity.current(),
+            request.workspace_id,
+            Stretch(after=request.after_event_id, through=request.through_event_id),
+            size=pages.size(request.page_size, default=500, most=500),
+        )
+        return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)

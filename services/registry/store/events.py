@@ -1,0 +1,94 @@
+"""Stored events: from one on, between two, about whom; and how far back they are kept."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.registry.circles import Spot
+from services.registry.events import Event, Scope, Stretch
+from services.registry.model import WorkspaceId
+from services.registry.tables import workspaces as tables
+from services.registry.tables.events import event_horizon
+from services.registry.tables.schema import numbers
+from services.registry.tables.workspaces import events, workspaces
+
+
+class Events:
+    """The events, and what must be known of workspaces to tell of them."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    # Reading ─────────────────────────────────────────────────────────────────
+
+    async def head(self) -> int:
+        """The highest event; the horizon where none is kept."""
+        highest = await self._connection.scalar(sa.select(sa.func.max(events.c.event_id)))
+        return highest or await self.horizon()
+
+    async def after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
+        """The events after one, oldest first, each with the organisation that it arose in."""
+        statement = sa.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id).limit(limit)
+        return [(tables.event_of(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
+
+    async def between(self, stretch: Stretch, scope: Scope, *, limit: int) -> list[Event]:
+        """The events of a stretch, oldest first, as far as they are in scope."""
+        conditions = [events.c.event_id > stretch.after, *_in(scope)]
+        if stretch.through:
+            conditions.append(events.c.event_id <= stretch.through)
+        statement = sa.select(events).where(*conditions).order_by(events.c.event_id).limit(limit)
+        return [tables.event_of(row) for row in await self._connection.execute(statement)]
+
+    async def spots(self, revision: int, *, limit: int) -> list[tuple[Spot, int, bool]]:
+        """Where workspaces stand that changed after a revision, their revisions, and whether they were purged."""
+        row = workspaces.c
+        statement = sa.select(row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("gone"))
+        found = await self._connection.execute(
+            statement.where(row.revision > revision).order_by(row.revision).limit(limit)
+        )
+        return [(Spot(one.id, one.parent_id, one.org_id), one.revision, one.gone) for one in found]
+
+    # How far back ────────────────────────────────────────────────────────────
+
+    async def horizon(self) -> int:
+        """The highest event that was forgotten because of its age; 0 where none was."""
+        return await self._connection.scalar(sa.select(event_horizon.c.event_id)) or 0
+
+    async def last_number(self) -> int:
+        """A number that no event has passed yet."""
+        return await self._connection.scalar(sa.select(_LAST_VALUE)) or 0
+
+    async def forget(self, age: timedelta, *, limit: int) -> int:
+        """Delete old events, the oldest first, at most so many; the number deleted. The horizon moves with them."""
+        old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age)
+        oldest = old.order_by(events.c.created_at).limit(limit)
+        gone = await self._connection.execute(
+            sa.delete(events).where(events.c.event_id.in_(oldest)).returning(events.c.event_id)
+        )
+        ids: Sequence[int] = gone.scalars().all()
+        if ids:
+            await self._raise_horizon(max(ids))
+        return len(ids)
+
+    async def _raise_horizon(self, event_id: int) -> None:
+        put = insert(event_horizon).values(event_id=event_id)
+        higher = sa.func.greatest(event_horizon.c.event_id, put.excluded.event_id)
+        await self._connection.execute(
+            put.on_conflict_do_update(index_elements=["one"], set_={"event_id": higher}),
+        )
+
+
+_LAST_VALUE = sa.table(numbers.name, sa.column("last_value", sa.BigInteger), schema=numbers.schema).c.last_value
+
+
+def _in(scope: Scope) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if scope.org_id is not None:
+        conditions.append(events.c.org_id == scope.org_id)
+    if scope.workspace_ids is not None:
+        conditions.append(events.c.workspace_id == sa.any_(sa.literal(list(scope.workspace_ids), ARRAY(sa.Text))))
+    return conditions

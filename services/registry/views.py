@@ -1,0 +1,96 @@
+"""What a caller may hear of, and what it has missed."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from services.chassis.errors import Denied
+from services.chassis.identity import Identity, Kind
+from services.registry import callers, circles, events
+from services.registry.circles import Circles
+from services.registry.errors.events import EventIdGone
+from services.registry.events import Event, Scope, Stretch
+from services.registry.model import Status, WorkspaceId
+from services.registry.store.transaction import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The circles to listen to: these, and those of `listens_as` as they change. `over`: nothing more will happen."""
+
+    listens_to: Circles = ()
+    listens_as: str = ""
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Events that were missed, and whether there are more."""
+
+    events: list[Event]
+    more: bool
+
+
+class Views:
+    """Says who may hear what: of one workspace, or of all that the caller may communicate with."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def resolve(self, caller: Identity, workspace_id: str, after: int | None) -> View:
+        """What the caller may listen to; raises `EventIdGone` if it cannot go on after that event."""
+        async with self._store.begin() as tx:
+            view = await self._of_one(tx, caller, workspace_id) if workspace_id else _of_caller(caller)
+            if after is not None and not await tx.events.horizon() <= after <= await tx.events.last_number():
+                raise EventIdGone
+        return view
+
+    async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> Replay:
+        """The first of the events of a stretch that the caller may hear of; raises `EventIdGone`."""
+        async with self._store.begin() as tx:
+            scope = await self._scope(tx, caller, workspace_id)
+            found = await tx.events.between(stretch, scope, limit=size)
+            if stretch.after < await tx.events.horizon():
+                raise EventIdGone
+        told = list(events.fitting(found))
+        return Replay(told, more=len(told) < len(found) or len(found) == size)
+
+    async def _of_one(self, tx: Transaction, caller: Identity, workspace_id: str) -> View:
+        workspace = await callers.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
+        return View(listens_to=(circles.of_one(workspace_id),), over=workspace.status is Status.REMOVED)
+
+    async def _scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
+        if workspace_id:
+            await callers.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
+            return Scope(workspace_ids=(WorkspaceId(workspace_id),))
+        match caller.kind:
+            case Kind.ADMIN | Kind.ANONYMOUS:
+                return Scope()
+            case Kind.ORG:
+                return Scope(org_id=caller.org_id)
+            case Kind.WORKSPACE:
+                return Scope(workspace_ids=await tx.tree.circle(WorkspaceId(caller.name)))
+            case Kind.SERVICE:
+                raise Denied
+            case _:
+                assert_never(caller.kind)
+
+
+def _of_caller(caller: Identity) -> View:
+    match caller.kind:
+        case Kind.ADMIN | Kind.ANONYMOUS:
+            return View(listens_to=(circles.EVERYTHING,))
+        case Kind.ORG:
+            return View(listens_to=(circles.of_org(caller.org_id),))
+        case Kind.WORKSPACE:
+            return View(listens_as=caller.name)
+        case Kind.SERVICE:
+            raise Denied
+        case _:
+            assert_never(caller.kind)
+
+
+def _itself(caller: Identity, workspace_id: str) -> Identity:
+    """The caller, if it may listen to one workspace alone: of workspaces only that one itself."""
+    if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
+        raise Denied
+    return caller

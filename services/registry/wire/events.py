@@ -1,0 +1,44 @@
+"""Events, and to whom they are told, on the wire."""
+
+from collections.abc import Iterable
+
+from protos.registry.v1 import events_pb2 as pb
+from services.registry.circles import Circles, Placed
+from services.registry.events import Broadcast, Event, written
+from services.registry.wire.workspaces import timestamp_to
+
+
+def stored_to(event: Event) -> pb.StoredEvent:
+    """An event that is kept."""
+    return pb.StoredEvent(
+        event_id=event.event_id,
+        event_type=event.type,
+        workspace_id=event.workspace_id,
+        payload=event.payload.encode(),
+        created_at=timestamp_to(event.created_at),
+    )
+
+
+def told_to(event: Event, circles: Circles) -> pb.ToldEvent:
+    """An event on its way to those it is told to."""
+    return pb.ToldEvent(event=stored_to(event), told_to=circles)
+
+
+def placements_to(placed: Iterable[Placed]) -> pb.Placements:
+    """Where news of workspaces is told."""
+    return pb.Placements(
+        placements=[
+            pb.Placement(workspace_id=one.workspace_id, told_to=one.told_to, listens_to=one.listens_to)
+            for one in placed
+        ]
+    )
+
+
+def broadcast_to(broadcast: Broadcast) -> pb.Broadcast:
+    """Something that is told once."""
+    return pb.Broadcast(
+        event_type=broadcast.type,
+        workspace_id=broadcast.workspace_id,
+        payload=written(broadcast.payload).encode(),
+        created_at=timestamp_to(broadcast.at),
+    )
