@@ -28,7 +28,9 @@ from gateway.routes.activity import ActivityRoutes
 from gateway.routes.audit import AuditRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.contract import ContractRoutes
+from gateway.routes.entries import EntryRoutes
 from gateway.routes.events import EventRoutes
+from gateway.routes.memories import MemoryRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
@@ -90,6 +92,8 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *WorkspaceRoutes(clients.registry).table(),
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),
+        *MemoryRoutes(clients.registry).table(),
+        *EntryRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
         *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),

@@ -203,6 +203,14 @@ def _carried(value: object) -> None:
         raise ValueError(message)
 
 
+def payload(value: object) -> bytes:
+    """A client's own JSON as it is stored; raises `Malformed` for numbers beyond what JSON readers know."""
+    try:
+        return compact(value)
+    except (ValueError, RecursionError):
+        raise Malformed from None
+
+
 def card(value: dict[str, Any]) -> bytes:
     """An agent card as it is stored; raises `TooLarge` over its cap."""
     try:

@@ -12,6 +12,8 @@
 | `circles`   | to whom news of a workspace is told, by its place in the tree       | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
 | `fields`    | what a new or changed workspace may hold                            | pure|
+| `notes/`    | what agents and people write down: shapes and limits                | pure|
+| `redaction` | secrets that are recognised in a text                               | pure|
 | `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
 | `directory` | ♥ what is kept: create, get, list, events                           |     |
 | `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |
@@ -19,6 +21,8 @@
 | `editing`   | ♥ changing fields, moving in the tree                               |     |
 | `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
 | `directions`| ♥ who may talk to whom, and where they are found                    |     |
+| `memories`  | ♥ what agents remember: alone, as a team, for everybody             |     |
+| `entries`   | ♥ what agents keep by key                                           |     |
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, many in one transaction                                 |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |

@@ -6,7 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from protos.registry.v1 import events_pb2, events_pb2_grpc
+from protos.registry.v1 import (
+    entries_pb2,
+    entries_pb2_grpc,
+    events_pb2,
+    events_pb2_grpc,
+    memories_pb2,
+    memories_pb2_grpc,
+)
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients, database
@@ -16,7 +23,9 @@ from services.chassis.service import Loop, Parts, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
+from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
+from services.registry.api.memories import MemoryServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
@@ -24,9 +33,11 @@ from services.registry.chronicle import Chronicle
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
+from services.registry.entries import Entries
 from services.registry.facts import Patience
 from services.registry.feed import Feed
 from services.registry.intake import Intake
+from services.registry.memories import Memories
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.settings import Settings
@@ -71,6 +82,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             patience=Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout),
             keep_events=settings.event_retention,
         )
+        entries = Entries(store, clock=clock)
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
@@ -94,18 +106,28 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     add=events_pb2_grpc.add_EventServiceServicer_to_server,
                     servicer=EventServicer(chronicle=chronicle, broadcasts=broadcasts, views=Views(store)),
                 ),
+                Servicer(
+                    contract=memories_pb2.DESCRIPTOR.services_by_name["MemoryService"],
+                    add=memories_pb2_grpc.add_MemoryServiceServicer_to_server,
+                    servicer=MemoryServicer(Memories(store, clock=clock)),
+                ),
+                Servicer(
+                    contract=entries_pb2.DESCRIPTOR.services_by_name["EntryService"],
+                    add=entries_pb2_grpc.add_EntryServiceServicer_to_server,
+                    servicer=EntryServicer(entries),
+                ),
             ],
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="chronicle", run=chronicle.run),
                 Loop(name="intake", run=intake.run),
-                *_sweeping(sweeps, url),
+                *_sweeping(sweeps, entries, url),
             ],
         )
 
 
-def _sweeping(sweeps: Sweeps, url: str) -> list[Loop]:
+def _sweeping(sweeps: Sweeps, entries: Entries, url: str) -> list[Loop]:
     """Each in one replica at a time."""
     beats = {
         "silence": (sweeps.silence, timedelta(seconds=5)),
@@ -113,6 +135,7 @@ def _sweeping(sweeps: Sweeps, url: str) -> list[Loop]:
         "placements": (sweeps.placements, timedelta(seconds=5)),
         "removals": (sweeps.removals, timedelta(seconds=15)),
         "deeds": (sweeps.deeds, timedelta(seconds=1)),
+        "entries": (entries.expire, timedelta(seconds=30)),
         "old": (sweeps.old, timedelta(minutes=10)),
     }
     return [

@@ -1,9 +1,11 @@
 """What a caller may see and touch."""
 
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
 from services.chassis.identity import Identity, Kind
 from services.registry import hierarchy
-from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
-from services.registry.model import Workspace, WorkspaceId
+from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
+from services.registry.model import Status, Workspace, WorkspaceId
 from services.registry.store.transaction import Transaction
 
 ADMIN_SCOPE = "admin"
@@ -20,6 +22,13 @@ def org_of(caller: Identity) -> str | None:
     return caller.org_id if caller.kind is Kind.ORG else None
 
 
+def id_for(caller: Identity, request_id: str) -> str:
+    """The id of what a request makes: the same for the same caller's same request, a new one for a nameless request."""
+    if not request_id:
+        return str(uuid4())
+    return str(uuid5(NAMESPACE_URL, f"molecule:{caller.kind}:{caller.name}:{request_id}"))
+
+
 def check_org(caller: Identity, workspace: Workspace | None) -> None:
     """An organisation token ends at its organisation; what does not exist lies outside of it too."""
     if caller.kind is Kind.ORG and (workspace is None or workspace.org_id != caller.org_id):
@@ -33,6 +42,24 @@ async def reached(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, 
     if workspace is None:
         raise WorkspaceNotFound
     return workspace
+
+
+async def writes(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
+    """The workspace, locked, if the caller may write something down for it; raises `WorkspaceRemoved` besides.
+
+    Under the lock no purge overtakes what is written, and what is counted stays as it was counted.
+    """
+    workspace = await reached(tx, caller, workspace_id, lock=True)
+    if workspace.status is Status.REMOVED:
+        raise WorkspaceRemoved
+    return workspace
+
+
+async def lists(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace | None:
+    """The workspace whose notes the caller lists; `None` where it is unknown or removed, and the list empty."""
+    workspace = await tx.find(workspace_id)
+    check_org(caller, workspace)
+    return None if workspace is None or workspace.status is Status.REMOVED else workspace
 
 
 async def sees(tx: Transaction, caller: Identity, workspace: Workspace) -> bool:

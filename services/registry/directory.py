@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import structlog
 
@@ -72,7 +71,7 @@ class Directory:
         """
         draft = fields.checked(draft)
         await self._check_url(draft)
-        workspace = _drafted(draft, _id_for(caller, request_id), self._clock.now(), self._catalog)
+        workspace = _drafted(draft, WorkspaceId(callers.id_for(caller, request_id)), self._clock.now(), self._catalog)
         workspace = replace(workspace, org_id=await self._org_for(caller, workspace))
         await self._auth.place([(workspace.id, workspace.org_id)])
         try:
@@ -193,12 +192,6 @@ async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
     """The workspace with its card."""
     found = await tx.cards([workspace.id]) if workspace.has_card else {}
     return Entry(workspace, found.get(workspace.id))
-
-
-def _id_for(caller: Identity, request_id: str) -> WorkspaceId:
-    if not request_id:
-        return WorkspaceId(str(uuid4()))
-    return WorkspaceId(str(uuid5(NAMESPACE_URL, f"molecule:{caller.kind}:{caller.name}:{request_id}")))
 
 
 def _drafted(draft: Draft, workspace_id: WorkspaceId, now: datetime, catalog: Catalog) -> Workspace:

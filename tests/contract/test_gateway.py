@@ -12,6 +12,7 @@ MORE_THAN_ONE = {
     "WorkspaceRoutes.change": "a change of nothing asks for its workspace instead: an empty mask is an error",
     "WorkspaceRoutes.list": "an array at the edge is pages within",
     "RegistryRoutes.peers": "an array at the edge is pages within",
+    "EntryRoutes.list": "an array at the edge is pages within",
 }
 """Handlers that ask more than once, and why."""
 

@@ -164,6 +164,18 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The bearer is missing or wrong, as auth said."""
     ERROR_REASON_EVENT_ID_GONE: _ErrorReason.ValueType  # 70
     """Events after the one that was named are not kept any more, or it never was."""
+    ERROR_REASON_INVALID_NOTE: _ErrorReason.ValueType  # 80
+    """A memory, an entry or another note breaks its rule; the text says which."""
+    ERROR_REASON_TOO_MANY_NOTES: _ErrorReason.ValueType  # 81
+    """A workspace has as many notes of this kind as it can have; metadata: limit."""
+    ERROR_REASON_MEMORY_NOT_FOUND: _ErrorReason.ValueType  # 82
+    """No such memory, or another workspace's."""
+    ERROR_REASON_ROOTS_ONLY: _ErrorReason.ValueType  # 83
+    """Only roots speak to everybody."""
+    ERROR_REASON_ENTRY_NOT_FOUND: _ErrorReason.ValueType  # 84
+    """Nothing is under this key."""
+    ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 85
+    """The key is at another version; metadata: expected_version, current_version."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -221,6 +233,18 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 25
 """The bearer is missing or wrong, as auth said."""
 ERROR_REASON_EVENT_ID_GONE: ErrorReason.ValueType  # 70
 """Events after the one that was named are not kept any more, or it never was."""
+ERROR_REASON_INVALID_NOTE: ErrorReason.ValueType  # 80
+"""A memory, an entry or another note breaks its rule; the text says which."""
+ERROR_REASON_TOO_MANY_NOTES: ErrorReason.ValueType  # 81
+"""A workspace has as many notes of this kind as it can have; metadata: limit."""
+ERROR_REASON_MEMORY_NOT_FOUND: ErrorReason.ValueType  # 82
+"""No such memory, or another workspace's."""
+ERROR_REASON_ROOTS_ONLY: ErrorReason.ValueType  # 83
+"""Only roots speak to everybody."""
+ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 84
+"""Nothing is under this key."""
+ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 85
+"""The key is at another version; metadata: expected_version, current_version."""
 
 @typing.final
 class Workspace(message.Message):

@@ -8,5 +8,7 @@
 | `changes`     | what changed after a revision, and who listens            |
 | `due`         | what the sweeps look for                                  |
 | `events`      | stored events, and how far back they are kept             |
+| `memories`    | what agents remember                                      |
+| `entries`     | what agents keep by key                                   |
 | `reader`      | rows into workspaces, remembered as they were read        |
 """

@@ -20,11 +20,15 @@ from services.registry.status import SPEAKING
 from services.registry.store.changes import Changes
 from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
+from services.registry.store.entries import KeptEntries
 from services.registry.store.events import Events
 from services.registry.store.lists import Lists
+from services.registry.store.memories import KeptMemories
 from services.registry.store.reader import Reader, locked
 from services.registry.store.tree import Tree
 from services.registry.tables import workspaces as tables
+from services.registry.tables.entries import entries
+from services.registry.tables.memories import memories
 from services.registry.tables.schema import DOORBELL
 from services.registry.tables.workspaces import cards, events, vitals, workspaces
 
@@ -61,6 +65,8 @@ class Transaction:
         self.due = Due(self._reader, now)
         self.deeds = Deeds(self._reader, now)
         self.events = Events(connection, now)
+        self.memories = KeptMemories(connection)
+        self.entries = KeptEntries(connection, now)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[WorkspaceId, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
@@ -113,7 +119,8 @@ class Transaction:
         """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        await self._connection.execute(sa.delete(cards).where(cards.c.workspace_id.in_(ids)))
+        for table in (cards, memories, entries):
+            await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
         """Auth knows these for good, unless one has moved since."""

@@ -1,0 +1,96 @@
+"""What agents remember."""
+
+import uuid
+
+from gateway.answers.memories import Committed, Deleted
+from gateway.bodies import Body
+from gateway.queries import limit
+from gateway.render import memories as render
+from gateway.route import READ, WRITE, Call, Route
+from gateway.shapes import memories as shapes
+from protos.registry.v1 import memories_pb2 as pb
+from protos.registry.v1 import memories_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+MOST = 50
+
+
+class MemoryRoutes:
+    """Asks the registry, which keeps memories."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.MemoryServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="POST",
+                path="/workspaces/{id}/memories",
+                handler=self.commit,
+                summary="Remember something, alone, as a team, or for everybody",
+                guard=WRITE,
+                body=Body(shape=shapes.NewMemory),
+                success=201,
+                answer=Committed,
+                refuses=frozenset({404, 409, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/workspaces/{id}/memories",
+                handler=self.search,
+                summary="Memories that a workspace may read: the newest, or those that match best",
+                guard=READ,
+                query={
+                    "scope": "`LOCAL`, `TEAM` or `GLOBAL`; without it the workspace's own of every scope",
+                    "q": "Words to look for; a single character is looked for as it is",
+                    "namespace": "Only memories of this namespace",
+                    "limit": "1 to 50; anything else is 50",
+                },
+                answer=list[render.Memory],
+            ),
+            Route(
+                method="DELETE",
+                path="/workspaces/{id}/memories/{memoryId}",
+                handler=self.delete,
+                summary="Forget a memory of the workspace itself",
+                guard=WRITE,
+                answer=Deleted,
+                refuses=frozenset({404, 410}),
+            ),
+        ]
+
+    async def commit(self, call: Call) -> object:
+        """Keep a memory."""
+        request = pb.CommitMemoryRequest(
+            workspace_id=call.workspace_id,
+            request_id=str(uuid.uuid4()),
+            content=call.body.content,
+            scope=call.body.scope,
+            namespace=call.body.namespace,
+        )
+        reply: pb.CommitMemoryResponse = await self._registry.ask(
+            self._stub.CommitMemory, request, on_behalf_of=call.identity
+        )
+        return Committed(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
+
+    async def search(self, call: Call) -> object:
+        """The memories asked for."""
+        request = pb.SearchMemoriesRequest(
+            workspace_id=call.workspace_id,
+            scope=call.query.get("scope", ""),
+            query=call.query.get("q", ""),
+            namespace=call.query.get("namespace", ""),
+            limit=limit(call.query.get("limit", ""), most=MOST, usual=MOST),
+        )
+        reply: pb.SearchMemoriesResponse = await self._registry.ask(
+            self._stub.SearchMemories, request, on_behalf_of=call.identity
+        )
+        return [render.memory(message) for message in reply.memories]
+
+    async def delete(self, call: Call) -> object:
+        """Forget a memory."""
+        request = pb.DeleteMemoryRequest(workspace_id=call.workspace_id, memory_id=call.path["memoryId"])
+        await self._registry.ask(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
+        return Deleted(status="deleted")

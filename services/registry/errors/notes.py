@@ -1,0 +1,50 @@
+"""The refusals of what agents and people write down. Reasons are those of the contract, texts those of rest.md."""
+
+from services.chassis import errors
+
+
+class _Registry:
+    domain = "molecule.registry.v1"
+
+
+class InvalidNote(_Registry, errors.InvalidArgument):
+    """What was written breaks a rule; the text says which."""
+
+    reason = "INVALID_NOTE"
+
+
+class TooManyNotes(_Registry, errors.Refused):
+    """A workspace has as many of a kind as it can have."""
+
+    reason = "TOO_MANY_NOTES"
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(f"too many {kind}", details={"limit": limit})
+
+
+class MemoryNotFound(_Registry, errors.NotFound):
+    reason = "MEMORY_NOT_FOUND"
+    message = "memory not found or not owned by this workspace"
+
+
+class RootsOnly(_Registry, errors.Denied):
+    reason = "ROOTS_ONLY"
+    message = "only root workspaces can write GLOBAL memories"
+
+
+class EntryNotFound(_Registry, errors.NotFound):
+    reason = "ENTRY_NOT_FOUND"
+    message = "key not found"
+
+
+class VersionMismatch(_Registry, errors.Refused):
+    """The key is at another version than the caller expects; `current` is `None` where there is no such key."""
+
+    reason = "VERSION_MISMATCH"
+
+    def __init__(self, *, expected: int, current: int | None) -> None:
+        text = "if_match_version mismatch"
+        super().__init__(
+            text if current is not None else f"{text}: key does not exist",
+            details={"expected_version": expected, "current_version": current},
+        )
