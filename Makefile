@@ -7,10 +7,10 @@ STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test check e2e protos migrate settings promises bench
+.PHONY: help install up down status test check e2e protos migrate settings promises bench bench-registry
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables of make up: PORT=8080 BACKEND=process|none DEMO=1|0 MOLECULE_HOME=~/.molecule DATABASE_URL=postgresql://..."
 
 install: $(STAMP)  ## make .venv from the lock
@@ -52,6 +52,9 @@ promises: install  ## which requirements have tests
 
 bench: install  ## echo through the plane against the agent directly
 	@$(BIN)/python -m bench
+
+bench-registry: install  ## the registry with ten thousand agents: heartbeats, feed, lists, sweeps
+	@$(BIN)/python -m bench.registry
 
 # The installer lives in the environment it fills; the stamp is written last, so an interrupted install starts over.
 $(STAMP): pyproject.toml uv.lock

@@ -7,12 +7,11 @@ as they can be, so what is measured is the plane. The clients take their share o
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import psutil
-
+from bench import cost
 from bench.load import Sample
 from deploy.plane import Plane
 
@@ -86,9 +85,9 @@ async def _target(plane: Plane, agent_port: int) -> str:
 
 async def _measured(plane: Plane, agent_port: int, port: int, path: str, *, connections: int) -> Measured:
     direct = await _load(agent_port, "/", connections, RUN)
-    before = _seconds(plane)
+    before = cost.seconds(plane, PROCESSES)
     through = await _load(port, path, connections, RUN)
-    after = _seconds(plane)
+    after = cost.seconds(plane, PROCESSES)
     micros = {name: (after[name] - before[name]) / through.requests * 1_000_000 for name in PROCESSES}
     return Measured(direct=direct, through=through, micros=micros)
 
@@ -109,23 +108,6 @@ async def _line(process: asyncio.subprocess.Process) -> bytes:
     if process.stdout is None:
         raise RuntimeError("started without a pipe")
     return await process.stdout.readline()
-
-
-def _seconds(plane: Plane) -> dict[str, float]:
-    """The processor time of each process and its children so far."""
-    return {name: sum(map(_spent, _family(plane.pid(name)))) for name in PROCESSES}
-
-
-def _family(pid: int | None) -> Iterable[psutil.Process]:
-    if pid is None:
-        return []
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
-
-
-def _spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _tell(connections: int, measured: Measured) -> None:
