@@ -33,6 +33,7 @@ from gateway.routes.events import EventRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.secrets import SecretRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
 from gateway.settings import Settings
 
@@ -96,6 +97,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *EntryRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
+        *SecretRoutes(clients.auth).table(),
         *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
     ]
 

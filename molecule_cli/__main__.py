@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit
+from molecule_cli import audit, secrets, vault
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 
 app.add_typer(audit.app, name="audit")
+app.add_typer(secrets.app, name="secrets")
+app.add_typer(vault.app, name="vault")
 
 STOP_WITHIN = 120.0
 """Seconds: every process may use up its patience, one after the other."""

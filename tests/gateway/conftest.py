@@ -27,6 +27,7 @@ class Standing:
     registry: Scripted = field(default_factory=neighbours.registry)
     activities: Scripted = field(default_factory=neighbours.activities)
     audit: Scripted = field(default_factory=neighbours.audit)
+    vault: Scripted = field(default_factory=neighbours.vault)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
@@ -56,7 +57,7 @@ async def standing(
             **{
                 "mode": Mode.DEVELOPMENT,
                 "port": 0,
-                "auth_targets": await at(plane.auth.servicer(), plane.audit.servicer()),
+                "auth_targets": await at(plane.auth.servicer(), plane.audit.servicer(), plane.vault.servicer()),
                 "registry_targets": await at(plane.registry.servicer()),
                 "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
                 "provisioner_targets": await at(),

@@ -1,0 +1,164 @@
+"""Secrets of workspaces, global ones, and sealing all of them anew."""
+
+from collections.abc import Iterator
+
+from gateway.answers.secrets import Done, DoneForAll, Resealed
+from gateway.bodies import Body
+from gateway.render import secrets as render
+from gateway.render.texts import json_response
+from gateway.route import OWN, PLATFORM, READ, WRITE, Call, Route
+from gateway.shapes import secrets as shapes
+from protos.auth.v1 import vault_pb2 as pb
+from protos.auth.v1 import vault_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+UNREADABLE = "one or more secrets failed to decrypt; refusing to return partial bundle"
+
+GLOBAL = {"/settings/secrets": ("PUT", "POST"), "/admin/secrets": ("POST",)}
+"""Where global secrets are, and with which methods they are set there."""
+
+
+class SecretRoutes:
+    """Asks auth, which keeps the vault."""
+
+    def __init__(self, auth: Line) -> None:
+        self._auth = auth
+        self._stub = rpc.VaultServiceStub(auth.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/workspaces/{id}/secrets",
+                handler=self.list,
+                summary="The names of the secrets that apply to a workspace",
+                guard=READ,
+                answer=list[render.Label],
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/workspaces/{id}/secrets/values",
+                handler=self.tell,
+                summary="The values of all secrets that apply, for the workspace itself",
+                guard=OWN,
+                answer=dict[str, str],
+                refuses=frozenset({404, 410}),
+            ),
+            *(
+                Route(
+                    method=method,
+                    path="/workspaces/{id}/secrets",
+                    handler=self.set,
+                    summary="Set a secret of a workspace; it is restarted",
+                    guard=WRITE,
+                    body=Body(shape=shapes.Secret),
+                    answer=Done,
+                    refuses=frozenset({404, 410}),
+                )
+                for method in ("POST", "PUT")
+            ),
+            Route(
+                method="DELETE",
+                path="/workspaces/{id}/secrets/{key}",
+                handler=self.delete,
+                summary="Erase a secret of a workspace; it is restarted",
+                guard=WRITE,
+                answer=Done,
+                refuses=frozenset({404, 410}),
+            ),
+            *self._global_table(),
+            Route(
+                method="POST",
+                path="/admin/vault/reseal",
+                handler=self.reseal,
+                summary="Seal a batch of secrets anew with the newest key",
+                guard=PLATFORM,
+                answer=Resealed,
+                refuses=frozenset({409}),
+            ),
+        ]
+
+    def _global_table(self) -> Iterator[Route]:
+        for path, methods in GLOBAL.items():
+            yield Route(
+                method="GET",
+                path=path,
+                handler=self.list,
+                summary="The names of the global secrets",
+                guard=PLATFORM,
+                answer=list[render.Label],
+            )
+            for method in methods:
+                yield Route(
+                    method=method,
+                    path=path,
+                    handler=self.set_for_all,
+                    summary="Set a global secret; workspaces without their own are restarted",
+                    guard=PLATFORM,
+                    body=Body(shape=shapes.Secret),
+                    answer=DoneForAll,
+                )
+            yield Route(
+                method="DELETE",
+                path=f"{path}/{{key}}",
+                handler=self.delete_for_all,
+                summary="Erase a global secret; workspaces without their own are restarted",
+                guard=PLATFORM,
+                answer=DoneForAll,
+                refuses=frozenset({404}),
+            )
+
+    async def list(self, call: Call) -> object:
+        """What applies to a workspace, or to all: one page holds as many as there can be."""
+        request = pb.ListSecretsRequest(workspace_id=call.workspace_id)
+        reply: pb.ListSecretsResponse = await self._auth.ask(
+            self._stub.ListSecrets, request, on_behalf_of=call.identity
+        )
+        return [render.label(message) for message in reply.secrets]
+
+    async def tell(self, call: Call) -> object:
+        """All values, or none and why."""
+        request = pb.ReadSecretsRequest(workspace_id=call.workspace_id)
+        reply: pb.ReadSecretsResponse = await self._auth.ask(
+            self._stub.ReadSecrets, request, on_behalf_of=call.identity
+        )
+        if reply.failed_keys:
+            return json_response({"error": UNREADABLE, "failed_keys": list(reply.failed_keys)}, 500)
+        return dict(sorted(reply.values.items()))
+
+    async def set(self, call: Call) -> object:
+        """Keep a secret of a workspace."""
+        await self._set(call)
+        return Done(key=call.body.key, status="saved")
+
+    async def set_for_all(self, call: Call) -> object:
+        """Keep a global secret."""
+        await self._set(call)
+        return DoneForAll(key=call.body.key, scope="global", status="saved")
+
+    async def delete(self, call: Call) -> object:
+        """Erase a secret of a workspace."""
+        await self._delete(call)
+        return Done(key=call.path["key"], status="deleted")
+
+    async def delete_for_all(self, call: Call) -> object:
+        """Erase a global secret."""
+        await self._delete(call)
+        return DoneForAll(key=call.path["key"], scope="global", status="deleted")
+
+    async def reseal(self, call: Call) -> object:
+        """Seal a batch anew; how far that got."""
+        reply: pb.ResealResponse = await self._auth.ask(
+            self._stub.Reseal, pb.ResealRequest(), on_behalf_of=call.identity
+        )
+        return Resealed(resealed=reply.resealed, remaining=reply.remaining, key_version=reply.key_version)
+
+    async def _set(self, call: Call) -> None:
+        request = pb.SetSecretRequest(workspace_id=call.workspace_id, key=call.body.key, value=call.body.value)
+        await self._auth.ask(self._stub.SetSecret, request, on_behalf_of=call.identity)
+
+    async def _delete(self, call: Call) -> None:
+        request = pb.DeleteSecretRequest(workspace_id=call.workspace_id, key=call.path["key"])
+        await self._auth.ask(self._stub.DeleteSecret, request, on_behalf_of=call.identity)

@@ -1,0 +1,106 @@
+"""`molecule secrets`: what agents need to know. Values come from a pipe or a prompt, never from the command line."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from molecule_cli.errors import Trouble
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from molecule_cli.plane import Plane
+
+app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of all.")
+
+GLOBAL = "/settings/secrets"
+
+Workspace = Annotated[str | None, typer.Option("--for", help="Name or id of the workspace.")]
+OfAll = Annotated[bool, typer.Option("--global", help="The secrets of every workspace without its own.")]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    workspace: Workspace = None,
+    of_all: OfAll = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+) -> None:
+    """Show the names of secrets; nobody is shown their values."""
+    from rich.console import Console
+
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        secrets = found.ask("GET", _path(found, workspace, of_all=of_all))
+    if as_json:
+        typer.echo(json.dumps(secrets))
+        return
+    Console().print(_table(secrets) if secrets else "no secrets yet: molecule secrets set KEY adds one")
+
+
+@app.command(name="set")
+def set_(
+    key: Annotated[str, typer.Argument(help="The name of the variable.")],
+    *,
+    workspace: Workspace = None,
+    of_all: OfAll = False,
+) -> None:
+    """
+    Set a secret; whoever it applies to is restarted.
+
+    The value is what standard input says, or is asked for: on a command line other people could read it.
+    """
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        path = _path(found, workspace, of_all=of_all)
+        found.ask("PUT", path, body={"key": key, "value": _value(key)})
+    typer.echo(f"{key} is set; who needs it is restarted")
+
+
+@app.command()
+def unset(
+    key: Annotated[str, typer.Argument(help="The name of the variable.")],
+    *,
+    workspace: Workspace = None,
+    of_all: OfAll = False,
+) -> None:
+    """Erase a secret; whoever it applied to is restarted."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        found.ask("DELETE", f"{_path(found, workspace, of_all=of_all)}/{quote(key, safe='')}")
+    typer.echo(f"{key} is erased; who had it is restarted")
+
+
+def _path(found: "Plane", workspace: str | None, *, of_all: bool) -> str:
+    if of_all == (workspace is not None):
+        message = "say whose: --for WORKSPACE, or --global for all of them"
+        raise Trouble(message)
+    return GLOBAL if workspace is None else f"/workspaces/{found.find(workspace)}/secrets"
+
+
+def _value(key: str) -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(f"Value of {key}", hide_input=True))
+    value = sys.stdin.read().removesuffix("\n")
+    if not value:
+        message = f"no value for {key}: pipe one in, or call this in a terminal and type it"
+        raise Trouble(message)
+    return value
+
+
+def _table(secrets: list[dict[str, Any]]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("KEY", "SCOPE", "SET"):
+        table.add_column(heading, no_wrap=True)
+    for secret in secrets:
+        table.add_row(escape(secret["key"]), secret["scope"], secret["updated_at"][:19])
+    return table
