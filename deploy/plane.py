@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from signal import SIGCONT, SIGKILL, SIGSTOP
@@ -18,7 +19,7 @@ from rich.console import Console
 from deploy import stack
 from deploy.layout import Layout
 from deploy.output import Journal
-from deploy.processes import environment_of
+from deploy.processes import GATEWAY, environment_of
 from deploy.progress import Progress
 from deploy.readiness import until
 from deploy.settings import UpSettings, inherited, told_by
@@ -77,6 +78,10 @@ class Plane:
         """The process of a service, the gateway or `postgres`; `None` while it is being started again."""
         return self._supervised().child(name).pid
 
+    def address(self, name: str) -> str:
+        """Where a service listens."""
+        return f"unix:{self._layout.socket(name)}"
+
     def kill(self, name: str) -> None:
         """Kill a process as nothing can prevent. It is started again."""
         self._supervised().child(name).signal(SIGKILL)
@@ -89,6 +94,18 @@ class Plane:
         """Start a process that was stopped."""
         supervisor = self._supervised()
         supervisor.start(supervisor.child(name).command)
+
+    async def gateway(self, name: str, **told: str) -> str:
+        """Start one more gateway before the same services; its URL, once it answers. `told` is its environment."""
+        supervisor = self._supervised()
+        first, port = supervisor.child(GATEWAY).command, _free_port()
+        environment = {**first.environment, "PORT": str(port), **told}
+        child = supervisor.start(replace(first, name=name, environment=environment))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            await until(
+                lambda: stack.ready(http), children=[child], journal=self._journal, within=stack.SERVICES_WITHIN
+            )
+        return str(http.base_url).rstrip("/")
 
     def freeze(self, name: str) -> None:
         """Make a process say nothing and take everything, until `thaw`."""
@@ -107,6 +124,7 @@ class Plane:
     @asynccontextmanager
     async def _stood(self) -> AsyncIterator[None]:
         with _home(self._home) as home, closing(Journal(home.logs)) as journal:
+            self._journal, self._layout = journal, home
             settings = self._settings(home)
             async with (
                 self._stands(settings, home, journal),
