@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from datetime import timedelta
 from itertools import islice
 
 import structlog
 
+from services.a2a_proxy import events
+from services.a2a_proxy.broadcasts import Broadcasts
 from services.a2a_proxy.model import Activity, ActivityQuery
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
@@ -39,9 +42,13 @@ ERASE_AT_ONCE = 5_000
 class ActivityLog:
     """Collects rows and writes them in batches, in order; never drops one, and slows callers down instead."""
 
-    def __init__(self, store: Store, clock: Clock, *, delay: timedelta) -> None:
-        """With a `delay` of zero nothing is written behind: `record` returns when the row is committed."""
+    def __init__(self, store: Store, broadcasts: Broadcasts, clock: Clock, *, delay: timedelta) -> None:
+        """With a `delay` of zero nothing is written behind: `record` returns when the row is committed.
+
+        Rows are told to `broadcasts` once they are committed: whoever hears of one can read it.
+        """
         self._store = store
+        self._broadcasts = broadcasts
         self._clock = clock
         self._delay = delay
         self._rows: deque[Activity] = deque()
@@ -77,6 +84,7 @@ class ActivityLog:
         """Write a row now; raises `Unavailable`."""
         async with self._store.begin() as tx:
             await tx.append([activity])
+        self._tell([activity])
 
     async def write(self) -> None:
         """Write what is noted, until cancelled. What a cancelled batch leaves is there for `flush`."""
@@ -130,12 +138,19 @@ class ActivityLog:
         for _ in batch:
             self._rows.popleft()
         self._bytes -= size
+        self._tell(batch)
         if not self._rows:
             self._some.clear()
         if len(self._rows) < BATCH and self._bytes < BATCH_BYTES:
             self._many.clear()
         if len(self._rows) < FULL and self._bytes < FULL_BYTES:
             self._room.set()
+
+    def _tell(self, committed: Iterable[Activity]) -> None:
+        if not self._broadcasts.listened_to:
+            return
+        for activity in committed:
+            self._broadcasts.tell(events.of_activity(activity, self._clock.now()))
 
     def _batch(self) -> tuple[list[Activity], int]:
         batch: list[Activity] = []

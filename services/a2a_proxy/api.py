@@ -1,4 +1,4 @@
-"""The servicers: many calls over one stream, and the log."""
+"""The servicers: many calls over one stream, the log, and what is told of it."""
 
 import asyncio
 from collections import deque
@@ -11,9 +11,10 @@ import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
-from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
+from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc, broadcasts_pb2, broadcasts_pb2_grpc
 from services.a2a_proxy import wire
 from services.a2a_proxy.activity import ActivityLog
+from services.a2a_proxy.broadcasts import Broadcasts
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.model import Left, Receipt, Replied, Stream, StreamBroken, Unanswered
 from services.chassis import identity, telemetry
@@ -87,6 +88,20 @@ class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
         """The rows asked for."""
         rows = await self._activity.rows(wire.query_from(request, self._clock))
         return activity_pb2.ListActivityResponse(activities=wire.activities_to(rows))
+
+
+class BroadcastServicer(broadcasts_pb2_grpc.BroadcastServiceServicer):
+    """Tells what passes to those who listen."""
+
+    def __init__(self, broadcasts: Broadcasts) -> None:
+        self._broadcasts = broadcasts
+
+    async def WatchBroadcasts(
+        self, request: broadcasts_pb2.WatchBroadcastsRequest, context: Context
+    ) -> AsyncIterator[broadcasts_pb2.WatchBroadcastsResponse]:
+        """What arises here from now on."""
+        async for together in self._broadcasts.watch():
+            yield broadcasts_pb2.WatchBroadcastsResponse(broadcasts=wire.broadcasts_to(together))
 
 
 class _Exchange:

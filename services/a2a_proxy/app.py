@@ -5,10 +5,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from protos.a2a_proxy.v1 import a2a_proxy_pb2, a2a_proxy_pb2_grpc, activity_pb2, activity_pb2_grpc
+from protos.a2a_proxy.v1 import (
+    a2a_proxy_pb2,
+    a2a_proxy_pb2_grpc,
+    activity_pb2,
+    activity_pb2_grpc,
+    broadcasts_pb2,
+    broadcasts_pb2_grpc,
+)
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.agents import Agents
-from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer
+from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
+from services.a2a_proxy.broadcasts import Broadcasts
 from services.a2a_proxy.calls import Provisioner, Registry
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.routebook import Routebook
@@ -30,7 +38,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         clients.dialled(settings.provisioner_targets, speaker=service.name, tls=settings.tls) as provisioner,
         Agents(rules=settings.rules) as agents,
     ):
-        activity = ActivityLog(Store(engine), clock, delay=settings.activity_delay)
+        broadcasts = Broadcasts()
+        activity = ActivityLog(Store(engine), broadcasts, clock, delay=settings.activity_delay)
         routebook = Routebook(Registry(registry), heard=agents.heard)
         delivery = Delivery(
             routebook=routebook,
@@ -53,6 +62,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                         contract=activity_pb2.DESCRIPTOR.services_by_name["ActivityService"],
                         add=activity_pb2_grpc.add_ActivityServiceServicer_to_server,
                         servicer=ActivityServicer(activity, clock),
+                    ),
+                    Servicer(
+                        contract=broadcasts_pb2.DESCRIPTOR.services_by_name["BroadcastService"],
+                        add=broadcasts_pb2_grpc.add_BroadcastServiceServicer_to_server,
+                        servicer=BroadcastServicer(broadcasts),
                     ),
                 ],
                 loops=[

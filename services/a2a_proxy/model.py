@@ -289,6 +289,16 @@ class Activity:
     tool_trace: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Something told once, to whoever listens. `payload` is JSON on one line."""
+
+    event_type: str
+    workspace_id: WorkspaceId
+    at: datetime
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
     """Which rows of the log are wanted."""

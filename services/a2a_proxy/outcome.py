@@ -2,7 +2,7 @@
 
 import json
 from http import HTTPStatus
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from services.a2a_proxy.errors import (
     AddressRefused,
@@ -87,13 +87,17 @@ def presented(answer: Answer) -> Answer:
 
 
 def json_text(body: bytes) -> str | None:
-    """A body as the log keeps it; `None` where it is not JSON."""
+    """A body as the log keeps it; `None` where it is not JSON. Python reads NaN and Infinity, JSON does not."""
     try:
         text = body.decode()
-        json.loads(text)
+        json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 def last_event(tail: bytes) -> bytes | None:

@@ -7,12 +7,13 @@ from datetime import timedelta
 from google.protobuf.duration_pb2 import Duration
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from protos.a2a_proxy.v1 import activity_pb2
+from protos.a2a_proxy.v1 import activity_pb2, broadcasts_pb2
 from services.a2a_proxy.errors import InvalidActivityQuery
 from services.a2a_proxy.model import (
     Activity,
     ActivityQuery,
     Answer,
+    Broadcast,
     Left,
     Letter,
     Replied,
@@ -104,6 +105,17 @@ def query_from(request: activity_pb2.ListActivityRequest, clock: Clock) -> Activ
 def activities_to(activities: Iterable[Activity]) -> list[activity_pb2.Activity]:
     """The rows as they travel."""
     return [_activity(activity) for activity in activities]
+
+
+def broadcasts_to(broadcasts: Iterable[Broadcast]) -> list[broadcasts_pb2.Broadcast]:
+    """What is told, as it travels."""
+    return [_broadcast(broadcast) for broadcast in broadcasts]
+
+
+def _broadcast(told: Broadcast) -> broadcasts_pb2.Broadcast:
+    message = broadcasts_pb2.Broadcast(event_type=told.event_type, workspace_id=told.workspace_id, payload=told.payload)
+    message.created_at.FromDatetime(told.at)
+    return message
 
 
 def _activity(row: Activity) -> activity_pb2.Activity:

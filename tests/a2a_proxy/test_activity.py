@@ -9,6 +9,7 @@ import pytest
 from services.a2a_proxy import activity as module
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.app import service
+from services.a2a_proxy.broadcasts import Broadcasts
 from services.a2a_proxy.errors import ActivityCursorGone
 from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceId
 from services.a2a_proxy.store import Store
@@ -51,7 +52,7 @@ def row(workspace_id: WorkspaceId = A, **fields) -> Activity:
 
 
 def log_over(store, *, delay: float = 0.05) -> ActivityLog:
-    return ActivityLog(store, SystemClock(), delay=timedelta(seconds=delay))
+    return ActivityLog(store, Broadcasts(), SystemClock(), delay=timedelta(seconds=delay))
 
 
 @asynccontextmanager
@@ -239,7 +240,7 @@ async def test_a_row_that_commits_late_is_not_passed_over_by_a_cursor(store):
 
 
 async def test_cleaning_erases_what_is_older_than_it_is_kept_for(store, clock):
-    log = ActivityLog(store, clock, delay=timedelta())
+    log = ActivityLog(store, Broadcasts(), clock, delay=timedelta())
     await log.commit(row(method="old", created_at=clock.now() - timedelta(days=8)))
     await log.commit(row(method="new", created_at=clock.now() - timedelta(days=6)))
 
