@@ -34,6 +34,7 @@ from gateway.routes.memories import MemoryRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.secrets import SecretRoutes
+from gateway.routes.templates import TemplateRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
 from gateway.settings import Settings
 
@@ -95,6 +96,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *EventRoutes(clients.registry).table(),
         *MemoryRoutes(clients.registry).table(),
         *EntryRoutes(clients.registry).table(),
+        *TemplateRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
         *SecretRoutes(clients.auth).table(),

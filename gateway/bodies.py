@@ -120,10 +120,11 @@ class Body(Generic[B]):
     shape: type[B]
     refusal: Refusal = plainly
     required: bool = True
+    cap: int = BODY_CAP
 
     async def of(self, request: Request) -> B:
         """The body of `request`, checked."""
-        raw = await read(request, BODY_CAP)
+        raw = await read(request, self.cap)
         if not raw and not self.required:
             return self.shape()
         return self.checked(raw)

@@ -14,6 +14,12 @@ from gateway.errors import TooOften
 BODY_CAP = 1024 * 1024
 """Bytes of a body, where a route names no cap of its own."""
 
+BULK_CAP = 20 * 1024 * 1024
+"""Bytes of a body that carries many files."""
+
+FILES_CAP = 8 * 1024 * 1024
+"""Bytes of these files together: they have to fit one message between services."""
+
 CARD_CAP = 256 * 1024
 """Bytes of an agent card, in its compact form."""
 

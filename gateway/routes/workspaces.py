@@ -203,14 +203,13 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
     if body.secrets or body.initial_memories or (body.tier is not None and body.tier not in TIERS):
         raise Malformed("invalid workspace fields")
-    if body.template:
-        raise Malformed("invalid template")
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
         name=body.name,
         role=body.role,
         runtime=body.runtime,
         model=body.model,
+        template=body.template,
         tier=body.tier or 0,
         parent_id=body.parent_id,
         external=body.external,

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import assert_never
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from protos.registry.v1 import registry_pb2, registry_pb2_grpc, templates_pb2, templates_pb2_grpc
 from services.chassis.clients import Line
 from services.provisioner.model import (
     Credentials,
@@ -12,6 +12,7 @@ from services.provisioner.model import (
     Exited,
     Fact,
     Failed,
+    Files,
     Sign,
     Skipped,
     Started,
@@ -31,6 +32,7 @@ class Registry:
     def __init__(self, line: Line, *, backend: str) -> None:
         self._line = line
         self._stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
+        self._templates = templates_pb2_grpc.TemplateServiceStub(line.channel)
         self._backend = backend
 
     async def watch(self) -> AsyncGenerator[Wish | Sign, None]:
@@ -67,6 +69,14 @@ class Registry:
                 assert_never(fact)
         await self._line.ask(self._stub.ReportFact, request)
 
+    async def files(self, wish: Wish) -> Files:
+        """What a first instance of the workspace starts with; nothing is asked where there is nothing."""
+        if not wish.kit:
+            return ()
+        request = templates_pb2.GetInstanceFilesRequest(workspace_id=wish.workspace_id)
+        answer = await self._line.ask(self._templates.GetInstanceFiles, request)
+        return tuple(sorted(answer.files.items()))
+
 
 class Auth:
     """The keys, as the provisioner sees them."""
@@ -96,6 +106,7 @@ def _wish(record: registry_pb2.WorkspaceRecord) -> Wish:
         external=record.external,
         automatic=record.status_reason == AUTOMATIC,
         reference=record.instance_reference,
+        kit=record.kit,
     )
 
 

@@ -34,6 +34,7 @@ class Wish:
     external: bool = False
     automatic: bool = False
     reference: str = ""
+    kit: str = ""
 
 
 class Sign(StrEnum):
@@ -51,18 +52,24 @@ class Credentials:
     inbound_secret: str = field(repr=False)
 
 
+Files = tuple[tuple[str, str], ...]
+"""Content by path, below /configs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """Everything needed to start an instance.
 
     `environment` is the part of the instance contract that is the same in every backend; a backend adds where
-    the agent listens and where its files are. `credentials` travel in files, never in the environment.
+    the agent listens and where its files are. `credentials` travel in files, never in the environment. `files` are
+    what a first instance starts with; what an earlier one has left there is not touched.
     """
 
     workspace_id: WorkspaceId
     generation: int
     environment: tuple[tuple[str, str], ...]
     credentials: Credentials
+    files: Files = field(default=(), repr=False)
 
 
 class Phase(StrEnum):

@@ -1,7 +1,7 @@
 """From a wish to what a backend starts."""
 
 from services.provisioner.errors import NoAdapter
-from services.provisioner.model import Credentials, Spec, Wish
+from services.provisioner.model import Credentials, Files, Spec, Wish
 
 
 def require_adapter(wish: Wish) -> None:
@@ -10,7 +10,7 @@ def require_adapter(wish: Wish) -> None:
         raise NoAdapter
 
 
-def build(wish: Wish, credentials: Credentials, *, platform_url: str) -> Spec:
+def build(wish: Wish, credentials: Credentials, *, platform_url: str, files: Files = ()) -> Spec:
     """The spec of the instance that is wished for.
 
     A variable that would be empty is not set: an agent may tell "no parent" from "a parent without a name".
@@ -27,4 +27,5 @@ def build(wish: Wish, credentials: Credentials, *, platform_url: str) -> Spec:
         generation=wish.generation,
         environment=tuple((name, value) for name, value in environment.items() if value),
         credentials=credentials,
+        files=files,
     )

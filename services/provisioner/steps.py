@@ -104,9 +104,11 @@ class Steps:
     async def _start_afresh(self, wish: Wish) -> None:
         """The credentials first: an instance that runs has what it needs to say who it is."""
         spec.require_adapter(wish)
+        files = await self._registry.files(wish)
         credentials = await self._auth.credentials(wish.workspace_id, wish.generation)
         log.info("Provisioner: injected fresh auth token", workspace=wish.workspace_id, generation=wish.generation)
-        started = await self._backend.start(spec.build(wish, credentials, platform_url=self._platform_url))
+        wanted = spec.build(wish, credentials, platform_url=self._platform_url, files=files)
+        started = await self._backend.start(wanted)
         log.info(
             "instance started", workspace=wish.workspace_id, generation=wish.generation, reference=started.reference
         )

@@ -14,6 +14,11 @@
 | `fields`    | what a new or changed workspace may hold                            | pure|
 | `notes/`    | what agents and people write down: shapes and limits                | pure|
 | `redaction` | secrets that are recognised in a text                               | pure|
+| `documents` | YAML that somebody else wrote, read within bounds                   | pure|
+| `kits`      | what a workspace starts with: files, and what its agent is told     | pure|
+| `recipes`   | what the config.yaml of a template says                             | pure|
+| `drafting`  | from a draft to the workspace that is made of it                    | pure|
+| `templates` | the folders of templates                                            |     |
 | `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
 | `directory` | ♥ what is kept: create, get, list, events                           |     |
 | `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |

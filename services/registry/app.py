@@ -1,5 +1,6 @@
 """The wiring of the registry."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +14,8 @@ from protos.registry.v1 import (
     events_pb2_grpc,
     memories_pb2,
     memories_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
 )
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -26,6 +29,7 @@ from services.registry.admission import Door
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.memories import MemoryServicer
+from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
@@ -44,6 +48,7 @@ from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL, META
+from services.registry.templates import Templates, load_runtime_provision_timeouts
 from services.registry.views import Views
 
 NAME = "registry"
@@ -54,7 +59,8 @@ ROLE = "molecule_registry"
 async def wire(settings: Settings) -> AsyncIterator[Parts]:
     """Put the parts together."""
     clock = SystemClock()
-    known = catalog.read(limit=settings.provision_timeout)
+    declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
+    known = catalog.read(limit=settings.provision_timeout, declared=declared)
     url = settings.database_url.get_secret_value()
     async with (
         database.opened(url, role=ROLE) as engine,
@@ -65,7 +71,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         addressing = Addressing(settings.address_rules)
         bell = Doorbell(url, role=ROLE, channel=DOORBELL)
         feed = Feed(store, bell, replica_id=str(uuid4()))
-        directory = Directory(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
+        templates = Templates(settings.configs_dir)
+        directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
         intake = Intake(store)
         broadcasts = Broadcasts()
@@ -115,6 +122,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=entries_pb2.DESCRIPTOR.services_by_name["EntryService"],
                     add=entries_pb2_grpc.add_EntryServiceServicer_to_server,
                     servicer=EntryServicer(entries),
+                ),
+                Servicer(
+                    contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
+                    add=templates_pb2_grpc.add_TemplateServiceServicer_to_server,
+                    servicer=TemplateServicer(templates=templates, directory=directory),
                 ),
             ],
             loops=[

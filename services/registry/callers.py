@@ -1,4 +1,4 @@
-"""What a caller may see and touch."""
+"""What a caller may see and touch, and what is called after it."""
 
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
@@ -22,11 +22,15 @@ def org_of(caller: Identity) -> str | None:
     return caller.org_id if caller.kind is Kind.ORG else None
 
 
-def id_for(caller: Identity, request_id: str) -> str:
-    """The id of what a request makes: the same for the same caller's same request, a new one for a nameless request."""
+def id_for(caller: Identity, request_id: str, place: int = 0) -> str:
+    """The id of what a request makes: the same for the same caller's same request, a new one for a nameless request.
+
+    `place` tells apart what one request makes many of.
+    """
     if not request_id:
         return str(uuid4())
-    return str(uuid5(NAMESPACE_URL, f"molecule:{caller.kind}:{caller.name}:{request_id}"))
+    name = f"molecule:{caller.kind}:{caller.name}:{request_id}"
+    return str(uuid5(NAMESPACE_URL, f"{name}:{place}" if place else name))
 
 
 def check_org(caller: Identity, workspace: Workspace | None) -> None:

@@ -1,8 +1,9 @@
 """The runtimes, their models and limits: `catalog.yaml`, checked when the service starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -49,11 +50,22 @@ class _Page(_Entry):
 
 
 class Catalog:
-    """What is known of runtimes. `limit`, where given, is the provision limit of all of them."""
+    """What is known of runtimes.
 
-    def __init__(self, runtimes: Sequence[Runtime], *, limit: timedelta | None = None) -> None:
+    `limit`, where given, is the provision limit of all of them; `declared` are limits in seconds by runtime that
+    templates declare, as they were when the service started.
+    """
+
+    def __init__(
+        self,
+        runtimes: Sequence[Runtime],
+        *,
+        limit: timedelta | None = None,
+        declared: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._limit = limit
+        self._declared = {runtime: timedelta(seconds=seconds) for runtime, seconds in declared.items()}
 
     def knows(self, runtime: str) -> bool:
         """Whether there is such a runtime."""
@@ -63,8 +75,14 @@ class Catalog:
         """How long an agent may take to come up."""
         if self._limit is not None:
             return self._limit
+        if runtime in self._declared:
+            return self._declared[runtime]
         known = self._runtimes.get(runtime)
         return timedelta(seconds=known.provision_limit) if known else PROVISION_LIMIT
+
+    def declared_limit(self, runtime: str) -> timedelta | None:
+        """The limit that a template of the runtime declares; `None` where none does."""
+        return self._declared.get(runtime)
 
     def adapter_module(self, runtime: str) -> str:
         """The module that an instance runs; empty where there is none."""
@@ -82,13 +100,15 @@ class Catalog:
         return next((model.id for model in known.models if not model.name_only), None) if known else None
 
 
-def read(path: Path = SOURCE, *, limit: timedelta | None = None) -> Catalog:
+def read(
+    path: Path = SOURCE, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
+) -> Catalog:
     """The catalogue in a file; raises `BadSettings` with one line where it is not one."""
     try:
         page = _Page.model_validate(_parsed(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise BadSettings(f"{path.name}: {_first_line(error)}") from None
-    return Catalog(page.runtimes, limit=limit)
+    return Catalog(page.runtimes, limit=limit, declared=declared)
 
 
 def _parsed(path: Path) -> Any:  # noqa: ANN401 - checked right after

@@ -10,7 +10,7 @@ from services.chassis import pages
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
-from services.registry import callers, events, fields, hierarchy, routes, status
+from services.registry import callers, drafting, events, fields, hierarchy, status
 from services.registry.addressing import Addressing
 from services.registry.calls import Auth
 from services.registry.catalog import Catalog
@@ -24,8 +24,10 @@ from services.registry.errors.workspaces import (
 from services.registry.events import Event
 from services.registry.facts import ExternalCreated
 from services.registry.fields import Draft
-from services.registry.model import Access, DeliveryMode, Entry, Reason, Status, Workspace, WorkspaceId
+from services.registry.kits import Files, Kit
+from services.registry.model import Entry, Status, Workspace, WorkspaceId
 from services.registry.store.transaction import Store, Transaction
+from services.registry.templates import Templates
 
 log = structlog.get_logger()
 
@@ -55,8 +57,18 @@ class Creation:
 class Directory:
     """The book of workspaces."""
 
-    def __init__(self, store: Store, *, auth: Auth, catalog: Catalog, addressing: Addressing, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        auth: Auth,
+        catalog: Catalog,
+        templates: Templates,
+        addressing: Addressing,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._templates = templates
         self._auth = auth
         self._catalog = catalog
         self._addressing = addressing
@@ -69,14 +81,21 @@ class Directory:
 
         The same caller's same `request_id` makes one workspace, however often it is sent.
         """
+        draft, kit = await self._templates.kit(draft)
         draft = fields.checked(draft)
         await self._check_url(draft)
-        workspace = _drafted(draft, WorkspaceId(callers.id_for(caller, request_id)), self._clock.now(), self._catalog)
+        workspace = drafting.drafted(
+            draft,
+            kit,
+            workspace_id=WorkspaceId(callers.id_for(caller, request_id)),
+            now=self._clock.now(),
+            limit=self._catalog.provision_limit(draft.runtime),
+        )
         workspace = replace(workspace, org_id=await self._org_for(caller, workspace))
         await self._auth.place([(workspace.id, workspace.org_id)])
         try:
             token = await self._auth.issue(workspace.id) if workspace.external else None
-            workspace = await self._insert(caller, workspace)
+            workspace = await self._insert(caller, workspace, kit)
         except Exception:
             await self._take_back(workspace)
             raise
@@ -100,7 +119,7 @@ class Directory:
         callers.check_org(caller, parent)
         return hierarchy.open_parent(parent).org_id
 
-    async def _insert(self, caller: Identity, workspace: Workspace) -> Workspace:
+    async def _insert(self, caller: Identity, workspace: Workspace, kit: Kit) -> Workspace:
         async with self._store.begin() as tx:
             await tx.tree.lock()
             already = await tx.find(workspace.id)
@@ -109,6 +128,7 @@ class Directory:
             if workspace.parent_id is not None:
                 parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
                 workspace = replace(workspace, org_id=parent.org_id)
+            await tx.kits.keep([kit])
             fact = ExternalCreated(at=workspace.created_at)
             now = status.after(workspace, fact)
             tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
@@ -159,6 +179,12 @@ class Directory:
                 raise WorkspaceRemoved
             return await with_card(tx, workspace)
 
+    async def instance_files(self, workspace_id: WorkspaceId) -> Files:
+        """What an instance of the workspace starts with below /configs."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+            return await tx.kits.files(workspace.kit)
+
     async def events(self, caller: Identity, *, workspace_id: str, after: int | None, size: int) -> Sequence[Event]:
         """Stored events: the newest first, or, after one, the oldest first."""
         org_id = callers.org_of(caller)
@@ -192,41 +218,6 @@ async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
     """The workspace with its card."""
     found = await tx.cards([workspace.id]) if workspace.has_card else {}
     return Entry(workspace, found.get(workspace.id))
-
-
-def _drafted(draft: Draft, workspace_id: WorkspaceId, now: datetime, catalog: Catalog) -> Workspace:
-    limit = catalog.provision_limit(draft.runtime)
-    return Workspace(
-        id=workspace_id,
-        name=draft.name,
-        role=draft.role or None,
-        tier=draft.tier,
-        runtime=draft.runtime,
-        model=draft.model or None,
-        parent_id=WorkspaceId(draft.parent_id) if draft.parent_id else None,
-        org_id=workspace_id,
-        workspace_dir=draft.workspace_dir or None,
-        workspace_access=Access(draft.workspace_access),
-        budget_limit=draft.budget_limit,
-        max_concurrent_tasks=draft.max_concurrent_tasks,
-        hibernation_idle_minutes=draft.hibernation_idle_minutes,
-        x=draft.x,
-        y=draft.y,
-        status=Status.PROVISIONING,
-        status_reason=Reason.CREATED,
-        status_detail=status.DETAILS[Reason.CREATED],
-        status_since=now,
-        created_at=now,
-        generation=0 if draft.external else 1,
-        provision_deadline=None if draft.external else now + limit,
-        url=draft.url,
-        delivery_mode=routes.delivery_mode(
-            DeliveryMode(draft.delivery_mode) if draft.delivery_mode else None,
-            None,
-            external=draft.external,
-            url=draft.url,
-        ),
-    )
 
 
 def _created_place(token: str) -> tuple[datetime, str] | None:

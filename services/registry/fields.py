@@ -86,8 +86,6 @@ def checked(draft: Draft) -> Draft:
     """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
     _check_texts(draft)
     _check_numbers(draft)
-    if draft.template:
-        raise InvalidWorkspace("invalid template")
     if draft.delivery_mode not in {"", *DeliveryMode}:
         raise InvalidDeliveryMode
     _check_directory(draft)

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     WAKE = "wake"
     HIBERNATE_FAILED = "hibernate_failed"
     DELETED = "deleted"
+    COLLAPSED = "collapsed"
 
 
 class DeliveryMode(StrEnum):
@@ -99,6 +100,27 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A message that a workspace is to get by the clock, as it was declared."""
+
+    name: str
+    cron_expr: str
+    prompt: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What an agent is to be told, as its template or its organisation declares it. Kept and passed on as it is."""
+
+    initial_prompt: str = ""
+    idle_prompt: str = ""
+    schedules: tuple[Schedule, ...] = ()
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """A place in the organisation that an agent fills. Its card is kept beside it, because cards are big."""
 
@@ -123,6 +145,11 @@ class Workspace:
     x: float = 0.0
     y: float = 0.0
     collapsed: bool = False
+    template: str = ""
+    """The template it was made from; empty where it was made from none."""
+    kit: str = ""
+    """The name of the files that its instances start with; empty for none."""
+    brief: Brief = Brief()
 
     status_detail: str = ""
     status_event_id: int = 0
@@ -148,6 +175,7 @@ class Workspace:
 
     placement_confirmed: bool = False
     removal_wanted_at: datetime | None = None
+    removal_reason: Reason = Reason.DELETED
     purge_wanted: bool = False
     removed_at: datetime | None = None
     stopped_at: datetime | None = None

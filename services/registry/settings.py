@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -38,6 +39,9 @@ class Settings(DatabaseSettings):
 
     provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
     """Seconds that an agent may take to come up, whatever its runtime; by runtime when unset."""
+
+    configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
+    """Directory of the workspace templates; one that is missing has none."""
 
     event_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
         default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"

@@ -57,6 +57,7 @@ DETAILS = {
     Reason.WAKE: "Waking up.",
     Reason.HIBERNATE_FAILED: "The instance could not be stopped for hibernation.",
     Reason.DELETED: "Deleted.",
+    Reason.COLLAPSED: "Removed when the team above it was collapsed.",
 }
 """What each reason says to people."""
 
@@ -216,7 +217,7 @@ def _removed(workspace: Workspace, fact: Removed) -> Workspace:
     return _as(
         workspace,
         Status.REMOVED,
-        Reason.DELETED,
+        workspace.removal_reason,
         fact.at,
         removed_at=fact.at,
         stopped_at=fact.at if idle else None,

@@ -28,6 +28,7 @@ class Standing:
     activities: Scripted = field(default_factory=neighbours.activities)
     audit: Scripted = field(default_factory=neighbours.audit)
     vault: Scripted = field(default_factory=neighbours.vault)
+    templates: Scripted = field(default_factory=neighbours.templates)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
@@ -58,7 +59,7 @@ async def standing(
                 "mode": Mode.DEVELOPMENT,
                 "port": 0,
                 "auth_targets": await at(plane.auth.servicer(), plane.audit.servicer(), plane.vault.servicer()),
-                "registry_targets": await at(plane.registry.servicer()),
+                "registry_targets": await at(plane.registry.servicer(), plane.templates.servicer()),
                 "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
                 "provisioner_targets": await at(),
                 **settings,

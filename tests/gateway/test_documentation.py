@@ -49,6 +49,8 @@ CONTRACT = {
     ("post", "/admin/secrets"): {200} | GATE | BODY,
     ("delete", "/admin/secrets/{key}"): {200, 404} | GATE,
     ("post", "/admin/vault/reseal"): {200, 409} | GATE,
+    ("get", "/templates"): {200, 401, 503},
+    ("post", "/templates/import"): {201, 400, 401, 409, 413, 503},
     ("get", "/events"): {200, 400} | GATE,
     ("get", "/events/{workspaceId}"): {200, 400} | GATE,
 }

@@ -55,6 +55,8 @@ GATES = {
         "scope": "write",
         "workspace_id": W,
     },
+    ("GET", "/templates"): {"gate": pb.GATE_ADMIN},
+    ("POST", "/templates/import"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/secrets"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/secrets/values"): {"gate": pb.GATE_OWN, "workspace_id": W},

@@ -129,7 +129,6 @@ async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, ra
         ({"tier": 10**30}, "invalid workspace fields"),
         ({"secrets": {"A": "b"}}, "invalid workspace fields"),
         ({"initial_memories": [{"content": "c", "scope": "LOCAL"}]}, "invalid workspace fields"),
-        ({"template": "t"}, "invalid template"),
     ],
 )
 async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane, field, text):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from services.provisioner.backends.base import Backend
+from services.provisioner.errors import StartFailed
 from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
 
 
@@ -25,6 +26,10 @@ class BackendSuite:
 
     def handed_over(self, backend: Backend, workspace_id: WorkspaceId) -> Credentials:
         """The credentials that the instance would read now."""
+        raise NotImplementedError
+
+    def files_of(self, backend: Backend, workspace_id: WorkspaceId) -> dict[str, str]:
+        """What the instance would find below /configs now, without its credentials."""
         raise NotImplementedError
 
     async def end(self, backend: Backend, workspace_id: WorkspaceId) -> None:
@@ -54,6 +59,21 @@ class BackendSuite:
         await backend.start(spec)
 
         assert self.handed_over(backend, spec.workspace_id) == spec.credentials
+
+    @pytest.mark.covers("PROV-18")
+    async def test_a_first_instance_finds_its_files_and_a_later_one_what_was_left(self, backend: Backend, spec: Spec):
+        first, later = (("config.yaml", "name: ada"), ("prompts/tone.md", "warm")), (("config.yaml", "name: bob"),)
+        await backend.start(replace(spec, files=first))
+        await backend.start(replace(spec, files=later, generation=2))
+
+        assert self.files_of(backend, spec.workspace_id) == dict(first)
+
+    async def test_a_file_that_would_be_elsewhere_starts_nothing(self, backend: Backend, spec: Spec):
+        with pytest.raises(StartFailed):
+            await backend.start(replace(spec, files=(("../config.yaml", "name: ada"),)))
+
+        found = await backend.get(spec.workspace_id)
+        assert found is None or found.phase is Phase.EXITED
 
     async def test_starting_what_runs_hands_it_the_newer_credentials(self, backend: Backend, spec: Spec):
         newer = Credentials("token-2", "inbound-2")

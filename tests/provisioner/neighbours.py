@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from protos.registry.v1 import registry_pb2, registry_pb2_grpc, templates_pb2, templates_pb2_grpc
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Refused, Unavailable
 from services.chassis.service import Servicer
@@ -39,6 +39,7 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
 
     def __init__(self) -> None:
         self.records: dict[str, registry_pb2.WorkspaceRecord] = {}
+        self.kits: dict[str, dict[str, str]] = {}
         self.facts: list[tuple[str, int, str]] = []
         self.told: list[registry_pb2.ReportFactRequest] = []
         self.backends: list[str] = []
@@ -182,6 +183,25 @@ class Scene:
             await asyncio.gather(task, return_exceptions=True)
 
 
+class SmallTemplates(templates_pb2_grpc.TemplateServiceServicer):
+    """Hands out what the registry's kits hold."""
+
+    def __init__(self, registry: SmallRegistry) -> None:
+        self._registry = registry
+
+    async def GetInstanceFiles(self, request, context):
+        kit = self._registry.records[request.workspace_id].kit
+        return templates_pb2.GetInstanceFilesResponse(files=self._registry.kits[kit])
+
+
+def templates_of(registry: SmallRegistry) -> Servicer:
+    return Servicer(
+        contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
+        add=templates_pb2_grpc.add_TemplateServiceServicer_to_server,
+        servicer=SmallTemplates(registry),
+    )
+
+
 def servicers_of(registry: SmallRegistry, auth: SmallAuth) -> tuple[Servicer, Servicer]:
     return (
         Servicer(
@@ -203,7 +223,8 @@ async def scene(backend, *, registry: SmallRegistry | None = None, clock=None) -
     book, keys = servicers_of(registry, auth)
     async with AsyncExitStack() as stack:
         to_registry = Registry(
-            await stack.enter_async_context(running([book], speaker="provisioner")), backend=backend.name
+            await stack.enter_async_context(running([book, templates_of(registry)], speaker="provisioner")),
+            backend=backend.name,
         )
         to_auth = Auth(await stack.enter_async_context(running([keys], speaker="provisioner")))
         wishes = Wishes(to_registry, clock)

@@ -15,5 +15,8 @@ class TestFakeBackend(BackendSuite):
     def handed_over(self, backend: FakeBackend, workspace_id: WorkspaceId) -> Credentials:
         return backend.credentials[workspace_id]
 
+    def files_of(self, backend: FakeBackend, workspace_id: WorkspaceId) -> dict[str, str]:
+        return dict(backend.files.get(workspace_id, ()))
+
     async def end(self, backend: FakeBackend, workspace_id: WorkspaceId) -> None:
         backend.end(workspace_id)

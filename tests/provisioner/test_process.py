@@ -77,6 +77,11 @@ class TestProcessBackend(BackendSuite):
         configs = backend._root / workspace_id / "configs"
         return Credentials((configs / ".auth_token").read_text(), (configs / ".platform_inbound_secret").read_text())
 
+    def files_of(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> dict[str, str]:
+        configs = backend._root / workspace_id / "configs"
+        found = {str(path.relative_to(configs)): path.read_text() for path in configs.rglob("*") if path.is_file()}
+        return {path: text for path, text in found.items() if path not in {".auth_token", ".platform_inbound_secret"}}
+
     async def end(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> None:
         os.kill(record_of(backend, workspace_id).agent.pid, signal.SIGKILL)
 

@@ -47,6 +47,18 @@ async def test_a_wanted_workspace_gets_credentials_then_an_instance_and_the_regi
         assert plane.registry.backends == ["fake"]
 
 
+async def test_an_instance_gets_the_files_of_its_workspace(one, two):
+    async with scene(FakeBackend()) as plane, plane.holding():
+        plane.registry.kits["k"] = {"config.yaml": "name: ada", "prompts/tone.md": "warm"}
+        plane.registry.want(one, kit="k")
+        plane.registry.want(two)
+        await plane.registry.reported(one, 1, "instance_started")
+        await plane.registry.reported(two, 1, "instance_started")
+
+        assert dict(plane.backend.files[one]) == plane.registry.kits["k"]
+        assert dict(plane.backend.files.get(two, ())) == {}
+
+
 @pytest.mark.covers("PROV-21")
 async def test_every_start_has_a_token_of_its_own_generation(one):
     with capture_logs() as logs:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -29,12 +30,14 @@ from services.registry.removal import Removal
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL
+from services.registry.templates import Templates
 from services.registry.views import Views
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.neighbours import WillingAuth, served
 from tests.rpc import running
 
+NOWHERE = Path("/nowhere")
 AT_HOME = Rules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
 ANYBODY = Identity(kind=Kind.ANONYMOUS)
@@ -147,7 +150,7 @@ async def book(engine, database_url, auth, clock):
         await asyncio.gather(taking_in, return_exceptions=True)
 
 
-def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
+def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE):
     store = Store(engine, clock)
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
@@ -164,7 +167,9 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME):
         views=Views(store),
         intake=intake,
         bell=bell,
-        directory=Directory(store, auth=asked, catalog=known, addressing=addressing, clock=clock),
+        directory=Directory(
+            store, auth=asked, catalog=known, templates=Templates(configs), addressing=addressing, clock=clock
+        ),
         editing=Editing(store, auth=asked, catalog=known),
         door=Door(store, auth=asked, addressing=addressing, clock=clock),
         presence=presence,

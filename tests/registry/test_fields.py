@@ -58,7 +58,6 @@ def test_an_agent_can_do_at_least_one_thing_at_a_time(said, kept):
         ({"tier": -1}, "invalid workspace fields"),
         ({"budget_limit": -1}, "invalid workspace fields"),
         ({"x": float("nan")}, "invalid workspace fields"),
-        ({"template": "../x"}, "invalid template"),
         ({"workspace_dir": "relative"}, "invalid workspace directory"),
         ({"workspace_dir": "/home/../etc"}, "invalid workspace directory"),
         ({"workspace_dir": "/etc/ssl"}, "invalid workspace directory"),

@@ -134,14 +134,15 @@ async def crowd(book, engine):
     copied = ", ".join(other.get(name, name) for name in columns)
     felt = "last_seen, error_rate, sample_error, current_task, active_tasks, uptime_seconds, monthly_spend"
     copies = {
-        "workspaces": copied,
+        f"workspaces ({', '.join(columns)})": copied,
         "vitals": f"'w' || n, {felt}, look_at + n * interval '1 second'",
         "events": "1000000 + n, id, type, 'w' || n, 'o' || n / 10, payload, created_at + n * interval '1 minute'",
     }
     async with engine.begin() as connection:
-        for table, row in copies.items():
+        for named, row in copies.items():
+            table = named.partition(" ")[0]
             source = f"(select * from registry.{table} limit 1) one, generate_series(1, 5000) n"  # noqa: S608 - ours
-            await connection.execute(sa.text(f"insert into registry.{table} select {row} from {source}"))  # noqa: S608
+            await connection.execute(sa.text(f"insert into registry.{named} select {row} from {source}"))  # noqa: S608
             await connection.execute(sa.text(f"analyze registry.{table}"))
 
 

@@ -176,6 +176,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """Nothing is under this key."""
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 85
     """The key is at another version; metadata: expected_version, current_version."""
+    ERROR_REASON_INVALID_TEMPLATE: _ErrorReason.ValueType  # 50
+    """No such template, or one that cannot be read; metadata: detail."""
+    ERROR_REASON_TOO_MANY_FILES: _ErrorReason.ValueType  # 51
+    """More files than a template may have."""
+    ERROR_REASON_FILES_TOO_LARGE: _ErrorReason.ValueType  # 52
+    """Files that are together too large; metadata: max_bytes."""
+    ERROR_REASON_INVALID_PATH: _ErrorReason.ValueType  # 53
+    """A path that leads elsewhere, or nowhere."""
+    ERROR_REASON_TEMPLATE_EXISTS: _ErrorReason.ValueType  # 54
+    """There is a template of this name; metadata: id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -245,6 +255,16 @@ ERROR_REASON_ENTRY_NOT_FOUND: ErrorReason.ValueType  # 84
 """Nothing is under this key."""
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 85
 """The key is at another version; metadata: expected_version, current_version."""
+ERROR_REASON_INVALID_TEMPLATE: ErrorReason.ValueType  # 50
+"""No such template, or one that cannot be read; metadata: detail."""
+ERROR_REASON_TOO_MANY_FILES: ErrorReason.ValueType  # 51
+"""More files than a template may have."""
+ERROR_REASON_FILES_TOO_LARGE: ErrorReason.ValueType  # 52
+"""Files that are together too large; metadata: max_bytes."""
+ERROR_REASON_INVALID_PATH: ErrorReason.ValueType  # 53
+"""A path that leads elsewhere, or nowhere."""
+ERROR_REASON_TEMPLATE_EXISTS: ErrorReason.ValueType  # 54
+"""There is a template of this name; metadata: id."""
 
 @typing.final
 class Workspace(message.Message):
@@ -1378,6 +1398,9 @@ class WorkspaceRecord(message.Message):
     WORKSPACE_ACCESS_FIELD_NUMBER: builtins.int
     INSTANCE_REFERENCE_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    BRIEF_FIELD_NUMBER: builtins.int
+    KIT_FIELD_NUMBER: builtins.int
+    TEMPLATE_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     parent_id: builtins.str
@@ -1407,10 +1430,18 @@ class WorkspaceRecord(message.Message):
     instance_reference: builtins.str
     """What the backend said its instance is, handed back for backends that cannot be asked."""
     revision: builtins.int
+    kit: builtins.str
+    """The name of the files that its instances start with (TemplateService.GetInstanceFiles); empty for none."""
+    template: builtins.str
+    """The template it was made from; empty where it was made from none."""
     @builtins.property
     def status_since(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
     def declarations(self) -> Declarations: ...
+    @builtins.property
+    def brief(self) -> Brief:
+        """What its agent is to be told; absent for nothing."""
+
     def __init__(
         self,
         *,
@@ -1439,10 +1470,13 @@ class WorkspaceRecord(message.Message):
         workspace_access: builtins.str = ...,
         instance_reference: builtins.str = ...,
         revision: builtins.int = ...,
+        brief: Brief | None = ...,
+        kit: builtins.str = ...,
+        template: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desire", b"desire", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "revision", b"revision", "runtime", b"runtime", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desire", b"desire", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "kit", b"kit", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "revision", b"revision", "runtime", b"runtime", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015
@@ -1460,6 +1494,69 @@ class WorkspaceRecord(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workspace_dir) -> _WhichOneofReturnType__workspace_dir | None: ...
+
+@typing.final
+class Brief(message.Message):
+    """What an agent is to be told, as its template or its organisation declares it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INITIAL_PROMPT_FIELD_NUMBER: builtins.int
+    IDLE_PROMPT_FIELD_NUMBER: builtins.int
+    SCHEDULES_FIELD_NUMBER: builtins.int
+    PLUGINS_FIELD_NUMBER: builtins.int
+    initial_prompt: builtins.str
+    """Said once, when its first instance is there."""
+    idle_prompt: builtins.str
+    """Said when it has had nothing to do for a while."""
+    @builtins.property
+    def schedules(self) -> containers.RepeatedCompositeFieldContainer[DeclaredSchedule]: ...
+    @builtins.property
+    def plugins(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        initial_prompt: builtins.str = ...,
+        idle_prompt: builtins.str = ...,
+        schedules: abc.Iterable[DeclaredSchedule] | None = ...,
+        plugins: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["idle_prompt", b"idle_prompt", "initial_prompt", b"initial_prompt", "plugins", b"plugins", "schedules", b"schedules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeclaredSchedule(message.Message):
+    """A message by the clock, as it was declared: nobody has checked that its clock can be read."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CRON_EXPR_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    TIMEZONE_FIELD_NUMBER: builtins.int
+    ENABLED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    cron_expr: builtins.str
+    prompt: builtins.str
+    timezone: builtins.str
+    enabled: builtins.bool
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        cron_expr: builtins.str = ...,
+        prompt: builtins.str = ...,
+        timezone: builtins.str = ...,
+        enabled: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cron_expr", b"cron_expr", "enabled", b"enabled", "name", b"name", "prompt", b"prompt", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class ReportFactRequest(message.Message):

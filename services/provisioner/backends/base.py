@@ -45,6 +45,10 @@ class Backend(Protocol):
         Returns as soon as the backend has accepted it; the agent inside may still be booting. Starting what
         already runs returns it unchanged, but hands it the newer credentials. An instance of another generation
         is replaced, and so is one that ended or was left half made.
+
+        `spec.files` are put below /configs wherever there is no config.yaml, whatever else there is is left alone: an
+        agent's own changes survive its restarts, and a volume that was emptied is filled again. A path that leads
+        elsewhere raises `StartFailed`, and nothing is started.
         """
         ...
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import count
 
 from services.provisioner.backends.base import Site
-from services.provisioner.model import Credentials, Instance, Phase, Spec, WorkspaceId
+from services.provisioner.errors import StartFailed
+from services.provisioner.model import Credentials, Files, Instance, Phase, Spec, WorkspaceId
 
 
 class FakeBackend:
@@ -22,6 +23,7 @@ class FakeBackend:
         self.starts: list[tuple[WorkspaceId, int]] = []
         self.stops: list[WorkspaceId] = []
         self.credentials: dict[WorkspaceId, Credentials] = {}
+        self.files: dict[WorkspaceId, Files] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
         self._ended: asyncio.Queue[WorkspaceId] = asyncio.Queue()
         self._numbers = count(1)
@@ -31,6 +33,7 @@ class FakeBackend:
         present = self._instances.get(spec.workspace_id)
         if present and present.phase is Phase.RUNNING and present.generation == spec.generation:
             return present
+        self._fill(spec)
         self.starts.append((spec.workspace_id, spec.generation))
         made = Instance(
             workspace_id=spec.workspace_id,
@@ -49,6 +52,7 @@ class FakeBackend:
     async def forget(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id, None)
         self.credentials.pop(workspace_id, None)
+        self.files.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
         return self._instances.get(workspace_id)
@@ -64,6 +68,13 @@ class FakeBackend:
         """Let the instance end by itself."""
         self._exited(workspace_id, exit_code=exit_code)
         self._ended.put_nowait(workspace_id)
+
+    def _fill(self, spec: Spec) -> None:
+        if any(path.startswith("/") or ".." in path.split("/") for path, _ in spec.files):
+            raise StartFailed
+        there = dict(self.files.get(spec.workspace_id, ()))
+        if "config.yaml" not in there:
+            self.files[spec.workspace_id] = tuple(({**dict(spec.files), **there}).items())
 
     def _exited(self, workspace_id: WorkspaceId, *, exit_code: int | None) -> None:
         present = self._instances.get(workspace_id)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from services.provisioner.backends import folder, hiring, lives
+from services.provisioner.backends import folder, furnishing, hiring, lives
 from services.provisioner.backends.base import Site
 from services.provisioner.backends.folder import Folder, Record
 from services.provisioner.backends.hiring import Order
@@ -120,6 +120,7 @@ class ProcessBackend:
         # The old agent is gone before the new credentials are there: it would speak for its successor with them.
         await self.stop(spec.workspace_id)
         place.make()
+        await asyncio.to_thread(furnishing.fill, place.path / "configs", spec.files)
         place.hand_over(spec.credentials)
         await self._keep(place, spec)
         made = await self.get(spec.workspace_id)

@@ -55,13 +55,13 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
         entry = await self._directory.get(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.GetWorkspaceResponse(workspace=wire.workspace_to(entry))
+        return pb.GetWorkspaceResponse(workspace=self._told(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         size = pages.size(request.page_size, default=100, most=1000)
         page = await self._directory.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
-            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next
         )
 
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
@@ -180,3 +180,6 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                     yield pb.WatchWorkspacesResponse(revision=revision, alive=wire.duration_to(SIGN_EVERY))
                 case _:
                     assert_never(news)
+
+    def _told(self, entry: Entry) -> pb.Workspace:
+        return wire.workspace_to(entry, self._catalog.declared_limit(entry.workspace.runtime))

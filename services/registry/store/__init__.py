@@ -10,5 +10,6 @@
 | `events`      | stored events, and how far back they are kept             |
 | `memories`    | what agents remember                                      |
 | `entries`     | what agents keep by key                                   |
+| `kits`        | the files that instances start with                       |
 | `reader`      | rows into workspaces, remembered as they were read        |
 """

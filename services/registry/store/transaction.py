@@ -22,6 +22,7 @@ from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
 from services.registry.store.entries import KeptEntries
 from services.registry.store.events import Events
+from services.registry.store.kits import Kits
 from services.registry.store.lists import Lists
 from services.registry.store.memories import KeptMemories
 from services.registry.store.reader import Reader, locked
@@ -67,6 +68,7 @@ class Transaction:
         self.events = Events(connection, now)
         self.memories = KeptMemories(connection)
         self.entries = KeptEntries(connection, now)
+        self.kits = Kits(self._reader)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[WorkspaceId, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
@@ -121,6 +123,7 @@ class Transaction:
         await self._connection.execute(sa.delete(events).where(past))
         for table in (cards, memories, entries):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
+        await self.kits.let_go(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
         """Auth knows these for good, unless one has moved since."""

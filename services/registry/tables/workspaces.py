@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from services.registry.events import Event
+from services.registry.kits import brief_of, brief_text
 from services.registry.model import Access, Declarations, DeliveryMode, Reason, Status, Vitals, Workspace
 from services.registry.tables.schema import META
 
@@ -46,6 +47,9 @@ workspaces = sa.Table(
     sa.Column("x", sa.Double, nullable=False),
     sa.Column("y", sa.Double, nullable=False),
     sa.Column("collapsed", sa.Boolean, nullable=False),
+    sa.Column("template", sa.Text, nullable=False, server_default=""),
+    sa.Column("kit", sa.Text, nullable=False, server_default=""),
+    sa.Column("brief", sa.Text, nullable=False, server_default=""),
     sa.Column("created_at", _moment, nullable=False),
     sa.Column("status", _status, nullable=False),
     sa.Column("status_reason", sa.Text, nullable=False),
@@ -68,6 +72,7 @@ workspaces = sa.Table(
     sa.Column("idle_timeout", sa.Interval),
     sa.Column("placement_confirmed", sa.Boolean, nullable=False),
     sa.Column("removal_wanted_at", _moment),
+    sa.Column("removal_reason", sa.Text, nullable=False, server_default=Reason.DELETED.value),
     sa.Column("purge_wanted", sa.Boolean, nullable=False),
     sa.Column("removed_at", _moment),
     sa.Column("stopped_at", _moment),
@@ -104,6 +109,7 @@ sa.Index("workspaces_live", _row.revision, postgresql_where=live)
 sa.Index("workspaces_children", _row.parent_id, _row.name, _row.id)
 sa.Index("workspaces_created", _row.created_at, _row.id, postgresql_where=kept)
 sa.Index("workspaces_org", _row.org_id, _row.created_at, _row.id, postgresql_where=kept)
+sa.Index("workspaces_kit", _row.kit, postgresql_where=_row.kit != sa.literal_column("''"))
 sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=starting)
 sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=unplaced)
 sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=unfinished)
@@ -162,7 +168,7 @@ watchers = sa.Table(
 # Rows and values ─────────────────────────────────────────────────────────────
 
 _VITALS = tuple(field.name for field in fields(Vitals))
-_PLAIN = tuple(field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals"})
+_PLAIN = tuple(field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief"})
 
 everything = sa.select(*workspaces.c, *(vitals.c[name] for name in _VITALS)).join_from(
     workspaces, vitals, vitals.c.workspace_id == workspaces.c.id
@@ -177,10 +183,12 @@ def workspace_of(row: sa.Row[Any]) -> Workspace:
         **{name: values[name] for name in _PLAIN}
         | {
             "status_reason": Reason(row.status_reason),
+            "removal_reason": Reason(row.removal_reason),
             "delivery_mode": DeliveryMode(row.delivery_mode),
             "workspace_access": Access(row.workspace_access),
         },
         declarations=Declarations(frozenset(row.capabilities), row.idle_timeout),
+        brief=brief_of(row.brief),
         vitals=Vitals(**{name: values[name] for name in _VITALS}),
     )
 
@@ -190,6 +198,7 @@ def row_of(workspace: Workspace) -> dict[str, Any]:
     return {name: getattr(workspace, name) for name in _PLAIN} | {
         "capabilities": sorted(workspace.declarations.capabilities),
         "idle_timeout": workspace.declarations.idle_timeout,
+        "brief": brief_text(workspace.brief),
     }
 
 

@@ -23,7 +23,7 @@ from services.registry.facts import (
     UpstreamDead,
 )
 from services.registry.fields import CARD_BYTES, Draft
-from services.registry.model import Beat, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
+from services.registry.model import Beat, Brief, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
 
 MOST_SPEND = 10**12
 """Cents a month; what an agent says beyond is cut."""
@@ -134,8 +134,8 @@ def mode_from(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
 # Out ─────────────────────────────────────────────────────────────────────────
 
 
-def workspace_to(entry: Entry) -> pb.Workspace:
-    """A workspace as its owner sees it."""
+def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb.Workspace:
+    """A workspace as its owner sees it. `provision_timeout` is what a template of its runtime declares."""
     workspace, felt = entry.workspace, entry.workspace.vitals
     return pb.Workspace(
         id=workspace.id,
@@ -168,6 +168,7 @@ def workspace_to(entry: Entry) -> pb.Workspace:
         workspace_access=workspace.workspace_access,
         budget_limit=workspace.budget_limit,
         monthly_spend=felt.monthly_spend,
+        provision_timeout=duration_to(provision_timeout) if provision_timeout else None,
         created_at=timestamp_to(workspace.created_at),
         generation=workspace.generation,
         external=workspace.external,
@@ -203,6 +204,26 @@ def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
         workspace_access=workspace.workspace_access,
         instance_reference=workspace.instance_reference,
         revision=workspace.revision,
+        brief=brief_to(workspace.brief),
+        kit=workspace.kit,
+        template=workspace.template,
+    )
+
+
+def brief_to(brief: Brief) -> pb.Brief | None:
+    """What an agent is to be told; nothing where there is nothing."""
+    if brief == Brief():
+        return None
+    return pb.Brief(
+        initial_prompt=brief.initial_prompt,
+        idle_prompt=brief.idle_prompt,
+        schedules=[
+            pb.DeclaredSchedule(
+                name=one.name, cron_expr=one.cron_expr, prompt=one.prompt, timezone=one.timezone, enabled=one.enabled
+            )
+            for one in brief.schedules
+        ],
+        plugins=brief.plugins,
     )
 
 

@@ -1,0 +1,64 @@
+"""What workspaces are made from."""
+
+from gateway.answers.templates import Imported
+from gateway.bodies import Body, too_large
+from gateway.limits import BULK_CAP, FILES_CAP
+from gateway.render import templates as render
+from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.shapes import templates as shapes
+from protos.registry.v1 import templates_pb2 as pb
+from protos.registry.v1 import templates_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+
+class TemplateRoutes:
+    """Asks the registry, which keeps the templates."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.TemplateServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/templates",
+                handler=self.list,
+                summary="The templates that workspaces can be made from",
+                guard=ADMIN,
+                query={"problems": "`1`: also what is wrong with the directories that are no templates"},
+                answer=list[render.Template] | render.Templates,
+            ),
+            Route(
+                method="POST",
+                path="/templates/import",
+                handler=self.add,
+                summary="Make a template of files",
+                guard=PLATFORM,
+                body=Body(shape=shapes.NewTemplate, cap=BULK_CAP),
+                success=201,
+                answer=Imported,
+                refuses=frozenset({400, 409}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """Every template by its directory."""
+        reply: pb.ListTemplatesResponse = await self._registry.ask(
+            self._stub.ListTemplates, pb.ListTemplatesRequest(), on_behalf_of=call.identity
+        )
+        templates = [render.template(message) for message in reply.templates]
+        if call.query.get("problems") != "1":
+            return templates
+        return render.Templates(templates=templates, problems=[render.problem(message) for message in reply.problems])
+
+    async def add(self, call: Call) -> object:
+        """A new template."""
+        if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > FILES_CAP:
+            raise too_large(FILES_CAP)
+        request = pb.ImportTemplateRequest(name=call.body.name, files=call.body.files)
+        reply: pb.ImportTemplateResponse = await self._registry.ask(
+            self._stub.ImportTemplate, request, on_behalf_of=call.identity
+        )
+        return Imported(id=reply.id, name=call.body.name, status="imported")

@@ -1,0 +1,45 @@
+"""The refusals about templates. Reasons are those of the contract, texts those of docs/spec/rest.md."""
+
+from services.chassis import errors
+
+
+class _Registry:
+    domain = "molecule.registry.v1"
+
+
+class InvalidTemplate(_Registry, errors.InvalidArgument):
+    """No such template, or one that cannot be read; `detail` says what is wrong with it."""
+
+    reason = "INVALID_TEMPLATE"
+    message = "invalid template"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(details={"detail": detail} if detail else None)
+
+
+class TooManyFiles(_Registry, errors.InvalidArgument):
+    reason = "TOO_MANY_FILES"
+
+    def __init__(self, count: int, most: int) -> None:
+        super().__init__(f"too many files ({count}), max {most}")
+
+
+class FilesTooLarge(_Registry, errors.InvalidArgument):
+    reason = "FILES_TOO_LARGE"
+    message = "request body too large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(details={"max_bytes": most})
+
+
+class InvalidPath(_Registry, errors.InvalidArgument):
+    reason = "INVALID_PATH"
+    message = "invalid path"
+
+
+class TemplateExists(_Registry, errors.AlreadyExists):
+    reason = "TEMPLATE_EXISTS"
+    message = "template already exists"
+
+    def __init__(self, template_id: str) -> None:
+        super().__init__(details={"id": template_id})

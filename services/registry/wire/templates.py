@@ -1,0 +1,32 @@
+"""Templates as the contract writes them."""
+
+from datetime import timedelta
+
+from protos.registry.v1 import templates_pb2 as pb
+from services.registry.templates import Problem, Template
+from services.registry.wire.workspaces import duration_to
+
+
+def template_to(template: Template) -> pb.Template:
+    """A template, as it describes itself."""
+    said = template.said
+    seconds = said.runtime_config.provision_timeout_seconds
+    return pb.Template(
+        id=template.id,
+        name=said.name or template.id,
+        description=said.description,
+        tier=said.tier or 0,
+        runtime=said.runtime,
+        model=said.default_model,
+        skills=said.skills,
+        models=[
+            pb.TemplateModel(id=model.id, name=model.name, required_env=model.required_env) for model in said.models
+        ],
+        required_env=said.needed,
+        provision_timeout=duration_to(timedelta(seconds=seconds)) if seconds else None,
+    )
+
+
+def problem_to(problem: Problem) -> pb.TemplateProblem:
+    """What is wrong with a directory."""
+    return pb.TemplateProblem(dir=problem.id, problem=problem.text)

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry import kits
+from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooManyFiles
+from services.registry.kits import Kit
+from services.registry.model import Brief, Schedule
+
+texts = st.text(max_size=20)
+briefs = st.builds(
+    Brief,
+    initial_prompt=texts,
+    idle_prompt=texts,
+    schedules=st.lists(
+        st.builds(Schedule, name=texts, cron_expr=texts, prompt=texts, timezone=texts, enabled=st.booleans())
+    ).map(tuple),
+    plugins=st.lists(texts).map(tuple),
+)
+
+
+@given(briefs)
+def test_a_brief_comes_back_as_it_was_kept(brief):
+    assert kits.brief_of(kits.brief_text(brief)) == brief
+
+
+@given(st.dictionaries(st.text("ab/.", min_size=1, max_size=8), texts, max_size=6))
+def test_what_is_let_in_stays_below_the_root(files):
+    try:
+        kits.checked(files)
+    except InvalidPath:
+        return
+    for path in files:
+        assert not path.startswith("/")
+        assert ".." not in path.split("/")
+
+
+@given(st.dictionaries(texts, texts, max_size=4))
+def test_the_same_files_have_the_same_name_in_any_order(files):
+    turned = dict(reversed(files.items()))
+
+    assert Kit(files=files).digest == Kit(files=turned).digest
+    assert (Kit(files=files).digest == "") == (not files)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "a/./b",
+        "a/",
+        "a\\b",
+        "a\nb",
+        "a\x00b",
+        "x" * 256,
+        ".auth_token",
+        ".platform_inbound_secret",
+        "a/" * 300 + "b",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused(path):
+    with pytest.raises(InvalidPath):
+        kits.checked({path: ""})
+
+
+def test_a_file_is_no_folder():
+    with pytest.raises(InvalidPath):
+        kits.checked({"a": "", "a/b": ""})
+
+
+def test_there_is_an_end_to_files():
+    many = {f"file-{number}": "" for number in range(kits.MOST_FILES)}
+
+    assert kits.checked(many) == many
+    with pytest.raises(TooManyFiles, match=r"too many files \(201\), max 200"):
+        kits.checked({**many, "one-more": ""})
+    with pytest.raises(FilesTooLarge):
+        kits.checked({"large": "x" * (kits.MOST_BYTES + 1)})
