@@ -7,6 +7,11 @@ from typing import Any
 
 PASSES = "pass"
 
+EVERYBODY = "everybody"
+
+TARGET = {"{id}", "{workspaceId}"}
+"""What stands for the target in a path."""
+
 ELSEWHERE = "00000000-0000-4000-8000-000000000000"
 """What stands for every id in a path but the target's: there is no such thing, so nothing is changed."""
 
@@ -19,15 +24,25 @@ class Gate:
     invalid: str = ""
     passes: tuple[str, ...] = ()
     passes_open: tuple[str, ...] = ()
+    passes_reading: tuple[str, ...] = ()
+    passes_lists: tuple[str, ...] = ()
     answers: dict[str, str] = field(default_factory=dict)
 
-    def expects(self, principal: str, *, is_open: bool) -> str:
+    def expects(self, principal: str, door: "Door", *, is_open: bool) -> str:
         """`pass`, or status and text of the refusal."""
-        if principal in self.passes or (is_open and principal in self.passes_open):
+        if {principal, EVERYBODY} & self._passing(door, is_open=is_open):
             return PASSES
         if principal in self.answers:
-            return self.answers[principal]
+            return self.answers[principal].format(scope="read" if door.method == "GET" else "write")
         return self.missing if principal == "none" else self.invalid
+
+    def _passing(self, door: "Door", *, is_open: bool) -> set[str]:
+        return {
+            *self.passes,
+            *(self.passes_open if is_open else ()),
+            *(self.passes_reading if door.method == "GET" else ()),
+            *(() if door.is_about_one else self.passes_lists),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +63,12 @@ class Door:
 
     def expects(self, principal: str, *, is_open: bool) -> str:
         """`pass`, or status and text of the refusal."""
-        found = self.gate.expects(principal, is_open=is_open)
-        if found == self.gate.answers.get(principal) or (found in {PASSES, self.gate.invalid}):
-            return self.answers.get(principal, found)
-        return found
+        return self.answers.get(principal, self.gate.expects(principal, self, is_open=is_open))
+
+    @property
+    def is_about_one(self) -> bool:
+        """Whether the path names a workspace."""
+        return self.keyed and any(step in TARGET for step in self.path.split("/"))
 
     def at(self, target: str) -> str:
         """The path of a request about `target`."""
@@ -80,7 +97,7 @@ def _door(name: str, gates: dict[str, Gate], *, gate: str, **lines: Any) -> Door
 
 
 def _step(step: str, target: str) -> str:
-    if step in {"{id}", "{workspaceId}"}:
+    if step in TARGET:
         return target
     return ELSEWHERE if step.startswith("{") else step
 

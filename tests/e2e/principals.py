@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
@@ -28,14 +29,20 @@ async def cast(plane: Plane, database_url: str) -> list[Principal]:
     root, _ = await external(plane, "root")
     target, same = await external(plane, "target", parent_id=root)
     _, child = await external(plane, "child", parent_id=target)
-    _, other = await external(plane, "other")
+    elsewhere, other = await external(plane, "other")
     removed, barred = await external(plane, "removed")
     answer = await plane.http.delete(f"/workspaces/{removed}", headers=plane.admin)
     assert answer.status_code == 200, answer.text
+    orgs = {
+        "chief_org": (root, ["admin"]),
+        "reader_org": (root, ["read"]),
+        "messenger_org": (root, ["a2a"]),
+        "foreign_org": (elsewhere, ["admin"]),
+    }
     bearers = {
+        **await _written(database_url, target, orgs),
         "none": None,
         "garbage": _text(),
-        "revoked": await _dead_token(database_url, target),
         "same": same,
         "child": child,
         "other": other,
@@ -54,22 +61,33 @@ async def external(plane: Plane, name: str, **fields: str) -> tuple[str, str]:
     return answer.json()["id"], answer.json()["connection"]["auth_token"]
 
 
-async def _dead_token(database_url: str, workspace_id: str) -> str:
-    """A token that was once in force, written as auth writes it: the plane itself hands out none that are dead."""
-    text = _text()
+async def _written(database_url: str, target: str, orgs: dict[str, tuple[str, list[str]]]) -> dict[str, str]:
+    """Tokens as auth writes them: the plane hands out none that are dead, and few organisation tokens an hour."""
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(
-            "insert into auth.tokens (id, workspace_id, digest, prefix, created_at, revoked_at)"
-            " values ($1, $2, $3, $4, now() - interval '1 hour', now() - interval '1 minute')",
-            str(uuid4()),
-            workspace_id,
-            hashlib.sha256(text.encode()).digest(),
-            text[:8],
-        )
+        revoked, expired = _text(), _text()
+        await connection.execute(DEAD, str(uuid4()), target, _digest(revoked), revoked[:8], PAST, None)
+        await connection.execute(DEAD, str(uuid4()), target, _digest(expired), expired[:8], None, PAST)
+        made = {"revoked": revoked, "expired": expired}
+        for name, (org_id, scopes) in orgs.items():
+            made[name] = _text()
+            await connection.execute(ORG, str(uuid4()), org_id, _digest(made[name]), made[name][:8], scopes, name)
     finally:
         await connection.close()
-    return text
+    return made
+
+
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+DEAD = """insert into auth.tokens (id, workspace_id, digest, prefix, created_at, revoked_at, expires_at)
+    values ($1, $2, $3, $4, now(), $5, $6)"""
+
+ORG = """insert into auth.org_tokens (id, org_id, digest, prefix, scopes, name, created_by, created_at)
+    values ($1, $2, $3, $4, $5, $6, 'admin-token', now())"""
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _text() -> str:

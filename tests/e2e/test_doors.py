@@ -95,4 +95,5 @@ async def _judged(response: httpx.Response) -> tuple[str, bool]:
         or body.get("code") == "platform_unavailable"
         or (response.status_code == 403 and said in GATE_TEXTS)
     )
-    return f"{response.status_code} {said}", not refused
+    scope = f" ({body['required_scope']})" if "required_scope" in body else ""
+    return f"{response.status_code} {said}{scope}", not refused
