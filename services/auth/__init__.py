@@ -8,6 +8,7 @@
 | `scopes`   | what the scopes of organisation tokens open                          | pure |
 | `placements` | whether tokens may be issued for a workspace or an organisation    | pure |
 | `tokens`   | mint (from given entropy), digest                                    | pure |
+| `lifetimes` | how long tokens last                                                | pure |
 | `gates`    | who passes which gate, and the exact words for those who do not      | pure |
 | `chain`    | how deeds are linked, and whether links hold                         | pure |
 | `sealing`  | encrypting secrets at rest                                           |      |
@@ -19,6 +20,9 @@
 | `inbound`  | the secret that the plane presents to a workspace                    |      |
 | `usage`    | when tokens were used, written in batches                            |      |
 | `audit`    | ♥ who did what: added to, read and followed                          |      |
+| `minting`  | ♥ the tokens of workspaces, as people look after them                |      |
+| `orgs`     | ♥ the tokens of organisations                                        |      |
+| `sessions` | ♥ browser sessions                                                   |      |
 | `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
 | `vault`    | ♥ set, list, open secrets; seal them anew                            |      |
 | `api/`     | the servicers                                                        |      |

@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc, tokens_pb2, tokens_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.auth import tokens
 from services.auth.api.audit import AuditServicer
 from services.auth.api.keys import AuthServicer
+from services.auth.api.tokens import TokenServicer
 from services.auth.api.vault import VaultServicer
 from services.auth.audit import Audit
 from services.auth.chain import Key
@@ -18,8 +19,11 @@ from services.auth.changes import Changes
 from services.auth.feed import Feed
 from services.auth.inbound import Inbound
 from services.auth.keyring import Keyring
+from services.auth.minting import Mint
 from services.auth.model import Mode
+from services.auth.orgs import Orgs
 from services.auth.sealing import Sealer
+from services.auth.sessions import Sessions
 from services.auth.settings import Settings
 from services.auth.store import vault as vault_store
 from services.auth.store.keys import CHANNEL, Store
@@ -50,6 +54,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         sealer, secrets = _sealer(settings), VaultStore(engine)
         changes_bell = database.Doorbell(url, role=ROLE, channel=vault_store.CHANNEL)
         changes = Changes(secrets, changes_bell)
+        operator = tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None
+        sessions = Sessions(store, audit=audit, clock=clock, operator=operator, lasts=settings.session_lasts)
         keyring = Keyring(
             store,
             audit=audit,
@@ -57,7 +63,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             usage=usage,
             clock=clock,
             mode=Mode.OPEN if settings.open else Mode.CLOSED,
-            operator=tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None,
+            operator=operator,
         )
         yield Parts(
             servicers=[
@@ -70,6 +76,13 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
                     add=audit_pb2_grpc.add_AuditServiceServicer_to_server,
                     servicer=AuditServicer(audit),
+                ),
+                Servicer(
+                    contract=tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
+                    add=tokens_pb2_grpc.add_TokenServiceServicer_to_server,
+                    servicer=TokenServicer(
+                        Mint(store, audit=audit, clock=clock), Orgs(store, audit=audit, clock=clock), sessions
+                    ),
                 ),
                 Servicer(
                     contract=vault_pb2.DESCRIPTOR.services_by_name["VaultService"],
@@ -85,6 +98,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 Loop(name="token usage", run=usage.write, every=timedelta(seconds=1)),
                 # Each replica sweeps: what one has erased, another does not find.
                 Loop(name="unconfirmed placements", run=keyring.forget_unconfirmed, every=timedelta(seconds=30)),
+                Loop(name="old sessions", run=sessions.erase_expired, every=timedelta(minutes=1)),
                 Loop(name="old revocations", run=feed.prune, every=timedelta(hours=1)),
             ],
         )

@@ -1,6 +1,6 @@
 """The refusals of auth. A gate gives its own text; the class gives the reason."""
 
-from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused, Unauthenticated
+from services.chassis.errors import Denied, Exhausted, InvalidArgument, NotFound, Refused, Unauthenticated
 
 DOMAIN = "molecule.auth.v1"
 """The domain of these reasons."""
@@ -116,3 +116,43 @@ class ScopeMissing(Denied):
     domain = DOMAIN
     reason = "SCOPE_MISSING"
     message = "token scope does not allow this"
+
+
+class TokenNotFound(NotFound):
+    """No live token of this id."""
+
+    domain = DOMAIN
+    reason = "TOKEN_NOT_FOUND"
+    message = "token not found or already revoked"
+
+
+class TokenLimit(Exhausted):
+    """More tokens than may be live at once; the text says how many."""
+
+    domain = DOMAIN
+    reason = "TOKEN_LIMIT"
+    message = "maximum 50 active tokens per workspace"
+
+
+class TokenRotated(Refused):
+    """Another token has taken its place already."""
+
+    domain = DOMAIN
+    reason = "TOKEN_ROTATED"
+    message = "token already rotated"
+
+
+class OrgNotFound(NotFound):
+    """No living root of an organisation has this id."""
+
+    domain = DOMAIN
+    reason = "ORG_NOT_FOUND"
+    message = "org not found"
+
+
+class InvalidToken(InvalidArgument):
+    """A token that cannot be made as it was asked for; the text says why."""
+
+    domain = DOMAIN
+    reason = "INVALID_TOKEN"
+    message = "invalid token"

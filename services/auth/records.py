@@ -16,9 +16,9 @@ class TokenRecord:
     generation: int | None
     note: str
     created_at: datetime
-    last_used_at: datetime | None
-    expires_at: datetime | None
-    rotated_at: datetime | None
+    last_used_at: datetime | None = None
+    expires_at: datetime | None = None
+    rotated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,19 @@ class OrgTokenRecord:
 class Handed:
     """A fresh workspace token; with a rotation, when the one before it ends."""
 
-    token_id: TokenId
+    record: TokenRecord
     text: str = field(repr=False)
-    expires_at: datetime | None
     previous_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The organisation token that somebody asks for; without an organisation, for their own."""
+
+    org_id: str
+    name: str = ""
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

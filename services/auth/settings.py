@@ -1,10 +1,11 @@
 """Every setting of auth."""
 
+from datetime import timedelta
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.chassis.settings import DatabaseSettings, Mode, prefixed
+from services.chassis.settings import DatabaseSettings, Mode, Seconds, prefixed
 
 
 class Settings(DatabaseSettings):
@@ -20,6 +21,9 @@ class Settings(DatabaseSettings):
 
     audit_ledger_salt: SecretStr | None = Field(default=None, validation_alias="AUDIT_LEDGER_SALT")
     """Key of the audit chain: with it nobody can forge a chain who owns no more than the database."""
+
+    session_lasts: Seconds = Field(default=timedelta(hours=12), gt=timedelta())
+    """Seconds until a browser session expires."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

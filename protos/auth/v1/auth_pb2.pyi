@@ -100,6 +100,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """Outside of the organisation of the token, or unknown."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 12
     """The organisation token lacks a scope; metadata: required_scope."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 13
+    """No live token of this id."""
+    ERROR_REASON_TOKEN_LIMIT: _ErrorReason.ValueType  # 14
+    """More tokens than may be live at once; the text says how many."""
+    ERROR_REASON_TOKEN_ROTATED: _ErrorReason.ValueType  # 15
+    """Another token has taken its place already."""
+    ERROR_REASON_ORG_NOT_FOUND: _ErrorReason.ValueType  # 16
+    """No living root of an organisation has this id."""
+    ERROR_REASON_INVALID_TOKEN: _ErrorReason.ValueType  # 17
+    """A token that cannot be made as it was asked for; the text says why."""
     ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 20
     """A global secret that an instance needs and no present key opens."""
     ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
@@ -133,6 +143,16 @@ ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 11
 """Outside of the organisation of the token, or unknown."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 12
 """The organisation token lacks a scope; metadata: required_scope."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 13
+"""No live token of this id."""
+ERROR_REASON_TOKEN_LIMIT: ErrorReason.ValueType  # 14
+"""More tokens than may be live at once; the text says how many."""
+ERROR_REASON_TOKEN_ROTATED: ErrorReason.ValueType  # 15
+"""Another token has taken its place already."""
+ERROR_REASON_ORG_NOT_FOUND: ErrorReason.ValueType  # 16
+"""No living root of an organisation has this id."""
+ERROR_REASON_INVALID_TOKEN: ErrorReason.ValueType  # 17
+"""A token that cannot be made as it was asked for; the text says why."""
 ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 20
 """A global secret that an instance needs and no present key opens."""
 ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: ErrorReason.ValueType  # 21

@@ -60,7 +60,7 @@ def knock_from(request: pb.AuthorizeRequest) -> Knock:
     """Which gate, about whom. The claim is compared and never looked up, so it may be any text."""
     gate = _GATES.get(request.gate)
     if gate is None:
-        raise _malformed("gate")
+        raise malformed("gate")
     return Knock(
         gate=gate,
         scope=scope_from(request.scope) if request.scope else None,
@@ -74,22 +74,22 @@ def scope_from(text: str) -> Scope:
     try:
         return Scope(text)
     except ValueError:
-        raise _malformed("scope") from None
+        raise malformed("scope") from None
 
 
 def workspace_from(text: str) -> WorkspaceId:
     """The id of a workspace."""
-    return WorkspaceId(_uuid(text, "workspace_id"))
+    return WorkspaceId(uuid(text, "workspace_id"))
 
 
 def homes_from(placements: Iterable[pb.Placement]) -> list[Home]:
     """The placements, the last one for each workspace."""
     homes = {
-        placement.workspace_id: Home(workspace_from(placement.workspace_id), _uuid(placement.org_id, "org_id"))
+        placement.workspace_id: Home(workspace_from(placement.workspace_id), uuid(placement.org_id, "org_id"))
         for placement in placements
     }
     if len(homes) > AT_MOST:
-        raise _malformed("placements")
+        raise malformed("placements")
     return list(homes.values())
 
 
@@ -98,13 +98,13 @@ def generation_from(request: pb.IssueTokenRequest) -> int | None:
     if not request.HasField("generation"):
         return None
     if request.generation < 1:
-        raise _malformed("generation")
+        raise malformed("generation")
     return request.generation
 
 
 def token_from(request: pb.RevokeTokensRequest) -> TokenId | None:
     """The one token that is meant, unless all are."""
-    return TokenId(_uuid(request.token_id, "token_id")) if request.token_id else None
+    return TokenId(uuid(request.token_id, "token_id")) if request.token_id else None
 
 
 def arrival_from(request: pb.EnsureCredentialsRequest) -> Arrival:
@@ -199,11 +199,13 @@ def _scope_to(scope: Voided, response: pb.WatchRevocationsResponse) -> None:
             assert_never(scope)
 
 
-def _uuid(text: str, name: str) -> str:
+def uuid(text: str, name: str) -> str:
+    """An id of the plane; raises what is said of the field otherwise."""
     if not _UUID.fullmatch(text):
-        raise _malformed(name)
+        raise malformed(name)
     return text
 
 
-def _malformed(name: str) -> InvalidArgument:
+def malformed(name: str) -> InvalidArgument:
+    """The refusal of a field that is not what it should be."""
     return InvalidArgument(f"malformed field: {name}", details={"field": name})
