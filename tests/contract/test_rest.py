@@ -1,0 +1,142 @@
+"""The contract that machines read and the contract that people read: the same routes, the same statuses."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from gateway import documentation
+from gateway.app import face, table
+from gateway.clients import all_dialled
+from gateway.forwarded import Forwarded
+from gateway.metrics import Metrics
+from gateway.settings import AgentCards, Settings
+from services.chassis.settings import Mode
+
+REST = Path("docs/spec/rest.md")
+
+METHOD = r"(?:GET|POST|PUT|PATCH|DELETE)"
+
+ROW = re.compile(rf"^\| ({METHOD} [^|]*)\|([^|]*)\|(.*)\|$", re.MULTILINE)
+"""A line of a table of routes: the routes, their gate, and the rest."""
+
+PROSE = re.compile(rf"^\*\*({METHOD} /[^ *]*)\*\*", re.MULTILINE)
+"""A route that is told at length."""
+
+NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]+)")
+
+STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
+
+GENERAL = {400, 401, 403, 404, 410, 413, 429, 500, 503}
+"""What sections 3 and 4 let any route answer, without a word in its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """A route as people read of it."""
+
+    method: str
+    path: str
+    later: bool
+    statuses: frozenset[int] | None
+    """What its row names; `None` where it is told at length."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.method, self.path
+
+
+def promised(text: str) -> dict[tuple[str, str], Promised]:
+    """Every route of the document."""
+    found = [promise for heading, section in sections(text) for promise in _in_section(heading, section)]
+    return {promise.key: promise for promise in found}
+
+
+def sections(text):
+    parts = re.split(r"^(###? .*)$", text, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _in_section(heading, section):
+    for routes, gate, rest in ROW.findall(section):
+        later = "T2" in gate or ("T2" in heading and "T1" not in gate)
+        statuses = frozenset(int(status) for status in STATUS.findall(rest))
+        method = ""
+        for one, other, path in NAMED.findall(routes):
+            for named in [one or method, *([other] if other else [])]:
+                method = named
+                yield Promised(named, normal(path), later, statuses)
+    for method, path in (route.split(" ", 1) for route in PROSE.findall(section)):
+        yield Promised(method, normal(path), later=False, statuses=None)
+
+
+def normal(path):
+    """The path without the names of its parts."""
+    return re.sub(r"\{[^}]*\}|:\w+|\*\w+", "{}", path)
+
+
+@pytest.fixture
+async def document():
+    targets = dict.fromkeys(
+        ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
+    )
+    settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
+    async with all_dialled(settings) as clients:
+        yield documentation.contract(_application(table(settings, clients, Metrics())))
+
+
+def _application(routes) -> FastAPI:
+    return face(routes, callers=None, forwarded=Forwarded((), ""), limited=False)
+
+
+def documented(document):
+    return {
+        (method.upper(), normal(path)): {int(status) for status in operation["responses"] if status != "default"}
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+@pytest.mark.covers("GW-05")
+def test_every_route_is_promised(document):
+    assert set(documented(document)) - set(promised(REST.read_text())) == set()
+
+
+@pytest.mark.covers("GW-05")
+def test_every_status_of_a_row_is_documented_and_no_other(document):
+    known = promised(REST.read_text())
+    wrong = {}
+    for route, statuses in documented(document).items():
+        told = known[route].statuses if route in known else None
+        if told is not None:
+            missing, surplus = told - statuses, statuses - told - GENERAL - {200}
+            if missing or surplus:
+                wrong[route] = {"not documented": missing, "not in the row": surplus}
+
+    assert wrong == {}
+
+
+def test_the_tables_are_read_as_people_read_them():
+    text = """## 6. Routes
+### 6.1 One
+| Route | Gate | Request | Success | Errors |
+|---|---|---|---|---|
+| GET /a, GET /b/:id (alias) | open T1 | - | `{n:200}` | 404 `x`; 503 `y` |
+| POST or PUT /c/:id/*path (R) | ws T2 | 1-500 | 201 `{}` | - |
+**POST /d/:id** (ws, T1). Answers 409.
+### 6.16 Later (T2)
+| GET /e | ws | - | - | **412** `{}` |
+"""
+    assert promised(text) == {
+        promise.key: promise
+        for promise in (
+            Promised("GET", "/a", False, frozenset({404, 503})),
+            Promised("GET", "/b/{}", False, frozenset({404, 503})),
+            Promised("POST", "/c/{}/{}", True, frozenset({201})),
+            Promised("PUT", "/c/{}/{}", True, frozenset({201})),
+            Promised("POST", "/d/{}", False, None),
+            Promised("GET", "/e", True, frozenset({412})),
+        )
+    }
