@@ -25,6 +25,7 @@ from gateway.route import Identifies, Mounted, Route
 from gateway.routes import cards
 from gateway.routes.a2a import A2aApp
 from gateway.routes.activity import ActivityRoutes
+from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.contract import ContractRoutes
@@ -95,6 +96,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),
         *MemoryRoutes(clients.registry).table(),
+        *ApprovalRoutes(clients.registry).table(),
         *EntryRoutes(clients.registry).table(),
         *TemplateRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),

@@ -27,6 +27,7 @@
 | `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
 | `directions`| ♥ who may talk to whom, and where they are found                    |     |
 | `memories`  | ♥ what agents remember: alone, as a team, for everybody             |     |
+| `approvals` | ♥ what agents may not do without somebody's consent                 |     |
 | `entries`   | ♥ what agents keep by key                                           |     |
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, many in one transaction                                 |     |

@@ -1,13 +1,16 @@
 """The wiring of the registry."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 from uuid import uuid4
 
 from protos.registry.v1 import (
+    approvals_pb2,
+    approvals_pb2_grpc,
     entries_pb2,
     entries_pb2_grpc,
     events_pb2,
@@ -20,17 +23,19 @@ from protos.registry.v1 import (
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients, database
-from services.chassis.clock import SystemClock
+from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Alone, Doorbell
 from services.chassis.service import Loop, Parts, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
+from services.registry.api.approvals import ApprovalServicer
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.memories import MemoryServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
+from services.registry.approvals import Approvals
 from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
 from services.registry.chronicle import Chronicle
@@ -53,6 +58,9 @@ from services.registry.views import Views
 
 NAME = "registry"
 ROLE = "molecule_registry"
+
+Beats: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
+"""What is done from time to time, and how often, by name."""
 
 
 @asynccontextmanager
@@ -89,7 +97,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             patience=Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout),
             keep_events=settings.event_retention,
         )
-        entries = Entries(store, clock=clock)
+        notes, tending = _notes(store, clock, keep=settings.event_retention)
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
@@ -114,42 +122,66 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     servicer=EventServicer(chronicle=chronicle, broadcasts=broadcasts, views=Views(store)),
                 ),
                 Servicer(
-                    contract=memories_pb2.DESCRIPTOR.services_by_name["MemoryService"],
-                    add=memories_pb2_grpc.add_MemoryServiceServicer_to_server,
-                    servicer=MemoryServicer(Memories(store, clock=clock)),
-                ),
-                Servicer(
-                    contract=entries_pb2.DESCRIPTOR.services_by_name["EntryService"],
-                    add=entries_pb2_grpc.add_EntryServiceServicer_to_server,
-                    servicer=EntryServicer(entries),
-                ),
-                Servicer(
                     contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
                     add=templates_pb2_grpc.add_TemplateServiceServicer_to_server,
                     servicer=TemplateServicer(templates=templates, directory=directory),
                 ),
+                *notes,
             ],
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="chronicle", run=chronicle.run),
                 Loop(name="intake", run=intake.run),
-                *_sweeping(sweeps, entries, url),
+                *_sweeping(_looking(sweeps) | tending, url),
             ],
         )
 
 
-def _sweeping(sweeps: Sweeps, entries: Entries, url: str) -> list[Loop]:
-    """Each in one replica at a time."""
-    beats = {
+def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], Beats]:
+    """Those who keep what agents and people write down, and what is done about it from time to time."""
+    approvals, entries = Approvals(store, clock=clock, keep=keep), Entries(store, clock=clock)
+
+    async def tidy() -> None:
+        await entries.expire()
+        await approvals.forget()
+
+    servicers = [
+        Servicer(
+            contract=memories_pb2.DESCRIPTOR.services_by_name["MemoryService"],
+            add=memories_pb2_grpc.add_MemoryServiceServicer_to_server,
+            servicer=MemoryServicer(Memories(store, clock=clock)),
+        ),
+        Servicer(
+            contract=entries_pb2.DESCRIPTOR.services_by_name["EntryService"],
+            add=entries_pb2_grpc.add_EntryServiceServicer_to_server,
+            servicer=EntryServicer(entries),
+        ),
+        Servicer(
+            contract=approvals_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
+            add=approvals_pb2_grpc.add_ApprovalServiceServicer_to_server,
+            servicer=ApprovalServicer(approvals, clock=clock),
+        ),
+    ]
+    return servicers, {
+        "approvals": (approvals.expire, timedelta(seconds=5)),
+        "notes": (tidy, timedelta(minutes=1)),
+    }
+
+
+def _looking(sweeps: Sweeps) -> Beats:
+    return {
         "silence": (sweeps.silence, timedelta(seconds=5)),
         "overdue": (sweeps.overdue, timedelta(seconds=5)),
         "placements": (sweeps.placements, timedelta(seconds=5)),
         "removals": (sweeps.removals, timedelta(seconds=15)),
         "deeds": (sweeps.deeds, timedelta(seconds=1)),
-        "entries": (entries.expire, timedelta(seconds=30)),
         "old": (sweeps.old, timedelta(minutes=10)),
     }
+
+
+def _sweeping(beats: Beats, url: str) -> list[Loop]:
+    """Each in one replica at a time."""
     return [
         Loop(name=name, run=run, every=every, alone=Alone(url, role=ROLE, name=f"registry.{name}"))
         for name, (run, every) in beats.items()

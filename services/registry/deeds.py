@@ -15,6 +15,7 @@ class Action(StrEnum):
     CHANGED = "workspace.changed"
     REMOVED = "workspace.removed"
     RESTARTED = "workspace.restarted"
+    DECIDED = "approval.decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

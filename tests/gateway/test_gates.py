@@ -40,6 +40,14 @@ GATES = {
     ("GET", "/events/{workspaceId}"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
     ("GET", "/audit"): {"gate": pb.GATE_ADMIN},
     ("GET", "/audit/verification"): {"gate": pb.GATE_PLATFORM},
+    ("POST", "/workspaces/{id}/approvals"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("GET", "/workspaces/{id}/approvals"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("POST", "/workspaces/{id}/approvals/{approvalId}/decide"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "write",
+        "workspace_id": W,
+    },
+    ("GET", "/approvals/pending"): {"gate": pb.GATE_ADMIN},
     ("POST", "/workspaces/{id}/memories"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("GET", "/workspaces/{id}/memories"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("DELETE", "/workspaces/{id}/memories/{memoryId}"): {

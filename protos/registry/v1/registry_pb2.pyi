@@ -186,6 +186,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A path that leads elsewhere, or nowhere."""
     ERROR_REASON_TEMPLATE_EXISTS: _ErrorReason.ValueType  # 54
     """There is a template of this name; metadata: id."""
+    ERROR_REASON_APPROVAL_NOT_FOUND: _ErrorReason.ValueType  # 86
+    """No such request waits."""
+    ERROR_REASON_OWN_APPROVAL: _ErrorReason.ValueType  # 87
+    """Who asks does not decide."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -265,6 +269,10 @@ ERROR_REASON_INVALID_PATH: ErrorReason.ValueType  # 53
 """A path that leads elsewhere, or nowhere."""
 ERROR_REASON_TEMPLATE_EXISTS: ErrorReason.ValueType  # 54
 """There is a template of this name; metadata: id."""
+ERROR_REASON_APPROVAL_NOT_FOUND: ErrorReason.ValueType  # 86
+"""No such request waits."""
+ERROR_REASON_OWN_APPROVAL: ErrorReason.ValueType  # 87
+"""Who asks does not decide."""
 
 @typing.final
 class Workspace(message.Message):

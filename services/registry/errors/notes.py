@@ -48,3 +48,13 @@ class VersionMismatch(_Registry, errors.Refused):
             text if current is not None else f"{text}: key does not exist",
             details={"expected_version": expected, "current_version": current},
         )
+
+
+class ApprovalNotFound(_Registry, errors.NotFound):
+    reason = "APPROVAL_NOT_FOUND"
+    message = "approval not found or already decided"
+
+
+class OwnApproval(_Registry, errors.Denied):
+    reason = "OWN_APPROVAL"
+    message = "workspaces cannot decide their own approvals"

@@ -8,6 +8,7 @@
 | `changes`     | what changed after a revision, and who listens            |
 | `due`         | what the sweeps look for                                  |
 | `events`      | stored events, and how far back they are kept             |
+| `approvals`   | what agents may not do without somebody's consent         |
 | `memories`    | what agents remember                                      |
 | `entries`     | what agents keep by key                                   |
 | `kits`        | the files that instances start with                       |

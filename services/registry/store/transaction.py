@@ -17,6 +17,7 @@ from services.registry.errors.workspaces import WorkspaceNotFound
 from services.registry.events import EventType, Notice, written
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.status import SPEAKING
+from services.registry.store.approvals import KeptApprovals
 from services.registry.store.changes import Changes
 from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
@@ -28,6 +29,7 @@ from services.registry.store.memories import KeptMemories
 from services.registry.store.reader import Reader, locked
 from services.registry.store.tree import Tree
 from services.registry.tables import workspaces as tables
+from services.registry.tables.approvals import approvals
 from services.registry.tables.entries import entries
 from services.registry.tables.memories import memories
 from services.registry.tables.schema import DOORBELL
@@ -66,11 +68,12 @@ class Transaction:
         self.due = Due(self._reader, now)
         self.deeds = Deeds(self._reader, now)
         self.events = Events(connection, now)
+        self.approvals = KeptApprovals(connection, now)
         self.memories = KeptMemories(connection)
         self.entries = KeptEntries(connection, now)
         self.kits = Kits(self._reader)
         self._saved: dict[WorkspaceId, Workspace] = {}
-        self._notices: list[tuple[WorkspaceId, Notice]] = []
+        self._notices: list[tuple[Workspace, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
 
     # One workspace ───────────────────────────────────────────────────────────
@@ -91,7 +94,11 @@ class Transaction:
     def save(self, workspace: Workspace, *notices: Notice) -> None:
         """Keep a new or a locked workspace under a new revision, and tell what is to be told."""
         self._saved[workspace.id] = workspace
-        self._notices.extend((workspace.id, notice) for notice in notices)
+        self.tell(workspace, *notices)
+
+    def tell(self, workspace: Workspace, *notices: Notice) -> None:
+        """Tell of a workspace that stays as it is, beside another that is saved: every event comes with a revision."""
+        self._notices.extend((workspace, notice) for notice in notices)
 
     def numbered(self, workspace: Workspace) -> Workspace:
         """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
@@ -121,7 +128,7 @@ class Transaction:
         """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, memories, entries):
+        for table in (cards, memories, entries, approvals):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
         await self.kits.let_go(ids)
 
@@ -144,9 +151,9 @@ class Transaction:
         numbers = iter(await self._numbers(len(self._saved) + len(self._notices)))
         last: dict[WorkspaceId, int] = {}
         told = []
-        for workspace_id, notice in self._notices:
-            last[workspace_id] = next(numbers)
-            told.append(self._event_row(last[workspace_id], workspace_id, notice))
+        for about, notice in self._notices:
+            last[about.id] = next(numbers)
+            told.append(self._event_row(last[about.id], self._saved.get(about.id, about), notice))
         for workspace in self._saved.values():
             self._written[workspace.id] = self._stamped(workspace, last, next(numbers))
         await self._write_workspaces([self._written[workspace_id] for workspace_id in self._saved])
@@ -159,13 +166,13 @@ class Transaction:
         found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": DOORBELL, "count": count})
         return found.scalars().all()
 
-    def _event_row(self, number: int, workspace_id: WorkspaceId, notice: Notice) -> dict[str, Any]:
+    def _event_row(self, number: int, workspace: Workspace, notice: Notice) -> dict[str, Any]:
         return {
             "event_id": number,
             "id": str(uuid4()),
             "type": notice.type.value,
-            "workspace_id": workspace_id,
-            "org_id": self._saved[workspace_id].org_id,
+            "workspace_id": workspace.id,
+            "org_id": workspace.org_id,
             "payload": written(notice.payload),
             "created_at": self._now,
         }

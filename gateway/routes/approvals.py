@@ -1,0 +1,109 @@
+"""What agents may not do without somebody's consent."""
+
+import uuid
+
+from gateway import bodies
+from gateway.answers.approvals import Decided
+from gateway.bodies import Body
+from gateway.render import approvals as render
+from gateway.route import ADMIN, READ, WRITE, Call, Route
+from gateway.shapes import approvals as shapes
+from protos.registry.v1 import approvals_pb2 as pb
+from protos.registry.v1 import approvals_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+NEWEST = 50
+
+
+class ApprovalRoutes:
+    """Asks the registry, which keeps requests for consent."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.ApprovalServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="POST",
+                path="/workspaces/{id}/approvals",
+                handler=self.ask,
+                summary="Ask somebody for consent",
+                guard=WRITE,
+                body=Body(shape=shapes.NewApproval),
+                success=201,
+                answer=Decided,
+                refuses=frozenset({404, 409, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/workspaces/{id}/approvals",
+                handler=self.list,
+                summary="The newest requests for consent of a workspace",
+                guard=READ,
+                answer=list[render.Approval],
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/approvals/{approvalId}/decide",
+                handler=self.decide,
+                summary="Decide a request for consent; not for the workspace that asks",
+                guard=WRITE,
+                body=Body(shape=shapes.Decision),
+                answer=Decided,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/approvals/pending",
+                handler=self.pending,
+                summary="The newest requests for consent that wait for somebody",
+                guard=ADMIN,
+                answer=list[render.PendingApproval],
+            ),
+        ]
+
+    async def ask(self, call: Call) -> object:
+        """Ask for consent."""
+        request = pb.RequestApprovalRequest(
+            workspace_id=call.workspace_id,
+            request_id=str(uuid.uuid4()),
+            action=call.body.action,
+            reason=call.body.reason,
+            task_id=call.body.task_id,
+            context=bodies.payload(call.body.context),
+        )
+        reply: pb.RequestApprovalResponse = await self._registry.ask(
+            self._stub.RequestApproval, request, on_behalf_of=call.identity
+        )
+        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+
+    async def list(self, call: Call) -> object:
+        """The newest requests of a workspace."""
+        request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=NEWEST)
+        reply: pb.ListApprovalsResponse = await self._registry.ask(
+            self._stub.ListApprovals, request, on_behalf_of=call.identity
+        )
+        return [render.approval(message) for message in reply.approvals]
+
+    async def decide(self, call: Call) -> object:
+        """Decide a request."""
+        request = pb.DecideApprovalRequest(
+            workspace_id=call.workspace_id,
+            approval_id=call.path["approvalId"],
+            decision=call.body.decision,
+            decided_by=call.body.decided_by,
+        )
+        reply: pb.DecideApprovalResponse = await self._registry.ask(
+            self._stub.DecideApproval, request, on_behalf_of=call.identity
+        )
+        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+
+    async def pending(self, call: Call) -> object:
+        """The newest requests that wait."""
+        request = pb.ListPendingApprovalsRequest(page_size=NEWEST)
+        reply: pb.ListPendingApprovalsResponse = await self._registry.ask(
+            self._stub.ListPendingApprovals, request, on_behalf_of=call.identity
+        )
+        return [render.pending_approval(message) for message in reply.approvals]
