@@ -32,6 +32,7 @@ from gateway.routes.contract import ContractRoutes
 from gateway.routes.entries import EntryRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.memories import MemoryRoutes
+from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.secrets import SecretRoutes
@@ -102,6 +103,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
         *SecretRoutes(clients.auth).table(),
+        *ModelRoutes(clients.registry).table(),
         *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
     ]
 

@@ -201,7 +201,7 @@ class WorkspaceRemoved(Refused):
 
 def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
-    if body.secrets or body.initial_memories or (body.tier is not None and body.tier not in TIERS):
+    if body.initial_memories or (body.tier is not None and body.tier not in TIERS):
         raise Malformed("invalid workspace fields")
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
@@ -222,6 +222,7 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
         hibernation_idle_minutes=body.hibernation_idle_minutes,
         x=body.canvas.x,
         y=body.canvas.y,
+        secrets=body.secrets,
     )
 
 

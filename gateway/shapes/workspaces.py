@@ -40,7 +40,7 @@ class NewWorkspace(Shape):
     budget_limit: Int64 | None = None
     max_concurrent_tasks: Int32 = 0
     hibernation_idle_minutes: Int32 | None = None
-    secrets: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
     canvas: Place = Place()
     initial_memories: list[InitialMemory] = Field(default_factory=list)
 

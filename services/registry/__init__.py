@@ -29,6 +29,9 @@
 | `memories`  | ♥ what agents remember: alone, as a team, for everybody             |     |
 | `approvals` | ♥ what agents may not do without somebody's consent                 |     |
 | `entries`   | ♥ what agents keep by key                                           |     |
+| `models`    | ♥ which model an agent uses                                         |     |
+| `renewal`   | a fresh instance for what has changed                               |     |
+| `turnover`  | instances are renewed when their secrets change                     |     |
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, many in one transaction                                 |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |

@@ -17,6 +17,8 @@ from protos.registry.v1 import (
     events_pb2_grpc,
     memories_pb2,
     memories_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
     templates_pb2,
     templates_pb2_grpc,
 )
@@ -33,6 +35,7 @@ from services.registry.api.approvals import ApprovalServicer
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.memories import MemoryServicer
+from services.registry.api.models import ModelServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.approvals import Approvals
@@ -47,13 +50,16 @@ from services.registry.facts import Patience
 from services.registry.feed import Feed
 from services.registry.intake import Intake
 from services.registry.memories import Memories
+from services.registry.models import Models
 from services.registry.presence import Presence
 from services.registry.removal import Removal
+from services.registry.renewal import Renewal
 from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL, META
 from services.registry.templates import Templates, load_runtime_provision_timeouts
+from services.registry.turnover import Turnover
 from services.registry.views import Views
 
 NAME = "registry"
@@ -98,6 +104,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             keep_events=settings.event_retention,
         )
         notes, tending = _notes(store, clock, keep=settings.event_retention)
+        renewal = Renewal(catalog=known, clock=clock)
+        turnover = Turnover(store, auth=auth, renewal=renewal)
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
@@ -127,6 +135,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     servicer=TemplateServicer(templates=templates, directory=directory),
                 ),
                 *notes,
+                Servicer(
+                    contract=models_pb2.DESCRIPTOR.services_by_name["ModelService"],
+                    add=models_pb2_grpc.add_ModelServiceServicer_to_server,
+                    servicer=ModelServicer(Models(store, catalog=known, renewal=renewal)),
+                ),
             ],
             loops=[
                 Loop(name="doorbell", run=bell.listen),
@@ -134,6 +147,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 Loop(name="chronicle", run=chronicle.run),
                 Loop(name="intake", run=intake.run),
                 *_sweeping(_looking(sweeps) | tending, url),
+                Loop(name="turnover", run=turnover.follow, alone=Alone(url, role=ROLE, name="registry.turnover")),
             ],
         )
 

@@ -1,12 +1,12 @@
 """What the registry asks of auth."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from protos.auth.v1 import audit_pb2, audit_pb2_grpc
+from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis.clients import Line
@@ -29,6 +29,15 @@ class Credentials:
     inbound_secret: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretChange:
+    """A secret was set or erased: one workspace's, or a global one, which does not reach those that override it."""
+
+    id: int
+    workspace_id: WorkspaceId | None
+    overridden_by: frozenset[WorkspaceId] = frozenset()
+
+
 class Auth:
     """Auth, as the registry sees it. Everything here is idempotent but `issue`."""
 
@@ -36,6 +45,7 @@ class Auth:
         self._line = line
         self._stub = rpc.AuthServiceStub(line.channel)
         self._audit = audit_pb2_grpc.AuditServiceStub(line.channel)
+        self._vault = vault_pb2_grpc.VaultServiceStub(line.channel)
 
     async def place(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
         """Make workspaces known, each with its organisation, before they are committed."""
@@ -54,6 +64,17 @@ class Auth:
     async def forget(self, ids: Sequence[WorkspaceId]) -> None:
         """Erase what auth knows of workspaces that were not committed or are purged."""
         await self._each(self._forget, ids)
+
+    async def keep_secrets(self, workspace_id: WorkspaceId, secrets: Mapping[str, str]) -> None:
+        """Keep what a workspace is created with."""
+        request = vault_pb2.StoreSecretsRequest(workspace_id=workspace_id, secrets=secrets)
+        await self._line.ask(self._vault.StoreSecrets, request)
+
+    async def secret_changes(self, after: int) -> AsyncGenerator[SecretChange | None, None]:
+        """The changes of secrets after one of them, in their order; `None` for a sign of life."""
+        request = vault_pb2.WatchChangesRequest(after=after)
+        async for message in self._line.watch(self._vault.WatchChanges, request):
+            yield _change(message.change) if message.HasField("change") else None
 
     async def issue(self, workspace_id: WorkspaceId) -> str:
         """A token for a workspace whose instance the plane does not start."""
@@ -94,6 +115,14 @@ class Auth:
     async def _each(self, ask: Callable[[WorkspaceId], Awaitable[None]], ids: Sequence[WorkspaceId]) -> None:
         for start in range(0, len(ids), AT_ONCE):
             await asyncio.gather(*(ask(workspace_id) for workspace_id in ids[start : start + AT_ONCE]))
+
+
+def _change(change: vault_pb2.Change) -> SecretChange:
+    return SecretChange(
+        id=change.id,
+        workspace_id=WorkspaceId(change.workspace_id) if change.workspace_id else None,
+        overridden_by=frozenset(WorkspaceId(workspace_id) for workspace_id in change.overridden_by),
+    )
 
 
 def _deed_to(deed: Deed) -> audit_pb2.Deed:

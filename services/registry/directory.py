@@ -77,7 +77,7 @@ class Directory:
     # Making ──────────────────────────────────────────────────────────────────
 
     async def create(self, caller: Identity, request_id: str, draft: Draft) -> Creation:
-        """Make a workspace. Its id is placed with auth first, so that nobody meets one that auth does not know.
+        """Make a workspace. Its id and secrets are with auth first, so that nobody meets one that auth does not know.
 
         The same caller's same `request_id` makes one workspace, however often it is sent.
         """
@@ -94,6 +94,8 @@ class Directory:
         workspace = replace(workspace, org_id=await self._org_for(caller, workspace))
         await self._auth.place([(workspace.id, workspace.org_id)])
         try:
+            if draft.secrets:
+                await self._auth.keep_secrets(workspace.id, draft.secrets)
             token = await self._auth.issue(workspace.id) if workspace.external else None
             workspace = await self._insert(caller, workspace, kit)
         except Exception:

@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from services.chassis import variables
 from services.registry.errors.workspaces import (
     CardTooLarge,
     InvalidBody,
@@ -80,12 +81,15 @@ class Draft:
     hibernation_idle_minutes: int | None = None
     x: float = 0.0
     y: float = 0.0
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def checked(draft: Draft) -> Draft:
     """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
     _check_texts(draft)
     _check_numbers(draft)
+    if variables.fault_in(draft.secrets):
+        raise InvalidWorkspace
     if draft.delivery_mode not in {"", *DeliveryMode}:
         raise InvalidDeliveryMode
     _check_directory(draft)

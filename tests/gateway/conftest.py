@@ -29,6 +29,7 @@ class Standing:
     audit: Scripted = field(default_factory=neighbours.audit)
     vault: Scripted = field(default_factory=neighbours.vault)
     templates: Scripted = field(default_factory=neighbours.templates)
+    models: Scripted = field(default_factory=neighbours.models)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
@@ -59,7 +60,9 @@ async def standing(
                 "mode": Mode.DEVELOPMENT,
                 "port": 0,
                 "auth_targets": await at(plane.auth.servicer(), plane.audit.servicer(), plane.vault.servicer()),
-                "registry_targets": await at(plane.registry.servicer(), plane.templates.servicer()),
+                "registry_targets": await at(
+                    plane.registry.servicer(), plane.templates.servicer(), plane.models.servicer()
+                ),
                 "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
                 "provisioner_targets": await at(),
                 **settings,

@@ -16,7 +16,7 @@ from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from protos.registry.v1 import registry_pb2, templates_pb2
+from protos.registry.v1 import models_pb2, registry_pb2, templates_pb2
 from services.chassis import identity
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Identity, Kind
@@ -166,6 +166,10 @@ def audit() -> Scripted:
 
 def vault() -> Scripted:
     return Scripted(vault_pb2.DESCRIPTOR.services_by_name["VaultService"])
+
+
+def models() -> Scripted:
+    return Scripted(models_pb2.DESCRIPTOR.services_by_name["ModelService"])
 
 
 def activities() -> Scripted:

@@ -445,6 +445,26 @@ class CreateWorkspaceRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class SecretsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REQUEST_ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     ROLE_FIELD_NUMBER: builtins.int
@@ -463,6 +483,7 @@ class CreateWorkspaceRequest(message.Message):
     HIBERNATION_IDLE_MINUTES_FIELD_NUMBER: builtins.int
     X_FIELD_NUMBER: builtins.int
     Y_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Repeating a request with the same id answers with the workspace made by the first; empty: never repeated."""
     name: builtins.str
@@ -485,6 +506,10 @@ class CreateWorkspaceRequest(message.Message):
     hibernation_idle_minutes: builtins.int
     x: builtins.float
     y: builtins.float
+    @builtins.property
+    def secrets(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Values by name; kept in the vault before the workspace is made."""
+
     def __init__(
         self,
         *,
@@ -506,10 +531,11 @@ class CreateWorkspaceRequest(message.Message):
         hibernation_idle_minutes: builtins.int | None = ...,
         x: builtins.float = ...,
         y: builtins.float = ...,
+        secrets: abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "hibernation_idle_minutes", b"hibernation_idle_minutes", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "delivery_mode", b"delivery_mode", "external", b"external", "hibernation_idle_minutes", b"hibernation_idle_minutes", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "name", b"name", "parent_id", b"parent_id", "request_id", b"request_id", "role", b"role", "runtime", b"runtime", "template", b"template", "tier", b"tier", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "delivery_mode", b"delivery_mode", "external", b"external", "hibernation_idle_minutes", b"hibernation_idle_minutes", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "name", b"name", "parent_id", b"parent_id", "request_id", b"request_id", "role", b"role", "runtime", b"runtime", "secrets", b"secrets", "template", b"template", "tier", b"tier", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015

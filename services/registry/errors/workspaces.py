@@ -1,5 +1,6 @@
 """The refusals of the registry. Reasons are those of the contract, texts those of docs/spec/rest.md."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from services.chassis import errors
@@ -88,8 +89,8 @@ class ModelNotRegistered(_Registry, errors.InvalidArgument):
     reason = "MODEL_NOT_REGISTERED"
     message = "model_not_registered"
 
-    def __init__(self, *, model: str | None, runtime: str) -> None:
-        super().__init__(details={"model": model, "runtime": runtime, "valid_models": []})
+    def __init__(self, *, model: str | None, runtime: str, valid_models: Sequence[str] = ()) -> None:
+        super().__init__(details={"model": model, "runtime": runtime, "valid_models": list(valid_models)})
 
 
 class RuntimeConflict(_Registry, errors.Refused):

@@ -27,6 +27,7 @@ from services.registry.store.kits import Kits
 from services.registry.store.lists import Lists
 from services.registry.store.memories import KeptMemories
 from services.registry.store.reader import Reader, locked
+from services.registry.store.renewals import Renewals
 from services.registry.store.tree import Tree
 from services.registry.tables import workspaces as tables
 from services.registry.tables.approvals import approvals
@@ -67,6 +68,7 @@ class Transaction:
         self.changes = Changes(self._reader, now)
         self.due = Due(self._reader, now)
         self.deeds = Deeds(self._reader, now)
+        self.renewals = Renewals(self._reader)
         self.events = Events(connection, now)
         self.approvals = KeptApprovals(connection, now)
         self.memories = KeptMemories(connection)

@@ -56,6 +56,7 @@ def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
         ),
         x=request.x,
         y=request.y,
+        secrets=dict(request.secrets),
     )
 
 

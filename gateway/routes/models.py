@@ -1,0 +1,74 @@
+"""Which model an agent uses."""
+
+from gateway.answers.models import Choosing, Chosen
+from gateway.bodies import Body
+from gateway.route import READ, WRITE, Call, Route
+from gateway.shapes import models as shapes
+from protos.registry.v1 import models_pb2 as pb
+from protos.registry.v1 import models_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+PATH = "/workspaces/{id}/model"
+
+
+class ModelRoutes:
+    """Asks the registry."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.ModelServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path=PATH,
+                handler=self.get,
+                summary="The model that was chosen for a workspace",
+                guard=READ,
+                answer=Chosen,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="PUT",
+                path=PATH,
+                handler=self.choose,
+                summary="Choose the model of a workspace; a change restarts it",
+                guard=WRITE,
+                body=Body(shape=shapes.Choice),
+                answer=Choosing,
+                refuses=frozenset({404, 410, 422}),
+            ),
+            Route(
+                method="DELETE",
+                path=PATH,
+                handler=self.clear,
+                summary="Leave the model to the agent; a change restarts it",
+                guard=WRITE,
+                answer=Choosing,
+                refuses=frozenset({404, 410}),
+            ),
+        ]
+
+    async def get(self, call: Call) -> object:
+        """What was chosen."""
+        request = pb.GetModelRequest(workspace_id=call.workspace_id)
+        reply: pb.GetModelResponse = await self._registry.ask(self._stub.GetModel, request, on_behalf_of=call.identity)
+        return Chosen(model=reply.model, source="workspace_secrets" if reply.model else "default")
+
+    async def choose(self, call: Call) -> object:
+        """Choose, or clear the choice with an empty one."""
+        await self._choose(call, call.body.model)
+        if not call.body.model:
+            return Choosing(status="cleared")
+        return Choosing(model=call.body.model, status="saved")
+
+    async def clear(self, call: Call) -> object:
+        """Clear the choice."""
+        await self._choose(call, "")
+        return Choosing(status="cleared")
+
+    async def _choose(self, call: Call, model: str) -> None:
+        request = pb.SetModelRequest(workspace_id=call.workspace_id, model=model)
+        await self._registry.ask(self._stub.SetModel, request, on_behalf_of=call.identity)

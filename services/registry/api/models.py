@@ -1,0 +1,23 @@
+"""The servicer of models: speaks protobuf and decides nothing."""
+
+from protos.registry.v1 import models_pb2 as pb
+from protos.registry.v1 import models_pb2_grpc as rpc
+from services.chassis import identity
+from services.chassis.rpc import Context
+from services.registry.model import WorkspaceId
+from services.registry.models import Models
+
+
+class ModelServicer(rpc.ModelServiceServicer):
+    """Unwraps, asks, wraps."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        model = await self._models.get(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.GetModelResponse(model=model or "")
+
+    async def SetModel(self, request: pb.SetModelRequest, context: Context) -> pb.SetModelResponse:
+        await self._models.choose(identity.current(), WorkspaceId(request.workspace_id), request.model or None)
+        return pb.SetModelResponse()
