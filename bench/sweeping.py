@@ -103,9 +103,10 @@ async def _crowd(store: Store, count: int) -> Sequence[Workspace]:
 async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
     """Some are heard, as the intake writes it."""
     for start in range(0, len(some), LIMIT):
-        heard = [replace(one, vitals=replace(one.vitals, last_seen=now)) for one in some[start : start + LIMIT]]
+        heard = [one.id for one in some[start : start + LIMIT]]
         async with store.begin() as tx:
-            await tx.note(heard)
+            found = await tx.lists.several(heard)
+            await tx.felt.note({one.id: replace(one.vitals, last_seen=now) for one in found}, PATIENCE)
 
 
 async def _sweep(store: Store) -> None:

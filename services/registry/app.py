@@ -88,7 +88,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         templates = Templates(settings.configs_dir)
         directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
-        intake = Intake(store)
+        patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
+        intake = Intake(store, patience=patience)
         broadcasts = Broadcasts()
         chronicle = Chronicle(store, feed)
         presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)
@@ -100,7 +101,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             removal=removal,
             auth=auth,
             clock=clock,
-            patience=Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout),
+            patience=patience,
             keep_events=settings.event_retention,
         )
         notes, tending = _notes(store, clock, keep=settings.event_retention)

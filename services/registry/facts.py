@@ -13,6 +13,10 @@ class Patience:
     managed: timedelta
     external: timedelta
 
+    def with_agent_of(self, workspace: Workspace) -> timedelta:
+        """How long the agent of the workspace may be silent."""
+        return self.external if workspace.external else self.managed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Observed:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.registry.facts import Pulse, is_old_news
-from services.registry.model import Reason, Status, Workspace
+from services.registry.model import Reason, Status, Vitals, Workspace
 
 SICK = 0.5
 """Error rate from which an agent is degraded."""
@@ -35,17 +35,20 @@ def heard(workspace: Workspace, pulse: Pulse) -> Workspace:
         has_card=workspace.has_card or pulse.card is not None,
         register_failed_at=None if pulse.card is not None else workspace.register_failed_at,
         declarations=workspace.declarations if pulse.declarations is None else pulse.declarations,
-        vitals=replace(
-            workspace.vitals,
-            last_seen=pulse.at,
-            error_rate=pulse.error_rate,
-            sample_error=pulse.sample_error,
-            current_task=pulse.current_task,
-            active_tasks=pulse.active_tasks,
-            uptime_seconds=pulse.uptime_seconds,
-            monthly_spend=pulse.monthly_spend or workspace.vitals.monthly_spend,
-        ),
+        vitals=_vitals(workspace, pulse),
     )
+
+
+def quietly(workspace: Workspace, pulse: Pulse) -> Vitals | None:
+    """How the agent feels after a heartbeat of this generation that changes nothing besides; `None` if more changes.
+
+    Nearly every heartbeat is one, and is told apart without making another workspace of it.
+    """
+    card_is_news = pulse.card is not None and (not workspace.has_card or workspace.register_failed_at is not None)
+    declares_anew = pulse.declarations is not None and pulse.declarations != workspace.declarations
+    if card_is_news or declares_anew or judge(workspace, pulse) is not None:
+        return None
+    return _vitals(workspace, pulse)
 
 
 def judge(workspace: Workspace, pulse: Pulse) -> Judgement:
@@ -61,6 +64,18 @@ def judge(workspace: Workspace, pulse: Pulse) -> Judgement:
             return _judge_arrival(workspace, pulse)
         case _:
             return None
+
+
+def _vitals(workspace: Workspace, pulse: Pulse) -> Vitals:
+    return Vitals(
+        last_seen=pulse.at,
+        error_rate=pulse.error_rate,
+        sample_error=pulse.sample_error,
+        current_task=pulse.current_task,
+        active_tasks=pulse.active_tasks,
+        uptime_seconds=pulse.uptime_seconds,
+        monthly_spend=pulse.monthly_spend or workspace.vitals.monthly_spend,
+    )
 
 
 def _judge_arrival(workspace: Workspace, pulse: Pulse) -> Judgement:

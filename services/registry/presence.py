@@ -21,7 +21,7 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.facts import Fact, Pulse, RestartRequested
 from services.registry.feed import Feed
-from services.registry.intake import Intake, felt
+from services.registry.intake import Intake, Meaning, felt
 from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
 from services.registry.store.transaction import Store, Transaction
 
@@ -60,9 +60,9 @@ class Presence:
         """
         pulse = replace(pulse, at=self._clock.now(), generation=caller.generation)
         heard = await self._intake.hear(workspace_id, pulse)
-        if heard.now is heard.before:
-            return heard.now
-        now = await self._change(workspace_id, pulse) if heard.matters else heard.now
+        if heard.meaning is Meaning.OLD_NEWS:
+            return heard.before
+        now = await self._change(workspace_id, pulse) if heard.meaning is Meaning.MATTERS else heard.before
         beat = Beat(
             workspace_id=workspace_id,
             active_tasks=pulse.active_tasks,

@@ -129,7 +129,7 @@ def _felt(workspace: Workspace, pulse: Pulse) -> Workspace:
 
 
 def _silent(workspace: Workspace, fact: Silence) -> Workspace:
-    limit = fact.patience.external if workspace.external else fact.patience.managed
+    limit = fact.patience.with_agent_of(workspace)
     seen = workspace.vitals.last_seen
     if workspace.status not in SPEAKING or (seen is not None and fact.at - seen < limit):
         return workspace

@@ -154,7 +154,7 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
     store = Store(engine, clock)
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
-    intake = Intake(store)
+    intake = Intake(store, patience=PATIENCE)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
     broadcasts = Broadcasts()
     presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)

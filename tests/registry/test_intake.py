@@ -7,10 +7,10 @@ from services.chassis import database
 from services.chassis.errors import Unavailable
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
 from services.registry.facts import Pulse
-from services.registry.intake import Heard, Intake
+from services.registry.intake import Intake, Meaning
 from services.registry.model import Status
 from services.registry.store.transaction import Store
-from tests.registry.conftest import ADMIN
+from tests.registry.conftest import ADMIN, PATIENCE
 
 
 def pulse(book, **said):
@@ -34,7 +34,7 @@ async def test_what_waits_is_taken_in_together_and_everybody_gets_an_answer(book
 
     assert len(commits) - len(kept) <= 2
     assert [workspace.vitals.active_tasks for workspace in kept] == list(range(20))
-    assert all(isinstance(one, Heard) and not one.matters for one in heard[:20])
+    assert [one.meaning for one in heard[:20]] == [Meaning.NOTED] * 20
     assert [type(one) for one in heard[20:]] == [WorkspaceRemoved, WorkspaceNotFound]
 
 
@@ -52,7 +52,7 @@ async def test_what_matters_is_left_to_who_can_lock(book):
     heard = await book.intake.hear(workspace.id, pulse(book, wedged=True, active_tasks=7))
     kept = await book.get(workspace.id)
 
-    assert (heard.matters, heard.now.status) == (True, Status.DEGRADED)
+    assert (heard.meaning, heard.before.status) == (Meaning.MATTERS, Status.ONLINE)
     assert (kept.status, kept.vitals.active_tasks) == (Status.ONLINE, 0)
 
 
@@ -61,13 +61,13 @@ async def test_old_news_is_not_noted(book):
 
     heard = await book.intake.hear(workspace.id, pulse(book, generation=7, active_tasks=7))
 
-    assert heard.now is heard.before
+    assert heard.meaning is Meaning.OLD_NEWS
     assert (await book.get(workspace.id)).vitals.active_tasks == 0
 
 
 async def test_a_database_that_is_away_is_everybodys_answer_and_the_intake_goes_on(book, clock):
     async with database.opened("postgresql://nobody@127.0.0.1:1/nothing", role=None) as nowhere:
-        intake = Intake(Store(nowhere, clock))
+        intake = Intake(Store(nowhere, clock), patience=PATIENCE)
         running = asyncio.ensure_future(intake.run())
 
         for _ in range(2):
@@ -84,4 +84,5 @@ async def test_a_caller_that_has_gone_disturbs_nobody(book):
     await asyncio.sleep(0)
     gone.cancel()
 
-    assert (await book.intake.hear(workspace.id, pulse(book, active_tasks=2))).now.vitals.active_tasks == 2
+    assert (await book.intake.hear(workspace.id, pulse(book, active_tasks=2))).meaning is Meaning.NOTED
+    assert (await book.get(workspace.id)).vitals.active_tasks == 2

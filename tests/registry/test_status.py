@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.registry import events
@@ -23,8 +23,9 @@ from services.registry.facts import (
     Silence,
     StopFailed,
     UpstreamDead,
+    is_old_news,
 )
-from services.registry.health import heard
+from services.registry.health import heard, quietly
 from services.registry.model import Declarations, Reason, Status, Vitals, Workspace
 from services.registry.status import DETAILS, after
 from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
@@ -151,6 +152,18 @@ def test_the_same_heartbeat_settles_after_two(before, beat):
     twice = after(after(before, beat), beat)
 
     assert after(twice, beat) is twice
+
+
+@given(workspaces, KINDS[Pulse])
+def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, beat):
+    assume(before.status is not Status.REMOVED and not is_old_news(beat, before))
+
+    now, vitals = after(heard(before, beat), beat), quietly(before, beat)
+
+    if vitals is not None:
+        assert now == replace(before, vitals=vitals)
+    elif now.status is before.status:
+        assert now != replace(before, vitals=now.vitals)
 
 
 @given(workspaces, st.sampled_from([kind for kind in KINDS if kind is not Removed]).flatmap(KINDS.get))

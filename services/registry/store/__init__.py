@@ -6,6 +6,7 @@
 | `tree`        | who is above and below whom                               |
 | `lists`       | pages of workspaces, peers and events                     |
 | `changes`     | what changed after a revision, and who listens            |
+| `felt`        | how agents feel, many at a time                           |
 | `due`         | what the sweeps look for                                  |
 | `events`      | stored events, and how far back they are kept             |
 | `approvals`   | what agents may not do without somebody's consent         |

@@ -19,10 +19,7 @@ class Due:
         self._now = now
 
     async def silent(self, patience: Patience, *, limit: int) -> list[WorkspaceId]:
-        """Workspaces that should have been heard by now. Those heard in time are looked at again later.
-
-        So the index moves once in a while for each workspace, and not with every heartbeat.
-        """
+        """Workspaces that should have been heard by now. Those heard in time, though seldom, wait on."""
         allowed = sa.case((workspaces.c.runtime == EXTERNAL, patience.external), else_=patience.managed)
         due = sa.and_(vitals.c.workspace_id == workspaces.c.id, vitals.c.look_at <= self._now)
         await self._reader.connection.execute(

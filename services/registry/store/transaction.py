@@ -23,6 +23,7 @@ from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
 from services.registry.store.entries import KeptEntries
 from services.registry.store.events import Events
+from services.registry.store.felt import Felt
 from services.registry.store.kits import Kits
 from services.registry.store.lists import Lists
 from services.registry.store.memories import KeptMemories
@@ -67,6 +68,7 @@ class Transaction:
         self.lists = Lists(self._reader)
         self.changes = Changes(self._reader, now)
         self.due = Due(self._reader, now)
+        self.felt = Felt(self._reader)
         self.deeds = Deeds(self._reader, now)
         self.renewals = Renewals(self._reader)
         self.events = Events(connection, now)
@@ -105,12 +107,6 @@ class Transaction:
     def numbered(self, workspace: Workspace) -> Workspace:
         """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
         return self._written.get(workspace.id, workspace)
-
-    async def note(self, heard: Sequence[Workspace]) -> None:
-        """Keep how agents feel, and nothing else: no lock, no revision. In the order of ids, as locks are taken."""
-        rows = [{"key": one.id, **tables.vitals_of(one)} for one in sorted(heard, key=lambda one: one.id)]
-        if rows:
-            await self._connection.execute(_UPDATE_VITALS, rows)
 
     async def cards(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, bytes]:
         """The cards of those that have one."""

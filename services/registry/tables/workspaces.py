@@ -114,7 +114,7 @@ sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=starti
 sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=unplaced)
 sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=unfinished)
 
-# What changes with every heartbeat. No index but that on `look_at`, which heartbeats leave alone: their updates stay
+# What changes with every heartbeat. No index but that on `look_at`, which most heartbeats leave alone: updates stay
 # within the page (HOT; the migration leaves room there), however many workspaces there are.
 vitals = sa.Table(
     "vitals",
