@@ -1,6 +1,10 @@
 """What every test may ask for by name."""
 
 import os
+
+# Before gRPC is imported: it would run handlers of its own in a child that was forked to become another user.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -80,13 +80,17 @@ class Sweeps:
             await self._finish(workspace)
 
     async def deeds(self) -> None:
-        """What was done, for the audit. Told again if it is not known to have arrived."""
+        """What was done, for the audit: told until it is known to have arrived, however long that takes."""
         while True:
             async with self._store.begin() as tx:
                 done = await tx.deeds.oldest(BATCH)
             if not done:
                 return
-            await self._auth.record(done)
+            try:
+                await self._auth.record(done)
+            except ServiceError as error:
+                log.warning("audit not told yet", waiting=len(done), error=repr(error))
+                return
             async with self._store.begin() as tx:
                 await tx.deeds.arrived(done)
 

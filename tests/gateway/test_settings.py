@@ -108,5 +108,5 @@ async def test_every_setting_is_told_with_its_meaning():
 
     assert code == 0
     assert "TRUSTED_PROXIES=\n" in out
-    assert "RATE_LIMIT=600\n    Requests per minute and client address." in out
+    assert "RATE_LIMIT=600\n    Requests per minute and client address, and per bearer." in out
     assert "AUTH_TARGETS=(required)" in out

@@ -55,6 +55,15 @@ async def test_what_changes_nothing_and_what_is_refused_is_no_deed(book):
     assert await waiting(book) == before
 
 
+async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, auth, clock):
+    async with running([served(auth)], speaker="registry") as line:  # an auth that does not know of audits yet
+        book = bound(engine, database_url, auth, line, clock)
+        await book.create("root")
+        await book.sweeps.deeds()
+
+        assert len(await waiting(book)) == 1
+
+
 async def test_the_audit_is_told_until_it_has_heard(book, audit):
     root = await book.create("root")
 
