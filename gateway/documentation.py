@@ -12,8 +12,8 @@ from gateway.bodies import Body
 from gateway.route import Route
 from gateway.routes.a2a import ROUTE
 
-EVERYWHERE = frozenset({403, 429, 500})
-"""A foreign page or a reserved caller id, too many requests, a bug: any route can answer these."""
+EVERYWHERE = frozenset({400, 403, 429, 500})
+"""A path that cannot be, a foreign page, a reserved caller id, too many requests, a bug: any route answers these."""
 
 
 REFUSAL = {

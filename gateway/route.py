@@ -9,6 +9,7 @@ import structlog
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from gateway import bodies, errors
 from gateway.bodies import Body, Shape
@@ -160,6 +161,7 @@ class Mounted:
     async def _passed(self, request: Request) -> Call:
         if self._counter is not None:
             self._counter.count(self._forwarded.client(request.scope), bearer_of(request.scope["headers"]))
+        _check_storable(request.scope)
         if self.route.guard is not None and self.route.guard.body_field:
             return await self._passed_by_body(request, self.route.guard)
         path = self._path(request)
@@ -224,6 +226,12 @@ class Mounted:
             base_url=self._forwarded.base_url(request.scope),
             claimed=claimed_by(request.scope["headers"]),
         )
+
+
+def _check_storable(scope: Scope) -> None:
+    """Refuse what no database takes, in places that bodies are not checked for."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        raise errors.Malformed("invalid path or query")
 
 
 CLIENT_LEFT = 499

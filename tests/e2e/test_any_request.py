@@ -93,10 +93,11 @@ def fuzzing(plane: Plane, target: str) -> Iterator[Fuzz]:
 
 
 @pytest.mark.covers("GW-05")
-async def test_whatever_is_asked_is_answered_as_documented(database_url):
+async def test_whatever_is_asked_is_answered_as_documented(database_url, tmp_path):
+    folders = {"CONFIGS_DIR": str(tmp_path / "templates"), "ORG_TEMPLATES_DIR": str(tmp_path / "orgs")}
     async with (
         fresh_database(database_url) as url,
-        Plane(backend="none", database_url=url, env=PRODUCTION) as plane,
+        Plane(backend="none", database_url=url, env={**PRODUCTION, **folders}) as plane,
     ):
         target, own = await external(plane, "target")
         await external(plane, "child", parent_id=target)

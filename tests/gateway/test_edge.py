@@ -56,6 +56,14 @@ async def test_names_that_only_the_plane_gives_are_refused_everywhere(plane, nam
     assert (answer.status_code, answer.json()) == (403, {"error": "invalid caller ID"})
 
 
+@pytest.mark.parametrize("path", ["/events?limit=%00", "/registry/%00/peers", "/registry/{id}/peers?q=a%00b"])
+async def test_what_no_database_takes_is_refused_before_anybody_is_asked(plane, path):
+    answer = await plane.http.get(path.replace("{id}", "11111111-1111-4111-8111-111111111111"))
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid path or query"})
+    assert plane.auth.asked == []
+
+
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/workspaces/", "/workspaces/x/y/z", "//workspaces", "/docs/"])
 async def test_an_unknown_path_is_not_found(plane, path):
     answer = await plane.http.get(path)
