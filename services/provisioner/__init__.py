@@ -4,7 +4,8 @@
 |--------------|-----------------------------------------------------------------|------|
 | `model`      | Wish, Spec, Credentials, Instance, Phase, Fact                  | pure |
 | `plan`       | next_step(), news(), patience(): what to do, say, and wait for  | pure |
-| `spec`       | wish + platform address → Spec                                  | pure |
+| `environment`| what an instance finds in its environment                       | pure |
+| `spec`       | wish + environment + credentials → Spec                         | pure |
 | `reconciler` | ♥ one task per workspace, one step at a time                    |      |
 | `steps`      | one step for one workspace: say, start, stop, forget            |      |
 | `wishes`     | what the registry wants, kept fresh by its feed                 |      |

@@ -1,11 +1,20 @@
 """What the provisioner asks of the registry and of auth, in its own words."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import assert_never
 
-from protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from protos.registry.v1 import registry_pb2, registry_pb2_grpc, templates_pb2, templates_pb2_grpc
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
+from protos.registry.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
+)
 from services.chassis.clients import Line
+from services.chassis.errors import Refused, ServiceError
+from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
     Credentials,
     Desire,
@@ -13,6 +22,9 @@ from services.provisioner.model import (
     Fact,
     Failed,
     Files,
+    Provider,
+    Runtime,
+    Secrets,
     Sign,
     Skipped,
     Started,
@@ -33,6 +45,7 @@ class Registry:
         self._line = line
         self._stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
         self._templates = templates_pb2_grpc.TemplateServiceStub(line.channel)
+        self._catalog = catalog_pb2_grpc.CatalogServiceStub(line.channel)
         self._backend = backend
 
     async def watch(self) -> AsyncGenerator[Wish | Sign, None]:
@@ -65,6 +78,7 @@ class Registry:
                 request.stop_failed.text = fact.text
             case Failed():
                 request.provisioning_failed.error = fact.error
+                request.provisioning_failed.missing.extend(fact.missing)
             case _:
                 assert_never(fact)
         await self._line.ask(self._stub.ReportFact, request)
@@ -77,6 +91,10 @@ class Registry:
         answer = await self._line.ask(self._templates.GetInstanceFiles, request)
         return tuple(sorted(answer.files.items()))
 
+    async def runtime(self, name: str) -> Runtime:
+        """What the catalogue says of a runtime."""
+        return _runtime(await self._line.ask(self._catalog.GetRuntime, catalog_pb2.GetRuntimeRequest(runtime=name)))
+
 
 class Auth:
     """The keys, as the provisioner sees them."""
@@ -84,6 +102,16 @@ class Auth:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._stub = auth_pb2_grpc.AuthServiceStub(line.channel)
+        self._vault = vault_pb2_grpc.VaultServiceStub(line.channel)
+
+    async def secrets(self, workspace_id: WorkspaceId) -> Secrets:
+        """What users want the agent to know; raises `GlobalSecretUnreadable` or `WorkspaceSecretUnreadable`."""
+        request = vault_pb2.ReadEnvironmentRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._line.ask(self._vault.ReadEnvironment, request)
+        except Refused as refusal:
+            raise _UNREADABLE.get(refusal.reason, StartFailed) from None
+        return Secrets(of_all=dict(answer.global_secrets), own=dict(answer.workspace_secrets))
 
     async def credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
         """Fresh credentials for an instance. Every earlier token of the workspace is void from now on."""
@@ -109,6 +137,29 @@ def _wish(record: registry_pb2.WorkspaceRecord) -> Wish:
         kit=record.kit,
     )
 
+
+def _runtime(message: catalog_pb2.GetRuntimeResponse) -> Runtime:
+    return Runtime(
+        required=tuple(tuple(variable.any_of) for variable in message.required),
+        speaks_anthropic=message.speaks_anthropic,
+        model_variables=tuple(message.model_variables),
+        provider_variable=message.provider_variable,
+        providers=tuple(
+            Provider(
+                name=provider.name,
+                prefixes=tuple(provider.model_prefixes),
+                keys=tuple(provider.keys),
+                anthropic_url=provider.anthropic_url,
+            )
+            for provider in message.providers
+        ),
+    )
+
+
+_UNREADABLE: Mapping[str, type[ServiceError]] = {
+    refusal.reason: refusal for refusal in (GlobalSecretUnreadable, WorkspaceSecretUnreadable)
+}
+"""Auth gives these refusals the same reasons."""
 
 _DESIRES = {
     registry_pb2.DESIRE_RUNNING: Desire.RUNNING,

@@ -1,5 +1,7 @@
 """What can go wrong with an instance. Each message is a fixed text of the public contract, never a backend's own."""
 
+from collections.abc import Sequence
+
 from services.chassis.errors import Refused, Unavailable
 
 DOMAIN = "molecule.provisioner.v1"
@@ -44,3 +46,31 @@ class BackendUnavailable(Unavailable):
     domain = DOMAIN
     reason = "BACKEND_UNAVAILABLE"
     message = "the backend cannot be reached"
+
+
+class MissingEnvironment(Refused):
+    """Variables without which the runtime cannot work are not set."""
+
+    domain = DOMAIN
+    reason = "MISSING_ENVIRONMENT"
+    message = "missing required environment"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(details={"missing": list(missing)})
+        self.missing = tuple(missing)
+
+
+class GlobalSecretUnreadable(Refused):
+    """A global secret that the instance needs cannot be opened; which one is in the log of auth."""
+
+    domain = DOMAIN
+    reason = "GLOBAL_SECRET_UNREADABLE"
+    message = "failed to decrypt global secret"
+
+
+class WorkspaceSecretUnreadable(Refused):
+    """A secret of the workspace that its instance needs cannot be opened; which one is in the log of auth."""
+
+    domain = DOMAIN
+    reason = "WORKSPACE_SECRET_UNREADABLE"
+    message = "failed to decrypt workspace secret"

@@ -1,5 +1,6 @@
 """What the provisioner speaks of: wishes, specs, instances, and the facts it reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -52,6 +53,41 @@ class Credentials:
     inbound_secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What users want an agent to know, by name: all agents, and this one alone. Never shown."""
+
+    of_all: Mapping[str, str] = field(default_factory=dict, repr=False)
+    own: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Somebody who serves models: what they are called, which variables may hold its key, where it is found.
+
+    `anthropic_url` is where it speaks the API of Anthropic; empty where it does not, or is Anthropic.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    keys: tuple[str, ...]
+    anthropic_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What the catalogue says of a runtime. Each of `required` is needed by any of its names."""
+
+    required: tuple[tuple[str, ...], ...] = ()
+    speaks_anthropic: bool = False
+    model_variables: tuple[str, ...] = ()
+    provider_variable: str = ""
+    providers: tuple[Provider, ...] = ()
+
+
+Environment = tuple[tuple[str, str], ...]
+"""Value by variable."""
+
 Files = tuple[tuple[str, str], ...]
 """Content by path, below /configs."""
 
@@ -67,7 +103,7 @@ class Spec:
 
     workspace_id: WorkspaceId
     generation: int
-    environment: tuple[tuple[str, str], ...]
+    environment: Environment = field(repr=False)
     credentials: Credentials
     files: Files = field(default=(), repr=False)
 
@@ -148,6 +184,7 @@ class Failed:
 
     generation: int
     error: str
+    missing: tuple[str, ...] = ()
 
 
 Fact = Started | Skipped | Exited | Stopped | StopRefused | Failed

@@ -1,7 +1,7 @@
 """From a wish to what a backend starts."""
 
 from services.provisioner.errors import NoAdapter
-from services.provisioner.model import Credentials, Files, Spec, Wish
+from services.provisioner.model import Credentials, Environment, Files, Spec, Wish
 
 
 def require_adapter(wish: Wish) -> None:
@@ -10,22 +10,12 @@ def require_adapter(wish: Wish) -> None:
         raise NoAdapter
 
 
-def build(wish: Wish, credentials: Credentials, *, platform_url: str, files: Files = ()) -> Spec:
-    """The spec of the instance that is wished for.
-
-    A variable that would be empty is not set: an agent may tell "no parent" from "a parent without a name".
-    """
-    environment = {
-        "WORKSPACE_ID": wish.workspace_id,
-        "PLATFORM_URL": platform_url,
-        "ADAPTER_MODULE": wish.adapter_module,
-        "PARENT_ID": wish.parent_id,
-        "MODEL": wish.model,
-    }
+def build(wish: Wish, credentials: Credentials, *, environment: Environment, files: Files = ()) -> Spec:
+    """The spec of the instance that is wished for."""
     return Spec(
         workspace_id=wish.workspace_id,
         generation=wish.generation,
-        environment=tuple((name, value) for name, value in environment.items() if value),
+        environment=environment,
         credentials=credentials,
         files=files,
     )

@@ -9,15 +9,26 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
-from services.provisioner import plan, spec
+from services.provisioner import environment, plan, spec
 from services.provisioner.backends.base import Backend
 from services.provisioner.calls import Auth, Registry
-from services.provisioner.errors import NoAdapter, NoBackend, StartFailed, StopFailed
+from services.provisioner.errors import (
+    GlobalSecretUnreadable,
+    MissingEnvironment,
+    NoAdapter,
+    NoBackend,
+    StartFailed,
+    StopFailed,
+    WorkspaceSecretUnreadable,
+)
 from services.provisioner.model import Exited, Fact, Failed, Instance, StopRefused, Wish
 from services.provisioner.plan import Step
 
 NOW = timedelta(0)
 """No pause at all."""
+
+REFUSALS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUnreadable, WorkspaceSecretUnreadable)
+"""Why an instance is not started, where that is nobody's fault here."""
 
 log = structlog.get_logger()
 
@@ -93,29 +104,35 @@ class Steps:
             await self._start_afresh(wish)
         except (Unavailable, TimeoutError):
             raise
-        except (NoBackend, NoAdapter) as refusal:
-            log.warning("instance refused", workspace=wish.workspace_id, reason=refusal.reason)
-            return await self._give_up(wish, type(refusal))
+        except REFUSALS as refusal:
+            log.warning("instance refused", workspace=wish.workspace_id, reason=refusal.reason, **refusal.details)
+            return await self._give_up(wish, type(refusal), missing=getattr(refusal, "missing", ()))
         except Exception:
             log.exception("instance not started", workspace=wish.workspace_id, generation=wish.generation)
             return await self._give_up(wish, StartFailed)
         return NOW
 
     async def _start_afresh(self, wish: Wish) -> None:
-        """The credentials first: an instance that runs has what it needs to say who it is."""
+        """The credentials before the start: an instance that runs has what it needs to say who it is.
+
+        The secrets before the credentials: what cannot be started leaves the tokens that are there in force. They are
+        read here, after the generation was wished for, so whatever was set before it was is in this instance.
+        """
         spec.require_adapter(wish)
+        runtime, secrets = await self._registry.runtime(wish.runtime), await self._auth.secrets(wish.workspace_id)
+        variables = environment.resolved(wish, runtime, secrets, platform_url=self._platform_url)
         files = await self._registry.files(wish)
         credentials = await self._auth.credentials(wish.workspace_id, wish.generation)
         log.info("Provisioner: injected fresh auth token", workspace=wish.workspace_id, generation=wish.generation)
-        wanted = spec.build(wish, credentials, platform_url=self._platform_url, files=files)
+        wanted = spec.build(wish, credentials, environment=variables, files=files)
         started = await self._backend.start(wanted)
         log.info(
             "instance started", workspace=wish.workspace_id, generation=wish.generation, reference=started.reference
         )
 
-    async def _give_up(self, wish: Wish, refusal: type[ServiceError]) -> timedelta:
+    async def _give_up(self, wish: Wish, refusal: type[ServiceError], *, missing: tuple[str, ...] = ()) -> timedelta:
         """Report that it cannot be started, in the words of the public contract: never in those of a backend."""
-        await self._registry.report(wish.workspace_id, Failed(wish.generation, refusal.message))
+        await self._registry.report(wish.workspace_id, Failed(wish.generation, refusal.message, missing))
         return plan.LONGEST
 
     async def _stop(self, wish: Wish, desk: Desk) -> timedelta:

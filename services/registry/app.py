@@ -11,6 +11,8 @@ from uuid import uuid4
 from protos.registry.v1 import (
     approvals_pb2,
     approvals_pb2_grpc,
+    catalog_pb2,
+    catalog_pb2_grpc,
     entries_pb2,
     entries_pb2_grpc,
     events_pb2,
@@ -32,6 +34,7 @@ from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
 from services.registry.api.approvals import ApprovalServicer
+from services.registry.api.catalog import CatalogServicer
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.memories import MemoryServicer
@@ -136,6 +139,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     servicer=TemplateServicer(templates=templates, directory=directory),
                 ),
                 *notes,
+                Servicer(
+                    contract=catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+                    add=catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+                    servicer=CatalogServicer(known),
+                ),
                 Servicer(
                     contract=models_pb2.DESCRIPTOR.services_by_name["ModelService"],
                     add=models_pb2_grpc.add_ModelServiceServicer_to_server,

@@ -1,4 +1,4 @@
-"""The runtimes, their models and limits: `catalog.yaml`, checked when the service starts."""
+"""The runtimes, their models and limits, and who serves models: `catalog.yaml`, checked when the service starts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -29,6 +29,12 @@ class Model(_Entry):
     name_only: bool = False
 
 
+class AnyOf(_Entry):
+    """A variable that goes by several names."""
+
+    any_of: tuple[str, ...] = Field(min_length=1)
+
+
 class Runtime(_Entry):
     """A kind of agent."""
 
@@ -36,16 +42,36 @@ class Runtime(_Entry):
     provision_limit: int = Field(default=int(PROVISION_LIMIT.total_seconds()), gt=0)
     adapter_module: str = ""
     models: tuple[Model, ...] = ()
+    required_env: tuple[str | AnyOf, ...] = ()
+    speaks_anthropic: bool = False
+    model_variables: tuple[str, ...] = ()
+    provider_variable: str = ""
+
+    @property
+    def required(self) -> tuple[tuple[str, ...], ...]:
+        """The variables without which an instance is not started, each by all its names."""
+        return tuple((item,) if isinstance(item, str) else item.any_of for item in self.required_env)
+
+
+class Provider(_Entry):
+    """Somebody who serves models."""
+
+    name: str = Field(min_length=1, max_length=100)
+    model_prefixes: tuple[str, ...] = Field(min_length=1)
+    keys: tuple[str, ...] = Field(min_length=1)
+    anthropic_url: str = ""
 
 
 class _Page(_Entry):
     runtimes: tuple[Runtime, ...]
+    providers: tuple[Provider, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "_Page":
         _check_unique("runtime", [runtime.name for runtime in self.runtimes])
         for runtime in self.runtimes:
             _check_unique(f"model of {runtime.name}", [model.id for model in runtime.models])
+        _check_unique("provider", [provider.name for provider in self.providers])
         return self
 
 
@@ -60,12 +86,18 @@ class Catalog:
         self,
         runtimes: Sequence[Runtime],
         *,
+        providers: Sequence[Provider] = (),
         limit: timedelta | None = None,
         declared: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self.providers = tuple(providers)
         self._limit = limit
         self._declared = {runtime: timedelta(seconds=seconds) for runtime, seconds in declared.items()}
+
+    def find(self, runtime: str) -> Runtime | None:
+        """All that is known of a runtime."""
+        return self._runtimes.get(runtime)
 
     def knows(self, runtime: str) -> bool:
         """Whether there is such a runtime."""
@@ -108,7 +140,7 @@ def read(
         page = _Page.model_validate(_parsed(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise BadSettings(f"{path.name}: {_first_line(error)}") from None
-    return Catalog(page.runtimes, limit=limit, declared=declared)
+    return Catalog(page.runtimes, providers=page.providers, limit=limit, declared=declared)
 
 
 def _parsed(path: Path) -> Any:  # noqa: ANN401 - checked right after

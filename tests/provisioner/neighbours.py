@@ -6,10 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from protos.registry.v1 import registry_pb2, registry_pb2_grpc, templates_pb2, templates_pb2_grpc
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
+from protos.registry.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
+)
 from services.chassis.clock import SystemClock
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Refused, ServiceError, Unavailable
 from services.chassis.service import Servicer
 from services.provisioner.calls import Auth, Registry
 from services.provisioner.janitor import Janitor
@@ -43,6 +50,7 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.facts: list[tuple[str, int, str]] = []
         self.told: list[registry_pb2.ReportFactRequest] = []
         self.backends: list[str] = []
+        self.runtimes: dict[str, catalog_pb2.GetRuntimeResponse] = {}
         self.online: set[str] = set()
         self.alive = True
         self.unreachable_for: set[str] = set()
@@ -146,6 +154,9 @@ class SmallAuth(auth_pb2_grpc.AuthServiceServicer):
         self.issued: list[tuple[str, int]] = []
         self.refusing = False
         self.away = 0
+        self.of_all: dict[str, str] = {}
+        self.own: dict[str, dict[str, str]] = {}
+        self.unreadable: ServiceError | None = None
 
     async def IssueToken(self, request, context):
         if self.refusing:
@@ -194,6 +205,46 @@ class SmallTemplates(templates_pb2_grpc.TemplateServiceServicer):
         return templates_pb2.GetInstanceFilesResponse(files=self._registry.kits[kit])
 
 
+class SmallCatalog(catalog_pb2_grpc.CatalogServiceServicer):
+    """Knows what the registry's runtimes need."""
+
+    def __init__(self, registry: SmallRegistry) -> None:
+        self._registry = registry
+
+    async def GetRuntime(self, request, context):
+        return self._registry.runtimes.get(request.runtime, catalog_pb2.GetRuntimeResponse())
+
+
+class SmallVault(vault_pb2_grpc.VaultServiceServicer):
+    """Opens what auth keeps for each workspace, and for all of them."""
+
+    def __init__(self, auth: SmallAuth) -> None:
+        self._auth = auth
+
+    async def ReadEnvironment(self, request, context):
+        if self._auth.unreadable is not None:
+            raise self._auth.unreadable
+        return vault_pb2.ReadEnvironmentResponse(
+            global_secrets=self._auth.of_all, workspace_secrets=self._auth.own.get(request.workspace_id, {})
+        )
+
+
+def catalog_of(registry: SmallRegistry) -> Servicer:
+    return Servicer(
+        contract=catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+        add=catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
+        servicer=SmallCatalog(registry),
+    )
+
+
+def vault_of(auth: SmallAuth) -> Servicer:
+    return Servicer(
+        contract=vault_pb2.DESCRIPTOR.services_by_name["VaultService"],
+        add=vault_pb2_grpc.add_VaultServiceServicer_to_server,
+        servicer=SmallVault(auth),
+    )
+
+
 def templates_of(registry: SmallRegistry) -> Servicer:
     return Servicer(
         contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
@@ -223,10 +274,12 @@ async def scene(backend, *, registry: SmallRegistry | None = None, clock=None) -
     book, keys = servicers_of(registry, auth)
     async with AsyncExitStack() as stack:
         to_registry = Registry(
-            await stack.enter_async_context(running([book, templates_of(registry)], speaker="provisioner")),
+            await stack.enter_async_context(
+                running([book, templates_of(registry), catalog_of(registry)], speaker="provisioner")
+            ),
             backend=backend.name,
         )
-        to_auth = Auth(await stack.enter_async_context(running([keys], speaker="provisioner")))
+        to_auth = Auth(await stack.enter_async_context(running([keys, vault_of(auth)], speaker="provisioner")))
         wishes = Wishes(to_registry, clock)
         steps = Steps(
             backend=backend, registry=to_registry, auth=to_auth, clock=clock, platform_url="http://plane.test"

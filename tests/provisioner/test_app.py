@@ -17,7 +17,7 @@ from services.provisioner.backends import BACKENDS, folder
 from services.provisioner.backends.process import ProcessBackend
 from services.provisioner.model import Desire, Phase
 from services.provisioner.settings import Settings
-from tests.provisioner.neighbours import SmallAuth, SmallRegistry, servicers_of
+from tests.provisioner.neighbours import SmallAuth, SmallRegistry, catalog_of, servicers_of, vault_of
 from tests.rpc import listening
 from tests.waiting import eventually
 
@@ -28,7 +28,10 @@ AGENT = f"{sys.executable} -u -S -c 'import time; time.sleep(600)'"
 async def neighbours():
     registry, auth = SmallRegistry(), SmallAuth()
     book, keys = servicers_of(registry, auth)
-    async with listening([book]) as registry_address, listening([keys]) as auth_address:
+    async with (
+        listening([book, catalog_of(registry)]) as registry_address,
+        listening([keys, vault_of(auth)]) as auth_address,
+    ):
         yield registry, registry_address, auth_address
 
 

@@ -16,32 +16,13 @@ WISH = Wish(
 CREDENTIALS = Credentials("the-token", "the-secret")
 
 
-def environment(wish: Wish) -> dict[str, str]:
-    return dict(spec.build(wish, CREDENTIALS, platform_url="http://plane:8080").environment)
-
-
-@pytest.mark.covers("PROV-24")
-@pytest.mark.parametrize(("parent_id", "expected"), [(None, None), ("", None), ("p-1", "p-1")])
-def test_the_parent_is_told_only_where_there_is_one(parent_id, expected):
-    assert environment(replace(WISH, parent_id=parent_id)).get("PARENT_ID") == expected
-
-
-def test_an_agent_is_told_who_it_is_and_where_the_plane_is():
-    assert environment(replace(WISH, model="some-model")) == {
-        "WORKSPACE_ID": WISH.workspace_id,
-        "PLATFORM_URL": "http://plane:8080",
-        "ADAPTER_MODULE": "molecule_agent.echo",
-        "MODEL": "some-model",
-    }
-
-
-def test_credentials_are_in_no_variable_and_in_no_text_about_the_spec():
-    made = spec.build(WISH, CREDENTIALS, platform_url="http://plane:8080")
+def test_credentials_and_environment_are_in_no_text_about_the_spec():
+    made = spec.build(WISH, CREDENTIALS, environment=(("KEY", "the-value"),))
 
     assert "the-token" not in str(made.environment)
-    assert "the-token" not in repr(made)
-    assert "the-secret" not in repr(made)
-    assert made.credentials == CREDENTIALS
+    for hidden in ("the-token", "the-secret", "the-value"):
+        assert hidden not in repr(made)
+    assert (made.credentials, made.environment) == (CREDENTIALS, (("KEY", "the-value"),))
 
 
 def test_a_runtime_that_nothing_can_run_is_refused():

@@ -59,6 +59,12 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The instance did not end when it was told to."""
     ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 5
     """The backend cannot be asked now. Retry."""
+    ERROR_REASON_MISSING_ENVIRONMENT: _ErrorReason.ValueType  # 20
+    """Variables without which the runtime cannot work are not set; metadata: missing."""
+    ERROR_REASON_GLOBAL_SECRET_UNREADABLE: _ErrorReason.ValueType  # 21
+    """A global secret that the instance needs cannot be opened."""
+    ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: _ErrorReason.ValueType  # 22
+    """A secret of the workspace that its instance needs cannot be opened."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
@@ -76,6 +82,12 @@ ERROR_REASON_STOP_FAILED: ErrorReason.ValueType  # 4
 """The instance did not end when it was told to."""
 ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 5
 """The backend cannot be asked now. Retry."""
+ERROR_REASON_MISSING_ENVIRONMENT: ErrorReason.ValueType  # 20
+"""Variables without which the runtime cannot work are not set; metadata: missing."""
+ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 21
+"""A global secret that the instance needs cannot be opened."""
+ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: ErrorReason.ValueType  # 22
+"""A secret of the workspace that its instance needs cannot be opened."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):

@@ -7,7 +7,7 @@ from itertools import count
 
 from services.provisioner.backends.base import Site
 from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Files, Instance, Phase, Spec, WorkspaceId
+from services.provisioner.model import Credentials, Environment, Files, Instance, Phase, Spec, WorkspaceId
 
 
 class FakeBackend:
@@ -23,6 +23,7 @@ class FakeBackend:
         self.starts: list[tuple[WorkspaceId, int]] = []
         self.stops: list[WorkspaceId] = []
         self.credentials: dict[WorkspaceId, Credentials] = {}
+        self.environments: dict[WorkspaceId, Environment] = {}
         self.files: dict[WorkspaceId, Files] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
         self._ended: asyncio.Queue[WorkspaceId] = asyncio.Queue()
@@ -34,6 +35,7 @@ class FakeBackend:
         if present and present.phase is Phase.RUNNING and present.generation == spec.generation:
             return present
         self._fill(spec)
+        self.environments[spec.workspace_id] = spec.environment
         self.starts.append((spec.workspace_id, spec.generation))
         made = Instance(
             workspace_id=spec.workspace_id,
@@ -52,6 +54,7 @@ class FakeBackend:
     async def forget(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id, None)
         self.credentials.pop(workspace_id, None)
+        self.environments.pop(workspace_id, None)
         self.files.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:

@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Order:
     """What a keeper is to do. It goes through a pipe: the environment may hold secrets, and files and argv are read."""
 
     argv: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     generation: int
     port: int
     grace: float

@@ -1,0 +1,35 @@
+"""The servicer of the catalogue: speaks protobuf and decides nothing."""
+
+from protos.registry.v1 import catalog_pb2 as pb
+from protos.registry.v1 import catalog_pb2_grpc as rpc
+from services.chassis.rpc import Context
+from services.registry.catalog import Catalog, Provider, Runtime
+
+
+class CatalogServicer(rpc.CatalogServiceServicer):
+    """Unwraps, looks up, wraps."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def GetRuntime(self, request: pb.GetRuntimeRequest, context: Context) -> pb.GetRuntimeResponse:
+        runtime = self._catalog.find(request.runtime)
+        return _runtime_to(runtime, self._catalog.providers) if runtime else pb.GetRuntimeResponse()
+
+
+def _runtime_to(runtime: Runtime, providers: tuple[Provider, ...]) -> pb.GetRuntimeResponse:
+    return pb.GetRuntimeResponse(
+        required=[pb.RequiredVariable(any_of=names) for names in runtime.required],
+        speaks_anthropic=runtime.speaks_anthropic,
+        model_variables=runtime.model_variables,
+        provider_variable=runtime.provider_variable,
+        providers=[
+            pb.ModelProvider(
+                name=provider.name,
+                model_prefixes=provider.model_prefixes,
+                keys=provider.keys,
+                anthropic_url=provider.anthropic_url,
+            )
+            for provider in providers
+        ],
+    )
