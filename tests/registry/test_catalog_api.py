@@ -67,7 +67,7 @@ providers:
     [
         (TWICE, "provider named twice: a"),
         ("runtimes: []\nproviders: [{name: a, model_prefixes: [], keys: [A]}]", "model_prefixes"),
-        ("runtimes: [{name: a, required_env: [{any_of: []}]}]", "any_of"),
+        ("runtimes: [{name: a, required_env: [{any_of: []}]}]", "required_env"),
     ],
 )
 def test_a_catalogue_that_is_none_is_refused(tmp_path, text, said):
