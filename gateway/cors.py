@@ -59,11 +59,8 @@ def _origin(url: str) -> str:
 
 
 def _is_no_name(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
     try:
-        ip_address(host)
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or bool(ip_address(host))
     except ValueError:
         return False
-    return True

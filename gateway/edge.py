@@ -94,12 +94,8 @@ class Edge:
             self._metrics.count(scope["method"], path, passage.status, time.perf_counter() - began)
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
-        refusal = self._refusal(scope, passage)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
         try:
-            await self._inner(scope, receive, send)
+            await (self._refusal(scope, passage) or self._inner)(scope, receive, send)
         except Exception:
             if passage.status:
                 raise

@@ -139,6 +139,12 @@ async def test_a_page_of_the_plane_itself_may_call(plane):
     assert answer.status_code == 200
 
 
+async def test_a_host_that_is_none_is_no_page_of_the_plane(plane):
+    answer = await plane.http.get("/health", headers={"Host": "[:::::]", "Origin": "http://[:::::]"})
+
+    assert (answer.status_code, answer.json()) == (403, {"error": "origin not allowed"})
+
+
 async def test_a_preflight_is_answered_without_a_body(plane):
     asking = {"Origin": CONSOLE, "Access-Control-Request-Method": "PATCH"}
     answer = await plane.http.options("/workspaces/any", headers=asking)

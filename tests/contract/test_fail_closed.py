@@ -1,0 +1,102 @@
+"""No branch fails open: where a check cannot be made, nobody passes (a walk over the code of the checks)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+CHECKS = (
+    *(
+        f"services/auth/{name}.py"
+        for name in ("gates", "keyring", "minting", "orgs", "scopes", "sessions", "tokens", "lifetimes", "sealing")
+    ),
+    *(f"gateway/{name}.py" for name in ("caller", "cors", "edge", "forwarded", "limits", "route")),
+    *(f"services/registry/{name}.py" for name in ("addressing", "callers", "hierarchy", "circles")),
+    *(f"services/a2a_proxy/{name}.py" for name in ("routebook", "routing")),
+    *(f"services/chassis/{name}.py" for name in ("addresses", "identity", "rpc")),
+)
+"""Where it is decided who may do what."""
+
+REFUSES = {
+    "gateway/caller.py listen": "without the feed auth is asked",
+    "gateway/cors.py _is_no_name": "no address and not localhost: a name, which is not believed",
+    "gateway/edge.py _answered": "a bug is answered with 500",
+    "gateway/forwarded.py _trusts": "what is no address is no trusted proxy",
+    "gateway/limits.py client": "what is no address is counted under its own name",
+    "gateway/route.py __call__": "an error is an answer, a bug is 500",
+    "services/a2a_proxy/routebook.py follow": "without the feed the registry is asked",
+    "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
+    "services/chassis/addresses.py _plain": "no address: refused as forbidden",
+    "services/chassis/addresses.py place": "no URL: there is no place to go to",
+    "services/chassis/rpc.py _identity": "what is no identity is nobody, and nobody is refused",
+    "services/chassis/rpc.py answer": "an error travels to the caller",
+    "services/chassis/rpc.py answers": "an error travels to the caller",
+    "services/registry/addressing.py _resolved": "no address: refused as unresolvable",
+}
+"""Functions of the checks that catch something and go on, and why that lets nobody in."""
+
+
+def goes_on(source, path):
+    """The functions that catch something without raising."""
+    tree = ast.parse(source)
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
+        nested = {
+            inner
+            for node in ast.walk(function)
+            if node is not function and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for inner in ast.walk(node)
+        }
+        for node in ast.walk(function):
+            if node not in nested and _swallows(node):
+                yield f"{path} {function.name}"
+
+
+def _swallows(node):
+    match node:
+        case ast.ExceptHandler(body=body):
+            return not isinstance(body[-1], ast.Raise)
+        case ast.Call(func=ast.Name(id="suppress")):
+            return True
+    return False
+
+
+def allows(source):
+    """Lines that answer a failure with `True`."""
+    return [
+        inner.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ExceptHandler)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Return) and isinstance(inner.value, ast.Constant) and inner.value.value is True
+    ]
+
+
+@pytest.mark.covers("BEY-05")
+def test_a_check_that_fails_lets_nobody_in():
+    found = {line for path in CHECKS for line in goes_on(Path(path).read_text(), path)}
+
+    assert found == set(REFUSES)
+
+
+@pytest.mark.covers("BEY-05")
+def test_no_failure_anywhere_is_answered_with_yes():
+    modules = [
+        path for folder in ("services", "gateway") for path in Path(folder).rglob("*.py") if "_pb2" not in path.name
+    ]
+
+    assert {str(path): lines for path in modules if (lines := allows(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        "except ValueError:\n        return True",
+        "except ValueError:\n        pass",
+        "finally:\n        pass\n    with suppress(ValueError):\n        pass",
+    ],
+)
+def test_a_branch_that_fails_open_is_found(branch):
+    source = f"def check(x):\n    try:\n        ask(x)\n    {branch}\n"
+
+    assert list(goes_on(source, "m")) == ["m check"]
+    assert bool(allows(source)) == ("True" in branch)

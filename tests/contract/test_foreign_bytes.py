@@ -1,0 +1,240 @@
+"""Every parser of bytes that strangers send: whatever comes, it answers or raises what it declares, and nothing else.
+
+Multipart names are no part of it: nothing of the plane takes files from strangers yet.
+"""
+
+import json
+from contextlib import suppress
+from ipaddress import ip_network
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway import bodies, cards, edge, extended, limits, queries
+from gateway.bodies import Body, Shape
+from gateway.caller import bearer_of, claimed_by
+from gateway.cors import Cors
+from gateway.forwarded import Forwarded
+from gateway.routes import a2a
+from gateway.shapes import agents, approvals, memories, models, secrets, templates, workspaces
+from services.a2a_proxy import envelope
+from services.a2a_proxy.errors import MalformedMessage
+from services.auth import tokens
+from services.auth.errors import SecretUnreadable
+from services.auth.sealing import Sealer
+from services.chassis import addresses, pages
+from services.chassis.addresses import Rules
+from services.chassis.errors import ServiceError
+from services.chassis.pages import InvalidPageToken
+from services.registry import fields
+from services.registry.errors.workspaces import CardTooLarge, InvalidBody
+
+NAMES = st.sampled_from(
+    [
+        "authorization",
+        "x-workspace-id",
+        "host",
+        "origin",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+        "traceparent",
+        "cookie",
+        "last-event-id",
+        "a2a-version",
+        "content-length",
+    ]
+)
+
+VALUES = st.one_of(
+    st.binary(max_size=80),
+    st.text(st.characters(max_codepoint=255), max_size=80).map(lambda text: text.encode("latin-1")),
+    st.sampled_from(
+        [b"Bearer ", b"Bearer \xff", b"[:::1]", b"[::1", b"http://[", b"http://[::1", b"a, b,,c", b"//[x]:99999"]
+    ),
+)
+
+HEADERS = st.lists(st.tuples(NAMES.map(str.encode), VALUES), max_size=8)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+KEYS = st.sampled_from(
+    [
+        "jsonrpc",
+        "id",
+        "method",
+        "params",
+        "message",
+        "parts",
+        "content",
+        "messageId",
+        "result",
+        "url",
+        "name",
+        "skills",
+        "capabilities",
+        "agent_card",
+        "key",
+        "value",
+        "supportedInterfaces",
+        "protocolVersion",
+        "additionalInterfaces",
+        "preferredTransport",
+        "runtime_metadata",
+        "securitySchemes",
+        "extensions",
+        "version",
+        "workspace_id",
+    ]
+)
+
+OBJECTS = st.recursive(
+    JSON
+    | st.sampled_from(["message/send", "SendMessage", "agent/getAuthenticatedExtendedCard", "GetExtendedAgentCard"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=20,
+)
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+BODIES = st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
+BODIES |= OBJECTS.map(lambda value: json.dumps(value).encode())
+
+SHAPES = [
+    shape
+    for module in (agents, approvals, memories, models, secrets, templates, workspaces)
+    for shape in vars(module).values()
+    if isinstance(shape, type) and issubclass(shape, Shape) and shape is not Shape
+]
+
+
+def scope(headers, path="/workspaces/x/a2a", query=b""):
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": query,
+        "scheme": "http",
+        "headers": headers,
+    } | {
+        "client": ("192.0.2.1", 1),
+        "server": ("127.0.0.1", 8080),
+    }
+
+
+@given(HEADERS)
+def test_headers(headers):
+    bearer_of(headers)
+    claimed_by(headers)
+    passage = edge._passage(scope(headers))
+    assert edge.REQUEST_ID.fullmatch(passage.request_id)
+    assert all(value.isascii() for value in a2a._travelling(scope(headers)).values())
+
+
+@given(HEADERS)
+@example([(b"host", b"[:::::]")])
+@example([(b"host", b"[::1]:99999")])
+def test_where_a_request_comes_from_and_which_page_may_call(headers):
+    for trusted in ((), (ip_network("0.0.0.0/0"),)):
+        forwarded = Forwarded(trusted, "")
+        limits.client(forwarded.client(scope(headers)))
+        own = forwarded.own_url(scope(headers))
+        origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+        for origin in (*origins, own):
+            Cors([], "").allows(origin, own)
+
+
+@given(BODIES)
+@example(DEEP)
+def test_bodies(raw):
+    for shape in SHAPES:
+        with suppress(ServiceError):
+            Body(shape=shape).checked(raw)
+
+
+@given(BODIES)
+@example(DEEP)
+def test_cards_that_are_registered(raw):
+    with suppress(InvalidBody, CardTooLarge):
+        fields.read_card(raw)
+    with suppress(ServiceError, ValueError):
+        read = bodies.parsed(raw)
+        if isinstance(read, dict):
+            bodies.card(read)
+
+
+@given(OBJECTS, st.text(max_size=8))
+def test_cards_that_are_shown(card, version):
+    cards.wants_pure(version)
+    if isinstance(card, dict):
+        for form in (cards.public, cards.pure):
+            form(card, url="https://plane.example/a2a", bearer_needed=True)
+
+
+@given(BODIES, BODIES)
+@example(DEEP, DEEP)
+def test_extended_cards_that_pass(request_body, answer):
+    if extended.asked_for(request_body):
+        extended.shown(request_body, answer, url="https://plane.example/a2a", bearer_needed=True)
+
+
+@given(BODIES, st.one_of(st.text(max_size=30), st.sampled_from(["0.3", "1.0", "1.0.0", "99", "1." + "9" * 5000])))
+@example(DEEP, "")
+def test_envelopes(raw, version):
+    with suppress(MalformedMessage):
+        envelope.read(raw, version=version, entropy=bytes(32))
+
+
+@given(st.text(max_size=30))
+def test_times_to_wait(text):
+    with suppress(MalformedMessage):
+        envelope.patience(text)
+
+
+@given(st.text(max_size=80), st.integers(1, 4))
+@example("W1siYSJd" * 20_000, 1)
+def test_page_tokens(text, width):
+    with suppress(InvalidPageToken):
+        assert len(pages.decode(text, width)) == width
+
+
+@given(st.text(max_size=40) | st.integers().map(str))
+@example("9" * 100_000)
+@example("٣")
+def test_numbers_in_queries_and_ids_of_events(text):
+    assert queries.natural(text) is None or queries.natural(text) >= 0
+    assert 1 <= queries.limit(text, most=500, usual=100) <= 500
+
+
+@given(st.text(max_size=60))
+@example("{" + "0" * 34 + "}")
+@example("urn:uuid:" + "0" * 27)
+def test_ids_in_paths(text):
+    for read in (bodies.workspace_id, lambda text: a2a._workspace_id(f"/workspaces/{text}/a2a")):
+        with suppress(ServiceError):
+            assert len(read(text)) == 36
+
+
+@given(st.one_of(st.text(max_size=60), st.sampled_from(["http://[", "http://[::1", "http://a:99999", "http://\x00"])))
+def test_addresses(text):
+    addresses.place(text)
+    addresses.judge_one(text, Rules(development=False, saas=False))
+
+
+@given(st.text(max_size=60))
+def test_bearers(text):
+    assert len(tokens.digest(text)) == 32
+    tokens.well_formed(text)
+
+
+@given(st.text(max_size=60))
+@example("1:")
+@example("1:" + "A" * 64)
+def test_sealed_values(text):
+    with suppress(SecretUnreadable):
+        Sealer.parse("0123456789abcdef0123456789abcdef").open(text, owner="o", name="n")
