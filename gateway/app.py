@@ -28,9 +28,12 @@ from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
 from gateway.routes.cards import CardRoutes
+from gateway.routes.checkpoints import CheckpointRoutes
+from gateway.routes.configs import ConfigRoutes
 from gateway.routes.contract import ContractRoutes
 from gateway.routes.entries import EntryRoutes
 from gateway.routes.events import EventRoutes
+from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
@@ -98,6 +101,9 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *EventRoutes(clients.registry).table(),
         *MemoryRoutes(clients.registry).table(),
         *ApprovalRoutes(clients.registry).table(),
+        *CheckpointRoutes(clients.registry).table(),
+        *ConfigRoutes(clients.registry).table(),
+        *InstructionRoutes(clients.registry).table(),
         *EntryRoutes(clients.registry).table(),
         *TemplateRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),

@@ -121,10 +121,11 @@ class Body(Generic[B]):
     refusal: Refusal = plainly
     required: bool = True
     cap: int = BODY_CAP
+    oversize: str = ""
 
     async def of(self, request: Request) -> B:
         """The body of `request`, checked."""
-        raw = await read(request, self.cap)
+        raw = await self._read(request)
         if not raw and not self.required:
             return self.shape()
         return self.checked(raw)
@@ -136,6 +137,14 @@ class Body(Generic[B]):
             return self.shape.model_validate(value)
         except ValidationError as error:
             self._refuse(error)
+
+    async def _read(self, request: Request) -> bytes:
+        try:
+            return await read(request, self.cap)
+        except TooLarge:
+            if not self.oversize:
+                raise
+            raise TooLarge(self.oversize) from None
 
     def _parsed(self, raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
         try:
@@ -204,12 +213,12 @@ def _carried(value: object) -> None:
         raise ValueError(message)
 
 
-def payload(value: object) -> bytes:
-    """A client's own JSON as it is stored; raises `Malformed` for numbers beyond what JSON readers know."""
+def payload(value: object, refusal: Refusal = plainly) -> bytes:
+    """A client's own JSON as it is stored; refused with numbers beyond what JSON readers know."""
     try:
         return compact(value)
     except (ValueError, RecursionError):
-        raise Malformed from None
+        raise refusal(Fault()) from None
 
 
 def card(value: dict[str, Any]) -> bytes:

@@ -20,6 +20,9 @@ BULK_CAP = 20 * 1024 * 1024
 FILES_CAP = 8 * 1024 * 1024
 """Bytes of these files together: they have to fit one message between services."""
 
+CONFIG_CAP = 256 * 1024
+"""Bytes of what a workspace is set to at once."""
+
 CARD_CAP = 256 * 1024
 """Bytes of an agent card, in its compact form."""
 

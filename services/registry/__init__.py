@@ -28,6 +28,9 @@
 | `directions`| ♥ who may talk to whom, and where they are found                    |     |
 | `memories`  | ♥ what agents remember: alone, as a team, for everybody             |     |
 | `approvals` | ♥ what agents may not do without somebody's consent                 |     |
+| `checkpoints`| ♥ how far agents have come with what they do in steps              |     |
+| `configs`   | ♥ what workspaces and the canvas are set to                         |     |
+| `instructions`| ♥ what operators tell agents: everybody, or one                   |     |
 | `entries`   | ♥ what agents keep by key                                           |     |
 | `models`    | ♥ which model an agent uses                                         |     |
 | `renewal`   | a fresh instance for what has changed                               |     |

@@ -13,10 +13,16 @@ from protos.registry.v1 import (
     approvals_pb2_grpc,
     catalog_pb2,
     catalog_pb2_grpc,
+    checkpoints_pb2,
+    checkpoints_pb2_grpc,
+    configs_pb2,
+    configs_pb2_grpc,
     entries_pb2,
     entries_pb2_grpc,
     events_pb2,
     events_pb2_grpc,
+    instructions_pb2,
+    instructions_pb2_grpc,
     memories_pb2,
     memories_pb2_grpc,
     models_pb2,
@@ -35,8 +41,11 @@ from services.registry.addressing import Addressing
 from services.registry.admission import Door
 from services.registry.api.approvals import ApprovalServicer
 from services.registry.api.catalog import CatalogServicer
+from services.registry.api.checkpoints import CheckpointServicer
+from services.registry.api.configs import ConfigServicer
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
+from services.registry.api.instructions import InstructionServicer
 from services.registry.api.memories import MemoryServicer
 from services.registry.api.models import ModelServicer
 from services.registry.api.templates import TemplateServicer
@@ -44,13 +53,16 @@ from services.registry.api.workspaces import RegistryServicer
 from services.registry.approvals import Approvals
 from services.registry.broadcasts import Broadcasts
 from services.registry.calls import Auth
+from services.registry.checkpoints import Checkpoints
 from services.registry.chronicle import Chronicle
+from services.registry.configs import Configs
 from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
 from services.registry.entries import Entries
 from services.registry.facts import Patience
 from services.registry.feed import Feed
+from services.registry.instructions import Instructions
 from services.registry.intake import Intake
 from services.registry.memories import Memories
 from services.registry.models import Models
@@ -184,6 +196,21 @@ def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Service
             contract=approvals_pb2.DESCRIPTOR.services_by_name["ApprovalService"],
             add=approvals_pb2_grpc.add_ApprovalServiceServicer_to_server,
             servicer=ApprovalServicer(approvals, clock=clock),
+        ),
+        Servicer(
+            contract=instructions_pb2.DESCRIPTOR.services_by_name["InstructionService"],
+            add=instructions_pb2_grpc.add_InstructionServiceServicer_to_server,
+            servicer=InstructionServicer(Instructions(store, clock=clock)),
+        ),
+        Servicer(
+            contract=checkpoints_pb2.DESCRIPTOR.services_by_name["CheckpointService"],
+            add=checkpoints_pb2_grpc.add_CheckpointServiceServicer_to_server,
+            servicer=CheckpointServicer(Checkpoints(store), clock=clock),
+        ),
+        Servicer(
+            contract=configs_pb2.DESCRIPTOR.services_by_name["ConfigService"],
+            add=configs_pb2_grpc.add_ConfigServiceServicer_to_server,
+            servicer=ConfigServicer(Configs(store)),
         ),
     ]
     return servicers, {

@@ -13,6 +13,8 @@ MORE_THAN_ONE = {
     "WorkspaceRoutes.list": "an array at the edge is pages within",
     "RegistryRoutes.peers": "an array at the edge is pages within",
     "EntryRoutes.list": "an array at the edge is pages within",
+    "CheckpointRoutes.list": "an array at the edge is pages within",
+    "InstructionRoutes.list": "an array at the edge is pages within",
 }
 """Handlers that ask more than once, and why."""
 

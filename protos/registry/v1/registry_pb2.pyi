@@ -190,6 +190,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """No such request waits."""
     ERROR_REASON_OWN_APPROVAL: _ErrorReason.ValueType  # 87
     """Who asks does not decide."""
+    ERROR_REASON_INSTRUCTION_NOT_FOUND: _ErrorReason.ValueType  # 88
+    """No such instruction."""
+    ERROR_REASON_CHECKPOINT_NOT_FOUND: _ErrorReason.ValueType  # 89
+    """No step of that workspace, or workflow."""
+    ERROR_REASON_PLATFORM_ADMIN_REQUIRED: _ErrorReason.ValueType  # 90
+    """What concerns everybody is the platform's."""
+    ERROR_REASON_NOTE_TOO_LARGE: _ErrorReason.ValueType  # 91
+    """What would be kept is over its limit."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -273,6 +281,14 @@ ERROR_REASON_APPROVAL_NOT_FOUND: ErrorReason.ValueType  # 86
 """No such request waits."""
 ERROR_REASON_OWN_APPROVAL: ErrorReason.ValueType  # 87
 """Who asks does not decide."""
+ERROR_REASON_INSTRUCTION_NOT_FOUND: ErrorReason.ValueType  # 88
+"""No such instruction."""
+ERROR_REASON_CHECKPOINT_NOT_FOUND: ErrorReason.ValueType  # 89
+"""No step of that workspace, or workflow."""
+ERROR_REASON_PLATFORM_ADMIN_REQUIRED: ErrorReason.ValueType  # 90
+"""What concerns everybody is the platform's."""
+ERROR_REASON_NOTE_TOO_LARGE: ErrorReason.ValueType  # 91
+"""What would be kept is over its limit."""
 
 @typing.final
 class Workspace(message.Message):

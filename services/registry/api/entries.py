@@ -20,9 +20,7 @@ class EntryServicer(rpc.EntryServiceServicer):
         return pb.PutEntryResponse(entry=wire.entry_to(entry))
 
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
-        entry = await self._entries.get(
-            identity.current(), WorkspaceId(request.workspace_id), wire.key_from(request.key)
-        )
+        entry = await self._entries.get(identity.current(), WorkspaceId(request.workspace_id), request.key)
         return pb.GetEntryResponse(entry=wire.entry_to(entry))
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
@@ -37,5 +35,5 @@ class EntryServicer(rpc.EntryServiceServicer):
         )
 
     async def DeleteEntry(self, request: pb.DeleteEntryRequest, context: Context) -> pb.DeleteEntryResponse:
-        await self._entries.delete(identity.current(), WorkspaceId(request.workspace_id), wire.key_from(request.key))
+        await self._entries.delete(identity.current(), WorkspaceId(request.workspace_id), request.key)
         return pb.DeleteEntryResponse()

@@ -58,3 +58,24 @@ class ApprovalNotFound(_Registry, errors.NotFound):
 class OwnApproval(_Registry, errors.Denied):
     reason = "OWN_APPROVAL"
     message = "workspaces cannot decide their own approvals"
+
+
+class InstructionNotFound(_Registry, errors.NotFound):
+    reason = "INSTRUCTION_NOT_FOUND"
+    message = "instruction not found"
+
+
+class CheckpointNotFound(_Registry, errors.NotFound):
+    """The text says of what there is no step."""
+
+    reason = "CHECKPOINT_NOT_FOUND"
+
+
+class PlatformAdminRequired(_Registry, errors.Denied):
+    reason = "PLATFORM_ADMIN_REQUIRED"
+    message = "platform admin required"
+
+
+class NoteTooLarge(_Registry, errors.InvalidArgument):
+    reason = "NOTE_TOO_LARGE"
+    message = "body too large or unreadable"

@@ -10,6 +10,9 @@
 | `due`         | what the sweeps look for                                  |
 | `events`      | stored events, and how far back they are kept             |
 | `approvals`   | what agents may not do without somebody's consent         |
+| `checkpoints` | how far agents have come                                  |
+| `configs`     | what workspaces and the canvas are set to                 |
+| `instructions`| what operators tell agents                                |
 | `memories`    | what agents remember                                      |
 | `entries`     | what agents keep by key                                   |
 | `kits`        | the files that instances start with                       |

@@ -19,11 +19,14 @@ from services.registry.model import Workspace, WorkspaceId
 from services.registry.status import SPEAKING
 from services.registry.store.approvals import KeptApprovals
 from services.registry.store.changes import Changes
+from services.registry.store.checkpoints import KeptCheckpoints
+from services.registry.store.configs import KeptConfigs
 from services.registry.store.deeds import Deeds
 from services.registry.store.due import Due
 from services.registry.store.entries import KeptEntries
 from services.registry.store.events import Events
 from services.registry.store.felt import Felt
+from services.registry.store.instructions import KeptInstructions
 from services.registry.store.kits import Kits
 from services.registry.store.lists import Lists
 from services.registry.store.memories import KeptMemories
@@ -32,7 +35,10 @@ from services.registry.store.renewals import Renewals
 from services.registry.store.tree import Tree
 from services.registry.tables import workspaces as tables
 from services.registry.tables.approvals import approvals
+from services.registry.tables.checkpoints import checkpoints
+from services.registry.tables.configs import configs
 from services.registry.tables.entries import entries
+from services.registry.tables.instructions import instructions
 from services.registry.tables.memories import memories
 from services.registry.tables.schema import DOORBELL
 from services.registry.tables.workspaces import cards, events, vitals, workspaces
@@ -73,6 +79,9 @@ class Transaction:
         self.renewals = Renewals(self._reader)
         self.events = Events(connection, now)
         self.approvals = KeptApprovals(connection, now)
+        self.checkpoints = KeptCheckpoints(connection)
+        self.configs = KeptConfigs(connection)
+        self.instructions = KeptInstructions(connection)
         self.memories = KeptMemories(connection)
         self.entries = KeptEntries(connection, now)
         self.kits = Kits(self._reader)
@@ -126,8 +135,9 @@ class Transaction:
         """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, memories, entries, approvals):
+        for table in (cards, memories, entries, approvals, checkpoints, configs):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
+        await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
         await self.kits.let_go(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:

@@ -15,11 +15,6 @@ def draft_from(request: pb.PutEntryRequest) -> Draft:
     )
 
 
-def key_from(text: str) -> str:
-    """A key that is looked for; nothing is under one with a NUL, which PostgreSQL does not know."""
-    return text.replace("\0", "\n")
-
-
 def entry_to(entry: Entry) -> pb.Entry:
     """An entry as the contract writes it."""
     return pb.Entry(

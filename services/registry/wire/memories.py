@@ -10,9 +10,9 @@ MOST = 50
 
 
 def question_from(request: pb.SearchMemoriesRequest) -> Question:
-    """What is looked for; PostgreSQL knows no NUL, so nothing is found by one."""
+    """What is looked for."""
     limit = request.limit if 1 <= request.limit <= MOST else MOST
-    return notes.question(request.scope, request.query.replace("\0", ""), request.namespace.replace("\0", ""), limit)
+    return notes.question(request.scope, request.query, request.namespace, limit)
 
 
 def memory_to(memory: Memory) -> pb.Memory:

@@ -1,0 +1,96 @@
+"""What workspaces and the canvas are set to."""
+
+import json
+
+from gateway import bodies
+from gateway.answers.notes import Config, Done, Viewport
+from gateway.bodies import Body, saying
+from gateway.limits import CONFIG_CAP
+from gateway.render.texts import number
+from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
+from gateway.shapes import notes as shapes
+from protos.registry.v1 import configs_pb2 as pb
+from protos.registry.v1 import configs_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+
+class ConfigRoutes:
+    """Asks the registry, which keeps configurations."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.ConfigServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/workspaces/{id}/config",
+                handler=self.get,
+                summary="What a workspace is set to",
+                guard=READ,
+                answer=Config,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="PATCH",
+                path="/workspaces/{id}/config",
+                handler=self.merge,
+                summary="Set keys of a workspace",
+                guard=WRITE,
+                body=Body(
+                    shape=shapes.ConfigPatch,
+                    refusal=saying("invalid JSON"),
+                    cap=CONFIG_CAP,
+                    oversize="body too large or unreadable",
+                ),
+                answer=Done,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/canvas/viewport",
+                handler=self.viewport,
+                summary="Where the canvas stands",
+                guard=ANY,
+                answer=Viewport,
+            ),
+            Route(
+                method="PUT",
+                path="/canvas/viewport",
+                handler=self.save_viewport,
+                summary="Keep where the canvas stands",
+                guard=ADMIN,
+                body=Body(shape=shapes.NewViewport, refusal=saying("invalid viewport data")),
+                answer=Done,
+            ),
+        ]
+
+    async def get(self, call: Call) -> object:
+        """The object of a workspace."""
+        request = pb.GetConfigRequest(workspace_id=call.workspace_id)
+        reply: pb.GetConfigResponse = await self._registry.ask(
+            self._stub.GetConfig, request, on_behalf_of=call.identity
+        )
+        return Config(data=json.loads(reply.data))
+
+    async def merge(self, call: Call) -> object:
+        """Merge an object into it."""
+        patch = bodies.payload(call.body.model_extra, saying("invalid JSON"))
+        request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
+        await self._registry.ask(self._stub.MergeConfig, request, on_behalf_of=call.identity)
+        return Done(status="updated")
+
+    async def viewport(self, call: Call) -> object:
+        """Where the canvas stands."""
+        reply: pb.GetViewportResponse = await self._registry.ask(
+            self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
+        )
+        return Viewport(x=number(reply.x), y=number(reply.y), zoom=number(reply.zoom))
+
+    async def save_viewport(self, call: Call) -> object:
+        """Keep where it stands."""
+        request = pb.SaveViewportRequest(x=call.body.x, y=call.body.y, zoom=call.body.zoom)
+        await self._registry.ask(self._stub.SaveViewport, request, on_behalf_of=call.identity)
+        return Done(status="saved")

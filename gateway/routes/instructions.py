@@ -1,0 +1,144 @@
+"""What operators tell agents."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from gateway.answers.notes import Done, Made, Resolved
+from gateway.bodies import Body
+from gateway.errors import Malformed
+from gateway.render import notes as render
+from gateway.route import ADMIN, READ, Call, Route
+from gateway.shapes import notes as shapes
+from protos.registry.v1 import instructions_pb2 as pb
+from protos.registry.v1 import instructions_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+PAGE = 500
+
+
+class InstructionRoutes:
+    """Asks the registry, which keeps instructions."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.InstructionServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there. Who may tell everybody something, the registry judges: the path does not say it."""
+        return [
+            Route(
+                method="GET",
+                path="/instructions",
+                handler=self.list,
+                summary="Instructions, those for everybody first",
+                guard=ADMIN,
+                query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
+                answer=list[render.Instruction],
+                refuses=frozenset({400}),
+            ),
+            Route(
+                method="POST",
+                path="/instructions",
+                handler=self.create,
+                summary="Tell all agents something, or one",
+                guard=ADMIN,
+                body=Body(shape=shapes.NewInstruction),
+                success=201,
+                answer=Made,
+                refuses=frozenset({404, 409, 410}),
+            ),
+            Route(
+                method="PUT",
+                path="/instructions/{instructionId}",
+                handler=self.change,
+                summary="Change an instruction",
+                guard=ADMIN,
+                body=Body(shape=shapes.InstructionChanges),
+                answer=Done,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="DELETE",
+                path="/instructions/{instructionId}",
+                handler=self.delete,
+                summary="Delete an instruction",
+                guard=ADMIN,
+                answer=Done,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/workspaces/{id}/instructions/resolve",
+                handler=self.resolve,
+                summary="What an agent is told, as one text",
+                guard=READ,
+                answer=Resolved,
+                refuses=frozenset({404}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """The instructions asked for."""
+        return [render.instruction(message) async for message in self._pages(call)]
+
+    async def create(self, call: Call) -> object:
+        """Add an instruction."""
+        request = pb.CreateInstructionRequest(
+            request_id=str(uuid.uuid4()),
+            scope=call.body.scope,
+            scope_target=(call.body.scope_target or "").lower(),
+            title=call.body.title,
+            content=call.body.content,
+            priority=call.body.priority,
+        )
+        reply: pb.CreateInstructionResponse = await self._registry.ask(
+            self._stub.CreateInstruction, request, on_behalf_of=call.identity
+        )
+        return Made(id=reply.instruction.id)
+
+    async def change(self, call: Call) -> object:
+        """Change what the body names."""
+        named = sorted(call.body.model_fields_set)
+        if not named:
+            raise Malformed
+        request = pb.UpdateInstructionRequest(
+            instruction_id=call.path["instructionId"],
+            instruction=pb.Instruction(**{name: getattr(call.body, name) for name in named}),
+            update_mask=FieldMask(paths=named),
+        )
+        await self._registry.ask(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
+        return Done(status="updated")
+
+    async def delete(self, call: Call) -> object:
+        """Delete an instruction."""
+        request = pb.DeleteInstructionRequest(instruction_id=call.path["instructionId"])
+        await self._registry.ask(self._stub.DeleteInstruction, request, on_behalf_of=call.identity)
+        return Done(status="deleted")
+
+    async def resolve(self, call: Call) -> object:
+        """What an agent is told."""
+        request = pb.ResolveInstructionsRequest(workspace_id=call.workspace_id)
+        reply: pb.ResolveInstructionsResponse = await self._registry.ask(
+            self._stub.ResolveInstructions, request, on_behalf_of=call.identity
+        )
+        return Resolved(workspace_id=call.workspace_id, instructions=reply.instructions)
+
+    async def _pages(self, call: Call) -> AsyncIterator[pb.Instruction]:
+        token = ""
+        while True:
+            request = pb.ListInstructionsRequest(
+                scope=call.query.get("scope", ""),
+                workspace_id=call.query.get("workspace_id", "").lower(),
+                page_size=PAGE,
+                page_token=token,
+            )
+            reply: pb.ListInstructionsResponse = await self._registry.ask(
+                self._stub.ListInstructions, request, on_behalf_of=call.identity
+            )
+            for message in reply.instructions:
+                yield message
+            token = reply.next_page_token
+            if not token:
+                return
