@@ -12,6 +12,7 @@
 | `exchange`      | many messages over one stream to the A2A proxy                    |     |
 | `route`         | a route as declared, and the way of a request through it          |     |
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
+| `credentials`   | what a request shows: a bearer, or a session and its CSRF token   |     |
 | `bodies`        | reading, parsing and checking what clients send                   |     |
 | `queries`       | numbers in query strings                                          | pure|
 | `shapes/`       | what the routes take                                              | pure|

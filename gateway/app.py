@@ -39,9 +39,12 @@ from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.secrets import SecretRoutes
+from gateway.routes.sessions import SessionRoutes
 from gateway.routes.templates import TemplateRoutes
+from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
 from gateway.settings import Settings
+from services.chassis.settings import Mode
 
 
 @asynccontextmanager
@@ -108,6 +111,8 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *TemplateRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
+        *TokenRoutes(clients.auth).table(),
+        *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).table(),
         *SecretRoutes(clients.auth).table(),
         *ModelRoutes(clients.registry).table(),
         *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),

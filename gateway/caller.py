@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never, cast
 
 import structlog
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.render import texts
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis import identity
@@ -151,7 +151,7 @@ class Callers:
         found = identity.from_wire(reply.identity)
         if found is None:
             raise Broken
-        left = _moment(reply.expires_at) - self._wall() if reply.HasField("expires_at") else REMEMBERED
+        left = texts.unix(reply.expires_at) - self._wall() if reply.HasField("expires_at") else REMEMBERED
         return Memory(identity=found, asked_at=asked_at, until=asked_at + min(REMEMBERED, left))
 
     def _holds(self, question: Question, memory: Memory, now: float) -> bool:
@@ -237,7 +237,3 @@ def claimed_by(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def _concerned(question: Question, found: Identity) -> tuple[str | bytes, ...]:
     """The names under which a revocation can concern an answer: what was shown, its target, its caller, their root."""
     return question.digest, question.workspace_id, found.name, found.org_id
-
-
-def _moment(stamp: Timestamp) -> float:
-    return stamp.seconds + stamp.nanos / 1e9

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 
 REQUEST_HEADERS = (
-    "Origin, Content-Type, Authorization, X-Workspace-ID, X-Timeout, X-Request-Id, Last-Event-ID, Prefer, "
-    "A2A-Version, A2A-Extensions"
+    "Origin, Content-Type, Authorization, X-CSRF-Token, X-Workspace-ID, X-Timeout, X-Request-Id, "
+    "Last-Event-ID, Prefer, A2A-Version, A2A-Extensions"
 )
 
 EXPOSED = (

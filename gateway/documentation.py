@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from gateway.bodies import Body
+from gateway.credentials import COOKIE
 from gateway.route import Route
 from gateway.routes.a2a import ROUTE
 
@@ -24,6 +25,12 @@ REFUSAL = {
 }
 
 REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+
+
+BY_BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+
+KNOWN = [*BY_BEARER, {"session": []}]
+"""How callers are known: by a bearer, or by a browser session, which needs X-CSRF-Token wherever something changes."""
 
 
 def of(route: Route) -> dict[str, Any]:
@@ -59,7 +66,10 @@ def contract(app: FastAPI) -> dict[str, Any]:
     document["paths"][ROUTE] = {"post": _a2a()}
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Refusal"] = REFUSAL
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+    }
     return document
 
 
@@ -73,7 +83,7 @@ def _a2a() -> dict[str, Any]:
     return {
         "summary": "Send an A2A message: one JSON-RPC 2.0 object; streams are answered as events",
         "operationId": "post_workspaces_id_a2a",
-        "security": [{"bearer": []}],
+        "security": KNOWN,
         "parameters": [
             _path_parameter("id", is_id=True),
             *_named("header", {"X-Timeout": "Seconds that the caller waits, 1 to 86400", "A2A-Version": "As in A2A"}),
@@ -104,7 +114,7 @@ def _extra(route: Route) -> dict[str, Any]:
     if route.body is not None:
         extra["requestBody"] = _request_body(route.body)
     if route.guard is not None:
-        extra["security"] = [{"bearer": []}]
+        extra["security"] = KNOWN if route.guard.sessions else BY_BEARER
     return extra
 
 

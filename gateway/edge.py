@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import errors
 from gateway.cors import Cors
+from gateway.credentials import session_of
 from gateway.forwarded import Forwarded
 from gateway.limits import Allowance, Rates
 from gateway.metrics import UNMATCHED, Metrics
@@ -53,6 +54,7 @@ class Passage:
     traceparent: str | None = None
     origin: str | None = None
     bearer: bytes = b""
+    session: str = ""
     reserved: bool = False
     preflight: bool = False
     status: int = 0
@@ -121,8 +123,8 @@ class Edge:
     def _allowance(self, scope: Scope, passage: Passage) -> Allowance | None:
         if self._rates is None or scope["path"] in UNLIMITED:
             return None
-        bearer = hashlib.sha256(passage.bearer).digest() if passage.bearer else b""
-        return self._rates.take(self._forwarded.client(scope), bearer)
+        shown = passage.bearer or passage.session.encode()
+        return self._rates.take(self._forwarded.client(scope), hashlib.sha256(shown).digest() if shown else b"")
 
 
 def _passage(scope: Scope) -> Passage:
@@ -138,6 +140,8 @@ def _passage(scope: Scope) -> Passage:
             passage.origin = value.decode("latin-1") if passage.origin is None else passage.origin
         elif name == b"authorization":
             passage.bearer = passage.bearer or value
+        elif name == b"cookie":
+            passage.session = passage.session or session_of([(name, value)]) or ""
         elif name == b"x-workspace-id":
             passage.reserved = passage.reserved or value.strip().startswith(RESERVED_CALLERS)
         elif name == b"access-control-request-method":

@@ -112,6 +112,7 @@ STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "TOO_LARGE"): 413,
     (GATEWAY, "RESERVED_CALLER"): 403,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
+    (GATEWAY, "CSRF_MISSING"): 403,
     (GATEWAY, "UNKNOWN_PATH"): 404,
     (GATEWAY, "TOO_OFTEN"): 429,
 }
@@ -170,6 +171,14 @@ class ForeignOrigin(Denied):
     domain = GATEWAY
     reason = "FOREIGN_ORIGIN"
     message = "origin not allowed"
+
+
+class CsrfMissing(Denied):
+    """A browser session without what proves that its own page sent the request."""
+
+    domain = GATEWAY
+    reason = "CSRF_MISSING"
+    message = "csrf token missing or wrong"
 
 
 class UnknownPath(NotFound):

@@ -11,9 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway import bodies, errors
+from gateway import bodies, credentials, errors
 from gateway.bodies import Body, Shape
 from gateway.caller import Gate, bearer_of, claimed_by
+from gateway.credentials import Credential
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.forwarded import Forwarded
 from gateway.limits import Counter, Limit
@@ -57,6 +58,8 @@ class Guard:
     body_field: str = ""
     unaided: bool = False
     """The operator passes even while auth is away."""
+    sessions: bool = True
+    """Browser sessions pass as what they were opened with."""
 
 
 ADMIN = Guard(gate=auth_pb2.GATE_ADMIN)
@@ -148,7 +151,7 @@ class Mounted:
         try:
             return self._rendered(await self.route.handler(await self._passed(request)))
         except ServiceError as error:
-            return errors.answer_to(error)
+            return self._refused(request, errors.answer_to(error))
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         except Exception:  # the text of a bug is for the log alone
@@ -157,6 +160,13 @@ class Mounted:
 
     def _rendered(self, reply: object) -> Response:
         return reply if isinstance(reply, Response) else json_response(reply, self.route.success)
+
+    def _refused(self, request: Request, answer: Response) -> Response:
+        """A browser whose session nobody knows any more is told to forget it."""
+        headers = request.scope["headers"]
+        if answer.status_code == UNKNOWN_CALLER and bearer_of(headers) is None and credentials.session_of(headers):
+            answer.headers["Set-Cookie"] = credentials.FORGOTTEN
+        return answer
 
     async def _passed(self, request: Request) -> Call:
         if self._counter is not None:
@@ -197,15 +207,17 @@ class Mounted:
         guard = self.route.guard
         if guard is None:
             return None
-        bearer = bearer_of(request.scope["headers"])
-        if guard.unaided and self._callers.is_operator(bearer):
+        headers = request.scope["headers"]
+        shown = credentials.shown(request.method, headers) if guard.sessions else Credential(bearer_of(headers))
+        if guard.unaided and self._callers.is_operator(shown.bearer):
             return Identity(kind=Kind.ADMIN)
         return await self._callers.identify(
-            bearer,
+            shown.bearer,
             guard.gate,
             scope=guard.scope,
             workspace_id=workspace_id if guard.keyed else "",
-            claimed=claimed_by(request.scope["headers"]) if guard.claims else "",
+            claimed=claimed_by(headers) if guard.claims else "",
+            session=shown.session,
         )
 
     def _call(
@@ -233,6 +245,8 @@ def _check_storable(scope: Scope) -> None:
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
         raise errors.Malformed("invalid path or query")
 
+
+UNKNOWN_CALLER = 401
 
 CLIENT_LEFT = 499
 """Counted, never seen: the client left before its request was complete."""

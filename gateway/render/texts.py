@@ -24,6 +24,11 @@ def moment(stamp: Timestamp) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def unix(stamp: Timestamp) -> float:
+    """Seconds since 1970."""
+    return stamp.seconds + stamp.nanos / 1e9
+
+
 def number(value: float) -> float:
     """`value`, without a fraction where it has none."""
     return int(value) if value.is_integer() else value

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import errors, extended
-from gateway.caller import bearer_of, claimed_by
+from gateway import credentials, errors, extended
+from gateway.caller import claimed_by
 from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.exchange import Call, Exchanges, error_of
 from gateway.render.texts import json_response
@@ -63,6 +63,7 @@ class Callers(Protocol):
         scope: str = "",
         workspace_id: str = "",
         claimed: str = "",
+        session: str | None = None,
     ) -> Identity:
         """The identity to act under; raises what auth refuses with."""
         ...
@@ -125,12 +126,14 @@ class A2aApp:
         scope = passage.scope
         workspace_id = _workspace_id(scope["path"])
         headers = scope["headers"]
+        shown = credentials.shown(scope["method"], headers)
         caller = await self._callers.identify(
-            bearer_of(headers),
+            shown.bearer,
             auth_pb2.GATE_A2A,
             scope="a2a",
             workspace_id=workspace_id,
             claimed=claimed_by(headers),
+            session=shown.session,
         )
         body = await _body(headers, passage.receive)
         if body is None:

@@ -27,6 +27,7 @@ class Standing:
     registry: Scripted = field(default_factory=neighbours.registry)
     activities: Scripted = field(default_factory=neighbours.activities)
     audit: Scripted = field(default_factory=neighbours.audit)
+    tokens: Scripted = field(default_factory=neighbours.tokens)
     vault: Scripted = field(default_factory=neighbours.vault)
     templates: Scripted = field(default_factory=neighbours.templates)
     models: Scripted = field(default_factory=neighbours.models)
@@ -59,7 +60,9 @@ async def standing(
             **{
                 "mode": Mode.DEVELOPMENT,
                 "port": 0,
-                "auth_targets": await at(plane.auth.servicer(), plane.audit.servicer(), plane.vault.servicer()),
+                "auth_targets": await at(
+                    plane.auth.servicer(), plane.audit.servicer(), plane.tokens.servicer(), plane.vault.servicer()
+                ),
                 "registry_targets": await at(
                     plane.registry.servicer(), plane.templates.servicer(), plane.models.servicer()
                 ),

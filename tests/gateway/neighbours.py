@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.a2a_proxy.v1 import activity_pb2
-from protos.auth.v1 import audit_pb2, vault_pb2
+from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.registry.v1 import models_pb2, registry_pb2, templates_pb2
@@ -158,6 +158,10 @@ def registry() -> Scripted:
 
 def templates() -> Scripted:
     return Scripted(templates_pb2.DESCRIPTOR.services_by_name["TemplateService"])
+
+
+def tokens() -> Scripted:
+    return Scripted(tokens_pb2.DESCRIPTOR.services_by_name["TokenService"])
 
 
 def audit() -> Scripted:

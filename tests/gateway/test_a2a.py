@@ -33,7 +33,7 @@ class Doorkeeper:
 
     asked: list[tuple] = field(default_factory=list)
 
-    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed=""):
+    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
         self.asked.append((bearer, gate, scope, workspace_id, claimed))
         if bearer == "wrong":
             error = Unauthenticated("invalid caller auth token")

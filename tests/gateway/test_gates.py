@@ -20,7 +20,7 @@ W = "11111111-1111-4111-8111-111111111111"
 
 AGENT = json.dumps({"id": W, "workspace_id": W, "agent_card": {}}).encode()
 
-OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET", "/docs")}
+OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET", "/docs"), ("DELETE", "/session")}
 
 GATES = {
     ("GET", "/metrics"): {"gate": pb.GATE_PLATFORM},
@@ -87,6 +87,21 @@ GATES = {
     ("GET", "/templates"): {"gate": pb.GATE_ADMIN},
     ("POST", "/templates/import"): {"gate": pb.GATE_PLATFORM},
     ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("GET", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("POST", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("DELETE", "/workspaces/{id}/tokens/{tokenId}"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("POST", "/workspaces/{id}/tokens/{tokenId}/rotate"): {
+        "gate": pb.GATE_WORKSPACE,
+        "scope": "write",
+        "workspace_id": W,
+    },
+    ("GET", "/admin/workspaces/{id}/test-token"): {"gate": pb.GATE_TEST, "workspace_id": W},
+    ("GET", "/org/tokens"): {"gate": pb.GATE_ADMIN},
+    ("POST", "/org/tokens"): {"gate": pb.GATE_ADMIN},
+    ("DELETE", "/org/tokens/{tokenId}"): {"gate": pb.GATE_ADMIN},
+    ("POST", "/org/tokens/{tokenId}/rotate"): {"gate": pb.GATE_ADMIN},
+    ("POST", "/session"): {"gate": pb.GATE_ANY},
+    ("GET", "/session"): {"gate": pb.GATE_ANY},
     ("GET", "/workspaces/{id}/secrets"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/secrets/values"): {"gate": pb.GATE_OWN, "workspace_id": W},
     ("POST", "/workspaces/{id}/secrets"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},

@@ -15,7 +15,7 @@ SCARCE = Limit(quota=Quota(2, HOUR), per=Per.ADDRESS)
 class LockedGate:
     """Lets nobody in."""
 
-    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed=""):
+    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
         raise MissingBearer
 
     def is_operator(self, bearer):

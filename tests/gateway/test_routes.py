@@ -10,6 +10,8 @@ from gateway.routes.contract import ContractRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.sessions import SessionRoutes
+from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
 from services.chassis.clients import Line
 
@@ -26,6 +28,8 @@ async def test_every_table_is_built_from_what_it_is_given():
             ActivityRoutes(line),
             CardRoutes(line, guard=None, bearer_needed=False),
             OpsRoutes(readiness, Metrics()),
+            TokenRoutes(line),
+            SessionRoutes(line, secure=True),
             ContractRoutes(dict),
         ]
 

@@ -1,0 +1,70 @@
+"""What a request shows: a bearer, or the cookie of a browser session together with its CSRF token."""
+
+import base64
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gateway.caller import bearer_of
+from gateway.errors import CsrfMissing
+
+COOKIE = "molecule_session"
+
+LONGEST = 64
+"""Characters of a cookie's value that are looked at: more than any session has."""
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, so that nobody gains by having somebody else's browser send them."""
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a request shows. A session counts where there is no bearer."""
+
+    bearer: str | None = field(default=None, repr=False)
+    session: str | None = field(default=None, repr=False)
+
+
+def shown(method: str, headers: Headers) -> Credential:
+    """What the request shows; raises `CsrfMissing` where a browser may have been made to send it."""
+    found = list(headers)
+    bearer = bearer_of(found)
+    if bearer is not None:
+        return Credential(bearer)
+    session = session_of(found)
+    if session is not None and method not in SAFE and not _proves(found, session):
+        raise CsrfMissing
+    return Credential(session=session)
+
+
+def session_of(headers: Headers) -> str | None:
+    """The session in the first cookie of its name; `None` where there is none."""
+    for name, value in headers:
+        if name == b"cookie" and COOKIE.encode() in value:
+            for pair in value.decode("latin-1").split(";"):
+                key, _, text = pair.strip().partition("=")
+                if key == COOKIE and text:
+                    return text[:LONGEST]
+    return None
+
+
+def csrf_token(session: str) -> str:
+    """What a page has to send along: it follows from the session, and tells nothing of it."""
+    mac = hmac.digest(session.encode(), b"molecule csrf token", "sha256")
+    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+
+def cookie(session: str, *, seconds: int, secure: bool) -> str:
+    """The header that gives a browser its session: no page can read it, no other site can send it."""
+    return f"{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+
+
+FORGOTTEN = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+"""The header that takes a session from a browser."""
+
+
+def _proves(headers: Headers, session: str) -> bool:
+    told = next((value for name, value in headers if name == b"x-csrf-token"), b"")
+    return hmac.compare_digest(told, csrf_token(session).encode())

@@ -1,0 +1,275 @@
+"""The tokens of workspaces and of organisations."""
+
+from datetime import datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway import bodies
+from gateway.answers.tokens import Ended, Minted, OrgMinted, OrgTokens, Revoked, TestToken, Tokens
+from gateway.bodies import Body, saying
+from gateway.errors import Malformed
+from gateway.limits import HOUR, Limit, Per, Quota
+from gateway.queries import limit, natural
+from gateway.render import texts
+from gateway.render import tokens as render
+from gateway.route import ADMIN, READ, WRITE, Call, Guard, Route
+from gateway.shapes.tokens import NewOrgToken, NewToken, Rotation
+from protos.auth.v1 import auth_pb2
+from protos.auth.v1 import tokens_pb2 as pb
+from protos.auth.v1 import tokens_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+TEST = Guard(gate=auth_pb2.GATE_TEST)
+
+MINTING = Limit(quota=Quota(10, HOUR), per=Per.ADDRESS)
+
+MOST = 200
+USUALLY = 50
+
+FARTHEST = 2**31
+"""Tokens that a page passes over at most."""
+
+SAVE = "Save this token now — it cannot be retrieved again."
+COPY = "copy this token now; it will not be shown again"
+
+ROTATION = Body(shape=Rotation, refusal=saying("grace_seconds must be 0-86400"), required=False)
+
+
+class TokenRoutes:
+    """Asks auth."""
+
+    def __init__(self, auth: Line) -> None:
+        self._auth = auth
+        self._stub = rpc.TokenServiceStub(auth.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [*self._of_workspaces(), *self._of_orgs()]
+
+    def _of_workspaces(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/workspaces/{id}/tokens",
+                handler=self.list,
+                summary="The live tokens of a workspace, newest first",
+                guard=READ,
+                query={"limit": "1 to 200; anything else is 50", "offset": "How many to pass over first"},
+                answer=Tokens,
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/tokens",
+                handler=self.mint,
+                summary="Mint a further token for a workspace",
+                guard=WRITE,
+                body=Body(shape=NewToken, required=False),
+                success=201,
+                answer=Minted,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="DELETE",
+                path="/workspaces/{id}/tokens/{tokenId}",
+                handler=self.revoke,
+                summary="End a token of a workspace",
+                guard=WRITE,
+                answer=Ended,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/tokens/{tokenId}/rotate",
+                handler=self.rotate,
+                summary="Put a fresh token in the place of one, which stays in force for a grace",
+                guard=WRITE,
+                body=ROTATION,
+                success=201,
+                answer=Minted,
+                refuses=frozenset({404, 409, 410}),
+            ),
+            Route(
+                method="GET",
+                path="/admin/workspaces/{id}/test-token",
+                handler=self.mint_for_test,
+                summary="Mint a token to test a workspace with, good for a day",
+                guard=TEST,
+                answer=TestToken,
+                refuses=frozenset({404, 410}),
+            ),
+        ]
+
+    def _of_orgs(self) -> list[Route]:
+        return [
+            Route(
+                method="GET",
+                path="/org/tokens",
+                handler=self.list_of_orgs,
+                summary="The live organisation tokens, newest first",
+                guard=ADMIN,
+                query={"org_id": "Of this organisation only"},
+                answer=OrgTokens,
+                refuses=frozenset({400}),
+            ),
+            Route(
+                method="POST",
+                path="/org/tokens",
+                handler=self.mint_for_org,
+                summary="Mint a token for an organisation",
+                guard=ADMIN,
+                body=Body(shape=NewOrgToken),
+                answer=OrgMinted,
+                refuses=frozenset({404}),
+                limit=MINTING,
+            ),
+            Route(
+                method="DELETE",
+                path="/org/tokens/{tokenId}",
+                handler=self.revoke_of_org,
+                summary="End an organisation token, and the sessions opened with it",
+                guard=ADMIN,
+                answer=Revoked,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="POST",
+                path="/org/tokens/{tokenId}/rotate",
+                handler=self.rotate_of_org,
+                summary="Put a fresh token in the place of one, which stays in force for a grace",
+                guard=ADMIN,
+                body=ROTATION,
+                success=201,
+                answer=OrgMinted,
+                refuses=frozenset({404, 409}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """The live tokens of a workspace."""
+        request = pb.ListTokensRequest(
+            workspace_id=call.workspace_id,
+            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            offset=_offset(call.query.get("offset", "")),
+        )
+        reply: pb.ListTokensResponse = await self._auth.ask(self._stub.ListTokens, request, on_behalf_of=call.identity)
+        return Tokens(count=len(reply.tokens), tokens=[render.token(message) for message in reply.tokens])
+
+    async def mint(self, call: Call) -> object:
+        """A further token of a workspace."""
+        request = pb.MintTokenRequest(
+            workspace_id=call.workspace_id, note=call.body.note, expires_at=_stamp(call.body.expires_at)
+        )
+        reply: pb.MintTokenResponse = await self._auth.ask(self._stub.MintToken, request, on_behalf_of=call.identity)
+        return _minted(reply, call.workspace_id)
+
+    async def revoke(self, call: Call) -> object:
+        """End a token of a workspace."""
+        request = pb.RevokeTokenRequest(workspace_id=call.workspace_id, token_id=call.path["tokenId"])
+        await self._auth.ask(self._stub.RevokeToken, request, on_behalf_of=call.identity)
+        return Ended(status="revoked")
+
+    async def rotate(self, call: Call) -> object:
+        """A fresh token in the place of one."""
+        request = pb.RotateTokenRequest(
+            workspace_id=call.workspace_id,
+            token_id=call.path["tokenId"],
+            grace=Duration(seconds=call.body.grace_seconds),
+        )
+        reply: pb.RotateTokenResponse = await self._auth.ask(
+            self._stub.RotateToken, request, on_behalf_of=call.identity
+        )
+        minted = _minted(reply, call.workspace_id)
+        minted["previous_expires_at"] = texts.moment(reply.previous_expires_at)
+        return minted
+
+    async def mint_for_test(self, call: Call) -> object:
+        """A token for whoever tests a workspace."""
+        request = pb.MintTestTokenRequest(workspace_id=call.workspace_id)
+        reply: pb.MintTestTokenResponse = await self._auth.ask(
+            self._stub.MintTestToken, request, on_behalf_of=call.identity
+        )
+        return TestToken(
+            auth_token=reply.auth_token, workspace_id=call.workspace_id, expires_at=texts.moment(reply.expires_at)
+        )
+
+    async def list_of_orgs(self, call: Call) -> object:
+        """The live tokens of organisations."""
+        org_id = call.query.get("org_id", "")
+        request = pb.ListOrgTokensRequest(org_id=bodies.uuid(org_id, "invalid org ID") if org_id else "")
+        reply: pb.ListOrgTokensResponse = await self._auth.ask(
+            self._stub.ListOrgTokens, request, on_behalf_of=call.identity
+        )
+        return OrgTokens(count=len(reply.tokens), tokens=[render.org_token(message) for message in reply.tokens])
+
+    async def mint_for_org(self, call: Call) -> object:
+        """A token of an organisation."""
+        body = call.body
+        request = pb.MintOrgTokenRequest(
+            org_id=body.org_id or "", name=body.name, scopes=body.scopes, expires_at=_stamp(body.expires_at)
+        )
+        reply: pb.MintOrgTokenResponse = await self._auth.ask(
+            self._stub.MintOrgToken, request, on_behalf_of=call.identity
+        )
+        return _org_minted(reply)
+
+    async def revoke_of_org(self, call: Call) -> object:
+        """End a token of an organisation."""
+        token_id = call.path["tokenId"]
+        await self._auth.ask(
+            self._stub.RevokeOrgToken, pb.RevokeOrgTokenRequest(token_id=token_id), on_behalf_of=call.identity
+        )
+        return Revoked(revoked=token_id)
+
+    async def rotate_of_org(self, call: Call) -> object:
+        """A fresh token in the place of one."""
+        request = pb.RotateOrgTokenRequest(
+            token_id=call.path["tokenId"], grace=Duration(seconds=call.body.grace_seconds)
+        )
+        reply: pb.RotateOrgTokenResponse = await self._auth.ask(
+            self._stub.RotateOrgToken, request, on_behalf_of=call.identity
+        )
+        minted = _org_minted(reply)
+        minted["previous_expires_at"] = texts.moment(reply.previous_expires_at)
+        return minted
+
+
+def _offset(text: str) -> int:
+    if not text:
+        return 0
+    offset = natural(text)
+    if offset is None:
+        raise Malformed("offset must be a non-negative integer")
+    return min(offset, FARTHEST)
+
+
+def _stamp(text: str | None) -> Timestamp | None:
+    if text is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.fromisoformat(text))
+    return stamp
+
+
+def _minted(reply: pb.MintTokenResponse | pb.RotateTokenResponse, workspace_id: str) -> Minted:
+    minted = Minted(id=reply.token.id, auth_token=reply.auth_token, workspace_id=workspace_id, message=SAVE)
+    if reply.token.HasField("expires_at"):
+        minted["expires_at"] = texts.moment(reply.token.expires_at)
+    return minted
+
+
+def _org_minted(reply: pb.MintOrgTokenResponse | pb.RotateOrgTokenResponse) -> OrgMinted:
+    token = reply.token
+    minted = OrgMinted(
+        id=token.id,
+        prefix=token.prefix,
+        org_id=token.org_id,
+        scopes=list(token.scopes),
+        auth_token=reply.auth_token,
+        warning=COPY,
+    )
+    if token.name:
+        minted["name"] = token.name
+    if token.HasField("expires_at"):
+        minted["expires_at"] = texts.moment(token.expires_at)
+    return minted

@@ -1,0 +1,169 @@
+"""Browser sessions at the gateway: cookies, CSRF, and who wins."""
+
+import time
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway import credentials
+from protos.auth.v1 import auth_pb2
+from protos.auth.v1 import tokens_pb2 as pb
+from services.chassis.identity import Identity, Kind
+from services.chassis.settings import Mode
+from tests.gateway.conftest import standing
+from tests.gateway.neighbours import ADMIN, ANONYMOUS, KnowingAuth, org, workspace
+
+W = "11111111-1111-4111-8111-111111111111"
+O = "33333333-3333-4333-8333-333333333333"  # noqa: E741 - the organisation
+S = "s" * 43
+COOKIE = {"Cookie": f"molecule_session={S}"}
+CSRF = {"X-CSRF-Token": credentials.csrf_token(S)}
+LATER = Timestamp(seconds=int(time.time()) + 3600)
+
+
+def auth():
+    return KnowingAuth(
+        known={None: ANONYMOUS, "a": ADMIN, "o": org(O, "read", "write"), "w": workspace(W)},
+        sessions={S: org(O, "read")},
+    )
+
+
+@pytest.fixture
+async def signing():
+    async with standing(auth=auth()) as plane:
+        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=LATER)
+        plane.tokens.replies["GetSession"] = pb.GetSessionResponse(expires_at=LATER)
+        yield plane
+
+
+def bearer(text):
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def test_a_bearer_is_exchanged_for_a_cookie(signing):
+    answer = await signing.http.post("/session", headers=bearer("a"))
+
+    assert answer.status_code == 201
+    told = answer.json()
+    assert (told["kind"], told["csrf_token"]) == ("admin", CSRF["X-CSRF-Token"])
+    assert set(told) == {"kind", "csrf_token", "expires_at"}
+    cookie, seconds = answer.headers["set-cookie"].split("Max-Age=")
+    assert cookie == f"molecule_session={S}; Path=/; "
+    assert 3000 <= int(seconds.split(";")[0]) <= 3600
+    assert seconds.endswith("; HttpOnly; SameSite=Strict")
+    assert answer.headers["cache-control"] == "no-store"
+    assert signing.tokens.asked[0].caller == ADMIN
+
+
+async def test_an_organisation_is_told_its_scopes(signing):
+    told = (await signing.http.post("/session", headers=bearer("o"))).json()
+    assert (told["kind"], told["org_id"], told["scopes"]) == ("org", O, ["read", "write"])
+
+
+@pytest.mark.parametrize("shown", [bearer("w"), {}], ids=["workspace", "nobody"])
+async def test_nobody_else_signs_in(signing, shown):
+    answer = await signing.http.post("/session", headers=shown)
+    assert (answer.status_code, answer.json()) == (403, {"error": "access denied"})
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_session_opens_no_other(signing):
+    answer = await signing.http.post("/session", headers={**COOKIE, **CSRF})
+    assert answer.status_code == 403
+    assert not signing.auth.asked[-1].HasField("session")
+
+
+async def test_a_bearer_signs_in_whatever_cookie_is_left_over(signing):
+    answer = await signing.http.post("/session", headers={"Cookie": "molecule_session=old", **bearer("a")})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("settings", [{"mode": Mode.PRODUCTION, "admin_token": "a", "bind_host": "127.0.0.1"}, {}])
+async def test_a_cookie_is_secure_but_over_plain_http_in_development(settings):
+    async with standing(auth=auth(), **settings) as plane:
+        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=LATER)
+        answer = await plane.http.post("/session", headers=bearer("a"))
+    assert answer.headers["set-cookie"].endswith("; Secure") is bool(settings)
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        (bearer("a"), {"kind": "admin"}),
+        (bearer("w"), {"kind": "workspace", "workspace_id": W}),
+        ({}, {"kind": "anonymous"}),
+        ({**COOKIE, **bearer("a")}, {"kind": "admin"}),
+    ],
+)
+async def test_who_am_i(signing, shown, told):
+    assert (await signing.http.get("/session", headers=shown)).json() == told
+
+
+async def test_a_page_that_was_loaded_again_learns_its_csrf_token(signing):
+    told = (await signing.http.get("/session", headers=COOKIE)).json()
+    assert (told["kind"], told["csrf_token"], told["org_id"]) == ("org", CSRF["X-CSRF-Token"], O)
+    assert told["expires_at"].endswith("Z")
+
+
+async def test_signing_out_ends_the_session_and_clears_the_cookie(signing):
+    answer = await signing.http.delete("/session", headers={**COOKIE, **CSRF})
+    assert answer.json() == {"status": "ended"}
+    assert answer.headers["set-cookie"] == credentials.FORGOTTEN
+    [closed] = signing.tokens.asked
+    assert (closed.request.session, closed.caller.kind) == (S, Kind.SERVICE)
+
+
+async def test_signing_out_without_a_session_is_fine_and_with_a_bearer_needs_no_csrf_token(signing):
+    assert (await signing.http.delete("/session")).json() == {"status": "ended"}
+    assert signing.tokens.asked == []
+    assert (await signing.http.delete("/session", headers={**COOKIE, **bearer("a")})).status_code == 200
+    assert signing.tokens.asked[0].request.session == S
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/session"),
+        ("POST", "/workspaces"),
+        ("PATCH", f"/workspaces/{W}"),
+        ("DELETE", f"/workspaces/{W}"),
+        ("POST", f"/workspaces/{W}/tokens"),
+        ("POST", f"/workspaces/{W}/a2a"),
+    ],
+)
+@pytest.mark.parametrize("csrf", [{}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": credentials.csrf_token("t" * 43)}])
+async def test_a_write_by_cookie_needs_the_csrf_token(signing, method, path, csrf):
+    answer = await signing.http.request(method, path, headers={**COOKIE, **csrf})
+    assert (answer.status_code, answer.json()) == (403, {"error": "csrf token missing or wrong"})
+    assert signing.auth.asked == signing.tokens.asked == signing.registry.asked == []
+
+
+async def test_a_session_acts_as_what_it_was_opened_with(signing):
+    await signing.http.patch(f"/workspaces/{W}", json={"name": "n"}, headers={**COOKIE, **CSRF})
+
+    [asked] = signing.auth.asked
+    assert asked == auth_pb2.AuthorizeRequest(session=S, gate=auth_pb2.GATE_WORKSPACE, scope="write", workspace_id=W)
+    assert signing.asked.caller == org(O, "read")
+
+
+async def test_a_message_may_come_by_cookie(signing):
+    await signing.http.post(f"/workspaces/{W}/a2a", json={}, headers={**COOKIE, **CSRF})
+    assert signing.auth.asked[-1].session == S
+
+
+async def test_a_bearer_always_wins(signing):
+    await signing.http.patch(f"/workspaces/{W}", json={"name": "n"}, headers={**COOKIE, **bearer("a")})
+    assert signing.asked.caller == Identity(kind=Kind.ADMIN)
+
+
+@pytest.mark.parametrize("text", ["old", "x" * 5000, "\xff"])
+async def test_a_session_that_nobody_knows_is_refused_and_forgotten(signing, text):
+    answer = await signing.http.get("/workspaces", headers={"Cookie": f"molecule_session={text}".encode("latin-1")})
+    assert answer.status_code == 401
+    assert answer.headers["set-cookie"] == credentials.FORGOTTEN
+
+
+async def test_a_wrong_bearer_leaves_the_session_alone(signing):
+    answer = await signing.http.get("/workspaces", headers={**COOKIE, **bearer("wrong")})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
