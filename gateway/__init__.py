@@ -11,6 +11,7 @@
 | `limits`        | how much, and how often                                           |     |
 | `exchange`      | many messages over one stream to the A2A proxy                    |     |
 | `route`         | a route as declared, and the way of a request through it          |     |
+| `shortcuts`     | straight to the routes whose paths name nothing                   |     |
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
 | `credentials`   | what a request shows: a bearer, or a session and its CSRF token   |     |
 | `bodies`        | reading, parsing and checking what clients send                   |     |

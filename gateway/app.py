@@ -44,6 +44,7 @@ from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
 from gateway.settings import Settings
+from gateway.shortcuts import Shortcuts
 from services.chassis.settings import Mode
 
 
@@ -71,12 +72,11 @@ async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
 def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges) -> ASGIApp:
     metrics = Metrics()
     forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
+    routes = table(settings, clients, metrics)
     messages = A2aApp(
         callers,
         exchanges,
-        beside=face(
-            table(settings, clients, metrics), callers=callers, forwarded=forwarded, limited=not settings.is_open
-        ),
+        beside=Shortcuts(face(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open)),
         base_url=forwarded.base_url,
         bearer_needed=not settings.is_open,
     )
