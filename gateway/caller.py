@@ -18,6 +18,7 @@ from services.chassis import identity
 from services.chassis.clients import Line
 from services.chassis.errors import Broken, ServiceError, Unavailable
 from services.chassis.identity import Identity
+from services.chassis.together import Together
 
 log = structlog.get_logger()
 
@@ -81,6 +82,7 @@ class Callers:
         self._auth = auth
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
+        self._authorize = Together(auth, self._stub.Authorize, _AUTHORIZE)
         self._monotonic = monotonic
         self._wall = wall
         self._memories: dict[Question, Memory] = {}
@@ -147,7 +149,7 @@ class Callers:
             workspace_id=question.workspace_id,
             claimed_workspace_id=question.claimed,
         )
-        reply: pb.AuthorizeResponse = await self._auth.ask(self._stub.Authorize, request)
+        reply: pb.AuthorizeResponse = await self._authorize.ask(request)
         found = identity.from_wire(reply.identity)
         if found is None:
             raise Broken
@@ -222,6 +224,8 @@ def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 SCHEME = b"Bearer "
+
+_AUTHORIZE = pb.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["Authorize"]
 
 
 def digest_of(bearer: str) -> bytes:

@@ -20,7 +20,7 @@ class Shortcuts:
             (method, route.path): route.endpoint
             for route in app.routes
             if isinstance(route, APIRoute) and "{" not in route.path
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,6 +16,7 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import Line
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Kind
+from services.chassis.together import Together
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class RegistryRoutes:
     def __init__(self, registry: Line) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
+        self._heartbeats = Together(registry, self._stub.Heartbeat, _HEARTBEAT)
 
     def table(self) -> list[Route]:
         """What is there."""
@@ -123,7 +125,7 @@ class RegistryRoutes:
 
     async def heartbeat(self, call: Call) -> object:
         """Take note of a sign of life."""
-        await self._registry.ask(self._stub.Heartbeat, _beat(call.workspace_id, call.body), on_behalf_of=call.identity)
+        await self._heartbeats.ask(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
         return Told(status="ok")
 
     async def update_card(self, call: Call) -> object:
@@ -174,6 +176,8 @@ class RegistryRoutes:
             if not token:
                 return
 
+
+_HEARTBEAT = pb.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name["Heartbeat"]
 
 _MODES = {
     "": pb.DELIVERY_MODE_UNSPECIFIED,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from services.chassis import identity, telemetry
@@ -188,6 +189,11 @@ def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
             grpc.StatusCode.CANCELLED,
         }
         return Unavailable(retry_in=timedelta(seconds=5)) if silent else Broken()
+    return raised(status)
+
+
+def raised(status: Status) -> ServiceError:
+    """The error that travelled as `status`."""
     info, retry = ErrorInfo(), RetryInfo()
     for detail in status.details:
         detail.Unpack(info)

@@ -113,7 +113,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
 
     def __init__(self, contracts: Iterable[ServiceDescriptor], peers: Peers, *, open_methods: Iterable[str]) -> None:
         """`open_methods` are path prefixes that anyone may call, such as the health service."""
-        self._rules = rules(contracts)
+        self.rules = rules(contracts)
         self._peers = peers
         self._open = tuple(open_methods)
         self._feeds: set[asyncio.Task[Any]] = set()
@@ -133,7 +133,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
         """Wrap the handler of the method."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        rule = self._rules.get(method)
+        rule = self.rules.get(method)
         if handler is None or method.startswith(self._open):
             return handler
         if rule is None:
@@ -151,7 +151,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
                     reply: Message = await handler.unary_unary(request, context)  # type: ignore[misc, arg-type]
                     return reply
             except Exception as error:  # noqa: BLE001 - translated in one place
-                return await _abort(context, _failure(method, error))
+                return await _abort(context, failure(method, error))
 
         return handler._replace(unary_unary=answer)  # type: ignore[attr-defined, no-any-return]
 
@@ -174,12 +174,12 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
                     raise
                 await _abort(context, Unavailable())
             except Exception as error:  # noqa: BLE001 - translated in one place
-                await _abort(context, _failure(method, error))
+                await _abort(context, failure(method, error))
 
         return handler._replace(**{kind: answers})  # type: ignore[attr-defined, no-any-return]
 
 
-def _failure(method: str, error: Exception) -> ServiceError:
+def failure(method: str, error: Exception) -> ServiceError:
     """What the caller is told; anything but a `ServiceError` is a bug, and stays between us and the log."""
     if isinstance(error, ServiceError):
         return error

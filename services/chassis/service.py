@@ -17,12 +17,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
-from services.chassis import database, settings, telemetry
+from protos.common.v1 import bundle_pb2_grpc
+from services.chassis import database, settings, telemetry, together
 from services.chassis.clients import MESSAGE_LIMIT
 from services.chassis.database import Alone
 from services.chassis.errors import Unavailable
 from services.chassis.rpc import CertifiedPeers, Interceptor, TrustingPeers
 from services.chassis.settings import BadSettings, ChassisSettings, DatabaseSettings, Mode
+from services.chassis.together import Bundles
 
 log = structlog.get_logger()
 
@@ -48,7 +50,7 @@ class Servicer:
     """An implementation of one contract."""
 
     contract: ServiceDescriptor
-    add: Callable[[Any, grpc.aio.Server], None]
+    add: Callable[[Any, Any], None]
     servicer: object
 
 
@@ -190,13 +192,17 @@ def _refuse(service: Service[Any], line: str) -> int:
 
 def _guard(parts: Parts, values: ChassisSettings) -> Interceptor:
     peers = TrustingPeers() if values.tls is None else CertifiedPeers()
-    return Interceptor([part.contract for part in parts.servicers], peers, open_methods=[HEALTH])
+    contracts = [together.CONTRACT, *(part.contract for part in parts.servicers)]
+    return Interceptor(contracts, peers, open_methods=[HEALTH])
 
 
 def _server(parts: Parts, guard: Interceptor) -> tuple[grpc.aio.Server, health.HealthServicer]:
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
+    bundles = Bundles(guard.rules)
     for part in parts.servicers:
         part.add(part.servicer, server)
+        part.add(part.servicer, bundles)
+    bundle_pb2_grpc.add_BundleServiceServicer_to_server(bundles, server)
     probe = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(probe, server)
     return server, probe

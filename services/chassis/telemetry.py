@@ -14,6 +14,9 @@ from structlog.typing import EventDict, WrappedLogger
 from services.chassis.settings import LogFormat
 
 _propagator = TraceContextTextMapPropagator()
+_endpoints: list[str] = []
+"""Where traces and metrics of this process go."""
+
 _tracer = trace.get_tracer("molecule")
 _durations = metrics.get_meter("molecule").create_histogram(
     "molecule.call.duration", unit="s", description="How long calls took, by their name."
@@ -78,8 +81,8 @@ def trace_id() -> str:
 
 
 def _collected() -> bool:
-    """Whether somebody has set up a provider; until then the library has only a stand-in for one."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    """Whether anybody collects. Asked at every call; the library itself would look into the environment each time."""
+    return bool(_endpoints)
 
 
 def _trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -108,5 +111,6 @@ def _export(name: str, endpoint: str) -> None:
     traces = TracerProvider(resource=resource)
     traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(traces)
+    _endpoints.append(endpoint)
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{endpoint.rstrip('/')}/v1/metrics"))
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))

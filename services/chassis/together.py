@@ -1,0 +1,178 @@
+"""Calls that travel together: of one method, asked by many at the same time, for the journey of one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.status_pb2 import Status
+
+from protos.common.v1 import access_pb2
+from protos.common.v1 import bundle_pb2 as pb
+from protos.common.v1 import bundle_pb2_grpc as stubs
+from services.chassis import clients, identity, rpc, telemetry
+from services.chassis.clients import ASK_WITHIN, Line
+from services.chassis.errors import InvalidArgument, Unauthenticated, Unavailable
+from services.chassis.identity import Identity, Kind
+from services.chassis.rpc import Context, Handler
+
+CONTRACT = pb.DESCRIPTOR.services_by_name["BundleService"]
+"""What every service offers beside its own contract."""
+
+AT_ONCE = 2
+"""Bundles of one method under way: while one is answered, the next is filled."""
+
+MOST_CALLS = 500
+"""Calls in one bundle."""
+
+MOST_BYTES = 1024 * 1024
+"""Bytes from which a bundle takes no further call."""
+
+
+# Asking ──────────────────────────────────────────────────────────────────────
+
+
+class _Call:
+    """A call on its way: waiting for a bundle, or in one."""
+
+    def __init__(self, wire: pb.BundledCall) -> None:
+        self.wire = wire
+        self.roused = asyncio.Event()
+        self.over = False
+        self.outcome: pb.BundledOutcome | None = None
+        """Nothing where its bundle did not arrive."""
+
+
+class Together:
+    """Asks one method in bundles. Whoever finds no bundle under way carries one; those who come meanwhile wait."""
+
+    def __init__(self, line: Line, alone: Callable[..., Any], method: MethodDescriptor) -> None:
+        """`alone` asks the same method for a single call."""
+        self._line = line
+        self._alone = alone
+        self._path = f"/{method.containing_service.full_name}/{method.name}"
+        self._reply = GetMessageClass(method.output_type)
+        self._journey = stubs.BundleServiceStub(line.channel).CallTogether
+        self._waiting: deque[_Call] = deque()
+        self._under_way = 0
+
+    async def ask(self, request: Message, *, on_behalf_of: Identity | None = None) -> Any:  # noqa: ANN401 - as Line.ask
+        """As `Line.ask`: a call that could not be answered in its bundle is asked again by itself."""
+        outcome = await self._travelled(_wired(request, on_behalf_of))
+        if outcome is not None and outcome.HasField("reply"):
+            return self._reply.FromString(outcome.reply)
+        if outcome is not None:
+            error = clients.raised(Status.FromString(outcome.failure))
+            if error.reason != Unavailable.reason:
+                raise error
+        return await self._line.ask(self._alone, request, on_behalf_of=on_behalf_of)
+
+    async def _travelled(self, wire: pb.BundledCall) -> pb.BundledOutcome | None:
+        call = _Call(wire)
+        self._waiting.append(call)
+        try:
+            while not call.over:
+                if self._under_way < AT_ONCE:
+                    await self._carry()
+                else:
+                    await call.roused.wait()
+                    call.roused.clear()
+        finally:
+            if not call.over:
+                self._waiting.remove(call)
+            self._rouse_next()
+        return call.outcome
+
+    async def _carry(self) -> None:
+        """Take whoever waits to the other side and back."""
+        self._under_way += 1
+        bundle: list[_Call] = []
+        try:
+            await asyncio.sleep(0)  # whoever asks in the same moment comes along
+            bundle = self._packed()
+            request = pb.CallTogetherRequest(method=self._path, calls=[call.wire for call in bundle])
+            within = ASK_WITHIN.total_seconds()
+            reply = await self._journey(request, timeout=within, metadata=self._line.metadata(None))
+            for call, outcome in zip(bundle, reply.outcomes, strict=True):
+                call.outcome = outcome
+        except grpc.aio.AioRpcError:
+            pass  # each asks by itself, and hears what is wrong
+        finally:
+            self._under_way -= 1
+            for call in bundle:
+                call.over = True
+                call.roused.set()
+
+    def _packed(self) -> list[_Call]:
+        packed: list[_Call] = []
+        size = 0
+        while self._waiting and len(packed) < MOST_CALLS and size < MOST_BYTES:
+            packed.append(self._waiting.popleft())
+            size += packed[-1].wire.ByteSize()
+        return packed
+
+    def _rouse_next(self) -> None:
+        """Whoever waits longest carries next."""
+        if self._waiting:
+            self._waiting[0].roused.set()
+
+
+def _wired(request: Message, on_behalf_of: Identity | None) -> pb.BundledCall:
+    return pb.BundledCall(
+        identity=None if on_behalf_of is None else identity.to_wire(on_behalf_of),
+        request=request.SerializeToString(),
+        traceparent=telemetry.traceparent() or "",
+    )
+
+
+# Answering ───────────────────────────────────────────────────────────────────
+
+
+class Bundles(stubs.BundleServiceServicer):
+    """Makes the calls of a bundle, each checked and answered for itself. It learns of methods as a server does."""
+
+    def __init__(self, rules: Mapping[str, access_pb2.Access]) -> None:
+        self._rules = rules
+        self._handlers: dict[str, Handler] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
+        """Part of being a server; the same methods come by name as well."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Learn the methods of a servicer."""
+        self._handlers |= {f"/{service}/{name}": one for name, one in handlers.items() if one.unary_unary is not None}
+
+    async def CallTogether(  # noqa: N802 - gRPC names its methods
+        self, request: pb.CallTogetherRequest, context: Context
+    ) -> pb.CallTogetherResponse:
+        """The outcome of each call."""
+        if request.method not in self._handlers:
+            raise InvalidArgument
+        outcomes = [self._outcome(request.method, call, context) for call in request.calls]
+        return pb.CallTogetherResponse(outcomes=await asyncio.gather(*outcomes))
+
+    async def _outcome(self, method: str, call: pb.BundledCall, context: Context) -> pb.BundledOutcome:
+        handler = self._handlers[method]
+        try:
+            caller = _caller(call)
+            request = handler.request_deserializer(call.request)  # type: ignore[misc]
+            rpc.admit(self._rules[method], caller, request)
+            with identity.acting_as(caller), telemetry.call(method, traceparent=call.traceparent or None):
+                reply = await handler.unary_unary(request, context)  # type: ignore[misc, arg-type]
+        except Exception as error:  # noqa: BLE001 - translated in one place
+            return pb.BundledOutcome(failure=rpc.status_of(rpc.failure(method, error)).SerializeToString())
+        return pb.BundledOutcome(reply=reply.SerializeToString())
+
+
+def _caller(call: pb.BundledCall) -> Identity:
+    """Whose call it is; the carrier's own where it speaks for nobody."""
+    if not call.HasField("identity"):
+        return identity.current()
+    found = identity.from_wire(call.identity)
+    if found is None or found.kind is Kind.SERVICE:
+        raise Unauthenticated
+    return found
