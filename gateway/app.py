@@ -27,6 +27,7 @@ from gateway.routes.a2a import A2aApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
+from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
@@ -37,6 +38,7 @@ from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
+from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
@@ -109,6 +111,8 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *InstructionRoutes(clients.registry).table(),
         *EntryRoutes(clients.registry).table(),
         *TemplateRoutes(clients.registry).table(),
+        *OrgRoutes(clients.registry).table(),
+        *BundleRoutes(clients.registry).table(),
         *ActivityRoutes(clients.a2a_proxy).table(),
         *AuditRoutes(clients.auth).table(),
         *TokenRoutes(clients.auth).table(),

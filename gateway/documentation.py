@@ -41,7 +41,11 @@ def of(route: Route) -> dict[str, Any]:
         "status_code": route.success,
         "response_model": None,
         "response_class": Response,
-        "responses": {**{status: _refusal(status) for status in statuses(route)}, route.success: _success(route)},
+        "responses": {
+            **{status: _refusal(status) for status in statuses(route)},
+            **{status: _success(status, answer, route.media_type) for status, answer in route.besides.items()},
+            route.success: _success(route.success, route.answer, route.media_type),
+        },
         "openapi_extra": _extra(route),
     }
 
@@ -97,11 +101,11 @@ def _a2a() -> dict[str, Any]:
     }
 
 
-def _success(route: Route) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": HTTPStatus(route.success).phrase}
-    if route.answer is not None:
-        return {**described, "model": route.answer}
-    return {**described, "content": {route.media_type: {}}}
+def _success(status: int, answer: Any, media_type: str) -> dict[str, Any]:  # noqa: ANN401 - a type, or a union of some
+    described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if answer is not None:
+        return {**described, "model": answer}
+    return {**described, "content": {media_type: {}}}
 
 
 def _refusal(status: int) -> dict[str, Any]:

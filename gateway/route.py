@@ -120,6 +120,8 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     success: int = 200
     answer: Any = None
+    besides: Mapping[int, Any] = field(default_factory=dict)
+    """Answers of other successes, by their status."""
     media_type: str = "application/json"
     refuses: frozenset[int] = frozenset()
     refused: Callable[[str, ServiceError], None] | None = None

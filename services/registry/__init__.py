@@ -17,8 +17,15 @@
 | `documents` | YAML that somebody else wrote, read within bounds                   | pure|
 | `kits`      | what a workspace starts with: files, and what its agent is told     | pure|
 | `recipes`   | what the config.yaml of a template says                             | pure|
+| `orgfile`   | what a file that declares an organisation says                      | pure|
+| `bundle`    | a tree of workspaces written down, and read back                    | pure|
 | `drafting`  | from a draft to the workspace that is made of it                    | pure|
 | `templates` | the folders of templates                                            |     |
+| `orgfolders`| the folders of org templates                                        |     |
+| `founding`  | ♥ making many workspaces: all of them, or none                      |     |
+| `orgs`      | ♥ importing organisations                                           |     |
+| `teams`     | ♥ the team of a workspace: expand, collapse                         |     |
+| `bundles`   | ♥ taking trees of workspaces along                                  |     |
 | `catalog`   | the runtimes, their models and limits (catalog.yaml)                |     |
 | `directory` | ♥ what is kept: create, get, list, events                           |     |
 | `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |

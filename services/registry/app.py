@@ -11,6 +11,8 @@ from uuid import uuid4
 from protos.registry.v1 import (
     approvals_pb2,
     approvals_pb2_grpc,
+    bundles_pb2,
+    bundles_pb2_grpc,
     catalog_pb2,
     catalog_pb2_grpc,
     checkpoints_pb2,
@@ -40,6 +42,7 @@ from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
 from services.registry.api.approvals import ApprovalServicer
+from services.registry.api.bundles import BundleServicer
 from services.registry.api.catalog import CatalogServicer
 from services.registry.api.checkpoints import CheckpointServicer
 from services.registry.api.configs import ConfigServicer
@@ -52,6 +55,7 @@ from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.approvals import Approvals
 from services.registry.broadcasts import Broadcasts
+from services.registry.bundles import Bundles
 from services.registry.calls import Auth
 from services.registry.checkpoints import Checkpoints
 from services.registry.chronicle import Chronicle
@@ -62,10 +66,13 @@ from services.registry.editing import Editing
 from services.registry.entries import Entries
 from services.registry.facts import Patience
 from services.registry.feed import Feed
+from services.registry.founding import Founding
 from services.registry.instructions import Instructions
 from services.registry.intake import Intake
 from services.registry.memories import Memories
 from services.registry.models import Models
+from services.registry.orgfolders import OrgFolders
+from services.registry.orgs import Orgs
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.renewal import Renewal
@@ -73,6 +80,7 @@ from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
 from services.registry.tables.schema import DOORBELL, META
+from services.registry.teams import Teams
 from services.registry.templates import Templates, load_runtime_provision_timeouts
 from services.registry.turnover import Turnover
 from services.registry.views import Views
@@ -101,6 +109,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         bell = Doorbell(url, role=ROLE, channel=DOORBELL)
         feed = Feed(store, bell, replica_id=str(uuid4()))
         templates = Templates(settings.configs_dir)
+        folders = OrgFolders(settings.org_templates_dir)
+        founding = Founding(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
         directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
         editing = Editing(store, auth=auth, catalog=known)
         patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
@@ -148,7 +158,20 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 Servicer(
                     contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
                     add=templates_pb2_grpc.add_TemplateServiceServicer_to_server,
-                    servicer=TemplateServicer(templates=templates, directory=directory),
+                    servicer=TemplateServicer(
+                        templates=templates,
+                        folders=folders,
+                        orgs=Orgs(folders, templates=templates, founding=founding, auth=auth),
+                        teams=Teams(
+                            store, templates=templates, founding=founding, removal=removal, auth=auth, clock=clock
+                        ),
+                        directory=directory,
+                    ),
+                ),
+                Servicer(
+                    contract=bundles_pb2.DESCRIPTOR.services_by_name["BundleService"],
+                    add=bundles_pb2_grpc.add_BundleServiceServicer_to_server,
+                    servicer=BundleServicer(Bundles(store, founding=founding)),
                 ),
                 *notes,
                 Servicer(

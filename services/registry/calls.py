@@ -94,6 +94,11 @@ class Auth:
         """What an agent lacks that came without one; refused once a token is live."""
         return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id, anonymous=True))
 
+    async def global_keys(self) -> frozenset[str]:
+        """The names of the secrets that every workspace has."""
+        answer = await self._line.ask(self._vault.ListGlobalKeys, vault_pb2.ListGlobalKeysRequest())
+        return frozenset(answer.keys)
+
     async def record(self, deeds: Sequence[Deed]) -> None:
         """Tell the audit what was done; what it knows already it keeps as it is."""
         await self._line.ask(self._audit.RecordDeeds, audit_pb2.RecordDeedsRequest(deeds=map(_deed_to, deeds)))

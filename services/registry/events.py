@@ -27,6 +27,8 @@ class EventType(StrEnum):
     WORKSPACE_HIBERNATED = "WORKSPACE_HIBERNATED"
     WORKSPACE_REMOVED = "WORKSPACE_REMOVED"
     WORKSPACE_PROVISION_FAILED = "WORKSPACE_PROVISION_FAILED"
+    WORKSPACE_EXPANDED = "WORKSPACE_EXPANDED"
+    WORKSPACE_COLLAPSED = "WORKSPACE_COLLAPSED"
     AGENT_CARD_UPDATED = "AGENT_CARD_UPDATED"
     APPROVAL_REQUESTED = "APPROVAL_REQUESTED"
     APPROVAL_ESCALATED = "APPROVAL_ESCALATED"
@@ -119,6 +121,17 @@ def of_removal(workspace: Workspace, cascade: int) -> Notice:
     """A workspace was removed, and `cascade` others with it."""
     told = {"cascade_deleted": cascade} if cascade else {}
     return _about(workspace, EventType.WORKSPACE_REMOVED, told)
+
+
+def of_expansion(children: Sequence[Workspace]) -> Notice:
+    """A workspace got its team."""
+    told = [{"id": child.id, "name": child.name, "role": child.role} for child in children]
+    return Notice(EventType.WORKSPACE_EXPANDED, {"children": told})
+
+
+def of_collapse(names: Sequence[str]) -> Notice:
+    """All that was below a workspace was removed."""
+    return Notice(EventType.WORKSPACE_COLLAPSED, {"removed_children": list(names)})
 
 
 def of_card(card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON

@@ -55,7 +55,7 @@ class Removal:
         ids = await self._want(caller, workspace_id, confirm=confirm, purge=purge)
         await self._auth.bar(ids)
         ids = await self._commit(workspace_id)
-        failures = await self._stops(ids)
+        failures = await self.stops(ids)
         if failures:
             raise StopFailed(removed=len(ids), failures=failures)
         if purge:
@@ -105,7 +105,7 @@ class Removal:
             raise WorkspaceNotFound
         return [below.id for below in tree]
 
-    async def _stops(self, ids: Sequence[WorkspaceId]) -> dict[str, str]:
+    async def stops(self, ids: Sequence[WorkspaceId]) -> dict[str, str]:
         """Wait until nothing runs any more; what could not be stopped, and why."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._stop_within.total_seconds()

@@ -43,6 +43,9 @@ class Settings(DatabaseSettings):
     configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
     """Directory of the workspace templates; one that is missing has none."""
 
+    org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
+    """Directory of the org templates; one that is missing has none."""
+
     event_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
         default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
     )

@@ -30,6 +30,7 @@ class Standing:
     tokens: Scripted = field(default_factory=neighbours.tokens)
     vault: Scripted = field(default_factory=neighbours.vault)
     templates: Scripted = field(default_factory=neighbours.templates)
+    bundles: Scripted = field(default_factory=neighbours.bundles)
     models: Scripted = field(default_factory=neighbours.models)
     settings: Settings = field(init=False)
     url: str = ""
@@ -64,7 +65,10 @@ async def standing(
                     plane.auth.servicer(), plane.audit.servicer(), plane.tokens.servicer(), plane.vault.servicer()
                 ),
                 "registry_targets": await at(
-                    plane.registry.servicer(), plane.templates.servicer(), plane.models.servicer()
+                    plane.registry.servicer(),
+                    plane.templates.servicer(),
+                    plane.bundles.servicer(),
+                    plane.models.servicer(),
                 ),
                 "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
                 "provisioner_targets": await at(),

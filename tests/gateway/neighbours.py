@@ -16,7 +16,7 @@ from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from protos.registry.v1 import models_pb2, registry_pb2, templates_pb2
+from protos.registry.v1 import bundles_pb2, models_pb2, registry_pb2, templates_pb2
 from services.chassis import identity
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Identity, Kind
@@ -154,6 +154,10 @@ class Scripted:
 
 def registry() -> Scripted:
     return Scripted(registry_pb2.DESCRIPTOR.services_by_name["RegistryService"])
+
+
+def bundles() -> Scripted:
+    return Scripted(bundles_pb2.DESCRIPTOR.services_by_name["BundleService"])
 
 
 def templates() -> Scripted:

@@ -83,6 +83,12 @@ CONTRACT = {
     ("post", "/admin/vault/reseal"): {200, 409} | GATE,
     ("get", "/templates"): {200, 401, 503},
     ("post", "/templates/import"): {201, 400, 401, 409, 413, 503},
+    ("get", "/org/templates"): {200} | GATE,
+    ("post", "/org/import"): {200, 201, 404, 412} | GATE | BODY,
+    ("post", "/workspaces/{id}/expand"): {200, 404, 410} | GATE | ID,
+    ("post", "/workspaces/{id}/collapse"): {200, 404, 410} | GATE | ID | BODY,
+    ("get", "/bundles/export/{id}"): {200, 404} | GATE | ID,
+    ("post", "/bundles/import"): {201} | GATE | BODY,
     ("get", "/events"): {200, 400} | GATE,
     ("get", "/events/{workspaceId}"): {200, 400} | GATE,
 }

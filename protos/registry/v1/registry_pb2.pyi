@@ -198,6 +198,26 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """What concerns everybody is the platform's."""
     ERROR_REASON_NOTE_TOO_LARGE: _ErrorReason.ValueType  # 91
     """What would be kept is over its limit."""
+    ERROR_REASON_INVALID_ORG_DIRECTORY: _ErrorReason.ValueType  # 55
+    """Not the name of an org template's directory."""
+    ERROR_REASON_ORG_EXPANSION_FAILED: _ErrorReason.ValueType  # 56
+    """A file of an org template cannot be read; metadata: detail."""
+    ERROR_REASON_INVALID_ORG_TEMPLATE: _ErrorReason.ValueType  # 57
+    """An org file says what it may not; metadata: detail."""
+    ERROR_REASON_ORG_SOURCE_REQUIRED: _ErrorReason.ValueType  # 58
+    """Nothing to import was named."""
+    ERROR_REASON_ORG_TEMPLATE_NOT_FOUND: _ErrorReason.ValueType  # 59
+    """No org template in this directory."""
+    ERROR_REASON_MISSING_ENVIRONMENT: _ErrorReason.ValueType  # 60
+    """Global secrets that an organisation needs are not there; metadata: missing, suggestion."""
+    ERROR_REASON_NO_CONFIG: _ErrorReason.ValueType  # 61
+    """The workspace was made without a config."""
+    ERROR_REASON_NO_SUB_WORKSPACES: _ErrorReason.ValueType  # 62
+    """The config of the workspace declares no team."""
+    ERROR_REASON_BUNDLE_NOT_FOUND: _ErrorReason.ValueType  # 63
+    """No workspace of this id to export."""
+    ERROR_REASON_INVALID_BUNDLE: _ErrorReason.ValueType  # 64
+    """Not a bundle; metadata: detail."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -289,6 +309,26 @@ ERROR_REASON_PLATFORM_ADMIN_REQUIRED: ErrorReason.ValueType  # 90
 """What concerns everybody is the platform's."""
 ERROR_REASON_NOTE_TOO_LARGE: ErrorReason.ValueType  # 91
 """What would be kept is over its limit."""
+ERROR_REASON_INVALID_ORG_DIRECTORY: ErrorReason.ValueType  # 55
+"""Not the name of an org template's directory."""
+ERROR_REASON_ORG_EXPANSION_FAILED: ErrorReason.ValueType  # 56
+"""A file of an org template cannot be read; metadata: detail."""
+ERROR_REASON_INVALID_ORG_TEMPLATE: ErrorReason.ValueType  # 57
+"""An org file says what it may not; metadata: detail."""
+ERROR_REASON_ORG_SOURCE_REQUIRED: ErrorReason.ValueType  # 58
+"""Nothing to import was named."""
+ERROR_REASON_ORG_TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 59
+"""No org template in this directory."""
+ERROR_REASON_MISSING_ENVIRONMENT: ErrorReason.ValueType  # 60
+"""Global secrets that an organisation needs are not there; metadata: missing, suggestion."""
+ERROR_REASON_NO_CONFIG: ErrorReason.ValueType  # 61
+"""The workspace was made without a config."""
+ERROR_REASON_NO_SUB_WORKSPACES: ErrorReason.ValueType  # 62
+"""The config of the workspace declares no team."""
+ERROR_REASON_BUNDLE_NOT_FOUND: ErrorReason.ValueType  # 63
+"""No workspace of this id to export."""
+ERROR_REASON_INVALID_BUNDLE: ErrorReason.ValueType  # 64
+"""Not a bundle; metadata: detail."""
 
 @typing.final
 class Workspace(message.Message):

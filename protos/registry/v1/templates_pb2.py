@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/templates.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\"\xf8\x01\n\x08Template\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\x05\x12\x0f\n\x07runtime\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06skills\x18\x07 \x03(\t\x12\x33\n\x06models\x18\x08 \x03(\x0b\x32#.molecule.registry.v1.TemplateModel\x12\x14\n\x0crequired_env\x18\t \x03(\t\x12\x34\n\x11provision_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\rTemplateModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crequired_env\x18\x03 \x03(\t\"/\n\x0fTemplateProblem\x12\x0b\n\x03\x64ir\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"=\n\x14ListTemplatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x9c\x01\n\x15ListTemplatesResponse\x12\x31\n\ttemplates\x18\x01 \x03(\x0b\x32\x1e.molecule.registry.v1.Template\x12\x37\n\x08problems\x18\x02 \x03(\x0b\x32%.molecule.registry.v1.TemplateProblem\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x9a\x01\n\x15ImportTemplateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x45\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x36.molecule.registry.v1.ImportTemplateRequest.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"$\n\x16ImportTemplateResponse\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x17GetInstanceFilesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x92\x01\n\x18GetInstanceFilesResponse\x12H\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x39.molecule.registry.v1.GetInstanceFilesResponse.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\x87\x03\n\x0fTemplateService\x12s\n\rListTemplates\x12*.molecule.registry.v1.ListTemplatesRequest\x1a+.molecule.registry.v1.ListTemplatesResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12u\n\x0eImportTemplate\x12+.molecule.registry.v1.ImportTemplateRequest\x1a,.molecule.registry.v1.ImportTemplateResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x12\x87\x01\n\x10GetInstanceFiles\x12-.molecule.registry.v1.GetInstanceFilesRequest\x1a..molecule.registry.v1.GetInstanceFilesResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisionerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/templates.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\"\xf8\x01\n\x08Template\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0c\n\x04tier\x18\x04 \x01(\x05\x12\x0f\n\x07runtime\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0e\n\x06skills\x18\x07 \x03(\t\x12\x33\n\x06models\x18\x08 \x03(\x0b\x32#.molecule.registry.v1.TemplateModel\x12\x14\n\x0crequired_env\x18\t \x03(\t\x12\x34\n\x11provision_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\rTemplateModel\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crequired_env\x18\x03 \x03(\t\"/\n\x0fTemplateProblem\x12\x0b\n\x03\x64ir\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"=\n\x14ListTemplatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x9c\x01\n\x15ListTemplatesResponse\x12\x31\n\ttemplates\x18\x01 \x03(\x0b\x32\x1e.molecule.registry.v1.Template\x12\x37\n\x08problems\x18\x02 \x03(\x0b\x32%.molecule.registry.v1.TemplateProblem\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x9a\x01\n\x15ImportTemplateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x45\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x36.molecule.registry.v1.ImportTemplateRequest.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"$\n\x16ImportTemplateResponse\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x17GetInstanceFilesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x92\x01\n\x18GetInstanceFilesResponse\x12H\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x39.molecule.registry.v1.GetInstanceFilesResponse.FilesEntry\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xce\x01\n\x0bOrgTemplate\x12\x0b\n\x03\x64ir\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nworkspaces\x18\x04 \x01(\x05\x12;\n\x0crequired_env\x18\x05 \x03(\x0b\x32%.molecule.registry.v1.EnvironmentNeed\x12>\n\x0frecommended_env\x18\x06 \x03(\x0b\x32%.molecule.registry.v1.EnvironmentNeed\"!\n\x0f\x45nvironmentNeed\x12\x0e\n\x06\x61ny_of\x18\x01 \x03(\t\"@\n\x17ListOrgTemplatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x18ListOrgTemplatesResponse\x12\x34\n\ttemplates\x18\x01 \x03(\x0b\x32!.molecule.registry.v1.OrgTemplate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x10ImportOrgRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x03\x64ir\x18\x02 \x01(\tH\x00\x12\x12\n\x08template\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x07\x64ry_run\x18\x04 \x01(\x08\x42\x08\n\x06source\"\x8c\x01\n\x11ImportOrgResponse\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x30\n\x07members\x18\x02 \x03(\x0b\x32\x1f.molecule.registry.v1.OrgMember\x12\x38\n\tunset_env\x18\x03 \x03(\x0b\x32%.molecule.registry.v1.EnvironmentNeed\"d\n\tOrgMember\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04tier\x18\x03 \x01(\x05\x12\x0f\n\x07runtime\x18\x04 \x01(\t\x12\x13\n\x06parent\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\t\n\x07_parent\")\n\x11\x45xpandTeamRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"H\n\x12\x45xpandTeamResponse\x12\x32\n\x08\x63hildren\x18\x01 \x03(\x0b\x32 .molecule.registry.v1.TeamMember\"B\n\nTeamMember\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\x04role\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_role\"<\n\x13\x43ollapseTeamRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\'\n\x14\x43ollapseTeamResponse\x12\x0f\n\x07removed\x18\x01 \x03(\t2\xe9\x06\n\x0fTemplateService\x12s\n\rListTemplates\x12*.molecule.registry.v1.ListTemplatesRequest\x1a+.molecule.registry.v1.ListTemplatesResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12u\n\x0eImportTemplate\x12+.molecule.registry.v1.ImportTemplateRequest\x1a,.molecule.registry.v1.ImportTemplateResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x12|\n\x10ListOrgTemplates\x12-.molecule.registry.v1.ListOrgTemplatesRequest\x1a..molecule.registry.v1.ListOrgTemplatesResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x66\n\tImportOrg\x12&.molecule.registry.v1.ImportOrgRequest\x1a\'.molecule.registry.v1.ImportOrgResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x12y\n\nExpandTeam\x12\'.molecule.registry.v1.ExpandTeamRequest\x1a(.molecule.registry.v1.ExpandTeamResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\x0c\x43ollapseTeam\x12).molecule.registry.v1.CollapseTeamRequest\x1a*.molecule.registry.v1.CollapseTeamResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x87\x01\n\x10GetInstanceFiles\x12-.molecule.registry.v1.GetInstanceFilesRequest\x1a..molecule.registry.v1.GetInstanceFilesResponse\"\x14\xaa\xbb\x18\x10\n\x01\x01\x1a\x0bprovisionerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TEMPLATESERVICE'].methods_by_name['ListTemplates']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
   _globals['_TEMPLATESERVICE'].methods_by_name['ImportTemplate']._loaded_options = None
   _globals['_TEMPLATESERVICE'].methods_by_name['ImportTemplate']._serialized_options = b'\252\273\030\004\n\002\002\006'
+  _globals['_TEMPLATESERVICE'].methods_by_name['ListOrgTemplates']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['ListOrgTemplates']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
+  _globals['_TEMPLATESERVICE'].methods_by_name['ImportOrg']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['ImportOrg']._serialized_options = b'\252\273\030\004\n\002\002\006'
+  _globals['_TEMPLATESERVICE'].methods_by_name['ExpandTeam']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['ExpandTeam']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_TEMPLATESERVICE'].methods_by_name['CollapseTeam']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['CollapseTeam']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_TEMPLATESERVICE'].methods_by_name['GetInstanceFiles']._loaded_options = None
   _globals['_TEMPLATESERVICE'].methods_by_name['GetInstanceFiles']._serialized_options = b'\252\273\030\020\n\001\001\032\013provisioner'
   _globals['_TEMPLATE']._serialized_start=124
@@ -65,6 +73,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINSTANCEFILESRESPONSE']._serialized_end=1101
   _globals['_GETINSTANCEFILESRESPONSE_FILESENTRY']._serialized_start=821
   _globals['_GETINSTANCEFILESRESPONSE_FILESENTRY']._serialized_end=865
-  _globals['_TEMPLATESERVICE']._serialized_start=1104
-  _globals['_TEMPLATESERVICE']._serialized_end=1495
+  _globals['_ORGTEMPLATE']._serialized_start=1104
+  _globals['_ORGTEMPLATE']._serialized_end=1310
+  _globals['_ENVIRONMENTNEED']._serialized_start=1312
+  _globals['_ENVIRONMENTNEED']._serialized_end=1345
+  _globals['_LISTORGTEMPLATESREQUEST']._serialized_start=1347
+  _globals['_LISTORGTEMPLATESREQUEST']._serialized_end=1411
+  _globals['_LISTORGTEMPLATESRESPONSE']._serialized_start=1413
+  _globals['_LISTORGTEMPLATESRESPONSE']._serialized_end=1518
+  _globals['_IMPORTORGREQUEST']._serialized_start=1520
+  _globals['_IMPORTORGREQUEST']._serialized_end=1620
+  _globals['_IMPORTORGRESPONSE']._serialized_start=1623
+  _globals['_IMPORTORGRESPONSE']._serialized_end=1763
+  _globals['_ORGMEMBER']._serialized_start=1765
+  _globals['_ORGMEMBER']._serialized_end=1865
+  _globals['_EXPANDTEAMREQUEST']._serialized_start=1867
+  _globals['_EXPANDTEAMREQUEST']._serialized_end=1908
+  _globals['_EXPANDTEAMRESPONSE']._serialized_start=1910
+  _globals['_EXPANDTEAMRESPONSE']._serialized_end=1982
+  _globals['_TEAMMEMBER']._serialized_start=1984
+  _globals['_TEAMMEMBER']._serialized_end=2050
+  _globals['_COLLAPSETEAMREQUEST']._serialized_start=2052
+  _globals['_COLLAPSETEAMREQUEST']._serialized_end=2112
+  _globals['_COLLAPSETEAMRESPONSE']._serialized_start=2114
+  _globals['_COLLAPSETEAMRESPONSE']._serialized_end=2153
+  _globals['_TEMPLATESERVICE']._serialized_start=2156
+  _globals['_TEMPLATESERVICE']._serialized_end=3029
 # @@protoc_insertion_point(module_scope)

@@ -288,3 +288,304 @@ class GetInstanceFilesResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrgTemplate(message.Message):
+    """An organisation that could be imported."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DIR_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    WORKSPACES_FIELD_NUMBER: builtins.int
+    REQUIRED_ENV_FIELD_NUMBER: builtins.int
+    RECOMMENDED_ENV_FIELD_NUMBER: builtins.int
+    dir: builtins.str
+    """The name of its directory."""
+    name: builtins.str
+    description: builtins.str
+    workspaces: builtins.int
+    """How many workspaces it has."""
+    @builtins.property
+    def required_env(self) -> containers.RepeatedCompositeFieldContainer[EnvironmentNeed]: ...
+    @builtins.property
+    def recommended_env(self) -> containers.RepeatedCompositeFieldContainer[EnvironmentNeed]: ...
+    def __init__(
+        self,
+        *,
+        dir: builtins.str = ...,
+        name: builtins.str = ...,
+        description: builtins.str = ...,
+        workspaces: builtins.int = ...,
+        required_env: abc.Iterable[EnvironmentNeed] | None = ...,
+        recommended_env: abc.Iterable[EnvironmentNeed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "dir", b"dir", "name", b"name", "recommended_env", b"recommended_env", "required_env", b"required_env", "workspaces", b"workspaces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EnvironmentNeed(message.Message):
+    """Variables of which one has to be there."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ANY_OF_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def any_of(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        any_of: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["any_of", b"any_of"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListOrgTemplatesRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """There is one page only."""
+    page_token: builtins.str
+    """Reserved; empty."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListOrgTemplatesResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    TEMPLATES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Always empty."""
+    @builtins.property
+    def templates(self) -> containers.RepeatedCompositeFieldContainer[OrgTemplate]: ...
+    def __init__(
+        self,
+        *,
+        templates: abc.Iterable[OrgTemplate] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "templates", b"templates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ImportOrgRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    DIR_FIELD_NUMBER: builtins.int
+    TEMPLATE_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Repeating a request with the same id makes the organisation once; empty: never repeated."""
+    dir: builtins.str
+    """A directory of org templates."""
+    template: builtins.bytes
+    """What such a file says, as JSON."""
+    dry_run: builtins.bool
+    """True where everything is to be checked, and nothing made."""
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        dir: builtins.str = ...,
+        template: builtins.bytes = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dir", b"dir", "source", b"source", "template", b"template"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dir", b"dir", "dry_run", b"dry_run", "request_id", b"request_id", "source", b"source", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = typing.Literal["dir", "template"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+@typing.final
+class ImportOrgResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ORG_FIELD_NUMBER: builtins.int
+    MEMBERS_FIELD_NUMBER: builtins.int
+    UNSET_ENV_FIELD_NUMBER: builtins.int
+    org: builtins.str
+    @builtins.property
+    def members(self) -> containers.RepeatedCompositeFieldContainer[OrgMember]:
+        """Depth first."""
+
+    @builtins.property
+    def unset_env(self) -> containers.RepeatedCompositeFieldContainer[EnvironmentNeed]:
+        """Recommended variables that are no global secrets."""
+
+    def __init__(
+        self,
+        *,
+        org: builtins.str = ...,
+        members: abc.Iterable[OrgMember] | None = ...,
+        unset_env: abc.Iterable[EnvironmentNeed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["members", b"members", "org", b"org", "unset_env", b"unset_env"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class OrgMember(message.Message):
+    """A workspace of an import."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    TIER_FIELD_NUMBER: builtins.int
+    RUNTIME_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Empty where nothing was made."""
+    name: builtins.str
+    tier: builtins.int
+    runtime: builtins.str
+    parent: builtins.int
+    """The place of the one above it among the members; absent for a root."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        name: builtins.str = ...,
+        tier: builtins.int = ...,
+        runtime: builtins.str = ...,
+        parent: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_parent", b"_parent", "parent", b"parent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_parent", b"_parent", "id", b"id", "name", b"name", "parent", b"parent", "runtime", b"runtime", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__parent: _TypeAlias = typing.Literal["parent"]  # noqa: Y015
+    _WhichOneofArgType__parent: _TypeAlias = typing.Literal["_parent", b"_parent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__parent) -> _WhichOneofReturnType__parent | None: ...
+
+@typing.final
+class ExpandTeamRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExpandTeamResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHILDREN_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def children(self) -> containers.RepeatedCompositeFieldContainer[TeamMember]: ...
+    def __init__(
+        self,
+        *,
+        children: abc.Iterable[TeamMember] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["children", b"children"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TeamMember(message.Message):
+    """A workspace of a team."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    name: builtins.str
+    role: builtins.str
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        name: builtins.str = ...,
+        role: builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_role", b"_role", "role", b"role"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_role", b"_role", "id", b"id", "name", b"name", "role", b"role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__role: _TypeAlias = typing.Literal["role"]  # noqa: Y015
+    _WhichOneofArgType__role: _TypeAlias = typing.Literal["_role", b"_role"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__role) -> _WhichOneofReturnType__role | None: ...
+
+@typing.final
+class CollapseTeamRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    dry_run: builtins.bool
+    """True where it is only asked what would be removed."""
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dry_run", b"dry_run", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CollapseTeamResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REMOVED_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def removed(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of what was removed, parents first."""
+
+    def __init__(
+        self,
+        *,
+        removed: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

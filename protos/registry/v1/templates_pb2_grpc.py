@@ -45,6 +45,26 @@ class TemplateServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateResponse.FromString,
                 _registered_method=True)
+        self.ListOrgTemplates = channel.unary_unary(
+                '/molecule.registry.v1.TemplateService/ListOrgTemplates',
+                request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesResponse.FromString,
+                _registered_method=True)
+        self.ImportOrg = channel.unary_unary(
+                '/molecule.registry.v1.TemplateService/ImportOrg',
+                request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgResponse.FromString,
+                _registered_method=True)
+        self.ExpandTeam = channel.unary_unary(
+                '/molecule.registry.v1.TemplateService/ExpandTeam',
+                request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamResponse.FromString,
+                _registered_method=True)
+        self.CollapseTeam = channel.unary_unary(
+                '/molecule.registry.v1.TemplateService/CollapseTeam',
+                request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamResponse.FromString,
+                _registered_method=True)
         self.GetInstanceFiles = channel.unary_unary(
                 '/molecule.registry.v1.TemplateService/GetInstanceFiles',
                 request_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.GetInstanceFilesRequest.SerializeToString,
@@ -70,6 +90,34 @@ class TemplateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOrgTemplates(self, request, context):
+        """The organisations that could be imported, by directory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportOrg(self, request, context):
+        """Makes every workspace that a file declares, or none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExpandTeam(self, request, context):
+        """Makes the children that the config of a workspace declares, or none. Those that are there stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollapseTeam(self, request, context):
+        """Removes all that is below a workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetInstanceFiles(self, request, context):
         """The files that a fresh instance of a workspace starts with, below /configs.
         """
@@ -89,6 +137,26 @@ def add_TemplateServiceServicer_to_server(servicer, server):
                     servicer.ImportTemplate,
                     request_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateResponse.SerializeToString,
+            ),
+            'ListOrgTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrgTemplates,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesResponse.SerializeToString,
+            ),
+            'ImportOrg': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportOrg,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgResponse.SerializeToString,
+            ),
+            'ExpandTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpandTeam,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamResponse.SerializeToString,
+            ),
+            'CollapseTeam': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollapseTeam,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamResponse.SerializeToString,
             ),
             'GetInstanceFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInstanceFiles,
@@ -151,6 +219,114 @@ class TemplateService:
             '/molecule.registry.v1.TemplateService/ImportTemplate',
             protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_templates__pb2.ImportTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrgTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.TemplateService/ListOrgTemplates',
+            protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_templates__pb2.ListOrgTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportOrg(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.TemplateService/ImportOrg',
+            protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_templates__pb2.ImportOrgResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpandTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.TemplateService/ExpandTeam',
+            protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_templates__pb2.ExpandTeamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollapseTeam(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.TemplateService/CollapseTeam',
+            protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_templates__pb2.CollapseTeamResponse.FromString,
             options,
             channel_credentials,
             insecure,

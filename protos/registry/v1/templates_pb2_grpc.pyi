@@ -20,6 +20,14 @@ class TemplateServiceStub:
     """The workspace templates, by directory, and what is wrong with the directories that are none."""
     ImportTemplate: aio.UnaryUnaryMultiCallable[templates_pb2.ImportTemplateRequest, templates_pb2.ImportTemplateResponse]
     """Makes a workspace template of files: whole, or not at all."""
+    ListOrgTemplates: aio.UnaryUnaryMultiCallable[templates_pb2.ListOrgTemplatesRequest, templates_pb2.ListOrgTemplatesResponse]
+    """The organisations that could be imported, by directory."""
+    ImportOrg: aio.UnaryUnaryMultiCallable[templates_pb2.ImportOrgRequest, templates_pb2.ImportOrgResponse]
+    """Makes every workspace that a file declares, or none."""
+    ExpandTeam: aio.UnaryUnaryMultiCallable[templates_pb2.ExpandTeamRequest, templates_pb2.ExpandTeamResponse]
+    """Makes the children that the config of a workspace declares, or none. Those that are there stay."""
+    CollapseTeam: aio.UnaryUnaryMultiCallable[templates_pb2.CollapseTeamRequest, templates_pb2.CollapseTeamResponse]
+    """Removes all that is below a workspace."""
     GetInstanceFiles: aio.UnaryUnaryMultiCallable[templates_pb2.GetInstanceFilesRequest, templates_pb2.GetInstanceFilesResponse]
     """The files that a fresh instance of a workspace starts with, below /configs."""
 
@@ -41,6 +49,38 @@ class TemplateServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[templates_pb2.ImportTemplateRequest, abc.Awaitable[templates_pb2.ImportTemplateResponse]],
     ) -> abc.Awaitable[templates_pb2.ImportTemplateResponse]:
         """Makes a workspace template of files: whole, or not at all."""
+
+    @abc_1.abstractmethod
+    def ListOrgTemplates(
+        self,
+        request: templates_pb2.ListOrgTemplatesRequest,
+        context: aio.ServicerContext[templates_pb2.ListOrgTemplatesRequest, abc.Awaitable[templates_pb2.ListOrgTemplatesResponse]],
+    ) -> abc.Awaitable[templates_pb2.ListOrgTemplatesResponse]:
+        """The organisations that could be imported, by directory."""
+
+    @abc_1.abstractmethod
+    def ImportOrg(
+        self,
+        request: templates_pb2.ImportOrgRequest,
+        context: aio.ServicerContext[templates_pb2.ImportOrgRequest, abc.Awaitable[templates_pb2.ImportOrgResponse]],
+    ) -> abc.Awaitable[templates_pb2.ImportOrgResponse]:
+        """Makes every workspace that a file declares, or none."""
+
+    @abc_1.abstractmethod
+    def ExpandTeam(
+        self,
+        request: templates_pb2.ExpandTeamRequest,
+        context: aio.ServicerContext[templates_pb2.ExpandTeamRequest, abc.Awaitable[templates_pb2.ExpandTeamResponse]],
+    ) -> abc.Awaitable[templates_pb2.ExpandTeamResponse]:
+        """Makes the children that the config of a workspace declares, or none. Those that are there stay."""
+
+    @abc_1.abstractmethod
+    def CollapseTeam(
+        self,
+        request: templates_pb2.CollapseTeamRequest,
+        context: aio.ServicerContext[templates_pb2.CollapseTeamRequest, abc.Awaitable[templates_pb2.CollapseTeamResponse]],
+    ) -> abc.Awaitable[templates_pb2.CollapseTeamResponse]:
+        """Removes all that is below a workspace."""
 
     @abc_1.abstractmethod
     def GetInstanceFiles(

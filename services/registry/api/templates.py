@@ -2,9 +2,13 @@
 
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
+from services.chassis import identity
 from services.chassis.rpc import Context
 from services.registry.directory import Directory
 from services.registry.model import WorkspaceId
+from services.registry.orgfolders import OrgFolders
+from services.registry.orgs import Import, Orgs
+from services.registry.teams import Teams
 from services.registry.templates import Templates
 from services.registry.wire import templates as wire
 
@@ -12,8 +16,13 @@ from services.registry.wire import templates as wire
 class TemplateServicer(rpc.TemplateServiceServicer):
     """Unwraps, asks one part, wraps."""
 
-    def __init__(self, *, templates: Templates, directory: Directory) -> None:
+    def __init__(
+        self, *, templates: Templates, folders: OrgFolders, orgs: Orgs, teams: Teams, directory: Directory
+    ) -> None:
         self._templates = templates
+        self._folders = folders
+        self._orgs = orgs
+        self._teams = teams
         self._directory = directory
 
     async def ListTemplates(self, request: pb.ListTemplatesRequest, context: Context) -> pb.ListTemplatesResponse:
@@ -26,8 +35,47 @@ class TemplateServicer(rpc.TemplateServiceServicer):
     async def ImportTemplate(self, request: pb.ImportTemplateRequest, context: Context) -> pb.ImportTemplateResponse:
         return pb.ImportTemplateResponse(id=await self._templates.add(request.name, dict(request.files)))
 
+    async def ListOrgTemplates(
+        self, request: pb.ListOrgTemplatesRequest, context: Context
+    ) -> pb.ListOrgTemplatesResponse:
+        found = await self._folders.all()
+        return pb.ListOrgTemplatesResponse(templates=[wire.org_template_to(template) for template in found])
+
+    async def ImportOrg(self, request: pb.ImportOrgRequest, context: Context) -> pb.ImportOrgResponse:
+        caller, request_id = identity.current(), request.request_id
+        if request.HasField("dir"):
+            made = await self._orgs.import_dir(caller, request_id, request.dir, dry_run=request.dry_run)
+        else:
+            made = await self._orgs.import_template(caller, request_id, request.template, dry_run=request.dry_run)
+        return _import_to(made)
+
+    async def ExpandTeam(self, request: pb.ExpandTeamRequest, context: Context) -> pb.ExpandTeamResponse:
+        children = await self._teams.expand(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.ExpandTeamResponse(
+            children=[pb.TeamMember(id=child.id, name=child.name, role=child.role) for child in children]
+        )
+
+    async def CollapseTeam(self, request: pb.CollapseTeamRequest, context: Context) -> pb.CollapseTeamResponse:
+        caller, workspace_id = identity.current(), WorkspaceId(request.workspace_id)
+        removed = await (self._teams.below if request.dry_run else self._teams.collapse)(caller, workspace_id)
+        return pb.CollapseTeamResponse(removed=removed)
+
     async def GetInstanceFiles(
         self, request: pb.GetInstanceFilesRequest, context: Context
     ) -> pb.GetInstanceFilesResponse:
         files = await self._directory.instance_files(WorkspaceId(request.workspace_id))
         return pb.GetInstanceFilesResponse(files=files)
+
+
+def _import_to(made: Import) -> pb.ImportOrgResponse:
+    """What an import made, or would make."""
+    return pb.ImportOrgResponse(
+        org=made.org,
+        members=[
+            pb.OrgMember(
+                id=member.id or "", name=member.name, tier=member.tier, runtime=member.runtime, parent=member.parent
+            )
+            for member in made.members
+        ],
+        unset_env=wire.needs_to(made.unset),
+    )

@@ -66,6 +66,11 @@ class Tree:
         found = await self._reader.connection.execute(sa.union(above, below, beside), {"start": workspace_id})
         return found.scalars().all()
 
+    async def children(self, workspace_id: WorkspaceId) -> list[Workspace]:
+        """Those right below it that are not removed, the oldest first."""
+        statement = tables.everything.where(tables.kept, workspaces.c.parent_id == workspace_id)
+        return await self._reader.listed(statement.order_by(workspaces.c.created_at, workspaces.c.id))
+
     async def locked(self, workspace_id: WorkspaceId) -> list[Workspace]:
         """The same, locked. Only under the lock of the tree."""
         order = {found: number for number, found in enumerate(await self.ids(workspace_id))}

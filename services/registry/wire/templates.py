@@ -1,8 +1,12 @@
 """Templates as the contract writes them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from protos.registry.v1 import templates_pb2 as pb
+from services.registry import orgfile
+from services.registry.orgfolders import OrgTemplate
 from services.registry.templates import Problem, Template
 from services.registry.wire.workspaces import duration_to
 
@@ -30,3 +34,20 @@ def template_to(template: Template) -> pb.Template:
 def problem_to(problem: Problem) -> pb.TemplateProblem:
     """What is wrong with a directory."""
     return pb.TemplateProblem(dir=problem.id, problem=problem.text)
+
+
+def org_template_to(template: OrgTemplate) -> pb.OrgTemplate:
+    """An organisation that could be imported."""
+    return pb.OrgTemplate(
+        dir=template.id,
+        name=template.org.name,
+        description=template.org.description,
+        workspaces=len(template.org.planned),
+        required_env=needs_to(orgfile.written(template.org.required)),
+        recommended_env=needs_to(orgfile.written(template.org.recommended)),
+    )
+
+
+def needs_to(needs: Sequence[Any]) -> list[pb.EnvironmentNeed]:
+    """Needs, each with the names of which one is enough."""
+    return [pb.EnvironmentNeed(any_of=[need] if isinstance(need, str) else need["any_of"]) for need in needs]

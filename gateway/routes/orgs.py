@@ -1,0 +1,125 @@
+"""Organisations and their teams: made of files, grown, and taken away."""
+
+import uuid
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from gateway.answers.orgs import Collapsed, Expanded, TeamMember
+from gateway.bodies import Body, too_large
+from gateway.limits import BULK_CAP, FILES_CAP
+from gateway.render import orgs as render
+from gateway.render.texts import compact, json_response
+from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
+from gateway.shapes import orgs as shapes
+from protos.registry.v1 import templates_pb2 as pb
+from protos.registry.v1 import templates_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+MANY = timedelta(seconds=40)
+"""How long it may take to make, or to stop, hundreds of workspaces."""
+
+
+class OrgRoutes:
+    """Asks the registry, which makes them."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.TemplateServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/org/templates",
+                handler=self.list,
+                summary="The organisations that can be imported",
+                guard=ADMIN,
+                answer=list[render.OrgTemplate],
+            ),
+            Route(
+                method="POST",
+                path="/org/import",
+                handler=self.add,
+                summary="Make all workspaces of an organisation, or none; with `dry_run` say what would be made (200)",
+                guard=PLATFORM,
+                body=Body(shape=shapes.OrgImport, cap=BULK_CAP),
+                success=201,
+                answer=render.ImportedOrg,
+                besides={200: render.PlannedOrg},
+                refuses=frozenset({404, 412}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/expand",
+                handler=self.expand,
+                summary="Make the team that the config of a workspace declares",
+                guard=WRITE,
+                answer=Expanded,
+                refuses=frozenset({404, 410}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/collapse",
+                handler=self.collapse,
+                summary="Remove everything below a workspace; with `dry_run` say what would go",
+                guard=WRITE,
+                body=Body(shape=shapes.Collapse, required=False),
+                answer=Collapsed,
+                refuses=frozenset({404, 410}),
+            ),
+        ]
+
+    async def list(self, call: Call) -> object:
+        """Every org template by its directory."""
+        reply: pb.ListOrgTemplatesResponse = await self._registry.ask(
+            self._stub.ListOrgTemplates, pb.ListOrgTemplatesRequest(), on_behalf_of=call.identity
+        )
+        return [render.org_template(message) for message in reply.templates]
+
+    async def add(self, call: Call) -> object:
+        """A new organisation, or what it would be."""
+        request = pb.ImportOrgRequest(request_id=str(uuid.uuid4()), dry_run=call.body.dry_run)
+        if call.body.dir:
+            request.dir = call.body.dir
+        elif call.body.template is not None:
+            request.template = _fitting(compact(call.body.template))
+        reply: pb.ImportOrgResponse = await self._registry.ask(
+            self._stub.ImportOrg, request, on_behalf_of=call.identity, within=MANY
+        )
+        return _nothing_made(render.planned(reply)) if call.body.dry_run else render.imported(reply)
+
+    async def expand(self, call: Call) -> object:
+        """The children of a workspace, as its config declares them."""
+        reply: pb.ExpandTeamResponse = await self._registry.ask(
+            self._stub.ExpandTeam,
+            pb.ExpandTeamRequest(workspace_id=call.workspace_id),
+            on_behalf_of=call.identity,
+            within=MANY,
+        )
+        children = [
+            TeamMember(id=child.id, name=child.name, role=child.role if child.HasField("role") else None)
+            for child in reply.children
+        ]
+        return Expanded(status="expanded", children=children)
+
+    async def collapse(self, call: Call) -> object:
+        """What was below a workspace is gone, or would be."""
+        reply: pb.CollapseTeamResponse = await self._registry.ask(
+            self._stub.CollapseTeam,
+            pb.CollapseTeamRequest(workspace_id=call.workspace_id, dry_run=call.body.dry_run),
+            on_behalf_of=call.identity,
+            within=MANY,
+        )
+        return Collapsed(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
+
+
+def _nothing_made(planned: render.PlannedOrg) -> Response:
+    return json_response(planned, 200)
+
+
+def _fitting(template: bytes) -> bytes:
+    if len(template) > FILES_CAP:
+        raise too_large(FILES_CAP)
+    return template

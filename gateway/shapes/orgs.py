@@ -1,0 +1,23 @@
+"""What the routes of organisations and bundles take."""
+
+from typing import Any
+
+from gateway.bodies import Shape
+
+
+class OrgImport(Shape):
+    """Body of POST /org/import: a directory, or what a file says."""
+
+    dir: str = ""
+    template: dict[str, Any] | None = None
+    dry_run: bool = False
+
+
+class Collapse(Shape):
+    """Body of POST /workspaces/{id}/collapse."""
+
+    dry_run: bool = False
+
+
+class Bundle(Shape, extra="allow"):
+    """Body of POST /bundles/import: an object, judged by the registry."""

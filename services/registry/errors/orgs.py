@@ -1,0 +1,85 @@
+"""The refusals about organisations, teams and bundles. Texts are those of docs/spec/rest.md."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from services.chassis import errors
+
+
+class _Registry:
+    domain = "molecule.registry.v1"
+
+
+class InvalidOrgDirectory(_Registry, errors.InvalidArgument):
+    reason = "INVALID_ORG_DIRECTORY"
+    message = "invalid org directory"
+
+
+class OrgExpansionFailed(_Registry, errors.InvalidArgument):
+    """A file of the organisation cannot be read; the detail says which, and why."""
+
+    reason = "ORG_EXPANSION_FAILED"
+    message = "org template expansion failed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(details={"detail": detail})
+
+
+class InvalidOrgTemplate(_Registry, errors.InvalidArgument):
+    """The file says what it may not; the detail says where."""
+
+    reason = "INVALID_ORG_TEMPLATE"
+    message = "invalid org template"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(details={"detail": detail})
+
+
+class OrgSourceRequired(_Registry, errors.InvalidArgument):
+    reason = "ORG_SOURCE_REQUIRED"
+    message = "provide 'dir' or 'template'"
+
+
+class OrgTemplateNotFound(_Registry, errors.NotFound):
+    reason = "ORG_TEMPLATE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"org template not found: {name}")
+
+
+class MissingEnvironment(_Registry, errors.Refused):
+    reason = "MISSING_ENVIRONMENT"
+    message = "missing required environment"
+
+    def __init__(self, missing: Sequence[Any]) -> None:
+        super().__init__(
+            details={
+                "missing": list(missing),
+                "suggestion": "set these as global secrets (POST /settings/secrets), then import again",
+            }
+        )
+
+
+class NoConfig(_Registry, errors.InvalidArgument):
+    reason = "NO_CONFIG"
+    message = "no config found for workspace"
+
+
+class NoSubWorkspaces(_Registry, errors.InvalidArgument):
+    reason = "NO_SUB_WORKSPACES"
+    message = "workspace has no sub_workspaces defined in config"
+
+
+class BundleNotFound(_Registry, errors.NotFound):
+    reason = "BUNDLE_NOT_FOUND"
+    message = "bundle not found"
+
+
+class InvalidBundle(_Registry, errors.InvalidArgument):
+    """It is no bundle; the detail says where."""
+
+    reason = "INVALID_BUNDLE"
+    message = "invalid bundle"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(details={"detail": detail})

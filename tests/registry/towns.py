@@ -1,0 +1,99 @@
+"""The registry with everything that makes many workspaces at once, on directories of a test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.registry import catalog
+from services.registry.addressing import Addressing
+from services.registry.bundles import Bundles
+from services.registry.calls import Auth
+from services.registry.founding import Founding
+from services.registry.orgfolders import OrgFolders
+from services.registry.orgs import Orgs
+from services.registry.teams import Teams
+from services.registry.templates import Templates
+from tests.registry.conftest import AT_HOME, Book, bound
+from tests.registry.neighbours import WillingAuth, served
+from tests.registry.vaults import WillingVault, served_vault
+from tests.rpc import running
+
+TEMPLATES = {
+    "writer": "runtime: echo\nmodel: m\ntier: 3\ninitial_prompt: Say hello.",
+    "lead": "runtime: echo\nsub_workspaces:\n  - {name: ann, role: Writes, config: writer}\n  - {name: bob}\n",
+    "gone": "runtime: echo\nsub_workspaces: [{name: ann, config: nowhere}]",
+}
+
+
+class KnowingVault(WillingVault):
+    """Has some global secrets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    async def ListGlobalKeys(self, request: Any, context: Any) -> Any:
+        from protos.auth.v1 import vault_pb2
+
+        return vault_pb2.ListGlobalKeysResponse(keys=self.keys)
+
+
+@dataclass
+class Town:
+    """A book, and what fills it."""
+
+    book: Book
+    auth: WillingAuth
+    vault: KnowingVault
+    founding: Founding
+    orgs: Orgs
+    teams: Teams
+    bundles: Bundles
+    folders: OrgFolders
+    configs: Path
+    org_dirs: Path
+
+    def put_org(self, name: str, **files: str) -> None:
+        for path, text in files.items():
+            place = self.org_dirs / name / path.replace("__", "/").replace("_yaml", ".yaml")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+
+    async def names(self) -> list[str]:
+        async with self.book.store.begin() as tx:
+            return [one.name for one in await tx.lists.page(after=None, limit=1000, org_id=None)]
+
+    async def untouched(self) -> bool:
+        """Whether nothing was made: no row, no event, no files, and nothing that auth still believes in."""
+        placed = set(self.auth.placed) - set(self.auth.forgotten)
+        return await self.names() == [] and await self.book.events() == [] and not placed
+
+
+@asynccontextmanager
+async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth: Any = None) -> AsyncIterator[Town]:
+    configs, org_dirs = tmp_path / "configs", tmp_path / "orgs"
+    org_dirs.mkdir()
+    for name, text in TEMPLATES.items():
+        (configs / name).mkdir(parents=True)
+        (configs / name / "config.yaml").write_text(text)
+    auth, vault = auth or WillingAuth(), KnowingVault()
+    async with running([served(auth), served_vault(vault)], speaker="registry") as line:
+        book = bound(engine, database_url, auth, line, clock, configs=configs)
+        asked, templates, folders = Auth(line), Templates(configs), OrgFolders(org_dirs)
+        founding = Founding(book.store, auth=asked, catalog=catalog.read(), addressing=Addressing(AT_HOME), clock=clock)
+        yield Town(
+            book=book,
+            auth=auth,
+            vault=vault,
+            founding=founding,
+            orgs=Orgs(folders, templates=templates, founding=founding, auth=asked),
+            teams=Teams(
+                book.store, templates=templates, founding=founding, removal=book.removal, auth=asked, clock=clock
+            ),
+            bundles=Bundles(book.store, founding=founding),
+            folders=folders,
+            configs=configs,
+            org_dirs=org_dirs,
+        )
