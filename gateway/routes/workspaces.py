@@ -201,7 +201,7 @@ class WorkspaceRemoved(Refused):
 
 def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
-    if body.initial_memories or (body.tier is not None and body.tier not in TIERS):
+    if body.tier is not None and body.tier not in TIERS:
         raise Malformed("invalid workspace fields")
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
@@ -223,6 +223,7 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
         x=body.canvas.x,
         y=body.canvas.y,
         secrets=body.secrets,
+        initial_memories=[pb.InitialMemory(content=one.content, scope=one.scope) for one in body.initial_memories],
     )
 
 

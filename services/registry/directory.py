@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import uuid4
 
 import structlog
 
@@ -23,9 +24,10 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.events import Event
 from services.registry.facts import ExternalCreated
-from services.registry.fields import Draft
+from services.registry.fields import Draft, InitialMemory
 from services.registry.kits import Files, Kit
 from services.registry.model import Entry, Status, Workspace, WorkspaceId
+from services.registry.notes import memories as notes
 from services.registry.store.transaction import Store, Transaction
 from services.registry.templates import Templates
 
@@ -97,7 +99,7 @@ class Directory:
             if draft.secrets:
                 await self._auth.keep_secrets(workspace.id, draft.secrets)
             token = await self._auth.issue(workspace.id) if workspace.external else None
-            workspace = await self._insert(caller, workspace, kit)
+            workspace = await self._insert(caller, workspace, kit, draft.initial_memories)
         except Exception:
             await self._take_back(workspace)
             raise
@@ -121,7 +123,9 @@ class Directory:
         callers.check_org(caller, parent)
         return hierarchy.open_parent(parent).org_id
 
-    async def _insert(self, caller: Identity, workspace: Workspace, kit: Kit) -> Workspace:
+    async def _insert(
+        self, caller: Identity, workspace: Workspace, kit: Kit, begun_with: Sequence[InitialMemory]
+    ) -> Workspace:
         async with self._store.begin() as tx:
             await tx.tree.lock()
             already = await tx.find(workspace.id)
@@ -131,6 +135,7 @@ class Directory:
                 parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
                 workspace = replace(workspace, org_id=parent.org_id)
             await tx.kits.keep([kit])
+            await tx.memories.put(notes.initial(workspace, begun_with, (str(uuid4()) for _ in begun_with)))
             fact = ExternalCreated(at=workspace.created_at)
             now = status.after(workspace, fact)
             tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))

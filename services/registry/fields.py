@@ -47,6 +47,9 @@ DEFAULT_MAX_CONCURRENT_TASKS = 1
 DEFAULT_RUNTIME = "langgraph"
 """The runtime of workspaces whose creator names none."""
 
+MOST_INITIAL_MEMORIES = 100
+"""Memories that a workspace can begin with."""
+
 FORBIDDEN = frozenset("{}[]|>*&!\0")
 """Characters that names and roles may not have: they mean something in YAML, shells or the database."""
 
@@ -58,6 +61,14 @@ SYSTEM = tuple(
 
 NEED_ADMIN = frozenset({"parent_id", "tier", "workspace_dir"})
 """Fields that a workspace may not change of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitialMemory:
+    """A memory that a workspace is to begin with, as its creator wrote it."""
+
+    content: str
+    scope: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,7 @@ class Draft:
     x: float = 0.0
     y: float = 0.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    initial_memories: tuple[InitialMemory, ...] = field(default=(), repr=False)
 
 
 def checked(draft: Draft) -> Draft:
@@ -173,6 +185,7 @@ def _check_numbers(draft: Draft) -> None:
     fits = (
         draft.tier in {0, *TIERS}
         and (draft.budget_limit or 0) >= 0
+        and len(draft.initial_memories) <= MOST_INITIAL_MEMORIES
         and (draft.hibernation_idle_minutes or 0) >= 0
         and math.isfinite(draft.x)
         and math.isfinite(draft.y)

@@ -66,6 +66,7 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
         "hibernation_idle_minutes": 5,
         "canvas": {"x": 1, "y": 2.5},
         "secrets": {"A": "b"},
+        "initial_memories": [{"content": "c"}, {"content": "d", "scope": "TEAM"}],
         "unknown": "ignored",
     }
 
@@ -92,6 +93,7 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
         x=1,
         y=2.5,
         secrets={"A": "b"},
+        initial_memories=[pb.InitialMemory(content="c"), pb.InitialMemory(content="d", scope="TEAM")],
     )
 
 
@@ -129,7 +131,6 @@ async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, ra
         ({"tier": 0}, "invalid workspace fields"),
         ({"tier": 5}, "invalid workspace fields"),
         ({"tier": 10**30}, "invalid workspace fields"),
-        ({"initial_memories": [{"content": "c", "scope": "LOCAL"}]}, "invalid workspace fields"),
     ],
 )
 async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane, field, text):

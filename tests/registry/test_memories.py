@@ -4,16 +4,23 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.registry.errors.notes import InvalidNote, MemoryNotFound, RootsOnly, TooManyNotes
-from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import (
+    InvalidWorkspace,
+    OrgAccessDenied,
+    ParentNotFound,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
+from services.registry.fields import InitialMemory
 from services.registry.hierarchy import allowed
 from services.registry.memories import Memories
 from services.registry.model import WorkspaceId
 from services.registry.notes import memories as notes
-from services.registry.notes.memories import CONTENT_BYTES, Initial, Question, Scope
+from services.registry.notes.memories import CONTENT_BYTES, Question, Scope
 from services.registry.tables.memories import memories as table
 from tests.registry.conftest import ADMIN, agent, org
 from tests.registry.strategies import workspaces
@@ -92,29 +99,43 @@ def test_nobody_forges_the_frame_of_a_memory_for_everybody(content, scope):
     assert ("[MEMORY " in kept) is (scope is not Scope.GLOBAL)
 
 
-@given(st.lists(st.builds(Initial, st.text(), st.sampled_from(["", "LOCAL", "TEAM", "GLOBAL", "local", "ALL"]))))
-def test_a_workspace_begins_with_the_memories_whose_scope_is_known(some):
-    usable = [one for one in some if one.scope in {"", *Scope} and one.content.strip() and "\0" not in one.content]
-
-    assert [scope for scope, _ in notes.initial(tuple(some))] == [one.scope or "LOCAL" for one in usable]
+initials = st.builds(InitialMemory, st.text(), st.sampled_from(["", "LOCAL", "TEAM", "GLOBAL", "local", "ALL"]))
 
 
-@given(st.text(st.sampled_from("aé€𝄞"), min_size=1), st.integers(0, 3))
-def test_a_memory_to_begin_with_is_cut_between_two_characters(piece, shift):
+@given(workspaces, st.lists(initials))
+def test_a_workspace_begins_with_the_memories_that_it_could_have_written(author, some):
+    begun = begin(author, *some)
+
+    written = {"", *Scope} - ({"GLOBAL"} if author.parent_id else set())
+    usable = [one for one in some if one.scope in written and one.content.strip() and "\0" not in one.content]
+    assert [memory.scope for memory in begun] == [one.scope or "LOCAL" for one in usable]
+    assert sorted(begun, key=lambda memory: memory.created_at) == begun
+    for memory in begun:
+        notes.check_author(author, memory.scope)
+
+
+def begin(author, *some):
+    return notes.initial(author, some, (str(uuid4()) for _ in some))
+
+
+@given(workspaces, st.text(st.sampled_from("aé€𝄞"), min_size=1), st.integers(0, 3))
+def test_a_memory_to_begin_with_is_cut_between_two_characters(author, piece, shift):
     content = "x" * shift + piece * (CONTENT_BYTES // len(piece.encode()) + 1)
 
-    [(_, kept)] = notes.initial((Initial(content, "LOCAL"),))
+    [memory] = begin(author, InitialMemory(content, "LOCAL"))
 
-    assert content.startswith(kept)
-    assert CONTENT_BYTES - 4 < len(kept.encode()) <= CONTENT_BYTES
+    assert content.startswith(memory.content)
+    assert CONTENT_BYTES - 4 < len(memory.content.encode()) <= CONTENT_BYTES
 
 
-def test_a_secret_at_the_cut_is_replaced_before_the_cut():
+@given(workspaces)
+@settings(max_examples=1)
+def test_a_secret_at_the_cut_is_replaced_before_the_cut(author):
     content = "x" * (CONTENT_BYTES - 20) + " " + KEY
 
-    [(_, kept)] = notes.initial((Initial(content, "LOCAL"),))
+    [memory] = begin(author, InitialMemory(content, "LOCAL"))
 
-    assert "ghp_" not in kept
+    assert "ghp_" not in memory.content
 
 
 UNFIT = [
@@ -256,6 +277,30 @@ async def test_recognised_secrets_are_not_remembered(book, memories, engine):
     async with engine.connect() as connection:
         rows = (await connection.execute(sa.select(table))).all()
     assert KEY.lower() not in repr(rows).lower()
+
+
+async def test_a_workspace_begins_with_what_its_creator_remembers_for_it(book, memories):
+    root = await book.create("root")
+    begun = (
+        InitialMemory("first", ""),
+        InitialMemory(f"use {KEY}", "TEAM"),
+        InitialMemory("for all", "GLOBAL"),
+        InitialMemory("lost", "somewhere"),
+    )
+    ada = await book.create("ada", parent_id=root.id, initial_memories=begun)
+
+    assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
+    assert await read(memories, root, scope=Scope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
+
+
+async def test_a_workspace_that_cannot_be_made_remembers_nothing(book, engine):
+    with pytest.raises(InvalidWorkspace):
+        await book.create(initial_memories=(InitialMemory("x", ""),) * 101)
+    with pytest.raises(ParentNotFound):
+        await book.create(parent_id=str(uuid4()), initial_memories=(InitialMemory("x", ""),))
+
+    async with engine.connect() as connection:
+        assert (await connection.execute(sa.select(table))).all() == []
 
 
 async def test_a_commit_that_is_repeated_is_kept_once(book, memories):

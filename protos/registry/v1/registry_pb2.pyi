@@ -540,6 +540,7 @@ class CreateWorkspaceRequest(message.Message):
     X_FIELD_NUMBER: builtins.int
     Y_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
+    INITIAL_MEMORIES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Repeating a request with the same id answers with the workspace made by the first; empty: never repeated."""
     name: builtins.str
@@ -566,6 +567,10 @@ class CreateWorkspaceRequest(message.Message):
     def secrets(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Values by name; kept in the vault before the workspace is made."""
 
+    @builtins.property
+    def initial_memories(self) -> containers.RepeatedCompositeFieldContainer[InitialMemory]:
+        """What it begins with in its memory."""
+
     def __init__(
         self,
         *,
@@ -588,10 +593,11 @@ class CreateWorkspaceRequest(message.Message):
         x: builtins.float = ...,
         y: builtins.float = ...,
         secrets: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        initial_memories: abc.Iterable[InitialMemory] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "hibernation_idle_minutes", b"hibernation_idle_minutes", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "delivery_mode", b"delivery_mode", "external", b"external", "hibernation_idle_minutes", b"hibernation_idle_minutes", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "name", b"name", "parent_id", b"parent_id", "request_id", b"request_id", "role", b"role", "runtime", b"runtime", "secrets", b"secrets", "template", b"template", "tier", b"tier", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_parent_id", b"_parent_id", "budget_limit", b"budget_limit", "delivery_mode", b"delivery_mode", "external", b"external", "hibernation_idle_minutes", b"hibernation_idle_minutes", "initial_memories", b"initial_memories", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "name", b"name", "parent_id", b"parent_id", "request_id", b"request_id", "role", b"role", "runtime", b"runtime", "secrets", b"secrets", "template", b"template", "tier", b"tier", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015
@@ -605,6 +611,29 @@ class CreateWorkspaceRequest(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hibernation_idle_minutes) -> _WhichOneofReturnType__hibernation_idle_minutes | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parent_id) -> _WhichOneofReturnType__parent_id | None: ...
+
+@typing.final
+class InitialMemory(message.Message):
+    """A memory that a workspace begins with."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: builtins.int
+    SCOPE_FIELD_NUMBER: builtins.int
+    content: builtins.str
+    scope: builtins.str
+    """As it was written; empty for `LOCAL`."""
+    def __init__(
+        self,
+        *,
+        content: builtins.str = ...,
+        scope: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class CreateWorkspaceResponse(message.Message):

@@ -1,10 +1,12 @@
 """Memories: what may be written, who reads it, and how it is shown (docs/spec/rest.md, 6.14)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.registry.errors.notes import InvalidNote, RootsOnly
+from services.registry.fields import InitialMemory
 from services.registry.model import Workspace, WorkspaceId
 from services.registry.redaction import redacted
 
@@ -22,9 +24,6 @@ NAMESPACE = "general"
 
 MOST = 10_000
 """Memories that a workspace can have."""
-
-MOST_INITIAL = 100
-"""Memories that a workspace can begin with."""
 
 
 class Scope(StrEnum):
@@ -55,14 +54,6 @@ class Question:
     query: str = ""
     namespace: str = ""
     limit: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Initial:
-    """A memory that a new workspace is to begin with, as its creator wrote it."""
-
-    content: str
-    scope: str
 
 
 def scope_of(text: str) -> Scope:
@@ -102,14 +93,24 @@ def written(content: str, scope: Scope) -> str:
     return kept.replace("[MEMORY ", "[_MEMORY ") if scope is Scope.GLOBAL else kept
 
 
-def initial(some: tuple[Initial, ...]) -> tuple[tuple[Scope, str], ...]:
-    """What is kept of the memories that a workspace is to begin with.
+def initial(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
+    """The memories that a workspace begins with, in their order, under these ids.
 
-    Those of an unknown scope are passed over, and so are empty ones; what is too long is cut between two characters,
-    after secrets are replaced: half a secret is not recognised.
+    Passed over are those that are empty, of an unknown scope, or for everybody from somebody below a root. What is too
+    long is cut between two characters, after secrets are replaced: half a secret is not recognised.
     """
-    known = [(Scope(memory.scope or Scope.LOCAL), memory.content) for memory in some if _is_usable(memory)]
-    return tuple((scope, _cut(written(content, scope))) for scope, content in known)
+    usable = [memory for memory in some if _is_usable(author, memory)]
+    return [
+        Memory(
+            id=memory_id,
+            workspace_id=author.id,
+            scope=Scope(memory.scope or Scope.LOCAL),
+            namespace=NAMESPACE,
+            content=_cut(written(memory.content, Scope(memory.scope or Scope.LOCAL))),
+            created_at=author.created_at + timedelta(microseconds=place),
+        )
+        for place, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
+    ]
 
 
 def lead_of(reader: Workspace) -> WorkspaceId:
@@ -128,8 +129,9 @@ def shown(memory: Memory) -> Memory:
     return replace(memory, content=f"{frame}: {memory.content}")
 
 
-def _is_usable(memory: Initial) -> bool:
-    return memory.scope in {"", *Scope} and memory.content.strip() != "" and "\0" not in memory.content
+def _is_usable(author: Workspace, memory: InitialMemory) -> bool:
+    allowed = {"", *Scope} if author.parent_id is None else {"", Scope.LOCAL, Scope.TEAM}
+    return memory.scope in allowed and memory.content.strip() != "" and "\0" not in memory.content
 
 
 def _cut(text: str) -> str:

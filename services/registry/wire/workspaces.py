@@ -22,7 +22,7 @@ from services.registry.facts import (
     StopFailed,
     UpstreamDead,
 )
-from services.registry.fields import CARD_BYTES, Draft
+from services.registry.fields import CARD_BYTES, Draft, InitialMemory
 from services.registry.model import Beat, Brief, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
 
 MOST_SPEND = 10**12
@@ -57,6 +57,7 @@ def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
         x=request.x,
         y=request.y,
         secrets=dict(request.secrets),
+        initial_memories=tuple(InitialMemory(memory.content, memory.scope) for memory in request.initial_memories),
     )
 
 
