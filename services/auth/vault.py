@@ -100,7 +100,7 @@ class Vault:
     async def erase(self, caller: Identity, workspace_id: WorkspaceId | None, key: str) -> None:
         """Erase a secret; raises `SecretNotFound`."""
         async with self._changing(caller, workspace_id) as (tx, placement):
-            if not await tx.erase(workspace_id, key):
+            if not variables.NAME.fullmatch(key) or not await tx.erase(workspace_id, key):
                 raise SecretNotFound
             await self._note(tx, "secret.deleted", placement, subject=key)
             await tx.tell(workspace_id, key, now=self._clock.now())

@@ -227,6 +227,12 @@ async def test_an_erased_secret_is_gone_and_erasing_it_again_finds_none(vault, w
         await vault.erase(ADMIN, workspace, "KEY")
 
 
+@pytest.mark.parametrize("key", ["", "\0", "a b", "ä", "x" * 5000])
+async def test_what_is_no_name_is_no_secret(vault, workspace, key):
+    with pytest.raises(SecretNotFound):
+        await vault.erase(ADMIN, workspace, key)
+
+
 async def test_a_global_secret_is_not_erased_in_the_name_of_a_workspace(vault, workspace):
     await vault.set(ADMIN, None, "KEY", MARKER)
     with pytest.raises(SecretNotFound):
