@@ -10,9 +10,13 @@
 | `cors`          | which browser pages may call                                      | pure|
 | `limits`        | how much, and how often                                           |     |
 | `exchange`      | many messages over one stream to the A2A proxy                    |     |
+| `live`          | what happens, carried to those who may hear of it                 |     |
+| `listener`      | one listener, and what it has yet to hear                         |     |
+| `streams`       | what a client missed, then what happens, while it may and can     |     |
 | `route`         | a route as declared, and the way of a request through it          |     |
 | `shortcuts`     | straight to the routes whose paths name nothing                   |     |
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
+| `vigils`        | who stays, and must be asked about again                          |     |
 | `credentials`   | what a request shows: a bearer, or a session and its CSRF token   |     |
 | `bodies`        | reading, parsing and checking what clients send                   |     |
 | `queries`       | numbers in query strings                                          | pure|

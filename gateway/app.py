@@ -1,8 +1,9 @@
-"""Wiring: the routes behind their gates, the A2A path beside them, the edge around both."""
+"""Wiring: the routes behind their gates, messages and sockets beside them, the edge around all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from gateway.edge import Edge
 from gateway.exchange import Exchanges
 from gateway.forwarded import Forwarded
 from gateway.limits import Rates
+from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
 from gateway.render.texts import json_response
@@ -42,6 +44,7 @@ from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
+from gateway.routes.stream import Openings, SocketApp, StreamRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
@@ -50,31 +53,43 @@ from gateway.shortcuts import Shortcuts
 from services.chassis.settings import Mode
 
 
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """The gateway as one ASGI application, and how those who listen are sent away before it stops."""
+
+    app: ASGIApp
+    leave: Callable[[], None]
+
+
 @asynccontextmanager
-async def wired(settings: Settings) -> AsyncIterator[ASGIApp]:
-    """The gateway as one ASGI application, for the length of the block.
+async def wired(settings: Settings) -> AsyncIterator[Wired]:
+    """The gateway, for the length of the block.
 
     If the loop behind it fails, the block is cancelled and the failure raised.
     """
     async with all_dialled(settings) as clients:
         callers = Callers(clients.auth, operator=_operator(settings))
         exchanges = Exchanges(clients.each_a2a_proxy)
+        live = Live(clients.registry, registries=clients.each_registry, proxies=clients.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
             loops = [
                 group.create_task(callers.listen(), name="revocations"),
+                group.create_task(callers.doubt(), name="doubt"),
                 group.create_task(exchanges.run(), name="exchanges"),
+                group.create_task(live.run(), name="live"),
             ]
             try:
-                yield _application(settings, clients, callers, exchanges)
+                yield Wired(_application(settings, clients, callers, exchanges, live), live.leave)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
-def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges) -> ASGIApp:
+def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges, live: Live) -> ASGIApp:
     metrics = Metrics()
     forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
-    routes = table(settings, clients, metrics)
+    openings = Openings(clients.registry, live)
+    routes = table(settings, clients, metrics, StreamRoutes(callers, openings))
     messages = A2aApp(
         callers,
         exchanges,
@@ -83,7 +98,7 @@ def _application(settings: Settings, clients: Clients, callers: Callers, exchang
         bearer_needed=not settings.is_open,
     )
     return Edge(
-        messages,
+        SocketApp(callers, openings, metrics, beside=messages),
         cors=Cors(settings.origins, settings.external_platform_url),
         rates=None if settings.is_open else Rates(settings.rate_limit),
         forwarded=forwarded,
@@ -96,7 +111,7 @@ def _operator(settings: Settings) -> bytes | None:
     return digest_of(token) if token else None
 
 
-def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]:
+def table(settings: Settings, clients: Clients, metrics: Metrics, streams: StreamRoutes) -> list[Route]:
     """Every route, as it is declared."""
     card_guard = cards.guard(public=settings.cards_are_public)
     return [
@@ -104,6 +119,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics) -> list[Route]
         *WorkspaceRoutes(clients.registry).table(),
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),
+        *streams.table(),
         *MemoryRoutes(clients.registry).table(),
         *ApprovalRoutes(clients.registry).table(),
         *CheckpointRoutes(clients.registry).table(),

@@ -7,11 +7,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never, cast
+from math import inf
+from typing import NoReturn, TypeAlias, assert_never, cast
 
 import structlog
 
 from gateway.render import texts
+from gateway.vigils import Vigils
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis import identity
@@ -33,6 +35,12 @@ SILENCE = 8.0
 
 PAUSE = 0.2
 """Seconds before a broken feed is asked for again."""
+
+DOUBT_AFTER = 2.5
+"""Seconds without a word of the revocation feed, which gives a sign of life every two, until it is not relied upon."""
+
+DOUBT_EVERY = 2.0
+"""Seconds between two looks at whether the feed is heard."""
 
 CAPACITY = 50_000
 """Authorisations remembered at once; the oldest make room."""
@@ -60,6 +68,8 @@ class Memory:
     identity: Identity
     asked_at: float
     until: float
+    ends: float
+    """When what was presented expires."""
 
 
 class Callers:
@@ -88,6 +98,7 @@ class Callers:
         self._memories: dict[Question, Memory] = {}
         self._voided: dict[str | bytes, float] = {}
         self._all_voided = float("-inf")
+        self._vigils = Vigils()
         self._heard = float("-inf")
         self._revision = 0
 
@@ -114,13 +125,50 @@ class Callers:
             workspace_id=workspace_id,
             claimed=claimed,
         )
-        asked_at = self._monotonic()
-        known = self._memories.get(question)
-        if known is not None and self._holds(question, known, asked_at):
-            return known.identity
-        memory = await self._ask(shown, question, asked_at)
-        self._remember(question, memory)
-        return memory.identity
+        return (await self._answer(shown, question)).identity
+
+    async def stay(
+        self,
+        bearer: str | None,
+        gate: Gate,
+        *,
+        scope: str = "",
+        workspace_id: str = "",
+        claimed: str = "",
+        session: str | None = None,
+    ) -> NoReturn:
+        """Stand beside somebody who was let in and stays: raises what auth refuses with once it would not pass again.
+
+        Asks whenever something happens that may concern it, and for as long as nobody would tell of that.
+        """
+        shown = session if bearer is None else bearer
+        question = Question(
+            digest=b"" if shown is None else digest_of(shown),
+            by_session=bearer is None and session is not None,
+            gate=gate,
+            scope=scope,
+            workspace_id=workspace_id,
+            claimed=claimed,
+        )
+        with self._vigils.kept() as vigil:
+            while True:
+                vigil.calm()
+                vigil.heed((question.digest, question.workspace_id))
+                memory = await (self._ask_now if self._is_deaf() else self._answer)(shown, question)
+                vigil.heed(_concerned(question, memory.identity))
+                if not self._overtaken(question, memory):
+                    await vigil.disturbed(within=memory.ends - self._monotonic())
+
+    async def doubt(self) -> None:
+        """While nothing is heard of revocations, have everybody who stays asked about again and again."""
+        while True:
+            await asyncio.sleep(DOUBT_EVERY)
+            if self._is_deaf():
+                self._vigils.disturb_all()
+
+    def _is_deaf(self) -> bool:
+        """Whether a revocation may have gone unheard."""
+        return self._monotonic() - self._heard > DOUBT_AFTER
 
     def is_operator(self, bearer: str | None) -> bool:
         """Whether the bearer is ADMIN_TOKEN, judged here: for what an operator must see while auth is away."""
@@ -140,6 +188,19 @@ class Callers:
                 log.warning("revocation feed lost", revision=self._revision, error=repr(error))
                 await asyncio.sleep(PAUSE)
 
+    async def _answer(self, shown: str | None, question: Question) -> Memory:
+        """What auth answers, or has answered a moment ago."""
+        asked_at = self._monotonic()
+        known = self._memories.get(question)
+        if known is not None and self._holds(question, known, asked_at):
+            return known
+        return await self._ask_now(shown, question)
+
+    async def _ask_now(self, shown: str | None, question: Question) -> Memory:
+        memory = await self._ask(shown, question, self._monotonic())
+        self._remember(question, memory)
+        return memory
+
     async def _ask(self, shown: str | None, question: Question, asked_at: float) -> Memory:
         request = pb.AuthorizeRequest(
             bearer=None if question.by_session else shown,
@@ -153,14 +214,18 @@ class Callers:
         found = identity.from_wire(reply.identity)
         if found is None:
             raise Broken
-        left = texts.unix(reply.expires_at) - self._wall() if reply.HasField("expires_at") else REMEMBERED
-        return Memory(identity=found, asked_at=asked_at, until=asked_at + min(REMEMBERED, left))
+        left = texts.unix(reply.expires_at) - self._wall() if reply.HasField("expires_at") else inf
+        return Memory(identity=found, asked_at=asked_at, until=asked_at + min(REMEMBERED, left), ends=asked_at + left)
 
     def _holds(self, question: Question, memory: Memory, now: float) -> bool:
         if now >= memory.until or now - self._heard > SILENCE:
             return False
+        return not self._overtaken(question, memory)
+
+    def _overtaken(self, question: Question, memory: Memory) -> bool:
+        """Whether a revocation that concerns an answer came in since it was asked for."""
         voided = (self._voided.get(name) for name in _concerned(question, memory.identity))
-        return max(self._all_voided, *(when for when in voided if when is not None), float("-inf")) < memory.asked_at
+        return max(self._all_voided, *(when for when in voided if when is not None), float("-inf")) >= memory.asked_at
 
     def _remember(self, question: Question, memory: Memory) -> None:
         if question.gate in FLEETING:
@@ -196,10 +261,13 @@ class Callers:
         match kind:
             case "workspace_id":
                 self._void(news.workspace_id, now)
+                self._vigils.disturb(news.workspace_id)
             case "token_digest":
                 self._void(news.token_digest, now)
+                self._vigils.disturb(news.token_digest)
             case "everything":
                 self._all_voided = now
+                self._vigils.disturb_all()
             case "alive" | None:
                 pass
             case _:

@@ -18,6 +18,8 @@ class Clients:
     auth: Line
     a2a_proxy: Line
     provisioner: Line
+    each_registry: tuple[Line, ...]
+    """A line to each replica of its own: what is told once is told where it arises."""
     each_a2a_proxy: tuple[Line, ...]
     """A line to each proxy of its own: messages travel on one stream each, and a stream stays where it is."""
 
@@ -35,5 +37,6 @@ async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
             auth=await line(settings.auth_targets),
             a2a_proxy=await line(settings.a2a_proxy_targets),
             provisioner=await line(settings.provisioner_targets),
+            each_registry=tuple([await line(target) for target in settings.registry_targets.split(",")]),
             each_a2a_proxy=tuple([await line(target) for target in settings.a2a_proxy_targets.split(",")]),
         )

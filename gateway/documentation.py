@@ -12,6 +12,7 @@ from gateway.bodies import Body
 from gateway.credentials import COOKIE
 from gateway.route import Route
 from gateway.routes.a2a import ROUTE
+from gateway.routes.stream import PATH as SOCKET
 
 EVERYWHERE = frozenset({400, 403, 429, 500})
 """A path that cannot be, a foreign page, a reserved caller id, too many requests, a bug: any route answers these."""
@@ -65,9 +66,10 @@ def statuses(route: Route) -> frozenset[int]:
 
 
 def contract(app: FastAPI) -> dict[str, Any]:
-    """The whole document: the routes of `app`, and the path of messages, which is served beside it."""
+    """The whole document: the routes of `app`, and the paths of messages and of the socket, served beside it."""
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     document["paths"][ROUTE] = {"post": _a2a()}
+    document["paths"][SOCKET] = {"get": _socket()}
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Refusal"] = REFUSAL
     components["securitySchemes"] = {
@@ -97,6 +99,23 @@ def _a2a() -> dict[str, Any]:
             "200": {"description": "The agent's answer, or that the message is left for it", "content": answered},
             "default": {"description": "Whatever else the agent answered", "content": answered},
             **refusals,
+        },
+    }
+
+
+SOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
+
+
+def _socket() -> dict[str, Any]:
+    resumed = {"last_event_id": "The last event handled: what came after it comes first"}
+    return {
+        "summary": "Everything that the caller may hear of, as it happens: a WebSocket",
+        "operationId": "get_ws",
+        "security": [{"bearer": []}],
+        "parameters": [*_named("query", resumed), *_named("header", {"Last-Event-ID": "The same"})],
+        "responses": {
+            "101": {"description": "A socket, on which every frame is an event as JSON"},
+            **{str(status): _refusal(status) for status in SOCKET_REFUSALS},
         },
     }
 

@@ -40,6 +40,12 @@ SECURITY: list[tuple[bytes, bytes]] = [
 POLICY = (b"content-security-policy", b"default-src 'self'")
 """On every answer that does not bring its own."""
 
+HEADS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""The messages with which an answer begins."""
+
+SWITCHED = 101
+"""The status of an answer that makes a connection a socket."""
+
 ROUTE_KEY = "molecule.route"
 REQUEST_ID_KEY = "molecule.request_id"
 
@@ -74,26 +80,32 @@ class Edge:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take one request through."""
-        if scope["type"] != "http":
+        """Take one request through. One for a socket ends here once it is answered: sockets stay for long."""
+        if scope["type"] not in {"http", "websocket"}:
             await self._inner(scope, receive, send)
             return
         began = time.perf_counter()
         passage = _passage(scope)
         scope[REQUEST_ID_KEY] = passage.request_id.decode()
+        method = scope.get("method", "GET")
+
+        def count() -> None:
+            self._metrics.count(method, scope.get(ROUTE_KEY, UNMATCHED), passage.status, time.perf_counter() - began)
 
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                passage.status = message["status"]
+            if message["type"] in HEADS:
+                passage.status = message.get("status", SWITCHED)
                 _dress(message, passage)
+                if scope["type"] == "websocket":
+                    count()
             await send(message)
 
         try:
-            with telemetry.call(scope["method"], traceparent=passage.traceparent):
+            with telemetry.call(method, traceparent=passage.traceparent):
                 await self._answered(scope, receive, send_on, passage)
         finally:
-            path = scope.get(ROUTE_KEY, UNMATCHED)
-            self._metrics.count(scope["method"], path, passage.status, time.perf_counter() - began)
+            if scope["type"] == "http":
+                count()
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
         try:
@@ -110,7 +122,7 @@ class Edge:
             if not self._cors.allows(passage.origin, self._forwarded.own_url(scope)):
                 return errors.answer_to(errors.ForeignOrigin())
             passage.extra += self._cors.answer_headers(passage.origin)
-            if passage.preflight and scope["method"] == "OPTIONS":
+            if passage.preflight and scope.get("method") == "OPTIONS":
                 return Response(status_code=204, headers=self._cors.preflight_headers())
         allowance = self._allowance(scope, passage)
         passage.extra += _rate_headers(allowance)

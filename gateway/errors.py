@@ -124,6 +124,7 @@ STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
     (GATEWAY, "CSRF_MISSING"): 403,
     (GATEWAY, "UNKNOWN_PATH"): 404,
+    (GATEWAY, "UPGRADE_REQUIRED"): 426,
     (GATEWAY, "TOO_OFTEN"): 429,
 }
 """The HTTP status of every reason that a service can give, and of the gateway's own."""
@@ -189,6 +190,14 @@ class CsrfMissing(Denied):
     domain = GATEWAY
     reason = "CSRF_MISSING"
     message = "csrf token missing or wrong"
+
+
+class UpgradeRequired(InvalidArgument):
+    """A socket was asked for without the words that make one."""
+
+    domain = GATEWAY
+    reason = "UPGRADE_REQUIRED"
+    message = "upgrade required"
 
 
 class UnknownPath(NotFound):

@@ -70,6 +70,7 @@ WRITE = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="write")
 OWN = Guard(gate=auth_pb2.GATE_OWN)
 ANY = Guard(gate=auth_pb2.GATE_ANY, keyed=False)
 DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, claims=True)
+SOCKET = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", keyed=False, claims=True)
 REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, body_field="id")
 AGENT = Guard(gate=auth_pb2.GATE_BODY, body_field="workspace_id")
 

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.app import wired
+from gateway.app import Wired, wired
 from gateway.settings import Settings
 from services.chassis.settings import BadSettings
 
@@ -25,6 +24,13 @@ BACKLOG = 2048
 
 HEAD_CAP = 64 * 1024
 """Bytes of a request before its body: the parser itself knows no limit, and a client may never come to an end."""
+
+
+SAID_CAP = 64 * 1024
+"""Bytes of the largest message that a client of a socket may send: nobody listens to it anyway."""
+
+PING_EVERY = 30.0
+"""Seconds between two pings of a socket, and until an answer to one is given up."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -67,7 +73,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     Raises `BadSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
     """
     with _bound(settings.host, settings.port) as listener:
-        async with wired(settings) as app, _running(app, listener):
+        async with wired(settings) as gateway, _running(gateway, listener):
             url = _url(listener)
             log.info("serving", address=url)
             yield url
@@ -75,11 +81,15 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+async def _running(gateway: Wired, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
-        app,
+        gateway.app,
         http=Protocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=SAID_CAP,
+        ws_ping_interval=PING_EVERY,
+        ws_ping_timeout=PING_EVERY,
+        ws_per_message_deflate=False,  # a compressor for each of thousands of sockets costs more than it saves
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -94,6 +104,7 @@ async def _running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]
         try:
             yield
         finally:
+            gateway.leave()
             server.should_exit = True
 
 

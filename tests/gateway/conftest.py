@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from services.chassis.service import Servicer
 from services.chassis.settings import Mode
 from tests.gateway import neighbours
+from tests.gateway.heralds import Crier, Herald
 from tests.gateway.neighbours import ADMIN, ANONYMOUS, KnowingAuth, Scripted
 from tests.rpc import listening
 
@@ -25,6 +26,8 @@ class Standing:
 
     auth: KnowingAuth
     registry: Scripted = field(default_factory=neighbours.registry)
+    herald: Herald = field(default_factory=Herald)
+    crier: Crier = field(default_factory=Crier)
     activities: Scripted = field(default_factory=neighbours.activities)
     audit: Scripted = field(default_factory=neighbours.audit)
     tokens: Scripted = field(default_factory=neighbours.tokens)
@@ -48,10 +51,15 @@ Stands = Callable[..., AbstractAsyncContextManager[Standing]]
 
 @asynccontextmanager
 async def standing(
-    *, auth: KnowingAuth | None = None, proxy: Servicer | None = None, **settings: Any
+    *,
+    auth: KnowingAuth | None = None,
+    proxy: Servicer | None = None,
+    herald: Herald | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Standing]:
     """A gateway for the length of the block; open development unless the settings say otherwise."""
-    plane = Standing(auth=auth or KnowingAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN}))
+    known = auth or KnowingAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN})
+    plane = Standing(auth=known, herald=herald or Herald())
     async with AsyncExitStack() as stack:
 
         async def at(*servicers: Servicer) -> str:
@@ -66,11 +74,14 @@ async def standing(
                 ),
                 "registry_targets": await at(
                     plane.registry.servicer(),
+                    plane.herald.servicer(),
                     plane.templates.servicer(),
                     plane.bundles.servicer(),
                     plane.models.servicer(),
                 ),
-                "a2a_proxy_targets": await at(plane.activities.servicer(), *([proxy] if proxy else [])),
+                "a2a_proxy_targets": await at(
+                    plane.activities.servicer(), plane.crier.servicer(), *([proxy] if proxy else [])
+                ),
                 "provisioner_targets": await at(),
                 **settings,
             }

@@ -90,6 +90,8 @@ CONTRACT = {
     ("get", "/bundles/export/{id}"): {200, 404} | GATE | ID,
     ("post", "/bundles/import"): {201} | GATE | BODY,
     ("get", "/events"): {200, 400} | GATE,
+    ("get", "/workspaces/{id}/events/stream"): {200, 404, 410} | GATE | ID,
+    ("get", "/ws"): {101, 400, 401, 410, 426, 503},
     ("get", "/events/{workspaceId}"): {200, 400} | GATE,
 }
 """Route by route what docs/spec/rest.md says can be answered."""

@@ -7,9 +7,12 @@ import re
 import pytest
 
 from gateway.app import table
+from gateway.caller import Callers
 from gateway.clients import all_dialled
+from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.route import INVALID_IDS
+from gateway.routes.stream import Openings, StreamRoutes
 from gateway.settings import AgentCards, Settings
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import Unavailable
@@ -92,6 +95,8 @@ GATES = {
     ("POST", "/workspaces/{id}/collapse"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("GET", "/bundles/export/{id}"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
     ("POST", "/bundles/import"): {"gate": pb.GATE_PLATFORM},
+    ("GET", "/workspaces/{id}/events/stream"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("GET", "/ws"): {"gate": pb.GATE_DISCOVERY, "scope": "read"},
     ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("POST", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
@@ -158,10 +163,11 @@ async def test_every_route_is_in_the_table_of_gates():
     )
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
     async with all_dialled(settings) as clients:
-        routes = table(settings, clients, Metrics())
+        streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
+        routes = table(settings, clients, Metrics(), streams)
 
-    contract = {("GET", "/openapi.json"), ("GET", "/docs")}
-    assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - contract
+    beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/ws")}
+    assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - beside
     for route in routes:
         expected = GATES.get((route.method, route.path))
         assert (route.guard.gate if route.guard else None) == (expected and expected["gate"])

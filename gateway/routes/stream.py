@@ -1,0 +1,260 @@
+"""What happens, as it happens: one workspace as an event stream, everything that a caller may hear of as a socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway import credentials, errors
+from gateway.caller import Callers, claimed_by
+from gateway.edge import ROUTE_KEY
+from gateway.errors import Malformed
+from gateway.listener import Ended, Ending
+from gateway.live import Live, View, stored
+from gateway.metrics import Metrics
+from gateway.queries import natural
+from gateway.render.events import PING, News
+from gateway.render.texts import json_response
+from gateway.route import READ, SOCKET, Call, Route
+from gateway.streams import REMOVED, Hearing, until_ended
+from protos.registry.v1 import events_pb2 as pb
+from protos.registry.v1 import events_pb2_grpc as rpc
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.identity import Identity
+
+PATH = "/ws"
+"""Where the socket is."""
+
+STREAM_FRAMES = 64
+"""Frames that wait for the client of a stream."""
+
+SOCKET_FRAMES = 256
+"""Frames that wait for the client of a socket."""
+
+FAREWELL = 5.0
+"""Seconds that a client may take to hear that it is sent away."""
+
+HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+]
+
+CODES = {
+    Ending.OVER: 1000,
+    Ending.REFUSED: 1008,
+    Ending.LEAVING: 1012,
+    Ending.SLOW: 1013,
+    Ending.UNSURE: 1013,
+}
+"""How a socket is closed."""
+
+
+class Openings:
+    """Finds out what a caller may hear of, and what it has missed."""
+
+    def __init__(self, registry: Line, live: Live) -> None:
+        self._registry = registry
+        self._stub = rpc.EventServiceStub(registry.channel)
+        self._live = live
+
+    async def open(
+        self, caller: Identity | None, *, workspace_id: str = "", after: int | None, capacity: int
+    ) -> Hearing:
+        """What the caller is let hear: of one workspace, or of all that it may hear of."""
+        try:
+            reached = await self._live.reached()
+        except Ended:
+            raise Unavailable from None
+        request = pb.ResolveViewRequest(workspace_id=workspace_id, after_event_id=after)
+        view: pb.ResolveViewResponse = await self._registry.ask(self._stub.ResolveView, request, on_behalf_of=caller)
+        return Hearing(
+            self._live,
+            View(listens_to=tuple(view.listens_to), listens_as=view.listens_as),
+            partial(self._replay, caller, workspace_id),
+            after=reached if after is None else after,
+            over=view.over,
+            capacity=capacity,
+        )
+
+    async def _replay(
+        self, caller: Identity | None, workspace_id: str, after: int, through: int
+    ) -> AsyncIterator[News]:
+        more = True
+        while more:
+            request = pb.ReplayEventsRequest(workspace_id=workspace_id, after_event_id=after, through_event_id=through)
+            page: pb.ReplayEventsResponse = await self._registry.ask(
+                self._stub.ReplayEvents, request, on_behalf_of=caller
+            )
+            for event in page.events:
+                yield stored(event)
+                after = event.event_id
+            more = page.more
+
+
+class StreamRoutes:
+    """The events of one workspace."""
+
+    def __init__(self, callers: Callers, openings: Openings) -> None:
+        self._callers = callers
+        self._openings = openings
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/workspaces/{id}/events/stream",
+                handler=self.follow,
+                summary="Events of a workspace as they happen: server-sent events",
+                guard=READ,
+                query={"last_event_id": "The last event handled: what came after it comes first"},
+                headers={"Last-Event-ID": "The same"},
+                media_type="text/event-stream",
+                refuses=frozenset({404, 410}),
+            ),
+        ]
+
+    async def follow(self, call: Call) -> Response:
+        """The stream asked for."""
+        hearing = await self._openings.open(
+            call.identity,
+            workspace_id=call.workspace_id,
+            after=_after(call.headers, call.query.getlist("last_event_id")),
+            capacity=STREAM_FRAMES,
+        )
+        shown = credentials.shown("GET", call.headers.raw)
+        staying = partial(
+            self._callers.stay,
+            shown.bearer,
+            READ.gate,
+            scope=READ.scope,
+            workspace_id=call.workspace_id,
+            session=shown.session,
+        )
+        return EventStream(hearing, staying)
+
+
+class EventStream(Response):
+    """An answer that goes on for as long as something may happen."""
+
+    def __init__(self, hearing: Hearing, staying: Callable[[], Awaitable[Any]]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(HEADERS)
+        self._hearing = hearing
+        self._staying = staying
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
+        """Tell what happens until the client leaves, or may not stay."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send(_chunk(PING))
+
+        async def say(news: News | None) -> bool:
+            await send(_chunk(PING if news is None else news.chunk))
+            return news is None or news.type != REMOVED
+
+        ending = await until_ended(
+            partial(self._hearing.tell, say), staying=self._staying, leaving=partial(_until, "http.disconnect", receive)
+        )
+        if ending is not Ending.LEFT:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class SocketApp:
+    """The socket of events; everything else is for the application beside it."""
+
+    def __init__(self, callers: Callers, openings: Openings, metrics: Metrics, *, beside: ASGIApp) -> None:
+        self._callers = callers
+        self._openings = openings
+        self._metrics = metrics
+        self._beside = beside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or serve one socket."""
+        if scope["type"] not in {"http", "websocket"} or (scope["type"] == "http" and scope["path"] != PATH):
+            await self._beside(scope, receive, send)
+            return
+        if scope["path"] == PATH:
+            scope[ROUTE_KEY] = PATH
+        if scope.get("method", "GET") != "GET":
+            await json_response({"error": "method not allowed"}, 405, headers={"Allow": "GET"})(scope, receive, send)
+            return
+        try:
+            hearing = await self._opened(scope)
+        except ServiceError as error:
+            await errors.answer_to(error)(scope, receive, send)
+            return
+        await self._serve(hearing, scope, receive, send)
+
+    async def _opened(self, scope: Scope) -> Hearing:
+        if scope["path"] != PATH:
+            raise errors.UnknownPath
+        headers = scope["headers"]
+        shown = credentials.shown("GET", headers)
+        caller = await self._callers.identify(
+            shown.bearer, SOCKET.gate, scope=SOCKET.scope, claimed=claimed_by(headers), session=shown.session
+        )
+        if scope["type"] == "http":
+            raise errors.UpgradeRequired
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
+        asked = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("last_event_id", [])
+        return await self._openings.open(caller, after=_after(named, asked), capacity=SOCKET_FRAMES)
+
+    async def _serve(self, hearing: Hearing, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell what happens until the client leaves, or may not stay. What it says itself is ignored."""
+        await receive()
+        await send({"type": "websocket.accept"})
+
+        async def say(news: News | None) -> bool:
+            if news is not None:
+                await send({"type": "websocket.send", "text": news.text})
+            return True
+
+        headers = scope["headers"]
+        shown = credentials.shown("GET", headers)
+        staying = partial(
+            self._callers.stay,
+            shown.bearer,
+            SOCKET.gate,
+            scope=SOCKET.scope,
+            claimed=claimed_by(headers),
+            session=shown.session,
+        )
+        with self._metrics.websockets.track_inprogress():
+            ending = await until_ended(
+                partial(hearing.tell, say), staying=staying, leaving=partial(_until, "websocket.disconnect", receive)
+            )
+            if ending is not Ending.LEFT:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL):
+                        await send({"type": "websocket.close", "code": CODES[ending]})
+
+
+async def _until(kind: str, receive: Receive) -> None:
+    while (await receive())["type"] != kind:
+        pass
+
+
+def _after(headers: Mapping[str, str], asked: Iterable[str]) -> int | None:
+    """The last event that the client has handled, by the header or else by the query; raises `Malformed`."""
+    said = headers.get("last-event-id", "").strip() or next(iter(asked), "")
+    if not said:
+        return None
+    event_id = natural(said)
+    if event_id is None:
+        raise Malformed("last_event_id must be a non-negative integer")
+    return event_id
+
+
+def _chunk(body: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
