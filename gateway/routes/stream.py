@@ -204,11 +204,12 @@ class SocketApp:
         caller = await self._callers.identify(
             shown.bearer, SOCKET.gate, scope=SOCKET.scope, claimed=claimed_by(headers), session=shown.session
         )
-        if scope["type"] == "http":
-            raise errors.UpgradeRequired
         named = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
         asked = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("last_event_id", [])
-        return await self._openings.open(caller, after=_after(named, asked), capacity=SOCKET_FRAMES)
+        hearing = await self._openings.open(caller, after=_after(named, asked), capacity=SOCKET_FRAMES)
+        if scope["type"] == "http":
+            raise errors.UpgradeRequired
+        return hearing
 
     async def _serve(self, hearing: Hearing, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell what happens until the client leaves, or may not stay. What it says itself is ignored."""
