@@ -9,9 +9,12 @@ from fastapi import FastAPI
 
 from gateway import documentation
 from gateway.app import face, table
+from gateway.caller import Callers
 from gateway.clients import all_dialled
 from gateway.forwarded import Forwarded
+from gateway.live import Live
 from gateway.metrics import Metrics
+from gateway.routes.stream import Openings, StreamRoutes
 from gateway.settings import AgentCards, Settings
 from services.chassis.settings import Mode
 
@@ -31,6 +34,10 @@ STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )([2-5]\d\d)(?= `
 
 GENERAL = {400, 401, 403, 404, 410, 413, 429, 500, 503}
 """What sections 3 and 4 let any route answer, without a word in its row."""
+
+
+SUCCESS = {101, 200}
+"""What a row need not say of its success: that it is one, or that a socket is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,8 @@ async def document():
     )
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
     async with all_dialled(settings) as clients:
-        yield documentation.contract(_application(table(settings, clients, Metrics())))
+        streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
+        yield documentation.contract(_application(table(settings, clients, Metrics(), streams)))
 
 
 def _application(routes) -> FastAPI:
@@ -111,7 +119,7 @@ def test_every_status_of_a_row_is_documented_and_no_other(document):
     for route, statuses in documented(document).items():
         told = known[route].statuses if route in known else None
         if told is not None:
-            missing, surplus = told - statuses, statuses - told - GENERAL - {200}
+            missing, surplus = told - statuses, statuses - told - GENERAL - SUCCESS
             if missing or surplus:
                 wrong[route] = {"not documented": missing, "not in the row": surplus}
 
