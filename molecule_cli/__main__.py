@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit, secrets, vault
+from molecule_cli import audit, org_tokens, secrets, tokens, vault
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
 
 app.add_typer(audit.app, name="audit")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(org_tokens.app, name="org-tokens")
 app.add_typer(vault.app, name="vault")
 
 STOP_WITHIN = 120.0

@@ -1,0 +1,76 @@
+"""`molecule org-tokens`: the tokens of organisations."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from molecule_cli import tokens
+from molecule_cli.tokens import GRACE, Expires, Grace, Token
+
+app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, mint, revoke, rotate.")
+
+Org = Annotated[str | None, typer.Option("--org", help="Name or id of the root; with an org token, its own.")]
+
+
+@app.command(name="list")
+def list_(
+    *,
+    org: Org = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+) -> None:
+    """Show the live tokens; nobody is shown their texts."""
+    from rich.console import Console
+
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        answer = found.ask("GET", "/org/tokens", query={"org_id": found.find(org) if org else None})
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    shown = tokens.table(
+        answer["tokens"], {"NAME": "name", "SCOPES": "scopes", "MADE BY": "created_by", "ORG": "org_id"}
+    )
+    Console().print(shown if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
+
+
+@app.command()
+def mint(
+    *,
+    org: Org = None,
+    name: Annotated[str, typer.Option("--name", help="What it is called.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="read, write, a2a or admin; repeatable. Without: all but admin.")
+    ] = None,
+    expires: Expires = None,
+) -> None:
+    """Make a token and print it, once."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        body: dict[str, Any] = {"name": name, "scopes": scope or []}
+        if org:
+            body["org_id"] = found.find(org)
+        if expires:
+            body["expires_at"] = expires
+        tokens.tell(found.ask("POST", "/org/tokens", body=body))
+
+
+@app.command()
+def revoke(token: Token) -> None:
+    """End a token now, and every browser session that was opened with it."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        found.ask("DELETE", f"/org/tokens/{token}")
+    typer.echo("revoked; whoever shows it is refused within a second")
+
+
+@app.command()
+def rotate(token: Token, *, grace: Grace = GRACE) -> None:
+    """Put a fresh token in the place of one, which lives on for a grace."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        tokens.tell(found.ask("POST", f"/org/tokens/{token}/rotate", body={"grace_seconds": grace}))
