@@ -13,6 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, min
 Org = Annotated[str | None, typer.Option("--org", help="Name or id of the root; with an org token, its own.")]
 
 
+COLUMNS = {"NAME": "name", "SCOPES": "scopes", "MADE BY": "created_by", "ORG": "org_id"}
+
+
 @app.command(name="list")
 def list_(
     *,
@@ -29,9 +32,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    shown = tokens.table(
-        answer["tokens"], {"NAME": "name", "SCOPES": "scopes", "MADE BY": "created_by", "ORG": "org_id"}
-    )
+    shown = tokens.table(answer["tokens"], COLUMNS)
     Console().print(shown if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
 
 

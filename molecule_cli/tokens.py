@@ -1,4 +1,4 @@
-"""`molecule tokens`: the tokens of one workspace. A fresh one goes to standard output, what to do with it to the other."""
+"""`molecule tokens`: the tokens of one workspace. A fresh one is all that goes to standard output."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,9 +92,8 @@ def table(tokens: list[dict[str, Any]], special: dict[str, str]) -> "Table":
         shown.add_column(heading, no_wrap=heading not in special, overflow="fold")
     for token in tokens:
         times = [(token.get(name) or "-")[:19] for name in ("created_at", "last_used_at", "expires_at")]
-        shown.add_row(
-            token["prefix"], *(escape(_text(token.get(name))) for name in special.values()), *times, token["id"]
-        )
+        named = [escape(_text(token.get(name))) for name in special.values()]
+        shown.add_row(token["prefix"], *named, *times, token["id"])
     return shown
 
 

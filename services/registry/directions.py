@@ -63,7 +63,7 @@ class Directions:
         groups: list[int] = []
         async with self._store.begin() as tx:
             workspace = await callers.reached(tx, caller, workspace_id)
-            walks = _walks(tx)
+            walks = _walks(tx, caller, workspace)
             while group < len(walks) and len(found) < size:
                 some = await walks[group](workspace, Place(size - len(found), after, query.strip()))
                 found.extend(some)
@@ -110,8 +110,17 @@ async def _may_talk(tx: Transaction, one: str, other: str) -> bool:
     return hierarchy.allowed(await tx.tree.lineage(WorkspaceId(one)), await tx.tree.lineage(WorkspaceId(other)))
 
 
-def _walks(tx: Transaction) -> tuple[Callable[[Workspace, Place], Awaitable[list[Workspace]]], ...]:
-    return tx.lists.siblings, tx.lists.children, tx.lists.parent
+Walk = Callable[[Workspace, Place], Awaitable[list[Workspace]]]
+
+
+def _walks(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[Walk, ...]:
+    """What peers are gathered from. The siblings of a root are other organisations, which no organisation is shown."""
+    strangers = caller.kind is Kind.ORG and workspace.parent_id is None
+    return _none if strangers else tx.lists.siblings, tx.lists.children, tx.lists.parent
+
+
+async def _none(_: Workspace, __: Place) -> list[Workspace]:
+    return []
 
 
 def _peer_place(token: str) -> tuple[int, tuple[str, str] | None]:

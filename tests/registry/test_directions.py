@@ -117,6 +117,12 @@ async def test_peers_are_siblings_then_children_then_the_parent(book, tree):
     assert await peers(book, tree["aa"]) == (["a"], "")
 
 
+async def test_the_roots_of_others_are_not_shown_to_an_organisation(book, tree):
+    own = org(tree["root"].id)
+    assert await peers(book, tree["root"], own) == (["a", "b"], "")
+    assert await peers(book, tree["a"], own) == (["b", "aa", "root"], "")
+
+
 async def test_peers_are_searched_by_name_and_role_whatever_the_case(book, tree):
     assert await peers(book, tree["root"], query=" COOK ") == (["a"], "")
     assert await peers(book, tree["b"], query="boss") == (["root"], "")
