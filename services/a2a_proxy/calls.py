@@ -1,6 +1,6 @@
 """The other services as the post sees them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -52,7 +52,8 @@ class Registry:
         request = registry_pb.WatchWorkspacesRequest(after_revision=after, pulses=True)
         async with aclosing(self._line.watch(self._stub.WatchWorkspaces, request)) as feed:
             async for message in feed:
-                yield _news(message)
+                for news in _news(message):
+                    yield news
 
 
 class Provisioner:
@@ -72,16 +73,19 @@ class Provisioner:
         return _CONDITIONS.get(answer.condition, Condition.UNKNOWN)
 
 
-def _news(message: registry_pb.WatchWorkspacesResponse) -> News:
+def _news(message: registry_pb.WatchWorkspacesResponse) -> Iterator[News]:
     match message.WhichOneof("news"):
         case "changed":
-            return Changed(message.revision, _route(message.changed))
-        case "pulse":
-            return Pulse(message.revision, WorkspaceId(message.pulse.workspace_id))
+            yield Changed(message.revision, _route(message.changed))
+        case "pulse":  # a registry of an earlier release tells one at a time
+            yield Pulse(message.revision, WorkspaceId(message.pulse.workspace_id))
+        case "pulses":
+            for pulse in message.pulses.pulses:
+                yield Pulse(message.revision, WorkspaceId(pulse.workspace_id))
         case "snapshot_done":
-            return CaughtUp(message.revision)
+            yield CaughtUp(message.revision)
         case _:
-            return Alive(message.revision)
+            yield Alive(message.revision)
 
 
 def _route(record: registry_pb.WorkspaceRecord) -> Route:

@@ -35,7 +35,7 @@ BACKLOG = 20_000
 """What a watcher may leave unread before it is sent away."""
 
 BACKLOG_OF_BEATS = 5_000
-"""Unread news above which heartbeats are left out: the next ones come soon."""
+"""Unread heartbeats above which further ones are left out: the next ones come soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,14 @@ class Alive:
     revision: int
 
 
-News = Changed | Beat | SnapshotDone | Alive
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Heartbeats that arrived meanwhile."""
+
+    beats: tuple[Beat, ...]
+
+
+News = Changed | Beats | SnapshotDone | Alive
 
 
 class Feed:
@@ -199,7 +206,9 @@ class _Watcher:
 
     def __init__(self, *, pulses: bool) -> None:
         self._pulses = pulses
-        self._unread: asyncio.Queue[Changed | Beat] = asyncio.Queue()
+        self._unread: asyncio.Queue[Changed | None] = asyncio.Queue()
+        """Nothing stands for the heartbeats: one place in the row for all that arrive before its turn."""
+        self._beats: list[Beat] = []
         self._overrun = False
 
     @property
@@ -216,15 +225,22 @@ class _Watcher:
 
     def hear_beat(self, beat: Beat) -> None:
         """Take a heartbeat if it is wanted and there is room."""
-        if self._pulses and self._unread.qsize() < BACKLOG_OF_BEATS:
-            self._unread.put_nowait(beat)
+        if not self._pulses or len(self._beats) >= BACKLOG_OF_BEATS:
+            return
+        if not self._beats:
+            self._unread.put_nowait(None)
+        self._beats.append(beat)
 
-    async def next(self, *, until: float) -> Changed | Beat | None:
+    async def next(self, *, until: float) -> Changed | Beats | None:
         """The next news, or nothing by then; raises `FeedOverrun`."""
         if self._overrun:
             raise FeedOverrun
         try:
             async with asyncio.timeout_at(until):
-                return await self._unread.get()
+                news = await self._unread.get()
         except TimeoutError:
             return None
+        if news is not None:
+            return news
+        beats, self._beats = self._beats, []
+        return Beats(tuple(beats))

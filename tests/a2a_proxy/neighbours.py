@@ -49,7 +49,8 @@ class Book(rpc.RegistryServiceServicer):
         self.tell(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
 
     def pulse(self, workspace_id: str) -> None:
-        self.tell(pb.WatchWorkspacesResponse(revision=self.revision, pulse=pb.Pulse(workspace_id=workspace_id)))
+        pulse = pb.Pulse(workspace_id=workspace_id)
+        self.tell(pb.WatchWorkspacesResponse(revision=self.revision, pulses=pb.Pulses(pulses=[pulse])))
 
     def live(self) -> None:
         """Give a sign of life."""

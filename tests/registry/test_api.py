@@ -107,10 +107,10 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
                 break
         await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=3), by=by)
         async for news in feed:
-            if news.WhichOneof("news") == "pulse":
+            if news.WhichOneof("news") == "pulses":
                 break
 
-    assert (news.pulse.workspace_id, news.pulse.active_tasks) == (made.id, 3)
+    assert [(pulse.workspace_id, pulse.active_tasks) for pulse in news.pulses.pulses] == [(made.id, 3)]
 
 
 @pytest.mark.parametrize(

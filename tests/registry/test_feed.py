@@ -8,7 +8,7 @@ from services.chassis.database import Doorbell
 from services.registry import feed as feed_module
 from services.registry.app import ROLE
 from services.registry.errors.workspaces import FeedOverrun
-from services.registry.feed import Alive, Changed, Feed, SnapshotDone
+from services.registry.feed import Alive, Beats, Changed, Feed, SnapshotDone
 from services.registry.model import Beat
 from services.registry.tables.schema import DOORBELL
 from tests.registry.conftest import ADMIN
@@ -147,14 +147,14 @@ async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(
         await snapshot(calm)
         for _ in range(feed_module.BACKLOG_OF_BEATS + 50):
             feed.beat(BEAT)
-        waiting = sorted(watcher._unread.qsize() for watcher in feed._watchers)
+        waiting = sorted((watcher._unread.qsize(), len(watcher._beats)) for watcher in feed._watchers)
 
         async for news in keen:
             if not isinstance(news, Alive):
                 break
 
-    assert waiting == [0, feed_module.BACKLOG_OF_BEATS]
-    assert news == BEAT
+    assert waiting == [(0, 0), (1, feed_module.BACKLOG_OF_BEATS)]
+    assert news == Beats((BEAT,) * feed_module.BACKLOG_OF_BEATS)
 
 
 class StoppedFeed(Feed):

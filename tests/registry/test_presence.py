@@ -20,6 +20,7 @@ from services.registry.errors.workspaces import (
     WrongStatus,
 )
 from services.registry.facts import InstanceExited, InstanceSkipped, Pulse, Registered, Removed, UpstreamDead
+from services.registry.feed import Beats
 from services.registry.model import Declarations, DeliveryMode, Reason, Status
 from services.registry.status import after
 from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, bound
@@ -313,11 +314,11 @@ async def test_heartbeats_are_told_live_with_what_they_say(book):
         await beat(book, workspace, active_tasks=4)
 
         async for news in watch:
-            if hasattr(news, "active_tasks"):
+            if isinstance(news, Beats):
                 break
         await watch.aclose()
 
-    assert (news.workspace_id, news.active_tasks) == (workspace.id, 4)
+    assert [(told.workspace_id, told.active_tasks) for told in news.beats] == [(workspace.id, 4)]
 
 
 async def test_a_new_card_replaces_the_old_and_is_told(book):

@@ -1932,6 +1932,7 @@ class WatchWorkspacesResponse(message.Message):
     PULSE_FIELD_NUMBER: builtins.int
     SNAPSHOT_DONE_FIELD_NUMBER: builtins.int
     ALIVE_FIELD_NUMBER: builtins.int
+    PULSES_FIELD_NUMBER: builtins.int
     revision: builtins.int
     """The revision reached."""
     @builtins.property
@@ -1940,7 +1941,7 @@ class WatchWorkspacesResponse(message.Message):
 
     @builtins.property
     def pulse(self) -> Pulse:
-        """A heartbeat, as it arrived."""
+        """A heartbeat, as it arrived; not sent any more."""
 
     @builtins.property
     def snapshot_done(self) -> SnapshotDone:
@@ -1950,6 +1951,10 @@ class WatchWorkspacesResponse(message.Message):
     def alive(self) -> duration_pb2.Duration:
         """Nothing happened; the feed is alive. The longest a reader may go without one."""
 
+    @builtins.property
+    def pulses(self) -> Pulses:
+        """Heartbeats that arrived meanwhile, in their order."""
+
     def __init__(
         self,
         *,
@@ -1958,14 +1963,35 @@ class WatchWorkspacesResponse(message.Message):
         pulse: Pulse | None = ...,
         snapshot_done: SnapshotDone | None = ...,
         alive: duration_pb2.Duration | None = ...,
+        pulses: Pulses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "snapshot_done", b"snapshot_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "pulses", b"pulses", "snapshot_done", b"snapshot_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "revision", b"revision", "snapshot_done", b"snapshot_done"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "pulses", b"pulses", "revision", b"revision", "snapshot_done", b"snapshot_done"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["changed", "pulse", "snapshot_done", "alive"]  # noqa: Y015
+    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["changed", "pulse", "snapshot_done", "alive", "pulses"]  # noqa: Y015
     _WhichOneofArgType_news: _TypeAlias = typing.Literal["news", b"news"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+
+@typing.final
+class Pulses(message.Message):
+    """Heartbeats, as they arrived."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PULSES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def pulses(self) -> containers.RepeatedCompositeFieldContainer[Pulse]: ...
+    def __init__(
+        self,
+        *,
+        pulses: abc.Iterable[Pulse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["pulses", b"pulses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Pulse(message.Message):

@@ -14,8 +14,8 @@ from services.registry.directions import Directions
 from services.registry.directory import Directory
 from services.registry.editing import Editing
 from services.registry.errors.workspaces import CardNotAvailable
-from services.registry.feed import SIGN_EVERY, Alive, Changed, Feed, SnapshotDone
-from services.registry.model import Beat, Entry, WorkspaceId
+from services.registry.feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
+from services.registry.model import Entry, WorkspaceId
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.wire import workspaces as wire
@@ -172,8 +172,8 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                 case Changed(workspace):
                     record = wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime))
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
-                case Beat():
-                    yield pb.WatchWorkspacesResponse(pulse=wire.beat_to(news))
+                case Beats(beats):
+                    yield pb.WatchWorkspacesResponse(pulses=pb.Pulses(pulses=map(wire.beat_to, beats)))
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
                 case Alive(revision):
