@@ -33,8 +33,8 @@ from services.registry.templates import Templates
 
 log = structlog.get_logger()
 
-CARDS_AT_ONCE = 32
-"""Cards read at a time."""
+CARDS_AT_ONCE = 100
+"""Cards read at a time: 25 MiB where each is as large as a card can be."""
 
 PAGE_BYTES = 8 * 1024 * 1024
 """Of cards in one answer: well within what a message may be."""

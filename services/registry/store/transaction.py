@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.chassis import database
@@ -119,7 +119,7 @@ class Transaction:
 
     async def cards(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, bytes]:
         """The cards of those that have one."""
-        found = await self._connection.execute(sa.select(cards).where(cards.c.workspace_id.in_(ids)))
+        found = await self._connection.execute(_CARDS, {"ids": list(ids)})
         return {row.workspace_id: row.card for row in found}
 
     async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
@@ -230,6 +230,7 @@ def _look_at(workspace: Workspace, now: datetime) -> datetime | None:
 
 _GET = tables.everything.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
 _GET_LOCKED = locked(_GET)
+_CARDS = sa.select(cards).where(cards.c.workspace_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text))))
 _UPDATE = sa.update(workspaces).where(workspaces.c.id == sa.bindparam("key"))
 _UPDATE_VITALS = sa.update(vitals).where(vitals.c.workspace_id == sa.bindparam("key"))
 

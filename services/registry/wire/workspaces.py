@@ -1,7 +1,7 @@
 """Protobuf and model, both ways."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from google.protobuf.duration_pb2 import Duration
@@ -262,7 +262,7 @@ def event_to(event: Event) -> pb.Event:
 
 def status_to(status: Status) -> pb.WorkspaceStatus.ValueType:
     """The status as the contract writes it."""
-    return pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}")
+    return _STATUSES[status]
 
 
 def mode_to(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
@@ -272,9 +272,8 @@ def mode_to(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
 
 def timestamp_to(moment: datetime) -> Timestamp:
     """The moment as the contract writes it."""
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
 
 
 def duration_to(span: timedelta) -> Duration:
@@ -288,6 +287,13 @@ def _kept(text: str) -> str:
     """What is kept of an agent's words: PostgreSQL has no place for NUL, and nobody for a novel."""
     return text.replace("\0", "")[:MOST_TEXT]
 
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_DAY = 24 * 60 * 60
+"""Seconds."""
+
+_STATUSES = {status: pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}") for status in Status}
 
 _MOST_SECONDS = int(timedelta(days=365).total_seconds())
 
