@@ -37,6 +37,7 @@ from gateway.routes.contract import ContractRoutes
 from gateway.routes.entries import EntryRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
+from gateway.routes.lifecycle import LifecycleRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
@@ -117,6 +118,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
     return [
         *OpsRoutes(Readiness(clients), metrics).table(),
         *WorkspaceRoutes(clients.registry).table(),
+        *LifecycleRoutes(clients.registry).table(),
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),
         *streams.table(),

@@ -72,6 +72,7 @@ ANY = Guard(gate=auth_pb2.GATE_ANY, keyed=False)
 DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, claims=True)
 SOCKET = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", keyed=False, claims=True)
 REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, body_field="id")
+STATE = Guard(gate=auth_pb2.GATE_BODY)
 AGENT = Guard(gate=auth_pb2.GATE_BODY, body_field="workspace_id")
 
 
@@ -126,6 +127,8 @@ class Route:
     media_type: str = "application/json"
     refuses: frozenset[int] = frozenset()
     refused: Callable[[str, ServiceError], None] | None = None
+    own_words: Callable[[str, ServiceError], Response | None] | None = None
+    """What this route says of a refusal in a shape of its own, by the id in the path; `None` for all others."""
     limit: Limit | None = None
 
     @property
@@ -154,12 +157,19 @@ class Mounted:
         try:
             return self._rendered(await self.route.handler(await self._passed(request)))
         except ServiceError as error:
-            return self._refused(request, errors.answer_to(error))
+            return self._refused(request, self._told(request, error))
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
         except Exception:  # the text of a bug is for the log alone
             log.exception("request failed", request_id=request.scope[REQUEST_ID_KEY])
             return errors.answer_to(Broken())
+
+    def _told(self, request: Request, error: ServiceError) -> Response:
+        if self.route.own_words is not None:
+            told = self.route.own_words(request.path_params["id"].lower(), error)
+            if told is not None:
+                return told
+        return errors.answer_to(error)
 
     def _rendered(self, reply: object) -> Response:
         return reply if isinstance(reply, Response) else json_response(reply, self.route.success)

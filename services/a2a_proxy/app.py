@@ -40,8 +40,10 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
     ):
         broadcasts = Broadcasts()
         activity = ActivityLog(Store(engine), broadcasts, clock, delay=settings.activity_delay)
-        routebook = Routebook(Registry(registry), heard=agents.heard)
+        known = Registry(registry)
+        routebook = Routebook(known, heard=agents.heard)
         delivery = Delivery(
+            registry=known,
             routebook=routebook,
             agents=agents,
             activity=activity,

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
+from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as registry_pb
 from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
@@ -34,6 +35,11 @@ class Registry:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._stub = registry_rpc.RegistryServiceStub(line.channel)
+        self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(line.channel)
+
+    async def wake(self, target: WorkspaceId) -> None:
+        """Ask for a target that sleeps: a message is there for it. Asking often wakes once. Raises `Unavailable`."""
+        await self._line.ask(self._lifecycle.WakeWorkspace, lifecycle_pb2.WakeWorkspaceRequest(workspace_id=target))
 
     async def resolve(self, target: WorkspaceId, caller: WorkspaceId | None) -> Resolved:
         """The route to a target, `None` for an unknown one, and whether `caller` may write to it.

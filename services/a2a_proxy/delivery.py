@@ -13,8 +13,8 @@ import structlog
 from services.a2a_proxy import envelope, outcome, routing
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.agents import Agents, Dispatch
-from services.a2a_proxy.calls import Provisioner
-from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession
+from services.a2a_proxy.calls import Provisioner, Registry
+from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, TargetWaking
 from services.a2a_proxy.model import (
     Activity,
     Answer,
@@ -75,6 +75,7 @@ class Delivery:
         routebook: Routebook,
         agents: Agents,
         activity: ActivityLog,
+        registry: Registry,
         provisioner: Provisioner,
         clock: Clock,
         idle: timedelta,
@@ -83,6 +84,7 @@ class Delivery:
         self._routebook = routebook
         self._agents = agents
         self._activity = activity
+        self._registry = registry
         self._provisioner = provisioner
         self._clock = clock
         self._idle = idle
@@ -100,6 +102,8 @@ class Delivery:
             case Leave():
                 return await self._leave(letter, message)
             case Refuse(error):
+                if isinstance(error, TargetWaking):
+                    await self._registry.wake(letter.target)
                 raise error
             case Push() as push:
                 dispatch = Dispatch(

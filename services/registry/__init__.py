@@ -8,6 +8,7 @@
 | `status`    | after(workspace, fact): what a fact makes of a workspace            | pure|
 | `events`    | what others are told of a change                                    | pure|
 | `deeds`     | what somebody did, as the audit is told of it                       | pure|
+| `words`     | what is said to people about a status                               | pure|
 | `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
 | `circles`   | to whom news of a workspace is told, by its place in the tree       | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
@@ -30,6 +31,7 @@
 | `directory` | ♥ what is kept: create, get, list, events                           |     |
 | `presence`  | ♥ how agents are: heartbeat, observe, restart                       |     |
 | `admission` | ♥ register: how an agent is let in                                  |     |
+| `pausing`   | ♥ pause, resume, hibernate, wake                                    |     |
 | `editing`   | ♥ changing fields, moving in the tree                               |     |
 | `removal`   | ♥ removing a tree: deny, commit, wait for the instances, purge      |     |
 | `directions`| ♥ who may talk to whom, and where they are found                    |     |

@@ -25,6 +25,8 @@ from protos.registry.v1 import (
     events_pb2_grpc,
     instructions_pb2,
     instructions_pb2_grpc,
+    lifecycle_pb2,
+    lifecycle_pb2_grpc,
     memories_pb2,
     memories_pb2_grpc,
     models_pb2,
@@ -49,6 +51,7 @@ from services.registry.api.configs import ConfigServicer
 from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
 from services.registry.api.instructions import InstructionServicer
+from services.registry.api.lifecycle import LifecycleServicer
 from services.registry.api.memories import MemoryServicer
 from services.registry.api.models import ModelServicer
 from services.registry.api.templates import TemplateServicer
@@ -73,6 +76,7 @@ from services.registry.memories import Memories
 from services.registry.models import Models
 from services.registry.orgfolders import OrgFolders
 from services.registry.orgs import Orgs
+from services.registry.pausing import Pausing
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.renewal import Renewal
@@ -149,6 +153,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
                     add=rpc.add_RegistryServiceServicer_to_server,
                     servicer=servicer,
+                ),
+                Servicer(
+                    contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
+                    add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
+                    servicer=LifecycleServicer(Pausing(store, feed, presence=presence, catalog=known, clock=clock)),
                 ),
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],

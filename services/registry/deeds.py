@@ -15,6 +15,10 @@ class Action(StrEnum):
     CHANGED = "workspace.changed"
     REMOVED = "workspace.removed"
     RESTARTED = "workspace.restarted"
+    PAUSED = "workspace.paused"
+    RESUMED = "workspace.resumed"
+    HIBERNATED = "workspace.hibernated"
+    DECLARED_FAILED = "workspace.declared_failed"
     DECIDED = "approval.decided"
 
 

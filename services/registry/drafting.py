@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from services.registry import routes, status
+from services.registry import routes
 from services.registry.fields import Draft
 from services.registry.kits import Kit
 from services.registry.model import Access, DeliveryMode, Reason, Status, Workspace, WorkspaceId
+from services.registry.words import DETAILS
 
 
 def drafted(draft: Draft, kit: Kit, *, workspace_id: WorkspaceId, now: datetime, limit: timedelta) -> Workspace:
@@ -31,7 +32,7 @@ def drafted(draft: Draft, kit: Kit, *, workspace_id: WorkspaceId, now: datetime,
         brief=kit.brief,
         status=Status.PROVISIONING,
         status_reason=Reason.CREATED,
-        status_detail=status.DETAILS[Reason.CREATED],
+        status_detail=DETAILS[Reason.CREATED],
         status_since=now,
         created_at=now,
         generation=0 if draft.external else 1,

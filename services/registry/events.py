@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
-from services.registry.facts import Fact, ProvisioningFailed
+from services.registry.facts import BootstrapFailed, Fact, ProvisioningFailed
 from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
 
 PAGE_BYTES = 8 * 1024 * 1024
@@ -224,6 +224,8 @@ def _failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
     told: dict[str, Any] = {"error": workspace.vitals.sample_error, "runtime": workspace.runtime}
     if isinstance(fact, ProvisioningFailed) and fact.missing:
         told["missing"] = list(fact.missing)
+    if isinstance(fact, BootstrapFailed) and fact.log_tail:
+        told["log_tail"] = fact.log_tail
     return told
 
 

@@ -104,6 +104,14 @@ class ProvisioningTimedOut(_Observed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapFailed(_Observed):
+    """Something that watches an instance boot says that it will not; `log_tail` is the end of what it wrote."""
+
+    error: str
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamDead(_Observed):
     """A message found the agent gone."""
 
@@ -115,6 +123,26 @@ class RestartRequested(_Observed):
     reason: Reason
     limit: timedelta
     """How long the new instance may take to come up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRequested(_Observed):
+    """Nothing is to run until somebody resumes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeRequested(_Observed):
+    """What was paused is to run again."""
+
+    limit: timedelta
+    """How long the new instance may take to come up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HibernateRequested(_Observed):
+    """The instance is to be stopped until it is needed: somebody asks, or it was idle for as long as it may be."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +162,12 @@ Fact = (
     | StopFailed
     | ProvisioningFailed
     | ProvisioningTimedOut
+    | BootstrapFailed
     | UpstreamDead
     | RestartRequested
+    | PauseRequested
+    | ResumeRequested
+    | HibernateRequested
     | Removed
 )
 

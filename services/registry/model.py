@@ -45,10 +45,15 @@ class Reason(StrEnum):
     CONTAINER_NOT_RUNNING = "container_not_running"
     UPSTREAM_DEAD = "upstream_dead"
     PROVISION_TIMEOUT = "provision_timeout"
+    BOOTSTRAP_FAILED = "bootstrap_failed"
     PROVISION_ERROR = "provision_error"
     RESTART_REQUESTED = "restart_requested"
     AUTO_RESTART = "auto_restart"
     WAKE = "wake"
+    PAUSE_REQUESTED = "pause_requested"
+    RESUME_REQUESTED = "resume_requested"
+    HIBERNATE_REQUESTED = "hibernate_requested"
+    IDLE = "idle"
     HIBERNATE_FAILED = "hibernate_failed"
     DELETED = "deleted"
     COLLAPSED = "collapsed"
@@ -155,6 +160,8 @@ class Workspace:
     status_event_id: int = 0
     former_status: Status | None = None
     """What a hibernating workspace goes back to if its instance cannot be stopped."""
+    wake_wanted: bool = False
+    """A hibernating workspace is to start again as soon as it hibernates."""
 
     generation: int = 0
     """How often an instance was asked for; 0 where none ever was."""

@@ -105,6 +105,8 @@ class Presence:
             tell_change(before, now)
             if now.status is Status.OFFLINE and before.status is not Status.OFFLINE and now.restartable:
                 now = await self._start_anew(tx, now)
+            if now.status is Status.HIBERNATED and now.wake_wanted:
+                now = self._woken(tx, now)
         return now, True
 
     async def restart(self, caller: Identity, workspace_id: WorkspaceId, request_id: str) -> Workspace:
@@ -116,7 +118,7 @@ class Presence:
             await self._check_restartable(tx, before)
             fact = self._restart_fact(before, Reason.RESTART_REQUESTED)
             now = status.after(before, fact)
-            if now is before:
+            if now is before and not before.wake_wanted:
                 raise WrongStatus(before.status)
             now = replace(now, restart_request=request_id)
             tx.save(now, *events.of_change(before, now, fact))
@@ -145,6 +147,14 @@ class Presence:
         now = status.after(lost, fact)
         tx.save(now, *events.of_change(lost, now, fact))
         tell_change(lost, now)
+        return now
+
+    def _woken(self, tx: Transaction, asleep: Workspace) -> Workspace:
+        """Somebody wanted it while it fell asleep."""
+        fact = self._restart_fact(asleep, Reason.WAKE)
+        now = status.after(asleep, fact)
+        tx.save(now, *events.of_change(asleep, now, fact))
+        tell_change(asleep, now)
         return now
 
     async def _check_restartable(self, tx: Transaction, workspace: Workspace) -> None:

@@ -1,32 +1,34 @@
 """The state machine: what a fact makes of a workspace."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from services.registry import health
 from services.registry.facts import (
+    BootstrapFailed,
     ExternalCreated,
     Fact,
+    HibernateRequested,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
+    PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
     Pulse,
     Registered,
     Removed,
     RestartRequested,
+    ResumeRequested,
     Silence,
     StopFailed,
     UpstreamDead,
     is_old_news,
 )
 from services.registry.model import NO_BACKEND, Reason, Status, Workspace
-
-TIMED_OUT = "provisioning timed out"
-"""The public text of an instance that did not come up in time."""
+from services.registry.words import DECLARED, DETAILS, TIMED_OUT
 
 SPEAKING = frozenset({Status.ONLINE, Status.DEGRADED})
 """Silence means something here."""
@@ -36,33 +38,6 @@ REACHABLE = SPEAKING | {Status.PROVISIONING, Status.OFFLINE, Status.AWAITING_AGE
 
 RESTARTED_BY_ITSELF = SPEAKING | {Status.PROVISIONING, Status.OFFLINE, Status.FAILED}
 """Where the plane may start a fresh instance without being asked."""
-
-DETAILS = {
-    Reason.CREATED: "Created; its instance is being started.",
-    Reason.EXTERNAL_CREATED: "Waiting for its agent to register.",
-    Reason.REGISTERED: "The agent registered.",
-    Reason.HEARTBEAT: "The agent sends heartbeats.",
-    Reason.WEDGED: "The agent says that it is stuck.",
-    Reason.ERROR_RATE: "Half or more of the agent's work fails.",
-    Reason.REGISTER_FAILED: "The agent's last attempt to register was refused.",
-    Reason.RECOVERED: "The agent works again.",
-    Reason.LIVENESS_TIMEOUT: "The agent has not been heard for too long.",
-    Reason.AGENT_STALE: "The agent has not been heard for too long; it can register again at any time.",
-    Reason.CONTAINER_NOT_RUNNING: "The instance is not running any more.",
-    Reason.UPSTREAM_DEAD: "A message found the agent gone.",
-    Reason.PROVISION_TIMEOUT: "The agent did not come up in time.",
-    Reason.PROVISION_ERROR: "The instance could not be started.",
-    Reason.RESTART_REQUESTED: "A restart was asked for.",
-    Reason.AUTO_RESTART: "The plane starts a fresh instance.",
-    Reason.WAKE: "Waking up.",
-    Reason.HIBERNATE_FAILED: "The instance could not be stopped for hibernation.",
-    Reason.DELETED: "Deleted.",
-    Reason.COLLAPSED: "Removed when the team above it was collapsed.",
-}
-"""What each reason says to people."""
-
-DECLARED = "Declared by its creator, not heard from yet."
-"""What is said of an external workspace that came with its address."""
 
 
 def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911, PLR0912 - one line for each fact
@@ -100,8 +75,16 @@ def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911
             return _failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at)
         case ProvisioningTimedOut():
             return _timed_out(workspace, fact)
+        case BootstrapFailed():
+            return _failed(workspace, Reason.BOOTSTRAP_FAILED, fact.error, fact.at)
         case RestartRequested():
             return _restarted(workspace, fact)
+        case PauseRequested():
+            return _paused(workspace, fact)
+        case ResumeRequested():
+            return _resumed(workspace, fact)
+        case HibernateRequested():
+            return _hibernating(workspace, fact)
         case Removed():
             return _removed(workspace, fact)
         case _:
@@ -166,17 +149,40 @@ def _lost(workspace: Workspace, where: frozenset[Status], reason: Reason, at: da
     return _as(workspace, Status.OFFLINE, reason, at)
 
 
+def _hibernating(workspace: Workspace, fact: HibernateRequested) -> Workspace:
+    """Claimed before the stop. Its address stays until it is stopped: if that fails, it is where it was."""
+    if workspace.status not in SPEAKING or workspace.external:
+        return workspace
+    return _as(workspace, Status.HIBERNATING, fact.reason, fact.at, former_status=workspace.status, wake_wanted=False)
+
+
 def _stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
-    return _as(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, former_status=None)
+    gone = _NOWHERE | {"former_status": None}
+    return _as(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, **gone)
 
 
 def _kept_running(workspace: Workspace, fact: StopFailed) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
     back = workspace.former_status or Status.ONLINE
-    return _as(workspace, back, Reason.HIBERNATE_FAILED, fact.at, former_status=None)
+    return _as(workspace, back, Reason.HIBERNATE_FAILED, fact.at, former_status=None, wake_wanted=False)
+
+
+def _paused(workspace: Workspace, fact: PauseRequested) -> Workspace:
+    if workspace.status is Status.PAUSED:
+        return workspace
+    gone = _NOWHERE | {"former_status": None, "wake_wanted": False}
+    return _as(workspace, Status.PAUSED, Reason.PAUSE_REQUESTED, fact.at, **gone)
+
+
+def _resumed(workspace: Workspace, fact: ResumeRequested) -> Workspace:
+    if workspace.status is not Status.PAUSED:
+        return workspace
+    if workspace.external:
+        return _as(workspace, Status.AWAITING_AGENT, Reason.RESUME_REQUESTED, fact.at)
+    return _anew(workspace, Reason.RESUME_REQUESTED, fact.at, fact.limit)
 
 
 def _failed(workspace: Workspace, reason: Reason, error: str, at: datetime) -> Workspace:
@@ -192,22 +198,29 @@ def _timed_out(workspace: Workspace, fact: ProvisioningTimedOut) -> Workspace:
 
 
 def _restarted(workspace: Workspace, fact: RestartRequested) -> Workspace:
-    if workspace.external or workspace.status is Status.HIBERNATING:
+    if workspace.external:
         return workspace
     if fact.reason is Reason.AUTO_RESTART and workspace.status not in RESTARTED_BY_ITSELF:
         return workspace
+    if workspace.status is Status.HIBERNATING:
+        return workspace if workspace.wake_wanted else replace(workspace, wake_wanted=True)
     reason = Reason.WAKE if workspace.status is Status.HIBERNATED else fact.reason
+    return _anew(workspace, reason, fact.at, fact.limit)
+
+
+def _anew(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
+    """A fresh instance is wanted."""
     return replace(
         workspace,
         status=Status.PROVISIONING,
         status_reason=reason,
         status_detail=DETAILS[reason],
-        status_since=fact.at,
+        status_since=at,
         generation=workspace.generation + 1,
-        provision_deadline=fact.at + fact.limit,
-        url="",
-        backend_address="",
+        provision_deadline=at + limit,
         instance_reference="",
+        wake_wanted=False,
+        **_NOWHERE,
     )
 
 
@@ -256,3 +269,7 @@ def _as(
         provision_deadline=None,
         **changes,
     )
+
+
+_NOWHERE: dict[str, Any] = {"url": "", "backend_address": ""}
+"""No instance, no address."""

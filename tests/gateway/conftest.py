@@ -29,6 +29,7 @@ class Standing:
     herald: Herald = field(default_factory=Herald)
     crier: Crier = field(default_factory=Crier)
     activities: Scripted = field(default_factory=neighbours.activities)
+    lifecycle: Scripted = field(default_factory=neighbours.lifecycle)
     audit: Scripted = field(default_factory=neighbours.audit)
     tokens: Scripted = field(default_factory=neighbours.tokens)
     vault: Scripted = field(default_factory=neighbours.vault)
@@ -75,6 +76,7 @@ async def standing(
                 "registry_targets": await at(
                     plane.registry.servicer(),
                     plane.herald.servicer(),
+                    plane.lifecycle.servicer(),
                     plane.templates.servicer(),
                     plane.bundles.servicer(),
                     plane.models.servicer(),

@@ -9,17 +9,21 @@ from hypothesis import strategies as st
 
 from services.registry import events
 from services.registry.facts import (
+    BootstrapFailed,
     ExternalCreated,
+    HibernateRequested,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
+    PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
     Pulse,
     Registered,
     Removed,
     RestartRequested,
+    ResumeRequested,
     Silence,
     StopFailed,
     UpstreamDead,
@@ -27,7 +31,8 @@ from services.registry.facts import (
 )
 from services.registry.health import heard, quietly
 from services.registry.model import Declarations, Reason, Status, Vitals, Workspace
-from services.registry.status import DETAILS, after
+from services.registry.status import after
+from services.registry.words import DETAILS
 from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
@@ -40,15 +45,15 @@ PAUSED, GOING, GONE, FAILED, REMOVED = (
 )
 
 TABLE = {
-    P: {P, ON, DEG, WAIT, FAILED, REMOVED},
-    ON: {ON, DEG, OFF, WAIT, P, REMOVED},
-    DEG: {ON, OFF, WAIT, P, REMOVED},
-    OFF: {ON, DEG, P, REMOVED},
-    WAIT: {ON, DEG, P, REMOVED},
-    PAUSED: {P, REMOVED},
-    GOING: {GONE, ON, DEG, REMOVED},
-    GONE: {P, REMOVED},
-    FAILED: {ON, OFF, P, REMOVED},
+    P: {P, ON, DEG, WAIT, FAILED, PAUSED, REMOVED},
+    ON: {ON, DEG, OFF, WAIT, P, PAUSED, GOING, REMOVED},
+    DEG: {ON, OFF, WAIT, P, PAUSED, GOING, REMOVED},
+    OFF: {ON, DEG, P, PAUSED, REMOVED},
+    WAIT: {ON, DEG, P, PAUSED, REMOVED},
+    PAUSED: {P, WAIT, REMOVED},
+    GOING: {GONE, ON, DEG, PAUSED, REMOVED},
+    GONE: {P, PAUSED, REMOVED},
+    FAILED: {ON, OFF, P, PAUSED, REMOVED},
     REMOVED: set(),
 }
 """docs/spec/rest.md, section 7: where each status can go by the facts that there are."""
@@ -82,6 +87,8 @@ def felt(before, **said):
 LONG = NOW - timedelta(hours=1)
 RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED, limit=timedelta(minutes=10))
 AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
+RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
+SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
 SILENCE = Silence(at=NOW, patience=PATIENCE)
 quiet = Vitals(last_seen=LONG)
 remote = {"runtime": "external", "backend": "", "generation": 0}
@@ -120,7 +127,16 @@ EXAMPLES = [
     (workspace(P), ProvisioningFailed(at=NOW, error="no image for runtime"), FAILED, Reason.PROVISION_ERROR),
     *[(workspace(status), RESTART, P, Reason.RESTART_REQUESTED) for status in (P, ON, DEG, OFF, WAIT, PAUSED, FAILED)],
     *[(workspace(status), AGAIN, P, Reason.AUTO_RESTART) for status in (P, ON, DEG, OFF, FAILED)],
+    (workspace(P), BootstrapFailed(at=NOW, error="no"), FAILED, Reason.BOOTSTRAP_FAILED),
     (workspace(GONE), RESTART, P, Reason.WAKE),
+    *[
+        (workspace(status), PauseRequested(at=NOW), PAUSED, Reason.PAUSE_REQUESTED)
+        for status in Status
+        if status not in {PAUSED, REMOVED}
+    ],
+    (workspace(PAUSED), RESUME, P, Reason.RESUME_REQUESTED),
+    (workspace(PAUSED, **remote), RESUME, WAIT, Reason.RESUME_REQUESTED),
+    *[(workspace(status), SLEEP, GOING, Reason.HIBERNATE_REQUESTED) for status in (ON, DEG)],
     (workspace(GOING, status_reason=Reason.REGISTERED), InstanceStopped(at=NOW), GONE, Reason.REGISTERED),
     (workspace(GOING, former_status=DEG), StopFailed(at=NOW, text="no"), DEG, Reason.HIBERNATE_FAILED),
     (workspace(GOING, former_status=ON), StopFailed(at=NOW, text="no"), ON, Reason.HIBERNATE_FAILED),
@@ -206,7 +222,7 @@ def test_every_change_of_status_says_why_since_when_and_what_it_tells(before, fa
 def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
     raised = after(before, fact).generation - before.generation
 
-    assert raised == 0 or (raised == 1 and isinstance(fact, RestartRequested))
+    assert raised == 0 or (raised == 1 and isinstance(fact, RestartRequested | ResumeRequested))
 
 
 @given(workspaces, facts)

@@ -186,6 +186,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A path that leads elsewhere, or nowhere."""
     ERROR_REASON_TEMPLATE_EXISTS: _ErrorReason.ValueType  # 54
     """There is a template of this name; metadata: id."""
+    ERROR_REASON_NOTHING_TO_PAUSE: _ErrorReason.ValueType  # 40
+    """There is nothing to pause: unknown, removed or paused already."""
+    ERROR_REASON_NOTHING_TO_RESUME: _ErrorReason.ValueType  # 41
+    """There is nothing to resume: unknown, or not paused."""
+    ERROR_REASON_NOTHING_TO_HIBERNATE: _ErrorReason.ValueType  # 42
+    """There is nothing to put to sleep: unknown, or neither online nor degraded."""
+    ERROR_REASON_TASKS_ACTIVE: _ErrorReason.ValueType  # 43
+    """The agent is at work; metadata: active_tasks."""
+    ERROR_REASON_HIBERNATION_FAILED: _ErrorReason.ValueType  # 44
+    """The instance could not be stopped; the workspace is as it was before."""
     ERROR_REASON_APPROVAL_NOT_FOUND: _ErrorReason.ValueType  # 86
     """No such request waits."""
     ERROR_REASON_OWN_APPROVAL: _ErrorReason.ValueType  # 87
@@ -297,6 +307,16 @@ ERROR_REASON_INVALID_PATH: ErrorReason.ValueType  # 53
 """A path that leads elsewhere, or nowhere."""
 ERROR_REASON_TEMPLATE_EXISTS: ErrorReason.ValueType  # 54
 """There is a template of this name; metadata: id."""
+ERROR_REASON_NOTHING_TO_PAUSE: ErrorReason.ValueType  # 40
+"""There is nothing to pause: unknown, removed or paused already."""
+ERROR_REASON_NOTHING_TO_RESUME: ErrorReason.ValueType  # 41
+"""There is nothing to resume: unknown, or not paused."""
+ERROR_REASON_NOTHING_TO_HIBERNATE: ErrorReason.ValueType  # 42
+"""There is nothing to put to sleep: unknown, or neither online nor degraded."""
+ERROR_REASON_TASKS_ACTIVE: ErrorReason.ValueType  # 43
+"""The agent is at work; metadata: active_tasks."""
+ERROR_REASON_HIBERNATION_FAILED: ErrorReason.ValueType  # 44
+"""The instance could not be stopped; the workspace is as it was before."""
 ERROR_REASON_APPROVAL_NOT_FOUND: ErrorReason.ValueType  # 86
 """No such request waits."""
 ERROR_REASON_OWN_APPROVAL: ErrorReason.ValueType  # 87

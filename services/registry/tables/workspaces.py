@@ -57,6 +57,7 @@ workspaces = sa.Table(
     sa.Column("status_since", _moment, nullable=False),
     sa.Column("status_event_id", sa.BigInteger, nullable=False),
     sa.Column("former_status", _status),
+    sa.Column("wake_wanted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("generation", sa.BigInteger, nullable=False),
     sa.Column("provision_deadline", _moment),
     sa.Column("restart_request", sa.Text, nullable=False),

@@ -1,0 +1,154 @@
+"""Pausing, resuming and hibernating workspaces, and what their agents may know of that."""
+
+from datetime import timedelta
+from typing import cast
+
+from starlette.responses import Response
+
+from gateway.answers.lifecycle import BootstrapNoted, Hibernated, Paused, Resumed, State
+from gateway.bodies import Body
+from gateway.errors import AUTH, REGISTRY
+from gateway.render import workspaces as render
+from gateway.render.texts import json_response
+from gateway.route import ADMIN, STATE, WRITE, Call, Route
+from gateway.shapes.lifecycle import BootstrapFailure
+from protos.registry.v1 import lifecycle_pb2 as pb
+from protos.registry.v1 import lifecycle_pb2_grpc as rpc
+from protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError
+
+HIBERNATION = timedelta(seconds=40)
+"""How long putting to sleep may take: the registry waits up to 30 seconds for the instance to stop."""
+
+LOG_TAIL = 8192
+"""Bytes of what an instance wrote that are kept, its end."""
+
+TRUNCATED = "...(truncated)...\n"
+
+UNKNOWN_FAILURE = "bootstrap failed — see log_tail"
+
+GONE = {
+    (AUTH, "WORKSPACE_UNKNOWN"): {},
+    (REGISTRY, "WORKSPACE_NOT_FOUND"): {},
+    (AUTH, "WORKSPACE_BARRED"): {"status": "removed"},
+}
+"""Refusals that tell an agent to end, and what else they say."""
+
+
+class LifecycleRoutes:
+    """Asks the registry."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.LifecycleServiceStub(registry.channel)
+        self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="POST",
+                path="/workspaces/{id}/pause",
+                handler=self.pause,
+                summary="Stop a workspace and all below it until it is resumed",
+                guard=WRITE,
+                answer=Paused,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/resume",
+                handler=self.resume,
+                summary="Start a paused workspace again, and what is paused below it",
+                guard=WRITE,
+                answer=Resumed,
+                refuses=frozenset({404, 409}),
+            ),
+            Route(
+                method="POST",
+                path="/workspaces/{id}/hibernate",
+                handler=self.hibernate,
+                summary="Stop an agent until it is needed",
+                guard=WRITE,
+                query={"force": "`true`: also while it has active tasks"},
+                answer=Hibernated,
+                refuses=frozenset({404, 409, 502}),
+            ),
+            Route(
+                method="POST",
+                path="/admin/workspaces/{id}/bootstrap-failed",
+                handler=self.declare_failed,
+                summary="Report that an instance does not boot",
+                guard=ADMIN,
+                body=Body(shape=BootstrapFailure, required=False),
+                answer=BootstrapNoted,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="GET",
+                path="/workspaces/{id}/state",
+                handler=self.state,
+                summary="How a workspace stands, for its own agent",
+                guard=STATE,
+                answer=State,
+                refuses=frozenset({404}),
+                own_words=_gone,
+            ),
+        ]
+
+    async def pause(self, call: Call) -> object:
+        """Pause; answered when the wish is written."""
+        request = pb.PauseWorkspaceRequest(workspace_id=call.workspace_id)
+        reply: pb.PauseWorkspaceResponse = await self._registry.ask(
+            self._stub.PauseWorkspace, request, on_behalf_of=call.identity
+        )
+        paused = Paused(status="paused", paused_count=reply.paused)
+        return paused | {"stops_later": True} if reply.stops_later else paused
+
+    async def resume(self, call: Call) -> object:
+        """Resume; answered when the wish is written."""
+        request = pb.ResumeWorkspaceRequest(workspace_id=call.workspace_id)
+        reply: pb.ResumeWorkspaceResponse = await self._registry.ask(
+            self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
+        )
+        return Resumed(status=render.status(reply.status), resumed_count=reply.resumed)
+
+    async def hibernate(self, call: Call) -> object:
+        """Put to sleep; answered when the instance is stopped."""
+        request = pb.HibernateWorkspaceRequest(workspace_id=call.workspace_id, force=call.query.get("force") == "true")
+        await self._registry.ask(self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, within=HIBERNATION)
+        return Hibernated(status="hibernated")
+
+    async def declare_failed(self, call: Call) -> object:
+        """Pass on that an instance does not boot."""
+        request = pb.ReportBootstrapFailureRequest(
+            workspace_id=call.workspace_id,
+            error=call.body.error or UNKNOWN_FAILURE,
+            log_tail=_tail(call.body.log_tail),
+        )
+        reply: pb.ReportBootstrapFailureResponse = await self._registry.ask(
+            self._stub.ReportBootstrapFailure, request, on_behalf_of=call.identity
+        )
+        return BootstrapNoted(ok=True) if reply.changed else BootstrapNoted(ok=True, no_change=True)
+
+    async def state(self, call: Call) -> object:
+        """How the caller's own workspace stands."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=call.workspace_id)
+        reply = await self._registry.ask(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
+        status = render.status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
+        return State(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
+
+
+def _gone(workspace_id: str, error: ServiceError) -> Response | None:
+    """An agent whose workspace is no more hears so, whatever its token is worth by now."""
+    more = GONE.get((error.domain, error.reason))
+    return None if more is None else json_response({"workspace_id": workspace_id, "deleted": True, **more}, 404)
+
+
+def _tail(log: str) -> str:
+    """The end of what an instance wrote, cut between characters."""
+    written = log.encode()
+    if len(written) <= LOG_TAIL:
+        return log
+    return TRUNCATED + written[-LOG_TAIL:].decode(errors="ignore")

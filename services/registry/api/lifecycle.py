@@ -1,0 +1,42 @@
+"""The servicer of pausing, resuming and hibernating."""
+
+from protos.registry.v1 import lifecycle_pb2 as pb
+from protos.registry.v1 import lifecycle_pb2_grpc as rpc
+from services.chassis import identity
+from services.chassis.rpc import Context
+from services.registry.model import WorkspaceId
+from services.registry.pausing import Pausing
+from services.registry.wire import workspaces as wire
+
+
+class LifecycleServicer(rpc.LifecycleServiceServicer):
+    """Unwraps, asks, wraps."""
+
+    def __init__(self, pausing: Pausing) -> None:
+        self._pausing = pausing
+
+    async def PauseWorkspace(self, request: pb.PauseWorkspaceRequest, context: Context) -> pb.PauseWorkspaceResponse:
+        paused, watched = await self._pausing.pause(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.PauseWorkspaceResponse(paused=paused, stops_later=not watched)
+
+    async def ResumeWorkspace(self, request: pb.ResumeWorkspaceRequest, context: Context) -> pb.ResumeWorkspaceResponse:
+        workspace, resumed = await self._pausing.resume(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.ResumeWorkspaceResponse(status=wire.status_to(workspace.status), resumed=resumed)
+
+    async def HibernateWorkspace(
+        self, request: pb.HibernateWorkspaceRequest, context: Context
+    ) -> pb.HibernateWorkspaceResponse:
+        await self._pausing.hibernate(identity.current(), WorkspaceId(request.workspace_id), force=request.force)
+        return pb.HibernateWorkspaceResponse()
+
+    async def WakeWorkspace(self, request: pb.WakeWorkspaceRequest, context: Context) -> pb.WakeWorkspaceResponse:
+        await self._pausing.wake(WorkspaceId(request.workspace_id))
+        return pb.WakeWorkspaceResponse()
+
+    async def ReportBootstrapFailure(
+        self, request: pb.ReportBootstrapFailureRequest, context: Context
+    ) -> pb.ReportBootstrapFailureResponse:
+        changed = await self._pausing.declare_failed(
+            identity.current(), WorkspaceId(request.workspace_id), error=request.error, log_tail=request.log_tail
+        )
+        return pb.ReportBootstrapFailureResponse(changed=changed)

@@ -1,0 +1,43 @@
+"""Workspaces that are paused, resumed, put to sleep and woken, with real agents."""
+
+import pytest
+
+from tests.e2e.conversation import answered, create, look, online, send
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_a_paused_agent_ends_and_a_resumed_one_answers_again(plane):
+    workspace_id = await create(plane)
+    await online(plane, workspace_id)
+
+    paused = await plane.http.post(f"/workspaces/{workspace_id}/pause")
+    refused = await send(plane, workspace_id, "hello")
+    resumed = await plane.http.post(f"/workspaces/{workspace_id}/resume", timeout=10)
+    await online(plane, workspace_id)
+
+    assert paused.json() == {"status": "paused", "paused_count": 1}
+    assert refused.status_code == 503
+    assert refused.json()["status"] == "paused"
+    assert resumed.json() == {"status": "provisioning", "resumed_count": 1}
+    assert answered(await send(plane, workspace_id, "hello again")) == "hello again"
+
+
+async def test_a_message_wakes_who_hibernates(plane):
+    workspace_id = await create(plane)
+    await online(plane, workspace_id)
+
+    asleep = await plane.http.post(f"/workspaces/{workspace_id}/hibernate", timeout=40)
+    assert (asleep.status_code, asleep.json()) == (200, {"status": "hibernated"})
+    assert (await look(plane, workspace_id))["status"] == "hibernated"
+
+    waking = await send(plane, workspace_id, "wake up")
+    assert (waking.status_code, waking.json()["waking"]) == (503, True)
+    await online(plane, workspace_id)
+
+    async def answers():
+        response = await send(plane, workspace_id, "good morning")
+        return response.status_code == 200 and answered(response) == "good morning"
+
+    await eventually(answers)

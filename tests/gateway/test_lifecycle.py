@@ -1,0 +1,105 @@
+import pytest
+
+from protos.registry.v1 import lifecycle_pb2 as pb
+from protos.registry.v1 import registry_pb2
+from services.chassis.errors import NotFound, Refused
+from tests.gateway.neighbours import workspace
+
+W = "11111111-1111-4111-8111-111111111111"
+
+
+class Unknown(NotFound):
+    domain = "molecule.auth.v1"
+    reason = "WORKSPACE_UNKNOWN"
+    message = "workspace not found"
+
+
+class Barred(Refused):
+    domain = "molecule.auth.v1"
+    reason = "WORKSPACE_BARRED"
+    message = "workspace removed"
+
+
+def asked(plane):
+    [only] = plane.lifecycle.asked
+    return only.request
+
+
+@pytest.mark.parametrize(("later", "more"), [(False, {}), (True, {"stops_later": True})])
+async def test_pausing_tells_how_many(plane, later, more):
+    plane.lifecycle.replies["PauseWorkspace"] = pb.PauseWorkspaceResponse(paused=3, stops_later=later)
+
+    answer = await plane.http.post(f"/workspaces/{W}/pause")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "paused", "paused_count": 3, **more})
+    assert asked(plane) == pb.PauseWorkspaceRequest(workspace_id=W)
+
+
+async def test_resuming_tells_how_it_is_now(plane):
+    plane.lifecycle.replies["ResumeWorkspace"] = pb.ResumeWorkspaceResponse(
+        status=registry_pb2.WORKSPACE_STATUS_AWAITING_AGENT, resumed=1
+    )
+
+    answer = await plane.http.post(f"/workspaces/{W}/resume")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "awaiting_agent", "resumed_count": 1})
+
+
+@pytest.mark.parametrize(("query", "force"), [("", False), ("?force=true", True), ("?force=1", False)])
+async def test_hibernating_is_forced_by_that_word_alone(plane, query, force):
+    answer = await plane.http.post(f"/workspaces/{W}/hibernate{query}")
+
+    assert (answer.status_code, answer.json()) == (200, {"status": "hibernated"})
+    assert asked(plane) == pb.HibernateWorkspaceRequest(workspace_id=W, force=force)
+
+
+@pytest.mark.parametrize(
+    ("log", "kept"),
+    [
+        ("short", "short"),
+        ("x" * 8192, "x" * 8192),
+        ("a" + "x" * 8192, "...(truncated)...\n" + "x" * 8192),
+        ("ä" * 8192, "...(truncated)...\n" + "ä" * 4096),
+        ("ä" * 4096 + "x", "...(truncated)...\n" + "ä" * 4095 + "x"),
+    ],
+)
+async def test_of_what_an_instance_wrote_the_end_is_kept(plane, log, kept):
+    plane.lifecycle.replies["ReportBootstrapFailure"] = pb.ReportBootstrapFailureResponse(changed=True)
+
+    answer = await plane.http.post(f"/admin/workspaces/{W}/bootstrap-failed", json={"error": "no", "log_tail": log})
+
+    assert answer.json() == {"ok": True}
+    assert asked(plane) == pb.ReportBootstrapFailureRequest(workspace_id=W, error="no", log_tail=kept)
+
+
+async def test_a_failure_that_nobody_explains_points_to_the_log(plane):
+    answer = await plane.http.post(f"/admin/workspaces/{W}/bootstrap-failed")
+
+    assert answer.json() == {"ok": True, "no_change": True}
+    assert asked(plane).error == "bootstrap failed — see log_tail"
+
+
+async def test_an_agent_learns_how_its_workspace_stands(plane):
+    plane.auth.known["own"] = workspace(W)
+    plane.registry.replies["GetWorkspace"] = registry_pb2.GetWorkspaceResponse(
+        workspace=registry_pb2.Workspace(id=W, status=registry_pb2.WORKSPACE_STATUS_PAUSED)
+    )
+
+    answer = await plane.http.get(f"/workspaces/{W}/state", headers={"Authorization": "Bearer own"})
+
+    assert answer.json() == {"workspace_id": W, "status": "paused", "paused": True, "deleted": False}
+
+
+@pytest.mark.parametrize(("refusal", "more"), [(Unknown(), {}), (Barred(), {"status": "removed"})])
+async def test_an_agent_whose_workspace_is_gone_hears_so(plane, refusal, more):
+    plane.auth.refusal = refusal
+
+    answer = await plane.http.get(f"/workspaces/{W.upper()}/state", headers={"Authorization": "Bearer old"})
+
+    assert (answer.status_code, answer.json()) == (404, {"workspace_id": W, "deleted": True, **more})
+
+
+async def test_an_id_that_is_none_has_no_state(plane):
+    answer = await plane.http.get("/workspaces/w/state")
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
