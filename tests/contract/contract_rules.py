@@ -28,7 +28,7 @@ def _in_file(file: FileDescriptorProto) -> Iterator[str]:
     if len(file.service) > 1:
         yield f"{file.name}: more than one service"
     for dependency in file.dependency:
-        if not dependency.startswith(SHARED):
+        if not dependency.startswith((*SHARED, f"{folder}/")):
             yield f"{file.name}: imports {dependency}, another context"
     comments = {tuple(location.path): location.leading_comments for location in file.source_code_info.location}
     for index, _ in enumerate(file.service):
