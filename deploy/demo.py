@@ -1,18 +1,15 @@
-"""The demo team: created over REST like any team, on the first start of a home."""
+"""The demo team: imported like any organisation, on the first start of a home."""
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import yaml
 
 from deploy.errors import CannotStart
 
-TEMPLATE = Path(__file__).with_name("demo.yaml")
+ORGANISATION = "demo"
+"""The org template that it is made of."""
 
 ONLINE_WITHIN = 30.0
 """Seconds after which the start goes on without a team that is not online; its agents may still be booting."""
@@ -20,35 +17,27 @@ ONLINE_WITHIN = 30.0
 PAUSE = 0.05
 """Seconds between two looks at the team."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A workspace of the team, and the name of the one above it."""
-
-    name: str
-    parent: str | None
-    fields: dict[str, Any]
+MAKING = 60.0
+"""Seconds that the import may take on a machine that is still busy starting."""
 
 
-def team(template: Path = TEMPLATE) -> tuple[Member, ...]:
-    """Parents before their members."""
-    return tuple(_members(yaml.safe_load(template.read_text()), parent=None))
+async def create(plane: httpx.AsyncClient) -> dict[str, str]:
+    """Import the team: the ids of its members by name. A plane that has workspaces is in use already, and gets none.
+
+    One without the org template has been given other ones, and gets none either.
+    """
+    if await _workspaces(plane):
+        return {}
+    response = await plane.post("/org/import", json={"dir": ORGANISATION}, timeout=MAKING)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return {}
+    return {member["name"]: member["id"] for member in _checked(response).json()["workspaces"]}
 
 
-async def create(plane: httpx.AsyncClient, members: tuple[Member, ...]) -> None:
-    """Create what is missing of the team. A plane that has other workspaces is in use already, and gets none."""
-    ids = await _ids(plane)
-    if not ids.keys() <= {member.name for member in members}:
-        return
-    for member in members:
-        if member.name not in ids:
-            ids[member.name] = await _create(plane, member, parent_id=ids.get(member.parent or ""))
-
-
-async def present(plane: httpx.AsyncClient, members: tuple[Member, ...]) -> dict[str, str]:
-    """The ids of those members that still exist, by name and in the order of the team."""
-    ids = await _ids(plane)
-    return {member.name: ids[member.name] for member in members if member.name in ids}
+async def present(plane: httpx.AsyncClient, team: dict[str, str]) -> dict[str, str]:
+    """Those members that still exist, in the order of the team."""
+    there = {workspace["id"] for workspace in await _workspaces(plane)}
+    return {name: workspace_id for name, workspace_id in team.items() if workspace_id in there}
 
 
 async def online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
@@ -78,18 +67,9 @@ async def _listens(url: str) -> bool:
     return True
 
 
-async def _ids(plane: httpx.AsyncClient) -> dict[str, str]:
-    return {workspace["name"]: workspace["id"] for workspace in await _workspaces(plane)}
-
-
 async def _workspaces(plane: httpx.AsyncClient) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = _checked(await plane.get("/workspaces")).json()
     return found
-
-
-async def _create(plane: httpx.AsyncClient, member: Member, *, parent_id: str | None) -> str:
-    body = {"name": member.name, **member.fields} | ({"parent_id": parent_id} if parent_id else {})
-    return str(_checked(await plane.post("/workspaces", json=body)).json()["id"])
 
 
 def _checked(response: httpx.Response) -> httpx.Response:
@@ -97,10 +77,3 @@ def _checked(response: httpx.Response) -> httpx.Response:
         message = f"the demo team could not be created: {response.status_code} {response.text}; DEMO=0 starts without"
         raise CannotStart(message)
     return response
-
-
-def _members(nodes: list[dict[str, Any]], *, parent: str | None) -> Iterator[Member]:
-    for node in nodes:
-        fields = {key: value for key, value in node.items() if key not in {"name", "members"}}
-        yield Member(name=node["name"], parent=parent, fields=fields)
-        yield from _members(node.get("members", []), parent=node["name"])

@@ -1,6 +1,7 @@
 """Where a plane on one machine keeps its things."""
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -13,6 +14,9 @@ from deploy.errors import CannotStart
 
 PRIVATE = 0o700
 """Mode of what holds keys, data or sockets: the sockets are believed because nobody else reaches them."""
+
+SHIPPED = Path(__file__).parent.parent
+"""Where the templates are that come with the plane."""
 
 LONGEST_SOCKET_PATH = 107
 """Bytes the kernel takes for the path of a Unix socket."""
@@ -51,6 +55,16 @@ class Layout:
         return self.home / "keys"
 
     @property
+    def templates(self) -> Path:
+        """The workspace templates of this home; at first those that come with the plane."""
+        return self.home / "workspace-configs-templates"
+
+    @property
+    def org_templates(self) -> Path:
+        """The org templates of this home; at first those that come with the plane."""
+        return self.home / "org-templates"
+
+    @property
     def lock(self) -> Path:
         return self.home / "lock"
 
@@ -61,8 +75,15 @@ class Layout:
         """Whether the demo team was made here once: whoever deleted it does not get it back."""
         return (self.home / "demo-made").exists()
 
-    def note_demo(self) -> None:
-        (self.home / "demo-made").touch()
+    def note_demo(self, team: dict[str, str]) -> None:
+        """Remember who is in it: ids by name."""
+        (self.home / "demo-made").write_text(json.dumps(team))
+
+    def demo(self) -> dict[str, str]:
+        """The ids of the demo team by name, as they were when it was made."""
+        text = (self.home / "demo-made").read_text()
+        team: dict[str, str] = json.loads(text) if text else {}
+        return team
 
     def prepare(self) -> None:
         """Make the directories that are missing. Raises `CannotStart` if the home or a socket directory is not ours."""
@@ -79,12 +100,27 @@ class Layout:
             self.home.mkdir(parents=True, exist_ok=True)
             for directory in (self.workspaces, self.logs, self.keys):
                 directory.mkdir(mode=PRIVATE, exist_ok=True)
+            for directory in (self.templates, self.org_templates):
+                _furnish(directory)
             self.lock.touch(mode=0o600)
         except OSError as error:
             message = (
                 f"the home {self.home} cannot be used: {error.strerror}; set MOLECULE_HOME to one of your directories"
             )
             raise CannotStart(message) from error
+
+
+def _furnish(directory: Path) -> None:
+    """Put there what comes with the plane, once: afterwards it is the operator's."""
+    if directory.exists():
+        return
+    shipped, half = SHIPPED / directory.name, directory.with_name(f".{directory.name}")
+    shutil.rmtree(half, ignore_errors=True)
+    if shipped.is_dir():
+        shutil.copytree(shipped, half)
+    else:
+        half.mkdir()
+    half.rename(directory)
 
 
 def claim(directory: Path, *, owner: int) -> None:

@@ -46,6 +46,8 @@ def environment_of(settings: UpSettings, layout: Layout, *, database_url: str) -
         "PORT": str(settings.port),
         "BIND_HOST": "127.0.0.1",
         "PLATFORM_URL": settings.url,
+        "CONFIGS_DIR": str((settings.configs_dir or layout.templates).absolute()),
+        "ORG_TEMPLATES_DIR": str((settings.org_templates_dir or layout.org_templates).absolute()),
         "PROVISIONER_BACKEND": settings.backend,
         "PROVISIONER_HOME": str(layout.home),
         "PROVISIONER_STOP_INSTANCES_ON_EXIT": "true",

@@ -35,6 +35,12 @@ class UpSettings(BaseSettings):
     demo: bool = True
     """Whether the first start creates the demo team. Needs the process backend."""
 
+    configs_dir: Path | None = None
+    """Directory of the workspace templates; by default one in the home, with those that come with the plane."""
+
+    org_templates_dir: Path | None = None
+    """Directory of the org templates; by default one in the home, with those that come with the plane."""
+
     database_url: SecretStr | None = None
     """A PostgreSQL to use instead of the embedded one."""
 

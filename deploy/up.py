@@ -98,15 +98,13 @@ async def _demo(settings: UpSettings, layout: Layout, progress: Progress) -> dic
     """The ids of the demo team by name: created on the first start, waited for on every one."""
     if not settings.demo or settings.backend != "process":
         return {}
-    members = demo.team()
     bearer = settings.admin_token.get_secret_value() if settings.admin_token else None
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     with progress.step("demo team"):
         async with httpx.AsyncClient(base_url=settings.url, headers=headers, trust_env=False) as plane:
             if not layout.had_demo():
-                await demo.create(plane, members)
-                layout.note_demo()
-            team = await demo.present(plane, members)
+                layout.note_demo(await demo.create(plane))
+            team = await demo.present(plane, layout.demo())
             settled = await demo.online(plane, frozenset(team.values()))
     if not settled:
         progress.say("The demo team is not online yet; molecule status tells why.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit, org_tokens, secrets, tokens, vault
+from molecule_cli import audit, org, org_tokens, secrets, tokens, vault
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(audit.app, name="audit")
+app.add_typer(org.app, name="org")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(org_tokens.app, name="org-tokens")
@@ -113,6 +114,12 @@ def send(
             _print_stream(found.stream(workspace_id, text), as_json=as_json)
         else:
             _print_answer(found.send(workspace_id, text), as_json=as_json)
+
+
+@app.command()
+def templates(*, as_json: AsJson = False) -> None:
+    """Show the templates that workspaces can be made from, and what is wrong with the rest."""
+    org.show_templates(as_json=as_json)
 
 
 @app.command()

@@ -1,5 +1,15 @@
 """What goes wrong for the person at the terminal."""
 
+from typing import Any
+
 
 class Trouble(Exception):
     """The command cannot do it; the message says why and what to do next, in one line."""
+
+
+class Refusal(Trouble):
+    """The plane refuses; `answer` is what it said, as JSON, for commands that know what to do next."""
+
+    def __init__(self, said: str, answer: dict[str, Any]) -> None:
+        super().__init__(said)
+        self.answer = answer

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from molecule_cli.errors import Trouble
+from molecule_cli.errors import Refusal, Trouble
 from molecule_cli.settings import CliSettings
 
 NO_LIMIT_BUT_CONNECTING = httpx.Timeout(None, connect=5.0)
@@ -97,7 +97,7 @@ class Plane:
             said = f"{said}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
         elif said == "workspace not found":
             said = f"{said}: molecule status lists what there is"
-        raise Trouble(said)
+        raise Refusal(said, _answer_of(response))
 
 
 @contextmanager
@@ -133,6 +133,14 @@ def _error_of(response: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         return f"the plane answered {response.status_code} {response.reason_phrase}"
     return str(error.get("message") if isinstance(error, dict) else error)
+
+
+def _answer_of(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _is_id(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The workspaces of a plane as people read them: a tree with how each is, and since when."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,16 @@ def of(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
             str(workspace.get("status_reason") or ""),
             str(workspace["id"]),
         )
+    return table
+
+
+def plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Texts in columns; only the last one is broken into lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading is not headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(text) for text in row))
     return table
 
 

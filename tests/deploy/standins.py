@@ -32,9 +32,13 @@ class Gateway(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        made = {**body, "id": f"id-of-{body['name']}", "status": "online"}
-        book.write_text(json.dumps([*self.workspaces(), made]))
-        self.answer(made)
+        parents = {"lead": None, "writer": "id-of-lead", "reviewer": "id-of-lead"} if body == {"dir": "demo"} else {}
+        made = [
+            {"id": f"id-of-{name}", "name": name, "tier": 2, "status": "online", "parent_id": parent}
+            for name, parent in parents.items()
+        ]
+        book.write_text(json.dumps([*self.workspaces(), *made]))
+        self.answer({"org": "Demo", "count": len(made), "workspaces": made})
 
     def answer(self, body):
         text = json.dumps(body).encode()

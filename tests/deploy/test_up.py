@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -201,14 +202,22 @@ async def test_a_demo_team_that_was_deleted_does_not_come_back(start, home):
     assert json.loads((home / "workspaces.json").read_text()) == []
 
 
-async def test_a_demo_team_that_was_half_made_is_completed(start, home):
-    home.mkdir()
-    (home / "workspaces.json").write_text('[{"id": "id-of-lead", "name": "lead", "status": "online"}]')
+async def test_the_templates_that_come_with_the_plane_are_put_into_the_home_once(start, home):
+    first = start()
+    await first.shows(READY)
+    told = json.loads((home / "registry.told.json").read_text())
+    assert Path(told["ORG_TEMPLATES_DIR"]) == home / "org-templates"
+    assert Path(told["CONFIGS_DIR"]) == home / "workspace-configs-templates"
+    assert (home / "org-templates" / "demo" / "org.yaml").exists()
+    first.process.terminate()
+    await first.ended()
+    shutil.rmtree(home / "org-templates" / "demo")
 
-    plane = start()
-    await plane.shows(READY)
+    second = start(ORG_TEMPLATES_DIR=str(home / "mine"))
+    await second.shows(READY)
 
-    assert [one["name"] for one in json.loads((home / "workspaces.json").read_text())] == ["lead", "writer", "reviewer"]
+    assert not (home / "org-templates" / "demo").exists()
+    assert json.loads((home / "registry.told.json").read_text())["ORG_TEMPLATES_DIR"] == str(home / "mine")
 
 
 @pytest.mark.parametrize("without", [{"DEMO": "0"}, {"BACKEND": "none"}])

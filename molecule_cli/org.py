@@ -1,0 +1,143 @@
+"""`molecule org`: organisations, made of one file; and the templates they are made from."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from molecule_cli.errors import Refusal, Trouble
+
+app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+
+FILES = (".yaml", ".yml", ".json")
+"""What the name of a file ends in; anything else is the name of an org template."""
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file here, or an org template of the plane.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and make nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make every workspace that an org file declares, or none."""
+    from molecule_cli import plane, settings
+
+    body = {**_source(source), "dry_run": dry_run}
+    with plane.reached(settings.read()) as found:
+        try:
+            made = found.ask("POST", "/org/import", body=body)
+        except Refusal as refusal:
+            raise Trouble(_advice(refusal)) from None
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    for line in _told(made, source):
+        typer.echo(line)
+
+
+@app.command()
+def templates(*, as_json: AsJson = False) -> None:
+    """Show the org templates of the plane."""
+    from rich.console import Console
+
+    from molecule_cli import plane, settings, table
+
+    with plane.reached(settings.read()) as found:
+        known = found.ask("GET", "/org/templates")
+    if as_json:
+        typer.echo(json.dumps(known))
+        return
+    rows = [
+        (one["dir"], one["name"], str(one["workspaces"]), _named(one["required_env"]), one["description"])
+        for one in known
+    ]
+    Console().print(table.plain(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
+
+
+def show_templates(*, as_json: bool) -> None:
+    """The templates that workspaces can be made from."""
+    from rich.console import Console
+
+    from molecule_cli import plane, settings, table
+
+    with plane.reached(settings.read()) as found:
+        known = found.ask("GET", "/templates", query={"problems": 1})
+    if as_json:
+        typer.echo(json.dumps(known))
+        return
+    rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in known["templates"]]
+    Console().print(table.plain(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
+    for problem in known["problems"]:
+        typer.echo(f"{problem['dir']} cannot be used: {problem['problem']}")
+
+
+def _source(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if path.is_file():
+        return {"template": _read(path)}
+    if path.suffix in FILES:
+        message = f"there is no file {source}"
+        raise Trouble(message)
+    if path.is_dir() and (path / "org.yaml").is_file() and "/" in source:
+        message = f"{source} is a directory: copy it to ORG_TEMPLATES_DIR, then molecule org import {path.name}"
+        raise Trouble(message)
+    return {"dir": source}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read: {error}"
+        raise Trouble(message) from None
+    except yaml.YAMLError as error:
+        if "!include" in str(error):
+            message = (
+                f"{path} includes other files: copy its directory to ORG_TEMPLATES_DIR, then import it by its name"
+            )
+        else:
+            message = f"{path} is no YAML: {' '.join(str(error).split())}"
+        raise Trouble(message) from None
+    if not isinstance(said, dict):
+        message = f"{path} declares no organisation: it begins with name: and workspaces:"
+        raise Trouble(message)
+    return said
+
+
+def _advice(refusal: Refusal) -> str:
+    """Why, and what to do next."""
+    answer = refusal.answer
+    if answer.get("missing"):
+        first = _first(answer["missing"][0])
+        return f"{refusal}: {_named(answer['missing'])}; molecule secrets set {first} --global, then import again"
+    if answer.get("detail"):
+        return f"{refusal}: {answer['detail']}"
+    if str(refusal).startswith("org template not found"):
+        return f"{refusal}; molecule org templates lists them"
+    return str(refusal)
+
+
+def _told(made: dict[str, Any], source: str) -> list[str]:
+    names = ", ".join(str(one["name"]) for one in made["workspaces"])
+    if not made.get("dry_run"):
+        return [f"{made['org']}: {made['count']} workspaces made: {names}", "molecule status shows them starting"]
+    unset = made["unset_recommended_env"]
+    return [
+        f"{made['org']}: {made['count']} workspaces would be made: {names}",
+        *([f"recommended and not set: {_named(unset)}"] if unset else []),
+        f"molecule org import {source} makes them",
+    ]
+
+
+def _named(needs: list[Any]) -> str:
+    return ", ".join(need if isinstance(need, str) else " or ".join(need["any_of"]) for need in needs)
+
+
+def _first(need: Any) -> str:  # noqa: ANN401 - a name, or several
+    return need if isinstance(need, str) else str(need["any_of"][0])
