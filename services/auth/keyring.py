@@ -179,12 +179,18 @@ class Keyring:
             return Nobody() if session is None else await self._seated(session)
         digest = tokens.digest(bearer)
         if self._operator is not None and hmac.compare_digest(digest, self._operator):
+            await self._must_see()
             return Operator()
         if not tokens.well_formed(bearer):
             return Stranger()
         now = self._clock.now()
         async with self._store.reading() as tx:
             return await tx.find_live_token(digest, now=now) or await tx.orgs.find_holder(digest, now=now) or Stranger()
+
+    async def _must_see(self) -> None:
+        """Nobody passes while the store is out of reach, not even who is known without it."""
+        async with self._store.reading() as tx:
+            await tx.answer()
 
     async def _seated(self, session: str) -> Bearer:
         """Who is signed in with this session; nobody any more if ADMIN_TOKEN has changed since."""

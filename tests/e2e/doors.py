@@ -53,7 +53,6 @@ class Door:
     path: str
     gate: Gate
     body: Any = None
-    earnest: Any = None
     keyed: bool = True
     answers: dict[str, str] = field(default_factory=dict)
 
@@ -75,9 +74,9 @@ class Door:
         steps = [_step(step, target if self.keyed else ELSEWHERE) for step in self.path.split("/")]
         return "/".join(steps)
 
-    def sent(self, target: str, *, in_earnest: bool = False) -> Any:
+    def sent(self, target: str) -> Any:
         """The body of a request about `target`."""
-        return _filled(self.earnest if in_earnest and self.earnest is not None else self.body, target)
+        return _filled(self.body, target)
 
 
 def read() -> list[Door]:

@@ -267,6 +267,10 @@ class Transaction:
         old = sa.delete(REVOCATIONS).where(REVOCATIONS.c.revision <= newest.scalar_subquery())
         return (await self._connection.execute(old)).rowcount
 
+    async def answer(self) -> None:
+        """Return if the database answers."""
+        await self._connection.execute(sa.select(1))
+
     async def _first(self, query: sa.Select[Any], **values: object) -> Any:  # noqa: ANN401 - rows are untyped
         return (await self._connection.execute(query, values)).first()
 
