@@ -176,8 +176,9 @@ class Mounted:
 
     def _refused(self, request: Request, answer: Response) -> Response:
         """A browser whose session nobody knows any more is told to forget it."""
-        headers = request.scope["headers"]
-        if answer.status_code == UNKNOWN_CALLER and bearer_of(headers) is None and credentials.session_of(headers):
+        headers, guard = request.scope["headers"], self.route.guard
+        judged = guard is not None and guard.sessions and bearer_of(headers) is None
+        if judged and answer.status_code == UNKNOWN_CALLER and credentials.session_of(headers):
             answer.headers["Set-Cookie"] = credentials.FORGOTTEN
         return answer
 

@@ -20,7 +20,8 @@ from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import Line
 
-TEST = Guard(gate=auth_pb2.GATE_TEST)
+TEST = Guard(gate=auth_pb2.GATE_TEST, sessions=False)
+"""By bearer alone: what a GET mints, no page must be able to ask for."""
 
 MINTING = Limit(quota=Quota(10, HOUR), per=Per.ADDRESS)
 

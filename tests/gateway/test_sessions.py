@@ -73,6 +73,16 @@ async def test_a_session_opens_no_other(signing):
     assert not signing.auth.asked[-1].HasField("session")
 
 
+@pytest.mark.covers("AUTH-18")
+async def test_what_takes_no_session_does_not_forget_it_either(signing):
+    del signing.auth.known[None]
+    for method, path in (("GET", f"/admin/workspaces/{W}/test-token"), ("POST", "/session")):
+        answer = await signing.http.request(method, path, headers={**COOKIE, **CSRF})
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
+    assert not any(asked.HasField("session") for asked in signing.auth.asked)
+
+
 async def test_a_bearer_signs_in_whatever_cookie_is_left_over(signing):
     answer = await signing.http.post("/session", headers={"Cookie": "molecule_session=old", **bearer("a")})
     assert answer.status_code == 201
