@@ -117,3 +117,25 @@ async def test_nobody_who_reads_while_others_write_misses_a_change(vault, change
         await turning
 
     assert sorted(seen) == sorted(f"{name}{number}" for name in "ABC" for number in range(20))
+
+
+async def test_no_change_is_seen_before_one_with_a_lower_id(shelf, clock):
+    """Whoever tells later waits for whoever has told and not committed: a reader would skip what comes between."""
+
+    async def tell(key):
+        async with shelf.begin() as tx:
+            await tx.tell(None, key, now=clock.now())
+
+    async def seen():
+        async with shelf.begin() as tx:
+            return [change.key for change in await tx.changes(after=0, at_most=100)]
+
+    for _ in range(50):
+        before = await seen()
+        async with shelf.begin() as first:
+            await first.tell(None, "A", now=clock.now())
+            second = asyncio.ensure_future(tell("B"))
+            await asyncio.wait({second}, timeout=0.02)
+            assert await seen() == before
+        await second
+        assert await seen() == ["A", "B"]
