@@ -70,7 +70,7 @@ class Openings:
     ) -> Hearing:
         """What the caller is let hear: of one workspace, or of all that it may hear of."""
         try:
-            reached = await self._live.reached()
+            await self._live.reached()
         except Ended:
             raise Unavailable from None
         request = pb.ResolveViewRequest(workspace_id=workspace_id, after_event_id=after)
@@ -79,7 +79,7 @@ class Openings:
             self._live,
             View(listens_to=tuple(view.listens_to), listens_as=view.listens_as),
             partial(self._replay, caller, workspace_id),
-            after=reached if after is None else after,
+            after=view.head_event_id if after is None else after,
             over=view.over,
             capacity=capacity,
         )

@@ -1,6 +1,6 @@
 """What a caller may hear of, and what it has missed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from services.chassis.errors import Denied
@@ -15,11 +15,15 @@ from services.registry.store.transaction import Store, Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The circles to listen to: these, and those of `listens_as` as they change. `over`: nothing more will happen."""
+    """The circles to listen to: these, and those of `listens_as` as they change. `over`: nothing more will happen.
+
+    `head` is the last event that there is.
+    """
 
     listens_to: Circles = ()
     listens_as: str = ""
     over: bool = False
+    head: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Views:
             view = await self._of_one(tx, caller, workspace_id) if workspace_id else _of_caller(caller)
             if after is not None and not await tx.events.horizon() <= after <= await tx.events.last_number():
                 raise EventIdGone
-        return view
+            return replace(view, head=await tx.events.head())
 
     async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> Replay:
         """The first of the events of a stretch that the caller may hear of; raises `EventIdGone`."""

@@ -138,6 +138,7 @@ class Herald(rpc.EventServiceServicer):
             listens_to=self._listens_to(caller, request.workspace_id),
             listens_as=caller.name if caller.kind is Kind.WORKSPACE and not request.workspace_id else "",
             over=over,
+            head_event_id=self.events[-1].event.event_id if self.events else self.horizon,
         )
 
     async def ReplayEvents(self, request, context) -> pb.ReplayEventsResponse:

@@ -32,11 +32,16 @@ async def family(book):
 async def test_a_view_is_what_the_caller_may_hear_of(book):
     root = await book.create("root", **EXTERNAL)
 
-    assert await book.views.resolve(ADMIN, "", None) == View(listens_to=(EVERYTHING,))
-    assert await book.views.resolve(ANYBODY, "", None) == View(listens_to=(EVERYTHING,))
-    assert await book.views.resolve(org(root.id), "", None) == View(listens_to=(of_org(root.id),))
-    assert await book.views.resolve(agent(root.id), "", None) == View(listens_as=root.id)
-    assert await book.views.resolve(agent(root.id), root.id, None) == View(listens_to=(of_one(root.id),))
+    head = (await book.events())[-1].event_id
+    expected = {
+        (ADMIN, ""): View(listens_to=(EVERYTHING,), head=head),
+        (ANYBODY, ""): View(listens_to=(EVERYTHING,), head=head),
+        (org(root.id), ""): View(listens_to=(of_org(root.id),), head=head),
+        (agent(root.id), ""): View(listens_as=root.id, head=head),
+        (agent(root.id), root.id): View(listens_to=(of_one(root.id),), head=head),
+    }
+    for (caller, workspace_id), view in expected.items():
+        assert await book.views.resolve(caller, workspace_id, None) == view
 
 
 async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_operator(book):

@@ -302,10 +302,13 @@ class ResolveViewResponse(message.Message):
     LISTENS_TO_FIELD_NUMBER: builtins.int
     LISTENS_AS_FIELD_NUMBER: builtins.int
     OVER_FIELD_NUMBER: builtins.int
+    HEAD_EVENT_ID_FIELD_NUMBER: builtins.int
     listens_as: builtins.str
     """The workspace whose circles, as they change, are listened to besides; empty for none."""
     over: builtins.bool
     """True where nothing more will happen: the workspace has been removed."""
+    head_event_id: builtins.int
+    """The last event that there is: whoever has handled none begins after it."""
     @builtins.property
     def listens_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The circles to listen to."""
@@ -316,10 +319,11 @@ class ResolveViewResponse(message.Message):
         listens_to: abc.Iterable[builtins.str] | None = ...,
         listens_as: builtins.str = ...,
         over: builtins.bool = ...,
+        head_event_id: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["listens_as", b"listens_as", "listens_to", b"listens_to", "over", b"over"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["head_event_id", b"head_event_id", "listens_as", b"listens_as", "listens_to", b"listens_to", "over", b"over"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

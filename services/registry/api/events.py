@@ -46,7 +46,9 @@ class EventServicer(rpc.EventServiceServicer):
     async def ResolveView(self, request: pb.ResolveViewRequest, context: Context) -> pb.ResolveViewResponse:
         after = request.after_event_id if request.HasField("after_event_id") else None
         view = await self._views.resolve(identity.current(), request.workspace_id, after)
-        return pb.ResolveViewResponse(listens_to=view.listens_to, listens_as=view.listens_as, over=view.over)
+        return pb.ResolveViewResponse(
+            listens_to=view.listens_to, listens_as=view.listens_as, over=view.over, head_event_id=view.head
+        )
 
     async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Context) -> pb.ReplayEventsResponse:
         replay = await self._views.replay(
