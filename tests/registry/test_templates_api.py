@@ -1,0 +1,108 @@
+"""Templates as the registry's neighbours meet them: its own process wiring, over real gRPC."""
+
+import pytest
+
+from protos.registry.v1 import bundles_pb2, bundles_pb2_grpc, registry_pb2, registry_pb2_grpc, templates_pb2
+from protos.registry.v1 import templates_pb2_grpc as rpc
+from services.chassis import clients
+from services.chassis.errors import Denied
+from services.chassis.identity import Identity, Kind
+from services.chassis.service import serving
+from services.registry.app import service
+from services.registry.settings import Settings
+from tests import databases
+from tests.registry.neighbours import WillingAuth, served
+from tests.registry.towns import KnowingVault
+from tests.registry.vaults import served_vault
+from tests.rpc import listening
+
+ADMIN = Identity(kind=Kind.ADMIN)
+ORG = Identity(kind=Kind.ORG, name="token", org_id="o", scopes=frozenset({"admin"}))
+AGENT = Identity(kind=Kind.WORKSPACE, name="11111111-1111-4111-8111-111111111111", generation=1)
+
+HERMES = "runtime: hermes\nruntime_config: {provision_timeout_seconds: 720}"
+
+
+class Shelf:
+    """The registry over its line to the gateway and to the provisioner."""
+
+    def __init__(self, channel):
+        self._lines = {speaker: clients.Line(channel, speaker) for speaker in ("gateway", "provisioner")}
+
+    async def ask(self, stub, method, request, *, by=None, speaker="gateway"):
+        line = self._lines[speaker]
+        return await line.ask(getattr(stub(line.channel), method), request, on_behalf_of=by)
+
+
+@pytest.fixture
+async def shelf(database_url, tmp_path):
+    (tmp_path / "configs" / "slow").mkdir(parents=True)
+    (tmp_path / "configs" / "slow" / "config.yaml").write_text(HERMES)
+    neighbours = [served(WillingAuth()), served_vault(KnowingVault())]
+    async with databases.fresh(database_url, service), listening(neighbours) as auth:
+        values = Settings(
+            mode="development",
+            listen=f"unix:{tmp_path}/r.sock",
+            database_url=database_url,
+            auth_targets=auth,
+            configs_dir=tmp_path / "configs",
+            org_templates_dir=tmp_path / "none",
+        )
+        async with serving(service, values) as address, clients.dialled(address, speaker="gateway") as line:
+            yield Shelf(line.channel)
+
+
+async def created(shelf, **said):
+    request = registry_pb2.CreateWorkspaceRequest(name="ada", **said)
+    answer = await shelf.ask(registry_pb2_grpc.RegistryServiceStub, "CreateWorkspace", request, by=ADMIN)
+    return answer.workspace
+
+
+@pytest.mark.covers("REG-49", "REG-58", "REG-60")
+async def test_a_workspace_tells_the_limit_that_a_template_of_its_runtime_declares(shelf):
+    hermes = await created(shelf, template="slow")
+    other = await created(shelf, runtime="claude-code")
+    listed = await shelf.ask(
+        registry_pb2_grpc.RegistryServiceStub, "ListWorkspaces", registry_pb2.ListWorkspacesRequest(), by=ADMIN
+    )
+    templates = await shelf.ask(
+        rpc.TemplateServiceStub, "ListTemplates", templates_pb2.ListTemplatesRequest(), by=ADMIN
+    )
+
+    told = {one.id: one.provision_timeout.seconds for one in listed.workspaces if one.HasField("provision_timeout")}
+    assert (told, other.id in told) == ({hermes.id: 720}, False)
+    assert [one.provision_timeout.seconds for one in templates.templates] == [720]
+
+
+async def test_the_files_of_an_instance_are_for_the_provisioner_alone(shelf):
+    made = await created(shelf, template="slow")
+    request = templates_pb2.GetInstanceFilesRequest(workspace_id=made.id)
+
+    found = await shelf.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, speaker="provisioner")
+
+    assert dict(found.files) == {"config.yaml": HERMES}
+    for by in (None, ADMIN, AGENT):
+        with pytest.raises(Denied):
+            await shelf.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, by=by)
+
+
+@pytest.mark.parametrize("by", [ORG, AGENT])
+@pytest.mark.parametrize(
+    ("stub", "method", "request_"),
+    [
+        (rpc.TemplateServiceStub, "ImportTemplate", templates_pb2.ImportTemplateRequest(name="x")),
+        (rpc.TemplateServiceStub, "ImportOrg", templates_pb2.ImportOrgRequest(dir="x")),
+        (bundles_pb2_grpc.BundleServiceStub, "ImportBundle", bundles_pb2.ImportBundleRequest(bundle=b"{}")),
+    ],
+)
+async def test_only_the_operator_imports(shelf, by, stub, method, request_):
+    with pytest.raises(Denied):
+        await shelf.ask(stub, method, request_, by=by)
+
+
+async def test_a_team_is_its_own_workspaces_business(shelf):
+    made = await created(shelf, template="slow")
+    request = templates_pb2.ExpandTeamRequest(workspace_id=made.id)
+
+    with pytest.raises(Denied):
+        await shelf.ask(rpc.TemplateServiceStub, "ExpandTeam", request, by=AGENT)
