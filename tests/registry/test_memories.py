@@ -119,6 +119,7 @@ def begin(author, *some):
 
 
 @given(workspaces, st.text(st.sampled_from("aé€𝄞"), min_size=1), st.integers(0, 3))
+@settings(max_examples=20)
 def test_a_memory_to_begin_with_is_cut_between_two_characters(author, piece, shift):
     content = "x" * shift + piece * (CONTENT_BYTES // len(piece.encode()) + 1)
 
