@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import bodies, cards, edge, extended, limits, queries
+from gateway import bodies, cards, credentials, edge, extended, limits, queries
 from gateway.bodies import Body, Shape
 from gateway.caller import bearer_of, claimed_by
 from gateway.cors import Cors
@@ -131,6 +131,8 @@ def scope(headers, path="/workspaces/x/a2a", query=b""):
 def test_headers(headers):
     bearer_of(headers)
     claimed_by(headers)
+    with suppress(ServiceError):
+        credentials.shown("POST", headers)
     passage = edge._passage(scope(headers))
     assert edge.REQUEST_ID.fullmatch(passage.request_id)
     assert all(value.isascii() for value in a2a._travelling(scope(headers)).values())
