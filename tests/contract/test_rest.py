@@ -40,6 +40,45 @@ SUCCESS = {101, 200}
 """What a row need not say of its success: that it is one, or that a socket is."""
 
 
+NOT_YET: set[tuple[str, str]] = {
+    # Chat files, files and logs of instances: with the provisioner's further backends.
+    ("POST", "/admin/workspace-images/refresh"),
+    ("GET", "/workspaces/{}/logs"),
+    ("GET", "/workspaces/{}/console"),
+    ("GET", "/workspaces/{}/files"),
+    ("GET", "/workspaces/{}/files/{}"),
+    ("PUT", "/workspaces/{}/files/{}"),
+    ("DELETE", "/workspaces/{}/files/{}"),
+    ("PUT", "/workspaces/{}/files"),
+    ("GET", "/workspaces/{}/shared-context"),
+    ("POST", "/workspaces/{}/chat/uploads"),
+    ("GET", "/workspaces/{}/chat/download"),
+    # Stored messages, delegation and schedules: with the A2A proxy's waiting room.
+    ("GET", "/workspaces/{}/a2a/queue/{}"),
+    ("POST", "/admin/a2a-queue/drop-stale"),
+    ("POST", "/workspaces/{}/delegate"),
+    ("GET", "/workspaces/{}/delegations"),
+    ("POST", "/workspaces/{}/delegations/record"),
+    ("POST", "/workspaces/{}/delegations/{}/update"),
+    ("POST", "/workspaces/{}/activity"),
+    ("POST", "/workspaces/{}/notify"),
+    ("GET", "/workspaces/{}/session-search"),
+    ("GET", "/workspaces/{}/schedules"),
+    ("POST", "/workspaces/{}/schedules"),
+    ("PATCH", "/workspaces/{}/schedules/{}"),
+    ("DELETE", "/workspaces/{}/schedules/{}"),
+    ("POST", "/workspaces/{}/schedules/{}/run"),
+    ("GET", "/workspaces/{}/schedules/{}/history"),
+    ("GET", "/workspaces/{}/schedules/health"),
+    ("GET", "/admin/schedules/health"),
+    # The loops of the services, and spending: with the workspace's life.
+    ("GET", "/admin/liveness"),
+    ("GET", "/workspaces/{}/budget"),
+    ("PATCH", "/workspaces/{}/budget"),
+}
+"""Routes of the first release that wait for what they are about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Promised:
     """A route as people read of it."""
@@ -110,6 +149,13 @@ def documented(document):
 @pytest.mark.covers("GW-05")
 def test_every_route_is_promised(document):
     assert set(documented(document)) - set(promised(REST.read_text())) == set()
+
+
+@pytest.mark.covers("GW-05")
+def test_every_promised_route_of_the_first_release_is_there(document):
+    first = {promise.key for promise in promised(REST.read_text()).values() if not promise.later}
+
+    assert first - set(documented(document)) <= NOT_YET
 
 
 @pytest.mark.covers("GW-05")
