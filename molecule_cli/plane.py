@@ -21,6 +21,11 @@ class Plane:
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
+    @property
+    def client(self) -> httpx.Client:
+        """What speaks to it, for those who listen."""
+        return self._client
+
     def health(self) -> dict[str, str]:
         """How each service is, by name; `ok` or `fail`. A plane that is not ready answers this too."""
         with self._explained():

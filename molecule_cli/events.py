@@ -1,0 +1,70 @@
+"""`molecule events`: what happened, and what happens, a line each."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from molecule_cli.plane import Plane
+
+PAUSE = 1.0
+"""Seconds before a plane that was lost is listened to again."""
+
+SAID = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
+"""What of a payload stands on a line: the first of these that there is."""
+
+LONGEST = 100
+"""Characters of it."""
+
+
+def events(
+    workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many events of the past.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON.")] = False,
+) -> None:
+    """Show what happened in the plane, or in a workspace."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        about = found.find(workspace) if workspace else ""
+        names = {} if workspace else {one["id"]: one["name"] for one in found.workspaces()}
+        past = list(reversed(found.ask("GET", f"/events/{about}".rstrip("/"), query={"limit": limit})))
+        for event in past:
+            typer.echo(json.dumps(event) if as_json else line(event, names))
+        if follow:
+            last = past[-1]["event_id"] if past else None
+            for event in _happening(found, about, last):
+                typer.echo(json.dumps(event) if as_json else line(event, names))
+
+
+def line(event: dict[str, Any], names: dict[str, str]) -> str:
+    """An event on one line: when, what, where, and the gist of it. Nothing that an agent says can move the cursor."""
+    payload = event["payload"] if isinstance(event["payload"], dict) else {}
+    gist = next((payload[key] for key in SAID if payload.get(key)), "")
+    where = names.get(event["workspace_id"], event["workspace_id"]) or "-"
+    told = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{where}  {gist}"
+    return "".join(letter if letter.isprintable() else " " for letter in told)[: LONGEST + 80].rstrip()
+
+
+def _happening(found: "Plane", about: str, last: int | None) -> Iterator[dict[str, Any]]:
+    """What happens, for ever: a plane that is lost is waited for, and nothing kept is missed meanwhile."""
+    from molecule_cli import listening
+
+    while True:
+        try:
+            for event in listening.heard(found, about, last):
+                last = event.get("event_id", last)
+                yield event
+                if about and event["event_type"] == "WORKSPACE_REMOVED":
+                    return
+        except listening.Lost:
+            pass
+        except listening.Gone:
+            typer.echo("what happened meanwhile is not kept any more", err=True)
+            last = None
+        time.sleep(PAUSE)
