@@ -43,6 +43,7 @@ from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
 from gateway.routes.stream import Openings, SocketApp, StreamRoutes
@@ -119,6 +120,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
         *OpsRoutes(Readiness(clients), metrics).table(),
         *WorkspaceRoutes(clients.registry).table(),
         *LifecycleRoutes(clients.registry).table(),
+        *SearchRoutes(clients.registry).table(),
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),
         *streams.table(),

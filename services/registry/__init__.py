@@ -9,6 +9,7 @@
 | `events`    | what others are told of a change                                    | pure|
 | `deeds`     | what somebody did, as the audit is told of it                       | pure|
 | `words`     | what is said to people about a status                               | pure|
+| `skills`    | what of a card can be searched for                                  | pure|
 | `hierarchy` | who may communicate, who may see, what would be a cycle             | pure|
 | `circles`   | to whom news of a workspace is told, by its place in the tree       | pure|
 | `routes`    | what a sender and the provisioner must know about a workspace       | pure|
@@ -44,6 +45,7 @@
 | `models`    | ♥ which model an agent uses                                         |     |
 | `renewal`   | a fresh instance for what has changed                               |     |
 | `turnover`  | instances are renewed when their secrets change                     |     |
+| `search`    | ♥ finding workspaces by what their agents can do                    |     |
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, many in one transaction                                 |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |

@@ -31,6 +31,8 @@ from protos.registry.v1 import (
     memories_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
     templates_pb2,
     templates_pb2_grpc,
 )
@@ -54,6 +56,7 @@ from services.registry.api.instructions import InstructionServicer
 from services.registry.api.lifecycle import LifecycleServicer
 from services.registry.api.memories import MemoryServicer
 from services.registry.api.models import ModelServicer
+from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.approvals import Approvals
@@ -80,6 +83,7 @@ from services.registry.pausing import Pausing
 from services.registry.presence import Presence
 from services.registry.removal import Removal
 from services.registry.renewal import Renewal
+from services.registry.search import Search
 from services.registry.settings import Settings
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
@@ -153,6 +157,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
                     add=rpc.add_RegistryServiceServicer_to_server,
                     servicer=servicer,
+                ),
+                Servicer(
+                    contract=search_pb2.DESCRIPTOR.services_by_name["SearchService"],
+                    add=search_pb2_grpc.add_SearchServiceServicer_to_server,
+                    servicer=SearchServicer(Search(store)),
                 ),
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],

@@ -30,7 +30,7 @@ PROSE = re.compile(rf"^\*\*({METHOD} /[^ *]*)\*\*", re.MULTILINE)
 
 NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]+)")
 
-STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
+STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )(?<!at most )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
 
 GENERAL = {400, 401, 403, 404, 410, 413, 429, 500, 503}
 """What sections 3 and 4 let any route answer, without a word in its row."""

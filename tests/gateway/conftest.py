@@ -29,6 +29,7 @@ class Standing:
     herald: Herald = field(default_factory=Herald)
     crier: Crier = field(default_factory=Crier)
     activities: Scripted = field(default_factory=neighbours.activities)
+    search: Scripted = field(default_factory=neighbours.search)
     lifecycle: Scripted = field(default_factory=neighbours.lifecycle)
     audit: Scripted = field(default_factory=neighbours.audit)
     tokens: Scripted = field(default_factory=neighbours.tokens)
@@ -77,6 +78,7 @@ async def standing(
                     plane.registry.servicer(),
                     plane.herald.servicer(),
                     plane.lifecycle.servicer(),
+                    plane.search.servicer(),
                     plane.templates.servicer(),
                     plane.bundles.servicer(),
                     plane.models.servicer(),

@@ -16,7 +16,7 @@ from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from protos.registry.v1 import bundles_pb2, lifecycle_pb2, models_pb2, registry_pb2, templates_pb2
+from protos.registry.v1 import bundles_pb2, lifecycle_pb2, models_pb2, registry_pb2, search_pb2, templates_pb2
 from services.chassis import identity
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Identity, Kind
@@ -166,6 +166,10 @@ def templates() -> Scripted:
 
 def tokens() -> Scripted:
     return Scripted(tokens_pb2.DESCRIPTOR.services_by_name["TokenService"])
+
+
+def search() -> Scripted:
+    return Scripted(search_pb2.DESCRIPTOR.services_by_name["SearchService"])
 
 
 def lifecycle() -> Scripted:

@@ -54,6 +54,7 @@ CONTRACT = {
     ("post", "/registry/heartbeat"): {200, 404, 410} | GATE | BODY,
     ("post", "/registry/update-card"): {200, 404, 410} | GATE | BODY,
     ("get", "/registry/discover/{id}"): {200, 404, 410} | GATE | ID,
+    ("get", "/registry/search"): {200, 400} | GATE,
     ("get", "/registry/{id}/peers"): {200, 404} | GATE | ID,
     ("post", "/registry/check-access"): {200} | GATE | BODY,
     ("get", "/audit"): {200, 400} | GATE,

@@ -42,6 +42,7 @@ GATES = {
     ("POST", "/registry/heartbeat"): {"gate": pb.GATE_BODY, "workspace_id": W},
     ("POST", "/registry/update-card"): {"gate": pb.GATE_BODY, "workspace_id": W},
     ("GET", "/registry/discover/{id}"): {"gate": pb.GATE_DISCOVERY, "workspace_id": W},
+    ("GET", "/registry/search"): {"gate": pb.GATE_DISCOVERY, "scope": "read"},
     ("GET", "/registry/{id}/peers"): {"gate": pb.GATE_DISCOVERY, "workspace_id": W},
     ("POST", "/registry/check-access"): {"gate": pb.GATE_ANY},
     ("GET", "/events"): {"gate": pb.GATE_ADMIN},

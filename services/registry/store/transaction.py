@@ -1,5 +1,6 @@
 """Transactions on the book. What is saved in one is numbered at its end, so that numbers are committed in order."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.chassis import database
 from services.chassis.clock import Clock
+from services.registry import skills
 from services.registry.errors.workspaces import WorkspaceNotFound
 from services.registry.events import EventType, Notice, written
 from services.registry.model import Workspace, WorkspaceId
@@ -32,6 +34,7 @@ from services.registry.store.lists import Lists
 from services.registry.store.memories import KeptMemories
 from services.registry.store.reader import Reader, locked
 from services.registry.store.renewals import Renewals
+from services.registry.store.terms import Terms
 from services.registry.store.tree import Tree
 from services.registry.tables import workspaces as tables
 from services.registry.tables.approvals import approvals
@@ -41,6 +44,7 @@ from services.registry.tables.entries import entries
 from services.registry.tables.instructions import instructions
 from services.registry.tables.memories import memories
 from services.registry.tables.schema import DOORBELL
+from services.registry.tables.terms import terms
 from services.registry.tables.workspaces import cards, events, vitals, workspaces
 
 REVISIONS = 0x4D6F6C01
@@ -75,6 +79,7 @@ class Transaction:
         self.changes = Changes(self._reader, now)
         self.due = Due(self._reader, now)
         self.felt = Felt(self._reader)
+        self.terms = Terms(self._reader)
         self.deeds = Deeds(self._reader, now)
         self.renewals = Renewals(self._reader)
         self.events = Events(connection, now)
@@ -123,9 +128,10 @@ class Transaction:
         return {row.workspace_id: row.card for row in found}
 
     async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
-        """Keep the card of a locked workspace."""
+        """Keep the card of a locked workspace, and what can be found by it."""
         put = insert(cards).values(workspace_id=workspace_id, card=card)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
+        await self.terms.put(workspace_id, skills.of(json.loads(card)))
 
     async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
         """Write fields that nobody else needs to know of: no revision."""
@@ -135,7 +141,7 @@ class Transaction:
         """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, memories, entries, approvals, checkpoints, configs):
+        for table in (cards, terms, memories, entries, approvals, checkpoints, configs):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
         await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
         await self.kits.let_go(ids)

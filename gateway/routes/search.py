@@ -1,0 +1,81 @@
+"""Finding workspaces by what their agents can do."""
+
+from typing_extensions import TypedDict
+
+from gateway.errors import Malformed
+from gateway.queries import limit
+from gateway.render import workspaces as render
+from gateway.route import SEARCH, Call, Route
+from protos.registry.v1 import search_pb2 as pb
+from protos.registry.v1 import search_pb2_grpc as rpc
+from services.chassis.clients import Line
+
+MOST = 100
+USUALLY = 50
+
+LONGEST = 255
+"""Characters of what is searched for."""
+
+QUERY = {
+    "skill": "Id or name of a skill of the agent's card, whatever its case",
+    "tag": "A tag of one of its skills, whatever its case",
+    "q": "Part of name or role, whatever its case",
+    "limit": "1 to 100; anything else is 50",
+    "page_token": "`next` of the page before",
+}
+
+
+class Found(TypedDict):
+    """A page of what was found."""
+
+    workspaces: list[render.Peer]
+    next: str | None
+
+
+class SearchRoutes:
+    """Asks the registry."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.SearchServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/registry/search",
+                handler=self.search,
+                summary="Workspaces by skill, tag, name or role",
+                guard=SEARCH,
+                query=QUERY,
+                answer=Found,
+                refuses=frozenset({400}),
+            )
+        ]
+
+    async def search(self, call: Call) -> object:
+        """The workspaces that fit, a page at a time."""
+        said = _said(call)
+        request = pb.SearchWorkspacesRequest(
+            skill=said["skill"],
+            tag=said["tag"],
+            query=said["q"],
+            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            page_token=call.query.get("page_token", ""),
+        )
+        reply: pb.SearchWorkspacesResponse = await self._registry.ask(
+            self._stub.SearchWorkspaces, request, on_behalf_of=call.identity
+        )
+        return Found(
+            workspaces=[render.peer(message) for message in reply.workspaces], next=reply.next_page_token or None
+        )
+
+
+def _said(call: Call) -> dict[str, str]:
+    """What is searched for, by parameter; raises where that is too long."""
+    said = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
+    for name, text in said.items():
+        if len(text) > LONGEST:
+            raise Malformed(f"{name} must be at most {LONGEST} characters")
+    return said

@@ -1,0 +1,47 @@
+"""Finding workspaces by name, role, skill and tag, as far as the caller may know of them."""
+
+from services.chassis import pages
+from services.chassis.identity import Identity, Kind
+from services.registry import callers, skills
+from services.registry.directory import Page, with_cards
+from services.registry.model import WorkspaceId
+from services.registry.store.terms import Wanted
+from services.registry.store.transaction import Store, Transaction
+
+
+class Search:
+    """Searches the book."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, caller: Identity, *, skill: str, tag: str, text: str, size: int, token: str) -> Page:
+        """Those that fit, by name, then id; an agent finds whom it may communicate with, itself included."""
+        after = _place(token)
+        async with self._store.begin() as tx:
+            wanted = Wanted(
+                skill=skills.read(skill),
+                tag=skills.read(tag),
+                text=skills.read(text),
+                org_id=callers.org_of(caller),
+                among=await _known_to(tx, caller),
+            )
+            found = await tx.terms.search(wanted, after=after, limit=size)
+            entries = await with_cards(tx, found)
+        if len(entries) == len(found) < size:
+            return Page(entries)
+        last = entries[-1].workspace
+        return Page(entries, pages.encode([last.name, last.id]))
+
+
+async def _known_to(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
+    if caller.kind is not Kind.WORKSPACE:
+        return None
+    return list(await tx.tree.circle(WorkspaceId(caller.name)))
+
+
+def _place(token: str) -> tuple[str, str] | None:
+    if not token:
+        return None
+    name, workspace_id = pages.decode(token, 2)
+    return name, workspace_id
