@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 
 def compact(value: object) -> bytes:
-    """JSON without blanks, in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """JSON without blanks, in UTF-8. Half a character, which UTF-8 cannot write, stays escaped as it came."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return written.encode(errors="backslashreplace")
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

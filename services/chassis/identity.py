@@ -1,7 +1,7 @@
 """Who is calling: a value, its place in gRPC metadata, and the one that is in force."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,7 +62,9 @@ def acting_as(identity: Identity) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        # A feed that nobody reads any more is ended by whoever collects it, in a context that never had the identity.
+        with suppress(ValueError):
+            _current.reset(token)
 
 
 def service(name: str) -> Identity:

@@ -1,5 +1,8 @@
+import contextvars
+
 import pytest
 
+from services.chassis import identity
 from services.chassis.identity import Identity, Kind
 
 ADMIN = Identity(kind=Kind.ADMIN)
@@ -18,3 +21,13 @@ ADMIN = Identity(kind=Kind.ADMIN)
 )
 def test_who_acts_is_named(caller, name):
     assert caller.actor == name
+
+
+def test_a_feed_may_be_ended_by_somebody_else_than_who_read_it():
+    def feed():
+        with identity.acting_as(ADMIN):
+            yield identity.current()
+
+    running = feed()
+    assert contextvars.copy_context().run(next, running) is ADMIN
+    running.close()

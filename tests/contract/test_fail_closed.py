@@ -28,6 +28,7 @@ REFUSES = {
     "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _plain": "no address: refused as forbidden",
     "services/chassis/addresses.py place": "no URL: there is no place to go to",
+    "services/chassis/identity.py acting_as": "only in a context that never had the identity is there none to put back",
     "services/chassis/rpc.py _identity": "what is no identity is nobody, and nobody is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",

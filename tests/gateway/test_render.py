@@ -104,6 +104,11 @@ def test_answers_are_compact_and_plain():
     assert texts.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
+def test_half_a_character_stays_escaped_as_it_came():
+    assert texts.compact({"a": "\ud83d"}) == b'{"a":"\\ud83d"}'
+    assert json.loads(texts.compact(["\ud83d", "é"])) == ["\ud83d", "é"]
+
+
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_moments_are_written_to_the_microsecond_in_utc(when):
     stamp = Timestamp()
