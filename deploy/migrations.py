@@ -6,13 +6,18 @@ from pathlib import Path
 
 import asyncpg
 
+from deploy.errors import CannotStart
+
 SERVICES = Path(__file__).parents[1] / "services"
 
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
 async def run(database_url: str) -> None:
-    """Migrate every service that keeps something and is behind. The roles must be there."""
+    """Migrate every service that keeps something and is behind. The roles must be there.
+
+    Raises `CannotStart` where the tables are those of a newer release.
+    """
     for folder in await _behind(database_url):
         await asyncio.to_thread(_migrate, database_url, folder)
 
@@ -50,4 +55,7 @@ def _migrate(database_url: str, folder: Path) -> None:
     from services.chassis import database  # takes as long to load as everything else of a start
 
     service = folder.parent.name
-    database.migrate(database_url, role=f"molecule_{service}", schema=service, folder=folder)
+    try:
+        database.migrate(database_url, role=f"molecule_{service}", schema=service, folder=folder)
+    except database.NewerSchema as refusal:
+        raise CannotStart(str(refusal)) from refusal

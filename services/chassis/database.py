@@ -68,7 +68,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 def migrate(url: str, *, role: str | None, schema: str, folder: Path) -> None:
     """Bring `schema` up to the newest of the numbered files in `folder`. Blocking; one at a time in a process.
 
-    Across processes an advisory lock lets one work while the others wait.
+    Across processes an advisory lock lets one work while the others wait. Raises `NewerSchema`, and changes nothing,
+    where a newer release was here before.
     """
     from alembic import command  # only migrating needs alembic, and every service starts faster without it
     from alembic.config import Config
@@ -79,6 +80,16 @@ def migrate(url: str, *, role: str | None, schema: str, folder: Path) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes.update(url=_sqlalchemy_url(url), schema=schema, role=role)
     command.upgrade(config, "head")
+
+
+class NewerSchema(Exception):
+    """Migrations go forwards only: a release does not take over the tables of a later one."""
+
+    def __init__(self, schema: str, revision: str) -> None:
+        super().__init__(
+            f"the tables of {schema} were made by a newer release (revision {revision}): migrations go forwards only;"
+            " run that release, or restore a backup of the database from before the upgrade instead"
+        )
 
 
 class Alone:

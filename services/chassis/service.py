@@ -172,9 +172,9 @@ def _migrate(service: Service[Any]) -> int:
         return 0
     try:
         url = settings.read(_MigrationSettings).database_url.get_secret_value()
-    except BadSettings as error:
-        return _refuse(service, str(error))
-    database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
+        database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
+    except (BadSettings, database.NewerSchema) as refusal:
+        return _refuse(service, str(refusal))
     return 0
 
 

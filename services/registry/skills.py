@@ -1,5 +1,6 @@
 """What an agent says it can do, as far as it can be searched for: the skills of its card, and their tags."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,9 @@ MOST = 500
 
 LONGEST = 100
 """Characters of a term; longer ones are descriptions."""
+
+UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What JSON can say and PostgreSQL does not keep: halves of a character, and the end of a text."""
 
 
 class Kind(StrEnum):
@@ -49,5 +53,5 @@ def _named(card: Any) -> Iterator[Term]:  # noqa: ANN401 - somebody else's JSON
 
 def _terms(kind: Kind, texts: Any) -> Iterator[Term]:  # noqa: ANN401 - somebody else's JSON
     for text in texts if isinstance(texts, list) else ():
-        if isinstance(text, str) and "\0" not in text:
+        if isinstance(text, str) and not UNKEPT.search(text):
             yield Term(kind, read(text))

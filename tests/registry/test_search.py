@@ -28,6 +28,12 @@ def test_any_card_has_terms_that_can_be_kept(card):
     assert all(term.text == skills.read(term.text) and 0 < len(term.text) <= LONGEST for term in found)
 
 
+def test_what_the_database_cannot_keep_is_no_term():
+    assert skills.of({"skills": [{"id": "a\0b", "name": "\ud800", "tags": ["x\udfffy", "hot"]}]}) == [
+        Term(Kind.TAG, "hot")
+    ]
+
+
 def test_skills_are_found_by_id_and_name_and_their_tags():
     card = {"skills": [{"id": "Write", "name": " Writes Well ", "tags": ["Prose", "prose", 3, "x" * 101]}, "no skill"]}
 

@@ -6,6 +6,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from services.chassis.database import NewerSchema
+
 config = context.config
 schema = config.attributes["schema"]
 role = config.attributes["role"]
@@ -27,17 +29,29 @@ def upgrade(connection: Connection) -> None:
         )
         connection.execute(text("set local lock_timeout = '4s'"))
         connection.execute(text("set local statement_timeout = '60s'"))
+        check_forwards()
         context.run_migrations()
+
+
+def check_forwards() -> None:
+    """Under the lock, before anything is changed: what the database has is known here, and not later than the aim."""
+    known = {script.revision for script in context.script.walk_revisions()}
+    aim = context.get_revision_argument()
+    for reached in context.get_context().get_current_heads():
+        if reached not in known or not isinstance(aim, str) or aim < reached:
+            raise NewerSchema(schema, reached)
 
 
 async def connected() -> None:
     """Open a connection of our own and upgrade over it."""
     settings = {"application_name": "molecule migrate"} | ({"role": role} if role else {})
     engine = create_async_engine(config.attributes["url"], connect_args={"timeout": 5, "server_settings": settings})
-    async with engine.connect() as connection:
-        await connection.run_sync(upgrade)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(upgrade)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(connected())

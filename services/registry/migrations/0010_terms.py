@@ -1,5 +1,10 @@
 """Skills and tags, by which workspaces are found; read from the cards that are there."""
 
+import json
+import re
+from typing import Any
+
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
@@ -19,32 +24,50 @@ STATEMENTS = (
     )
     """,
     "CREATE INDEX terms_of_workspace ON registry.terms (workspace_id)",
-    """
-    INSERT INTO registry.terms (kind, text, workspace_id)
-    WITH skills AS (
-        SELECT workspace_id, skill
-        FROM (SELECT workspace_id, convert_from(card, 'UTF8')::json -> 'skills' AS skills FROM registry.cards) AS read,
-             json_array_elements(CASE json_typeof(skills) WHEN 'array' THEN skills ELSE '[]' END) AS skill
-        WHERE json_typeof(skill) = 'object'
-    ), named AS (
-        SELECT 'skill' AS kind, value AS text, workspace_id
-        FROM skills, LATERAL (VALUES (skill -> 'id'), (skill -> 'name')) AS said (value)
-        UNION ALL
-        SELECT 'tag', value, workspace_id
-        FROM skills,
-             json_array_elements(CASE json_typeof(skill -> 'tags') WHEN 'array' THEN skill -> 'tags' ELSE '[]' END)
-                 AS tags (value)
-    )
-    SELECT kind, term, workspace_id
-    FROM (SELECT kind, workspace_id, lower(btrim(text #>> '{}')) AS term FROM named
-          WHERE json_typeof(text) = 'string' AND text::text NOT LIKE '%\\u0000%') AS read
-    WHERE length(term) BETWEEN 1 AND 100
-    ON CONFLICT DO NOTHING
-    """,
 )
+
+CARDS = sa.text(
+    "SELECT workspace_id, card FROM registry.cards WHERE workspace_id > :after ORDER BY workspace_id LIMIT 100"
+)
+
+KEEP = sa.text(
+    "INSERT INTO registry.terms (kind, text, workspace_id) VALUES (:kind, :text, :workspace_id) ON CONFLICT DO NOTHING"
+)
+
+LONGEST, MOST = 100, 500
+"""Characters of a term, and terms of a card."""
+
+UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What JSON can say and PostgreSQL does not keep."""
 
 
 def upgrade() -> None:
-    """Make the table, and fill it."""
+    """Make the table, and fill it. PostgreSQL itself refuses to look into some of the cards that agents may have."""
     for statement in STATEMENTS:
         op.execute(statement)
+    connection, after = op.get_bind(), ""
+    while rows := connection.execute(CARDS, {"after": after}).all():
+        found = [
+            {"kind": kind, "text": text, "workspace_id": row.workspace_id}
+            for row in rows
+            for kind, text in _terms_of(json.loads(row.card))
+        ]
+        if found:
+            connection.execute(KEEP, found)
+        after = rows[-1].workspace_id
+
+
+def _terms_of(card: dict[str, Any]) -> list[tuple[str, str]]:
+    read = [
+        (kind, text.strip().lower())
+        for skill in _listed(card.get("skills"))
+        if isinstance(skill, dict)
+        for kind, texts in (("skill", [skill.get("id"), skill.get("name")]), ("tag", _listed(skill.get("tags"))))
+        for text in texts
+        if isinstance(text, str) and not UNKEPT.search(text)
+    ]
+    return list(dict.fromkeys((kind, text) for kind, text in read if 0 < len(text) <= LONGEST))[:MOST]
+
+
+def _listed(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
