@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test check e2e protos migrate settings promises bench bench-registry
+.PHONY: help install up down status test check e2e protos migrate settings states promises bench bench-registry
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ migrate: install  ## roles, schemas and tables in DATABASE_URL
 
 settings: install  ## write deploy/settings.env: every setting with its default and meaning
 	@$(BIN)/python -m deploy.settings_file
+
+states: install  ## write docs/states.md: every status, what leads to it and what it is called
+	@$(BIN)/python -m tests.states
 
 promises: install  ## which requirements have tests
 	@$(BIN)/python -m tests.promises

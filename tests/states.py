@@ -1,0 +1,187 @@
+"""What can become of a workspace, asked of the state machine itself: `python -m tests.states` writes docs/states.md."""
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+
+from services.registry.facts import (
+    BootstrapFailed,
+    ExternalCreated,
+    Fact,
+    HibernateRequested,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
+    Patience,
+    PauseRequested,
+    ProvisioningFailed,
+    ProvisioningTimedOut,
+    Pulse,
+    Registered,
+    Removed,
+    RestartRequested,
+    ResumeRequested,
+    Silence,
+    StopFailed,
+    UpstreamDead,
+)
+from services.registry.model import EXTERNAL, Reason, Status, Vitals, Workspace
+from services.registry.status import after
+from services.registry.words import DETAILS
+
+PAGE = Path("docs/states.md")
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+LONG_AGO = NOW - timedelta(days=1)
+
+MINUTE = timedelta(minutes=1)
+
+FACTS: tuple[Fact, ...] = (
+    ExternalCreated(at=NOW),
+    Registered(at=NOW),
+    Pulse(at=NOW),
+    Pulse(at=NOW, wedged=True),
+    Pulse(at=NOW, error_rate=1.0),
+    Silence(at=NOW, patience=Patience(managed=MINUTE, external=MINUTE)),
+    InstanceStarted(at=NOW, backend="process", address="", reference=""),
+    InstanceSkipped(at=NOW, backend="none"),
+    InstanceExited(at=NOW),
+    InstanceStopped(at=NOW),
+    StopFailed(at=NOW, text=""),
+    ProvisioningFailed(at=NOW, error=""),
+    ProvisioningTimedOut(at=NOW),
+    BootstrapFailed(at=NOW, error=""),
+    UpstreamDead(at=NOW),
+    RestartRequested(at=NOW, reason=Reason.RESTART_REQUESTED, limit=MINUTE),
+    RestartRequested(at=NOW, reason=Reason.AUTO_RESTART, limit=MINUTE),
+    PauseRequested(at=NOW),
+    ResumeRequested(at=NOW, limit=MINUTE),
+    HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED),
+    HibernateRequested(at=NOW, reason=Reason.IDLE),
+    Removed(at=NOW),
+)
+"""Every kind of fact, in each of its kinds that mean something else."""
+
+INTRODUCTION = """\
+# How a workspace is, and why
+
+Written by `make states` from the state machine (`services/registry/status.py`) and its words
+(`services/registry/words.py`); a test compares it with them. `molecule status` and `GET /workspaces` show status and
+reason, `GET /events` every change. What each change needs besides is in [the contract](spec/rest.md), section 7.
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Change:
+    """One way from a status to another, or to the same with a fresh instance."""
+
+    before: Status
+    to: Status
+    reason: Reason
+    told: str
+
+
+def changes() -> list[Change]:
+    """Every change that any of the facts makes of any of the workspaces."""
+    found = {
+        Change(before=before.status, to=now.status, reason=now.status_reason, told=_told(fact))
+        for before, fact in product(_workspaces(), FACTS)
+        if (now := after(before, fact)).status is not before.status or now.generation != before.generation
+    }
+    return sorted(found, key=lambda change: (_place(change.before), _place(change.to), change.reason, change.told))
+
+
+def page() -> str:
+    """The whole page."""
+    found = changes()
+    return "\n".join([INTRODUCTION, *_diagram(found), "", *_reasons(found), "", *_table(found)]) + "\n"
+
+
+def _workspaces() -> list[Workspace]:
+    """One in each status, of each kind that the machine tells apart."""
+    return [
+        replace(_workspace(status, vitals), **kind)
+        for status, vitals, kind in product(
+            Status,
+            (Vitals(last_seen=NOW), Vitals(last_seen=LONG_AGO)),
+            (
+                {},
+                {"register_failed_at": NOW},
+                {"former_status": Status.DEGRADED, "status_reason": Reason.IDLE},
+                {"removal_reason": Reason.COLLAPSED},
+                {"runtime": EXTERNAL, "generation": 0, "backend": "", "url": ""},
+                {"runtime": EXTERNAL, "generation": 0, "backend": "", "registered_at": LONG_AGO},
+            ),
+        )
+    ]
+
+
+def _workspace(status: Status, vitals: Vitals) -> Workspace:
+    return Workspace(
+        id="w",
+        org_id="w",
+        name="ada",
+        runtime="echo",
+        status=status,
+        status_reason=Reason.HIBERNATE_REQUESTED,
+        status_since=LONG_AGO,
+        created_at=LONG_AGO,
+        generation=1,
+        backend="process",
+        url="http://ada.example",
+        provision_deadline=NOW,
+        vitals=vitals,
+    )
+
+
+def _told(fact: Fact) -> str:
+    """What the fact says, as its own first sentence."""
+    return " ".join((type(fact).__doc__ or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+
+
+def _diagram(found: list[Change]) -> list[str]:
+    """Where each status leads; removal, which every status leads to, is drawn once."""
+    reasons: dict[tuple[Status, Status], set[Reason]] = defaultdict(set)
+    for change in found:
+        if change.to not in {Status.REMOVED, change.before}:
+            reasons[change.before, change.to].add(change.reason)
+    arrows = [f"    {before} --> {to}: {', '.join(sorted(why))}" for (before, to), why in reasons.items()]
+    return ["```mermaid", "stateDiagram-v2", "    [*] --> provisioning: created", *arrows, "```"]
+
+
+def _reasons(found: list[Change]) -> list[str]:
+    """Each reason, and the statuses that it gives."""
+    gives: dict[Reason, set[Status]] = defaultdict(set, {Reason.CREATED: {Status.PROVISIONING}})
+    for change in found:
+        gives[change.reason].add(change.to)
+    rows = [f"| `{reason}` | {_list(gives[reason])} | {DETAILS[reason]} |" for reason in Reason]
+    return ["## Reasons", "", "| Reason | Status | What people are told |", "|---|---|---|", *rows]
+
+
+def _table(found: list[Change]) -> list[str]:
+    """Each change, those together that differ in their beginning only."""
+    begins: dict[tuple[Status, Reason, str], set[Status]] = defaultdict(set)
+    for change in found:
+        begins[change.to, change.reason, change.told].add(change.before)
+    rows = [
+        f"| {_list(before)} | {told} | {to} | `{reason}` |"
+        for (to, reason, told), before in sorted(begins.items(), key=lambda row: (_place(row[0][0]), row[0]))
+    ]
+    heading = ["## Changes", "", "Nothing leads out of `removed`; what is not listed changes nothing.", ""]
+    return [*heading, "| From | What happens | To | Reason |", "|---|---|---|---|", *rows]
+
+
+def _list(statuses: set[Status]) -> str:
+    return ", ".join(sorted(statuses, key=_place))
+
+
+def _place(status: Status) -> int:
+    return list(Status).index(status)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
