@@ -130,7 +130,7 @@ def plain(kind, at):
         "reference": "r",
         "text": "stuck",
         "error": "provisioning failed",
-        "reason": Reason.RESTART_REQUESTED,
+        "reason": Reason.IDLE if kind is HibernateRequested else Reason.RESTART_REQUESTED,
         "limit": timedelta(minutes=10),
     }
     return kind(at=at, **{field.name: said[field.name] for field in fields(kind) if field.name in said})

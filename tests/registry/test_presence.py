@@ -370,17 +370,32 @@ async def test_a_lost_agent_that_brought_itself_is_not_started(book):
 
 @pytest.mark.covers("REG-36")
 @pytest.mark.parametrize("status", Status)
-async def test_a_row_goes_where_the_state_machine_says(book, status):
+@pytest.mark.parametrize("runtime", ["echo", "external"])
+async def test_a_row_goes_where_the_state_machine_says(book, runtime, status):
     made = await book.create()
+    history = {
+        "runtime": runtime,
+        "status": status,
+        "generation": 1,
+        "backend": "",
+        "former_status": Status.DEGRADED,
+        "wake_wanted": False,
+        "provision_deadline": book.clock.now(),
+        "removed_at": None,
+        "stopped_at": None,
+    }
     for kind in KINDS:
-        before = await put(book, made, status=status, generation=1, backend="", removed_at=None, stopped_at=None)
+        before = await put(book, made, **history)
         fact = plain(kind, book.clock.now())
+        expected = after(before, fact)
 
         now, changed = await book.presence.observe(made.id, fact)
         kept = await book.get(made.id)
 
-        assert kept.status is now.status is after(before, fact).status
-        assert changed == (after(before, fact) is not before)
+        assert kept.status is now.status is expected.status, kind
+        assert kept.status_reason is expected.status_reason, kind
+        assert (kept.generation, kept.wake_wanted) == (expected.generation, expected.wake_wanted), kind
+        assert changed == (expected is not before)
         assert status is not Status.REMOVED or kept.status is Status.REMOVED
 
 
