@@ -29,6 +29,7 @@ from gateway.routes.a2a import A2aApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
+from gateway.routes.budgets import BudgetRoutes
 from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
@@ -139,6 +140,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
         *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).table(),
         *SecretRoutes(clients.auth).table(),
         *ModelRoutes(clients.registry).table(),
+        *BudgetRoutes(clients.registry).table(),
         *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
     ]
 

@@ -92,6 +92,8 @@ class Fault:
 
     field: str = ""
     detail: str = "not valid JSON"
+    kind: str = ""
+    """What pydantic calls it."""
 
 
 Refusal = Callable[[Fault], ServiceError]
@@ -154,7 +156,7 @@ class Body(Generic[B]):
 
     def _refuse(self, error: ValidationError) -> NoReturn:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        fault = Fault(field=".".join(str(step) for step in first["loc"]), detail=first["msg"])
+        fault = Fault(field=".".join(str(step) for step in first["loc"]), detail=first["msg"], kind=first["type"])
         raise self.refusal(fault) from None
 
 

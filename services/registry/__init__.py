@@ -43,6 +43,7 @@
 | `instructions`| ♥ what operators tell agents: everybody, or one                   |     |
 | `entries`   | ♥ what agents keep by key                                           |     |
 | `models`    | ♥ which model an agent uses                                         |     |
+| `budgets`   | ♥ what agents may spend                                             |     |
 | `renewal`   | a fresh instance for what has changed                               |     |
 | `turnover`  | instances are renewed when their secrets change                     |     |
 | `search`    | ♥ finding workspaces by what their agents can do                    |     |

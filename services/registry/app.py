@@ -11,6 +11,8 @@ from uuid import uuid4
 from protos.registry.v1 import (
     approvals_pb2,
     approvals_pb2_grpc,
+    budgets_pb2,
+    budgets_pb2_grpc,
     bundles_pb2,
     bundles_pb2_grpc,
     catalog_pb2,
@@ -46,6 +48,7 @@ from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
 from services.registry.api.approvals import ApprovalServicer
+from services.registry.api.budgets import BudgetServicer
 from services.registry.api.bundles import BundleServicer
 from services.registry.api.catalog import CatalogServicer
 from services.registry.api.checkpoints import CheckpointServicer
@@ -61,6 +64,7 @@ from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.approvals import Approvals
 from services.registry.broadcasts import Broadcasts
+from services.registry.budgets import Budgets
 from services.registry.bundles import Bundles
 from services.registry.calls import Auth
 from services.registry.checkpoints import Checkpoints
@@ -201,6 +205,11 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=models_pb2.DESCRIPTOR.services_by_name["ModelService"],
                     add=models_pb2_grpc.add_ModelServiceServicer_to_server,
                     servicer=ModelServicer(Models(store, catalog=known, renewal=renewal)),
+                ),
+                Servicer(
+                    contract=budgets_pb2.DESCRIPTOR.services_by_name["BudgetService"],
+                    add=budgets_pb2_grpc.add_BudgetServiceServicer_to_server,
+                    servicer=BudgetServicer(Budgets(store)),
                 ),
             ],
             loops=[

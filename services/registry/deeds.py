@@ -13,6 +13,7 @@ class Action(StrEnum):
 
     CREATED = "workspace.created"
     CHANGED = "workspace.changed"
+    BUDGET_CHANGED = "workspace.budget_changed"
     REMOVED = "workspace.removed"
     RESTARTED = "workspace.restarted"
     PAUSED = "workspace.paused"

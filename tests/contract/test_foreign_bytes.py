@@ -16,7 +16,7 @@ from gateway.caller import bearer_of, claimed_by
 from gateway.cors import Cors
 from gateway.forwarded import Forwarded
 from gateway.routes import a2a
-from gateway.shapes import agents, approvals, memories, models, secrets, templates, workspaces
+from gateway.shapes import agents, approvals, budgets, memories, models, secrets, templates, workspaces
 from services.a2a_proxy import envelope
 from services.a2a_proxy.errors import MalformedMessage
 from services.auth import tokens
@@ -107,7 +107,7 @@ BODIES |= OBJECTS.map(lambda value: json.dumps(value).encode())
 
 SHAPES = [
     shape
-    for module in (agents, approvals, memories, models, secrets, templates, workspaces)
+    for module in (agents, approvals, budgets, memories, models, secrets, templates, workspaces)
     for shape in vars(module).values()
     if isinstance(shape, type) and issubclass(shape, Shape) and shape is not Shape
 ]

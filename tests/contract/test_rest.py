@@ -71,10 +71,8 @@ NOT_YET: set[tuple[str, str]] = {
     ("GET", "/workspaces/{}/schedules/{}/history"),
     ("GET", "/workspaces/{}/schedules/health"),
     ("GET", "/admin/schedules/health"),
-    # The loops of the services, and spending: with the workspace's life.
+    # The loops of the services: with the workspace's life.
     ("GET", "/admin/liveness"),
-    ("GET", "/workspaces/{}/budget"),
-    ("PATCH", "/workspaces/{}/budget"),
 }
 """Routes of the first release that wait for what they are about."""
 

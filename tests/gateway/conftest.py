@@ -37,6 +37,7 @@ class Standing:
     templates: Scripted = field(default_factory=neighbours.templates)
     bundles: Scripted = field(default_factory=neighbours.bundles)
     models: Scripted = field(default_factory=neighbours.models)
+    budgets: Scripted = field(default_factory=neighbours.budgets)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
@@ -82,6 +83,7 @@ async def standing(
                     plane.templates.servicer(),
                     plane.bundles.servicer(),
                     plane.models.servicer(),
+                    plane.budgets.servicer(),
                 ),
                 "a2a_proxy_targets": await at(
                     plane.activities.servicer(), plane.crier.servicer(), *([proxy] if proxy else [])

@@ -16,7 +16,15 @@ from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from protos.registry.v1 import bundles_pb2, lifecycle_pb2, models_pb2, registry_pb2, search_pb2, templates_pb2
+from protos.registry.v1 import (
+    budgets_pb2,
+    bundles_pb2,
+    lifecycle_pb2,
+    models_pb2,
+    registry_pb2,
+    search_pb2,
+    templates_pb2,
+)
 from services.chassis import identity
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Identity, Kind
@@ -186,6 +194,10 @@ def vault() -> Scripted:
 
 def models() -> Scripted:
     return Scripted(models_pb2.DESCRIPTOR.services_by_name["ModelService"])
+
+
+def budgets() -> Scripted:
+    return Scripted(budgets_pb2.DESCRIPTOR.services_by_name["BudgetService"])
 
 
 def activities() -> Scripted:

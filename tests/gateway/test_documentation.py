@@ -79,6 +79,8 @@ CONTRACT = {
     ("get", "/workspaces/{id}/model"): {200, 404} | GATE | ID,
     ("put", "/workspaces/{id}/model"): {200, 404, 410, 422} | GATE | ID | BODY,
     ("delete", "/workspaces/{id}/model"): {200, 404, 410} | GATE | ID,
+    ("get", "/workspaces/{id}/budget"): {200, 404} | GATE | ID,
+    ("patch", "/workspaces/{id}/budget"): {200, 404} | GATE | ID | BODY,
     ("get", "/settings/secrets"): {200} | GATE,
     ("put", "/settings/secrets"): {200} | GATE | BODY,
     ("post", "/settings/secrets"): {200} | GATE | BODY,

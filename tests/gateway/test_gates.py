@@ -127,6 +127,8 @@ GATES = {
     ("GET", "/workspaces/{id}/model"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("PUT", "/workspaces/{id}/model"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("DELETE", "/workspaces/{id}/model"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("GET", "/workspaces/{id}/budget"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
+    ("PATCH", "/workspaces/{id}/budget"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
     ("GET", "/settings/secrets"): {"gate": pb.GATE_PLATFORM},
     ("PUT", "/settings/secrets"): {"gate": pb.GATE_PLATFORM},
     ("POST", "/settings/secrets"): {"gate": pb.GATE_PLATFORM},

@@ -228,6 +228,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """No workspace of this id to export."""
     ERROR_REASON_INVALID_BUNDLE: _ErrorReason.ValueType  # 64
     """Not a bundle; metadata: detail."""
+    ERROR_REASON_INVALID_BUDGET: _ErrorReason.ValueType  # 45
+    """A limit of spending is below zero."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.registry.v1`. The message of each error is the public text."""
@@ -349,6 +351,8 @@ ERROR_REASON_BUNDLE_NOT_FOUND: ErrorReason.ValueType  # 63
 """No workspace of this id to export."""
 ERROR_REASON_INVALID_BUNDLE: ErrorReason.ValueType  # 64
 """Not a bundle; metadata: detail."""
+ERROR_REASON_INVALID_BUDGET: ErrorReason.ValueType  # 45
+"""A limit of spending is below zero."""
 
 @typing.final
 class Workspace(message.Message):

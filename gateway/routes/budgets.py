@@ -1,0 +1,73 @@
+"""What the agents of workspaces may spend."""
+
+from gateway.bodies import Body, Fault
+from gateway.errors import Malformed
+from gateway.render import budgets as render
+from gateway.route import ADMIN, READ, Call, Route
+from gateway.shapes.budgets import Limit
+from protos.registry.v1 import budgets_pb2 as pb
+from protos.registry.v1 import budgets_pb2_grpc as rpc
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError
+
+PATH = "/workspaces/{id}/budget"
+
+SAID = {
+    "missing": "budget_limit field is required",
+    "greater_than_equal": "budget_limit must be >= 0 (USD cents)",
+}
+"""What is said of a limit by what is wrong with it."""
+
+NO_INTEGER = "budget_limit must be an integer (USD cents) or null"
+
+
+class BudgetRoutes:
+    """Asks the registry."""
+
+    def __init__(self, registry: Line) -> None:
+        self._registry = registry
+        self._stub = rpc.BudgetServiceStub(registry.channel)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path=PATH,
+                handler=self.get,
+                summary="What a workspace may spend, and what it has spent",
+                guard=READ,
+                answer=render.Budget,
+                refuses=frozenset({404}),
+            ),
+            Route(
+                method="PATCH",
+                path=PATH,
+                handler=self.limit,
+                summary="Limit what a workspace may spend, or take the limit away",
+                guard=ADMIN,
+                body=Body(shape=Limit, refusal=_naming_the_fault),
+                answer=render.Budget,
+                refuses=frozenset({404}),
+            ),
+        ]
+
+    async def get(self, call: Call) -> object:
+        """How it stands."""
+        request = pb.GetBudgetRequest(workspace_id=call.workspace_id)
+        reply: pb.GetBudgetResponse = await self._registry.ask(
+            self._stub.GetBudget, request, on_behalf_of=call.identity
+        )
+        return render.budget(reply.budget)
+
+    async def limit(self, call: Call) -> object:
+        """Set the limit."""
+        request = pb.SetBudgetRequest(workspace_id=call.workspace_id, budget_limit=call.body.budget_limit)
+        reply: pb.SetBudgetResponse = await self._registry.ask(
+            self._stub.SetBudget, request, on_behalf_of=call.identity
+        )
+        return render.budget(reply.budget)
+
+
+def _naming_the_fault(fault: Fault) -> ServiceError:
+    return Malformed(SAID.get(fault.kind, NO_INTEGER)) if fault.field else Malformed()

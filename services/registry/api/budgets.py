@@ -1,0 +1,25 @@
+"""The servicer of budgets: speaks protobuf and decides nothing."""
+
+from protos.registry.v1 import budgets_pb2 as pb
+from protos.registry.v1 import budgets_pb2_grpc as rpc
+from services.chassis import identity
+from services.chassis.rpc import Context
+from services.registry.budgets import Budgets
+from services.registry.model import WorkspaceId
+from services.registry.wire.budgets import budget_to
+
+
+class BudgetServicer(rpc.BudgetServiceServicer):
+    """Unwraps, asks, wraps."""
+
+    def __init__(self, budgets: Budgets) -> None:
+        self._budgets = budgets
+
+    async def GetBudget(self, request: pb.GetBudgetRequest, context: Context) -> pb.GetBudgetResponse:
+        workspace = await self._budgets.get(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.GetBudgetResponse(budget=budget_to(workspace))
+
+    async def SetBudget(self, request: pb.SetBudgetRequest, context: Context) -> pb.SetBudgetResponse:
+        cents = request.budget_limit if request.HasField("budget_limit") else None
+        workspace = await self._budgets.limit(identity.current(), WorkspaceId(request.workspace_id), cents)
+        return pb.SetBudgetResponse(budget=budget_to(workspace))

@@ -1,0 +1,9 @@
+"""Budgets as the contract writes them."""
+
+from protos.registry.v1 import budgets_pb2 as pb
+from services.registry.model import Workspace
+
+
+def budget_to(workspace: Workspace) -> pb.Budget:
+    """What the workspace may spend, and what it has spent."""
+    return pb.Budget(budget_limit=workspace.budget_limit, monthly_spend=workspace.vitals.monthly_spend)
