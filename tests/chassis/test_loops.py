@@ -1,0 +1,112 @@
+"""Loops that run in one replica at a time, on a real PostgreSQL: two servers, one lock."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from services.chassis import database
+from services.chassis.database import Alone
+from services.chassis.errors import Unavailable
+from services.chassis.service import Loop
+from tests.rpc import listening
+from tests.waiting import eventually
+
+OFTEN = timedelta(milliseconds=1)
+
+MOVED_WITHIN = 10.0
+"""Seconds until another replica ticks once the holder has lost its connection."""
+
+
+class Pair:
+    """Two replicas of one service, and who ticked."""
+
+    def __init__(self, database_url, name):
+        self.ticks = []
+        self.cancelled = []
+        self.stuck = set()
+        self._url = database_url
+        self._name = name
+        self._replicas = AsyncExitStack()
+
+    async def __aenter__(self):
+        await self._replicas.__aenter__()
+        for replica in ("one", "other"):
+            loop = Loop(
+                name="sweep",
+                run=self._ticking(replica),
+                every=OFTEN,
+                alone=Alone(self._url, role=None, name=self._name),
+            )
+            await self._replicas.enter_async_context(listening([], [loop]))
+        return self
+
+    async def __aexit__(self, *error):
+        await self._replicas.__aexit__(*error)
+
+    def _ticking(self, replica):
+        async def tick():
+            self.ticks.append(replica)
+            try:
+                if replica in self.stuck:
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled.append(replica)
+                raise
+
+        return tick
+
+    async def cut_the_holder(self):
+        """The connection that holds the lock ends, as it does when its server or its network dies."""
+        async with database.opened(self._url, role=None) as engine, database.transaction(engine) as connection:
+            await connection.execute(
+                text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
+            )
+
+
+@pytest.mark.covers("BEY-19")
+async def test_of_two_replicas_one_ticks_and_the_other_follows_when_the_connection_of_the_first_is_cut(database_url):
+    async with Pair(database_url, "test.pair") as pair:
+        await eventually(lambda: len(pair.ticks) >= 100, within=MOVED_WITHIN)
+        [first] = set(pair.ticks)
+
+        await pair.cut_the_holder()
+        [other] = await eventually(lambda: set(pair.ticks) - {first}, within=MOVED_WITHIN)
+        # The first learns of its loss when it next proves that it holds the lock, and stops.
+        await eventually(lambda: set(pair.ticks[-100:]) == {other}, within=MOVED_WITHIN)
+
+
+@pytest.mark.covers("BEY-19")
+async def test_a_tick_under_way_ends_where_the_lock_is_lost(database_url):
+    async with Pair(database_url, "test.pair.stuck") as pair:
+        pair.stuck = {"one", "other"}
+        await eventually(lambda: pair.ticks, within=MOVED_WITHIN)
+        [first] = pair.ticks
+
+        await pair.cut_the_holder()
+        await eventually(lambda: len(pair.ticks) > 1, within=MOVED_WITHIN)
+        await eventually(lambda: pair.cancelled, within=MOVED_WITHIN)
+
+        assert pair.cancelled == [first]
+
+
+@pytest.mark.covers("BEY-19")
+async def test_a_tick_in_vain_is_logged_and_followed_by_another_in_the_same_replica(database_url):
+    ticks = []
+
+    async def tick():
+        ticks.append(1)
+        raise Unavailable
+
+    loop = Loop(name="in vain", run=tick, every=OFTEN, alone=Alone(database_url, role=None, name="test.vain"))
+    with capture_logs() as logged:
+        async with listening([], [loop]):
+            await eventually(lambda: len(ticks) > 3, within=MOVED_WITHIN)
+
+    assert {"log_level": "warning", "loop": "in vain"}.items() <= next(
+        line.items() for line in logged if line.get("loop")
+    )
+    assert sum(line["event"] == "lock taken" for line in logged) == 1
