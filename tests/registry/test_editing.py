@@ -2,6 +2,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
@@ -16,7 +17,9 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.facts import Patience, Silence
 from services.registry.model import Status
+from services.registry.store.tree import LOCK
 from tests.registry.conftest import ADMIN, ANYBODY, PATIENCE, agent, org
+from tests.waiting import eventually
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 
@@ -183,17 +186,53 @@ async def test_nothing_moves_below_itself_or_below_nothing(book):
         await update(book, child, parent_id=UNKNOWN)
 
 
-async def test_two_moves_at_once_never_make_a_circle(book):
-    for _ in range(20):
+async def test_two_moves_at_once_never_make_a_circle(book, engine):
+    """Both are begun before either is decided: whoever moves first holds the tree until both have asked for it."""
+    for _ in range(50):
         one, other = await book.create("one"), await book.create("other")
-
-        await asyncio.gather(
-            update(book, one, parent_id=other.id), update(book, other, parent_id=one.id), return_exceptions=True
-        )
+        below = await book.create("below", parent_id=one.id)
         async with book.store.begin() as tx:
-            lineages = [await tx.tree.lineage(one.id), await tx.tree.lineage(other.id)]
+            await tx.tree.lock()
+            moves = [
+                asyncio.ensure_future(update(book, one, parent_id=other.id)),
+                asyncio.ensure_future(update(book, other, parent_id=below.id)),
+            ]
+            await eventually(lambda: waiting_for_the_tree(engine, 2))
 
-        assert sorted(len(lineage) for lineage in lineages) == [1, 2]
+        outcomes = await asyncio.gather(*moves, return_exceptions=True)
+        async with book.store.begin() as tx:
+            lineages = [await tx.tree.lineage(each.id) for each in (one, other, below)]
+
+        assert sum(isinstance(outcome, ParentCycle) for outcome in outcomes) == 1
+        assert all(len(lineage) == len(set(lineage)) <= 3 for lineage in lineages)
+        assert len({lineage[-1] for lineage in lineages}) == 1
+
+
+async def waiting_for_the_tree(engine, count):
+    """Whether so many transactions wait for the lock of the tree."""
+    question = sa.text("select count(*) from pg_locks where locktype = 'advisory' and not granted and objid = :lock")
+    async with engine.connect() as connection:
+        return await connection.scalar(question, {"lock": LOCK}) == count
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_auth(book, depth):
+    root, other = await book.create("root"), await book.create("other")
+    near = await book.create("near", parent_id=other.id)
+    tree = [await book.create("top", parent_id=root.id)]
+    for level in range(depth):
+        tree += [await book.create(f"{level}{name}", parent_id=tree[-1].id) for name in "ab"]
+    await book.sweeps.placements()
+
+    for parent, org_id in ((near, other.id), (None, tree[0].id), (root, root.id)):
+        await update(book, tree[0], parent_id=parent and parent.id)
+        moved = [await book.get(workspace.id) for workspace in tree]
+        assert {workspace.org_id for workspace in moved} == {org_id}
+        assert {book.auth.placed[workspace.id] for workspace in tree} == {org_id}
+        await book.sweeps.placements()
+        assert {book.auth.confirmed[workspace.id] for workspace in tree} == {org_id}
+        assert all([(await book.get(workspace.id)).placement_confirmed for workspace in tree])
+    assert (await book.get(near.id)).org_id == other.id
 
 
 async def test_an_organisation_moves_nothing_across_its_border(book):

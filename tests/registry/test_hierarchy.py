@@ -19,6 +19,32 @@ TREE = {
 
 lineages = st.sampled_from(sorted(TREE)).map(TREE.get)
 
+MEMBERS = range(12)
+
+
+@st.composite
+def forests(draw):
+    """Parents by member, `None` for roots: everybody stands below somebody who was there before."""
+    return {
+        str(member): draw(
+            st.none() | st.sampled_from([str(earlier) for earlier in range(member)]) if member else st.none()
+        )
+        for member in MEMBERS
+    }
+
+
+def lineage(forest, member):
+    """The member and those above it; fails where somebody stands below itself."""
+    found = []
+    while member is not None:
+        assert member not in found
+        found.append(member)
+        member = forest[member]
+    return tuple(found)
+
+
+members = st.sampled_from([str(member) for member in MEMBERS])
+
 
 @given(lineages, lineages)
 def test_who_may_talk_may_be_answered(one, other):
@@ -28,6 +54,43 @@ def test_who_may_talk_may_be_answered(one, other):
 @given(lineages, lineages)
 def test_who_may_be_talked_to_may_be_seen(one, other):
     assert visible(one, other) or not allowed(one, other)
+
+
+@given(forests(), members, members)
+def test_in_any_tree_who_may_talk_may_be_answered_and_everybody_to_itself(forest, one, other):
+    mine, theirs = lineage(forest, one), lineage(forest, other)
+
+    assert allowed(mine, theirs) == allowed(theirs, mine)
+    assert allowed(mine, mine)
+    assert not allowed(mine, ())
+    assert not allowed((), mine)
+
+
+@given(forests(), members, members)
+def test_in_any_tree_family_is_ancestors_descendants_and_siblings(forest, one, other):
+    family = other in lineage(forest, one) or one in lineage(forest, other) or forest[one] == forest[other]
+
+    assert allowed(lineage(forest, one), lineage(forest, other)) == family
+
+
+@given(forests(), st.lists(st.tuples(members, st.none() | members), max_size=30))
+def test_no_moves_make_a_circle_where_each_is_refused_that_would(forest, moves):
+    for moved, parent in moves:
+        if parent is None or not cycle(moved, lineage(forest, parent)):
+            forest[moved] = parent
+
+        assert all(lineage(forest, member) for member in forest)
+
+
+@given(forests(), members, members)
+def test_only_a_move_that_would_make_a_circle_is_refused(forest, moved, parent):
+    above = lineage(forest, parent)
+
+    assert cycle(moved, above) == (moved in above)
+    if cycle(moved, above):
+        forest[moved] = parent
+        with pytest.raises(AssertionError):
+            lineage(forest, moved)
 
 
 @pytest.mark.parametrize(
