@@ -120,6 +120,29 @@ async def test_what_could_not_be_stopped_is_told_and_tried_again_with_the_same_i
     assert again == third == 3
 
 
+@pytest.mark.covers("REG-68")
+async def test_what_could_not_be_stopped_has_no_key_at_once_and_is_erased_only_when_it_has_stopped(book):
+    """The half of the registry: it names the workspace to the provisioner until its instance has stopped."""
+    tree = [await book.online("root")]
+    tree.append(await book.online("child", parent_id=tree[0].id))
+    async with Working(book, child="device busy"):
+        with pytest.raises(StopFailed):
+            await remove(book, tree[0], purge=True)
+        keys = [book.auth.live.get(workspace.id) for workspace in tree]
+        book.clock.advance(minutes=2)
+        await book.sweeps.removals()
+        stuck = await book.get(tree[1].id)
+        async with book.store.begin() as tx:
+            named = {workspace.id for workspace in await tx.changes.alive(0, limit=9)}
+
+        await book.presence.observe(stuck.id, InstanceStopped(at=book.clock.now(), generation=stuck.generation))
+        await eventually(lambda: swept(book, stuck))
+
+    assert keys == [None, None]
+    assert (stuck.status, stuck.stopped_at, stuck.stop_error) == (Status.REMOVED, None, "device busy")
+    assert stuck.id in named
+
+
 async def test_without_a_provisioner_the_rows_go_and_the_rest_is_told(book):
     workspace = await book.started()
 
