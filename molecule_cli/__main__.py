@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit, events, org, org_tokens, secrets, tokens, vault
+from molecule_cli import audit, events, lifecycle, org, org_tokens, search, secrets, tokens, vault
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
 
 app.add_typer(audit.app, name="audit")
 app.command()(events.events)
+lifecycle.register(app)
+app.command()(search.search)
 app.add_typer(org.app, name="org")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(tokens.app, name="tokens")

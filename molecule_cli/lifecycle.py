@@ -1,0 +1,106 @@
+"""`molecule pause`, `resume`, `hibernate`, `restart`, `remove`: what people do with a workspace that runs."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molecule_cli.errors import Refusal, Trouble
+
+if TYPE_CHECKING:
+    from molecule_cli.plane import Plane
+
+Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
+
+NEXT_STEPS = (
+    ("workspace not found or", "molecule status shows how it is"),
+    ("parent workspace", "molecule resume with the name of the parent starts this one too"),
+    ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
+    ("provisioner not available", "nobody starts or stops instances now; molecule status shows which service is away"),
+    ("workspace removed", "nothing brings it back; make another one"),
+    ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
+)
+"""What to do about a refusal, by how it begins."""
+
+
+def register(app: typer.Typer) -> None:
+    """Make them commands of `app`."""
+    for command in (pause, resume, hibernate, restart, remove):
+        app.command()(command)
+
+
+def pause(workspace: Workspace) -> None:
+    """
+    Stop a workspace and everyone below it, until [bold]molecule resume[/].
+
+    Nothing starts them meanwhile: no message, no new secret.
+    """
+    said = _asked(workspace, "POST", "/pause")
+    later = "; their instances stop when a provisioner is there" if said.get("stops_later") else ""
+    typer.echo(f"paused: {said['paused_count']} of the team{later}; molecule resume {workspace} starts them again")
+
+
+def resume(workspace: Workspace) -> None:
+    """Start a paused workspace again, and those below it that are paused as well."""
+    said = _asked(workspace, "POST", "/resume")
+    typer.echo(f"{said['status']}: {said['resumed_count']} of the team; molecule status shows when they are online")
+
+
+def hibernate(
+    workspace: Workspace,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even while it works: what it works on is lost.")] = False,
+) -> None:
+    """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
+    _asked(workspace, "POST", "/hibernate", query={"force": _flag(force)})
+    typer.echo("hibernated; the next message wakes it")
+
+
+def restart(workspace: Workspace) -> None:
+    """Replace the instance of a workspace by a fresh one; its files stay."""
+    _asked(workspace, "POST", "/restart")
+    typer.echo("provisioning; molecule status shows when it is online")
+
+
+def remove(
+    workspace: Workspace,
+    *,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Everyone below it as well.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Erase what is known of it; needs its id if removed.")] = False,
+) -> None:
+    """
+    Remove a workspace for good: its instance is stopped and its tokens are revoked.
+
+    One with others below it is removed with all of them, and only if --confirm says so.
+    """
+    said = _asked(workspace, "DELETE", "", query={"confirm": _flag(confirm), "purge": _flag(purge)})
+    below = f", with {said['cascade_deleted']} below it" if said["cascade_deleted"] else ""
+    typer.echo(f"{said['status']}{below}")
+
+
+def _asked(workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        return _explained(found, method, f"/workspaces/{found.find(workspace)}{path}", query)
+
+
+def _explained(found: "Plane", method: str, path: str, query: dict[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return found.ask(method, path, query=query)
+    except Refusal as refusal:
+        raise Trouble(_with_next_step(str(refusal), refusal.answer)) from None
+
+
+def _with_next_step(said: str, answer: dict[str, Any]) -> str:
+    match answer:
+        case {"status": "confirmation_required", "children": list(children)}:
+            names = ", ".join(str(child["name"]) for child in children)
+            return f"others are below it ({names}): --confirm removes all of them"
+        case {"active_tasks": count}:
+            return f"it works on {count} tasks: wait until they are done, or end them with --force"
+    step = next((step for beginning, step in NEXT_STEPS if said.startswith(beginning)), "")
+    return f"{said}: {step}" if step else said
+
+
+def _flag(said: bool) -> str | None:  # noqa: FBT001 - it is the question
+    return "true" if said else None

@@ -1,0 +1,50 @@
+"""`molecule search`: who can do what."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+
+def search(
+    text: Annotated[str | None, typer.Argument(help="Part of a name or role; everybody if left out.")] = None,
+    *,
+    skill: Annotated[str | None, typer.Option(help="The id or name of a skill on its card.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A tag of one of its skills.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, by name.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+) -> None:
+    """
+    Find workspaces by name, role, skill or tag, whatever their case; all that is given must fit.
+
+    Shows those that the bearer may know of: [bold]molecule search --skill translate[/].
+    """
+    from rich.console import Console
+
+    from molecule_cli import plane, settings, table
+
+    with plane.reached(settings.read()) as found:
+        answer = found.ask("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    if not answer["workspaces"]:
+        typer.echo("nobody fits: molecule status lists everybody there is")
+        return
+    Console().print(table.plain(("WORKSPACE", "STATUS", "ID", "SKILLS"), _rows(answer["workspaces"])))
+    if answer.get("next"):
+        typer.echo("there are more: narrow the search, or raise --limit", err=True)
+
+
+def _rows(workspaces: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
+    for workspace in workspaces:
+        yield workspace["name"], workspace["status"], workspace["id"], ", ".join(_skills(workspace["agent_card"]))
+
+
+def _skills(card: object) -> Iterator[str]:
+    """The names of what an agent says that it can; cards are whatever agents send."""
+    skills = card.get("skills") if isinstance(card, dict) else None
+    for skill in skills if isinstance(skills, list) else []:
+        if isinstance(skill, dict) and isinstance(skill.get("name"), str):
+            yield skill["name"]

@@ -1,0 +1,128 @@
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.molecule_cli.plane_app import LEAD, SmallPlane, served
+from tests.molecule_cli.test_cli import complaint, molecule
+
+ANSWERS = {
+    "pause": {"status": "paused", "paused_count": 2, "stops_later": True},
+    "resume": {"status": "provisioning", "resumed_count": 2},
+    "hibernate": {"status": "hibernated"},
+    "restart": {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False},
+    "remove": {"status": "removed", "cascade_deleted": 1},
+}
+
+CHILDREN = {
+    "status": "confirmation_required",
+    "message": "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete.",
+    "children_count": 1,
+    "children": [{"id": "w", "name": "writer"}],
+}
+
+
+class LivingPlane(SmallPlane):
+    """Does what it is told, or refuses."""
+
+    refusal: tuple[int, dict] | None = None
+
+    def app(self):
+        app = super().app()
+        app.routes.extend(
+            [
+                Route("/workspaces/{id}", self.told, methods=["DELETE"]),
+                Route("/workspaces/{id}/{verb}", self.told, methods=["POST"]),
+            ]
+        )
+        return app
+
+    async def told(self, request: Request) -> Response:
+        self.asked = request.method, request.url.path, dict(request.query_params)
+        if self.refusal:
+            return JSONResponse(self.refusal[1], self.refusal[0])
+        return JSONResponse(ANSWERS[request.path_params.get("verb", "remove")])
+
+
+@pytest.fixture
+def plane():
+    return LivingPlane()
+
+
+@pytest.fixture
+def url(plane):
+    with served(plane) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "told"),
+    [
+        (
+            ["pause", "lead"],
+            ("POST", f"/workspaces/{LEAD}/pause", {}),
+            (
+                "paused: 2 of the team; their instances stop when a provisioner is there; "
+                "molecule resume lead starts them again"
+            ),
+        ),
+        (
+            ["resume", "lead"],
+            ("POST", f"/workspaces/{LEAD}/resume", {}),
+            "provisioning: 2 of the team; molecule status shows when they are online",
+        ),
+        (
+            ["hibernate", "lead", "--force"],
+            ("POST", f"/workspaces/{LEAD}/hibernate", {"force": "true"}),
+            "hibernated; the next message wakes it",
+        ),
+        (
+            ["restart", LEAD],
+            ("POST", f"/workspaces/{LEAD}/restart", {}),
+            "provisioning; molecule status shows when it is online",
+        ),
+        (
+            ["remove", "lead", "--confirm", "--purge"],
+            ("DELETE", f"/workspaces/{LEAD}", {"confirm": "true", "purge": "true"}),
+            "removed, with 1 below it",
+        ),
+        (["remove", "lead"], ("DELETE", f"/workspaces/{LEAD}", {}), "removed, with 1 below it"),
+    ],
+)
+def test_a_command_is_one_request_and_says_what_became_of_it(plane, url, words, asked, told):
+    said = molecule(*words, MOLECULE_URL=url)
+
+    assert plane.asked == asked
+    assert said.stdout == f"{told}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "answer", "told"),
+    [
+        (["remove", "lead"], 409, CHILDREN, "others are below it (writer): --confirm removes all of them"),
+        (
+            ["pause", "lead"],
+            404,
+            {"error": "workspace not found or already paused"},
+            "workspace not found or already paused: molecule status shows how it is",
+        ),
+        (
+            ["hibernate", "lead"],
+            409,
+            {"error": "workspace has active tasks; use ?force=true to terminate them", "active_tasks": 3},
+            "it works on 3 tasks: wait until they are done, or end them with --force",
+        ),
+        (["resume", "lead"], 418, {"error": "teapot"}, "teapot"),
+    ],
+)
+def test_a_refusal_says_what_to_do_next(plane, url, words, status, answer, told):
+    plane.refusal = status, answer
+
+    assert complaint(molecule(*words, MOLECULE_URL=url)) == told
+
+
+def test_help_teaches():
+    said = molecule("--help").stdout
+
+    assert all(command in said for command in ("pause", "resume", "hibernate", "restart", "remove", "search"))
+    assert "--confirm" in molecule("remove", "--help").stdout
