@@ -39,6 +39,7 @@ from gateway.routes.entries import EntryRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
+from gateway.routes.liveness import LivenessRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
@@ -119,6 +120,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
     card_guard = cards.guard(public=settings.cards_are_public)
     return [
         *OpsRoutes(Readiness(clients), metrics).table(),
+        *LivenessRoutes(clients).table(),
         *WorkspaceRoutes(clients.registry).table(),
         *LifecycleRoutes(clients.registry).table(),
         *SearchRoutes(clients.registry).table(),

@@ -12,8 +12,8 @@ import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
-from services.chassis.clients import Line, of_code
-from services.chassis.errors import COMMON, Code, ServiceError, Unavailable
+from services.chassis.clients import Line
+from services.chassis.errors import BY_CODE, COMMON, Broken, Code, ServiceError, Unavailable
 
 log = structlog.get_logger()
 
@@ -206,7 +206,7 @@ class Call:
 
 def error_of(refused: pb.CallRefused) -> ServiceError:
     """The error that a proxy refused a call with."""
-    error = of_code(refused.code)(
+    error = BY_CODE.get(refused.code, Broken)(
         refused.message,
         details={name: json.loads(text) for name, text in refused.details.items()},
         retry_in=refused.retry_in.ToTimedelta() if refused.HasField("retry_in") else None,

@@ -6,6 +6,7 @@
 | `rpc`       | the server interceptor: identity, access, errors, deadline  |     |
 | `clients`   | dialling: retry policy, deadline, errors back               |     |
 | `together`  | many calls of one method in one journey                     |     |
+| `liveness`  | when the loops of this replica last ticked                  |     |
 | `errors`    | ServiceError and one class per canonical code               | pure|
 | `identity`  | who is calling, in metadata and in a context variable       |     |
 | `access`    | whether a caller may call an RPC                            | pure|

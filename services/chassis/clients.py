@@ -14,20 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from services.chassis import identity, telemetry
-from services.chassis.errors import (
-    AlreadyExists,
-    Broken,
-    Code,
-    Denied,
-    Exhausted,
-    Expired,
-    InvalidArgument,
-    NotFound,
-    Refused,
-    ServiceError,
-    Unauthenticated,
-    Unavailable,
-)
+from services.chassis.errors import BY_CODE, Broken, ServiceError, Unavailable
 from services.chassis.identity import Identity
 from services.chassis.settings import Tls
 
@@ -159,25 +146,6 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
-def of_code(code: int) -> type[ServiceError]:
-    """The class of the errors that travel with a canonical code."""
-    return _CLASSES.get(code, Broken)
-
-
-_CLASSES: dict[int, type[ServiceError]] = {
-    Code.INVALID_ARGUMENT: InvalidArgument,
-    Code.DEADLINE_EXCEEDED: Expired,
-    Code.NOT_FOUND: NotFound,
-    Code.ALREADY_EXISTS: AlreadyExists,
-    Code.PERMISSION_DENIED: Denied,
-    Code.RESOURCE_EXHAUSTED: Exhausted,
-    Code.FAILED_PRECONDITION: Refused,
-    Code.INTERNAL: Broken,
-    Code.UNAVAILABLE: Unavailable,
-    Code.UNAUTHENTICATED: Unauthenticated,
-}
-
-
 def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
     """The error as the other side raised it; one that gRPC itself made keeps its code and loses its text."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type, unused-ignore]
@@ -200,6 +168,6 @@ def raised(status: Status) -> ServiceError:
         detail.Unpack(retry)
     details = {name: json.loads(text) for name, text in info.metadata.items()}
     retry_in = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    fault = of_code(status.code)(status.message, details=details, retry_in=retry_in)
+    fault = BY_CODE.get(status.code, Broken)(status.message, details=details, retry_in=retry_in)
     fault.reason, fault.domain = info.reason, info.domain
     return fault

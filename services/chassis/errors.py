@@ -138,3 +138,7 @@ class Broken(ServiceError):
     """A bug, or a neighbour's bug."""
 
     code = Code.INTERNAL
+
+
+BY_CODE: Mapping[int, type[ServiceError]] = {kind.code: kind for kind in ServiceError.__subclasses__()}
+"""The class of the errors that travel with each canonical code."""

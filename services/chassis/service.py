@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,11 +18,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
-from protos.common.v1 import bundle_pb2_grpc
-from services.chassis import database, settings, telemetry, together
+from protos.common.v1 import bundle_pb2_grpc, liveness_pb2_grpc
+from services.chassis import database, liveness, settings, telemetry, together
 from services.chassis.clients import MESSAGE_LIMIT
 from services.chassis.database import Alone
 from services.chassis.errors import Unavailable
+from services.chassis.liveness import Liveness
 from services.chassis.rpc import CertifiedPeers, Interceptor, TrustingPeers
 from services.chassis.settings import BadSettings, ChassisSettings, DatabaseSettings, Mode
 from services.chassis.together import Bundles
@@ -102,10 +104,11 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
     """
     async with service.wire(values) as parts:
         guard = _guard(parts, values)
-        server, probe = _server(parts, guard)
+        alive = Liveness({loop.name for loop in parts.loops if loop.every is not None})
+        server, probe = _server(parts, guard, alive)
         address = _bind(server, values)
         await server.start()
-        async with _looping(parts):
+        async with _looping(parts, alive):
             await _tell(probe, parts, health_pb2.HealthCheckResponse.SERVING)
             log.info("serving", address=address)
             try:
@@ -120,10 +123,10 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _looping(parts: Parts) -> AsyncIterator[None]:
+async def _looping(parts: Parts, alive: Liveness) -> AsyncIterator[None]:
     """Run the loops for the length of the block."""
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(_run(loop), name=loop.name) for loop in parts.loops]
+        loops = [group.create_task(_run(loop, alive), name=loop.name) for loop in parts.loops]
         try:
             yield
         finally:
@@ -149,10 +152,7 @@ def main(service: Service[Any]) -> None:
 def _serve(service: Service[Any]) -> int:
     try:
         values = settings.read(service.settings)
-    except BadSettings as error:
-        return _refuse(service, str(error))
-    telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
-    try:
+        telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
         uvloop.run(_until_told(service, values))  # a fifth less work for each message than the loop of the library
     except BadSettings as error:
         return _refuse(service, str(error))
@@ -192,17 +192,18 @@ def _refuse(service: Service[Any], line: str) -> int:
 
 def _guard(parts: Parts, values: ChassisSettings) -> Interceptor:
     peers = TrustingPeers() if values.tls is None else CertifiedPeers()
-    contracts = [together.CONTRACT, *(part.contract for part in parts.servicers)]
+    contracts = [together.CONTRACT, liveness.CONTRACT, *(part.contract for part in parts.servicers)]
     return Interceptor(contracts, peers, open_methods=[HEALTH])
 
 
-def _server(parts: Parts, guard: Interceptor) -> tuple[grpc.aio.Server, health.HealthServicer]:
+def _server(parts: Parts, guard: Interceptor, alive: Liveness) -> tuple[grpc.aio.Server, health.HealthServicer]:
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
     bundles = Bundles(guard.rules)
     for part in parts.servicers:
         part.add(part.servicer, server)
         part.add(part.servicer, bundles)
     bundle_pb2_grpc.add_BundleServiceServicer_to_server(bundles, server)
+    liveness_pb2_grpc.add_LivenessServiceServicer_to_server(alive, server)
     probe = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(probe, server)
     return server, probe
@@ -235,8 +236,8 @@ async def _tell(probe: health.HealthServicer, parts: Parts, condition: int) -> N
         await probe.set(name, condition)
 
 
-async def _run(loop: Loop) -> None:
-    work = loop.run if loop.every is None else _ticking(loop, loop.every)
+async def _run(loop: Loop, alive: Liveness) -> None:
+    work = loop.run if loop.every is None else partial(_ticking, loop, loop.every, alive)
     if loop.alone is not None:
         await loop.alone.run(work)
     else:
@@ -244,13 +245,14 @@ async def _run(loop: Loop) -> None:
     raise RuntimeError(f"the loop {loop.name} has ended")  # nothing but the service's end may end it
 
 
-def _ticking(loop: Loop, every: timedelta) -> Callable[[], Awaitable[None]]:
-    async def ticks() -> None:
+async def _ticking(loop: Loop, every: timedelta, alive: Liveness) -> None:
+    try:
         while True:
             try:
                 await loop.run()
             except Unavailable:
                 log.warning("tick skipped: something it needs is unreachable", loop=loop.name)
+            alive.tick(loop.name)
             await asyncio.sleep(every.total_seconds())
-
-    return ticks
+    finally:
+        alive.rest(loop.name)

@@ -15,6 +15,7 @@ MORE_THAN_ONE = {
     "EntryRoutes.list": "an array at the edge is pages within",
     "CheckpointRoutes.list": "an array at the edge is pages within",
     "InstructionRoutes.list": "an array at the edge is pages within",
+    "LivenessRoutes.list": "each service knows its own loops, and nobody calls up the graph to gather them",
 }
 """Handlers that ask more than once, and why."""
 
@@ -35,7 +36,7 @@ def handlers(source):
 
 
 def rpcs(method, methods):
-    """How often a method asks a service, itself or through its own helpers; a loop asks more than once."""
+    """How often a method asks a service, itself or through its own helpers; a loop, or a task for each, asks more."""
     asked = 0
     for node in ast.walk(method):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -43,8 +44,13 @@ def rpcs(method, methods):
                 asked += 1
             elif node.func.attr in methods and getattr(node.func.value, "id", "") == "self":
                 asked += rpcs(methods[node.func.attr], methods)
-    loops = [node for node in ast.walk(method) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
+    loops = [node for node in ast.walk(method) if isinstance(node, ast.While | ast.For | ast.AsyncFor) or _spawns(node)]
     return asked * 2 if loops and asked else asked
+
+
+def _spawns(node):
+    """Whether tasks are made of a list: then each of them may ask."""
+    return isinstance(node, ast.ListComp) and getattr(getattr(node.elt, "func", None), "attr", "") == "create_task"
 
 
 def counted():
@@ -79,6 +85,7 @@ def test_the_handlers_are_found():
         "await self._a.ask(1); await self._a.ask(2)",
         "await self._a.ask(1); await self._other()",
         "\n            while True: await self._a.ask(1)",
+        "[group.create_task(self._other()) for _ in (1, 2)]",
     ],
 )
 def test_a_route_with_two_rpcs_is_found(body):

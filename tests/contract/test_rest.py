@@ -71,8 +71,6 @@ NOT_YET: set[tuple[str, str]] = {
     ("GET", "/workspaces/{}/schedules/{}/history"),
     ("GET", "/workspaces/{}/schedules/health"),
     ("GET", "/admin/schedules/health"),
-    # The loops of the services: with the workspace's life.
-    ("GET", "/admin/liveness"),
 }
 """Routes of the first release that wait for what they are about."""
 

@@ -9,6 +9,7 @@ CONTRACT = {
     ("get", "/health"): {200},
     ("get", "/ready"): {200, 503},
     ("get", "/metrics"): {200} | GATE,
+    ("get", "/admin/liveness"): {200} | GATE,
     ("get", "/openapi.json"): {200},
     ("get", "/docs"): {200},
     ("post", "/workspaces"): {201, 404} | GATE | BODY,

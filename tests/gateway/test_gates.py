@@ -27,6 +27,7 @@ OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET",
 
 GATES = {
     ("GET", "/metrics"): {"gate": pb.GATE_PLATFORM},
+    ("GET", "/admin/liveness"): {"gate": pb.GATE_PLATFORM},
     ("POST", "/workspaces"): {"gate": pb.GATE_ADMIN},
     ("GET", "/workspaces"): {"gate": pb.GATE_ADMIN},
     ("GET", "/workspaces/{id}"): {"gate": pb.GATE_ANY},

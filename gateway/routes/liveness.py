@@ -1,0 +1,58 @@
+"""When the loops of the services last ticked."""
+
+import asyncio
+from datetime import timedelta
+
+from typing_extensions import TypedDict
+
+from gateway.clients import Clients
+from gateway.render import liveness as render
+from gateway.render.liveness import Subsystem
+from gateway.route import OPERATION, Call, Route
+from protos.common.v1 import liveness_pb2 as pb
+from protos.common.v1 import liveness_pb2_grpc as stubs
+from services.chassis.clients import Line
+from services.chassis.errors import ServiceError
+
+PATIENCE = timedelta(seconds=1)
+"""How long a replica has to say when its loops ticked."""
+
+
+class Liveness(TypedDict):
+    """Answer of /admin/liveness."""
+
+    subsystems: dict[str, Subsystem]
+
+
+class LivenessRoutes:
+    """Asks every replica that it has a line to."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._replicas = (*clients.each_registry, *clients.each_a2a_proxy, clients.auth, clients.provisioner)
+
+    def table(self) -> list[Route]:
+        """What is there."""
+        return [
+            Route(
+                method="GET",
+                path="/admin/liveness",
+                handler=self.list,
+                summary="When the loops of the services last ticked",
+                guard=OPERATION,
+                answer=Liveness,
+            )
+        ]
+
+    async def list(self, _: Call) -> object:
+        """The loops of whoever answers; `/ready` says who does not."""
+        async with asyncio.TaskGroup() as group:
+            answers = [group.create_task(self._told(line)) for line in self._replicas]
+        return Liveness(subsystems=render.subsystems([answer.result() for answer in answers]))
+
+    async def _told(self, line: Line) -> pb.GetLivenessResponse:
+        asked = stubs.LivenessServiceStub(line.channel).GetLiveness
+        try:
+            told: pb.GetLivenessResponse = await line.ask(asked, pb.GetLivenessRequest(), within=PATIENCE)
+        except ServiceError:
+            return pb.GetLivenessResponse()
+        return told

@@ -1,0 +1,67 @@
+"""What operators see of the loops."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.render.liveness import subsystems
+from protos.common.v1 import liveness_pb2 as pb
+from services.chassis.errors import Unavailable
+from services.chassis.service import Loop
+from tests.gateway.conftest import ADMIN_BEARER, standing
+from tests.rpc import listening
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def replica(**ticked):
+    """One whose clock stands at 100 seconds; `None` for a loop that does not tick there."""
+    return pb.GetLivenessResponse(
+        now=100,
+        loops=[
+            pb.TickingLoop(name=name) if at is None else pb.TickingLoop(name=name, last_tick_at=NOON, ticked=at)
+            for name, at in ticked.items()
+        ],
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_loop_that_another_replica_holds_is_as_old_as_its_last_tick_there(order):
+    found = subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
+
+    assert found == {"silence": {"last_tick_at": "2026-05-01T12:00:00.000000Z", "seconds_ago": 2}}
+
+
+def test_a_loop_that_nobody_has_ticked_is_not_given_an_age():
+    assert subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
+
+
+async def tick():
+    """Nothing to do."""
+
+
+async def wait():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("bearer", "status"), [(ADMIN_BEARER, 200), ("another", 503)])
+async def test_the_operator_sees_the_loops_of_whoever_answers_while_auth_is_away(tmp_path, bearer, status):
+    loops = [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1)), Loop(name="waiting", run=wait)]
+    async with (
+        listening([], loops) as proxy,
+        standing(
+            admin_token=SecretStr(ADMIN_BEARER),
+            a2a_proxy_targets=proxy,
+            registry_targets=f"unix:{tmp_path}/nobody.sock",
+        ) as plane,
+    ):
+        plane.auth.refusal = Unavailable()
+        answer = await plane.http.get("/admin/liveness", headers={"Authorization": f"Bearer {bearer}"}, timeout=30)
+
+    assert answer.status_code == status
+    if status == 200:
+        [(name, seen)] = answer.json()["subsystems"].items()
+        assert (name, seen["seconds_ago"]) == ("ticking", 0)
+        assert abs(datetime.fromisoformat(seen["last_tick_at"]) - datetime.now(UTC)) < timedelta(seconds=30)
