@@ -40,6 +40,7 @@ from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
 from gateway.routes.liveness import LivenessRoutes
+from gateway.routes.logs import LogRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
 from gateway.routes.ops import OpsRoutes
@@ -123,6 +124,7 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
         *LivenessRoutes(clients).table(),
         *WorkspaceRoutes(clients.registry).table(),
         *LifecycleRoutes(clients.registry).table(),
+        *LogRoutes(clients.provisioner).table(),
         *SearchRoutes(clients.registry).table(),
         *RegistryRoutes(clients.registry).table(),
         *EventRoutes(clients.registry).table(),

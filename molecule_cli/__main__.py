@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit, events, lifecycle, org, org_tokens, search, secrets, tokens, vault
+from molecule_cli import audit, events, lifecycle, logs, org, org_tokens, search, secrets, tokens, vault
 from molecule_cli.errors import Trouble
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(audit.app, name="audit")
 app.command()(events.events)
 lifecycle.register(app)
 app.command()(search.search)
+app.command()(logs.logs)
 app.add_typer(org.app, name="org")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(tokens.app, name="tokens")

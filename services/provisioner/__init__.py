@@ -7,6 +7,7 @@
 | `environment`| what an instance finds in its environment                       | pure |
 | `spec`       | wish + environment + credentials → Spec                         | pure |
 | `reconciler` | ♥ one task per workspace, one step at a time                    |      |
+| `logs`       | ♥ who may read what an instance has written                     |      |
 | `steps`      | one step for one workspace: say, start, stop, forget            |      |
 | `wishes`     | what the registry wants, kept fresh by its feed                 |      |
 | `janitor`    | instances nobody wants                                          |      |

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import import_module
 
+from protos.provisioner.v1 import logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
 from services.chassis.clients import dialled
@@ -13,11 +14,12 @@ from services.chassis.database import Alone
 from services.chassis.service import Loop, Parts, Service, Servicer
 from services.chassis.settings import BadSettings
 from services.provisioner import janitor
-from services.provisioner.api import ProvisionerServicer
+from services.provisioner.api import LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
 from services.provisioner.backends.base import Backend, Site
 from services.provisioner.calls import Auth, Registry
 from services.provisioner.janitor import Janitor
+from services.provisioner.logs import Logs
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import Settings
 from services.provisioner.steps import Steps
@@ -57,7 +59,12 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                     contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],
                     add=rpc.add_ProvisionerServiceServicer_to_server,
                     servicer=ProvisionerServicer(reconciler),
-                )
+                ),
+                Servicer(
+                    contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],
+                    add=logs_pb2_grpc.add_LogServiceServicer_to_server,
+                    servicer=LogServicer(Logs(backend=backend, registry=registry)),
+                ),
             ],
             loops=[
                 Loop(name="reconciler", run=reconciler.run, alone=holder),

@@ -13,7 +13,7 @@ from protos.registry.v1 import (
     templates_pb2_grpc,
 )
 from services.chassis.clients import Line
-from services.chassis.errors import Refused, ServiceError
+from services.chassis.errors import NotFound, Refused, ServiceError
 from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
     Credentials,
@@ -90,6 +90,15 @@ class Registry:
         request = templates_pb2.GetInstanceFilesRequest(workspace_id=wish.workspace_id)
         answer = await self._line.ask(self._templates.GetInstanceFiles, request)
         return tuple(sorted(answer.files.items()))
+
+    async def org_of(self, workspace_id: WorkspaceId) -> str | None:
+        """The organisation a workspace belongs to; `None` where there is no such workspace."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._line.ask(self._stub.GetWorkspace, request)
+        except NotFound:
+            return None
+        return str(answer.workspace.org_id)
 
     async def runtime(self, name: str) -> Runtime:
         """What the catalogue says of a runtime."""

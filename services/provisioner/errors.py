@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.chassis.errors import Refused, Unavailable
+from services.chassis.errors import Denied, NotFound, Refused, Unavailable
 
 DOMAIN = "molecule.provisioner.v1"
 """The domain of these reasons."""
@@ -74,3 +74,38 @@ class WorkspaceSecretUnreadable(Refused):
     domain = DOMAIN
     reason = "WORKSPACE_SECRET_UNREADABLE"
     message = "failed to decrypt workspace secret"
+
+
+class WorkspaceNotFound(NotFound):
+    """The registry does not know it."""
+
+    domain = DOMAIN
+    reason = "WORKSPACE_NOT_FOUND"
+    message = "workspace not found"
+
+
+class OrgAccessDenied(Denied):
+    """An organisation token ends at its organisation."""
+
+    domain = DOMAIN
+    reason = "ORG_ACCESS_DENIED"
+    message = "org access denied"
+
+
+class LogsUnavailable(Refused):
+    """No output is kept of its instance, or it has none."""
+
+    domain = DOMAIN
+    reason = "LOGS_UNAVAILABLE"
+    message = "logs unavailable for this workspace"
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(details={"backend": backend})
+
+
+class LogsUnreadable(Refused):
+    """The backend cannot read its output now; what ails it is in the log."""
+
+    domain = DOMAIN
+    reason = "LOGS_UNREADABLE"
+    message = "backend unavailable"

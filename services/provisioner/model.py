@@ -130,6 +130,14 @@ class Instance:
     exit_code: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The end of what an instance wrote, and whether there was more before it. It may hold anything."""
+
+    output: str = field(repr=False)
+    truncated: bool = False
+
+
 class Condition(StrEnum):
     """How an instance was found when somebody asked after it."""
 

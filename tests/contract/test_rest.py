@@ -41,10 +41,8 @@ SUCCESS = {101, 200}
 
 
 NOT_YET: set[tuple[str, str]] = {
-    # Chat files, files and logs of instances: with the provisioner's further backends.
+    # Chat files, files of instances: with the provisioner's further backends.
     ("POST", "/admin/workspace-images/refresh"),
-    ("GET", "/workspaces/{}/logs"),
-    ("GET", "/workspaces/{}/console"),
     ("GET", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/files/{}"),
     ("PUT", "/workspaces/{}/files/{}"),

@@ -38,6 +38,7 @@ class Standing:
     bundles: Scripted = field(default_factory=neighbours.bundles)
     models: Scripted = field(default_factory=neighbours.models)
     budgets: Scripted = field(default_factory=neighbours.budgets)
+    logs: Scripted = field(default_factory=neighbours.logs)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
@@ -88,7 +89,7 @@ async def standing(
                 "a2a_proxy_targets": await at(
                     plane.activities.servicer(), plane.crier.servicer(), *([proxy] if proxy else [])
                 ),
-                "provisioner_targets": await at(),
+                "provisioner_targets": await at(plane.logs.servicer()),
                 **settings,
             }
         )

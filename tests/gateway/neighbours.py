@@ -16,6 +16,7 @@ from protos.a2a_proxy.v1 import activity_pb2
 from protos.auth.v1 import audit_pb2, tokens_pb2, vault_pb2
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
+from protos.provisioner.v1 import logs_pb2
 from protos.registry.v1 import (
     budgets_pb2,
     bundles_pb2,
@@ -194,6 +195,10 @@ def vault() -> Scripted:
 
 def models() -> Scripted:
     return Scripted(models_pb2.DESCRIPTOR.services_by_name["ModelService"])
+
+
+def logs() -> Scripted:
+    return Scripted(logs_pb2.DESCRIPTOR.services_by_name["LogService"])
 
 
 def budgets() -> Scripted:

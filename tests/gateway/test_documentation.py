@@ -21,6 +21,8 @@ CONTRACT = {
     ("post", "/workspaces/{id}/resume"): {200, 404, 409} | GATE | ID,
     ("post", "/workspaces/{id}/hibernate"): {200, 404, 409, 502} | GATE | ID,
     ("post", "/admin/workspaces/{id}/bootstrap-failed"): {200, 404} | GATE | ID | BODY,
+    ("get", "/workspaces/{id}/logs"): {200, 400, 404, 501, 502} | GATE | ID,
+    ("get", "/workspaces/{id}/console"): {200, 400, 404, 501, 502} | GATE | ID,
     ("get", "/workspaces/{id}/state"): {200, 404} | GATE | ID,
     ("post", "/workspaces/{id}/restart"): {200, 404, 409, 410} | GATE | ID | BODY,
     ("post", "/workspaces/{id}/a2a"): {200, 400, 401, 402, 404, 410, 413, 502, 503, 504},

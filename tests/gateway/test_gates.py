@@ -37,6 +37,8 @@ GATES = {
     ("POST", "/workspaces/{id}/resume"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("POST", "/workspaces/{id}/hibernate"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("POST", "/admin/workspaces/{id}/bootstrap-failed"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
+    ("GET", "/workspaces/{id}/logs"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
+    ("GET", "/workspaces/{id}/console"): {"gate": pb.GATE_ADMIN, "workspace_id": W},
     ("GET", "/workspaces/{id}/state"): {"gate": pb.GATE_BODY, "workspace_id": W},
     ("POST", "/workspaces/{id}/restart"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("POST", "/registry/register"): {"gate": pb.GATE_REGISTER, "workspace_id": W},

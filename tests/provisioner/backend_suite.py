@@ -9,7 +9,7 @@ import pytest
 
 from services.provisioner.backends.base import Backend
 from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Phase, Spec, WorkspaceId
+from services.provisioner.model import Credentials, Log, Phase, Spec, WorkspaceId
 
 
 def spec_of(workspace_id: str | None = None, *, generation: int = 1) -> Spec:
@@ -34,6 +34,10 @@ class BackendSuite:
 
     async def end(self, backend: Backend, workspace_id: WorkspaceId) -> None:
         """Let the instance end by itself, from outside the backend."""
+        raise NotImplementedError
+
+    def write(self, backend: Backend, workspace_id: WorkspaceId, text: bytes) -> None:
+        """Let the instance have written this."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -136,6 +140,34 @@ class BackendSuite:
         await backend.forget(other.workspace_id)
 
         assert list(await backend.list()) == [made]
+
+    @pytest.mark.covers("PROV-55")
+    async def test_the_last_lines_of_what_was_written_are_read_until_it_is_forgotten(
+        self, backend: Backend, spec: Spec
+    ):
+        await backend.start(spec)
+        self.write(backend, spec.workspace_id, b"one\ntwo\nth\xffree\nfour")
+        await backend.stop(spec.workspace_id)
+
+        assert await backend.logs(spec.workspace_id, 2) == Log("th\ufffdree\nfour", truncated=True)
+        whole = await backend.logs(spec.workspace_id, 5000)
+        assert whole
+        assert whole.output.endswith("one\ntwo\nth\ufffdree\nfour")
+        assert not whole.truncated
+        await backend.forget(spec.workspace_id)
+        assert await backend.logs(spec.workspace_id, 2) is None
+
+    async def test_a_line_without_an_end_is_read_to_half_a_megabyte(self, backend: Backend, spec: Spec):
+        await backend.start(spec)
+        self.write(backend, spec.workspace_id, b"x" * 1_000_000 + b"the end")
+
+        found = await backend.logs(spec.workspace_id, 1)
+
+        assert found
+        assert (len(found.output), found.output[-7:], found.truncated) == (512 * 1024, "the end", True)
+
+    async def test_what_was_never_started_has_written_nothing(self, backend: Backend, spec: Spec):
+        assert await backend.logs(spec.workspace_id, 1) is None
 
     async def test_the_end_of_an_instance_is_noticed(self, backend: Backend, spec: Spec):
         await backend.start(spec)

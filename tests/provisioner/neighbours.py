@@ -16,7 +16,7 @@ from protos.registry.v1 import (
     templates_pb2_grpc,
 )
 from services.chassis.clock import SystemClock
-from services.chassis.errors import Refused, ServiceError, Unavailable
+from services.chassis.errors import NotFound, Refused, ServiceError, Unavailable
 from services.chassis.service import Servicer
 from services.provisioner.calls import Auth, Registry
 from services.provisioner.janitor import Janitor
@@ -107,6 +107,15 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
         if record is not None and record.generation == request.generation:
             self._note(record, request, kind)
         return registry_pb2.ReportFactResponse()
+
+    async def GetWorkspace(self, request, context):
+        if request.workspace_id in self.unreachable_for:
+            raise Unavailable
+        record = self.records.get(request.workspace_id)
+        if record is None:
+            raise NotFound
+        found = registry_pb2.Workspace(id=record.id, org_id=record.org_id)
+        return registry_pb2.GetWorkspaceResponse(workspace=found)
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[registry_pb2.WatchWorkspacesResponse]:
         self.backends.append(request.backend)

@@ -18,5 +18,8 @@ class TestFakeBackend(BackendSuite):
     def files_of(self, backend: FakeBackend, workspace_id: WorkspaceId) -> dict[str, str]:
         return dict(backend.files.get(workspace_id, ()))
 
+    def write(self, backend: FakeBackend, workspace_id: WorkspaceId, text: bytes) -> None:
+        backend.written[workspace_id] += text
+
     async def end(self, backend: FakeBackend, workspace_id: WorkspaceId) -> None:
         backend.end(workspace_id)

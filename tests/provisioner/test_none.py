@@ -27,6 +27,7 @@ async def test_a_plane_without_a_backend_has_nothing_to_stop_forget_or_list(back
     await backend.forget(spec.workspace_id)
 
     assert not backend.hosts
+    assert await backend.logs(spec.workspace_id, 1) is None
     assert await backend.get(spec.workspace_id) is None
     assert list(await backend.list()) == []
 

@@ -77,6 +77,10 @@ class TestProcessBackend(BackendSuite):
         configs = backend._root / workspace_id / "configs"
         return Credentials((configs / ".auth_token").read_text(), (configs / ".platform_inbound_secret").read_text())
 
+    def write(self, backend: ProcessBackend, workspace_id: WorkspaceId, text: bytes) -> None:
+        with (backend._root / workspace_id / "log" / "agent.log").open("ab") as log:
+            log.write(text)
+
     def files_of(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> dict[str, str]:
         configs = backend._root / workspace_id / "configs"
         found = {str(path.relative_to(configs)): path.read_text() for path in configs.rglob("*") if path.is_file()}

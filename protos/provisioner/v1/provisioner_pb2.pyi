@@ -65,6 +65,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A global secret that the instance needs cannot be opened."""
     ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: _ErrorReason.ValueType  # 22
     """A secret of the workspace that its instance needs cannot be opened."""
+    ERROR_REASON_WORKSPACE_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """The workspace does not exist."""
+    ERROR_REASON_ORG_ACCESS_DENIED: _ErrorReason.ValueType  # 31
+    """The workspace lies outside the organisation of the caller's token."""
+    ERROR_REASON_LOGS_UNAVAILABLE: _ErrorReason.ValueType  # 32
+    """No output is kept of the workspace's instance, or there is none; metadata: backend."""
+    ERROR_REASON_LOGS_UNREADABLE: _ErrorReason.ValueType  # 33
+    """The backend cannot read its output now."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.provisioner.v1`. The message of each error is the fixed text of
@@ -88,6 +96,14 @@ ERROR_REASON_GLOBAL_SECRET_UNREADABLE: ErrorReason.ValueType  # 21
 """A global secret that the instance needs cannot be opened."""
 ERROR_REASON_WORKSPACE_SECRET_UNREADABLE: ErrorReason.ValueType  # 22
 """A secret of the workspace that its instance needs cannot be opened."""
+ERROR_REASON_WORKSPACE_NOT_FOUND: ErrorReason.ValueType  # 30
+"""The workspace does not exist."""
+ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 31
+"""The workspace lies outside the organisation of the caller's token."""
+ERROR_REASON_LOGS_UNAVAILABLE: ErrorReason.ValueType  # 32
+"""No output is kept of the workspace's instance, or there is none; metadata: backend."""
+ERROR_REASON_LOGS_UNREADABLE: ErrorReason.ValueType  # 33
+"""The backend cannot read its output now."""
 
 @typing.final
 class CheckInstanceRequest(message.Message):

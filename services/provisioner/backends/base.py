@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.provisioner.model import Instance, Spec, WorkspaceId
+from services.provisioner.model import Instance, Log, Spec, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,13 @@ class Backend(Protocol):
 
     async def list(self) -> Sequence[Instance]:
         """Every instance this plane ever started and has not forgotten."""
+        ...
+
+    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:
+        """The last `tail` lines that instances of the workspace have written, also ended ones, and half a MiB at most.
+
+        `None` where none are kept, or there never was an instance. What is no UTF-8 is replaced.
+        """
         ...
 
     def exits(self) -> AsyncGenerator[WorkspaceId, None]:

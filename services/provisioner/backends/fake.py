@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from itertools import count
 
+from services.provisioner.backends import tail as ends
 from services.provisioner.backends.base import Site
 from services.provisioner.errors import StartFailed
-from services.provisioner.model import Credentials, Environment, Files, Instance, Phase, Spec, WorkspaceId
+from services.provisioner.model import Credentials, Environment, Files, Instance, Log, Phase, Spec, WorkspaceId
 
 
 class FakeBackend:
@@ -25,6 +26,7 @@ class FakeBackend:
         self.credentials: dict[WorkspaceId, Credentials] = {}
         self.environments: dict[WorkspaceId, Environment] = {}
         self.files: dict[WorkspaceId, Files] = {}
+        self.written: dict[WorkspaceId, bytes] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
         self._ended: asyncio.Queue[WorkspaceId] = asyncio.Queue()
         self._numbers = count(1)
@@ -37,6 +39,8 @@ class FakeBackend:
         self._fill(spec)
         self.environments[spec.workspace_id] = spec.environment
         self.starts.append((spec.workspace_id, spec.generation))
+        before = self.written.get(spec.workspace_id, b"")
+        self.written[spec.workspace_id] = before + f"generation {spec.generation}\n".encode()
         made = Instance(
             workspace_id=spec.workspace_id,
             generation=spec.generation,
@@ -56,12 +60,17 @@ class FakeBackend:
         self.credentials.pop(workspace_id, None)
         self.environments.pop(workspace_id, None)
         self.files.pop(workspace_id, None)
+        self.written.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
         return self._instances.get(workspace_id)
 
     async def list(self) -> Sequence[Instance]:
         return list(self._instances.values())
+
+    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:
+        written = self.written.get(workspace_id)
+        return None if written is None else ends.last(written, tail, cut=False)
 
     async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         while True:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from services.provisioner.backends.base import Site
 from services.provisioner.errors import NoBackend
-from services.provisioner.model import Instance, Spec, WorkspaceId
+from services.provisioner.model import Instance, Log, Spec, WorkspaceId
 
 
 class NoneBackend:
@@ -28,6 +28,9 @@ class NoneBackend:
 
     async def list(self) -> Sequence[Instance]:
         return ()
+
+    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:  # noqa: ARG002 - nobody writes any
+        return None
 
     async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         await asyncio.get_running_loop().create_future()

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import structlog
 
-from services.provisioner.backends import folder, furnishing, hiring, lives
+from services.provisioner.backends import folder, furnishing, hiring, lives, written
+from services.provisioner.backends import tail as ends
 from services.provisioner.backends.base import Site
 from services.provisioner.backends.folder import Folder, Record
 from services.provisioner.backends.hiring import Order
 from services.provisioner.backends.lives import Vigil
 from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
-from services.provisioner.model import Instance, Phase, Spec, WorkspaceId
+from services.provisioner.model import Instance, Log, Phase, Spec, WorkspaceId
 
 AGENT = (sys.executable, "-P", "-m", "molecule_agent")
 """What an instance runs where nothing else is said: our own agent, in the plane's interpreter. It starts in a directory
@@ -100,6 +101,14 @@ class ProcessBackend:
     async def list(self) -> Sequence[Instance]:
         with _readable():
             return await asyncio.to_thread(_instances, self._root)
+
+    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:
+        with _readable():
+            place = folder.of(self._root, workspace_id)
+            if not place.exists():
+                return None
+            end, more = await asyncio.to_thread(written.end_of, place.path / "log")
+        return ends.last(end, tail, cut=more)
 
     async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._vigil = vigil = Vigil()

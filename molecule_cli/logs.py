@@ -1,0 +1,32 @@
+"""`molecule logs`: what the agent of a workspace has written."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+
+def logs(
+    workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
+    *,
+    tail: Annotated[int, typer.Option(min=1, max=5000, help="How many lines, the last ones.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+) -> None:
+    """Show the last lines that the agent of a workspace has written."""
+    from molecule_cli import plane, settings
+
+    with plane.reached(settings.read()) as found:
+        log = found.ask("GET", f"/workspaces/{found.find(workspace)}/logs", query={"tail": tail})
+    if as_json:
+        typer.echo(json.dumps(log))
+        return
+    output = log["output"]
+    typer.echo(_shown(output) if sys.stdout.isatty() else output, nl=not output.endswith("\n"))
+
+
+def _shown(output: str) -> str:
+    """An agent must not speak to the terminal of whoever reads its log."""
+    return "".join(
+        letter if letter in "\n\t" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in output
+    )
