@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
+from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.errors import NotFound, Unavailable
@@ -95,6 +96,21 @@ class Book(rpc.RegistryServiceServicer):
     def servicer(self) -> Servicer:
         contract = pb.DESCRIPTOR.services_by_name["RegistryService"]
         return Servicer(contract=contract, add=rpc.add_RegistryServiceServicer_to_server, servicer=self)
+
+
+@dataclass
+class Alarm(lifecycle_pb2_grpc.LifecycleServiceServicer):
+    """A registry that wakes whom it is asked to."""
+
+    woken: list[str] = field(default_factory=list)
+
+    async def WakeWorkspace(self, request, context) -> lifecycle_pb2.WakeWorkspaceResponse:
+        self.woken.append(request.workspace_id)
+        return lifecycle_pb2.WakeWorkspaceResponse()
+
+    def servicer(self) -> Servicer:
+        contract = lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"]
+        return Servicer(contract=contract, add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server, servicer=self)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from services.a2a_proxy.store import Store
 from services.chassis.service import serving
 from services.chassis.settings import Mode
 from tests import databases
-from tests.a2a_proxy.neighbours import Book, Hands
+from tests.a2a_proxy.neighbours import Alarm, Book, Hands
 from tests.rpc import listening
 
 
@@ -25,6 +25,7 @@ class Office:
 
     address: str
     book: Book
+    alarm: Alarm
     hands: Hands
     store: Store
     stop: asyncio.Event
@@ -41,12 +42,12 @@ class Office:
 @asynccontextmanager
 async def open_office(database_url: str, **settings) -> AsyncIterator[Office]:
     """Run the post for the length of the block, in development unless told otherwise."""
-    book, hands = Book(), Hands()
+    book, alarm, hands = Book(), Alarm(), Hands()
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
     with tempfile.TemporaryDirectory(prefix="post-") as folder:
         async with (
             databases.fresh(database_url, service) as engine,
-            listening([book.servicer(), hands.servicer()]) as neighbours,
+            listening([book.servicer(), alarm.servicer(), hands.servicer()]) as neighbours,
             asyncio.TaskGroup() as group,
         ):
             told = Settings(
@@ -60,7 +61,13 @@ async def open_office(database_url: str, **settings) -> AsyncIterator[Office]:
             address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             group.create_task(_served(told, address, stop, stopped))
             office = Office(
-                address=await address, book=book, hands=hands, store=Store(engine), stop=stop, stopped=stopped
+                address=await address,
+                book=book,
+                alarm=alarm,
+                hands=hands,
+                store=Store(engine),
+                stop=stop,
+                stopped=stopped,
             )
             try:
                 yield office

@@ -68,7 +68,7 @@ class Started:
 
     def pid_of(self, module: str) -> int:
         for process in self.children():
-            if process.cmdline()[-1] == module:
+            if process.cmdline()[-1:] == [module]:  # one that has just begun, or ended, has none
                 return process.pid
         return 0
 

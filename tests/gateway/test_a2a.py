@@ -204,6 +204,15 @@ async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(door):
 # The table of docs/spec/rest.md, 6.4 ─────────────────────────────────────────
 
 
+async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_nobody(door):
+    for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
+        door.office.book.write(TARGET, status=status)
+        async with door.post(hello()) as answer:
+            assert answer.status == 503
+
+    assert door.office.alarm.woken == [TARGET]
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "body"),
     [

@@ -18,7 +18,10 @@ O = "33333333-3333-4333-8333-333333333333"  # noqa: E741 - the organisation
 S = "s" * 43
 COOKIE = {"Cookie": f"molecule_session={S}"}
 CSRF = {"X-CSRF-Token": credentials.csrf_token(S)}
-LATER = Timestamp(seconds=int(time.time()) + 3600)
+
+
+def later():
+    return Timestamp(seconds=int(time.time()) + 3600)
 
 
 def auth():
@@ -31,8 +34,8 @@ def auth():
 @pytest.fixture
 async def signing():
     async with standing(auth=auth()) as plane:
-        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=LATER)
-        plane.tokens.replies["GetSession"] = pb.GetSessionResponse(expires_at=LATER)
+        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())
+        plane.tokens.replies["GetSession"] = pb.GetSessionResponse(expires_at=later())
         yield plane
 
 
@@ -91,7 +94,7 @@ async def test_a_bearer_signs_in_whatever_cookie_is_left_over(signing):
 @pytest.mark.parametrize("settings", [{"mode": Mode.PRODUCTION, "admin_token": "a", "bind_host": "127.0.0.1"}, {}])
 async def test_a_cookie_is_secure_but_over_plain_http_in_development(settings):
     async with standing(auth=auth(), **settings) as plane:
-        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=LATER)
+        plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())
         answer = await plane.http.post("/session", headers=bearer("a"))
     assert answer.headers["set-cookie"].endswith("; Secure") is bool(settings)
 

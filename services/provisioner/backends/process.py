@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Seque
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -36,6 +37,8 @@ REACTION = timedelta(seconds=3)
 
 PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 """Troubles of this machine that may be over in a moment; others need somebody's hand."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -129,7 +132,8 @@ class ProcessBackend:
         # The old agent is gone before the new credentials are there: it would speak for its successor with them.
         await self.stop(spec.workspace_id)
         place.make()
-        await asyncio.to_thread(furnishing.fill, place.path / "configs", spec.files)
+        if spec.files:
+            await _finished(asyncio.to_thread(furnishing.fill, place.path / "configs", spec.files))
         place.hand_over(spec.credentials)
         await self._keep(place, spec)
         made = await self.get(spec.workspace_id)
@@ -179,9 +183,9 @@ def make(site: Site) -> ProcessBackend:
     return ProcessBackend(site.home, site.command or AGENT)
 
 
-async def _finished(hiring_one: Coroutine[None, None, str]) -> str:
-    """What came of it, also where nobody wants to know any more: no keeper may come up behind the back of a stop."""
-    under_way = asyncio.ensure_future(hiring_one)
+async def _finished(work: Coroutine[None, None, T]) -> T:
+    """What came of it, also where nobody wants to know any more: nothing may come up behind the back of a stop."""
+    under_way = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(under_way)
     except asyncio.CancelledError:
