@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -149,6 +150,22 @@ class Keyring:
         if revoked:
             log.info("tokens revoked", workspace=workspace_id, count=len(revoked))
         return len(revoked)
+
+    async def revoke_stale(self, workspace_ids: Collection[WorkspaceId], *, unused_for: timedelta) -> int:
+        """Revoke what instances that are gone have left behind (PROV-44); how many tokens were live.
+
+        A token that was issued or used since is kept, also one that a restart issues at this moment (PROV-45).
+        """
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            stale = await tx.tokens.revoke_stale(workspace_ids, now=now, unused_since=now - unused_for)
+            for workspace_id, count in sorted(Counter(workspace_id for workspace_id, _ in stale).items()):
+                placement = await tx.find_placement(workspace_id)
+                if placement:
+                    await self._note(tx, "token.revoked", placement, subject="", count=count, stale=True)
+                log.info("stale tokens revoked", workspace=workspace_id, count=count)
+            await tx.announce([OfToken(digest) for _, digest in stale], now=now)
+        return len(stale)
 
     async def ensure_credentials(self, workspace_id: WorkspaceId, *, arrival: Arrival) -> Credentials:
         """What a registering workspace lacks: a token where none is live, and its inbound secret if it can be told.

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from uuid import uuid4
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
@@ -183,6 +184,8 @@ async def test_one_token_is_revoked_by_its_id(registry, placed):
 
 
 MALFORMED = [
+    ("provisioner", "RevokeStaleTokens", pb.RevokeStaleTokensRequest(workspace_ids=["w"]), "workspace_ids"),
+    ("provisioner", "RevokeStaleTokens", pb.RevokeStaleTokensRequest(unused_for=Duration(seconds=59)), "unused_for"),
     ("gateway", "Authorize", pb.AuthorizeRequest(), "gate"),
     ("gateway", "Authorize", request(99), "gate"),
     ("gateway", "Authorize", request(pb.GATE_ADMIN, scope="everything"), "scope"),

@@ -487,6 +487,54 @@ class RevokeTokensRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class RevokeStaleTokensRequest(message.Message):
+    """Workspaces whose instances are not there."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_IDS_FIELD_NUMBER: builtins.int
+    UNUSED_FOR_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def workspace_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """At most 1000."""
+
+    @builtins.property
+    def unused_for(self) -> duration_pb2.Duration:
+        """How long a token must not have been used, or, if it never was, have been issued: at least a minute."""
+
+    def __init__(
+        self,
+        *,
+        workspace_ids: abc.Iterable[builtins.str] | None = ...,
+        unused_for: duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["unused_for", b"unused_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["unused_for", b"unused_for", "workspace_ids", b"workspace_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RevokeStaleTokensResponse(message.Message):
+    """What revoking did."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REVOKED_FIELD_NUMBER: builtins.int
+    revoked: builtins.int
+    """How many live tokens were revoked."""
+    def __init__(
+        self,
+        *,
+        revoked: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["revoked", b"revoked"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class RevokeTokensResponse(message.Message):
     """What revoking did."""
 

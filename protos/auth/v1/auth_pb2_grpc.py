@@ -70,6 +70,11 @@ class AuthServiceStub:
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensResponse.FromString,
                 _registered_method=True)
+        self.RevokeStaleTokens = channel.unary_unary(
+                '/molecule.auth.v1.AuthService/RevokeStaleTokens',
+                request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensResponse.FromString,
+                _registered_method=True)
         self.EnsureCredentials = channel.unary_unary(
                 '/molecule.auth.v1.AuthService/EnsureCredentials',
                 request_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.EnsureCredentialsRequest.SerializeToString,
@@ -141,6 +146,14 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeStaleTokens(self, request, context):
+        """Revokes what was issued to instances that are gone: tokens of these workspaces' instances that were not used for so
+        long. What was issued or used since is kept, also where it is issued at this moment; minted tokens are never stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EnsureCredentials(self, request, context):
         """Gives a registering workspace what it lacks: a token where none is live, and the inbound secret always.
         """
@@ -199,6 +212,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.RevokeTokens,
                     request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensResponse.SerializeToString,
+            ),
+            'RevokeStaleTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeStaleTokens,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensResponse.SerializeToString,
             ),
             'EnsureCredentials': grpc.unary_unary_rpc_method_handler(
                     servicer.EnsureCredentials,
@@ -406,6 +424,33 @@ class AuthService:
             '/molecule.auth.v1.AuthService/RevokeTokens',
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensRequest.SerializeToString,
             protos_dot_auth_dot_v1_dot_auth__pb2.RevokeTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeStaleTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.auth.v1.AuthService/RevokeStaleTokens',
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_auth__pb2.RevokeStaleTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

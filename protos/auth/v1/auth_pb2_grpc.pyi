@@ -32,6 +32,10 @@ class AuthServiceStub:
     """
     RevokeTokens: aio.UnaryUnaryMultiCallable[auth_pb2.RevokeTokensRequest, auth_pb2.RevokeTokensResponse]
     """Revokes the tokens of a workspace: one of them, or all. Idempotent."""
+    RevokeStaleTokens: aio.UnaryUnaryMultiCallable[auth_pb2.RevokeStaleTokensRequest, auth_pb2.RevokeStaleTokensResponse]
+    """Revokes what was issued to instances that are gone: tokens of these workspaces' instances that were not used for so
+    long. What was issued or used since is kept, also where it is issued at this moment; minted tokens are never stale.
+    """
     EnsureCredentials: aio.UnaryUnaryMultiCallable[auth_pb2.EnsureCredentialsRequest, auth_pb2.EnsureCredentialsResponse]
     """Gives a registering workspace what it lacks: a token where none is live, and the inbound secret always."""
     ReadOrHealInboundSecret: aio.UnaryUnaryMultiCallable[auth_pb2.ReadOrHealInboundSecretRequest, auth_pb2.ReadOrHealInboundSecretResponse]
@@ -99,6 +103,16 @@ class AuthServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[auth_pb2.RevokeTokensRequest, abc.Awaitable[auth_pb2.RevokeTokensResponse]],
     ) -> abc.Awaitable[auth_pb2.RevokeTokensResponse]:
         """Revokes the tokens of a workspace: one of them, or all. Idempotent."""
+
+    @abc_1.abstractmethod
+    def RevokeStaleTokens(
+        self,
+        request: auth_pb2.RevokeStaleTokensRequest,
+        context: aio.ServicerContext[auth_pb2.RevokeStaleTokensRequest, abc.Awaitable[auth_pb2.RevokeStaleTokensResponse]],
+    ) -> abc.Awaitable[auth_pb2.RevokeStaleTokensResponse]:
+        """Revokes what was issued to instances that are gone: tokens of these workspaces' instances that were not used for so
+        long. What was issued or used since is kept, also where it is issued at this moment; minted tokens are never stale.
+        """
 
     @abc_1.abstractmethod
     def EnsureCredentials(

@@ -55,6 +55,15 @@ class AuthServicer(rpc.AuthServiceServicer):
         revoked = await self._keyring.revoke(workspace_id, only=wire.token_from(request))
         return pb.RevokeTokensResponse(revoked=revoked)
 
+    async def RevokeStaleTokens(
+        self, request: pb.RevokeStaleTokensRequest, context: Context
+    ) -> pb.RevokeStaleTokensResponse:
+        """Put out of force what instances that are gone have left behind."""
+        revoked = await self._keyring.revoke_stale(
+            wire.workspaces_from(request.workspace_ids), unused_for=wire.idleness_from(request)
+        )
+        return pb.RevokeStaleTokensResponse(revoked=revoked)
+
     async def EnsureCredentials(
         self, request: pb.EnsureCredentialsRequest, context: Context
     ) -> pb.EnsureCredentialsResponse:

@@ -1,6 +1,6 @@
 """Workspace tokens as people look after them. Whoever writes holds the lock of the placement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.model import Digest, TokenId, WorkspaceId
 from services.auth.records import TokenRecord
-from services.auth.tables.keys import LIVE, PLACEMENTS, TOKENS
+from services.auth.tables.keys import IN_FORCE, LIVE, PLACEMENTS, TOKENS
 
 _LIVE = sa.select(TOKENS).join(PLACEMENTS).where(LIVE)
 
@@ -43,6 +43,21 @@ class WorkspaceTokens:
         query = _LIVE.where(TOKENS.c.workspace_id == workspace_id, TOKENS.c.id == token_id)
         row = (await self._connection.execute(query, {"now": now})).first()
         return _record_of(row) if row else None
+
+    async def revoke_stale(
+        self, workspace_ids: Collection[WorkspaceId], *, now: datetime, unused_since: datetime
+    ) -> Sequence[tuple[WorkspaceId, Digest]]:
+        """Revoke those of instances that were not used since; one statement, so that nothing fresh slips into it."""
+        last_use = sa.func.coalesce(TOKENS.c.last_used_at, TOKENS.c.created_at)
+        of_instances = sa.and_(TOKENS.c.workspace_id.in_(workspace_ids), TOKENS.c.generation.is_not(None))
+        rows = await self._connection.execute(
+            sa.update(TOKENS)
+            .where(of_instances, IN_FORCE, last_use < unused_since)
+            .values(revoked_at=now)
+            .returning(TOKENS.c.workspace_id, TOKENS.c.digest),
+            {"now": now},
+        )
+        return [(WorkspaceId(row.workspace_id), Digest(row.digest)) for row in rows]
 
     async def retire(self, token_id: TokenId, *, now: datetime, expires_at: datetime) -> None:
         """Another has taken its place; it may be used until then."""

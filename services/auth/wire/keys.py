@@ -1,7 +1,8 @@
 """Protobuf and back. What comes in malformed goes no further."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import assert_never
 
 from google.protobuf.duration_pb2 import Duration
@@ -39,6 +40,9 @@ from services.chassis.identity import Identity, Kind
 
 AT_MOST = 1_000
 """Placements in one request."""
+
+LEAST_IDLENESS = timedelta(minutes=1)
+"""Twice as long as an agent takes between two heartbeats."""
 
 SILENCE = 8
 """Seconds without a message after which a watcher no longer believes what it remembers."""
@@ -91,6 +95,21 @@ def homes_from(placements: Iterable[pb.Placement]) -> list[Home]:
     if len(homes) > AT_MOST:
         raise malformed("placements")
     return list(homes.values())
+
+
+def workspaces_from(texts: Sequence[str]) -> list[WorkspaceId]:
+    """The ids of workspaces."""
+    if len(texts) > AT_MOST:
+        raise malformed("workspace_ids")
+    return [WorkspaceId(uuid(text, "workspace_ids")) for text in texts]
+
+
+def idleness_from(request: pb.RevokeStaleTokensRequest) -> timedelta:
+    """How long a token must not have been used; less than a minute would take it from an agent at work."""
+    unused_for = request.unused_for.ToTimedelta()
+    if unused_for < LEAST_IDLENESS:
+        raise malformed("unused_for")
+    return unused_for
 
 
 def generation_from(request: pb.IssueTokenRequest) -> int | None:
