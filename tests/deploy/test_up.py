@@ -67,10 +67,7 @@ class Started:
         return [process for process in self.family if _runs(process)]
 
     def pid_of(self, module: str) -> int:
-        for process in self.children():
-            if process.cmdline()[-1:] == [module]:  # one that has just begun, or ended, has none
-                return process.pid
-        return 0
+        return next((process.pid for process in self.children() if _command(process)[-1:] == [module]), 0)
 
 
 @pytest.fixture
@@ -358,6 +355,14 @@ async def test_down_stops_the_plane_of_the_home(start, home):
     assert said.stdout == "stopped\n"
     assert await plane.ended() == 0
     assert plane.left() == []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """One that has just begun, or ended, has none."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _runs(process: psutil.Process) -> bool:
