@@ -25,7 +25,12 @@ status: install  ## the workspaces of the running plane
 	@$(BIN)/molecule status
 
 test: install  ## every test, the whole plane included
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy
+	@$(BIN)/python -m pytest tests/e2e tests/deploy
+endif
 
 check: install  ## format, lint, types, walls between the modules, drift of generated files
 	@$(BIN)/ruff format --check .

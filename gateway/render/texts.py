@@ -9,14 +9,13 @@ from starlette.responses import Response
 
 
 def compact(value: object) -> bytes:
-    """JSON without blanks, in UTF-8. Half a character, which UTF-8 cannot write, stays escaped as it came."""
-    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return written.encode(errors="backslashreplace")
+    """JSON without blanks, in UTF-8; raises `ValueError` for what that cannot write."""
+    return _text(value).encode()
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as an answer."""
-    return Response(compact(content), status, headers, media_type="application/json")
+    """`content` as an answer. Half a character of somebody's, which UTF-8 cannot write, stays escaped as it came."""
+    return Response(_text(content).encode(errors="backslashreplace"), status, headers, media_type="application/json")
 
 
 def moment(stamp: Timestamp) -> str:
@@ -33,3 +32,7 @@ def unix(stamp: Timestamp) -> float:
 def number(value: float) -> float:
     """`value`, without a fraction where it has none."""
     return int(value) if value.is_integer() else value
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -178,7 +178,7 @@ def _as_org(rule: _Rule, holder: OrgHolder, knock: Knock, mode: Mode, org_id: st
     match rule.orgs:
         case _Orgs.WITHIN:
             _must_have_scope(holder, knock)
-            if _is_about_one(rule, knock) and org_id != holder.org_id:
+            if _is_about_one(rule, knock) and (knock.workspace_id is None or org_id != holder.org_id):
                 raise OrgAccessDenied
             return holder
         case _Orgs.PLATFORM:
