@@ -23,7 +23,7 @@ from tests.a2a_proxy.offices import Office, open_office
 from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
 from tests.waiting import eventually
 
-TARGET = str(uuid4())
+TARGET = "b798b45d-16e4-4f00-a409-234e988928c7"
 MEBIBYTE = 1024 * 1024
 
 

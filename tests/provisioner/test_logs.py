@@ -69,7 +69,7 @@ async def test_operators_read_logs_and_organisations_their_own(logs, caller):
     assert await logs.read(caller, ONE, 200) == Log("generation 1\n")
 
 
-@pytest.mark.parametrize("workspace_id", [ONE, OTHER])
+@pytest.mark.parametrize("workspace_id", [ONE, OTHER], ids=["of another", "of nobody"])
 @pytest.mark.parametrize("caller", [org(OTHER), org("")])
 async def test_an_organisation_reads_no_log_of_another(logs, caller, workspace_id):
     with pytest.raises(OrgAccessDenied):
