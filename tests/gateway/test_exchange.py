@@ -72,6 +72,7 @@ async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
         running = group.create_task(exchanges.run())
         yield exchanges
         running.cancel()
+        await asyncio.wait([running])  # it may be about to open a stream, which a closed line refuses
         for line in lines:
             await line.__aexit__(None, None, None)
 
