@@ -8,23 +8,24 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import cycle
 
 import uvloop
 
 from bench.crowd import Agent, agent
-from bench.load import Sample, sampled
+from bench.load import sampled
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
+from services.chassis.clients import Line
 from services.chassis.identity import Identity, Kind
 
 UPTIME = 3600
 
-Beat = Callable[[Agent], Awaitable[None]]
+ANSWER = b'{"status":"ok"}'
+"""What a heartbeat is answered, to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,44 +41,6 @@ class Orders:
     """Heartbeats a second over all connections together; 0 is as fast as they are answered."""
 
 
-class Connection(asyncio.Protocol):
-    """One HTTP connection: a request, then its answer."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.WriteTransport
-        self._received = b""
-        self._answer: asyncio.Future[bytes] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, blank, body = self._received.partition(b"\r\n\r\n")
-        if not blank or self._answer is None:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        if len(body) >= length:
-            self._received = b""
-            self._answer.set_result(head)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError())
-
-    async def beat(self, one: Agent) -> None:
-        """One heartbeat, and the end of everything where it is not taken."""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(_request(one))
-        head = await self._answer
-        if not head.startswith(b"HTTP/1.1 200"):
-            sys.exit(head.decode())
-
-    def close(self) -> None:
-        """Hang up."""
-        self._transport.close()
-
-
 @dataclass(frozen=True, slots=True)
 class Pace:
     """When a connection beats: not before its turn, and not after the end."""
@@ -87,29 +50,66 @@ class Pace:
     until: float
 
 
-async def run(beats: list[Beat], orders: Orders) -> Sample:
-    """Beat over all connections for as long as ordered."""
-    agents = [agent(number) for number in range(orders.agents)]
-    took: list[float] = []
+class Connection(asyncio.Protocol):
+    """One HTTP connection: a request, its answer, the next. It does as little as it can: the cores are shared."""
+
+    def __init__(self, requests: Iterator[bytes], pace: Pace, took: list[float]) -> None:
+        self.over = asyncio.get_running_loop().create_future()
+        self._requests = requests
+        self._pace = pace
+        self._took = took
+        self._began = 0.0
+        self._answer = b""
+        self._transport: asyncio.WriteTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._beat_at(self._pace.first)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if not self._answer.endswith(ANSWER):
+            if b"\r\n" in self._answer and not self._answer.startswith(b"HTTP/1.1 200"):
+                sys.exit(self._answer.decode())
+            return
+        self._answer = b""
+        self._took.append(time.perf_counter() - self._began)
+        self._beat_at(self._began + self._pace.pause)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_exception(exc or ConnectionResetError())
+
+    def _beat_at(self, due: float) -> None:
+        """Late heartbeats are not caught up with: an agent sleeps from one to the next."""
+        now = time.perf_counter()
+        if max(now, due) >= self._pace.until:
+            self.over.set_result(None)
+            self._transport.close()
+        elif due > now:
+            asyncio.get_running_loop().call_later(due - now, self._beat)
+        else:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._began = time.perf_counter()
+        self._transport.write(next(self._requests))
+
+
+def _paces(orders: Orders) -> list[Pace]:
+    """A connection's share each: they begin evenly one after the other."""
+    pause = orders.connections / orders.rate if orders.rate else 0.0
     began = time.perf_counter()
-    pause = len(beats) / orders.rate if orders.rate else 0.0
-    async with asyncio.TaskGroup() as group:
-        for number, beat in enumerate(beats):
-            pace = Pace(began + pause * number / len(beats), pause, began + orders.seconds)
-            group.create_task(_beating(beat, cycle(agents[number :: len(beats)]), pace, took))
-    return sampled(took, time.perf_counter() - began)
+    return [
+        Pace(began + pause * number / orders.connections, pause, began + orders.seconds)
+        for number in range(orders.connections)
+    ]
 
 
-async def _beating(beat: Beat, turns: Iterator[Agent], pace: Pace, took: list[float]) -> None:
-    """Late heartbeats are not caught up with: an agent sleeps from one to the next."""
-    due = pace.first
-    while (now := time.perf_counter()) < pace.until:
-        if due > now:
-            await asyncio.sleep(due - now)
-        began = time.perf_counter()
-        await beat(next(turns))
-        took.append(time.perf_counter() - began)
-        due = max(due + pace.pause, began)
+def _shares(orders: Orders) -> list[list[Agent]]:
+    """The agents that each connection speaks for."""
+    agents = [agent(number) for number in range(orders.agents)]
+    return [agents[number :: orders.connections] for number in range(orders.connections)]
 
 
 def _request(one: Agent) -> bytes:
@@ -123,34 +123,40 @@ def _request(one: Agent) -> bytes:
     ).encode()
 
 
-async def _over_http(port: int, connections: int, standing: AsyncExitStack) -> list[Beat]:
-    beats: list[Beat] = []
-    for _ in range(connections):
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
-        standing.callback(connection.close)
-        beats.append(connection.beat)
-    return beats
+async def _over_http(orders: Orders) -> list[float]:
+    took: list[float] = []
+    shares = [[_request(one) for one in share] for share in _shares(orders)]
+    made = []
+    for share, pace in zip(shares, _paces(orders), strict=True):
+        connection = Connection(cycle(share), pace, took)
+        await asyncio.get_running_loop().create_connection(lambda one=connection: one, "127.0.0.1", int(orders.where))  # type: ignore[misc]
+        made.append(connection.over)
+    await asyncio.gather(*made)
+    return took
 
 
-async def _over_grpc(address: str, connections: int, standing: AsyncExitStack) -> list[Beat]:
-    line = await standing.enter_async_context(clients.dialled(address, speaker="gateway"))
+async def _over_grpc(orders: Orders) -> list[float]:
+    took: list[float] = []
+    shares = _shares(orders)
+    async with clients.dialled(orders.where, speaker="gateway") as line, asyncio.TaskGroup() as group:
+        for share, pace in zip(shares, _paces(orders), strict=True):
+            group.create_task(_beating(line, cycle(share), pace, took))
+    return took
+
+
+async def _beating(line: Line, turns: Iterator[Agent], pace: Pace, took: list[float]) -> None:
+    """One after the other, as fast as they are answered."""
     stub = rpc.RegistryServiceStub(line.channel)
-
-    async def beat(one: Agent) -> None:
+    while (began := time.perf_counter()) < pace.until:
+        one = next(turns)
         request = pb.HeartbeatRequest(workspace_id=one.workspace_id, uptime_seconds=UPTIME + one.number)
-        caller = Identity(kind=Kind.WORKSPACE, name=one.workspace_id)
-        await line.ask(stub.Heartbeat, request, on_behalf_of=caller)
-
-    return [beat] * connections
+        await line.ask(stub.Heartbeat, request, on_behalf_of=Identity(kind=Kind.WORKSPACE, name=one.workspace_id))
+        took.append(time.perf_counter() - began)
 
 
 async def _main(orders: Orders) -> None:
-    async with AsyncExitStack() as standing:
-        if orders.where.startswith("unix:"):
-            beats = await _over_grpc(orders.where, orders.connections, standing)
-        else:
-            beats = await _over_http(int(orders.where), orders.connections, standing)
-        print(json.dumps(asdict(await run(beats, orders))))
+    took = await (_over_grpc if orders.where.startswith("unix:") else _over_http)(orders)
+    print(json.dumps(asdict(sampled(took, orders.seconds))))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command of the gateway: `serve` (the default) until told to stop, or `settings`."""
 
 import asyncio
+import gc
 import signal
 import sys
 
@@ -39,6 +40,7 @@ async def _until_told(values: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serving(values):
+        gc.freeze()  # as the services do: what is here now stays
         await told.wait()
 
 

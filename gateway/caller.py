@@ -45,6 +45,12 @@ DOUBT_EVERY = 2.0
 CAPACITY = 50_000
 """Authorisations remembered at once; the oldest make room."""
 
+UNHURRIED = frozenset({pb.GATE_BODY})
+"""Gates of what agents report of themselves: no agent waits for the answer."""
+
+BETWEEN_REPORTS = 0.01
+"""Seconds from one bundle of questions at those gates to the next."""
+
 FLEETING = frozenset({pb.GATE_REGISTER})
 """Gates that are asked about every time: a first register without a bearer changes the answer to the next."""
 
@@ -93,6 +99,7 @@ class Callers:
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._authorize = Together(auth, self._stub.Authorize, _AUTHORIZE)
+        self._authorize_reports = Together(auth, self._stub.Authorize, _AUTHORIZE, pause=BETWEEN_REPORTS)
         self._monotonic = monotonic
         self._wall = wall
         self._memories: dict[Question, Memory] = {}
@@ -210,7 +217,8 @@ class Callers:
             workspace_id=question.workspace_id,
             claimed_workspace_id=question.claimed,
         )
-        reply: pb.AuthorizeResponse = await self._authorize.ask(request)
+        lane = self._authorize_reports if question.gate in UNHURRIED else self._authorize
+        reply: pb.AuthorizeResponse = await lane.ask(request)
         found = identity.from_wire(reply.identity)
         if found is None:
             raise Broken

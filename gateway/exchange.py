@@ -58,6 +58,7 @@ class Exchange:
             finally:
                 self.connected.clear()
                 self._break_calls()
+            _heed_cancellation()
             await asyncio.sleep(PAUSE)
 
     def open(self, opening: pb.CallOpen) -> "Call":
@@ -225,6 +226,13 @@ def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
         details={"delivery": json.dumps(delivery)},
     )
     return pb.ReplyFrame(call_id=call_id, refused=refused)
+
+
+def _heed_cancellation() -> None:
+    """End a task that was cancelled while a group of its was falling apart: the group's errors hide that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _load(exchange: Exchange) -> int:

@@ -85,10 +85,28 @@ class Call:
     workspace_id: str
     path: Mapping[str, str]
     body: Any
-    query: QueryParams
-    headers: Headers
-    base_url: str
-    claimed: str
+    request: Request
+    forwarded: Forwarded
+
+    @property
+    def query(self) -> QueryParams:
+        """What stands behind the question mark."""
+        return self.request.query_params
+
+    @property
+    def headers(self) -> Headers:
+        """What stands before the body."""
+        return self.request.headers
+
+    @property
+    def base_url(self) -> str:
+        """The public address of the plane, as this client sees it."""
+        return self.forwarded.base_url(self.request.scope)
+
+    @property
+    def claimed(self) -> str:
+        """The workspace that the caller says it is."""
+        return claimed_by(self.request.scope["headers"])
 
 
 Handler = Callable[[Call], Awaitable[object]]
@@ -248,10 +266,8 @@ class Mounted:
             workspace_id=workspace_id,
             path=path,
             body=body,
-            query=request.query_params,
-            headers=request.headers,
-            base_url=self._forwarded.base_url(request.scope),
-            claimed=claimed_by(request.scope["headers"]),
+            request=request,
+            forwarded=self._forwarded,
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import structlog
 import uvicorn
@@ -33,11 +34,55 @@ PING_EVERY = 30.0
 """Seconds between two pings of a socket, and until an answer to one is given up."""
 
 
+HELD = 64 * 1024
+"""Bytes that are held for the end of a turn at most."""
+
+
+class Corked:
+    """A transport on which what is written in one turn of the loop leaves at once: a head and its body are one packet.
+
+    Everything but writing and closing is the transport's own.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Send it by the end of this turn."""
+        if not self._held:
+            self._loop.call_soon(self._send)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > HELD:
+            self._send()
+
+    def close(self) -> None:
+        """Send what is held, and end the connection."""
+        self._send()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever transports have
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        if self._held:
+            self._transport.write(b"".join(self._held))
+            self._held.clear()
+            self._size = 0
+
+
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 with heads that end."""
+    """HTTP/1.1 with heads that end, and answers in as few packets as can be."""
 
     _head = 0
     _in_head = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody is there."""
+        super().connection_made(Corked(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come; a head over its cap ends the connection."""

@@ -9,6 +9,7 @@ from gateway.answers.agents import Allowed, Discovered, Registered, Told
 from gateway.bodies import Body, in_detail
 from gateway.errors import status_of
 from gateway.render import workspaces as render
+from gateway.render.texts import json_response
 from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
 from gateway.shapes import agents as shapes
 from protos.registry.v1 import registry_pb2 as pb
@@ -22,6 +23,12 @@ log = structlog.get_logger()
 
 PEER_PAGE = 50
 """Peers asked for at once: fifty of the largest cards fit one message between services."""
+
+HEARD = json_response(Told(status="ok"))
+"""What every heartbeat is answered."""
+
+BETWEEN_BEATS = 0.02
+"""Seconds from one bundle of heartbeats to the next: no agent waits for its answer, and each bundle has its price."""
 
 CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
 
@@ -40,7 +47,7 @@ class RegistryRoutes:
     def __init__(self, registry: Line) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
-        self._heartbeats = Together(registry, self._stub.Heartbeat, _HEARTBEAT)
+        self._heartbeats = Together(registry, self._stub.Heartbeat, _HEARTBEAT, pause=BETWEEN_BEATS)
 
     def table(self) -> list[Route]:
         """What is there."""
@@ -126,7 +133,7 @@ class RegistryRoutes:
     async def heartbeat(self, call: Call) -> object:
         """Take note of a sign of life."""
         await self._heartbeats.ask(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
-        return Told(status="ok")
+        return HEARD
 
     async def update_card(self, call: Call) -> object:
         """Replace the card of a workspace."""

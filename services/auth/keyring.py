@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -41,11 +41,15 @@ from services.auth.records import OperatorSeat
 from services.auth.store.keys import Store, Transaction
 from services.auth.usage import Usage
 from services.chassis.clock import Clock
+from services.chassis.gathering import Gathering
 
 log = structlog.get_logger()
 
 UNCONFIRMED = timedelta(minutes=10)
 """How long a placement waits to be confirmed: far longer than any creation takes."""
+
+TOGETHER = 500
+"""Bearers looked up at once."""
 
 
 class Keyring:
@@ -70,6 +74,7 @@ class Keyring:
         self._clock = clock
         self._mode = mode
         self._operator = operator
+        self._lookup: Gathering[Digest, Bearer] = Gathering(self._look, capacity=TOGETHER, at_once=2)
 
     # Who is calling ───────────────────────────────────────────────────────────
 
@@ -200,9 +205,16 @@ class Keyring:
             return Operator()
         if not tokens.well_formed(bearer):
             return Stranger()
+        return await self._lookup.ask(digest)
+
+    async def _look(self, digests: Sequence[Digest]) -> Sequence[Bearer]:
+        """Who holds each of the tokens; `Stranger` where it is not live."""
         now = self._clock.now()
         async with self._store.reading() as tx:
-            return await tx.find_live_token(digest, now=now) or await tx.orgs.find_holder(digest, now=now) or Stranger()
+            found: dict[Digest, Bearer] = dict(await tx.find_holders(digests, now=now))
+            if rest := [digest for digest in digests if digest not in found]:
+                found |= await tx.orgs.find_holders(rest, now=now)
+        return [found.get(digest, Stranger()) for digest in digests]
 
     async def _must_see(self) -> None:
         """Nobody passes while the store is out of reach, not even who is known without it."""

@@ -5,6 +5,7 @@
 | `service`   | Parts, Service, serving(), main()                           |     |
 | `rpc`       | the server interceptor: identity, access, errors, deadline  |     |
 | `clients`   | dialling: retry policy, deadline, errors back               |     |
+| `gathering` | work that many ask for at the same time, done in one go     |     |
 | `together`  | many calls of one method in one journey                     |     |
 | `liveness`  | when the loops of this replica last ticked                  |     |
 | `errors`    | ServiceError and one class per canonical code               | pure|

@@ -1,6 +1,7 @@
 """How a service runs: its parts, its server, its loops, and the three things its command can do."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -164,6 +165,7 @@ async def _until_told(service: Service[Any], values: ChassisSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serving(service, values):
+        gc.freeze()  # what is here now stays: looking through it again and again took a twentieth of a second each time
         await told.wait()
 
 

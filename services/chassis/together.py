@@ -1,7 +1,6 @@
 """Calls that travel together: of one method, asked by many at the same time, for the journey of one."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from protos.common.v1 import bundle_pb2_grpc as stubs
 from services.chassis import clients, identity, rpc, telemetry
 from services.chassis.clients import ASK_WITHIN, Line
 from services.chassis.errors import InvalidArgument, Unauthenticated, Unavailable
+from services.chassis.gathering import Gathering
 from services.chassis.identity import Identity, Kind
 from services.chassis.rpc import Context, Handler
 
@@ -36,33 +36,21 @@ MOST_BYTES = 1024 * 1024
 # Asking ──────────────────────────────────────────────────────────────────────
 
 
-class _Call:
-    """A call on its way: waiting for a bundle, or in one."""
-
-    def __init__(self, wire: pb.BundledCall) -> None:
-        self.wire = wire
-        self.roused = asyncio.Event()
-        self.over = False
-        self.outcome: pb.BundledOutcome | None = None
-        """Nothing where its bundle did not arrive."""
-
-
 class Together:
-    """Asks one method in bundles. Whoever finds no bundle under way carries one; those who come meanwhile wait."""
+    """Asks one method in bundles."""
 
-    def __init__(self, line: Line, alone: Callable[..., Any], method: MethodDescriptor) -> None:
-        """`alone` asks the same method for a single call."""
+    def __init__(self, line: Line, alone: Callable[..., Any], method: MethodDescriptor, *, pause: float = 0.0) -> None:
+        """`alone` asks the same method for a single call; `pause` is the seconds from one bundle to the next."""
         self._line = line
         self._alone = alone
         self._path = f"/{method.containing_service.full_name}/{method.name}"
         self._reply = GetMessageClass(method.output_type)
         self._journey = stubs.BundleServiceStub(line.channel).CallTogether
-        self._waiting: deque[_Call] = deque()
-        self._under_way = 0
+        self._calls = Gathering(self._carry, capacity=MOST_BYTES, weigh=_weight, at_once=AT_ONCE, pause=pause)
 
     async def ask(self, request: Message, *, on_behalf_of: Identity | None = None) -> Any:  # noqa: ANN401 - as Line.ask
         """As `Line.ask`: a call that could not be answered in its bundle is asked again by itself."""
-        outcome = await self._travelled(_wired(request, on_behalf_of))
+        outcome = await self._calls.ask(_wired(request, on_behalf_of))
         if outcome is not None and outcome.HasField("reply"):
             return self._reply.FromString(outcome.reply)
         if outcome is not None:
@@ -71,54 +59,20 @@ class Together:
                 raise error
         return await self._line.ask(self._alone, request, on_behalf_of=on_behalf_of)
 
-    async def _travelled(self, wire: pb.BundledCall) -> pb.BundledOutcome | None:
-        call = _Call(wire)
-        self._waiting.append(call)
+    async def _carry(self, calls: Sequence[pb.BundledCall]) -> Sequence[pb.BundledOutcome | None]:
+        """Take them to the other side and back; nothing for each where the bundle did not arrive."""
         try:
-            while not call.over:
-                if self._under_way < AT_ONCE:
-                    await self._carry()
-                else:
-                    await call.roused.wait()
-                    call.roused.clear()
-        finally:
-            if not call.over:
-                self._waiting.remove(call)
-            self._rouse_next()
-        return call.outcome
-
-    async def _carry(self) -> None:
-        """Take whoever waits to the other side and back."""
-        self._under_way += 1
-        bundle: list[_Call] = []
-        try:
-            await asyncio.sleep(0)  # whoever asks in the same moment comes along
-            bundle = self._packed()
-            request = pb.CallTogetherRequest(method=self._path, calls=[call.wire for call in bundle])
+            request = pb.CallTogetherRequest(method=self._path, calls=calls)
             within = ASK_WITHIN.total_seconds()
             reply = await self._journey(request, timeout=within, metadata=self._line.metadata(None))
-            for call, outcome in zip(bundle, reply.outcomes, strict=True):
-                call.outcome = outcome
         except grpc.aio.AioRpcError:
-            pass  # each asks by itself, and hears what is wrong
-        finally:
-            self._under_way -= 1
-            for call in bundle:
-                call.over = True
-                call.roused.set()
+            return [None] * len(calls)  # each asks by itself, and hears what is wrong
+        return tuple(reply.outcomes)
 
-    def _packed(self) -> list[_Call]:
-        packed: list[_Call] = []
-        size = 0
-        while self._waiting and len(packed) < MOST_CALLS and size < MOST_BYTES:
-            packed.append(self._waiting.popleft())
-            size += packed[-1].wire.ByteSize()
-        return packed
 
-    def _rouse_next(self) -> None:
-        """Whoever waits longest carries next."""
-        if self._waiting:
-            self._waiting[0].roused.set()
+def _weight(call: pb.BundledCall) -> int:
+    """The bytes of a call; a small one counts as much as the largest number of them allows."""
+    return max(call.ByteSize(), MOST_BYTES // MOST_CALLS)
 
 
 def _wired(request: Message, on_behalf_of: Identity | None) -> pb.BundledCall:

@@ -48,7 +48,7 @@
 | `turnover`  | instances are renewed when their secrets change                     |     |
 | `search`    | ♥ finding workspaces by what their agents can do                    |     |
 | `callers`   | what a caller may see and touch                                     |     |
-| `intake`    | heartbeats, many in one transaction                                 |     |
+| `intake`    | heartbeats, taken in many at once                                   |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |
 | `chronicle` | stored events as they are committed, and who is told of them        |     |
 | `broadcasts`| what is told once and not kept                                      |     |

@@ -216,7 +216,6 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="chronicle", run=chronicle.run),
-                Loop(name="intake", run=intake.run),
                 *_sweeping(_looking(sweeps) | tending, url),
                 Loop(name="turnover", run=turnover.follow, alone=Alone(url, role=ROLE, name="registry.turnover")),
             ],

@@ -28,7 +28,7 @@ LOOK_EVERY = timedelta(seconds=1)
 STALE = 4.0
 """Seconds after which what was read last is too old to vouch for."""
 
-PAGE = 500
+PAGE = 100
 """Workspaces read at a time."""
 
 BACKLOG = 20_000

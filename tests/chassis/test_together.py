@@ -109,10 +109,10 @@ async def test_who_comes_while_bundles_are_under_way_makes_up_the_next(calls, se
             asked.append(group.create_task(ask(calls, f"early{number}")))
             await eventually(lambda sent=number: len(calls._journey.sizes) > sent)
         asked += [group.create_task(ask(calls, f"late{number}")) for number in range(10)]
-        await eventually(lambda: len(calls._waiting) == 10)
+        await eventually(lambda: len(calls._calls._waiting) == 10)
         servicer.go_on.set()
 
-    assert calls._journey.sizes == [1, 1, 10]
+    assert calls._journey.sizes == [1] * together.AT_ONCE + [10]
     assert [task.result() for task in asked][-1] == "late9"
 
 
@@ -185,7 +185,7 @@ async def test_whoever_leaves_takes_nobody_along(calls, servicer, attempt):
     assert [answer for number, answer in enumerate(told) if number not in gone] == [
         f"w{number}" for number in range(6) if number not in gone
     ]
-    assert (calls._under_way, len(calls._waiting)) == (0, 0)
+    assert (calls._calls._under_way, len(calls._calls._waiting)) == (0, 0)
 
 
 async def test_large_calls_share_no_bundle_that_is_too_large(calls, servicer, line):

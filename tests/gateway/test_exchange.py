@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
-from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchanges, error_of
+from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchange, Exchanges, error_of
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.chassis import clients
@@ -42,6 +43,19 @@ class SilentProxy(rpc.A2aProxyServiceServicer):
     async def _read(self, requests) -> None:
         async for message in requests:
             self.messages.append(message)
+
+
+class BreakingProxy(rpc.A2aProxyServiceServicer):
+    """Ends every stream with an error once it is told to."""
+
+    def __init__(self) -> None:
+        self.breaks = asyncio.Event()
+
+    async def Exchange(self, request_iterator, context) -> AsyncIterator[pb.ExchangeResponse]:
+        await context.send_initial_metadata(())
+        await self.breaks.wait()
+        await context.abort(grpc.StatusCode.UNAVAILABLE)
+        yield pb.ExchangeResponse()
 
 
 @asynccontextmanager
@@ -142,6 +156,23 @@ async def test_a_stream_that_broke_is_opened_again(address):
             await eventually(lambda: proxy.frames)
             proxy.say(head(call.call_id))
             assert (await call.next()).head.status == 200
+
+
+async def test_whoever_stops_while_the_stream_breaks_has_stopped(address):
+    """A group that falls apart hides that its task was cancelled at that moment."""
+    proxy = BreakingProxy()
+    async with listening(proxy, address), clients.dialled(address, speaker="gateway") as line:
+        for attempt in range(60):
+            proxy.breaks.clear()
+            exchange = Exchange(line)
+            running = asyncio.ensure_future(exchange.run())
+            await exchange.connected.wait()
+            proxy.breaks.set()
+            for _ in range(attempt):
+                await asyncio.sleep(0)
+            running.cancel()
+            ended, _ = await asyncio.wait([running], timeout=5)
+            assert ended, attempt
 
 
 async def test_without_a_proxy_nothing_was_sent(address):

@@ -144,10 +144,7 @@ async def engine(database_url):
 async def book(engine, database_url, auth, clock):
     async with running([served(auth)], speaker="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
-        taking_in = asyncio.ensure_future(book.intake.run())
         yield book
-        taking_in.cancel()
-        await asyncio.gather(taking_in, return_exceptions=True)
 
 
 def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE):

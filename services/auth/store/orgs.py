@@ -1,6 +1,6 @@
 """Organisation tokens in the database. Whoever writes holds the lock of the root's placement."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.model import Digest, OrgHolder, Scope, TokenId
 from services.auth.records import OrgTokenRecord
-from services.auth.tables.keys import PLACEMENTS
+from services.auth.tables.keys import DIGESTS, PLACEMENTS
 from services.auth.tables.tokens import LIVE_ORG_TOKEN, ORG_TOKENS
 
 _LIVE = sa.select(ORG_TOKENS).join(PLACEMENTS).where(LIVE_ORG_TOKEN)
 
-_HOLDER = _LIVE.where(ORG_TOKENS.c.digest == sa.bindparam("digest"))
+_HOLDERS = _LIVE.where(ORG_TOKENS.c.digest == sa.any_(DIGESTS))
 
 
 class OrgTokens:
@@ -23,10 +23,10 @@ class OrgTokens:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find_holder(self, digest: Digest, *, now: datetime) -> OrgHolder | None:
-        """Who holds the token, if it is live."""
-        row = (await self._connection.execute(_HOLDER, {"digest": digest, "now": now})).first()
-        return holder_of(row, expires_at=row.expires_at) if row else None
+    async def find_holders(self, digests: Collection[Digest], *, now: datetime) -> Mapping[Digest, OrgHolder]:
+        """Who holds those of the tokens that are live."""
+        rows = await self._connection.execute(_HOLDERS, {"digests": list(digests), "now": now})
+        return {Digest(row.digest): holder_of(row, expires_at=row.expires_at) for row in rows}
 
     async def find(self, token_id: TokenId, *, now: datetime) -> OrgTokenRecord | None:
         """What is kept of the token, if it is live."""

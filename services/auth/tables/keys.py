@@ -53,6 +53,9 @@ REVOCATIONS = sa.Table(
 NOW = sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True))
 """The moment that queries ask about."""
 
+DIGESTS = sa.bindparam("digests", type_=sa.ARRAY(sa.LargeBinary))
+"""What queries look up."""
+
 IN_FORCE = sa.and_(TOKENS.c.revoked_at.is_(None), sa.or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > NOW))
 """What a token needs of itself to be live."""
 

@@ -19,8 +19,14 @@ class KeptApprovals:
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
-        self._open = sa.and_(tables.waiting, approvals.c.created_at > now - WAIT)
-        self._late = sa.and_(tables.waiting, approvals.c.created_at <= now - WAIT)
+
+    @property
+    def _open(self) -> sa.ColumnElement[bool]:
+        return sa.and_(tables.waiting, approvals.c.created_at > self._now - WAIT)
+
+    @property
+    def _late(self) -> sa.ColumnElement[bool]:
+        return sa.and_(tables.waiting, approvals.c.created_at <= self._now - WAIT)
 
     async def put(self, approval: Approval) -> bool:
         """Keep a new request; false where one of its id is kept already."""

@@ -18,7 +18,10 @@ class KeptEntries:
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
-        self._fresh = sa.or_(entries.c.expires_at.is_(None), entries.c.expires_at > now)
+
+    @property
+    def _fresh(self) -> sa.ColumnElement[bool]:
+        return sa.or_(entries.c.expires_at.is_(None), entries.c.expires_at > self._now)
 
     async def find(self, workspace_id: WorkspaceId, key: str) -> Entry | None:
         """What is under a key."""

@@ -56,6 +56,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
+        self._singly = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
 
     @asynccontextmanager
@@ -65,6 +66,12 @@ class Store:
             tx = Transaction(connection, self._clock.now())
             yield tx
             await tx.write()
+
+    @asynccontextmanager
+    async def singly(self) -> AsyncIterator["Transaction"]:
+        """Each statement for itself, without BEGIN and COMMIT: where nothing is saved or what is read relied upon."""
+        async with database.transaction(self._singly) as connection:
+            yield Transaction(connection, self._clock.now())
 
 
 class Transaction:
