@@ -27,6 +27,7 @@
 | `extended`      | extended cards that pass with a message                           | pure|
 | `cards`         | agent cards as clients of the plane may see them                  | pure|
 | `connection`    | how an agent of its own finds its way here                        | pure|
+| `snippets/`     | programs that are handed to agents as text                        |     |
 | `errors`        | errors of the services → HTTP, in one table                       |     |
 | `documentation` | the declarations → OpenAPI                                        | pure|
 | `readiness`     | whether the services answer                                       |     |

@@ -5,8 +5,12 @@ import shlex
 
 from typing_extensions import TypedDict
 
+from gateway import snippets
 from gateway.render.workspaces import delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
+
+END = "END_OF_FILE"
+"""Ends what is written to a file; a line of its own that nothing written contains."""
 
 
 class Connection(TypedDict):
@@ -35,7 +39,7 @@ def of(workspace: pb.Workspace, *, token: str, platform_url: str) -> Connection:
         heartbeat_endpoint=heartbeat,
         curl_register_template=_curl(register, token, registration),
         python_snippet=_python(workspace.id, token, platform_url, registration),
-        claude_code_channel_snippet=_claude(workspace.id, token, platform_url, registration),
+        claude_code_channel_snippet=_claude(workspace.id, token, platform_url, json.dumps(_registration(workspace))),
     )
 
 
@@ -95,17 +99,28 @@ while True:
 
 
 def _claude(workspace_id: str, token: str, platform_url: str, registration: str) -> str:
-    task = (
-        f"You fill the workspace {workspace_id} of a Molecule plane. "
-        "Say that you are there by running: "
-        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" -d "$MOLECULE_REGISTRATION" '
-        '"$MOLECULE_URL/registry/register" and repeat every 30 seconds: '
-        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" '
-        f'-d \'{{"workspace_id":"{workspace_id}"}}\' "$MOLECULE_URL/registry/heartbeat". '
-        "Messages for you are the rows of: "
-        'curl -fsS -H "Authorization: Bearer $MOLECULE_TOKEN" '
-        f'"$MOLECULE_URL/workspaces/{workspace_id}/activity?type=a2a_receive". Read them and do what they ask.'
-    )
-    exports = {"MOLECULE_URL": platform_url, "MOLECULE_TOKEN": token, "MOLECULE_REGISTRATION": registration}
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
-    return "\n".join([*lines, f"claude {shlex.quote(task)}"])
+    """Installs the channel, writes its `.env`, and starts a session with it (REG-07)."""
+    name = f"molecule-{workspace_id[:8]}"
+    environment = {"MOLECULE_URL": platform_url, "MOLECULE_TOKEN": token, "MOLECULE_REGISTRATION": registration}
+    written = "\n".join(f"{key}={value}" for key, value in environment.items())
+    return f"""\
+# A session of Claude Code (2.1.80 or later, with python3) fills the workspace. Run this where it is to work.
+umask 077
+channel="$HOME/.claude/channels/{name}"
+mkdir -p "$channel"
+
+# 1. Install the channel, which Claude Code starts by itself.
+cat > "$channel/channel.py" <<'{END}'
+{snippets.text("claude_code").rstrip()}
+{END}
+claude mcp remove --scope user {name} >/dev/null 2>&1
+claude mcp add --scope user {name} -- python3 "$channel/channel.py"
+
+# 2. Write its .env: where the plane is, and the token of the workspace. Keep it to yourself.
+cat > "$channel/.env" <<'{END}'
+{written}
+{END}
+
+# 3. Start a session that listens to it. It asks whether to trust a channel that is not on the list of its makers.
+claude --dangerously-load-development-channels server:{name}
+"""

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import os
+import shlex
 import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +57,95 @@ async def test_the_python_snippet_brings_the_workspace_online_and_stays(empty_pl
     finally:
         process.kill()
         await process.wait()
+
+
+@pytest.mark.covers("REG-07")
+async def test_a_session_of_claude_code_is_online_hears_messages_and_sends_them(empty_plane, tmp_path):
+    """The channel, its `.env` and the session are what the snippet makes of an empty home."""
+    connection = await connection_of(empty_plane)
+    workspace_id = connection["workspace_id"]
+
+    async with session_of(connection, tmp_path) as session:
+        greeting, tools = await session.answer(1), await session.answer(2)
+        assert greeting["capabilities"]["experimental"] == {"claude/channel": {}}
+        assert [tool["name"] for tool in tools["tools"]] == ["send"]
+        await send(empty_plane, workspace_id, "first")
+        assert await session.heard() == ("first", "")
+
+        session.ask(3, "tools/call", {"name": "send", "arguments": {"workspace_id": workspace_id, "text": "to myself"}})
+        assert "queued" in (await session.answer(3))["content"][0]["text"]
+        assert await session.heard() == ("to myself", workspace_id)
+        session.ask(4, "tools/call", {"name": "send", "arguments": {"workspace_id": "nobody", "text": "?"}})
+        assert (await session.answer(4))["isError"] is True
+        assert (await look(empty_plane, workspace_id))["status"] == "online"
+
+    for text in ("second", "third"):
+        await send(empty_plane, workspace_id, text)
+    async with session_of(connection, tmp_path) as session:
+        assert [await session.heard(), await session.heard()] == [("second", ""), ("third", "")]
+
+
+async def send(plane, workspace_id, text):
+    message = {"role": "user", "messageId": text, "parts": [{"kind": "text", "text": text}]}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
+    answer = await plane.http.post(f"/workspaces/{workspace_id}/a2a", json=body, headers=plane.admin)
+    assert answer.json()["status"] == "queued"
+
+
+@asynccontextmanager
+async def session_of(connection, home):
+    """A session that the pasted snippet has started."""
+    claude = home / "claude"
+    claude.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "claude_session.py"} "$@"\n')
+    claude.chmod(0o755)
+    path = f"{home}:{Path(sys.executable).parent}:{os.defpath}"
+    script = f"export PATH={shlex.quote(path)} HOME={shlex.quote(str(home))}\n"
+    process = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        script + connection["claude_code_channel_snippet"],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Session(process)
+        process.stdin.close()
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class Session:
+    """What the channel says, in order."""
+
+    def __init__(self, process):
+        self._process = process
+        self._answers = {}
+        self._heard = []
+
+    def ask(self, number, method, params):
+        asked = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+
+    async def answer(self, number):
+        while number not in self._answers:
+            await self._read()
+        return self._answers[number]["result"]
+
+    async def heard(self):
+        while not self._heard:
+            await self._read()
+        said = self._heard.pop(0)["params"]
+        return said["content"], said["meta"]["sender"]
+
+    async def _read(self):
+        async with asyncio.timeout(20):
+            said = json.loads(await self._process.stdout.readline())
+        if "id" in said:
+            self._answers[said["id"]] = said
+        else:
+            assert said["method"] == "notifications/claude/channel"
+            self._heard.append(said)

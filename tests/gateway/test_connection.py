@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 
-from gateway import connection
+from gateway import connection, snippets
 from protos.registry.v1 import registry_pb2 as pb
 from tests.gateway.neighbours import workspace
 from tests.waiting import eventually
@@ -65,13 +65,34 @@ async def test_the_python_snippet_registers_and_beats(plane):
         await process.wait()
 
 
-async def test_the_words_for_claude_are_one_command(tmp_path):
+async def test_the_words_for_claude_install_a_channel_and_its_env_and_start_a_session(tmp_path):
     claude = tmp_path / "claude"
-    claude.write_text('#!/bin/sh\nprintf "%s" "$#"\n')
+    claude.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
     claude.chmod(0o755)
 
-    script = f"PATH={shlex.quote(f'{tmp_path}:{os.defpath}')}\n{told()['claude_code_channel_snippet']}"
-    assert await run("sh", "-c", script) == b"1"
+    script = f"PATH={shlex.quote(f'{tmp_path}:{os.defpath}')} HOME={shlex.quote(str(tmp_path))}\n"
+    out = await run("sh", "-c", script + told()["claude_code_channel_snippet"])
+
+    home = tmp_path / ".claude" / "channels" / f"molecule-{W[:8]}"
+    assert out.decode().splitlines() == [
+        f"mcp add --scope user molecule-{W[:8]} -- python3 {home / 'channel.py'}",
+        f"--dangerously-load-development-channels server:molecule-{W[:8]}",
+    ]
+    assert (home / "channel.py").read_text() == snippets.text("claude_code")
+    lines = (home / ".env").read_text().splitlines()
+    assert lines[:2] == ["MOLECULE_URL=https://plane.example", "MOLECULE_TOKEN=t0k3n"]
+    assert json.loads(lines[2].removeprefix("MOLECULE_REGISTRATION="))["agent_card"]["name"] == 'it\'s "$(quoted)"'
+    assert [(home / name).stat().st_mode & 0o777 for name in (".env", "channel.py")] == [0o600, 0o600]
+
+
+def test_the_channel_runs_on_the_python_that_agents_have():
+    """With nothing but the standard library, from Python 3.9 on."""
+    tree = ast.parse(snippets.text("claude_code"), feature_version=(3, 9))
+    imported = {
+        name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    imported |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= sys.stdlib_module_names
 
 
 def test_an_agent_with_an_address_says_so():

@@ -1,0 +1,10 @@
+"""Programs that the gateway hands to agents as text and never runs: the standard library, Python 3.9 and REST alone."""
+
+from functools import cache
+from importlib import resources
+
+
+@cache
+def text(name: str) -> str:
+    """The source of one."""
+    return resources.files(__name__).joinpath(f"{name}.py").read_text()
