@@ -242,8 +242,7 @@ async def test_a_gateway_that_stops_sends_everybody_away_at_once(plane):
             await event(socket)
             heard.release()
             with pytest.raises(ConnectionClosed) as closed:
-                while True:
-                    await event(socket)
+                await all_events(socket)
             return closed.value.rcvd.code
 
     async def on_a_stream(url):
@@ -258,6 +257,12 @@ async def test_a_gateway_that_stops_sends_everybody_away_at_once(plane):
             waiting = [asyncio.ensure_future(on_a_socket(url)), asyncio.ensure_future(on_a_stream(url))]
             await eventually(lambda: said_until(plane, heard))
         assert await asyncio.gather(*waiting) == [1012, "ended"]
+
+
+async def all_events(socket):
+    """Read until the socket is closed."""
+    while True:
+        await event(socket)
 
 
 def said_until(plane, heard):
