@@ -17,6 +17,7 @@ NEXT_STEPS = (
     ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
     ("provisioner not available", "nobody starts or stops instances now; molecule status shows which service is away"),
     ("workspace removed", "nothing brings it back; make another one"),
+    ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
 )
 """What to do about a refusal, by how it begins."""
@@ -55,10 +56,19 @@ def hibernate(
     typer.echo("hibernated; the next message wakes it")
 
 
-def restart(workspace: Workspace) -> None:
-    """Replace the instance of a workspace by a fresh one; its files stay."""
-    _asked(workspace, "POST", "/restart")
-    typer.echo("provisioning; molecule status shows when it is online")
+def restart(
+    workspace: Workspace,
+    *,
+    template: Annotated[str, typer.Option("--template", help="Its files are put over what is there.")] = "",
+) -> None:
+    """
+    Replace the instance of a workspace by a fresh one; its files stay.
+
+    With --template it starts with the files of a template; what has other names stays.
+    """
+    said = _asked(workspace, "POST", "/restart", body={"template": template} if template else None)
+    applied = f" with {said['config_dir']}" if template else ""
+    typer.echo(f"provisioning{applied}; molecule status shows when it is online")
 
 
 def remove(
@@ -77,16 +87,16 @@ def remove(
     typer.echo(f"{said['status']}{below}")
 
 
-def _asked(workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+def _asked(workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON
     from molecule_cli import plane, settings
 
     with plane.reached(settings.read()) as found:
-        return _explained(found, method, f"/workspaces/{found.find(workspace)}{path}", query)
+        return _explained(found, method, f"/workspaces/{found.find(workspace)}{path}", query=query, body=body)
 
 
-def _explained(found: "Plane", method: str, path: str, query: dict[str, Any] | None) -> Any:  # noqa: ANN401 - JSON
+def _explained(found: "Plane", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON
     try:
-        return found.ask(method, path, query=query)
+        return found.ask(method, path, query=query, body=body)
     except Refusal as refusal:
         raise Trouble(_with_next_step(str(refusal), refusal.answer)) from None
 

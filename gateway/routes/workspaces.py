@@ -156,16 +156,22 @@ class WorkspaceRoutes:
 
     async def restart(self, call: Call) -> object:
         """Ask for a fresh instance; answered when the wish is written."""
-        if call.body.template:
-            raise Malformed("invalid template")
         if call.body.reset or call.query.get("reset") == "true":
             raise Malformed(details={"detail": "this backend has no session to reset: restart without reset"})
-        request = pb.RestartWorkspaceRequest(workspace_id=call.workspace_id, request_id=str(uuid.uuid4()))
+        request = pb.RestartWorkspaceRequest(
+            workspace_id=call.workspace_id,
+            request_id=str(uuid.uuid4()),
+            template=call.body.template,
+            apply_template=call.body.apply_template,
+            rebuild_config=call.body.rebuild_config,
+        )
         reply: pb.RestartWorkspaceResponse = await self._registry.ask(
             self._stub.RestartWorkspace, request, on_behalf_of=call.identity
         )
         return Restarting(
-            status=render.status(reply.workspace.status), config_dir="existing-volume", reset_session=False
+            status=render.status(reply.workspace.status),
+            config_dir=reply.template or "existing-volume",
+            reset_session=False,
         )
 
     async def _get(self, call: Call) -> pb.Workspace:

@@ -98,7 +98,7 @@ class Spec:
 
     `environment` is the part of the instance contract that is the same in every backend; a backend adds where
     the agent listens and where its files are. `credentials` travel in files, never in the environment. `files` are
-    what a first instance starts with; what an earlier one has left there is not touched.
+    what a first instance starts with, and what it starts with that finds another `kit` than its own there.
     """
 
     workspace_id: WorkspaceId
@@ -106,6 +106,8 @@ class Spec:
     environment: Environment = field(repr=False)
     credentials: Credentials
     files: Files = field(default=(), repr=False)
+    kit: str = ""
+    """The name of these files; empty for none."""
 
 
 class Phase(StrEnum):

@@ -18,4 +18,5 @@ def build(wish: Wish, credentials: Credentials, *, environment: Environment, fil
         environment=environment,
         credentials=credentials,
         files=files,
+        kit=wish.kit,
     )

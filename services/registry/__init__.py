@@ -44,6 +44,7 @@
 | `entries`   | ♥ what agents keep by key                                           |     |
 | `models`    | ♥ which model an agent uses                                         |     |
 | `budgets`   | ♥ what agents may spend                                             |     |
+| `refits`    | which template a restart puts on                                    |     |
 | `renewal`   | a fresh instance for what has changed                               |     |
 | `turnover`  | instances are renewed when their secrets change                     |     |
 | `search`    | ♥ finding workspaces by what their agents can do                    |     |

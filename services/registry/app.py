@@ -85,6 +85,7 @@ from services.registry.orgfolders import OrgFolders
 from services.registry.orgs import Orgs
 from services.registry.pausing import Pausing
 from services.registry.presence import Presence
+from services.registry.refits import Refits
 from services.registry.removal import Removal
 from services.registry.renewal import Renewal
 from services.registry.search import Search
@@ -129,7 +130,8 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         intake = Intake(store, patience=patience)
         broadcasts = Broadcasts()
         chronicle = Chronicle(store, feed)
-        presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)
+        refits = Refits(templates, Templates(settings.org_templates_dir))
+        presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
         removal = Removal(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(

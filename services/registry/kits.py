@@ -27,7 +27,7 @@ CONFIG = "config.yaml"
 SYSTEM_PROMPT = "system-prompt.md"
 """Where the prompt of an agent is."""
 
-TAKEN = frozenset({".auth_token", ".platform_inbound_secret"})
+TAKEN = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
 """What the plane itself puts beside them."""
 
 NO_BRIEF = Brief()

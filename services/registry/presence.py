@@ -1,6 +1,6 @@
 """The heart of status: agents beat, fall silent, are lost and are started anew."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -22,13 +22,26 @@ from services.registry.errors.workspaces import (
 from services.registry.facts import Fact, Pulse, RestartRequested
 from services.registry.feed import Feed
 from services.registry.intake import Intake, Meaning, felt
+from services.registry.kits import Kit
 from services.registry.model import Beat, Reason, Status, Workspace, WorkspaceId
+from services.registry.refits import Refits, Wish, refitted
 from services.registry.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 
 ATTENTION = timedelta(seconds=10)
 """How long ago a provisioner may have been heard and still count as listening."""
+
+
+NO_WISH = Wish()
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    """A workspace that was asked for a fresh instance, and what that puts on where a template was applied."""
+
+    workspace: Workspace
+    kit: Kit | None
 
 
 class Presence:
@@ -41,6 +54,7 @@ class Presence:
         broadcasts: Broadcasts,
         intake: Intake,
         *,
+        refits: Refits,
         catalog: Catalog,
         clock: Clock,
     ) -> None:
@@ -48,6 +62,7 @@ class Presence:
         self._feed = feed
         self._broadcasts = broadcasts
         self._intake = intake
+        self._refits = refits
         self._catalog = catalog
         self._clock = clock
 
@@ -109,24 +124,42 @@ class Presence:
                 now = self._woken(tx, now)
         return now, True
 
-    async def restart(self, caller: Identity, workspace_id: WorkspaceId, request_id: str) -> Workspace:
-        """Ask for a fresh instance. Answered when the wish is written; the same `request_id` asks once."""
+    async def restart(
+        self, caller: Identity, workspace_id: WorkspaceId, request_id: str, wish: Wish = NO_WISH
+    ) -> "Restarting":
+        """Ask for a fresh instance. Answered when the wish is written.
+
+        The same `request_id` asks once. Raises `InvalidTemplate`.
+        """
+        kit = await self._chosen(caller, workspace_id, wish)
         async with self._store.begin() as tx:
             before = await callers.reached(tx, caller, workspace_id, lock=True)
             if request_id and before.restart_request == request_id:
-                return before
+                return Restarting(before, kit)
             await self._check_restartable(tx, before)
             fact = self._restart_fact(before, Reason.RESTART_REQUESTED)
             now = status.after(before, fact)
             if now is before and not before.wake_wanted:
                 raise WrongStatus(before.status)
             now = replace(now, restart_request=request_id)
+            if kit is not None:
+                now = refitted(now, kit)
+                await tx.kits.keep([kit])
             tx.save(now, *events.of_change(before, now, fact))
-            await tx.deeds.add(caller, Action.RESTARTED, now, generation=now.generation)
+            await tx.deeds.add(caller, Action.RESTARTED, now, generation=now.generation, **_applied(kit))
             tell_change(before, now)
-        return tx.numbered(now)
+        return Restarting(tx.numbered(now), kit)
 
     # Changing ────────────────────────────────────────────────────────────────
+
+    async def _chosen(self, caller: Identity, workspace_id: WorkspaceId, wish: Wish) -> Kit | None:
+        """What the restart puts on; templates are files, so they are read before the transaction."""
+        if wish == NO_WISH:
+            return None
+        async with self._store.begin() as tx:
+            workspace = await callers.reached(tx, caller, workspace_id)
+            await self._check_restartable(tx, workspace)
+        return await self._refits.chosen(workspace, wish)
 
     async def _change(self, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
         """Judge a heartbeat again, locked: it changes what others need to know."""
@@ -175,6 +208,10 @@ class Presence:
             reason=reason,
             limit=self._catalog.provision_limit(workspace.runtime),
         )
+
+
+def _applied(kit: Kit | None) -> dict[str, str]:
+    return {"template": kit.template} if kit else {}
 
 
 def check_generation(caller: Identity, workspace: Workspace) -> None:

@@ -62,9 +62,14 @@ class Templates:
         said, files = await asyncio.to_thread(self._read, draft.template)
         return recipes.defaulted(draft, said), Kit(template=draft.template, files=files, brief=said.brief)
 
+    async def has(self, template_id: str) -> bool:
+        """Whether there is a template of this name."""
+        config = self._root / template_id / CONFIG
+        return bool(NAME.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
+
     async def add(self, name: str, files: Files) -> str:
         """Make a template of these files, whole or not at all; its id. Raises `TemplateExists` and what is invalid."""
-        template_id = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._").lower()
+        template_id = directory_of(name)
         if not NAME.fullmatch(template_id):
             raise InvalidPath
         files = kits.checked({CONFIG: recipes.generated(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files})
@@ -114,6 +119,11 @@ class Templates:
             _take_name(half, place)
         finally:
             shutil.rmtree(half, ignore_errors=True)
+
+
+def directory_of(name: str) -> str:
+    """The directory that is named like something; empty where none can be."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._").lower()
 
 
 class BadFolder(Exception):

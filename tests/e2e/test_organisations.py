@@ -82,6 +82,24 @@ async def test_what_is_missing_is_set_and_then_the_same_import_succeeds(plane):
     assert "runtime: echo" in (configs / "config.yaml").read_text()
 
 
+async def test_a_restart_puts_on_a_template_and_keeps_what_the_agent_wrote_beside_it(plane):
+    made = await plane.http.post("/workspaces", json={"name": "plain", "runtime": "echo"})
+    await eventually(lambda: everybody_is_online(plane), within=60)
+    workspace_id = made.json()["id"]
+    configs = next(path for path in home_of(workspace_id))
+    (configs / "config.yaml").write_text("name: its own")
+    (configs / "notes.md").write_text("its own")
+
+    refused = await plane.http.post(f"/workspaces/{workspace_id}/restart", json={"template": "nowhere"})
+    answer = await plane.http.post(f"/workspaces/{workspace_id}/restart", json={"template": "echo-agent"})
+
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid template")
+    assert answer.json() == {"status": "provisioning", "config_dir": "echo-agent", "reset_session": False}
+    await eventually(lambda: everybody_is_online(plane), within=60)
+    assert "runtime: echo" in (configs / "config.yaml").read_text()
+    assert (configs / "notes.md").read_text() == "its own"
+
+
 def home_of(workspace_id):
     import psutil
 

@@ -350,11 +350,23 @@ async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, quer
     assert "restart without reset" in answer.json()["detail"]
 
 
+async def test_a_restart_says_which_template_it_applied(plane):
+    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace(), template="poet")
+
+    wish = {"template": "poet", "apply_template": True, "rebuild_config": True}
+    answer = await plane.http.post(f"/workspaces/{W}/restart", json=wish)
+
+    assert answer.json() == {"status": "provisioning", "config_dir": "poet", "reset_session": False}
+    asked = plane.asked.request
+    assert (asked.template, asked.apply_template, asked.rebuild_config) == ("poet", True, True)
+
+
 async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
+    plane.registry.replies["RestartWorkspace"] = raised(InvalidArgument, "INVALID_TEMPLATE", "invalid template")
+
     answer = await plane.http.post(f"/workspaces/{W}/restart", json={"template": "t"})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid template"})
-    assert plane.registry.asked == []
 
 
 async def test_a_plane_that_starts_nothing_restarts_nothing(plane):

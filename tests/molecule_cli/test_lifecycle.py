@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,10 +40,12 @@ class LivingPlane(SmallPlane):
         return app
 
     async def told(self, request: Request) -> Response:
-        self.asked = request.method, request.url.path, dict(request.query_params)
+        said = json.loads(await request.body() or b"{}")
+        self.asked = request.method, request.url.path, dict(request.query_params) | said
         if self.refusal:
             return JSONResponse(self.refusal[1], self.refusal[0])
-        return JSONResponse(ANSWERS[request.path_params.get("verb", "remove")])
+        told = ANSWERS[request.path_params.get("verb", "remove")]
+        return JSONResponse(told | ({"config_dir": said["template"]} if said else {}))
 
 
 @pytest.fixture
@@ -80,6 +84,11 @@ def url(plane):
             ["restart", LEAD],
             ("POST", f"/workspaces/{LEAD}/restart", {}),
             "provisioning; molecule status shows when it is online",
+        ),
+        (
+            ["restart", "lead", "--template", "poet"],
+            ("POST", f"/workspaces/{LEAD}/restart", {"template": "poet"}),
+            "provisioning with poet; molecule status shows when it is online",
         ),
         (
             ["remove", "lead", "--confirm", "--purge"],

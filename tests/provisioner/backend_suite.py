@@ -72,6 +72,14 @@ class BackendSuite:
 
         assert self.files_of(backend, spec.workspace_id) == dict(first)
 
+    async def test_files_of_another_kit_are_put_over_what_was_left(self, backend: Backend, spec: Spec):
+        first, later = (("config.yaml", "name: ada"), ("prompts/tone.md", "warm")), (("config.yaml", "name: bob"),)
+        await backend.start(replace(spec, files=first, kit="one"))
+        await backend.start(replace(spec, files=later, kit="two", generation=2))
+        await backend.start(replace(spec, files=first, kit="two", generation=3))
+
+        assert self.files_of(backend, spec.workspace_id) == dict(first) | dict(later)
+
     async def test_a_file_that_would_be_elsewhere_starts_nothing(self, backend: Backend, spec: Spec):
         with pytest.raises(StartFailed):
             await backend.start(replace(spec, files=(("../config.yaml", "name: ada"),)))

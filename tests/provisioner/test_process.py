@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.provisioner.backends import folder, keeper, lives
+from services.provisioner.backends import folder, furnishing, keeper, lives
 from services.provisioner.backends.base import Site
 from services.provisioner.backends.process import AGENT, ProcessBackend, free_port, make
 from services.provisioner.errors import StartFailed
@@ -84,7 +84,8 @@ class TestProcessBackend(BackendSuite):
     def files_of(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> dict[str, str]:
         configs = backend._root / workspace_id / "configs"
         found = {str(path.relative_to(configs)): path.read_text() for path in configs.rglob("*") if path.is_file()}
-        return {path: text for path, text in found.items() if path not in {".auth_token", ".platform_inbound_secret"}}
+        taken = {".auth_token", ".platform_inbound_secret", furnishing.KIT}
+        return {path: text for path, text in found.items() if path not in taken}
 
     async def end(self, backend: ProcessBackend, workspace_id: WorkspaceId) -> None:
         os.kill(record_of(backend, workspace_id).agent.pid, signal.SIGKILL)

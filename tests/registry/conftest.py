@@ -26,6 +26,7 @@ from services.registry.feed import Feed
 from services.registry.fields import Draft
 from services.registry.intake import Intake
 from services.registry.presence import Presence
+from services.registry.refits import Refits
 from services.registry.removal import Removal
 from services.registry.store.transaction import Store
 from services.registry.sweeps import Sweeps
@@ -147,14 +148,15 @@ async def book(engine, database_url, auth, clock):
         yield book
 
 
-def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE):
+def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
     store = Store(engine, clock)
     bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
     intake = Intake(store, patience=PATIENCE)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
     broadcasts = Broadcasts()
-    presence = Presence(store, feed, broadcasts, intake, catalog=known, clock=clock)
+    refits = Refits(Templates(configs), Templates(org_dirs))
+    presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
     removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
     return Book(
         store=store,

@@ -423,7 +423,7 @@ async def test_a_restart_is_one_commit_that_asks_for_the_next_generation(book):
     await book.watched()
     workspace = await book.online()
 
-    now = await book.presence.restart(agent(workspace.id, 1), workspace.id, "")
+    now = (await book.presence.restart(agent(workspace.id, 1), workspace.id, "")).workspace
 
     assert (now.status, now.status_reason, now.generation) == (Status.PROVISIONING, Reason.RESTART_REQUESTED, 2)
     assert (now.url, now.backend_address) == ("", "")
@@ -436,7 +436,7 @@ async def test_three_restarts_are_three_generations_and_one_repeated_is_one(book
     workspace = await book.online()
 
     for request in ("a", "b", "b", "c", "", ""):
-        now = await book.presence.restart(ADMIN, workspace.id, request)
+        now = (await book.presence.restart(ADMIN, workspace.id, request)).workspace
 
     assert now.generation == 6
 

@@ -47,8 +47,9 @@ class Backend(Protocol):
         is replaced, and so is one that ended or was left half made.
 
         `spec.files` are put below /configs wherever there is no config.yaml, whatever else there is is left alone: an
-        agent's own changes survive its restarts, and a volume that was emptied is filled again. A path that leads
-        elsewhere raises `StartFailed`, and nothing is started.
+        agent's own changes survive its restarts, and a volume that was emptied is filled again. Where another kit than
+        `spec.kit` was put there last, they are put over what is there. A path that leads elsewhere raises
+        `StartFailed`, and nothing is started.
         """
         ...
 

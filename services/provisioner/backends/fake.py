@@ -26,6 +26,7 @@ class FakeBackend:
         self.credentials: dict[WorkspaceId, Credentials] = {}
         self.environments: dict[WorkspaceId, Environment] = {}
         self.files: dict[WorkspaceId, Files] = {}
+        self.kits: dict[WorkspaceId, str] = {}
         self.written: dict[WorkspaceId, bytes] = {}
         self._instances: dict[WorkspaceId, Instance] = {}
         self._ended: asyncio.Queue[WorkspaceId] = asyncio.Queue()
@@ -60,6 +61,7 @@ class FakeBackend:
         self.credentials.pop(workspace_id, None)
         self.environments.pop(workspace_id, None)
         self.files.pop(workspace_id, None)
+        self.kits.pop(workspace_id, None)
         self.written.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
@@ -85,7 +87,11 @@ class FakeBackend:
         if any(path.startswith("/") or ".." in path.split("/") for path, _ in spec.files):
             raise StartFailed
         there = dict(self.files.get(spec.workspace_id, ()))
-        if "config.yaml" not in there:
+        last = self.kits.setdefault(spec.workspace_id, spec.kit)
+        self.kits[spec.workspace_id] = spec.kit
+        if last != spec.kit:
+            self.files[spec.workspace_id] = tuple(({**there, **dict(spec.files)}).items())
+        elif "config.yaml" not in there:
             self.files[spec.workspace_id] = tuple(({**dict(spec.files), **there}).items())
 
     def _exited(self, workspace_id: WorkspaceId, *, exit_code: int | None) -> None:

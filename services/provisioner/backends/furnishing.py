@@ -1,4 +1,4 @@
-"""The files that a first instance finds below /configs. Agents write there too: no link that they left is followed."""
+"""The files that an instance finds below /configs. Agents write there too: no link that they left is followed."""
 
 import contextlib
 import os
@@ -12,21 +12,31 @@ from services.provisioner.model import Files
 CONFIG = "config.yaml"
 """The file that says what an agent is: where it is, the rest is there too, because it is written last."""
 
+KIT = ".molecule-kit"
+"""The file with the name of what was put there last; it is written after the rest."""
+
+KIT_BYTES = 64
+"""Of the name of a kit: a digest in hex."""
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def fill(configs: Path, files: Files) -> None:
-    """Put the files there, unless there is a config.yaml. What is there stays as it is.
+def fill(configs: Path, files: Files, *, kit: str) -> None:
+    """Put the files of a kit there, unless there is a config.yaml. What is there stays as it is.
 
-    Raises `StartFailed` for a path that leads elsewhere, and `OSError` where nothing can be written.
+    Files of another kit than was put there last are put over what is there, and what has other names stays. Raises
+    `StartFailed` for a path that leads elsewhere, and `OSError` where nothing can be written.
     """
     for path, _ in files:
         _check(path)
-    if not files or _exists(configs / CONFIG):
-        return
     with _opened(os.open(configs, FOLDER)) as root:
-        for path, text in sorted(files, key=lambda file: file[0] == CONFIG):
-            _put(root, path, text)
+        last = _kit(root)
+        changed = last not in {None, kit}
+        if changed or not _exists(configs / CONFIG):
+            for path, text in sorted(files, key=lambda file: file[0] == CONFIG):
+                _put(root, path, text, over=changed)
+        if last != kit:
+            _put(root, KIT, kit, over=True)
 
 
 def _check(path: str) -> None:
@@ -41,7 +51,20 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _put(root: int, path: str, text: str) -> None:
+def _kit(root: int) -> str | None:
+    """What was put there last; `None` where nothing ever was, or where an agent has put something else."""
+    try:
+        file = os.open(KIT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root)
+    except OSError:
+        return None
+    with _opened(file):
+        try:
+            return os.read(file, KIT_BYTES).decode()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def _put(root: int, path: str, text: str, *, over: bool) -> None:
     """Write one file, whole or not at all, below a directory that is held open."""
     *folders, name = path.split("/")
     with contextlib.ExitStack() as stack:
@@ -55,11 +78,14 @@ def _put(root: int, path: str, text: str) -> None:
         with os.fdopen(made, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         try:
-            os.link(half, name, src_dir_fd=place, dst_dir_fd=place, follow_symlinks=False)
-        except FileExistsError:
-            return
+            if over:
+                os.rename(half, name, src_dir_fd=place, dst_dir_fd=place)
+            else:
+                with contextlib.suppress(FileExistsError):
+                    os.link(half, name, src_dir_fd=place, dst_dir_fd=place, follow_symlinks=False)
         finally:
-            os.unlink(half, dir_fd=place)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(half, dir_fd=place)
 
 
 def _entered(place: int, folder: str) -> int:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,8 +133,11 @@ class ProcessBackend:
         # The old agent is gone before the new credentials are there: it would speak for its successor with them.
         await self.stop(spec.workspace_id)
         place.make()
+        fill = partial(furnishing.fill, place.path / "configs", spec.files, kit=spec.kit)
         if spec.files:
-            await _finished(asyncio.to_thread(furnishing.fill, place.path / "configs", spec.files))
+            await _finished(asyncio.to_thread(fill))
+        else:
+            fill()
         place.hand_over(spec.credentials)
         await self._keep(place, spec)
         made = await self.get(spec.workspace_id)

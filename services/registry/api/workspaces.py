@@ -17,6 +17,7 @@ from services.registry.errors.workspaces import CardNotAvailable
 from services.registry.feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
 from services.registry.model import Entry, WorkspaceId
 from services.registry.presence import Presence
+from services.registry.refits import Wish
 from services.registry.removal import Removal
 from services.registry.wire import workspaces as wire
 
@@ -82,10 +83,18 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def RestartWorkspace(
         self, request: pb.RestartWorkspaceRequest, context: Context
     ) -> pb.RestartWorkspaceResponse:
-        workspace = await self._presence.restart(
-            identity.current(), WorkspaceId(request.workspace_id), request.request_id
+        wish = Wish(
+            template=request.template,
+            apply_template=request.apply_template,
+            rebuild_config=request.rebuild_config,
         )
-        return pb.RestartWorkspaceResponse(workspace=wire.workspace_to(Entry(workspace)))
+        restarting = await self._presence.restart(
+            identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
+        )
+        return pb.RestartWorkspaceResponse(
+            workspace=wire.workspace_to(Entry(restarting.workspace)),
+            template=restarting.kit.template if restarting.kit else "",
+        )
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         said = Registration(

@@ -47,9 +47,9 @@ class Tree:
         return name
 
     async def ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
-        """The workspace and all below it, whatever their status, parents before children."""
+        """The workspace and all below it, whatever their status: parents before children, each level by name."""
         found = await self._reader.connection.execute(
-            sa.select(_below.c.id).order_by(_below.c.level), {"start": workspace_id}
+            sa.select(_below.c.id).order_by(_below.c.level, _below.c.name, _below.c.id), {"start": workspace_id}
         )
         return found.scalars().all()
 
@@ -81,12 +81,11 @@ class Tree:
 
 def _walk(name: str, *, upwards: bool) -> sa.CTE:
     start = workspaces.c.id == sa.bindparam("start")
-    walk = sa.select(workspaces.c.id, workspaces.c.parent_id, sa.literal(0).label("level")).where(
-        start, workspaces.c.purged_at.is_(None)
-    )
+    place = workspaces.c.id, workspaces.c.parent_id, workspaces.c.name
+    walk = sa.select(*place, sa.literal(0).label("level")).where(start, workspaces.c.purged_at.is_(None))
     seen = walk.cte(name, recursive=True)
     step = workspaces.c.id == seen.c.parent_id if upwards else workspaces.c.parent_id == seen.c.id
-    further = sa.select(workspaces.c.id, workspaces.c.parent_id, seen.c.level + 1).join_from(seen, workspaces, step)
+    further = sa.select(*place, seen.c.level + 1).join_from(seen, workspaces, step)
     return seen.union_all(further.where(seen.c.level < DEEPEST))
 
 

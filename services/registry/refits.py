@@ -1,0 +1,55 @@
+"""What a restart puts on: which template the fresh instance starts with, if not with what the workspace has."""
+
+from dataclasses import dataclass, replace
+
+from services.registry.fields import Draft
+from services.registry.kits import Kit
+from services.registry.model import Workspace
+from services.registry.templates import Templates, directory_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody who restarts a workspace says of templates."""
+
+    template: str = ""
+    apply_template: bool = False
+    rebuild_config: bool = False
+
+
+class Refits:
+    """Chooses the template of a restart (section 6.3 of the REST contract, "Template choice")."""
+
+    def __init__(self, templates: Templates, org_templates: Templates) -> None:
+        self._templates = templates
+        self._org_templates = org_templates
+
+    async def chosen(self, workspace: Workspace, wish: Wish) -> Kit | None:
+        """What the template gives, or nothing where the workspace keeps what it has.
+
+        Raises `InvalidTemplate` for a named one that is none, and for any that cannot be used.
+        """
+        if wish.template:
+            _, kit = await self._templates.kit(Draft(name="", template=wish.template))
+            return kit
+        for templates, template_id in self._candidates(workspace, wish):
+            if await templates.has(template_id):
+                _, kit = await templates.kit(Draft(name="", template=template_id))
+                return kit
+        return None
+
+    def _candidates(self, workspace: Workspace, wish: Wish) -> list[tuple[Templates, str]]:
+        own = directory_of(workspace.name)
+        candidates = []
+        if wish.apply_template:
+            candidates.append((self._templates, own))
+        if wish.rebuild_config:
+            candidates.append((self._org_templates, own))
+        if wish.apply_template:
+            candidates.append((self._templates, f"{workspace.runtime}-default"))
+        return candidates
+
+
+def refitted(workspace: Workspace, kit: Kit) -> Workspace:
+    """The workspace with what a template gives it. Runtime, model and tier stay: they are its own by now."""
+    return replace(workspace, template=kit.template, kit=kit.digest, brief=kit.brief)
