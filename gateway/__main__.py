@@ -1,7 +1,6 @@
 """The command of the gateway: `serve` (the default) until told to stop, or `settings`."""
 
 import asyncio
-import gc
 import signal
 import sys
 
@@ -9,7 +8,7 @@ import uvloop
 
 from gateway.server import serving
 from gateway.settings import Settings
-from services.chassis import settings, telemetry
+from services.chassis import memory, settings, telemetry
 from services.chassis.settings import BadSettings
 
 
@@ -40,7 +39,7 @@ async def _until_told(values: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serving(values):
-        gc.freeze()  # as the services do: what is here now stays
+        memory.settled()
         await told.wait()
 
 

@@ -51,7 +51,11 @@ class Corked:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Send it by the end of this turn."""
+        """Send it by the end of this turn; what is large at once, because putting it together would copy it."""
+        if len(data) > HELD:
+            self._send()
+            self._transport.write(data)
+            return
         if not self._held:
             self._loop.call_soon(self._send)
         self._held.append(data)

@@ -14,6 +14,7 @@
 | `database`  | engine, migrations, advisory locks, the doorbell            |     |
 | `settings`  | the only reader of the environment                          |     |
 | `telemetry` | logs, traces, metrics                                       |     |
+| `memory`    | when garbage is looked for                                  |     |
 | `clock`     | Clock, and the loop that ticks                              |     |
 | `addresses` | which addresses may be dialled                              | pure|
 | `variables` | which environment variables users may set                   | pure|

@@ -1,7 +1,6 @@
 """How a service runs: its parts, its server, its loops, and the three things its command can do."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from protos.common.v1 import bundle_pb2_grpc, liveness_pb2_grpc
-from services.chassis import database, liveness, settings, telemetry, together
+from services.chassis import database, liveness, memory, settings, telemetry, together
 from services.chassis.clients import MESSAGE_LIMIT
 from services.chassis.database import Alone
 from services.chassis.errors import Unavailable
@@ -165,7 +164,7 @@ async def _until_told(service: Service[Any], values: ChassisSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serving(service, values):
-        gc.freeze()  # what is here now stays: looking through it again and again took a twentieth of a second each time
+        memory.settled()
         await told.wait()
 
 

@@ -60,6 +60,14 @@ async def test_no_more_is_held_than_a_client_may_be_behind(wire):
     assert len(wire.packets) == 1
 
 
+async def test_what_is_large_leaves_at_once_after_what_is_held(wire):
+    corked = Corked(wire)
+    corked.write(b"head")
+    corked.write(b"x" * (HELD + 1))
+
+    assert wire.packets == [b"head", b"x" * (HELD + 1)]
+
+
 async def test_what_is_held_leaves_before_the_connection_ends(wire):
     corked = Corked(wire)
     corked.write(b"last words")
