@@ -1,18 +1,17 @@
 import subprocess
 import sys
 
+PROGRAM = """
+import gc
+from services.chassis import memory
+
+held = [[] for _ in range(1000)]
+memory.settled()
+print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] == memory.COLLECT_AFTER, len(gc.get_objects()) < 1000)
+"""
+
 
 def test_what_is_there_at_the_start_is_no_longer_looked_through():
-    said = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import gc; from services.chassis import memory; held = [[] for _ in range(1000)]; memory.settled();"
-            "print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] == memory.COLLECT_AFTER, len(gc.get_objects()) < 1000)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
 
     assert said.stdout.split() == ["True"] * 3
