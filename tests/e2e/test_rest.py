@@ -12,16 +12,23 @@ async def test_a_paused_agent_ends_and_a_resumed_one_answers_again(plane):
     workspace_id = await create(plane)
     await online(plane, workspace_id)
 
+    async def refused():
+        """The proxy hears of it a moment after whoever asked for it."""
+        response = await send(plane, workspace_id, "hello")
+        return response.status_code == 503 and response.json().get("status") == "paused"
+
+    async def answers():
+        response = await send(plane, workspace_id, "hello again")
+        return response.status_code == 200 and answered(response) == "hello again"
+
     paused = await plane.http.post(f"/workspaces/{workspace_id}/pause")
-    refused = await send(plane, workspace_id, "hello")
+    await eventually(refused)
     resumed = await plane.http.post(f"/workspaces/{workspace_id}/resume", timeout=10)
     await online(plane, workspace_id)
 
     assert paused.json() == {"status": "paused", "paused_count": 1}
-    assert refused.status_code == 503
-    assert refused.json()["status"] == "paused"
     assert resumed.json() == {"status": "provisioning", "resumed_count": 1}
-    assert answered(await send(plane, workspace_id, "hello again")) == "hello again"
+    await eventually(answers)
 
 
 async def test_a_message_wakes_who_hibernates(plane):
@@ -32,8 +39,11 @@ async def test_a_message_wakes_who_hibernates(plane):
     assert (asleep.status_code, asleep.json()) == (200, {"status": "hibernated"})
     assert (await look(plane, workspace_id))["status"] == "hibernated"
 
-    waking = await send(plane, workspace_id, "wake up")
-    assert (waking.status_code, waking.json()["waking"]) == (503, True)
+    async def wakes():
+        response = await send(plane, workspace_id, "wake up")
+        return response.status_code == 503 and response.json().get("waking") is True
+
+    await eventually(wakes)
     await online(plane, workspace_id)
 
     async def answers():
