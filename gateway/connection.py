@@ -99,7 +99,10 @@ while True:
 
 
 def _claude(workspace_id: str, token: str, platform_url: str, registration: str) -> str:
-    """Installs the channel, writes its `.env`, and starts a session with it (REG-07)."""
+    """Installs the channel, writes its `.env`, and starts Claude Code with it (REG-07).
+
+    `registration` is ASCII: whoever reads the `.env` need not know how it was encoded.
+    """
     name = f"molecule-{workspace_id[:8]}"
     environment = {"MOLECULE_URL": platform_url, "MOLECULE_TOKEN": token, "MOLECULE_REGISTRATION": registration}
     written = "\n".join(f"{key}={value}" for key, value in environment.items())

@@ -71,7 +71,7 @@ OWN = Guard(gate=auth_pb2.GATE_OWN)
 ANY = Guard(gate=auth_pb2.GATE_ANY, keyed=False)
 SEARCH = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", keyed=False, claims=True)
 DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, claims=True)
-SOCKET = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", keyed=False, claims=True)
+SOCKET = SEARCH
 REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, body_field="id")
 STATE = Guard(gate=auth_pb2.GATE_BODY)
 AGENT = Guard(gate=auth_pb2.GATE_BODY, body_field="workspace_id")

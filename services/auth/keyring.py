@@ -222,7 +222,7 @@ class Keyring:
             await tx.answer()
 
     async def _seated(self, session: str) -> Bearer:
-        """Who is signed in with this session; nobody any more if ADMIN_TOKEN has changed since."""
+        """Who is signed in with it; nobody any more if ADMIN_TOKEN has changed since."""
         if not tokens.well_formed(session):
             return Stranger()
         async with self._store.reading() as tx:

@@ -126,7 +126,7 @@ class Presence:
 
     async def restart(
         self, caller: Identity, workspace_id: WorkspaceId, request_id: str, wish: Wish = NO_WISH
-    ) -> "Restarting":
+    ) -> Restarting:
         """Ask for a fresh instance. Answered when the wish is written.
 
         The same `request_id` asks once. Raises `InvalidTemplate`.

@@ -29,13 +29,17 @@ class Refits:
 
         Raises `InvalidTemplate` for a named one that is none, and for any that cannot be used.
         """
-        if wish.template:
-            _, kit = await self._templates.kit(Draft(name="", template=wish.template))
-            return kit
+        found = (self._templates, wish.template) if wish.template else await self._first(workspace, wish)
+        if found is None:
+            return None
+        templates, template_id = found
+        _, kit = await templates.kit(Draft(name="", template=template_id))
+        return kit
+
+    async def _first(self, workspace: Workspace, wish: Wish) -> tuple[Templates, str] | None:
         for templates, template_id in self._candidates(workspace, wish):
             if await templates.has(template_id):
-                _, kit = await templates.kit(Draft(name="", template=template_id))
-                return kit
+                return templates, template_id
         return None
 
     def _candidates(self, workspace: Workspace, wish: Wish) -> list[tuple[Templates, str]]:

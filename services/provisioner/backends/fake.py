@@ -87,12 +87,11 @@ class FakeBackend:
         if any(path.startswith("/") or ".." in path.split("/") for path, _ in spec.files):
             raise StartFailed
         there = dict(self.files.get(spec.workspace_id, ()))
-        last = self.kits.setdefault(spec.workspace_id, spec.kit)
+        changed = self.kits.get(spec.workspace_id, spec.kit) != spec.kit
         self.kits[spec.workspace_id] = spec.kit
-        if last != spec.kit:
-            self.files[spec.workspace_id] = tuple(({**there, **dict(spec.files)}).items())
-        elif "config.yaml" not in there:
-            self.files[spec.workspace_id] = tuple(({**dict(spec.files), **there}).items())
+        if changed or "config.yaml" not in there:
+            given = dict(spec.files)
+            self.files[spec.workspace_id] = tuple((there | given if changed else given | there).items())
 
     def _exited(self, workspace_id: WorkspaceId, *, exit_code: int | None) -> None:
         present = self._instances.get(workspace_id)

@@ -60,8 +60,7 @@ class Lists:
     async def _peers(self, related: sa.ColumnElement[bool], place: Place) -> list[Workspace]:
         statement = tables.everything.where(tables.kept, related)
         if place.query:
-            said = sa.func.lower(workspaces.c.name), sa.func.lower(sa.func.coalesce(workspaces.c.role, ""))
-            statement = statement.where(sa.or_(*(sa.func.strpos(text, place.query.lower()) > 0 for text in said)))
+            statement = statement.where(tables.saying(place.query))
         if place.after is not None:
             statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > place.after)
         return await self._reader.listed(statement.order_by(workspaces.c.name, workspaces.c.id).limit(place.limit))

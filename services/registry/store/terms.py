@@ -48,8 +48,7 @@ class Terms:
 def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     fits = [_can(kind, text) for kind, text in ((Kind.SKILL, wanted.skill), (Kind.TAG, wanted.tag)) if text]
     if wanted.text:
-        said = sa.func.lower(workspaces.c.name), sa.func.lower(sa.func.coalesce(workspaces.c.role, ""))
-        fits.append(sa.or_(*(sa.func.strpos(text, wanted.text) > 0 for text in said)))
+        fits.append(tables.saying(wanted.text))
     if wanted.org_id is not None:
         fits.append(workspaces.c.org_id == wanted.org_id)
     if wanted.among is not None:

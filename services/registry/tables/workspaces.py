@@ -89,6 +89,13 @@ _row = workspaces.c
 kept = _row.status != literal(Status.REMOVED)
 """Workspaces that are not removed."""
 
+
+def saying(text: str) -> sa.ColumnElement[bool]:
+    """Workspaces with a text in their name or role, whatever its case."""
+    said = sa.func.lower(_row.name), sa.func.lower(sa.func.coalesce(_row.role, ""))
+    return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in said))
+
+
 live = sa.and_(_row.purged_at.is_(None), sa.or_(kept, _row.stopped_at.is_(None)))
 """What a reader who starts anew must know of; the rest it need not have heard of."""
 
