@@ -19,7 +19,7 @@ from bench.load import sampled
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
 UPTIME = 3600
@@ -138,19 +138,19 @@ async def _over_http(orders: Orders) -> list[float]:
 async def _over_grpc(orders: Orders) -> list[float]:
     took: list[float] = []
     shares = _shares(orders)
-    async with clients.dialled(orders.where, speaker="gateway") as line, asyncio.TaskGroup() as group:
+    async with clients.open_channel(orders.where, speaker="gateway") as line, asyncio.TaskGroup() as group:
         for share, pace in zip(shares, _paces(orders), strict=True):
             group.create_task(_beating(line, cycle(share), pace, took))
     return took
 
 
-async def _beating(line: Line, turns: Iterator[Agent], pace: Pace, took: list[float]) -> None:
+async def _beating(line: ServiceChannel, turns: Iterator[Agent], pace: Pace, took: list[float]) -> None:
     """One after the other, as fast as they are answered."""
     stub = rpc.RegistryServiceStub(line.channel)
     while (began := time.perf_counter()) < pace.until:
         one = next(turns)
         request = pb.HeartbeatRequest(workspace_id=one.workspace_id, uptime_seconds=UPTIME + one.number)
-        await line.ask(stub.Heartbeat, request, on_behalf_of=Identity(kind=Kind.WORKSPACE, name=one.workspace_id))
+        await line.call(stub.Heartbeat, request, on_behalf_of=Identity(kind=Kind.WORKSPACE, name=one.workspace_id))
         took.append(time.perf_counter() - began)
 
 

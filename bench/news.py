@@ -9,7 +9,7 @@ from bench.crowd import Agent
 from bench.load import Sample, sampled
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
 SICK = 0.9
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 class Subscriber:
     """One more reader of the feed."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = rpc.RegistryServiceStub(line.channel)
         self._awaited: dict[tuple[str, int], asyncio.Future[float]] = {}
@@ -55,7 +55,7 @@ class Subscriber:
             began = time.perf_counter()
             request = pb.HeartbeatRequest(workspace_id=one.workspace_id, error_rate=error_rate)
             caller = Identity(kind=Kind.WORKSPACE, name=one.workspace_id)
-            await self._line.ask(self._stub.Heartbeat, request, on_behalf_of=caller)
+            await self._line.call(self._stub.Heartbeat, request, on_behalf_of=caller)
             async with asyncio.timeout(PATIENCE):
                 took.append(await heard - began)
 

@@ -27,7 +27,7 @@ from deploy.plane import Plane
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
 PROCESSES = ("gateway", "registry", "auth", "postgres", "a2a_proxy", "provisioner")
@@ -89,7 +89,7 @@ async def _measured(plane: Plane, layout: Layout) -> dict[str, object]:
     server = f"postgresql://{postgres.SUPERUSER}@/{postgres.DATABASE}?host={layout.database_sockets}"
     face = f"unix:{layout.socket('registry')}"
     connection = await asyncpg.connect(server)
-    async with clients.dialled(face, speaker="gateway") as line:
+    async with clients.open_channel(face, speaker="gateway") as line:
         await _settle(connection)
         everybody = await _burst(plane, "through the gateway, everybody in turn", where=_port(plane), agents=CROWD)
         known = await _burst(plane, "through the gateway, known agents", where=_port(plane), agents=KNOWN)
@@ -144,7 +144,7 @@ async def _burst(plane: Plane, what: str, *, where: str, agents: int) -> Sample:
     return sample
 
 
-async def _steady(plane: Plane, line: Line) -> tuple[float, Sample]:
+async def _steady(plane: Plane, line: ServiceChannel) -> tuple[float, Sample]:
     """The registry's share of a core under steady heartbeats; then, under the same, how soon news is news."""
     seconds = STEADY_FOR + FALLS * FALL_EVERY + 5
     orders = Orders(where=_port(plane), agents=CROWD, connections=CONNECTIONS, seconds=seconds, rate=STEADY)
@@ -161,7 +161,7 @@ async def _steady(plane: Plane, line: Line) -> tuple[float, Sample]:
     return shares["registry"] * max(1.0, STEADY / sample.rate), feed  # a busy machine is no excuse
 
 
-async def _news(line: Line) -> Sample:
+async def _news(line: ServiceChannel) -> Sample:
     subscriber = Subscriber(line)
     reading = asyncio.create_task(subscriber.read())
     feed = await subscriber.took([crowd.agent(number) for number in range(FALLS)], pause=FALL_EVERY)
@@ -186,7 +186,7 @@ async def _beaten(orders: Orders) -> Sample:
 # Reading ─────────────────────────────────────────────────────────────────────
 
 
-async def _pages(line: Line) -> Sample:
+async def _pages(line: ServiceChannel) -> Sample:
     """Pages of a hundred all over the list, one after the other."""
     stub = rpc.RegistryServiceStub(line.channel)
     operator = Identity(kind=Kind.ADMIN)
@@ -196,7 +196,7 @@ async def _pages(line: Line) -> Sample:
     for _ in range(PAGES):
         asked = time.perf_counter()
         request = pb.ListWorkspacesRequest(page_size=100, page_token=token)
-        reply = await line.ask(stub.ListWorkspaces, request, on_behalf_of=operator)
+        reply = await line.call(stub.ListWorkspaces, request, on_behalf_of=operator)
         took.append(time.perf_counter() - asked)
         token = reply.next_page_token
     sample = sampled(took, time.perf_counter() - began)

@@ -91,7 +91,7 @@ async def _settled(url: str, count: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
     """One connection, so that its pages are those of the sweeps."""
-    async with database.opened(url, role=ROLE, pool=1) as engine:
+    async with database.open_engine(url, role=ROLE, pool=1) as engine:
         yield engine
 
 

@@ -28,7 +28,7 @@ from gateway import server as face
 from gateway.settings import Settings as GatewaySettings
 from services.a2a_proxy.app import service as a2a_proxy
 from services.auth.app import service as auth
-from services.chassis.service import Service, serving
+from services.chassis.service import Service, run_service
 from services.provisioner.app import service as provisioner
 from services.registry.app import service as registry
 
@@ -158,7 +158,7 @@ class Plane:
             url = await stack.database(settings, home, supervisor, journal=journal, progress=_silent())
             environment = {**self._given, **environment_of(settings, home, database_url=url)}
             for service in IN_ORDER:
-                await standing.enter_async_context(serving(service, told_by(environment, service.settings)))
+                await standing.enter_async_context(run_service(service, told_by(environment, service.settings)))
             await standing.enter_async_context(face.serving(told_by(environment, GatewaySettings)))
             yield
 

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.errors import CannotStart
 from services.chassis import settings
-from services.chassis.settings import BadSettings, KnownMode, Mode
+from services.chassis.settings import InvalidSettings, Mode, ModeSetting
 
 DEFAULT_PORT = 8080
 
@@ -20,7 +20,7 @@ class UpSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True)
 
-    molecule_env: KnownMode = Mode.DEVELOPMENT
+    molecule_env: ModeSetting = Mode.DEVELOPMENT
     """The mode of the plane. Production wants ADMIN_TOKEN and SECRETS_ENCRYPTION_KEY."""
 
     molecule_home: Path = Path("~/.molecule")
@@ -69,8 +69,8 @@ class UpSettings(BaseSettings):
 def read() -> UpSettings:
     """From the environment. Raises `CannotStart` with the variable that is wrong."""
     try:
-        return settings.read(UpSettings)
-    except BadSettings as error:
+        return settings.load_settings(UpSettings)
+    except InvalidSettings as error:
         raise CannotStart(str(error)) from error
 
 
@@ -79,7 +79,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 def told_by(environment: Mapping[str, str], kind: type[S]) -> S:
     """The settings that a process with this environment would read, for services that run in this one."""
-    names = (name for name, _, _ in settings.described(kind))
+    names = (name for name, _, _ in settings.describe_settings(kind))
     pairs = zip(kind.model_fields, names, strict=True)
     given: dict[str, Any] = {field: environment[name] for field, name in pairs if environment.get(name)}
     return kind(**given)

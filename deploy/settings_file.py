@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings
 
 from deploy.settings import UpSettings
-from services.chassis.settings import described
+from services.chassis.settings import describe_settings
 
 FILE = Path(__file__).with_name("settings.env")
 
@@ -59,7 +59,7 @@ def _settings_of(module: str) -> Iterator[type[BaseSettings]]:
 
 def _section(title: str, settings: type[BaseSettings], seen: set[str]) -> str:
     lines = []
-    for name, default, meaning in described(settings):
+    for name, default, meaning in describe_settings(settings):
         if name not in seen:
             seen.add(name)
             lines.append(f"# {meaning}\n#{name}={'' if default == '(required)' else default}\n")

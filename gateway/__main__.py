@@ -8,8 +8,8 @@ import uvloop
 
 from gateway.server import serving
 from gateway.settings import Settings
-from services.chassis import memory, settings, telemetry
-from services.chassis.settings import BadSettings
+from services.chassis import gc_tuning, settings, telemetry
+from services.chassis.settings import InvalidSettings
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         case [] | ["serve"]:
             sys.exit(_serve())
         case ["settings"]:
-            for name, default, meaning in settings.described(Settings):
+            for name, default, meaning in settings.describe_settings(Settings):
                 print(f"{name}={default}\n    {meaning}")  # noqa: T201 - a command talks to people
         case _:
             sys.exit(_say("usage: python -m gateway [serve | settings]", code=2))
@@ -26,10 +26,10 @@ def main() -> None:
 
 def _serve() -> int:
     try:
-        values = settings.read(Settings)
+        values = settings.load_settings(Settings)
         telemetry.configure("gateway", log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
         uvloop.run(_until_told(values))
-    except BadSettings as error:
+    except InvalidSettings as error:
         return _say(str(error), code=1)
     return 0
 
@@ -39,7 +39,7 @@ async def _until_told(values: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with serving(values):
-        memory.settled()
+        gc_tuning.freeze_startup_objects()
         await told.wait()
 
 

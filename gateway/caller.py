@@ -17,10 +17,10 @@ from gateway.vigils import Vigils
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis import identity
-from services.chassis.clients import Line
-from services.chassis.errors import Broken, ServiceError, Unavailable
+from services.chassis.batched_calls import BatchedMethod
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import InternalError, ServiceError, Unavailable
 from services.chassis.identity import Identity
-from services.chassis.together import Together
 
 log = structlog.get_logger()
 
@@ -88,7 +88,7 @@ class Callers:
 
     def __init__(
         self,
-        auth: Line,
+        auth: ServiceChannel,
         monotonic: Callable[[], float] = time.monotonic,
         *,
         wall: Callable[[], float] = time.time,
@@ -98,8 +98,8 @@ class Callers:
         self._auth = auth
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
-        self._authorize = Together(auth, self._stub.Authorize, _AUTHORIZE)
-        self._authorize_reports = Together(auth, self._stub.Authorize, _AUTHORIZE, pause=BETWEEN_REPORTS)
+        self._authorize = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE)
+        self._authorize_reports = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE, pause=BETWEEN_REPORTS)
         self._monotonic = monotonic
         self._wall = wall
         self._memories: dict[Question, Memory] = {}
@@ -218,10 +218,10 @@ class Callers:
             claimed_workspace_id=question.claimed,
         )
         lane = self._authorize_reports if question.gate in UNHURRIED else self._authorize
-        reply: pb.AuthorizeResponse = await lane.ask(request)
+        reply: pb.AuthorizeResponse = await lane.call(request)
         found = identity.from_wire(reply.identity)
         if found is None:
-            raise Broken
+            raise InternalError
         left = texts.unix(reply.expires_at) - self._wall() if reply.HasField("expires_at") else inf
         return Memory(identity=found, asked_at=asked_at, until=asked_at + min(REMEMBERED, left), ends=asked_at + left)
 
@@ -265,7 +265,7 @@ class Callers:
         now = self._monotonic()
         self._heard = now
         self._revision = news.revision
-        kind = news.WhichOneof("news")
+        kind = news.WhichOneof("update")
         match kind:
             case "workspace_id":
                 self._void(news.workspace_id, now)
@@ -273,10 +273,10 @@ class Callers:
             case "token_digest":
                 self._void(news.token_digest, now)
                 self._vigils.disturb(news.token_digest)
-            case "everything":
+            case "all_revoked":
                 self._all_voided = now
                 self._vigils.disturb_all()
-            case "alive" | None:
+            case "keepalive" | None:
                 pass
             case _:
                 assert_never(kind)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.settings import Settings
-from services.chassis.clients import Line, dialled
+from services.chassis.clients import ServiceChannel, open_channel
 
 SPEAKER = "gateway"
 
@@ -14,13 +14,13 @@ SPEAKER = "gateway"
 class Clients:
     """The services, as the gateway reaches them."""
 
-    registry: Line
-    auth: Line
-    a2a_proxy: Line
-    provisioner: Line
-    each_registry: tuple[Line, ...]
+    registry: ServiceChannel
+    auth: ServiceChannel
+    a2a_proxy: ServiceChannel
+    provisioner: ServiceChannel
+    each_registry: tuple[ServiceChannel, ...]
     """A line to each replica of its own: what is told once is told where it arises."""
-    each_a2a_proxy: tuple[Line, ...]
+    each_a2a_proxy: tuple[ServiceChannel, ...]
     """A line to each proxy of its own: messages travel on one stream each, and a stream stays where it is."""
 
 
@@ -29,8 +29,8 @@ async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
     """Lines to every service; nobody needs to be there yet."""
     async with AsyncExitStack() as stack:
 
-        async def line(targets: str) -> Line:
-            return await stack.enter_async_context(dialled(targets, speaker=SPEAKER, tls=settings.tls))
+        async def line(targets: str) -> ServiceChannel:
+            return await stack.enter_async_context(open_channel(targets, speaker=SPEAKER, tls=settings.tls))
 
         yield Clients(
             registry=await line(settings.registry_targets),

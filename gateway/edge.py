@@ -17,7 +17,7 @@ from gateway.forwarded import Forwarded
 from gateway.limits import Allowance, Rates
 from gateway.metrics import UNMATCHED, Metrics
 from services.chassis import telemetry
-from services.chassis.errors import Broken
+from services.chassis.errors import InternalError
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ class Edge:
             await send(message)
 
         try:
-            with telemetry.call(method, traceparent=passage.traceparent):
+            with telemetry.trace_call(method, traceparent=passage.traceparent):
                 await self._answered(scope, receive, send_on, passage)
         finally:
             if scope["type"] == "http":
@@ -114,7 +114,7 @@ class Edge:
             if passage.status:
                 raise
             log.exception("request failed", request_id=scope[REQUEST_ID_KEY])
-            await errors.answer_to(Broken())(scope, receive, send)
+            await errors.answer_to(InternalError())(scope, receive, send)
 
     def _refusal(self, scope: Scope, passage: Passage) -> Response | None:
         """The answer to a request that gets no further, in the order of the contract."""

@@ -6,7 +6,15 @@ from typing import Any, Self
 from starlette.responses import Response
 
 from gateway.render.texts import json_response
-from services.chassis.errors import COMMON, Code, Denied, Exhausted, InvalidArgument, NotFound, ServiceError
+from services.chassis.errors import (
+    COMMON_DOMAIN,
+    Code,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    ServiceError,
+)
 
 AUTH = "molecule.auth.v1"
 REGISTRY = "molecule.registry.v1"
@@ -15,13 +23,13 @@ PROVISIONER = "molecule.provisioner.v1"
 GATEWAY = "molecule.gateway"
 
 STATUS: dict[tuple[str, str], int] = {
-    (COMMON, "INTERNAL"): 500,
-    (COMMON, "ACCESS_DENIED"): 403,
-    (COMMON, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
-    (COMMON, "PLATFORM_UNAVAILABLE"): 503,
-    (COMMON, "DEADLINE_EXCEEDED"): 503,
-    (COMMON, "INVALID_PAGE_TOKEN"): 400,
-    (COMMON, "INVALID_FIELD"): 400,
+    (COMMON_DOMAIN, "INTERNAL"): 500,
+    (COMMON_DOMAIN, "ACCESS_DENIED"): 403,
+    (COMMON_DOMAIN, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
+    (COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"): 503,
+    (COMMON_DOMAIN, "DEADLINE_EXCEEDED"): 503,
+    (COMMON_DOMAIN, "INVALID_PAGE_TOKEN"): 400,
+    (COMMON_DOMAIN, "INVALID_FIELD"): 400,
     (AUTH, "MISSING_BEARER"): 401,
     (AUTH, "INVALID_BEARER"): 401,
     (AUTH, "WORKSPACE_UNKNOWN"): 404,
@@ -178,7 +186,7 @@ class TooLarge(InvalidArgument):
     message = "request body too large"
 
 
-class ReservedCaller(Denied):
+class ReservedCaller(PermissionDenied):
     """The caller id is one that only the plane itself uses."""
 
     domain = GATEWAY
@@ -186,7 +194,7 @@ class ReservedCaller(Denied):
     message = "invalid caller ID"
 
 
-class ForeignOrigin(Denied):
+class ForeignOrigin(PermissionDenied):
     """A browser page of another site."""
 
     domain = GATEWAY
@@ -194,7 +202,7 @@ class ForeignOrigin(Denied):
     message = "origin not allowed"
 
 
-class CsrfMissing(Denied):
+class CsrfMissing(PermissionDenied):
     """A browser session without what proves that its own page sent the request."""
 
     domain = GATEWAY
@@ -218,7 +226,7 @@ class UnknownPath(NotFound):
     message = "not found"
 
 
-class TooOften(Exhausted):
+class TooOften(ResourceExhausted):
     """More requests than the client is granted."""
 
     domain = GATEWAY
@@ -234,7 +242,7 @@ class TooOften(Exhausted):
 def answer_to(error: ServiceError) -> Response:
     """The answer that tells a client about `error`, and nothing that is not meant for it."""
     status = status_of(error)
-    if status == STATUS[COMMON, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON:
+    if status == STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
         told = {name: error.details[name] for name in TOLD_OUT_OF_REACH if name in error.details}
         return json_response({**OUT_OF_REACH, **told}, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
     return json_response(_body(error), status, headers=_retry(error))

@@ -12,8 +12,8 @@ import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
-from services.chassis.clients import Line
-from services.chassis.errors import BY_CODE, COMMON, Broken, Code, ServiceError, Unavailable
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import COMMON_DOMAIN, ERRORS_BY_CODE, Code, InternalError, ServiceError, Unavailable
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ CONNECT_WITHIN = 2.0
 class Exchange:
     """One stream to one proxy, opened again whenever it breaks, and the calls under way on it."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = rpc.A2aProxyServiceStub(line.channel)
         self._ids = itertools.count(1)
@@ -130,7 +130,7 @@ class Exchange:
 class Exchanges:
     """The streams to all proxies."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[ServiceChannel]) -> None:
         self._exchanges = [Exchange(line) for line in lines]
 
     async def run(self) -> None:
@@ -207,7 +207,7 @@ class Call:
 
 def error_of(refused: pb.CallRefused) -> ServiceError:
     """The error that a proxy refused a call with."""
-    error = BY_CODE.get(refused.code, Broken)(
+    error = ERRORS_BY_CODE.get(refused.code, InternalError)(
         refused.message,
         details={name: json.loads(text) for name, text in refused.details.items()},
         retry_in=refused.retry_in.ToTimedelta() if refused.HasField("retry_in") else None,
@@ -221,7 +221,7 @@ def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
     refused = pb.CallRefused(
         code=int(Code.UNAVAILABLE),
         reason=Unavailable.reason,
-        domain=COMMON,
+        domain=COMMON_DOMAIN,
         message=Unavailable.message,
         details={"delivery": json.dumps(delivery)},
     )

@@ -20,7 +20,7 @@ from gateway.render.events import News
 from protos.a2a_proxy.v1 import broadcasts_pb2, broadcasts_pb2_grpc
 from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError, Unavailable
 
 log = structlog.get_logger()
@@ -42,14 +42,20 @@ GONE = "EVENT_ID_GONE"
 class View:
     """The circles to listen to: these, and those of a workspace as they change."""
 
-    listens_to: tuple[str, ...] = ()
-    listens_as: str = ""
+    subscribed_to: tuple[str, ...] = ()
+    subscribed_as: str = ""
 
 
 class Live:
     """Knows who listens to what, and up to which event everybody has been told."""
 
-    def __init__(self, registry: Line, *, registries: Sequence[Line] = (), proxies: Sequence[Line] = ()) -> None:
+    def __init__(
+        self,
+        registry: ServiceChannel,
+        *,
+        registries: Sequence[ServiceChannel] = (),
+        proxies: Sequence[ServiceChannel] = (),
+    ) -> None:
         """`registry` is any replica; `registries` and `proxies` are a line to each."""
         self._registry = registry
         self._registries = registries
@@ -87,8 +93,8 @@ class Live:
     @contextmanager
     def attached(self, listener: Listener, view: View) -> Iterator[None]:
         """From here on the listener hears everything in its view. Between `reached` and here nothing may be awaited."""
-        circles = (*view.listens_to, *self._listens_to.get(view.listens_as, ()))
-        self._audience.add(listener, circles, view.listens_as)
+        circles = (*view.subscribed_to, *self._listens_to.get(view.subscribed_as, ()))
+        self._audience.add(listener, circles, view.subscribed_as)
         self._listened_to.set()
         try:
             yield
@@ -133,32 +139,32 @@ class Live:
                 self._take(message, standing)
 
     def _take(self, message: pb.WatchEventsResponse, standing: set[str]) -> None:
-        kind = message.WhichOneof("news")
+        kind = message.WhichOneof("update")
         match kind:
-            case "placements":
-                for placement in message.placements.placements:
+            case "audiences":
+                for placement in message.audiences.workspaces:
                     standing.add(placement.workspace_id)
                     self._place(placement)
             case "event":
-                self._tell(message.event.event, message.event.told_to)
+                self._tell(message.event.event, message.event.published_to)
             case "caught_up":
                 for workspace_id in self._told_to.keys() - standing:
-                    self._place(pb.Placement(workspace_id=workspace_id))
+                    self._place(pb.WorkspaceAudiences(workspace_id=workspace_id))
                 self._reached = max(self._reached, message.caught_up.event_id)
                 self._begun.set()
-            case "alive" | None:
+            case "keepalive" | None:
                 pass
             case _:
                 assert_never(kind)
 
-    def _place(self, placement: pb.Placement) -> None:
+    def _place(self, placement: pb.WorkspaceAudiences) -> None:
         workspace_id = sys.intern(placement.workspace_id)
-        if not placement.told_to:
+        if not placement.published_to:
             self._told_to.pop(workspace_id, None)
             self._listens_to.pop(workspace_id, None)
         else:
-            self._told_to[workspace_id] = tuple(map(sys.intern, placement.told_to))
-            self._listens_to[workspace_id] = tuple(map(sys.intern, placement.listens_to))
+            self._told_to[workspace_id] = tuple(map(sys.intern, placement.published_to))
+            self._listens_to[workspace_id] = tuple(map(sys.intern, placement.subscribed_to))
         self._audience.moved(workspace_id, self._listens_to.get(workspace_id, ()))
 
     def _tell(self, event: pb.StoredEvent, circles: Iterable[str]) -> None:
@@ -175,7 +181,7 @@ class Live:
 
     # What is told once ───────────────────────────────────────────────────────
 
-    async def _tap(self, line: Line, stub: Any, request: Any) -> None:  # noqa: ANN401 - of one service or the other
+    async def _tap(self, line: ServiceChannel, stub: Any, request: Any) -> None:  # noqa: ANN401 - of one service or the other
         """Listen to a replica while anybody listens here."""
         while True:
             await self._listened_to.wait()
@@ -226,14 +232,14 @@ class _Audience:
     def __bool__(self) -> bool:
         return bool(self._circles)
 
-    def add(self, listener: Listener, circles: tuple[str, ...], listens_as: str) -> None:
+    def add(self, listener: Listener, circles: tuple[str, ...], subscribed_as: str) -> None:
         """Somebody listens to these circles, which are those of a workspace where it listens as one."""
         self._circles[listener] = circles
         for circle in circles:
             self._by_circle.setdefault(circle, set()).add(listener)
-        if listens_as:
-            self._listens_as[listener] = listens_as
-            self._as.setdefault(listens_as, set()).add(listener)
+        if subscribed_as:
+            self._listens_as[listener] = subscribed_as
+            self._as.setdefault(subscribed_as, set()).add(listener)
 
     def discard(self, listener: Listener) -> None:
         """It listens no more."""

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from typing_extensions import TypedDict
 
 from gateway.clients import Clients
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 PATIENCE = timedelta(seconds=1)
@@ -31,7 +31,7 @@ class Watched:
     """A service, and whether the plane is ready without it."""
 
     name: str
-    line: Line
+    line: ServiceChannel
     required: bool
 
 
@@ -61,12 +61,12 @@ async def _checked(watched: Watched) -> Check:
     return Check(status="ok", required=watched.required, latency_ms=latency)
 
 
-async def _trouble(line: Line) -> str:
+async def _trouble(line: ServiceChannel) -> str:
     """What keeps a service from being used; empty where nothing does."""
     probe = health_pb2_grpc.HealthStub(line.channel)
     try:
         check = probe.Check  # type: ignore[attr-defined] # made when the stub is
-        reply = await line.ask(check, health_pb2.HealthCheckRequest(), within=PATIENCE)
+        reply = await line.call(check, health_pb2.HealthCheckRequest(), timeout=PATIENCE)
     except ServiceError:
         return "unreachable"
     return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"

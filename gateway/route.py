@@ -20,7 +20,7 @@ from gateway.forwarded import Forwarded
 from gateway.limits import Counter, Limit
 from gateway.render.texts import json_response
 from protos.auth.v1 import auth_pb2
-from services.chassis.errors import Broken, ServiceError
+from services.chassis.errors import InternalError, ServiceError
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
@@ -181,7 +181,7 @@ class Mounted:
             return Response(status_code=CLIENT_LEFT)
         except Exception:  # the text of a bug is for the log alone
             log.exception("request failed", request_id=request.scope[REQUEST_ID_KEY])
-            return errors.answer_to(Broken())
+            return errors.answer_to(InternalError())
 
     def _told(self, request: Request, error: ServiceError) -> Response:
         if self.route.own_words is not None:

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.app import Wired, wired
 from gateway.settings import Settings
-from services.chassis.settings import BadSettings
+from services.chassis.settings import InvalidSettings
 
 log = structlog.get_logger()
 
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
 async def serving(settings: Settings) -> AsyncIterator[str]:
     """Run the gateway for the length of the block; yields its URL.
 
-    Raises `BadSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
+    Raises `InvalidSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
     """
     with _bound(settings.host, settings.port) as listener:
         async with wired(settings) as gateway, _running(gateway, listener):
@@ -168,7 +168,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind((host, port))
             listener.listen(BACKLOG)
         except OSError as error:
-            raise BadSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+            raise InvalidSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
         yield listener
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from services.chassis.settings import ChassisSettings, Mode, prefixed
+from services.chassis.settings import ChassisSettings, Mode, with_prefix
 
 Network = IPv4Network | IPv6Network
 
@@ -41,7 +41,7 @@ DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
 class Settings(ChassisSettings):
     """What the gateway needs to know."""
 
-    model_config = prefixed("GATEWAY_")
+    model_config = with_prefix("GATEWAY_")
 
     listen: str = ""
     """Not used: the gateway listens on BIND_HOST and PORT."""

@@ -5,7 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from molecule_cli.errors import Trouble
 from services.chassis import settings
-from services.chassis.settings import BadSettings
+from services.chassis.settings import InvalidSettings
 
 
 class CliSettings(BaseSettings):
@@ -31,6 +31,6 @@ class CliSettings(BaseSettings):
 def read() -> CliSettings:
     """From the environment. Raises `Trouble` with the variable that is wrong."""
     try:
-        return settings.read(CliSettings)
-    except BadSettings as error:
+        return settings.load_settings(CliSettings)
+    except InvalidSettings as error:
         raise Trouble(str(error)) from error

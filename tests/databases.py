@@ -48,7 +48,7 @@ async def fresh(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
     if (url, schema) not in _migrated:
         await asyncio.to_thread(database.migrate, url, role=service.role, schema=schema, folder=folder)
         _migrated.add((url, schema))
-    async with database.opened(url, role=service.role) as engine:
+    async with database.open_engine(url, role=service.role) as engine:
         await _empty(engine, schema)
         yield engine
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.chassis import clients
-from services.chassis.clients import Line
-from services.chassis.service import Loop, Parts, Service, Servicer, serving
+from services.chassis.clients import ServiceChannel
+from services.chassis.service import Components, Loop, Service, Servicer, run_service
 from services.chassis.settings import ChassisSettings
 
 
@@ -16,17 +16,17 @@ async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -
     """Serve for the length of the block; yields the address."""
 
     @asynccontextmanager
-    async def wire(_: ChassisSettings) -> AsyncIterator[Parts]:
-        yield Parts(servicers=servicers, loops=loops)
+    async def assemble(_: ChassisSettings) -> AsyncIterator[Components]:
+        yield Components(servicers=servicers, loops=loops)
 
     with tempfile.TemporaryDirectory(prefix="rpc-") as folder:
         values = ChassisSettings(listen=f"unix:{Path(folder) / 's.sock'}")
-        async with serving(Service(name="test", settings=ChassisSettings, wire=wire), values) as address:
+        async with run_service(Service(name="test", settings=ChassisSettings, assemble=assemble), values) as address:
             yield address
 
 
 @asynccontextmanager
-async def running(servicers: Sequence[Servicer], *, speaker: str = "gateway") -> AsyncIterator[Line]:
+async def running(servicers: Sequence[Servicer], *, speaker: str = "gateway") -> AsyncIterator[ServiceChannel]:
     """Serve for the length of the block; yields a line that speaks as `speaker`."""
-    async with listening(servicers) as address, clients.dialled(address, speaker=speaker) as line:
+    async with listening(servicers) as address, clients.open_channel(address, speaker=speaker) as line:
         yield line

@@ -33,11 +33,11 @@ class Verification(TypedDict):
     digest: str
 
 
-def deed(message: pb.ChainedDeed) -> Deed:
+def deed(message: pb.ChainedAuditRecord) -> Deed:
     """A deed in its place."""
-    done = message.deed
+    done = message.record
     return Deed(
-        place=message.place,
+        place=message.position,
         id=done.id,
         at=texts.moment(done.at),
         actor=done.actor,
@@ -50,11 +50,11 @@ def deed(message: pb.ChainedDeed) -> Deed:
     )
 
 
-def verification(message: pb.VerifyDeedsResponse) -> Verification:
+def verification(message: pb.VerifyAuditLogResponse) -> Verification:
     """What following the chain found."""
     return Verification(
         verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
-        place=message.place,
+        place=message.position,
         complete=message.complete,
         digest=message.digest.hex(),
     )

@@ -8,7 +8,7 @@ from gateway.render import workspaces as render
 from gateway.route import READ, Call, Route
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 500
 USUALLY = 100
@@ -26,7 +26,7 @@ SOURCES = {
 class ActivityRoutes:
     """Asks the A2A proxy, which keeps the log."""
 
-    def __init__(self, a2a_proxy: Line) -> None:
+    def __init__(self, a2a_proxy: ServiceChannel) -> None:
         self._a2a_proxy = a2a_proxy
         self._stub = rpc.ActivityServiceStub(a2a_proxy.channel)
 
@@ -64,7 +64,7 @@ class ActivityRoutes:
             since_id=call.query.get("since_id", "").lower(),
             page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
         )
-        reply: pb.ListActivityResponse = await self._a2a_proxy.ask(
+        reply: pb.ListActivityResponse = await self._a2a_proxy.call(
             self._stub.ListActivity, request, on_behalf_of=call.identity
         )
         return [render.activity(row) for row in reply.activities]

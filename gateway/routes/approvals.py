@@ -10,7 +10,7 @@ from gateway.route import ADMIN, READ, WRITE, Call, Route
 from gateway.shapes import approvals as shapes
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 NEWEST = 50
 
@@ -18,7 +18,7 @@ NEWEST = 50
 class ApprovalRoutes:
     """Asks the registry, which keeps requests for consent."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ApprovalServiceStub(registry.channel)
 
@@ -74,7 +74,7 @@ class ApprovalRoutes:
             task_id=call.body.task_id,
             context=bodies.payload(call.body.context),
         )
-        reply: pb.RequestApprovalResponse = await self._registry.ask(
+        reply: pb.RequestApprovalResponse = await self._registry.call(
             self._stub.RequestApproval, request, on_behalf_of=call.identity
         )
         return Decided(approval_id=reply.approval.id, status=reply.approval.status)
@@ -82,7 +82,7 @@ class ApprovalRoutes:
     async def list(self, call: Call) -> object:
         """The newest requests of a workspace."""
         request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=NEWEST)
-        reply: pb.ListApprovalsResponse = await self._registry.ask(
+        reply: pb.ListApprovalsResponse = await self._registry.call(
             self._stub.ListApprovals, request, on_behalf_of=call.identity
         )
         return [render.approval(message) for message in reply.approvals]
@@ -95,7 +95,7 @@ class ApprovalRoutes:
             decision=call.body.decision,
             decided_by=call.body.decided_by,
         )
-        reply: pb.DecideApprovalResponse = await self._registry.ask(
+        reply: pb.DecideApprovalResponse = await self._registry.call(
             self._stub.DecideApproval, request, on_behalf_of=call.identity
         )
         return Decided(approval_id=reply.approval.id, status=reply.approval.status)
@@ -103,7 +103,7 @@ class ApprovalRoutes:
     async def pending(self, call: Call) -> object:
         """The newest requests that wait."""
         request = pb.ListPendingApprovalsRequest(page_size=NEWEST)
-        reply: pb.ListPendingApprovalsResponse = await self._registry.ask(
+        reply: pb.ListPendingApprovalsResponse = await self._registry.call(
             self._stub.ListPendingApprovals, request, on_behalf_of=call.identity
         )
         return [render.pending_approval(message) for message in reply.approvals]

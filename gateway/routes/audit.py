@@ -7,7 +7,7 @@ from gateway.render import audit as render
 from gateway.route import ADMIN, PLATFORM, Call, Route
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 500
 USUALLY = 100
@@ -16,7 +16,7 @@ USUALLY = 100
 class AuditRoutes:
     """Asks auth, which keeps the chain of deeds."""
 
-    def __init__(self, auth: Line) -> None:
+    def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.AuditServiceStub(auth.channel)
 
@@ -52,19 +52,21 @@ class AuditRoutes:
     async def list(self, call: Call) -> object:
         """The deeds asked for."""
         about = call.query.get("workspace_id", "")
-        request = pb.ListDeedsRequest(
+        request = pb.ListAuditRecordsRequest(
             workspace_id=bodies.workspace_id(about) if about else "",
-            after_place=_place(call.query.get("after_place", "")),
+            after_position=_place(call.query.get("after_place", "")),
             page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
         )
-        reply: pb.ListDeedsResponse = await self._auth.ask(self._stub.ListDeeds, request, on_behalf_of=call.identity)
-        return [render.deed(message) for message in reply.deeds]
+        reply: pb.ListAuditRecordsResponse = await self._auth.call(
+            self._stub.ListAuditRecords, request, on_behalf_of=call.identity
+        )
+        return [render.deed(message) for message in reply.records]
 
     async def verify(self, call: Call) -> object:
         """What following the chain finds."""
-        request = pb.VerifyDeedsRequest(after_place=_place(call.query.get("after_place", "")) or 0)
-        reply: pb.VerifyDeedsResponse = await self._auth.ask(
-            self._stub.VerifyDeeds, request, on_behalf_of=call.identity
+        request = pb.VerifyAuditLogRequest(after_position=_place(call.query.get("after_place", "")) or 0)
+        reply: pb.VerifyAuditLogResponse = await self._auth.call(
+            self._stub.VerifyAuditLog, request, on_behalf_of=call.identity
         )
         return render.verification(reply)
 

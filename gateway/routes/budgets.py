@@ -7,7 +7,7 @@ from gateway.route import ADMIN, READ, Call, Route
 from gateway.shapes.budgets import Limit
 from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 PATH = "/workspaces/{id}/budget"
@@ -24,7 +24,7 @@ NO_INTEGER = "budget_limit must be an integer (USD cents) or null"
 class BudgetRoutes:
     """Asks the registry."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.BudgetServiceStub(registry.channel)
 
@@ -55,7 +55,7 @@ class BudgetRoutes:
     async def get(self, call: Call) -> object:
         """How it stands."""
         request = pb.GetBudgetRequest(workspace_id=call.workspace_id)
-        reply: pb.GetBudgetResponse = await self._registry.ask(
+        reply: pb.GetBudgetResponse = await self._registry.call(
             self._stub.GetBudget, request, on_behalf_of=call.identity
         )
         return render.budget(reply.budget)
@@ -63,7 +63,7 @@ class BudgetRoutes:
     async def limit(self, call: Call) -> object:
         """Set the limit."""
         request = pb.SetBudgetRequest(workspace_id=call.workspace_id, budget_limit=call.body.budget_limit)
-        reply: pb.SetBudgetResponse = await self._registry.ask(
+        reply: pb.SetBudgetResponse = await self._registry.call(
             self._stub.SetBudget, request, on_behalf_of=call.identity
         )
         return render.budget(reply.budget)

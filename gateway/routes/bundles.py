@@ -14,7 +14,7 @@ from gateway.route import ADMIN, PLATFORM, Call, Route
 from gateway.shapes import orgs as shapes
 from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MANY = timedelta(seconds=40)
 """How long it may take to make hundreds of workspaces."""
@@ -23,7 +23,7 @@ MANY = timedelta(seconds=40)
 class BundleRoutes:
     """Asks the registry, which packs and unpacks them."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.BundleServiceStub(registry.channel)
 
@@ -53,7 +53,7 @@ class BundleRoutes:
 
     async def export(self, call: Call) -> object:
         """The bundle, as the registry wrote it."""
-        reply: pb.ExportBundleResponse = await self._registry.ask(
+        reply: pb.ExportBundleResponse = await self._registry.call(
             self._stub.ExportBundle, pb.ExportBundleRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
         return Response(reply.bundle, media_type="application/json")
@@ -64,7 +64,7 @@ class BundleRoutes:
         if len(content) > FILES_CAP:
             raise too_large(FILES_CAP)
         request = pb.ImportBundleRequest(request_id=str(uuid.uuid4()), bundle=content)
-        reply: pb.ImportBundleResponse = await self._registry.ask(
-            self._stub.ImportBundle, request, on_behalf_of=call.identity, within=MANY
+        reply: pb.ImportBundleResponse = await self._registry.call(
+            self._stub.ImportBundle, request, on_behalf_of=call.identity, timeout=MANY
         )
         return render.bundle_member(reply.root)

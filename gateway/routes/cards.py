@@ -10,7 +10,7 @@ from gateway.render.texts import compact
 from gateway.route import ANY, Call, Guard, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MAX_AGE = 60
 """Seconds that a client may keep a card without asking again."""
@@ -19,7 +19,7 @@ MAX_AGE = 60
 class CardRoutes:
     """Asks the registry for the card, and shows the plane's view of it."""
 
-    def __init__(self, registry: Line, *, guard: Guard | None, bearer_needed: bool) -> None:
+    def __init__(self, registry: ServiceChannel, *, guard: Guard | None, bearer_needed: bool) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
         self._guard = guard
@@ -34,7 +34,7 @@ class CardRoutes:
 
     async def read(self, call: Call) -> object:
         """The card; 304 where the client has it already."""
-        reply: pb.GetCardResponse = await self._registry.ask(
+        reply: pb.GetCardResponse = await self._registry.call(
             self._stub.GetCard, pb.GetCardRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
         body = compact(self._shown(call, json.loads(reply.agent_card)))

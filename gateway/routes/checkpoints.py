@@ -10,7 +10,7 @@ from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import checkpoints_pb2 as pb
 from protos.registry.v1 import checkpoints_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 PAGE = 100
 
@@ -18,7 +18,7 @@ PAGE = 100
 class CheckpointRoutes:
     """Asks the registry, which keeps checkpoints."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.CheckpointServiceStub(registry.channel)
 
@@ -74,7 +74,7 @@ class CheckpointRoutes:
             step_index=call.body.step_index,
             payload=None if call.body.payload is None else bodies.payload(call.body.payload),
         )
-        reply: pb.SaveCheckpointResponse = await self._registry.ask(
+        reply: pb.SaveCheckpointResponse = await self._registry.call(
             self._stub.SaveCheckpoint, request, on_behalf_of=call.identity
         )
         kept = reply.checkpoint
@@ -83,7 +83,7 @@ class CheckpointRoutes:
     async def latest(self, call: Call) -> object:
         """The step that was completed last."""
         request = pb.GetLatestCheckpointRequest(workspace_id=call.workspace_id)
-        reply: pb.GetLatestCheckpointResponse = await self._registry.ask(
+        reply: pb.GetLatestCheckpointResponse = await self._registry.call(
             self._stub.GetLatestCheckpoint, request, on_behalf_of=call.identity
         )
         return render.checkpoint(reply.checkpoint)
@@ -95,7 +95,7 @@ class CheckpointRoutes:
     async def delete(self, call: Call) -> object:
         """Delete the steps of a workflow."""
         request = pb.DeleteCheckpointsRequest(workspace_id=call.workspace_id, workflow_id=call.path["workflow"])
-        reply: pb.DeleteCheckpointsResponse = await self._registry.ask(
+        reply: pb.DeleteCheckpointsResponse = await self._registry.call(
             self._stub.DeleteCheckpoints, request, on_behalf_of=call.identity
         )
         return Cleared(deleted=reply.deleted, workflow_id=call.path["workflow"])
@@ -106,7 +106,7 @@ class CheckpointRoutes:
             request = pb.ListCheckpointsRequest(
                 workspace_id=call.workspace_id, workflow_id=call.path["workflow"], page_size=PAGE, page_token=token
             )
-            reply: pb.ListCheckpointsResponse = await self._registry.ask(
+            reply: pb.ListCheckpointsResponse = await self._registry.call(
                 self._stub.ListCheckpoints, request, on_behalf_of=call.identity
             )
             for message in reply.checkpoints:

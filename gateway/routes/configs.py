@@ -11,13 +11,13 @@ from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import configs_pb2 as pb
 from protos.registry.v1 import configs_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 
 class ConfigRoutes:
     """Asks the registry, which keeps configurations."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ConfigServiceStub(registry.channel)
 
@@ -70,7 +70,7 @@ class ConfigRoutes:
     async def get(self, call: Call) -> object:
         """The object of a workspace."""
         request = pb.GetConfigRequest(workspace_id=call.workspace_id)
-        reply: pb.GetConfigResponse = await self._registry.ask(
+        reply: pb.GetConfigResponse = await self._registry.call(
             self._stub.GetConfig, request, on_behalf_of=call.identity
         )
         return Config(data=json.loads(reply.data))
@@ -79,12 +79,12 @@ class ConfigRoutes:
         """Merge an object into it."""
         patch = bodies.payload(call.body.model_extra, saying("invalid JSON"))
         request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
-        await self._registry.ask(self._stub.MergeConfig, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.MergeConfig, request, on_behalf_of=call.identity)
         return Done(status="updated")
 
     async def viewport(self, call: Call) -> object:
         """Where the canvas stands."""
-        reply: pb.GetViewportResponse = await self._registry.ask(
+        reply: pb.GetViewportResponse = await self._registry.call(
             self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
         )
         return Viewport(x=number(reply.x), y=number(reply.y), zoom=number(reply.zoom))
@@ -92,5 +92,5 @@ class ConfigRoutes:
     async def save_viewport(self, call: Call) -> object:
         """Keep where it stands."""
         request = pb.SaveViewportRequest(x=call.body.x, y=call.body.y, zoom=call.body.zoom)
-        await self._registry.ask(self._stub.SaveViewport, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.SaveViewport, request, on_behalf_of=call.identity)
         return Done(status="saved")

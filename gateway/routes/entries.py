@@ -10,7 +10,7 @@ from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import memories as shapes
 from protos.registry.v1 import entries_pb2 as pb
 from protos.registry.v1 import entries_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 PAGE = 100
 
@@ -18,7 +18,7 @@ PAGE = 100
 class EntryRoutes:
     """Asks the registry, which keeps entries."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.EntryServiceStub(registry.channel)
 
@@ -76,26 +76,26 @@ class EntryRoutes:
             ttl_seconds=call.body.ttl_seconds,
             if_match_version=call.body.if_match_version,
         )
-        reply: pb.PutEntryResponse = await self._registry.ask(self._stub.PutEntry, request, on_behalf_of=call.identity)
+        reply: pb.PutEntryResponse = await self._registry.call(self._stub.PutEntry, request, on_behalf_of=call.identity)
         return Put(key=reply.entry.key, status="ok", version=reply.entry.version)
 
     async def get(self, call: Call) -> object:
         """One entry."""
         request = pb.GetEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
-        reply: pb.GetEntryResponse = await self._registry.ask(self._stub.GetEntry, request, on_behalf_of=call.identity)
+        reply: pb.GetEntryResponse = await self._registry.call(self._stub.GetEntry, request, on_behalf_of=call.identity)
         return render.entry(reply.entry)
 
     async def delete(self, call: Call) -> object:
         """Delete an entry."""
         request = pb.DeleteEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
-        await self._registry.ask(self._stub.DeleteEntry, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.DeleteEntry, request, on_behalf_of=call.identity)
         return Deleted(status="deleted")
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Entry]:
         token = ""
         while True:
             request = pb.ListEntriesRequest(workspace_id=call.workspace_id, page_size=PAGE, page_token=token)
-            reply: pb.ListEntriesResponse = await self._registry.ask(
+            reply: pb.ListEntriesResponse = await self._registry.call(
                 self._stub.ListEntries, request, on_behalf_of=call.identity
             )
             for message in reply.entries:

@@ -6,7 +6,7 @@ from gateway.render import workspaces as render
 from gateway.route import ADMIN, Call, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 500
 USUALLY = 100
@@ -20,7 +20,7 @@ QUERY = {
 class EventRoutes:
     """Asks the registry, which keeps the stored events."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
 
@@ -55,7 +55,7 @@ class EventRoutes:
             after_event_id=_after(call.query.get("after_event_id", "")),
             page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
         )
-        reply: pb.ListEventsResponse = await self._registry.ask(
+        reply: pb.ListEventsResponse = await self._registry.call(
             self._stub.ListEvents, request, on_behalf_of=call.identity
         )
         return [render.event(message) for message in reply.events]

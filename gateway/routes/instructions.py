@@ -13,7 +13,7 @@ from gateway.route import ADMIN, READ, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 PAGE = 500
 
@@ -21,7 +21,7 @@ PAGE = 500
 class InstructionRoutes:
     """Asks the registry, which keeps instructions."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.InstructionServiceStub(registry.channel)
 
@@ -93,7 +93,7 @@ class InstructionRoutes:
             content=call.body.content,
             priority=call.body.priority,
         )
-        reply: pb.CreateInstructionResponse = await self._registry.ask(
+        reply: pb.CreateInstructionResponse = await self._registry.call(
             self._stub.CreateInstruction, request, on_behalf_of=call.identity
         )
         return Made(id=reply.instruction.id)
@@ -108,19 +108,19 @@ class InstructionRoutes:
             instruction=pb.Instruction(**{name: getattr(call.body, name) for name in named}),
             update_mask=FieldMask(paths=named),
         )
-        await self._registry.ask(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
         return Done(status="updated")
 
     async def delete(self, call: Call) -> object:
         """Delete an instruction."""
         request = pb.DeleteInstructionRequest(instruction_id=call.path["instructionId"])
-        await self._registry.ask(self._stub.DeleteInstruction, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.DeleteInstruction, request, on_behalf_of=call.identity)
         return Done(status="deleted")
 
     async def resolve(self, call: Call) -> object:
         """What an agent is told."""
         request = pb.ResolveInstructionsRequest(workspace_id=call.workspace_id)
-        reply: pb.ResolveInstructionsResponse = await self._registry.ask(
+        reply: pb.ResolveInstructionsResponse = await self._registry.call(
             self._stub.ResolveInstructions, request, on_behalf_of=call.identity
         )
         return Resolved(workspace_id=call.workspace_id, instructions=reply.instructions)
@@ -134,7 +134,7 @@ class InstructionRoutes:
                 page_size=PAGE,
                 page_token=token,
             )
-            reply: pb.ListInstructionsResponse = await self._registry.ask(
+            reply: pb.ListInstructionsResponse = await self._registry.call(
                 self._stub.ListInstructions, request, on_behalf_of=call.identity
             )
             for message in reply.instructions:

@@ -15,7 +15,7 @@ from gateway.shapes.lifecycle import BootstrapFailure
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from protos.registry.v1 import registry_pb2, registry_pb2_grpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 HIBERNATION = timedelta(seconds=40)
@@ -39,7 +39,7 @@ GONE = {
 class LifecycleRoutes:
     """Asks the registry."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.LifecycleServiceStub(registry.channel)
         self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
@@ -100,7 +100,7 @@ class LifecycleRoutes:
     async def pause(self, call: Call) -> object:
         """Pause; answered when the wish is written."""
         request = pb.PauseWorkspaceRequest(workspace_id=call.workspace_id)
-        reply: pb.PauseWorkspaceResponse = await self._registry.ask(
+        reply: pb.PauseWorkspaceResponse = await self._registry.call(
             self._stub.PauseWorkspace, request, on_behalf_of=call.identity
         )
         paused = Paused(status="paused", paused_count=reply.paused)
@@ -109,7 +109,7 @@ class LifecycleRoutes:
     async def resume(self, call: Call) -> object:
         """Resume; answered when the wish is written."""
         request = pb.ResumeWorkspaceRequest(workspace_id=call.workspace_id)
-        reply: pb.ResumeWorkspaceResponse = await self._registry.ask(
+        reply: pb.ResumeWorkspaceResponse = await self._registry.call(
             self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
         )
         return Resumed(status=render.status(reply.status), resumed_count=reply.resumed)
@@ -117,7 +117,9 @@ class LifecycleRoutes:
     async def hibernate(self, call: Call) -> object:
         """Put to sleep; answered when the instance is stopped."""
         request = pb.HibernateWorkspaceRequest(workspace_id=call.workspace_id, force=call.query.get("force") == "true")
-        await self._registry.ask(self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, within=HIBERNATION)
+        await self._registry.call(
+            self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION
+        )
         return Hibernated(status="hibernated")
 
     async def declare_failed(self, call: Call) -> object:
@@ -127,7 +129,7 @@ class LifecycleRoutes:
             error=call.body.error or UNKNOWN_FAILURE,
             log_tail=_tail(call.body.log_tail),
         )
-        reply: pb.ReportBootstrapFailureResponse = await self._registry.ask(
+        reply: pb.ReportBootstrapFailureResponse = await self._registry.call(
             self._stub.ReportBootstrapFailure, request, on_behalf_of=call.identity
         )
         return BootstrapNoted(ok=True) if reply.changed else BootstrapNoted(ok=True, no_change=True)
@@ -135,7 +137,7 @@ class LifecycleRoutes:
     async def state(self, call: Call) -> object:
         """How the caller's own workspace stands."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=call.workspace_id)
-        reply = await self._registry.ask(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
+        reply = await self._registry.call(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
         status = render.status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
         return State(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
 

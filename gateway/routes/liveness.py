@@ -11,7 +11,7 @@ from gateway.render.liveness import Subsystem
 from gateway.route import OPERATION, Call, Route
 from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 PATIENCE = timedelta(seconds=1)
@@ -49,10 +49,10 @@ class LivenessRoutes:
             answers = [group.create_task(self._told(line)) for line in self._replicas]
         return Liveness(subsystems=render.subsystems([answer.result() for answer in answers]))
 
-    async def _told(self, line: Line) -> pb.GetLivenessResponse:
+    async def _told(self, line: ServiceChannel) -> pb.GetLivenessResponse:
         asked = stubs.LivenessServiceStub(line.channel).GetLiveness
         try:
-            told: pb.GetLivenessResponse = await line.ask(asked, pb.GetLivenessRequest(), within=PATIENCE)
+            told: pb.GetLivenessResponse = await line.call(asked, pb.GetLivenessRequest(), timeout=PATIENCE)
         except ServiceError:
             return pb.GetLivenessResponse()
         return told

@@ -7,7 +7,7 @@ from gateway.queries import natural
 from gateway.route import ADMIN, Call, Route
 from protos.provisioner.v1 import logs_pb2 as pb
 from protos.provisioner.v1 import logs_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 5000
 USUALLY = "200"
@@ -28,7 +28,7 @@ class Log(TypedDict):
 class LogRoutes:
     """Asks the provisioner."""
 
-    def __init__(self, provisioner: Line) -> None:
+    def __init__(self, provisioner: ServiceChannel) -> None:
         self._provisioner = provisioner
         self._stub = rpc.LogServiceStub(provisioner.channel)
 
@@ -54,7 +54,7 @@ class LogRoutes:
         if tail is None or not 1 <= tail <= MOST:
             raise Malformed(f"tail must be 1-{MOST}")
         request = pb.ReadLogsRequest(workspace_id=call.workspace_id, tail=tail)
-        reply: pb.ReadLogsResponse = await self._provisioner.ask(
+        reply: pb.ReadLogsResponse = await self._provisioner.call(
             self._stub.ReadLogs, request, on_behalf_of=call.identity
         )
         return Log(

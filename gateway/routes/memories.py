@@ -10,7 +10,7 @@ from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import memories as shapes
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 50
 
@@ -18,7 +18,7 @@ MOST = 50
 class MemoryRoutes:
     """Asks the registry, which keeps memories."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.MemoryServiceStub(registry.channel)
 
@@ -70,7 +70,7 @@ class MemoryRoutes:
             scope=call.body.scope,
             namespace=call.body.namespace,
         )
-        reply: pb.CommitMemoryResponse = await self._registry.ask(
+        reply: pb.CommitMemoryResponse = await self._registry.call(
             self._stub.CommitMemory, request, on_behalf_of=call.identity
         )
         return Committed(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
@@ -84,7 +84,7 @@ class MemoryRoutes:
             namespace=call.query.get("namespace", ""),
             limit=limit(call.query.get("limit", ""), most=MOST, usual=MOST),
         )
-        reply: pb.SearchMemoriesResponse = await self._registry.ask(
+        reply: pb.SearchMemoriesResponse = await self._registry.call(
             self._stub.SearchMemories, request, on_behalf_of=call.identity
         )
         return [render.memory(message) for message in reply.memories]
@@ -92,5 +92,5 @@ class MemoryRoutes:
     async def delete(self, call: Call) -> object:
         """Forget a memory."""
         request = pb.DeleteMemoryRequest(workspace_id=call.workspace_id, memory_id=call.path["memoryId"])
-        await self._registry.ask(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
         return Deleted(status="deleted")

@@ -6,7 +6,7 @@ from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import models as shapes
 from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 PATH = "/workspaces/{id}/model"
 
@@ -14,7 +14,7 @@ PATH = "/workspaces/{id}/model"
 class ModelRoutes:
     """Asks the registry."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ModelServiceStub(registry.channel)
 
@@ -54,7 +54,7 @@ class ModelRoutes:
     async def get(self, call: Call) -> object:
         """What was chosen."""
         request = pb.GetModelRequest(workspace_id=call.workspace_id)
-        reply: pb.GetModelResponse = await self._registry.ask(self._stub.GetModel, request, on_behalf_of=call.identity)
+        reply: pb.GetModelResponse = await self._registry.call(self._stub.GetModel, request, on_behalf_of=call.identity)
         return Chosen(model=reply.model, source="workspace_secrets" if reply.model else "default")
 
     async def choose(self, call: Call) -> object:
@@ -71,4 +71,4 @@ class ModelRoutes:
 
     async def _choose(self, call: Call, model: str) -> None:
         request = pb.SetModelRequest(workspace_id=call.workspace_id, model=model)
-        await self._registry.ask(self._stub.SetModel, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.SetModel, request, on_behalf_of=call.identity)

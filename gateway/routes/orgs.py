@@ -14,7 +14,7 @@ from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
 from gateway.shapes import orgs as shapes
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MANY = timedelta(seconds=40)
 """How long it may take to make, or to stop, hundreds of workspaces."""
@@ -23,7 +23,7 @@ MANY = timedelta(seconds=40)
 class OrgRoutes:
     """Asks the registry, which makes them."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
@@ -73,7 +73,7 @@ class OrgRoutes:
 
     async def list(self, call: Call) -> object:
         """Every org template by its directory."""
-        reply: pb.ListOrgTemplatesResponse = await self._registry.ask(
+        reply: pb.ListOrgTemplatesResponse = await self._registry.call(
             self._stub.ListOrgTemplates, pb.ListOrgTemplatesRequest(), on_behalf_of=call.identity
         )
         return [render.org_template(message) for message in reply.templates]
@@ -85,18 +85,18 @@ class OrgRoutes:
             request.dir = call.body.dir
         elif call.body.template is not None:
             request.template = _fitting(compact(call.body.template))
-        reply: pb.ImportOrgResponse = await self._registry.ask(
-            self._stub.ImportOrg, request, on_behalf_of=call.identity, within=MANY
+        reply: pb.ImportOrgResponse = await self._registry.call(
+            self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=MANY
         )
         return _nothing_made(render.planned(reply)) if call.body.dry_run else render.imported(reply)
 
     async def expand(self, call: Call) -> object:
         """The children of a workspace, as its config declares them."""
-        reply: pb.ExpandTeamResponse = await self._registry.ask(
+        reply: pb.ExpandTeamResponse = await self._registry.call(
             self._stub.ExpandTeam,
             pb.ExpandTeamRequest(workspace_id=call.workspace_id),
             on_behalf_of=call.identity,
-            within=MANY,
+            timeout=MANY,
         )
         children = [
             TeamMember(id=child.id, name=child.name, role=child.role if child.HasField("role") else None)
@@ -106,11 +106,11 @@ class OrgRoutes:
 
     async def collapse(self, call: Call) -> object:
         """What was below a workspace is gone, or would be."""
-        reply: pb.CollapseTeamResponse = await self._registry.ask(
+        reply: pb.CollapseTeamResponse = await self._registry.call(
             self._stub.CollapseTeam,
             pb.CollapseTeamRequest(workspace_id=call.workspace_id, dry_run=call.body.dry_run),
             on_behalf_of=call.identity,
-            within=MANY,
+            timeout=MANY,
         )
         return Collapsed(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
 

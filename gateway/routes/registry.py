@@ -14,10 +14,10 @@ from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
 from gateway.shapes import agents as shapes
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.batched_calls import BatchedMethod
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError, Unauthenticated
 from services.chassis.identity import Kind
-from services.chassis.together import Together
 
 log = structlog.get_logger()
 
@@ -44,10 +44,10 @@ class NotThisWorkspace(Unauthenticated):
 class RegistryRoutes:
     """Asks the registry, in the name of agents."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
-        self._heartbeats = Together(registry, self._stub.Heartbeat, _HEARTBEAT, pause=BETWEEN_BEATS)
+        self._heartbeats = BatchedMethod(registry, self._stub.Heartbeat, _HEARTBEAT, pause=BETWEEN_BEATS)
 
     def table(self) -> list[Route]:
         """What is there."""
@@ -122,7 +122,7 @@ class RegistryRoutes:
             url=body.url,
             delivery_mode=_MODES[body.delivery_mode],
         )
-        reply: pb.RegisterResponse = await self._registry.ask(self._stub.Register, request, on_behalf_of=call.identity)
+        reply: pb.RegisterResponse = await self._registry.call(self._stub.Register, request, on_behalf_of=call.identity)
         registered = Registered(status="registered", delivery_mode=render.delivery_mode(reply.delivery_mode))
         if reply.HasField("inbound_secret"):
             registered["platform_inbound_secret"] = reply.inbound_secret
@@ -132,19 +132,19 @@ class RegistryRoutes:
 
     async def heartbeat(self, call: Call) -> object:
         """Take note of a sign of life."""
-        await self._heartbeats.ask(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
+        await self._heartbeats.call(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
         return HEARD
 
     async def update_card(self, call: Call) -> object:
         """Replace the card of a workspace."""
         request = pb.UpdateCardRequest(workspace_id=call.workspace_id, agent_card=bodies.card(call.body.agent_card))
-        await self._registry.ask(self._stub.UpdateCard, request, on_behalf_of=call.identity)
+        await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
         return Told(status="updated")
 
     async def discover(self, call: Call) -> object:
         """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
         request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_caller_id(call))
-        reply: pb.DiscoverWorkspaceResponse = await self._registry.ask(
+        reply: pb.DiscoverWorkspaceResponse = await self._registry.call(
             self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
         )
         return Discovered(
@@ -163,7 +163,7 @@ class RegistryRoutes:
     async def check_access(self, call: Call) -> object:
         """Whether two workspaces may communicate."""
         request = pb.CheckAccessRequest(caller_id=call.body.caller_id, target_id=call.body.target_id)
-        reply: pb.CheckAccessResponse = await self._registry.ask(
+        reply: pb.CheckAccessResponse = await self._registry.call(
             self._stub.CheckAccess, request, on_behalf_of=call.identity
         )
         return Allowed(allowed=reply.allowed)
@@ -174,7 +174,7 @@ class RegistryRoutes:
             request = pb.ListPeersRequest(
                 workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE, page_token=token
             )
-            reply: pb.ListPeersResponse = await self._registry.ask(
+            reply: pb.ListPeersResponse = await self._registry.call(
                 self._stub.ListPeers, request, on_behalf_of=call.identity
             )
             for message in reply.workspaces:

@@ -8,7 +8,7 @@ from gateway.render import workspaces as render
 from gateway.route import SEARCH, Call, Route
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 MOST = 100
 USUALLY = 50
@@ -35,7 +35,7 @@ class Found(TypedDict):
 class SearchRoutes:
     """Asks the registry."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.SearchServiceStub(registry.channel)
 
@@ -64,7 +64,7 @@ class SearchRoutes:
             page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
             page_token=call.query.get("page_token", ""),
         )
-        reply: pb.SearchWorkspacesResponse = await self._registry.ask(
+        reply: pb.SearchWorkspacesResponse = await self._registry.call(
             self._stub.SearchWorkspaces, request, on_behalf_of=call.identity
         )
         return Found(

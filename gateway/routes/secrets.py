@@ -10,7 +10,7 @@ from gateway.route import OWN, PLATFORM, READ, WRITE, Call, Route
 from gateway.shapes import secrets as shapes
 from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 UNREADABLE = "one or more secrets failed to decrypt; refusing to return partial bundle"
 
@@ -21,7 +21,7 @@ GLOBAL = {"/settings/secrets": ("PUT", "POST"), "/admin/secrets": ("POST",)}
 class SecretRoutes:
     """Asks auth, which keeps the vault."""
 
-    def __init__(self, auth: Line) -> None:
+    def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.VaultServiceStub(auth.channel)
 
@@ -113,7 +113,7 @@ class SecretRoutes:
     async def list(self, call: Call) -> object:
         """What applies to a workspace, or to all: one page holds as many as there can be."""
         request = pb.ListSecretsRequest(workspace_id=call.workspace_id)
-        reply: pb.ListSecretsResponse = await self._auth.ask(
+        reply: pb.ListSecretsResponse = await self._auth.call(
             self._stub.ListSecrets, request, on_behalf_of=call.identity
         )
         return [render.label(message) for message in reply.secrets]
@@ -121,7 +121,7 @@ class SecretRoutes:
     async def tell(self, call: Call) -> object:
         """All values, or none and why."""
         request = pb.ReadSecretsRequest(workspace_id=call.workspace_id)
-        reply: pb.ReadSecretsResponse = await self._auth.ask(
+        reply: pb.ReadSecretsResponse = await self._auth.call(
             self._stub.ReadSecrets, request, on_behalf_of=call.identity
         )
         if reply.failed_keys:
@@ -150,15 +150,15 @@ class SecretRoutes:
 
     async def reseal(self, call: Call) -> object:
         """Seal a batch anew; how far that got."""
-        reply: pb.ResealResponse = await self._auth.ask(
+        reply: pb.ResealResponse = await self._auth.call(
             self._stub.Reseal, pb.ResealRequest(), on_behalf_of=call.identity
         )
         return Resealed(resealed=reply.resealed, remaining=reply.remaining, key_version=reply.key_version)
 
     async def _set(self, call: Call) -> None:
         request = pb.SetSecretRequest(workspace_id=call.workspace_id, key=call.body.key, value=call.body.value)
-        await self._auth.ask(self._stub.SetSecret, request, on_behalf_of=call.identity)
+        await self._auth.call(self._stub.SetSecret, request, on_behalf_of=call.identity)
 
     async def _delete(self, call: Call) -> None:
         request = pb.DeleteSecretRequest(workspace_id=call.workspace_id, key=call.path["key"])
-        await self._auth.ask(self._stub.DeleteSecret, request, on_behalf_of=call.identity)
+        await self._auth.call(self._stub.DeleteSecret, request, on_behalf_of=call.identity)

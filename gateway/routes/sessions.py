@@ -15,7 +15,7 @@ from gateway.route import ANY, Call, Guard, Route
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
 BY_BEARER = Guard(gate=auth_pb2.GATE_ANY, keyed=False, sessions=False)
@@ -27,7 +27,7 @@ PATH = "/session"
 class SessionRoutes:
     """Asks auth, and speaks with browsers."""
 
-    def __init__(self, auth: Line, *, secure: bool, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, auth: ServiceChannel, *, secure: bool, wall: Callable[[], float] = time.time) -> None:
         """`secure` where cookies never travel over plain http."""
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
@@ -67,7 +67,7 @@ class SessionRoutes:
 
     async def open(self, call: Call) -> object:
         """A session in the place of the bearer."""
-        reply: pb.OpenSessionResponse = await self._auth.ask(
+        reply: pb.OpenSessionResponse = await self._auth.call(
             self._stub.OpenSession, pb.OpenSessionRequest(), on_behalf_of=call.identity
         )
         seconds = max(0, math.ceil(texts.unix(reply.expires_at) - self._wall()))
@@ -82,7 +82,7 @@ class SessionRoutes:
         session = credentials.shown("GET", call.headers.raw).session
         if session is None:
             return who
-        reply: pb.GetSessionResponse = await self._auth.ask(
+        reply: pb.GetSessionResponse = await self._auth.call(
             self._stub.GetSession, pb.GetSessionRequest(session=session)
         )
         return texts.json_response(_seated(who, session, reply.expires_at), headers=NOT_KEPT)
@@ -92,7 +92,7 @@ class SessionRoutes:
         credentials.shown("DELETE", call.headers.raw)
         session = credentials.session_of(call.headers.raw)
         if session is not None:
-            await self._auth.ask(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
+            await self._auth.call(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
         return _forgetting(texts.json_response(Ended(status="ended")))
 
 

@@ -24,7 +24,7 @@ from gateway.route import READ, SOCKET, Call, Route
 from gateway.streams import REMOVED, Hearing, until_ended
 from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.identity import Identity
 
@@ -60,7 +60,7 @@ CODES = {
 class Openings:
     """Finds out what a caller may hear of, and what it has missed."""
 
-    def __init__(self, registry: Line, live: Live) -> None:
+    def __init__(self, registry: ServiceChannel, live: Live) -> None:
         self._registry = registry
         self._stub = rpc.EventServiceStub(registry.channel)
         self._live = live
@@ -73,14 +73,16 @@ class Openings:
             await self._live.reached()
         except Ended:
             raise Unavailable from None
-        request = pb.ResolveViewRequest(workspace_id=workspace_id, after_event_id=after)
-        view: pb.ResolveViewResponse = await self._registry.ask(self._stub.ResolveView, request, on_behalf_of=caller)
+        request = pb.ResolveSubscriptionRequest(workspace_id=workspace_id, after_event_id=after)
+        view: pb.ResolveSubscriptionResponse = await self._registry.call(
+            self._stub.ResolveSubscription, request, on_behalf_of=caller
+        )
         return Hearing(
             self._live,
-            View(listens_to=tuple(view.listens_to), listens_as=view.listens_as),
+            View(subscribed_to=tuple(view.subscribed_to), subscribed_as=view.subscribed_as),
             partial(self._replay, caller, workspace_id),
             after=view.head_event_id if after is None else after,
-            over=view.over,
+            over=view.ended,
             capacity=capacity,
         )
 
@@ -90,7 +92,7 @@ class Openings:
         more = True
         while more:
             request = pb.ReplayEventsRequest(workspace_id=workspace_id, after_event_id=after, through_event_id=through)
-            page: pb.ReplayEventsResponse = await self._registry.ask(
+            page: pb.ReplayEventsResponse = await self._registry.call(
                 self._stub.ReplayEvents, request, on_behalf_of=caller
             )
             for event in page.events:

@@ -8,13 +8,13 @@ from gateway.route import ADMIN, PLATFORM, Call, Route
 from gateway.shapes import templates as shapes
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 
 class TemplateRoutes:
     """Asks the registry, which keeps the templates."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
@@ -45,7 +45,7 @@ class TemplateRoutes:
 
     async def list(self, call: Call) -> object:
         """Every template by its directory."""
-        reply: pb.ListTemplatesResponse = await self._registry.ask(
+        reply: pb.ListTemplatesResponse = await self._registry.call(
             self._stub.ListTemplates, pb.ListTemplatesRequest(), on_behalf_of=call.identity
         )
         templates = [render.template(message) for message in reply.templates]
@@ -58,7 +58,7 @@ class TemplateRoutes:
         if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > FILES_CAP:
             raise too_large(FILES_CAP)
         request = pb.ImportTemplateRequest(name=call.body.name, files=call.body.files)
-        reply: pb.ImportTemplateResponse = await self._registry.ask(
+        reply: pb.ImportTemplateResponse = await self._registry.call(
             self._stub.ImportTemplate, request, on_behalf_of=call.identity
         )
         return Imported(id=reply.id, name=call.body.name, status="imported")

@@ -18,7 +18,7 @@ from gateway.shapes.tokens import NewOrgToken, NewToken, Rotation
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 TEST = Guard(gate=auth_pb2.GATE_TEST, sessions=False)
 """By bearer alone: what a GET mints, no page must be able to ask for."""
@@ -40,7 +40,7 @@ ROTATION = Body(shape=Rotation, refusal=saying("grace_seconds must be 0-86400"),
 class TokenRoutes:
     """Asks auth."""
 
-    def __init__(self, auth: Line) -> None:
+    def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
 
@@ -153,7 +153,7 @@ class TokenRoutes:
             page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
             offset=_offset(call.query.get("offset", "")),
         )
-        reply: pb.ListTokensResponse = await self._auth.ask(self._stub.ListTokens, request, on_behalf_of=call.identity)
+        reply: pb.ListTokensResponse = await self._auth.call(self._stub.ListTokens, request, on_behalf_of=call.identity)
         return Tokens(count=len(reply.tokens), tokens=[render.token(message) for message in reply.tokens])
 
     async def mint(self, call: Call) -> object:
@@ -161,13 +161,13 @@ class TokenRoutes:
         request = pb.MintTokenRequest(
             workspace_id=call.workspace_id, note=call.body.note, expires_at=_stamp(call.body.expires_at)
         )
-        reply: pb.MintTokenResponse = await self._auth.ask(self._stub.MintToken, request, on_behalf_of=call.identity)
+        reply: pb.MintTokenResponse = await self._auth.call(self._stub.MintToken, request, on_behalf_of=call.identity)
         return _minted(reply, call.workspace_id)
 
     async def revoke(self, call: Call) -> object:
         """End a token of a workspace."""
         request = pb.RevokeTokenRequest(workspace_id=call.workspace_id, token_id=call.path["tokenId"])
-        await self._auth.ask(self._stub.RevokeToken, request, on_behalf_of=call.identity)
+        await self._auth.call(self._stub.RevokeToken, request, on_behalf_of=call.identity)
         return Ended(status="revoked")
 
     async def rotate(self, call: Call) -> object:
@@ -177,7 +177,7 @@ class TokenRoutes:
             token_id=call.path["tokenId"],
             grace=Duration(seconds=call.body.grace_seconds),
         )
-        reply: pb.RotateTokenResponse = await self._auth.ask(
+        reply: pb.RotateTokenResponse = await self._auth.call(
             self._stub.RotateToken, request, on_behalf_of=call.identity
         )
         minted = _minted(reply, call.workspace_id)
@@ -187,7 +187,7 @@ class TokenRoutes:
     async def mint_for_test(self, call: Call) -> object:
         """A token for whoever tests a workspace."""
         request = pb.MintTestTokenRequest(workspace_id=call.workspace_id)
-        reply: pb.MintTestTokenResponse = await self._auth.ask(
+        reply: pb.MintTestTokenResponse = await self._auth.call(
             self._stub.MintTestToken, request, on_behalf_of=call.identity
         )
         return TestToken(
@@ -198,7 +198,7 @@ class TokenRoutes:
         """The live tokens of organisations."""
         org_id = call.query.get("org_id", "")
         request = pb.ListOrgTokensRequest(org_id=bodies.uuid(org_id, "invalid org ID") if org_id else "")
-        reply: pb.ListOrgTokensResponse = await self._auth.ask(
+        reply: pb.ListOrgTokensResponse = await self._auth.call(
             self._stub.ListOrgTokens, request, on_behalf_of=call.identity
         )
         return OrgTokens(count=len(reply.tokens), tokens=[render.org_token(message) for message in reply.tokens])
@@ -209,7 +209,7 @@ class TokenRoutes:
         request = pb.MintOrgTokenRequest(
             org_id=body.org_id or "", name=body.name, scopes=body.scopes, expires_at=_stamp(body.expires_at)
         )
-        reply: pb.MintOrgTokenResponse = await self._auth.ask(
+        reply: pb.MintOrgTokenResponse = await self._auth.call(
             self._stub.MintOrgToken, request, on_behalf_of=call.identity
         )
         return _org_minted(reply)
@@ -217,7 +217,7 @@ class TokenRoutes:
     async def revoke_of_org(self, call: Call) -> object:
         """End a token of an organisation."""
         token_id = call.path["tokenId"]
-        await self._auth.ask(
+        await self._auth.call(
             self._stub.RevokeOrgToken, pb.RevokeOrgTokenRequest(token_id=token_id), on_behalf_of=call.identity
         )
         return Revoked(revoked=token_id)
@@ -227,7 +227,7 @@ class TokenRoutes:
         request = pb.RotateOrgTokenRequest(
             token_id=call.path["tokenId"], grace=Duration(seconds=call.body.grace_seconds)
         )
-        reply: pb.RotateOrgTokenResponse = await self._auth.ask(
+        reply: pb.RotateOrgTokenResponse = await self._auth.call(
             self._stub.RotateOrgToken, request, on_behalf_of=call.identity
         )
         minted = _org_minted(reply)

@@ -16,8 +16,8 @@ from gateway.route import ADMIN, ANY, WRITE, Call, Route
 from gateway.shapes import workspaces as shapes
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.clients import Line
-from services.chassis.errors import Refused, ServiceError
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import FailedPrecondition, ServiceError
 
 REMOVAL = timedelta(seconds=40)
 """How long a removal may take: the registry waits up to 30 seconds for instances to stop."""
@@ -31,7 +31,7 @@ TIERS = range(1, 5)
 class WorkspaceRoutes:
     """Asks the registry."""
 
-    def __init__(self, registry: Line) -> None:
+    def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
 
@@ -104,7 +104,7 @@ class WorkspaceRoutes:
 
     async def create(self, call: Call) -> object:
         """A new workspace; one whose agent the plane does not start is told how to connect."""
-        reply: pb.CreateWorkspaceResponse = await self._registry.ask(
+        reply: pb.CreateWorkspaceResponse = await self._registry.call(
             self._stub.CreateWorkspace, _wanted(call.body), on_behalf_of=call.identity
         )
         made = reply.workspace
@@ -138,7 +138,7 @@ class WorkspaceRoutes:
             changes=pb.WorkspaceChanges(**{name: value for name, value in values.items() if value is not None}),
             update_mask=FieldMask(paths=named),
         )
-        reply: pb.UpdateWorkspaceResponse = await self._registry.ask(
+        reply: pb.UpdateWorkspaceResponse = await self._registry.call(
             self._stub.UpdateWorkspace, request, on_behalf_of=call.identity
         )
         return _changed(reply, named)
@@ -149,8 +149,8 @@ class WorkspaceRoutes:
         request = pb.RemoveWorkspaceRequest(
             workspace_id=call.workspace_id, confirm=call.query.get("confirm") == "true", purge=purge
         )
-        reply: pb.RemoveWorkspaceResponse = await self._registry.ask(
-            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, within=REMOVAL
+        reply: pb.RemoveWorkspaceResponse = await self._registry.call(
+            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL
         )
         return Removed(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
 
@@ -165,7 +165,7 @@ class WorkspaceRoutes:
             apply_template=call.body.apply_template,
             rebuild_config=call.body.rebuild_config,
         )
-        reply: pb.RestartWorkspaceResponse = await self._registry.ask(
+        reply: pb.RestartWorkspaceResponse = await self._registry.call(
             self._stub.RestartWorkspace, request, on_behalf_of=call.identity
         )
         return Restarting(
@@ -176,7 +176,7 @@ class WorkspaceRoutes:
 
     async def _get(self, call: Call) -> pb.Workspace:
         request = pb.GetWorkspaceRequest(workspace_id=call.workspace_id)
-        reply = await self._registry.ask(self._stub.GetWorkspace, request, on_behalf_of=call.identity)
+        reply = await self._registry.call(self._stub.GetWorkspace, request, on_behalf_of=call.identity)
         return cast("pb.GetWorkspaceResponse", reply).workspace
 
     async def _find_unchanged(self, call: Call) -> None:
@@ -187,7 +187,7 @@ class WorkspaceRoutes:
         token = ""
         while True:
             request = pb.ListWorkspacesRequest(page_size=PAGE, page_token=token)
-            reply: pb.ListWorkspacesResponse = await self._registry.ask(
+            reply: pb.ListWorkspacesResponse = await self._registry.call(
                 self._stub.ListWorkspaces, request, on_behalf_of=call.identity
             )
             for message in reply.workspaces:
@@ -197,7 +197,7 @@ class WorkspaceRoutes:
                 return
 
 
-class WorkspaceRemoved(Refused):
+class WorkspaceRemoved(FailedPrecondition):
     """A write on a workspace that has been removed."""
 
     domain = "molecule.registry.v1"

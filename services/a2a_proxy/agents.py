@@ -17,7 +17,7 @@ from yarl import URL
 from services.a2a_proxy.model import Answer, Break, Fault, Push, Sent, Stream, StreamBroken, WorkspaceId
 from services.a2a_proxy.patience import Patience
 from services.chassis import addresses
-from services.chassis.addresses import Rules
+from services.chassis.addresses import AddressRules
 
 CONNECT_WITHIN = 10.0
 """Seconds for a connection, TLS included."""
@@ -59,7 +59,7 @@ class Dispatch:
 class Agents:
     """Posts messages to agents. Redirects, cookies and the proxies of the environment do not exist here."""
 
-    def __init__(self, *, rules: Rules, connect_within: float = CONNECT_WITHIN) -> None:
+    def __init__(self, *, rules: AddressRules, connect_within: float = CONNECT_WITHIN) -> None:
         self._rules = rules
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_within)
         self._sessions = AsyncExitStack()
@@ -165,14 +165,14 @@ class ForbiddenHostError(Exception):
 class JudgingResolver(AbstractResolver):
     """Resolves hosts, and refuses those of which any address may not be dialled. What it returns is what is dialled."""
 
-    def __init__(self, rules: Rules, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, rules: AddressRules, resolver: AbstractResolver | None = None) -> None:
         self._rules = rules
         self._resolver = resolver or aiohttp.ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
         """The addresses of `host`; raises `ForbiddenHostError`."""
         found = await self._resolver.resolve(host, port, family)
-        if addresses.judge([entry["host"] for entry in found], self._rules) is not None:
+        if addresses.find_address_refusal([entry["host"] for entry in found], self._rules) is not None:
             raise ForbiddenHostError(host)
         return found
 
@@ -224,12 +224,12 @@ def _url(address: str) -> URL:
 
 
 @lru_cache(maxsize=4096)
-def _presentable(address: str, rules: Rules) -> bool:
+def _presentable(address: str, rules: AddressRules) -> bool:
     """Whether an address may be looked up; a host written as a number is judged here, as nothing resolves it."""
-    place = addresses.place(address)
+    place = addresses.parse_endpoint(address)
     if place is None:
         return False
-    return not _is_number(place.host) or addresses.judge_one(place.host, rules) is None
+    return not _is_number(place.host) or addresses.find_ip_refusal(place.host, rules) is None
 
 
 def _is_number(host: str) -> bool:

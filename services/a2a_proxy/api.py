@@ -20,7 +20,7 @@ from services.a2a_proxy.model import Left, Receipt, Replied, Stream, StreamBroke
 from services.chassis import identity, telemetry
 from services.chassis import rpc as chassis_rpc
 from services.chassis.clock import Clock
-from services.chassis.errors import Broken, ServiceError, Unauthenticated, Unavailable
+from services.chassis.errors import InternalError, ServiceError, Unauthenticated, Unavailable
 from services.chassis.identity import Identity, Kind
 from services.chassis.rpc import Context
 
@@ -172,14 +172,14 @@ class _Exchange:
     async def _serve(self, call_id: int, call: "_Call", opening: pb.CallOpen) -> None:
         """One call from its opening to its last frame. Nothing that goes wrong in it touches the others."""
         try:
-            with telemetry.call("deliver", traceparent=opening.headers.get("traceparent")):
+            with telemetry.trace_call("deliver", traceparent=opening.headers.get("traceparent")):
                 receipt = await self._delivery.deliver(wire.letter_from(opening, _sender(opening)))
                 await self._answer(call_id, call, receipt)
         except ServiceError as error:
             self._put(wire.refused_to(call_id, error))
         except Exception:
             log.exception("call failed", method="Exchange")
-            self._put(wire.refused_to(call_id, Broken(details={"trace_id": telemetry.trace_id()})))
+            self._put(wire.refused_to(call_id, InternalError(details={"trace_id": telemetry.trace_id()})))
         finally:
             self._calls.pop(call_id, None)
             self._wake.set()
@@ -269,7 +269,7 @@ def _sender(opening: pb.CallOpen) -> Identity:
     sender = identity.from_wire(opening.identity)
     if sender is None or sender.kind is Kind.SERVICE:
         raise Unauthenticated
-    chassis_rpc.admit(_RULE, sender, None)
+    chassis_rpc.check_access(_RULE, sender, None)
     return sender
 
 
@@ -282,4 +282,4 @@ def _pieces(chunk: bytes) -> Iterator[bytes]:
         yield chunk[start : start + PIECE]
 
 
-_RULE = chassis_rpc.rule_of(pb.DESCRIPTOR.services_by_name["A2aProxyService"].methods_by_name["Exchange"])
+_RULE = chassis_rpc.access_rule(pb.DESCRIPTOR.services_by_name["A2aProxyService"].methods_by_name["Exchange"])

@@ -25,17 +25,17 @@ from services.a2a_proxy.store import Store
 from services.a2a_proxy.tables import SCHEMA
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
-from services.chassis.service import Loop, Parts, Service, Servicer
+from services.chassis.service import Components, Loop, Service, Servicer
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Parts]:
+async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """The parts, top to bottom. What is left of the log is written before the database is let go."""
     clock = SystemClock()
     async with (
-        database.opened(settings.database_url.get_secret_value(), role=service.role) as engine,
-        clients.dialled(settings.registry_targets, speaker=service.name, tls=settings.tls) as registry,
-        clients.dialled(settings.provisioner_targets, speaker=service.name, tls=settings.tls) as provisioner,
+        database.open_engine(settings.database_url.get_secret_value(), role=service.role) as engine,
+        clients.open_channel(settings.registry_targets, speaker=service.name, tls=settings.tls) as registry,
+        clients.open_channel(settings.provisioner_targets, speaker=service.name, tls=settings.tls) as provisioner,
         Agents(rules=settings.rules) as agents,
     ):
         broadcasts = Broadcasts()
@@ -53,7 +53,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
         )
         proxy = A2aProxyServicer(delivery)
         try:
-            yield Parts(
+            yield Components(
                 servicers=[
                     Servicer(
                         contract=a2a_proxy_pb2.DESCRIPTOR.services_by_name["A2aProxyService"],
@@ -81,7 +81,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                         every=settings.cleanup_interval,
                     ),
                 ],
-                farewells=[proxy.leave],
+                on_stop=[proxy.leave],
             )
         finally:
             await activity.flush()
@@ -90,7 +90,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
 service = Service(
     name="a2a_proxy",
     settings=Settings,
-    wire=wire,
+    assemble=assemble,
     schema=SCHEMA,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -22,7 +22,7 @@ from services.a2a_proxy.model import (
     Status,
     WorkspaceId,
 )
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.chassis.errors import NotFound, ServiceError
 
 CHECK_WITHIN = timedelta(seconds=3)
@@ -32,14 +32,14 @@ CHECK_WITHIN = timedelta(seconds=3)
 class Registry:
     """Knows the targets."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = registry_rpc.RegistryServiceStub(line.channel)
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(line.channel)
 
     async def wake(self, target: WorkspaceId) -> None:
         """Ask for a target that sleeps: a message is there for it. Asking often wakes once. Raises `Unavailable`."""
-        await self._line.ask(self._lifecycle.WakeWorkspace, lifecycle_pb2.WakeWorkspaceRequest(workspace_id=target))
+        await self._line.call(self._lifecycle.WakeWorkspace, lifecycle_pb2.WakeWorkspaceRequest(workspace_id=target))
 
     async def resolve(self, target: WorkspaceId, caller: WorkspaceId | None) -> Resolved:
         """The route to a target, `None` for an unknown one, and whether `caller` may write to it.
@@ -48,14 +48,14 @@ class Registry:
         """
         request = registry_pb.ResolveRouteRequest(workspace_id=target, caller_id=caller or "")
         try:
-            answer = await self._line.ask(self._stub.ResolveRoute, request)
+            answer = await self._line.call(self._stub.ResolveRoute, request)
         except NotFound:
             return Resolved(route=None, allowed=caller is None)
         return Resolved(route=_route(answer.record), allowed=answer.allowed)
 
     async def watch(self, after: int) -> AsyncGenerator[News, None]:
         """What happens to workspaces, after a revision or from the beginning; raises `ServiceError` when it breaks."""
-        request = registry_pb.WatchWorkspacesRequest(after_revision=after, pulses=True)
+        request = registry_pb.WatchWorkspacesRequest(after_revision=after, include_heartbeats=True)
         async with aclosing(self._line.watch(self._stub.WatchWorkspaces, request)) as feed:
             async for message in feed:
                 for news in _news(message):
@@ -65,7 +65,7 @@ class Registry:
 class Provisioner:
     """Knows the instances."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = provisioner_rpc.ProvisionerServiceStub(line.channel)
 
@@ -73,20 +73,20 @@ class Provisioner:
         """How the instance is; who cannot be asked is no evidence of death."""
         request = provisioner_pb.CheckInstanceRequest(workspace_id=workspace_id, generation=generation)
         try:
-            answer = await self._line.ask(self._stub.CheckInstance, request, within=CHECK_WITHIN)
+            answer = await self._line.call(self._stub.CheckInstance, request, timeout=CHECK_WITHIN)
         except ServiceError:
             return Condition.UNKNOWN
         return _CONDITIONS.get(answer.condition, Condition.UNKNOWN)
 
 
 def _news(message: registry_pb.WatchWorkspacesResponse) -> Iterator[News]:
-    match message.WhichOneof("news"):
+    match message.WhichOneof("update"):
         case "changed":
             yield Changed(message.revision, _route(message.changed))
-        case "pulse":  # a registry of an earlier release tells one at a time
-            yield Pulse(message.revision, WorkspaceId(message.pulse.workspace_id))
-        case "pulses":
-            for pulse in message.pulses.pulses:
+        case "heartbeat":  # a registry of an earlier release tells one at a time
+            yield Pulse(message.revision, WorkspaceId(message.heartbeat.workspace_id))
+        case "heartbeats":
+            for pulse in message.heartbeats.heartbeats:
                 yield Pulse(message.revision, WorkspaceId(pulse.workspace_id))
         case "snapshot_done":
             yield CaughtUp(message.revision)

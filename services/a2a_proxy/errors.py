@@ -2,13 +2,21 @@
 
 from datetime import timedelta
 
-from services.chassis.errors import Denied, Exhausted, Expired, InvalidArgument, NotFound, Refused, Unavailable
+from services.chassis.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 
 DOMAIN = "molecule.a2a_proxy.v1"
 """The package of the contract whose `ErrorReason` these are."""
 
 
-class CommunicationDenied(Denied):
+class CommunicationDenied(PermissionDenied):
     """The hierarchy does not let these two communicate."""
 
     domain = DOMAIN
@@ -24,7 +32,7 @@ class WorkspaceNotFound(NotFound):
     message = "workspace not found"
 
 
-class WorkspaceRemoved(Refused):
+class WorkspaceRemoved(FailedPrecondition):
     """The workspace has been removed."""
 
     domain = DOMAIN
@@ -32,7 +40,7 @@ class WorkspaceRemoved(Refused):
     message = "workspace removed"
 
 
-class BudgetExceeded(Exhausted):
+class BudgetExceeded(ResourceExhausted):
     """The workspace has spent its budget."""
 
     domain = DOMAIN
@@ -66,7 +74,7 @@ class TargetWaking(Unavailable):
         super().__init__(details={"retry_after": 15, "waking": True}, retry_in=timedelta(seconds=15))
 
 
-class AddressRefused(Refused):
+class AddressRefused(FailedPrecondition):
     """The address of the target may not be dialled."""
 
     domain = DOMAIN
@@ -119,7 +127,7 @@ class AgentBusyWithSession(Unavailable):
         super().__init__(details=details, retry_in=timedelta(seconds=30))
 
 
-class AgentIdle(Expired):
+class AgentIdle(DeadlineExceeded):
     """The agent was silent too long; details: idle_seconds, delivery."""
 
     domain = DOMAIN
@@ -127,7 +135,7 @@ class AgentIdle(Expired):
     message = "agent idle timeout"
 
 
-class CallDeadlineExceeded(Expired):
+class CallDeadlineExceeded(DeadlineExceeded):
     """The caller's deadline, or that of calls between workspaces, has passed; details: timeout_seconds, delivery."""
 
     domain = DOMAIN

@@ -9,8 +9,8 @@ import structlog
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from services.chassis.addresses import Network, Rules
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, prefixed
+from services.chassis.addresses import AddressRules, Network
+from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ def _hours(value: object) -> object:
 class Settings(DatabaseSettings):
     """What the post needs to know."""
 
-    model_config = prefixed("A2A_PROXY_")
+    model_config = with_prefix("A2A_PROXY_")
 
     registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
     """Where the registry listens."""
@@ -91,7 +91,7 @@ class Settings(DatabaseSettings):
     """`saas` or `self-hosted`; by default `saas` where MOLECULE_ORG_ID is set."""
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> AddressRules:
         """Which addresses agents may register."""
         saas = self.deploy_mode is DeployMode.SAAS or (self.deploy_mode is None and bool(self.org_id))
-        return Rules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.allowed_networks)
+        return AddressRules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.allowed_networks)

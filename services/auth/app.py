@@ -34,25 +34,25 @@ from services.auth.vault import Vault
 from services.chassis import database
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
-from services.chassis.service import Loop, Parts, Service, Servicer
-from services.chassis.settings import BadSettings
+from services.chassis.service import Components, Loop, Service, Servicer
+from services.chassis.settings import InvalidSettings
 
 ROLE = "molecule_auth"
 """The database role of auth."""
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Parts]:
+async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Auth, ready to serve."""
     url, clock = settings.database_url.get_secret_value(), SystemClock()
-    async with database.opened(url, role=ROLE) as engine:
+    async with database.open_engine(url, role=ROLE) as engine:
         store = Store(engine)
         usage = Usage(store, clock)
-        bell = database.Doorbell(url, role=ROLE, channel=CHANNEL)
+        bell = database.NotificationListener(url, role=ROLE, channel=CHANNEL)
         feed = Feed(store, bell)
         audit = Audit(store, clock=clock, key=_link_key(settings))
         sealer, secrets = _sealer(settings), VaultStore(engine)
-        changes_bell = database.Doorbell(url, role=ROLE, channel=vault_store.CHANNEL)
+        changes_bell = database.NotificationListener(url, role=ROLE, channel=vault_store.CHANNEL)
         changes = Changes(secrets, changes_bell)
         operator = tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None
         sessions = Sessions(store, audit=audit, clock=clock, operator=operator, lasts=settings.session_lasts)
@@ -65,7 +65,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             mode=Mode.OPEN if settings.open else Mode.CLOSED,
             operator=operator,
         )
-        yield Parts(
+        yield Components(
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["AuthService"],
@@ -117,10 +117,10 @@ def _sealer(settings: Settings) -> Sealer:
     try:
         return Sealer.parse(keys.get_secret_value() if keys else "")
     except ValueError as error:
-        raise BadSettings(str(error)) from None
+        raise InvalidSettings(str(error)) from None
 
 
 service = Service(
-    name="auth", settings=Settings, wire=wire, schema=SCHEMA, migrations=Path(__file__).parent / "migrations"
+    name="auth", settings=Settings, assemble=assemble, schema=SCHEMA, migrations=Path(__file__).parent / "migrations"
 )
 """Auth, as `python -m services.auth` and the plane start it."""

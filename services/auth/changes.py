@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from services.auth.model import Alive, Change
 from services.auth.store.vault import VaultStore
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 
 SIGN_OF_LIFE = timedelta(seconds=2)
 """How often a watcher hears of us when nothing happens."""
@@ -21,14 +21,14 @@ BATCH = 100
 class Changes:
     """What changed, from a change on. Every watcher reads the table for itself: there is one, the registry."""
 
-    def __init__(self, store: VaultStore, bell: Doorbell) -> None:
+    def __init__(self, store: VaultStore, bell: NotificationListener) -> None:
         self._store = store
         self._bell = bell
         self._turn = asyncio.Event()
 
     async def turn(self) -> None:
         """Wait for the bell and wake the watchers."""
-        await self._bell.rung(within=LOOK)
+        await self._bell.wait(within=LOOK)
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
 

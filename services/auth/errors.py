@@ -1,6 +1,13 @@
 """The refusals of auth. A gate gives its own text; the class gives the reason."""
 
-from services.chassis.errors import Denied, Exhausted, InvalidArgument, NotFound, Refused, Unauthenticated
+from services.chassis.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+)
 
 DOMAIN = "molecule.auth.v1"
 """The domain of these reasons."""
@@ -30,7 +37,7 @@ class WorkspaceUnknown(NotFound):
     message = "workspace not found"
 
 
-class WorkspaceBarred(Refused):
+class WorkspaceBarred(FailedPrecondition):
     """The workspace has been removed."""
 
     domain = DOMAIN
@@ -38,7 +45,7 @@ class WorkspaceBarred(Refused):
     message = "workspace removed"
 
 
-class StaleGeneration(Refused):
+class StaleGeneration(FailedPrecondition):
     """A generation older than the lowest that verifies; details: lowest_generation."""
 
     domain = DOMAIN
@@ -46,7 +53,7 @@ class StaleGeneration(Refused):
     message = "generation is no longer wanted"
 
 
-class SecretUnreadable(Refused):
+class SecretUnreadable(FailedPrecondition):
     """A stored secret that no present key opens: another key, an unknown version, or damage."""
 
     domain = DOMAIN
@@ -54,7 +61,7 @@ class SecretUnreadable(Refused):
     message = "stored secret cannot be opened"
 
 
-class GlobalSecretUnreadable(Refused):
+class GlobalSecretUnreadable(FailedPrecondition):
     """A global secret that an instance needs and no present key opens."""
 
     domain = DOMAIN
@@ -62,7 +69,7 @@ class GlobalSecretUnreadable(Refused):
     message = "failed to decrypt global secret"
 
 
-class WorkspaceSecretUnreadable(Refused):
+class WorkspaceSecretUnreadable(FailedPrecondition):
     """A secret of the workspace that its instance needs and no present key opens."""
 
     domain = DOMAIN
@@ -86,7 +93,7 @@ class InvalidSecret(InvalidArgument):
     message = "invalid secret key"
 
 
-class ResealRefused(Refused):
+class ResealRefused(FailedPrecondition):
     """A stored secret that is to be sealed anew and no present key opens; details: key_version."""
 
     domain = DOMAIN
@@ -94,7 +101,7 @@ class ResealRefused(Refused):
     message = "a stored secret cannot be opened with the present keys"
 
 
-class PlatformAdminRequired(Denied):
+class PlatformAdminRequired(PermissionDenied):
     """The operator's own: no organisation token opens this."""
 
     domain = DOMAIN
@@ -102,7 +109,7 @@ class PlatformAdminRequired(Denied):
     message = "platform admin required"
 
 
-class OrgAccessDenied(Denied):
+class OrgAccessDenied(PermissionDenied):
     """Outside of the organisation of the token, or unknown."""
 
     domain = DOMAIN
@@ -110,7 +117,7 @@ class OrgAccessDenied(Denied):
     message = "org access denied"
 
 
-class ScopeMissing(Denied):
+class ScopeMissing(PermissionDenied):
     """The organisation token lacks a scope; details: required_scope."""
 
     domain = DOMAIN
@@ -126,7 +133,7 @@ class TokenNotFound(NotFound):
     message = "token not found or already revoked"
 
 
-class TokenLimit(Exhausted):
+class TokenLimit(ResourceExhausted):
     """More tokens than may be live at once; the text says how many."""
 
     domain = DOMAIN
@@ -134,7 +141,7 @@ class TokenLimit(Exhausted):
     message = "maximum 50 active tokens per workspace"
 
 
-class TokenRotated(Refused):
+class TokenRotated(FailedPrecondition):
     """Another token has taken its place already."""
 
     domain = DOMAIN

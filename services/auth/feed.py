@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from services.auth.model import Alive, Everything, News, Revocation
 from services.auth.store.keys import BEGINNING, Store
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 
 SIGN_OF_LIFE = timedelta(seconds=2)
 """How often a watcher hears of us when nothing happens."""
@@ -26,7 +26,7 @@ BATCH = 1_000
 class Feed:
     """What was revoked, from a revision on."""
 
-    def __init__(self, store: Store, bell: Doorbell, *, memory: int = MEMORY) -> None:
+    def __init__(self, store: Store, bell: NotificationListener, *, memory: int = MEMORY) -> None:
         """Remember the last `memory` revocations."""
         self._store = store
         self._bell = bell
@@ -40,7 +40,7 @@ class Feed:
 
         While the table cannot be read, nobody hears that all is well.
         """
-        await self._bell.rung(within=LOOK)
+        await self._bell.wait(within=LOOK)
         async with self._store.reading() as tx:
             if not self._loaded.is_set():
                 self._horizon = self._revision = await tx.horizon()

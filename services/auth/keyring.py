@@ -40,8 +40,8 @@ from services.auth.placements import fit
 from services.auth.records import OperatorSeat
 from services.auth.store.keys import Store, Transaction
 from services.auth.usage import Usage
+from services.chassis.batching import Batcher
 from services.chassis.clock import Clock
-from services.chassis.gathering import Gathering
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Keyring:
         self._clock = clock
         self._mode = mode
         self._operator = operator
-        self._lookup: Gathering[Digest, Bearer] = Gathering(self._look, capacity=TOGETHER, at_once=2)
+        self._lookup: Batcher[Digest, Bearer] = Batcher(self._look, capacity=TOGETHER, at_once=2)
 
     # Who is calling ───────────────────────────────────────────────────────────
 
@@ -205,7 +205,7 @@ class Keyring:
             return Operator()
         if not tokens.well_formed(bearer):
             return Stranger()
-        return await self._lookup.ask(digest)
+        return await self._lookup.submit(digest)
 
     async def _look(self, digests: Sequence[Digest]) -> Sequence[Bearer]:
         """Who holds each of the tokens; `Stranger` where it is not live."""

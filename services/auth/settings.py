@@ -5,13 +5,13 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, prefixed
+from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
 
 
 class Settings(DatabaseSettings):
     """What auth needs to know."""
 
-    model_config = prefixed("AUTH_")
+    model_config = with_prefix("AUTH_")
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """The bearer of the operator; required in production. In development, without one, no request needs a bearer."""

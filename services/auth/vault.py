@@ -25,7 +25,7 @@ from services.auth.sealing import Sealer
 from services.auth.store.vault import VaultStore, VaultTransaction
 from services.chassis import variables
 from services.chassis.clock import Clock
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
@@ -89,10 +89,10 @@ class Vault:
 
     async def set(self, caller: Identity, workspace_id: WorkspaceId | None, key: str, value: str) -> None:
         """Keep a secret in place of what was there; raises `InvalidSecret`. Whoever it applies to learns it."""
-        _check(variables.fault(key, value))
+        _check(variables.find_variable_fault(key, value))
         async with self._changing(caller, workspace_id) as (tx, placement):
             await self._put(tx, workspace_id, key, value)
-            _check(variables.excess(*await tx.weight(workspace_id)))
+            _check(variables.find_quota_fault(*await tx.weight(workspace_id)))
             await self._note(tx, "secret.set", placement, subject=key)
             await tx.tell(workspace_id, key, now=self._clock.now())
         log.info("secret set", workspace=workspace_id, key=key)
@@ -100,7 +100,7 @@ class Vault:
     async def erase(self, caller: Identity, workspace_id: WorkspaceId | None, key: str) -> None:
         """Erase a secret; raises `SecretNotFound`."""
         async with self._changing(caller, workspace_id) as (tx, placement):
-            if not variables.NAME.fullmatch(key) or not await tx.erase(workspace_id, key):
+            if not variables.VARIABLE_NAME.fullmatch(key) or not await tx.erase(workspace_id, key):
                 raise SecretNotFound
             await self._note(tx, "secret.deleted", placement, subject=key)
             await tx.tell(workspace_id, key, now=self._clock.now())
@@ -108,7 +108,7 @@ class Vault:
 
     async def keep(self, workspace_id: WorkspaceId, values: Mapping[str, str]) -> None:
         """Keep what a workspace is created with. Nobody has an instance of it yet, so nobody is told."""
-        _check(variables.fault_in(values))
+        _check(variables.find_first_fault(values))
         async with self._store.begin() as tx:
             placement = _standing(await tx.keys.lock_placement(workspace_id))
             for key, value in sorted(values.items()):
@@ -198,7 +198,7 @@ class Vault:
 def _admit(caller: Identity, placement: Placement | None) -> None:
     """An organisation token ends at its organisation; global secrets, which live nowhere, are beyond it."""
     if caller.kind is Kind.ORG and (placement is None or placement.org_id != caller.org_id):
-        raise Denied("org access denied")
+        raise PermissionDenied("org access denied")
 
 
 async def _placed(tx: VaultTransaction, workspace_id: WorkspaceId | None) -> Placement | None:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-MAX_URL = 2048
+MAX_URL_LENGTH = 2048
 """Characters of the longest address that is looked at."""
 
-NEVER: tuple[Network, ...] = tuple(
+FORBIDDEN_NETWORKS: tuple[Network, ...] = tuple(
     ip_network(text)
     for text in (
         "0.0.0.0/8",
@@ -32,16 +32,16 @@ NEVER: tuple[Network, ...] = tuple(
 )
 """Refused in every mode: nothing anybody serves is there, and metadata services are."""
 
-LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+LOOPBACK_NETWORKS: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 """This machine: allowed in development only."""
 
-PRIVATE: tuple[Network, ...] = tuple(
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
     ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 )
 """Private networks: allowed in development, in SaaS mode, and where the operator lists them."""
 
 
-class Refusal(StrEnum):
+class AddressRefusal(StrEnum):
     """Why an address may not be dialled."""
 
     MALFORMED = "not an absolute http or https URL"
@@ -52,7 +52,7 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class AddressRules:
     """What the mode and the operator allow."""
 
     development: bool = False
@@ -61,16 +61,16 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Endpoint:
     """Where a URL leads: the host to resolve, and the port."""
 
     host: str
     port: int
 
 
-def place(url: str) -> Place | None:
+def parse_endpoint(url: str) -> Endpoint | None:
     """Host and port of a URL; `None` if it is not one."""
-    if len(url) > MAX_URL or any(not (" " < letter <= "~") for letter in url):
+    if len(url) > MAX_URL_LENGTH or any(not (" " < letter <= "~") for letter in url):
         return None
     try:
         parts = urlsplit(url)
@@ -79,30 +79,30 @@ def place(url: str) -> Place | None:
         return None
     if parts.scheme not in {"http", "https"} or not host or parts.username is not None or parts.password is not None:
         return None
-    return Place(host=host, port=port if port is not None else 443 if parts.scheme == "https" else 80)
+    return Endpoint(host=host, port=port if port is not None else 443 if parts.scheme == "https" else 80)
 
 
-def judge(resolved: Iterable[str], rules: Rules) -> Refusal | None:
+def find_address_refusal(resolved: Iterable[str], rules: AddressRules) -> AddressRefusal | None:
     """Why a host with these resolved addresses may not be dialled; `None` if it may.
 
     One bad address among several is enough: which of them is dialled is not ours to choose.
     """
-    verdicts = [judge_one(text, rules) for text in resolved]
+    verdicts = [find_ip_refusal(text, rules) for text in resolved]
     if not verdicts:
-        return Refusal.UNRESOLVABLE
+        return AddressRefusal.UNRESOLVABLE
     return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
-def judge_one(text: str, rules: Rules) -> Refusal | None:
+def find_ip_refusal(text: str, rules: AddressRules) -> AddressRefusal | None:
     """The same for one resolved address."""
     address = _plain(text)
-    if address is None or _within(address, NEVER):
-        return Refusal.FORBIDDEN
-    if _within(address, LOOPBACK):
-        return None if rules.development else Refusal.LOOPBACK
-    if _within(address, PRIVATE):
+    if address is None or _within(address, FORBIDDEN_NETWORKS):
+        return AddressRefusal.FORBIDDEN
+    if _within(address, LOOPBACK_NETWORKS):
+        return None if rules.development else AddressRefusal.LOOPBACK
+    if _within(address, PRIVATE_NETWORKS):
         allowed = rules.development or rules.saas or _within(address, rules.allowed)
-        return None if allowed else Refusal.PRIVATE
+        return None if allowed else AddressRefusal.PRIVATE
     return None
 
 

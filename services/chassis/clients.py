@@ -14,31 +14,31 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from services.chassis import identity, telemetry
-from services.chassis.errors import BY_CODE, Broken, ServiceError, Unavailable
+from services.chassis.errors import ERRORS_BY_CODE, InternalError, ServiceError, Unavailable
 from services.chassis.identity import Identity
 from services.chassis.settings import Tls
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-ASK_WITHIN = timedelta(seconds=5)
+CALL_TIMEOUT = timedelta(seconds=5)
 """How long an answer may take where the caller does not say."""
 
-LOST_WITHIN = timedelta(seconds=1)
+FAIL_FAST_TIMEOUT = timedelta(seconds=1)
 """How long an answer may take from a service that was just away for longer than that."""
 
-FIRST_PAUSE = 0.02
+FIRST_RETRY_SECONDS = 0.02
 """Seconds before the first retry; each further one waits twice as long."""
 
-LONGEST_PAUSE = 0.5
+MAX_RETRY_SECONDS = 0.5
 """Seconds that a retry waits at most: a service that was restarted is found within this."""
 
-MESSAGE_LIMIT = 16 * 1024 * 1024
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Bytes of the largest message: an A2A body of 10 MiB and what travels with it."""
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -50,21 +50,21 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
-class Line:
+class ServiceChannel:
     """A channel to one service, and the name to speak in."""
 
     def __init__(self, channel: grpc.aio.Channel, speaker: str) -> None:
         self.channel = channel
         self._speaker = speaker
-        self._lost = False
+        self._is_unreachable = False
 
-    async def ask(
+    async def call(
         self,
         method: Callable[..., Any],
         request: Any,  # noqa: ANN401 - the stubs type it
         *,
         on_behalf_of: Identity | None = None,
-        within: timedelta = ASK_WITHIN,
+        timeout: timedelta = CALL_TIMEOUT,  # noqa: ASYNC109 - the deadline of the call, which gRPC keeps
     ) -> Any:  # noqa: ANN401 - the stubs type it
         """The answer to `request`; raises the `ServiceError` that the other side raised.
 
@@ -72,26 +72,26 @@ class Line:
         idempotent or carries a request id. One that says why it cannot help now has answered. Once somebody has
         waited for the usual time in vain, each asks once, until one is answered.
         """
-        patience = LOST_WITHIN if self._lost and within <= ASK_WITHIN else within
-        deadline = asyncio.get_running_loop().time() + patience.total_seconds()
-        pause = FIRST_PAUSE
+        allowed = FAIL_FAST_TIMEOUT if self._is_unreachable and timeout <= CALL_TIMEOUT else timeout
+        deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
+        delay = FIRST_RETRY_SECONDS
         while True:
             left = deadline - asyncio.get_running_loop().time()
             try:
                 answer = await method(request, timeout=max(left, 0.001), metadata=self.metadata(on_behalf_of))
             except grpc.aio.AioRpcError as error:
-                fault = _translated(error)
+                fault = _error_from_rpc(error)
             else:
-                self._lost = False
+                self._is_unreachable = False
                 return answer
             if fault.reason != Unavailable.reason:
-                self._lost = False
+                self._is_unreachable = False
                 raise fault
-            if self._lost or left <= pause:
-                self._lost = self._lost or within >= ASK_WITHIN
+            if self._is_unreachable or left <= delay:
+                self._is_unreachable = self._is_unreachable or timeout >= CALL_TIMEOUT
                 raise fault
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
+            delay = min(delay * 2, MAX_RETRY_SECONDS)
 
     async def watch(self, method: Callable[..., Any], request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
         """What a feed tells, until it breaks: then a `ServiceError`, and the caller comes back."""
@@ -100,7 +100,7 @@ class Line:
             async for message in call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise _translated(error) from None
+            raise _error_from_rpc(error) from None
         finally:
             call.cancel()
 
@@ -115,7 +115,7 @@ class Line:
 
 
 @asynccontextmanager
-async def dialled(targets: str, *, speaker: str, tls: Tls | None = None) -> AsyncIterator[Line]:
+async def open_channel(targets: str, *, speaker: str, tls: Tls | None = None) -> AsyncIterator[ServiceChannel]:
     """A line to `targets`: a Unix socket, or `host:port`, or several `address:port` joined by commas.
 
     Dialling never waits: the first question finds out whether anybody is there.
@@ -126,7 +126,7 @@ async def dialled(targets: str, *, speaker: str, tls: Tls | None = None) -> Asyn
     else:
         channel = grpc.aio.secure_channel(where, _credentials(tls), options=CHANNEL_OPTIONS)
     async with channel:
-        yield Line(channel, speaker)
+        yield ServiceChannel(channel, speaker)
 
 
 def _target(targets: str) -> str:
@@ -146,7 +146,7 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
-def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
+def _error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
     """The error as the other side raised it; one that gRPC itself made keeps its code and loses its text."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type, unused-ignore]
     if status is None:
@@ -156,11 +156,11 @@ def _translated(error: grpc.aio.AioRpcError) -> ServiceError:
             grpc.StatusCode.DEADLINE_EXCEEDED,
             grpc.StatusCode.CANCELLED,
         }
-        return Unavailable(retry_in=timedelta(seconds=5)) if silent else Broken()
-    return raised(status)
+        return Unavailable(retry_in=timedelta(seconds=5)) if silent else InternalError()
+    return error_from_status(status)
 
 
-def raised(status: Status) -> ServiceError:
+def error_from_status(status: Status) -> ServiceError:
     """The error that travelled as `status`."""
     info, retry = ErrorInfo(), RetryInfo()
     for detail in status.details:
@@ -168,6 +168,6 @@ def raised(status: Status) -> ServiceError:
         detail.Unpack(retry)
     details = {name: json.loads(text) for name, text in info.metadata.items()}
     retry_in = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    fault = BY_CODE.get(status.code, Broken)(status.message, details=details, retry_in=retry_in)
+    fault = ERRORS_BY_CODE.get(status.code, InternalError)(status.message, details=details, retry_in=retry_in)
     fault.reason, fault.domain = info.reason, info.domain
     return fault

@@ -20,13 +20,13 @@ from services.chassis.errors import Unavailable
 
 log = structlog.get_logger()
 
-CONNECT_WITHIN = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
 """Seconds until a connection attempt counts as failed."""
 
-STATEMENT_WITHIN = timedelta(seconds=10)
+STATEMENT_TIMEOUT = timedelta(seconds=10)
 """How long one statement of a service may take."""
 
-PATIENCE = 2.0
+LOCK_CHECK_SECONDS = 2.0
 """Seconds between two attempts to become the holder of a lock, and between two proofs of still being it."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -34,17 +34,17 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @asynccontextmanager
-async def opened(url: str, *, role: str | None, pool: int = 10) -> AsyncIterator[AsyncEngine]:
+async def open_engine(url: str, *, role: str | None, pool: int = 10) -> AsyncIterator[AsyncEngine]:
     """An engine that enters `role` at connect; closed at the end of the block."""
-    settings = {"application_name": role or "molecule", "statement_timeout": str(_milliseconds(STATEMENT_WITHIN))}
+    settings = {"application_name": role or "molecule", "statement_timeout": str(_milliseconds(STATEMENT_TIMEOUT))}
     if role:
         settings["role"] = role
     engine = create_async_engine(
         _sqlalchemy_url(url),
         pool_size=pool,
         max_overflow=0,
-        pool_timeout=CONNECT_WITHIN,
-        connect_args={"timeout": CONNECT_WITHIN, "server_settings": settings},
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "server_settings": settings},
         hide_parameters=True,  # they hold what others write, which no log is meant to keep
     )
     try:
@@ -60,7 +60,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     Raises `Unavailable` when the database cannot be reached or goes away; whether a commit under way at that moment
     took effect is then unknown.
     """
-    with _reachable():
+    with _translate_errors():
         async with engine.begin() as connection:
             yield connection
 
@@ -92,7 +92,7 @@ class NewerSchema(Exception):
         )
 
 
-class Alone:
+class AdvisoryLock:
     """An advisory lock: what runs under it runs in one replica at a time."""
 
     def __init__(self, url: str, *, role: str | None, name: str) -> None:
@@ -107,7 +107,7 @@ class Alone:
             try:
                 connection = await connect(self._url, role=self._role)
             except Unavailable:
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(LOCK_CHECK_SECONDS)
                 continue
             try:
                 await self._take(connection)
@@ -115,17 +115,17 @@ class Alone:
                 await self._hold(connection, work)
             except _LockLost:
                 log.warning("lock lost", lock=self._name)
-                await asyncio.sleep(PATIENCE)
+                await asyncio.sleep(LOCK_CHECK_SECONDS)
             finally:
                 with contextlib.suppress(Exception):
                     await connection.close(timeout=1)
 
     async def _take(self, connection: asyncpg.Connection) -> None:
-        while not await _asked(connection, "select pg_try_advisory_lock($1)", self._key):  # noqa: ASYNC110 - it cannot call
-            await asyncio.sleep(PATIENCE)
+        while not await _fetch_value(connection, "select pg_try_advisory_lock($1)", self._key):  # noqa: ASYNC110 - it cannot call
+            await asyncio.sleep(LOCK_CHECK_SECONDS)
 
     async def _hold(self, connection: asyncpg.Connection, work: Callable[[], Awaitable[None]]) -> None:
-        proving = asyncio.ensure_future(_prove(connection))
+        proving = asyncio.ensure_future(_check_connection(connection))
         working = asyncio.ensure_future(work())
         try:
             done, _ = await asyncio.wait({proving, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,20 +141,20 @@ class _LockLost(Exception):
     """The connection that held the lock is gone, and the lock with it."""
 
 
-async def _asked(connection: asyncpg.Connection, question: str, *values: object) -> object:
+async def _fetch_value(connection: asyncpg.Connection, question: str, *values: object) -> object:
     try:
-        return await connection.fetchval(question, *values, timeout=CONNECT_WITHIN)
+        return await connection.fetchval(question, *values, timeout=CONNECT_TIMEOUT_SECONDS)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         raise _LockLost from None
 
 
-async def _prove(connection: asyncpg.Connection) -> None:
+async def _check_connection(connection: asyncpg.Connection) -> None:
     while True:
-        await asyncio.sleep(PATIENCE)
-        await _asked(connection, "select 1")
+        await asyncio.sleep(LOCK_CHECK_SECONDS)
+        await _fetch_value(connection, "select 1")
 
 
-class Doorbell:
+class NotificationListener:
     """Wakes readers of a table when a writer somewhere commits. It says that something changed, never what."""
 
     def __init__(self, url: str, *, role: str | None, channel: str) -> None:
@@ -169,9 +169,9 @@ class Doorbell:
             try:
                 await self._listen_once()
             except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                await asyncio.sleep(PATIENCE / 4)
+                await asyncio.sleep(LOCK_CHECK_SECONDS / 4)
 
-    async def rung(self, within: timedelta) -> bool:
+    async def wait(self, within: timedelta) -> bool:
         """Whether it rang since it was last asked; if not, wait for it. For one reader: what it misses is kept."""
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -187,8 +187,8 @@ class Doorbell:
             await connection.add_listener(self._channel, lambda *_: self._ring.set())
             self._ring.set()
             while True:
-                await asyncio.sleep(PATIENCE)
-                await connection.fetchval("select 1", timeout=CONNECT_WITHIN)
+                await asyncio.sleep(LOCK_CHECK_SECONDS)
+                await connection.fetchval("select 1", timeout=CONNECT_TIMEOUT_SECONDS)
         finally:
             with contextlib.suppress(Exception):
                 await connection.close(timeout=1)
@@ -205,7 +205,7 @@ async def connect(url: str, *, role: str | None) -> asyncpg.Connection:
             user=parts.username,
             password=parts.password,
             database=parts.database,
-            timeout=CONNECT_WITHIN,
+            timeout=CONNECT_TIMEOUT_SECONDS,
             server_settings={"application_name": role or "molecule"} | ({"role": role} if role else {}),
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -214,20 +214,20 @@ async def connect(url: str, *, role: str | None) -> asyncpg.Connection:
 
 
 @contextmanager
-def _reachable() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         log.warning("database unreachable", error=repr(error))
         raise Unavailable(retry_in=timedelta(seconds=5)) from error
     except DBAPIError as error:
-        if not error.connection_invalidated and not isinstance(_root(error), _GONE):
+        if not error.connection_invalidated and not isinstance(_root_cause(error), _CONNECTION_ERRORS):
             raise
         log.warning("database gone", error=repr(error))
         raise Unavailable(retry_in=timedelta(seconds=5)) from error
 
 
-_GONE = (
+_CONNECTION_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -236,7 +236,7 @@ _GONE = (
 )
 
 
-def _root(error: DBAPIError) -> BaseException | None:
+def _root_cause(error: DBAPIError) -> BaseException | None:
     found: BaseException | None = error.orig
     while found is not None and found.__cause__ is not None:
         found = found.__cause__
@@ -251,7 +251,7 @@ def _milliseconds(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
 
 
-def naming() -> dict[str, str]:
+def naming_convention() -> dict[str, str]:
     """How constraints and indexes are called where a table does not say."""
     return {
         "pk": "%(table_name)s_pkey",
@@ -264,4 +264,4 @@ def naming() -> dict[str, str]:
 
 def metadata(schema: str) -> sa.MetaData:
     """The tables of one service, in its schema."""
-    return sa.MetaData(schema=schema, naming_convention=naming())
+    return sa.MetaData(schema=schema, naming_convention=naming_convention())

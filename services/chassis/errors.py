@@ -38,7 +38,7 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
-COMMON = "molecule.common.v1"
+COMMON_DOMAIN = "molecule.common.v1"
 """The domain of reasons that any service can give."""
 
 
@@ -50,7 +50,7 @@ class ServiceError(Exception):
 
     code: ClassVar[Code] = Code.INTERNAL
     reason: str = "INTERNAL"
-    domain: str = COMMON
+    domain: str = COMMON_DOMAIN
     message: str = "internal error"
 
     def __init__(
@@ -90,7 +90,7 @@ class AlreadyExists(ServiceError):
     code = Code.ALREADY_EXISTS
 
 
-class Denied(ServiceError):
+class PermissionDenied(ServiceError):
     """The caller is known and may not."""
 
     code = Code.PERMISSION_DENIED
@@ -106,19 +106,19 @@ class Unauthenticated(ServiceError):
     message = "caller not identified"
 
 
-class Refused(ServiceError):
+class FailedPrecondition(ServiceError):
     """The present state does not allow it."""
 
     code = Code.FAILED_PRECONDITION
 
 
-class Exhausted(ServiceError):
+class ResourceExhausted(ServiceError):
     """A limit is reached."""
 
     code = Code.RESOURCE_EXHAUSTED
 
 
-class Expired(ServiceError):
+class DeadlineExceeded(ServiceError):
     """The time allowed has passed."""
 
     code = Code.DEADLINE_EXCEEDED
@@ -134,11 +134,11 @@ class Unavailable(ServiceError):
     message = "platform datastore unavailable — retry shortly"
 
 
-class Broken(ServiceError):
+class InternalError(ServiceError):
     """A bug, or a neighbour's bug."""
 
     code = Code.INTERNAL
 
 
-BY_CODE: Mapping[int, type[ServiceError]] = {kind.code: kind for kind in ServiceError.__subclasses__()}
+ERRORS_BY_CODE: Mapping[int, type[ServiceError]] = {kind.code: kind for kind in ServiceError.__subclasses__()}
 """The class of the errors that travel with each canonical code."""

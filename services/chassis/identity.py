@@ -56,7 +56,7 @@ def current() -> Identity:
 
 
 @contextmanager
-def acting_as(identity: Identity) -> Iterator[None]:
+def act_as(identity: Identity) -> Iterator[None]:
     """Run the block on behalf of `identity`."""
     token = _current.set(identity)
     try:
@@ -67,7 +67,7 @@ def acting_as(identity: Identity) -> Iterator[None]:
             _current.reset(token)
 
 
-def service(name: str) -> Identity:
+def service_identity(name: str) -> Identity:
     """The identity of a service that speaks in its own name."""
     return Identity(kind=Kind.SERVICE, name=name)
 

@@ -15,12 +15,12 @@ class InvalidPageToken(InvalidArgument):
     message = "invalid page token"
 
 
-def encode(place: Sequence[str]) -> str:
+def encode_page_token(place: Sequence[str]) -> str:
     """The token that says: go on after `place`."""
     return base64.urlsafe_b64encode(json.dumps(list(place)).encode()).decode()
 
 
-def decode(token: str, width: int) -> list[str]:
+def decode_page_token(token: str, width: int) -> list[str]:
     """The place of a token, `width` values; raises `InvalidPageToken`."""
     try:
         place = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
@@ -31,6 +31,6 @@ def decode(token: str, width: int) -> list[str]:
     return place
 
 
-def size(asked: int, *, default: int, most: int) -> int:
+def page_size(asked: int, *, default: int, most: int) -> int:
     """How many rows a page has."""
     return default if asked <= 0 else min(asked, most)

@@ -17,15 +17,15 @@ from grpc_status import rpc_status
 
 from protos.common.v1 import access_pb2, identity_pb2
 from services.chassis import identity, telemetry
-from services.chassis.errors import Broken, Denied, ServiceError, Unauthenticated, Unavailable
+from services.chassis.errors import InternalError, PermissionDenied, ServiceError, Unauthenticated, Unavailable
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
 
-SPEAKER = "gateway"
+IDENTITY_FORWARDER = "gateway"
 """The one service that may speak for others."""
 
-SPIFFE = "spiffe://molecule/"
+SPIFFE_PREFIX = "spiffe://molecule/"
 """What the URI in a service's certificate begins with; the rest is its name."""
 
 if TYPE_CHECKING:
@@ -39,25 +39,28 @@ class UndeclaredAccess(Exception):
     """An RPC does not say who may call it."""
 
 
-def rules(contracts: Iterable[ServiceDescriptor]) -> dict[str, access_pb2.Access]:
+def access_rules(contracts: Iterable[ServiceDescriptor]) -> dict[str, access_pb2.Access]:
     """The access rule of every method, by its path; raises `UndeclaredAccess` where one is missing."""
     found: dict[str, access_pb2.Access] = {}
     for contract in contracts:
         for method in contract.methods:
-            rule = rule_of(method)
+            rule = access_rule(method)
             if not rule.allow:
                 raise UndeclaredAccess(f"{contract.full_name}/{method.name} does not say who may call it")
             found[f"/{contract.full_name}/{method.name}"] = rule
     return found
 
 
-def rule_of(method: MethodDescriptor) -> access_pb2.Access:
+def access_rule(method: MethodDescriptor) -> access_pb2.Access:
     """The access rule that a method declares; empty if it declares none."""
     return method.GetOptions().Extensions[access_pb2.access]
 
 
-def admit(rule: access_pb2.Access, caller: Identity, request: Message | None) -> None:
-    """Let the caller pass, or raise `Denied`. `request` holds the field that PRINCIPAL_SELF is compared with."""
+def check_access(rule: access_pb2.Access, caller: Identity, request: Message | None) -> None:
+    """Raise `PermissionDenied` unless the rule allows the caller.
+
+    `request` holds the field that PRINCIPAL_SELF is compared with.
+    """
     for principal in rule.allow:
         match principal:
             case access_pb2.PRINCIPAL_SERVICE if caller.kind is Kind.SERVICE and caller.name in rule.services:
@@ -67,7 +70,7 @@ def admit(rule: access_pb2.Access, caller: Identity, request: Message | None) ->
                     return
             case _ if _PRINCIPALS.get(principal) is caller.kind:
                 return
-    raise Denied
+    raise PermissionDenied
 
 
 _PRINCIPALS: Mapping[int, Kind] = {
@@ -78,7 +81,7 @@ _PRINCIPALS: Mapping[int, Kind] = {
 }
 
 
-class Peers(Protocol):
+class PeerVerifier(Protocol):
     """Knows which service is at the other end of a connection."""
 
     def name(self, context: Context, claimed: str) -> str:
@@ -86,7 +89,7 @@ class Peers(Protocol):
         ...
 
 
-class TrustingPeers:
+class SocketPeerVerifier:
     """Believes the metadata: only who may enter the 0700 directory of the socket can connect at all."""
 
     def name(self, context: Context, claimed: str) -> str:  # noqa: ARG002 - the connection itself is the proof
@@ -96,13 +99,13 @@ class TrustingPeers:
         return claimed
 
 
-class CertifiedPeers:
+class CertificatePeerVerifier:
     """Believes the URI in the peer's certificate, and the metadata only if it says the same."""
 
     def name(self, context: Context, claimed: str) -> str:
         """The name that the certificate gives."""
         proven = context.auth_context().get("peer_spiffe_id") or ()
-        named = {bytes(uri).decode(errors="replace").removeprefix(SPIFFE) for uri in proven}
+        named = {bytes(uri).decode(errors="replace").removeprefix(SPIFFE_PREFIX) for uri in proven}
         if len(named) != 1 or claimed not in named:
             raise Unauthenticated
         return claimed
@@ -111,17 +114,19 @@ class CertifiedPeers:
 class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     """Stands before every servicer: identity, access, errors, trace."""
 
-    def __init__(self, contracts: Iterable[ServiceDescriptor], peers: Peers, *, open_methods: Iterable[str]) -> None:
+    def __init__(
+        self, contracts: Iterable[ServiceDescriptor], peers: PeerVerifier, *, open_methods: Iterable[str]
+    ) -> None:
         """`open_methods` are path prefixes that anyone may call, such as the health service."""
-        self.rules = rules(contracts)
+        self.rules = access_rules(contracts)
         self._peers = peers
         self._open = tuple(open_methods)
         self._feeds: set[asyncio.Task[Any]] = set()
-        self._hanging_up = False
+        self._is_stopping = False
 
-    def hang_up(self) -> None:
+    def end_feeds(self) -> None:
         """End every feed: nobody waits for the end of what has none. Watchers come back."""
-        self._hanging_up = True
+        self._is_stopping = True
         for feed in self._feeds:
             feed.cancel()
 
@@ -146,12 +151,12 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
         async def answer(request: Message, context: Context) -> Message:
             try:
                 caller = _caller(self._peers, context)
-                admit(rule, caller, request)
-                with identity.acting_as(caller), telemetry.call(method, traceparent=_traceparent(context)):
+                check_access(rule, caller, request)
+                with identity.act_as(caller), telemetry.trace_call(method, traceparent=_traceparent(context)):
                     reply: Message = await handler.unary_unary(request, context)  # type: ignore[misc, arg-type]
                     return reply
             except Exception as error:  # noqa: BLE001 - translated in one place
-                return await _abort(context, failure(method, error))
+                return await _abort(context, to_service_error(method, error))
 
         return handler._replace(unary_unary=answer)  # type: ignore[attr-defined, no-any-return]
 
@@ -165,34 +170,34 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-igno
                 task.add_done_callback(self._feeds.discard)
             try:
                 caller = _caller(self._peers, context)
-                admit(rule, caller, request if isinstance(request, Message) else None)
-                with identity.acting_as(caller):
+                check_access(rule, caller, request if isinstance(request, Message) else None)
+                with identity.act_as(caller):
                     async for reply in getattr(handler, kind)(request, context):
                         yield reply
             except asyncio.CancelledError:
-                if not self._hanging_up:
+                if not self._is_stopping:
                     raise
                 await _abort(context, Unavailable())
             except Exception as error:  # noqa: BLE001 - translated in one place
-                await _abort(context, failure(method, error))
+                await _abort(context, to_service_error(method, error))
 
         return handler._replace(**{kind: answers})  # type: ignore[attr-defined, no-any-return]
 
 
-def failure(method: str, error: Exception) -> ServiceError:
+def to_service_error(method: str, error: Exception) -> ServiceError:
     """What the caller is told; anything but a `ServiceError` is a bug, and stays between us and the log."""
     if isinstance(error, ServiceError):
         return error
     log.error("call failed", method=method, exc_info=error)
-    return Broken(details={"trace_id": telemetry.trace_id()})
+    return InternalError(details={"trace_id": telemetry.trace_id()})
 
 
 async def _abort(context: Context, failure: ServiceError) -> NoReturn:
-    await context.abort_with_status(rpc_status.to_status(status_of(failure)))
+    await context.abort_with_status(rpc_status.to_status(status_from_error(failure)))
     raise AssertionError  # abort_with_status has raised
 
 
-def status_of(error: ServiceError) -> Status:
+def status_from_error(error: ServiceError) -> Status:
     """The error as it travels."""
     info = ErrorInfo(
         reason=error.reason,
@@ -213,14 +218,14 @@ def _packed(message: Message) -> AnyMessage:
     return packed
 
 
-def _caller(peers: Peers, context: Context) -> Identity:
+def _caller(peers: PeerVerifier, context: Context) -> Identity:
     metadata = dict(context.invocation_metadata() or ())
     peer = peers.name(context, _text(metadata.get(identity.SERVICE_KEY, "")))
     spoken_for = metadata.get(identity.IDENTITY_KEY)
     if spoken_for is None:
-        return identity.service(peer)
-    if peer != SPEAKER:
-        raise Denied
+        return identity.service_identity(peer)
+    if peer != IDENTITY_FORWARDER:
+        raise PermissionDenied
     return _identity(spoken_for)
 
 

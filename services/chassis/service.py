@@ -18,27 +18,27 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
-from protos.common.v1 import bundle_pb2_grpc, liveness_pb2_grpc
-from services.chassis import database, liveness, memory, settings, telemetry, together
-from services.chassis.clients import MESSAGE_LIMIT
-from services.chassis.database import Alone
+from protos.common.v1 import batch_pb2_grpc, liveness_pb2_grpc
+from services.chassis import batched_calls, database, gc_tuning, liveness, settings, telemetry
+from services.chassis.batched_calls import BatchServicer
+from services.chassis.clients import MAX_MESSAGE_BYTES
+from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
 from services.chassis.liveness import Liveness
-from services.chassis.rpc import CertifiedPeers, Interceptor, TrustingPeers
-from services.chassis.settings import BadSettings, ChassisSettings, DatabaseSettings, Mode
-from services.chassis.together import Bundles
+from services.chassis.rpc import CertificatePeerVerifier, Interceptor, SocketPeerVerifier
+from services.chassis.settings import ChassisSettings, DatabaseSettings, InvalidSettings, Mode
 
 log = structlog.get_logger()
 
-WRITER = timedelta(seconds=5)
+STOP_GRACE = timedelta(seconds=5)
 """How long calls under way may take to finish once a service is asked to stop."""
 
 HEALTH = "/grpc.health.v1.Health/"
 """The path of the health service: anyone who can connect may ask."""
 
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", MESSAGE_LIMIT),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -67,16 +67,16 @@ class Loop:
     name: str
     run: Callable[[], Awaitable[None]]
     every: timedelta | None = None
-    alone: Alone | None = None
+    lock: AdvisoryLock | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Components:
     """What wiring returns."""
 
     servicers: Sequence[Servicer] = ()
     loops: Sequence[Loop] = ()
-    farewells: Sequence[Callable[[], None]] = ()
+    on_stop: Sequence[Callable[[], None]] = ()
     """Called as the service begins to stop, before calls under way are given their time."""
 
 
@@ -86,7 +86,7 @@ class Service(Generic[S]):
 
     name: str
     settings: type[S]
-    wire: Callable[[S], AbstractAsyncContextManager[Parts]]
+    assemble: Callable[[S], AbstractAsyncContextManager[Components]]
     schema: str | None = None
     migrations: Path | None = None
 
@@ -97,12 +97,12 @@ class Service(Generic[S]):
 
 
 @asynccontextmanager
-async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
+async def run_service(service: Service[S], values: S) -> AsyncIterator[str]:
     """Run the service for the length of the block; yields the address it listens on.
 
     If a loop fails, the block is cancelled and the failure raised.
     """
-    async with service.wire(values) as parts:
+    async with service.assemble(values) as parts:
         guard = _guard(parts, values)
         alive = Liveness({loop.name for loop in parts.loops if loop.every is not None})
         server, probe = _server(parts, guard, alive)
@@ -115,15 +115,15 @@ async def serving(service: Service[S], values: S) -> AsyncIterator[str]:
                 yield address
             finally:
                 await _tell(probe, parts, health_pb2.HealthCheckResponse.NOT_SERVING)
-                guard.hang_up()
-                for farewell in parts.farewells:
-                    farewell()
-                await server.stop(WRITER.total_seconds())
+                guard.end_feeds()
+                for callback in parts.on_stop:
+                    callback()
+                await server.stop(STOP_GRACE.total_seconds())
         log.info("stopped")
 
 
 @asynccontextmanager
-async def _looping(parts: Parts, alive: Liveness) -> AsyncIterator[None]:
+async def _looping(parts: Components, alive: Liveness) -> AsyncIterator[None]:
     """Run the loops for the length of the block."""
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(_run(loop, alive), name=loop.name) for loop in parts.loops]
@@ -142,7 +142,7 @@ def main(service: Service[Any]) -> None:
         case ["migrate"]:
             sys.exit(_migrate(service))
         case ["settings"]:
-            for name, default, meaning in settings.described(service.settings):
+            for name, default, meaning in settings.describe_settings(service.settings):
                 print(f"{name}={default}\n    {meaning}")  # noqa: T201 - a command talks to people
         case _:
             print(f"usage: python -m services.{service.name} [serve | migrate | settings]", file=sys.stderr)  # noqa: T201
@@ -151,10 +151,10 @@ def main(service: Service[Any]) -> None:
 
 def _serve(service: Service[Any]) -> int:
     try:
-        values = settings.read(service.settings)
+        values = settings.load_settings(service.settings)
         telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
         uvloop.run(_until_told(service, values))  # a fifth less work for each message than the loop of the library
-    except BadSettings as error:
+    except InvalidSettings as error:
         return _refuse(service, str(error))
     return 0
 
@@ -163,8 +163,8 @@ async def _until_told(service: Service[Any], values: ChassisSettings) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with serving(service, values):
-        memory.settled()
+    async with run_service(service, values):
+        gc_tuning.freeze_startup_objects()
         await told.wait()
 
 
@@ -172,9 +172,9 @@ def _migrate(service: Service[Any]) -> int:
     if service.schema is None or service.migrations is None:
         return 0
     try:
-        url = settings.read(_MigrationSettings).database_url.get_secret_value()
+        url = settings.load_settings(_MigrationSettings).database_url.get_secret_value()
         database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
-    except (BadSettings, database.NewerSchema) as refusal:
+    except (InvalidSettings, database.NewerSchema) as refusal:
         return _refuse(service, str(refusal))
     return 0
 
@@ -191,19 +191,19 @@ def _refuse(service: Service[Any], line: str) -> int:
     return 1
 
 
-def _guard(parts: Parts, values: ChassisSettings) -> Interceptor:
-    peers = TrustingPeers() if values.tls is None else CertifiedPeers()
-    contracts = [together.CONTRACT, liveness.CONTRACT, *(part.contract for part in parts.servicers)]
+def _guard(parts: Components, values: ChassisSettings) -> Interceptor:
+    peers = SocketPeerVerifier() if values.tls is None else CertificatePeerVerifier()
+    contracts = [batched_calls.CONTRACT, liveness.CONTRACT, *(part.contract for part in parts.servicers)]
     return Interceptor(contracts, peers, open_methods=[HEALTH])
 
 
-def _server(parts: Parts, guard: Interceptor, alive: Liveness) -> tuple[grpc.aio.Server, health.HealthServicer]:
+def _server(parts: Components, guard: Interceptor, alive: Liveness) -> tuple[grpc.aio.Server, health.HealthServicer]:
     server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    bundles = Bundles(guard.rules)
+    bundles = BatchServicer(guard.rules)
     for part in parts.servicers:
         part.add(part.servicer, server)
         part.add(part.servicer, bundles)
-    bundle_pb2_grpc.add_BundleServiceServicer_to_server(bundles, server)
+    batch_pb2_grpc.add_BatchServiceServicer_to_server(bundles, server)
     liveness_pb2_grpc.add_LivenessServiceServicer_to_server(alive, server)
     probe = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(probe, server)
@@ -217,7 +217,7 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
         server.add_insecure_port(values.listen)
         return values.listen
     if values.tls is None and values.mode is not Mode.DEVELOPMENT:
-        raise BadSettings(f"{values.listen}: TCP needs TLS_CERT, TLS_KEY and TLS_CA outside development")
+        raise InvalidSettings(f"{values.listen}: TCP needs TLS_CERT, TLS_KEY and TLS_CA outside development")
     if values.tls is None:
         port = server.add_insecure_port(values.listen)
     else:
@@ -232,15 +232,15 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     return f"{values.listen.rpartition(':')[0]}:{port}"
 
 
-async def _tell(probe: health.HealthServicer, parts: Parts, condition: int) -> None:
+async def _tell(probe: health.HealthServicer, parts: Components, condition: int) -> None:
     for name in ["", *(part.contract.full_name for part in parts.servicers)]:
         await probe.set(name, condition)
 
 
 async def _run(loop: Loop, alive: Liveness) -> None:
     work = loop.run if loop.every is None else partial(_ticking, loop, loop.every, alive)
-    if loop.alone is not None:
-        await loop.alone.run(work)
+    if loop.lock is not None:
+        await loop.lock.run(work)
     else:
         await work()
     raise RuntimeError(f"the loop {loop.name} has ended")  # nothing but the service's end may end it

@@ -35,7 +35,7 @@ class Tls:
     ca: Path
 
 
-class BadSettings(Exception):
+class InvalidSettings(Exception):
     """The environment cannot be started with; the text is one line for the operator."""
 
 
@@ -45,7 +45,7 @@ def _mode(value: object) -> object:
     return value
 
 
-KnownMode = Annotated[Mode, BeforeValidator(_mode)]
+ModeSetting = Annotated[Mode, BeforeValidator(_mode)]
 """The mode in the environment, refused in the words of docs/spec/rest.md where it is none."""
 
 
@@ -57,7 +57,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 """A span of time, written in the environment as a number of seconds."""
 
 
-def prefixed(prefix: str) -> SettingsConfigDict:
+def with_prefix(prefix: str) -> SettingsConfigDict:
     """The model configuration of a service's settings: its own names begin with `prefix`."""
     return SettingsConfigDict(
         env_prefix=prefix,
@@ -73,9 +73,9 @@ def prefixed(prefix: str) -> SettingsConfigDict:
 class ChassisSettings(BaseSettings):
     """What every service needs to know."""
 
-    model_config = prefixed("")
+    model_config = with_prefix("")
 
-    mode: KnownMode = Field(default=Mode.PRODUCTION, validation_alias="MOLECULE_ENV")
+    mode: ModeSetting = Field(default=Mode.PRODUCTION, validation_alias="MOLECULE_ENV")
     """`production` or `development`."""
 
     listen: str
@@ -114,15 +114,15 @@ class DatabaseSettings(ChassisSettings):
 S = TypeVar("S", bound=BaseSettings)
 
 
-def read(settings: type[S]) -> S:
-    """The settings from the environment; raises `BadSettings` with one line naming what is wrong."""
+def load_settings(settings: type[S]) -> S:
+    """The settings from the environment; raises `InvalidSettings` with one line naming what is wrong."""
     try:
         return settings()
     except ValidationError as error:
-        raise BadSettings("; ".join(_complaints(settings, error))) from None
+        raise InvalidSettings("; ".join(_complaints(settings, error))) from None
 
 
-def described(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
+def describe_settings(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
     """Name, default and meaning of every setting, in the order of declaration."""
     for name, field in settings.model_fields.items():
         yield _variable(settings, name, field), _default(field), " ".join((field.description or "").split())

@@ -49,7 +49,7 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
         _export(name, otlp_endpoint)
 
 
-def call(name: str, *, traceparent: str | None = None) -> AbstractContextManager[None]:
+def trace_call(name: str, *, traceparent: str | None = None) -> AbstractContextManager[None]:
     """A span around one call, and its duration; costs next to nothing while nobody collects them."""
     return _call(name, traceparent) if _collected() else nullcontext()
 

@@ -3,19 +3,19 @@
 import re
 from collections.abc import Mapping
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 """What a variable may be called."""
 
-VALUE_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 64 * 1024
 """Of the longest value: half of what Linux takes in one variable."""
 
-MOST = 500
+MAX_VARIABLES = 500
 """Variables that one owner may set."""
 
-MOST_BYTES = 512 * 1024
+MAX_TOTAL_BYTES = 512 * 1024
 """Of all values of one owner: two owners' together are well within what Linux takes in one environment."""
 
-OWN = frozenset(
+RESERVED_NAMES = frozenset(
     {
         "ADAPTER_MODULE",
         "BASH_ENV",
@@ -37,35 +37,35 @@ OWN = frozenset(
 )
 """Variables that only the plane sets, or that change how a program is loaded."""
 
-OWN_PREFIXES = ("DYLD_", "LD_", "MOLECULE_", "PYTHON")
+RESERVED_PREFIXES = ("DYLD_", "LD_", "MOLECULE_", "PYTHON")
 """What the names of more of them begin with."""
 
 
-def is_own(name: str) -> bool:
+def is_reserved(name: str) -> bool:
     """Whether only the plane may set the variable."""
-    return name in OWN or name.startswith(OWN_PREFIXES)
+    return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
 
 
-def fault(name: str, value: str) -> str | None:
+def find_variable_fault(name: str, value: str) -> str | None:
     """What is wrong with a variable, in public words; they repeat neither its name nor its value."""
-    if not NAME.fullmatch(name):
+    if not VARIABLE_NAME.fullmatch(name):
         return "invalid secret key"
-    if is_own(name):
+    if is_reserved(name):
         return "reserved secret key"
     if not value or "\0" in value:
         return "invalid secret value"
-    return f"secret value too long (max {VALUE_BYTES} bytes)" if len(value.encode()) > VALUE_BYTES else None
+    return f"secret value too long (max {MAX_VALUE_BYTES} bytes)" if len(value.encode()) > MAX_VALUE_BYTES else None
 
 
-def excess(count: int, weight: int) -> str | None:
+def find_quota_fault(count: int, weight: int) -> str | None:
     """What is wrong with so many variables of one owner, with so many bytes in their values."""
-    if count > MOST:
-        return f"too many secrets (max {MOST})"
-    return f"secrets too large (max {MOST_BYTES} bytes in all)" if weight > MOST_BYTES else None
+    if count > MAX_VARIABLES:
+        return f"too many secrets (max {MAX_VARIABLES})"
+    return f"secrets too large (max {MAX_TOTAL_BYTES} bytes in all)" if weight > MAX_TOTAL_BYTES else None
 
 
-def fault_in(values: Mapping[str, str]) -> str | None:
+def find_first_fault(values: Mapping[str, str]) -> str | None:
     """The first thing wrong with all the variables of one owner."""
-    singly = (fault(name, value) for name, value in values.items())
+    singly = (find_variable_fault(name, value) for name, value in values.items())
     found = next((text for text in singly if text), None)
-    return found or excess(len(values), sum(len(value.encode()) for value in values.values()))
+    return found or find_quota_fault(len(values), sum(len(value.encode()) for value in values.values()))

@@ -8,11 +8,11 @@ from importlib import import_module
 from protos.provisioner.v1 import logs_pb2, logs_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as rpc
-from services.chassis.clients import dialled
+from services.chassis.clients import open_channel
 from services.chassis.clock import SystemClock
-from services.chassis.database import Alone
-from services.chassis.service import Loop, Parts, Service, Servicer
-from services.chassis.settings import BadSettings
+from services.chassis.database import AdvisoryLock
+from services.chassis.service import Components, Loop, Service, Servicer
+from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
 from services.provisioner.api import LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
@@ -32,12 +32,12 @@ SWEEP_EVERY = timedelta(minutes=1)
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Parts]:
+async def assemble(settings: Settings) -> AsyncIterator[Components]:
     backend = _backend(settings)
-    holder = Alone(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
+    holder = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
     async with (
-        dialled(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
-        dialled(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_line,
+        open_channel(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
+        open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_line,
     ):
         registry = Registry(registry_line, backend=backend.name)
         wishes = Wishes(registry, SystemClock())
@@ -53,7 +53,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 platform_url=settings.platform_url,
             ),
         )
-        yield Parts(
+        yield Components(
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],
@@ -67,7 +67,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 ),
             ],
             loops=[
-                Loop(name="reconciler", run=reconciler.run, alone=holder),
+                Loop(name="reconciler", run=reconciler.run, lock=holder),
                 Loop(name="janitor", run=Janitor(backend, wishes).sweep, every=SWEEP_EVERY),
             ],
         )
@@ -75,12 +75,12 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             await janitor.stop_all(backend)
 
 
-service = Service(name=NAME, settings=Settings, wire=wire)
+service = Service(name=NAME, settings=Settings, assemble=assemble)
 
 
 def _backend(settings: Settings) -> Backend:
     if settings.backend not in BACKENDS:
-        raise BadSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
+        raise InvalidSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
     made: Backend = import_module(BACKENDS[settings.backend]).make(
         Site(settings.home.expanduser().absolute(), settings.command)
     )

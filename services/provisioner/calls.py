@@ -12,12 +12,12 @@ from protos.registry.v1 import (
     templates_pb2,
     templates_pb2_grpc,
 )
-from services.chassis.clients import Line
-from services.chassis.errors import NotFound, Refused, ServiceError
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
     Credentials,
-    Desire,
+    DesiredState,
     Exited,
     Fact,
     Failed,
@@ -41,7 +41,7 @@ AUTOMATIC = "auto_restart"
 class Registry:
     """The book, as the provisioner sees it."""
 
-    def __init__(self, line: Line, *, backend: str) -> None:
+    def __init__(self, line: ServiceChannel, *, backend: str) -> None:
         self._line = line
         self._stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
         self._templates = templates_pb2_grpc.TemplateServiceStub(line.channel)
@@ -52,7 +52,7 @@ class Registry:
         """Every wish, then `WHOLE`, then each wish that changes; `ALIVE` in between. Raises when the feed breaks."""
         request = registry_pb2.WatchWorkspacesRequest(after_revision=0, backend=self._backend)
         async for message in self._line.watch(self._stub.WatchWorkspaces, request):
-            match message.WhichOneof("news"):
+            match message.WhichOneof("update"):
                 case "changed":
                     yield _wish(message.changed)
                 case "snapshot_done":
@@ -81,34 +81,34 @@ class Registry:
                 request.provisioning_failed.missing.extend(fact.missing)
             case _:
                 assert_never(fact)
-        await self._line.ask(self._stub.ReportFact, request)
+        await self._line.call(self._stub.ReportFact, request)
 
     async def files(self, wish: Wish) -> Files:
         """What a first instance of the workspace starts with; nothing is asked where there is nothing."""
         if not wish.kit:
             return ()
         request = templates_pb2.GetInstanceFilesRequest(workspace_id=wish.workspace_id)
-        answer = await self._line.ask(self._templates.GetInstanceFiles, request)
+        answer = await self._line.call(self._templates.GetInstanceFiles, request)
         return tuple(sorted(answer.files.items()))
 
     async def org_of(self, workspace_id: WorkspaceId) -> str | None:
         """The organisation a workspace belongs to; `None` where there is no such workspace."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
         try:
-            answer = await self._line.ask(self._stub.GetWorkspace, request)
+            answer = await self._line.call(self._stub.GetWorkspace, request)
         except NotFound:
             return None
         return str(answer.workspace.org_id)
 
     async def runtime(self, name: str) -> Runtime:
         """What the catalogue says of a runtime."""
-        return _runtime(await self._line.ask(self._catalog.GetRuntime, catalog_pb2.GetRuntimeRequest(runtime=name)))
+        return _runtime(await self._line.call(self._catalog.GetRuntime, catalog_pb2.GetRuntimeRequest(runtime=name)))
 
 
 class Auth:
     """The keys, as the provisioner sees them."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = auth_pb2_grpc.AuthServiceStub(line.channel)
         self._vault = vault_pb2_grpc.VaultServiceStub(line.channel)
@@ -117,17 +117,17 @@ class Auth:
         """What users want the agent to know; raises `GlobalSecretUnreadable` or `WorkspaceSecretUnreadable`."""
         request = vault_pb2.ReadEnvironmentRequest(workspace_id=workspace_id)
         try:
-            answer = await self._line.ask(self._vault.ReadEnvironment, request)
-        except Refused as refusal:
+            answer = await self._line.call(self._vault.ReadEnvironment, request)
+        except FailedPrecondition as refusal:
             raise _UNREADABLE.get(refusal.reason, StartFailed) from None
         return Secrets(of_all=dict(answer.global_secrets), own=dict(answer.workspace_secrets))
 
     async def credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
         """Fresh credentials for an instance. Every earlier token of the workspace is void from now on."""
         issue = auth_pb2.IssueTokenRequest(workspace_id=workspace_id, generation=generation)
-        issued = await self._line.ask(self._stub.IssueToken, issue)
+        issued = await self._line.call(self._stub.IssueToken, issue)
         read = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
-        secret = await self._line.ask(self._stub.ReadOrHealInboundSecret, read)
+        secret = await self._line.call(self._stub.ReadOrHealInboundSecret, read)
         return Credentials(issued.auth_token, secret.inbound_secret)
 
 
@@ -135,7 +135,7 @@ def _wish(record: registry_pb2.WorkspaceRecord) -> Wish:
     return Wish(
         workspace_id=WorkspaceId(record.id),
         generation=record.generation,
-        desire=_DESIRES.get(record.desire, Desire.UNTOUCHED),
+        desire=_DESIRES.get(record.desired_state, DesiredState.UNTOUCHED),
         runtime=record.runtime,
         adapter_module=record.adapter_module,
         model=record.model if record.HasField("model") else None,
@@ -143,7 +143,7 @@ def _wish(record: registry_pb2.WorkspaceRecord) -> Wish:
         external=record.external,
         automatic=record.status_reason == AUTOMATIC,
         reference=record.instance_reference,
-        kit=record.kit,
+        kit=record.starter_files,
     )
 
 
@@ -171,9 +171,9 @@ _UNREADABLE: Mapping[str, type[ServiceError]] = {
 """Auth gives these refusals the same reasons."""
 
 _DESIRES = {
-    registry_pb2.DESIRE_RUNNING: Desire.RUNNING,
-    registry_pb2.DESIRE_STOPPED: Desire.STOPPED,
-    registry_pb2.DESIRE_UNTOUCHED: Desire.UNTOUCHED,
-    registry_pb2.DESIRE_FORGOTTEN: Desire.FORGOTTEN,
+    registry_pb2.DESIRED_STATE_RUNNING: DesiredState.RUNNING,
+    registry_pb2.DESIRED_STATE_STOPPED: DesiredState.STOPPED,
+    registry_pb2.DESIRED_STATE_UNTOUCHED: DesiredState.UNTOUCHED,
+    registry_pb2.DESIRED_STATE_FORGOTTEN: DesiredState.FORGOTTEN,
 }
 """A desire that is not known here is no reason to touch anything."""

@@ -43,7 +43,7 @@ def base_url(text: str) -> str:
 def _given(secrets: Secrets) -> dict[str, str]:
     """What users set. What only the plane may set is left out, however it got into the vault."""
     merged = {**secrets.of_all, **secrets.own}
-    return {name: value for name, value in merged.items() if value and not variables.is_own(name)}
+    return {name: value for name, value in merged.items() if value and not variables.is_reserved(name)}
 
 
 def _projected(given: Mapping[str, str], runtime: Runtime, *, model: str | None) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from services.chassis.errors import Denied, NotFound, Refused, Unavailable
+from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 
 DOMAIN = "molecule.provisioner.v1"
 """The domain of these reasons."""
 
 
-class NoBackend(Refused):
+class NoBackend(FailedPrecondition):
     """This plane starts no instances."""
 
     domain = DOMAIN
@@ -16,7 +16,7 @@ class NoBackend(Refused):
     message = "provisioning backend not available"
 
 
-class NoAdapter(Refused):
+class NoAdapter(FailedPrecondition):
     """The backend has nothing that could run this runtime."""
 
     domain = DOMAIN
@@ -24,7 +24,7 @@ class NoAdapter(Refused):
     message = "no image for runtime"
 
 
-class StartFailed(Refused):
+class StartFailed(FailedPrecondition):
     """The backend refused to start the instance. Starting it again would change nothing."""
 
     domain = DOMAIN
@@ -32,7 +32,7 @@ class StartFailed(Refused):
     message = "provisioning failed"
 
 
-class StopFailed(Refused):
+class StopFailed(FailedPrecondition):
     """The instance did not end when it was told to."""
 
     domain = DOMAIN
@@ -48,7 +48,7 @@ class BackendUnavailable(Unavailable):
     message = "the backend cannot be reached"
 
 
-class MissingEnvironment(Refused):
+class MissingEnvironment(FailedPrecondition):
     """Variables without which the runtime cannot work are not set."""
 
     domain = DOMAIN
@@ -60,7 +60,7 @@ class MissingEnvironment(Refused):
         self.missing = tuple(missing)
 
 
-class GlobalSecretUnreadable(Refused):
+class GlobalSecretUnreadable(FailedPrecondition):
     """A global secret that the instance needs cannot be opened; which one is in the log of auth."""
 
     domain = DOMAIN
@@ -68,7 +68,7 @@ class GlobalSecretUnreadable(Refused):
     message = "failed to decrypt global secret"
 
 
-class WorkspaceSecretUnreadable(Refused):
+class WorkspaceSecretUnreadable(FailedPrecondition):
     """A secret of the workspace that its instance needs cannot be opened; which one is in the log of auth."""
 
     domain = DOMAIN
@@ -84,7 +84,7 @@ class WorkspaceNotFound(NotFound):
     message = "workspace not found"
 
 
-class OrgAccessDenied(Denied):
+class OrgAccessDenied(PermissionDenied):
     """An organisation token ends at its organisation."""
 
     domain = DOMAIN
@@ -92,7 +92,7 @@ class OrgAccessDenied(Denied):
     message = "org access denied"
 
 
-class LogsUnavailable(Refused):
+class LogsUnavailable(FailedPrecondition):
     """No output is kept of its instance, or it has none."""
 
     domain = DOMAIN
@@ -103,7 +103,7 @@ class LogsUnavailable(Refused):
         super().__init__(details={"backend": backend})
 
 
-class LogsUnreadable(Refused):
+class LogsUnreadable(FailedPrecondition):
     """The backend cannot read its output now; what ails it is in the log."""
 
     domain = DOMAIN

@@ -8,7 +8,7 @@ from typing import NewType
 WorkspaceId = NewType("WorkspaceId", str)
 
 
-class Desire(StrEnum):
+class DesiredState(StrEnum):
     """What is to become of the instance of a workspace."""
 
     RUNNING = "running"
@@ -27,7 +27,7 @@ class Wish:
 
     workspace_id: WorkspaceId
     generation: int
-    desire: Desire
+    desire: DesiredState
     runtime: str = ""
     adapter_module: str = ""
     model: str | None = None

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from services.provisioner.model import (
     Condition,
-    Desire,
+    DesiredState,
     Exited,
     Fact,
     Instance,
@@ -57,15 +57,15 @@ def next_step(wish: Wish, instance: Instance | None) -> Step:
     why any number of restarts requested while one is under way costs exactly one more.
     """
     match wish.desire:
-        case Desire.RUNNING:
+        case DesiredState.RUNNING:
             return Step.NOTHING if _runs(instance, wish.generation) else Step.START
-        case Desire.STOPPED:
+        case DesiredState.STOPPED:
             return Step.STOP if _alive(instance) else Step.NOTHING
-        case Desire.FORGOTTEN if _alive(instance):
+        case DesiredState.FORGOTTEN if _alive(instance):
             return Step.STOP
-        case Desire.FORGOTTEN:
+        case DesiredState.FORGOTTEN:
             return Step.FORGET if instance else Step.NOTHING
-        case Desire.UNTOUCHED:
+        case DesiredState.UNTOUCHED:
             return Step.NOTHING
         case _:
             assert_never(wish.desire)
@@ -77,11 +77,11 @@ def news(wish: Wish, instance: Instance | None) -> Fact | None:
     News comes before the next step. A provisioner that dies between a step and its news says them when it is back.
     """
     match wish.desire:
-        case Desire.RUNNING:
+        case DesiredState.RUNNING:
             return _appearance(wish, instance)
-        case Desire.STOPPED | Desire.FORGOTTEN:
+        case DesiredState.STOPPED | DesiredState.FORGOTTEN:
             return None if _alive(instance) or (wish.external and not instance) else Stopped(wish.generation)
-        case Desire.UNTOUCHED:
+        case DesiredState.UNTOUCHED:
             return None
         case _:
             assert_never(wish.desire)
@@ -90,11 +90,11 @@ def news(wish: Wish, instance: Instance | None) -> Fact | None:
 def skipped(wish: Wish) -> Fact | None:
     """What the registry is to know where no instance is ever started."""
     match wish.desire:
-        case Desire.RUNNING:
+        case DesiredState.RUNNING:
             return Skipped(wish.generation)
-        case Desire.STOPPED | Desire.FORGOTTEN:
+        case DesiredState.STOPPED | DesiredState.FORGOTTEN:
             return None if wish.external else Stopped(wish.generation)
-        case Desire.UNTOUCHED:
+        case DesiredState.UNTOUCHED:
             return None
         case _:
             assert_never(wish.desire)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.chassis.settings import DatabaseSettings, prefixed
+from services.chassis.settings import DatabaseSettings, with_prefix
 
 
 class Settings(DatabaseSettings):
     """The provisioner's settings. The database is used for a lock, and for nothing else."""
 
-    model_config = prefixed("PROVISIONER_")
+    model_config = with_prefix("PROVISIONER_")
 
     backend: str = "process"
     """Where instances live: `process` on this machine, `none` where agents bring themselves, `fake` nowhere."""

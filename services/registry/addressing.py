@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from services.chassis.addresses import Refusal, Rules, judge, place
+from services.chassis.addresses import AddressRefusal, AddressRules, find_address_refusal, parse_endpoint
 
 RESOLVE_WITHIN = 5.0
 """Seconds that a name may take to be resolved; after that it counts as unresolvable."""
@@ -12,17 +12,17 @@ RESOLVE_WITHIN = 5.0
 class Addressing:
     """Judges the URLs that agents and their creators give."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: AddressRules) -> None:
         self._rules = rules
 
-    async def refusal(self, url: str, *, own_name: str = "") -> Refusal | None:
+    async def refusal(self, url: str, *, own_name: str = "") -> AddressRefusal | None:
         """Why the URL may not be dialled; `None` if it may. A host of `own_name` is not judged."""
-        where = place(url)
+        where = parse_endpoint(url)
         if where is None:
-            return Refusal.MALFORMED
+            return AddressRefusal.MALFORMED
         if where.host == own_name:
             return None
-        return judge(await _resolved(where.host, where.port), self._rules)
+        return find_address_refusal(await _resolved(where.host, where.port), self._rules)
 
 
 async def _resolved(host: str, port: int) -> list[str]:

@@ -42,8 +42,8 @@ from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients, database
 from services.chassis.clock import Clock, SystemClock
-from services.chassis.database import Alone, Doorbell
-from services.chassis.service import Loop, Parts, Service, Servicer
+from services.chassis.database import AdvisoryLock, NotificationListener
+from services.chassis.service import Components, Loop, Service, Servicer
 from services.registry import catalog
 from services.registry.addressing import Addressing
 from services.registry.admission import Door
@@ -106,20 +106,20 @@ Beats: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
 
 
 @asynccontextmanager
-async def wire(settings: Settings) -> AsyncIterator[Parts]:
+async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Put the parts together."""
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     known = catalog.read(limit=settings.provision_timeout, declared=declared)
     url = settings.database_url.get_secret_value()
     async with (
-        database.opened(url, role=ROLE) as engine,
-        clients.dialled(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
+        database.open_engine(url, role=ROLE) as engine,
+        clients.open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
     ):
         store = Store(engine, clock)
         auth = Auth(line)
         addressing = Addressing(settings.address_rules)
-        bell = Doorbell(url, role=ROLE, channel=DOORBELL)
+        bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
         feed = Feed(store, bell, replica_id=str(uuid4()))
         templates = Templates(settings.configs_dir)
         folders = OrgFolders(settings.org_templates_dir)
@@ -157,7 +157,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
             catalog=known,
             clock=clock,
         )
-        yield Parts(
+        yield Components(
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
@@ -219,7 +219,7 @@ async def wire(settings: Settings) -> AsyncIterator[Parts]:
                 Loop(name="feed", run=feed.run),
                 Loop(name="chronicle", run=chronicle.run),
                 *_sweeping(_looking(sweeps) | tending, url),
-                Loop(name="turnover", run=turnover.follow, alone=Alone(url, role=ROLE, name="registry.turnover")),
+                Loop(name="turnover", run=turnover.follow, lock=AdvisoryLock(url, role=ROLE, name="registry.turnover")),
             ],
         )
 
@@ -284,7 +284,7 @@ def _looking(sweeps: Sweeps) -> Beats:
 def _sweeping(beats: Beats, url: str) -> list[Loop]:
     """Each in one replica at a time."""
     return [
-        Loop(name=name, run=run, every=every, alone=Alone(url, role=ROLE, name=f"registry.{name}"))
+        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=ROLE, name=f"registry.{name}"))
         for name, (run, every) in beats.items()
     ]
 
@@ -292,7 +292,7 @@ def _sweeping(beats: Beats, url: str) -> list[Loop]:
 service = Service(
     name=NAME,
     settings=Settings,
-    wire=wire,
+    assemble=assemble,
     schema=META.schema,
     migrations=Path(__file__).parent / "migrations",
 )

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 from services.registry.deeds import Deed
 from services.registry.model import Workspace, WorkspaceId
 
@@ -41,7 +41,7 @@ class SecretChange:
 class Auth:
     """Auth, as the registry sees it. Everything here is idempotent but `issue`."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ServiceChannel) -> None:
         self._line = line
         self._stub = rpc.AuthServiceStub(line.channel)
         self._audit = audit_pb2_grpc.AuditServiceStub(line.channel)
@@ -50,12 +50,12 @@ class Auth:
     async def place(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
         """Make workspaces known, each with its organisation, before they are committed."""
         for some in _batches(workspaces):
-            await self._line.ask(self._stub.PlaceWorkspaces, pb.PlaceWorkspacesRequest(placements=some))
+            await self._line.call(self._stub.PlaceWorkspaces, pb.PlaceWorkspacesRequest(placements=some))
 
     async def confirm(self, workspaces: Sequence[Workspace]) -> None:
         """Say that placed workspaces were committed."""
         for some in _batches([(workspace.id, workspace.org_id) for workspace in workspaces]):
-            await self._line.ask(self._stub.ConfirmWorkspaces, pb.ConfirmWorkspacesRequest(placements=some))
+            await self._line.call(self._stub.ConfirmWorkspaces, pb.ConfirmWorkspacesRequest(placements=some))
 
     async def bar(self, ids: Sequence[WorkspaceId]) -> None:
         """Revoke every token of the workspaces, and let none be issued again."""
@@ -68,23 +68,23 @@ class Auth:
     async def keep_secrets(self, workspace_id: WorkspaceId, secrets: Mapping[str, str]) -> None:
         """Keep what a workspace is created with."""
         request = vault_pb2.StoreSecretsRequest(workspace_id=workspace_id, secrets=secrets)
-        await self._line.ask(self._vault.StoreSecrets, request)
+        await self._line.call(self._vault.StoreSecrets, request)
 
     async def secret_changes(self, after: int) -> AsyncGenerator[SecretChange | None, None]:
         """The changes of secrets after one of them, in their order; `None` for a sign of life."""
-        request = vault_pb2.WatchChangesRequest(after=after)
-        async for message in self._line.watch(self._vault.WatchChanges, request):
+        request = vault_pb2.WatchSecretChangesRequest(after=after)
+        async for message in self._line.watch(self._vault.WatchSecretChanges, request):
             yield _change(message.change) if message.HasField("change") else None
 
     async def issue(self, workspace_id: WorkspaceId) -> str:
         """A token for a workspace whose instance the plane does not start."""
-        answer = await self._line.ask(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
+        answer = await self._line.call(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
         return str(answer.auth_token)
 
     async def revoke(self, workspace_id: WorkspaceId, token_id: str) -> None:
         """Revoke one token."""
         request = pb.RevokeTokensRequest(workspace_id=workspace_id, token_id=token_id)
-        await self._line.ask(self._stub.RevokeTokens, request)
+        await self._line.call(self._stub.RevokeTokens, request)
 
     async def ensure_for_bearer(self, workspace_id: WorkspaceId) -> Credentials:
         """What an agent lacks that came with its token."""
@@ -96,15 +96,17 @@ class Auth:
 
     async def global_keys(self) -> frozenset[str]:
         """The names of the secrets that every workspace has."""
-        answer = await self._line.ask(self._vault.ListGlobalKeys, vault_pb2.ListGlobalKeysRequest())
+        answer = await self._line.call(self._vault.ListGlobalKeys, vault_pb2.ListGlobalKeysRequest())
         return frozenset(answer.keys)
 
     async def record(self, deeds: Sequence[Deed]) -> None:
         """Tell the audit what was done; what it knows already it keeps as it is."""
-        await self._line.ask(self._audit.RecordDeeds, audit_pb2.RecordDeedsRequest(deeds=map(_deed_to, deeds)))
+        await self._line.call(
+            self._audit.AppendAuditRecords, audit_pb2.AppendAuditRecordsRequest(records=map(_deed_to, deeds))
+        )
 
     async def _ensure(self, request: pb.EnsureCredentialsRequest) -> Credentials:
-        answer = await self._line.ask(self._stub.EnsureCredentials, request)
+        answer = await self._line.call(self._stub.EnsureCredentials, request)
         return Credentials(
             auth_token=answer.auth_token if answer.HasField("auth_token") else None,
             token_id=answer.token_id,
@@ -112,17 +114,17 @@ class Auth:
         )
 
     async def _bar(self, workspace_id: WorkspaceId) -> None:
-        await self._line.ask(self._stub.BarWorkspace, pb.BarWorkspaceRequest(workspace_id=workspace_id))
+        await self._line.call(self._stub.BarWorkspace, pb.BarWorkspaceRequest(workspace_id=workspace_id))
 
     async def _forget(self, workspace_id: WorkspaceId) -> None:
-        await self._line.ask(self._stub.ForgetWorkspace, pb.ForgetWorkspaceRequest(workspace_id=workspace_id))
+        await self._line.call(self._stub.ForgetWorkspace, pb.ForgetWorkspaceRequest(workspace_id=workspace_id))
 
     async def _each(self, ask: Callable[[WorkspaceId], Awaitable[None]], ids: Sequence[WorkspaceId]) -> None:
         for start in range(0, len(ids), AT_ONCE):
             await asyncio.gather(*(ask(workspace_id) for workspace_id in ids[start : start + AT_ONCE]))
 
 
-def _change(change: vault_pb2.Change) -> SecretChange:
+def _change(change: vault_pb2.SecretChange) -> SecretChange:
     return SecretChange(
         id=change.id,
         workspace_id=WorkspaceId(change.workspace_id) if change.workspace_id else None,
@@ -130,10 +132,10 @@ def _change(change: vault_pb2.Change) -> SecretChange:
     )
 
 
-def _deed_to(deed: Deed) -> audit_pb2.Deed:
+def _deed_to(deed: Deed) -> audit_pb2.AuditRecord:
     at = Timestamp()
     at.FromDatetime(deed.at)
-    return audit_pb2.Deed(
+    return audit_pb2.AuditRecord(
         id=deed.id,
         at=at,
         actor=deed.actor,

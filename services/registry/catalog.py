@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from services.chassis.settings import BadSettings
+from services.chassis.settings import InvalidSettings
 
 SOURCE = Path(__file__).parent / "catalog.yaml"
 """The catalogue that comes with the service."""
@@ -135,11 +135,11 @@ class Catalog:
 def read(
     path: Path = SOURCE, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
 ) -> Catalog:
-    """The catalogue in a file; raises `BadSettings` with one line where it is not one."""
+    """The catalogue in a file; raises `InvalidSettings` with one line where it is not one."""
     try:
         page = _Page.model_validate(_parsed(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise BadSettings(f"{path.name}: {_first_line(error)}") from None
+        raise InvalidSettings(f"{path.name}: {_first_line(error)}") from None
     return Catalog(page.runtimes, providers=page.providers, limit=limit, declared=declared)
 
 

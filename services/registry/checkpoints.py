@@ -59,7 +59,7 @@ class Checkpoints:
         if len(found) <= size:
             return Page(found)
         last = found[size - 1]
-        return Page(found[:size], pages.encode([str(last.step_index), last.step_name]))
+        return Page(found[:size], pages.encode_page_token([str(last.step_index), last.step_name]))
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, workflow_id: str) -> int:
         """Delete the steps of a workflow; how many there were. Raises `CheckpointNotFound` where that is none."""
@@ -74,7 +74,7 @@ class Checkpoints:
 def _place(token: str) -> tuple[int, str] | None:
     if not token:
         return None
-    step_index, step_name = pages.decode(token, 2)
+    step_index, step_name = pages.decode_page_token(token, 2)
     try:
         return int(step_index), step_name
     except ValueError:

@@ -38,7 +38,7 @@ class Told:
     """An event, and to whom it is told."""
 
     event: Event
-    told_to: Circles
+    published_to: Circles
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ class Chronicle:
     def _placed(self, workspace_id: WorkspaceId) -> Placed:
         return Placed(
             workspace_id=workspace_id,
-            told_to=self._forest.told(workspace_id),
-            listens_to=self._forest.heard(workspace_id),
+            published_to=self._forest.told(workspace_id),
+            subscribed_to=self._forest.heard(workspace_id),
         )
 
     def _told(self, event: Event, org_id: WorkspaceId) -> Told:

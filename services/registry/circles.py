@@ -31,8 +31,8 @@ class Placed:
     """Where news of a workspace is told from now on, and what it listens to; nothing of both where it is no more."""
 
     workspace_id: WorkspaceId
-    told_to: Circles = ()
-    listens_to: Circles = ()
+    published_to: Circles = ()
+    subscribed_to: Circles = ()
 
 
 def of_org(org_id: str) -> str:

@@ -73,7 +73,7 @@ class Directions:
         if group == len(walks) and len(entries) == len(found) < size:
             return Page(entries)
         last = entries[-1].workspace
-        return Page(entries, pages.encode([str(groups[len(entries) - 1]), last.name, last.id]))
+        return Page(entries, pages.encode_page_token([str(groups[len(entries) - 1]), last.name, last.id]))
 
     async def may_talk(self, caller: Identity, one: WorkspaceId, other: WorkspaceId) -> bool:
         """Whether two workspaces may communicate; false for what is unknown, or what the caller may not see."""
@@ -126,7 +126,7 @@ async def _none(_: Workspace, __: Place) -> list[Workspace]:
 def _peer_place(token: str) -> tuple[int, tuple[str, str] | None]:
     if not token:
         return 0, None
-    group, name, workspace_id = pages.decode(token, 3)
+    group, name, workspace_id = pages.decode_page_token(token, 3)
     if group not in {"0", "1", "2"}:
         raise pages.InvalidPageToken
     return int(group), (name, workspace_id)

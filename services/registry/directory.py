@@ -171,7 +171,7 @@ class Directory:
         if len(entries) == len(found) < size:
             return Page(entries)
         last = entries[-1].workspace
-        return Page(entries, pages.encode([last.created_at.isoformat(), last.id]))
+        return Page(entries, pages.encode_page_token([last.created_at.isoformat(), last.id]))
 
     async def card(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
         """The workspace with the card it registered, if any; raises `WorkspaceRemoved`.
@@ -230,7 +230,7 @@ async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
 def _created_place(token: str) -> tuple[datetime, str] | None:
     if not token:
         return None
-    created_at, workspace_id = pages.decode(token, 2)
+    created_at, workspace_id = pages.decode_page_token(token, 2)
     try:
         return datetime.fromisoformat(created_at), workspace_id
     except ValueError:

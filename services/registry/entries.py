@@ -58,13 +58,13 @@ class Entries:
 
     async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int, token: str) -> Page:
         """Entries by key; none of a workspace that is unknown or removed."""
-        after = pages.decode(token, 1)[0] if token else ""
+        after = pages.decode_page_token(token, 1)[0] if token else ""
         async with self._store.begin() as tx:
             if await callers.lists(tx, caller, workspace_id) is None:
                 return Page(())
             found = await tx.entries.page(workspace_id, after=after, limit=min(size, PAGE_BYTES // notes.VALUE_BYTES))
             more = found and await tx.entries.page(workspace_id, after=found[-1].key, limit=1)
-        return Page(found, pages.encode([found[-1].key]) if more else "")
+        return Page(found, pages.encode_page_token([found[-1].key]) if more else "")
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> None:
         """Delete what is under a key, if anything is."""

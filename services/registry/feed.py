@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import structlog
 
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.model import Beat, Workspace
@@ -72,7 +72,7 @@ News = Changed | Beats | SnapshotDone | Alive
 class Feed:
     """Follows the table for as long as `run` runs, and tells everybody who watches."""
 
-    def __init__(self, store: Store, bell: Doorbell, *, replica_id: str) -> None:
+    def __init__(self, store: Store, bell: NotificationListener, *, replica_id: str) -> None:
         self._store = store
         self._bell = bell
         self._replica_id = replica_id
@@ -89,7 +89,7 @@ class Feed:
                 await self._catch_up()
             except Unavailable:
                 log.warning("feed waits for the database")
-            await self._bell.rung(LOOK_EVERY)
+            await self._bell.wait(LOOK_EVERY)
 
     def beat(self, beat: Beat) -> None:
         """Tell those who want to know that an agent is alive."""

@@ -100,7 +100,7 @@ def checked(draft: Draft) -> Draft:
     """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
     _check_texts(draft)
     _check_numbers(draft)
-    if variables.fault_in(draft.secrets):
+    if variables.find_first_fault(draft.secrets):
         raise InvalidWorkspace
     if draft.delivery_mode not in {"", *DeliveryMode}:
         raise InvalidDeliveryMode

@@ -99,13 +99,13 @@ async def _check(tx: Transaction, caller: Identity, target: WorkspaceId | None) 
 
 
 def _token(last: Instruction) -> str:
-    return pages.encode([last.target or "", str(-last.priority), last.created_at.isoformat(), last.id])
+    return pages.encode_page_token([last.target or "", str(-last.priority), last.created_at.isoformat(), last.id])
 
 
 def _place(token: str) -> Place | None:
     if not token:
         return None
-    target, rank, created_at, instruction_id = pages.decode(token, 4)
+    target, rank, created_at, instruction_id = pages.decode_page_token(token, 4)
     try:
         return target, int(rank), datetime.fromisoformat(created_at), instruction_id
     except ValueError:

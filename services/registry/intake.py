@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from services.chassis.batching import Batcher
 from services.chassis.errors import ServiceError
-from services.chassis.gathering import Gathering
 from services.registry import health, routes, status
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
 from services.registry.facts import Patience, Pulse, is_old_news
@@ -51,11 +51,11 @@ class Intake:
     def __init__(self, store: Store, *, patience: Patience) -> None:
         self._store = store
         self._patience = patience
-        self._beats: Gathering[_Beat, Heard] = Gathering(self._take, capacity=TOGETHER)
+        self._beats: Batcher[_Beat, Heard] = Batcher(self._take, capacity=TOGETHER)
 
     async def hear(self, workspace_id: WorkspaceId, pulse: Pulse) -> Heard:
         """What the heartbeat means to its workspace; raises `WorkspaceNotFound` or `WorkspaceRemoved`."""
-        return await self._beats.ask(_Beat(workspace_id, pulse))
+        return await self._beats.submit(_Beat(workspace_id, pulse))
 
     async def _take(self, beats: Sequence[_Beat]) -> Sequence[Heard | ServiceError]:
         async with self._store.singly() as tx:

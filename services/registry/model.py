@@ -74,7 +74,7 @@ class Access(StrEnum):
     READ_WRITE = "read_write"
 
 
-class Desire(StrEnum):
+class DesiredState(StrEnum):
     """What is to become of the instance of a workspace."""
 
     RUNNING = "running"

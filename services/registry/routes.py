@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.registry.model import DeliveryMode, Desire, Status, Workspace
+from services.registry.model import DeliveryMode, DesiredState, Status, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +17,15 @@ WANTED = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.
 """Where an instance is to run."""
 
 
-def desire(workspace: Workspace) -> Desire:
+def desire(workspace: Workspace) -> DesiredState:
     """What is to become of its instance."""
     if workspace.status is Status.REMOVED:
-        return Desire.FORGOTTEN
+        return DesiredState.FORGOTTEN
     if workspace.external or workspace.generation == 0:
-        return Desire.STOPPED
+        return DesiredState.STOPPED
     if workspace.status in WANTED:
-        return Desire.RUNNING
-    return Desire.UNTOUCHED if workspace.status is Status.FAILED else Desire.STOPPED
+        return DesiredState.RUNNING
+    return DesiredState.UNTOUCHED if workspace.status is Status.FAILED else DesiredState.STOPPED
 
 
 def address(workspace: Workspace) -> Address:

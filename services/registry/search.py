@@ -31,7 +31,7 @@ class Search:
         if len(entries) == len(found) < size:
             return Page(entries)
         last = entries[-1].workspace
-        return Page(entries, pages.encode([last.name, last.id]))
+        return Page(entries, pages.encode_page_token([last.name, last.id]))
 
 
 async def _known_to(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
@@ -43,5 +43,5 @@ async def _known_to(tx: Transaction, caller: Identity) -> list[WorkspaceId] | No
 def _place(token: str) -> tuple[str, str] | None:
     if not token:
         return None
-    name, workspace_id = pages.decode(token, 2)
+    name, workspace_id = pages.decode_page_token(token, 2)
     return name, workspace_id

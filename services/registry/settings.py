@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from services.chassis.addresses import Network, Rules
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, prefixed
+from services.chassis.addresses import AddressRules, Network
+from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
 
 
 def _networks(value: object) -> object:
@@ -24,7 +24,7 @@ def _days(value: object) -> object:
 class Settings(DatabaseSettings):
     """Everything the registry needs to know."""
 
-    model_config = prefixed("REGISTRY_")
+    model_config = with_prefix("REGISTRY_")
 
     auth_targets: str = Field(validation_alias="AUTH_TARGETS")
     """Where auth is: a Unix socket, `host:port`, or several joined by commas."""
@@ -63,7 +63,7 @@ class Settings(DatabaseSettings):
     """`saas` or `self-hosted`: which addresses agents may have; by MOLECULE_ORG_ID when unset."""
 
     @property
-    def address_rules(self) -> Rules:
+    def address_rules(self) -> AddressRules:
         """Which addresses agents may have."""
         saas = self.deploy_mode == "saas" or (not self.deploy_mode and bool(self.org_id))
-        return Rules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.agent_url_allowed)
+        return AddressRules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.agent_url_allowed)

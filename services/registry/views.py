@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Identity, Kind
 from services.registry import callers, circles, events
 from services.registry.circles import Circles
@@ -15,13 +15,13 @@ from services.registry.store.transaction import Store, Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The circles to listen to: these, and those of `listens_as` as they change. `over`: nothing more will happen.
+    """The circles to listen to: these, and those of `subscribed_as` as they change. `over`: nothing more will happen.
 
     `head` is the last event that there is.
     """
 
-    listens_to: Circles = ()
-    listens_as: str = ""
+    subscribed_to: Circles = ()
+    subscribed_as: str = ""
     over: bool = False
     head: int = 0
 
@@ -60,7 +60,7 @@ class Views:
 
     async def _of_one(self, tx: Transaction, caller: Identity, workspace_id: str) -> View:
         workspace = await callers.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
-        return View(listens_to=(circles.of_one(workspace_id),), over=workspace.status is Status.REMOVED)
+        return View(subscribed_to=(circles.of_one(workspace_id),), over=workspace.status is Status.REMOVED)
 
     async def _scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
         if workspace_id:
@@ -74,7 +74,7 @@ class Views:
             case Kind.WORKSPACE:
                 return Scope(workspace_ids=await tx.tree.circle(WorkspaceId(caller.name)))
             case Kind.SERVICE:
-                raise Denied
+                raise PermissionDenied
             case _:
                 assert_never(caller.kind)
 
@@ -82,13 +82,13 @@ class Views:
 def _of_caller(caller: Identity) -> View:
     match caller.kind:
         case Kind.ADMIN | Kind.ANONYMOUS:
-            return View(listens_to=(circles.EVERYTHING,))
+            return View(subscribed_to=(circles.EVERYTHING,))
         case Kind.ORG:
-            return View(listens_to=(circles.of_org(caller.org_id),))
+            return View(subscribed_to=(circles.of_org(caller.org_id),))
         case Kind.WORKSPACE:
-            return View(listens_as=caller.name)
+            return View(subscribed_as=caller.name)
         case Kind.SERVICE:
-            raise Denied
+            raise PermissionDenied
         case _:
             assert_never(caller.kind)
 
@@ -96,5 +96,5 @@ def _of_caller(caller: Identity) -> View:
 def _itself(caller: Identity, workspace_id: str) -> Identity:
     """The caller, if it may listen to one workspace alone: of workspaces only that one itself."""
     if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
-        raise Denied
+        raise PermissionDenied
     return caller

@@ -50,13 +50,15 @@ class Book(rpc.RegistryServiceServicer):
         self.tell(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
 
     def pulse(self, workspace_id: str) -> None:
-        pulse = pb.Pulse(workspace_id=workspace_id)
-        self.tell(pb.WatchWorkspacesResponse(revision=self.revision, pulses=pb.Pulses(pulses=[pulse])))
+        pulse = pb.HeartbeatNotice(workspace_id=workspace_id)
+        self.tell(
+            pb.WatchWorkspacesResponse(revision=self.revision, heartbeats=pb.HeartbeatNotices(heartbeats=[pulse]))
+        )
 
     def live(self) -> None:
         """Give a sign of life."""
         message = pb.WatchWorkspacesResponse(revision=self.revision)
-        message.alive.SetInParent()
+        message.keepalive.SetInParent()
         self.tell(message)
 
     def tell(self, message: pb.WatchWorkspacesResponse | None) -> None:

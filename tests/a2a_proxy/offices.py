@@ -12,7 +12,7 @@ from services.a2a_proxy.app import service
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
-from services.chassis.service import serving
+from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
 from tests.a2a_proxy.neighbours import Alarm, Book, Hands
@@ -78,7 +78,7 @@ async def open_office(database_url: str, **settings) -> AsyncIterator[Office]:
 async def _served(
     settings: Settings, address: asyncio.Future[str], stop: asyncio.Event, stopped: asyncio.Event
 ) -> None:
-    async with serving(service, settings) as bound:
+    async with run_service(service, settings) as bound:
         address.set_result(bound)
         await stop.wait()
     stopped.set()

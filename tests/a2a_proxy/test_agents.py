@@ -10,11 +10,11 @@ from aiohttp.abc import AbstractResolver
 from services.a2a_proxy import agents as module
 from services.a2a_proxy.agents import Agents, Dispatch, ForbiddenHostError, JudgingResolver
 from services.a2a_proxy.model import Answer, Break, Fault, Push, Sent, Stream, StreamBroken, WorkspaceId
-from services.chassis.addresses import Rules
+from services.chassis.addresses import AddressRules
 from tests.agents import DyingAgent, EchoAgent, RudeAgent, SilentAgent, serving
 from tests.waiting import eventually
 
-DEVELOPMENT = Rules(development=True)
+DEVELOPMENT = AddressRules(development=True)
 HELLO = b'{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"parts":[{"text":"hi"}]}}}'
 FLOW = HELLO.replace(b"message/send", b"message/stream")
 
@@ -32,7 +32,7 @@ def dispatch(
     )
 
 
-async def post(address: str, *, rules: Rules = DEVELOPMENT, hearing: bool = True, **options):
+async def post(address: str, *, rules: AddressRules = DEVELOPMENT, hearing: bool = True, **options):
     async with Agents(rules=rules) as agents:
         return await agents.post(dispatch(address, **options), lambda: hearing)
 
@@ -146,7 +146,7 @@ async def test_only_some_headers_come_back():
     ],
 )
 async def test_an_address_that_an_agent_registered_is_judged_in_production(address):
-    assert await post(address, trusted=False, rules=Rules()) == Break(Fault.ADDRESS, Sent.NOT_SENT)
+    assert await post(address, trusted=False, rules=AddressRules()) == Break(Fault.ADDRESS, Sent.NOT_SENT)
 
 
 @pytest.mark.covers("A2A-16")
@@ -165,7 +165,7 @@ async def test_loopback_is_dialled_in_development():
 @pytest.mark.covers("A2A-17")
 async def test_an_address_that_the_backend_reported_is_trusted_in_production():
     async with serving(EchoAgent()) as agent:
-        assert isinstance(await post(agent.url, trusted=True, rules=Rules()), Answer)
+        assert isinstance(await post(agent.url, trusted=True, rules=AddressRules()), Answer)
 
 
 class TurningResolver(AbstractResolver):
@@ -184,7 +184,7 @@ class TurningResolver(AbstractResolver):
 
 @pytest.mark.covers("A2A-15")
 async def test_a_name_that_turns_bad_after_it_was_judged_is_judged_again():
-    resolver = JudgingResolver(Rules(), TurningResolver())
+    resolver = JudgingResolver(AddressRules(), TurningResolver())
 
     assert [entry["host"] for entry in await resolver.resolve("agent.example")] == ["93.184.216.34"]
     with pytest.raises(ForbiddenHostError):

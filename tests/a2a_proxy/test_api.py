@@ -15,7 +15,7 @@ from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.a2a_proxy import api
 from services.chassis import clients, identity
-from services.chassis.errors import Code, Denied, InvalidArgument, NotFound, Unauthenticated
+from services.chassis.errors import Code, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.offices import Office, open_office
 from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
@@ -70,7 +70,7 @@ class Gateway:
 
 @asynccontextmanager
 async def exchanging(office: Office, *, speaker: str = "gateway") -> AsyncIterator[Gateway]:
-    async with clients.dialled(office.address, speaker=speaker) as line:
+    async with clients.open_channel(office.address, speaker=speaker) as line:
         stream = rpc.A2aProxyServiceStub(line.channel).Exchange(metadata=line.metadata(None))
         await stream.wait_for_connection()
         gateway = Gateway(stream)
@@ -184,7 +184,7 @@ async def test_a_call_without_an_identity_of_its_own_is_refused(office, gateway,
 
 
 async def test_only_the_gateway_may_exchange(office):
-    async with clients.dialled(office.address, speaker="registry") as line:
+    async with clients.open_channel(office.address, speaker="registry") as line:
         stream = rpc.A2aProxyServiceStub(line.channel).Exchange(metadata=line.metadata(None))
         assert "access denied" in str(await stream.details())
 
@@ -527,10 +527,10 @@ async def test_a_stream_that_breaks_off_ends_as_interrupted(office, gateway):
 
 
 async def activity(office: Office, sender: Identity = ADMIN, **fields) -> list[activity_pb2.Activity]:
-    async with clients.dialled(office.address, speaker="gateway") as line:
+    async with clients.open_channel(office.address, speaker="gateway") as line:
         stub = activity_pb2_grpc.ActivityServiceStub(line.channel)
         request = activity_pb2.ListActivityRequest(workspace_id=TARGET, **fields)
-        return list((await line.ask(stub.ListActivity, request, on_behalf_of=sender)).activities)
+        return list((await line.call(stub.ListActivity, request, on_behalf_of=sender)).activities)
 
 
 async def test_the_log_can_be_read_by_its_workspace_and_by_no_other(office, gateway):
@@ -540,7 +540,7 @@ async def test_the_log_can_be_read_by_its_workspace_and_by_no_other(office, gate
     (found,) = await activity(office, Identity(kind=Kind.WORKSPACE, name=TARGET))
     assert (found.method, found.request_body) == ("message/send", hello())
     assert not found.HasField("response_body")
-    with pytest.raises(Denied):
+    with pytest.raises(PermissionDenied):
         await activity(office, A_WORKSPACE)
     with pytest.raises(Unauthenticated):
         await activity(office, Identity(kind=Kind.SERVICE, name="registry"))

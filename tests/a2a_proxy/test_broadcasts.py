@@ -11,7 +11,7 @@ from services.a2a_proxy import broadcasts as module
 from services.a2a_proxy.broadcasts import Broadcasts
 from services.a2a_proxy.model import Broadcast
 from services.chassis import clients
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from tests.a2a_proxy.offices import open_office
 from tests.a2a_proxy.test_api import TARGET, exchanging, hello
 from tests.agents import EchoAgent, serving
@@ -60,7 +60,7 @@ async def test_a_listener_that_does_not_listen_misses_and_costs_no_more_than_its
 async def test_a_message_is_told_once_its_row_can_be_read(database_url):
     async with open_office(database_url) as office, serving(EchoAgent()) as agent:
         office.book.write(TARGET, address=agent.url)
-        async with clients.dialled(office.address, speaker="gateway") as line, exchanging(office) as gateway:
+        async with clients.open_channel(office.address, speaker="gateway") as line, exchanging(office) as gateway:
             stub = rpc.BroadcastServiceStub(line.channel)
             async with aclosing(line.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest())) as watch:
                 first = asyncio.ensure_future(anext(watch))
@@ -83,8 +83,8 @@ async def test_a_message_is_told_once_its_row_can_be_read(database_url):
 async def test_only_the_gateway_listens(database_url):
     async with (
         open_office(database_url) as office,
-        clients.dialled(office.address, speaker="registry") as line,
+        clients.open_channel(office.address, speaker="registry") as line,
     ):
         stub = rpc.BroadcastServiceStub(line.channel)
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await anext(line.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest()))

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.a2a_proxy.settings import Settings
-from services.chassis.settings import Mode, read
+from services.chassis.settings import Mode, load_settings
 
 REQUIRED = {
     "DATABASE_URL": "postgresql://x",
@@ -21,7 +21,7 @@ def environment(monkeypatch):
     def given(**values: str) -> Settings:
         for name, value in (REQUIRED | values).items():
             monkeypatch.setenv(name, value)
-        return read(Settings)
+        return load_settings(Settings)
 
     return given
 

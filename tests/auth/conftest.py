@@ -19,7 +19,7 @@ from services.auth.sealing import Sealer
 from services.auth.store.keys import CHANNEL, Store
 from services.auth.usage import Usage
 from services.chassis import identity
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from tests import databases
 from tests.clocks import StillClock
 
@@ -50,7 +50,7 @@ def inbound() -> Inbound:
 
 @pytest.fixture
 def audit(store: Store, clock: StillClock) -> Audit:
-    return Audit(store, clock=clock, key=Key(), caller=lambda: identity.service("provisioner"))
+    return Audit(store, clock=clock, key=Key(), caller=lambda: identity.service_identity("provisioner"))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def workspace(home: Home) -> WorkspaceId:
     return home.workspace_id
 
 
-class SilentBell(Doorbell):
+class SilentBell(NotificationListener):
     """Never rings, and does not keep its reader waiting either."""
 
     async def rung(self, within: timedelta) -> bool:

@@ -12,8 +12,15 @@ from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.common.v1 import identity_pb2
 from services.auth.api.keys import AuthServicer
 from services.auth.model import Mode
-from services.chassis.clients import Line
-from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused, ServiceError, Unauthenticated
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ServiceError,
+    Unauthenticated,
+)
 from services.chassis.service import Servicer
 from tests.auth.conftest import ADMIN_TOKEN
 from tests.rpc import running
@@ -27,10 +34,10 @@ class Auth:
         self.stub = rpc.AuthServiceStub(line.channel)
 
     def as_(self, speaker):
-        return Auth(Line(self.line.channel, speaker))
+        return Auth(ServiceChannel(self.line.channel, speaker))
 
     async def ask(self, method, request):
-        return await self.line.ask(getattr(self.stub, method), request)
+        return await self.line.call(getattr(self.stub, method), request)
 
     def watch(self, after=0):
         return self.line.watch(self.stub.WatchRevocations, pb.WatchRevocationsRequest(after_revision=after))
@@ -142,11 +149,11 @@ async def test_a_claim_is_compared_whatever_its_case(gateway, registry, placed):
 
 async def test_refusals_carry_their_reasons_and_details(provisioner, registry, placed):
     await provisioner.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed, generation=4))
-    with pytest.raises(Refused) as stale:
+    with pytest.raises(FailedPrecondition) as stale:
         await provisioner.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed, generation=3))
     assert (stale.value.reason, stale.value.details) == ("STALE_GENERATION", {"lowest_generation": 4})
     await registry.ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=placed))
-    with pytest.raises(Refused) as barred:
+    with pytest.raises(FailedPrecondition) as barred:
         await provisioner.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed, generation=5))
     assert (barred.value.reason, barred.value.message) == ("WORKSPACE_BARRED", "workspace removed")
 
@@ -249,7 +256,7 @@ async def test_only_those_may_call_whom_the_contract_names(gateway, method, spea
         await gateway.as_(speaker).ask(method, getattr(pb, f"{method}Request")())
         admitted = True
     except ServiceError as refusal:
-        admitted = not isinstance(refusal, Denied)
+        admitted = not isinstance(refusal, PermissionDenied)
     assert admitted is (speaker in CALLERS[method])
 
 
@@ -258,7 +265,7 @@ async def test_the_feed_tells_of_a_bar_and_of_a_token(gateway, registry, placed,
         reading = asyncio.ensure_future(reads(feed))
         try:
             stands = await anext(watch)
-            assert stands.alive.seconds == 8
+            assert stands.keepalive.seconds == 8
             one = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed))
             await registry.ask("RevokeTokens", pb.RevokeTokensRequest(workspace_id=placed, token_id=one.token_id))
             await registry.ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=placed))
@@ -266,13 +273,13 @@ async def test_the_feed_tells_of_a_bar_and_of_a_token(gateway, registry, placed,
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-    assert token.WhichOneof("news") == "token_digest"
+    assert token.WhichOneof("update") == "token_digest"
     assert workspace.workspace_id == placed
     assert stands.revision < token.revision < workspace.revision
 
     async with aclosing(gateway.watch(10**9)) as watch:
         await anext(watch)
-        assert (await anext(watch)).WhichOneof("news") == "everything"
+        assert (await anext(watch)).WhichOneof("update") == "everything"
 
 
 async def reads(feed):

@@ -13,8 +13,8 @@ from services.auth.app import service
 from services.auth.settings import Settings
 from services.auth.tables.keys import PLACEMENTS, TOKENS
 from services.chassis import clients, database
-from services.chassis.service import serving
-from services.chassis.settings import BadSettings, Mode
+from services.chassis.service import run_service
+from services.chassis.settings import InvalidSettings, Mode
 from tests.auth.conftest import ADMIN_TOKEN, SEALING_KEY
 from tests.auth.test_api import Auth, request
 from tests.waiting import eventually
@@ -36,7 +36,7 @@ def replica(settings, engine, tmp_path):
     """Start a replica of auth with a socket of its own."""
 
     def start(name="auth"):
-        return serving(service, settings.model_copy(update={"listen": f"unix:{tmp_path}/{name}.sock"}))
+        return run_service(service, settings.model_copy(update={"listen": f"unix:{tmp_path}/{name}.sock"}))
 
     return start
 
@@ -47,7 +47,7 @@ def place():
 
 async def test_uses_are_written_by_themselves_and_on_the_way_out(replica, engine):
     home = place()
-    async with replica() as address, clients.dialled(address, speaker="gateway") as line:
+    async with replica() as address, clients.open_channel(address, speaker="gateway") as line:
         gateway, registry = Auth(line), Auth(line).as_("registry")
         await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[home]))
         issued = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=home.workspace_id))
@@ -62,8 +62,8 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
     async with (
         replica("one") as one,
         replica("two") as two,
-        clients.dialled(one, speaker="gateway") as here,
-        clients.dialled(two, speaker="registry") as there,
+        clients.open_channel(one, speaker="gateway") as here,
+        clients.open_channel(two, speaker="registry") as there,
         aclosing(Auth(here).watch()) as watch,
     ):
         await anext(watch)
@@ -75,7 +75,7 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
 
 async def test_an_abandoned_placement_is_swept(replica, engine):
     home = place()
-    async with replica() as address, clients.dialled(address, speaker="registry") as line:
+    async with replica() as address, clients.open_channel(address, speaker="registry") as line:
         await Auth(line).ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[home]))
     async with database.transaction(engine) as connection:
         await connection.execute(update(PLACEMENTS).values(placed_at=datetime.now(UTC) - timedelta(minutes=11)))
@@ -86,8 +86,8 @@ async def test_an_abandoned_placement_is_swept(replica, engine):
 
 async def test_keys_that_cannot_be_read_refuse_the_start(settings):
     unreadable = settings.model_copy(update={"secrets_encryption_key": type(settings.database_url)("short")})
-    with pytest.raises(BadSettings, match=r"^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
-        async with serving(service, unreadable):
+    with pytest.raises(InvalidSettings, match=r"^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
+        async with run_service(service, unreadable):
             pass
 
 

@@ -11,7 +11,7 @@ from services.auth.model import Alive, Change
 from services.auth.sealing import Sealer
 from services.auth.store.vault import CHANNEL, VaultStore
 from services.auth.vault import Vault
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from tests.auth.conftest import SEALING_KEY, SilentBell
 from tests.auth.test_vault import ADMIN
 
@@ -67,7 +67,7 @@ async def test_a_quiet_feed_says_that_it_is_alive_first_of_all(changes):
 
 
 async def test_a_change_is_told_as_it_happens(shelf, vault, database_url):
-    bell = Doorbell(database_url, role=ROLE, channel=CHANNEL)
+    bell = NotificationListener(database_url, role=ROLE, channel=CHANNEL)
     changes = Changes(shelf, bell)
 
     async def turning():

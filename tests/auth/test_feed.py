@@ -14,7 +14,7 @@ from services.auth.model import Alive, Everything, Home, OfToken, OfWorkspace, R
 from services.auth.store.keys import BEGINNING, CHANNEL
 from services.auth.tokens import digest
 from services.chassis import database
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
 
 
@@ -156,7 +156,7 @@ async def test_a_quiet_feed_gives_a_sign_of_life(feed):
 async def test_a_feed_that_cannot_read_says_nothing(feed, database_url):
     async with aclosing(feed.watch(0)) as watch:
         await told(feed, watch, 1)
-        async with database.opened(f"{database_url}x", role=ROLE) as nowhere:
+        async with database.open_engine(f"{database_url}x", role=ROLE) as nowhere:
             feed._store._reads = nowhere
             with pytest.raises(Unavailable):
                 await told_until_broken(feed, watch)
@@ -174,7 +174,7 @@ async def told_until_broken(feed, watch):
 
 
 async def test_the_bell_brings_a_revocation_at_once(store, database_url, bar):
-    bell = Doorbell(database_url, role=ROLE, channel=CHANNEL)
+    bell = NotificationListener(database_url, role=ROLE, channel=CHANNEL)
     feed = Feed(store, bell)
     listening = asyncio.ensure_future(bell.listen())
     try:

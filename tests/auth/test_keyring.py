@@ -135,7 +135,7 @@ async def test_in_open_development_a_workspace_at_the_admin_gate_is_anybody(keyr
 async def test_who_cannot_be_looked_up_does_not_pass(database_url, keyring, store, engine, workspace):
     issued = await keyring.issue(workspace, generation=1)
     await engine.dispose()
-    async with database.opened(f"{database_url}x", role="molecule_auth") as nowhere:
+    async with database.open_engine(f"{database_url}x", role="molecule_auth") as nowhere:
         store._reads = nowhere
         for bearer in (issued.text, ADMIN_TOKEN):
             with pytest.raises(Unavailable):
@@ -143,7 +143,7 @@ async def test_who_cannot_be_looked_up_does_not_pass(database_url, keyring, stor
 
 
 async def test_who_needs_no_looking_up_is_refused_without_a_database(database_url, keyring, store, workspace):
-    async with database.opened(f"{database_url}x", role="molecule_auth") as nowhere:
+    async with database.open_engine(f"{database_url}x", role="molecule_auth") as nowhere:
         store._reads = nowhere
         with pytest.raises(MissingBearer):
             await keyring.authorize(None, Knock(gate=Gate.BODY, workspace_id=workspace))

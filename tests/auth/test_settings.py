@@ -3,7 +3,7 @@
 import pytest
 
 from services.auth.settings import Settings
-from services.chassis.settings import BadSettings, Mode, read
+from services.chassis.settings import InvalidSettings, Mode, load_settings
 
 KEY = "k" * 32
 
@@ -32,8 +32,8 @@ def environment(monkeypatch):
 @pytest.mark.covers("BEY-05")
 def test_the_start_is_refused_with_one_line(environment, variables, line):
     environment(**variables)
-    with pytest.raises(BadSettings) as refusal:
-        read(Settings)
+    with pytest.raises(InvalidSettings) as refusal:
+        load_settings(Settings)
     assert str(refusal.value) == line
 
 
@@ -48,12 +48,12 @@ def test_the_start_is_refused_with_one_line(environment, variables, line):
 )
 def test_development_is_open_only_without_an_admin_token(environment, variables, open_development):
     environment(SECRETS_ENCRYPTION_KEY=KEY, **variables)
-    assert read(Settings).open is open_development
+    assert load_settings(Settings).open is open_development
 
 
 def test_settings_do_not_show_what_they_keep(environment):
     environment(MOLECULE_ENV="development", SECRETS_ENCRYPTION_KEY=KEY, ADMIN_TOKEN="the operator's own")
-    settings = read(Settings)
+    settings = load_settings(Settings)
     assert settings.mode is Mode.DEVELOPMENT
     assert KEY not in repr(settings)
     assert "operator" not in repr(settings)

@@ -15,8 +15,8 @@ from services.auth.minting import Mint
 from services.auth.model import Home, WorkspaceId
 from services.auth.orgs import Orgs
 from services.auth.sessions import Sessions
-from services.chassis.clients import Line
-from services.chassis.errors import Denied, InvalidArgument, ServiceError
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import InvalidArgument, PermissionDenied, ServiceError
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
 from tests.auth.conftest import ADMIN_TOKEN
@@ -38,10 +38,10 @@ class Faced:
         self.stub = rpc.TokenServiceStub(line.channel)
 
     async def ask(self, method, request, caller=ADMIN):
-        return await self.line.ask(getattr(self.stub, method), request, on_behalf_of=caller)
+        return await self.line.call(getattr(self.stub, method), request, on_behalf_of=caller)
 
     def as_(self, speaker):
-        return Faced(Line(self.line.channel, speaker))
+        return Faced(ServiceChannel(self.line.channel, speaker))
 
 
 @pytest.fixture
@@ -98,10 +98,10 @@ async def test_only_those_may_call_whom_the_contract_names(faced, method):
             await faced.ask(method, request, caller)
             let_in.add(name)
         except ServiceError as refusal:
-            if refusal.reason != Denied.reason:
+            if refusal.reason != PermissionDenied.reason:
                 let_in.add(name)
     assert let_in == admitted
-    with pytest.raises(Denied):
+    with pytest.raises(PermissionDenied):
         await faced.as_("registry").ask(method, request, None)
 
 

@@ -57,7 +57,7 @@ async def test_an_earlier_time_does_not_replace_a_later_one(keyring, workspace, 
 
 async def test_what_the_database_does_not_take_is_kept(keyring, workspace, store, clock, database_url, used_at):
     issued = await keyring.issue(workspace, generation=None)
-    async with database.opened(f"{database_url}x", role="molecule_auth") as nowhere:
+    async with database.open_engine(f"{database_url}x", role="molecule_auth") as nowhere:
         usage = Usage(Store(nowhere), clock)
         usage.note(issued.token_id)
         with pytest.raises(Unavailable):

@@ -23,9 +23,9 @@ from services.auth.tables.keys import PLACEMENTS
 from services.auth.tables.vault import CHANGES, SECRETS
 from services.auth.vault import Vault
 from services.chassis import database
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Identity, Kind
-from services.chassis.variables import MOST, VALUE_BYTES
+from services.chassis.variables import MAX_VALUE_BYTES, MAX_VARIABLES
 from tests.auth.conftest import SEALING_KEY
 
 ADMIN = Identity(kind=Kind.ADMIN)
@@ -244,7 +244,7 @@ async def test_a_global_secret_is_not_erased_in_the_name_of_a_workspace(vault, w
     [
         ("9", "v", "invalid secret key"),
         ("PATH", "v", "reserved secret key"),
-        ("KEY", "v" * (VALUE_BYTES + 1), "secret value too long (max 65536 bytes)"),
+        ("KEY", "v" * (MAX_VALUE_BYTES + 1), "secret value too long (max 65536 bytes)"),
     ],
 )
 async def test_a_secret_over_its_limits_changes_nothing(vault, workspace, rows, told, key, value, words):
@@ -256,25 +256,25 @@ async def test_a_secret_over_its_limits_changes_nothing(vault, workspace, rows, 
 
 
 async def test_one_secret_too_many_is_refused_and_changing_one_is_not(vault, workspace, other, rows):
-    await vault.keep(workspace, {f"K{number}": "v" for number in range(MOST)})
+    await vault.keep(workspace, {f"K{number}": "v" for number in range(MAX_VARIABLES)})
 
     with pytest.raises(InvalidSecret, match="too many secrets"):
         await vault.set(ADMIN, workspace, "ONE_MORE", "v")
     await vault.set(ADMIN, workspace, "K0", "another")
     await vault.set(ADMIN, other, "ONE", "v")
 
-    assert len(await rows(SECRETS)) == MOST + 1
+    assert len(await rows(SECRETS)) == MAX_VARIABLES + 1
 
 
 async def test_of_two_who_set_the_last_one_at_once_one_is_refused(vault, workspace, rows):
-    await vault.keep(workspace, {f"K{number}": "v" for number in range(MOST - 1)})
+    await vault.keep(workspace, {f"K{number}": "v" for number in range(MAX_VARIABLES - 1)})
 
     both = await asyncio.gather(
         *(vault.set(ADMIN, workspace, key, "v") for key in ("ONE", "TWO")), return_exceptions=True
     )
 
     assert sorted(type(outcome) for outcome in both if outcome) == [InvalidSecret]
-    assert len(await rows(SECRETS)) == MOST
+    assert len(await rows(SECRETS)) == MAX_VARIABLES
 
 
 async def test_secrets_are_for_workspaces_that_are_there(vault, keyring, workspace):
@@ -297,11 +297,11 @@ async def test_an_organisation_ends_at_its_border_and_global_secrets_are_the_ope
     await vault.set(member, home.workspace_id, "KEY", "v")
     assert len(await vault.labels(member, home.workspace_id)) == 1
     for owner in (other, None):
-        with pytest.raises(Denied, match="org access denied"):
+        with pytest.raises(PermissionDenied, match="org access denied"):
             await vault.set(member, owner, "KEY", "v")
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await vault.erase(member, owner, "KEY")
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await vault.labels(member, owner)
 
 

@@ -12,8 +12,8 @@ from services.auth.changes import Changes
 from services.auth.sealing import Sealer
 from services.auth.store.vault import CHANNEL, VaultStore
 from services.auth.vault import Vault
-from services.chassis.clients import Line
-from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
 from tests.auth.conftest import SEALING_KEY, SilentBell
@@ -33,14 +33,14 @@ class Caller:
         self.stub = rpc.VaultServiceStub(line.channel)
 
     def as_service(self, name):
-        return Caller(Line(self.line.channel, name))
+        return Caller(ServiceChannel(self.line.channel, name))
 
     def behalf(self, identity):
         return Caller(self.line, identity)
 
     async def ask(self, method, **fields):
         request = getattr(pb, f"{method}Request")(**fields)
-        return await self.line.ask(getattr(self.stub, method), request, on_behalf_of=self.identity)
+        return await self.line.call(getattr(self.stub, method), request, on_behalf_of=self.identity)
 
     async def sets(self, workspace_id, key, value):
         await self.ask("SetSecret", workspace_id=workspace_id, key=key, value=value)
@@ -82,23 +82,23 @@ async def test_the_life_of_a_secret(gateway, workspace):
 
 async def test_values_are_told_to_the_workspace_and_to_nobody_else(gateway, workspace):
     for caller in (ADMIN, ANYBODY, own(OTHER), Identity(kind=Kind.ORG, name="t", org_id=OTHER)):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await gateway.behalf(caller).ask("ReadSecrets", workspace_id=workspace)
     for speaker in ("gateway", "registry", "a2a_proxy"):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await gateway.as_service(speaker).ask("ReadEnvironment", workspace_id=workspace)
 
 
 async def test_a_workspace_touches_its_own_secrets_only(gateway, workspace):
     for owner in (OTHER, ""):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await gateway.behalf(own(workspace)).sets(owner, "KEY", "v")
 
 
 async def test_only_the_operator_seals_anew(gateway, workspace):
     assert (await gateway.behalf(ADMIN).ask("Reseal")).key_version == "1"
     for caller in (own(workspace), Identity(kind=Kind.ORG, name="t", org_id=OTHER, scopes=frozenset({"admin"}))):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await gateway.behalf(caller).ask("Reseal")
 
 
@@ -139,7 +139,7 @@ async def test_a_malformed_id_is_refused(gateway):
 
 async def test_secrets_of_a_removed_workspace_are_for_nobody(gateway, keyring, workspace):
     await keyring.bar(workspace)
-    with pytest.raises(Refused, match="workspace removed"):
+    with pytest.raises(FailedPrecondition, match="workspace removed"):
         await gateway.as_service("provisioner").ask("ReadEnvironment", workspace_id=workspace)
 
 
@@ -148,10 +148,10 @@ async def test_the_registry_hears_of_changes(gateway, workspace):
     registry = gateway.as_service("registry")
 
     async def first(after):
-        feed = registry.line.watch(registry.stub.WatchChanges, pb.WatchChangesRequest(after=after))
+        feed = registry.line.watch(registry.stub.WatchSecretChanges, pb.WatchSecretChangesRequest(after=after))
         async with aclosing(feed):
             return await anext(feed)
 
     told = await first(0)
     assert (told.change.workspace_id, told.change.key) == (workspace, "KEY")
-    assert (await first(told.change.id)).alive.seconds == 8
+    assert (await first(told.change.id)).keepalive.seconds == 8

@@ -13,28 +13,28 @@ from tests.waiting import eventually
 
 async def test_an_engine_acts_in_its_role(database_url):
     async with (
-        database.opened(database_url, role="molecule_auth") as engine,
+        database.open_engine(database_url, role="molecule_auth") as engine,
         database.transaction(engine) as connection,
     ):
         assert await connection.scalar(text("select current_user")) == "molecule_auth"
 
 
 async def test_a_role_may_not_read_another_schema(database_url):
-    async with database.opened(database_url, role="molecule_auth") as engine:
+    async with database.open_engine(database_url, role="molecule_auth") as engine:
         with pytest.raises(Exception, match="permission denied for schema registry"):
             async with database.transaction(engine) as connection:
                 await connection.execute(text("create table registry.intruder (id int)"))
 
 
 async def test_a_database_that_is_not_there_is_unavailable(tmp_path):
-    async with database.opened(f"postgresql://nobody@/nothing?host={tmp_path}", role=None) as engine:
+    async with database.open_engine(f"postgresql://nobody@/nothing?host={tmp_path}", role=None) as engine:
         with pytest.raises(Unavailable):
             async with database.transaction(engine):
                 pass
 
 
 async def test_a_connection_cut_in_mid_transaction_is_unavailable(database_url):
-    async with database.opened(database_url, role=None) as engine:
+    async with database.open_engine(database_url, role=None) as engine:
         with pytest.raises(Unavailable):
             async with database.transaction(engine) as connection:
                 await connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
@@ -51,7 +51,7 @@ async def test_only_one_holder_works_and_the_next_takes_over(database_url):
             finally:
                 working.remove(name)
 
-        return asyncio.ensure_future(database.Alone(database_url, role=None, name="test.alone").run(work))
+        return asyncio.ensure_future(database.AdvisoryLock(database_url, role=None, name="test.alone").run(work))
 
     first = holder("first")
     await eventually(lambda: working == ["first"])
@@ -72,10 +72,10 @@ async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
         finally:
             stopped.set()
 
-    alone = asyncio.ensure_future(database.Alone(database_url, role=None, name="test.cut").run(work))
+    alone = asyncio.ensure_future(database.AdvisoryLock(database_url, role=None, name="test.cut").run(work))
     await asyncio.wait_for(started.wait(), 10)
 
-    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+    async with database.open_engine(database_url, role=None) as engine, database.transaction(engine) as connection:
         await connection.execute(
             text(
                 "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid()"
@@ -88,20 +88,20 @@ async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
 
 
 async def test_the_doorbell_wakes_whoever_waits(database_url):
-    bell = database.Doorbell(database_url, role=None, channel="test_bell")
+    bell = database.NotificationListener(database_url, role=None, channel="test_bell")
     listening = asyncio.ensure_future(bell.listen())
     second = timedelta(seconds=10)
-    assert await bell.rung(second)  # connecting rings
+    assert await bell.wait(second)  # connecting rings
 
-    waiting = asyncio.ensure_future(bell.rung(second))
+    waiting = asyncio.ensure_future(bell.wait(second))
     await asyncio.sleep(0)
-    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+    async with database.open_engine(database_url, role=None) as engine, database.transaction(engine) as connection:
         await connection.execute(text("select pg_notify('test_bell', '')"))
 
     assert await waiting
-    async with database.opened(database_url, role=None) as engine, database.transaction(engine) as connection:
+    async with database.open_engine(database_url, role=None) as engine, database.transaction(engine) as connection:
         await connection.execute(text("select pg_notify('test_bell', '')"))
-    await eventually(lambda: bell.rung(timedelta(0)))  # nobody was waiting, and it is still heard
-    assert not await bell.rung(timedelta(0))
+    await eventually(lambda: bell.wait(timedelta(0)))  # nobody was waiting, and it is still heard
+    assert not await bell.wait(timedelta(0))
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

@@ -25,7 +25,7 @@ def test_who_acts_is_named(caller, name):
 
 def test_a_feed_may_be_ended_by_somebody_else_than_who_read_it():
     def feed():
-        with identity.acting_as(ADMIN):
+        with identity.act_as(ADMIN):
             yield identity.current()
 
     running = feed()

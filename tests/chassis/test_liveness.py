@@ -8,7 +8,7 @@ import pytest
 from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
 from services.chassis import clients
-from services.chassis.errors import Denied, Unavailable
+from services.chassis.errors import PermissionDenied, Unavailable
 from services.chassis.liveness import Liveness
 from services.chassis.service import Loop
 from tests.rpc import listening
@@ -29,8 +29,8 @@ async def stuck():
 
 
 async def told(address):
-    async with clients.dialled(address, speaker="gateway") as line:
-        reply = await line.ask(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
+    async with clients.open_channel(address, speaker="gateway") as line:
+        reply = await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
     return {loop.name: reply.now - loop.ticked if loop.HasField("last_tick_at") else None for loop in reply.loops}
 
 
@@ -60,6 +60,6 @@ async def test_a_loop_that_ticks_here_no_longer_is_not_given_an_age():
 
 
 async def test_only_the_gateway_may_ask():
-    async with listening([]) as address, clients.dialled(address, speaker="registry") as line:
-        with pytest.raises(Denied):
-            await line.ask(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
+    async with listening([]) as address, clients.open_channel(address, speaker="registry") as line:
+        with pytest.raises(PermissionDenied):
+            await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())

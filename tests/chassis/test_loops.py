@@ -9,7 +9,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from services.chassis import database
-from services.chassis.database import Alone
+from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
 from tests.rpc import listening
@@ -39,7 +39,7 @@ class Pair:
                 name="sweep",
                 run=self._ticking(replica),
                 every=OFTEN,
-                alone=Alone(self._url, role=None, name=self._name),
+                lock=AdvisoryLock(self._url, role=None, name=self._name),
             )
             await self._replicas.enter_async_context(listening([], [loop]))
         return self
@@ -61,7 +61,7 @@ class Pair:
 
     async def cut_the_holder(self):
         """The connection that holds the lock ends, as it does when its server or its network dies."""
-        async with database.opened(self._url, role=None) as engine, database.transaction(engine) as connection:
+        async with database.open_engine(self._url, role=None) as engine, database.transaction(engine) as connection:
             await connection.execute(
                 text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
             )
@@ -101,7 +101,7 @@ async def test_a_tick_in_vain_is_logged_and_followed_by_another_in_the_same_repl
         ticks.append(1)
         raise Unavailable
 
-    loop = Loop(name="in vain", run=tick, every=OFTEN, alone=Alone(database_url, role=None, name="test.vain"))
+    loop = Loop(name="in vain", run=tick, every=OFTEN, lock=AdvisoryLock(database_url, role=None, name="test.vain"))
     with capture_logs() as logged:
         async with listening([], [loop]):
             await eventually(lambda: len(ticks) > 3, within=MOVED_WITHIN)

@@ -11,7 +11,7 @@ from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors, identity, rpc
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import WRITER, Servicer
+from services.chassis.service import STOP_GRACE, Servicer
 from tests.rpc import listening, running
 
 WORKSPACE = Identity(kind=Kind.WORKSPACE, name="w1", generation=3)
@@ -81,14 +81,14 @@ def provisioner(servicer):
 
 async def listed(line, *, workspace="w1", on_behalf_of):
     stub = activity_pb2_grpc.ActivityServiceStub(line.channel)
-    return await line.ask(
+    return await line.call(
         stub.ListActivity, activity_pb2.ListActivityRequest(workspace_id=workspace), on_behalf_of=on_behalf_of
     )
 
 
 async def checked(line, **limits):
     stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
-    return await line.ask(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
+    return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
 
 
 async def test_the_servicer_knows_on_whose_behalf_it_acts():
@@ -101,7 +101,7 @@ async def test_the_servicer_knows_on_whose_behalf_it_acts():
 async def test_a_workspace_may_only_speak_of_itself():
     servicer = RecordingActivity()
     async with running([activity(servicer)]) as line:
-        with pytest.raises(errors.Denied):
+        with pytest.raises(errors.PermissionDenied):
             await listed(line, workspace="w2", on_behalf_of=WORKSPACE)
     assert servicer.callers == []
 
@@ -114,28 +114,28 @@ async def test_the_kinds_that_a_rule_names_pass(kind):
 
 async def test_a_service_in_its_own_name_needs_a_rule_that_names_it():
     async with running([activity(RecordingActivity())]) as line:
-        with pytest.raises(errors.Denied):
+        with pytest.raises(errors.PermissionDenied):
             await listed(line, on_behalf_of=None)
     async with running([provisioner(FlakyProvisioner())], speaker="registry") as line:
-        with pytest.raises(errors.Denied):
+        with pytest.raises(errors.PermissionDenied):
             await checked(line)
 
 
 async def test_only_the_gateway_speaks_for_others():
     async with running([activity(RecordingActivity())], speaker="a2a_proxy") as line:
-        with pytest.raises(errors.Denied):
+        with pytest.raises(errors.PermissionDenied):
             await listed(line, on_behalf_of=ADMIN)
 
 
 async def test_nobody_can_be_spoken_for_as_a_service():
     async with running([provisioner(FlakyProvisioner())]) as line:
         with pytest.raises(errors.Unauthenticated):
-            await checked_as(line, identity.service("a2a_proxy"))
+            await checked_as(line, identity.service_identity("a2a_proxy"))
 
 
 async def checked_as(line, who):
     stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
-    return await line.ask(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=who)
+    return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=who)
 
 
 async def test_a_call_without_a_speaker_is_refused():
@@ -146,11 +146,13 @@ async def test_a_call_without_a_speaker_is_refused():
 
 
 async def test_an_error_arrives_as_it_was_raised():
-    raised = errors.Refused("no room", details={"chain": ["a", 1], "deep": {"n": None}}, retry_in=timedelta(seconds=7))
+    raised = errors.FailedPrecondition(
+        "no room", details={"chain": ["a", 1], "deep": {"n": None}}, retry_in=timedelta(seconds=7)
+    )
     raised.reason, raised.domain = "NO_ROOM", "molecule.test.v1"
 
     async with running([provisioner(FailingProvisioner(raised))], speaker="a2a_proxy") as line:
-        with pytest.raises(errors.Refused) as arrived:
+        with pytest.raises(errors.FailedPrecondition) as arrived:
             await checked(line)
 
     assert (arrived.value.reason, arrived.value.domain) == ("NO_ROOM", "molecule.test.v1")
@@ -162,7 +164,7 @@ async def test_an_error_arrives_as_it_was_raised():
 async def test_the_text_of_a_bug_stays_inside(capsys):
     bug = ValueError("password=hunter2")
     async with running([provisioner(FailingProvisioner(bug))], speaker="a2a_proxy") as line:
-        with pytest.raises(errors.Broken) as arrived:
+        with pytest.raises(errors.InternalError) as arrived:
             await checked(line)
     assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
 
@@ -183,9 +185,9 @@ async def test_a_service_that_says_why_it_cannot_help_is_asked_once():
 
 
 async def test_a_service_that_is_not_there_is_unavailable(tmp_path):
-    async with clients.dialled(f"unix:{tmp_path}/nobody.sock", speaker="a2a_proxy") as line:
+    async with clients.open_channel(f"unix:{tmp_path}/nobody.sock", speaker="a2a_proxy") as line:
         with pytest.raises(errors.Unavailable):
-            await checked(line, within=timedelta(milliseconds=200))
+            await checked(line, timeout=timedelta(milliseconds=200))
 
 
 class AwayProvisioner(CountingProvisioner):
@@ -212,7 +214,7 @@ async def test_once_somebody_has_waited_in_vain_each_asks_once_until_one_is_answ
         await checked(line)
         away.error = errors.Unavailable()
         with pytest.raises(errors.Unavailable):
-            await checked(line, within=timedelta(milliseconds=300))
+            await checked(line, timeout=timedelta(milliseconds=300))
 
     assert waited > 5
     assert asked_once == 1
@@ -225,7 +227,7 @@ async def test_who_waits_for_less_than_usual_gives_nobody_up():
         for _ in range(2):
             away.asked = 0
             with pytest.raises(errors.Unavailable):
-                await checked(line, within=timedelta(milliseconds=300))
+                await checked(line, timeout=timedelta(milliseconds=300))
 
     assert away.asked > 1
 
@@ -234,7 +236,7 @@ def test_a_contract_that_does_not_say_who_may_call_is_refused():
     from grpc_health.v1 import health_pb2
 
     with pytest.raises(rpc.UndeclaredAccess, match=r"grpc\.health\.v1\.Health/Check does not say who may call it"):
-        rpc.rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])
+        rpc.access_rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])
 
 
 async def test_feeds_are_ended_when_the_service_stops():
@@ -255,7 +257,7 @@ async def test_feeds_are_ended_when_the_service_stops():
     servicer = Servicer(contract=contract, add=auth_pb2_grpc.add_AuthServiceServicer_to_server, servicer=EndlessAuth())
     service = listening([servicer])
     address = await service.__aenter__()
-    async with clients.dialled(address, speaker="gateway") as line:
+    async with clients.open_channel(address, speaker="gateway") as line:
         stub = auth_pb2_grpc.AuthServiceStub(line.channel)
         feed = line.watch(stub.WatchRevocations, auth_pb2.WatchRevocationsRequest())
         assert (await anext(feed)).revision == 1
@@ -264,6 +266,6 @@ async def test_feeds_are_ended_when_the_service_stops():
         await service.__aexit__(None, None, None)
 
         assert ended.is_set()
-        assert asyncio.get_running_loop().time() - began < WRITER.total_seconds() / 2
+        assert asyncio.get_running_loop().time() - began < STOP_GRACE.total_seconds() / 2
         with pytest.raises(errors.Unavailable):
             await anext(feed)

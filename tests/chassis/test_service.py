@@ -12,8 +12,8 @@ import pytest
 
 from services.chassis import clients
 from services.chassis.errors import Unavailable
-from services.chassis.service import Loop, Parts, Service, serving
-from services.chassis.settings import BadSettings, ChassisSettings, Mode, prefixed, read
+from services.chassis.service import Components, Loop, Service, run_service
+from services.chassis.settings import ChassisSettings, InvalidSettings, Mode, load_settings, with_prefix
 from tests.rpc import listening
 from tests.waiting import eventually
 
@@ -65,35 +65,35 @@ async def test_loops_end_with_the_service():
 
 async def test_plaintext_tcp_is_refused_outside_development():
     @asynccontextmanager
-    async def wire(_):
-        yield Parts()
+    async def assemble(_):
+        yield Components()
 
-    service = Service(name="test", settings=ChassisSettings, wire=wire)
-    with pytest.raises(BadSettings, match="TCP needs TLS_CERT"):
-        async with serving(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.PRODUCTION)):
+    service = Service(name="test", settings=ChassisSettings, assemble=assemble)
+    with pytest.raises(InvalidSettings, match="TCP needs TLS_CERT"):
+        async with run_service(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.PRODUCTION)):
             pass
-    async with serving(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.DEVELOPMENT)) as address:
+    async with run_service(service, ChassisSettings(listen="127.0.0.1:0", mode=Mode.DEVELOPMENT)) as address:
         assert not address.endswith(":0")
 
 
 def test_a_wrong_mode_is_named_in_one_line(monkeypatch):
     class Settings(ChassisSettings):
-        model_config = prefixed("TEST_")
+        model_config = with_prefix("TEST_")
 
     monkeypatch.setenv("MOLECULE_ENV", "staging")
     monkeypatch.setenv("TEST_LISTEN", "unix:/x")
-    with pytest.raises(BadSettings) as raised:
-        read(Settings)
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings(Settings)
     assert str(raised.value) == 'MOLECULE_ENV must be "production" or "development" (got "staging")'
 
 
 def test_a_missing_setting_is_called_by_its_variable(monkeypatch):
     class Settings(ChassisSettings):
-        model_config = prefixed("TEST_")
+        model_config = with_prefix("TEST_")
 
     monkeypatch.delenv("MOLECULE_ENV", raising=False)
-    with pytest.raises(BadSettings, match="TEST_LISTEN is required"):
-        read(Settings)
+    with pytest.raises(InvalidSettings, match="TEST_LISTEN is required"):
+        load_settings(Settings)
 
 
 SERVER = """
@@ -106,10 +106,10 @@ class Settings(ChassisSettings):
     model_config = prefixed("TEST_")
 
 @asynccontextmanager
-async def wire(settings):
+async def assemble(settings):
     yield Parts()
 
-main(Service(name="test", settings=Settings, wire=wire))
+main(Service(name="test", settings=Settings, assemble=assemble))
 """
 
 
@@ -119,9 +119,9 @@ async def test_sigterm_drains_and_exits_well(tmp_path):
     try:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-        async with clients.dialled(f"unix:{tmp_path}/t.sock", speaker="test") as line:
+        async with clients.open_channel(f"unix:{tmp_path}/t.sock", speaker="test") as line:
             health = health_pb2_grpc.HealthStub(line.channel)
-            answer = await line.ask(health.Check, health_pb2.HealthCheckRequest(), within=timedelta(seconds=20))
+            answer = await line.call(health.Check, health_pb2.HealthCheckRequest(), timeout=timedelta(seconds=20))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0

@@ -8,7 +8,7 @@ import pytest
 from deploy import certs
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors
-from services.chassis.service import Parts, Service, Servicer, serving
+from services.chassis.service import Components, Service, Servicer, run_service
 from services.chassis.settings import ChassisSettings, Mode, Tls
 
 
@@ -20,13 +20,13 @@ class CalmProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
 
 
 @asynccontextmanager
-async def wire(_):
+async def assemble(_):
     contract = provisioner_pb2.DESCRIPTOR.services_by_name["ProvisionerService"]
     add = provisioner_pb2_grpc.add_ProvisionerServiceServicer_to_server
-    yield Parts(servicers=[Servicer(contract=contract, add=add, servicer=CalmProvisioner())])
+    yield Components(servicers=[Servicer(contract=contract, add=add, servicer=CalmProvisioner())])
 
 
-SERVICE = Service(name="provisioner", settings=ChassisSettings, wire=wire)
+SERVICE = Service(name="provisioner", settings=ChassisSettings, assemble=assemble)
 
 
 @pytest.fixture
@@ -42,19 +42,19 @@ def settings(tls):
 
 
 async def asked(address, *, speaker, tls):
-    async with clients.dialled(address, speaker=speaker, tls=tls) as line:
+    async with clients.open_channel(address, speaker=speaker, tls=tls) as line:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
         request = provisioner_pb2.CheckInstanceRequest(workspace_id="w1")
-        return await line.ask(stub.CheckInstance, request, within=timedelta(seconds=1))
+        return await line.call(stub.CheckInstance, request, timeout=timedelta(seconds=1))
 
 
 async def test_a_certificate_proves_the_name_of_its_service(issued):
-    async with serving(SERVICE, settings(issued("provisioner"))) as address:
+    async with run_service(SERVICE, settings(issued("provisioner"))) as address:
         await asked(address, speaker="a2a_proxy", tls=issued("a2a_proxy"))
 
 
 async def test_another_name_than_that_of_the_certificate_is_refused(issued):
-    async with serving(SERVICE, settings(issued("provisioner"))) as address:
+    async with run_service(SERVICE, settings(issued("provisioner"))) as address:
         with pytest.raises(errors.Unauthenticated):
             await asked(address, speaker="a2a_proxy", tls=issued("registry"))
 
@@ -66,7 +66,7 @@ async def test_nobody_gets_in_without_a_certificate_of_the_authority(issued, tmp
         key=tmp_path / "others" / "a2a_proxy-key.pem",
         ca=issued("a2a_proxy").ca,
     )
-    async with serving(SERVICE, settings(issued("provisioner"))) as address:
+    async with run_service(SERVICE, settings(issued("provisioner"))) as address:
         with pytest.raises(errors.Unavailable):
             await asked(address, speaker="a2a_proxy", tls=stranger)
         with pytest.raises(errors.Unavailable):

@@ -5,17 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis import variables
-from services.chassis.variables import MOST, MOST_BYTES, VALUE_BYTES
+from services.chassis.variables import MAX_TOTAL_BYTES, MAX_VALUE_BYTES, MAX_VARIABLES
 
 
 @pytest.mark.parametrize("name", ["A", "_", "a", "OPENAI_API_KEY", "_x9", "MODEL", "X" * 128, "LDAP", "HOSTS"])
 def test_a_plain_name_may_be_set(name):
-    assert variables.fault(name, "value") is None
+    assert variables.find_variable_fault(name, "value") is None
 
 
 @pytest.mark.parametrize("name", ["", "9A", "A-B", "A B", "A=B", "Ä", "A\n", "X" * 129, "A\0", "A.B", "\u0661"])
 def test_what_is_no_name_is_refused(name):
-    assert variables.fault(name, "value") == "invalid secret key"
+    assert variables.find_variable_fault(name, "value") == "invalid secret key"
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def test_what_is_no_name_is_refused(name):
     ],
 )
 def test_what_the_plane_sets_itself_is_reserved(name):
-    assert variables.fault(name, "value") == "reserved secret key"
-    assert variables.is_own(name)
+    assert variables.find_variable_fault(name, "value") == "reserved secret key"
+    assert variables.is_reserved(name)
 
 
 @pytest.mark.parametrize(
@@ -35,31 +35,36 @@ def test_what_the_plane_sets_itself_is_reserved(name):
     [
         ("", "invalid secret value"),
         ("a\0b", "invalid secret value"),
-        ("a" * VALUE_BYTES, None),
+        ("a" * MAX_VALUE_BYTES, None),
         ("a\nb", None),
-        ("a" * (VALUE_BYTES + 1), "secret value too long (max 65536 bytes)"),
-        ("ä" * (VALUE_BYTES // 2 + 1), "secret value too long (max 65536 bytes)"),
+        ("a" * (MAX_VALUE_BYTES + 1), "secret value too long (max 65536 bytes)"),
+        ("ä" * (MAX_VALUE_BYTES // 2 + 1), "secret value too long (max 65536 bytes)"),
     ],
 )
 def test_a_value_has_its_limits(value, said):
-    assert variables.fault("KEY", value) == said
+    assert variables.find_variable_fault("KEY", value) == said
 
 
 def test_an_owner_has_limits_too():
-    assert variables.excess(MOST, MOST_BYTES) is None
-    assert variables.excess(MOST + 1, 0) == "too many secrets (max 500)"
-    assert variables.excess(1, MOST_BYTES + 1) == "secrets too large (max 524288 bytes in all)"
+    assert variables.find_quota_fault(MAX_VARIABLES, MAX_TOTAL_BYTES) is None
+    assert variables.find_quota_fault(MAX_VARIABLES + 1, 0) == "too many secrets (max 500)"
+    assert variables.find_quota_fault(1, MAX_TOTAL_BYTES + 1) == "secrets too large (max 524288 bytes in all)"
 
 
 def test_all_variables_of_one_owner_are_judged_together():
-    assert variables.fault_in({"A": "1", "B": "2"}) is None
-    assert variables.fault_in({"A": "1", "PATH": "2"}) == "reserved secret key"
-    assert variables.fault_in({f"K{number}": "v" for number in range(MOST + 1)}) == "too many secrets (max 500)"
-    assert variables.fault_in({f"K{number}": "v" * VALUE_BYTES for number in range(9)}) == variables.excess(1, 2**20)
+    assert variables.find_first_fault({"A": "1", "B": "2"}) is None
+    assert variables.find_first_fault({"A": "1", "PATH": "2"}) == "reserved secret key"
+    assert (
+        variables.find_first_fault({f"K{number}": "v" for number in range(MAX_VARIABLES + 1)})
+        == "too many secrets (max 500)"
+    )
+    assert variables.find_first_fault(
+        {f"K{number}": "v" * MAX_VALUE_BYTES for number in range(9)}
+    ) == variables.find_quota_fault(1, 2**20)
 
 
 @given(st.text(), st.text())
 def test_no_fault_repeats_what_was_said(name, value):
-    said = variables.fault(f"{name}-marker", f"{value}\0marker")
+    said = variables.find_variable_fault(f"{name}-marker", f"{value}\0marker")
     assert said is not None
     assert "marker" not in said

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from deploy import settings_file
 from services.chassis import settings
-from services.chassis.settings import described
+from services.chassis.settings import describe_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,7 +15,7 @@ def test_every_setting_is_listed_as_the_code_has_it():
 def test_every_setting_says_what_it_means():
     for module in settings_file.SOURCES:
         for kind in settings_file._settings_of(module):
-            for name, _, meaning in described(kind):
+            for name, _, meaning in describe_settings(kind):
                 assert meaning, f"{name} of {module}"
 
 
@@ -30,5 +30,5 @@ def test_a_stale_file_is_noticed(tmp_path):
 def test_every_variable_of_make_up_is_documented():
     documented = (ROOT / "docs" / "operating.md").read_text()
 
-    for name, _, _ in settings.described(settings_file.UpSettings):
+    for name, _, _ in settings.describe_settings(settings_file.UpSettings):
         assert re.search(rf"^\| `{name}` \|", documented, re.MULTILINE), name

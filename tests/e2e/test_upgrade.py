@@ -117,7 +117,7 @@ async def test_an_upgrade_from_the_first_release_keeps_every_row_and_its_status(
         if not table.endswith(".alembic_version"):
             kept = [{name: row[name] for name in rows[0]} for row in after[table]] if rows else []
             assert kept == rows, table
-    async with database.opened(old.url, role="molecule_registry") as engine, Store(engine, clock).begin() as tx:
+    async with database.open_engine(old.url, role="molecule_registry") as engine, Store(engine, clock).begin() as tx:
         found = [await tx.get(status.value) for status in Status]
     assert [workspace.status for workspace in found] == list(Status)
     for workspace in found:

@@ -12,12 +12,12 @@ from protos.a2a_proxy.v1 import broadcasts_pb2, broadcasts_pb2_grpc
 from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
 from services.chassis import identity
-from services.chassis.errors import NotFound, Refused, Unavailable
+from services.chassis.errors import FailedPrecondition, NotFound, Unavailable
 from services.chassis.identity import Kind
 from services.chassis.service import Servicer
 
 
-class Gone(Refused):
+class Gone(FailedPrecondition):
     domain = "molecule.registry.v1"
     reason = "EVENT_ID_GONE"
     message = "event id no longer available"
@@ -34,12 +34,12 @@ class Herald(rpc.EventServiceServicer):
     """A registry that knows some workspaces, and tells what a test lets happen to them."""
 
     circles: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
-    events: list[pb.ToldEvent] = field(default_factory=list)
+    events: list[pb.PublishedEvent] = field(default_factory=list)
     horizon: int = 0
     removed: set[str] = field(default_factory=set)
     away: bool = False
     watched_after: list[int] = field(default_factory=list)
-    resolved: list[tuple[identity.Identity, pb.ResolveViewRequest]] = field(default_factory=list)
+    resolved: list[tuple[identity.Identity, pb.ResolveSubscriptionRequest]] = field(default_factory=list)
     replays: list[pb.ReplayEventsRequest] = field(default_factory=list)
     page: int = 500
     before_replay: list = field(default_factory=list)
@@ -48,11 +48,15 @@ class Herald(rpc.EventServiceServicer):
 
     # What a test lets happen ─────────────────────────────────────────────────
 
-    def place(self, workspace_id: str, told_to: list[str] | None = None, listens_to: list[str] | None = None) -> None:
+    def place(
+        self, workspace_id: str, published_to: list[str] | None = None, subscribed_to: list[str] | None = None
+    ) -> None:
         """A workspace stands somewhere."""
-        circles = ["everything", f"one:{workspace_id}", *(told_to or [])], listens_to or []
+        circles = ["everything", f"one:{workspace_id}", *(published_to or [])], subscribed_to or []
         self.circles[workspace_id] = circles
-        self._say(pb.WatchEventsResponse(placements=pb.Placements(placements=[self._placement(workspace_id)])))
+        self._say(
+            pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=[self._placement(workspace_id)]))
+        )
 
     def happen(self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", **payload) -> int:
         """A stored event."""
@@ -64,13 +68,13 @@ class Herald(rpc.EventServiceServicer):
             payload=json.dumps(payload, separators=(",", ":")).encode(),
             created_at=Timestamp(seconds=1_777_624_200, nanos=123_456_000),
         )
-        told_to = self.circles.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
-        self.events.append(pb.ToldEvent(event=event, told_to=told_to))
+        published_to = self.circles.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
+        self.events.append(pb.PublishedEvent(event=event, published_to=published_to))
         self._say(pb.WatchEventsResponse(event=self.events[-1]))
         return number
 
     def alive(self) -> None:
-        self._say(pb.WatchEventsResponse(alive=Duration(seconds=2)))
+        self._say(pb.WatchEventsResponse(keepalive=Duration(seconds=2)))
 
     def broadcast(self, workspace_id: str, event_type: str = "WORKSPACE_HEARTBEAT", **payload) -> None:
         """Something told once."""
@@ -92,9 +96,9 @@ class Herald(rpc.EventServiceServicer):
         for queue in self._watchers:
             queue.put_nowait(message)
 
-    def _placement(self, workspace_id: str) -> pb.Placement:
-        told_to, listens_to = self.circles[workspace_id]
-        return pb.Placement(workspace_id=workspace_id, told_to=told_to, listens_to=listens_to)
+    def _placement(self, workspace_id: str) -> pb.WorkspaceAudiences:
+        published_to, subscribed_to = self.circles[workspace_id]
+        return pb.WorkspaceAudiences(workspace_id=workspace_id, published_to=published_to, subscribed_to=subscribed_to)
 
     # What the gateway asks ───────────────────────────────────────────────────
 
@@ -108,7 +112,7 @@ class Herald(rpc.EventServiceServicer):
         past = [told for told in self.events if told.event.event_id > request.after_event_id]
         placements = [self._placement(workspace_id) for workspace_id in self.circles]
         self._watchers.append(queue)
-        yield pb.WatchEventsResponse(placements=pb.Placements(placements=placements))
+        yield pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=placements))
         if request.after_event_id:
             for told in past:
                 yield pb.WatchEventsResponse(event=told)
@@ -126,7 +130,7 @@ class Herald(rpc.EventServiceServicer):
         finally:
             self.broadcasting.remove(queue)
 
-    async def ResolveView(self, request, context) -> pb.ResolveViewResponse:
+    async def ResolveSubscription(self, request, context) -> pb.ResolveSubscriptionResponse:
         caller = identity.current()
         self.resolved.append((caller, request))
         if request.workspace_id and request.workspace_id not in self.circles:
@@ -134,10 +138,10 @@ class Herald(rpc.EventServiceServicer):
         if request.HasField("after_event_id") and request.after_event_id < self.horizon:
             raise Gone
         over = request.workspace_id in self.removed
-        return pb.ResolveViewResponse(
-            listens_to=self._listens_to(caller, request.workspace_id),
-            listens_as=caller.name if caller.kind is Kind.WORKSPACE and not request.workspace_id else "",
-            over=over,
+        return pb.ResolveSubscriptionResponse(
+            subscribed_to=self._listens_to(caller, request.workspace_id),
+            subscribed_as=caller.name if caller.kind is Kind.WORKSPACE and not request.workspace_id else "",
+            ended=over,
             head_event_id=self.events[-1].event.event_id if self.events else self.horizon,
         )
 
@@ -153,7 +157,7 @@ class Herald(rpc.EventServiceServicer):
         found = [
             told.event
             for told in self.events
-            if request.after_event_id < told.event.event_id <= through and heard & set(told.told_to)
+            if request.after_event_id < told.event.event_id <= through and heard & set(told.published_to)
         ]
         return pb.ReplayEventsResponse(events=found[: self.page], more=len(found) > self.page)
 

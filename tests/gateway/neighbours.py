@@ -77,7 +77,7 @@ class KnowingAuth(rpc.AuthServiceServicer):
         self.begun_after.append(request.after_revision)
         queue: asyncio.Queue[pb.WatchRevocationsResponse | None] = asyncio.Queue()
         self.watchers.append(queue)
-        yield pb.WatchRevocationsResponse(revision=max(request.after_revision, 1), alive=Duration(seconds=2))
+        yield pb.WatchRevocationsResponse(revision=max(request.after_revision, 1), keepalive=Duration(seconds=2))
         while (news := await queue.get()) is not None:
             yield news
 

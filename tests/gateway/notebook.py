@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import serving
+from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
@@ -58,5 +58,5 @@ async def opened(database_url: str, listen: str) -> AsyncIterator[Notebook]:
         await stack.enter_async_context(databases.fresh(database_url, service))
         auth = await stack.enter_async_context(listening([served(WillingAuth())]))
         values = Settings(mode="development", listen=listen, database_url=database_url, auth_targets=auth)
-        address = await stack.enter_async_context(serving(service, values))
+        address = await stack.enter_async_context(run_service(service, values))
         yield Notebook(await stack.enter_async_context(standing(registry_targets=address)))

@@ -72,7 +72,7 @@ async def door(database_url: str) -> AsyncIterator[Door]:
     keeper = Doorkeeper()
     async with (
         open_office(database_url) as office,
-        clients.dialled(office.address, speaker="gateway") as line,
+        clients.open_channel(office.address, speaker="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
         exchanges = Exchanges([line])
@@ -324,7 +324,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
-        clients.dialled("unix:/nowhere.sock", speaker="gateway") as line,
+        clients.open_channel("unix:/nowhere.sock", speaker="gateway") as line,
         listening(application(Doorkeeper(), Exchanges([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,

@@ -10,7 +10,7 @@ W = "11111111-1111-4111-8111-111111111111"
     ("query", "asked"),
     [
         ("", {"page_size": 100}),
-        (f"?limit=7&after_place=0&workspace_id={W.upper()}", {"page_size": 7, "after_place": 0, "workspace_id": W}),
+        (f"?limit=7&after_place=0&workspace_id={W.upper()}", {"page_size": 7, "after_position": 0, "workspace_id": W}),
         ("?limit=501", {"page_size": 100}),
     ],
 )
@@ -18,13 +18,13 @@ async def test_deeds_are_asked_for(plane, query, asked):
     answer = await plane.http.get(f"/audit{query}")
 
     assert answer.content == b"[]"
-    assert [one.request for one in plane.audit.asked] == [pb.ListDeedsRequest(**asked)]
+    assert [one.request for one in plane.audit.asked] == [pb.ListAuditRecordsRequest(**asked)]
 
 
 async def test_deeds_are_shown(plane):
-    deed = pb.Deed(id="d", at=Timestamp(seconds=1), actor="admin", action="token.minted", details=b'{"count":2}')
-    plane.audit.replies["ListDeeds"] = pb.ListDeedsResponse(
-        deeds=[pb.ChainedDeed(deed=deed, place=3, digest=bytes.fromhex("00ff"))]
+    deed = pb.AuditRecord(id="d", at=Timestamp(seconds=1), actor="admin", action="token.minted", details=b'{"count":2}')
+    plane.audit.replies["ListAuditRecords"] = pb.ListAuditRecordsResponse(
+        records=[pb.ChainedAuditRecord(record=deed, position=3, digest=bytes.fromhex("00ff"))]
     )
 
     answer = await plane.http.get("/audit")
@@ -36,14 +36,14 @@ async def test_deeds_are_shown(plane):
 
 
 async def test_the_chain_is_followed(plane):
-    plane.audit.replies["VerifyDeeds"] = pb.VerifyDeedsResponse(
-        verdict=pb.VERDICT_UNCHECKABLE, place=5, complete=True, digest=b"\x01"
+    plane.audit.replies["VerifyAuditLog"] = pb.VerifyAuditLogResponse(
+        verdict=pb.VERDICT_UNCHECKABLE, position=5, complete=True, digest=b"\x01"
     )
 
     answer = await plane.http.get("/audit/verification", params={"after_place": "4"})
 
     assert answer.json() == {"verdict": "uncheckable", "place": 5, "complete": True, "digest": "01"}
-    assert [one.request for one in plane.audit.asked] == [pb.VerifyDeedsRequest(after_place=4)]
+    assert [one.request for one in plane.audit.asked] == [pb.VerifyAuditLogRequest(after_position=4)]
 
 
 @pytest.mark.parametrize("path", ["/audit", "/audit/verification"])

@@ -134,7 +134,7 @@ async def test_no_bearer_is_told_apart_from_an_empty_one():
         {"workspace_id": W},
         {"workspace_id": V},
         {"token_digest": hashlib.sha256(b"t").digest()},
-        {"everything": pb.Everything()},
+        {"everything": pb.AllRevoked()},
     ],
     ids=["caller", "target", "bearer", "everything"],
 )
@@ -367,5 +367,5 @@ def test_the_first_caller_id_counts_in_lower_case():
     ],
 )
 async def test_the_operator_is_known_without_asking_anybody(operator, bearer, known):
-    async with clients.dialled("unix:/nowhere", speaker="gateway") as line:
+    async with clients.open_channel("unix:/nowhere", speaker="gateway") as line:
         assert Callers(line, operator=operator).is_operator(bearer) is known

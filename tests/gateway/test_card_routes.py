@@ -29,7 +29,7 @@ async def test_a_public_card_is_read_without_asking_who_reads(plane):
     assert answer.headers["cache-control"] == "public, max-age=60"
     assert answer.headers["content-type"] == "application/json"
     assert plane.auth.asked == []
-    assert plane.asked.caller == identity.service("gateway")
+    assert plane.asked.caller == identity.service_identity("gateway")
 
 
 async def test_the_older_path_has_the_same_card(plane):

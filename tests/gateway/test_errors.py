@@ -11,18 +11,18 @@ from protos.common.v1 import errors_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis.errors import (
-    COMMON,
-    Broken,
-    Expired,
+    COMMON_DOMAIN,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InternalError,
     NotFound,
-    Refused,
     ServiceError,
     Unauthenticated,
     Unavailable,
 )
 
 CONTRACTS = {
-    COMMON: errors_pb2,
+    COMMON_DOMAIN: errors_pb2,
     AUTH: auth_pb2,
     REGISTRY: registry_pb2,
     A2A_PROXY: a2a_proxy_pb2,
@@ -62,7 +62,7 @@ def body(error):
 
 
 def test_the_text_and_the_details_of_an_error_are_the_answer():
-    error = made(Refused, REGISTRY, "WRONG_STATUS", "workspace is paused", details={"status": "paused"})
+    error = made(FailedPrecondition, REGISTRY, "WRONG_STATUS", "workspace is paused", details={"status": "paused"})
 
     assert answer_to(error).status_code == 409
     assert body(error) == {"error": "workspace is paused", "status": "paused"}
@@ -76,13 +76,13 @@ def test_a_time_to_retry_becomes_a_header():
 
 def test_answers_with_a_shape_of_their_own_keep_it():
     details = {"status": "confirmation_required", "message": "m", "children_count": 1, "children": []}
-    error = made(Refused, REGISTRY, "CONFIRMATION_REQUIRED", "not shown", details=details)
+    error = made(FailedPrecondition, REGISTRY, "CONFIRMATION_REQUIRED", "not shown", details=details)
 
     assert answer_to(error).status_code == 409
     assert body(error) == details
 
 
-@pytest.mark.parametrize("error", [Unavailable("secret-marker"), Expired("secret-marker")])
+@pytest.mark.parametrize("error", [Unavailable("secret-marker"), DeadlineExceeded("secret-marker")])
 def test_what_cannot_be_reached_is_told_in_one_way(error):
     answer = answer_to(error)
 
@@ -100,7 +100,7 @@ def test_what_became_of_a_message_is_told_even_then():
 
 
 @pytest.mark.parametrize(
-    "error", [Broken("secret-marker", details={"trace_id": "x"}), Unauthenticated("secret-marker")]
+    "error", [InternalError("secret-marker", details={"trace_id": "x"}), Unauthenticated("secret-marker")]
 )
 def test_our_own_faults_are_told_without_their_text(error):
     assert answer_to(error).status_code == 500

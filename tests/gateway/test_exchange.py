@@ -11,8 +11,8 @@ from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchange, Exchanges, error_
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.errors import Exhausted, Unavailable
-from services.chassis.service import Parts, Service, Servicer, serving
+from services.chassis.errors import ResourceExhausted, Unavailable
+from services.chassis.service import Components, Service, Servicer, run_service
 from services.chassis.settings import ChassisSettings
 from tests.waiting import eventually
 
@@ -61,13 +61,13 @@ class BreakingProxy(rpc.A2aProxyServiceServicer):
 @asynccontextmanager
 async def listening(proxy: SilentProxy, address: str):
     @asynccontextmanager
-    async def wire(_: ChassisSettings) -> AsyncIterator[Parts]:
+    async def assemble(_: ChassisSettings) -> AsyncIterator[Components]:
         contract = pb.DESCRIPTOR.services_by_name["A2aProxyService"]
         add = rpc.add_A2aProxyServiceServicer_to_server
-        yield Parts(servicers=[Servicer(contract=contract, add=add, servicer=proxy)])
+        yield Components(servicers=[Servicer(contract=contract, add=add, servicer=proxy)])
 
-    service = Service(name="test", settings=ChassisSettings, wire=wire)
-    async with serving(service, ChassisSettings(listen=address)):
+    service = Service(name="test", settings=ChassisSettings, assemble=assemble)
+    async with run_service(service, ChassisSettings(listen=address)):
         yield
 
 
@@ -80,7 +80,7 @@ def address():
 @asynccontextmanager
 async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
     async with asyncio.TaskGroup() as group:
-        lines = [clients.dialled(address, speaker="gateway") for address in addresses]
+        lines = [clients.open_channel(address, speaker="gateway") for address in addresses]
         opened = [await line.__aenter__() for line in lines]
         exchanges = Exchanges(opened)
         running = group.create_task(exchanges.run())
@@ -161,7 +161,7 @@ async def test_a_stream_that_broke_is_opened_again(address):
 async def test_whoever_stops_while_the_stream_breaks_has_stopped(address):
     """A group that falls apart hides that its task was cancelled at that moment."""
     proxy = BreakingProxy()
-    async with listening(proxy, address), clients.dialled(address, speaker="gateway") as line:
+    async with listening(proxy, address), clients.open_channel(address, speaker="gateway") as line:
         for attempt in range(60):
             proxy.breaks.clear()
             exchange = Exchange(line)
@@ -242,6 +242,6 @@ async def test_an_error_arrives_as_it_was_raised():
 
     error = error_of(refused)
 
-    assert isinstance(error, Exhausted)
+    assert isinstance(error, ResourceExhausted)
     assert (error.reason, error.domain, error.message) == ("BUDGET_EXCEEDED", "molecule.a2a_proxy.v1", "m")
     assert (error.details, error.retry_in.total_seconds()) == ({"x": [1]}, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.chassis.errors import Broken, Expired, Unauthenticated
+from services.chassis.errors import DeadlineExceeded, InternalError, Unauthenticated
 
 MARKER = "marker-4711"
 W = "11111111-1111-4111-8111-111111111111"
@@ -13,8 +13,8 @@ W = "11111111-1111-4111-8111-111111111111"
     "failure",
     [
         RuntimeError(MARKER),
-        Broken(MARKER, details={"trace": MARKER}),
-        Expired(MARKER, details={"sql": MARKER}),
+        InternalError(MARKER, details={"trace": MARKER}),
+        DeadlineExceeded(MARKER, details={"sql": MARKER}),
         Unauthenticated(MARKER),
     ],
     ids=lambda failure: type(failure).__name__,

@@ -2,7 +2,7 @@ import pytest
 
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import registry_pb2
-from services.chassis.errors import NotFound, Refused
+from services.chassis.errors import FailedPrecondition, NotFound
 from tests.gateway.neighbours import workspace
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -14,7 +14,7 @@ class Unknown(NotFound):
     message = "workspace not found"
 
 
-class Barred(Refused):
+class Barred(FailedPrecondition):
     domain = "molecule.auth.v1"
     reason = "WORKSPACE_BARRED"
     message = "workspace removed"

@@ -4,7 +4,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2
-from services.chassis.errors import Refused
+from services.chassis.errors import FailedPrecondition
 from tests.gateway.neighbours import ANONYMOUS
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -89,7 +89,7 @@ async def test_a_question_about_activity_that_is_none_is_refused(plane, query, t
     assert plane.activities.asked == []
 
 
-class CursorGone(Refused):
+class CursorGone(FailedPrecondition):
     domain = "molecule.a2a_proxy.v1"
     reason = "ACTIVITY_CURSOR_GONE"
     message = "since_id not found"

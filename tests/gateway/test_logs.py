@@ -3,7 +3,7 @@
 import pytest
 
 from protos.provisioner.v1 import logs_pb2 as pb
-from services.chassis.errors import Refused
+from services.chassis.errors import FailedPrecondition
 
 W = "11111111-1111-4111-8111-111111111111"
 
@@ -40,7 +40,7 @@ async def test_a_tail_that_is_none_is_refused(plane, tail):
     ],
 )
 async def test_what_cannot_be_read_is_said_as_the_contract_says_it(plane, reason, message, details, status):
-    fault = Refused(message, details=details)
+    fault = FailedPrecondition(message, details=details)
     fault.domain, fault.reason = "molecule.provisioner.v1", reason
     plane.logs.replies["ReadLogs"] = fault
 

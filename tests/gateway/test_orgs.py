@@ -5,7 +5,7 @@ import json
 import pytest
 
 from protos.registry.v1 import bundles_pb2, templates_pb2
-from services.chassis.errors import InvalidArgument, NotFound, Refused
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 
 W = "11111111-1111-4111-8111-111111111111"
 
@@ -91,7 +91,7 @@ async def test_a_dry_run_answers_what_would_be_made(plane):
         (InvalidArgument, "INVALID_ORG_TEMPLATE", {"detail": "x"}, 400),
         (InvalidArgument, "ORG_SOURCE_REQUIRED", {}, 400),
         (NotFound, "ORG_TEMPLATE_NOT_FOUND", {}, 404),
-        (Refused, "MISSING_ENVIRONMENT", {"missing": ["A"], "suggestion": "set"}, 412),
+        (FailedPrecondition, "MISSING_ENVIRONMENT", {"missing": ["A"], "suggestion": "set"}, 412),
     ],
 )
 async def test_refusals_of_an_import_are_told_as_the_contract_has_them(plane, kind, reason, details, status):

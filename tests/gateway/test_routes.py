@@ -13,13 +13,13 @@ from gateway.routes.registry import RegistryRoutes
 from gateway.routes.sessions import SessionRoutes
 from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
-from services.chassis.clients import Line
+from services.chassis.clients import ServiceChannel
 
 
 @pytest.mark.covers("GW-08")
 async def test_every_table_is_built_from_what_it_is_given():
     async with grpc.aio.insecure_channel("unix:/nowhere") as channel:
-        line = Line(channel, "gateway")
+        line = ServiceChannel(channel, "gateway")
         readiness = Readiness(_clients(line))
         built = [
             WorkspaceRoutes(line),
@@ -38,5 +38,5 @@ async def test_every_table_is_built_from_what_it_is_given():
             assert route.handler.__self__ is routes
 
 
-def _clients(line: Line) -> Clients:
+def _clients(line: ServiceChannel) -> Clients:
     return Clients(**dict.fromkeys(Clients.__dataclass_fields__, line))

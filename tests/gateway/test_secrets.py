@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import vault_pb2 as pb
-from services.chassis.errors import InvalidArgument, NotFound, Refused
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.gateway.neighbours import ADMIN, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -148,7 +148,7 @@ async def test_sealing_anew_tells_how_far_it_got(plane):
 
 async def test_a_batch_that_cannot_be_opened_is_refused_with_the_version(plane):
     text = "a stored secret cannot be opened with the present keys"
-    plane.vault.replies["Reseal"] = raised(Refused, "RESEAL_REFUSED", text, key_version="99")
+    plane.vault.replies["Reseal"] = raised(FailedPrecondition, "RESEAL_REFUSED", text, key_version="99")
 
     answer = await plane.http.post("/admin/vault/reseal")
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.server import serving
 from gateway.settings import Settings
-from services.chassis.settings import BadSettings, Mode
+from services.chassis.settings import InvalidSettings, Mode
 from tests.gateway.conftest import standing
 from tests.gateway.neighbours import ADMIN, workspace
 from tests.waiting import eventually
@@ -176,7 +176,7 @@ async def once_refused(url, then):
 async def test_a_taken_port_is_one_clear_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(BadSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+        with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
             async with serving(Settings(mode=Mode.DEVELOPMENT, port=port, **TARGETS)):
                 pass
 

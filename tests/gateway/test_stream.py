@@ -284,7 +284,7 @@ async def closed_plane():
         yield plane
 
 
-@pytest.mark.parametrize("news", [{"workspace_id": W}, {"token_digest": "w"}, {"everything": pb.Everything()}])
+@pytest.mark.parametrize("news", [{"workspace_id": W}, {"token_digest": "w"}, {"all_revoked": pb.AllRevoked()}])
 async def test_a_revoked_token_ends_what_it_opened(closed_plane, news):
     plane = closed_plane
     if "token_digest" in news:

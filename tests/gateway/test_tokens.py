@@ -5,7 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import tokens_pb2 as pb
-from services.chassis.errors import Exhausted
+from services.chassis.errors import ResourceExhausted
 from tests.gateway.conftest import standing
 from tests.gateway.neighbours import ADMIN, KnowingAuth
 
@@ -18,7 +18,7 @@ SHOWN_AT, SHOWN_LATER = "1970-01-01T00:00:01.000000Z", "1970-01-01T00:00:02.0000
 ORG_TOKEN = pb.OrgToken(id=T, prefix="abcdefgh", org_id=O, scopes=["read"], created_at=AT)
 
 
-class TooMany(Exhausted):
+class TooMany(ResourceExhausted):
     domain = "molecule.auth.v1"
     reason = "TOKEN_LIMIT"
     message = "maximum 50 active tokens per workspace"

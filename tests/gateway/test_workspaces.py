@@ -5,7 +5,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.registry.v1 import registry_pb2 as pb
-from services.chassis.errors import Broken, InvalidArgument, NotFound, Refused, Unavailable
+from services.chassis.errors import FailedPrecondition, InternalError, InvalidArgument, NotFound, Unavailable
 from tests.gateway.conftest import standing
 from tests.gateway.neighbours import ANONYMOUS
 
@@ -310,7 +310,7 @@ async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
         "children_count": 1,
         "children": [{"id": P, "name": "c"}],
     }
-    plane.registry.replies["RemoveWorkspace"] = raised(Refused, "CONFIRMATION_REQUIRED", "m", **details)
+    plane.registry.replies["RemoveWorkspace"] = raised(FailedPrecondition, "CONFIRMATION_REQUIRED", "m", **details)
 
     answer = await plane.http.delete(f"/workspaces/{W}")
 
@@ -320,7 +320,9 @@ async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
 @pytest.mark.covers("GW-04")
 async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
     text = f"workspace marked removed, but 1 stop call(s) failed — please retry: stop {W}: no such process"
-    plane.registry.replies["RemoveWorkspace"] = raised(Broken, "STOP_FAILED", text, removed_count=7, stop_failures=1)
+    plane.registry.replies["RemoveWorkspace"] = raised(
+        InternalError, "STOP_FAILED", text, removed_count=7, stop_failures=1
+    )
 
     answer = await plane.http.delete(f"/workspaces/{W}")
 
@@ -380,7 +382,7 @@ async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
 
 
 async def test_a_time_to_retry_reaches_the_client(plane):
-    error = raised(Refused, "WRONG_STATUS", "workspace is paused")
+    error = raised(FailedPrecondition, "WRONG_STATUS", "workspace is paused")
     error.retry_in = timedelta(seconds=15)
     plane.registry.replies["RestartWorkspace"] = error
 

@@ -16,11 +16,11 @@ from protos.registry.v1 import (
     templates_pb2_grpc,
 )
 from services.chassis.clock import SystemClock
-from services.chassis.errors import NotFound, Refused, ServiceError, Unavailable
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError, Unavailable
 from services.chassis.service import Servicer
 from services.provisioner.calls import Auth, Registry
 from services.provisioner.janitor import Janitor
-from services.provisioner.model import Desire
+from services.provisioner.model import DesiredState
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.steps import Steps
 from services.provisioner.wishes import Wishes
@@ -28,10 +28,10 @@ from tests.rpc import running
 from tests.waiting import eventually
 
 DESIRES = {
-    Desire.RUNNING: registry_pb2.DESIRE_RUNNING,
-    Desire.STOPPED: registry_pb2.DESIRE_STOPPED,
-    Desire.UNTOUCHED: registry_pb2.DESIRE_UNTOUCHED,
-    Desire.FORGOTTEN: registry_pb2.DESIRE_FORGOTTEN,
+    DesiredState.RUNNING: registry_pb2.DESIRED_STATE_RUNNING,
+    DesiredState.STOPPED: registry_pb2.DESIRED_STATE_STOPPED,
+    DesiredState.UNTOUCHED: registry_pb2.DESIRED_STATE_UNTOUCHED,
+    DesiredState.FORGOTTEN: registry_pb2.DESIRED_STATE_FORGOTTEN,
 }
 
 SIGN_OF_LIFE = 0.05
@@ -60,13 +60,15 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self._revisions = itertools.count(1)
         self._changed = asyncio.Event()
 
-    def want(self, workspace_id: str, desire: Desire = Desire.RUNNING, *, generation: int = 1, **fields) -> None:
+    def want(
+        self, workspace_id: str, desire: DesiredState = DesiredState.RUNNING, *, generation: int = 1, **fields
+    ) -> None:
         """Wish something of a workspace; what is not named stays."""
         record = self.records.setdefault(
             workspace_id,
             registry_pb2.WorkspaceRecord(id=workspace_id, runtime="echo", adapter_module="molecule_agent.echo"),
         )
-        record.desire = DESIRES[desire]
+        record.desired_state = DESIRES[desire]
         if generation != record.generation:
             record.instance_reference = ""
         record.generation = generation
@@ -138,7 +140,7 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
                     await changed.wait()
             except TimeoutError:
                 if self.alive:
-                    yield registry_pb2.WatchWorkspacesResponse(alive={"seconds": 2})
+                    yield registry_pb2.WatchWorkspacesResponse(keepalive={"seconds": 2})
 
     def _note(self, record, request, kind: str) -> None:
         match kind:
@@ -148,7 +150,7 @@ class SmallRegistry(registry_pb2_grpc.RegistryServiceServicer):
             case "instance_exited" if record.id in self.online:
                 self.restart(record.id, reason="auto_restart")
             case "provisioning_failed":
-                self.want(record.id, Desire.UNTOUCHED, generation=record.generation)
+                self.want(record.id, DesiredState.UNTOUCHED, generation=record.generation)
 
     def _change(self, record) -> None:
         record.revision = next(self._revisions)
@@ -170,7 +172,7 @@ class SmallAuth(auth_pb2_grpc.AuthServiceServicer):
     async def IssueToken(self, request, context):
         if self.refusing:
             message = "marker-of-an-internal-text"
-            raise Refused(message)
+            raise FailedPrecondition(message)
         if self.away > 0:
             self.away -= 1
             raise Unavailable
@@ -210,7 +212,7 @@ class SmallTemplates(templates_pb2_grpc.TemplateServiceServicer):
         self._registry = registry
 
     async def GetInstanceFiles(self, request, context):
-        kit = self._registry.records[request.workspace_id].kit
+        kit = self._registry.records[request.workspace_id].starter_files
         return templates_pb2.GetInstanceFilesResponse(files=self._registry.kits[kit])
 
 

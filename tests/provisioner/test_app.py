@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
-from services.chassis.clients import dialled
-from services.chassis.errors import Denied
-from services.chassis.service import serving
-from services.chassis.settings import BadSettings
+from services.chassis.clients import open_channel
+from services.chassis.errors import PermissionDenied
+from services.chassis.service import run_service
+from services.chassis.settings import InvalidSettings
 from services.provisioner.app import service
 from services.provisioner.backends import BACKENDS, folder
 from services.provisioner.backends.process import ProcessBackend
-from services.provisioner.model import Desire, Phase
+from services.provisioner.model import DesiredState, Phase
 from services.provisioner.settings import Settings
 from tests.provisioner.neighbours import SmallAuth, SmallRegistry, catalog_of, servicers_of, vault_of
 from tests.rpc import listening
@@ -59,12 +59,12 @@ def registry(neighbours) -> SmallRegistry:
 
 @asynccontextmanager
 async def asking(address: str, *, speaker: str = "a2a_proxy"):
-    async with dialled(address, speaker=speaker) as line:
+    async with open_channel(address, speaker=speaker) as line:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
 
         async def check(workspace_id: str, generation: int) -> str:
             request = provisioner_pb2.CheckInstanceRequest(workspace_id=workspace_id, generation=generation)
-            answer = await line.ask(stub.CheckInstance, request)
+            answer = await line.call(stub.CheckInstance, request)
             return provisioner_pb2.InstanceCondition.Name(answer.condition).removeprefix("INSTANCE_CONDITION_")
 
         yield check
@@ -74,7 +74,7 @@ async def asking(address: str, *, speaker: str = "a2a_proxy"):
 async def test_a_killed_agent_of_a_running_plane_is_back_within_two_seconds(settings, registry):
     values, one = settings(), str(uuid.uuid4())
     root = values.home / "workspaces"
-    async with serving(service, values) as address, asking(address) as check:
+    async with run_service(service, values) as address, asking(address) as check:
         registry.want(one)
         await registry.reported(one, 1, "instance_started")
         registry.online.add(one)
@@ -91,15 +91,15 @@ async def test_a_killed_agent_of_a_running_plane_is_back_within_two_seconds(sett
 
 async def test_only_the_proxy_may_ask_after_instances(settings):
     values = settings(backend="fake")
-    async with serving(service, values) as address, asking(address, speaker="gateway") as check:
-        with pytest.raises(Denied):
+    async with run_service(service, values) as address, asking(address, speaker="gateway") as check:
+        with pytest.raises(PermissionDenied):
             await check(str(uuid.uuid4()), 1)
 
 
 @pytest.mark.parametrize("stopping", [True, False])
 async def test_instances_end_with_the_provisioner_only_where_it_is_told_so(settings, registry, stopping):
     values, one = settings(stop_instances_on_exit=stopping), str(uuid.uuid4())
-    async with serving(service, values):
+    async with run_service(service, values):
         registry.want(one)
         await registry.reported(one, 1, "instance_started")
 
@@ -135,12 +135,12 @@ async def test_a_provisioner_that_is_killed_finds_its_instances_again(settings, 
     registry.online |= {one, two}
     os.kill(folder.of(root, two).record().keeper.pid, signal.SIGKILL)
 
-    async with serving(service, values):
+    async with run_service(service, values):
         await registry.reported(two, 2, "instance_started", within=10)
 
         assert folder.of(root, one).record() == survivor
         assert registry.kinds(one) == [(1, "instance_started")]
-        registry.want(one, Desire.FORGOTTEN)
+        registry.want(one, DesiredState.FORGOTTEN)
         await registry.reported(one, 1, "instance_stopped")
         await eventually(lambda: not (root / one).exists())
 
@@ -149,7 +149,7 @@ async def test_one_of_two_replicas_holds_the_instances(settings, registry, tmp_p
     one = str(uuid.uuid4())
     values = settings()
     other = settings().model_copy(update={"listen": f"unix:{tmp_path}/q.sock"})
-    async with serving(service, values), serving(service, other) as address, asking(address) as check:
+    async with run_service(service, values), run_service(service, other) as address, asking(address) as check:
         registry.want(one)
         await registry.reported(one, 1, "instance_started")
 
@@ -159,14 +159,14 @@ async def test_one_of_two_replicas_holds_the_instances(settings, registry, tmp_p
 
 @pytest.mark.parametrize("name", BACKENDS)
 async def test_every_backend_can_be_chosen_by_its_name(settings, registry, name):
-    registry.want(str(uuid.uuid4()), Desire.STOPPED)
-    async with serving(service, settings(backend=name)):
+    registry.want(str(uuid.uuid4()), DesiredState.STOPPED)
+    async with run_service(service, settings(backend=name)):
         await eventually(lambda: registry.facts)
 
     assert registry.backends == [name]
 
 
 async def test_a_backend_that_does_not_exist_is_refused_in_one_line(settings):
-    with pytest.raises(BadSettings, match="must be one of process, none, fake"):
-        async with serving(service, settings(backend="docker")):
+    with pytest.raises(InvalidSettings, match="must be one of process, none, fake"):
+        async with run_service(service, settings(backend="docker")):
             pass

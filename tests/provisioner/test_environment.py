@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from services.chassis import variables
 from services.provisioner import environment
 from services.provisioner.errors import MissingEnvironment
-from services.provisioner.model import Desire, Provider, Runtime, Secrets, Wish, WorkspaceId
+from services.provisioner.model import DesiredState, Provider, Runtime, Secrets, Wish, WorkspaceId
 from services.registry import catalog
 
 WISH = Wish(
     workspace_id=WorkspaceId("5f0c2c1e-3c55-4b3a-9d43-9f7a3d1f0001"),
     generation=3,
-    desire=Desire.RUNNING,
+    desire=DesiredState.RUNNING,
     runtime="echo",
     adapter_module="molecule_agent.echo",
 )
@@ -26,7 +26,9 @@ PLAIN = {
     "ADAPTER_MODULE": "molecule_agent.echo",
 }
 
-names = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True) | st.sampled_from([*sorted(variables.OWN), "LD_PRELOAD"])
+names = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True) | st.sampled_from(
+    [*sorted(variables.RESERVED_NAMES), "LD_PRELOAD"]
+)
 texts = st.dictionaries(names, st.text(min_size=1, max_size=5), max_size=6)
 
 
@@ -83,9 +85,9 @@ def test_no_secret_can_stand_for_what_only_the_plane_may_set(of_all, own, model)
     secrets = Secrets(of_all=of_all, own=own)
     found = dict(environment.resolved(replace(WISH, model=model), ECHO, secrets, platform_url="http://plane:8080"))
 
-    assert {name: value for name, value in found.items() if variables.is_own(name)} == PLAIN
+    assert {name: value for name, value in found.items() if variables.is_reserved(name)} == PLAIN
     for name in {*of_all, *own} - {"MODEL"}:
-        if not variables.is_own(name):
+        if not variables.is_reserved(name):
             assert found[name] == {**of_all, **own}[name]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from services.provisioner import janitor
 from services.provisioner.backends.fake import FakeBackend
-from services.provisioner.model import Desire, Phase
+from services.provisioner.model import DesiredState, Phase
 from tests.backends import StubbornBackend
 from tests.provisioner.backend_suite import spec_of
 from tests.provisioner.neighbours import scene
@@ -35,7 +35,7 @@ async def test_an_instance_that_the_registry_does_not_know_is_stopped_and_its_fi
             assert plane.backend.stops == [stray.workspace_id]
 
 
-@pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.UNTOUCHED])
+@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.UNTOUCHED])
 async def test_instances_of_known_workspaces_are_not_the_janitors(desire):
     spec = spec_of()
     async with scene(FakeBackend()) as plane:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from services.provisioner import plan
 from services.provisioner.model import (
     Condition,
-    Desire,
+    DesiredState,
     Exited,
     Instance,
     Phase,
@@ -27,7 +27,7 @@ wishes = st.builds(
     Wish,
     workspace_id=st.just(ID),
     generation=st.integers(1, 4),
-    desire=st.sampled_from(Desire),
+    desire=st.sampled_from(DesiredState),
     adapter_module=st.just("some.adapter"),
     external=st.just(False),
     reference=st.sampled_from(["", "r1", "r2"]),
@@ -77,14 +77,14 @@ def test_from_any_state_a_few_steps_reach_the_wish(wish, instance):
 
     assert len(steps) <= 2
     match wish.desire:
-        case Desire.RUNNING:
+        case DesiredState.RUNNING:
             assert last is not None
             assert (last.phase, last.generation) == (Phase.RUNNING, wish.generation)
-        case Desire.STOPPED:
+        case DesiredState.STOPPED:
             assert last is None or last.phase is Phase.EXITED
-        case Desire.FORGOTTEN:
+        case DesiredState.FORGOTTEN:
             assert last is None
-        case Desire.UNTOUCHED:
+        case DesiredState.UNTOUCHED:
             assert last is instance
 
 
@@ -97,7 +97,7 @@ def test_what_is_as_wished_is_left_alone(wish, instance):
 
 @given(instances)
 def test_a_running_instance_is_never_forgotten_before_it_is_stopped(instance):
-    wish = Wish(workspace_id=ID, generation=1, desire=Desire.FORGOTTEN)
+    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.FORGOTTEN)
 
     if instance and instance.phase is Phase.RUNNING:
         assert plan.next_step(wish, instance) is Step.STOP
@@ -107,7 +107,7 @@ def test_a_running_instance_is_never_forgotten_before_it_is_stopped(instance):
 @given(st.integers(1, 20))
 def test_restarts_asked_for_during_a_cycle_cost_one_more_cycle(asked):
     """One cycle looks, steps, and looks again; what was asked meanwhile is one wish by then."""
-    wish = Wish(workspace_id=ID, generation=2, desire=Desire.RUNNING)
+    wish = Wish(workspace_id=ID, generation=2, desire=DesiredState.RUNNING)
     running = after(Step.START, replace(wish, generation=1), None)
     cycles = 0
 
@@ -122,7 +122,7 @@ def test_restarts_asked_for_during_a_cycle_cost_one_more_cycle(asked):
 @pytest.mark.covers("PROV-33")
 @given(st.integers(1, 20))
 def test_restarts_asked_for_one_after_the_other_cost_a_cycle_each(asked):
-    wish = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING)
+    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING)
     instance, _ = settled(wish, None)
     cycles = 0
 
@@ -151,14 +151,14 @@ def test_news_of_an_instance_is_of_the_generation_that_is_wanted(wish, instance)
 
 @given(instances)
 def test_of_a_failed_workspace_there_is_nothing_to_say_and_nothing_to_do(instance):
-    wish = Wish(workspace_id=ID, generation=1, desire=Desire.UNTOUCHED)
+    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.UNTOUCHED)
 
     assert plan.news(wish, instance) is None
     assert plan.skipped(wish) is None
     assert plan.next_step(wish, instance) is Step.NOTHING
 
 
-@pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.FORGOTTEN])
+@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
 @given(instance=instances)
 def test_stopped_is_said_exactly_when_nothing_runs(desire, instance):
     wish = Wish(workspace_id=ID, generation=3, desire=desire)
@@ -167,7 +167,7 @@ def test_stopped_is_said_exactly_when_nothing_runs(desire, instance):
     assert plan.news(wish, instance) == (None if runs else Stopped(3))
 
 
-@pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.FORGOTTEN])
+@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
 def test_an_agent_that_left_the_plane_leaves_its_instance_behind(desire):
     wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
 
@@ -175,7 +175,7 @@ def test_an_agent_that_left_the_plane_leaves_its_instance_behind(desire):
     assert plan.next_step(wish, replace(ENDED, phase=Phase.RUNNING)) is Step.STOP
 
 
-@pytest.mark.parametrize("desire", [Desire.STOPPED, Desire.FORGOTTEN])
+@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
 def test_nobody_waits_for_the_stop_of_an_agent_that_the_plane_never_started(desire):
     wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
 
@@ -184,7 +184,7 @@ def test_nobody_waits_for_the_stop_of_an_agent_that_the_plane_never_started(desi
 
 
 def test_an_instance_that_ended_is_news_even_if_its_start_was_known():
-    wish = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING, reference="r1")
+    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
     ended = Instance(
         workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1", exit_code=9
     )
@@ -193,14 +193,14 @@ def test_an_instance_that_ended_is_news_even_if_its_start_was_known():
 
 
 def test_where_nothing_is_ever_started_the_wish_for_an_instance_is_answered():
-    wish = Wish(workspace_id=ID, generation=2, desire=Desire.RUNNING)
+    wish = Wish(workspace_id=ID, generation=2, desire=DesiredState.RUNNING)
 
     assert plan.skipped(wish) == Skipped(2)
-    assert plan.skipped(replace(wish, desire=Desire.STOPPED)) == Stopped(2)
+    assert plan.skipped(replace(wish, desire=DesiredState.STOPPED)) == Stopped(2)
 
 
 ENDED = Instance(workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1")
-AGAIN = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING)
+AGAIN = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING)
 NEXT = replace(AGAIN, generation=2, automatic=True)
 
 
@@ -281,7 +281,7 @@ def test_only_the_generation_that_was_talked_to_can_be_alive_or_gone(phase, gene
 
 @pytest.mark.covers("PROV-40")
 def test_of_an_instance_that_is_not_there_nothing_can_be_said_unless_it_is_known_to_have_been():
-    known = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING, reference="r1")
+    known = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
 
     assert plan.condition(None, None, 1) is Condition.UNKNOWN
     assert plan.condition(replace(known, reference=""), None, 1) is Condition.UNKNOWN
@@ -290,7 +290,7 @@ def test_of_an_instance_that_is_not_there_nothing_can_be_said_unless_it_is_known
 
 
 def test_an_instance_that_is_lost_without_a_word_has_ended():
-    known = Wish(workspace_id=ID, generation=1, desire=Desire.RUNNING, reference="r1")
+    known = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
 
     assert plan.news(known, None) == Exited(generation=1, reference="r1", exit_code=None)
     assert plan.news(replace(known, reference=""), None) is None

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.none import NoneBackend
-from services.provisioner.model import Condition, Credentials, Desire, Phase
+from services.provisioner.model import Condition, Credentials, DesiredState, Phase
 from tests.backends import (
     ForgetfulBackend,
     HesitantBackend,
@@ -50,7 +50,7 @@ async def test_a_wanted_workspace_gets_credentials_then_an_instance_and_the_regi
 async def test_an_instance_gets_the_files_of_its_workspace(one, two):
     async with scene(FakeBackend()) as plane, plane.holding():
         plane.registry.kits["k"] = {"config.yaml": "name: ada", "prompts/tone.md": "warm"}
-        plane.registry.want(one, kit="k")
+        plane.registry.want(one, starter_files="k")
         plane.registry.want(two)
         await plane.registry.reported(one, 1, "instance_started")
         await plane.registry.reported(two, 1, "instance_started")
@@ -185,7 +185,7 @@ async def test_what_a_backend_says_stays_inside(one, faulty):
     async with scene(backend) as plane, plane.holding():
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "provisioning_failed")
-        await eventually(lambda: plane.wishes.get(one).desire is Desire.UNTOUCHED)
+        await eventually(lambda: plane.wishes.get(one).desire is DesiredState.UNTOUCHED)
 
         assert [fact.provisioning_failed.error for fact in plane.registry.told] == ["provisioning failed"]
         assert plane.backend.starts == [(one, 1)]
@@ -340,7 +340,7 @@ async def test_a_workspace_that_is_not_to_run_is_stopped_and_keeps_its_files(one
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "instance_started")
 
-        plane.registry.want(one, Desire.STOPPED)
+        plane.registry.want(one, DesiredState.STOPPED)
         await plane.registry.reported(one, 1, "instance_stopped")
 
         assert (await plane.backend.get(one)).phase is Phase.EXITED
@@ -352,7 +352,7 @@ async def test_a_removed_workspace_is_stopped_told_and_forgotten(one):
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "instance_started")
 
-        plane.registry.want(one, Desire.FORGOTTEN)
+        plane.registry.want(one, DesiredState.FORGOTTEN)
         await plane.registry.reported(one, 1, "instance_stopped")
 
         await eventually(lambda: plane.backend._instances == {})
@@ -363,7 +363,7 @@ async def test_a_removal_that_comes_while_an_instance_starts_wins(one):
     async with scene(SlowBackend()) as plane, plane.holding():
         plane.registry.want(one)
         await eventually(lambda: plane.backend.begun)
-        plane.registry.want(one, Desire.FORGOTTEN)
+        plane.registry.want(one, DesiredState.FORGOTTEN)
         plane.backend.go_on.set()
 
         await plane.registry.reported(one, 1, "instance_stopped")
@@ -372,7 +372,7 @@ async def test_a_removal_that_comes_while_an_instance_starts_wins(one):
 
 async def test_a_removed_workspace_that_never_ran_is_told_as_stopped(one):
     async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one, Desire.FORGOTTEN)
+        plane.registry.want(one, DesiredState.FORGOTTEN)
 
         await plane.registry.reported(one, 1, "instance_stopped")
 
@@ -384,7 +384,7 @@ async def test_a_stop_that_fails_is_told_each_time_and_tried_again(one):
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "instance_started")
 
-        plane.registry.want(one, Desire.FORGOTTEN)
+        plane.registry.want(one, DesiredState.FORGOTTEN)
         await plane.registry.reported(one, 1, "instance_stopped")
 
         assert plane.registry.kinds(one)[1:] == [(1, "stop_failed"), (1, "stop_failed"), (1, "instance_stopped")]
@@ -393,7 +393,7 @@ async def test_a_stop_that_fails_is_told_each_time_and_tried_again(one):
 
 async def test_a_failed_workspace_is_left_as_it_is(one, two):
     async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one, Desire.UNTOUCHED)
+        plane.registry.want(one, DesiredState.UNTOUCHED)
         plane.registry.want(two)
         await plane.registry.reported(two, 1, "instance_started")
 
@@ -406,7 +406,7 @@ async def test_a_plane_without_a_backend_says_so_once_and_issues_no_token(one, t
     async with scene(NoneBackend()) as plane, plane.holding():
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "instance_skipped")
-        plane.registry.want(two, Desire.FORGOTTEN)
+        plane.registry.want(two, DesiredState.FORGOTTEN)
         await plane.registry.reported(two, 1, "instance_stopped")
 
         assert plane.registry.kinds(one) == [(1, "instance_skipped")]

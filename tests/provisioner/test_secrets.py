@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from protos.registry.v1 import catalog_pb2
-from services.chassis.errors import Refused
+from services.chassis.errors import FailedPrecondition
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.hiring import Order
 from services.provisioner.backends.process import ProcessBackend
@@ -66,7 +66,7 @@ async def test_without_a_variable_that_is_needed_nothing_is_started_and_its_name
 )
 async def test_a_secret_that_cannot_be_opened_starts_nothing_and_is_told_in_fixed_words(one, reason, words):
     async with scene(FakeBackend()) as plane, plane.holding():
-        plane.auth.unreadable = Refused("FAKE_KEY has version=99: platform upgrade required")
+        plane.auth.unreadable = FailedPrecondition("FAKE_KEY has version=99: platform upgrade required")
         plane.auth.unreadable.reason, plane.auth.unreadable.domain = reason, "molecule.auth.v1"
         plane.registry.want(one)
         await plane.registry.reported(one, 1, "provisioning_failed")

@@ -4,12 +4,12 @@ import pytest
 
 from services.provisioner import spec
 from services.provisioner.errors import NoAdapter
-from services.provisioner.model import Credentials, Desire, Wish, WorkspaceId
+from services.provisioner.model import Credentials, DesiredState, Wish, WorkspaceId
 
 WISH = Wish(
     workspace_id=WorkspaceId("5f0c2c1e-3c55-4b3a-9d43-9f7a3d1f0001"),
     generation=3,
-    desire=Desire.RUNNING,
+    desire=DesiredState.RUNNING,
     runtime="echo",
     adapter_module="molecule_agent.echo",
 )

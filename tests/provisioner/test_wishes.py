@@ -7,7 +7,7 @@ import pytest
 
 from services.chassis.clock import SystemClock
 from services.provisioner.calls import Registry
-from services.provisioner.model import Desire, Wish
+from services.provisioner.model import DesiredState, Wish
 from services.provisioner.wishes import Wishes
 from tests.provisioner.neighbours import SmallAuth, SmallRegistry, servicers_of
 from tests.rpc import running
@@ -60,16 +60,16 @@ async def test_what_is_wanted_at_first_is_told_at_once_and_what_changes_one_by_o
         assert wishes.get(one) == Wish(
             workspace_id=one,
             generation=1,
-            desire=Desire.RUNNING,
+            desire=DesiredState.RUNNING,
             runtime="echo",
             adapter_module="molecule_agent.echo",
             model="m-1",
             parent_id=two,
         )
 
-        registry.want(two, Desire.STOPPED)
+        registry.want(two, DesiredState.STOPPED)
         await eventually(lambda: told == [None, two])
-        assert wishes.get(two).desire is Desire.STOPPED
+        assert wishes.get(two).desire is DesiredState.STOPPED
         assert wishes.get(two).parent_id is None
 
 

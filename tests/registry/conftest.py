@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.addresses import Rules
-from services.chassis.database import Doorbell
+from services.chassis.addresses import AddressRules
+from services.chassis.database import NotificationListener
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.addressing import Addressing
@@ -39,7 +39,7 @@ from tests.registry.neighbours import WillingAuth, served
 from tests.rpc import running
 
 NOWHERE = Path("/nowhere")
-AT_HOME = Rules(development=True)
+AT_HOME = AddressRules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
 ANYBODY = Identity(kind=Kind.ANONYMOUS)
 CARD = b'{"name": "lead"}'
@@ -64,7 +64,7 @@ class Book:
     chronicle: Chronicle
     views: Views
     intake: Intake
-    bell: Doorbell
+    bell: NotificationListener
     directory: Directory
     editing: Editing
     door: Door
@@ -150,7 +150,7 @@ async def book(engine, database_url, auth, clock):
 
 def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
     store = Store(engine, clock)
-    bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
+    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
     intake = Intake(store, patience=PATIENCE)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)

@@ -14,15 +14,15 @@ class DeafAudit(audit_pb2_grpc.AuditServiceServicer):
     """Forgets to answer the first time it is told something, and keeps what it hears once."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, audit_pb2.Deed] = {}
+        self.heard: dict[str, audit_pb2.AuditRecord] = {}
         self.told = 0
 
-    async def RecordDeeds(self, request, context):
+    async def AppendAuditRecords(self, request, context):
         self.told += 1
         self.heard.update({deed.id: deed for deed in request.deeds})
         if self.told == 1:
             raise Unavailable
-        return audit_pb2.RecordDeedsResponse()
+        return audit_pb2.AppendAuditRecordsResponse()
 
 
 class WillingAuth(rpc.AuthServiceServicer):

@@ -8,9 +8,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.errors import Denied, InvalidArgument, NotFound, Refused
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import serving
+from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
@@ -30,7 +30,7 @@ class Registry:
     async def ask(self, method, request, *, by=None, speaker="gateway"):
         line = self._lines[speaker]
         stub = rpc.RegistryServiceStub(line.channel)
-        return await line.ask(getattr(stub, method), request, on_behalf_of=by)
+        return await line.call(getattr(stub, method), request, on_behalf_of=by)
 
     def watch(self, request, *, speaker="provisioner"):
         line = self._lines[speaker]
@@ -47,10 +47,10 @@ async def registry(database_url, tmp_path):
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )
-        async with serving(service, values) as address:
+        async with run_service(service, values) as address:
             speakers = ("gateway", "provisioner", "a2a_proxy")
-            async with clients.dialled(address, speaker="gateway") as one:
-                lines = {speaker: clients.Line(one.channel, speaker) for speaker in speakers}
+            async with clients.open_channel(address, speaker="gateway") as one:
+                lines = {speaker: clients.ServiceChannel(one.channel, speaker) for speaker in speakers}
                 yield Registry(address, lines)
 
 
@@ -78,7 +78,7 @@ async def test_the_feed_tells_what_is_and_then_what_changes(registry):
 
     async with aclosing(registry.watch(pb.WatchWorkspacesRequest(backend="process"))) as feed:
         assert (await anext(feed)).changed.id == made.id
-        assert (await anext(feed)).WhichOneof("news") == "snapshot_done"
+        assert (await anext(feed)).WhichOneof("update") == "snapshot_done"
         await registry.ask(
             "ReportFact",
             pb.ReportFactRequest(
@@ -89,11 +89,11 @@ async def test_the_feed_tells_what_is_and_then_what_changes(registry):
             speaker="provisioner",
         )
         async for news in feed:
-            if news.WhichOneof("news") == "changed":
+            if news.WhichOneof("update") == "changed":
                 break
 
     assert (news.changed.address, news.changed.address_trusted) == ("http://127.0.0.1:7", True)
-    assert news.changed.desire == pb.DESIRE_RUNNING
+    assert news.changed.desired_state == pb.DESIRED_STATE_RUNNING
     assert news.changed.adapter_module == "molecule_agent.echo"
 
 
@@ -101,16 +101,18 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
     made = await registry.create(runtime="echo")
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
 
-    async with aclosing(registry.watch(pb.WatchWorkspacesRequest(pulses=True), speaker="a2a_proxy")) as feed:
+    async with aclosing(
+        registry.watch(pb.WatchWorkspacesRequest(include_heartbeats=True), speaker="a2a_proxy")
+    ) as feed:
         async for news in feed:
-            if news.WhichOneof("news") == "alive":
+            if news.WhichOneof("update") == "keepalive":
                 break
         await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=3), by=by)
         async for news in feed:
-            if news.WhichOneof("news") == "pulses":
+            if news.WhichOneof("update") == "heartbeats":
                 break
 
-    assert [(pulse.workspace_id, pulse.active_tasks) for pulse in news.pulses.pulses] == [(made.id, 3)]
+    assert [(pulse.workspace_id, pulse.active_tasks) for pulse in news.heartbeats.heartbeats] == [(made.id, 3)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
     ],
 )
 async def test_the_contract_says_who_may_call(registry, method, request_, by, speaker):
-    with pytest.raises(Denied):
+    with pytest.raises(PermissionDenied):
         await registry.ask(method, request_, by=by, speaker=speaker)
 
 
@@ -160,7 +162,7 @@ async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_cont
         (
             "RestartWorkspace",
             pb.RestartWorkspaceRequest(workspace_id=external.id),
-            Refused,
+            FailedPrecondition,
             "NOT_SUPPORTED",
             "external workspaces cannot be restarted",
         ),
@@ -207,7 +209,7 @@ async def test_the_whole_life_of_a_workspace_over_the_wire(registry):
     assert [workspace.id for workspace in peers.workspaces] == [child.id]
     assert access.allowed
     assert route.allowed
-    assert (route.record.external, route.record.desire) == (True, pb.DESIRE_STOPPED)
+    assert (route.record.external, route.record.desired_state) == (True, pb.DESIRED_STATE_STOPPED)
     assert removed.cascade_deleted == 1
     assert events.events[0].event_type == "WORKSPACE_REMOVED"
     assert child.status_event_id in {event.event_id for event in events.events}

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.chassis.settings import BadSettings
+from services.chassis.settings import InvalidSettings
 from services.registry import catalog
 
 ONE = """
@@ -72,7 +72,7 @@ def test_every_runtime_with_models_has_a_default():
     ],
 )
 def test_a_catalogue_that_is_none_stops_the_service_with_one_line(tmp_path, text, complaint):
-    with pytest.raises(BadSettings) as refusal:
+    with pytest.raises(InvalidSettings) as refusal:
         read(tmp_path, text)
 
     assert complaint in str(refusal.value)

@@ -4,10 +4,10 @@ import pytest
 
 from protos.registry.v1 import catalog_pb2 as pb
 from protos.registry.v1 import catalog_pb2_grpc as rpc
-from services.chassis.clients import Line
-from services.chassis.errors import Denied
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import PermissionDenied
 from services.chassis.service import Servicer
-from services.chassis.settings import BadSettings
+from services.chassis.settings import InvalidSettings
 from services.registry import catalog
 from services.registry.api.catalog import CatalogServicer
 from tests.rpc import running
@@ -25,7 +25,7 @@ async def line():
 
 
 async def ask(line, runtime):
-    return await line.ask(rpc.CatalogServiceStub(line.channel).GetRuntime, pb.GetRuntimeRequest(runtime=runtime))
+    return await line.call(rpc.CatalogServiceStub(line.channel).GetRuntime, pb.GetRuntimeRequest(runtime=runtime))
 
 
 @pytest.mark.covers("PROV-26", "PROV-29")
@@ -44,8 +44,8 @@ async def test_of_an_unknown_runtime_nothing_is_told(line):
 
 
 async def test_nobody_else_is_told(line):
-    with pytest.raises(Denied):
-        await ask(Line(line.channel, "a2a_proxy"), "echo")
+    with pytest.raises(PermissionDenied):
+        await ask(ServiceChannel(line.channel, "a2a_proxy"), "echo")
 
 
 def test_prefixes_are_written_in_lower_case():
@@ -73,5 +73,5 @@ providers:
 def test_a_catalogue_that_is_none_is_refused(tmp_path, text, said):
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
-    with pytest.raises(BadSettings, match=said):
+    with pytest.raises(InvalidSettings, match=said):
         catalog.read(path)

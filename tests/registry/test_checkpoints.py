@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.pages import InvalidPageToken, encode
+from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.checkpoints import Checkpoints
 from services.registry.errors.notes import CheckpointNotFound, InvalidNote, TooManyNotes
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
@@ -68,7 +68,7 @@ async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest
     for size in (1, 3, 4, 5):
         assert await steps(checkpoints, ada, size=size) == ["three", "two", "also two", "one"]
     assert await checkpoints.latest(ADMIN, ada.id) == last
-    for token in ("x", encode(["one", "two"])):
+    for token in ("x", encode_page_token(["one", "two"])):
         with pytest.raises(InvalidPageToken):
             await checkpoints.list(ADMIN, ada.id, "build", size=1, token=token)
 

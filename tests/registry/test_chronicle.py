@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from services.registry import chronicle as chronicle_module
 from services.registry.app import ROLE
 from services.registry.chronicle import CaughtUp, Chronicle, Quiet, Told
@@ -57,10 +57,10 @@ async def test_who_begins_hears_where_everybody_stands_and_no_old_news(book):
 
     assert told == []
     assert reached == (await book.events())[-1].event_id
-    assert {*placed[child.id].told_to} == {
+    assert {*placed[child.id].published_to} == {
         *(EVERYTHING, of_org(root.id), of_one(child.id), f"beside:{root.id}", f"below:{root.id}")
     }
-    assert of_one(root.id) in placed[child.id].listens_to
+    assert of_one(root.id) in placed[child.id].subscribed_to
 
 
 async def test_who_goes_on_hears_what_it_missed_and_then_what_happens(book):
@@ -85,14 +85,14 @@ async def test_where_a_workspace_stands_is_told_before_the_news_of_it(book):
         await begun(watch)
         child = await book.create("child", parent_id=root.id, **EXTERNAL)
         [(_, circles, placed), _] = await events(watch, 2)
-        assert placed[child.id].told_to == circles
+        assert placed[child.id].published_to == circles
 
         await book.editing.update(ADMIN, child.id, {"parent_id": other.id})
         await book.register(await book.get(child.id), url="")
         [(event, circles, placed)] = await events(watch, 1)
 
     assert event.type == "WORKSPACE_ONLINE"
-    assert placed[child.id].told_to == circles
+    assert placed[child.id].published_to == circles
     assert of_org(other.id) in circles
     assert of_org(root.id) not in circles
 
@@ -108,7 +108,7 @@ async def test_the_last_news_of_a_purged_workspace_is_told_to_those_who_heard_of
 
     assert (event.type, event.workspace_id) == ("WORKSPACE_REMOVED", child.id)
     assert {of_one(child.id), of_org(root.id), EVERYTHING} <= {*circles}
-    assert [(one.workspace_id, one.told_to, one.listens_to) for one in gone] == [(child.id, (), ())]
+    assert [(one.workspace_id, one.published_to, one.subscribed_to) for one in gone] == [(child.id, (), ())]
 
 
 async def test_an_event_from_before_a_purge_is_told_to_those_who_need_no_place_in_the_tree(book):
@@ -150,7 +150,7 @@ async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(
 
 async def test_every_event_is_told_once_and_in_order_by_every_replica(book, database_url):
     made = [await book.create(f"w{number}", **EXTERNAL) for number in range(4)]
-    bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
+    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(book.store, bell, replica_id="second")
     second = Chronicle(book.store, feed)
     loops = [asyncio.ensure_future(loop) for loop in (bell.listen(), feed.run(), second.run())]

@@ -1,7 +1,7 @@
 import pytest
 
-from services.chassis.addresses import Rules
-from services.chassis.pages import InvalidPageToken, encode
+from services.chassis.addresses import AddressRules
+from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.workspaces import (
     AddressUnsafe,
     CallerRequired,
@@ -95,7 +95,7 @@ async def test_an_external_address_is_judged_again_before_it_is_told(book, engin
     near = await external(book, "http://127.0.0.1:9")
     far = await external(book, "http://8.8.8.8:9")
     async with running([], speaker="registry") as line:
-        strict = bound(engine, database_url, auth, line, clock, rules=Rules())
+        strict = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):
             await strict.directions.discover(ADMIN, near.id, "")
@@ -147,7 +147,7 @@ async def test_the_removed_are_nobodys_peers(book, tree):
     assert "late" not in (await peers(book, tree["a"]))[0]
 
 
-@pytest.mark.parametrize("token", ["x", encode(["7", "a", "b"]), encode(["0"])])
+@pytest.mark.parametrize("token", ["x", encode_page_token(["7", "a", "b"]), encode_page_token(["0"])])
 async def test_a_page_token_that_was_not_given_is_refused(book, tree, token):
     with pytest.raises(InvalidPageToken):
         await peers(book, tree["a"], token=token)

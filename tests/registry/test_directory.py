@@ -3,7 +3,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from services.chassis.addresses import Rules
+from services.chassis.addresses import AddressRules
 from services.chassis.errors import Unavailable
 from services.registry.errors.workspaces import (
     InvalidDeliveryMode,
@@ -87,7 +87,7 @@ async def test_an_external_workspace_with_an_address_is_online_at_once(book):
 
 async def test_an_external_address_that_may_not_be_dialled_is_refused(engine, database_url, auth, clock):
     async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, rules=Rules())
+        book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(InvalidWorkspace) as refusal:
             await book.create(external=True, url="http://127.0.0.1:9")

@@ -9,10 +9,10 @@ from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
 from protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from services.chassis import clients
-from services.chassis.clients import Line
-from services.chassis.errors import Denied, Refused, Unavailable
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import serving
+from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
@@ -31,10 +31,10 @@ async def lines(database_url, tmp_path):
             return Settings(mode="development", listen=listen, database_url=database_url, auth_targets=auth)
 
         async with (
-            serving(service, values("a")) as first,
-            serving(service, values("b")) as second,
-            clients.dialled(first, speaker="gateway") as one,
-            clients.dialled(second, speaker="gateway") as other,
+            run_service(service, values("a")) as first,
+            run_service(service, values("b")) as second,
+            clients.open_channel(first, speaker="gateway") as one,
+            clients.open_channel(second, speaker="gateway") as other,
         ):
             yield one, other
 
@@ -42,13 +42,13 @@ async def lines(database_url, tmp_path):
 async def create(line, **said):
     stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
     request = registry_pb2.CreateWorkspaceRequest(name="ada", external=True, **said)
-    return (await line.ask(stub.CreateWorkspace, request, on_behalf_of=ADMIN)).workspace
+    return (await line.call(stub.CreateWorkspace, request, on_behalf_of=ADMIN)).workspace
 
 
 async def beat(line, workspace_id):
     stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
     request = registry_pb2.HeartbeatRequest(workspace_id=workspace_id, active_tasks=3, uptime_seconds=7)
-    await line.ask(stub.Heartbeat, request, on_behalf_of=agent(workspace_id))
+    await line.call(stub.Heartbeat, request, on_behalf_of=agent(workspace_id))
 
 
 def watching(line, after=0):
@@ -58,7 +58,7 @@ def watching(line, after=0):
 
 async def until(watch, kind):
     async for message in watch:
-        if message.WhichOneof("news") == kind:
+        if message.WhichOneof("update") == kind:
             return getattr(message, kind)
     return None
 
@@ -75,7 +75,7 @@ async def test_an_event_is_told_by_every_replica_wherever_it_arose(lines):
     assert told[0] == told[1]
     assert told[0].event.event_type == "WORKSPACE_PROVISIONING"
     assert told[0].event.workspace_id == made.id
-    assert f"one:{made.id}" in told[0].told_to
+    assert f"one:{made.id}" in told[0].published_to
 
 
 async def test_a_broadcast_is_told_by_the_replica_where_it_arises(lines):
@@ -105,10 +105,10 @@ async def test_a_view_and_what_was_missed_are_told_on_behalf_of_a_caller(lines):
     stub = rpc.EventServiceStub(line.channel)
     made, other = await create(line), await create(line)
     org = Identity(kind=Kind.ORG, name="t", org_id=made.id, scopes=frozenset({"read"}))
-    view = await line.ask(stub.ResolveView, pb.ResolveViewRequest(), on_behalf_of=org)
-    replay = await line.ask(stub.ReplayEvents, pb.ReplayEventsRequest(page_size=1), on_behalf_of=org)
+    view = await line.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest(), on_behalf_of=org)
+    replay = await line.call(stub.ReplayEvents, pb.ReplayEventsRequest(page_size=1), on_behalf_of=org)
 
-    assert list(view.listens_to) == [f"org:{made.id}"]
+    assert list(view.subscribed_to) == [f"org:{made.id}"]
     assert [event.workspace_id for event in replay.events] == [made.id]
     assert replay.more
     assert other.id not in str(replay)
@@ -117,23 +117,25 @@ async def test_a_view_and_what_was_missed_are_told_on_behalf_of_a_caller(lines):
 async def test_who_names_an_event_that_never_was_is_told_so(lines):
     line, _ = lines
     stub = rpc.EventServiceStub(line.channel)
-    with pytest.raises(Refused, match="event id no longer available") as refusal:
-        await line.ask(stub.ResolveView, pb.ResolveViewRequest(after_event_id=2**61), on_behalf_of=ADMIN)
+    with pytest.raises(FailedPrecondition, match="event id no longer available") as refusal:
+        await line.call(
+            stub.ResolveSubscription, pb.ResolveSubscriptionRequest(after_event_id=2**61), on_behalf_of=ADMIN
+        )
     assert refusal.value.reason == "EVENT_ID_GONE"
 
 
 async def test_only_the_gateway_watches_and_nobody_listens_in_a_service_s_name(lines):
     line, _ = lines
     stub = rpc.EventServiceStub(line.channel)
-    stranger = Line(line.channel, "a2a_proxy")
+    stranger = ServiceChannel(line.channel, "a2a_proxy")
     for method, request in (
         (stub.WatchEvents, pb.WatchEventsRequest()),
         (stub.WatchBroadcasts, pb.WatchBroadcastsRequest()),
     ):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await anext(stranger.watch(method, request))
-    with pytest.raises(Denied):
-        await line.ask(stub.ResolveView, pb.ResolveViewRequest())
+    with pytest.raises(PermissionDenied):
+        await line.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest())
 
 
 async def test_a_replica_that_stops_sends_its_watchers_away(database_url, tmp_path):
@@ -141,8 +143,8 @@ async def test_a_replica_that_stops_sends_its_watchers_away(database_url, tmp_pa
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )
-        async with clients.dialled(values.listen, speaker="gateway") as line:
-            async with serving(service, values):
+        async with clients.open_channel(values.listen, speaker="gateway") as line:
+            async with run_service(service, values):
                 watch = watching(line)
                 feed = await watch.__aenter__()
                 await until(feed, "caught_up")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.chassis.database import Doorbell
+from services.chassis.database import NotificationListener
 from services.registry import feed as feed_module
 from services.registry.app import ROLE
 from services.registry.errors.workspaces import FeedOverrun
@@ -181,7 +181,7 @@ async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
 
 
 async def test_two_replicas_tell_the_same(book, engine, database_url, auth, clock):
-    bell = Doorbell(database_url, role=ROLE, channel=DOORBELL)
+    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
     second = Feed(book.store, bell, replica_id="second")
     tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(second.run())]
     async with (

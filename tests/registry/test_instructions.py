@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.pages import InvalidPageToken, encode
+from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.notes import InstructionNotFound, InvalidNote, PlatformAdminRequired, TooManyNotes
 from services.registry.errors.workspaces import InvalidValue, OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
 from services.registry.instructions import Instructions
@@ -128,7 +128,12 @@ async def test_a_list_goes_on_where_it_stopped(book, instructions):
     whole = ["g2", "g1", "g0", "w0", "w1", "w2"]
     for size in (1, 2, 3, 6, 7):
         assert await listed(instructions, size=size) == whole
-    for token in ("x", encode(["", "one", "2026", "i"]), encode(["", "1", "soon", "i"]), encode(["only"])):
+    for token in (
+        "x",
+        encode_page_token(["", "one", "2026", "i"]),
+        encode_page_token(["", "1", "soon", "i"]),
+        encode_page_token(["only"]),
+    ):
         with pytest.raises(InvalidPageToken):
             await instructions.list(ADMIN, scope="", target="", size=1, token=token)
 
@@ -220,7 +225,9 @@ async def test_every_question_is_answered_by_an_index(book, instructions, engine
     for question in (
         instructions.resolve(ADMIN, ada.id),
         instructions.list(ADMIN, scope="", target=ada.id, size=50, token=""),
-        instructions.list(ADMIN, scope="", target="", size=50, token=encode(["w7", "-7", "2026-01-01", "7"])),
+        instructions.list(
+            ADMIN, scope="", target="", size=50, token=encode_page_token(["w7", "-7", "2026-01-01", "7"])
+        ),
     ):
         async with Overheard(engine) as overheard:
             await question

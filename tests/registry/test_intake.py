@@ -65,7 +65,7 @@ async def test_old_news_is_not_noted(book):
 
 
 async def test_a_database_that_is_away_is_everybodys_answer_and_the_intake_goes_on(book, clock):
-    async with database.opened("postgresql://nobody@127.0.0.1:1/nothing", role=None) as nowhere:
+    async with database.open_engine("postgresql://nobody@127.0.0.1:1/nothing", role=None) as nowhere:
         intake = Intake(Store(nowhere, clock), patience=PATIENCE)
         for _ in range(2):
             answers = await asyncio.gather(*(intake.hear("w", pulse(book)) for _ in range(3)), return_exceptions=True)

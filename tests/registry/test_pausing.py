@@ -20,7 +20,7 @@ from services.registry.errors.workspaces import (
     WrongStatus,
 )
 from services.registry.facts import InstanceStopped, Pulse, StopFailed
-from services.registry.model import Desire, Reason, Status
+from services.registry.model import DesiredState, Reason, Status
 from services.registry.pausing import Pausing
 from tests.registry.conftest import ADMIN, agent, org
 from tests.waiting import eventually
@@ -72,7 +72,7 @@ async def test_a_tree_is_paused_as_a_whole_and_nothing_of_it_is_to_run(book, pau
     for workspace in tree:
         now = await book.get(workspace.id)
         assert (now.status, now.status_reason, now.url) == (Status.PAUSED, Reason.PAUSE_REQUESTED, "")
-        assert routes.desire(now) is Desire.STOPPED
+        assert routes.desire(now) is DesiredState.STOPPED
         assert routes.address(now).url == ""
     assert [event.type for event in await book.events()].count("WORKSPACE_PAUSED") == 4
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from services.chassis.addresses import Rules
+from services.chassis.addresses import AddressRules
 from services.chassis.errors import Unauthenticated
 from services.registry.admission import Registration
 from services.registry.errors.workspaces import (
@@ -135,7 +135,7 @@ async def test_push_needs_an_address_and_poll_stores_none(book):
 @pytest.mark.covers("REG-15")
 async def test_outside_development_this_machine_and_unknown_names_are_no_address(engine, database_url, auth, clock):
     async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, rules=Rules())
+        book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
         made = await book.create()
 
         for url in ("http://127.0.0.1:1", "http://127.9.9.9", "http://localhost", "http://212851b5693d.invalid"):
@@ -148,7 +148,7 @@ async def test_outside_development_this_machine_and_unknown_names_are_no_address
 
 async def test_the_address_its_backend_reported_is_not_judged(engine, database_url, auth, clock):
     async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, rules=Rules())
+        book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
         started = await book.started()
 
         assert (await book.register(started, url=f"{started.backend_address}/")).status is Status.ONLINE

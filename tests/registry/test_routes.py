@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from services.registry.model import DeliveryMode, Desire, Status, Vitals
+from services.registry.model import DeliveryMode, DesiredState, Status, Vitals
 from services.registry.routes import Address, address, delivery_mode, desire, over_budget
 from tests.registry.strategies import workspaces
 from tests.registry.test_status import workspace
@@ -33,13 +33,13 @@ def test_an_external_workspace_that_names_its_address_is_pushed_to():
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [
-        (Status.PROVISIONING, Desire.RUNNING),
-        (Status.ONLINE, Desire.RUNNING),
-        (Status.OFFLINE, Desire.RUNNING),
-        (Status.PAUSED, Desire.STOPPED),
-        (Status.HIBERNATED, Desire.STOPPED),
-        (Status.FAILED, Desire.UNTOUCHED),
-        (Status.REMOVED, Desire.FORGOTTEN),
+        (Status.PROVISIONING, DesiredState.RUNNING),
+        (Status.ONLINE, DesiredState.RUNNING),
+        (Status.OFFLINE, DesiredState.RUNNING),
+        (Status.PAUSED, DesiredState.STOPPED),
+        (Status.HIBERNATED, DesiredState.STOPPED),
+        (Status.FAILED, DesiredState.UNTOUCHED),
+        (Status.REMOVED, DesiredState.FORGOTTEN),
     ],
 )
 def test_what_is_to_become_of_an_instance_follows_from_the_status(status, wanted):
@@ -51,7 +51,7 @@ def test_what_is_to_become_of_an_instance_follows_from_the_status(status, wanted
 def test_no_instance_of_an_external_workspace_is_ever_wanted(any_workspace):
     external = replace(any_workspace, runtime="external")
 
-    assert desire(external) in {Desire.STOPPED, Desire.FORGOTTEN}
+    assert desire(external) in {DesiredState.STOPPED, DesiredState.FORGOTTEN}
 
 
 def test_the_address_its_backend_reports_is_dialled_and_trusted():

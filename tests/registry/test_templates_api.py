@@ -5,9 +5,9 @@ import pytest
 from protos.registry.v1 import bundles_pb2, bundles_pb2_grpc, registry_pb2, registry_pb2_grpc, templates_pb2
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis import clients
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Identity, Kind
-from services.chassis.service import serving
+from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
@@ -27,11 +27,11 @@ class Shelf:
     """The registry over its line to the gateway and to the provisioner."""
 
     def __init__(self, channel):
-        self._lines = {speaker: clients.Line(channel, speaker) for speaker in ("gateway", "provisioner")}
+        self._lines = {speaker: clients.ServiceChannel(channel, speaker) for speaker in ("gateway", "provisioner")}
 
     async def ask(self, stub, method, request, *, by=None, speaker="gateway"):
         line = self._lines[speaker]
-        return await line.ask(getattr(stub(line.channel), method), request, on_behalf_of=by)
+        return await line.call(getattr(stub(line.channel), method), request, on_behalf_of=by)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def shelf(database_url, tmp_path):
             configs_dir=tmp_path / "configs",
             org_templates_dir=tmp_path / "none",
         )
-        async with serving(service, values) as address, clients.dialled(address, speaker="gateway") as line:
+        async with run_service(service, values) as address, clients.open_channel(address, speaker="gateway") as line:
             yield Shelf(line.channel)
 
 
@@ -82,7 +82,7 @@ async def test_the_files_of_an_instance_are_for_the_provisioner_alone(shelf):
 
     assert dict(found.files) == {"config.yaml": HERMES}
     for by in (None, ADMIN, AGENT):
-        with pytest.raises(Denied):
+        with pytest.raises(PermissionDenied):
             await shelf.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, by=by)
 
 
@@ -96,7 +96,7 @@ async def test_the_files_of_an_instance_are_for_the_provisioner_alone(shelf):
     ],
 )
 async def test_only_the_operator_imports(shelf, by, stub, method, request_):
-    with pytest.raises(Denied):
+    with pytest.raises(PermissionDenied):
         await shelf.ask(stub, method, request_, by=by)
 
 
@@ -104,5 +104,5 @@ async def test_a_team_is_its_own_workspaces_business(shelf):
     made = await created(shelf, template="slow")
     request = templates_pb2.ExpandTeamRequest(workspace_id=made.id)
 
-    with pytest.raises(Denied):
+    with pytest.raises(PermissionDenied):
         await shelf.ask(rpc.TemplateServiceStub, "ExpandTeam", request, by=AGENT)

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from services.chassis import identity
-from services.chassis.errors import Denied
+from services.chassis.errors import PermissionDenied
 from services.registry.circles import EVERYTHING, of_one, of_org
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
@@ -34,11 +34,11 @@ async def test_a_view_is_what_the_caller_may_hear_of(book):
 
     head = (await book.events())[-1].event_id
     expected = {
-        (ADMIN, ""): View(listens_to=(EVERYTHING,), head=head),
-        (ANYBODY, ""): View(listens_to=(EVERYTHING,), head=head),
-        (org(root.id), ""): View(listens_to=(of_org(root.id),), head=head),
-        (agent(root.id), ""): View(listens_as=root.id, head=head),
-        (agent(root.id), root.id): View(listens_to=(of_one(root.id),), head=head),
+        (ADMIN, ""): View(subscribed_to=(EVERYTHING,), head=head),
+        (ANYBODY, ""): View(subscribed_to=(EVERYTHING,), head=head),
+        (org(root.id), ""): View(subscribed_to=(of_org(root.id),), head=head),
+        (agent(root.id), ""): View(subscribed_as=root.id, head=head),
+        (agent(root.id), root.id): View(subscribed_to=(of_one(root.id),), head=head),
     }
     for (caller, workspace_id), view in expected.items():
         assert await book.views.resolve(caller, workspace_id, None) == view
@@ -48,8 +48,8 @@ async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_op
     root, a, *_, root2 = await family(book)
     for caller, refusal in (
         (org(root2.id), OrgAccessDenied),
-        (agent(root.id), Denied),
-        (identity.service("x"), Denied),
+        (agent(root.id), PermissionDenied),
+        (identity.service_identity("x"), PermissionDenied),
     ):
         with pytest.raises(refusal):
             await book.views.resolve(caller, "" if caller.kind is identity.Kind.SERVICE else a.id, None)
@@ -158,7 +158,7 @@ async def test_the_last_event_may_be_named_though_a_purge_erased_it(book):
     await book.removal.remove(ADMIN, workspace.id, confirm=False, purge=True)
 
     for after in named:
-        assert (await book.views.resolve(ADMIN, "", after)).listens_to
+        assert (await book.views.resolve(ADMIN, "", after)).subscribed_to
         assert [event.type for event in await replayed(book, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
 
 

@@ -13,7 +13,7 @@ class WillingVault(rpc.VaultServiceServicer):
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, str]] = {}
-        self.changes: list[pb.Change] = []
+        self.changes: list[pb.SecretChange] = []
         self.begun_after: list[int] = []
         self.breaks = 0
         self._changed = asyncio.Event()
@@ -22,7 +22,7 @@ class WillingVault(rpc.VaultServiceServicer):
         self.kept[request.workspace_id] = dict(request.secrets)
         return pb.StoreSecretsResponse()
 
-    async def WatchChanges(self, request, context):
+    async def WatchSecretChanges(self, request, context):
         self.begun_after.append(request.after)
         if self.breaks:
             self.breaks -= 1
@@ -32,13 +32,15 @@ class WillingVault(rpc.VaultServiceServicer):
             changed = self._changed
             for change in [change for change in self.changes if change.id > told]:
                 told = change.id
-                yield pb.WatchChangesResponse(change=change)
-            yield pb.WatchChangesResponse(alive={"seconds": 8})
+                yield pb.WatchSecretChangesResponse(change=change)
+            yield pb.WatchSecretChangesResponse(keepalive={"seconds": 8})
             await changed.wait()
 
     def change(self, workspace_id="", *, overridden_by=()):
         """A secret changes."""
-        told = pb.Change(id=len(self.changes) + 1, workspace_id=workspace_id, key="KEY", overridden_by=overridden_by)
+        told = pb.SecretChange(
+            id=len(self.changes) + 1, workspace_id=workspace_id, key="KEY", overridden_by=overridden_by
+        )
         self.changes.append(told)
         self._changed.set()
         self._changed = asyncio.Event()

@@ -26,37 +26,37 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/auth/v1/audit.proto\x12\x10molecule.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xa1\x01\n\x04\x44\x65\x65\x64\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x0e\n\x06org_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x08 \x01(\x0c\"R\n\x0b\x43hainedDeed\x12$\n\x04\x64\x65\x65\x64\x18\x01 \x01(\x0b\x32\x16.molecule.auth.v1.Deed\x12\r\n\x05place\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\";\n\x12RecordDeedsRequest\x12%\n\x05\x64\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x16.molecule.auth.v1.Deed\"\x15\n\x13RecordDeedsResponse\"y\n\x10ListDeedsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x18\n\x0b\x61\x66ter_place\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x0e\n\x0c_after_place\"Z\n\x11ListDeedsResponse\x12,\n\x05\x64\x65\x65\x64s\x18\x01 \x03(\x0b\x32\x1d.molecule.auth.v1.ChainedDeed\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12VerifyDeedsRequest\x12\x13\n\x0b\x61\x66ter_place\x18\x01 \x01(\x03\"r\n\x13VerifyDeedsResponse\x12*\n\x07verdict\x18\x01 \x01(\x0e\x32\x19.molecule.auth.v1.Verdict\x12\r\n\x05place\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x12\n\x0eVERDICT_BROKEN\x10\x02\x12\x17\n\x13VERDICT_UNCHECKABLE\x10\x03\x32\xc4\x02\n\x0c\x41uditService\x12m\n\x0bRecordDeeds\x12$.molecule.auth.v1.RecordDeedsRequest\x1a%.molecule.auth.v1.RecordDeedsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12_\n\tListDeeds\x12\".molecule.auth.v1.ListDeedsRequest\x1a#.molecule.auth.v1.ListDeedsResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x64\n\x0bVerifyDeeds\x12$.molecule.auth.v1.VerifyDeedsRequest\x1a%.molecule.auth.v1.VerifyDeedsResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/auth/v1/audit.proto\x12\x10molecule.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xa8\x01\n\x0b\x41uditRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x0e\n\x06org_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x08 \x01(\x0c\"e\n\x12\x43hainedAuditRecord\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"K\n\x19\x41ppendAuditRecordsRequest\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\"\x1c\n\x1a\x41ppendAuditRecordsResponse\"\x86\x01\n\x17ListAuditRecordsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x11\n\x0f_after_position\"j\n\x18ListAuditRecordsResponse\x12\x35\n\x07records\x18\x01 \x03(\x0b\x32$.molecule.auth.v1.ChainedAuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15VerifyAuditLogRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\"x\n\x16VerifyAuditLogResponse\x12*\n\x07verdict\x18\x01 \x01(\x0e\x32\x19.molecule.auth.v1.Verdict\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x12\n\x0eVERDICT_BROKEN\x10\x02\x12\x17\n\x13VERDICT_UNCHECKABLE\x10\x03\x32\xf8\x02\n\x0c\x41uditService\x12\x82\x01\n\x12\x41ppendAuditRecords\x12+.molecule.auth.v1.AppendAuditRecordsRequest\x1a,.molecule.auth.v1.AppendAuditRecordsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12t\n\x10ListAuditRecords\x12).molecule.auth.v1.ListAuditRecordsRequest\x1a*.molecule.auth.v1.ListAuditRecordsResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12m\n\x0eVerifyAuditLog\x12\'.molecule.auth.v1.VerifyAuditLogRequest\x1a(.molecule.auth.v1.VerifyAuditLogResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.auth.v1.audit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['RecordDeeds']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['RecordDeeds']._serialized_options = b'\252\273\030\r\n\001\001\032\010registry'
-  _globals['_AUDITSERVICE'].methods_by_name['ListDeeds']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['ListDeeds']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
-  _globals['_AUDITSERVICE'].methods_by_name['VerifyDeeds']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['VerifyDeeds']._serialized_options = b'\252\273\030\004\n\002\002\006'
-  _globals['_VERDICT']._serialized_start=818
-  _globals['_VERDICT']._serialized_end=917
-  _globals['_DEED']._serialized_start=113
-  _globals['_DEED']._serialized_end=274
-  _globals['_CHAINEDDEED']._serialized_start=276
-  _globals['_CHAINEDDEED']._serialized_end=358
-  _globals['_RECORDDEEDSREQUEST']._serialized_start=360
-  _globals['_RECORDDEEDSREQUEST']._serialized_end=419
-  _globals['_RECORDDEEDSRESPONSE']._serialized_start=421
-  _globals['_RECORDDEEDSRESPONSE']._serialized_end=442
-  _globals['_LISTDEEDSREQUEST']._serialized_start=444
-  _globals['_LISTDEEDSREQUEST']._serialized_end=565
-  _globals['_LISTDEEDSRESPONSE']._serialized_start=567
-  _globals['_LISTDEEDSRESPONSE']._serialized_end=657
-  _globals['_VERIFYDEEDSREQUEST']._serialized_start=659
-  _globals['_VERIFYDEEDSREQUEST']._serialized_end=700
-  _globals['_VERIFYDEEDSRESPONSE']._serialized_start=702
-  _globals['_VERIFYDEEDSRESPONSE']._serialized_end=816
-  _globals['_AUDITSERVICE']._serialized_start=920
-  _globals['_AUDITSERVICE']._serialized_end=1244
+  _globals['_AUDITSERVICE'].methods_by_name['AppendAuditRecords']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['AppendAuditRecords']._serialized_options = b'\252\273\030\r\n\001\001\032\010registry'
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditRecords']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditRecords']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
+  _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLog']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLog']._serialized_options = b'\252\273\030\004\n\002\002\006'
+  _globals['_VERDICT']._serialized_start=909
+  _globals['_VERDICT']._serialized_end=1008
+  _globals['_AUDITRECORD']._serialized_start=113
+  _globals['_AUDITRECORD']._serialized_end=281
+  _globals['_CHAINEDAUDITRECORD']._serialized_start=283
+  _globals['_CHAINEDAUDITRECORD']._serialized_end=384
+  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_start=386
+  _globals['_APPENDAUDITRECORDSREQUEST']._serialized_end=461
+  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_start=463
+  _globals['_APPENDAUDITRECORDSRESPONSE']._serialized_end=491
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_start=494
+  _globals['_LISTAUDITRECORDSREQUEST']._serialized_end=628
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_start=630
+  _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=736
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=738
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=785
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=787
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=907
+  _globals['_AUDITSERVICE']._serialized_start=1011
+  _globals['_AUDITSERVICE']._serialized_end=1387
 # @@protoc_insertion_point(module_scope)

@@ -28,25 +28,25 @@ class _VerdictEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueT
     DESCRIPTOR: descriptor.EnumDescriptor
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
     VERDICT_INTACT: _Verdict.ValueType  # 1
-    """Every deed looked at is as it was recorded."""
+    """Every record looked at is as it was recorded."""
     VERDICT_BROKEN: _Verdict.ValueType  # 2
-    """A deed was changed, removed or put in."""
+    """A record was changed, removed or put in."""
     VERDICT_UNCHECKABLE: _Verdict.ValueType  # 3
-    """A deed was linked with a key that is not known any more."""
+    """A record was linked with a key that is not known any more."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What the chain says of itself."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 VERDICT_INTACT: Verdict.ValueType  # 1
-"""Every deed looked at is as it was recorded."""
+"""Every record looked at is as it was recorded."""
 VERDICT_BROKEN: Verdict.ValueType  # 2
-"""A deed was changed, removed or put in."""
+"""A record was changed, removed or put in."""
 VERDICT_UNCHECKABLE: Verdict.ValueType  # 3
-"""A deed was linked with a key that is not known any more."""
+"""A record was linked with a key that is not known any more."""
 
 @typing.final
-class Deed(message.Message):
+class AuditRecord(message.Message):
     """Something that somebody did."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -94,55 +94,55 @@ class Deed(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class ChainedDeed(message.Message):
-    """A deed and its place in the chain."""
+class ChainedAuditRecord(message.Message):
+    """A record and its position in the chain."""
 
     DESCRIPTOR: descriptor.Descriptor
 
-    DEED_FIELD_NUMBER: builtins.int
-    PLACE_FIELD_NUMBER: builtins.int
+    RECORD_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
-    place: builtins.int
+    position: builtins.int
     """1, 2, 3, without gaps."""
     digest: builtins.bytes
-    """What links it to the deed before it."""
+    """What links it to the record before it."""
     @builtins.property
-    def deed(self) -> Deed: ...
+    def record(self) -> AuditRecord: ...
     def __init__(
         self,
         *,
-        deed: Deed | None = ...,
-        place: builtins.int = ...,
+        record: AuditRecord | None = ...,
+        position: builtins.int = ...,
         digest: builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["deed", b"deed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deed", b"deed", "digest", b"digest", "place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "position", b"position", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class RecordDeedsRequest(message.Message):
+class AppendAuditRecordsRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
-    DEEDS_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
     @builtins.property
-    def deeds(self) -> containers.RepeatedCompositeFieldContainer[Deed]:
+    def records(self) -> containers.RepeatedCompositeFieldContainer[AuditRecord]:
         """At most 500."""
 
     def __init__(
         self,
         *,
-        deeds: abc.Iterable[Deed] | None = ...,
+        records: abc.Iterable[AuditRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deeds", b"deeds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class RecordDeedsResponse(message.Message):
+class AppendAuditRecordsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     def __init__(
@@ -155,17 +155,17 @@ class RecordDeedsResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class ListDeedsRequest(message.Message):
+class ListAuditRecordsRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
-    AFTER_PLACE_FIELD_NUMBER: builtins.int
+    AFTER_POSITION_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
-    """Only deeds done to this workspace; empty for all."""
-    after_place: builtins.int
-    """Only deeds after this place, the oldest first; absent for the newest."""
+    """Only records done to this workspace; empty for all."""
+    after_position: builtins.int
+    """Only records after this position, the oldest first; absent for the newest."""
     page_size: builtins.int
     """1 to 500; 0 for 100."""
     page_token: builtins.str
@@ -174,83 +174,83 @@ class ListDeedsRequest(message.Message):
         self,
         *,
         workspace_id: builtins.str = ...,
-        after_place: builtins.int | None = ...,
+        after_position: builtins.int | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_after_place", b"_after_place", "after_place", b"after_place"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_after_position", b"_after_position", "after_position", b"after_position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_after_place", b"_after_place", "after_place", b"after_place", "page_size", b"page_size", "page_token", b"page_token", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_after_position", b"_after_position", "after_position", b"after_position", "page_size", b"page_size", "page_token", b"page_token", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__after_place: _TypeAlias = typing.Literal["after_place"]  # noqa: Y015
-    _WhichOneofArgType__after_place: _TypeAlias = typing.Literal["_after_place", b"_after_place"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_place) -> _WhichOneofReturnType__after_place | None: ...
+    _WhichOneofReturnType__after_position: _TypeAlias = typing.Literal["after_position"]  # noqa: Y015
+    _WhichOneofArgType__after_position: _TypeAlias = typing.Literal["_after_position", b"_after_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_position) -> _WhichOneofReturnType__after_position | None: ...
 
 @typing.final
-class ListDeedsResponse(message.Message):
+class ListAuditRecordsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
-    DEEDS_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Always empty: the cursor is the place of the last deed."""
+    """Always empty: the cursor is the position of the last record."""
     @builtins.property
-    def deeds(self) -> containers.RepeatedCompositeFieldContainer[ChainedDeed]: ...
+    def records(self) -> containers.RepeatedCompositeFieldContainer[ChainedAuditRecord]: ...
     def __init__(
         self,
         *,
-        deeds: abc.Iterable[ChainedDeed] | None = ...,
+        records: abc.Iterable[ChainedAuditRecord] | None = ...,
         next_page_token: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deeds", b"deeds", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class VerifyDeedsRequest(message.Message):
+class VerifyAuditLogRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
-    AFTER_PLACE_FIELD_NUMBER: builtins.int
-    after_place: builtins.int
-    """Begin after this place: 0 for the whole chain."""
+    AFTER_POSITION_FIELD_NUMBER: builtins.int
+    after_position: builtins.int
+    """Begin after this position: 0 for the whole chain."""
     def __init__(
         self,
         *,
-        after_place: builtins.int = ...,
+        after_position: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["after_place", b"after_place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after_position", b"after_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class VerifyDeedsResponse(message.Message):
+class VerifyAuditLogResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     VERDICT_FIELD_NUMBER: builtins.int
-    PLACE_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
     COMPLETE_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     verdict: Verdict.ValueType
-    place: builtins.int
-    """The last place that was looked at: the place in question, where the chain is not intact."""
+    position: builtins.int
+    """The last position that was looked at: the position in question, where the chain is not intact."""
     complete: builtins.bool
     """True where nothing comes after it."""
     digest: builtins.bytes
-    """The link of the last deed that was found intact."""
+    """The link of the last record that was found intact."""
     def __init__(
         self,
         *,
         verdict: Verdict.ValueType = ...,
-        place: builtins.int = ...,
+        position: builtins.int = ...,
         complete: builtins.bool = ...,
         digest: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["complete", b"complete", "digest", b"digest", "place", b"place", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["complete", b"complete", "digest", b"digest", "position", b"position", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

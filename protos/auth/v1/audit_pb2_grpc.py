@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Keeps deeds in one chain, to which things are only added.
+    """Keeps records in one chain, to which things are only added.
     """
 
     def __init__(self, channel):
@@ -35,43 +35,43 @@ class AuditServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.RecordDeeds = channel.unary_unary(
-                '/molecule.auth.v1.AuditService/RecordDeeds',
-                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsRequest.SerializeToString,
-                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsResponse.FromString,
+        self.AppendAuditRecords = channel.unary_unary(
+                '/molecule.auth.v1.AuditService/AppendAuditRecords',
+                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsResponse.FromString,
                 _registered_method=True)
-        self.ListDeeds = channel.unary_unary(
-                '/molecule.auth.v1.AuditService/ListDeeds',
-                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsRequest.SerializeToString,
-                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsResponse.FromString,
+        self.ListAuditRecords = channel.unary_unary(
+                '/molecule.auth.v1.AuditService/ListAuditRecords',
+                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
                 _registered_method=True)
-        self.VerifyDeeds = channel.unary_unary(
-                '/molecule.auth.v1.AuditService/VerifyDeeds',
-                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsRequest.SerializeToString,
-                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsResponse.FromString,
+        self.VerifyAuditLog = channel.unary_unary(
+                '/molecule.auth.v1.AuditService/VerifyAuditLog',
+                request_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.FromString,
                 _registered_method=True)
 
 
 class AuditServiceServicer:
-    """Keeps deeds in one chain, to which things are only added.
+    """Keeps records in one chain, to which things are only added.
     """
 
-    def RecordDeeds(self, request, context):
-        """Adds deeds that were done elsewhere. Idempotent by their ids: what is known already stays as it is.
+    def AppendAuditRecords(self, request, context):
+        """Adds records that were done elsewhere. Idempotent by their ids: what is known already stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListDeeds(self, request, context):
-        """The newest deeds, or those after one, the oldest first. An organisation sees its own.
+    def ListAuditRecords(self, request, context):
+        """The newest records, or those after one, the oldest first. An organisation sees its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def VerifyDeeds(self, request, context):
-        """Follows the chain for a while and says whether every deed is as it was recorded.
+    def VerifyAuditLog(self, request, context):
+        """Follows the chain for a while and says whether every record is as it was recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,20 +80,20 @@ class AuditServiceServicer:
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'RecordDeeds': grpc.unary_unary_rpc_method_handler(
-                    servicer.RecordDeeds,
-                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsRequest.FromString,
-                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsResponse.SerializeToString,
+            'AppendAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendAuditRecords,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsResponse.SerializeToString,
             ),
-            'ListDeeds': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListDeeds,
-                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsRequest.FromString,
-                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsResponse.SerializeToString,
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.SerializeToString,
             ),
-            'VerifyDeeds': grpc.unary_unary_rpc_method_handler(
-                    servicer.VerifyDeeds,
-                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsRequest.FromString,
-                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsResponse.SerializeToString,
+            'VerifyAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAuditLog,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -104,11 +104,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Keeps deeds in one chain, to which things are only added.
+    """Keeps records in one chain, to which things are only added.
     """
 
     @staticmethod
-    def RecordDeeds(request,
+    def AppendAuditRecords(request,
             target,
             options=(),
             channel_credentials=None,
@@ -121,9 +121,9 @@ class AuditService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.auth.v1.AuditService/RecordDeeds',
-            protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsRequest.SerializeToString,
-            protos_dot_auth_dot_v1_dot_audit__pb2.RecordDeedsResponse.FromString,
+            '/molecule.auth.v1.AuditService/AppendAuditRecords',
+            protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_audit__pb2.AppendAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -135,7 +135,7 @@ class AuditService:
             _registered_method=True)
 
     @staticmethod
-    def ListDeeds(request,
+    def ListAuditRecords(request,
             target,
             options=(),
             channel_credentials=None,
@@ -148,9 +148,9 @@ class AuditService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.auth.v1.AuditService/ListDeeds',
-            protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsRequest.SerializeToString,
-            protos_dot_auth_dot_v1_dot_audit__pb2.ListDeedsResponse.FromString,
+            '/molecule.auth.v1.AuditService/ListAuditRecords',
+            protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_audit__pb2.ListAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -162,7 +162,7 @@ class AuditService:
             _registered_method=True)
 
     @staticmethod
-    def VerifyDeeds(request,
+    def VerifyAuditLog(request,
             target,
             options=(),
             channel_credentials=None,
@@ -175,9 +175,9 @@ class AuditService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.auth.v1.AuditService/VerifyDeeds',
-            protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsRequest.SerializeToString,
-            protos_dot_auth_dot_v1_dot_audit__pb2.VerifyDeedsResponse.FromString,
+            '/molecule.auth.v1.AuditService/VerifyAuditLog',
+            protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_audit__pb2.VerifyAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

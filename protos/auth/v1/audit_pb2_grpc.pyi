@@ -13,41 +13,41 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Keeps deeds in one chain, to which things are only added."""
+    """Keeps records in one chain, to which things are only added."""
 
     def __init__(self, channel: aio.Channel) -> None: ...
-    RecordDeeds: aio.UnaryUnaryMultiCallable[audit_pb2.RecordDeedsRequest, audit_pb2.RecordDeedsResponse]
-    """Adds deeds that were done elsewhere. Idempotent by their ids: what is known already stays as it is."""
-    ListDeeds: aio.UnaryUnaryMultiCallable[audit_pb2.ListDeedsRequest, audit_pb2.ListDeedsResponse]
-    """The newest deeds, or those after one, the oldest first. An organisation sees its own."""
-    VerifyDeeds: aio.UnaryUnaryMultiCallable[audit_pb2.VerifyDeedsRequest, audit_pb2.VerifyDeedsResponse]
-    """Follows the chain for a while and says whether every deed is as it was recorded."""
+    AppendAuditRecords: aio.UnaryUnaryMultiCallable[audit_pb2.AppendAuditRecordsRequest, audit_pb2.AppendAuditRecordsResponse]
+    """Adds records that were done elsewhere. Idempotent by their ids: what is known already stays as it is."""
+    ListAuditRecords: aio.UnaryUnaryMultiCallable[audit_pb2.ListAuditRecordsRequest, audit_pb2.ListAuditRecordsResponse]
+    """The newest records, or those after one, the oldest first. An organisation sees its own."""
+    VerifyAuditLog: aio.UnaryUnaryMultiCallable[audit_pb2.VerifyAuditLogRequest, audit_pb2.VerifyAuditLogResponse]
+    """Follows the chain for a while and says whether every record is as it was recorded."""
 
 class AuditServiceServicer(metaclass=abc_1.ABCMeta):
-    """Keeps deeds in one chain, to which things are only added."""
+    """Keeps records in one chain, to which things are only added."""
 
     @abc_1.abstractmethod
-    def RecordDeeds(
+    def AppendAuditRecords(
         self,
-        request: audit_pb2.RecordDeedsRequest,
-        context: aio.ServicerContext[audit_pb2.RecordDeedsRequest, abc.Awaitable[audit_pb2.RecordDeedsResponse]],
-    ) -> abc.Awaitable[audit_pb2.RecordDeedsResponse]:
-        """Adds deeds that were done elsewhere. Idempotent by their ids: what is known already stays as it is."""
+        request: audit_pb2.AppendAuditRecordsRequest,
+        context: aio.ServicerContext[audit_pb2.AppendAuditRecordsRequest, abc.Awaitable[audit_pb2.AppendAuditRecordsResponse]],
+    ) -> abc.Awaitable[audit_pb2.AppendAuditRecordsResponse]:
+        """Adds records that were done elsewhere. Idempotent by their ids: what is known already stays as it is."""
 
     @abc_1.abstractmethod
-    def ListDeeds(
+    def ListAuditRecords(
         self,
-        request: audit_pb2.ListDeedsRequest,
-        context: aio.ServicerContext[audit_pb2.ListDeedsRequest, abc.Awaitable[audit_pb2.ListDeedsResponse]],
-    ) -> abc.Awaitable[audit_pb2.ListDeedsResponse]:
-        """The newest deeds, or those after one, the oldest first. An organisation sees its own."""
+        request: audit_pb2.ListAuditRecordsRequest,
+        context: aio.ServicerContext[audit_pb2.ListAuditRecordsRequest, abc.Awaitable[audit_pb2.ListAuditRecordsResponse]],
+    ) -> abc.Awaitable[audit_pb2.ListAuditRecordsResponse]:
+        """The newest records, or those after one, the oldest first. An organisation sees its own."""
 
     @abc_1.abstractmethod
-    def VerifyDeeds(
+    def VerifyAuditLog(
         self,
-        request: audit_pb2.VerifyDeedsRequest,
-        context: aio.ServicerContext[audit_pb2.VerifyDeedsRequest, abc.Awaitable[audit_pb2.VerifyDeedsResponse]],
-    ) -> abc.Awaitable[audit_pb2.VerifyDeedsResponse]:
-        """Follows the chain for a while and says whether every deed is as it was recorded."""
+        request: audit_pb2.VerifyAuditLogRequest,
+        context: aio.ServicerContext[audit_pb2.VerifyAuditLogRequest, abc.Awaitable[audit_pb2.VerifyAuditLogResponse]],
+    ) -> abc.Awaitable[audit_pb2.VerifyAuditLogResponse]:
+        """Follows the chain for a while and says whether every record is as it was recorded."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: aio.Server) -> None: ...

@@ -686,8 +686,8 @@ class WatchRevocationsResponse(message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     TOKEN_DIGEST_FIELD_NUMBER: builtins.int
-    EVERYTHING_FIELD_NUMBER: builtins.int
-    ALIVE_FIELD_NUMBER: builtins.int
+    ALL_REVOKED_FIELD_NUMBER: builtins.int
+    KEEPALIVE_FIELD_NUMBER: builtins.int
     revision: builtins.int
     """The revision reached."""
     workspace_id: builtins.str
@@ -695,11 +695,11 @@ class WatchRevocationsResponse(message.Message):
     token_digest: builtins.bytes
     """Everything remembered for the bearer with this SHA-256 is void."""
     @builtins.property
-    def everything(self) -> Everything:
+    def all_revoked(self) -> AllRevoked:
         """More was revoked than can be told one by one: everything remembered is void."""
 
     @builtins.property
-    def alive(self) -> duration_pb2.Duration:
+    def keepalive(self) -> duration_pb2.Duration:
         """Nothing happened; the feed is alive. The longest a reader may go without one."""
 
     def __init__(
@@ -708,19 +708,19 @@ class WatchRevocationsResponse(message.Message):
         revision: builtins.int = ...,
         workspace_id: builtins.str = ...,
         token_digest: builtins.bytes = ...,
-        everything: Everything | None = ...,
-        alive: duration_pb2.Duration | None = ...,
+        all_revoked: AllRevoked | None = ...,
+        keepalive: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "everything", b"everything", "news", b"news", "token_digest", b"token_digest", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["all_revoked", b"all_revoked", "keepalive", b"keepalive", "token_digest", b"token_digest", "update", b"update", "workspace_id", b"workspace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "everything", b"everything", "news", b"news", "revision", b"revision", "token_digest", b"token_digest", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["all_revoked", b"all_revoked", "keepalive", b"keepalive", "revision", b"revision", "token_digest", b"token_digest", "update", b"update", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["workspace_id", "token_digest", "everything", "alive"]  # noqa: Y015
-    _WhichOneofArgType_news: _TypeAlias = typing.Literal["news", b"news"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+    _WhichOneofReturnType_update: _TypeAlias = typing.Literal["workspace_id", "token_digest", "all_revoked", "keepalive"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 @typing.final
-class Everything(message.Message):
+class AllRevoked(message.Message):
     """All of it."""
 
     DESCRIPTOR: descriptor.Descriptor

@@ -460,7 +460,7 @@ class ReadEnvironmentResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class WatchChangesRequest(message.Message):
+class WatchSecretChangesRequest(message.Message):
     """Where to begin."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -480,37 +480,37 @@ class WatchChangesRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class WatchChangesResponse(message.Message):
+class WatchSecretChangesResponse(message.Message):
     """One change, or a sign of life."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     CHANGE_FIELD_NUMBER: builtins.int
-    ALIVE_FIELD_NUMBER: builtins.int
+    KEEPALIVE_FIELD_NUMBER: builtins.int
     @builtins.property
-    def change(self) -> Change:
+    def change(self) -> SecretChange:
         """A secret was set or erased."""
 
     @builtins.property
-    def alive(self) -> duration_pb2.Duration:
+    def keepalive(self) -> duration_pb2.Duration:
         """Nothing happened; the feed is alive. The longest a reader may go without one."""
 
     def __init__(
         self,
         *,
-        change: Change | None = ...,
-        alive: duration_pb2.Duration | None = ...,
+        change: SecretChange | None = ...,
+        keepalive: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "change", b"change", "news", b"news"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["change", b"change", "keepalive", b"keepalive", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "change", b"change", "news", b"news"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["change", b"change", "keepalive", b"keepalive", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["change", "alive"]  # noqa: Y015
-    _WhichOneofArgType_news: _TypeAlias = typing.Literal["news", b"news"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+    _WhichOneofReturnType_update: _TypeAlias = typing.Literal["change", "keepalive"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 @typing.final
-class Change(message.Message):
+class SecretChange(message.Message):
     """A secret was set or erased."""
 
     DESCRIPTOR: descriptor.Descriptor

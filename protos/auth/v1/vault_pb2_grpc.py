@@ -70,10 +70,10 @@ class VaultServiceStub:
                 request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentRequest.SerializeToString,
                 response_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentResponse.FromString,
                 _registered_method=True)
-        self.WatchChanges = channel.unary_stream(
-                '/molecule.auth.v1.VaultService/WatchChanges',
-                request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesRequest.SerializeToString,
-                response_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesResponse.FromString,
+        self.WatchSecretChanges = channel.unary_stream(
+                '/molecule.auth.v1.VaultService/WatchSecretChanges',
+                request_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesRequest.SerializeToString,
+                response_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesResponse.FromString,
                 _registered_method=True)
         self.Reseal = channel.unary_unary(
                 '/molecule.auth.v1.VaultService/Reseal',
@@ -136,7 +136,7 @@ class VaultServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def WatchChanges(self, request, context):
+    def WatchSecretChanges(self, request, context):
         """Which secrets were set or erased after a change, in the order of their commits, and a sign of life every two seconds.
         Of several changes of one secret the last is told.
         """
@@ -189,10 +189,10 @@ def add_VaultServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentRequest.FromString,
                     response_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.ReadEnvironmentResponse.SerializeToString,
             ),
-            'WatchChanges': grpc.unary_stream_rpc_method_handler(
-                    servicer.WatchChanges,
-                    request_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesRequest.FromString,
-                    response_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesResponse.SerializeToString,
+            'WatchSecretChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSecretChanges,
+                    request_deserializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesRequest.FromString,
+                    response_serializer=protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesResponse.SerializeToString,
             ),
             'Reseal': grpc.unary_unary_rpc_method_handler(
                     servicer.Reseal,
@@ -401,7 +401,7 @@ class VaultService:
             _registered_method=True)
 
     @staticmethod
-    def WatchChanges(request,
+    def WatchSecretChanges(request,
             target,
             options=(),
             channel_credentials=None,
@@ -414,9 +414,9 @@ class VaultService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/molecule.auth.v1.VaultService/WatchChanges',
-            protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesRequest.SerializeToString,
-            protos_dot_auth_dot_v1_dot_vault__pb2.WatchChangesResponse.FromString,
+            '/molecule.auth.v1.VaultService/WatchSecretChanges',
+            protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesRequest.SerializeToString,
+            protos_dot_auth_dot_v1_dot_vault__pb2.WatchSecretChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,7 +32,7 @@ class VaultServiceStub:
     """The names of the global secrets, by name."""
     ReadEnvironment: aio.UnaryUnaryMultiCallable[vault_pb2.ReadEnvironmentRequest, vault_pb2.ReadEnvironmentResponse]
     """The values of all secrets that apply to a workspace, for the environment of its instance."""
-    WatchChanges: aio.UnaryStreamMultiCallable[vault_pb2.WatchChangesRequest, vault_pb2.WatchChangesResponse]
+    WatchSecretChanges: aio.UnaryStreamMultiCallable[vault_pb2.WatchSecretChangesRequest, vault_pb2.WatchSecretChangesResponse]
     """Which secrets were set or erased after a change, in the order of their commits, and a sign of life every two seconds.
     Of several changes of one secret the last is told.
     """
@@ -101,11 +101,11 @@ class VaultServiceServicer(metaclass=abc_1.ABCMeta):
         """The values of all secrets that apply to a workspace, for the environment of its instance."""
 
     @abc_1.abstractmethod
-    def WatchChanges(
+    def WatchSecretChanges(
         self,
-        request: vault_pb2.WatchChangesRequest,
-        context: aio.ServicerContext[vault_pb2.WatchChangesRequest, abc.AsyncIterator[vault_pb2.WatchChangesResponse]],
-    ) -> abc.AsyncIterator[vault_pb2.WatchChangesResponse]:
+        request: vault_pb2.WatchSecretChangesRequest,
+        context: aio.ServicerContext[vault_pb2.WatchSecretChangesRequest, abc.AsyncIterator[vault_pb2.WatchSecretChangesResponse]],
+    ) -> abc.AsyncIterator[vault_pb2.WatchSecretChangesResponse]:
         """Which secrets were set or erased after a change, in the order of their commits, and a sign of life every two seconds.
         Of several changes of one secret the last is told.
         """

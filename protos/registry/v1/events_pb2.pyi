@@ -42,16 +42,16 @@ class WatchEventsRequest(message.Message):
 class WatchEventsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
-    PLACEMENTS_FIELD_NUMBER: builtins.int
+    AUDIENCES_FIELD_NUMBER: builtins.int
     EVENT_FIELD_NUMBER: builtins.int
     CAUGHT_UP_FIELD_NUMBER: builtins.int
-    ALIVE_FIELD_NUMBER: builtins.int
+    KEEPALIVE_FIELD_NUMBER: builtins.int
     @builtins.property
-    def placements(self) -> Placements:
+    def audiences(self) -> WorkspaceAudiencesUpdate:
         """Where news of workspaces is told from now on."""
 
     @builtins.property
-    def event(self) -> ToldEvent:
+    def event(self) -> PublishedEvent:
         """An event, and to whom it is told."""
 
     @builtins.property
@@ -59,97 +59,97 @@ class WatchEventsResponse(message.Message):
         """All there was has been told, up to this event."""
 
     @builtins.property
-    def alive(self) -> duration_pb2.Duration:
+    def keepalive(self) -> duration_pb2.Duration:
         """Nothing happened; the feed is alive. The longest a reader may go without one."""
 
     def __init__(
         self,
         *,
-        placements: Placements | None = ...,
-        event: ToldEvent | None = ...,
+        audiences: WorkspaceAudiencesUpdate | None = ...,
+        event: PublishedEvent | None = ...,
         caught_up: CaughtUp | None = ...,
-        alive: duration_pb2.Duration | None = ...,
+        keepalive: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "caught_up", b"caught_up", "event", b"event", "news", b"news", "placements", b"placements"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["audiences", b"audiences", "caught_up", b"caught_up", "event", b"event", "keepalive", b"keepalive", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "caught_up", b"caught_up", "event", b"event", "news", b"news", "placements", b"placements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audiences", b"audiences", "caught_up", b"caught_up", "event", b"event", "keepalive", b"keepalive", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["placements", "event", "caught_up", "alive"]  # noqa: Y015
-    _WhichOneofArgType_news: _TypeAlias = typing.Literal["news", b"news"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+    _WhichOneofReturnType_update: _TypeAlias = typing.Literal["audiences", "event", "caught_up", "keepalive"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 @typing.final
-class Placements(message.Message):
+class WorkspaceAudiencesUpdate(message.Message):
     """Circles of several workspaces."""
 
     DESCRIPTOR: descriptor.Descriptor
 
-    PLACEMENTS_FIELD_NUMBER: builtins.int
+    WORKSPACES_FIELD_NUMBER: builtins.int
     @builtins.property
-    def placements(self) -> containers.RepeatedCompositeFieldContainer[Placement]: ...
+    def workspaces(self) -> containers.RepeatedCompositeFieldContainer[WorkspaceAudiences]: ...
     def __init__(
         self,
         *,
-        placements: abc.Iterable[Placement] | None = ...,
+        workspaces: abc.Iterable[WorkspaceAudiences] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["placements", b"placements"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["workspaces", b"workspaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class Placement(message.Message):
+class WorkspaceAudiences(message.Message):
     """The circles of one workspace."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
-    TOLD_TO_FIELD_NUMBER: builtins.int
-    LISTENS_TO_FIELD_NUMBER: builtins.int
+    PUBLISHED_TO_FIELD_NUMBER: builtins.int
+    SUBSCRIBED_TO_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     @builtins.property
-    def told_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+    def published_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """To whom its news is told; empty where the workspace is no more."""
 
     @builtins.property
-    def listens_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+    def subscribed_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """What it listens to itself."""
 
     def __init__(
         self,
         *,
         workspace_id: builtins.str = ...,
-        told_to: abc.Iterable[builtins.str] | None = ...,
-        listens_to: abc.Iterable[builtins.str] | None = ...,
+        published_to: abc.Iterable[builtins.str] | None = ...,
+        subscribed_to: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["listens_to", b"listens_to", "told_to", b"told_to", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["published_to", b"published_to", "subscribed_to", b"subscribed_to", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class ToldEvent(message.Message):
+class PublishedEvent(message.Message):
     """An event on its way."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: builtins.int
-    TOLD_TO_FIELD_NUMBER: builtins.int
+    PUBLISHED_TO_FIELD_NUMBER: builtins.int
     @builtins.property
     def event(self) -> StoredEvent: ...
     @builtins.property
-    def told_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def published_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
         self,
         *,
         event: StoredEvent | None = ...,
-        told_to: abc.Iterable[builtins.str] | None = ...,
+        published_to: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["event", b"event", "told_to", b"told_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["event", b"event", "published_to", b"published_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,7 +272,7 @@ class Broadcast(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class ResolveViewRequest(message.Message):
+class ResolveSubscriptionRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
@@ -296,34 +296,34 @@ class ResolveViewRequest(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__after_event_id) -> _WhichOneofReturnType__after_event_id | None: ...
 
 @typing.final
-class ResolveViewResponse(message.Message):
+class ResolveSubscriptionResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
-    LISTENS_TO_FIELD_NUMBER: builtins.int
-    LISTENS_AS_FIELD_NUMBER: builtins.int
-    OVER_FIELD_NUMBER: builtins.int
+    SUBSCRIBED_TO_FIELD_NUMBER: builtins.int
+    SUBSCRIBED_AS_FIELD_NUMBER: builtins.int
+    ENDED_FIELD_NUMBER: builtins.int
     HEAD_EVENT_ID_FIELD_NUMBER: builtins.int
-    listens_as: builtins.str
+    subscribed_as: builtins.str
     """The workspace whose circles, as they change, are listened to besides; empty for none."""
-    over: builtins.bool
+    ended: builtins.bool
     """True where nothing more will happen: the workspace has been removed."""
     head_event_id: builtins.int
     """The last event that there is: whoever has handled none begins after it."""
     @builtins.property
-    def listens_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+    def subscribed_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The circles to listen to."""
 
     def __init__(
         self,
         *,
-        listens_to: abc.Iterable[builtins.str] | None = ...,
-        listens_as: builtins.str = ...,
-        over: builtins.bool = ...,
+        subscribed_to: abc.Iterable[builtins.str] | None = ...,
+        subscribed_as: builtins.str = ...,
+        ended: builtins.bool = ...,
         head_event_id: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["head_event_id", b"head_event_id", "listens_as", b"listens_as", "listens_to", b"listens_to", "over", b"over"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ended", b"ended", "head_event_id", b"head_event_id", "subscribed_as", b"subscribed_as", "subscribed_to", b"subscribed_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,10 +46,10 @@ class EventServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsResponse.FromString,
                 _registered_method=True)
-        self.ResolveView = channel.unary_unary(
-                '/molecule.registry.v1.EventService/ResolveView',
-                request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewRequest.SerializeToString,
-                response_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewResponse.FromString,
+        self.ResolveSubscription = channel.unary_unary(
+                '/molecule.registry.v1.EventService/ResolveSubscription',
+                request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionResponse.FromString,
                 _registered_method=True)
         self.ReplayEvents = channel.unary_unary(
                 '/molecule.registry.v1.EventService/ReplayEvents',
@@ -79,7 +79,7 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ResolveView(self, request, context):
+    def ResolveSubscription(self, request, context):
         """What the caller may listen to, and whether it can go on after the event that it names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -106,10 +106,10 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsResponse.SerializeToString,
             ),
-            'ResolveView': grpc.unary_unary_rpc_method_handler(
-                    servicer.ResolveView,
-                    request_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewRequest.FromString,
-                    response_serializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewResponse.SerializeToString,
+            'ResolveSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveSubscription,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionResponse.SerializeToString,
             ),
             'ReplayEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplayEvents,
@@ -184,7 +184,7 @@ class EventService:
             _registered_method=True)
 
     @staticmethod
-    def ResolveView(request,
+    def ResolveSubscription(request,
             target,
             options=(),
             channel_credentials=None,
@@ -197,9 +197,9 @@ class EventService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.registry.v1.EventService/ResolveView',
-            protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewRequest.SerializeToString,
-            protos_dot_registry_dot_v1_dot_events__pb2.ResolveViewResponse.FromString,
+            '/molecule.registry.v1.EventService/ResolveSubscription',
+            protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,7 +25,7 @@ class EventServiceStub:
     """
     WatchBroadcasts: aio.UnaryStreamMultiCallable[events_pb2.WatchBroadcastsRequest, events_pb2.WatchBroadcastsResponse]
     """What is told once, to whoever listens, and is not stored: only what arises in the replica that is asked."""
-    ResolveView: aio.UnaryUnaryMultiCallable[events_pb2.ResolveViewRequest, events_pb2.ResolveViewResponse]
+    ResolveSubscription: aio.UnaryUnaryMultiCallable[events_pb2.ResolveSubscriptionRequest, events_pb2.ResolveSubscriptionResponse]
     """What the caller may listen to, and whether it can go on after the event that it names."""
     ReplayEvents: aio.UnaryUnaryMultiCallable[events_pb2.ReplayEventsRequest, events_pb2.ReplayEventsResponse]
     """Stored events that the caller may hear of, the oldest first."""
@@ -55,11 +55,11 @@ class EventServiceServicer(metaclass=abc_1.ABCMeta):
         """What is told once, to whoever listens, and is not stored: only what arises in the replica that is asked."""
 
     @abc_1.abstractmethod
-    def ResolveView(
+    def ResolveSubscription(
         self,
-        request: events_pb2.ResolveViewRequest,
-        context: aio.ServicerContext[events_pb2.ResolveViewRequest, abc.Awaitable[events_pb2.ResolveViewResponse]],
-    ) -> abc.Awaitable[events_pb2.ResolveViewResponse]:
+        request: events_pb2.ResolveSubscriptionRequest,
+        context: aio.ServicerContext[events_pb2.ResolveSubscriptionRequest, abc.Awaitable[events_pb2.ResolveSubscriptionResponse]],
+    ) -> abc.Awaitable[events_pb2.ResolveSubscriptionResponse]:
         """What the caller may listen to, and whether it can go on after the event that it names."""
 
     @abc_1.abstractmethod

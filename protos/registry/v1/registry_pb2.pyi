@@ -76,33 +76,33 @@ DELIVERY_MODE_PUSH: DeliveryMode.ValueType  # 1
 DELIVERY_MODE_POLL: DeliveryMode.ValueType  # 2
 """The agent fetches them."""
 
-class _Desire:
+class _DesiredState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _DesireEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Desire.ValueType], builtins.type):
+class _DesiredStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_DesiredState.ValueType], builtins.type):
     DESCRIPTOR: descriptor.EnumDescriptor
-    DESIRE_UNSPECIFIED: _Desire.ValueType  # 0
-    DESIRE_RUNNING: _Desire.ValueType  # 1
+    DESIRED_STATE_UNSPECIFIED: _DesiredState.ValueType  # 0
+    DESIRED_STATE_RUNNING: _DesiredState.ValueType  # 1
     """An instance of the present generation is to run."""
-    DESIRE_STOPPED: _Desire.ValueType  # 2
+    DESIRED_STATE_STOPPED: _DesiredState.ValueType  # 2
     """Nothing is to run."""
-    DESIRE_UNTOUCHED: _Desire.ValueType  # 3
+    DESIRED_STATE_UNTOUCHED: _DesiredState.ValueType  # 3
     """Whatever is there is left alone: the workspace has failed and waits for somebody to act."""
-    DESIRE_FORGOTTEN: _Desire.ValueType  # 4
+    DESIRED_STATE_FORGOTTEN: _DesiredState.ValueType  # 4
     """Nothing is to run, and what stopping leaves behind is to be deleted."""
 
-class Desire(_Desire, metaclass=_DesireEnumTypeWrapper):
+class DesiredState(_DesiredState, metaclass=_DesiredStateEnumTypeWrapper):
     """What is to become of the instance of a workspace."""
 
-DESIRE_UNSPECIFIED: Desire.ValueType  # 0
-DESIRE_RUNNING: Desire.ValueType  # 1
+DESIRED_STATE_UNSPECIFIED: DesiredState.ValueType  # 0
+DESIRED_STATE_RUNNING: DesiredState.ValueType  # 1
 """An instance of the present generation is to run."""
-DESIRE_STOPPED: Desire.ValueType  # 2
+DESIRED_STATE_STOPPED: DesiredState.ValueType  # 2
 """Nothing is to run."""
-DESIRE_UNTOUCHED: Desire.ValueType  # 3
+DESIRED_STATE_UNTOUCHED: DesiredState.ValueType  # 3
 """Whatever is there is left alone: the workspace has failed and waits for somebody to act."""
-DESIRE_FORGOTTEN: Desire.ValueType  # 4
+DESIRED_STATE_FORGOTTEN: DesiredState.ValueType  # 4
 """Nothing is to run, and what stopping leaves behind is to be deleted."""
 
 class _ErrorReason:
@@ -1544,7 +1544,7 @@ class WorkspaceRecord(message.Message):
     TIER_FIELD_NUMBER: builtins.int
     EXTERNAL_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
-    DESIRE_FIELD_NUMBER: builtins.int
+    DESIRED_STATE_FIELD_NUMBER: builtins.int
     DELIVERY_MODE_FIELD_NUMBER: builtins.int
     ADDRESS_FIELD_NUMBER: builtins.int
     ADDRESS_TRUSTED_FIELD_NUMBER: builtins.int
@@ -1558,7 +1558,7 @@ class WorkspaceRecord(message.Message):
     INSTANCE_REFERENCE_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     BRIEF_FIELD_NUMBER: builtins.int
-    KIT_FIELD_NUMBER: builtins.int
+    STARTER_FILES_FIELD_NUMBER: builtins.int
     TEMPLATE_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
@@ -1571,7 +1571,7 @@ class WorkspaceRecord(message.Message):
     tier: builtins.int
     external: builtins.bool
     generation: builtins.int
-    desire: Desire.ValueType
+    desired_state: DesiredState.ValueType
     delivery_mode: DeliveryMode.ValueType
     address: builtins.str
     """The address to dial; empty where none is known."""
@@ -1589,7 +1589,7 @@ class WorkspaceRecord(message.Message):
     instance_reference: builtins.str
     """What the backend said its instance is, handed back for backends that cannot be asked."""
     revision: builtins.int
-    kit: builtins.str
+    starter_files: builtins.str
     """The name of the files that its instances start with (TemplateService.GetInstanceFiles); empty for none."""
     template: builtins.str
     """The template it was made from; empty where it was made from none."""
@@ -1616,7 +1616,7 @@ class WorkspaceRecord(message.Message):
         tier: builtins.int = ...,
         external: builtins.bool = ...,
         generation: builtins.int = ...,
-        desire: Desire.ValueType = ...,
+        desired_state: DesiredState.ValueType = ...,
         delivery_mode: DeliveryMode.ValueType = ...,
         address: builtins.str = ...,
         address_trusted: builtins.bool = ...,
@@ -1630,12 +1630,12 @@ class WorkspaceRecord(message.Message):
         instance_reference: builtins.str = ...,
         revision: builtins.int = ...,
         brief: Brief | None = ...,
-        kit: builtins.str = ...,
+        starter_files: builtins.str = ...,
         template: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desire", b"desire", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "kit", b"kit", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "revision", b"revision", "runtime", b"runtime", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015
@@ -1943,23 +1943,23 @@ class WatchWorkspacesRequest(message.Message):
 
     AFTER_REVISION_FIELD_NUMBER: builtins.int
     BACKEND_FIELD_NUMBER: builtins.int
-    PULSES_FIELD_NUMBER: builtins.int
+    INCLUDE_HEARTBEATS_FIELD_NUMBER: builtins.int
     after_revision: builtins.int
     """The last revision handled; 0 sends the present state of every workspace first."""
     backend: builtins.str
     """The name of the backend of a watching provisioner; empty for other watchers."""
-    pulses: builtins.bool
+    include_heartbeats: builtins.bool
     """True where heartbeats are wanted as well."""
     def __init__(
         self,
         *,
         after_revision: builtins.int = ...,
         backend: builtins.str = ...,
-        pulses: builtins.bool = ...,
+        include_heartbeats: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["after_revision", b"after_revision", "backend", b"backend", "pulses", b"pulses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after_revision", b"after_revision", "backend", b"backend", "include_heartbeats", b"include_heartbeats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1969,10 +1969,10 @@ class WatchWorkspacesResponse(message.Message):
 
     REVISION_FIELD_NUMBER: builtins.int
     CHANGED_FIELD_NUMBER: builtins.int
-    PULSE_FIELD_NUMBER: builtins.int
+    HEARTBEAT_FIELD_NUMBER: builtins.int
     SNAPSHOT_DONE_FIELD_NUMBER: builtins.int
-    ALIVE_FIELD_NUMBER: builtins.int
-    PULSES_FIELD_NUMBER: builtins.int
+    KEEPALIVE_FIELD_NUMBER: builtins.int
+    HEARTBEATS_FIELD_NUMBER: builtins.int
     revision: builtins.int
     """The revision reached."""
     @builtins.property
@@ -1980,7 +1980,7 @@ class WatchWorkspacesResponse(message.Message):
         """A workspace as it is now; also a removed one."""
 
     @builtins.property
-    def pulse(self) -> Pulse:
+    def heartbeat(self) -> HeartbeatNotice:
         """A heartbeat, as it arrived; not sent any more."""
 
     @builtins.property
@@ -1988,11 +1988,11 @@ class WatchWorkspacesResponse(message.Message):
         """Everything known so far has been sent."""
 
     @builtins.property
-    def alive(self) -> duration_pb2.Duration:
+    def keepalive(self) -> duration_pb2.Duration:
         """Nothing happened; the feed is alive. The longest a reader may go without one."""
 
     @builtins.property
-    def pulses(self) -> Pulses:
+    def heartbeats(self) -> HeartbeatNotices:
         """Heartbeats that arrived meanwhile, in their order."""
 
     def __init__(
@@ -2000,41 +2000,41 @@ class WatchWorkspacesResponse(message.Message):
         *,
         revision: builtins.int = ...,
         changed: WorkspaceRecord | None = ...,
-        pulse: Pulse | None = ...,
+        heartbeat: HeartbeatNotice | None = ...,
         snapshot_done: SnapshotDone | None = ...,
-        alive: duration_pb2.Duration | None = ...,
-        pulses: Pulses | None = ...,
+        keepalive: duration_pb2.Duration | None = ...,
+        heartbeats: HeartbeatNotices | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "pulses", b"pulses", "snapshot_done", b"snapshot_done"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["changed", b"changed", "heartbeat", b"heartbeat", "heartbeats", b"heartbeats", "keepalive", b"keepalive", "snapshot_done", b"snapshot_done", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["alive", b"alive", "changed", b"changed", "news", b"news", "pulse", b"pulse", "pulses", b"pulses", "revision", b"revision", "snapshot_done", b"snapshot_done"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changed", b"changed", "heartbeat", b"heartbeat", "heartbeats", b"heartbeats", "keepalive", b"keepalive", "revision", b"revision", "snapshot_done", b"snapshot_done", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_news: _TypeAlias = typing.Literal["changed", "pulse", "snapshot_done", "alive", "pulses"]  # noqa: Y015
-    _WhichOneofArgType_news: _TypeAlias = typing.Literal["news", b"news"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_news) -> _WhichOneofReturnType_news | None: ...
+    _WhichOneofReturnType_update: _TypeAlias = typing.Literal["changed", "heartbeat", "snapshot_done", "keepalive", "heartbeats"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
 
 @typing.final
-class Pulses(message.Message):
+class HeartbeatNotices(message.Message):
     """Heartbeats, as they arrived."""
 
     DESCRIPTOR: descriptor.Descriptor
 
-    PULSES_FIELD_NUMBER: builtins.int
+    HEARTBEATS_FIELD_NUMBER: builtins.int
     @builtins.property
-    def pulses(self) -> containers.RepeatedCompositeFieldContainer[Pulse]: ...
+    def heartbeats(self) -> containers.RepeatedCompositeFieldContainer[HeartbeatNotice]: ...
     def __init__(
         self,
         *,
-        pulses: abc.Iterable[Pulse] | None = ...,
+        heartbeats: abc.Iterable[HeartbeatNotice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["pulses", b"pulses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["heartbeats", b"heartbeats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class Pulse(message.Message):
+class HeartbeatNotice(message.Message):
     """An agent is alive. Told once, to whoever listens; not stored."""
 
     DESCRIPTOR: descriptor.Descriptor

@@ -14,21 +14,25 @@ class AuditServicer(rpc.AuditServiceServicer):
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
-    async def RecordDeeds(self, request: pb.RecordDeedsRequest, context: Context) -> pb.RecordDeedsResponse:
+    async def AppendAuditRecords(
+        self, request: pb.AppendAuditRecordsRequest, context: Context
+    ) -> pb.AppendAuditRecordsResponse:
         """Add what was done elsewhere."""
-        await self._audit.record(wire.deeds_from(request.deeds))
-        return pb.RecordDeedsResponse()
+        await self._audit.record(wire.deeds_from(request.records))
+        return pb.AppendAuditRecordsResponse()
 
-    async def ListDeeds(self, request: pb.ListDeedsRequest, context: Context) -> pb.ListDeedsResponse:
+    async def ListAuditRecords(
+        self, request: pb.ListAuditRecordsRequest, context: Context
+    ) -> pb.ListAuditRecordsResponse:
         """Tell what was done."""
         links = await self._audit.list(
             identity.current(),
             workspace_id=request.workspace_id,
-            after=request.after_place if request.HasField("after_place") else None,
-            at_most=pages.size(request.page_size, default=100, most=500),
+            after=request.after_position if request.HasField("after_position") else None,
+            at_most=pages.page_size(request.page_size, default=100, most=500),
         )
-        return pb.ListDeedsResponse(deeds=[wire.link_to(link) for link in links])
+        return pb.ListAuditRecordsResponse(records=[wire.link_to(link) for link in links])
 
-    async def VerifyDeeds(self, request: pb.VerifyDeedsRequest, context: Context) -> pb.VerifyDeedsResponse:
+    async def VerifyAuditLog(self, request: pb.VerifyAuditLogRequest, context: Context) -> pb.VerifyAuditLogResponse:
         """Follow the chain."""
-        return wire.report_to(await self._audit.verify(after=max(0, request.after_place)))
+        return wire.report_to(await self._audit.verify(after=max(0, request.after_position)))

@@ -39,7 +39,7 @@ class VaultServicer(rpc.VaultServiceServicer):
         return pb.DeleteSecretResponse()
 
     async def ReadSecrets(self, request: pb.ReadSecretsRequest, context: Context) -> pb.ReadSecretsResponse:
-        return wire.told_to(await self._vault.tell(workspace_from(request.workspace_id)))
+        return wire.published_to(await self._vault.tell(workspace_from(request.workspace_id)))
 
     async def StoreSecrets(self, request: pb.StoreSecretsRequest, context: Context) -> pb.StoreSecretsResponse:
         await self._vault.keep(workspace_from(request.workspace_id), dict(request.secrets))
@@ -52,9 +52,9 @@ class VaultServicer(rpc.VaultServiceServicer):
     async def ReadEnvironment(self, request: pb.ReadEnvironmentRequest, context: Context) -> pb.ReadEnvironmentResponse:
         return wire.opened_to(await self._vault.open(workspace_from(request.workspace_id)))
 
-    async def WatchChanges(
-        self, request: pb.WatchChangesRequest, context: Context
-    ) -> AsyncIterator[pb.WatchChangesResponse]:
+    async def WatchSecretChanges(
+        self, request: pb.WatchSecretChangesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchSecretChangesResponse]:
         async for news in self._changes.watch(request.after):
             yield wire.news_to(news)
 
@@ -65,14 +65,14 @@ class VaultServicer(rpc.VaultServiceServicer):
 def _page(found: Sequence[T], size: int, token: str) -> tuple[Sequence[T], str]:
     """The page that begins where the token says, and the token of the next one."""
     start = _start(token)
-    end = start + pages.size(size, default=MOST, most=MOST)
-    return found[start:end], pages.encode([str(end)]) if end < len(found) else ""
+    end = start + pages.page_size(size, default=MOST, most=MOST)
+    return found[start:end], pages.encode_page_token([str(end)]) if end < len(found) else ""
 
 
 def _start(token: str) -> int:
     if not token:
         return 0
-    [start] = pages.decode(token, 1)
+    [start] = pages.decode_page_token(token, 1)
     if not (start.isascii() and start.isdecimal()):
         raise pages.InvalidPageToken
     return int(start[:9])

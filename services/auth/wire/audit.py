@@ -18,21 +18,21 @@ LONGEST = 256
 """Characters of an id, an actor, an action or a subject."""
 
 
-def deeds_from(messages: Iterable[pb.Deed]) -> list[Deed]:
+def deeds_from(messages: Iterable[pb.AuditRecord]) -> list[Deed]:
     """What another service recorded."""
     deeds = [_deed_from(message) for message in messages]
     if len(deeds) > AT_MOST:
-        raise _malformed("deeds")
+        raise _malformed("records")
     return deeds
 
 
-def link_to(link: Link) -> pb.ChainedDeed:
+def link_to(link: Link) -> pb.ChainedAuditRecord:
     """A deed in its place."""
     deed = link.deed
     at = Timestamp()
     at.FromDatetime(deed.at)
-    return pb.ChainedDeed(
-        deed=pb.Deed(
+    return pb.ChainedAuditRecord(
+        record=pb.AuditRecord(
             id=deed.id,
             at=at,
             actor=deed.actor,
@@ -42,20 +42,20 @@ def link_to(link: Link) -> pb.ChainedDeed:
             subject=deed.subject,
             details=deed.details.encode(),
         ),
-        place=link.place,
+        position=link.place,
         digest=link.digest,
     )
 
 
-def report_to(report: Report) -> pb.VerifyDeedsResponse:
+def report_to(report: Report) -> pb.VerifyAuditLogResponse:
     """What following the chain found."""
     finding = report.finding
-    return pb.VerifyDeedsResponse(
-        verdict=_VERDICTS[finding.verdict], place=finding.place, complete=report.complete, digest=finding.digest
+    return pb.VerifyAuditLogResponse(
+        verdict=_VERDICTS[finding.verdict], position=finding.place, complete=report.complete, digest=finding.digest
     )
 
 
-def _deed_from(message: pb.Deed) -> Deed:
+def _deed_from(message: pb.AuditRecord) -> Deed:
     for name in ("id", "actor", "action"):
         if not 0 < len(getattr(message, name)) <= LONGEST:
             raise _malformed(name)

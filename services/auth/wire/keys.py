@@ -162,9 +162,9 @@ def news_to(news: News) -> pb.WatchRevocationsResponse:
         case Revocation():
             _scope_to(news.scope, response)
         case Everything():
-            response.everything.SetInParent()
+            response.all_revoked.SetInParent()
         case Alive():
-            response.alive.CopyFrom(Duration(seconds=SILENCE))
+            response.keepalive.CopyFrom(Duration(seconds=SILENCE))
         case _:
             assert_never(news)
     return response

@@ -79,7 +79,7 @@ def grace_from(grace: Duration) -> timedelta:
 def place_from(page_token: str, offset: int) -> int:
     """How many rows the page passes over."""
     if page_token:
-        [text] = pages.decode(page_token, 1)
+        [text] = pages.decode_page_token(page_token, 1)
         if not (text.isascii() and text.isdecimal()) or len(text) > len(str(FARTHEST)):
             raise pages.InvalidPageToken
         offset = int(text)
@@ -90,7 +90,7 @@ def place_from(page_token: str, offset: int) -> int:
 
 def page_of(records: Sequence[R], *, size: int, offset: int) -> tuple[Sequence[R], str]:
     """A page of the records, of which one more than fits was asked for, and the token of the next."""
-    return records[:size], pages.encode([str(offset + size)]) if len(records) > size else ""
+    return records[:size], pages.encode_page_token([str(offset + size)]) if len(records) > size else ""
 
 
 def token_to(record: TokenRecord) -> pb.Token:

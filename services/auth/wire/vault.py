@@ -26,7 +26,7 @@ def label_to(label: Label) -> pb.Secret:
     )
 
 
-def told_to(told: Told) -> pb.ReadSecretsResponse:
+def published_to(told: Told) -> pb.ReadSecretsResponse:
     """The values for the workspace itself, or why there are none."""
     return pb.ReadSecretsResponse(values=told.values, failed_keys=told.failed)
 
@@ -36,16 +36,16 @@ def opened_to(opened: Opened) -> pb.ReadEnvironmentResponse:
     return pb.ReadEnvironmentResponse(global_secrets=opened.of_all, workspace_secrets=opened.own)
 
 
-def news_to(news: Change | Alive) -> pb.WatchChangesResponse:
+def news_to(news: Change | Alive) -> pb.WatchSecretChangesResponse:
     """One message of the feed."""
     match news:
         case Change():
-            change = pb.Change(
+            change = pb.SecretChange(
                 id=news.id, workspace_id=news.workspace_id or "", key=news.key, overridden_by=news.overridden_by
             )
-            return pb.WatchChangesResponse(change=change)
+            return pb.WatchSecretChangesResponse(change=change)
         case Alive():
-            return pb.WatchChangesResponse(alive=Duration(seconds=SILENCE))
+            return pb.WatchSecretChangesResponse(keepalive=Duration(seconds=SILENCE))
         case _:
             assert_never(news)
 

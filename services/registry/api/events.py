@@ -29,13 +29,13 @@ class EventServicer(rpc.EventServiceServicer):
         async for news in self._chronicle.watch(request.after_event_id):
             match news:
                 case Told(event, circles):
-                    yield pb.WatchEventsResponse(event=wire.told_to(event, circles))
+                    yield pb.WatchEventsResponse(event=wire.published_to(event, circles))
                 case CaughtUp(event_id):
                     yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=event_id))
                 case Quiet():
-                    yield pb.WatchEventsResponse(alive=duration_to(SIGN_EVERY))
+                    yield pb.WatchEventsResponse(keepalive=duration_to(SIGN_EVERY))
                 case placed:
-                    yield pb.WatchEventsResponse(placements=wire.placements_to(placed))
+                    yield pb.WatchEventsResponse(audiences=wire.placements_to(placed))
 
     async def WatchBroadcasts(
         self, request: pb.WatchBroadcastsRequest, context: Context
@@ -43,11 +43,13 @@ class EventServicer(rpc.EventServiceServicer):
         async for together in self._broadcasts.watch():
             yield pb.WatchBroadcastsResponse(broadcasts=[wire.broadcast_to(broadcast) for broadcast in together])
 
-    async def ResolveView(self, request: pb.ResolveViewRequest, context: Context) -> pb.ResolveViewResponse:
+    async def ResolveSubscription(
+        self, request: pb.ResolveSubscriptionRequest, context: Context
+    ) -> pb.ResolveSubscriptionResponse:
         after = request.after_event_id if request.HasField("after_event_id") else None
         view = await self._views.resolve(identity.current(), request.workspace_id, after)
-        return pb.ResolveViewResponse(
-            listens_to=view.listens_to, listens_as=view.listens_as, over=view.over, head_event_id=view.head
+        return pb.ResolveSubscriptionResponse(
+            subscribed_to=view.subscribed_to, subscribed_as=view.subscribed_as, ended=view.over, head_event_id=view.head
         )
 
     async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Context) -> pb.ReplayEventsResponse:
@@ -55,6 +57,6 @@ class EventServicer(rpc.EventServiceServicer):
             identity.current(),
             request.workspace_id,
             Stretch(after=request.after_event_id, through=request.through_event_id),
-            size=pages.size(request.page_size, default=500, most=500),
+            size=pages.page_size(request.page_size, default=500, most=500),
         )
         return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)

@@ -59,7 +59,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.GetWorkspaceResponse(workspace=self._told(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
-        size = pages.size(request.page_size, default=100, most=1000)
+        size = pages.page_size(request.page_size, default=100, most=1000)
         page = await self._directory.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
             workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next
@@ -140,7 +140,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             identity.current(),
             WorkspaceId(request.workspace_id),
             query=request.query,
-            size=pages.size(request.page_size, default=1000, most=1000),
+            size=pages.page_size(request.page_size, default=1000, most=1000),
             token=request.page_token,
         )
         return pb.ListPeersResponse(
@@ -158,7 +158,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             identity.current(),
             workspace_id=request.workspace_id,
             after=request.after_event_id if request.HasField("after_event_id") else None,
-            size=pages.size(request.page_size, default=100, most=500),
+            size=pages.page_size(request.page_size, default=100, most=500),
         )
         return pb.ListEventsResponse(events=[wire.event_to(event) for event in found])
 
@@ -176,17 +176,21 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def WatchWorkspaces(
         self, request: pb.WatchWorkspacesRequest, context: Context
     ) -> AsyncIterator[pb.WatchWorkspacesResponse]:
-        async for news in self._feed.watch(request.after_revision, pulses=request.pulses, backend=request.backend):
+        async for news in self._feed.watch(
+            request.after_revision, pulses=request.include_heartbeats, backend=request.backend
+        ):
             match news:
                 case Changed(workspace):
                     record = wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime))
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
                 case Beats(beats):
-                    yield pb.WatchWorkspacesResponse(pulses=pb.Pulses(pulses=map(wire.beat_to, beats)))
+                    yield pb.WatchWorkspacesResponse(
+                        heartbeats=pb.HeartbeatNotices(heartbeats=map(wire.beat_to, beats))
+                    )
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
                 case Alive(revision):
-                    yield pb.WatchWorkspacesResponse(revision=revision, alive=wire.duration_to(SIGN_EVERY))
+                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(SIGN_EVERY))
                 case _:
                     assert_never(news)
 

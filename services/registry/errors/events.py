@@ -3,7 +3,7 @@
 from services.chassis import errors
 
 
-class EventIdGone(errors.Refused):
+class EventIdGone(errors.FailedPrecondition):
     """What came after the event is not kept any more, or the event never was."""
 
     domain = "molecule.registry.v1"

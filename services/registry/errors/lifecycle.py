@@ -23,7 +23,7 @@ class NothingToHibernate(errors.NotFound):
     message = "workspace not found or not in a hibernatable state (must be online or degraded)"
 
 
-class TasksActive(errors.Refused):
+class TasksActive(errors.FailedPrecondition):
     domain = DOMAIN
     reason = "TASKS_ACTIVE"
     message = "workspace has active tasks; use ?force=true to terminate them"
@@ -32,7 +32,7 @@ class TasksActive(errors.Refused):
         super().__init__(details={"active_tasks": active_tasks})
 
 
-class HibernationFailed(errors.Refused):
+class HibernationFailed(errors.FailedPrecondition):
     """The instance could not be stopped, and the workspace is as it was before."""
 
     domain = DOMAIN

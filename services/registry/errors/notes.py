@@ -13,7 +13,7 @@ class InvalidNote(_Registry, errors.InvalidArgument):
     reason = "INVALID_NOTE"
 
 
-class TooManyNotes(_Registry, errors.Refused):
+class TooManyNotes(_Registry, errors.FailedPrecondition):
     """A workspace has as many of a kind as it can have."""
 
     reason = "TOO_MANY_NOTES"
@@ -27,7 +27,7 @@ class MemoryNotFound(_Registry, errors.NotFound):
     message = "memory not found or not owned by this workspace"
 
 
-class RootsOnly(_Registry, errors.Denied):
+class RootsOnly(_Registry, errors.PermissionDenied):
     reason = "ROOTS_ONLY"
     message = "only root workspaces can write GLOBAL memories"
 
@@ -37,7 +37,7 @@ class EntryNotFound(_Registry, errors.NotFound):
     message = "key not found"
 
 
-class VersionMismatch(_Registry, errors.Refused):
+class VersionMismatch(_Registry, errors.FailedPrecondition):
     """The key is at another version than the caller expects; `current` is `None` where there is no such key."""
 
     reason = "VERSION_MISMATCH"
@@ -55,7 +55,7 @@ class ApprovalNotFound(_Registry, errors.NotFound):
     message = "approval not found or already decided"
 
 
-class OwnApproval(_Registry, errors.Denied):
+class OwnApproval(_Registry, errors.PermissionDenied):
     reason = "OWN_APPROVAL"
     message = "workspaces cannot decide their own approvals"
 
@@ -71,7 +71,7 @@ class CheckpointNotFound(_Registry, errors.NotFound):
     reason = "CHECKPOINT_NOT_FOUND"
 
 
-class PlatformAdminRequired(_Registry, errors.Denied):
+class PlatformAdminRequired(_Registry, errors.PermissionDenied):
     reason = "PLATFORM_ADMIN_REQUIRED"
     message = "platform admin required"
 

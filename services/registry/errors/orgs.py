@@ -47,7 +47,7 @@ class OrgTemplateNotFound(_Registry, errors.NotFound):
         super().__init__(f"org template not found: {name}")
 
 
-class MissingEnvironment(_Registry, errors.Refused):
+class MissingEnvironment(_Registry, errors.FailedPrecondition):
     reason = "MISSING_ENVIRONMENT"
     message = "missing required environment"
 

@@ -15,12 +15,12 @@ class WorkspaceNotFound(_Registry, errors.NotFound):
     message = "workspace not found"
 
 
-class WorkspaceRemoved(_Registry, errors.Refused):
+class WorkspaceRemoved(_Registry, errors.FailedPrecondition):
     reason = "WORKSPACE_REMOVED"
     message = "workspace removed"
 
 
-class WrongStatus(_Registry, errors.Refused):
+class WrongStatus(_Registry, errors.FailedPrecondition):
     reason = "WRONG_STATUS"
 
     def __init__(self, status: str) -> None:
@@ -58,12 +58,12 @@ class ParentNotFound(_Registry, errors.NotFound):
     message = "parent workspace not found"
 
 
-class ParentCycle(_Registry, errors.Refused):
+class ParentCycle(_Registry, errors.FailedPrecondition):
     reason = "PARENT_CYCLE"
     message = "parent cycle"
 
 
-class FieldRequiresAdmin(_Registry, errors.Denied):
+class FieldRequiresAdmin(_Registry, errors.PermissionDenied):
     reason = "FIELD_REQUIRES_ADMIN"
     message = "field requires admin"
 
@@ -80,7 +80,7 @@ class InvalidValue(_Registry, errors.InvalidArgument):
         super().__init__(message or f"invalid value for field: {field}", details={"field": field} if field else None)
 
 
-class OrgAccessDenied(_Registry, errors.Denied):
+class OrgAccessDenied(_Registry, errors.PermissionDenied):
     reason = "ORG_ACCESS_DENIED"
     message = "org access denied"
 
@@ -93,7 +93,7 @@ class ModelNotRegistered(_Registry, errors.InvalidArgument):
         super().__init__(details={"model": model, "runtime": runtime, "valid_models": list(valid_models)})
 
 
-class RuntimeConflict(_Registry, errors.Refused):
+class RuntimeConflict(_Registry, errors.FailedPrecondition):
     reason = "RUNTIME_CONFLICT"
     message = "runtime_conflict"
 
@@ -101,7 +101,7 @@ class RuntimeConflict(_Registry, errors.Refused):
         super().__init__(details={"runtime": runtime, "model": model})
 
 
-class ConfirmationRequired(_Registry, errors.Refused):
+class ConfirmationRequired(_Registry, errors.FailedPrecondition):
     reason = "CONFIRMATION_REQUIRED"
     message = "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete."
 
@@ -116,7 +116,7 @@ class ConfirmationRequired(_Registry, errors.Refused):
         )
 
 
-class StopFailed(_Registry, errors.Broken):
+class StopFailed(_Registry, errors.InternalError):
     reason = "STOP_FAILED"
 
     def __init__(self, *, removed: int, failures: dict[str, str]) -> None:
@@ -127,25 +127,25 @@ class StopFailed(_Registry, errors.Broken):
         )
 
 
-class NotSupported(_Registry, errors.Refused):
+class NotSupported(_Registry, errors.FailedPrecondition):
     reason = "NOT_SUPPORTED"
 
 
-class ParentPaused(_Registry, errors.Refused):
+class ParentPaused(_Registry, errors.FailedPrecondition):
     reason = "PARENT_PAUSED"
 
     def __init__(self, name: str) -> None:
         super().__init__(f'parent workspace "{name}" is paused — resume it first')
 
 
-class ProvisionerUnavailable(_Registry, errors.Refused):
+class ProvisionerUnavailable(_Registry, errors.FailedPrecondition):
     """Not `Unavailable`: asking again within the same call changes nothing."""
 
     reason = "PROVISIONER_UNAVAILABLE"
     message = "provisioner not available"
 
 
-class DiscoveryDenied(_Registry, errors.Denied):
+class DiscoveryDenied(_Registry, errors.PermissionDenied):
     reason = "DISCOVERY_DENIED"
     message = "not authorized to discover this workspace"
 
@@ -155,7 +155,7 @@ class CallerRequired(_Registry, errors.InvalidArgument):
     message = "X-Workspace-ID header is required"
 
 
-class WorkspaceUnavailable(_Registry, errors.Refused):
+class WorkspaceUnavailable(_Registry, errors.FailedPrecondition):
     reason = "WORKSPACE_UNAVAILABLE"
     message = "workspace not available"
 
@@ -163,7 +163,7 @@ class WorkspaceUnavailable(_Registry, errors.Refused):
         super().__init__(details={"status": status})
 
 
-class AddressUnsafe(_Registry, errors.Refused):
+class AddressUnsafe(_Registry, errors.FailedPrecondition):
     reason = "ADDRESS_UNSAFE"
     message = "workspace URL failed safety check"
 

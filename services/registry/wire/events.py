@@ -19,16 +19,18 @@ def stored_to(event: Event) -> pb.StoredEvent:
     )
 
 
-def told_to(event: Event, circles: Circles) -> pb.ToldEvent:
+def published_to(event: Event, circles: Circles) -> pb.PublishedEvent:
     """An event on its way to those it is told to."""
-    return pb.ToldEvent(event=stored_to(event), told_to=circles)
+    return pb.PublishedEvent(event=stored_to(event), published_to=circles)
 
 
-def placements_to(placed: Iterable[Placed]) -> pb.Placements:
+def placements_to(placed: Iterable[Placed]) -> pb.WorkspaceAudiencesUpdate:
     """Where news of workspaces is told."""
-    return pb.Placements(
-        placements=[
-            pb.Placement(workspace_id=one.workspace_id, told_to=one.told_to, listens_to=one.listens_to)
+    return pb.WorkspaceAudiencesUpdate(
+        workspaces=[
+            pb.WorkspaceAudiences(
+                workspace_id=one.workspace_id, published_to=one.published_to, subscribed_to=one.subscribed_to
+            )
             for one in placed
         ]
     )

@@ -23,7 +23,7 @@ from services.registry.facts import (
     UpstreamDead,
 )
 from services.registry.fields import CARD_BYTES, Draft, InitialMemory
-from services.registry.model import Beat, Brief, Declarations, DeliveryMode, Desire, Entry, Status, Workspace
+from services.registry.model import Beat, Brief, Declarations, DeliveryMode, DesiredState, Entry, Status, Workspace
 
 MOST_SPEND = 10**12
 """Cents a month; what an agent says beyond is cut."""
@@ -193,7 +193,7 @@ def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
         tier=workspace.tier,
         external=workspace.external,
         generation=workspace.generation,
-        desire=_DESIRES[routes.desire(workspace)],
+        desired_state=_DESIRES[routes.desire(workspace)],
         delivery_mode=mode_to(workspace.delivery_mode),
         address=address.url,
         address_trusted=address.trusted,
@@ -207,7 +207,7 @@ def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
         instance_reference=workspace.instance_reference,
         revision=workspace.revision,
         brief=brief_to(workspace.brief),
-        kit=workspace.kit,
+        starter_files=workspace.kit,
         template=workspace.template,
     )
 
@@ -238,9 +238,9 @@ def declarations_to(declarations: Declarations) -> pb.Declarations:
     )
 
 
-def beat_to(beat: Beat) -> pb.Pulse:
+def beat_to(beat: Beat) -> pb.HeartbeatNotice:
     """A heartbeat, as it arrived."""
-    return pb.Pulse(
+    return pb.HeartbeatNotice(
         workspace_id=beat.workspace_id,
         active_tasks=beat.active_tasks,
         current_task=beat.current_task,
@@ -304,8 +304,8 @@ _MODES_OUT = {
 _MODES_IN = {number: mode for mode, number in _MODES_OUT.items()}
 
 _DESIRES = {
-    Desire.RUNNING: pb.DESIRE_RUNNING,
-    Desire.STOPPED: pb.DESIRE_STOPPED,
-    Desire.UNTOUCHED: pb.DESIRE_UNTOUCHED,
-    Desire.FORGOTTEN: pb.DESIRE_FORGOTTEN,
+    DesiredState.RUNNING: pb.DESIRED_STATE_RUNNING,
+    DesiredState.STOPPED: pb.DESIRED_STATE_STOPPED,
+    DesiredState.UNTOUCHED: pb.DESIRED_STATE_UNTOUCHED,
+    DesiredState.FORGOTTEN: pb.DESIRED_STATE_FORGOTTEN,
 }

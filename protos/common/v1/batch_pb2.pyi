@@ -20,7 +20,7 @@ else:
 DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
-class CallTogetherRequest(message.Message):
+class CallBatchRequest(message.Message):
     """The calls."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -30,12 +30,12 @@ class CallTogetherRequest(message.Message):
     method: builtins.str
     """Its path, `/package.Service/Method`."""
     @builtins.property
-    def calls(self) -> containers.RepeatedCompositeFieldContainer[BundledCall]: ...
+    def calls(self) -> containers.RepeatedCompositeFieldContainer[BatchedCall]: ...
     def __init__(
         self,
         *,
         method: builtins.str = ...,
-        calls: abc.Iterable[BundledCall] | None = ...,
+        calls: abc.Iterable[BatchedCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
@@ -44,7 +44,7 @@ class CallTogetherRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class BundledCall(message.Message):
+class BatchedCall(message.Message):
     """One of them."""
 
     DESCRIPTOR: descriptor.Descriptor
@@ -74,18 +74,18 @@ class BundledCall(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class CallTogetherResponse(message.Message):
+class CallBatchResponse(message.Message):
     """What became of the calls, in their order."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     OUTCOMES_FIELD_NUMBER: builtins.int
     @builtins.property
-    def outcomes(self) -> containers.RepeatedCompositeFieldContainer[BundledOutcome]: ...
+    def outcomes(self) -> containers.RepeatedCompositeFieldContainer[BatchedOutcome]: ...
     def __init__(
         self,
         *,
-        outcomes: abc.Iterable[BundledOutcome] | None = ...,
+        outcomes: abc.Iterable[BatchedOutcome] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
@@ -94,7 +94,7 @@ class CallTogetherResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class BundledOutcome(message.Message):
+class BatchedOutcome(message.Message):
     """What became of one of them."""
 
     DESCRIPTOR: descriptor.Descriptor

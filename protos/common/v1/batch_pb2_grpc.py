@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from protos.common.v1 import bundle_pb2 as protos_dot_common_dot_v1_dot_bundle__pb2
+from protos.common.v1 import batch_pb2 as protos_dot_common_dot_v1_dot_batch__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in protos/common/v1/bundle_pb2_grpc.py depends on'
+        + ' but the generated code in protos/common/v1/batch_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class BundleServiceStub:
+class BatchServiceStub:
     """Every service offers it beside its own contract.
     """
 
@@ -35,18 +35,18 @@ class BundleServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.CallTogether = channel.unary_unary(
-                '/molecule.common.v1.BundleService/CallTogether',
-                request_serializer=protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherRequest.SerializeToString,
-                response_deserializer=protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherResponse.FromString,
+        self.CallBatch = channel.unary_unary(
+                '/molecule.common.v1.BatchService/CallBatch',
+                request_serializer=protos_dot_common_dot_v1_dot_batch__pb2.CallBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_common_dot_v1_dot_batch__pb2.CallBatchResponse.FromString,
                 _registered_method=True)
 
 
-class BundleServiceServicer:
+class BatchServiceServicer:
     """Every service offers it beside its own contract.
     """
 
-    def CallTogether(self, request, context):
+    def CallBatch(self, request, context):
         """Makes many calls of one unary method. Each has its own identity, is checked like a call that came alone, and has an
         outcome of its own; the answer waits for the last of them.
         """
@@ -55,27 +55,27 @@ class BundleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_BundleServiceServicer_to_server(servicer, server):
+def add_BatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'CallTogether': grpc.unary_unary_rpc_method_handler(
-                    servicer.CallTogether,
-                    request_deserializer=protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherRequest.FromString,
-                    response_serializer=protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherResponse.SerializeToString,
+            'CallBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallBatch,
+                    request_deserializer=protos_dot_common_dot_v1_dot_batch__pb2.CallBatchRequest.FromString,
+                    response_serializer=protos_dot_common_dot_v1_dot_batch__pb2.CallBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'molecule.common.v1.BundleService', rpc_method_handlers)
+            'molecule.common.v1.BatchService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('molecule.common.v1.BundleService', rpc_method_handlers)
+    server.add_registered_method_handlers('molecule.common.v1.BatchService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class BundleService:
+class BatchService:
     """Every service offers it beside its own contract.
     """
 
     @staticmethod
-    def CallTogether(request,
+    def CallBatch(request,
             target,
             options=(),
             channel_credentials=None,
@@ -88,9 +88,9 @@ class BundleService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/molecule.common.v1.BundleService/CallTogether',
-            protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherRequest.SerializeToString,
-            protos_dot_common_dot_v1_dot_bundle__pb2.CallTogetherResponse.FromString,
+            '/molecule.common.v1.BatchService/CallBatch',
+            protos_dot_common_dot_v1_dot_batch__pb2.CallBatchRequest.SerializeToString,
+            protos_dot_common_dot_v1_dot_batch__pb2.CallBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

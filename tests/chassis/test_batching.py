@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.chassis.gathering import PLENTY, Gathering
+from services.chassis.batching import EARLY_BATCH_SIZE, Batcher
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -50,7 +50,7 @@ async def steps(count):
 
 async def test_what_is_asked_in_the_same_moment_is_one_batch_and_each_hears_its_own_answer():
     work = Work()
-    gathering = Gathering(work, capacity=100)
+    gathering = Batcher(work, capacity=100)
 
     assert await asyncio.gather(*map(gathering.ask, range(40))) == [number * 2 for number in range(40)]
     assert work.batches == [tuple(range(40))]
@@ -58,7 +58,7 @@ async def test_what_is_asked_in_the_same_moment_is_one_batch_and_each_hears_its_
 
 async def test_who_comes_while_a_batch_is_under_way_makes_up_the_next():
     work = Work()
-    gathering = Gathering(work, capacity=100)
+    gathering = Batcher(work, capacity=100)
     work.go_on.clear()
     first = asyncio.ensure_future(gathering.ask(1))
     await steps(5)
@@ -72,7 +72,7 @@ async def test_who_comes_while_a_batch_is_under_way_makes_up_the_next():
 
 async def test_a_batch_takes_no_more_than_its_capacity_and_the_order_stays():
     work = Work()
-    gathering = Gathering(work, capacity=10, weigh=lambda number: number)
+    gathering = Batcher(work, capacity=10, weigh=lambda number: number)
 
     await asyncio.gather(*map(gathering.ask, [4, 4, 4, 9, 1]))
 
@@ -81,7 +81,7 @@ async def test_a_batch_takes_no_more_than_its_capacity_and_the_order_stays():
 
 async def test_no_more_batches_are_under_way_than_allowed():
     work = Work()
-    gathering = Gathering(work, capacity=1, at_once=2)
+    gathering = Batcher(work, capacity=1, at_once=2)
     work.go_on.clear()
     asked = [asyncio.ensure_future(gathering.ask(number)) for number in range(6)]
     await steps(20)
@@ -94,7 +94,7 @@ async def test_no_more_batches_are_under_way_than_allowed():
 
 
 async def test_what_the_work_says_of_one_item_its_asker_alone_raises():
-    gathering = Gathering(Work(refused={2}), capacity=100)
+    gathering = Batcher(Work(refused={2}), capacity=100)
 
     answers = await asyncio.gather(*map(gathering.ask, [1, 2, 3]), return_exceptions=True)
 
@@ -109,7 +109,7 @@ async def test_what_the_work_raises_everybody_raises_and_the_next_batch_is_not_h
             raise RuntimeError
         return numbers
 
-    gathering = Gathering(work, capacity=100)
+    gathering = Batcher(work, capacity=100)
     answers = await asyncio.gather(*map(gathering.ask, [1, 2, 3]), return_exceptions=True)
     failing = False
 
@@ -125,7 +125,7 @@ def test_batches_keep_their_distance_and_whoever_is_alone_after_it_waits_for_nob
         return numbers
 
     async def play():
-        gathering = Gathering(work, capacity=2, at_once=5, pause=0.25)
+        gathering = Batcher(work, capacity=2, at_once=5, pause=0.25)
         await asyncio.gather(*map(gathering.ask, range(5)))
         await asyncio.sleep(10)
         await gathering.ask(9)
@@ -147,15 +147,15 @@ def test_plenty_wait_for_nothing():
         await gathering.ask(number)
 
     async def play():
-        gathering = Gathering(work, capacity=100, at_once=5, pause=0.25)
+        gathering = Batcher(work, capacity=100, at_once=5, pause=0.25)
         await gathering.ask(0)
-        few = [gathering.ask(number) for number in range(PLENTY - 1)]
-        await asyncio.gather(*few, late(gathering, PLENTY))
+        few = [gathering.ask(number) for number in range(EARLY_BATCH_SIZE - 1)]
+        await asyncio.gather(*few, late(gathering, EARLY_BATCH_SIZE))
         await gathering.ask(1)
 
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         runner.run(play())
-    assert began == [(0.0, 1), (0.1, PLENTY), (0.35, 1)]
+    assert began == [(0.0, 1), (0.1, EARLY_BATCH_SIZE), (0.35, 1)]
 
 
 @settings(max_examples=300, deadline=None)
@@ -167,7 +167,7 @@ def test_plenty_wait_for_nothing():
 def test_whoever_leaves_at_whatever_moment_takes_nobody_along(leaving, at_once, capacity):
     async def play():
         work = Work()
-        gathering = Gathering(work, capacity=capacity, at_once=at_once)
+        gathering = Batcher(work, capacity=capacity, at_once=at_once)
         work.go_on.clear()
         asked = [asyncio.ensure_future(gathering.ask(number)) for number in range(6)]
         gone = set()
@@ -189,7 +189,7 @@ def test_whoever_leaves_at_whatever_moment_takes_nobody_along(leaving, at_once, 
 
 def test_it_needs_no_task_of_its_own():
     async def play():
-        assert await Gathering(Work(), capacity=1).ask(1) == 2
+        assert await Batcher(Work(), capacity=1).ask(1) == 2
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(play()) == set()
@@ -197,7 +197,7 @@ def test_it_needs_no_task_of_its_own():
 
 @pytest.mark.parametrize("attempt", range(20))
 async def test_answers_never_reach_the_wrong_asker(attempt):
-    gathering = Gathering(Work(), capacity=3 + attempt % 5, at_once=1 + attempt % 3)
+    gathering = Batcher(Work(), capacity=3 + attempt % 5, at_once=1 + attempt % 3)
 
     async def ask(number):
         await steps(number * 7 % (attempt + 2))

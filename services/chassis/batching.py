@@ -5,14 +5,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-PLENTY = 32
+EARLY_BATCH_SIZE = 32
 """So many make up a batch that need not wait for more: what it costs beside what is in it matters no more."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Place(Generic[T, R]):
+class _Waiter(Generic[T, R]):
     """Somebody who asked: waiting, taken along, answered, or gone."""
 
     def __init__(self, item: T) -> None:
@@ -33,7 +33,7 @@ class _Place(Generic[T, R]):
             self._turn.set_result(None)
 
 
-class Gathering(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """Does the work in batches. Whoever finds nobody gathering gathers one; those who come meanwhile wait for it.
 
     So whoever is alone waits for nobody, and no task stands in the background. If the one who does the work is
@@ -60,15 +60,15 @@ class Gathering(Generic[T, R]):
         self._at_once = at_once
         self._pause = pause
         self._next = 0.0
-        self._waiting: deque[_Place[T, R]] = deque()
-        self._gatherer: _Place[T, R] | None = None
+        self._waiting: deque[_Waiter[T, R]] = deque()
+        self._gatherer: _Waiter[T, R] | None = None
         self._under_way = 0
 
-    async def ask(self, item: T) -> R:
+    async def submit(self, item: T) -> R:
         """What the work answers for this item."""
-        place: _Place[T, R] = _Place(item)
+        place: _Waiter[T, R] = _Waiter(item)
         self._waiting.append(place)
-        if self._gatherer is not None and len(self._waiting) >= PLENTY:
+        if self._gatherer is not None and len(self._waiting) >= EARLY_BATCH_SIZE:
             self._gatherer.rouse()
         try:
             while place.outcome is None:
@@ -85,12 +85,12 @@ class Gathering(Generic[T, R]):
             raise place.outcome
         return place.outcome[0]
 
-    async def _gathered(self, gatherer: _Place[T, R]) -> Sequence[_Place[T, R]]:
+    async def _gathered(self, gatherer: _Waiter[T, R]) -> Sequence[_Waiter[T, R]]:
         """Whoever waits when the next batch is due."""
         self._gatherer, loop = gatherer, asyncio.get_running_loop()
         try:
             await asyncio.sleep(0)  # whoever asks in the same moment comes along
-            while loop.time() < self._next and len(self._waiting) < PLENTY:
+            while loop.time() < self._next and len(self._waiting) < EARLY_BATCH_SIZE:
                 due = loop.call_at(self._next, gatherer.rouse)
                 await gatherer.roused()
                 due.cancel()
@@ -100,7 +100,7 @@ class Gathering(Generic[T, R]):
             self._gatherer = None
             self._rouse_next()
 
-    async def _take(self, batch: Sequence[_Place[T, R]]) -> None:
+    async def _take(self, batch: Sequence[_Waiter[T, R]]) -> None:
         self._under_way += 1
         try:
             answers = await self._work([place.item for place in batch])
@@ -117,8 +117,8 @@ class Gathering(Generic[T, R]):
                     self._waiting.appendleft(place)
                 place.rouse()
 
-    def _packed(self) -> Sequence[_Place[T, R]]:
-        packed: list[_Place[T, R]] = []
+    def _packed(self) -> Sequence[_Waiter[T, R]]:
+        packed: list[_Waiter[T, R]] = []
         weight = 0
         while self._waiting and weight < self._capacity:
             place = self._waiting.popleft()

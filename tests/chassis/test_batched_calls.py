@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
-from protos.common.v1 import bundle_pb2, bundle_pb2_grpc
-from services.chassis import errors, identity, together
+from protos.common.v1 import batch_pb2, batch_pb2_grpc
+from services.chassis import batched_calls, errors, identity
+from services.chassis.batched_calls import BatchedMethod
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
-from services.chassis.together import Together
 from tests.rpc import running
 from tests.waiting import eventually
 
@@ -77,7 +77,7 @@ async def line(servicer):
 @pytest.fixture
 def calls(line):
     """Asks in bundles; `journeys` tells of how many."""
-    asking = Together(line, activity_pb2_grpc.ActivityServiceStub(line.channel).ListActivity, METHOD)
+    asking = BatchedMethod(line, activity_pb2_grpc.ActivityServiceStub(line.channel).ListActivity, METHOD)
     asking._journey = CountingBundles(asking._journey)
     return asking
 
@@ -105,14 +105,14 @@ async def test_who_comes_while_bundles_are_under_way_makes_up_the_next(calls, se
     servicer.go_on.clear()
     async with asyncio.TaskGroup() as group:
         asked = []
-        for number in range(together.AT_ONCE):
+        for number in range(batched_calls.MAX_BATCHES_IN_FLIGHT):
             asked.append(group.create_task(ask(calls, f"early{number}")))
             await eventually(lambda sent=number: len(calls._journey.sizes) > sent)
         asked += [group.create_task(ask(calls, f"late{number}")) for number in range(10)]
         await eventually(lambda: len(calls._calls._waiting) == 10)
         servicer.go_on.set()
 
-    assert calls._journey.sizes == [1] * together.AT_ONCE + [10]
+    assert calls._journey.sizes == [1] * batched_calls.MAX_BATCHES_IN_FLIGHT + [10]
     assert [task.result() for task in asked][-1] == "late9"
 
 
@@ -127,7 +127,7 @@ async def test_each_call_is_checked_and_fails_for_itself(calls):
     )
 
     assert [outcomes[0], outcomes[4]] == ["w1", "w3"]
-    assert [type(error) for error in outcomes[1:4]] == [errors.Denied, errors.NotFound, errors.Broken]
+    assert [type(error) for error in outcomes[1:4]] == [errors.PermissionDenied, errors.NotFound, errors.InternalError]
     stranger = outcomes[2]
     assert (stranger.reason, stranger.message, stranger.details) == (
         "UNHEARD",
@@ -145,28 +145,26 @@ async def test_a_call_whose_service_was_away_is_asked_again_by_itself(calls, ser
 
 async def test_nobody_carries_for_a_service_of_whom_they_do_not_speak(line):
     """Only the gateway bundles, and no bundle speaks in the name of a service."""
-    stub = bundle_pb2_grpc.BundleServiceStub(line.channel)
-    call = bundle_pb2.BundledCall(
+    stub = batch_pb2_grpc.BatchServiceStub(line.channel)
+    call = batch_pb2.BatchedCall(
         identity=identity.to_wire(Identity(kind=Kind.SERVICE, name="registry")),
         request=activity_pb2.ListActivityRequest(workspace_id="w").SerializeToString(),
     )
-    reply = await line.ask(stub.CallTogether, bundle_pb2.CallTogetherRequest(method=PATH, calls=[call]))
+    reply = await line.call(stub.CallBatch, batch_pb2.CallBatchRequest(method=PATH, calls=[call]))
     assert reply.outcomes[0].HasField("failure")
 
-    with pytest.raises(errors.Denied):
-        await line.ask(
-            stub.CallTogether, bundle_pb2.CallTogetherRequest(method=PATH, calls=[call]), on_behalf_of=caller("w")
-        )
+    with pytest.raises(errors.PermissionDenied):
+        await line.call(stub.CallBatch, batch_pb2.CallBatchRequest(method=PATH, calls=[call]), on_behalf_of=caller("w"))
     with pytest.raises(errors.InvalidArgument):
-        await line.ask(stub.CallTogether, bundle_pb2.CallTogetherRequest(method="/no.Such/Method", calls=[call]))
+        await line.call(stub.CallBatch, batch_pb2.CallBatchRequest(method="/no.Such/Method", calls=[call]))
 
 
 async def test_only_the_gateway_carries(servicer):
     add = activity_pb2_grpc.add_ActivityServiceServicer_to_server
     async with running([Servicer(contract=CONTRACT, add=add, servicer=servicer)], speaker="provisioner") as line:
-        stub = bundle_pb2_grpc.BundleServiceStub(line.channel)
-        with pytest.raises(errors.Denied):
-            await line.ask(stub.CallTogether, bundle_pb2.CallTogetherRequest(method=PATH))
+        stub = batch_pb2_grpc.BatchServiceStub(line.channel)
+        with pytest.raises(errors.PermissionDenied):
+            await line.call(stub.CallBatch, batch_pb2.CallBatchRequest(method=PATH))
 
 
 @pytest.mark.parametrize("attempt", range(50))
@@ -189,7 +187,7 @@ async def test_whoever_leaves_takes_nobody_along(calls, servicer, attempt):
 
 
 async def test_large_calls_share_no_bundle_that_is_too_large(calls, servicer, line):
-    big = "x" * (together.MOST_BYTES // 2)
+    big = "x" * (batched_calls.MAX_BATCH_BYTES // 2)
     requests = [activity_pb2.ListActivityRequest(workspace_id="w", page_token=big) for _ in range(5)]
 
     await asyncio.gather(*(calls.ask(request, on_behalf_of=caller("w")) for request in requests))

@@ -5,33 +5,33 @@ Calls that travel together, because what a call costs is mostly the journey."""
 
 from collections import abc as abc
 from grpc import aio as aio
-from protos.common.v1 import bundle_pb2 as bundle_pb2
+from protos.common.v1 import batch_pb2 as batch_pb2
 import abc as abc_1
 
 
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class BundleServiceStub:
+class BatchServiceStub:
     """Every service offers it beside its own contract."""
 
     def __init__(self, channel: aio.Channel) -> None: ...
-    CallTogether: aio.UnaryUnaryMultiCallable[bundle_pb2.CallTogetherRequest, bundle_pb2.CallTogetherResponse]
+    CallBatch: aio.UnaryUnaryMultiCallable[batch_pb2.CallBatchRequest, batch_pb2.CallBatchResponse]
     """Makes many calls of one unary method. Each has its own identity, is checked like a call that came alone, and has an
     outcome of its own; the answer waits for the last of them.
     """
 
-class BundleServiceServicer(metaclass=abc_1.ABCMeta):
+class BatchServiceServicer(metaclass=abc_1.ABCMeta):
     """Every service offers it beside its own contract."""
 
     @abc_1.abstractmethod
-    def CallTogether(
+    def CallBatch(
         self,
-        request: bundle_pb2.CallTogetherRequest,
-        context: aio.ServicerContext[bundle_pb2.CallTogetherRequest, abc.Awaitable[bundle_pb2.CallTogetherResponse]],
-    ) -> abc.Awaitable[bundle_pb2.CallTogetherResponse]:
+        request: batch_pb2.CallBatchRequest,
+        context: aio.ServicerContext[batch_pb2.CallBatchRequest, abc.Awaitable[batch_pb2.CallBatchResponse]],
+    ) -> abc.Awaitable[batch_pb2.CallBatchResponse]:
         """Makes many calls of one unary method. Each has its own identity, is checked like a call that came alone, and has an
         outcome of its own; the answer waits for the last of them.
         """
 
-def add_BundleServiceServicer_to_server(servicer: BundleServiceServicer, server: aio.Server) -> None: ...
+def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: aio.Server) -> None: ...
