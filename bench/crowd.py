@@ -16,9 +16,9 @@ import asyncpg
 
 from services.auth import tokens
 from services.auth.model import Fresh
-from services.registry.model import EXTERNAL, DeliveryMode, Reason, Status, Workspace, WorkspaceId
-from services.registry.tables import workspaces as tables
-from services.registry.tables.schema import DOORBELL
+from services.registry.store.tables import workspaces as tables
+from services.registry.store.tables.schema import DOORBELL
+from services.registry.workspace.model import EXTERNAL, DeliveryMode, Reason, Status, Workspace, WorkspaceId
 
 TEAM = 100
 """Workspaces of one organisation: a root and those below it."""

@@ -15,9 +15,9 @@ from deploy import migrations, roles
 from deploy.plane import fresh_database
 from services.chassis import database
 from services.registry.app import ROLE
-from services.registry.facts import Patience
-from services.registry.model import Workspace, WorkspaceId
 from services.registry.store.transaction import Store
+from services.registry.workspace.facts import Patience
+from services.registry.workspace.model import Workspace, WorkspaceId
 
 PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 """As the settings of the registry have it."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
-from services.registry.facts import (
+from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
     Fact,
@@ -28,9 +28,9 @@ from services.registry.facts import (
     StopFailed,
     UpstreamDead,
 )
-from services.registry.model import EXTERNAL, Reason, Status, Vitals, Workspace
-from services.registry.status import after
-from services.registry.words import DETAILS
+from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
+from services.registry.workspace.state_machine import after
+from services.registry.workspace.status_texts import DETAILS
 
 PAGE = Path("docs/states.md")
 
@@ -69,9 +69,9 @@ FACTS: tuple[Fact, ...] = (
 INTRODUCTION = """\
 # How a workspace is, and why
 
-Written by `make states` from the state machine (`services/registry/status.py`) and its words
-(`services/registry/words.py`); a test compares it with them. `molecule status` and `GET /workspaces` show status and
-reason, `GET /events` every change. What each change needs besides is in [the contract](spec/rest.md), section 7.
+Written by `make states` from the state machine (`services/registry/workspace/state_machine.py`) and its texts
+(`services/registry/workspace/status_texts.py`); a test compares it with them. `molecule status` and `GET /workspaces`
+show status and reason, `GET /events` every change. What each change needs besides is in [the contract](spec/rest.md), section 7.
 """
 
 

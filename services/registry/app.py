@@ -45,58 +45,58 @@ from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import AdvisoryLock, NotificationListener
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.registry import catalog
-from services.registry.addressing import Addressing
-from services.registry.admission import Door
-from services.registry.api.approvals import ApprovalServicer
 from services.registry.api.budgets import BudgetServicer
 from services.registry.api.bundles import BundleServicer
 from services.registry.api.catalog import CatalogServicer
-from services.registry.api.checkpoints import CheckpointServicer
-from services.registry.api.configs import ConfigServicer
-from services.registry.api.entries import EntryServicer
 from services.registry.api.events import EventServicer
-from services.registry.api.instructions import InstructionServicer
 from services.registry.api.lifecycle import LifecycleServicer
-from services.registry.api.memories import MemoryServicer
 from services.registry.api.models import ModelServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
-from services.registry.approvals import Approvals
-from services.registry.broadcasts import Broadcasts
-from services.registry.budgets import Budgets
-from services.registry.bundles import Bundles
-from services.registry.calls import Auth
-from services.registry.checkpoints import Checkpoints
-from services.registry.chronicle import Chronicle
-from services.registry.configs import Configs
-from services.registry.directions import Directions
-from services.registry.directory import Directory
-from services.registry.editing import Editing
-from services.registry.entries import Entries
-from services.registry.facts import Patience
-from services.registry.feed import Feed
-from services.registry.founding import Founding
-from services.registry.instructions import Instructions
-from services.registry.intake import Intake
-from services.registry.memories import Memories
-from services.registry.models import Models
-from services.registry.orgfolders import OrgFolders
-from services.registry.orgs import Orgs
-from services.registry.pausing import Pausing
-from services.registry.presence import Presence
-from services.registry.refits import Refits
-from services.registry.removal import Removal
-from services.registry.renewal import Renewal
-from services.registry.search import Search
+from services.registry.clients import Auth
+from services.registry.directory.budgets import Budgets
+from services.registry.directory.creation import Founding
+from services.registry.directory.discovery import Directions
+from services.registry.directory.model_choice import Models
+from services.registry.directory.queries import Directory
+from services.registry.directory.search import Search
+from services.registry.directory.updates import Editing
+from services.registry.feeds.broadcasts import Broadcasts
+from services.registry.feeds.event_log import Chronicle
+from services.registry.feeds.subscriptions import Views
+from services.registry.feeds.workspace_feed import Feed
+from services.registry.lifecycle.address_check import Addressing
+from services.registry.lifecycle.heartbeats import Intake
+from services.registry.lifecycle.observations import Presence
+from services.registry.lifecycle.pausing import Pausing
+from services.registry.lifecycle.registration import Door
+from services.registry.lifecycle.removal import Removal
+from services.registry.lifecycle.renewal import Renewal
+from services.registry.lifecycle.restarts import Refits
+from services.registry.lifecycle.secret_rollout import Turnover
+from services.registry.lifecycle.sweeps import Sweeps
+from services.registry.notes.approvals.api import ApprovalServicer
+from services.registry.notes.approvals.service import Approvals
+from services.registry.notes.checkpoints.api import CheckpointServicer
+from services.registry.notes.checkpoints.service import Checkpoints
+from services.registry.notes.configs.api import ConfigServicer
+from services.registry.notes.configs.service import Configs
+from services.registry.notes.entries.api import EntryServicer
+from services.registry.notes.entries.service import Entries
+from services.registry.notes.instructions.api import InstructionServicer
+from services.registry.notes.instructions.service import Instructions
+from services.registry.notes.memories.api import MemoryServicer
+from services.registry.notes.memories.service import Memories
+from services.registry.organisations.bundles import Bundles
+from services.registry.organisations.org_folders import OrgFolders
+from services.registry.organisations.org_import import Orgs
+from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
+from services.registry.store.tables.schema import DOORBELL, META
 from services.registry.store.transaction import Store
-from services.registry.sweeps import Sweeps
-from services.registry.tables.schema import DOORBELL, META
-from services.registry.teams import Teams
-from services.registry.templates import Templates, load_runtime_provision_timeouts
-from services.registry.turnover import Turnover
-from services.registry.views import Views
+from services.registry.templates.folders import Templates, load_runtime_provision_timeouts
+from services.registry.workspace.facts import Patience
 
 NAME = "registry"
 ROLE = "molecule_registry"

@@ -88,7 +88,7 @@ def caller(name):
 
 async def ask(calls, name, *, about=None):
     request = activity_pb2.ListActivityRequest(workspace_id=about or name)
-    reply = await calls.ask(request, on_behalf_of=caller(name))
+    reply = await calls.call(request, on_behalf_of=caller(name))
     return reply.activities[0].id
 
 
@@ -190,6 +190,6 @@ async def test_large_calls_share_no_bundle_that_is_too_large(calls, servicer, li
     big = "x" * (batched_calls.MAX_BATCH_BYTES // 2)
     requests = [activity_pb2.ListActivityRequest(workspace_id="w", page_token=big) for _ in range(5)]
 
-    await asyncio.gather(*(calls.ask(request, on_behalf_of=caller("w")) for request in requests))
+    await asyncio.gather(*(calls.call(request, on_behalf_of=caller("w")) for request in requests))
 
     assert max(calls._journey.sizes) <= 3

@@ -52,7 +52,7 @@ async def test_what_is_asked_in_the_same_moment_is_one_batch_and_each_hears_its_
     work = Work()
     gathering = Batcher(work, capacity=100)
 
-    assert await asyncio.gather(*map(gathering.ask, range(40))) == [number * 2 for number in range(40)]
+    assert await asyncio.gather(*map(gathering.submit, range(40))) == [number * 2 for number in range(40)]
     assert work.batches == [tuple(range(40))]
 
 
@@ -60,9 +60,9 @@ async def test_who_comes_while_a_batch_is_under_way_makes_up_the_next():
     work = Work()
     gathering = Batcher(work, capacity=100)
     work.go_on.clear()
-    first = asyncio.ensure_future(gathering.ask(1))
+    first = asyncio.ensure_future(gathering.submit(1))
     await steps(5)
-    late = [asyncio.ensure_future(gathering.ask(number)) for number in (2, 3)]
+    late = [asyncio.ensure_future(gathering.submit(number)) for number in (2, 3)]
     await steps(5)
     work.go_on.set()
 
@@ -74,7 +74,7 @@ async def test_a_batch_takes_no_more_than_its_capacity_and_the_order_stays():
     work = Work()
     gathering = Batcher(work, capacity=10, weigh=lambda number: number)
 
-    await asyncio.gather(*map(gathering.ask, [4, 4, 4, 9, 1]))
+    await asyncio.gather(*map(gathering.submit, [4, 4, 4, 9, 1]))
 
     assert work.batches == [(4, 4, 4), (9, 1)]
 
@@ -83,7 +83,7 @@ async def test_no_more_batches_are_under_way_than_allowed():
     work = Work()
     gathering = Batcher(work, capacity=1, at_once=2)
     work.go_on.clear()
-    asked = [asyncio.ensure_future(gathering.ask(number)) for number in range(6)]
+    asked = [asyncio.ensure_future(gathering.submit(number)) for number in range(6)]
     await steps(20)
     assert work.batches == [(0,), (1,)]
     work.go_on.set()
@@ -96,7 +96,7 @@ async def test_no_more_batches_are_under_way_than_allowed():
 async def test_what_the_work_says_of_one_item_its_asker_alone_raises():
     gathering = Batcher(Work(refused={2}), capacity=100)
 
-    answers = await asyncio.gather(*map(gathering.ask, [1, 2, 3]), return_exceptions=True)
+    answers = await asyncio.gather(*map(gathering.submit, [1, 2, 3]), return_exceptions=True)
 
     assert [answers[0], type(answers[1]), answers[2]] == [2, KeyError, 6]
 
@@ -110,11 +110,11 @@ async def test_what_the_work_raises_everybody_raises_and_the_next_batch_is_not_h
         return numbers
 
     gathering = Batcher(work, capacity=100)
-    answers = await asyncio.gather(*map(gathering.ask, [1, 2, 3]), return_exceptions=True)
+    answers = await asyncio.gather(*map(gathering.submit, [1, 2, 3]), return_exceptions=True)
     failing = False
 
     assert [type(answer) for answer in answers] == [RuntimeError] * 3
-    assert await gathering.ask(4) == 4
+    assert await gathering.submit(4) == 4
 
 
 def test_batches_keep_their_distance_and_whoever_is_alone_after_it_waits_for_nobody():
@@ -126,9 +126,9 @@ def test_batches_keep_their_distance_and_whoever_is_alone_after_it_waits_for_nob
 
     async def play():
         gathering = Batcher(work, capacity=2, at_once=5, pause=0.25)
-        await asyncio.gather(*map(gathering.ask, range(5)))
+        await asyncio.gather(*map(gathering.submit, range(5)))
         await asyncio.sleep(10)
-        await gathering.ask(9)
+        await gathering.submit(9)
 
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         runner.run(play())
@@ -144,14 +144,14 @@ def test_plenty_wait_for_nothing():
 
     async def late(gathering, number):
         await asyncio.sleep(0.1)
-        await gathering.ask(number)
+        await gathering.submit(number)
 
     async def play():
         gathering = Batcher(work, capacity=100, at_once=5, pause=0.25)
-        await gathering.ask(0)
-        few = [gathering.ask(number) for number in range(EARLY_BATCH_SIZE - 1)]
+        await gathering.submit(0)
+        few = [gathering.submit(number) for number in range(EARLY_BATCH_SIZE - 1)]
         await asyncio.gather(*few, late(gathering, EARLY_BATCH_SIZE))
-        await gathering.ask(1)
+        await gathering.submit(1)
 
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         runner.run(play())
@@ -169,7 +169,7 @@ def test_whoever_leaves_at_whatever_moment_takes_nobody_along(leaving, at_once, 
         work = Work()
         gathering = Batcher(work, capacity=capacity, at_once=at_once)
         work.go_on.clear()
-        asked = [asyncio.ensure_future(gathering.ask(number)) for number in range(6)]
+        asked = [asyncio.ensure_future(gathering.submit(number)) for number in range(6)]
         gone = set()
         for number, wait in leaving:
             await steps(wait)
@@ -201,6 +201,6 @@ async def test_answers_never_reach_the_wrong_asker(attempt):
 
     async def ask(number):
         await steps(number * 7 % (attempt + 2))
-        return await gathering.ask(number)
+        return await gathering.submit(number)
 
     assert await asyncio.gather(*map(ask, range(30))) == [number * 2 for number in range(30)]

@@ -44,4 +44,4 @@ def test_the_agent_starts_without_the_plane():
 
 
 def test_the_wall_can_be_run_into():
-    assert "behind the wall" in imported("services.registry.app", ["services.registry.model"]).stderr
+    assert "behind the wall" in imported("services.registry.app", ["services.registry.workspace.model"]).stderr

@@ -26,8 +26,8 @@ from services.chassis import addresses, pages
 from services.chassis.addresses import AddressRules
 from services.chassis.errors import ServiceError
 from services.chassis.pages import InvalidPageToken
-from services.registry import fields
 from services.registry.errors.workspaces import CardTooLarge, InvalidBody
+from services.registry.workspace import validation
 
 NAMES = st.sampled_from(
     [
@@ -163,7 +163,7 @@ def test_bodies(raw):
 @example(DEEP)
 def test_cards_that_are_registered(raw):
     with suppress(InvalidBody, CardTooLarge):
-        fields.read_card(raw)
+        validation.read_card(raw)
     with suppress(ServiceError, ValueError):
         read = bodies.parsed(raw)
         if isinstance(read, dict):

@@ -14,28 +14,34 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli")
 
 VIOLATIONS = {
-    "Services do not import each other": ("services/registry/directory.py", "import services.auth.model"),
+    "Services do not import each other": ("services/registry/directory/queries.py", "import services.auth.model"),
     "The chassis knows no service, and no contract but the common one": (
         "services/chassis/pages.py",
         "import protos.auth.v1.auth_pb2",
     ),
-    "The gateway reaches the services over gRPC only": ("gateway/render/texts.py", "import services.registry.model"),
+    "The gateway reaches the services over gRPC only": (
+        "gateway/render/texts.py",
+        "import services.registry.workspace.model",
+    ),
     "The agent package knows nothing of the plane but its REST contract": (
         "molecule_agent/card.py",
         "import services.chassis.clock",
     ),
     "The command line talks REST, and starts the deployment": ("molecule_cli/rest.py", "import gateway.errors"),
     "Nothing imports the deployment but the command line": ("gateway/limits.py", "import deploy.up"),
-    "Callers of auth": ("services/registry/directory.py", "import protos.auth.v1.auth_pb2"),
-    "Callers of the registry": ("services/registry/directory.py", "import protos.registry.v1.registry_pb2"),
-    "Callers of the provisioner": ("services/registry/feed.py", "import protos.provisioner.v1.provisioner_pb2"),
+    "Callers of auth": ("services/registry/directory/queries.py", "import protos.auth.v1.auth_pb2"),
+    "Callers of the registry": ("services/registry/directory/queries.py", "import protos.registry.v1.registry_pb2"),
+    "Callers of the provisioner": (
+        "services/registry/feeds/workspace_feed.py",
+        "import protos.provisioner.v1.provisioner_pb2",
+    ),
     "Callers of the A2A proxy": ("services/auth/keyring.py", "import protos.a2a_proxy.v1.activity_pb2"),
-    "Inside the registry": ("services/registry/status.py", "import services.registry.store"),
+    "Inside the registry": ("services/registry/workspace/state_machine.py", "import services.registry.store"),
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
     "Inside auth": ("services/auth/tokens.py", "import services.auth.keyring"),
     "Decisions are pure: no clock, no dice, no network, no database, no protobuf": (
-        "services/registry/hierarchy.py",
+        "services/registry/workspace/hierarchy.py",
         "import time",
     ),
     "Only stores and tables know SQL": ("services/auth/api/keys.py", "import sqlalchemy"),

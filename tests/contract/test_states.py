@@ -1,9 +1,9 @@
 """The page about statuses says what the state machine does."""
 
-from services.registry import facts
-from services.registry.model import Reason, Status
+from services.registry.workspace import facts
+from services.registry.workspace.model import Reason, Status
 from tests import states
-from tests.registry.test_status import TABLE
+from tests.registry.workspace.test_state_machine import TABLE
 
 
 def test_the_page_says_what_the_state_machine_does():

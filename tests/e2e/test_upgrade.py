@@ -18,8 +18,8 @@ from deploy.errors import CannotStart
 from deploy.plane import fresh_database
 from services.chassis import database
 from services.chassis.database import NewerSchema
-from services.registry.model import Reason, Status, Vitals
 from services.registry.store.transaction import Store
+from services.registry.workspace.model import Reason, Status, Vitals
 
 pytestmark = pytest.mark.timeout(120)
 

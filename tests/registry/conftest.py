@@ -12,27 +12,27 @@ from services.chassis.addresses import AddressRules
 from services.chassis.database import NotificationListener
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
-from services.registry.addressing import Addressing
-from services.registry.admission import Door, Registration
 from services.registry.app import ROLE, service
-from services.registry.broadcasts import Broadcasts
-from services.registry.calls import Auth
-from services.registry.chronicle import Chronicle
-from services.registry.directions import Directions
-from services.registry.directory import Directory
-from services.registry.editing import Editing
-from services.registry.facts import InstanceStarted, Patience
-from services.registry.feed import Feed
-from services.registry.fields import Draft
-from services.registry.intake import Intake
-from services.registry.presence import Presence
-from services.registry.refits import Refits
-from services.registry.removal import Removal
+from services.registry.clients import Auth
+from services.registry.directory.discovery import Directions
+from services.registry.directory.queries import Directory
+from services.registry.directory.updates import Editing
+from services.registry.feeds.broadcasts import Broadcasts
+from services.registry.feeds.event_log import Chronicle
+from services.registry.feeds.subscriptions import Views
+from services.registry.feeds.workspace_feed import Feed
+from services.registry.lifecycle.address_check import Addressing
+from services.registry.lifecycle.heartbeats import Intake
+from services.registry.lifecycle.observations import Presence
+from services.registry.lifecycle.registration import Door, Registration
+from services.registry.lifecycle.removal import Removal
+from services.registry.lifecycle.restarts import Refits
+from services.registry.lifecycle.sweeps import Sweeps
+from services.registry.store.tables.schema import DOORBELL
 from services.registry.store.transaction import Store
-from services.registry.sweeps import Sweeps
-from services.registry.tables.schema import DOORBELL
-from services.registry.templates import Templates
-from services.registry.views import Views
+from services.registry.templates.folders import Templates
+from services.registry.workspace.facts import InstanceStarted, Patience
+from services.registry.workspace.validation import Draft
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.neighbours import WillingAuth, served

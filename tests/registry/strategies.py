@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from services.registry.facts import (
+from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
     HibernateRequested,
@@ -26,7 +26,7 @@ from services.registry.facts import (
     StopFailed,
     UpstreamDead,
 )
-from services.registry.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
+from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))

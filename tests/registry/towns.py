@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from services.registry import catalog
-from services.registry.addressing import Addressing
-from services.registry.bundles import Bundles
-from services.registry.calls import Auth
-from services.registry.founding import Founding
-from services.registry.orgfolders import OrgFolders
-from services.registry.orgs import Orgs
-from services.registry.teams import Teams
-from services.registry.templates import Templates
+from services.registry.clients import Auth
+from services.registry.directory.creation import Founding
+from services.registry.lifecycle.address_check import Addressing
+from services.registry.organisations.bundles import Bundles
+from services.registry.organisations.org_folders import OrgFolders
+from services.registry.organisations.org_import import Orgs
+from services.registry.organisations.teams import Teams
+from services.registry.templates.folders import Templates
 from tests.registry.conftest import AT_HOME, Book, bound
 from tests.registry.neighbours import WillingAuth, served
 from tests.registry.vaults import WillingVault, served_vault

@@ -4,9 +4,9 @@ from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.budgets import Budgets
-from services.registry.model import WorkspaceId
+from services.registry.directory.budgets import Budgets
 from services.registry.wire.budgets import budget_to
+from services.registry.workspace.model import WorkspaceId
 
 
 class BudgetServicer(rpc.BudgetServiceServicer):

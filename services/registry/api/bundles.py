@@ -4,8 +4,8 @@ from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.bundles import Bundles, Made
-from services.registry.model import WorkspaceId
+from services.registry.organisations.bundles import Bundles, Made
+from services.registry.workspace.model import WorkspaceId
 
 
 class BundleServicer(rpc.BundleServiceServicer):

@@ -6,13 +6,13 @@ from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
-from services.registry.broadcasts import Broadcasts
-from services.registry.chronicle import CaughtUp, Chronicle, Quiet, Told
-from services.registry.events import Stretch
-from services.registry.feed import SIGN_EVERY
-from services.registry.views import Views
+from services.registry.feeds.broadcasts import Broadcasts
+from services.registry.feeds.event_log import CaughtUp, Chronicle, Quiet, Told
+from services.registry.feeds.subscriptions import Views
+from services.registry.feeds.workspace_feed import SIGN_EVERY
 from services.registry.wire import events as wire
 from services.registry.wire.workspaces import duration_to
+from services.registry.workspace.events import Stretch
 
 
 class EventServicer(rpc.EventServiceServicer):

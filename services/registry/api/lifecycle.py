@@ -4,9 +4,9 @@ from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.model import WorkspaceId
-from services.registry.pausing import Pausing
+from services.registry.lifecycle.pausing import Pausing
 from services.registry.wire import workspaces as wire
+from services.registry.workspace.model import WorkspaceId
 
 
 class LifecycleServicer(rpc.LifecycleServiceServicer):

@@ -4,8 +4,8 @@ from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.model import WorkspaceId
-from services.registry.models import Models
+from services.registry.directory.model_choice import Models
+from services.registry.workspace.model import WorkspaceId
 
 
 class ModelServicer(rpc.ModelServiceServicer):

@@ -4,7 +4,7 @@ from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
-from services.registry.search import Search
+from services.registry.directory.search import Search
 from services.registry.wire import workspaces as wire
 
 

@@ -4,13 +4,13 @@ from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.directory import Directory
-from services.registry.model import WorkspaceId
-from services.registry.orgfolders import OrgFolders
-from services.registry.orgs import Import, Orgs
-from services.registry.teams import Teams
-from services.registry.templates import Templates
+from services.registry.directory.queries import Directory
+from services.registry.organisations.org_folders import OrgFolders
+from services.registry.organisations.org_import import Import, Orgs
+from services.registry.organisations.teams import Teams
+from services.registry.templates.folders import Templates
 from services.registry.wire import templates as wire
+from services.registry.workspace.model import WorkspaceId
 
 
 class TemplateServicer(rpc.TemplateServiceServicer):

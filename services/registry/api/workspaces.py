@@ -8,18 +8,18 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
-from services.registry.admission import Door, Registration
 from services.registry.catalog import Catalog
-from services.registry.directions import Directions
-from services.registry.directory import Directory
-from services.registry.editing import Editing
+from services.registry.directory.discovery import Directions
+from services.registry.directory.queries import Directory
+from services.registry.directory.updates import Editing
 from services.registry.errors.workspaces import CardNotAvailable
-from services.registry.feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
-from services.registry.model import Entry, WorkspaceId
-from services.registry.presence import Presence
-from services.registry.refits import Wish
-from services.registry.removal import Removal
+from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
+from services.registry.lifecycle.observations import Presence
+from services.registry.lifecycle.registration import Door, Registration
+from services.registry.lifecycle.removal import Removal
+from services.registry.lifecycle.restarts import Wish
 from services.registry.wire import workspaces as wire
+from services.registry.workspace.model import Entry, WorkspaceId
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry.circles import Spot
-from services.registry.events import Event, Scope, Stretch
-from services.registry.model import WorkspaceId
-from services.registry.tables import workspaces as tables
-from services.registry.tables.events import event_horizon
-from services.registry.tables.schema import numbers
-from services.registry.tables.workspaces import events, workspaces
+from services.registry.store.tables import workspaces as tables
+from services.registry.store.tables.events import event_horizon
+from services.registry.store.tables.schema import numbers
+from services.registry.store.tables.workspaces import events, workspaces
+from services.registry.workspace.audiences import Spot
+from services.registry.workspace.events import Event, Scope, Stretch
+from services.registry.workspace.model import WorkspaceId
 
 
 class Events:

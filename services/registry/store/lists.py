@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.registry.events import Event
-from services.registry.model import Workspace, WorkspaceId
-from services.registry.store.reader import Reader
-from services.registry.tables import workspaces as tables
-from services.registry.tables.workspaces import events, workspaces
+from services.registry.store.identity_map import Reader
+from services.registry.store.tables import workspaces as tables
+from services.registry.store.tables.workspaces import events, workspaces
+from services.registry.workspace.events import Event
+from services.registry.workspace.model import Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,38 +14,38 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.chassis import database
 from services.chassis.clock import Clock
-from services.registry import skills
 from services.registry.errors.workspaces import WorkspaceNotFound
-from services.registry.events import EventType, Notice, written
-from services.registry.model import Workspace, WorkspaceId
-from services.registry.status import SPEAKING
-from services.registry.store.approvals import KeptApprovals
-from services.registry.store.changes import Changes
-from services.registry.store.checkpoints import KeptCheckpoints
-from services.registry.store.configs import KeptConfigs
-from services.registry.store.deeds import Deeds
-from services.registry.store.due import Due
-from services.registry.store.entries import KeptEntries
+from services.registry.notes.approvals.store import KeptApprovals
+from services.registry.notes.approvals.tables import approvals
+from services.registry.notes.checkpoints.store import KeptCheckpoints
+from services.registry.notes.checkpoints.tables import checkpoints
+from services.registry.notes.configs.store import KeptConfigs
+from services.registry.notes.configs.tables import configs
+from services.registry.notes.entries.store import KeptEntries
+from services.registry.notes.entries.tables import entries
+from services.registry.notes.instructions.store import KeptInstructions
+from services.registry.notes.instructions.tables import instructions
+from services.registry.notes.memories.store import KeptMemories
+from services.registry.notes.memories.tables import memories
+from services.registry.store.audit_outbox import Deeds
+from services.registry.store.card_index import Terms
 from services.registry.store.events import Events
-from services.registry.store.felt import Felt
-from services.registry.store.instructions import KeptInstructions
-from services.registry.store.kits import Kits
+from services.registry.store.identity_map import Reader, locked
 from services.registry.store.lists import Lists
-from services.registry.store.memories import KeptMemories
-from services.registry.store.reader import Reader, locked
-from services.registry.store.renewals import Renewals
-from services.registry.store.terms import Terms
+from services.registry.store.overdue import Due
+from services.registry.store.revisions import Changes
+from services.registry.store.secret_changes import Renewals
+from services.registry.store.starter_files import Kits
+from services.registry.store.tables import workspaces as tables
+from services.registry.store.tables.card_index import terms
+from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
 from services.registry.store.tree import Tree
-from services.registry.tables import workspaces as tables
-from services.registry.tables.approvals import approvals
-from services.registry.tables.checkpoints import checkpoints
-from services.registry.tables.configs import configs
-from services.registry.tables.entries import entries
-from services.registry.tables.instructions import instructions
-from services.registry.tables.memories import memories
-from services.registry.tables.schema import DOORBELL
-from services.registry.tables.terms import terms
-from services.registry.tables.workspaces import cards, events, vitals, workspaces
+from services.registry.store.vitals import Felt
+from services.registry.workspace import card_index
+from services.registry.workspace.events import EventType, Notice, written
+from services.registry.workspace.model import Workspace, WorkspaceId
+from services.registry.workspace.state_machine import SPEAKING
 
 REVISIONS = 0x4D6F6C01
 """The advisory lock under which numbers are taken and committed."""
@@ -138,7 +138,7 @@ class Transaction:
         """Keep the card of a locked workspace, and what can be found by it."""
         put = insert(cards).values(workspace_id=workspace_id, card=card)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
-        await self.terms.put(workspace_id, skills.of(json.loads(card)))
+        await self.terms.put(workspace_id, card_index.of(json.loads(card)))
 
     async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
         """Write fields that nobody else needs to know of: no revision."""

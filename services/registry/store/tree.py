@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.registry.hierarchy import REACH, Lineage
-from services.registry.model import Status, Workspace, WorkspaceId
-from services.registry.store.reader import Reader, locked
-from services.registry.tables import workspaces as tables
-from services.registry.tables.workspaces import workspaces
+from services.registry.store.identity_map import Reader, locked
+from services.registry.store.tables import workspaces as tables
+from services.registry.store.tables.workspaces import workspaces
+from services.registry.workspace.hierarchy import REACH, Lineage
+from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 LOCK = 0x4D6F6C02
 """The advisory lock under which the shape of the tree changes."""

@@ -1,7 +1,7 @@
 """Budgets as the contract writes them."""
 
 from protos.registry.v1 import budgets_pb2 as pb
-from services.registry.model import Workspace
+from services.registry.workspace.model import Workspace
 
 
 def budget_to(workspace: Workspace) -> pb.Budget:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from protos.registry.v1 import events_pb2 as pb
-from services.registry.circles import Circles, Placed
-from services.registry.events import Broadcast, Event, written
 from services.registry.wire.workspaces import timestamp_to
+from services.registry.workspace.audiences import Circles, Placed
+from services.registry.workspace.events import Broadcast, Event, written
 
 
 def stored_to(event: Event) -> pb.StoredEvent:

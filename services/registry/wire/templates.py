@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 from protos.registry.v1 import templates_pb2 as pb
-from services.registry import orgfile
-from services.registry.orgfolders import OrgTemplate
-from services.registry.templates import Problem, Template
+from services.registry.organisations import org_file
+from services.registry.organisations.org_folders import OrgTemplate
+from services.registry.templates.folders import Problem, Template
 from services.registry.wire.workspaces import duration_to
 
 
@@ -43,8 +43,8 @@ def org_template_to(template: OrgTemplate) -> pb.OrgTemplate:
         name=template.org.name,
         description=template.org.description,
         workspaces=len(template.org.planned),
-        required_env=needs_to(orgfile.written(template.org.required)),
-        recommended_env=needs_to(orgfile.written(template.org.recommended)),
+        required_env=needs_to(org_file.written(template.org.required)),
+        recommended_env=needs_to(org_file.written(template.org.recommended)),
     )
 
 

@@ -8,10 +8,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.registry.v1 import registry_pb2 as pb
-from services.registry import routes
 from services.registry.errors.workspaces import InvalidValue
-from services.registry.events import Event
-from services.registry.facts import (
+from services.registry.workspace import routes
+from services.registry.workspace.events import Event
+from services.registry.workspace.facts import (
     Fact,
     InstanceExited,
     InstanceSkipped,
@@ -22,8 +22,17 @@ from services.registry.facts import (
     StopFailed,
     UpstreamDead,
 )
-from services.registry.fields import CARD_BYTES, Draft, InitialMemory
-from services.registry.model import Beat, Brief, Declarations, DeliveryMode, DesiredState, Entry, Status, Workspace
+from services.registry.workspace.model import (
+    Beat,
+    Brief,
+    Declarations,
+    DeliveryMode,
+    DesiredState,
+    Entry,
+    Status,
+    Workspace,
+)
+from services.registry.workspace.validation import CARD_BYTES, Draft, InitialMemory
 
 MOST_SPEND = 10**12
 """Cents a month; what an agent says beyond is cut."""

@@ -1,0 +1,54 @@
+"""The servicer of checkpoints: speaks protobuf and decides nothing."""
+
+from uuid import uuid4
+
+from protos.registry.v1 import checkpoints_pb2 as pb
+from protos.registry.v1 import checkpoints_pb2_grpc as rpc
+from services.chassis import identity, pages
+from services.chassis.clock import Clock
+from services.chassis.rpc import Context
+from services.registry.notes.checkpoints import wire
+from services.registry.notes.checkpoints.service import Checkpoints
+from services.registry.workspace.model import WorkspaceId
+
+MOST = 100
+"""Steps in one answer: that many of the biggest fit one message between services."""
+
+
+class CheckpointServicer(rpc.CheckpointServiceServicer):
+    """Unwraps, asks, wraps."""
+
+    def __init__(self, checkpoints: Checkpoints, *, clock: Clock) -> None:
+        self._checkpoints = checkpoints
+        self._clock = clock
+
+    async def SaveCheckpoint(self, request: pb.SaveCheckpointRequest, context: Context) -> pb.SaveCheckpointResponse:
+        wanted = wire.checkpoint_from(request, str(uuid4()), self._clock.now())
+        kept = await self._checkpoints.save(identity.current(), wanted)
+        return pb.SaveCheckpointResponse(checkpoint=wire.checkpoint_to(kept))
+
+    async def GetLatestCheckpoint(
+        self, request: pb.GetLatestCheckpointRequest, context: Context
+    ) -> pb.GetLatestCheckpointResponse:
+        found = await self._checkpoints.latest(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.GetLatestCheckpointResponse(checkpoint=wire.checkpoint_to(found))
+
+    async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: Context) -> pb.ListCheckpointsResponse:
+        page = await self._checkpoints.list(
+            identity.current(),
+            WorkspaceId(request.workspace_id),
+            request.workflow_id,
+            size=pages.page_size(request.page_size, default=MOST, most=MOST),
+            token=request.page_token,
+        )
+        return pb.ListCheckpointsResponse(
+            checkpoints=[wire.checkpoint_to(one) for one in page.checkpoints], next_page_token=page.next
+        )
+
+    async def DeleteCheckpoints(
+        self, request: pb.DeleteCheckpointsRequest, context: Context
+    ) -> pb.DeleteCheckpointsResponse:
+        deleted = await self._checkpoints.delete(
+            identity.current(), WorkspaceId(request.workspace_id), request.workflow_id
+        )
+        return pb.DeleteCheckpointsResponse(deleted=deleted)

@@ -1,0 +1,69 @@
+"""Values under keys: what may be written, and when (docs/spec/rest.md, 6.14)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.registry.notes.errors import InvalidNote, VersionMismatch
+
+KEY_BYTES = 200
+"""Of the longest key."""
+
+VALUE_BYTES = 64 * 1024
+"""Of the biggest value, as compact JSON."""
+
+LONGEST = timedelta(days=365)
+"""Until a value that expires has expired."""
+
+MOST = 500
+"""Keys that a workspace can have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A value under a key. `value` is JSON text."""
+
+    key: str
+    value: str
+    version: int
+    updated_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A value to be written, and the version it is to replace; 0 where there is to be none."""
+
+    key: str
+    value: str
+    ttl_seconds: int | None = None
+    if_match_version: int | None = None
+
+
+def check(draft: Draft) -> None:
+    """Raise `InvalidNote` for what cannot be written."""
+    if not draft.key:
+        raise InvalidNote("key is required")
+    if len(draft.key.encode()) > KEY_BYTES:
+        raise InvalidNote(f"key must be <= {KEY_BYTES} bytes")
+    if any(ord(character) < ord(" ") for character in draft.key):
+        raise InvalidNote("key must not contain control characters")
+    if len(draft.value.encode()) > VALUE_BYTES:
+        raise InvalidNote(f"value must be <= {VALUE_BYTES} bytes")
+    if draft.ttl_seconds is not None and not 1 <= draft.ttl_seconds <= LONGEST.total_seconds():
+        raise InvalidNote(f"ttl_seconds must be 1-{int(LONGEST.total_seconds())}")
+    if draft.if_match_version is not None and draft.if_match_version < 0:
+        raise InvalidNote("if_match_version must not be negative")
+
+
+def after(before: Entry | None, draft: Draft, now: datetime) -> Entry:
+    """What is under the key once the draft is written; raises `VersionMismatch`."""
+    current = before.version if before else None
+    if draft.if_match_version is not None and draft.if_match_version != (current or 0):
+        raise VersionMismatch(expected=draft.if_match_version, current=current)
+    return Entry(
+        key=draft.key,
+        value=draft.value,
+        version=(current or 0) + 1,
+        updated_at=now,
+        expires_at=None if draft.ttl_seconds is None else now + timedelta(seconds=draft.ttl_seconds),
+    )

@@ -1,0 +1,39 @@
+"""What agents keep by key."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.registry.notes.entries.rules import Entry
+from services.registry.store.tables.schema import META
+
+entries = sa.Table(
+    "entries",
+    META,
+    sa.Column("workspace_id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
+)
+
+sa.Index("entries_expiry", entries.c.expires_at, postgresql_where=entries.c.expires_at.isnot(None))
+
+
+def entry_of(row: sa.Row[Any]) -> Entry:
+    """The entry in a row."""
+    return Entry(
+        key=row.key, value=row.value, version=row.version, updated_at=row.updated_at, expires_at=row.expires_at
+    )
+
+
+def row_of(entry: Entry) -> dict[str, Any]:
+    """The row that keeps an entry, without its workspace."""
+    return {
+        "key": entry.key,
+        "value": entry.value,
+        "version": entry.version,
+        "updated_at": entry.updated_at,
+        "expires_at": entry.expires_at,
+    }

@@ -1,0 +1,56 @@
+"""What operators tell agents."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.registry.notes.instructions.rules import Instruction
+from services.registry.store.tables.schema import META
+from services.registry.workspace.model import WorkspaceId
+
+EVERYBODY = ""
+"""The target of what is for everybody."""
+
+instructions = sa.Table(
+    "instructions",
+    META,
+    sa.Column("id", sa.Text, primary_key=True),
+    # Empty for everybody, so that those for everybody come first.
+    sa.Column("target", sa.Text, nullable=False),
+    # The priority with its sign turned: one index has the order of every list.
+    sa.Column("rank", sa.BigInteger, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("instructions_order", "target", "rank", "created_at", "id", unique=True),
+)
+
+
+def instruction_of(row: sa.Row[Any]) -> Instruction:
+    """The instruction in a row."""
+    return Instruction(
+        id=row.id,
+        target=None if row.target == EVERYBODY else WorkspaceId(row.target),
+        title=row.title,
+        content=row.content,
+        priority=-row.rank,
+        enabled=row.enabled,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def row_of(instruction: Instruction) -> dict[str, Any]:
+    """The row that keeps an instruction."""
+    return {
+        "id": instruction.id,
+        "target": instruction.target or EVERYBODY,
+        "title": instruction.title,
+        "content": instruction.content,
+        "rank": -instruction.priority,
+        "enabled": instruction.enabled,
+        "created_at": instruction.created_at,
+        "updated_at": instruction.updated_at,
+    }

@@ -1,0 +1,37 @@
+"""The servicer of memories: speaks protobuf and decides nothing."""
+
+from protos.registry.v1 import memories_pb2 as pb
+from protos.registry.v1 import memories_pb2_grpc as rpc
+from services.chassis import identity
+from services.chassis.rpc import Context
+from services.registry.notes.memories import wire
+from services.registry.notes.memories.service import Memories
+from services.registry.workspace.model import WorkspaceId
+
+
+class MemoryServicer(rpc.MemoryServiceServicer):
+    """Unwraps, asks, wraps."""
+
+    def __init__(self, memories: Memories) -> None:
+        self._memories = memories
+
+    async def CommitMemory(self, request: pb.CommitMemoryRequest, context: Context) -> pb.CommitMemoryResponse:
+        memory = await self._memories.commit(
+            identity.current(),
+            WorkspaceId(request.workspace_id),
+            request.request_id,
+            content=request.content,
+            scope=request.scope,
+            namespace=request.namespace,
+        )
+        return pb.CommitMemoryResponse(memory=wire.memory_to(memory))
+
+    async def SearchMemories(self, request: pb.SearchMemoriesRequest, context: Context) -> pb.SearchMemoriesResponse:
+        found = await self._memories.search(
+            identity.current(), WorkspaceId(request.workspace_id), wire.question_from(request)
+        )
+        return pb.SearchMemoriesResponse(memories=[wire.memory_to(memory) for memory in found])
+
+    async def DeleteMemory(self, request: pb.DeleteMemoryRequest, context: Context) -> pb.DeleteMemoryResponse:
+        await self._memories.delete(identity.current(), WorkspaceId(request.workspace_id), request.memory_id)
+        return pb.DeleteMemoryResponse()

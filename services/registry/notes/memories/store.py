@@ -1,0 +1,86 @@
+"""What agents remember, as one transaction sees it."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.registry.notes.memories import tables
+from services.registry.notes.memories.rules import Memory, Question, Scope
+from services.registry.notes.memories.tables import memories
+from services.registry.store.tables.workspaces import workspaces
+from services.registry.workspace.model import WorkspaceId
+
+ENGLISH: sa.ColumnElement[str] = sa.literal_column("'english'")
+
+WORDS = 2
+"""Characters from which on words are looked for, and not characters."""
+
+
+class KeptMemories:
+    """Memories of workspaces."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def put(self, some: Sequence[Memory]) -> None:
+        """Keep new memories; one whose id is kept already stays as it is."""
+        if some:
+            rows = [tables.row_of(memory) for memory in some]
+            await self._connection.execute(_PUT, rows)
+
+    async def count(self, workspace_id: WorkspaceId) -> int:
+        """How many a workspace has written."""
+        own = sa.select(sa.func.count()).where(memories.c.workspace_id == workspace_id)
+        return await self._connection.scalar(own) or 0
+
+    async def search(self, reader: WorkspaceId, lead: WorkspaceId, question: Question) -> list[Memory]:
+        """The memories that `reader`, of the team of `lead`, looks for."""
+        statement = tables.readable.where(_within(question.scope, reader, lead))
+        if question.namespace:
+            statement = statement.where(memories.c.namespace == question.namespace)
+        newest = memories.c.created_at.desc(), memories.c.id.desc()
+        if len(question.query) >= WORDS:
+            words = sa.func.websearch_to_tsquery(ENGLISH, question.query)
+            best = sa.func.ts_rank(memories.c.search, words).desc()
+            statement = statement.where(memories.c.search.op("@@")(words)).order_by(best, *newest)
+        else:
+            if question.query:
+                statement = statement.where(memories.c.content.icontains(question.query, autoescape=True))
+            statement = statement.order_by(*newest)
+        found = await self._connection.execute(statement.limit(question.limit))
+        return [tables.memory_of(row) for row in found]
+
+    async def delete(self, workspace_id: WorkspaceId, memory_id: str) -> bool:
+        """Delete a memory of the workspace; whether there was one."""
+        own = sa.delete(memories).where(memories.c.id == memory_id, memories.c.workspace_id == workspace_id)
+        return (await self._connection.execute(own)).rowcount > 0
+
+
+def _within(scope: Scope | None, reader: WorkspaceId, lead: WorkspaceId) -> sa.ColumnElement[bool]:
+    match scope:
+        case None:
+            return memories.c.workspace_id == reader
+        case Scope.LOCAL:
+            return sa.and_(memories.c.workspace_id == reader, memories.c.scope == Scope.LOCAL)
+        case Scope.TEAM:
+            team = sa.select(workspaces.c.id).where(workspaces.c.parent_id == lead)
+            return sa.and_(tables.shared, memories.c.workspace_id.in_(team.union_all(sa.select(sa.literal(lead)))))
+        case Scope.GLOBAL:
+            return tables.public
+
+
+_PUT = (
+    insert(memories)
+    .values(
+        {
+            **{
+                name: sa.bindparam(name)
+                for name in ("id", "workspace_id", "scope", "namespace", "content", "created_at")
+            },
+            "search": sa.func.to_tsvector(ENGLISH, sa.bindparam("content")),
+        }
+    )
+    .on_conflict_do_nothing(index_elements=["id"])
+)

@@ -1,0 +1,16 @@
+"""What agents say they can do, by what it can be searched for. Kept beside the card it was read from."""
+
+import sqlalchemy as sa
+
+from services.registry.store.tables.schema import META
+from services.registry.store.tables.workspaces import workspaces
+
+terms = sa.Table(
+    "terms",
+    META,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, primary_key=True),
+    sa.Column("workspace_id", sa.Text, sa.ForeignKey(workspaces.c.id, ondelete="CASCADE"), primary_key=True),
+)
+
+sa.Index("terms_of_workspace", terms.c.workspace_id)

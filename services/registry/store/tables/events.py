@@ -1,0 +1,14 @@
+"""How far back events are kept."""
+
+import sqlalchemy as sa
+
+from services.registry.store.tables.schema import META
+
+# One row at most: the highest id that was forgotten because of its age.
+event_horizon = sa.Table(
+    "event_horizon",
+    META,
+    sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("event_id", sa.BigInteger, nullable=False),
+    sa.CheckConstraint(sa.column("one"), name="one"),
+)

@@ -1,0 +1,38 @@
+"""What is said to people about a status, and why it is so."""
+
+from services.registry.workspace.model import Reason
+
+TIMED_OUT = "provisioning timed out"
+"""The public text of an instance that did not come up in time."""
+
+DETAILS = {
+    Reason.CREATED: "Created; its instance is being started.",
+    Reason.EXTERNAL_CREATED: "Waiting for its agent to register.",
+    Reason.REGISTERED: "The agent registered.",
+    Reason.HEARTBEAT: "The agent sends heartbeats.",
+    Reason.WEDGED: "The agent says that it is stuck.",
+    Reason.ERROR_RATE: "Half or more of the agent's work fails.",
+    Reason.REGISTER_FAILED: "The agent's last attempt to register was refused.",
+    Reason.RECOVERED: "The agent works again.",
+    Reason.LIVENESS_TIMEOUT: "The agent has not been heard for too long.",
+    Reason.AGENT_STALE: "The agent has not been heard for too long; it can register again at any time.",
+    Reason.CONTAINER_NOT_RUNNING: "The instance is not running any more.",
+    Reason.UPSTREAM_DEAD: "A message found the agent gone.",
+    Reason.PROVISION_TIMEOUT: "The agent did not come up in time.",
+    Reason.BOOTSTRAP_FAILED: "The agent could not boot.",
+    Reason.PROVISION_ERROR: "The instance could not be started.",
+    Reason.RESTART_REQUESTED: "A restart was asked for.",
+    Reason.AUTO_RESTART: "The plane starts a fresh instance.",
+    Reason.WAKE: "Waking up.",
+    Reason.PAUSE_REQUESTED: "Paused; it runs again when it is resumed.",
+    Reason.RESUME_REQUESTED: "Resumed.",
+    Reason.HIBERNATE_REQUESTED: "Hibernates; the next message wakes it.",
+    Reason.IDLE: "Had nothing to do; the next message wakes it.",
+    Reason.HIBERNATE_FAILED: "The instance could not be stopped for hibernation.",
+    Reason.DELETED: "Deleted.",
+    Reason.COLLAPSED: "Removed when the team above it was collapsed.",
+}
+"""What each reason says to people."""
+
+DECLARED = "Declared by its creator, not heard from yet."
+"""What is said of an external workspace that came with its address."""

@@ -1,0 +1,286 @@
+"""What a new or changed workspace may hold: the limits of docs/spec/rest.md, 6.3."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from services.chassis import variables
+from services.registry.errors.workspaces import (
+    CardTooLarge,
+    InvalidBody,
+    InvalidDeliveryMode,
+    InvalidValue,
+    InvalidWorkspace,
+)
+from services.registry.workspace.model import EXTERNAL, Access, DeliveryMode, Workspace
+
+NAME_BYTES = 255
+"""Of the longest name."""
+
+ROLE_BYTES = 1000
+"""Of the longest role."""
+
+CODE_BYTES = 100
+"""Of the longest runtime or model."""
+
+PATH_BYTES = 4096
+"""Of the longest directory."""
+
+CARD_BYTES = 256 * 1024
+"""Of the biggest card."""
+
+CARD_DEPTH = 64
+"""Levels of the deepest card: whoever reads it after us may walk it recursively."""
+
+TIERS = range(1, 5)
+"""Isolation and resources of an instance."""
+
+DEFAULT_TIER = 3
+"""The tier of workspaces whose creator names none."""
+
+DEFAULT_MAX_CONCURRENT_TASKS = 1
+"""What agents that do not say otherwise can do at a time."""
+
+DEFAULT_RUNTIME = "langgraph"
+"""The runtime of workspaces whose creator names none."""
+
+MOST_INITIAL_MEMORIES = 100
+"""Memories that a workspace can begin with."""
+
+FORBIDDEN = frozenset("{}[]|>*&!\0")
+"""Characters that names and roles may not have: they mean something in YAML, shells or the database."""
+
+SYSTEM = tuple(
+    PurePosixPath(folder)
+    for folder in ("/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr")
+)
+"""Directories of the host that no instance may see."""
+
+NEED_ADMIN = frozenset({"parent_id", "tier", "workspace_dir"})
+"""Fields that a workspace may not change of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitialMemory:
+    """A memory that a workspace is to begin with, as its creator wrote it."""
+
+    content: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A workspace as its creator wants it. What is not said is left to the defaults."""
+
+    name: str
+    role: str = ""
+    runtime: str = ""
+    model: str = ""
+    template: str = ""
+    tier: int = 0
+    parent_id: str | None = None
+    external: bool = False
+    url: str = ""
+    delivery_mode: str = ""
+    workspace_dir: str = ""
+    workspace_access: str = ""
+    budget_limit: int | None = None
+    max_concurrent_tasks: int = 0
+    hibernation_idle_minutes: int | None = None
+    x: float = 0.0
+    y: float = 0.0
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    initial_memories: tuple[InitialMemory, ...] = field(default=(), repr=False)
+
+
+def checked(draft: Draft) -> Draft:
+    """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
+    _check_texts(draft)
+    _check_numbers(draft)
+    if variables.find_first_fault(draft.secrets):
+        raise InvalidWorkspace
+    if draft.delivery_mode not in {"", *DeliveryMode}:
+        raise InvalidDeliveryMode
+    _check_directory(draft)
+    external = draft.external or draft.runtime == EXTERNAL
+    return replace(
+        draft,
+        external=external,
+        runtime=EXTERNAL if external else draft.runtime or DEFAULT_RUNTIME,
+        url=draft.url if external else "",
+        tier=draft.tier or DEFAULT_TIER,
+        workspace_access=draft.workspace_access or Access.NONE,
+        max_concurrent_tasks=_concurrency(draft.max_concurrent_tasks),
+        hibernation_idle_minutes=draft.hibernation_idle_minutes or None,
+    )
+
+
+def changed(workspace: Workspace, wanted: Mapping[str, Any]) -> Workspace:
+    """The workspace with `wanted` written into it; `None` clears a field. Raises `InvalidValue`.
+
+    `parent_id` and `runtime` are passed over: what they may be depends on more than the workspace.
+    """
+    if ("x" in wanted) != ("y" in wanted):
+        raise InvalidValue("x and y must be given together")
+    return replace(workspace, **{name: _RULES[name](name, wanted[name]) for name in wanted if name in _RULES})
+
+
+def read_card(card: bytes) -> Any:  # noqa: ANN401 - somebody else's JSON
+    """The JSON object that a card is; raises where it is none, or too big."""
+    if len(card) > CARD_BYTES:
+        raise CardTooLarge(CARD_BYTES)
+    try:
+        read = json.loads(card, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise InvalidBody("invalid_body", "agent_card must be a JSON object")
+    if _is_deeper(read, CARD_DEPTH):
+        raise InvalidBody("invalid_body", f"agent_card has more than {CARD_DEPTH} levels")
+    return read
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _is_deeper(read: object, levels: int) -> bool:
+    level: list[object] = [read]
+    for _ in range(levels):
+        level = [part for whole in level for part in _parts(whole)]
+        if not level:
+            return False
+    return True
+
+
+def _parts(whole: object) -> Iterable[object]:
+    match whole:
+        case dict():
+            return whole.values()
+        case list():
+            return whole
+        case _:
+            return ()
+
+
+def _check_texts(draft: Draft) -> None:
+    fits = (
+        draft.name.strip() != ""
+        and _text_fault(draft.name, NAME_BYTES) is None
+        and _text_fault(draft.role, ROLE_BYTES) is None
+        and all(_is_code(text) for text in (draft.runtime, draft.model))
+    )
+    if not fits:
+        raise InvalidWorkspace
+
+
+def _is_code(text: str) -> bool:
+    return len(text.encode()) <= CODE_BYTES and not set(text) & set("\r\n\0")
+
+
+def _check_numbers(draft: Draft) -> None:
+    fits = (
+        draft.tier in {0, *TIERS}
+        and (draft.budget_limit or 0) >= 0
+        and len(draft.initial_memories) <= MOST_INITIAL_MEMORIES
+        and (draft.hibernation_idle_minutes or 0) >= 0
+        and math.isfinite(draft.x)
+        and math.isfinite(draft.y)
+    )
+    if not fits:
+        raise InvalidWorkspace
+
+
+def _check_directory(draft: Draft) -> None:
+    if draft.workspace_dir and not _is_safe_directory(draft.workspace_dir):
+        raise InvalidWorkspace("invalid workspace directory")
+    if draft.workspace_access not in {"", *Access}:
+        raise InvalidWorkspace("invalid workspace access")
+    if draft.workspace_access not in {"", Access.NONE} and not draft.workspace_dir:
+        raise InvalidWorkspace("invalid workspace access")
+
+
+def _is_safe_directory(text: str) -> bool:
+    path = PurePosixPath(text)
+    fits = len(text.encode()) <= PATH_BYTES and "\0" not in text and path.is_absolute() and ".." not in path.parts
+    plain = PurePosixPath("/", *path.parts[1:])
+    return fits and plain != PurePosixPath("/") and not any(plain.is_relative_to(folder) for folder in SYSTEM)
+
+
+def _text_fault(text: str, limit: int) -> str | None:
+    if set(text) & set("\r\n"):
+        return "must not contain newline characters"
+    if set(text) & FORBIDDEN:
+        return "contains invalid characters"
+    return f"must be at most {limit} characters" if len(text.encode()) > limit else None
+
+
+def _concurrency(wanted: int) -> int:
+    return wanted if wanted > 0 else DEFAULT_MAX_CONCURRENT_TASKS
+
+
+def _name(field: str, value: str | None) -> str:
+    if not value or not value.strip():
+        raise InvalidValue(field=field)
+    if fault := _text_fault(value, NAME_BYTES):
+        raise InvalidValue(f"{field} {fault}")
+    return value
+
+
+def _role(field: str, value: str | None) -> str | None:
+    if value and (fault := _text_fault(value, ROLE_BYTES)):
+        raise InvalidValue(f"{field} {fault}")
+    return value or None
+
+
+def _coordinate(field: str, value: float | None) -> float:
+    if value is None or not math.isfinite(value):
+        raise InvalidValue(field=field)
+    return value
+
+
+def _collapsed(field: str, value: bool | None) -> bool:  # noqa: FBT001 - it is the value of the field
+    if value is None:
+        raise InvalidValue(field=field)
+    return value
+
+
+def _max_concurrent_tasks(field: str, value: int | None) -> int:
+    if value is None:
+        raise InvalidValue(field=field)
+    return _concurrency(value)
+
+
+def _idle_minutes(field: str, value: int | None) -> int | None:
+    if value is not None and value < 0:
+        raise InvalidValue(field=field)
+    return value or None
+
+
+def _tier(field: str, value: int | None) -> int:
+    if value is None or value not in TIERS:
+        raise InvalidValue(field=field)
+    return value
+
+
+def _directory(_: str, value: str | None) -> str | None:
+    if value and not _is_safe_directory(value):
+        raise InvalidValue("invalid workspace directory")
+    return value or None
+
+
+_RULES: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _name,
+    "role": _role,
+    "x": _coordinate,
+    "y": _coordinate,
+    "collapsed": _collapsed,
+    "max_concurrent_tasks": _max_concurrent_tasks,
+    "hibernation_idle_minutes": _idle_minutes,
+    "tier": _tier,
+    "workspace_dir": _directory,
+}
+"""What each field that can be changed by itself may hold."""

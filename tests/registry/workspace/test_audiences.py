@@ -1,0 +1,89 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.workspace.audiences import EVERYTHING, Forest, Spot, heard, of_one, of_org, told
+from services.registry.workspace.hierarchy import REACH, allowed
+
+NAMES = [f"w{number}" for number in range(9)]
+
+parents = st.lists(st.none() | st.integers(0, 8), min_size=9, max_size=9)
+"""For each workspace the number of its parent, or none. Only smaller numbers are parents, so there is no cycle."""
+
+moves = st.lists(st.tuples(st.integers(0, 8), st.none() | st.integers(0, 8)), max_size=12)
+
+
+def parent_of(number, parent):
+    return None if parent is None or parent >= number else NAMES[parent]
+
+
+def lineage(tree, name):
+    found = [name]
+    while tree[found[-1]] is not None:
+        found.append(tree[found[-1]])
+    return found
+
+
+def planted(tree):
+    forest = Forest()
+    for name, parent in tree.items():
+        forest.put(Spot(name, parent, lineage(tree, name)[-1]))
+    return forest
+
+
+@given(parents)
+def test_news_reaches_exactly_those_who_may_communicate(chosen):
+    tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
+    forest = planted(tree)
+
+    for viewer in NAMES:
+        for target in NAMES:
+            meets = bool({*forest.heard(viewer)} & {*forest.told(target)})
+            assert meets == allowed(lineage(tree, viewer), lineage(tree, target))
+
+
+@given(parents, moves)
+def test_whoever_is_not_named_by_a_move_is_told_as_before(chosen, wanted):
+    tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
+    forest = planted(tree)
+    for number, parent in wanted:
+        before = {name: (forest.told(name), forest.heard(name)) for name in NAMES}
+        tree[NAMES[number]] = parent_of(number, parent)
+        named = {name for below in NAMES for name in forest.put(Spot(below, tree[below], lineage(tree, below)[-1]))}
+
+        assert all(before[name] == (forest.told(name), forest.heard(name)) for name in NAMES if name not in named)
+    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
+
+
+@given(st.permutations(NAMES), parents)
+def test_a_child_may_be_met_before_its_parent(order, chosen):
+    tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
+    forest = Forest()
+    for name in order:
+        forest.put(Spot(name, tree[name], lineage(tree, name)[-1]))
+
+    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
+
+
+def test_an_ancestor_hears_up_to_a_distance():
+    chain = [str(level) for level in range(REACH + 2)]
+
+    assert {*heard(chain[REACH:])} & {*told(chain, "o")}
+    assert not {*heard(chain[REACH + 1 :])} & {*told(chain, "o")}
+    assert not {*heard(chain)} & {*told(chain[REACH + 1 :], "o")}
+
+
+def test_news_is_told_to_everything_to_the_organisation_and_to_who_listens_to_one():
+    circles = told(["a", "root"], "root")
+
+    assert {EVERYTHING, of_org("root"), of_one("a")} <= {*circles}
+    assert of_org("root") not in heard(["a", "root"])
+
+
+def test_who_is_forgotten_is_told_to_nobody():
+    forest = planted({"root": None, "a": "root"})
+    forest.drop("a")
+    forest.drop("a")
+
+    assert forest.told("a") == forest.heard("a") == ()
+    assert list(forest) == ["root"]
+    assert forest.put(Spot("root", None, "root")) == ()

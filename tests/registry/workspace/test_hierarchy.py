@@ -1,0 +1,133 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.workspace.hierarchy import REACH, allowed, cycle, visible
+
+# root ── a ── b        root2 ── c
+#      └─ a2 ── b2
+TREE = {
+    "root": ("root",),
+    "root2": ("root2",),
+    "a": ("a", "root"),
+    "a2": ("a2", "root"),
+    "b": ("b", "a", "root"),
+    "b2": ("b2", "a2", "root"),
+    "c": ("c", "root2"),
+    "unknown": (),
+}
+
+lineages = st.sampled_from(sorted(TREE)).map(TREE.get)
+
+MEMBERS = range(12)
+
+
+@st.composite
+def forests(draw):
+    """Parents by member, `None` for roots: everybody stands below somebody who was there before."""
+    return {
+        str(member): draw(
+            st.none() | st.sampled_from([str(earlier) for earlier in range(member)]) if member else st.none()
+        )
+        for member in MEMBERS
+    }
+
+
+def lineage(forest, member):
+    """The member and those above it; fails where somebody stands below itself."""
+    found = []
+    while member is not None:
+        assert member not in found
+        found.append(member)
+        member = forest[member]
+    return tuple(found)
+
+
+members = st.sampled_from([str(member) for member in MEMBERS])
+
+
+@given(lineages, lineages)
+def test_who_may_talk_may_be_answered(one, other):
+    assert allowed(one, other) == allowed(other, one)
+
+
+@given(lineages, lineages)
+def test_who_may_be_talked_to_may_be_seen(one, other):
+    assert visible(one, other) or not allowed(one, other)
+
+
+@given(forests(), members, members)
+def test_in_any_tree_who_may_talk_may_be_answered_and_everybody_to_itself(forest, one, other):
+    mine, theirs = lineage(forest, one), lineage(forest, other)
+
+    assert allowed(mine, theirs) == allowed(theirs, mine)
+    assert allowed(mine, mine)
+    assert not allowed(mine, ())
+    assert not allowed((), mine)
+
+
+@given(forests(), members, members)
+def test_in_any_tree_family_is_ancestors_descendants_and_siblings(forest, one, other):
+    family = other in lineage(forest, one) or one in lineage(forest, other) or forest[one] == forest[other]
+
+    assert allowed(lineage(forest, one), lineage(forest, other)) == family
+
+
+@given(forests(), st.lists(st.tuples(members, st.none() | members), max_size=30))
+def test_no_moves_make_a_circle_where_each_is_refused_that_would(forest, moves):
+    for moved, parent in moves:
+        if parent is None or not cycle(moved, lineage(forest, parent)):
+            forest[moved] = parent
+
+        assert all(lineage(forest, member) for member in forest)
+
+
+@given(forests(), members, members)
+def test_only_a_move_that_would_make_a_circle_is_refused(forest, moved, parent):
+    above = lineage(forest, parent)
+
+    assert cycle(moved, above) == (moved in above)
+    if cycle(moved, above):
+        forest[moved] = parent
+        with pytest.raises(AssertionError):
+            lineage(forest, moved)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may"),
+    [
+        ("a", "a", True),
+        ("a", "a2", True),
+        ("root", "root2", True),
+        ("a", "root", True),
+        ("root", "b", True),
+        ("b", "a2", False),
+        ("b", "b2", False),
+        ("a", "c", False),
+        ("a", "root2", False),
+        ("a", "unknown", False),
+        ("unknown", "unknown", False),
+    ],
+)
+def test_family_talks_and_aunts_do_not(one, other, may):
+    assert allowed(TREE[one], TREE[other]) is may
+
+
+@pytest.mark.parametrize(("levels", "may"), [(REACH, True), (REACH + 1, False)])
+def test_an_ancestor_is_family_up_to_a_distance(levels, may):
+    chain = tuple(str(level) for level in range(levels + 1))
+
+    assert allowed(chain, chain[-1:]) is may
+
+
+def test_a_workspace_sees_its_organisation_and_other_roots_only_as_a_root():
+    assert visible(TREE["b"], TREE["b2"])
+    assert visible(TREE["root"], TREE["root2"])
+    assert not visible(TREE["b"], TREE["root2"])
+    assert not visible(TREE["b"], TREE["c"])
+
+
+def test_nobody_is_below_itself():
+    assert cycle("root", TREE["b"])
+    assert cycle("b", TREE["b"])
+    assert not cycle("b", TREE["a2"])

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooManyFiles
+from services.registry.workspace import starter_files
+from services.registry.workspace.model import Brief, Schedule
+from services.registry.workspace.starter_files import Kit
+
+texts = st.text(max_size=20)
+briefs = st.builds(
+    Brief,
+    initial_prompt=texts,
+    idle_prompt=texts,
+    schedules=st.lists(
+        st.builds(Schedule, name=texts, cron_expr=texts, prompt=texts, timezone=texts, enabled=st.booleans())
+    ).map(tuple),
+    plugins=st.lists(texts).map(tuple),
+)
+
+
+@given(briefs)
+def test_a_brief_comes_back_as_it_was_kept(brief):
+    assert starter_files.brief_of(starter_files.brief_text(brief)) == brief
+
+
+@given(st.dictionaries(st.text("ab/.", min_size=1, max_size=8), texts, max_size=6))
+def test_what_is_let_in_stays_below_the_root(files):
+    try:
+        starter_files.checked(files)
+    except InvalidPath:
+        return
+    for path in files:
+        assert not path.startswith("/")
+        assert ".." not in path.split("/")
+
+
+@given(st.dictionaries(texts, texts, max_size=4))
+def test_the_same_files_have_the_same_name_in_any_order(files):
+    turned = dict(reversed(files.items()))
+
+    assert Kit(files=files).digest == Kit(files=turned).digest
+    assert (Kit(files=files).digest == "") == (not files)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "..",
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "a/./b",
+        "a/",
+        "a\\b",
+        "a\nb",
+        "a\x00b",
+        "x" * 256,
+        ".auth_token",
+        ".platform_inbound_secret",
+        "a/" * 300 + "b",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused(path):
+    with pytest.raises(InvalidPath):
+        starter_files.checked({path: ""})
+
+
+def test_a_file_is_no_folder():
+    with pytest.raises(InvalidPath):
+        starter_files.checked({"a": "", "a/b": ""})
+
+
+def test_there_is_an_end_to_files():
+    many = {f"file-{number}": "" for number in range(starter_files.MOST_FILES)}
+
+    assert starter_files.checked(many) == many
+    with pytest.raises(TooManyFiles, match=r"too many files \(201\), max 200"):
+        starter_files.checked({**many, "one-more": ""})
+    with pytest.raises(FilesTooLarge):
+        starter_files.checked({"large": "x" * (starter_files.MOST_BYTES + 1)})

@@ -1,0 +1,429 @@
+import ast
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from services.registry.workspace import events
+from services.registry.workspace.facts import (
+    BootstrapFailed,
+    ExternalCreated,
+    HibernateRequested,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
+    PauseRequested,
+    ProvisioningFailed,
+    ProvisioningTimedOut,
+    Pulse,
+    Registered,
+    Removed,
+    RestartRequested,
+    ResumeRequested,
+    Silence,
+    StopFailed,
+    UpstreamDead,
+    is_old_news,
+)
+from services.registry.workspace.health import heard, quietly
+from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace
+from services.registry.workspace.state_machine import after
+from services.registry.workspace.status_texts import DETAILS
+from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
+
+P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
+PAUSED, GOING, GONE, FAILED, REMOVED = (
+    Status.PAUSED,
+    Status.HIBERNATING,
+    Status.HIBERNATED,
+    Status.FAILED,
+    Status.REMOVED,
+)
+
+TABLE = {
+    P: {P, ON, DEG, WAIT, FAILED, PAUSED, REMOVED},
+    ON: {ON, DEG, OFF, WAIT, P, PAUSED, GOING, REMOVED},
+    DEG: {ON, OFF, WAIT, P, PAUSED, GOING, REMOVED},
+    OFF: {ON, DEG, P, PAUSED, REMOVED},
+    WAIT: {ON, DEG, P, PAUSED, REMOVED},
+    PAUSED: {P, WAIT, REMOVED},
+    GOING: {GONE, ON, DEG, PAUSED, REMOVED},
+    GONE: {P, PAUSED, REMOVED},
+    FAILED: {ON, OFF, P, PAUSED, REMOVED},
+    REMOVED: set(),
+}
+"""docs/spec/rest.md, section 7: where each status can go by the facts that there are."""
+
+
+def workspace(status=ON, **said):
+    values = {
+        "id": "w",
+        "org_id": "w",
+        "name": "ada",
+        "runtime": "echo",
+        "status_reason": Reason.REGISTERED,
+        "status_since": NOW - timedelta(hours=1),
+        "created_at": NOW - timedelta(hours=2),
+        "generation": 1,
+        "backend": "process",
+        "vitals": Vitals(last_seen=NOW),
+    }
+    return Workspace(**values | {"status": status} | said)
+
+
+def pulse(**said):
+    return Pulse(**{"at": NOW} | said)
+
+
+def felt(before, **said):
+    beat = pulse(**said)
+    return after(heard(before, beat), beat)
+
+
+LONG = NOW - timedelta(hours=1)
+RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED, limit=timedelta(minutes=10))
+AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
+RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
+SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
+SILENCE = Silence(at=NOW, patience=PATIENCE)
+quiet = Vitals(last_seen=LONG)
+remote = {"runtime": "external", "backend": "", "generation": 0}
+came = {**remote, "registered_at": LONG}
+
+EXAMPLES = [
+    (workspace(P), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(ON, status_reason=Reason.HEARTBEAT), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(DEG), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(OFF), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(WAIT, **remote), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(FAILED), Registered(at=NOW), ON, Reason.REGISTERED),
+    (workspace(P, **remote, url=""), ExternalCreated(at=NOW), WAIT, Reason.EXTERNAL_CREATED),
+    (workspace(P, **remote, url="http://ada.example"), ExternalCreated(at=NOW), ON, Reason.EXTERNAL_CREATED),
+    (workspace(P), pulse(), ON, Reason.HEARTBEAT),
+    (workspace(OFF), pulse(), ON, Reason.HEARTBEAT),
+    (workspace(WAIT, **came), pulse(), ON, Reason.HEARTBEAT),
+    (workspace(P), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
+    (workspace(P), pulse(wedged=True), DEG, Reason.WEDGED),
+    (workspace(OFF), pulse(error_rate=1.0), DEG, Reason.ERROR_RATE),
+    (workspace(WAIT, **came), pulse(wedged=True), DEG, Reason.WEDGED),
+    (workspace(ON), pulse(wedged=True), DEG, Reason.WEDGED),
+    (workspace(ON), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
+    (workspace(ON, register_failed_at=NOW), pulse(), DEG, Reason.REGISTER_FAILED),
+    (workspace(DEG), pulse(error_rate=0.09), ON, Reason.RECOVERED),
+    (workspace(ON, vitals=quiet), SILENCE, OFF, Reason.LIVENESS_TIMEOUT),
+    (workspace(DEG, vitals=quiet), SILENCE, OFF, Reason.LIVENESS_TIMEOUT),
+    (workspace(ON, vitals=quiet, **remote), SILENCE, WAIT, Reason.AGENT_STALE),
+    (workspace(DEG, vitals=quiet, **remote), SILENCE, WAIT, Reason.AGENT_STALE),
+    (workspace(ON), InstanceExited(at=NOW), OFF, Reason.CONTAINER_NOT_RUNNING),
+    (workspace(DEG), InstanceExited(at=NOW), OFF, Reason.CONTAINER_NOT_RUNNING),
+    (workspace(ON), UpstreamDead(at=NOW), OFF, Reason.UPSTREAM_DEAD),
+    (workspace(DEG), UpstreamDead(at=NOW), OFF, Reason.UPSTREAM_DEAD),
+    (workspace(FAILED), UpstreamDead(at=NOW), OFF, Reason.UPSTREAM_DEAD),
+    (workspace(P, provision_deadline=NOW), ProvisioningTimedOut(at=NOW), FAILED, Reason.PROVISION_TIMEOUT),
+    (workspace(P), ProvisioningFailed(at=NOW, error="no image for runtime"), FAILED, Reason.PROVISION_ERROR),
+    *[(workspace(status), RESTART, P, Reason.RESTART_REQUESTED) for status in (P, ON, DEG, OFF, WAIT, PAUSED, FAILED)],
+    *[(workspace(status), AGAIN, P, Reason.AUTO_RESTART) for status in (P, ON, DEG, OFF, FAILED)],
+    (workspace(P), BootstrapFailed(at=NOW, error="no"), FAILED, Reason.BOOTSTRAP_FAILED),
+    (workspace(GONE), RESTART, P, Reason.WAKE),
+    *[
+        (workspace(status), PauseRequested(at=NOW), PAUSED, Reason.PAUSE_REQUESTED)
+        for status in Status
+        if status not in {PAUSED, REMOVED}
+    ],
+    (workspace(PAUSED), RESUME, P, Reason.RESUME_REQUESTED),
+    (workspace(PAUSED, **remote), RESUME, WAIT, Reason.RESUME_REQUESTED),
+    *[(workspace(status), SLEEP, GOING, Reason.HIBERNATE_REQUESTED) for status in (ON, DEG)],
+    (workspace(GOING, status_reason=Reason.REGISTERED), InstanceStopped(at=NOW), GONE, Reason.REGISTERED),
+    (workspace(GOING, former_status=DEG), StopFailed(at=NOW, text="no"), DEG, Reason.HIBERNATE_FAILED),
+    (workspace(GOING, former_status=ON), StopFailed(at=NOW, text="no"), ON, Reason.HIBERNATE_FAILED),
+    *[(workspace(status), Removed(at=NOW), REMOVED, Reason.DELETED) for status in Status if status is not REMOVED],
+]
+"""Each row of the table: before, fact, status and reason after."""
+
+
+# Laws ────────────────────────────────────────────────────────────────────────
+
+
+@given(workspaces, facts.filter(lambda fact: not isinstance(fact, Pulse)))
+def test_hearing_a_fact_twice_is_hearing_it_once(before, fact):
+    once = after(before, fact)
+
+    assert after(once, fact) is once
+
+
+@given(workspaces, KINDS[Pulse])
+def test_hearing_a_heartbeat_twice_is_hearing_it_once_where_no_register_was_refused(before, beat):
+    before = replace(before, register_failed_at=None)
+    once = after(before, beat)
+
+    assert after(once, beat) is once
+
+
+@given(workspaces, KINDS[Pulse])
+def test_the_same_heartbeat_settles_after_two(before, beat):
+    twice = after(after(before, beat), beat)
+
+    assert after(twice, beat) is twice
+
+
+@given(workspaces, KINDS[Pulse])
+def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, beat):
+    assume(before.status is not Status.REMOVED and not is_old_news(beat, before))
+
+    now, vitals = after(heard(before, beat), beat), quietly(before, beat)
+
+    if vitals is not None:
+        assert now == replace(before, vitals=vitals)
+    elif now.status is before.status:
+        assert now != replace(before, vitals=now.vitals)
+
+
+@given(workspaces, st.sampled_from([kind for kind in KINDS if kind is not Removed]).flatmap(KINDS.get))
+def test_a_dying_instance_cannot_speak_for_its_successor(before, fact):
+    before = before if before.status is not REMOVED else replace(before, status=ON)
+
+    assert after(before, replace(fact, generation=before.generation - 1)) is before
+
+
+@given(workspaces, facts)
+def test_removed_is_final(before, fact):
+    before = replace(before, status=REMOVED)
+
+    assert after(before, fact).status is REMOVED
+
+
+@given(workspaces, facts)
+def test_whatever_does_not_change_is_the_very_same_object(before, fact):
+    now = after(before, fact)
+
+    assert now is before or now != before
+
+
+@pytest.mark.covers("BEY-13")
+@given(workspaces, facts)
+def test_every_change_of_status_says_why_since_when_and_what_it_tells(before, fact):
+    now = after(before, current(fact, before))
+
+    if now.status is not before.status:
+        assert now.status_since == fact.at
+        assert now.status_detail
+        [notice] = events.of_change(before, now, fact)
+        assert notice.payload["status"] == now.status
+        assert notice.payload["status_reason"] == now.status_reason
+    elif now.generation == before.generation:
+        assert events.of_change(before, now, fact) == ()
+
+
+@given(workspaces, facts)
+def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
+    raised = after(before, fact).generation - before.generation
+
+    assert raised == 0 or (raised == 1 and isinstance(fact, RestartRequested | ResumeRequested))
+
+
+@given(workspaces, facts)
+def test_the_plane_never_starts_external_agents(before, fact):
+    before = replace(before, runtime="external")
+
+    assert after(before, fact).generation == before.generation
+
+
+@given(workspaces, facts)
+def test_only_what_is_starting_has_a_deadline(before, fact):
+    now = after(before, fact)
+
+    if now.status is not before.status and now.status is not P:
+        assert now.provision_deadline is None
+
+
+# The table ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("REG-36")
+@pytest.mark.parametrize(("before", "fact", "to", "reason"), EXAMPLES)
+def test_each_row_of_the_table_leads_where_it_says(before, fact, to, reason):
+    now = after(before, fact)
+
+    assert (now.status, now.status_reason) == (to, reason)
+
+
+@pytest.mark.covers("REG-36")
+@given(workspaces, facts)
+def test_nothing_leads_where_the_table_does_not(before, fact):
+    now = after(before, current(fact, before))
+
+    if (now.status, now.generation) != (before.status, before.generation):
+        assert now.status in TABLE[before.status]
+
+
+def test_the_rows_make_up_the_whole_table():
+    reached = {status: {to for before, _, to, _ in EXAMPLES if before.status is status} for status in Status}
+
+    assert reached == TABLE
+
+
+# What the table does not say ──────────────────────────────────────────────────
+
+
+@pytest.mark.covers("REG-28")
+def test_an_agent_is_degraded_from_half_of_its_work_failing():
+    assert felt(workspace(), error_rate=0.49).status is ON
+    assert felt(workspace(), error_rate=0.5).status is DEG
+
+
+@pytest.mark.covers("REG-29")
+@pytest.mark.parametrize(
+    ("said", "failed_ago", "status"),
+    [
+        ({"error_rate": 0.1}, None, DEG),
+        ({"error_rate": 0.09}, None, ON),
+        ({"wedged": True}, None, DEG),
+        ({}, timedelta(minutes=4, seconds=59), DEG),
+        ({}, timedelta(minutes=5, seconds=1), ON),
+    ],
+)
+def test_an_agent_recovers_when_it_works_is_not_stuck_and_was_not_refused_lately(said, failed_ago, status):
+    failed_at = None if failed_ago is None else NOW - failed_ago
+
+    assert felt(workspace(DEG, register_failed_at=failed_at), **said).status is status
+
+
+@pytest.mark.covers("REG-30")
+def test_a_stuck_agent_is_degraded_however_well_its_work_goes():
+    assert felt(workspace(), wedged=True, error_rate=0.0).status_reason is Reason.WEDGED
+
+
+@pytest.mark.covers("REG-31")
+def test_a_refused_register_counts_for_five_minutes():
+    assert felt(workspace(register_failed_at=NOW - timedelta(minutes=1))).status is DEG
+    assert felt(workspace(register_failed_at=NOW - timedelta(minutes=6))).status is ON
+
+
+@pytest.mark.covers("REG-33")
+def test_who_judges_its_own_errors_is_not_judged_by_them():
+    own = Declarations(frozenset({"status_mgmt"}))
+
+    assert felt(workspace(declarations=own), error_rate=0.8).status is ON
+    assert felt(workspace(DEG, declarations=own), error_rate=0.05).status is DEG
+    assert felt(workspace(declarations=own), wedged=True).status is DEG
+
+
+@pytest.mark.covers("REG-27")
+def test_a_card_ends_the_memory_of_a_refused_register_before_the_status_is_judged():
+    before = workspace(DEG, has_card=True, register_failed_at=NOW - timedelta(minutes=2))
+
+    assert felt(before).status is DEG
+    assert felt(before, card=b"{}").status is ON
+
+
+@pytest.mark.covers("REG-41", "REG-44")
+def test_who_says_nothing_about_itself_changes_nothing_and_who_says_none_clears_all():
+    declared = workspace(declarations=Declarations(frozenset({"scheduler"}), timedelta(seconds=60)))
+
+    assert felt(declared).declarations == declared.declarations
+    assert felt(declared, declarations=Declarations()).declarations == Declarations()
+
+
+@pytest.mark.covers("REG-37", "REG-38")
+@pytest.mark.parametrize(
+    ("runtime", "seconds", "status"),
+    [("echo", 179, ON), ("echo", 180, OFF), ("external", 89, ON), ("external", 91, WAIT), ("echo", 91, ON)],
+)
+def test_how_long_an_agent_may_be_silent_depends_on_who_starts_it(runtime, seconds, status):
+    heard_last = Vitals(last_seen=NOW - timedelta(seconds=seconds))
+
+    assert after(workspace(runtime=runtime, vitals=heard_last), SILENCE).status is status
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status not in {ON, DEG}])
+def test_silence_means_something_only_of_agents_that_speak(status):
+    before = workspace(status, vitals=quiet)
+
+    assert after(before, SILENCE) is before
+
+
+@pytest.mark.parametrize("status", [WAIT, PAUSED, GOING, GONE, FAILED])
+def test_a_heartbeat_does_not_bring_back_what_was_stopped_or_has_failed(status):
+    before = workspace(status)
+    now = felt(before, active_tasks=3)
+
+    assert now.status is status
+    assert now.vitals.active_tasks == 3
+
+
+def test_an_exit_while_an_instance_is_starting_is_the_reconcilers_business():
+    before = workspace(P)
+
+    assert after(before, InstanceExited(at=NOW)) is before
+
+
+def test_a_workspace_that_nobody_starts_waits_without_end():
+    waiting = after(
+        workspace(P, backend="", provision_deadline=NOW), InstanceSkipped(at=NOW, generation=1, backend="none")
+    )
+
+    assert waiting.provision_deadline is None
+    assert after(waiting, ProvisioningTimedOut(at=NOW + timedelta(days=9))) is waiting
+
+
+def test_what_a_backend_says_of_an_instance_is_kept_and_a_restart_forgets_where_it_was():
+    started = InstanceStarted(at=NOW, generation=1, backend="process", address="http://127.0.0.1:5", reference="r")
+    now = after(workspace(P, url="http://127.0.0.1:5"), started)
+    again = after(now, RESTART)
+
+    assert (now.backend, now.backend_address, now.instance_reference) == ("process", "http://127.0.0.1:5", "r")
+    assert (again.url, again.backend_address, again.instance_reference) == ("", "", "")
+    assert (again.generation, again.provision_deadline) == (2, NOW + timedelta(minutes=10))
+
+
+@pytest.mark.covers("PROV-23", "PROV-47")
+def test_a_failure_tells_its_fixed_text_its_runtime_and_what_is_missing():
+    fact = ProvisioningFailed(at=NOW, error="missing required environment", missing=("KEY",))
+    before = workspace(P)
+    now = after(before, fact)
+    [notice] = events.of_change(before, now, fact)
+
+    assert now.vitals.sample_error == "missing required environment"
+    assert {name: notice.payload[name] for name in ("error", "missing", "runtime")} == {
+        "error": "missing required environment",
+        "missing": ["KEY"],
+        "runtime": "echo",
+    }
+
+
+@pytest.mark.covers("REG-65")
+def test_a_removed_workspace_remembers_whether_its_instance_stopped():
+    removed = after(workspace(), Removed(at=NOW))
+    stuck = after(removed, StopFailed(at=NOW, generation=1, text="device busy"))
+    stopped = after(stuck, InstanceStopped(at=NOW, generation=1))
+
+    assert (removed.stopped_at, stuck.stop_error) == (None, "device busy")
+    assert (stopped.stopped_at, stopped.stop_error) == (NOW, "")
+
+
+@pytest.mark.parametrize("said", [remote, {"backend": "none"}, {"generation": 0}])
+def test_what_was_never_started_needs_no_stopping(said):
+    assert after(workspace(**said), Removed(at=NOW)).stopped_at == NOW
+
+
+def test_every_reason_has_a_sentence_for_people():
+    assert set(DETAILS) == set(Reason)
+
+
+@pytest.mark.covers("BEY-13")
+def test_one_module_writes_statuses():
+    source = Path(__file__).parents[2] / "services" / "registry"
+    writers = {
+        path.name
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", getattr(node.func, "attr", "")) in {"replace", "values"}
+        and any(keyword.arg == "status" for keyword in node.keywords)
+    }
+
+    assert writers == {"status.py"}
