@@ -71,7 +71,8 @@ INTRODUCTION = """\
 
 Written by `make states` from the state machine (`services/registry/workspace/state_machine.py`) and its texts
 (`services/registry/workspace/status_texts.py`); a test compares it with them. `molecule status` and `GET /workspaces`
-show status and reason, `GET /events` every change. What each change needs besides is in [the contract](spec/rest.md), section 7.
+show status and reason, `GET /events` every change. What each change needs besides is in
+[the contract](spec/rest.md), section 7.
 """
 
 

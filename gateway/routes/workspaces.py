@@ -14,6 +14,7 @@ from gateway.errors import Malformed
 from gateway.render import workspaces as render
 from gateway.route import ADMIN, ANY, WRITE, Call, Route
 from gateway.shapes import workspaces as shapes
+from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -34,6 +35,7 @@ class WorkspaceRoutes:
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
+        self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(registry.channel)
 
     def table(self) -> list[Route]:
         """What is there."""
@@ -158,15 +160,15 @@ class WorkspaceRoutes:
         """Ask for a fresh instance; answered when the wish is written."""
         if call.body.reset or call.query.get("reset") == "true":
             raise Malformed(details={"detail": "this backend has no session to reset: restart without reset"})
-        request = pb.RestartWorkspaceRequest(
+        request = lifecycle_pb2.RestartWorkspaceRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
             template=call.body.template,
             apply_template=call.body.apply_template,
             rebuild_config=call.body.rebuild_config,
         )
-        reply: pb.RestartWorkspaceResponse = await self._registry.call(
-            self._stub.RestartWorkspace, request, on_behalf_of=call.identity
+        reply: lifecycle_pb2.RestartWorkspaceResponse = await self._registry.call(
+            self._lifecycle.RestartWorkspace, request, on_behalf_of=call.identity
         )
         return Restarting(
             status=render.status(reply.workspace.status),

@@ -172,7 +172,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
-                    servicer=LifecycleServicer(Pausing(store, feed, presence=presence, catalog=known, clock=clock)),
+                    servicer=LifecycleServicer(
+                        Pausing(store, feed, presence=presence, catalog=known, clock=clock), presence
+                    ),
                 ),
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],

@@ -40,7 +40,7 @@ def rpcs(method, methods):
     asked = 0
     for node in ast.walk(method):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "ask":
+            if node.func.attr == "call":
                 asked += 1
             elif node.func.attr in methods and getattr(node.func.value, "id", "") == "self":
                 asked += rpcs(methods[node.func.attr], methods)
@@ -82,9 +82,9 @@ def test_the_handlers_are_found():
 @pytest.mark.parametrize(
     "body",
     [
-        "await self._a.ask(1); await self._a.ask(2)",
-        "await self._a.ask(1); await self._other()",
-        "\n            while True: await self._a.ask(1)",
+        "await self._a.call(1); await self._a.call(2)",
+        "await self._a.call(1); await self._other()",
+        "\n            while True: await self._a.call(1)",
         "[group.create_task(self._other()) for _ in (1, 2)]",
     ],
 )
@@ -96,7 +96,7 @@ class Routes:
     async def go(self, call):
         {body.strip()}
     async def _other(self):
-        await self._a.ask(3)
+        await self._a.call(3)
 """
     [(_, method, methods)] = handlers(source)
 
@@ -108,7 +108,7 @@ def test_only_routes_and_what_stands_beside_them_ask_services():
         module.as_posix()
         for module in Path("gateway").rglob("*.py")
         if any(
-            isinstance(node, ast.Attribute) and node.attr == "ask" for node in ast.walk(ast.parse(module.read_text()))
+            isinstance(node, ast.Attribute) and node.attr == "call" for node in ast.walk(ast.parse(module.read_text()))
         )
     }
 

@@ -45,8 +45,12 @@ class Standing:
 
     @property
     def asked(self) -> neighbours.Asked:
-        """The one call that the registry got."""
-        [only] = self.registry.asked
+        """The only call that the registry received."""
+        return self.asked_of(self.registry)
+
+    def asked_of(self, servicer: Scripted) -> neighbours.Asked:
+        """The only call that `servicer` received."""
+        [only] = servicer.asked
         return only
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from protos.registry.v1 import lifecycle_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import FailedPrecondition, InternalError, InvalidArgument, NotFound, Unavailable
 from tests.gateway.conftest import standing
@@ -332,39 +333,41 @@ async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"apply_template":false}'])
 async def test_a_workspace_is_restarted(plane, body):
-    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
+    plane.lifecycle.replies["RestartWorkspace"] = lifecycle_pb2.RestartWorkspaceResponse(workspace=workspace())
 
     answer = await plane.http.post(f"/workspaces/{W}/restart", content=body)
 
     assert answer.status_code == 200
     assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False}
-    assert plane.asked.request.workspace_id == W
-    assert plane.asked.request.request_id
+    assert plane.asked_of(plane.lifecycle).request.workspace_id == W
+    assert plane.asked_of(plane.lifecycle).request.request_id
 
 
 @pytest.mark.parametrize(("query", "body"), [("?reset=true", b""), ("", b'{"reset":true}')])
 async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, query, body):
     answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
 
-    assert plane.registry.asked == []
+    assert plane.lifecycle.asked == []
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid request body"
     assert "restart without reset" in answer.json()["detail"]
 
 
 async def test_a_restart_says_which_template_it_applied(plane):
-    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace(), template="poet")
+    plane.lifecycle.replies["RestartWorkspace"] = lifecycle_pb2.RestartWorkspaceResponse(
+        workspace=workspace(), template="poet"
+    )
 
     wish = {"template": "poet", "apply_template": True, "rebuild_config": True}
     answer = await plane.http.post(f"/workspaces/{W}/restart", json=wish)
 
     assert answer.json() == {"status": "provisioning", "config_dir": "poet", "reset_session": False}
-    asked = plane.asked.request
+    asked = plane.asked_of(plane.lifecycle).request
     assert (asked.template, asked.apply_template, asked.rebuild_config) == ("poet", True, True)
 
 
 async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
-    plane.registry.replies["RestartWorkspace"] = raised(InvalidArgument, "INVALID_TEMPLATE", "invalid template")
+    plane.lifecycle.replies["RestartWorkspace"] = raised(InvalidArgument, "INVALID_TEMPLATE", "invalid template")
 
     answer = await plane.http.post(f"/workspaces/{W}/restart", json={"template": "t"})
 
@@ -373,18 +376,18 @@ async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
 
 async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
     error = raised(Unavailable, "PROVISIONER_UNAVAILABLE", "provisioner not available")
-    plane.registry.replies["RestartWorkspace"] = error
+    plane.lifecycle.replies["RestartWorkspace"] = error
 
     answer = await plane.http.post(f"/workspaces/{W}/restart")
 
     assert (answer.status_code, answer.json()) == (503, {"error": "provisioner not available"})
-    assert len(plane.registry.asked) == 1
+    assert len(plane.lifecycle.asked) == 1
 
 
 async def test_a_time_to_retry_reaches_the_client(plane):
     error = raised(FailedPrecondition, "WRONG_STATUS", "workspace is paused")
     error.retry_in = timedelta(seconds=15)
-    plane.registry.replies["RestartWorkspace"] = error
+    plane.lifecycle.replies["RestartWorkspace"] = error
 
     answer = await plane.http.post(f"/workspaces/{W}/restart")
 
@@ -392,12 +395,12 @@ async def test_a_time_to_retry_reaches_the_client(plane):
 
 
 async def test_repeated_commands_differ_in_their_request_id(plane):
-    plane.registry.replies["RestartWorkspace"] = pb.RestartWorkspaceResponse(workspace=workspace())
+    plane.lifecycle.replies["RestartWorkspace"] = lifecycle_pb2.RestartWorkspaceResponse(workspace=workspace())
 
     for _ in range(2):
         await plane.http.post(f"/workspaces/{W}/restart")
 
-    first, second = plane.registry.asked
+    first, second = plane.lifecycle.asked
     assert first.request.request_id != second.request.request_id
 
 

@@ -5,8 +5,10 @@ from contextlib import aclosing
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from protos.registry.v1 import lifecycle_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
+from protos.registry.v1.lifecycle_pb2_grpc import LifecycleServiceStub
 from services.chassis import clients
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.identity import Identity, Kind
@@ -29,8 +31,8 @@ class Registry:
 
     async def ask(self, method, request, *, by=None, speaker="gateway"):
         line = self._lines[speaker]
-        stub = rpc.RegistryServiceStub(line.channel)
-        return await line.call(getattr(stub, method), request, on_behalf_of=by)
+        stub_of = LifecycleServiceStub if method == "RestartWorkspace" else rpc.RegistryServiceStub
+        return await line.call(getattr(stub_of(line.channel), method), request, on_behalf_of=by)
 
     def watch(self, request, *, speaker="provisioner"):
         line = self._lines[speaker]
@@ -126,7 +128,7 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
         ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), Identity(kind=Kind.WORKSPACE, name="v"), "gateway"),
         ("Heartbeat", pb.HeartbeatRequest(workspace_id="w"), ADMIN, "gateway"),
         ("Register", pb.RegisterRequest(workspace_id="w"), ADMIN, "gateway"),
-        ("RestartWorkspace", pb.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
+        ("RestartWorkspace", lifecycle_pb2.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
     ],
 )
 async def test_the_contract_says_who_may_call(registry, method, request_, by, speaker):
@@ -161,7 +163,7 @@ async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_cont
         ),
         (
             "RestartWorkspace",
-            pb.RestartWorkspaceRequest(workspace_id=external.id),
+            lifecycle_pb2.RestartWorkspaceRequest(workspace_id=external.id),
             FailedPrecondition,
             "NOT_SUPPORTED",
             "external workspaces cannot be restarted",

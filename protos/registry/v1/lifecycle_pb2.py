@@ -26,7 +26,7 @@ from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__
 from protos.registry.v1 import registry_pb2 as protos_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xc8\x05\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/registry/v1/lifecycle.proto\x12\x14molecule.registry.v1\x1a\x1dprotos/common/v1/access.proto\x1a!protos/registry/v1/registry.proto\"-\n\x15PauseWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"=\n\x16PauseWorkspaceResponse\x12\x0e\n\x06paused\x18\x01 \x01(\x05\x12\x13\n\x0bstops_later\x18\x02 \x01(\x08\".\n\x16ResumeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"a\n\x17ResumeWorkspaceResponse\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32%.molecule.registry.v1.WorkspaceStatus\x12\x0f\n\x07resumed\x18\x02 \x01(\x05\"@\n\x19HibernateWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x1c\n\x1aHibernateWorkspaceResponse\",\n\x14WakeWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\"\x17\n\x15WakeWorkspaceResponse\"\x85\x01\n\x17RestartWorkspaceRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\x16\n\x0e\x61pply_template\x18\x04 \x01(\x08\x12\x16\n\x0erebuild_config\x18\x05 \x01(\x08\"`\n\x18RestartWorkspaceResponse\x12\x32\n\tworkspace\x18\x01 \x01(\x0b\x32\x1f.molecule.registry.v1.Workspace\x12\x10\n\x08template\x18\x02 \x01(\t\"V\n\x1dReportBootstrapFailureRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x10\n\x08log_tail\x18\x03 \x01(\t\"1\n\x1eReportBootstrapFailureResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\x32\xd6\x06\n\x10LifecycleService\x12\x85\x01\n\x0ePauseWorkspace\x12+.molecule.registry.v1.PauseWorkspaceRequest\x1a,.molecule.registry.v1.PauseWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x88\x01\n\x0fResumeWorkspace\x12,.molecule.registry.v1.ResumeWorkspaceRequest\x1a-.molecule.registry.v1.ResumeWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x91\x01\n\x12HibernateWorkspace\x12/.molecule.registry.v1.HibernateWorkspaceRequest\x1a\x30.molecule.registry.v1.HibernateWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12|\n\rWakeWorkspace\x12*.molecule.registry.v1.WakeWorkspaceRequest\x1a+.molecule.registry.v1.WakeWorkspaceResponse\"\x12\xaa\xbb\x18\x0e\n\x01\x01\x1a\ta2a_proxy\x12\x8e\x01\n\x16ReportBootstrapFailure\x12\x33.molecule.registry.v1.ReportBootstrapFailureRequest\x1a\x34.molecule.registry.v1.ReportBootstrapFailureResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12\x8b\x01\n\x10RestartWorkspace\x12-.molecule.registry.v1.RestartWorkspaceRequest\x1a..molecule.registry.v1.RestartWorkspaceResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFECYCLESERVICE'].methods_by_name['WakeWorkspace']._serialized_options = b'\252\273\030\016\n\001\001\032\ta2a_proxy'
   _globals['_LIFECYCLESERVICE'].methods_by_name['ReportBootstrapFailure']._loaded_options = None
   _globals['_LIFECYCLESERVICE'].methods_by_name['ReportBootstrapFailure']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
+  _globals['_LIFECYCLESERVICE'].methods_by_name['RestartWorkspace']._loaded_options = None
+  _globals['_LIFECYCLESERVICE'].methods_by_name['RestartWorkspace']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_PAUSEWORKSPACEREQUEST']._serialized_start=126
   _globals['_PAUSEWORKSPACEREQUEST']._serialized_end=171
   _globals['_PAUSEWORKSPACERESPONSE']._serialized_start=173
@@ -59,10 +61,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WAKEWORKSPACEREQUEST']._serialized_end=523
   _globals['_WAKEWORKSPACERESPONSE']._serialized_start=525
   _globals['_WAKEWORKSPACERESPONSE']._serialized_end=548
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=550
-  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=636
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=638
-  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=687
-  _globals['_LIFECYCLESERVICE']._serialized_start=690
-  _globals['_LIFECYCLESERVICE']._serialized_end=1402
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_start=551
+  _globals['_RESTARTWORKSPACEREQUEST']._serialized_end=684
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_start=686
+  _globals['_RESTARTWORKSPACERESPONSE']._serialized_end=782
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_start=784
+  _globals['_REPORTBOOTSTRAPFAILUREREQUEST']._serialized_end=870
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_start=872
+  _globals['_REPORTBOOTSTRAPFAILURERESPONSE']._serialized_end=921
+  _globals['_LIFECYCLESERVICE']._serialized_start=924
+  _globals['_LIFECYCLESERVICE']._serialized_end=1778
 # @@protoc_insertion_point(module_scope)

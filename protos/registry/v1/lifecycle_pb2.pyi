@@ -160,6 +160,61 @@ class WakeWorkspaceResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class RestartWorkspaceRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    TEMPLATE_FIELD_NUMBER: builtins.int
+    APPLY_TEMPLATE_FIELD_NUMBER: builtins.int
+    REBUILD_CONFIG_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    request_id: builtins.str
+    """Repeating a request with the same id asks once; empty: never repeated."""
+    template: builtins.str
+    """The template that the fresh instance starts with; it has to be there."""
+    apply_template: builtins.bool
+    """Otherwise the template that is named like the workspace, or else the default one of its runtime, if there is one."""
+    rebuild_config: builtins.bool
+    """Otherwise the one named like the workspace among the org templates, if there is one."""
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        template: builtins.str = ...,
+        apply_template: builtins.bool = ...,
+        rebuild_config: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["apply_template", b"apply_template", "rebuild_config", b"rebuild_config", "request_id", b"request_id", "template", b"template", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RestartWorkspaceResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: builtins.int
+    TEMPLATE_FIELD_NUMBER: builtins.int
+    template: builtins.str
+    """The template that was applied; empty where the workspace keeps what it has."""
+    @builtins.property
+    def workspace(self) -> registry_pb2.Workspace: ...
+    def __init__(
+        self,
+        *,
+        workspace: registry_pb2.Workspace | None = ...,
+        template: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["workspace", b"workspace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["template", b"template", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ReportBootstrapFailureRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

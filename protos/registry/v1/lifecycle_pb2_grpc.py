@@ -60,6 +60,11 @@ class LifecycleServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureResponse.FromString,
                 _registered_method=True)
+        self.RestartWorkspace = channel.unary_unary(
+                '/molecule.registry.v1.LifecycleService/RestartWorkspace',
+                request_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceResponse.FromString,
+                _registered_method=True)
 
 
 class LifecycleServiceServicer:
@@ -101,6 +106,13 @@ class LifecycleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestartWorkspace(self, request, context):
+        """Asks for a fresh instance. Answered when the wish is written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LifecycleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
                     servicer.ReportBootstrapFailure,
                     request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureResponse.SerializeToString,
+            ),
+            'RestartWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestartWorkspace,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class LifecycleService:
             '/molecule.registry.v1.LifecycleService/ReportBootstrapFailure',
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_lifecycle__pb2.ReportBootstrapFailureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestartWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.LifecycleService/RestartWorkspace',
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_lifecycle__pb2.RestartWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

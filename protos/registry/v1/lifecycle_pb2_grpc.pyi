@@ -26,6 +26,8 @@ class LifecycleServiceStub:
     """Asks for a hibernating workspace, because a message is there for it. Any number of calls cause one start."""
     ReportBootstrapFailure: aio.UnaryUnaryMultiCallable[lifecycle_pb2.ReportBootstrapFailureRequest, lifecycle_pb2.ReportBootstrapFailureResponse]
     """Takes the word of whoever watches an instance boot that it will not."""
+    RestartWorkspace: aio.UnaryUnaryMultiCallable[lifecycle_pb2.RestartWorkspaceRequest, lifecycle_pb2.RestartWorkspaceResponse]
+    """Asks for a fresh instance. Answered when the wish is written."""
 
 class LifecycleServiceServicer(metaclass=abc_1.ABCMeta):
     """Pauses, resumes, hibernates and wakes workspaces."""
@@ -69,5 +71,13 @@ class LifecycleServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[lifecycle_pb2.ReportBootstrapFailureRequest, abc.Awaitable[lifecycle_pb2.ReportBootstrapFailureResponse]],
     ) -> abc.Awaitable[lifecycle_pb2.ReportBootstrapFailureResponse]:
         """Takes the word of whoever watches an instance boot that it will not."""
+
+    @abc_1.abstractmethod
+    def RestartWorkspace(
+        self,
+        request: lifecycle_pb2.RestartWorkspaceRequest,
+        context: aio.ServicerContext[lifecycle_pb2.RestartWorkspaceRequest, abc.Awaitable[lifecycle_pb2.RestartWorkspaceResponse]],
+    ) -> abc.Awaitable[lifecycle_pb2.RestartWorkspaceResponse]:
+        """Asks for a fresh instance. Answered when the wish is written."""
 
 def add_LifecycleServiceServicer_to_server(servicer: LifecycleServiceServicer, server: aio.Server) -> None: ...

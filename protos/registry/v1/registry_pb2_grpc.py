@@ -60,11 +60,6 @@ class RegistryServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceResponse.FromString,
                 _registered_method=True)
-        self.RestartWorkspace = channel.unary_unary(
-                '/molecule.registry.v1.RegistryService/RestartWorkspace',
-                request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceRequest.SerializeToString,
-                response_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceResponse.FromString,
-                _registered_method=True)
         self.Register = channel.unary_unary(
                 '/molecule.registry.v1.RegistryService/Register',
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.RegisterRequest.SerializeToString,
@@ -156,13 +151,6 @@ class RegistryServiceServicer:
 
     def RemoveWorkspace(self, request, context):
         """Removes a workspace and all below it: the rows first, then the instances. Repeating it repeats the stops.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def RestartWorkspace(self, request, context):
-        """Asks for a fresh instance. Answered when the wish is written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,11 +261,6 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RemoveWorkspace,
                     request_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceResponse.SerializeToString,
-            ),
-            'RestartWorkspace': grpc.unary_unary_rpc_method_handler(
-                    servicer.RestartWorkspace,
-                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceRequest.FromString,
-                    response_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceResponse.SerializeToString,
             ),
             'Register': grpc.unary_unary_rpc_method_handler(
                     servicer.Register,
@@ -471,33 +454,6 @@ class RegistryService:
             '/molecule.registry.v1.RegistryService/RemoveWorkspace',
             protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_registry__pb2.RemoveWorkspaceResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RestartWorkspace(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/molecule.registry.v1.RegistryService/RestartWorkspace',
-            protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceRequest.SerializeToString,
-            protos_dot_registry_dot_v1_dot_registry__pb2.RestartWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,8 +26,6 @@ class RegistryServiceStub:
     """Changes fields of a workspace. Some need more than the workspace's own token."""
     RemoveWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.RemoveWorkspaceRequest, registry_pb2.RemoveWorkspaceResponse]
     """Removes a workspace and all below it: the rows first, then the instances. Repeating it repeats the stops."""
-    RestartWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.RestartWorkspaceRequest, registry_pb2.RestartWorkspaceResponse]
-    """Asks for a fresh instance. Answered when the wish is written."""
     Register: aio.UnaryUnaryMultiCallable[registry_pb2.RegisterRequest, registry_pb2.RegisterResponse]
     """Records where an agent is and what it can do, and brings its workspace online."""
     Heartbeat: aio.UnaryUnaryMultiCallable[registry_pb2.HeartbeatRequest, registry_pb2.HeartbeatResponse]
@@ -95,14 +93,6 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_pb2.RemoveWorkspaceRequest, abc.Awaitable[registry_pb2.RemoveWorkspaceResponse]],
     ) -> abc.Awaitable[registry_pb2.RemoveWorkspaceResponse]:
         """Removes a workspace and all below it: the rows first, then the instances. Repeating it repeats the stops."""
-
-    @abc_1.abstractmethod
-    def RestartWorkspace(
-        self,
-        request: registry_pb2.RestartWorkspaceRequest,
-        context: aio.ServicerContext[registry_pb2.RestartWorkspaceRequest, abc.Awaitable[registry_pb2.RestartWorkspaceResponse]],
-    ) -> abc.Awaitable[registry_pb2.RestartWorkspaceResponse]:
-        """Asks for a fresh instance. Answered when the wish is written."""
 
     @abc_1.abstractmethod
     def Register(

@@ -4,16 +4,19 @@ from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
+from services.registry.lifecycle.observations import Presence
 from services.registry.lifecycle.pausing import Pausing
+from services.registry.lifecycle.restarts import Wish
 from services.registry.wire import workspaces as wire
-from services.registry.workspace.model import WorkspaceId
+from services.registry.workspace.model import Entry, WorkspaceId
 
 
 class LifecycleServicer(rpc.LifecycleServiceServicer):
     """Unwraps, asks, wraps."""
 
-    def __init__(self, pausing: Pausing) -> None:
+    def __init__(self, pausing: Pausing, observations: Presence) -> None:
         self._pausing = pausing
+        self._observations = observations
 
     async def PauseWorkspace(self, request: pb.PauseWorkspaceRequest, context: Context) -> pb.PauseWorkspaceResponse:
         paused, watched = await self._pausing.pause(identity.current(), WorkspaceId(request.workspace_id))
@@ -40,3 +43,19 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
             identity.current(), WorkspaceId(request.workspace_id), error=request.error, log_tail=request.log_tail
         )
         return pb.ReportBootstrapFailureResponse(changed=changed)
+
+    async def RestartWorkspace(
+        self, request: pb.RestartWorkspaceRequest, context: Context
+    ) -> pb.RestartWorkspaceResponse:
+        wish = Wish(
+            template=request.template,
+            apply_template=request.apply_template,
+            rebuild_config=request.rebuild_config,
+        )
+        restarting = await self._observations.restart(
+            identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
+        )
+        return pb.RestartWorkspaceResponse(
+            workspace=wire.workspace_to(Entry(restarting.workspace)),
+            template=restarting.kit.template if restarting.kit else "",
+        )

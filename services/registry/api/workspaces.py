@@ -17,7 +17,6 @@ from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Cha
 from services.registry.lifecycle.observations import Presence
 from services.registry.lifecycle.registration import Door, Registration
 from services.registry.lifecycle.removal import Removal
-from services.registry.lifecycle.restarts import Wish
 from services.registry.wire import workspaces as wire
 from services.registry.workspace.model import Entry, WorkspaceId
 
@@ -79,22 +78,6 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             identity.current(), WorkspaceId(request.workspace_id), confirm=request.confirm, purge=request.purge
         )
         return pb.RemoveWorkspaceResponse(cascade_deleted=cascade)
-
-    async def RestartWorkspace(
-        self, request: pb.RestartWorkspaceRequest, context: Context
-    ) -> pb.RestartWorkspaceResponse:
-        wish = Wish(
-            template=request.template,
-            apply_template=request.apply_template,
-            rebuild_config=request.rebuild_config,
-        )
-        restarting = await self._presence.restart(
-            identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
-        )
-        return pb.RestartWorkspaceResponse(
-            workspace=wire.workspace_to(Entry(restarting.workspace)),
-            template=restarting.kit.template if restarting.kit else "",
-        )
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         said = Registration(
