@@ -7,6 +7,10 @@
 | `clients`   | dialling: retry policy, deadline, errors back               |     |
 | `gathering` | work that many ask for at the same time, done in one go     |     |
 | `together`  | many calls of one method in one journey                     |     |
+| `feeds`     | follows a feed and opens it again after it broke            |     |
+| `fan_out`   | publishes items to subscribers with bounded queues          |     |
+| `backoff`   | exponential backoff                                         | pure|
+| `timestamps`| times and durations, Python and protobuf                    |     |
 | `liveness`  | when the loops of this replica last ticked                  |     |
 | `errors`    | ServiceError and one class per canonical code               | pure|
 | `identity`  | who is calling, in metadata and in a context variable       |     |

@@ -8,7 +8,7 @@ CHASSIS = Path(__file__).parent.parent.parent / "services" / "chassis"
 
 FOREIGN = re.compile(r"\b(heartbeat|instance|container|card|agent|delivery|schedule)s?\b", re.IGNORECASE)
 
-CEILING = 1310
+CEILING = 1510
 """Lines of code, docstrings and blank lines aside. What does not fit belongs into a service."""
 
 
