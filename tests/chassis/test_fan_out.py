@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.errors import Exhausted
+from services.chassis.errors import ResourceExhausted
 from services.chassis.fan_out import FanOut, Subscription
 from tests.skipping_loop import run_skipping
 
@@ -78,7 +78,7 @@ async def test_without_an_error_an_item_too_many_is_dropped():
 
 
 async def test_with_an_error_an_item_too_many_closes_that_subscription_alone():
-    fan_out = FanOut(capacity=2, overflow_error=Exhausted)
+    fan_out = FanOut(capacity=2, overflow_error=ResourceExhausted)
     with fan_out.subscribe() as slow, fan_out.subscribe() as fast:
         for item in range(3):
             fan_out.publish(item)
@@ -86,7 +86,7 @@ async def test_with_an_error_an_item_too_many_closes_that_subscription_alone():
         fan_out.publish(3)
 
         for read in (slow.next, slow.next, lambda: slow.next_batch(5)):
-            with pytest.raises(Exhausted):
+            with pytest.raises(ResourceExhausted):
                 await read()
         assert await fast.next() == 3
 
@@ -95,11 +95,11 @@ async def test_closing_wakes_the_reader_and_the_first_error_counts():
     subscription = Subscription(capacity=2)
     reading = asyncio.ensure_future(subscription.next())
     await asyncio.sleep(0)
-    subscription.close(Exhausted())
+    subscription.close(ResourceExhausted())
     subscription.close(KeyError())
     subscription.put("late")
 
-    with pytest.raises(Exhausted):
+    with pytest.raises(ResourceExhausted):
         await reading
     assert subscription.is_empty
 
