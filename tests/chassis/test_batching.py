@@ -189,7 +189,7 @@ def test_whoever_leaves_at_whatever_moment_takes_nobody_along(leaving, at_once, 
 
 def test_it_needs_no_task_of_its_own():
     async def play():
-        assert await Batcher(Work(), capacity=1).ask(1) == 2
+        assert await Batcher(Work(), capacity=1).submit(1) == 2
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(play()) == set()

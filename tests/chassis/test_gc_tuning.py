@@ -3,11 +3,11 @@ import sys
 
 PROGRAM = """
 import gc
-from services.chassis import memory
+from services.chassis import gc_tuning
 
 held = [[] for _ in range(1000)]
-memory.settled()
-print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] == memory.COLLECT_AFTER, len(gc.get_objects()) < 1000)
+gc_tuning.freeze_startup_objects()
+print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] == gc_tuning.COLLECTION_THRESHOLD, len(gc.get_objects()) < 1000)
 """
 
 

@@ -99,15 +99,15 @@ def test_a_missing_setting_is_called_by_its_variable(monkeypatch):
 SERVER = """
 import asyncio
 from contextlib import asynccontextmanager
-from services.chassis.service import Parts, Service, main
-from services.chassis.settings import ChassisSettings, prefixed
+from services.chassis.service import Components, Service, main
+from services.chassis.settings import ChassisSettings, with_prefix
 
 class Settings(ChassisSettings):
-    model_config = prefixed("TEST_")
+    model_config = with_prefix("TEST_")
 
 @asynccontextmanager
 async def assemble(settings):
-    yield Parts()
+    yield Components()
 
 main(Service(name="test", settings=Settings, assemble=assemble))
 """
