@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bench import cost
+from bench import process_cost
 from bench.load import Sample
 from deploy.plane import Plane
 
@@ -85,9 +85,9 @@ async def _target(plane: Plane, agent_port: int) -> str:
 
 async def _measured(plane: Plane, agent_port: int, port: int, path: str, *, connections: int) -> Measured:
     direct = await _load(agent_port, "/", connections, RUN)
-    before = cost.seconds(plane, PROCESSES)
+    before = process_cost.seconds(plane, PROCESSES)
     through = await _load(port, path, connections, RUN)
-    after = cost.seconds(plane, PROCESSES)
+    after = process_cost.seconds(plane, PROCESSES)
     micros = {name: (after[name] - before[name]) / through.requests * 1_000_000 for name in PROCESSES}
     return Measured(direct=direct, through=through, micros=micros)
 

@@ -31,10 +31,10 @@ async def run(port: int, path: str, connections: int, seconds: float) -> Sample:
     async with asyncio.TaskGroup() as group:
         for number in range(connections):
             group.create_task(_ask(port, path, number, began + seconds, took))
-    return sampled(took, time.perf_counter() - began)
+    return run_load(took, time.perf_counter() - began)
 
 
-def sampled(took: list[float], spent: float) -> Sample:
+def run_load(took: list[float], spent: float) -> Sample:
     """What so many seconds of asking come to, from how long each answer took."""
     took.sort()
     return Sample(

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bench import cost, crowd
-from bench.beats import Orders
-from bench.load import Sample, sampled
-from bench.news import Subscriber
-from bench.sweeping import Swept, swept
+from bench import population, process_cost
+from bench.feed_latency import Subscriber
+from bench.heartbeats import LoadPlan
+from bench.load import Sample, run_load
+from bench.sweeps import SweepCost, measure_sweeps
 from deploy import postgres
 from deploy.layout import Layout
 from deploy.plane import Plane
@@ -33,10 +33,10 @@ from services.chassis.identity import Identity, Kind
 PROCESSES = ("gateway", "registry", "auth", "postgres", "a2a_proxy", "provisioner")
 """Those whose time and memory are told."""
 
-CROWD = 10_000
+POPULATION = 10_000
 """Workspaces registered, all of them online."""
 
-KNOWN = 200
+CACHED_AGENTS = 200
 """Agents of the burst in which the gateway remembers everybody."""
 
 CONNECTIONS = 128
@@ -50,7 +50,7 @@ WARM_UP = 2.0
 SETTLING = 4.0
 """Seconds in which the feed tells everybody of the crowd."""
 
-STEADY = CROWD / 30
+STEADY = POPULATION / 30
 """Heartbeats a second where each agent beats every 30 seconds."""
 
 STEADY_FOR = 20.0
@@ -91,10 +91,10 @@ async def _measured(plane: Plane, layout: Layout) -> dict[str, object]:
     connection = await asyncpg.connect(server)
     async with clients.open_channel(face, speaker="gateway") as line:
         await _settle(connection)
-        everybody = await _burst(plane, "through the gateway, everybody in turn", where=_port(plane), agents=CROWD)
-        known = await _burst(plane, "through the gateway, known agents", where=_port(plane), agents=KNOWN)
-        bare = await _burst(plane, "at the registry's face", where=face, agents=CROWD)
-        await crowd.refresh(connection)
+        everybody = await _burst(plane, "through the gateway, everybody in turn", where=_port(plane), agents=POPULATION)
+        known = await _burst(plane, "through the gateway, known agents", where=_port(plane), agents=CACHED_AGENTS)
+        bare = await _burst(plane, "at the registry's face", where=face, agents=POPULATION)
+        await population.refresh_vitals(connection)
         share, feed = await _steady(plane, line)
         page = await _pages(line)
         whole = await _whole(plane)
@@ -124,8 +124,8 @@ async def _measured(plane: Plane, layout: Layout) -> dict[str, object]:
 
 async def _settle(connection: asyncpg.Connection) -> None:
     began = time.perf_counter()
-    await crowd.settle(connection, [crowd.agent(number) for number in range(CROWD)])
-    _say(f"{CROWD} workspaces written into the tables in {time.perf_counter() - began:.1f} s")
+    await population.insert_population(connection, [population.build_agent(number) for number in range(POPULATION)])
+    _say(f"{POPULATION} workspaces written into the tables in {time.perf_counter() - began:.1f} s")
     await asyncio.sleep(SETTLING)
 
 
@@ -133,11 +133,11 @@ async def _settle(connection: asyncpg.Connection) -> None:
 
 
 async def _burst(plane: Plane, what: str, *, where: str, agents: int) -> Sample:
-    orders = Orders(where=where, agents=agents, connections=CONNECTIONS, seconds=WARM_UP)
+    orders = LoadPlan(where=where, agents=agents, connections=CONNECTIONS, seconds=WARM_UP)
     await _beaten(orders)
-    before = cost.seconds(plane, PROCESSES)
+    before = process_cost.seconds(plane, PROCESSES)
     sample = await _beaten(replace(orders, seconds=BURST))
-    after = cost.seconds(plane, PROCESSES)
+    after = process_cost.seconds(plane, PROCESSES)
     micros = {name: (after[name] - before[name]) / sample.requests * 1_000_000 for name in PROCESSES}
     _say(f"heartbeats {what}: {sample.rate:.0f}/s, p50 {sample.p50_ms:.0f} p99 {sample.p99_ms:.0f} ms")
     _say(f"  microseconds of a heartbeat: {_shown(micros, 0)}")
@@ -147,12 +147,12 @@ async def _burst(plane: Plane, what: str, *, where: str, agents: int) -> Sample:
 async def _steady(plane: Plane, line: ServiceChannel) -> tuple[float, Sample]:
     """The registry's share of a core under steady heartbeats; then, under the same, how soon news is news."""
     seconds = STEADY_FOR + FALLS * FALL_EVERY + 5
-    orders = Orders(where=_port(plane), agents=CROWD, connections=CONNECTIONS, seconds=seconds, rate=STEADY)
+    orders = LoadPlan(where=_port(plane), agents=POPULATION, connections=CONNECTIONS, seconds=seconds, rate=STEADY)
     beating = asyncio.create_task(_beaten(orders))
     await asyncio.sleep(WARM_UP)
-    before, began = cost.seconds(plane, PROCESSES), time.perf_counter()
+    before, began = process_cost.seconds(plane, PROCESSES), time.perf_counter()
     await asyncio.sleep(STEADY_FOR)
-    after, spent = cost.seconds(plane, PROCESSES), time.perf_counter() - began
+    after, spent = process_cost.seconds(plane, PROCESSES), time.perf_counter() - began
     shares = {name: (after[name] - before[name]) / spent for name in PROCESSES}
     _say(f"steady, {STEADY:.0f} heartbeats/s: shares of a core: {_shown(shares, 3)}")
     feed = await _news(line)
@@ -164,7 +164,7 @@ async def _steady(plane: Plane, line: ServiceChannel) -> tuple[float, Sample]:
 async def _news(line: ServiceChannel) -> Sample:
     subscriber = Subscriber(line)
     reading = asyncio.create_task(subscriber.read())
-    feed = await subscriber.took([crowd.agent(number) for number in range(FALLS)], pause=FALL_EVERY)
+    feed = await subscriber.took([population.build_agent(number) for number in range(FALLS)], pause=FALL_EVERY)
     reading.cancel()
     with suppress(asyncio.CancelledError):
         await reading
@@ -172,10 +172,10 @@ async def _news(line: ServiceChannel) -> Sample:
     return feed
 
 
-async def _beaten(orders: Orders) -> Sample:
+async def _beaten(orders: LoadPlan) -> Sample:
     """A run of agents, in a process of their own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.beats", json.dumps(asdict(orders)), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bench.heartbeats", json.dumps(asdict(orders)), stdout=asyncio.subprocess.PIPE
     )
     told, _ = await process.communicate()
     if process.returncode != 0:
@@ -199,8 +199,8 @@ async def _pages(line: ServiceChannel) -> Sample:
         reply = await line.call(stub.ListWorkspaces, request, on_behalf_of=operator)
         took.append(time.perf_counter() - asked)
         token = reply.next_page_token
-    sample = sampled(took, time.perf_counter() - began)
-    _say(f"a page of 100 of {CROWD}, at the registry's face: p50 {sample.p50_ms:.1f} p99 {sample.p99_ms:.1f} ms")
+    sample = run_load(took, time.perf_counter() - began)
+    _say(f"a page of 100 of {POPULATION}, at the registry's face: p50 {sample.p50_ms:.1f} p99 {sample.p99_ms:.1f} ms")
     return sample
 
 
@@ -210,14 +210,14 @@ async def _whole(plane: Plane) -> float:
     answer = await plane.http.get("/workspaces", headers=plane.admin, timeout=60)
     spent = time.perf_counter() - began
     answer.raise_for_status()
-    size = len(answer.content) / cost.MEBIBYTE
+    size = len(answer.content) / process_cost.MEBIBYTE
     _say(f"GET /workspaces, all {len(answer.json())} of them, {size:.0f} MiB: {spent:.2f} s")
     return spent
 
 
 def _memory(plane: Plane) -> dict[str, int]:
-    held = {name: round(size) for name, size in cost.mebibytes(plane, PROCESSES).items() if name != "postgres"}
-    _say(f"memory with {CROWD} workspaces, MiB: {_shown(held, 0)}")
+    held = {name: round(size) for name, size in process_cost.mebibytes(plane, PROCESSES).items() if name != "postgres"}
+    _say(f"memory with {POPULATION} workspaces, MiB: {_shown(held, 0)}")
     return held
 
 
@@ -245,10 +245,10 @@ def _external(name: str) -> dict[str, object]:
 # Sweeping ────────────────────────────────────────────────────────────────────
 
 
-async def _sweeps(server: str) -> tuple[Swept, Swept]:
+async def _sweeps(server: str) -> tuple[SweepCost, SweepCost]:
     found = []
     for count in (FEW, MANY):
-        found.append(await swept(server, count))
+        found.append(await measure_sweeps(server, count))
         _say(f"sweeps over {count} healthy workspaces: {found[-1].milliseconds:.2f} ms, {found[-1].pages:.0f} pages")
     few, many = found
     return few, many

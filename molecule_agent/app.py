@@ -16,24 +16,24 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from molecule_agent import adapter, echo
+from molecule_agent.a2a_application import A2aApplication
 from molecule_agent.adapter import BaseAdapter, Workspace
-from molecule_agent.card import card
+from molecule_agent.card import build_card
 from molecule_agent.clock import Clock, SystemClock
 from molecule_agent.credentials import Credentials
-from molecule_agent.door import Door
-from molecule_agent.heart import Heart
-from molecule_agent.plane import Plane
-from molecule_agent.protocol import Protocol
-from molecule_agent.pulse import pulse
+from molecule_agent.heartbeat import build_heartbeat
+from molecule_agent.http_server import HttpServer
+from molecule_agent.lifecycle import Lifecycle
+from molecule_agent.plane_client import PlaneClient
 from molecule_agent.settings import Settings
-from molecule_agent.work import Work
+from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
 
-DRAIN = 5.0
+DRAIN_SECONDS = 5.0
 """Seconds that work under way may take to end once the agent is told to stop."""
 
-KEEP_ALIVE = 75
+KEEP_ALIVE_SECONDS = 75
 """Seconds an idle connection stays open: longer than any client keeps one, so that it is the client who closes."""
 
 
@@ -47,14 +47,14 @@ class Agent:
 
     url: str
     """Where it answers, as it registers itself."""
-    work: Work
+    work: TaskTracker
     stop: asyncio.Event
     """Set it to end the agent; it sets itself when the plane says that the workspace is removed."""
 
 
 async def run(settings: Settings) -> None:
     """Serve until a signal to stop, or until the workspace is removed. Raises AdapterError and ListenError."""
-    async with serving(settings) as agent:
+    async with run_agent(settings) as agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, agent.stop.set)
         await agent.stop.wait()
@@ -62,21 +62,27 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Agent]:
-    """An agent that listens, registers and beats; at the end what is under way gets `DRAIN` seconds to finish."""
+async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Agent]:
+    """Run an agent that listens, registers and sends heartbeats.
+
+    At the end, running tasks get `DRAIN_SECONDS` to finish.
+    """
     clock = clock or SystemClock()
-    mind = _adapter(settings)
-    with _listening(settings.host, settings.port) as listener:
-        url = _url(settings.host, listener.getsockname()[1])
-        document = card(mind.card(), url=url, name=settings.agent_name)
-        work = Work()
+    mind = _load_adapter(settings)
+    with _open_listener(settings.host, settings.port) as listener:
+        url = _format_url(settings.host, listener.getsockname()[1])
+        document = build_card(mind.card(), url=url, name=settings.agent_name)
+        work = TaskTracker()
         stop = asyncio.Event()
-        protocol = Protocol(document, mind, work)
-        server = _Server(_config(Door(document, protocol)))
+        protocol = A2aApplication(document, mind, work)
+        server = _Server(_server_config(HttpServer(document, protocol)))
         started = clock.now()
 
-        async with Plane(settings.platform_url, Credentials(settings.root)) as plane, asyncio.TaskGroup() as group:
-            heart = Heart(
+        async with (
+            PlaneClient(settings.platform_url, Credentials(settings.root)) as plane,
+            asyncio.TaskGroup() as group,
+        ):
+            heart = Lifecycle(
                 register=partial(
                     plane.register,
                     workspace_id=settings.workspace_id,
@@ -85,7 +91,7 @@ async def serving(settings: Settings, *, clock: Clock | None = None) -> AsyncIte
                     delivery_mode=settings.delivery_mode,
                 ),
                 beat=lambda: plane.heartbeat(
-                    pulse(
+                    build_heartbeat(
                         workspace_id=settings.workspace_id,
                         card=document,
                         work=work,
@@ -119,7 +125,7 @@ class _Server(Server):
         yield
 
 
-def _adapter(settings: Settings) -> BaseAdapter:
+def _load_adapter(settings: Settings) -> BaseAdapter:
     workspace = Workspace(
         id=settings.workspace_id, parent_id=settings.parent_id, model=settings.model, root=settings.root
     )
@@ -127,7 +133,7 @@ def _adapter(settings: Settings) -> BaseAdapter:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _open_listener(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that accepts from now on. Away from loopback `host` is the plane's name for us, not an address here."""
     address = host if _is_loopback(host) else "0.0.0.0"  # noqa: S104 - a container is reached from outside
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -147,11 +153,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _url(host: str, port: int) -> str:
+def _format_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _config(door: Door) -> Config:
+def _server_config(door: HttpServer) -> Config:
     return Config(
         door,
         loop="none",
@@ -162,15 +168,15 @@ def _config(door: Door) -> Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=int(DRAIN) + 1,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS) + 1,
     )
 
 
-async def _drain(answering: asyncio.Task[None], work: Work) -> None:
-    """Wait until nothing is under way and the last answer has left, but no longer than `DRAIN`."""
+async def _drain(answering: asyncio.Task[None], work: TaskTracker) -> None:
+    """Wait until nothing is under way and the last answer has left, but no longer than `DRAIN_SECONDS`."""
     try:
-        async with asyncio.timeout(DRAIN):
+        async with asyncio.timeout(DRAIN_SECONDS):
             await work.idle()
             await asyncio.wait([answering])
     except TimeoutError:

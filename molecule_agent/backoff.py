@@ -1,9 +1,9 @@
 """How long to wait before asking again."""
 
-FIRST = 1.0
+FIRST_DELAY_SECONDS = 1.0
 """Seconds; a plane that is just starting is there a second later."""
 
-LONGEST = 60.0
+MAX_DELAY_SECONDS = 60.0
 """Seconds; nobody waits longer than this for an agent after the plane has come back."""
 
 
@@ -13,5 +13,5 @@ def delay(attempt: int, luck: float) -> float:
 
     `luck` in [0, 1) spreads agents that failed together, so that they do not come back together.
     """
-    longest = min(LONGEST, FIRST * 2.0 ** min(attempt, 16))
+    longest = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempt, 16))
     return longest * (1 + luck) / 2

@@ -11,19 +11,19 @@ from molecule_agent.adapter import CardFacts, Skill
 
 BINDING = "JSONRPC"
 
-TEXT = ["text/plain"]
+TEXT_MODES = ["text/plain"]
 
 
-def card(facts: CardFacts, *, url: str, name: str | None = None) -> dict[str, Any]:
+def build_card(facts: CardFacts, *, url: str, name: str | None = None) -> dict[str, Any]:
     """The card of an agent that answers at `url`; `name` replaces the adapter's."""
     return {
         "name": name or facts.name,
         "description": facts.description,
         "version": facts.version,
         "capabilities": {"streaming": True, "pushNotifications": False},
-        "defaultInputModes": TEXT,
-        "defaultOutputModes": TEXT,
-        "skills": [_skill(skill) for skill in facts.skills],
+        "defaultInputModes": TEXT_MODES,
+        "defaultOutputModes": TEXT_MODES,
+        "skills": [_render_skill(skill) for skill in facts.skills],
         "supportedInterfaces": [
             {"url": url, "protocolBinding": BINDING, "protocolVersion": "1.0"},
             {"url": url, "protocolBinding": BINDING, "protocolVersion": "0.3"},
@@ -35,7 +35,7 @@ def card(facts: CardFacts, *, url: str, name: str | None = None) -> dict[str, An
     }
 
 
-def _skill(skill: Skill) -> dict[str, Any]:
+def _render_skill(skill: Skill) -> dict[str, Any]:
     return {
         "id": skill.id,
         "name": skill.name,

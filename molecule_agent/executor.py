@@ -11,26 +11,26 @@ from a2a.types import Message, Part, Task, TaskState, TaskStatus
 from google.protobuf.json_format import MessageToDict
 
 from molecule_agent.adapter import BaseAdapter, Turn
-from molecule_agent.work import Work
+from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
 
-FAILURE = "The agent could not answer; its log says why."
+FAILURE_TEXT = "The agent could not answer; its log says why."
 """All that anybody outside learns of an exception."""
 
 
 class Executor(AgentExecutor):
     """One task for each message: begun, one artifact in as many pieces as the adapter yields, and an end."""
 
-    def __init__(self, adapter: BaseAdapter, work: Work) -> None:
+    def __init__(self, adapter: BaseAdapter, work: TaskTracker) -> None:
         self._adapter = adapter
         self._work = work
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
-        turn = _turn(context)
+        turn = _build_turn(context)
         task = TaskUpdater(event_queue, turn.task_id, turn.context_id)
         if context.current_task is None:
-            await event_queue.enqueue_event(_begun(turn, context.message))
+            await event_queue.enqueue_event(_build_task(turn, context.message))
         else:
             await task.start_work()
         try:
@@ -38,7 +38,7 @@ class Executor(AgentExecutor):
                 await self._answer(turn, task)
         except Exception:
             log.exception("task %s failed", turn.task_id)
-            await task.failed(task.new_agent_message([Part(text=FAILURE)]))
+            await task.failed(task.new_agent_message([Part(text=FAILURE_TEXT)]))
         else:
             await task.complete()
 
@@ -56,7 +56,7 @@ class Executor(AgentExecutor):
                 begun = True
 
 
-def _turn(context: RequestContext) -> Turn:
+def _build_turn(context: RequestContext) -> Turn:
     message = context.message or Message()
     return Turn(
         text=context.get_user_input(),
@@ -68,7 +68,7 @@ def _turn(context: RequestContext) -> Turn:
     )
 
 
-def _begun(turn: Turn, message: Message | None) -> Task:
+def _build_task(turn: Turn, message: Message | None) -> Task:
     status = TaskStatus(state=TaskState.TASK_STATE_WORKING)
     status.timestamp.FromDatetime(datetime.now(UTC))
     return Task(

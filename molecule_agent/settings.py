@@ -9,9 +9,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
-LAST_PORT = 65_535
+MAX_PORT = 65_535
 
-LONGEST = timedelta(days=1)
+MAX_INTERVAL = timedelta(days=1)
 """No time that is set here means more."""
 
 
@@ -88,8 +88,8 @@ def _url(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > LAST_PORT:
-        raise ValueError(f"a port from 0 to {LAST_PORT}")
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise ValueError(f"a port from 0 to {MAX_PORT}")
     return int(text)
 
 
@@ -104,7 +104,7 @@ def _seconds(text: str) -> timedelta:
         span = timedelta(seconds=float(text))
     except (ValueError, OverflowError):
         span = timedelta()
-    if not timedelta() < span <= LONGEST:
+    if not timedelta() < span <= MAX_INTERVAL:
         raise ValueError("a number of seconds, more than 0 and at most a day")
     return span
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from molecule_cli import audit, events, lifecycle, logs, org, org_tokens, search, secrets, tokens, vault
-from molecule_cli.errors import Trouble
+from molecule_cli.errors import CliError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +46,7 @@ def main() -> None:
     """Run the command; troubles are one line on stderr and exit code 1."""
     try:
         app()
-    except Trouble as trouble:
+    except CliError as trouble:
         print(f"molecule: {trouble}", file=sys.stderr)  # noqa: T201 - a command talks to people
         sys.exit(1)
 
@@ -72,10 +72,10 @@ def down() -> None:
     layout = Layout.of(_deployment().molecule_home)
     if lock.holder(layout.lock) is None:
         message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
-        raise Trouble(message)
+        raise CliError(message)
     if not lock.stop_holder(layout.lock, within=STOP_WITHIN):
         message = f"the plane in {layout.home} (pid {lock.holder(layout.lock)}) did not stop in {STOP_WITHIN:.0f} s"
-        raise Trouble(message)
+        raise CliError(message)
     typer.echo("stopped")
 
 
@@ -84,10 +84,10 @@ def status(*, as_json: AsJson = False) -> None:
     """Show every workspace with how it is and why, and the services of the plane."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings, table
+    from molecule_cli import plane_client, settings, workspace_table
 
-    found_at = settings.read()
-    with plane.reached(found_at) as found:
+    found_at = settings.load_settings()
+    with plane_client.open_plane(found_at) as found:
         health, workspaces = found.health(), found.workspaces()
     if as_json:
         typer.echo(json.dumps({"health": health, "workspaces": workspaces}))
@@ -96,7 +96,7 @@ def status(*, as_json: AsJson = False) -> None:
     marks = "  ".join(f"[{'green' if how == 'ok' else 'red'}]{name} {how}[/]" for name, how in health.items())
     console.print(f"{found_at.url}  {marks}\n")
     if workspaces:
-        console.print(table.of(workspaces, now=datetime.now(UTC)))
+        console.print(workspace_table.build_table(workspaces, now=datetime.now(UTC)))
     else:
         console.print("no workspaces yet: POST /workspaces makes one")
 
@@ -110,9 +110,9 @@ def send(
     as_json: AsJson = False,
 ) -> None:
     """Send a message to the agent of a workspace and print its reply."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         workspace_id = found.find(workspace)
         if stream:
             _print_stream(found.stream(workspace_id, text), as_json=as_json)
@@ -137,12 +137,12 @@ def migrate() -> None:
     url = _deployment().database_url
     if url is None:
         message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
-        raise Trouble(message)
+        raise CliError(message)
     try:
         asyncio.run(roles.apply(url.get_secret_value()))
         asyncio.run(migrations.run(url.get_secret_value()))
     except CannotStart as error:
-        raise Trouble(str(error)) from error
+        raise CliError(str(error)) from error
     typer.echo("up to date")
 
 
@@ -162,7 +162,7 @@ def certs(
         certificates.make(directory, hosts=host or [], lasts=timedelta(days=days))
     except OSError as error:
         message = f"certificates cannot be written to {directory}: {error.strerror}"
-        raise Trouble(message) from error
+        raise CliError(message) from error
     typer.echo(f"written to {directory}; keep ca-key.pem off the machines of the plane")
 
 
@@ -173,29 +173,29 @@ def _deployment() -> Any:  # noqa: ANN401 - naming the type would import it for 
     try:
         return settings.read()
     except CannotStart as error:
-        raise Trouble(str(error)) from error
+        raise CliError(str(error)) from error
 
 
 def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
-    from molecule_cli import replies
+    from molecule_cli import answer_text
 
     if as_json:
         typer.echo(json.dumps(answer))
     elif isinstance(answer.get("result"), dict):
-        typer.echo(replies.text_of(answer["result"]))
+        typer.echo(answer_text.answer_text(answer["result"]))
     else:
         typer.echo(f"not answered yet: {answer.get('message') or answer.get('status')} ({answer.get('queue_id')})")
 
 
 def _print_stream(events: Any, *, as_json: bool) -> None:  # noqa: ANN401 - an iterator of JSON
-    from molecule_cli import replies
+    from molecule_cli import answer_text
 
     for event in events:
         if as_json:
             typer.echo(json.dumps(event))
         else:
             result = event.get("result") or {}
-            typer.echo(replies.text_of_event(result), nl=False)
+            typer.echo(answer_text.event_text(result), nl=False)
     if not as_json:
         typer.echo()
 

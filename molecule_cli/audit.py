@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molecule_cli.errors import Trouble
+from molecule_cli.errors import CliError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from molecule_cli.plane import Plane
+    from molecule_cli.plane_client import PlaneClient
 
 app = typer.Typer(no_args_is_help=True, help="Who did what to which workspace, token or secret.")
 
@@ -25,9 +25,9 @@ def list_(
     """Show the newest deeds."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         about = found.find(workspace) if workspace else None
         deeds = found.ask("GET", "/audit", query={"limit": limit, "workspace_id": about})
     if as_json:
@@ -47,9 +47,9 @@ def verify(
 
     Keep the head it prints: a chain that was cut off at its end shows by that alone.
     """
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         if head:
             _check_head(found, head)
         said: dict[str, Any] = {"place": 0, "complete": False}
@@ -59,15 +59,15 @@ def verify(
     typer.echo(f"intact: {said['place']} deeds, head {said['place']}:{said['digest']}")
 
 
-def _check_head(found: "Plane", head: str) -> None:
+def _check_head(found: "PlaneClient", head: str) -> None:
     place, colon, digest = head.partition(":")
     if not (place.isdecimal() and int(place) and colon):
         message = f"{head} is no head: give PLACE:DIGEST as molecule audit verify printed it"
-        raise Trouble(message)
+        raise CliError(message)
     deeds = found.ask("GET", "/audit", query={"after_place": int(place) - 1, "limit": 1})
     if not deeds or deeds[0]["digest"] != digest.lower():
         message = f"the chain does not contain {head} any more: it was cut off or written anew"
-        raise Trouble(message)
+        raise CliError(message)
 
 
 def _judge(said: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def _judge(said: dict[str, Any]) -> None:
             message = f"deed {said['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
         case _:
             message = f"the chain is broken at deed {said['place']}: it or one before it was changed in the database"
-    raise Trouble(message)
+    raise CliError(message)
 
 
 def _table(deeds: list[dict[str, Any]]) -> "Table":

@@ -3,11 +3,11 @@
 from typing import Any
 
 
-class Trouble(Exception):
+class CliError(Exception):
     """The command cannot do it; the message says why and what to do next, in one line."""
 
 
-class Refusal(Trouble):
+class PlaneRefusal(CliError):
     """The plane refuses; `answer` is what it said, as JSON, for commands that know what to do next."""
 
     def __init__(self, said: str, answer: dict[str, Any]) -> None:

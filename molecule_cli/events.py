@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from molecule_cli.plane import Plane
+    from molecule_cli.plane_client import PlaneClient
 
-PAUSE = 1.0
+RECONNECT_SECONDS = 1.0
 """Seconds before a plane that was lost is listened to again."""
 
-SAID = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
+SHOWN_MEMBERS = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
 """What of a payload stands on a line: the first of these that there is."""
 
-LONGEST = 100
+MAX_VALUE_LENGTH = 100
 """Characters of it."""
 
 
@@ -28,43 +28,43 @@ def events(
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON.")] = False,
 ) -> None:
     """Show what happened in the plane, or in a workspace."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         about = found.find(workspace) if workspace else ""
         names = {} if workspace else {one["id"]: one["name"] for one in found.workspaces()}
         past = list(reversed(found.ask("GET", f"/events/{about}".rstrip("/"), query={"limit": limit})))
         for event in past:
-            typer.echo(json.dumps(event) if as_json else line(event, names))
+            typer.echo(json.dumps(event) if as_json else format_event(event, names))
         if follow:
             last = past[-1]["event_id"] if past else None
-            for event in _happening(found, about, last):
-                typer.echo(json.dumps(event) if as_json else line(event, names))
+            for event in _describe_payload(found, about, last):
+                typer.echo(json.dumps(event) if as_json else format_event(event, names))
 
 
-def line(event: dict[str, Any], names: dict[str, str]) -> str:
+def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
     """An event on one line: when, what, where, and the gist of it. Nothing that an agent says can move the cursor."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
-    gist = next((payload[key] for key in SAID if payload.get(key)), "")
+    gist = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
     where = names.get(event["workspace_id"], event["workspace_id"]) or "-"
     told = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{where}  {gist}"
-    return "".join(letter if letter.isprintable() else " " for letter in told)[: LONGEST + 80].rstrip()
+    return "".join(letter if letter.isprintable() else " " for letter in told)[: MAX_VALUE_LENGTH + 80].rstrip()
 
 
-def _happening(found: "Plane", about: str, last: int | None) -> Iterator[dict[str, Any]]:
+def _describe_payload(found: "PlaneClient", about: str, last: int | None) -> Iterator[dict[str, Any]]:
     """What happens, for ever: a plane that is lost is waited for, and nothing kept is missed meanwhile."""
-    from molecule_cli import listening
+    from molecule_cli import event_source
 
     while True:
         try:
-            for event in listening.heard(found, about, last):
+            for event in event_source.follow_events(found, about, last):
                 last = event.get("event_id", last)
                 yield event
                 if about and event["event_type"] == "WORKSPACE_REMOVED":
                     return
-        except listening.Lost:
+        except event_source.ConnectionLost:
             pass
-        except listening.Gone:
+        except event_source.EventsExpired:
             typer.echo("what happened meanwhile is not kept any more", err=True)
             last = None
-        time.sleep(PAUSE)
+        time.sleep(RECONNECT_SECONDS)

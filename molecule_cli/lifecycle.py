@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molecule_cli.errors import Refusal, Trouble
+from molecule_cli.errors import CliError, PlaneRefusal
 
 if TYPE_CHECKING:
-    from molecule_cli.plane import Plane
+    from molecule_cli.plane_client import PlaneClient
 
 Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 
@@ -35,14 +35,14 @@ def pause(workspace: Workspace) -> None:
 
     Nothing starts them meanwhile: no message, no new secret.
     """
-    said = _asked(workspace, "POST", "/pause")
+    said = _send_command(workspace, "POST", "/pause")
     later = "; their instances stop when a provisioner is there" if said.get("stops_later") else ""
     typer.echo(f"paused: {said['paused_count']} of the team{later}; molecule resume {workspace} starts them again")
 
 
 def resume(workspace: Workspace) -> None:
     """Start a paused workspace again, and those below it that are paused as well."""
-    said = _asked(workspace, "POST", "/resume")
+    said = _send_command(workspace, "POST", "/resume")
     typer.echo(f"{said['status']}: {said['resumed_count']} of the team; molecule status shows when they are online")
 
 
@@ -52,7 +52,7 @@ def hibernate(
     force: Annotated[bool, typer.Option("--force", help="Even while it works: what it works on is lost.")] = False,
 ) -> None:
     """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
-    _asked(workspace, "POST", "/hibernate", query={"force": _flag(force)})
+    _send_command(workspace, "POST", "/hibernate", query={"force": _flag(force)})
     typer.echo("hibernated; the next message wakes it")
 
 
@@ -66,7 +66,7 @@ def restart(
 
     With --template it starts with the files of a template; what has other names stays.
     """
-    said = _asked(workspace, "POST", "/restart", body={"template": template} if template else None)
+    said = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
     applied = f" with {said['config_dir']}" if template else ""
     typer.echo(f"provisioning{applied}; molecule status shows when it is online")
 
@@ -82,26 +82,30 @@ def remove(
 
     One with others below it is removed with all of them, and only if --confirm says so.
     """
-    said = _asked(workspace, "DELETE", "", query={"confirm": _flag(confirm), "purge": _flag(purge)})
+    said = _send_command(workspace, "DELETE", "", query={"confirm": _flag(confirm), "purge": _flag(purge)})
     below = f", with {said['cascade_deleted']} below it" if said["cascade_deleted"] else ""
     typer.echo(f"{said['status']}{below}")
 
 
-def _asked(workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON
-    from molecule_cli import plane, settings
+def _send_command(
+    workspace: str, method: str, path: str, *, query: dict[str, Any] | None = None, body: object = None
+) -> Any:  # noqa: ANN401 - JSON
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
-        return _explained(found, method, f"/workspaces/{found.find(workspace)}{path}", query=query, body=body)
+    with plane_client.open_plane(settings.load_settings()) as found:
+        return _explain_refusal(found, method, f"/workspaces/{found.find(workspace)}{path}", query=query, body=body)
 
 
-def _explained(found: "Plane", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON
+def _explain_refusal(
+    found: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object
+) -> Any:  # noqa: ANN401 - JSON
     try:
         return found.ask(method, path, query=query, body=body)
-    except Refusal as refusal:
-        raise Trouble(_with_next_step(str(refusal), refusal.answer)) from None
+    except PlaneRefusal as refusal:
+        raise CliError(_add_next_step(str(refusal), refusal.answer)) from None
 
 
-def _with_next_step(said: str, answer: dict[str, Any]) -> str:
+def _add_next_step(said: str, answer: dict[str, Any]) -> str:
     match answer:
         case {"status": "confirmation_required", "children": list(children)}:
             names = ", ".join(str(child["name"]) for child in children)

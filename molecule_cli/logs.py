@@ -14,9 +14,9 @@ def logs(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the last lines that the agent of a workspace has written."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         log = found.ask("GET", f"/workspaces/{found.find(workspace)}/logs", query={"tail": tail})
     if as_json:
         typer.echo(json.dumps(log))

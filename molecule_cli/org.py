@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli.errors import Refusal, Trouble
+from molecule_cli.errors import CliError, PlaneRefusal
 
 app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
 
@@ -24,14 +24,14 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Make every workspace that an org file declares, or none."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
     body = {**_source(source), "dry_run": dry_run}
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         try:
             made = found.ask("POST", "/org/import", body=body)
-        except Refusal as refusal:
-            raise Trouble(_advice(refusal)) from None
+        except PlaneRefusal as refusal:
+            raise CliError(_advice(refusal)) from None
     if as_json:
         typer.echo(json.dumps(made))
         return
@@ -44,9 +44,9 @@ def templates(*, as_json: AsJson = False) -> None:
     """Show the org templates of the plane."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings, table
+    from molecule_cli import plane_client, settings, workspace_table
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         known = found.ask("GET", "/org/templates")
     if as_json:
         typer.echo(json.dumps(known))
@@ -55,22 +55,22 @@ def templates(*, as_json: AsJson = False) -> None:
         (one["dir"], one["name"], str(one["workspaces"]), _named(one["required_env"]), one["description"])
         for one in known
     ]
-    Console().print(table.plain(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
+    Console().print(workspace_table.format_plain(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
 
 
 def show_templates(*, as_json: bool) -> None:
     """The templates that workspaces can be made from."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings, table
+    from molecule_cli import plane_client, settings, workspace_table
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         known = found.ask("GET", "/templates", query={"problems": 1})
     if as_json:
         typer.echo(json.dumps(known))
         return
     rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in known["templates"]]
-    Console().print(table.plain(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
+    Console().print(workspace_table.format_plain(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
     for problem in known["problems"]:
         typer.echo(f"{problem['dir']} cannot be used: {problem['problem']}")
 
@@ -81,10 +81,10 @@ def _source(source: str) -> dict[str, Any]:
         return {"template": _read(path)}
     if path.suffix in FILES:
         message = f"there is no file {source}"
-        raise Trouble(message)
+        raise CliError(message)
     if path.is_dir() and (path / "org.yaml").is_file() and "/" in source:
         message = f"{source} is a directory: copy it to ORG_TEMPLATES_DIR, then molecule org import {path.name}"
-        raise Trouble(message)
+        raise CliError(message)
     return {"dir": source}
 
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} cannot be read: {error}"
-        raise Trouble(message) from None
+        raise CliError(message) from None
     except yaml.YAMLError as error:
         if "!include" in str(error):
             message = (
@@ -103,14 +103,14 @@ def _read(path: Path) -> dict[str, Any]:
             )
         else:
             message = f"{path} is no YAML: {' '.join(str(error).split())}"
-        raise Trouble(message) from None
+        raise CliError(message) from None
     if not isinstance(said, dict):
         message = f"{path} declares no organisation: it begins with name: and workspaces:"
-        raise Trouble(message)
+        raise CliError(message)
     return said
 
 
-def _advice(refusal: Refusal) -> str:
+def _advice(refusal: PlaneRefusal) -> str:
     """Why, and what to do next."""
     answer = refusal.answer
     if answer.get("missing"):

@@ -25,14 +25,14 @@ def list_(
     """Show the live tokens; nobody is shown their texts."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         answer = found.ask("GET", "/org/tokens", query={"org_id": found.find(org) if org else None})
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    shown = tokens.table(answer["tokens"], COLUMNS)
+    shown = tokens.build_table(answer["tokens"], COLUMNS)
     Console().print(shown if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
 
 
@@ -47,23 +47,23 @@ def mint(
     expires: Expires = None,
 ) -> None:
     """Make a token and print it, once."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         body: dict[str, Any] = {"name": name, "scopes": scope or []}
         if org:
             body["org_id"] = found.find(org)
         if expires:
             body["expires_at"] = expires
-        tokens.tell(found.ask("POST", "/org/tokens", body=body))
+        tokens.print_token(found.ask("POST", "/org/tokens", body=body))
 
 
 @app.command()
 def revoke(token: Token) -> None:
     """End a token now, and every browser session that was opened with it."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         found.ask("DELETE", f"/org/tokens/{token}")
     typer.echo("revoked; whoever shows it is refused within a second")
 
@@ -71,7 +71,7 @@ def revoke(token: Token) -> None:
 @app.command()
 def rotate(token: Token, *, grace: Grace = GRACE) -> None:
     """Put a fresh token in the place of one, which lives on for a grace."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
-        tokens.tell(found.ask("POST", f"/org/tokens/{token}/rotate", body={"grace_seconds": grace}))
+    with plane_client.open_plane(settings.load_settings()) as found:
+        tokens.print_token(found.ask("POST", f"/org/tokens/{token}/rotate", body={"grace_seconds": grace}))

@@ -22,9 +22,9 @@ def search(
     """
     from rich.console import Console
 
-    from molecule_cli import plane, settings, table
+    from molecule_cli import plane_client, settings, workspace_table
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         answer = found.ask("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
     if as_json:
         typer.echo(json.dumps(answer))
@@ -32,7 +32,7 @@ def search(
     if not answer["workspaces"]:
         typer.echo("nobody fits: molecule status lists everybody there is")
         return
-    Console().print(table.plain(("WORKSPACE", "STATUS", "ID", "SKILLS"), _rows(answer["workspaces"])))
+    Console().print(workspace_table.format_plain(("WORKSPACE", "STATUS", "ID", "SKILLS"), _rows(answer["workspaces"])))
     if answer.get("next"):
         typer.echo("there are more: narrow the search, or raise --limit", err=True)
 

@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import typer
 
-from molecule_cli.errors import Trouble
+from molecule_cli.errors import CliError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from molecule_cli.plane import Plane
+    from molecule_cli.plane_client import PlaneClient
 
 app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of all.")
 
@@ -32,9 +32,9 @@ def list_(
     """Show the names of secrets; nobody is shown their values."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         secrets = found.ask("GET", _path(found, workspace, of_all=of_all))
     if as_json:
         typer.echo(json.dumps(secrets))
@@ -54,9 +54,9 @@ def set_(
 
     The value is what standard input says, or is asked for: on a command line other people could read it.
     """
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         path = _path(found, workspace, of_all=of_all)
         found.ask("PUT", path, body={"key": key, "value": _value(key)})
     typer.echo(f"{key} is set; who needs it is restarted")
@@ -70,17 +70,17 @@ def unset(
     of_all: OfAll = False,
 ) -> None:
     """Erase a secret; whoever it applied to is restarted."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         found.ask("DELETE", f"{_path(found, workspace, of_all=of_all)}/{quote(key, safe='')}")
     typer.echo(f"{key} is erased; who had it is restarted")
 
 
-def _path(found: "Plane", workspace: str | None, *, of_all: bool) -> str:
+def _path(found: "PlaneClient", workspace: str | None, *, of_all: bool) -> str:
     if of_all == (workspace is not None):
         message = "say whose: --for WORKSPACE, or --global for all of them"
-        raise Trouble(message)
+        raise CliError(message)
     return GLOBAL if workspace is None else f"/workspaces/{found.find(workspace)}/secrets"
 
 
@@ -90,7 +90,7 @@ def _value(key: str) -> str:
     value = sys.stdin.read().removesuffix("\n")
     if not value:
         message = f"no value for {key}: pipe one in, or call this in a terminal and type it"
-        raise Trouble(message)
+        raise CliError(message)
     return value
 
 

@@ -3,7 +3,7 @@
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from molecule_cli.errors import Trouble
+from molecule_cli.errors import CliError
 from services.chassis import settings
 from services.chassis.settings import InvalidSettings
 
@@ -28,9 +28,9 @@ class CliSettings(BaseSettings):
         return (self.molecule_url or f"http://127.0.0.1:{self.port}").rstrip("/")
 
 
-def read() -> CliSettings:
-    """From the environment. Raises `Trouble` with the variable that is wrong."""
+def load_settings() -> CliSettings:
+    """From the environment. Raises `CliError` with the variable that is wrong."""
     try:
         return settings.load_settings(CliSettings)
     except InvalidSettings as error:
-        raise Trouble(str(error)) from error
+        raise CliError(str(error)) from error

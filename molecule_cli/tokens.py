@@ -28,14 +28,14 @@ def list_(
     """Show the live tokens; nobody is shown their texts."""
     from rich.console import Console
 
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         answer = found.ask("GET", f"/workspaces/{found.find(workspace)}/tokens", query={"limit": 200})
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    shown = table(answer["tokens"], {"NOTE": "note"})
+    shown = build_table(answer["tokens"], {"NOTE": "note"})
     Console().print(shown if answer["tokens"] else "no live tokens: molecule tokens mint makes one")
 
 
@@ -47,19 +47,19 @@ def mint(
     expires: Expires = None,
 ) -> None:
     """Make a further token and print it, once."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
     body = {"note": note} | ({"expires_at": expires} if expires else {})
-    with plane.reached(settings.read()) as found:
-        tell(found.ask("POST", f"/workspaces/{found.find(workspace)}/tokens", body=body))
+    with plane_client.open_plane(settings.load_settings()) as found:
+        print_token(found.ask("POST", f"/workspaces/{found.find(workspace)}/tokens", body=body))
 
 
 @app.command()
 def revoke(workspace: Workspace, token: Token) -> None:
     """End a token now."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         found.ask("DELETE", f"/workspaces/{found.find(workspace)}/tokens/{token}")
     typer.echo("revoked; whoever shows it is refused within a second")
 
@@ -67,14 +67,14 @@ def revoke(workspace: Workspace, token: Token) -> None:
 @app.command()
 def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE) -> None:
     """Put a fresh token in the place of one, which lives on for a grace."""
-    from molecule_cli import plane, settings
+    from molecule_cli import plane_client, settings
 
-    with plane.reached(settings.read()) as found:
+    with plane_client.open_plane(settings.load_settings()) as found:
         path = f"/workspaces/{found.find(workspace)}/tokens/{token}/rotate"
-        tell(found.ask("POST", path, body={"grace_seconds": grace}))
+        print_token(found.ask("POST", path, body={"grace_seconds": grace}))
 
 
-def tell(fresh: dict[str, Any]) -> None:
+def print_token(fresh: dict[str, Any]) -> None:
     """Print a token where a script can take it, and what to do with it where a person reads it."""
     typer.echo("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", err=True)
     if "previous_expires_at" in fresh:
@@ -82,7 +82,7 @@ def tell(fresh: dict[str, Any]) -> None:
     typer.echo(fresh["auth_token"])
 
 
-def table(tokens: list[dict[str, Any]], special: dict[str, str]) -> "Table":
+def build_table(tokens: list[dict[str, Any]], special: dict[str, str]) -> "Table":
     """Tokens as people read them; `special` names the columns of their kind."""
     from rich.markup import escape
     from rich.table import Table

@@ -7,7 +7,8 @@ from services.chassis import gc_tuning
 
 held = [[] for _ in range(1000)]
 gc_tuning.freeze_startup_objects()
-print(gc.get_freeze_count() > 1000, gc.get_threshold()[0] == gc_tuning.COLLECTION_THRESHOLD, len(gc.get_objects()) < 1000)
+threshold = gc.get_threshold()[0]
+print(gc.get_freeze_count() > 1000, threshold == gc_tuning.COLLECTION_THRESHOLD, len(gc.get_objects()) < 1000)
 """
 
 

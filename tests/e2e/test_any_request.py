@@ -13,7 +13,7 @@ import schemathesis
 from hypothesis import Phase
 
 from deploy.plane import Plane, fresh_database
-from tests.e2e import doors
+from tests.e2e import route_matrix
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 
@@ -103,14 +103,14 @@ async def test_whatever_is_asked_is_answered_as_documented(database_url, tmp_pat
         await external(plane, "child", parent_id=target)
         document = (await plane.http.get("/openapi.json")).json()
         admin = plane.admin["Authorization"].removeprefix("Bearer ")
-        gates = {door.name: door.gate for door in doors.read()}
+        gates = {door.name: door.gate for door in route_matrix.read()}
 
         def made_up() -> Fuzz:
             with fuzzing(plane, target) as fuzz:
                 for operation in schemathesis.openapi.from_dict(document).get_all_operations():
                     route = operation.ok()
                     gate = gates[f"{route.method.upper()} {route.path}"]
-                    fuzz.operation(route, admin if {"admin", doors.EVERYBODY} & set(gate.passes) else own)
+                    fuzz.operation(route, admin if {"admin", route_matrix.EVERYBODY} & set(gate.passes) else own)
                     fuzz.operation(route, "nobody-has-this-bearer")
                 return fuzz
 

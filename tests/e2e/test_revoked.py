@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from deploy.plane import Plane, fresh_database
-from tests.e2e import fronts
+from tests.e2e import front_proxies
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 from tests.waiting import eventually
@@ -88,7 +88,7 @@ async def test_nobody_is_served_on_what_was_revoked(database_url):
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url, env=PRODUCTION, processes=True) as plane,
-        fronts.before(plane.address("auth")) as front,
+        front_proxies.before(plane.address("auth")) as front,
     ):
         deaf = await plane.gateway("deaf gateway", AUTH_TARGETS=front.address)
         bearers = dict([await external(plane, f"agent {number}") for number in range(6)])

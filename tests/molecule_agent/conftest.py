@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from molecule_agent.app import Agent, serving
+from molecule_agent.app import Agent, run_agent
 from molecule_agent.settings import Settings
-from tests.molecule_agent.a2a import Client
+from tests.molecule_agent.a2a_client import Client
 from tests.molecule_agent.clocks import MovedClock
-from tests.molecule_agent.planes import GoodPlane
+from tests.molecule_agent.fake_plane import GoodPlane
 
 WORKSPACE_ID = "0a6c1a3e-0d5c-4c3a-8c39-8f2f3a3c1a11"
 
@@ -36,7 +36,7 @@ def start(tmp_path: Path, clock: MovedClock) -> Start:
     @asynccontextmanager
     async def _start(plane: GoodPlane, **settings) -> AsyncIterator[Agent]:
         described = {"workspace_id": WORKSPACE_ID, "platform_url": plane.url, "root": tmp_path} | settings
-        async with serving(Settings(**described), clock=clock) as agent:
+        async with run_agent(Settings(**described), clock=clock) as agent:
             yield agent
 
     return _start

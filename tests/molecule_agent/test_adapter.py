@@ -69,7 +69,7 @@ def test_an_adapter_knows_its_place():
     [
         ("tests.molecule_agent.adapters.missing", "ModuleNotFoundError: No module named"),
         ("tests.molecule_agent.adapters.broken", "RuntimeError: a library is missing"),
-        ("tests.molecule_agent.planes", "AttributeError: module .* has no attribute 'Adapter'"),
+        ("tests.molecule_agent.fake_plane", "AttributeError: module .* has no attribute 'Adapter'"),
         ("tests.molecule_agent.adapters.unfinished", "Adapter is not derived from"),
     ],
 )

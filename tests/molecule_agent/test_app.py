@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.molecule_agent.a2a import text_of
+from tests.molecule_agent.a2a_client import text_of
 from tests.molecule_agent.conftest import WORKSPACE_ID
-from tests.molecule_agent.planes import GonePlane
+from tests.molecule_agent.fake_plane import GonePlane
 from tests.waiting import eventually
 
 EVERYWHERE = str(IPv4Address(0))

@@ -9,7 +9,7 @@ lucks = st.floats(min_value=0, max_value=1, exclude_max=True)
 
 @given(attempts, lucks)
 def test_nobody_waits_longer_than_the_longest(attempt, luck):
-    assert backoff.FIRST / 2 <= backoff.delay(attempt, luck) <= backoff.LONGEST
+    assert backoff.FIRST_DELAY_SECONDS / 2 <= backoff.delay(attempt, luck) <= backoff.MAX_DELAY_SECONDS
 
 
 @given(attempts, lucks)

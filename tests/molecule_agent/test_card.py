@@ -3,7 +3,7 @@ from a2a.compat.v0_3 import types as v03
 from a2a.server.request_handlers.response_helpers import agent_card_to_dict
 
 from molecule_agent.adapter import CardFacts, Skill
-from molecule_agent.card import card
+from molecule_agent.card import build_card
 
 URL = "http://127.0.0.1:9000/"
 FACTS = CardFacts(
@@ -12,7 +12,7 @@ FACTS = CardFacts(
 
 
 def test_today_s_clients_find_both_versions_at_the_url():
-    parsed = parse_agent_card(card(FACTS, url=URL))
+    parsed = parse_agent_card(build_card(FACTS, url=URL))
 
     assert [(i.url, i.protocol_binding, i.protocol_version) for i in parsed.supported_interfaces] == [
         (URL, "JSONRPC", "1.0"),
@@ -23,19 +23,19 @@ def test_today_s_clients_find_both_versions_at_the_url():
 
 
 def test_clients_of_the_generation_before_find_theirs():
-    parsed = v03.AgentCard.model_validate(card(FACTS, url=URL))
+    parsed = v03.AgentCard.model_validate(build_card(FACTS, url=URL))
 
     assert (parsed.url, parsed.protocol_version, parsed.preferred_transport) == (URL, "0.3.0", "JSONRPC")
     assert parsed.capabilities.streaming
 
 
 def test_the_sdk_would_write_nothing_that_is_missing():
-    ours = card(FACTS, url=URL)
-    theirs = agent_card_to_dict(parse_agent_card(card(FACTS, url=URL)))
+    ours = build_card(FACTS, url=URL)
+    theirs = agent_card_to_dict(parse_agent_card(build_card(FACTS, url=URL)))
 
     assert set(theirs) - set(ours) == set()
     assert theirs["supportedInterfaces"] == ours["supportedInterfaces"]
 
 
 def test_a_name_from_outside_wins():
-    assert card(FACTS, url=URL, name="writer")["name"] == "writer"
+    assert build_card(FACTS, url=URL, name="writer")["name"] == "writer"

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from molecule_cli.events import line
+from molecule_cli.events import format_event
 from tests.molecule_cli.plane_app import LEAD, WRITER, SmallPlane, served
 from tests.molecule_cli.test_cli import complaint, molecule
 
@@ -130,7 +130,7 @@ def test_an_unknown_workspace_is_one_clear_line(url):
 
 
 def test_nothing_that_an_agent_says_moves_the_cursor():
-    told = line(stored(1, error="\x1b[2J\r\nboo"), {})
+    told = format_event(stored(1, error="\x1b[2J\r\nboo"), {})
 
     assert told.isprintable()
     assert told.endswith("[2J  boo")

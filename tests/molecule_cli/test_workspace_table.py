@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molecule_cli import table
+from molecule_cli import workspace_table
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -19,11 +19,11 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
     ],
 )
 def test_an_age_is_told_in_its_largest_unit(span, shown):
-    assert table.age((NOW - span).isoformat().replace("+00:00", "Z"), now=NOW) == shown
+    assert workspace_table.format_age((NOW - span).isoformat().replace("+00:00", "Z"), now=NOW) == shown
 
 
 def test_no_time_is_no_age():
-    assert table.age(None, now=NOW) == ""
+    assert workspace_table.format_age(None, now=NOW) == ""
 
 
 @given(st.lists(st.integers(min_value=-1, max_value=9), min_size=1, max_size=10))
@@ -33,6 +33,6 @@ def test_every_workspace_is_shown_once_wherever_its_lead_is(leads):
         for number, lead in enumerate(leads)
     ]
 
-    shown = [workspace["id"] for _, workspace in table._walked(workspaces, parent=None)]
+    shown = [workspace["id"] for _, workspace in workspace_table._walk_tree(workspaces, parent=None)]
 
     assert sorted(shown) == sorted(workspace["id"] for workspace in workspaces)

@@ -3,12 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 
-Key = tuple[str, bytes]
+MessageKey = tuple[str, bytes]
 """The id of a message and the digest of its content: another content under the same id is another message."""
 
 
 @dataclass(slots=True, eq=False)
-class Handed:
+class DeliveredMessage:
     """One message that was handed on. Without a task once `begun` is set, nothing came of it."""
 
     task_id: str = ""
@@ -16,7 +16,7 @@ class Handed:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Memory:
+class MessageIndex:
     """
     The messages whose tasks are still known.
 
@@ -24,18 +24,18 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._messages: dict[Key, Handed] = {}
-        self._keys: dict[str, Key] = {}
+        self._messages: dict[MessageKey, DeliveredMessage] = {}
+        self._keys: dict[str, MessageKey] = {}
 
-    def find(self, key: Key) -> Handed | None:
+    def find(self, key: MessageKey) -> DeliveredMessage | None:
         return self._messages.get(key)
 
-    def add(self, key: Key) -> Handed:
+    def add(self, key: MessageKey) -> DeliveredMessage:
         """Remember that the message is being handed on now."""
-        handed = self._messages[key] = Handed()
+        handed = self._messages[key] = DeliveredMessage()
         return handed
 
-    def assign(self, key: Key, task_id: str) -> None:
+    def assign(self, key: MessageKey, task_id: str) -> None:
         """The message will be worked on as this task."""
         self._messages[key].task_id = task_id
         self._keys[task_id] = key
@@ -55,7 +55,7 @@ class Memory:
         if key := self._keys.pop(task_id, None):
             self._messages.pop(key, None)
 
-    def give_up(self, key: Key) -> None:
+    def give_up(self, key: MessageKey) -> None:
         """Forget the message unless its task has begun; whoever waits for it may try for himself."""
         handed = self._messages.get(key)
         if handed is None or handed.begun.is_set():
@@ -66,6 +66,6 @@ class Memory:
         handed.begun.set()
         handed.ended.set()
 
-    def _of(self, task_id: str) -> Handed | None:
+    def _of(self, task_id: str) -> DeliveredMessage | None:
         key = self._keys.get(task_id)
         return self._messages.get(key) if key else None

@@ -4,18 +4,18 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from molecule_agent.adapter import BaseAdapter
-from molecule_agent.imports import without
-from molecule_agent.memory import Memory
-from molecule_agent.work import Work
+from molecule_agent.import_filter import hide_modules
+from molecule_agent.message_index import MessageIndex
+from molecule_agent.task_tracker import TaskTracker
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
-    from molecule_agent.requests import Requests
+    from molecule_agent.request_handler import IdempotentRequestHandler
 
 
-class Protocol:
+class A2aApplication:
     """
     A2A 1.0 and 0.3 by JSON-RPC, plain and streaming, as an ASGI application.
 
@@ -23,12 +23,12 @@ class Protocol:
     registers first; messages that come earlier wait here for the second or two.
     """
 
-    def __init__(self, card: dict[str, Any], adapter: BaseAdapter, work: Work) -> None:
+    def __init__(self, card: dict[str, Any], adapter: BaseAdapter, work: TaskTracker) -> None:
         self._card = card
         self._adapter = adapter
         self._work = work
         self._loaded = asyncio.Event()
-        self._requests: Requests | None = None
+        self._requests: IdempotentRequestHandler | None = None
         self._app: Starlette | None = None
 
     async def load(self) -> None:
@@ -46,13 +46,15 @@ class Protocol:
         if self._requests is not None:
             await self._requests.aclose()
 
-    def _build(self) -> "tuple[Requests, Starlette]":
-        with without("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
+    def _build(self) -> "tuple[IdempotentRequestHandler, Starlette]":
+        with hide_modules("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
             from a2a.client.card_resolver import parse_agent_card
             from a2a.server.routes import create_jsonrpc_routes
             from starlette.applications import Starlette
 
             from molecule_agent.executor import Executor
-            from molecule_agent.requests import Requests
-        requests = Requests(Executor(self._adapter, self._work), parse_agent_card(dict(self._card)), Memory())
+            from molecule_agent.request_handler import IdempotentRequestHandler
+        requests = IdempotentRequestHandler(
+            Executor(self._adapter, self._work), parse_agent_card(dict(self._card)), MessageIndex()
+        )
         return requests, Starlette(routes=create_jsonrpc_routes(requests, "/", enable_v0_3_compat=True))

@@ -1,4 +1,4 @@
-"""Agents that beat: `python -m bench.beats` plays many of them over few connections, and prints what they saw.
+"""Agents that beat: `python -m bench.heartbeats` plays many of them over few connections, and prints what they saw.
 
 Each connection carries its share of the agents in turn, one heartbeat at a time. Over gRPC they speak to the registry
 as a gateway does, so that nothing stands in front of it.
@@ -14,8 +14,8 @@ from itertools import cycle
 
 import uvloop
 
-from bench.crowd import Agent, agent
-from bench.load import sampled
+from bench.load import run_load
+from bench.population import Agent, build_agent
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import clients
@@ -29,7 +29,7 @@ ANSWER = b'{"status":"ok"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
+class LoadPlan:
     """What the process is to do; its one argument, as JSON."""
 
     where: str
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(next(self._requests))
 
 
-def _paces(orders: Orders) -> list[Pace]:
+def _paces(orders: LoadPlan) -> list[Pace]:
     """A connection's share each: they begin evenly one after the other."""
     pause = orders.connections / orders.rate if orders.rate else 0.0
     began = time.perf_counter()
@@ -106,9 +106,9 @@ def _paces(orders: Orders) -> list[Pace]:
     ]
 
 
-def _shares(orders: Orders) -> list[list[Agent]]:
+def _shares(orders: LoadPlan) -> list[list[Agent]]:
     """The agents that each connection speaks for."""
-    agents = [agent(number) for number in range(orders.agents)]
+    agents = [build_agent(number) for number in range(orders.agents)]
     return [agents[number :: orders.connections] for number in range(orders.connections)]
 
 
@@ -123,7 +123,7 @@ def _request(one: Agent) -> bytes:
     ).encode()
 
 
-async def _over_http(orders: Orders) -> list[float]:
+async def _over_http(orders: LoadPlan) -> list[float]:
     took: list[float] = []
     shares = [[_request(one) for one in share] for share in _shares(orders)]
     made = []
@@ -135,7 +135,7 @@ async def _over_http(orders: Orders) -> list[float]:
     return took
 
 
-async def _over_grpc(orders: Orders) -> list[float]:
+async def _over_grpc(orders: LoadPlan) -> list[float]:
     took: list[float] = []
     shares = _shares(orders)
     async with clients.open_channel(orders.where, speaker="gateway") as line, asyncio.TaskGroup() as group:
@@ -154,10 +154,10 @@ async def _beating(line: ServiceChannel, turns: Iterator[Agent], pace: Pace, too
         took.append(time.perf_counter() - began)
 
 
-async def _main(orders: Orders) -> None:
+async def _main(orders: LoadPlan) -> None:
     took = await (_over_grpc if orders.where.startswith("unix:") else _over_http)(orders)
-    print(json.dumps(asdict(sampled(took, orders.seconds))))
+    print(json.dumps(asdict(run_load(took, orders.seconds))))
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(Orders(**json.loads(sys.argv[1]))))
+    uvloop.run(_main(LoadPlan(**json.loads(sys.argv[1]))))

@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from bench.crowd import Agent
-from bench.load import Sample, sampled
+from bench.load import Sample, run_load
+from bench.population import Agent
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -15,7 +15,7 @@ from services.chassis.identity import Identity, Kind
 SICK = 0.9
 """An error rate that degrades."""
 
-PATIENCE = 5.0
+MAX_WAIT_SECONDS = 5.0
 """Seconds after which news is not waited for any more."""
 
 
@@ -47,7 +47,7 @@ class Subscriber:
             for one in agents:
                 group.create_task(self._fall_and_recover(one, took))
                 await asyncio.sleep(pause)
-        return sampled(took, time.perf_counter() - began)
+        return run_load(took, time.perf_counter() - began)
 
     async def _fall_and_recover(self, one: Agent, took: list[float]) -> None:
         for error_rate, status in ((SICK, pb.WORKSPACE_STATUS_DEGRADED), (0.0, pb.WORKSPACE_STATUS_ONLINE)):
@@ -56,7 +56,7 @@ class Subscriber:
             request = pb.HeartbeatRequest(workspace_id=one.workspace_id, error_rate=error_rate)
             caller = Identity(kind=Kind.WORKSPACE, name=one.workspace_id)
             await self._line.call(self._stub.Heartbeat, request, on_behalf_of=caller)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 took.append(await heard - began)
 
     def _hear(self, workspace_id: str, status: int) -> None:

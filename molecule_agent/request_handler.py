@@ -19,14 +19,14 @@ from a2a.types import (
 from a2a.utils.errors import TaskNotFoundError, UnsupportedOperationError
 
 from molecule_agent.executor import Executor
-from molecule_agent.memory import Handed, Key, Memory
-from molecule_agent.tasks import RecentTasks
+from molecule_agent.message_index import DeliveredMessage, MessageIndex, MessageKey
+from molecule_agent.task_store import BoundedTaskStore
 
-_KEY = "molecule.message"
+_MESSAGE_KEY = "molecule.message"
 """Where the key of the message stands in the state of a call."""
 
 
-class Requests(DefaultRequestHandler):
+class IdempotentRequestHandler(DefaultRequestHandler):
     """
     What the SDK does, with a memory.
 
@@ -34,37 +34,37 @@ class Requests(DefaultRequestHandler):
     shows what is still to come, and either gets the result that is there.
     """
 
-    def __init__(self, executor: Executor, card: AgentCard, memory: Memory) -> None:
+    def __init__(self, executor: Executor, card: AgentCard, memory: MessageIndex) -> None:
         super().__init__(
             agent_executor=executor,
-            task_store=RecentTasks(memory),
+            task_store=BoundedTaskStore(memory),
             agent_card=card,
-            request_context_builder=_Assigning(memory),
+            request_context_builder=_TaskIdRecorder(memory),
         )
         self._memory = memory
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Message | Task:
-        key = _key(params.message)
+        key = _message_key(params.message)
         if first := self._memory.find(key):
             return await self._result(first, params, context)
-        context.state[_KEY] = key
+        context.state[_MESSAGE_KEY] = key
         self._memory.add(key)
         try:
             result = await super().on_message_send(params, context)
         except Exception:
             self._memory.give_up(key)
             raise
-        return _joined(result) if isinstance(result, Task) else result
+        return _merge_parts(result) if isinstance(result, Task) else result
 
     async def on_message_send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event, None]:
-        key = _key(params.message)
+        key = _message_key(params.message)
         if first := self._memory.find(key):
             async for event in self._rest(first, params, context):
                 yield event
             return
-        context.state[_KEY] = key
+        context.state[_MESSAGE_KEY] = key
         self._memory.add(key)
         try:
             async for event in super().on_message_send_stream(params, context):
@@ -77,9 +77,11 @@ class Requests(DefaultRequestHandler):
         task = await super().on_get_task(params, context)
         if task is None:
             raise TaskNotFoundError
-        return _joined(task)
+        return _merge_parts(task)
 
-    async def _result(self, first: Handed, params: SendMessageRequest, context: ServerCallContext) -> Message | Task:
+    async def _result(
+        self, first: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
+    ) -> Message | Task:
         await (first.begun if params.configuration.return_immediately else first.ended).wait()
         if not first.task_id:
             return await self.on_message_send(params, context)
@@ -89,7 +91,7 @@ class Requests(DefaultRequestHandler):
         return await self.on_get_task(question, context)
 
     async def _rest(
-        self, first: Handed, params: SendMessageRequest, context: ServerCallContext
+        self, first: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event, None]:
         await first.begun.wait()
         if not first.task_id:
@@ -103,10 +105,10 @@ class Requests(DefaultRequestHandler):
             yield await self.on_get_task(GetTaskRequest(id=first.task_id), context)
 
 
-class _Assigning(SimpleRequestContextBuilder):
+class _TaskIdRecorder(SimpleRequestContextBuilder):
     """Tells the memory which task a message becomes, as soon as the SDK has chosen its id."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: MessageIndex) -> None:
         super().__init__()
         self._memory = memory
 
@@ -119,18 +121,18 @@ class _Assigning(SimpleRequestContextBuilder):
         task: Task | None = None,
     ) -> RequestContext:
         request = await super().build(context, params, task_id, context_id, task)
-        if (key := context.state.get(_KEY)) and request.task_id:
+        if (key := context.state.get(_MESSAGE_KEY)) and request.task_id:
             self._memory.assign(key, request.task_id)
         return request
 
 
-def _key(message: Message) -> Key:
+def _message_key(message: Message) -> MessageKey:
     """Of what the sender wrote; metadata may differ from one attempt to the next."""
     content = Message(context_id=message.context_id, task_id=message.task_id, parts=message.parts)
     return message.message_id, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
-def _joined(task: Task) -> Task:
+def _merge_parts(task: Task) -> Task:
     """The task with the pieces of its answer made one: who did not watch it stream wants a text, not its pieces."""
     if all(len(artifact.parts) < 2 for artifact in task.artifacts):  # noqa: PLR2004 - one piece is whole
         return task

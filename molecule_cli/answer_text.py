@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def text_of(result: dict[str, Any]) -> str:
+def answer_text(result: dict[str, Any]) -> str:
     """What an answered message says: a message's text, or a task's artifacts, or else what its status says."""
     found = result.get("task") or result.get("message") or result
     artifacts = "\n".join(_text(artifact) for artifact in found.get("artifacts") or [])
     return artifacts or _text(found) or _text(_status(found))
 
 
-def text_of_event(result: dict[str, Any]) -> str:
+def event_text(result: dict[str, Any]) -> str:
     """What one event of a stream adds to the reply; empty for news that are not part of it."""
     match result:
         case {"artifactUpdate": dict(update)} | {"kind": "artifact-update", **update}:

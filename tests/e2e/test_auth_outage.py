@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from deploy.plane import Plane
-from tests.e2e import doors
-from tests.e2e.doors import Door
+from tests.e2e import route_matrix
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import Principal, external
+from tests.e2e.route_matrix import Door
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -26,7 +26,7 @@ RECOVERED_WITHIN = 30.0
 OPERATIONS = {"GET /metrics", "GET /admin/liveness"}
 """What the operator must see just then: the gateway knows the operator by itself there."""
 
-GATED = [door for door in doors.read() if door.gate.missing and door.name not in OPERATIONS]
+GATED = [door for door in route_matrix.read() if door.gate.missing and door.name not in OPERATIONS]
 
 SHUT = {401, 500, 503}
 
@@ -79,7 +79,7 @@ class Caller:
 
     async def operations(self) -> dict[str, int]:
         """What the operator is answered at the doors that never close to it."""
-        known = [door for door in doors.read() if door.name in OPERATIONS]
+        known = [door for door in route_matrix.read() if door.name in OPERATIONS]
         return {door.name: await self._status(door) for door in known}
 
     async def _status(self, door: Door) -> int:

@@ -8,15 +8,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from molecule_agent.credentials import Credentials
-from molecule_agent.imports import without
+from molecule_agent.import_filter import hide_modules
 
-with without("rich", "pygments"):
+with hide_modules("rich", "pygments"):
     import httpx
 
-PATIENCE = 10.0
+REQUEST_TIMEOUT_SECONDS = 10.0
 """Seconds until a call that is not answered counts as failed; well below the time between heartbeats."""
 
-REASON_WIDTH = 300
+MAX_REASON_LENGTH = 300
 """Characters of a refusal that are worth a line in the log."""
 
 
@@ -28,19 +28,19 @@ class PlaneError(Exception):
     """
 
 
-class Unreachable(PlaneError):
+class PlaneUnreachable(PlaneError):
     """No answer came."""
 
 
-class Refused(PlaneError):
+class PlaneRefused(PlaneError):
     """The plane answered that it will not."""
 
 
-class Removed(Refused):
+class WorkspaceRemoved(PlaneRefused):
     """The workspace was removed; nothing this agent says matters any more."""
 
 
-class Plane:
+class PlaneClient:
     """Calls in the name of one workspace. To be entered before use."""
 
     def __init__(self, url: str, credentials: Credentials) -> None:
@@ -48,7 +48,7 @@ class Plane:
         self._http = httpx.AsyncClient(
             base_url=url,
             verify=ssl.create_default_context(),
-            timeout=PATIENCE,
+            timeout=REQUEST_TIMEOUT_SECONDS,
         )
 
     async def __aenter__(self) -> Self:
@@ -81,24 +81,24 @@ class Plane:
         if answer.status_code == HTTPStatus.UNAUTHORIZED and self._credentials.reread_token():
             answer = await self._send(path, body)
         if answer.status_code == HTTPStatus.GONE:
-            raise Removed(_reason(answer))
+            raise WorkspaceRemoved(_reason(answer))
         if not answer.is_success:
-            raise Refused(_reason(answer))
+            raise PlaneRefused(_reason(answer))
         content = _json(answer)
         if not isinstance(content, dict):
-            raise Refused(f"{answer.status_code}, but not with a JSON object")
+            raise PlaneRefused(f"{answer.status_code}, but not with a JSON object")
         return content
 
     async def _send(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         token = self._credentials.token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
                 return await self._http.post(path, json=body, headers=headers)
         except TimeoutError:
-            raise Unreachable(f"no answer within {PATIENCE:g} s") from None
+            raise PlaneUnreachable(f"no answer within {REQUEST_TIMEOUT_SECONDS:g} s") from None
         except httpx.HTTPError as error:
-            raise Unreachable(f"{type(error).__name__}: {error}") from error
+            raise PlaneUnreachable(f"{type(error).__name__}: {error}") from error
 
 
 def _text(answer: Mapping[str, Any], key: str) -> str:
@@ -109,7 +109,7 @@ def _text(answer: Mapping[str, Any], key: str) -> str:
 def _reason(answer: httpx.Response) -> str:
     content = _json(answer)
     text = content.get("error") if isinstance(content, dict) else answer.text
-    return " ".join(f"{answer.status_code} {text or answer.reason_phrase}".split())[:REASON_WIDTH]
+    return " ".join(f"{answer.status_code} {text or answer.reason_phrase}".split())[:MAX_REASON_LENGTH]
 
 
 def _json(answer: httpx.Response) -> Any:  # noqa: ANN401 - whatever a stranger sent

@@ -10,7 +10,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bench.crowd import agent, settle
+from bench.population import build_agent, insert_population
 from deploy import migrations, roles
 from deploy.plane import fresh_database
 from services.chassis import database
@@ -19,7 +19,7 @@ from services.registry.store.transaction import Store
 from services.registry.workspace.facts import Patience
 from services.registry.workspace.model import Workspace, WorkspaceId
 
-PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+AGENT_TIMEOUT = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 """As the settings of the registry have it."""
 
 EVERY = timedelta(seconds=5)
@@ -39,7 +39,7 @@ FLUSH = sa.text("select pg_stat_force_next_flush()")
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepCost:
     """One round of all sweeps, on average: milliseconds, and pages touched."""
 
     milliseconds: float
@@ -57,7 +57,7 @@ class Advancing:
         return self.time
 
 
-async def swept(server_url: str, count: int) -> Swept:
+async def measure_sweeps(server_url: str, count: int) -> SweepCost:
     """What sweeping costs where `count` agents are healthy, in a database of its own, with nobody else in it."""
     async with fresh_database(server_url) as url, _settled(url, count), _opened(url) as engine:
         clock = Advancing()
@@ -72,7 +72,7 @@ async def swept(server_url: str, count: int) -> Swept:
             if number >= TURNS:
                 spent += time.perf_counter() - began
                 pages += await _touched(engine) - before
-    return Swept(spent / ROUNDS * 1000, pages / ROUNDS)
+    return SweepCost(spent / ROUNDS * 1000, pages / ROUNDS)
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def _settled(url: str, count: int) -> AsyncIterator[None]:
     await migrations.run(url)
     connection = await asyncpg.connect(url)
     try:
-        await settle(connection, [agent(number) for number in range(count)])
+        await insert_population(connection, [build_agent(number) for number in range(count)])
         await connection.execute("vacuum analyze")
     finally:
         await connection.close()
@@ -97,7 +97,7 @@ async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
 
 async def _crowd(store: Store, count: int) -> Sequence[Workspace]:
     async with store.begin() as tx:
-        return await tx.lists.several([WorkspaceId(agent(number).workspace_id) for number in range(count)])
+        return await tx.lists.several([WorkspaceId(build_agent(number).workspace_id) for number in range(count)])
 
 
 async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
@@ -106,13 +106,13 @@ async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
         heard = [one.id for one in some[start : start + LIMIT]]
         async with store.begin() as tx:
             found = await tx.lists.several(heard)
-            await tx.felt.note({one.id: replace(one.vitals, last_seen=now) for one in found}, PATIENCE)
+            await tx.felt.note({one.id: replace(one.vitals, last_seen=now) for one in found}, AGENT_TIMEOUT)
 
 
 async def _sweep(store: Store) -> None:
     """What the loops of the registry ask of the table, each in a transaction of its own."""
     async with store.begin() as tx:
-        silent = await tx.due.silent(PATIENCE, limit=LIMIT)
+        silent = await tx.due.silent(AGENT_TIMEOUT, limit=LIMIT)
     if silent:
         raise RuntimeError(f"{len(silent)} healthy agents were called silent")
     async with store.begin() as tx:

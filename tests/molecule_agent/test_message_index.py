@@ -1,10 +1,10 @@
-from molecule_agent.memory import Memory
+from molecule_agent.message_index import MessageIndex
 
 KEY = ("m1", b"digest")
 
 
 def test_a_message_nothing_came_of_may_be_tried_again():
-    memory = Memory()
+    memory = MessageIndex()
     waiting = memory.add(KEY)
     memory.assign(KEY, "t1")
 
@@ -17,7 +17,7 @@ def test_a_message_nothing_came_of_may_be_tried_again():
 
 
 def test_a_message_whose_task_has_begun_is_not_given_up():
-    memory = Memory()
+    memory = MessageIndex()
     memory.add(KEY)
     memory.assign(KEY, "t1")
     memory.begun("t1")
@@ -28,7 +28,7 @@ def test_a_message_whose_task_has_begun_is_not_given_up():
 
 
 def test_giving_up_or_forgetting_twice_is_doing_it_once():
-    memory = Memory()
+    memory = MessageIndex()
     memory.add(KEY)
 
     for _ in range(2):

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from molecule_agent.door import LARGEST_BODY
+from molecule_agent.http_server import MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize("path", [".well-known/agent-card.json", ".well-known/agent.json"])
@@ -28,18 +28,18 @@ async def test_other_doors_stay_shut(echo, client, method, path, status):
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
-    writer.write(f"POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: {LARGEST_BODY + 1}\r\n\r\n".encode())
+    writer.write(f"POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     body = await reader.readuntil(b"}")
     writer.close()
 
     assert head.startswith(b"HTTP/1.1 413 ")
-    assert json.loads(body) == {"error": "request body too large", "max_bytes": LARGEST_BODY}
+    assert json.loads(body) == {"error": "request body too large", "max_bytes": MAX_BODY_BYTES}
 
 
 async def test_a_body_that_grows_too_large_is_not_kept(echo, client):
     async def pieces():
-        for _ in range(LARGEST_BODY // 2**20 + 2):
+        for _ in range(MAX_BODY_BYTES // 2**20 + 2):
             yield b" " * 2**20
 
     answer = await client.post(echo.url, content=pieces())

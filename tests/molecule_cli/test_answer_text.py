@@ -1,6 +1,6 @@
 import pytest
 
-from molecule_cli import replies
+from molecule_cli import answer_text
 
 
 def parts(*texts: str, **more) -> dict:
@@ -18,12 +18,12 @@ def parts(*texts: str, **more) -> dict:
     ],
 )
 def test_the_text_of_a_reply_in_every_dialect(result):
-    assert replies.text_of(result) == "ab"
+    assert answer_text.answer_text(result) == "ab"
 
 
 @pytest.mark.parametrize("result", [{}, {"kind": "task", "artifacts": None, "status": None}, {"parts": None}])
 def test_a_reply_without_text_is_empty(result):
-    assert replies.text_of(result) == ""
+    assert answer_text.answer_text(result) == ""
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_a_reply_without_text_is_empty(result):
     ],
 )
 def test_only_what_belongs_to_the_reply_is_heard_in_a_stream(event, text):
-    assert replies.text_of_event(event) == text
+    assert answer_text.event_text(event) == text

@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from molecule_cli.errors import Refusal, Trouble
+from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.settings import CliSettings
 
-NO_LIMIT_BUT_CONNECTING = httpx.Timeout(None, connect=5.0)
+CONNECT_TIMEOUT_ONLY = httpx.Timeout(None, connect=5.0)
 """An agent thinks as long as it thinks; the plane has the deadlines."""
 
 
-class Plane:
-    """One running plane. Every method raises `Trouble` with the next step when the plane does not do as asked."""
+class PlaneClient:
+    """One running plane. Every method raises `CliError` with the next step when the plane does not do as asked."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -54,30 +54,30 @@ class Plane:
                 return str(only["id"])
             case []:
                 message = f"no workspace is called {name_or_id}: molecule status lists them"
-                raise Trouble(message)
+                raise CliError(message)
             case _:
                 ids = ", ".join(str(workspace["id"]) for workspace in named)
                 message = f"{len(named)} workspaces are called {name_or_id}; use an id: {ids}"
-                raise Trouble(message)
+                raise CliError(message)
 
     def send(self, workspace_id: str, text: str) -> dict[str, Any]:
         """The whole answer to a message, as JSON-RPC or as the plane's receipt."""
         with self._explained():
-            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_call("message/send", text))
+            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_request("message/send", text))
             answer: dict[str, Any] = self._checked(response).json()
-        return _judged(answer)
+        return _check_response(answer)
 
     def stream(self, workspace_id: str, text: str) -> Iterator[dict[str, Any]]:
         """The events of an answer as they arrive; one only, if the agent does not stream."""
-        call = _call("message/stream", text)
+        call = _request("message/stream", text)
         with self._explained(), self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=call) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
-                yield _judged(self._checked(response).json())
+                yield _check_response(self._checked(response).json())
                 return
             for line in response.iter_lines():
                 if line.startswith("data:"):
-                    yield _judged(json.loads(line.removeprefix("data:")))
+                    yield _check_response(json.loads(line.removeprefix("data:")))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -85,54 +85,54 @@ class Plane:
             yield
         except httpx.ConnectError:
             message = f"no plane answers at {self._client.base_url}: start it with make up, or set MOLECULE_URL"
-            raise Trouble(message) from None
+            raise CliError(message) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             message = f"talking to {self._client.base_url} failed: {error or type(error).__name__}"
-            raise Trouble(message) from None
+            raise CliError(message) from None
         except (ValueError, KeyError, TypeError):
             message = f"what answers at {self._client.base_url} is not a plane: check MOLECULE_URL"
-            raise Trouble(message) from None
+            raise CliError(message) from None
 
     @staticmethod
     def _checked(response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
-        said = _error_of(response)
+        said = _error_text(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             said = f"{said}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
         elif said == "workspace not found":
             said = f"{said}: molecule status lists what there is"
-        raise Refusal(said, _answer_of(response))
+        raise PlaneRefusal(said, _decode_answer(response))
 
 
 @contextmanager
-def reached(settings: CliSettings) -> Iterator[Plane]:
+def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
     """The plane that the settings name."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
-        client = httpx.Client(base_url=settings.url, headers=headers, timeout=NO_LIMIT_BUT_CONNECTING, trust_env=False)
+        client = httpx.Client(base_url=settings.url, headers=headers, timeout=CONNECT_TIMEOUT_ONLY, trust_env=False)
     except httpx.InvalidURL as error:
         message = f"MOLECULE_URL is wrong: {error}"
-        raise Trouble(message) from None
+        raise CliError(message) from None
     with client:
-        yield Plane(client)
+        yield PlaneClient(client)
 
 
-def _call(method: str, text: str) -> dict[str, Any]:
+def _request(method: str, text: str) -> dict[str, Any]:
     message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}]}
     return {"jsonrpc": "2.0", "id": str(uuid4()), "method": method, "params": {"message": message}}
 
 
-def _judged(answer: dict[str, Any]) -> dict[str, Any]:
+def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer, unless it is the agent's refusal."""
     error = answer.get("error")
     if isinstance(error, dict):
         message = f"the agent refused: {error.get('message')} ({error.get('code')})"
-        raise Trouble(message)
+        raise CliError(message)
     return answer
 
 
-def _error_of(response: httpx.Response) -> str:
+def _error_text(response: httpx.Response) -> str:
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):
@@ -140,7 +140,7 @@ def _error_of(response: httpx.Response) -> str:
     return str(error.get("message") if isinstance(error, dict) else error)
 
 
-def _answer_of(response: httpx.Response) -> dict[str, Any]:
+def _decode_answer(response: httpx.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:

@@ -5,19 +5,19 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LAST = 20
+ERROR_RATE_WINDOW = 20
 """How many ended tasks the error rate looks back on."""
 
-WIDTH = 200
+MAX_TASK_LENGTH = 200
 """Characters of a message that are shown as the current task."""
 
 
-class Work:
+class TaskTracker:
     """Tasks begun and not ended, and the verdict on the last ones."""
 
     def __init__(self) -> None:
         self._running: dict[object, str] = {}
-        self._failures: deque[bool] = deque(maxlen=LAST)
+        self._failures: deque[bool] = deque(maxlen=ERROR_RATE_WINDOW)
         self._idle = asyncio.Event()
         self._idle.set()
         self.changed = asyncio.Event()
@@ -64,4 +64,4 @@ class Work:
 
 def _first_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[0][:WIDTH] if lines else ""
+    return lines[0][:MAX_TASK_LENGTH] if lines else ""

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from molecule_agent import backoff
 from molecule_agent.clock import Clock
-from molecule_agent.plane import PlaneError, Removed
-from molecule_agent.work import Work
+from molecule_agent.plane_client import PlaneError, WorkspaceRemoved
+from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
 
-SETTLING = 1.0
+CHANGE_SETTLE_SECONDS = 1.0
 """Seconds until a change of work is told: shorter tasks come and go without a heartbeat of their own."""
 
 
-class Heart:
+class Lifecycle:
     """
     Three loops that know nothing of each other's failures.
 
@@ -30,7 +30,7 @@ class Heart:
         *,
         register: Callable[[], Awaitable[str]],
         beat: Callable[[], Awaitable[None]],
-        work: Work,
+        work: TaskTracker,
         removed: asyncio.Event,
         interval: float,
         clock: Clock,
@@ -74,14 +74,14 @@ class Heart:
         while not self._removed.is_set():
             await self._work.changed.wait()
             self._work.changed.clear()
-            await self._clock.sleep(SETTLING)
+            await self._clock.sleep(CHANGE_SETTLE_SECONDS)
             if (self._work.active, self._work.current) != self._said:
                 await self._beat()
 
     async def _registers(self) -> bool:
         try:
             mode = await self._register()
-        except Removed as error:
+        except WorkspaceRemoved as error:
             self._end(error)
         except PlaneError as error:
             log.warning("register failed: %s", error)
@@ -97,7 +97,7 @@ class Heart:
             self._said = self._work.active, self._work.current
             try:
                 await self._heartbeat()
-            except Removed as error:
+            except WorkspaceRemoved as error:
                 self._end(error)
             except PlaneError as error:
                 self._complain(str(error))
@@ -114,6 +114,6 @@ class Heart:
             log.info("heartbeats are accepted again")
         self._complaint = complaint
 
-    def _end(self, error: Removed) -> None:
+    def _end(self, error: WorkspaceRemoved) -> None:
         log.info("the workspace was removed, the agent stops: %s", error)
         self._removed.set()

@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from molecule_agent.work import LAST, Work
+from molecule_agent.task_tracker import ERROR_RATE_WINDOW, TaskTracker
 from tests.waiting import eventually
 
 
 @pytest.mark.covers("AGT-12")
 async def test_three_tasks_at_once_of_which_one_raises_and_one_is_cancelled_leave_none():
-    work = Work()
+    work = TaskTracker()
     release = asyncio.Event()
 
     async def one(end) -> None:
@@ -42,7 +42,7 @@ async def test_three_tasks_at_once_of_which_one_raises_and_one_is_cancelled_leav
 
 
 def test_the_current_task_is_the_first_line_of_the_message_that_came_last():
-    work = Work()
+    work = TaskTracker()
 
     with work.task("first"), work.task("\n  second\nand more " + "x" * 300):
         assert work.current == "second"
@@ -54,11 +54,11 @@ def test_the_current_task_is_the_first_line_of_the_message_that_came_last():
 
 
 def test_old_failures_are_forgotten():
-    work = Work()
+    work = TaskTracker()
     with pytest.raises(ValueError, match="no"), work.task(""):
         raise ValueError("no")
 
-    for _ in range(LAST):
+    for _ in range(ERROR_RATE_WINDOW):
         assert work.error_rate > 0
         with work.task(""):
             pass
@@ -67,7 +67,7 @@ def test_old_failures_are_forgotten():
 
 
 def test_a_change_is_told():
-    work = Work()
+    work = TaskTracker()
 
     with work.task(""):
         assert work.changed.is_set()

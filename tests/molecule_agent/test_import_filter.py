@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from molecule_agent.imports import without
+from molecule_agent.import_filter import hide_modules
 
 
 @pytest.fixture
@@ -13,19 +13,19 @@ def companion(tmp_path, monkeypatch) -> str:
 
 
 def test_what_is_hidden_is_missing_inside_and_there_afterwards(companion):
-    with without(companion), pytest.raises(ImportError):
+    with hide_modules(companion), pytest.raises(ImportError):
         importlib.import_module(companion)
 
     assert importlib.import_module(companion)
 
 
 def test_what_was_imported_before_stays():
-    with without("json"):
+    with hide_modules("json"):
         assert importlib.import_module("json")
 
 
 def test_an_error_inside_hides_nothing_for_good(companion):
-    with pytest.raises(ValueError, match="inside"), without(companion):
+    with pytest.raises(ValueError, match="inside"), hide_modules(companion):
         raise ValueError("inside")
 
     assert importlib.import_module(companion)

@@ -4,13 +4,13 @@ import logging
 from typing import Any
 
 from molecule_agent.adapter import BaseAdapter, RuntimeState
-from molecule_agent.work import Work
+from molecule_agent.task_tracker import TaskTracker
 
 log = logging.getLogger(__name__)
 
 
-def pulse(
-    *, workspace_id: str, card: dict[str, Any], work: Work, adapter: BaseAdapter, uptime: float
+def build_heartbeat(
+    *, workspace_id: str, card: dict[str, Any], work: TaskTracker, adapter: BaseAdapter, uptime: float
 ) -> dict[str, Any]:
     """The body of `POST /registry/heartbeat`. Whatever the adapter raises, there is a heartbeat."""
     return {
@@ -19,13 +19,13 @@ def pulse(
         "current_task": work.current,
         "active_tasks": work.active,
         "error_rate": work.error_rate,
-        "runtime_state": _runtime_state(adapter),
-        "runtime_metadata": runtime_metadata(adapter),
+        "runtime_state": _read_runtime_state(adapter),
+        "runtime_metadata": build_runtime_metadata(adapter),
         "uptime_seconds": int(uptime),
     }
 
 
-def runtime_metadata(adapter: BaseAdapter) -> dict[str, Any]:
+def build_runtime_metadata(adapter: BaseAdapter) -> dict[str, Any]:
     """What the adapter declares; nothing at all if it raises. A time that is not positive is left out."""
     try:
         declared: dict[str, Any] = {"capabilities": adapter.capabilities().to_dict()}
@@ -38,7 +38,7 @@ def runtime_metadata(adapter: BaseAdapter) -> dict[str, Any]:
     return declared
 
 
-def _runtime_state(adapter: BaseAdapter) -> str:
+def _read_runtime_state(adapter: BaseAdapter) -> str:
     try:
         return RuntimeState(adapter.runtime_state())
     except Exception:

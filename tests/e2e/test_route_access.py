@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from deploy.plane import Plane, fresh_database
-from tests.e2e import doors, principals
-from tests.e2e.doors import PASSES, Door
+from tests.e2e import principals, route_matrix
 from tests.e2e.modes import MODES
 from tests.e2e.principals import Principal
+from tests.e2e.route_matrix import PASSES, Door
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -46,7 +46,7 @@ async def routes(plane: Plane) -> set[str]:
 @pytest.mark.parametrize("mode", MODES)
 async def test_every_door_opens_to_those_it_should_and_to_nobody_else(database_url, mode):
     async with standing(database_url, mode) as (plane, everybody):
-        table = doors.read()
+        table = route_matrix.read()
         assert {door.name for door in table} == await routes(plane)
 
         pairs = [(door, principal) for door in table for principal in everybody]

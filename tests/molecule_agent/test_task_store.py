@@ -2,8 +2,8 @@ import pytest
 from a2a.server.context import ServerCallContext
 from a2a.types import Task, TaskState, TaskStatus
 
-from molecule_agent.memory import Memory
-from molecule_agent.tasks import RecentTasks
+from molecule_agent.message_index import MessageIndex
+from molecule_agent.task_store import BoundedTaskStore
 
 HERE = ServerCallContext()
 
@@ -12,11 +12,11 @@ def _task(number: int, state=TaskState.TASK_STATE_COMPLETED) -> Task:
     return Task(id=f"t{number}", context_id="c", status=TaskStatus(state=state))
 
 
-def _remembered(memory: Memory, number: int) -> bool:
+def _remembered(memory: MessageIndex, number: int) -> bool:
     return memory.find((f"m{number}", b"")) is not None
 
 
-async def _end(store: RecentTasks, memory: Memory, numbers) -> None:
+async def _end(store: BoundedTaskStore, memory: MessageIndex, numbers) -> None:
     for number in numbers:
         memory.add((f"m{number}", b""))
         memory.assign((f"m{number}", b""), f"t{number}")
@@ -24,8 +24,8 @@ async def _end(store: RecentTasks, memory: Memory, numbers) -> None:
 
 
 async def test_only_the_last_ended_tasks_are_kept_and_their_messages_remembered():
-    memory = Memory()
-    store = RecentTasks(memory, most=2)
+    memory = MessageIndex()
+    store = BoundedTaskStore(memory, most=2)
 
     await _end(store, memory, range(4))
 
@@ -34,8 +34,8 @@ async def test_only_the_last_ended_tasks_are_kept_and_their_messages_remembered(
 
 
 async def test_large_tasks_leave_less_room():
-    memory = Memory()
-    store = RecentTasks(memory, largest=2 * _task(0).ByteSize())
+    memory = MessageIndex()
+    store = BoundedTaskStore(memory, largest=2 * _task(0).ByteSize())
 
     await _end(store, memory, range(3))
 
@@ -43,8 +43,8 @@ async def test_large_tasks_leave_less_room():
 
 
 async def test_the_last_task_is_kept_however_large():
-    memory = Memory()
-    store = RecentTasks(memory, largest=1)
+    memory = MessageIndex()
+    store = BoundedTaskStore(memory, largest=1)
 
     await _end(store, memory, range(2))
 
@@ -52,8 +52,8 @@ async def test_the_last_task_is_kept_however_large():
 
 
 async def test_work_under_way_is_never_dropped():
-    memory = Memory()
-    store = RecentTasks(memory, most=1)
+    memory = MessageIndex()
+    store = BoundedTaskStore(memory, most=1)
     await store.save(_task(9, TaskState.TASK_STATE_WORKING), HERE)
 
     await _end(store, memory, range(3))
@@ -70,11 +70,11 @@ async def test_work_under_way_is_never_dropped():
     ],
 )
 async def test_whoever_waits_for_a_message_learns_how_far_it_is(state, ended):
-    memory = Memory()
+    memory = MessageIndex()
     handed = memory.add(("m1", b""))
     memory.assign(("m1", b""), "t1")
 
-    await RecentTasks(memory).save(_task(1, state), HERE)
+    await BoundedTaskStore(memory).save(_task(1, state), HERE)
 
     assert handed.begun.is_set()
     assert handed.ended.is_set() is ended

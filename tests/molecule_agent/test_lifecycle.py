@@ -6,7 +6,7 @@ import pytest
 
 from tests.molecule_agent.adapters import patient as patient_adapter
 from tests.molecule_agent.conftest import WORKSPACE_ID
-from tests.molecule_agent.planes import (
+from tests.molecule_agent.fake_plane import (
     SECRET,
     TOKEN,
     ForgetfulPlane,

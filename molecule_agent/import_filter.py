@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without(*packages: str) -> Iterator[None]:
+def hide_modules(*packages: str) -> Iterator[None]:
     """
     Imports inside find the named packages missing, as on a machine where they are not installed.
 

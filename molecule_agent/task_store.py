@@ -7,19 +7,21 @@ from a2a.server.context import ServerCallContext
 from a2a.server.tasks import InMemoryTaskStore
 from a2a.types import Task
 
-from molecule_agent.memory import Memory
+from molecule_agent.message_index import MessageIndex
 
-MOST = 1000
+MAX_ENDED_TASKS = 1000
 """Ended tasks that are kept, and so the number of messages that are recognised when they come again."""
 
-LARGEST = 64 * 1024 * 1024
+MAX_ENDED_TASK_BYTES = 64 * 1024 * 1024
 """Bytes of ended tasks that are kept: agents live in small containers, and one task may hold megabytes."""
 
 
-class RecentTasks(InMemoryTaskStore):
+class BoundedTaskStore(InMemoryTaskStore):
     """Every task under way, and the last ones that ended; what is dropped is forgotten by the memory too."""
 
-    def __init__(self, memory: Memory, *, most: int = MOST, largest: int = LARGEST) -> None:
+    def __init__(
+        self, memory: MessageIndex, *, most: int = MAX_ENDED_TASKS, largest: int = MAX_ENDED_TASK_BYTES
+    ) -> None:
         super().__init__()
         self._memory = memory
         self._most = most

@@ -51,13 +51,13 @@ class Agent:
     token: Fresh
 
 
-def agent(number: int) -> Agent:
+def build_agent(number: int) -> Agent:
     """The agent with this number; the same one in every process and every run."""
     token = tokens.mint(sha256(f"bench {number}".encode()).digest())
     return Agent(number, str(uuid5(SPACE, str(number))), token)
 
 
-async def settle(connection: asyncpg.Connection, agents: Sequence[Agent]) -> None:
+async def insert_population(connection: asyncpg.Connection, agents: Sequence[Agent]) -> None:
     """Give each agent a workspace that is online, a card and, where auth has a schema here, a token."""
     now = datetime.now(UTC)
     first = await _revisions(connection, len(agents))
@@ -73,7 +73,7 @@ async def settle(connection: asyncpg.Connection, agents: Sequence[Agent]) -> Non
     await connection.execute("select pg_notify($1, '')", DOORBELL)
 
 
-async def refresh(connection: asyncpg.Connection) -> None:
+async def refresh_vitals(connection: asyncpg.Connection) -> None:
     """All of them were heard just now, so that none falls silent while something else is measured."""
     await connection.execute("update registry.vitals set last_seen = now()")
 
@@ -93,7 +93,7 @@ async def _put(connection: asyncpg.Connection, table: str, rows: Sequence[Mappin
 
 
 def _workspace(one: Agent, now: datetime, revision: int) -> Workspace:
-    root = WorkspaceId(agent(one.number - one.number % TEAM).workspace_id)
+    root = WorkspaceId(build_agent(one.number - one.number % TEAM).workspace_id)
     return Workspace(
         id=WorkspaceId(one.workspace_id),
         name=f"agent {one.number:05}",

@@ -10,24 +10,24 @@ from rich.table import Table
 COLOURS = {"online": "green", "degraded": "yellow", "provisioning": "cyan", "failed": "red", "offline": "red"}
 
 
-def of(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
+def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
     """One row for each workspace, members below their lead."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("WORKSPACE", "STATUS", "SINCE", "REASON", "ID"):
         table.add_column(heading, no_wrap=heading != "REASON", overflow="fold")
-    for depth, workspace in _walked(workspaces, parent=None):
+    for depth, workspace in _walk_tree(workspaces, parent=None):
         status = str(workspace["status"])
         table.add_row(
             "  " * depth + escape(str(workspace["name"])),
             f"[{COLOURS.get(status, 'white')}]{status}[/]",
-            age(workspace.get("status_since"), now=now),
+            format_age(workspace.get("status_since"), now=now),
             str(workspace.get("status_reason") or ""),
             str(workspace["id"]),
         )
     return table
 
 
-def plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def format_plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Texts in columns; only the last one is broken into lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -37,7 +37,7 @@ def plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def age(since: str | None, *, now: datetime) -> str:
+def format_age(since: str | None, *, now: datetime) -> str:
     """How long ago, in its largest unit."""
     if not since:
         return ""
@@ -48,11 +48,11 @@ def age(since: str | None, *, now: datetime) -> str:
     return f"{int(span.total_seconds())}s"
 
 
-def _walked(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _walk_tree(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Whoever's lead is not in the list is shown as a root."""
     known = {workspace["id"] for workspace in workspaces}
     for workspace in workspaces:
         above = workspace.get("parent_id")
         if (above if above in known else None) == parent:
             yield 0, workspace
-            yield from ((depth + 1, below) for depth, below in _walked(workspaces, parent=workspace["id"]))
+            yield from ((depth + 1, below) for depth, below in _walk_tree(workspaces, parent=workspace["id"]))

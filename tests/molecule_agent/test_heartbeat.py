@@ -5,9 +5,9 @@ import pytest
 
 from molecule_agent import echo
 from molecule_agent.adapter import Workspace
-from molecule_agent.card import card
-from molecule_agent.pulse import pulse, runtime_metadata
-from molecule_agent.work import Work
+from molecule_agent.card import build_card
+from molecule_agent.heartbeat import build_heartbeat, build_runtime_metadata
+from molecule_agent.task_tracker import TaskTracker
 from tests.molecule_agent.adapters import native, raising
 
 PARENT = "5b1f3d9e-6c2a-4b7e-9d6f-0c9d4e5f6a7b"
@@ -16,13 +16,13 @@ GOLDEN = json.loads(Path("tests/golden/heartbeat.json").read_text(encoding="utf-
 
 
 def _pulse(adapter, work, uptime=0.0):
-    document = card(adapter.card(), url="http://127.0.0.1:9000/")
-    return pulse(workspace_id=HERE.id, card=document, work=work, adapter=adapter, uptime=uptime)
+    document = build_card(adapter.card(), url="http://127.0.0.1:9000/")
+    return build_heartbeat(workspace_id=HERE.id, card=document, work=work, adapter=adapter, uptime=uptime)
 
 
 @pytest.mark.covers("REG-45", "AGT-12", "AGT-01", "REG-22")
 def test_a_heartbeat_is_the_golden_one():
-    work = Work()
+    work = TaskTracker()
     with pytest.raises(ValueError, match="no"), work.task("earlier"):
         raise ValueError("no")
     with work.task("earlier too"):
@@ -36,7 +36,7 @@ def test_a_heartbeat_is_the_golden_one():
 
 @pytest.mark.covers("AGT-01")
 def test_an_adapter_that_raises_stops_no_heartbeat(caplog):
-    said = _pulse(raising.Adapter(HERE), Work())
+    said = _pulse(raising.Adapter(HERE), TaskTracker())
 
     assert said["runtime_metadata"] == {}
     assert said["runtime_state"] == ""
@@ -51,12 +51,12 @@ def test_only_a_positive_idle_time_is_sent(override, sent):
         def idle_timeout_override(self):
             return override
 
-    assert ("idle_timeout_seconds" in runtime_metadata(Adapter(HERE))) is sent
+    assert ("idle_timeout_seconds" in build_runtime_metadata(Adapter(HERE))) is sent
 
 
 @pytest.mark.covers("AGT-01")
 def test_the_echo_declares_only_that_a_message_may_come_twice():
-    declared = runtime_metadata(echo.Adapter(HERE))
+    declared = build_runtime_metadata(echo.Adapter(HERE))
 
     assert [key for key, value in declared["capabilities"].items() if value] == ["idempotent_delivery"]
     assert set(declared) == {"capabilities"}
@@ -67,4 +67,4 @@ def test_a_state_nobody_knows_counts_as_well():
         def runtime_state(self):
             return "confused"
 
-    assert _pulse(Adapter(HERE), Work())["runtime_state"] == ""
+    assert _pulse(Adapter(HERE), TaskTracker())["runtime_state"] == ""

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.molecule_agent.a2a import text_of
+from tests.molecule_agent.a2a_client import text_of
 from tests.molecule_agent.adapters import patient as patient_adapter
 from tests.waiting import eventually
 
