@@ -49,10 +49,11 @@ def names(path: Path) -> Iterator[str]:
     """The names that a module introduces: its own, its classes and its functions. Tests are named by sentences."""
     yield path.stem
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ClassDef) or (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("test_")
-        ):
-            yield node.name
+        match node:
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not name.startswith("test_"):
+                yield name
 
 
 def banned(path: Path) -> list[str]:
