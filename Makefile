@@ -24,12 +24,14 @@ down: install  ## stop the plane that runs in MOLECULE_HOME
 status: install  ## the workspaces of the running plane
 	@$(BIN)/molecule status
 
+# Failed tests run once more at the end; tests/run_suite.py says what is FLAKY, and what is RED at once.
 test: install  ## every test, the whole plane included
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy
-	@$(BIN)/python -m pytest tests/e2e tests/deploy
+	@$(BIN)/python -m tests.run_suite \
+	  --phase="--numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy" \
+	  --phase="tests/e2e tests/deploy"
 endif
 
 check: install  ## format, lint, types, walls between the modules, drift of generated files
