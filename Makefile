@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test check e2e protos migrate settings states promises bench bench-registry
+.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ else
 	  --phase="--numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy" \
 	  --phase="tests/e2e tests/deploy"
 endif
+
+mutants: install  ## whether the tests of the pure modules notice small changes of these
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 check: install  ## format, lint, types, walls between the modules, drift of generated files
 	@$(BIN)/ruff format --check .
