@@ -4,10 +4,10 @@ The modules are those of the import-linter contract "Decisions are pure" and `ex
 tests of a module are the test files that import it. A mutant is killed if a test fails or takes too long; the run
 fails below the scores of tests/mutants.toml. An accepted mutant needs a reason there and does not count.
 
-This runner is our own for three reasons. mutmut 3 needs about 2.5 seconds for a mutant here, because each starts pytest
-from nothing, and changes only functions, not decision tables; cosmic-ray starts a process for each mutant. Both number
-their mutants, so a list of accepted ones would break with every edit. Here each mutant is a fork of a process that has
-imported pytest and all modules but those that see the mutant.
+This runner is our own for three reasons. mutmut 3 starts pytest with all examples of hypothesis for each mutant, changes
+only functions, not decision tables, and numbers its mutants, so a list of accepted ones would break with every edit;
+cosmic-ray starts a process for each mutant. Here a mutant is a fork of a process that has imported pytest and every
+module that does not see the mutant, and most mutants are killed by a few examples of the tests named after the module.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,20 @@ PACKAGES = ("services", "gateway", "deploy", "molecule_agent", "molecule_cli", "
 FILE_TIME_LIMIT = 10.0
 """Seconds that a test file may take without mutants to be used, unless it bears the module's name or is configured."""
 
-MIN_TIME_LIMIT = 5.0
+MIN_TIME_LIMIT = 10.0
 TIME_LIMIT_FACTOR = 4.0
 """A mutant counts as killed after so many times the seconds that the tests take without mutants."""
 
 OPTIONS = [
     *("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "asyncio", "-p", "hypothesispytest"),
     *("-p", "timeout", "-o", "timeout=0", "-o", "addopts=", "--import-mode=importlib", "--strict-markers"),
-    *("-m", "not e2e and not docker", "--hypothesis-profile=mutants"),
+    *("-m", "not e2e and not docker"),
 ]
+
+
+ALL_EXAMPLES = "--hypothesis-profile=mutants"
+FEW_EXAMPLES = "--hypothesis-profile=few-examples"
+"""A few examples kill most mutants; only those that survive them meet all examples."""
 
 
 @dataclass(frozen=True)
@@ -208,24 +213,25 @@ def _run_mutants(module: str, config: Config, folder: Path) -> dict[str, list[st
         return {"problems": [f"its tests fail without mutants: pytest {' '.join(files)}"]}
     found = json.loads(baseline.read_text(encoding="utf-8"))
     files = _usable_files(module, config, files, found["seconds"])
+    runs = [[FEW_EXAMPLES, *files], [ALL_EXAMPLES, *files]]
+    own = [file for file in files if _is_named_after(file, module)]
+    if own and _wait_for(_fork(lambda: int(pytest.main([*OPTIONS, FEW_EXAMPLES, "--noconftest", *own])))) == 0:
+        # Most mutants are killed without the imports of conftest.py and of the other tests.
+        runs = [[FEW_EXAMPLES, "--noconftest", *own], *runs]
     time_limit = max(MIN_TIME_LIMIT, TIME_LIMIT_FACTOR * (time.monotonic() - started))
-    runs = [files]
-    quick = ["--noconftest", *(file for file in files if _is_named_after(file, module))]
-    if len(quick) > 1 and _wait_for(_fork(lambda: int(pytest.main([*OPTIONS, *quick])))) == 0:
-        runs = [quick, files]  # most mutants are killed without the imports of conftest.py and of other tests
     _preload(module, found["modules"])
     tree = _parse(_path_of(module))
-    survivors = []
-    for mutation, outcome in _run_all(module, tree, find_mutations(tree), runs, config, folder, time_limit):
-        if outcome == 0:
-            survivors.append(mutation.id)
-    return {"problems": [], "survivors": survivors}
+    mutants = Mutants(module, tree, runs, config.excluded_fixtures, folder, time_limit)
+    if mutants.survivors_of([CONTROL]) != [CONTROL]:
+        return {"problems": ["its tests fail in the run of a mutant that changes nothing"]}
+    survivors = mutants.survivors_of(find_mutations(tree))
+    return {"problems": [], "survivors": [mutation.id for mutation in survivors]}
 
 
 def _measure(files: list[str], config: Config, baseline: Path) -> int:
     probe = Probe(config.excluded_fixtures)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        code = pytest.main([*OPTIONS, *files], plugins=[probe])
+        code = pytest.main([*OPTIONS, ALL_EXAMPLES, *files], plugins=[probe])
     if code == 0:
         baseline.write_text(json.dumps({"seconds": probe.seconds, "modules": list(sys.modules)}), encoding="utf-8")
     return int(code)
@@ -244,11 +250,13 @@ def _usable_files(module: str, config: Config, files: list[str], seconds: dict[s
 
 def _prepare_hypothesis() -> None:
     """The same examples in every run, and no search for a smaller one."""
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    ci = hypothesis.settings.get_profile("ci")
-    hypothesis.settings.register_profile(
-        "mutants", ci, phases=phases, suppress_health_check=list(hypothesis.HealthCheck)
+    full = hypothesis.settings(
+        hypothesis.settings.get_profile("ci"),
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
+    hypothesis.settings.register_profile("mutants", full)
+    hypothesis.settings.register_profile("few-examples", full, max_examples=10)
 
 
 def _preload(module: str, names: Sequence[str]) -> None:
@@ -266,48 +274,51 @@ def _preload(module: str, names: Sequence[str]) -> None:
     gc.freeze()
 
 
-def _run_all(
-    module: str,
-    tree: ast.Module,
-    mutations: list[Mutation],
-    runs: list[list[str]],
-    config: Config,
-    folder: Path,
-    time_limit: float,
-) -> Iterator[tuple[Mutation, int]]:
-    """Run the mutants, as many at once as there are processors; yields the exit code of pytest for each."""
-    waiting = list(reversed(mutations))
-    running: dict[int, tuple[Mutation, float]] = {}
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
-            mutation = waiting.pop()
-            pid = _fork(lambda mutation=mutation: _run_mutant(module, tree, mutation, runs, config, folder))
-            running[pid] = (mutation, time.monotonic() + time_limit)
-        time.sleep(0.01)
-        for pid, (mutation, deadline) in list(running.items()):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if not ended and time.monotonic() < deadline:
-                continue
-            _kill_group(pid)
-            if not ended:
-                _, status = os.waitpid(pid, 0)
-            shutil.rmtree(folder / str(pid), ignore_errors=True)
-            del running[pid]
-            yield mutation, os.waitstatus_to_exitcode(status)
+CONTROL = Mutation("control", 0, lambda: None, lambda: None)
+"""Changes nothing, so it has to survive: otherwise the runner, not the tests, would kill the mutants."""
 
 
-def _run_mutant(
-    module: str, tree: ast.Module, mutation: Mutation, runs: list[list[str]], config: Config, folder: Path
-) -> int:
-    mutation.apply()
-    path = _path_of(module)
-    code = compile(ast.fix_missing_locations(tree), str(path), "exec")
-    sys.meta_path.insert(0, MutantFinder(module, path, code))
-    basetemp = f"--basetemp={folder / str(os.getpid())}"
-    for run in runs:
-        if result := pytest.main([*OPTIONS, basetemp, *run], plugins=[Probe(config.excluded_fixtures)]):
-            return int(result)
-    return 0
+@dataclass(frozen=True)
+class Mutants:
+    """The mutants of one module, each of which goes through the same runs of pytest until one kills it."""
+
+    module: str
+    tree: ast.Module
+    runs: list[list[str]]
+    excluded_fixtures: list[str]
+    folder: Path
+    time_limit: float
+
+    def survivors_of(self, mutations: Sequence[Mutation]) -> list[Mutation]:
+        """The mutations that every run passes with; as many run at once as there are processors."""
+        waiting = [(mutation, 0) for mutation in reversed(mutations)]
+        running: dict[int, tuple[Mutation, int, float]] = {}
+        survivors = []
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                mutation, step = waiting.pop()
+                pid = _fork(lambda mutation=mutation, step=step: self._run(mutation, self.runs[step]))
+                running[pid] = (mutation, step, time.monotonic() + self.time_limit)
+            time.sleep(0.005)
+            for pid, (mutation, step, deadline) in list(running.items()):
+                code = _exit_code_of(pid, deadline)
+                if code is None:
+                    continue
+                del running[pid]
+                shutil.rmtree(self.folder / str(pid), ignore_errors=True)
+                if code == 0 and step + 1 < len(self.runs):
+                    waiting.append((mutation, step + 1))
+                elif code == 0:
+                    survivors.append(mutation)
+        return survivors
+
+    def _run(self, mutation: Mutation, arguments: list[str]) -> int:
+        mutation.apply()
+        path = _path_of(self.module)
+        code = compile(ast.fix_missing_locations(self.tree), str(path), "exec")
+        sys.meta_path.insert(0, MutantFinder(self.module, path, code))
+        basetemp = f"--basetemp={self.folder / str(os.getpid())}"
+        return int(pytest.main([*OPTIONS, basetemp, *arguments], plugins=[Probe(self.excluded_fixtures)]))
 
 
 class MutantFinder(importlib.abc.MetaPathFinder):
@@ -357,6 +368,17 @@ def _fork(work: Callable[[], int], *, quiet: bool = True) -> int:
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def _exit_code_of(pid: int, deadline: float) -> int | None:
+    """None while the process may still run. After its deadline it is killed, with all that it started."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended and time.monotonic() < deadline:
+        return None
+    _kill_group(pid)
+    if not ended:
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def _wait_for(pid: int) -> int:
@@ -454,9 +476,8 @@ def _print_total(reports: list[Report], config: Config) -> int:
     low = [report.module for report in reports if report.score < config.score_per_module]
     broken = [report.module for report in reports if report.problems]
     is_red = bool(low or broken or not reports) or total.score < config.score_in_total
-    print(
-        f"{'RED' if is_red else 'GREEN'}: wanted {config.score_in_total} % in total, {config.score_per_module} % per module"
-    )
+    wanted = f"wanted {config.score_in_total} % in total, {config.score_per_module} % per module"
+    print(f"{'RED' if is_red else 'GREEN'}: {wanted}")
     for title, modules in (("too low", low), ("could not be measured", broken)):
         if modules:
             print(f"  {title}: {' '.join(modules)}")
