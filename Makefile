@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down status test check e2e protos migrate settings states promises bench bench-registry
+.PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +24,18 @@ down: install  ## stop the plane that runs in MOLECULE_HOME
 status: install  ## the workspaces of the running plane
 	@$(BIN)/molecule status
 
+# Failed tests run once more at the end; tests/run_suite.py says what is FLAKY, and what is RED at once.
 test: install  ## every test, the whole plane included
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy
-	@$(BIN)/python -m pytest tests/e2e tests/deploy
+	@$(BIN)/python -m tests.run_suite \
+	  --phase="--numprocesses 2 --dist loadfile --ignore tests/e2e --ignore tests/deploy" \
+	  --phase="tests/e2e tests/deploy"
 endif
+
+mutants: install  ## whether the tests of the pure modules notice small changes of these
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 check: install  ## format, lint, types, walls between the modules, drift of generated files
 	@$(BIN)/ruff format --check .
