@@ -11,38 +11,38 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.chassis.settings import InvalidSettings
 
-SOURCE = Path(__file__).parent / "catalog.yaml"
+CATALOG_PATH = Path(__file__).parent / "catalog.yaml"
 """The catalogue that comes with the service."""
 
-PROVISION_LIMIT = timedelta(minutes=10)
+DEFAULT_PROVISION_LIMIT = timedelta(minutes=10)
 """How long an agent may take to come up where its runtime does not say."""
 
 
-class _Entry(BaseModel):
+class _CatalogModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Model(_Entry):
+class RuntimeModel(_CatalogModel):
     """A model that agents of a runtime can use; a `name_only` one only after somebody set it up."""
 
     id: str = Field(min_length=1, max_length=100)
     name_only: bool = False
 
 
-class AnyOf(_Entry):
+class VariableNames(_CatalogModel):
     """A variable that goes by several names."""
 
     any_of: tuple[str, ...] = Field(min_length=1)
 
 
-class Runtime(_Entry):
+class Runtime(_CatalogModel):
     """A kind of agent."""
 
     name: str = Field(min_length=1, max_length=100)
-    provision_limit: int = Field(default=int(PROVISION_LIMIT.total_seconds()), gt=0)
+    provision_limit: int = Field(default=int(DEFAULT_PROVISION_LIMIT.total_seconds()), gt=0)
     adapter_module: str = ""
-    models: tuple[Model, ...] = ()
-    required_env: tuple[str | AnyOf, ...] = ()
+    models: tuple[RuntimeModel, ...] = ()
+    required_env: tuple[str | VariableNames, ...] = ()
     speaks_anthropic: bool = False
     model_variables: tuple[str, ...] = ()
     provider_variable: str = ""
@@ -53,7 +53,7 @@ class Runtime(_Entry):
         return tuple((item,) if isinstance(item, str) else item.any_of for item in self.required_env)
 
 
-class Provider(_Entry):
+class Provider(_CatalogModel):
     """Somebody who serves models."""
 
     name: str = Field(min_length=1, max_length=100)
@@ -62,12 +62,12 @@ class Provider(_Entry):
     anthropic_url: str = ""
 
 
-class _Page(_Entry):
+class _CatalogFile(_CatalogModel):
     runtimes: tuple[Runtime, ...]
     providers: tuple[Provider, ...] = ()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "_Page":
+    def _names_are_unique(self) -> "_CatalogFile":
         _check_unique("runtime", [runtime.name for runtime in self.runtimes])
         for runtime in self.runtimes:
             _check_unique(f"model of {runtime.name}", [model.id for model in runtime.models])
@@ -99,7 +99,7 @@ class Catalog:
         """All that is known of a runtime."""
         return self._runtimes.get(runtime)
 
-    def knows(self, runtime: str) -> bool:
+    def has_runtime(self, runtime: str) -> bool:
         """Whether there is such a runtime."""
         return runtime in self._runtimes
 
@@ -110,7 +110,7 @@ class Catalog:
         if runtime in self._declared:
             return self._declared[runtime]
         known = self._runtimes.get(runtime)
-        return timedelta(seconds=known.provision_limit) if known else PROVISION_LIMIT
+        return timedelta(seconds=known.provision_limit) if known else DEFAULT_PROVISION_LIMIT
 
     def declared_limit(self, runtime: str) -> timedelta | None:
         """The limit that a template of the runtime declares; `None` where none does."""
@@ -132,18 +132,18 @@ class Catalog:
         return next((model.id for model in known.models if not model.name_only), None) if known else None
 
 
-def read(
-    path: Path = SOURCE, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
+def read_catalog(
+    path: Path = CATALOG_PATH, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
 ) -> Catalog:
     """The catalogue in a file; raises `InvalidSettings` with one line where it is not one."""
     try:
-        page = _Page.model_validate(_parsed(path))
+        page = _CatalogFile.model_validate(_parse_yaml(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise InvalidSettings(f"{path.name}: {_first_line(error)}") from None
     return Catalog(page.runtimes, providers=page.providers, limit=limit, declared=declared)
 
 
-def _parsed(path: Path) -> Any:  # noqa: ANN401 - checked right after
+def _parse_yaml(path: Path) -> Any:  # noqa: ANN401 - checked right after
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

@@ -21,23 +21,23 @@ runtimes:
 def read(tmp_path, text, **said):
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
-    return catalog.read(path, **said)
+    return catalog.read_catalog(path, **said)
 
 
 @pytest.mark.covers("REG-08")
 def test_the_catalogue_knows_the_runtimes_of_the_contract():
-    known = catalog.read()
+    known = catalog.read_catalog()
 
     for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk", "echo", "external"):
-        assert known.knows(runtime)
-    assert not known.knows("cobol")
+        assert known.has_runtime(runtime)
+    assert not known.has_runtime("cobol")
     assert known.adapter_module("echo") == "molecule_agent.echo"
     assert known.adapter_module("cobol") == ""
 
 
 @pytest.mark.covers("PROV-47")
 def test_agents_come_up_within_ten_minutes_and_hermes_within_thirty_unless_told_otherwise():
-    known, told = catalog.read(), catalog.read(limit=timedelta(seconds=60))
+    known, told = catalog.read_catalog(), catalog.read_catalog(limit=timedelta(seconds=60))
 
     assert known.provision_limit("hermes") == timedelta(minutes=30)
     assert known.provision_limit("echo") == known.provision_limit("cobol") == timedelta(minutes=10)
@@ -54,7 +54,7 @@ def test_the_default_model_is_the_first_that_works_without_further_ado(tmp_path)
 
 
 def test_every_runtime_with_models_has_a_default():
-    known = catalog.read()
+    known = catalog.read_catalog()
 
     for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk"):
         assert known.default_model(runtime) in known.models(runtime)

@@ -18,7 +18,7 @@ async def line():
     servicer = Servicer(
         contract=pb.DESCRIPTOR.services_by_name["CatalogService"],
         add=rpc.add_CatalogServiceServicer_to_server,
-        servicer=CatalogServicer(catalog.read()),
+        servicer=CatalogServicer(catalog.read_catalog()),
     )
     async with running([servicer], speaker="provisioner") as line:
         yield line
@@ -50,7 +50,7 @@ async def test_nobody_else_is_told(line):
 
 def test_prefixes_are_written_in_lower_case():
     """They are compared with names in lower case."""
-    for provider in catalog.read().providers:
+    for provider in catalog.read_catalog().providers:
         assert [prefix.lower() for prefix in provider.model_prefixes] == list(provider.model_prefixes)
 
 
@@ -74,4 +74,4 @@ def test_a_catalogue_that_is_none_is_refused(tmp_path, text, said):
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
     with pytest.raises(InvalidSettings, match=said):
-        catalog.read(path)
+        catalog.read_catalog(path)

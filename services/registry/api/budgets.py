@@ -21,5 +21,5 @@ class BudgetServicer(rpc.BudgetServiceServicer):
 
     async def SetBudget(self, request: pb.SetBudgetRequest, context: Context) -> pb.SetBudgetResponse:
         cents = request.budget_limit if request.HasField("budget_limit") else None
-        workspace = await self._budgets.limit(identity.current(), WorkspaceId(request.workspace_id), cents)
+        workspace = await self._budgets.set_limit(identity.current(), WorkspaceId(request.workspace_id), cents)
         return pb.SetBudgetResponse(budget=budget_to(workspace))

@@ -4,7 +4,7 @@ from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.organisations.bundles import Bundles, Made
+from services.registry.organisations.bundles import BundleMember, Bundles
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -19,15 +19,15 @@ class BundleServicer(rpc.BundleServiceServicer):
         return pb.ExportBundleResponse(bundle=written)
 
     async def ImportBundle(self, request: pb.ImportBundleRequest, context: Context) -> pb.ImportBundleResponse:
-        made = await self._bundles.make(identity.current(), request.request_id, request.bundle)
-        return pb.ImportBundleResponse(root=_member_to(made))
+        made = await self._bundles.import_bundle(identity.current(), request.request_id, request.bundle)
+        return pb.ImportBundleResponse(root=_bundle_member_to(made))
 
 
-def _member_to(made: Made) -> pb.BundleMember:
+def _bundle_member_to(made: BundleMember) -> pb.BundleMember:
     """A workspace and those below it."""
     return pb.BundleMember(
         workspace_id=made.workspace.id,
         name=made.workspace.name,
         status=made.workspace.status.value,
-        children=[_member_to(child) for child in made.children],
+        children=[_bundle_member_to(child) for child in made.children],
     )

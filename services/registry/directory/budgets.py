@@ -20,14 +20,14 @@ class Budgets:
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
         """The workspace with its limit and what it has spent; one that was removed has none."""
         async with self._store.begin() as tx:
-            return await _present(tx, caller, workspace_id)
+            return await _find_workspace(tx, caller, workspace_id)
 
-    async def limit(self, caller: Identity, workspace_id: WorkspaceId, cents: int | None) -> Workspace:
+    async def set_limit(self, caller: Identity, workspace_id: WorkspaceId, cents: int | None) -> Workspace:
         """Set the limit, or none; raises `InvalidBudget` for one below zero."""
         if cents is not None and cents < 0:
             raise InvalidBudget
         async with self._store.begin() as tx:
-            before = await _present(tx, caller, workspace_id, lock=True)
+            before = await _find_workspace(tx, caller, workspace_id, lock=True)
             if before.budget_limit == cents:
                 return before
             now = replace(before, budget_limit=cents)
@@ -37,7 +37,9 @@ class Budgets:
         return now
 
 
-async def _present(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
+async def _find_workspace(
+    tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False
+) -> Workspace:
     workspace = await access.reached(tx, caller, workspace_id, lock=lock)
     if workspace.status is Status.REMOVED:
         raise WorkspaceNotFound

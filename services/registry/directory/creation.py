@@ -25,15 +25,15 @@ from services.registry.workspace.validation import Draft
 
 log = structlog.get_logger()
 
-MOST = 1000
+MAX_WORKSPACES_PER_BATCH = 1000
 """Workspaces that are made at once."""
 
-BESIDE = timedelta(microseconds=1)
+CREATED_AT_STEP = timedelta(microseconds=1)
 """Between one and the next, so that lists keep the order in which they were named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seed:
+class WorkspacePlan:
     """A workspace to be made. `parent` is the place of the one above it among the seeds, which comes before it."""
 
     draft: Draft
@@ -45,7 +45,7 @@ Told = Callable[[Sequence[Workspace]], Sequence[Notice]]
 """What is told of the workspace above, once it has these below it."""
 
 
-class Founding:
+class WorkspaceCreator:
     """Makes whole trees. What is not named by its parent stands below `above`, or is a root where there is none."""
 
     def __init__(self, store: Store, *, auth: Auth, catalog: Catalog, addressing: Addressing, clock: Clock) -> None:
@@ -55,7 +55,7 @@ class Founding:
         self._addressing = addressing
         self._clock = clock
 
-    async def checked(self, seed: Seed) -> Seed:
+    async def checked(self, seed: WorkspacePlan) -> WorkspacePlan:
         """The seed with its defaults, if a workspace can be made of it; raises what is wrong with its draft."""
         draft = validation.checked(seed.draft)
         if draft.url:
@@ -64,13 +64,13 @@ class Founding:
                 raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
         return replace(seed, draft=draft)
 
-    async def found(self, caller: Identity, request_id: str, seeds: Sequence[Seed]) -> list[Workspace]:
+    async def found(self, caller: Identity, request_id: str, seeds: Sequence[WorkspacePlan]) -> list[Workspace]:
         """Make the trees of checked seeds, in their order. The same caller's same request makes them once."""
         made = self._drafted(caller, request_id, seeds)
         return await self._placed(made, seeds, lambda: self._insert(caller, made, seeds))
 
     async def add_below(
-        self, caller: Identity, above: Workspace, seeds: Sequence[Seed], told: Told
+        self, caller: Identity, above: Workspace, seeds: Sequence[WorkspacePlan], told: Told
     ) -> Sequence[Workspace]:
         """Make the children of checked seeds below a workspace, but for those whose name one of its children has.
 
@@ -79,7 +79,7 @@ class Founding:
         made = [replace(child, parent_id=above.id, org_id=above.org_id) for child in self._drafted(caller, "", seeds)]
         return await self._placed(made, seeds, lambda: self._insert_below(caller, above.id, made, seeds, told))
 
-    def _drafted(self, caller: Identity, request_id: str, seeds: Sequence[Seed]) -> list[Workspace]:
+    def _drafted(self, caller: Identity, request_id: str, seeds: Sequence[WorkspacePlan]) -> list[Workspace]:
         now, made = self._clock.now(), list[Workspace]()
         for place, seed in enumerate(seeds):
             one = factory.drafted(
@@ -90,12 +90,15 @@ class Founding:
                 limit=self._catalog.provision_limit(seed.draft.runtime),
             )
             above = made[seed.parent] if seed.parent is not None else None
-            one = replace(one, created_at=now + place * BESIDE)
+            one = replace(one, created_at=now + place * CREATED_AT_STEP)
             made.append(replace(one, parent_id=above.id, org_id=above.org_id) if above else one)
         return made
 
     async def _placed(
-        self, made: Sequence[Workspace], seeds: Sequence[Seed], insert: Callable[[], Awaitable[list[Workspace]]]
+        self,
+        made: Sequence[Workspace],
+        seeds: Sequence[WorkspacePlan],
+        insert: Callable[[], Awaitable[list[Workspace]]],
     ) -> list[Workspace]:
         """Auth knows them and their secrets first; what is not committed after all it is told to forget."""
         await self._auth.place([(one.id, one.org_id) for one in made])
@@ -110,7 +113,9 @@ class Founding:
         log.info("workspaces founded", count=len(kept), root=kept[0].id if kept else "")
         return kept
 
-    async def _insert(self, caller: Identity, made: Sequence[Workspace], seeds: Sequence[Seed]) -> list[Workspace]:
+    async def _insert(
+        self, caller: Identity, made: Sequence[Workspace], seeds: Sequence[WorkspacePlan]
+    ) -> list[Workspace]:
         async with self._store.begin() as tx:
             await tx.tree.lock()
             if await tx.find(made[0].id) is not None:
@@ -124,7 +129,7 @@ class Founding:
         caller: Identity,
         above_id: WorkspaceId,
         made: Sequence[Workspace],
-        seeds: Sequence[Seed],
+        seeds: Sequence[WorkspacePlan],
         told: Told,
     ) -> list[Workspace]:
         async with self._store.begin() as tx:
@@ -140,7 +145,9 @@ class Founding:
                 tx.save(above, *told(named))
         return [tx.numbered(one) for one in named]
 
-    async def _keep(self, tx: Transaction, caller: Identity, made: Sequence[Workspace], seeds: Sequence[Seed]) -> None:
+    async def _keep(
+        self, tx: Transaction, caller: Identity, made: Sequence[Workspace], seeds: Sequence[WorkspacePlan]
+    ) -> None:
         await tx.kits.keep([seed.kit for seed in seeds])
         for one in made:
             fact = ExternalCreated(at=one.created_at)

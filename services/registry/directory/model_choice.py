@@ -12,7 +12,7 @@ from services.registry.workspace.audit import Action
 from services.registry.workspace.model import Status, WorkspaceId
 
 
-class Models:
+class ModelChoice:
     """Chooses models. A choice and the fresh instance that it needs are one commit."""
 
     def __init__(self, store: Store, *, catalog: Catalog, renewal: Renewal) -> None:

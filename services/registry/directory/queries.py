@@ -23,7 +23,7 @@ from services.registry.errors.workspaces import (
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.notes.memories import rules as notes
 from services.registry.store.transaction import Store, Transaction
-from services.registry.templates.folders import Templates
+from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace import events, factory, hierarchy, state_machine, validation
 from services.registry.workspace.audit import Action
 from services.registry.workspace.events import Event
@@ -34,30 +34,30 @@ from services.registry.workspace.validation import Draft, InitialMemory
 
 log = structlog.get_logger()
 
-CARDS_AT_ONCE = 100
+CARDS_PER_STATEMENT = 100
 """Cards read at a time: 25 MiB where each is as large as a card can be."""
 
-PAGE_BYTES = 8 * 1024 * 1024
+MAX_CARD_BYTES_PER_PAGE = 8 * 1024 * 1024
 """Of cards in one answer: well within what a message may be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class WorkspacePage:
     """Some of a list, and the token to go on with; empty on the last one."""
 
     entries: list[Entry]
-    next: str = ""
+    next_page_token: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Creation:
+class CreatedWorkspace:
     """A workspace that was made, with the first token of one whose agent the plane does not start."""
 
     workspace: Workspace
     auth_token: str | None = None
 
 
-class Directory:
+class WorkspaceQueries:
     """The book of workspaces."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Directory:
         *,
         auth: Auth,
         catalog: Catalog,
-        templates: Templates,
+        templates: TemplateFolders,
         addressing: Addressing,
         clock: Clock,
     ) -> None:
@@ -79,12 +79,12 @@ class Directory:
 
     # Making ──────────────────────────────────────────────────────────────────
 
-    async def create(self, caller: Identity, request_id: str, draft: Draft) -> Creation:
+    async def create(self, caller: Identity, request_id: str, draft: Draft) -> CreatedWorkspace:
         """Make a workspace. Its id and secrets are with auth first, so that nobody meets one that auth does not know.
 
         The same caller's same `request_id` makes one workspace, however often it is sent.
         """
-        draft, kit = await self._templates.kit(draft)
+        draft, kit = await self._templates.apply_template(draft)
         draft = validation.checked(draft)
         await self._check_url(draft)
         workspace = factory.drafted(
@@ -105,7 +105,7 @@ class Directory:
             await self._take_back(workspace)
             raise
         log.info("workspace created", workspace=workspace.id, status=workspace.status, runtime=workspace.runtime)
-        return Creation(workspace=workspace, auth_token=token)
+        return CreatedWorkspace(workspace=workspace, auth_token=token)
 
     async def _check_url(self, draft: Draft) -> None:
         if not draft.url:
@@ -161,18 +161,18 @@ class Directory:
             workspace = await tx.get(workspace_id)
             if not await access.sees(tx, caller, workspace):
                 raise WorkspaceNotFound
-            return await with_card(tx, workspace)
+            return await read_with_card(tx, workspace)
 
-    async def list(self, caller: Identity, *, size: int, token: str) -> Page:
+    async def list(self, caller: Identity, *, size: int, token: str) -> WorkspacePage:
         """Workspaces that are not removed, by creation, then id."""
-        after = _created_place(token)
+        after = _decode_token(token)
         async with self._store.begin() as tx:
             found = await tx.lists.page(after=after, limit=size, org_id=access.org_of(caller))
-            entries = await with_cards(tx, found)
+            entries = await read_with_cards(tx, found)
         if len(entries) == len(found) < size:
-            return Page(entries)
+            return WorkspacePage(entries)
         last = entries[-1].workspace
-        return Page(entries, pages.encode_page_token([last.created_at.isoformat(), last.id]))
+        return WorkspacePage(entries, pages.encode_page_token([last.created_at.isoformat(), last.id]))
 
     async def card(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
         """The workspace with the card it registered, if any; raises `WorkspaceRemoved`.
@@ -185,7 +185,7 @@ class Directory:
                 raise WorkspaceNotFound
             if workspace.status is Status.REMOVED:
                 raise WorkspaceRemoved
-            return await with_card(tx, workspace)
+            return await read_with_card(tx, workspace)
 
     async def instance_files(self, workspace_id: WorkspaceId) -> Files:
         """What an instance of the workspace starts with below /configs."""
@@ -206,29 +206,29 @@ class Directory:
         return events.fitting(found)
 
 
-async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
+async def read_with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
     """The first of the workspaces, with their cards: as many as fit into one answer, and at least one."""
     entries: list[Entry] = []
     weight = 0
-    for start in range(0, len(workspaces), CARDS_AT_ONCE):
-        some = workspaces[start : start + CARDS_AT_ONCE]
+    for start in range(0, len(workspaces), CARDS_PER_STATEMENT):
+        some = workspaces[start : start + CARDS_PER_STATEMENT]
         found = await tx.cards([workspace.id for workspace in some if workspace.has_card])
         for workspace in some:
             card = found.get(workspace.id)
             weight += len(card or b"")
-            if entries and weight > PAGE_BYTES:
+            if entries and weight > MAX_CARD_BYTES_PER_PAGE:
                 return entries
             entries.append(Entry(workspace, card))
     return entries
 
 
-async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
+async def read_with_card(tx: Transaction, workspace: Workspace) -> Entry:
     """The workspace with its card."""
     found = await tx.cards([workspace.id]) if workspace.has_card else {}
     return Entry(workspace, found.get(workspace.id))
 
 
-def _created_place(token: str) -> tuple[datetime, str] | None:
+def _decode_token(token: str) -> tuple[datetime, str] | None:
     if not token:
         return None
     created_at, workspace_id = pages.decode_page_token(token, 2)

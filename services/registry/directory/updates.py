@@ -8,7 +8,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
 from services.registry.clients import Auth
-from services.registry.directory.queries import with_card
+from services.registry.directory.queries import read_with_card
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
     InvalidValue,
@@ -25,7 +25,7 @@ from services.registry.workspace.model import Entry, Status, Workspace, Workspac
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class UpdateResult:
     """A workspace that was changed."""
 
     entry: Entry
@@ -33,7 +33,7 @@ class Update:
     model_was_reset: bool = False
 
 
-class Editing:
+class WorkspaceUpdater:
     """Changes workspaces, one at a time or a tree at once."""
 
     def __init__(self, store: Store, *, auth: Auth, catalog: Catalog) -> None:
@@ -41,7 +41,7 @@ class Editing:
         self._auth = auth
         self._catalog = catalog
 
-    async def update(self, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]) -> Update:
+    async def update(self, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]) -> UpdateResult:
         """Write fields of a workspace; `None` clears one. All of them are written, or none is."""
         for field in sorted(validation.NEED_ADMIN & wanted.keys()):
             if not access.commands(caller):
@@ -62,8 +62,8 @@ class Editing:
             if now != before:
                 tx.save(now)
                 await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(wanted))
-            entry = await with_card(tx, now)
-        return Update(
+            entry = await read_with_card(tx, now)
+        return UpdateResult(
             entry=replace(entry, workspace=tx.numbered(now)),
             needs_restart="workspace_dir" in wanted,
             model_was_reset=now.model != before.model,
@@ -83,7 +83,7 @@ class Editing:
         """The workspace with another runtime; a model that does not fit gives way to the default."""
         if not runtime:
             raise InvalidValue(field="runtime")
-        if not self._catalog.knows(runtime):
+        if not self._catalog.has_runtime(runtime):
             raise ModelNotRegistered(model=workspace.model, runtime=runtime)
         if workspace.model is None or workspace.model in self._catalog.models(runtime):
             return replace(workspace, runtime=runtime)
@@ -99,14 +99,14 @@ class Editing:
         """
         async with self._store.begin() as tx:
             workspace = await access.reached(tx, caller, workspace_id)
-            org_id = await _org_below(tx, caller, workspace, parent_id)
+            org_id = await _resolve_org(tx, caller, workspace, parent_id)
             tree = await tx.tree.ids(workspace_id) if org_id != workspace.org_id else ()
             await tx.patch(tree, placement_confirmed=False)
         if tree:
             await self._auth.place([(below, org_id) for below in tree])
 
     async def _moved(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
-        org_id = await _org_below(tx, caller, workspace, parent_id)
+        org_id = await _resolve_org(tx, caller, workspace, parent_id)
         if org_id != workspace.org_id:
             for below in (await tx.tree.locked(workspace.id))[1:]:
                 tx.save(replace(below, org_id=org_id, placement_confirmed=False))
@@ -118,7 +118,7 @@ class Editing:
         )
 
 
-async def _org_below(tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> WorkspaceId:
+async def _resolve_org(tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> WorkspaceId:
     """The organisation a workspace would belong to below this parent, if it can be there."""
     if not parent_id:
         if caller.kind is Kind.ORG and workspace.parent_id is not None:

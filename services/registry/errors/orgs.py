@@ -6,16 +6,16 @@ from typing import Any
 from services.chassis import errors
 
 
-class _Registry:
+class _OrganisationError:
     domain = "molecule.registry.v1"
 
 
-class InvalidOrgDirectory(_Registry, errors.InvalidArgument):
+class InvalidOrgDirectory(_OrganisationError, errors.InvalidArgument):
     reason = "INVALID_ORG_DIRECTORY"
     message = "invalid org directory"
 
 
-class OrgExpansionFailed(_Registry, errors.InvalidArgument):
+class OrgExpansionFailed(_OrganisationError, errors.InvalidArgument):
     """A file of the organisation cannot be read; the detail says which, and why."""
 
     reason = "ORG_EXPANSION_FAILED"
@@ -25,7 +25,7 @@ class OrgExpansionFailed(_Registry, errors.InvalidArgument):
         super().__init__(details={"detail": detail})
 
 
-class InvalidOrgTemplate(_Registry, errors.InvalidArgument):
+class InvalidOrgTemplate(_OrganisationError, errors.InvalidArgument):
     """The file says what it may not; the detail says where."""
 
     reason = "INVALID_ORG_TEMPLATE"
@@ -35,19 +35,19 @@ class InvalidOrgTemplate(_Registry, errors.InvalidArgument):
         super().__init__(details={"detail": detail})
 
 
-class OrgSourceRequired(_Registry, errors.InvalidArgument):
+class OrgSourceRequired(_OrganisationError, errors.InvalidArgument):
     reason = "ORG_SOURCE_REQUIRED"
     message = "provide 'dir' or 'template'"
 
 
-class OrgTemplateNotFound(_Registry, errors.NotFound):
+class OrgTemplateNotFound(_OrganisationError, errors.NotFound):
     reason = "ORG_TEMPLATE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"org template not found: {name}")
 
 
-class MissingEnvironment(_Registry, errors.FailedPrecondition):
+class MissingEnvironment(_OrganisationError, errors.FailedPrecondition):
     reason = "MISSING_ENVIRONMENT"
     message = "missing required environment"
 
@@ -60,22 +60,22 @@ class MissingEnvironment(_Registry, errors.FailedPrecondition):
         )
 
 
-class NoConfig(_Registry, errors.InvalidArgument):
+class NoConfig(_OrganisationError, errors.InvalidArgument):
     reason = "NO_CONFIG"
     message = "no config found for workspace"
 
 
-class NoSubWorkspaces(_Registry, errors.InvalidArgument):
+class NoSubWorkspaces(_OrganisationError, errors.InvalidArgument):
     reason = "NO_SUB_WORKSPACES"
     message = "workspace has no sub_workspaces defined in config"
 
 
-class BundleNotFound(_Registry, errors.NotFound):
+class BundleNotFound(_OrganisationError, errors.NotFound):
     reason = "BUNDLE_NOT_FOUND"
     message = "bundle not found"
 
 
-class InvalidBundle(_Registry, errors.InvalidArgument):
+class InvalidBundle(_OrganisationError, errors.InvalidArgument):
     """It is no bundle; the detail says where."""
 
     reason = "INVALID_BUNDLE"

@@ -8,21 +8,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.errors.orgs import InvalidBundle
-from services.registry.templates.bounded_yaml import BadDocument, read
-from services.registry.templates.config_file import Timetable, complaint, schedules_of
+from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
+from services.registry.templates.config_file import DeclaredSchedule, build_schedules, describe_fault
 from services.registry.workspace.model import EXTERNAL, Brief, Workspace
 from services.registry.workspace.starter_files import MOST_FILES, SYSTEM_PROMPT, Files, Kit
 from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
 
-SCHEMA = "1.0"
+SCHEMA_VERSION = "1.0"
 """The form of bundles."""
 
 AUTHOR = "molecule"
 
-SKILLS, PROMPTS, TOOLS = "skills/", "prompts/", "tools/"
+SKILLS_DIR, PROMPTS_DIR, TOOLS_DIR = "skills/", "prompts/", "tools/"
 """Where the files of skills, prompts and tools are."""
 
-SKILL = "SKILL.md"
+SKILL_FILE = "SKILL.md"
 """The file in which a skill says what it is."""
 
 Code = Annotated[str, Field(max_length=CODE_BYTES)]
@@ -30,7 +30,7 @@ Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class BundledWorkspace:
     """A workspace that was read from a bundle, and the place of the one above it."""
 
     draft: Draft
@@ -38,26 +38,26 @@ class Packed:
     parent: int | None
 
 
-class _Said(BaseModel):
+class _BundleFileModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class _Skill(_Said):
+class _BundledSkill(_BundleFileModel):
     id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
     files: dict[str, str] = {}
 
 
-class _Tool(_Said):
+class _BundledTool(_BundleFileModel):
     id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
     config: dict[str, Any] = {}
 
 
-class _Place(_Said):
+class _BundledPosition(_BundleFileModel):
     x: Coordinate = 0
     y: Coordinate = 0
 
 
-class _Bundle(_Said):
+class _BundleFile(_BundleFileModel):
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
     description: str = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
@@ -70,24 +70,26 @@ class _Bundle(_Said):
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    canvas: _Place = _Place()
+    canvas: _BundledPosition = _BundledPosition()
     system_prompt: str = ""
-    skills: Annotated[list[_Skill], Field(max_length=MOST_FILES)] = []
-    tools: Annotated[list[_Tool], Field(max_length=MOST_FILES)] = []
+    skills: Annotated[list[_BundledSkill], Field(max_length=MOST_FILES)] = []
+    tools: Annotated[list[_BundledTool], Field(max_length=MOST_FILES)] = []
     prompts: dict[str, str] = {}
     files: dict[str, str] = {}
     initial_prompt: str = ""
     idle_prompt: str = ""
-    schedules: list[Timetable] = []
+    schedules: list[DeclaredSchedule] = []
     plugins: list[Code] = []
-    sub_workspaces: list["_Bundle"] = []
+    sub_workspaces: list["_BundleFile"] = []
 
 
-def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: ANN401 - somebody else's JSON
+def render_bundle(
+    workspace: Workspace, files: Files, card: Any, children: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:  # noqa: ANN401 - somebody else's JSON
     """A workspace as a bundle, with the bundles of its children. `card` is `None` where there is none."""
     brief = asdict(workspace.brief)
     return {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "id": workspace.id,
         "name": workspace.name,
         "description": workspace.role or "",
@@ -102,7 +104,7 @@ def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Ma
         "max_concurrent_tasks": workspace.max_concurrent_tasks,
         "hibernation_idle_minutes": workspace.hibernation_idle_minutes,
         "canvas": {"x": workspace.x, "y": workspace.y},
-        **sorted_out(files),
+        **split_files(files),
         "initial_prompt": brief["initial_prompt"],
         "idle_prompt": brief["idle_prompt"],
         "schedules": list(brief["schedules"]),
@@ -114,18 +116,18 @@ def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Ma
     }
 
 
-def packed(content: bytes) -> list[Packed]:
+def parse_bundle(content: bytes) -> list[BundledWorkspace]:
     """The workspaces of a bundle, each after the one above it; raises `InvalidBundle` that says where it is wrong."""
     try:
-        root = _Bundle.model_validate(_without_nothing(json.loads(content)))
+        root = _BundleFile.model_validate(_without_nothing(json.loads(content)))
     except ValidationError as error:
-        raise InvalidBundle(complaint(error)) from None
+        raise InvalidBundle(describe_fault(error)) from None
     except (ValueError, RecursionError):
         raise InvalidBundle("not readable JSON") from None
-    found: list[Packed] = []
+    found: list[BundledWorkspace] = []
 
-    def add(said: _Bundle, parent: int | None) -> None:
-        found.append(Packed(_draft(said), _kit(said), parent))
+    def add(said: _BundleFile, parent: int | None) -> None:
+        found.append(BundledWorkspace(_build_draft(said), _build_starter_files(said), parent))
         place = len(found) - 1
         for child in said.sub_workspaces:
             add(child, place)
@@ -134,48 +136,50 @@ def packed(content: bytes) -> list[Packed]:
     return found
 
 
-def sorted_out(files: Files) -> dict[str, Any]:
-    """Files as the parts of a bundle. `put_together` makes the same files of them."""
+def split_files(files: Files) -> dict[str, Any]:
+    """Files as the parts of a bundle. `join_files` makes the same files of them."""
     skills: dict[str, dict[str, str]] = {}
     tools, prompts, others = [], {}, {}
     for path, text in files.items():
         folder, _, rest = path.partition("/")
         name, _, inner = rest.partition("/")
-        if f"{folder}/" == SKILLS and inner:
+        if f"{folder}/" == SKILLS_DIR and inner:
             skills.setdefault(name, {})[inner] = text
-        elif f"{folder}/" == PROMPTS:
+        elif f"{folder}/" == PROMPTS_DIR:
             prompts[rest] = text
-        elif (config := _tool(path, text)) is not None:
-            tools.append({"id": path.removeprefix(TOOLS).removesuffix(".json"), "config": config})
+        elif (config := _parse_tool(path, text)) is not None:
+            tools.append({"id": path.removeprefix(TOOLS_DIR).removesuffix(".json"), "config": config})
         elif path != SYSTEM_PROMPT:
             others[path] = text
     return {
         "system_prompt": files.get(SYSTEM_PROMPT, ""),
-        "skills": [{"id": name, **_introduced(name, inside), "files": inside} for name, inside in skills.items()],
+        "skills": [
+            {"id": name, **_read_skill_header(name, inside), "files": inside} for name, inside in skills.items()
+        ],
         "tools": tools,
         "prompts": prompts,
         "files": others | ({SYSTEM_PROMPT: ""} if files.get(SYSTEM_PROMPT) == "" else {}),
     }
 
 
-def put_together(said: _Bundle) -> Files:
+def join_files(said: _BundleFile) -> Files:
     """The files of which a bundle was made."""
     files = dict(said.files)
     if said.system_prompt:
         files[SYSTEM_PROMPT] = said.system_prompt
     for skill in said.skills:
-        files |= {f"{SKILLS}{skill.id}/{path}": text for path, text in skill.files.items()}
-    files |= {f"{PROMPTS}{path}": text for path, text in said.prompts.items()}
-    files |= {f"{TOOLS}{tool.id}.json": _canonical(tool.config) for tool in said.tools}
+        files |= {f"{SKILLS_DIR}{skill.id}/{path}": text for path, text in skill.files.items()}
+    files |= {f"{PROMPTS_DIR}{path}": text for path, text in said.prompts.items()}
+    files |= {f"{TOOLS_DIR}{tool.id}.json": _render_tool(tool.config) for tool in said.tools}
     return files
 
 
-def parts(content: Mapping[str, Any]) -> _Bundle:
+def parse_files(content: Mapping[str, Any]) -> _BundleFile:
     """Parts of a bundle without the rest; for what is only about files."""
-    return _Bundle.model_validate({"name": "parts", **content})
+    return _BundleFile.model_validate({"name": "parts", **content})
 
 
-def _draft(said: _Bundle) -> Draft:
+def _build_draft(said: _BundleFile) -> Draft:
     external = said.runtime == EXTERNAL
     return Draft(
         name=said.name,
@@ -195,38 +199,38 @@ def _draft(said: _Bundle) -> Draft:
     )
 
 
-def _kit(said: _Bundle) -> Kit:
+def _build_starter_files(said: _BundleFile) -> Kit:
     brief = Brief(
         initial_prompt=said.initial_prompt,
         idle_prompt=said.idle_prompt,
-        schedules=schedules_of(said.schedules),
+        schedules=build_schedules(said.schedules),
         plugins=tuple(said.plugins),
     )
-    return Kit(template=said.template, files=put_together(said), brief=brief)
+    return Kit(template=said.template, files=join_files(said), brief=brief)
 
 
-def _tool(path: str, text: str) -> dict[str, Any] | None:
+def _parse_tool(path: str, text: str) -> dict[str, Any] | None:
     """The config of a tool; `None` where writing it again would not give the same file."""
-    name = path.removeprefix(TOOLS).removesuffix(".json")
-    if path != f"{TOOLS}{name}.json" or not name or "/" in name:
+    name = path.removeprefix(TOOLS_DIR).removesuffix(".json")
+    if path != f"{TOOLS_DIR}{name}.json" or not name or "/" in name:
         return None
     try:
         config = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return config if isinstance(config, dict) and _canonical(config) == text else None
+    return config if isinstance(config, dict) and _render_tool(config) == text else None
 
 
-def _canonical(config: Mapping[str, Any]) -> str:
+def _render_tool(config: Mapping[str, Any]) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
-def _introduced(name: str, files: Files) -> dict[str, str]:
+def _read_skill_header(name: str, files: Files) -> dict[str, str]:
     """What a skill says of itself at the head of its main file."""
-    head, found, _ = files.get(SKILL, "").removeprefix("---\n").partition("\n---")
+    head, found, _ = files.get(SKILL_FILE, "").removeprefix("---\n").partition("\n---")
     try:
-        said = read(head.encode()) if found else None
-    except BadDocument:
+        said = parse_yaml(head.encode()) if found else None
+    except InvalidYaml:
         said = None
     told = said if isinstance(said, dict) else {}
     return {"name": str(told.get("name", name)), "description": str(told.get("description", ""))}

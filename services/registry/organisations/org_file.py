@@ -8,54 +8,54 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.errors.orgs import InvalidOrgTemplate
-from services.registry.templates.config_file import TEXT, Timetable, complaint, schedules_of
+from services.registry.templates.config_file import MAX_PROMPT_CHARS, DeclaredSchedule, build_schedules, describe_fault
 from services.registry.workspace.model import Brief
 from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
 
 DEFAULT_TIER = 2
 """The tier of workspaces for which neither the file nor their template names one."""
 
-MOST = 1000
+MAX_WORKSPACES_PER_ORG = 1000
 """Workspaces of one organisation."""
 
-VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 """Names of the environment."""
 
-Need = frozenset[str]
+EnvironmentNeed = frozenset[str]
 """Variables of which one has to be there."""
 
 
-def _variable(name: str) -> str:
-    if not VARIABLE.fullmatch(name):
+def _check_variable_name(name: str) -> str:
+    if not VARIABLE_NAME.fullmatch(name):
         raise ValueError("not the name of an environment variable")
     return name
 
 
-class _Strict(BaseModel):
+class _OrgFileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-Variable = Annotated[str, AfterValidator(_variable)]
+VariableName = Annotated[str, AfterValidator(_check_variable_name)]
 Code = Annotated[str, Field(max_length=CODE_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
-Prompt = Annotated[str, Field(max_length=TEXT)]
+Prompt = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 
 
-class AnyOf(_Strict):
+class AnyOfVariables(_OrgFileModel):
     """Variables of which one is enough."""
 
-    any_of: Annotated[list[Variable], Field(min_length=1, max_length=50)]
+    any_of: Annotated[list[VariableName], Field(min_length=1, max_length=50)]
 
 
-Needs = Annotated[list[Variable | AnyOf], Field(max_length=200)]
+DeclaredNeeds = Annotated[list[VariableName | AnyOfVariables], Field(max_length=200)]
 
 
-class _Place(_Strict):
+class _OrgFilePosition(_OrgFileModel):
     x: Coordinate = 0
     y: Coordinate = 0
 
 
-class Defaults(_Strict):
+class OrgDefaults(_OrgFileModel):
     """What holds for every workspace of the organisation that does not say otherwise, nor does its template."""
 
     template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
@@ -69,11 +69,11 @@ class Defaults(_Strict):
     initial_prompt: Prompt = ""
     idle_prompt: Prompt = ""
     plugins: Annotated[list[Code], Field(max_length=200)] = []
-    required_env: Needs = []
-    recommended_env: Needs = []
+    required_env: DeclaredNeeds = []
+    recommended_env: DeclaredNeeds = []
 
 
-class Node(Defaults):
+class OrgNode(OrgDefaults):
     """A workspace, and those below it."""
 
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
@@ -83,66 +83,66 @@ class Node(Defaults):
     workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
     workspace_access: Code = ""
     secrets: Annotated[dict[str, str], Field(max_length=500, repr=False)] = {}
-    canvas: _Place = _Place()
+    canvas: _OrgFilePosition = _OrgFilePosition()
     system_prompt: Prompt = ""
     files_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    schedules: Annotated[list[Timetable], Field(max_length=200)] = []
-    children: Annotated[list["Node"], Field(max_length=MOST)] = []
+    schedules: Annotated[list[DeclaredSchedule], Field(max_length=200)] = []
+    children: Annotated[list["OrgNode"], Field(max_length=MAX_WORKSPACES_PER_ORG)] = []
 
 
-class _Org(_Strict):
+class _OrgFile(_OrgFileModel):
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
-    description: Annotated[str, Field(max_length=TEXT)] = ""
-    defaults: Defaults = Defaults()
-    required_env: Needs = []
-    recommended_env: Needs = []
-    workspaces: Annotated[list[Node], Field(min_length=1, max_length=MOST)]
+    description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
+    defaults: OrgDefaults = OrgDefaults()
+    required_env: DeclaredNeeds = []
+    recommended_env: DeclaredNeeds = []
+    workspaces: Annotated[list[OrgNode], Field(min_length=1, max_length=MAX_WORKSPACES_PER_ORG)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class ListedNode:
     """A workspace of the plan. `path` is where the file says so; `parent` the place of the one above it."""
 
     path: str
-    node: Node
+    node: OrgNode
     parent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Org:
+class Organisation:
     """What a file declares. The workspaces come depth first, each after the one above it."""
 
     name: str
     description: str
-    defaults: Defaults
-    planned: tuple[Planned, ...]
-    required: tuple[Need, ...]
-    recommended: tuple[Need, ...]
+    defaults: OrgDefaults
+    nodes: tuple[ListedNode, ...]
+    required: tuple[EnvironmentNeed, ...]
+    recommended: tuple[EnvironmentNeed, ...]
 
 
-def org(said: Any) -> Org:  # noqa: ANN401 - somebody else's YAML or JSON
+def parse_organisation(said: Any) -> Organisation:  # noqa: ANN401 - somebody else's YAML or JSON
     """What a file declares; raises `InvalidOrgTemplate` that says where it is wrong."""
     try:
-        read = _Org.model_validate(_without_nothing(said))
+        read = _OrgFile.model_validate(_without_nothing(said))
     except ValidationError as error:
-        raise InvalidOrgTemplate(complaint(error)) from None
+        raise InvalidOrgTemplate(describe_fault(error)) from None
     except RecursionError:
         raise InvalidOrgTemplate("nested too deeply") from None
-    planned = tuple(_planned(read.workspaces))
-    if len(planned) > MOST:
-        raise InvalidOrgTemplate(f"workspaces: more than {MOST}")
+    planned = tuple(_list_nodes(read.workspaces))
+    if len(planned) > MAX_WORKSPACES_PER_ORG:
+        raise InvalidOrgTemplate(f"workspaces: more than {MAX_WORKSPACES_PER_ORG}")
     nodes = [read.defaults, *(one.node for one in planned)]
-    return Org(
+    return Organisation(
         name=read.name,
         description=read.description,
         defaults=read.defaults,
-        planned=planned,
-        required=_needs([read.required_env, *(node.required_env for node in nodes)]),
-        recommended=_needs([read.recommended_env, *(node.recommended_env for node in nodes)]),
+        nodes=planned,
+        required=_merge_needs([read.required_env, *(node.required_env for node in nodes)]),
+        recommended=_merge_needs([read.recommended_env, *(node.recommended_env for node in nodes)]),
     )
 
 
-def draft_of(node: Node, defaults: Defaults) -> Draft:
+def build_draft(node: OrgNode, defaults: OrgDefaults) -> Draft:
     """The workspace as the file wants it, before its template and the defaults are asked."""
     return Draft(
         name=node.name,
@@ -169,30 +169,30 @@ def draft_of(node: Node, defaults: Defaults) -> Draft:
     )
 
 
-def brief_of(node: Node, defaults: Defaults, template: Brief) -> Brief:
+def build_brief(node: OrgNode, defaults: OrgDefaults, template: Brief) -> Brief:
     """What its agent is to be told: what the node says, else its template, else the defaults."""
     return Brief(
         initial_prompt=node.initial_prompt or template.initial_prompt or defaults.initial_prompt,
         idle_prompt=node.idle_prompt or template.idle_prompt or defaults.idle_prompt,
-        schedules=schedules_of(node.schedules) or template.schedules,
+        schedules=build_schedules(node.schedules) or template.schedules,
         plugins=tuple(node.plugins or template.plugins or defaults.plugins),
     )
 
 
-def missing(needs: Iterable[Need], there: frozenset[str]) -> list[str | dict[str, list[str]]]:
+def find_missing(needs: Iterable[EnvironmentNeed], there: frozenset[str]) -> list[str | dict[str, list[str]]]:
     """The needs that nothing there satisfies, as the public contract writes them."""
-    return written(need for need in needs if not need & there)
+    return render_needs(need for need in needs if not need & there)
 
 
-def written(needs: Iterable[Need]) -> list[str | dict[str, list[str]]]:
+def render_needs(needs: Iterable[EnvironmentNeed]) -> list[str | dict[str, list[str]]]:
     """Needs as the public contract writes them: a name, or several of which one is enough."""
     return [min(need) if len(need) == 1 else {"any_of": sorted(need)} for need in needs]
 
 
-def _planned(roots: list[Node]) -> Iterator[Planned]:
+def _list_nodes(roots: list[OrgNode]) -> Iterator[ListedNode]:
     count = 0
 
-    def below(nodes: list[Node], path: str, parent: int | None) -> Iterator[Planned]:
+    def below(nodes: list[OrgNode], path: str, parent: int | None) -> Iterator[ListedNode]:
         nonlocal count
         names: set[str] = set()
         for number, node in enumerate(nodes):
@@ -202,18 +202,18 @@ def _planned(roots: list[Node]) -> Iterator[Planned]:
             names.add(node.name)
             place = count
             count += 1
-            yield Planned(path=here, node=node, parent=parent)
+            yield ListedNode(path=here, node=node, parent=parent)
             yield from below(node.children, f"{here}.children", place)
 
     yield from below(roots, "workspaces", None)
 
 
-def _needs(lists: Iterable[list[str | AnyOf]]) -> tuple[Need, ...]:
-    found = (frozenset(one.any_of) if isinstance(one, AnyOf) else frozenset({one}) for one in _flat(lists))
+def _merge_needs(lists: Iterable[list[str | AnyOfVariables]]) -> tuple[EnvironmentNeed, ...]:
+    found = (frozenset(one.any_of) if isinstance(one, AnyOfVariables) else frozenset({one}) for one in _flat(lists))
     return tuple(dict.fromkeys(found))
 
 
-def _flat(lists: Iterable[list[str | AnyOf]]) -> Iterator[str | AnyOf]:
+def _flat(lists: Iterable[list[str | AnyOfVariables]]) -> Iterator[str | AnyOfVariables]:
     for some in lists:
         yield from some
 

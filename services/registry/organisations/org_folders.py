@@ -14,21 +14,21 @@ from services.registry.errors.orgs import (
     OrgTemplateNotFound,
 )
 from services.registry.organisations import org_file
-from services.registry.organisations.org_file import Org
+from services.registry.organisations.org_file import Organisation
 from services.registry.templates import bounded_yaml
-from services.registry.templates.bounded_yaml import BadDocument
-from services.registry.templates.folders import MOST, NAME, BadFolder, files_in
+from services.registry.templates.bounded_yaml import InvalidYaml
+from services.registry.templates.folders import MAX_TEMPLATES, TEMPLATE_ID, InvalidFolder, read_files
 from services.registry.workspace.starter_files import Files
 
 log = structlog.get_logger()
 
-FILE = "org.yaml"
+ORG_FILE = "org.yaml"
 """The file that declares an organisation."""
 
-DEEPEST = 16
+MAX_INCLUDE_DEPTH = 16
 """Includes within includes."""
 
-MOST_INCLUDES = 500
+MAX_INCLUDES = 500
 """Includes of one organisation."""
 
 
@@ -37,16 +37,16 @@ class OrgTemplate:
     """An organisation that could be imported, by its directory."""
 
     id: str
-    org: Org
+    org: Organisation
 
 
-class OrgFolders:
+class OrgTemplateFolders:
     """The org templates of a plane, read when they are needed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def all(self) -> list[OrgTemplate]:
+    async def list_templates(self) -> list[OrgTemplate]:
         """Every org template by name. One that is wrong is left out: importing it says why."""
         return await asyncio.to_thread(self._all)
 
@@ -55,39 +55,39 @@ class OrgFolders:
         return await asyncio.to_thread(self._read, name)
 
     async def files(self, name: str, folder: str) -> Files:
-        """The files of a directory of an org template; raises `BadFolder`."""
+        """The files of a directory of an org template; raises `InvalidFolder`."""
         return await asyncio.to_thread(self._files, self._root / name, folder)
 
     def _all(self) -> list[OrgTemplate]:
         found = []
         for name in self._names():
             try:
-                found.append(OrgTemplate(name, org_file.org(self._read(name))))
+                found.append(OrgTemplate(name, org_file.parse_organisation(self._read(name))))
             except (OrgExpansionFailed, InvalidOrgTemplate, OrgTemplateNotFound, InvalidOrgDirectory) as refusal:
                 log.warning("org template not readable", template=name, detail=refusal.details.get("detail"))
         return found
 
     def _names(self) -> list[str]:
         try:
-            return sorted(place.name for place in self._root.iterdir() if (place / FILE).is_file())[:MOST]
+            return sorted(place.name for place in self._root.iterdir() if (place / ORG_FILE).is_file())[:MAX_TEMPLATES]
         except OSError:
             return []
 
     def _read(self, name: str) -> Any:  # noqa: ANN401 - somebody else's YAML
-        if not NAME.fullmatch(name) or not (self._root / name).resolve().is_relative_to(self._root.resolve()):
+        if not TEMPLATE_ID.fullmatch(name) or not (self._root / name).resolve().is_relative_to(self._root.resolve()):
             raise InvalidOrgDirectory
-        if not (self._root / name / FILE).is_file():
+        if not (self._root / name / ORG_FILE).is_file():
             raise OrgTemplateNotFound(name)
-        return _Expansion(self._root / name).read(FILE)
+        return _IncludeReader(self._root / name).read(ORG_FILE)
 
     def _files(self, place: Path, folder: str) -> Files:
         inside = (place / folder).resolve()
         if not inside.is_relative_to(place.resolve()) or not inside.is_dir():
-            raise BadFolder("not a directory of the org template")
-        return files_in(inside)
+            raise InvalidFolder("not a directory of the org template")
+        return read_files(inside)
 
 
-class _Expansion:
+class _IncludeReader:
     """One org template being read: its files, each within those that include it."""
 
     def __init__(self, place: Path) -> None:
@@ -103,8 +103,8 @@ class _Expansion:
         self._above.append(file)
         try:
             with file.open("rb") as opened:
-                return bounded_yaml.read(opened.read(bounded_yaml.MOST_BYTES + 1), self.read)
-        except (BadDocument, ValueError) as fault:
+                return bounded_yaml.parse_yaml(opened.read(bounded_yaml.MAX_YAML_BYTES + 1), self.read)
+        except (InvalidYaml, ValueError) as fault:
             raise OrgExpansionFailed(f"{file.relative_to(self._place)}: {fault}") from None
         except OSError as error:
             raise OrgExpansionFailed(f"{file.relative_to(self._place)}: {error.strerror}") from None
@@ -118,7 +118,7 @@ class _Expansion:
             raise OrgExpansionFailed(f"!include {path[:100]}: no such file")
         if file in self._above:
             raise OrgExpansionFailed(f"!include {path[:100]}: includes itself")
-        if len(self._above) > DEEPEST:
-            raise OrgExpansionFailed(f"!include {path[:100]}: more than {DEEPEST} levels")
-        if self._count > MOST_INCLUDES:
-            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MOST_INCLUDES} includes")
+        if len(self._above) > MAX_INCLUDE_DEPTH:
+            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MAX_INCLUDE_DEPTH} levels")
+        if self._count > MAX_INCLUDES:
+            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MAX_INCLUDES} includes")

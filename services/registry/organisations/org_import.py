@@ -8,13 +8,13 @@ from typing import Any
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 from services.registry.clients import Auth
-from services.registry.directory.creation import Founding, Seed
+from services.registry.directory.creation import WorkspaceCreator, WorkspacePlan
 from services.registry.errors.orgs import InvalidOrgTemplate, MissingEnvironment, OrgSourceRequired
 from services.registry.organisations import org_file
-from services.registry.organisations.org_file import Defaults, Node, Org, Planned
-from services.registry.organisations.org_folders import OrgFolders
+from services.registry.organisations.org_file import ListedNode, Organisation, OrgDefaults, OrgNode
+from services.registry.organisations.org_folders import OrgTemplateFolders
 from services.registry.templates import config_file
-from services.registry.templates.folders import BadFolder, Templates
+from services.registry.templates.folders import InvalidFolder, TemplateFolders
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import WorkspaceId
 from services.registry.workspace.starter_files import CONFIG, SYSTEM_PROMPT, Files, Kit
@@ -22,7 +22,7 @@ from services.registry.workspace.validation import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class OrgMember:
     """A workspace of an import; without an id where nothing was made. `parent` is the place of the one above it."""
 
     id: WorkspaceId | None
@@ -33,28 +33,32 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
+class OrgImportResult:
     """What an import made, or would make. `unset` are the recommended variables that are no global secrets."""
 
     org: str
-    members: tuple[Member, ...]
+    members: tuple[OrgMember, ...]
     unset: Sequence[Any]
 
 
-class Orgs:
+class OrgImporter:
     """Makes organisations of files."""
 
-    def __init__(self, folders: OrgFolders, *, templates: Templates, founding: Founding, auth: Auth) -> None:
+    def __init__(
+        self, folders: OrgTemplateFolders, *, templates: TemplateFolders, creator: WorkspaceCreator, auth: Auth
+    ) -> None:
         self._folders = folders
         self._templates = templates
-        self._founding = founding
+        self._creator = creator
         self._auth = auth
 
-    async def import_dir(self, caller: Identity, request_id: str, name: str, *, dry_run: bool) -> Import:
+    async def import_dir(self, caller: Identity, request_id: str, name: str, *, dry_run: bool) -> OrgImportResult:
         """Make what an org template declares. Raises what is wrong, having made nothing."""
         return await self._import(caller, request_id, await self._folders.read(name), name, dry_run=dry_run)
 
-    async def import_template(self, caller: Identity, request_id: str, template: bytes, *, dry_run: bool) -> Import:
+    async def import_template(
+        self, caller: Identity, request_id: str, template: bytes, *, dry_run: bool
+    ) -> OrgImportResult:
         """Make what a JSON text declares; it has no directory, so `files_dir` means nothing in it."""
         if not template:
             raise OrgSourceRequired
@@ -72,45 +76,52 @@ class Orgs:
         folder: str,
         *,
         dry_run: bool,
-    ) -> Import:
-        org = org_file.org(said)
-        seeds = await _Sowing(org, folder, self._folders, self._templates, self._founding).seeds()
+    ) -> OrgImportResult:
+        org = org_file.parse_organisation(said)
+        seeds = await _OrgPlanner(org, folder, self._folders, self._templates, self._creator).seeds()
         there = await self._auth.global_keys()
-        if missing := org_file.missing(org.required, there):
+        if missing := org_file.find_missing(org.required, there):
             raise MissingEnvironment(missing)
-        made = [] if dry_run else await self._founding.found(caller, request_id, seeds)
+        made = [] if dry_run else await self._creator.found(caller, request_id, seeds)
         ids = [one.id for one in made] if made else [None] * len(seeds)
-        return Import(
+        return OrgImportResult(
             org=org.name,
-            members=tuple(_member(seed, one) for seed, one in zip(seeds, ids, strict=True)),
-            unset=org_file.missing(org.recommended, there),
+            members=tuple(_build_member(seed, one) for seed, one in zip(seeds, ids, strict=True)),
+            unset=org_file.find_missing(org.recommended, there),
         )
 
 
-class _Sowing:
+class _OrgPlanner:
     """One organisation on its way from declarations to seeds. Every template and directory is read once."""
 
-    def __init__(self, org: Org, folder: str, folders: OrgFolders, templates: Templates, founding: Founding) -> None:
+    def __init__(
+        self,
+        org: Organisation,
+        folder: str,
+        folders: OrgTemplateFolders,
+        templates: TemplateFolders,
+        creator: WorkspaceCreator,
+    ) -> None:
         self._org = org
         self._folder = folder
         self._folders = folders
         self._templates = templates
-        self._founding = founding
+        self._creator = creator
         self._kits: dict[str, tuple[Draft, Kit]] = {}
         self._files: dict[str, Files] = {}
 
-    async def seeds(self) -> list[Seed]:
+    async def seeds(self) -> list[WorkspacePlan]:
         """A checked seed for each workspace; raises `InvalidOrgTemplate` that says which cannot be one."""
-        return [await self._seed(planned) for planned in self._org.planned]
+        return [await self._seed(planned) for planned in self._org.nodes]
 
-    async def _seed(self, planned: Planned) -> Seed:
+    async def _seed(self, planned: ListedNode) -> WorkspacePlan:
         try:
             draft, kit = await self._from_template(planned.node, self._org.defaults)
             files = await self._with_own(planned.node, draft, kit.files)
-            brief = org_file.brief_of(planned.node, self._org.defaults, kit.brief)
-            seed = Seed(draft=draft, kit=replace(kit, files=files, brief=brief), parent=planned.parent)
-            return await self._founding.checked(seed)
-        except BadFolder as fault:
+            brief = org_file.build_brief(planned.node, self._org.defaults, kit.brief)
+            seed = WorkspacePlan(draft=draft, kit=replace(kit, files=files, brief=brief), parent=planned.parent)
+            return await self._creator.checked(seed)
+        except InvalidFolder as fault:
             raise InvalidOrgTemplate(f"{planned.path}.files_dir: {fault}") from None
         except ServiceError as refusal:
             if refusal.domain != InvalidOrgTemplate.domain:
@@ -118,11 +129,11 @@ class _Sowing:
             detail = refusal.details.get("detail")
             raise InvalidOrgTemplate(f"{planned.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
 
-    async def _from_template(self, node: Node, defaults: Defaults) -> tuple[Draft, Kit]:
+    async def _from_template(self, node: OrgNode, defaults: OrgDefaults) -> tuple[Draft, Kit]:
         """The draft with what its template says, and then with the defaults of the organisation."""
-        draft = org_file.draft_of(node, defaults)
+        draft = org_file.build_draft(node, defaults)
         if draft.template not in self._kits:
-            self._kits[draft.template] = await self._templates.kit(Draft(name="", template=draft.template))
+            self._kits[draft.template] = await self._templates.apply_template(Draft(name="", template=draft.template))
         said, kit = self._kits[draft.template]
         if not draft.external:
             draft = replace(
@@ -132,25 +143,25 @@ class _Sowing:
             )
         return replace(draft, tier=draft.tier or said.tier or defaults.tier or org_file.DEFAULT_TIER), kit
 
-    async def _with_own(self, node: Node, draft: Draft, files: Files) -> Files:
+    async def _with_own(self, node: OrgNode, draft: Draft, files: Files) -> Files:
         """The files of the template, those of the node's own directory over them, and its prompt."""
         if node.files_dir:
-            files = {**files, **await self._directory(node.files_dir)}
+            files = {**files, **await self._read_own_files(node.files_dir)}
         if node.system_prompt:
             files = {**files, SYSTEM_PROMPT: node.system_prompt}
         if files and CONFIG not in files:
-            files = {**files, CONFIG: config_file.generated(draft)}
+            files = {**files, CONFIG: config_file.generate_config(draft)}
         return starter_files.checked(files) if node.files_dir or node.system_prompt else files
 
-    async def _directory(self, folder: str) -> Files:
+    async def _read_own_files(self, folder: str) -> Files:
         if not self._folder:
-            raise BadFolder("only an org template of a directory has files")
+            raise InvalidFolder("only an org template of a directory has files")
         if folder not in self._files:
             self._files[folder] = await self._folders.files(self._folder, folder)
         return self._files[folder]
 
 
-def _member(seed: Seed, workspace_id: WorkspaceId | None) -> Member:
-    return Member(
+def _build_member(seed: WorkspacePlan, workspace_id: WorkspaceId | None) -> OrgMember:
+    return OrgMember(
         id=workspace_id, name=seed.draft.name, tier=seed.draft.tier, runtime=seed.draft.runtime, parent=seed.parent
     )

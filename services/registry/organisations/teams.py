@@ -6,14 +6,14 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.clients import Auth
-from services.registry.directory.creation import Founding, Seed
+from services.registry.directory.creation import WorkspaceCreator, WorkspacePlan
 from services.registry.errors.orgs import NoConfig, NoSubWorkspaces
 from services.registry.errors.workspaces import StopFailed, WorkspaceRemoved
 from services.registry.lifecycle.removal import Removal
 from services.registry.store.transaction import Store
 from services.registry.templates import config_file
-from services.registry.templates.config_file import Member
-from services.registry.templates.folders import Templates
+from services.registry.templates.config_file import SubWorkspace
+from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace import events, state_machine
 from services.registry.workspace.audit import Action
 from services.registry.workspace.facts import Removed
@@ -26,11 +26,18 @@ class Teams:
     """Expands and collapses workspaces. Repeating either changes nothing more."""
 
     def __init__(
-        self, store: Store, *, templates: Templates, founding: Founding, removal: Removal, auth: Auth, clock: Clock
+        self,
+        store: Store,
+        *,
+        templates: TemplateFolders,
+        creator: WorkspaceCreator,
+        removal: Removal,
+        auth: Auth,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._templates = templates
-        self._founding = founding
+        self._creator = creator
         self._removal = removal
         self._auth = auth
         self._clock = clock
@@ -45,16 +52,16 @@ class Teams:
             kit = Kit(files=await tx.kits.files(above.kit))
         if above.status is Status.REMOVED:
             raise WorkspaceRemoved
-        said = config_file.of_kit(kit)
+        said = config_file.read_config(kit)
         if said is None:
             raise NoConfig
         if not said.sub_workspaces:
             raise NoSubWorkspaces
         members = {member.name: member for member in said.sub_workspaces}
         seeds = [await self._seed(above, member) for member in members.values()]
-        return await self._founding.add_below(caller, above, seeds, lambda children: [events.of_expansion(children)])
+        return await self._creator.add_below(caller, above, seeds, lambda children: [events.of_expansion(children)])
 
-    async def below(self, caller: Identity, workspace_id: WorkspaceId) -> Sequence[str]:
+    async def preview_collapse(self, caller: Identity, workspace_id: WorkspaceId) -> Sequence[str]:
         """The names of what a collapse would remove, parents first."""
         async with self._store.begin() as tx:
             above = await access.reached(tx, caller, workspace_id)
@@ -69,20 +76,20 @@ class Teams:
 
         Raises `StopFailed` where something of it still runs.
         """
-        ids = await self._want_gone(caller, workspace_id)
+        ids = await self._request_removal(caller, workspace_id)
         if not ids:
             return []
         await self._auth.bar(ids)
-        gone = await self._commit(workspace_id, ids)
+        gone = await self._mark_removed(workspace_id, ids)
         failures = await self._removal.stops(ids)
         if failures:
             raise StopFailed(removed=len(ids), failures=failures)
         return gone
 
-    async def _seed(self, above: Workspace, member: Member) -> Seed:
+    async def _seed(self, above: Workspace, member: SubWorkspace) -> WorkspacePlan:
         """A child of its template; without one it runs what its parent runs."""
         alike = not member.config
-        draft, kit = await self._templates.kit(
+        draft, kit = await self._templates.apply_template(
             Draft(
                 name=member.name,
                 role=member.role,
@@ -92,9 +99,9 @@ class Teams:
                 model=(above.model or "") if alike else "",
             )
         )
-        return await self._founding.checked(Seed(draft=draft, kit=kit))
+        return await self._creator.checked(WorkspacePlan(draft=draft, kit=kit))
 
-    async def _want_gone(self, caller: Identity, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+    async def _request_removal(self, caller: Identity, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
         """Write down that they are to go: from now on nothing new comes below them."""
         async with self._store.begin() as tx:
             await tx.tree.lock()
@@ -107,7 +114,7 @@ class Teams:
             await tx.deeds.add(caller, Action.REMOVED, *below, purge=False)
         return ids
 
-    async def _commit(self, workspace_id: WorkspaceId, ids: Sequence[WorkspaceId]) -> Sequence[str]:
+    async def _mark_removed(self, workspace_id: WorkspaceId, ids: Sequence[WorkspaceId]) -> Sequence[str]:
         async with self._store.begin() as tx:
             await tx.tree.lock()
             above, *below = await tx.tree.locked(workspace_id)

@@ -12,18 +12,18 @@ import structlog
 
 from services.registry.errors.templates import InvalidPath, InvalidTemplate, TemplateExists, TooManyFiles
 from services.registry.templates import config_file
-from services.registry.templates.bounded_yaml import BadDocument
-from services.registry.templates.config_file import Recipe
+from services.registry.templates.bounded_yaml import InvalidYaml
+from services.registry.templates.config_file import TemplateConfig
 from services.registry.workspace import starter_files
 from services.registry.workspace.starter_files import CONFIG, Files, Kit
 from services.registry.workspace.validation import DEFAULT_RUNTIME, Draft
 
 log = structlog.get_logger()
 
-MOST = 1000
+MAX_TEMPLATES = 1000
 """Templates that are looked at."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+TEMPLATE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Names of template directories; others are not templates."""
 
 
@@ -32,80 +32,80 @@ class Template:
     """A template by its directory, and what its config.yaml says."""
 
     id: str
-    said: Recipe
+    config: TemplateConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class TemplateProblem:
     """Why a directory is no template, or cannot be used as one; in one line for the operator."""
 
     id: str
     text: str
 
 
-Visit = Callable[[str, bytes], None]
+ConfigVisitor = Callable[[str, bytes], None]
 
 
-class Templates:
+class TemplateFolders:
     """The templates of a plane. They are read when they are needed: what is put there is there at once."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def all(self) -> tuple[list[Template], list[Problem]]:
+    async def list_templates(self) -> tuple[list[Template], list[TemplateProblem]]:
         """Every template by name, and what is wrong with the others."""
         return await asyncio.to_thread(self._all)
 
-    async def kit(self, draft: Draft) -> tuple[Draft, Kit]:
+    async def apply_template(self, draft: Draft) -> tuple[Draft, Kit]:
         """The draft with the defaults of its template, and what that gives it; raises `InvalidTemplate`."""
         if not draft.template:
             return draft, Kit()
         said, files = await asyncio.to_thread(self._read, draft.template)
-        return config_file.defaulted(draft, said), Kit(template=draft.template, files=files, brief=said.brief)
+        return config_file.apply_defaults(draft, said), Kit(template=draft.template, files=files, brief=said.brief)
 
-    async def has(self, template_id: str) -> bool:
+    async def has_template(self, template_id: str) -> bool:
         """Whether there is a template of this name."""
         config = self._root / template_id / CONFIG
-        return bool(NAME.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
+        return bool(TEMPLATE_ID.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
 
-    async def add(self, name: str, files: Files) -> str:
+    async def import_template(self, name: str, files: Files) -> str:
         """Make a template of these files, whole or not at all; its id. Raises `TemplateExists` and what is invalid."""
-        template_id = directory_of(name)
-        if not NAME.fullmatch(template_id):
+        template_id = derive_template_id(name)
+        if not TEMPLATE_ID.fullmatch(template_id):
             raise InvalidPath
         files = starter_files.checked(
-            {CONFIG: config_file.generated(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
+            {CONFIG: config_file.generate_config(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
         )
         try:
-            config_file.recipe(files[CONFIG].encode())
-        except BadDocument as fault:
+            config_file.parse_config(files[CONFIG].encode())
+        except InvalidYaml as fault:
             raise InvalidTemplate(f"{CONFIG}: {fault}") from None
         await asyncio.to_thread(self._write, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
 
-    def _all(self) -> tuple[list[Template], list[Problem]]:
+    def _all(self) -> tuple[list[Template], list[TemplateProblem]]:
         found: list[Template] = []
-        problems: list[Problem] = []
+        problems: list[TemplateProblem] = []
 
         def visit(template_id: str, content: bytes) -> None:
             try:
-                found.append(Template(template_id, config_file.recipe(content)))
-                files_in(self._root / template_id)
-            except (BadDocument, BadFolder) as fault:
-                problems.append(Problem(template_id, str(fault)))
+                found.append(Template(template_id, config_file.parse_config(content)))
+                read_files(self._root / template_id)
+            except (InvalidYaml, InvalidFolder) as fault:
+                problems.append(TemplateProblem(template_id, str(fault)))
 
         walk_template_configs(self._root, visit)
         return found, problems
 
-    def _read(self, template_id: str) -> tuple[Recipe, Files]:
+    def _read(self, template_id: str) -> tuple[TemplateConfig, Files]:
         place = self._root / template_id
-        if not NAME.fullmatch(template_id) or not _within(place, self._root):
+        if not TEMPLATE_ID.fullmatch(template_id) or not _is_within(place, self._root):
             raise InvalidTemplate
         try:
-            files = files_in(place)
-            return config_file.recipe(files.get(CONFIG, "").encode()), files
-        except (BadDocument, BadFolder) as fault:
+            files = read_files(place)
+            return config_file.parse_config(files.get(CONFIG, "").encode()), files
+        except (InvalidYaml, InvalidFolder) as fault:
             raise InvalidTemplate(str(fault)) from None
 
     def _write(self, template_id: str, files: Files) -> None:
@@ -119,28 +119,28 @@ class Templates:
                 file = half / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8", newline="")
-            _take_name(half, place)
+            _rename_into_place(half, place)
         finally:
             shutil.rmtree(half, ignore_errors=True)
 
 
-def directory_of(name: str) -> str:
+def derive_template_id(name: str) -> str:
     """The directory that is named like something; empty where none can be."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._").lower()
 
 
-class BadFolder(Exception):
+class InvalidFolder(Exception):
     """A directory whose files an instance cannot have; the text is one line for the operator."""
 
 
-def walk_template_configs(root: Path, visit: Visit) -> None:
+def walk_template_configs(root: Path, visit: ConfigVisitor) -> None:
     """Show `visit` each template by name, with its config.yaml. What is none, or not readable, is passed over."""
-    for place in _places(root):
+    for place in _list_directories(root):
         config = place / CONFIG
         try:
-            if config.is_file() and _within(config, root):
+            if config.is_file() and _is_within(config, root):
                 with config.open("rb") as file:
-                    visit(place.name, file.read(config_file.CONFIG_BYTES + 1))
+                    visit(place.name, file.read(config_file.MAX_CONFIG_BYTES + 1))
         except OSError as error:
             log.warning("template not readable", template=place.name, error=error.strerror)
 
@@ -151,8 +151,8 @@ def load_runtime_provision_timeouts(root: Path) -> Mapping[str, int]:
 
     def visit(_: str, content: bytes) -> None:
         try:
-            said = config_file.recipe(content)
-        except BadDocument:
+            said = config_file.parse_config(content)
+        except InvalidYaml:
             return
         seconds = said.runtime_config.provision_timeout_seconds
         if said.runtime and seconds:
@@ -162,59 +162,59 @@ def load_runtime_provision_timeouts(root: Path) -> Mapping[str, int]:
     return found
 
 
-def files_in(place: Path) -> Files:
-    """The files below a directory, by path; raises `BadFolder` for what no instance can have."""
+def read_files(place: Path) -> Files:
+    """The files below a directory, by path; raises `InvalidFolder` for what no instance can have."""
     files: dict[str, str] = {}
     weight = 0
-    for path in _files_below(place):
+    for path in _walk_files(place):
         name = path.relative_to(place).as_posix()
-        if not _within(path, place):
-            raise BadFolder(f"{name}: leads out of the directory")
+        if not _is_within(path, place):
+            raise InvalidFolder(f"{name}: leads out of the directory")
         try:
             weight += path.stat().st_size
             if weight > starter_files.MOST_BYTES or len(files) >= starter_files.MOST_FILES:
-                raise BadFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
-            files[name] = _text(path)
+                raise InvalidFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
+            files[name] = _read_text(path)
         except OSError as error:
-            raise BadFolder(f"{name}: {error.strerror}") from None
+            raise InvalidFolder(f"{name}: {error.strerror}") from None
         except ValueError:
-            raise BadFolder(f"{name}: not UTF-8 text") from None
+            raise InvalidFolder(f"{name}: not UTF-8 text") from None
     try:
         return starter_files.checked(files)
     except (InvalidPath, TooManyFiles) as refusal:
-        raise BadFolder(refusal.message) from None
+        raise InvalidFolder(refusal.message) from None
 
 
-def _places(root: Path) -> list[Path]:
+def _list_directories(root: Path) -> list[Path]:
     try:
-        found = [place for place in root.iterdir() if NAME.fullmatch(place.name) and place.is_dir()]
+        found = [place for place in root.iterdir() if TEMPLATE_ID.fullmatch(place.name) and place.is_dir()]
     except OSError:
         return []
-    return sorted(place for place in found if _within(place, root))[:MOST]
+    return sorted(place for place in found if _is_within(place, root))[:MAX_TEMPLATES]
 
 
-def _files_below(place: Path) -> Iterator[Path]:
+def _walk_files(place: Path) -> Iterator[Path]:
     """Regular files, also behind links; a directory behind a link is not entered, so that there is an end to it."""
     try:
         found = sorted(place.rglob("*"))
     except OSError as error:
-        raise BadFolder(error.strerror or "not readable") from None
+        raise InvalidFolder(error.strerror or "not readable") from None
     return (path for path in found if path.is_file())
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     text = path.read_bytes().decode("utf-8")
     if "\0" in text:
         raise ValueError(path.name)
     return text
 
 
-def _within(path: Path, root: Path) -> bool:
+def _is_within(path: Path, root: Path) -> bool:
     """Whether it is really there, wherever links lead."""
     return path.resolve().is_relative_to(root.resolve())
 
 
-def _take_name(half: Path, place: Path) -> None:
+def _rename_into_place(half: Path, place: Path) -> None:
     try:
         half.rename(place)
     except OSError:

@@ -7,13 +7,13 @@ from typing import Any
 from protos.registry.v1 import templates_pb2 as pb
 from services.registry.organisations import org_file
 from services.registry.organisations.org_folders import OrgTemplate
-from services.registry.templates.folders import Problem, Template
+from services.registry.templates.folders import Template, TemplateProblem
 from services.registry.wire.workspaces import duration_to
 
 
 def template_to(template: Template) -> pb.Template:
     """A template, as it describes itself."""
-    said = template.said
+    said = template.config
     seconds = said.runtime_config.provision_timeout_seconds
     return pb.Template(
         id=template.id,
@@ -26,12 +26,12 @@ def template_to(template: Template) -> pb.Template:
         models=[
             pb.TemplateModel(id=model.id, name=model.name, required_env=model.required_env) for model in said.models
         ],
-        required_env=said.needed,
+        required_env=said.required_variables,
         provision_timeout=duration_to(timedelta(seconds=seconds)) if seconds else None,
     )
 
 
-def problem_to(problem: Problem) -> pb.TemplateProblem:
+def problem_to(problem: TemplateProblem) -> pb.TemplateProblem:
     """What is wrong with a directory."""
     return pb.TemplateProblem(dir=problem.id, problem=problem.text)
 
@@ -42,9 +42,9 @@ def org_template_to(template: OrgTemplate) -> pb.OrgTemplate:
         dir=template.id,
         name=template.org.name,
         description=template.org.description,
-        workspaces=len(template.org.planned),
-        required_env=needs_to(org_file.written(template.org.required)),
-        recommended_env=needs_to(org_file.written(template.org.recommended)),
+        workspaces=len(template.org.nodes),
+        required_env=needs_to(org_file.render_needs(template.org.required)),
+        recommended_env=needs_to(org_file.render_needs(template.org.recommended)),
     )
 
 

@@ -34,7 +34,7 @@ async def test_a_new_limit_is_kept_and_reaches_those_who_refuse_by_it(book, budg
     workspace = await book.create(budget_limit=5)
     async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
-        await budgets.limit(ADMIN, workspace.id, 0)
+        await budgets.set_limit(ADMIN, workspace.id, 0)
         heard = await change(watch)
 
     assert (heard.id, heard.budget_limit) == (workspace.id, 0)
@@ -45,7 +45,7 @@ async def test_a_new_limit_is_kept_and_reaches_those_who_refuse_by_it(book, budg
 async def test_a_limit_is_taken_away(book, budgets):
     workspace = await book.create(budget_limit=5)
 
-    assert (await budgets.limit(ADMIN, workspace.id, None)).budget_limit is None
+    assert (await budgets.set_limit(ADMIN, workspace.id, None)).budget_limit is None
 
     assert (await book.get(workspace.id)).budget_limit is None
 
@@ -55,7 +55,7 @@ async def test_setting_what_is_set_changes_nothing(book, budgets, cents):
     workspace = await book.create(budget_limit=cents)
     before = await book.get(workspace.id)
 
-    await budgets.limit(ADMIN, workspace.id, cents)
+    await budgets.set_limit(ADMIN, workspace.id, cents)
 
     assert await book.get(workspace.id) == before
     assert await told(book) == []
@@ -65,7 +65,7 @@ async def test_a_limit_below_zero_is_refused(book, budgets):
     workspace = await book.create(budget_limit=5)
 
     with pytest.raises(InvalidBudget):
-        await budgets.limit(ADMIN, workspace.id, -1)
+        await budgets.set_limit(ADMIN, workspace.id, -1)
 
     assert (await book.get(workspace.id)).budget_limit == 5
 
@@ -74,7 +74,7 @@ async def test_tokens_of_an_organisation_end_at_it(book, budgets):
     workspace = await book.create(budget_limit=5)
     foreign = org(OTHER, "admin")
     for refused in (
-        budgets.limit(foreign, workspace.id, 9),
+        budgets.set_limit(foreign, workspace.id, 9),
         budgets.get(foreign, workspace.id),
         budgets.get(foreign, OTHER),
     ):
@@ -82,7 +82,7 @@ async def test_tokens_of_an_organisation_end_at_it(book, budgets):
             await refused
 
     assert (await book.get(workspace.id)).budget_limit == 5
-    assert (await budgets.limit(org(workspace.org_id, "admin"), workspace.id, 9)).budget_limit == 9
+    assert (await budgets.set_limit(org(workspace.org_id, "admin"), workspace.id, 9)).budget_limit == 9
 
 
 async def test_a_removed_workspace_has_no_budget(book, budgets):
@@ -92,7 +92,7 @@ async def test_a_removed_workspace_has_no_budget(book, budgets):
 
     for refused in (
         budgets.get(ADMIN, workspace.id),
-        budgets.limit(ADMIN, workspace.id, 9),
+        budgets.set_limit(ADMIN, workspace.id, 9),
         budgets.get(ADMIN, OTHER),
     ):
         with pytest.raises(WorkspaceNotFound):

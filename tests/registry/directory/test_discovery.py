@@ -42,35 +42,35 @@ async def external(book, url, **said):
 async def test_family_is_found_and_strangers_are_not(book, tree):
     root = await book.register(tree["root"])
 
-    found = await book.directions.discover(agent(tree["a"].id), root.id, "")
+    found = await book.discovery.discover(agent(tree["a"].id), root.id, "")
 
     assert (found.workspace.name, found.url) == ("root", "")
     for caller, target in (("aa", "b"), ("a", "other")):
         with pytest.raises(DiscoveryDenied):
-            await book.directions.discover(agent(tree[caller].id), tree[target].id, "")
+            await book.discovery.discover(agent(tree[caller].id), tree[target].id, "")
     with pytest.raises(DiscoveryDenied):
-        await book.directions.discover(agent(tree["a"].id), UNKNOWN, "")
+        await book.discovery.discover(agent(tree["a"].id), UNKNOWN, "")
 
 
 async def test_a_workspace_speaks_for_itself_whatever_it_claims(book, tree):
     with pytest.raises(DiscoveryDenied):
-        await book.directions.discover(agent(tree["aa"].id), tree["b"].id, tree["a"].id)
+        await book.discovery.discover(agent(tree["aa"].id), tree["b"].id, tree["a"].id)
 
 
 async def test_who_is_nobody_must_say_for_whom_it_asks(book, tree):
     polled = await book.register(tree["root"], url="", delivery_mode=DeliveryMode.POLL)
 
     with pytest.raises(CallerRequired):
-        await book.directions.discover(ANYBODY, polled.id, "")
-    assert (await book.directions.discover(ANYBODY, polled.id, tree["a"].id)).workspace.id == polled.id
-    assert (await book.directions.discover(ADMIN, polled.id, "")).url == ""
+        await book.discovery.discover(ANYBODY, polled.id, "")
+    assert (await book.discovery.discover(ANYBODY, polled.id, tree["a"].id)).workspace.id == polled.id
+    assert (await book.discovery.discover(ADMIN, polled.id, "")).url == ""
 
 
 async def test_an_organisation_finds_its_own(book, tree):
     with pytest.raises(OrgAccessDenied):
-        await book.directions.discover(org(tree["root"].id), tree["other"].id, "")
+        await book.discovery.discover(org(tree["root"].id), tree["other"].id, "")
     with pytest.raises(OrgAccessDenied):
-        await book.directions.discover(org(tree["root"].id), UNKNOWN, "")
+        await book.discovery.discover(org(tree["root"].id), UNKNOWN, "")
 
 
 async def test_what_is_not_there_is_not_found(book, tree):
@@ -78,14 +78,14 @@ async def test_what_is_not_there_is_not_found(book, tree):
     await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceNotFound):
-        await book.directions.discover(ADMIN, UNKNOWN, "")
+        await book.discovery.discover(ADMIN, UNKNOWN, "")
     with pytest.raises(WorkspaceRemoved):
-        await book.directions.discover(ADMIN, gone.id, "")
+        await book.discovery.discover(ADMIN, gone.id, "")
 
 
 async def test_what_cannot_be_reached_now_says_how_it_is(book, tree):
     with pytest.raises(WorkspaceUnavailable) as refusal:
-        await book.directions.discover(ADMIN, tree["root"].id, "")
+        await book.discovery.discover(ADMIN, tree["root"].id, "")
 
     assert refusal.value.details == {"status": "provisioning"}
 
@@ -98,17 +98,17 @@ async def test_an_external_address_is_judged_again_before_it_is_told(book, engin
         strict = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):
-            await strict.directions.discover(ADMIN, near.id, "")
-        assert (await strict.directions.discover(ADMIN, far.id, "")).url == "http://8.8.8.8:9"
-    assert (await book.directions.discover(ADMIN, near.id, "")).url == "http://127.0.0.1:9"
+            await strict.discovery.discover(ADMIN, near.id, "")
+        assert (await strict.discovery.discover(ADMIN, far.id, "")).url == "http://8.8.8.8:9"
+    assert (await book.discovery.discover(ADMIN, near.id, "")).url == "http://127.0.0.1:9"
 
 
 # Peers ───────────────────────────────────────────────────────────────────────
 
 
 async def peers(book, workspace, caller=ADMIN, **said):
-    page = await book.directions.peers(caller, workspace.id, **{"query": "", "size": 100, "token": ""} | said)
-    return [entry.workspace.name for entry in page.entries], page.next
+    page = await book.discovery.list_peers(caller, workspace.id, **{"query": "", "size": 100, "token": ""} | said)
+    return [entry.workspace.name for entry in page.entries], page.next_page_token
 
 
 async def test_peers_are_siblings_then_children_then_the_parent(book, tree):
@@ -158,7 +158,7 @@ async def test_a_page_token_that_was_not_given_is_refused(book, tree, token):
 
 async def test_who_may_talk_is_told_only_of_what_may_be_seen(book, tree):
     async def may(caller, one, other):
-        return await book.directions.may_talk(caller, tree[one].id if one in tree else one, tree[other].id)
+        return await book.discovery.may_talk(caller, tree[one].id if one in tree else one, tree[other].id)
 
     assert await may(ADMIN, "a", "b")
     assert not await may(ADMIN, "aa", "b")
@@ -170,9 +170,9 @@ async def test_who_may_talk_is_told_only_of_what_may_be_seen(book, tree):
 
 
 async def test_a_route_tells_the_target_and_whether_it_may_be_used(book, tree):
-    assert await book.directions.route(tree["b"].id, "") == (await book.get(tree["b"].id), True)
-    assert (await book.directions.route(tree["b"].id, tree["a"].id))[1]
-    assert not (await book.directions.route(tree["b"].id, tree["aa"].id))[1]
-    assert not (await book.directions.route(tree["b"].id, UNKNOWN))[1]
+    assert await book.discovery.resolve_route(tree["b"].id, "") == (await book.get(tree["b"].id), True)
+    assert (await book.discovery.resolve_route(tree["b"].id, tree["a"].id))[1]
+    assert not (await book.discovery.resolve_route(tree["b"].id, tree["aa"].id))[1]
+    assert not (await book.discovery.resolve_route(tree["b"].id, UNKNOWN))[1]
     with pytest.raises(WorkspaceNotFound):
-        await book.directions.route(UNKNOWN, "")
+        await book.discovery.resolve_route(UNKNOWN, "")

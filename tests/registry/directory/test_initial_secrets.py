@@ -47,7 +47,7 @@ async def test_what_the_vault_cannot_keep_is_not_created_and_is_forgotten(book_w
         with pytest.raises(Unavailable):
             async with asyncio.timeout(30):
                 await book.create(secrets={"A": "1"})
-        assert (await book.directory.list(ADMIN, size=10, token="")).entries == []
+        assert (await book.queries.list(ADMIN, size=10, token="")).entries == []
 
     assert auth.forgotten == list(auth.placed)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.registry import catalog
-from services.registry.directory.model_choice import Models
+from services.registry.directory.model_choice import ModelChoice
 from services.registry.errors.workspaces import (
     ModelNotRegistered,
     OrgAccessDenied,
@@ -21,8 +21,8 @@ OTHER = "11111111-1111-4111-8111-111111111111"
 
 @pytest.fixture
 def models(book, clock):
-    known = catalog.read()
-    return Models(book.store, catalog=known, renewal=Renewal(catalog=known, clock=clock))
+    known = catalog.read_catalog()
+    return ModelChoice(book.store, catalog=known, renewal=Renewal(catalog=known, clock=clock))
 
 
 async def put(book, workspace, **changes):
@@ -74,7 +74,7 @@ async def test_a_model_that_does_not_fit_is_refused_and_never_reset(book, models
     assert refused.value.details == {
         "model": model,
         "runtime": "claude-code",
-        "valid_models": list(catalog.read().models("claude-code")),
+        "valid_models": list(catalog.read_catalog().models("claude-code")),
     }
     now = await book.get(workspace.id)
     assert (now.model, now.generation) == ("MiniMax-M3", 1)

@@ -67,7 +67,7 @@ async def test_a_managed_workspace_wants_its_first_instance_in_time(book):
 
 @pytest.mark.covers("REG-03", "REG-06")
 async def test_an_external_workspace_waits_for_its_agent_with_a_token(book):
-    made = await book.directory.create(ADMIN, "", Draft(name="ada", external=True))
+    made = await book.queries.create(ADMIN, "", Draft(name="ada", external=True))
     kept = await book.get(made.workspace.id)
 
     assert made.auth_token == "token"
@@ -108,9 +108,9 @@ async def test_a_refused_draft_leaves_no_trace(book):
 async def test_the_same_request_makes_one_workspace(book):
     draft = Draft(name="ada", runtime="echo")
 
-    once = await book.directory.create(ADMIN, "r1", draft)
-    again = await book.directory.create(ADMIN, "r1", draft)
-    other = await book.directory.create(ADMIN, "r2", draft)
+    once = await book.queries.create(ADMIN, "r1", draft)
+    again = await book.queries.create(ADMIN, "r1", draft)
+    other = await book.queries.create(ADMIN, "r2", draft)
 
     assert once.workspace.id == again.workspace.id != other.workspace.id
     assert len(await book.events()) == 2
@@ -185,9 +185,9 @@ async def test_the_list_is_read_in_pages_and_holds_nothing_removed(book):
 
     seen, token = [], ""
     while True:
-        page = await book.directory.list(ANYBODY, size=2, token=token)
+        page = await book.queries.list(ANYBODY, size=2, token=token)
         seen.extend(entry.workspace.id for entry in page.entries)
-        token = page.next
+        token = page.next_page_token
         if not token:
             break
 
@@ -198,7 +198,7 @@ async def test_an_organisation_lists_its_own(book):
     mine, _ = await book.create("mine"), await book.create("other")
     child = await book.create("child", parent_id=mine.id)
 
-    page = await book.directory.list(org(mine.id), size=100, token="")
+    page = await book.queries.list(org(mine.id), size=100, token="")
 
     assert {entry.workspace.id for entry in page.entries} == {mine.id, child.id}
 
@@ -208,22 +208,22 @@ async def test_a_page_of_big_cards_stops_where_an_answer_is_full(book):
     for number in range(45):
         await book.register(await book.create(f"w{number:02}"), card=card)
 
-    page = await book.directory.list(ADMIN, size=1000, token="")
-    rest = await book.directory.list(ADMIN, size=1000, token=page.next)
+    page = await book.queries.list(ADMIN, size=1000, token="")
+    rest = await book.queries.list(ADMIN, size=1000, token=page.next_page_token)
 
     assert 0 < len(page.entries) < 45
     assert len(page.entries) + len(rest.entries) == 45
-    assert rest.next == ""
+    assert rest.next_page_token == ""
 
 
 async def test_what_may_not_be_seen_does_not_exist(book):
     mine, other = await book.create("mine"), await book.create("other")
     child, stranger = await book.create("a", parent_id=mine.id), await book.create("b", parent_id=other.id)
 
-    assert (await book.directory.get(agent(child.id), mine.id)).workspace.name == "mine"
-    assert (await book.directory.get(agent(mine.id), other.id)).workspace.name == "other"
+    assert (await book.queries.get(agent(child.id), mine.id)).workspace.name == "mine"
+    assert (await book.queries.get(agent(mine.id), other.id)).workspace.name == "other"
     for caller, hidden in ((agent(child.id), stranger.id), (agent(child.id), other.id), (org(mine.id), other.id)):
-        for read in (book.directory.get, book.directory.card):
+        for read in (book.queries.get, book.queries.card):
             with pytest.raises(WorkspaceNotFound):
                 await read(caller, hidden)
 
@@ -232,9 +232,9 @@ async def test_a_removed_workspace_can_be_read_but_its_card_is_gone(book):
     online = await book.register(await book.create(runtime="external"))
     await book.removal.remove(ADMIN, online.id, confirm=False, purge=False)
 
-    assert (await book.directory.get(ADMIN, online.id)).card == CARD
+    assert (await book.queries.get(ADMIN, online.id)).card == CARD
     with pytest.raises(WorkspaceRemoved):
-        await book.directory.card(ADMIN, online.id)
+        await book.queries.card(ADMIN, online.id)
 
 
 # Events ──────────────────────────────────────────────────────────────────────
@@ -245,15 +245,15 @@ async def test_events_are_read_from_the_newest_or_on_from_one(book):
     other = await book.create("other")
     ids = [event.event_id for event in await book.events()]
 
-    newest = await book.directory.events(ADMIN, workspace_id="", after=None, size=2)
-    further = await book.directory.events(ADMIN, workspace_id="", after=ids[0], size=500)
-    own = await book.directory.events(org(root.id), workspace_id="", after=None, size=500)
+    newest = await book.queries.events(ADMIN, workspace_id="", after=None, size=2)
+    further = await book.queries.events(ADMIN, workspace_id="", after=ids[0], size=500)
+    own = await book.queries.events(org(root.id), workspace_id="", after=None, size=500)
 
     assert [event.event_id for event in newest] == ids[:-3:-1]
     assert [event.event_id for event in further] == ids[1:]
     assert {event.workspace_id for event in own} == {root.id}
     with pytest.raises(OrgAccessDenied):
-        await book.directory.events(org(root.id), workspace_id=other.id, after=None, size=5)
+        await book.queries.events(org(root.id), workspace_id=other.id, after=None, size=5)
 
 
 @pytest.mark.covers("BEY-13")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis import pages
-from services.registry.directory.search import Search
+from services.registry.directory.search import WorkspaceSearch
 from services.registry.workspace import card_index
 from services.registry.workspace.card_index import LONGEST, MOST, Kind, Term
 from tests.registry.conftest import ADMIN, agent, org
@@ -52,7 +52,7 @@ def card(name, *tags):
 
 @pytest.fixture
 def search(book):
-    return Search(book.store)
+    return WorkspaceSearch(book.store)
 
 
 @pytest.fixture
@@ -105,10 +105,10 @@ async def test_pages_follow_one_another_without_gaps(search, tree):
     for _ in range(3):
         page = await search.find(ADMIN, skill="", tag="prose", text="", size=1, token=token)
         names += [entry.workspace.name for entry in page.entries]
-        token = page.next
+        token = page.next_page_token
     last = await search.find(ADMIN, skill="", tag="prose", text="", size=1, token=token)
 
     assert names == ["reviewer", "stranger", "writer"]
-    assert (last.entries, last.next) == ([], "")
+    assert (last.entries, last.next_page_token) == ([], "")
     with pytest.raises(pages.InvalidPageToken):
         await search.find(ADMIN, skill="", tag="", text="", size=1, token="forged")

@@ -25,7 +25,7 @@ UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 
 
 async def update(book, workspace, caller=ADMIN, **wanted):
-    return await book.editing.update(caller, workspace.id, wanted)
+    return await book.updater.update(caller, workspace.id, wanted)
 
 
 async def test_fields_are_changed_under_a_new_revision_and_without_an_event(book):
@@ -71,9 +71,9 @@ async def test_what_is_not_there_is_not_changed(book):
     with pytest.raises(WorkspaceRemoved):
         await update(book, gone, name="eve")
     with pytest.raises(WorkspaceNotFound):
-        await book.editing.update(ADMIN, UNKNOWN, {"name": "eve"})
+        await book.updater.update(ADMIN, UNKNOWN, {"name": "eve"})
     with pytest.raises(OrgAccessDenied):
-        await book.editing.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
+        await book.updater.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
 
 
 # Runtimes and models ─────────────────────────────────────────────────────────

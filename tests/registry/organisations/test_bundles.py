@@ -25,11 +25,11 @@ texts = st.text(max_size=10) | st.sampled_from(
 
 @given(st.dictionaries(paths, texts))
 def test_files_that_are_sorted_out_are_put_together_again(files):
-    assert bundle_file.put_together(bundle_file.parts(bundle_file.sorted_out(files))) == files
+    assert bundle_file.join_files(bundle_file.parse_files(bundle_file.split_files(files))) == files
 
 
 def test_a_skill_says_itself_what_it_is():
-    [skill] = bundle_file.sorted_out({"skills/a/SKILL.md": "---\nname: Prose\ndescription: Writes.\n---\nx"})["skills"]
+    [skill] = bundle_file.split_files({"skills/a/SKILL.md": "---\nname: Prose\ndescription: Writes.\n---\nx"})["skills"]
 
     assert (skill["id"], skill["name"], skill["description"]) == ("a", "Prose", "Writes.")
 
@@ -71,7 +71,7 @@ async def test_what_is_exported_is_imported_as_it_was_with_new_ids(hall):
     await hall.book.register(root, card=card)
     out = await hall.bundles.export(ADMIN, root.id)
 
-    made = await hall.bundles.make(ADMIN, "", out)
+    made = await hall.bundles.import_bundle(ADMIN, "", out)
 
     again = json.loads(await hall.bundles.export(ADMIN, made.workspace.id))
     said = json.loads(out)
@@ -103,7 +103,7 @@ async def test_what_is_exported_is_imported_as_it_was_with_new_ids(hall):
 )
 async def test_what_is_no_bundle_makes_nothing(hall, content):
     with pytest.raises(InvalidBundle):
-        await hall.bundles.make(ADMIN, "", content)
+        await hall.bundles.import_bundle(ADMIN, "", content)
 
     assert await hall.untouched()
 

@@ -72,7 +72,7 @@ async def test_an_organisation_is_made_as_its_file_says(hall):
 async def test_instances_get_the_files_of_their_node(hall):
     made = await hall.orgs.import_dir(ADMIN, "", "paper", dry_run=False)
 
-    editor, ann, bob = [await hall.book.directory.instance_files(one.id) for one in made.members]
+    editor, ann, bob = [await hall.book.queries.instance_files(one.id) for one in made.members]
     assert editor["system-prompt.md"] == "You decide."
     assert '"runtime": "echo"' in editor["config.yaml"]
     assert ann.keys() == {"config.yaml"}
@@ -238,9 +238,9 @@ async def test_org_templates_are_listed_and_broken_ones_left_out(hall):
     hall.put_org("needy", org_yaml="{name: N, required_env: [A], workspaces: [{name: w}]}")
     (hall.org_dirs / "empty").mkdir()
 
-    found = await hall.folders.all()
+    found = await hall.folders.list_templates()
 
-    assert [(one.id, one.org.name, len(one.org.planned)) for one in found] == [
+    assert [(one.id, one.org.name, len(one.org.nodes)) for one in found] == [
         ("needy", "N", 1),
         ("paper", "The paper", 3),
     ]

@@ -77,7 +77,7 @@ async def test_what_declares_no_team_gets_none(hall, template, refusal):
     assert hall.auth.placed.keys() == {above.id}
 
 
-@pytest.mark.parametrize("what", ["expand", "collapse", "below"])
+@pytest.mark.parametrize("what", ["expand", "collapse", "preview_collapse"])
 async def test_who_may_not_touch_a_workspace_may_not_change_its_team(hall, what):
     above = await lead(hall)
     do = getattr(hall.teams, what)
@@ -96,7 +96,7 @@ async def test_a_collapse_removes_all_that_is_below_and_says_so(hall):
     above = await lead(hall)
     ann, bob = await hall.teams.expand(ADMIN, above.id)
     deep = await hall.book.create("deep", parent_id=ann.id)
-    assert await hall.teams.below(ADMIN, above.id) == ["ann", "bob", "deep"]
+    assert await hall.teams.preview_collapse(ADMIN, above.id) == ["ann", "bob", "deep"]
 
     with pytest.raises(StopFailed) as failed:
         await hall.teams.collapse(ADMIN, above.id)
@@ -122,7 +122,7 @@ async def test_a_collapse_of_agents_that_are_not_ours_is_done_at_once(hall):
 async def test_a_collapse_that_stopped_half_way_is_finished_with_its_reason(hall):
     above = await lead(hall)
     children = await hall.teams.expand(ADMIN, above.id)
-    await hall.teams._want_gone(ADMIN, above.id)
+    await hall.teams._request_removal(ADMIN, above.id)
 
     for child in children:
         await hall.book.removal.finish(await hall.book.get(child.id))

@@ -8,7 +8,7 @@ import pytest
 from services.registry import catalog
 from services.registry.errors.templates import InvalidPath, InvalidTemplate, TemplateExists, TooManyFiles
 from services.registry.errors.workspaces import InvalidDeliveryMode
-from services.registry.templates.folders import Templates, load_runtime_provision_timeouts, walk_template_configs
+from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts, walk_template_configs
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Schedule
 from services.registry.workspace.validation import Draft
@@ -68,7 +68,7 @@ async def test_templates_are_listed_and_those_that_are_none_are_reported(tmp_pat
     put(tmp_path, link="name: l")
     (tmp_path / "link" / "passwd").symlink_to("/etc/passwd")
 
-    found, problems = await Templates(tmp_path).all()
+    found, problems = await TemplateFolders(tmp_path).list_templates()
 
     assert [template.id for template in found] == ["link", "picture", "writer"]
     told = {problem.id: problem.text for problem in problems}
@@ -84,7 +84,7 @@ async def test_templates_are_listed_and_those_that_are_none_are_reported(tmp_pat
 async def test_a_directory_that_is_missing_has_no_templates(tmp_path):
     missing = tmp_path / "missing"
 
-    assert await Templates(missing).all() == ([], [])
+    assert await TemplateFolders(missing).list_templates() == ([], [])
     assert load_runtime_provision_timeouts(missing) == {}
 
 
@@ -105,8 +105,8 @@ def test_two_instances_keep_their_own_timeouts_until_they_end(tmp_path):
     config = "runtime: hermes\nruntime_config: {{provision_timeout_seconds: {0}}}".format
     one, other = put(tmp_path / "one", a=config(720)), put(tmp_path / "other", a=config(60))
 
-    first = catalog.read(declared=load_runtime_provision_timeouts(one))
-    second = catalog.read(declared=load_runtime_provision_timeouts(other))
+    first = catalog.read_catalog(declared=load_runtime_provision_timeouts(one))
+    second = catalog.read_catalog(declared=load_runtime_provision_timeouts(other))
     (one / "a" / "config.yaml").write_text(config(5))
 
     assert (first.provision_limit("hermes").seconds, second.provision_limit("hermes").seconds) == (720, 60)
@@ -117,9 +117,9 @@ def test_two_instances_keep_their_own_timeouts_until_they_end(tmp_path):
 
 
 async def test_an_imported_template_is_there_whole_and_can_be_used(tmp_path):
-    templates = Templates(tmp_path / "new")
+    templates = TemplateFolders(tmp_path / "new")
 
-    template_id = await templates.add("My Writer!", {"config.yaml": WRITER, "prompts/tone.md": "warm\r\n"})
+    template_id = await templates.import_template("My Writer!", {"config.yaml": WRITER, "prompts/tone.md": "warm\r\n"})
 
     assert template_id == "my-writer"
     assert tree(tmp_path / "new") == [
@@ -128,15 +128,15 @@ async def test_an_imported_template_is_there_whole_and_can_be_used(tmp_path):
         "my-writer/prompts",
         "my-writer/prompts/tone.md",
     ]
-    _, kit = await templates.kit(Draft(name="w", template=template_id))
+    _, kit = await templates.apply_template(Draft(name="w", template=template_id))
     assert kit.files == {"config.yaml": WRITER, "prompts/tone.md": "warm\r\n"}
 
 
 async def test_a_config_is_made_where_none_is_given(tmp_path):
-    template_id = await Templates(tmp_path).add("plain", {"notes.md": "x"})
+    template_id = await TemplateFolders(tmp_path).import_template("plain", {"notes.md": "x"})
 
-    [found], problems = await Templates(tmp_path).all()
-    assert (template_id, found.said.name, found.said.runtime, problems) == ("plain", "plain", "langgraph", [])
+    [found], problems = await TemplateFolders(tmp_path).list_templates()
+    assert (template_id, found.config.name, found.config.runtime, problems) == ("plain", "plain", "langgraph", [])
 
 
 @pytest.mark.parametrize(
@@ -155,18 +155,18 @@ async def test_a_config_is_made_where_none_is_given(tmp_path):
 )
 async def test_what_cannot_be_a_template_leaves_nothing_behind(tmp_path, name, files, refusal):
     with pytest.raises(refusal):
-        await Templates(tmp_path).add(name, files)
+        await TemplateFolders(tmp_path).import_template(name, files)
 
     assert tree(tmp_path) == []
 
 
 async def test_a_template_is_never_replaced(tmp_path):
-    templates = Templates(tmp_path)
-    await templates.add("one", {"a": "first"})
+    templates = TemplateFolders(tmp_path)
+    await templates.import_template("one", {"a": "first"})
     before = tree(tmp_path)
 
     with pytest.raises(TemplateExists) as refusal:
-        await templates.add("One", {"a": "second"})
+        await templates.import_template("One", {"a": "second"})
 
     assert refusal.value.details == {"id": "one"}
     assert tree(tmp_path) == before
@@ -175,9 +175,9 @@ async def test_a_template_is_never_replaced(tmp_path):
 
 async def test_of_many_imports_of_one_name_one_wins_whole(tmp_path):
     for number in range(50):
-        templates = Templates(tmp_path / str(number))
+        templates = TemplateFolders(tmp_path / str(number))
         answers = await asyncio.gather(
-            *(templates.add("one", {"a": mark, "b": mark}) for mark in "xyz"), return_exceptions=True
+            *(templates.import_template("one", {"a": mark, "b": mark}) for mark in "xyz"), return_exceptions=True
         )
 
         assert sum(answer == "one" for answer in answers) == 1
@@ -194,7 +194,7 @@ async def test_of_many_imports_of_one_name_one_wins_whole(tmp_path):
 async def shelf(book, engine, database_url, tmp_path):
     """The book over a directory with templates."""
     put(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
-    line = book.directory._auth._line
+    line = book.queries._auth._line
     shelved = bound(engine, database_url, book.auth, line, book.clock, configs=tmp_path)
     shelved.root = tmp_path
     return shelved
@@ -246,8 +246,8 @@ async def test_a_workspace_keeps_the_files_of_its_template_as_they_were(shelf):
     (shelf.root / "writer" / "config.yaml").write_text("runtime: echo")
     later = await shelf.create("bob", runtime="", template="writer")
 
-    assert await shelf.directory.instance_files(made.id) == {"config.yaml": WRITER}
-    assert await shelf.directory.instance_files(later.id) == {"config.yaml": "runtime: echo"}
+    assert await shelf.queries.instance_files(made.id) == {"config.yaml": WRITER}
+    assert await shelf.queries.instance_files(later.id) == {"config.yaml": "runtime: echo"}
 
 
 async def test_files_are_kept_once_and_go_with_the_last_workspace_that_has_them(shelf):
@@ -259,7 +259,7 @@ async def test_files_are_kept_once_and_go_with_the_last_workspace_that_has_them(
         await shelf.removal._purge(workspace.id, [workspace.id])
 
     await purged(one)
-    assert await shelf.directory.instance_files(other.id) == {"config.yaml": WRITER}
+    assert await shelf.queries.instance_files(other.id) == {"config.yaml": WRITER}
     await purged(other)
     async with shelf.store.begin() as tx:
         assert await tx.kits.files(one.kit) == {}
@@ -272,7 +272,7 @@ def stopped(shelf, workspace):
 
 
 async def test_an_external_workspace_takes_no_runtime_of_a_template(shelf):
-    made = await shelf.directory.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
+    made = await shelf.queries.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
 
     assert made.workspace.runtime == "external"
 
