@@ -123,10 +123,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         feed = Feed(store, bell, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
         folders = OrgTemplateFolders(settings.org_templates_dir)
-        creator = WorkspaceCreator(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
-        queries = WorkspaceQueries(
+        creator = WorkspaceCreator(
             store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock
         )
+        queries = WorkspaceQueries(store)
         updater = WorkspaceUpdater(store, auth=auth, catalog=known)
         patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         intake = Intake(store, patience=patience)
@@ -149,6 +149,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         renewal = Renewal(catalog=known, clock=clock)
         turnover = Turnover(store, auth=auth, renewal=renewal)
         servicer = RegistryServicer(
+            creator=creator,
             queries=queries,
             updater=updater,
             door=door,
@@ -190,9 +191,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         templates=templates,
                         folders=folders,
                         orgs=OrgImporter(folders, templates=templates, creator=creator, auth=auth),
-                        teams=Teams(
-                            store, templates=templates, creator=creator, removal=removal, auth=auth, clock=clock
-                        ),
+                        teams=Teams(store, creator=creator, removal=removal, auth=auth, clock=clock),
                         queries=queries,
                     ),
                 ),

@@ -14,6 +14,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
 from services.registry.clients import Auth
+from services.registry.directory.creation import WorkspaceCreator
 from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
 from services.registry.directory.updates import WorkspaceUpdater
@@ -65,6 +66,7 @@ class Book:
     views: Views
     intake: Intake
     bell: NotificationListener
+    creator: WorkspaceCreator
     queries: WorkspaceQueries
     updater: WorkspaceUpdater
     door: Door
@@ -76,7 +78,7 @@ class Book:
     clock: StillClock
 
     async def create(self, name="ada", *, caller=ADMIN, **said):
-        made = await self.queries.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
+        made = await self.creator.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
         return made.workspace
 
     async def started(self, name="ada", *, backend="process", **said):
@@ -166,9 +168,10 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
         views=Views(store),
         intake=intake,
         bell=bell,
-        queries=WorkspaceQueries(
+        creator=WorkspaceCreator(
             store, auth=asked, catalog=known, templates=TemplateFolders(configs), addressing=addressing, clock=clock
         ),
+        queries=WorkspaceQueries(store),
         updater=WorkspaceUpdater(store, auth=asked, catalog=known),
         door=Door(store, auth=asked, addressing=addressing, clock=clock),
         presence=presence,

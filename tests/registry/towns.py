@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.registry import catalog
 from services.registry.clients import Auth
-from services.registry.directory.creation import WorkspaceCreator
-from services.registry.lifecycle.address_check import Addressing
 from services.registry.organisations.bundles import Bundles
 from services.registry.organisations.org_folders import OrgTemplateFolders
 from services.registry.organisations.org_import import OrgImporter
 from services.registry.organisations.teams import Teams
 from services.registry.templates.folders import TemplateFolders
-from tests.registry.conftest import AT_HOME, Book, bound
+from tests.registry.conftest import Book, bound
 from tests.registry.neighbours import WillingAuth, served
 from tests.registry.vaults import WillingVault, served_vault
 from tests.rpc import running
@@ -47,7 +44,6 @@ class Town:
     book: Book
     auth: WillingAuth
     vault: KnowingVault
-    creator: WorkspaceCreator
     orgs: OrgImporter
     teams: Teams
     bundles: Bundles
@@ -82,19 +78,13 @@ async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth:
     async with running([served(auth), served_vault(vault)], speaker="registry") as line:
         book = bound(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
         asked, templates, folders = Auth(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
-        creator = WorkspaceCreator(
-            book.store, auth=asked, catalog=catalog.read_catalog(), addressing=Addressing(AT_HOME), clock=clock
-        )
         yield Town(
             book=book,
             auth=auth,
             vault=vault,
-            creator=creator,
-            orgs=OrgImporter(folders, templates=templates, creator=creator, auth=asked),
-            teams=Teams(
-                book.store, templates=templates, creator=creator, removal=book.removal, auth=asked, clock=clock
-            ),
-            bundles=Bundles(book.store, creator=creator),
+            orgs=OrgImporter(folders, templates=templates, creator=book.creator, auth=asked),
+            teams=Teams(book.store, creator=book.creator, removal=book.removal, auth=asked, clock=clock),
+            bundles=Bundles(book.store, creator=book.creator),
             folders=folders,
             configs=configs,
             org_dirs=org_dirs,

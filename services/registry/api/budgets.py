@@ -1,4 +1,4 @@
-"""The servicer of budgets: speaks protobuf and decides nothing."""
+"""The gRPC servicer of BudgetService."""
 
 from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class BudgetServicer(rpc.BudgetServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `Budgets`."""
 
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets

@@ -1,4 +1,4 @@
-"""The servicer of models: speaks protobuf and decides nothing."""
+"""The gRPC servicer of ModelService."""
 
 from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc
@@ -9,7 +9,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class ModelServicer(rpc.ModelServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `ModelChoice`."""
 
     def __init__(self, models: ModelChoice) -> None:
         self._models = models

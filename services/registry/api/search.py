@@ -1,4 +1,4 @@
-"""The servicer of searching."""
+"""The gRPC servicer of SearchService."""
 
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
@@ -9,7 +9,7 @@ from services.registry.wire import workspaces as wire
 
 
 class SearchServicer(rpc.SearchServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `WorkspaceSearch`."""
 
     def __init__(self, search: WorkspaceSearch) -> None:
         self._search = search

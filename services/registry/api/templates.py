@@ -1,4 +1,4 @@
-"""The servicer of templates."""
+"""The gRPC servicer of TemplateService."""
 
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
@@ -14,7 +14,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class TemplateServicer(rpc.TemplateServiceServicer):
-    """Unwraps, asks one part, wraps."""
+    """Converts between protobuf and the templates, imports and teams."""
 
     def __init__(
         self,
@@ -50,10 +50,10 @@ class TemplateServicer(rpc.TemplateServiceServicer):
     async def ImportOrg(self, request: pb.ImportOrgRequest, context: Context) -> pb.ImportOrgResponse:
         caller, request_id = identity.current(), request.request_id
         if request.HasField("dir"):
-            made = await self._orgs.import_dir(caller, request_id, request.dir, dry_run=request.dry_run)
+            result = await self._orgs.import_dir(caller, request_id, request.dir, dry_run=request.dry_run)
         else:
-            made = await self._orgs.import_template(caller, request_id, request.template, dry_run=request.dry_run)
-        return _org_import_to(made)
+            result = await self._orgs.import_template(caller, request_id, request.template, dry_run=request.dry_run)
+        return _org_import_to(result)
 
     async def ExpandTeam(self, request: pb.ExpandTeamRequest, context: Context) -> pb.ExpandTeamResponse:
         children = await self._teams.expand(identity.current(), WorkspaceId(request.workspace_id))
@@ -63,9 +63,8 @@ class TemplateServicer(rpc.TemplateServiceServicer):
 
     async def CollapseTeam(self, request: pb.CollapseTeamRequest, context: Context) -> pb.CollapseTeamResponse:
         caller, workspace_id = identity.current(), WorkspaceId(request.workspace_id)
-        removed = await (self._teams.preview_collapse if request.dry_run else self._teams.collapse)(
-            caller, workspace_id
-        )
+        collapse = self._teams.preview_collapse if request.dry_run else self._teams.collapse
+        removed = await collapse(caller, workspace_id)
         return pb.CollapseTeamResponse(removed=removed)
 
     async def GetInstanceFiles(
@@ -75,15 +74,14 @@ class TemplateServicer(rpc.TemplateServiceServicer):
         return pb.GetInstanceFilesResponse(files=files)
 
 
-def _org_import_to(made: OrgImportResult) -> pb.ImportOrgResponse:
-    """What an import made, or would make."""
+def _org_import_to(result: OrgImportResult) -> pb.ImportOrgResponse:
     return pb.ImportOrgResponse(
-        org=made.org,
+        org=result.org,
         members=[
             pb.OrgMember(
                 id=member.id or "", name=member.name, tier=member.tier, runtime=member.runtime, parent=member.parent
             )
-            for member in made.members
+            for member in result.members
         ],
-        unset_env=wire.needs_to(made.unset),
+        unset_env=wire.needs_to(result.unset),
     )

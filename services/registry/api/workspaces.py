@@ -9,6 +9,7 @@ from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
 from services.registry.catalog import Catalog
+from services.registry.directory.creation import WorkspaceCreator
 from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
 from services.registry.directory.updates import WorkspaceUpdater
@@ -27,6 +28,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     def __init__(
         self,
         *,
+        creator: WorkspaceCreator,
         queries: WorkspaceQueries,
         updater: WorkspaceUpdater,
         door: Door,
@@ -37,6 +39,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         catalog: Catalog,
         clock: Clock,
     ) -> None:
+        self._creator = creator
         self._queries = queries
         self._updater = updater
         self._door = door
@@ -48,7 +51,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         self._clock = clock
 
     async def CreateWorkspace(self, request: pb.CreateWorkspaceRequest, context: Context) -> pb.CreateWorkspaceResponse:
-        made = await self._queries.create(identity.current(), request.request_id, wire.draft_from(request))
+        made = await self._creator.create(identity.current(), request.request_id, wire.draft_from(request))
         return pb.CreateWorkspaceResponse(
             workspace=wire.workspace_to(Entry(made.workspace)), auth_token=made.auth_token
         )

@@ -1,4 +1,4 @@
-"""The heart of budgets: what the agents of workspaces may spend."""
+"""Reads and sets the monthly budgets of workspaces."""
 
 from dataclasses import replace
 
@@ -12,18 +12,18 @@ from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 
 class Budgets:
-    """Sets limits. A change is a change of the workspace, so the feed tells it to those who refuse by it."""
+    """Reads and sets budget limits. The workspace feed carries a new limit to the proxy, which enforces it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
-        """The workspace with its limit and what it has spent; one that was removed has none."""
+        """Return the workspace with its limit and its spending; raises `WorkspaceNotFound`, also for a removed one."""
         async with self._store.begin() as tx:
             return await _find_workspace(tx, caller, workspace_id)
 
     async def set_limit(self, caller: Identity, workspace_id: WorkspaceId, cents: int | None) -> Workspace:
-        """Set the limit, or none; raises `InvalidBudget` for one below zero."""
+        """Set the limit in USD cents, or remove it with `None`; raises `InvalidBudget` for one below zero."""
         if cents is not None and cents < 0:
             raise InvalidBudget
         async with self._store.begin() as tx:
@@ -32,8 +32,7 @@ class Budgets:
                 return before
             now = replace(before, budget_limit=cents)
             tx.save(now)
-            said = {"before": before.budget_limit, "budget_limit": cents}
-            await tx.deeds.add(caller, Action.BUDGET_CHANGED, now, **said)
+            await tx.deeds.add(caller, Action.BUDGET_CHANGED, now, before=before.budget_limit, budget_limit=cents)
         return now
 
 

@@ -1,4 +1,4 @@
-"""The refusals about organisations, teams and bundles. Texts are those of docs/spec/rest.md."""
+"""Errors about organisations, teams and bundles. Their texts are specified in docs/spec/rest.md."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class InvalidOrgDirectory(_OrganisationError, errors.InvalidArgument):
 
 
 class OrgExpansionFailed(_OrganisationError, errors.InvalidArgument):
-    """A file of the organisation cannot be read; the detail says which, and why."""
+    """A file of the organisation cannot be read. The detail names the file and the reason."""
 
     reason = "ORG_EXPANSION_FAILED"
     message = "org template expansion failed"
@@ -26,7 +26,7 @@ class OrgExpansionFailed(_OrganisationError, errors.InvalidArgument):
 
 
 class InvalidOrgTemplate(_OrganisationError, errors.InvalidArgument):
-    """The file says what it may not; the detail says where."""
+    """A value in the file is invalid. The detail contains its path."""
 
     reason = "INVALID_ORG_TEMPLATE"
     message = "invalid org template"
@@ -76,7 +76,7 @@ class BundleNotFound(_OrganisationError, errors.NotFound):
 
 
 class InvalidBundle(_OrganisationError, errors.InvalidArgument):
-    """It is no bundle; the detail says where."""
+    """The content is not a valid bundle. The detail contains the path of the wrong value."""
 
     reason = "INVALID_BUNDLE"
     message = "invalid bundle"

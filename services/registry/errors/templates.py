@@ -1,4 +1,4 @@
-"""The refusals about templates. Reasons are those of the contract, texts those of docs/spec/rest.md."""
+"""Errors about templates. Their texts are specified in docs/spec/rest.md."""
 
 from services.chassis import errors
 
@@ -8,7 +8,7 @@ class _TemplateError:
 
 
 class InvalidTemplate(_TemplateError, errors.InvalidArgument):
-    """No such template, or one that cannot be read; `detail` says what is wrong with it."""
+    """The template does not exist or cannot be read. `detail` says what is wrong with it."""
 
     reason = "INVALID_TEMPLATE"
     message = "invalid template"

@@ -1,28 +1,37 @@
-"""An organisation as a file declares it: what it may say, and what is to be made of it."""
+"""The format of org.yaml: parses an organisation and builds the drafts of its workspaces."""
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.errors.orgs import InvalidOrgTemplate
-from services.registry.templates.config_file import MAX_PROMPT_CHARS, DeclaredSchedule, build_schedules, describe_fault
+from services.registry.templates.config_file import (
+    MAX_PROMPT_CHARS,
+    Coordinate,
+    DeclaredSchedule,
+    PromptText,
+    ShortText,
+    build_schedules,
+    describe_fault,
+    drop_nulls,
+)
 from services.registry.workspace.model import Brief
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.validation import NAME_BYTES, PATH_BYTES, Draft
 
 DEFAULT_TIER = 2
-"""The tier of workspaces for which neither the file nor their template names one."""
+"""The tier of a workspace if neither the file nor the template of the workspace names one."""
 
 MAX_WORKSPACES_PER_ORG = 1000
-"""Workspaces of one organisation."""
 
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-"""Names of the environment."""
+"""The form of the names of environment variables."""
 
 EnvironmentNeed = frozenset[str]
-"""Variables of which one has to be there."""
+"""Names of environment variables of which at least one must be set."""
 
 
 def _check_variable_name(name: str) -> str:
@@ -36,13 +45,10 @@ class _OrgFileModel(BaseModel):
 
 
 VariableName = Annotated[str, AfterValidator(_check_variable_name)]
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
-Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
-Prompt = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 
 
 class AnyOfVariables(_OrgFileModel):
-    """Variables of which one is enough."""
+    """Environment variables of which one is enough."""
 
     any_of: Annotated[list[VariableName], Field(min_length=1, max_length=50)]
 
@@ -56,35 +62,35 @@ class _OrgFilePosition(_OrgFileModel):
 
 
 class OrgDefaults(_OrgFileModel):
-    """What holds for every workspace of the organisation that does not say otherwise, nor does its template."""
+    """Values for every workspace of the organisation for which neither its node nor its template has one."""
 
     template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    runtime: Code = ""
-    model: Code = ""
+    runtime: ShortText = ""
+    model: ShortText = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
-    delivery_mode: Code = ""
+    delivery_mode: ShortText = ""
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    initial_prompt: Prompt = ""
-    idle_prompt: Prompt = ""
-    plugins: Annotated[list[Code], Field(max_length=200)] = []
+    initial_prompt: PromptText = ""
+    idle_prompt: PromptText = ""
+    plugins: Annotated[list[ShortText], Field(max_length=200)] = []
     required_env: DeclaredNeeds = []
     recommended_env: DeclaredNeeds = []
 
 
 class OrgNode(OrgDefaults):
-    """A workspace, and those below it."""
+    """A workspace as the file declares it, with its children."""
 
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
     role: str = ""
     external: bool = False
     url: Annotated[str, Field(max_length=PATH_BYTES)] = ""
     workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    workspace_access: Code = ""
+    workspace_access: ShortText = ""
     secrets: Annotated[dict[str, str], Field(max_length=500, repr=False)] = {}
     canvas: _OrgFilePosition = _OrgFilePosition()
-    system_prompt: Prompt = ""
+    system_prompt: PromptText = ""
     files_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
     schedules: Annotated[list[DeclaredSchedule], Field(max_length=200)] = []
     children: Annotated[list["OrgNode"], Field(max_length=MAX_WORKSPACES_PER_ORG)] = []
@@ -101,7 +107,7 @@ class _OrgFile(_OrgFileModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedNode:
-    """A workspace of the plan. `path` is where the file says so; `parent` the place of the one above it."""
+    """A node with its path in the file, as in `workspaces.0.children.1`, and the index of its parent in the list."""
 
     path: str
     node: OrgNode
@@ -110,7 +116,7 @@ class ListedNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organisation:
-    """What a file declares. The workspaces come depth first, each after the one above it."""
+    """A parsed organisation. `nodes` are listed depth first, so that each comes after its parent."""
 
     name: str
     description: str
@@ -120,30 +126,30 @@ class Organisation:
     recommended: tuple[EnvironmentNeed, ...]
 
 
-def parse_organisation(said: Any) -> Organisation:  # noqa: ANN401 - somebody else's YAML or JSON
-    """What a file declares; raises `InvalidOrgTemplate` that says where it is wrong."""
+def parse_organisation(content: Any) -> Organisation:  # noqa: ANN401 - parsed YAML or JSON
+    """Return the organisation that a file declares; raises `InvalidOrgTemplate` with the path of the wrong value."""
     try:
-        read = _OrgFile.model_validate(_without_nothing(said))
+        declared = _OrgFile.model_validate(drop_nulls(content))
     except ValidationError as error:
         raise InvalidOrgTemplate(describe_fault(error)) from None
     except RecursionError:
         raise InvalidOrgTemplate("nested too deeply") from None
-    planned = tuple(_list_nodes(read.workspaces))
-    if len(planned) > MAX_WORKSPACES_PER_ORG:
+    listed = tuple(_list_nodes(declared.workspaces))
+    if len(listed) > MAX_WORKSPACES_PER_ORG:
         raise InvalidOrgTemplate(f"workspaces: more than {MAX_WORKSPACES_PER_ORG}")
-    nodes = [read.defaults, *(one.node for one in planned)]
+    levels = [declared.defaults, *(one.node for one in listed)]
     return Organisation(
-        name=read.name,
-        description=read.description,
-        defaults=read.defaults,
-        nodes=planned,
-        required=_merge_needs([read.required_env, *(node.required_env for node in nodes)]),
-        recommended=_merge_needs([read.recommended_env, *(node.recommended_env for node in nodes)]),
+        name=declared.name,
+        description=declared.description,
+        defaults=declared.defaults,
+        nodes=listed,
+        required=_merge_needs([declared.required_env, *(level.required_env for level in levels)]),
+        recommended=_merge_needs([declared.recommended_env, *(level.recommended_env for level in levels)]),
     )
 
 
 def build_draft(node: OrgNode, defaults: OrgDefaults) -> Draft:
-    """The workspace as the file wants it, before its template and the defaults are asked."""
+    """Return the draft of a node, without the runtime, model and tier of its template and of the defaults."""
     return Draft(
         name=node.name,
         role=node.role,
@@ -170,7 +176,7 @@ def build_draft(node: OrgNode, defaults: OrgDefaults) -> Draft:
 
 
 def build_brief(node: OrgNode, defaults: OrgDefaults, template: Brief) -> Brief:
-    """What its agent is to be told: what the node says, else its template, else the defaults."""
+    """Return the briefing of the agent: from the node, else from its template, else from the defaults."""
     return Brief(
         initial_prompt=node.initial_prompt or template.initial_prompt or defaults.initial_prompt,
         idle_prompt=node.idle_prompt or template.idle_prompt or defaults.idle_prompt,
@@ -179,51 +185,39 @@ def build_brief(node: OrgNode, defaults: OrgDefaults, template: Brief) -> Brief:
     )
 
 
-def find_missing(needs: Iterable[EnvironmentNeed], there: frozenset[str]) -> list[str | dict[str, list[str]]]:
-    """The needs that nothing there satisfies, as the public contract writes them."""
-    return render_needs(need for need in needs if not need & there)
+def find_missing(needs: Iterable[EnvironmentNeed], available: frozenset[str]) -> list[str | dict[str, list[str]]]:
+    """Return the needs that no available variable meets, in the form of `render_needs`."""
+    return render_needs(need for need in needs if not need & available)
 
 
 def render_needs(needs: Iterable[EnvironmentNeed]) -> list[str | dict[str, list[str]]]:
-    """Needs as the public contract writes them: a name, or several of which one is enough."""
+    """Return needs in the form of the REST contract: a name, or `any_of` several names."""
     return [min(need) if len(need) == 1 else {"any_of": sorted(need)} for need in needs]
 
 
 def _list_nodes(roots: list[OrgNode]) -> Iterator[ListedNode]:
     count = 0
 
-    def below(nodes: list[OrgNode], path: str, parent: int | None) -> Iterator[ListedNode]:
+    def walk(nodes: list[OrgNode], path: str, parent: int | None) -> Iterator[ListedNode]:
         nonlocal count
         names: set[str] = set()
         for number, node in enumerate(nodes):
-            here = f"{path}.{number}"
+            node_path = f"{path}.{number}"
             if node.name in names:
-                raise InvalidOrgTemplate(f"{here}.name: two workspaces below one have this name")
+                raise InvalidOrgTemplate(f"{node_path}.name: two workspaces below one have this name")
             names.add(node.name)
-            place = count
+            index = count
             count += 1
-            yield ListedNode(path=here, node=node, parent=parent)
-            yield from below(node.children, f"{here}.children", place)
+            yield ListedNode(path=node_path, node=node, parent=parent)
+            yield from walk(node.children, f"{node_path}.children", index)
 
-    yield from below(roots, "workspaces", None)
+    yield from walk(roots, "workspaces", None)
 
 
 def _merge_needs(lists: Iterable[list[str | AnyOfVariables]]) -> tuple[EnvironmentNeed, ...]:
-    found = (frozenset(one.any_of) if isinstance(one, AnyOfVariables) else frozenset({one}) for one in _flat(lists))
-    return tuple(dict.fromkeys(found))
-
-
-def _flat(lists: Iterable[list[str | AnyOfVariables]]) -> Iterator[str | AnyOfVariables]:
-    for some in lists:
-        yield from some
-
-
-def _without_nothing(said: Any) -> Any:  # noqa: ANN401 - somebody else's YAML or JSON
-    """A key without a value is as good as none."""
-    match said:
-        case dict():
-            return {key: _without_nothing(value) for key, value in said.items() if value is not None}
-        case list():
-            return [_without_nothing(value) for value in said]
-        case _:
-            return said
+    """Return the needs of all lists, each once, in the order of their first occurrence."""
+    needs = (
+        frozenset(need.any_of) if isinstance(need, AnyOfVariables) else frozenset({need})
+        for need in chain.from_iterable(lists)
+    )
+    return tuple(dict.fromkeys(needs))

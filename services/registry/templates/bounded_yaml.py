@@ -1,4 +1,4 @@
-"""YAML that somebody else wrote: plain values only, bounded in size, depth and number, no aliases, no key twice."""
+"""Parses untrusted YAML: plain values only, limited in size, depth and number, without aliases or duplicate keys."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,31 +7,31 @@ import yaml
 from yaml import CSafeLoader
 
 MAX_YAML_BYTES = 1024 * 1024
-"""Of one document."""
+"""Size of one document."""
 
 MAX_YAML_VALUES = 50_000
-"""Values of one document."""
+"""Mappings, lists and scalars in one document."""
 
 MAX_YAML_DEPTH = 64
-"""Levels of one document."""
+"""Nesting levels of one document."""
 
 INCLUDE_TAG = "!include"
-"""The tag by which one document takes in another."""
+"""The tag that inserts another document."""
 
 IncludeParser = Callable[[str], Any]
-"""What stands behind the path of an include."""
+"""Returns the parsed document at the path of an include."""
 
 
 class InvalidYaml(Exception):
-    """It cannot be read; the text is one line for whoever wrote it, and quotes nothing but marks and names."""
+    """The document cannot be parsed. The text is one line for its author; it contains positions and keys, no values."""
 
 
-def parse_yaml(content: bytes, included: IncludeParser | None = None) -> Any:  # noqa: ANN401 - somebody else's YAML
-    """The value of a document; raises `InvalidYaml`. Includes are refused where nobody says what they stand for."""
+def parse_yaml(content: bytes, parse_include: IncludeParser | None = None) -> Any:  # noqa: ANN401 - any YAML value
+    """Return the value of a document; raises `InvalidYaml`. Includes are refused without `parse_include`."""
     text = _decode(content)
     try:
         _check_size(text)
-        return _build_value(text, included)
+        return _build_value(text, parse_include)
     except yaml.MarkedYAMLError as error:
         raise InvalidYaml(_describe_error(error)) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
@@ -39,25 +39,25 @@ def parse_yaml(content: bytes, included: IncludeParser | None = None) -> Any:  #
 
 
 class _BoundedLoader(CSafeLoader):
-    """The safe loader, and includes."""
+    """PyYAML's safe loader with a check for duplicate keys and with includes."""
 
-    included: IncludeParser | None = None
+    parse_include: IncludeParser | None = None
 
     def mapping(self, node: yaml.Node) -> Iterator[dict[Any, Any]]:
-        """A mapping, empty at first: what it holds comes when its parts are there."""
-        made: dict[Any, Any] = {}
-        yield made
+        """Construct a mapping. PyYAML requires it to be yielded empty and filled afterwards."""
+        constructed: dict[Any, Any] = {}
+        yield constructed
         if isinstance(node, yaml.MappingNode):
             _check_keys(node)
-            made.update(self.construct_mapping(node))
+            constructed.update(self.construct_mapping(node))
 
-    def include(self, node: yaml.Node) -> Any:  # noqa: ANN401 - whatever the other document holds
-        """What another document holds."""
-        if self.included is None:
+    def include(self, node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML value
+        """Construct the value of an included document."""
+        if self.parse_include is None:
             raise InvalidYaml(f"{_describe_line(node.start_mark)}!include is not possible here")
         if not isinstance(node, yaml.ScalarNode):
             raise InvalidYaml(f"{_describe_line(node.start_mark)}!include takes a path")
-        return self.included(str(node.value))
+        return self.parse_include(str(node.value))
 
 
 _BoundedLoader.add_constructor("tag:yaml.org,2002:map", _BoundedLoader.mapping)
@@ -74,7 +74,7 @@ def _decode(content: bytes) -> str:
 
 
 def _check_size(text: str) -> None:
-    """See how big it is before anything is built of it: an alias can make much of little."""
+    """Check the limits on the event stream, before any value is built: an alias can make a short text huge."""
     nodes = depth = 0
     for event in yaml.parse(text, Loader=CSafeLoader):
         match event:
@@ -92,9 +92,9 @@ def _check_size(text: str) -> None:
             raise InvalidYaml(f"more than {MAX_YAML_VALUES} values")
 
 
-def _build_value(text: str, included: IncludeParser | None) -> Any:  # noqa: ANN401 - somebody else's YAML
+def _build_value(text: str, parse_include: IncludeParser | None) -> Any:  # noqa: ANN401 - any YAML value
     loader = _BoundedLoader(text)
-    loader.included = included
+    loader.parse_include = parse_include
     try:
         return loader.get_single_data()
     finally:
@@ -104,15 +104,15 @@ def _build_value(text: str, included: IncludeParser | None) -> Any:  # noqa: ANN
 def _check_keys(node: yaml.MappingNode) -> None:
     seen: set[tuple[str, str]] = set()
     for key, _ in node.value:
-        named = (key.tag, str(key.value))
-        if named in seen:
+        name = (key.tag, str(key.value))
+        if name in seen:
             raise InvalidYaml(f"{_describe_line(key.start_mark)}{str(key.value)[:50]} is there twice")
-        seen.add(named)
+        seen.add(name)
 
 
 def _describe_error(error: yaml.MarkedYAMLError) -> str:
     return f"{_describe_line(error.problem_mark)}{(error.problem or 'not readable YAML')[:200]}"
 
 
-def _describe_line(mark: Any) -> str:  # noqa: ANN401 - the parser has two kinds of marks
+def _describe_line(mark: Any) -> str:  # noqa: ANN401 - PyYAML has two mark classes
     return f"line {mark.line + 1}: " if mark else ""

@@ -1,4 +1,4 @@
-"""What the config.yaml of a template says of the workspaces made from it. What is the agent's own is passed over."""
+"""The config.yaml of a template: parses what the plane reads of it, and ignores what is meant for the agent."""
 
 import json
 from collections.abc import Mapping
@@ -9,21 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
-from services.registry.workspace.starter_files import CONFIG, Kit
+from services.registry.workspace.starter_files import CONFIG, Files
 from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, Draft
 
 MAX_CONFIG_BYTES = 256 * 1024
-"""Of the largest config.yaml."""
+"""Size of the largest config.yaml."""
 
 MAX_PROMPT_CHARS = 32 * 1024
-"""Characters of the longest prompt."""
+"""Length of the longest prompt."""
 
 MAX_LIST_ITEMS = 200
-"""Of anything that is listed."""
+"""Items of any list in the file."""
 
 ShortText = Annotated[str, Field(max_length=CODE_BYTES)]
 PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
 NameText = Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
 class _ConfigFileModel(BaseModel):
@@ -31,7 +32,7 @@ class _ConfigFileModel(BaseModel):
 
 
 class DeclaredSchedule(BaseModel):
-    """A message by the clock."""
+    """A message that the plane sends to the agent at the times of a cron expression."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -43,7 +44,7 @@ class DeclaredSchedule(BaseModel):
 
 
 class TemplateModel(_ConfigFileModel):
-    """A model that agents of a template can use."""
+    """A model that the agents of a template can use."""
 
     id: NameText
     name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
@@ -51,7 +52,7 @@ class TemplateModel(_ConfigFileModel):
 
 
 class SubWorkspace(_ConfigFileModel):
-    """A workspace that comes below one when its team is expanded. `config` names its template."""
+    """A child that the expansion of a team creates. `config` names its template."""
 
     name: NameText
     role: str = ""
@@ -65,7 +66,7 @@ class RuntimeConfig(_ConfigFileModel):
 
 
 class TemplateConfig(_ConfigFileModel):
-    """What a config.yaml says."""
+    """The parsed members of a config.yaml."""
 
     name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
     description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
@@ -84,17 +85,17 @@ class TemplateConfig(_ConfigFileModel):
 
     @property
     def default_model(self) -> str:
-        """The model of workspaces whose creator names none."""
+        """The model of a workspace whose creator names none."""
         return self.model or self.runtime_config.model or ""
 
     @property
     def required_variables(self) -> tuple[str, ...]:
-        """The environment that its agents cannot do without."""
+        """The environment variables that its agents need."""
         return tuple(dict.fromkeys([*self.required_env, *self.runtime_config.required_env]))
 
     @property
     def brief(self) -> Brief:
-        """What its agents are to be told."""
+        """The briefing of its agents."""
         return Brief(
             initial_prompt=self.initial_prompt,
             idle_prompt=self.idle_prompt,
@@ -104,28 +105,39 @@ class TemplateConfig(_ConfigFileModel):
 
 
 def parse_config(content: bytes) -> TemplateConfig:
-    """What a config.yaml says; raises `InvalidYaml`."""
+    """Return the parsed config.yaml; raises `InvalidYaml`."""
     if len(content) > MAX_CONFIG_BYTES:
         raise InvalidYaml(f"more than {MAX_CONFIG_BYTES} bytes")
-    said = parse_yaml(content)
-    if not isinstance(said, Mapping):
+    members = parse_yaml(content)
+    if not isinstance(members, Mapping):
         raise InvalidYaml("not a mapping")
     try:
-        return TemplateConfig.model_validate({key: value for key, value in said.items() if value is not None})
+        return TemplateConfig.model_validate({key: value for key, value in members.items() if value is not None})
     except ValidationError as error:
         raise InvalidYaml(describe_fault(error)) from None
 
 
 def describe_fault(error: ValidationError) -> str:
-    """The first thing that is wrong, and where: `workspaces.0.tier: ...`. Quotes keys, never values."""
+    """Return the path and text of the first error, as in `workspaces.0.tier: ...`, without any value of the file."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = ".".join(str(step)[:50] for step in fault["loc"])
-    told = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    return f"{path}: {told}" if path else str(told)
+    text = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    return f"{path}: {text}" if path else str(text)
 
 
-def build_schedules(timetables: list[DeclaredSchedule]) -> tuple[Schedule, ...]:
-    """The schedules as they are kept; carriage returns are dropped from prompts, as the route for schedules does."""
+def drop_nulls(value: Any) -> Any:  # noqa: ANN401 - any YAML or JSON value
+    """Return the value without mapping members that are null, at every level: null means the same as absent."""
+    match value:
+        case dict():
+            return {key: drop_nulls(member) for key, member in value.items() if member is not None}
+        case list():
+            return [drop_nulls(item) for item in value]
+        case _:
+            return value
+
+
+def build_schedules(declared: list[DeclaredSchedule]) -> tuple[Schedule, ...]:
+    """Return the schedules as they are stored: without carriage returns in prompts, as the REST contract requires."""
     return tuple(
         Schedule(
             name=one.name,
@@ -134,33 +146,37 @@ def build_schedules(timetables: list[DeclaredSchedule]) -> tuple[Schedule, ...]:
             timezone=one.timezone,
             enabled=one.enabled,
         )
-        for one in timetables
+        for one in declared
     )
 
 
-def apply_defaults(draft: Draft, said: TemplateConfig) -> Draft:
-    """The draft with what the template says wherever its creator said nothing."""
+def apply_defaults(draft: Draft, config: TemplateConfig) -> Draft:
+    """Return the draft with the template's runtime, model and tier where it has none; an external one is unchanged."""
     if draft.external or draft.runtime == EXTERNAL:
         return draft
     return replace(
         draft,
-        runtime=draft.runtime or said.runtime,
-        model=draft.model or said.default_model,
-        tier=draft.tier or said.tier or 0,
+        runtime=draft.runtime or config.runtime,
+        model=draft.model or config.default_model,
+        tier=draft.tier or config.tier or 0,
     )
 
 
 def generate_config(draft: Draft) -> str:
-    """A config.yaml for a workspace that has none. JSON is YAML."""
-    said: dict[str, Any] = {"name": draft.name, "description": draft.role, "tier": draft.tier, "runtime": draft.runtime}
-    if draft.model:
-        said["model"] = draft.model
-    return json.dumps({key: value for key, value in said.items() if value}, indent=2, ensure_ascii=False) + "\n"
+    """Return a config.yaml for a workspace that has none. It is JSON, which is valid YAML."""
+    members = {
+        "name": draft.name,
+        "description": draft.role,
+        "tier": draft.tier,
+        "runtime": draft.runtime,
+        "model": draft.model,
+    }
+    return json.dumps({key: value for key, value in members.items() if value}, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_config(kit: Kit) -> TemplateConfig | None:
-    """What the config.yaml of a kit says; `None` where there is none that can be read."""
-    text = kit.files.get(CONFIG)
+def read_config(files: Files) -> TemplateConfig | None:
+    """Return the parsed config.yaml among the files of a workspace; `None` if it is absent or invalid."""
+    text = files.get(CONFIG)
     try:
         return parse_config(text.encode()) if text is not None else None
     except InvalidYaml:

@@ -67,7 +67,7 @@ async def test_a_managed_workspace_wants_its_first_instance_in_time(book):
 
 @pytest.mark.covers("REG-03", "REG-06")
 async def test_an_external_workspace_waits_for_its_agent_with_a_token(book):
-    made = await book.queries.create(ADMIN, "", Draft(name="ada", external=True))
+    made = await book.creator.create(ADMIN, "", Draft(name="ada", external=True))
     kept = await book.get(made.workspace.id)
 
     assert made.auth_token == "token"
@@ -108,9 +108,9 @@ async def test_a_refused_draft_leaves_no_trace(book):
 async def test_the_same_request_makes_one_workspace(book):
     draft = Draft(name="ada", runtime="echo")
 
-    once = await book.queries.create(ADMIN, "r1", draft)
-    again = await book.queries.create(ADMIN, "r1", draft)
-    other = await book.queries.create(ADMIN, "r2", draft)
+    once = await book.creator.create(ADMIN, "r1", draft)
+    again = await book.creator.create(ADMIN, "r1", draft)
+    other = await book.creator.create(ADMIN, "r2", draft)
 
     assert once.workspace.id == again.workspace.id != other.workspace.id
     assert len(await book.events()) == 2

@@ -25,7 +25,7 @@ texts = st.text(max_size=10) | st.sampled_from(
 
 @given(st.dictionaries(paths, texts))
 def test_files_that_are_sorted_out_are_put_together_again(files):
-    assert bundle_file.join_files(bundle_file.parse_files(bundle_file.split_files(files))) == files
+    assert bundle_file.join_files(bundle_file.parse_file_members(bundle_file.split_files(files))) == files
 
 
 def test_a_skill_says_itself_what_it_is():

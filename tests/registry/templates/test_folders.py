@@ -194,7 +194,7 @@ async def test_of_many_imports_of_one_name_one_wins_whole(tmp_path):
 async def shelf(book, engine, database_url, tmp_path):
     """The book over a directory with templates."""
     put(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
-    line = book.queries._auth._line
+    line = book.creator._auth._line
     shelved = bound(engine, database_url, book.auth, line, book.clock, configs=tmp_path)
     shelved.root = tmp_path
     return shelved
@@ -272,7 +272,7 @@ def stopped(shelf, workspace):
 
 
 async def test_an_external_workspace_takes_no_runtime_of_a_template(shelf):
-    made = await shelf.queries.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
+    made = await shelf.creator.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
 
     assert made.workspace.runtime == "external"
 
