@@ -157,15 +157,20 @@ class WorkspaceCreator:
         )
 
     async def _create(self, batch: CreationBatch) -> list[CreatedWorkspace]:
+        """Place the batch in auth and commit it; undo in auth what was not committed.
+
+        A cancelled call is not undone, as its commit may still take effect: auth drops unconfirmed workspaces itself.
+        """
         await self._auth.place([(workspace.id, workspace.org_id) for workspace in batch.workspaces])
-        committed: list[Workspace] = []
         try:
             await self._store_secrets(batch)
             tokens = await self._issue_tokens(batch)
             committed = await insert_batch(self._store, batch)
-        finally:
-            committed_ids = {workspace.id for workspace in committed}
-            await self._undo_placements([one.id for one in batch.workspaces if one.id not in committed_ids])
+        except Exception:
+            await self._undo_placements([workspace.id for workspace in batch.workspaces])
+            raise
+        committed_ids = {workspace.id for workspace in committed}
+        await self._undo_placements([one.id for one in batch.workspaces if one.id not in committed_ids])
         first = committed[0]
         log.info("workspaces created", first=first.id, count=len(committed), status=first.status, runtime=first.runtime)
         return [CreatedWorkspace(workspace=one, auth_token=tokens.get(one.id)) for one in committed]

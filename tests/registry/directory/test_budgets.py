@@ -1,4 +1,4 @@
-"""What the agents of workspaces may spend, and that a change of it is news."""
+"""Budget limits of workspaces."""
 
 from contextlib import aclosing
 from dataclasses import replace
@@ -22,27 +22,27 @@ def budgets(book):
     return Budgets(book.store)
 
 
-async def told(book):
-    """What the audit will be told of budgets."""
+async def read_audit(book):
+    """The audit records about budgets that wait for delivery."""
     async with book.store.begin() as tx:
         deeds = await tx.deeds.oldest(500)
     return [(deed.actor, deed.workspace_id, deed.details) for deed in deeds if deed.action == CHANGED]
 
 
 @pytest.mark.covers("A2A-36")
-async def test_a_new_limit_is_kept_and_reaches_those_who_refuse_by_it(book, budgets):
+async def test_a_new_limit_is_stored_and_sent_on_the_workspace_feed(book, budgets):
     workspace = await book.create(budget_limit=5)
     async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
         await budgets.set_limit(ADMIN, workspace.id, 0)
-        heard = await change(watch)
+        updated = await change(watch)
 
-    assert (heard.id, heard.budget_limit) == (workspace.id, 0)
+    assert (updated.id, updated.budget_limit) == (workspace.id, 0)
     assert (await budgets.get(agent(workspace.id), workspace.id)).budget_limit == 0
-    assert await told(book) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
+    assert await read_audit(book) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
 
 
-async def test_a_limit_is_taken_away(book, budgets):
+async def test_a_limit_can_be_removed(book, budgets):
     workspace = await book.create(budget_limit=5)
 
     assert (await budgets.set_limit(ADMIN, workspace.id, None)).budget_limit is None
@@ -51,17 +51,17 @@ async def test_a_limit_is_taken_away(book, budgets):
 
 
 @pytest.mark.parametrize("cents", [5, None])
-async def test_setting_what_is_set_changes_nothing(book, budgets, cents):
+async def test_setting_an_equal_limit_changes_nothing(book, budgets, cents):
     workspace = await book.create(budget_limit=cents)
     before = await book.get(workspace.id)
 
     await budgets.set_limit(ADMIN, workspace.id, cents)
 
     assert await book.get(workspace.id) == before
-    assert await told(book) == []
+    assert await read_audit(book) == []
 
 
-async def test_a_limit_below_zero_is_refused(book, budgets):
+async def test_a_negative_limit_is_refused(book, budgets):
     workspace = await book.create(budget_limit=5)
 
     with pytest.raises(InvalidBudget):
@@ -70,7 +70,7 @@ async def test_a_limit_below_zero_is_refused(book, budgets):
     assert (await book.get(workspace.id)).budget_limit == 5
 
 
-async def test_tokens_of_an_organisation_end_at_it(book, budgets):
+async def test_an_organisation_token_reaches_only_budgets_of_its_organisation(book, budgets):
     workspace = await book.create(budget_limit=5)
     foreign = org(OTHER, "admin")
     for refused in (

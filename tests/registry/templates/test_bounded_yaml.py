@@ -1,3 +1,5 @@
+"""The limits of the YAML parser."""
+
 import json
 
 import pytest
@@ -15,12 +17,12 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_json_is_read_as_what_it_is(value):
+def test_json_is_parsed_to_the_same_value(value):
     assert parse_yaml(json.dumps(value).encode()) == value
 
 
 @given(st.binary(max_size=200))
-def test_whatever_is_there_it_is_read_or_refused_in_one_line(content):
+def test_any_content_is_parsed_or_refused_in_one_line(content):
     fault = None
     try:
         parse_yaml(content)
@@ -30,7 +32,7 @@ def test_whatever_is_there_it_is_read_or_refused_in_one_line(content):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
         ("a: &x [1]\nb: *x", "aliases"),
         ("a: &x {<<: *x}", "aliases"),
@@ -45,8 +47,8 @@ def test_whatever_is_there_it_is_read_or_refused_in_one_line(content):
         ("a: " + "9" * 10_000, "YAML"),
     ],
 )
-def test_what_is_not_plain_is_refused(text, said):
-    with pytest.raises(InvalidYaml, match=said):
+def test_yaml_beyond_the_limits_is_refused(text, fault):
+    with pytest.raises(InvalidYaml, match=fault):
         parse_yaml(text.encode())
 
 
@@ -57,5 +59,5 @@ def test_a_document_that_is_too_large_or_not_text_is_refused():
         parse_yaml(b"a: \xff")
 
 
-def test_an_include_stands_for_what_it_names():
+def test_an_include_is_replaced_by_its_document():
     assert parse_yaml(b"team: !include team.yaml", lambda path: [path]) == {"team": ["team.yaml"]}
