@@ -56,12 +56,12 @@ from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
 from services.registry.clients import Auth
 from services.registry.directory.budgets import Budgets
-from services.registry.directory.creation import Founding
-from services.registry.directory.discovery import Directions
-from services.registry.directory.model_choice import Models
-from services.registry.directory.queries import Directory
-from services.registry.directory.search import Search
-from services.registry.directory.updates import Editing
+from services.registry.directory.creation import WorkspaceCreator
+from services.registry.directory.discovery import Discovery
+from services.registry.directory.model_choice import ModelChoice
+from services.registry.directory.queries import WorkspaceQueries
+from services.registry.directory.search import WorkspaceSearch
+from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
@@ -89,13 +89,13 @@ from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.memories.api import MemoryServicer
 from services.registry.notes.memories.service import Memories
 from services.registry.organisations.bundles import Bundles
-from services.registry.organisations.org_folders import OrgFolders
-from services.registry.organisations.org_import import Orgs
+from services.registry.organisations.org_folders import OrgTemplateFolders
+from services.registry.organisations.org_import import OrgImporter
 from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
 from services.registry.store.tables.schema import DOORBELL, META
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import Templates, load_runtime_provision_timeouts
+from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts
 from services.registry.workspace.facts import Patience
 
 NAME = "registry"
@@ -110,7 +110,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Put the parts together."""
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
-    known = catalog.read(limit=settings.provision_timeout, declared=declared)
+    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared)
     url = settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=ROLE) as engine,
@@ -121,16 +121,18 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         addressing = Addressing(settings.address_rules)
         bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
         feed = Feed(store, bell, replica_id=str(uuid4()))
-        templates = Templates(settings.configs_dir)
-        folders = OrgFolders(settings.org_templates_dir)
-        founding = Founding(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
-        directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
-        editing = Editing(store, auth=auth, catalog=known)
+        templates = TemplateFolders(settings.configs_dir)
+        folders = OrgTemplateFolders(settings.org_templates_dir)
+        creator = WorkspaceCreator(
+            store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock
+        )
+        queries = WorkspaceQueries(store)
+        updater = WorkspaceUpdater(store, auth=auth, catalog=known)
         patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         intake = Intake(store, patience=patience)
         broadcasts = Broadcasts()
         chronicle = Chronicle(store, feed)
-        refits = Refits(templates, Templates(settings.org_templates_dir))
+        refits = Refits(templates, TemplateFolders(settings.org_templates_dir))
         presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
         removal = Removal(store, feed, auth=auth, clock=clock)
@@ -147,12 +149,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         renewal = Renewal(catalog=known, clock=clock)
         turnover = Turnover(store, auth=auth, renewal=renewal)
         servicer = RegistryServicer(
-            directory=directory,
-            editing=editing,
+            creator=creator,
+            queries=queries,
+            updater=updater,
             door=door,
             presence=presence,
             removal=removal,
-            directions=Directions(store, addressing=addressing),
+            discovery=Discovery(store, addressing=addressing),
             feed=feed,
             catalog=known,
             clock=clock,
@@ -167,7 +170,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=search_pb2.DESCRIPTOR.services_by_name["SearchService"],
                     add=search_pb2_grpc.add_SearchServiceServicer_to_server,
-                    servicer=SearchServicer(Search(store)),
+                    servicer=SearchServicer(WorkspaceSearch(store)),
                 ),
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
@@ -187,17 +190,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     servicer=TemplateServicer(
                         templates=templates,
                         folders=folders,
-                        orgs=Orgs(folders, templates=templates, founding=founding, auth=auth),
-                        teams=Teams(
-                            store, templates=templates, founding=founding, removal=removal, auth=auth, clock=clock
-                        ),
-                        directory=directory,
+                        orgs=OrgImporter(folders, templates=templates, creator=creator, auth=auth),
+                        teams=Teams(store, creator=creator, removal=removal, auth=auth, clock=clock),
+                        queries=queries,
                     ),
                 ),
                 Servicer(
                     contract=bundles_pb2.DESCRIPTOR.services_by_name["BundleService"],
                     add=bundles_pb2_grpc.add_BundleServiceServicer_to_server,
-                    servicer=BundleServicer(Bundles(store, founding=founding)),
+                    servicer=BundleServicer(Bundles(store, creator=creator)),
                 ),
                 *notes,
                 Servicer(
@@ -208,7 +209,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=models_pb2.DESCRIPTOR.services_by_name["ModelService"],
                     add=models_pb2_grpc.add_ModelServiceServicer_to_server,
-                    servicer=ModelServicer(Models(store, catalog=known, renewal=renewal)),
+                    servicer=ModelServicer(ModelChoice(store, catalog=known, renewal=renewal)),
                 ),
                 Servicer(
                     contract=budgets_pb2.DESCRIPTOR.services_by_name["BudgetService"],

@@ -1,4 +1,4 @@
-"""The runtimes, their models and limits, and who serves models: `catalog.yaml`, checked when the service starts."""
+"""The catalogue of runtimes, models and model providers: parses `catalog.yaml` when the service starts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -11,50 +11,50 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.chassis.settings import InvalidSettings
 
-SOURCE = Path(__file__).parent / "catalog.yaml"
-"""The catalogue that comes with the service."""
+CATALOG_PATH = Path(__file__).parent / "catalog.yaml"
+"""The catalogue that is delivered with the service."""
 
-PROVISION_LIMIT = timedelta(minutes=10)
-"""How long an agent may take to come up where its runtime does not say."""
+DEFAULT_PROVISION_LIMIT = timedelta(minutes=10)
+"""How long the agent of a runtime without a limit of its own may take to start."""
 
 
-class _Entry(BaseModel):
+class _CatalogModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Model(_Entry):
-    """A model that agents of a runtime can use; a `name_only` one only after somebody set it up."""
+class RuntimeModel(_CatalogModel):
+    """A model that agents of a runtime can use. A `name_only` model needs setup by the operator first."""
 
     id: str = Field(min_length=1, max_length=100)
     name_only: bool = False
 
 
-class AnyOf(_Entry):
-    """A variable that goes by several names."""
+class VariableNames(_CatalogModel):
+    """An environment variable that may have any of several names."""
 
     any_of: tuple[str, ...] = Field(min_length=1)
 
 
-class Runtime(_Entry):
-    """A kind of agent."""
+class Runtime(_CatalogModel):
+    """A kind of agent, as in `langgraph`."""
 
     name: str = Field(min_length=1, max_length=100)
-    provision_limit: int = Field(default=int(PROVISION_LIMIT.total_seconds()), gt=0)
+    provision_limit: int = Field(default=int(DEFAULT_PROVISION_LIMIT.total_seconds()), gt=0)
     adapter_module: str = ""
-    models: tuple[Model, ...] = ()
-    required_env: tuple[str | AnyOf, ...] = ()
+    models: tuple[RuntimeModel, ...] = ()
+    required_env: tuple[str | VariableNames, ...] = ()
     speaks_anthropic: bool = False
     model_variables: tuple[str, ...] = ()
     provider_variable: str = ""
 
     @property
     def required(self) -> tuple[tuple[str, ...], ...]:
-        """The variables without which an instance is not started, each by all its names."""
+        """The environment variables that an instance needs, each as a tuple of its alternative names."""
         return tuple((item,) if isinstance(item, str) else item.any_of for item in self.required_env)
 
 
-class Provider(_Entry):
-    """Somebody who serves models."""
+class Provider(_CatalogModel):
+    """A provider of models."""
 
     name: str = Field(min_length=1, max_length=100)
     model_prefixes: tuple[str, ...] = Field(min_length=1)
@@ -62,12 +62,12 @@ class Provider(_Entry):
     anthropic_url: str = ""
 
 
-class _Page(_Entry):
+class _CatalogFile(_CatalogModel):
     runtimes: tuple[Runtime, ...]
     providers: tuple[Provider, ...] = ()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "_Page":
+    def _names_are_unique(self) -> "_CatalogFile":
         _check_unique("runtime", [runtime.name for runtime in self.runtimes])
         for runtime in self.runtimes:
             _check_unique(f"model of {runtime.name}", [model.id for model in runtime.models])
@@ -76,10 +76,10 @@ class _Page(_Entry):
 
 
 class Catalog:
-    """What is known of runtimes.
+    """Looks up runtimes.
 
-    `limit`, where given, is the provision limit of all of them; `declared` are limits in seconds by runtime that
-    templates declare, as they were when the service started.
+    `limit` overrides the provision limit of every runtime. `declared` are the limits in seconds that templates declare,
+    by runtime, as they were when the service started.
     """
 
     def __init__(
@@ -95,55 +95,55 @@ class Catalog:
         self._limit = limit
         self._declared = {runtime: timedelta(seconds=seconds) for runtime, seconds in declared.items()}
 
-    def find(self, runtime: str) -> Runtime | None:
-        """All that is known of a runtime."""
+    def find_runtime(self, runtime: str) -> Runtime | None:
+        """Return the runtime; `None` if it is unknown."""
         return self._runtimes.get(runtime)
 
-    def knows(self, runtime: str) -> bool:
-        """Whether there is such a runtime."""
+    def has_runtime(self, runtime: str) -> bool:
+        """Whether the catalogue contains the runtime."""
         return runtime in self._runtimes
 
     def provision_limit(self, runtime: str) -> timedelta:
-        """How long an agent may take to come up."""
+        """Return how long an agent may take to start: the override, else the template limit, else the runtime's own."""
         if self._limit is not None:
             return self._limit
         if runtime in self._declared:
             return self._declared[runtime]
         known = self._runtimes.get(runtime)
-        return timedelta(seconds=known.provision_limit) if known else PROVISION_LIMIT
+        return timedelta(seconds=known.provision_limit) if known else DEFAULT_PROVISION_LIMIT
 
     def declared_limit(self, runtime: str) -> timedelta | None:
-        """The limit that a template of the runtime declares; `None` where none does."""
+        """Return the limit that the templates of the runtime declare; `None` if none does."""
         return self._declared.get(runtime)
 
     def adapter_module(self, runtime: str) -> str:
-        """The module that an instance runs; empty where there is none."""
+        """Return the Python module that an instance runs; empty if the runtime has none."""
         known = self._runtimes.get(runtime)
         return known.adapter_module if known else ""
 
     def models(self, runtime: str) -> tuple[str, ...]:
-        """The models registered for a runtime."""
+        """Return the ids of the models that are registered for a runtime."""
         known = self._runtimes.get(runtime)
         return tuple(model.id for model in known.models) if known else ()
 
     def default_model(self, runtime: str) -> str | None:
-        """The first model that works without further ado; `None` where there is none."""
+        """Return the first model that needs no setup; `None` if there is none."""
         known = self._runtimes.get(runtime)
         return next((model.id for model in known.models if not model.name_only), None) if known else None
 
 
-def read(
-    path: Path = SOURCE, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
+def read_catalog(
+    path: Path = CATALOG_PATH, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
 ) -> Catalog:
-    """The catalogue in a file; raises `InvalidSettings` with one line where it is not one."""
+    """Parse the catalogue in a file; raises `InvalidSettings` with one line of text."""
     try:
-        page = _Page.model_validate(_parsed(path))
+        file = _CatalogFile.model_validate(_parse_yaml(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise InvalidSettings(f"{path.name}: {_first_line(error)}") from None
-    return Catalog(page.runtimes, providers=page.providers, limit=limit, declared=declared)
+    return Catalog(file.runtimes, providers=file.providers, limit=limit, declared=declared)
 
 
-def _parsed(path: Path) -> Any:  # noqa: ANN401 - checked right after
+def _parse_yaml(path: Path) -> Any:  # noqa: ANN401 - checked right after
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

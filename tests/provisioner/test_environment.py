@@ -34,8 +34,8 @@ texts = st.dictionaries(names, st.text(min_size=1, max_size=5), max_size=6)
 
 def runtime(name):
     """What the catalogue of the registry says, as the provisioner hears it."""
-    known = catalog.read()
-    found = known.find(name)
+    known = catalog.read_catalog()
+    found = known.find_runtime(name)
     return Runtime(
         required=found.required,
         speaks_anthropic=found.speaks_anthropic,

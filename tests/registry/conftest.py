@@ -14,9 +14,10 @@ from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
 from services.registry.clients import Auth
-from services.registry.directory.discovery import Directions
-from services.registry.directory.queries import Directory
-from services.registry.directory.updates import Editing
+from services.registry.directory.creation import WorkspaceCreator
+from services.registry.directory.discovery import Discovery
+from services.registry.directory.queries import WorkspaceQueries
+from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
@@ -30,7 +31,7 @@ from services.registry.lifecycle.restarts import Refits
 from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import Templates
+from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace.facts import InstanceStarted, Patience
 from services.registry.workspace.validation import Draft
 from tests import databases
@@ -65,18 +66,19 @@ class Book:
     views: Views
     intake: Intake
     bell: NotificationListener
-    directory: Directory
-    editing: Editing
+    creator: WorkspaceCreator
+    queries: WorkspaceQueries
+    updater: WorkspaceUpdater
     door: Door
     presence: Presence
     removal: Removal
-    directions: Directions
+    discovery: Discovery
     sweeps: Sweeps
     auth: WillingAuth
     clock: StillClock
 
     async def create(self, name="ada", *, caller=ADMIN, **said):
-        made = await self.directory.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
+        made = await self.creator.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
         return made.workspace
 
     async def started(self, name="ada", *, backend="process", **said):
@@ -109,7 +111,7 @@ class Book:
 
     async def events(self, workspace_id=""):
         """Oldest first."""
-        found = await self.directory.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
+        found = await self.queries.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
         return list(found)
 
     async def watched(self, backend="process"):
@@ -153,9 +155,9 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
     bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
     feed = Feed(store, bell, replica_id="replica")
     intake = Intake(store, patience=PATIENCE)
-    asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
+    asked, known, addressing = Auth(line), catalog.read_catalog(), Addressing(rules)
     broadcasts = Broadcasts()
-    refits = Refits(Templates(configs), Templates(org_dirs))
+    refits = Refits(TemplateFolders(configs), TemplateFolders(org_dirs))
     presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
     removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
     return Book(
@@ -166,14 +168,15 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
         views=Views(store),
         intake=intake,
         bell=bell,
-        directory=Directory(
-            store, auth=asked, catalog=known, templates=Templates(configs), addressing=addressing, clock=clock
+        creator=WorkspaceCreator(
+            store, auth=asked, catalog=known, templates=TemplateFolders(configs), addressing=addressing, clock=clock
         ),
-        editing=Editing(store, auth=asked, catalog=known),
+        queries=WorkspaceQueries(store),
+        updater=WorkspaceUpdater(store, auth=asked, catalog=known),
         door=Door(store, auth=asked, addressing=addressing, clock=clock),
         presence=presence,
         removal=removal,
-        directions=Directions(store, addressing=addressing),
+        discovery=Discovery(store, addressing=addressing),
         sweeps=Sweeps(
             store,
             presence=presence,

@@ -1,3 +1,5 @@
+"""The catalogue of runtimes and models."""
+
 from datetime import timedelta
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from services.chassis.settings import InvalidSettings
 from services.registry import catalog
 
-ONE = """
+TWO_RUNTIMES = """
 runtimes:
   - name: cook
     provision_limit: 30
@@ -18,43 +20,43 @@ runtimes:
 """
 
 
-def read(tmp_path, text, **said):
+def read(tmp_path, text, **options):
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
-    return catalog.read(path, **said)
+    return catalog.read_catalog(path, **options)
 
 
 @pytest.mark.covers("REG-08")
-def test_the_catalogue_knows_the_runtimes_of_the_contract():
-    known = catalog.read()
+def test_the_catalogue_contains_the_runtimes_of_the_contract():
+    known = catalog.read_catalog()
 
     for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk", "echo", "external"):
-        assert known.knows(runtime)
-    assert not known.knows("cobol")
+        assert known.has_runtime(runtime)
+    assert not known.has_runtime("cobol")
     assert known.adapter_module("echo") == "molecule_agent.echo"
     assert known.adapter_module("cobol") == ""
 
 
 @pytest.mark.covers("PROV-47")
-def test_agents_come_up_within_ten_minutes_and_hermes_within_thirty_unless_told_otherwise():
-    known, told = catalog.read(), catalog.read(limit=timedelta(seconds=60))
+def test_the_provision_limit_is_ten_minutes_thirty_for_hermes_or_the_override():
+    known, overridden = catalog.read_catalog(), catalog.read_catalog(limit=timedelta(seconds=60))
 
     assert known.provision_limit("hermes") == timedelta(minutes=30)
     assert known.provision_limit("echo") == known.provision_limit("cobol") == timedelta(minutes=10)
-    assert told.provision_limit("hermes") == told.provision_limit("echo") == timedelta(seconds=60)
+    assert overridden.provision_limit("hermes") == overridden.provision_limit("echo") == timedelta(seconds=60)
 
 
 @pytest.mark.covers("REG-50", "REG-56")
-def test_the_default_model_is_the_first_that_works_without_further_ado(tmp_path):
-    known = read(tmp_path, ONE)
+def test_the_default_model_is_the_first_that_needs_no_setup(tmp_path):
+    known = read(tmp_path, TWO_RUNTIMES)
 
     assert known.default_model("cook") == "plain/soup"
     assert known.models("cook") == ("secret/soup", "plain/soup")
     assert known.default_model("bare") is known.default_model("cobol") is None
 
 
-def test_every_runtime_with_models_has_a_default():
-    known = catalog.read()
+def test_every_runtime_with_models_has_a_default_model():
+    known = catalog.read_catalog()
 
     for runtime in ("langgraph", "hermes", "claude-code", "crewai", "deepagents", "google-adk"):
         assert known.default_model(runtime) in known.models(runtime)
@@ -71,7 +73,7 @@ def test_every_runtime_with_models_has_a_default():
         ("[]", "catalog.yaml"),
     ],
 )
-def test_a_catalogue_that_is_none_stops_the_service_with_one_line(tmp_path, text, complaint):
+def test_an_invalid_catalogue_stops_the_service_with_one_line(tmp_path, text, complaint):
     with pytest.raises(InvalidSettings) as refusal:
         read(tmp_path, text)
 

@@ -1,4 +1,4 @@
-"""What the provisioner is told of the catalogue."""
+"""CatalogService over gRPC."""
 
 import pytest
 
@@ -18,7 +18,7 @@ async def line():
     servicer = Servicer(
         contract=pb.DESCRIPTOR.services_by_name["CatalogService"],
         add=rpc.add_CatalogServiceServicer_to_server,
-        servicer=CatalogServicer(catalog.read()),
+        servicer=CatalogServicer(catalog.read_catalog()),
     )
     async with running([servicer], speaker="provisioner") as line:
         yield line
@@ -29,7 +29,7 @@ async def ask(line, runtime):
 
 
 @pytest.mark.covers("PROV-26", "PROV-29")
-async def test_what_a_runtime_needs_is_told(line):
+async def test_the_environment_of_a_runtime_is_returned(line):
     claude, hermes = await ask(line, "claude-code"), await ask(line, "hermes")
 
     assert claude.speaks_anthropic
@@ -39,22 +39,22 @@ async def test_what_a_runtime_needs_is_told(line):
     assert not hermes.speaks_anthropic
 
 
-async def test_of_an_unknown_runtime_nothing_is_told(line):
+async def test_an_unknown_runtime_returns_an_empty_response(line):
     assert await ask(line, "cobol") == pb.GetRuntimeResponse()
 
 
-async def test_nobody_else_is_told(line):
+async def test_only_the_provisioner_may_read_the_catalogue(line):
     with pytest.raises(PermissionDenied):
         await ask(ServiceChannel(line.channel, "a2a_proxy"), "echo")
 
 
-def test_prefixes_are_written_in_lower_case():
-    """They are compared with names in lower case."""
-    for provider in catalog.read().providers:
+def test_model_prefixes_are_lower_case():
+    """The provisioner compares them with lower-case names."""
+    for provider in catalog.read_catalog().providers:
         assert [prefix.lower() for prefix in provider.model_prefixes] == list(provider.model_prefixes)
 
 
-TWICE = """
+DUPLICATE_PROVIDER = """
 runtimes: []
 providers:
   - {name: a, model_prefixes: [a], keys: [A]}
@@ -63,15 +63,15 @@ providers:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
-        (TWICE, "provider named twice: a"),
+        (DUPLICATE_PROVIDER, "provider named twice: a"),
         ("runtimes: []\nproviders: [{name: a, model_prefixes: [], keys: [A]}]", "model_prefixes"),
         ("runtimes: [{name: a, required_env: [{any_of: []}]}]", "required_env"),
     ],
 )
-def test_a_catalogue_that_is_none_is_refused(tmp_path, text, said):
+def test_an_invalid_catalogue_is_refused(tmp_path, text, fault):
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
-    with pytest.raises(InvalidSettings, match=said):
-        catalog.read(path)
+    with pytest.raises(InvalidSettings, match=fault):
+        catalog.read_catalog(path)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.registry import catalog
 from services.registry.clients import Auth
-from services.registry.directory.creation import Founding
-from services.registry.lifecycle.address_check import Addressing
 from services.registry.organisations.bundles import Bundles
-from services.registry.organisations.org_folders import OrgFolders
-from services.registry.organisations.org_import import Orgs
+from services.registry.organisations.org_folders import OrgTemplateFolders
+from services.registry.organisations.org_import import OrgImporter
 from services.registry.organisations.teams import Teams
-from services.registry.templates.folders import Templates
-from tests.registry.conftest import AT_HOME, Book, bound
+from services.registry.templates.folders import TemplateFolders
+from tests.registry.conftest import Book, bound
 from tests.registry.neighbours import WillingAuth, served
 from tests.registry.vaults import WillingVault, served_vault
 from tests.rpc import running
@@ -47,11 +44,10 @@ class Town:
     book: Book
     auth: WillingAuth
     vault: KnowingVault
-    founding: Founding
-    orgs: Orgs
+    orgs: OrgImporter
     teams: Teams
     bundles: Bundles
-    folders: OrgFolders
+    folders: OrgTemplateFolders
     configs: Path
     org_dirs: Path
 
@@ -81,18 +77,14 @@ async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth:
     auth, vault = auth or WillingAuth(), KnowingVault()
     async with running([served(auth), served_vault(vault)], speaker="registry") as line:
         book = bound(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
-        asked, templates, folders = Auth(line), Templates(configs), OrgFolders(org_dirs)
-        founding = Founding(book.store, auth=asked, catalog=catalog.read(), addressing=Addressing(AT_HOME), clock=clock)
+        asked, templates, folders = Auth(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
         yield Town(
             book=book,
             auth=auth,
             vault=vault,
-            founding=founding,
-            orgs=Orgs(folders, templates=templates, founding=founding, auth=asked),
-            teams=Teams(
-                book.store, templates=templates, founding=founding, removal=book.removal, auth=asked, clock=clock
-            ),
-            bundles=Bundles(book.store, founding=founding),
+            orgs=OrgImporter(folders, templates=templates, creator=book.creator, auth=asked),
+            teams=Teams(book.store, creator=book.creator, removal=book.removal, auth=asked, clock=clock),
+            bundles=Bundles(book.store, creator=book.creator),
             folders=folders,
             configs=configs,
             org_dirs=org_dirs,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BudgetServiceStub:
-    """Keeps the limits of spending. What is spent is what agents report in their heartbeats.
+    """Reads and sets budget limits. Agents report their spending in heartbeats.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class BudgetServiceStub:
 
 
 class BudgetServiceServicer:
-    """Keeps the limits of spending. What is spent is what agents report in their heartbeats.
+    """Reads and sets budget limits. Agents report their spending in heartbeats.
     """
 
     def GetBudget(self, request, context):
-        """How much may be spent, and how much is.
+        """Returns the limit and the spending of a workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetBudget(self, request, context):
-        """Sets the limit, or takes it away. Setting what is set changes nothing. It reaches the proxies with the feed.
+        """Sets or removes the limit; an equal limit changes nothing. The workspace feed carries it to the proxies.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_BudgetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BudgetService:
-    """Keeps the limits of spending. What is spent is what agents report in their heartbeats.
+    """Reads and sets budget limits. Agents report their spending in heartbeats.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BundleServiceStub:
-    """Writes trees of workspaces down, with everything but secrets, and makes new ones of what was written.
+    """Exports trees of workspaces without their secrets, and creates new workspaces from a bundle.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class BundleServiceStub:
 
 
 class BundleServiceServicer:
-    """Writes trees of workspaces down, with everything but secrets, and makes new ones of what was written.
+    """Exports trees of workspaces without their secrets, and creates new workspaces from a bundle.
     """
 
     def ExportBundle(self, request, context):
-        """A workspace and all below it.
+        """Returns a workspace and all its descendants as a bundle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportBundle(self, request, context):
-        """Makes the workspaces of a bundle: all, or none. They get new ids.
+        """Creates the workspaces of a bundle, all or none. They get new ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_BundleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BundleService:
-    """Writes trees of workspaces down, with everything but secrets, and makes new ones of what was written.
+    """Exports trees of workspaces without their secrets, and creates new workspaces from a bundle.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CatalogServiceStub:
-    """Tells what the catalogue says.
+    """Reads the catalogue.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class CatalogServiceStub:
 
 
 class CatalogServiceServicer:
-    """Tells what the catalogue says.
+    """Reads the catalogue.
     """
 
     def GetRuntime(self, request, context):
-        """What an instance of a runtime needs in its environment, and who serves models; nothing for an unknown runtime.
+        """Returns the environment that an instance of a runtime needs, and the model providers. Empty if it is unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
-    """Tells what the catalogue says.
+    """Reads the catalogue.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ModelServiceStub:
-    """Keeps the choice of a model. A change starts the instance anew.
+    """Reads and sets the model of a workspace. A change restarts the instance.
     """
 
     def __init__(self, channel):
@@ -48,18 +48,18 @@ class ModelServiceStub:
 
 
 class ModelServiceServicer:
-    """Keeps the choice of a model. A change starts the instance anew.
+    """Reads and sets the model of a workspace. A change restarts the instance.
     """
 
     def GetModel(self, request, context):
-        """The model that was chosen.
+        """Returns the chosen model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetModel(self, request, context):
-        """Chooses a model that is registered for the runtime, or none. Choosing what was chosen changes nothing.
+        """Sets a model that is registered for the runtime, or none. The same model again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +87,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService:
-    """Keeps the choice of a model. A change starts the instance anew.
+    """Reads and sets the model of a workspace. A change restarts the instance.
     """
 
     @staticmethod

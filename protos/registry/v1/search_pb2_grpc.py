@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """Searches the book.
+    """Searches workspaces.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class SearchServiceStub:
 
 
 class SearchServiceServicer:
-    """Searches the book.
+    """Searches workspaces.
     """
 
     def SearchWorkspaces(self, request, context):
-        """The workspaces that fit, by name, then id, as far as the caller may know of them; none removed.
+        """Returns the matching workspaces that the caller may see, sorted by name, then id, without removed ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """Searches the book.
+    """Searches workspaces.
     """
 
     @staticmethod

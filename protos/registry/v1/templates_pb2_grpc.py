@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TemplateServiceStub:
-    """Keeps the templates of workspaces and organisations, and what instances get of them.
+    """Reads and writes templates, and creates organisations and teams from them.
     """
 
     def __init__(self, channel):
@@ -73,53 +73,53 @@ class TemplateServiceStub:
 
 
 class TemplateServiceServicer:
-    """Keeps the templates of workspaces and organisations, and what instances get of them.
+    """Reads and writes templates, and creates organisations and teams from them.
     """
 
     def ListTemplates(self, request, context):
-        """The workspace templates, by directory, and what is wrong with the directories that are none.
+        """Returns the workspace templates, sorted by directory, and the reasons why other directories cannot be used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportTemplate(self, request, context):
-        """Makes a workspace template of files: whole, or not at all.
+        """Writes a workspace template, completely or not at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrgTemplates(self, request, context):
-        """The organisations that could be imported, by directory.
+        """Returns the org templates that can be imported, sorted by directory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportOrg(self, request, context):
-        """Makes every workspace that a file declares, or none.
+        """Creates all workspaces that an org template declares, or none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExpandTeam(self, request, context):
-        """Makes the children that the config of a workspace declares, or none. Those that are there stay.
+        """Creates all children that the config.yaml of a workspace declares, or none. Existing children are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CollapseTeam(self, request, context):
-        """Removes all that is below a workspace.
+        """Removes all descendants of a workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetInstanceFiles(self, request, context):
-        """The files that a fresh instance of a workspace starts with, below /configs.
+        """Returns the files that a new instance of a workspace gets below /configs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,7 +172,7 @@ def add_TemplateServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TemplateService:
-    """Keeps the templates of workspaces and organisations, and what instances get of them.
+    """Reads and writes templates, and creates organisations and teams from them.
     """
 
     @staticmethod

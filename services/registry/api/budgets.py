@@ -1,4 +1,4 @@
-"""The servicer of budgets: speaks protobuf and decides nothing."""
+"""The gRPC servicer of BudgetService."""
 
 from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class BudgetServicer(rpc.BudgetServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `Budgets`."""
 
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
@@ -21,5 +21,5 @@ class BudgetServicer(rpc.BudgetServiceServicer):
 
     async def SetBudget(self, request: pb.SetBudgetRequest, context: Context) -> pb.SetBudgetResponse:
         cents = request.budget_limit if request.HasField("budget_limit") else None
-        workspace = await self._budgets.limit(identity.current(), WorkspaceId(request.workspace_id), cents)
+        workspace = await self._budgets.set_limit(identity.current(), WorkspaceId(request.workspace_id), cents)
         return pb.SetBudgetResponse(budget=budget_to(workspace))

@@ -1,4 +1,4 @@
-"""The servicer of the catalogue: speaks protobuf and decides nothing."""
+"""The gRPC servicer of CatalogService."""
 
 from protos.registry.v1 import catalog_pb2 as pb
 from protos.registry.v1 import catalog_pb2_grpc as rpc
@@ -7,13 +7,13 @@ from services.registry.catalog import Catalog, Provider, Runtime
 
 
 class CatalogServicer(rpc.CatalogServiceServicer):
-    """Unwraps, looks up, wraps."""
+    """Converts between protobuf and the catalogue."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     async def GetRuntime(self, request: pb.GetRuntimeRequest, context: Context) -> pb.GetRuntimeResponse:
-        runtime = self._catalog.find(request.runtime)
+        runtime = self._catalog.find_runtime(request.runtime)
         return _runtime_to(runtime, self._catalog.providers) if runtime else pb.GetRuntimeResponse()
 
 

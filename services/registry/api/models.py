@@ -1,17 +1,17 @@
-"""The servicer of models: speaks protobuf and decides nothing."""
+"""The gRPC servicer of ModelService."""
 
 from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.directory.model_choice import Models
+from services.registry.directory.model_choice import ModelChoice
 from services.registry.workspace.model import WorkspaceId
 
 
 class ModelServicer(rpc.ModelServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `ModelChoice`."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ModelChoice) -> None:
         self._models = models
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:

@@ -1,17 +1,17 @@
-"""The servicer of searching."""
+"""The gRPC servicer of SearchService."""
 
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
-from services.registry.directory.search import Search
+from services.registry.directory.search import WorkspaceSearch
 from services.registry.wire import workspaces as wire
 
 
 class SearchServicer(rpc.SearchServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Converts between protobuf and `WorkspaceSearch`."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: WorkspaceSearch) -> None:
         self._search = search
 
     async def SearchWorkspaces(
@@ -26,5 +26,5 @@ class SearchServicer(rpc.SearchServiceServicer):
             token=request.page_token,
         )
         return pb.SearchWorkspacesResponse(
-            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next_page_token
         )

@@ -9,9 +9,10 @@ from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
 from services.registry.catalog import Catalog
-from services.registry.directory.discovery import Directions
-from services.registry.directory.queries import Directory
-from services.registry.directory.updates import Editing
+from services.registry.directory.creation import WorkspaceCreator
+from services.registry.directory.discovery import Discovery
+from services.registry.directory.queries import WorkspaceQueries
+from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.errors.workspaces import CardNotAvailable
 from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
 from services.registry.lifecycle.observations import Presence
@@ -27,46 +28,48 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     def __init__(
         self,
         *,
-        directory: Directory,
-        editing: Editing,
+        creator: WorkspaceCreator,
+        queries: WorkspaceQueries,
+        updater: WorkspaceUpdater,
         door: Door,
         presence: Presence,
         removal: Removal,
-        directions: Directions,
+        discovery: Discovery,
         feed: Feed,
         catalog: Catalog,
         clock: Clock,
     ) -> None:
-        self._directory = directory
-        self._editing = editing
+        self._creator = creator
+        self._queries = queries
+        self._updater = updater
         self._door = door
         self._presence = presence
         self._removal = removal
-        self._directions = directions
+        self._discovery = discovery
         self._feed = feed
         self._catalog = catalog
         self._clock = clock
 
     async def CreateWorkspace(self, request: pb.CreateWorkspaceRequest, context: Context) -> pb.CreateWorkspaceResponse:
-        made = await self._directory.create(identity.current(), request.request_id, wire.draft_from(request))
+        made = await self._creator.create(identity.current(), request.request_id, wire.draft_from(request))
         return pb.CreateWorkspaceResponse(
             workspace=wire.workspace_to(Entry(made.workspace)), auth_token=made.auth_token
         )
 
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
-        entry = await self._directory.get(identity.current(), WorkspaceId(request.workspace_id))
+        entry = await self._queries.get(identity.current(), WorkspaceId(request.workspace_id))
         return pb.GetWorkspaceResponse(workspace=self._told(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         size = pages.page_size(request.page_size, default=100, most=1000)
-        page = await self._directory.list(identity.current(), size=size, token=request.page_token)
+        page = await self._queries.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
-            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next_page_token
         )
 
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
         changes = wire.changes_from(request)
-        update = await self._editing.update(identity.current(), WorkspaceId(request.workspace_id), changes)
+        update = await self._updater.update(identity.current(), WorkspaceId(request.workspace_id), changes)
         return pb.UpdateWorkspaceResponse(
             workspace=wire.workspace_to(update.entry),
             needs_restart=update.needs_restart,
@@ -100,7 +103,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.UpdateCardResponse()
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
-        entry = await self._directory.card(identity.current(), WorkspaceId(request.workspace_id))
+        entry = await self._queries.card(identity.current(), WorkspaceId(request.workspace_id))
         if entry.card is None:
             raise CardNotAvailable
         return pb.GetCardResponse(agent_card=entry.card, name=entry.workspace.name)
@@ -108,9 +111,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def DiscoverWorkspace(
         self, request: pb.DiscoverWorkspaceRequest, context: Context
     ) -> pb.DiscoverWorkspaceResponse:
-        found = await self._directions.discover(
-            identity.current(), WorkspaceId(request.workspace_id), request.caller_id
-        )
+        found = await self._discovery.discover(identity.current(), WorkspaceId(request.workspace_id), request.caller_id)
         return pb.DiscoverWorkspaceResponse(
             id=found.workspace.id,
             name=found.workspace.name,
@@ -119,7 +120,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         )
 
     async def ListPeers(self, request: pb.ListPeersRequest, context: Context) -> pb.ListPeersResponse:
-        page = await self._directions.peers(
+        page = await self._discovery.list_peers(
             identity.current(),
             WorkspaceId(request.workspace_id),
             query=request.query,
@@ -127,17 +128,17 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             token=request.page_token,
         )
         return pb.ListPeersResponse(
-            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next_page_token
         )
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
-        allowed = await self._directions.may_talk(
+        allowed = await self._discovery.may_talk(
             identity.current(), WorkspaceId(request.caller_id), WorkspaceId(request.target_id)
         )
         return pb.CheckAccessResponse(allowed=allowed)
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
-        found = await self._directory.events(
+        found = await self._queries.events(
             identity.current(),
             workspace_id=request.workspace_id,
             after=request.after_event_id if request.HasField("after_event_id") else None,
@@ -146,7 +147,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.ListEventsResponse(events=[wire.event_to(event) for event in found])
 
     async def ResolveRoute(self, request: pb.ResolveRouteRequest, context: Context) -> pb.ResolveRouteResponse:
-        workspace, allowed = await self._directions.route(WorkspaceId(request.workspace_id), request.caller_id)
+        workspace, allowed = await self._discovery.resolve_route(WorkspaceId(request.workspace_id), request.caller_id)
         return pb.ResolveRouteResponse(
             record=wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime)), allowed=allowed
         )

@@ -1,4 +1,4 @@
-"""The heart of budgets: what the agents of workspaces may spend."""
+"""Reads and sets the monthly budgets of workspaces."""
 
 from dataclasses import replace
 
@@ -12,32 +12,33 @@ from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 
 class Budgets:
-    """Sets limits. A change is a change of the workspace, so the feed tells it to those who refuse by it."""
+    """Reads and sets budget limits. The workspace feed carries a new limit to the proxy, which enforces it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
-        """The workspace with its limit and what it has spent; one that was removed has none."""
+        """Return the workspace with its limit and its spending; raises `WorkspaceNotFound`, also for a removed one."""
         async with self._store.begin() as tx:
-            return await _present(tx, caller, workspace_id)
+            return await _find_workspace(tx, caller, workspace_id)
 
-    async def limit(self, caller: Identity, workspace_id: WorkspaceId, cents: int | None) -> Workspace:
-        """Set the limit, or none; raises `InvalidBudget` for one below zero."""
+    async def set_limit(self, caller: Identity, workspace_id: WorkspaceId, cents: int | None) -> Workspace:
+        """Set the limit in USD cents, or remove it with `None`; raises `InvalidBudget` for one below zero."""
         if cents is not None and cents < 0:
             raise InvalidBudget
         async with self._store.begin() as tx:
-            before = await _present(tx, caller, workspace_id, lock=True)
+            before = await _find_workspace(tx, caller, workspace_id, lock=True)
             if before.budget_limit == cents:
                 return before
             now = replace(before, budget_limit=cents)
             tx.save(now)
-            said = {"before": before.budget_limit, "budget_limit": cents}
-            await tx.deeds.add(caller, Action.BUDGET_CHANGED, now, **said)
+            await tx.deeds.add(caller, Action.BUDGET_CHANGED, now, before=before.budget_limit, budget_limit=cents)
         return now
 
 
-async def _present(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
+async def _find_workspace(
+    tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False
+) -> Workspace:
     workspace = await access.reached(tx, caller, workspace_id, lock=lock)
     if workspace.status is Status.REMOVED:
         raise WorkspaceNotFound

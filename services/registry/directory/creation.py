@@ -1,160 +1,198 @@
-"""Making many workspaces at once: all of them, or none."""
+"""Creates workspaces, one or many at once: every single create, import and team expansion takes this path.
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+The order is the same for all: validate the drafts, make the workspaces known to auth, store their secrets in auth,
+commit all rows in one transaction. Auth comes first, so that no workspace exists that auth does not know. If the
+transaction fails, auth is asked to forget the workspaces again. A sweep later confirms committed workspaces to auth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
-from services.chassis.identity import Identity
+from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
 from services.registry.clients import Auth
-from services.registry.errors.workspaces import InvalidWorkspace
+from services.registry.directory.creation_batch import BatchKind, CreationBatch, insert_batch
+from services.registry.directory.workspace_plan import WorkspacePlan
+from services.registry.errors.workspaces import InvalidWorkspace, OrgAccessDenied
 from services.registry.lifecycle.address_check import Addressing
-from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import events, factory, hierarchy, state_machine, validation
-from services.registry.workspace.audit import Action
-from services.registry.workspace.events import Notice
-from services.registry.workspace.facts import ExternalCreated
+from services.registry.store.transaction import Store
+from services.registry.templates.folders import TemplateFolders
+from services.registry.workspace import factory, hierarchy, validation
 from services.registry.workspace.model import Workspace, WorkspaceId
-from services.registry.workspace.starter_files import Kit
 from services.registry.workspace.validation import Draft
 
 log = structlog.get_logger()
 
-MOST = 1000
-"""Workspaces that are made at once."""
+MAX_WORKSPACES_PER_BATCH = 1000
+"""How many workspaces one transaction creates."""
 
-BESIDE = timedelta(microseconds=1)
-"""Between one and the next, so that lists keep the order in which they were named."""
+CREATED_AT_STEP = timedelta(microseconds=1)
+"""Time between two workspaces of a batch, so that lists sorted by creation keep the order of the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seed:
-    """A workspace to be made. `parent` is the place of the one above it among the seeds, which comes before it."""
+class CreatedWorkspace:
+    """A new workspace, and a token where the plane does not start its agent."""
 
-    draft: Draft
-    kit: Kit = field(default_factory=Kit)
-    parent: int | None = None
-
-
-Told = Callable[[Sequence[Workspace]], Sequence[Notice]]
-"""What is told of the workspace above, once it has these below it."""
+    workspace: Workspace
+    auth_token: str | None = None
 
 
-class Founding:
-    """Makes whole trees. What is not named by its parent stands below `above`, or is a root where there is none."""
+class WorkspaceCreator:
+    """Creates workspaces: all workspaces of a call, or none."""
 
-    def __init__(self, store: Store, *, auth: Auth, catalog: Catalog, addressing: Addressing, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        auth: Auth,
+        catalog: Catalog,
+        templates: TemplateFolders,
+        addressing: Addressing,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._auth = auth
         self._catalog = catalog
+        self._templates = templates
         self._addressing = addressing
         self._clock = clock
 
-    async def checked(self, seed: Seed) -> Seed:
-        """The seed with its defaults, if a workspace can be made of it; raises what is wrong with its draft."""
-        draft = validation.checked(seed.draft)
+    # Planning ────────────────────────────────────────────────────────────────
+
+    async def plan(self, draft: Draft) -> WorkspacePlan:
+        """Return the plan of a draft with the defaults of its template; raises `InvalidTemplate` and as `validate`."""
+        draft, starter = await self._templates.apply_template(draft)
+        return await self.validate(WorkspacePlan(draft=draft, starter=starter))
+
+    async def validate(self, plan: WorkspacePlan) -> WorkspacePlan:
+        """Return the plan with defaults filled in; raises the refusal of the first limit that its draft breaks."""
+        draft = validation.checked(plan.draft)
         if draft.url:
             refusal = await self._addressing.refusal(draft.url)
             if refusal is not None:
                 raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
-        return replace(seed, draft=draft)
+        return replace(plan, draft=draft)
 
-    async def found(self, caller: Identity, request_id: str, seeds: Sequence[Seed]) -> list[Workspace]:
-        """Make the trees of checked seeds, in their order. The same caller's same request makes them once."""
-        made = self._drafted(caller, request_id, seeds)
-        return await self._placed(made, seeds, lambda: self._insert(caller, made, seeds))
+    # Creating ────────────────────────────────────────────────────────────────
 
-    async def add_below(
-        self, caller: Identity, above: Workspace, seeds: Sequence[Seed], told: Told
+    async def create(self, caller: Identity, request_id: str, draft: Draft) -> CreatedWorkspace:
+        """Create one workspace. Repeated requests with the same caller and `request_id` create it once."""
+        plan = await self.plan(draft)
+        parent = await self._read_parent(caller, plan.draft.parent_id)
+        [created] = await self._create(self._build_batch(BatchKind.SINGLE, caller, request_id, [plan], parent))
+        return created
+
+    async def create_trees(
+        self, caller: Identity, request_id: str, plans: Sequence[WorkspacePlan]
     ) -> Sequence[Workspace]:
-        """Make the children of checked seeds below a workspace, but for those whose name one of its children has.
+        """Create trees of new root workspaces from validated plans, and return them in the order of the plans.
 
-        All that have the names, in the order of the seeds; raises `ParentNotFound`.
+        Repeated requests with the same caller and `request_id` create them once.
         """
-        made = [replace(child, parent_id=above.id, org_id=above.org_id) for child in self._drafted(caller, "", seeds)]
-        return await self._placed(made, seeds, lambda: self._insert_below(caller, above.id, made, seeds, told))
+        batch = self._build_batch(BatchKind.TREES, caller, request_id, plans, None)
+        return [created.workspace for created in await self._create(batch)]
 
-    def _drafted(self, caller: Identity, request_id: str, seeds: Sequence[Seed]) -> list[Workspace]:
-        now, made = self._clock.now(), list[Workspace]()
-        for place, seed in enumerate(seeds):
-            one = factory.drafted(
-                seed.draft,
-                seed.kit,
-                workspace_id=WorkspaceId(access.id_for(caller, request_id, place)),
-                now=now,
-                limit=self._catalog.provision_limit(seed.draft.runtime),
-            )
-            above = made[seed.parent] if seed.parent is not None else None
-            one = replace(one, created_at=now + place * BESIDE)
-            made.append(replace(one, parent_id=above.id, org_id=above.org_id) if above else one)
-        return made
+    async def create_team(
+        self, caller: Identity, parent: Workspace, plans: Sequence[WorkspacePlan]
+    ) -> Sequence[Workspace]:
+        """Create children of `parent` from validated plans, except those whose name a child already has.
 
-    async def _placed(
-        self, made: Sequence[Workspace], seeds: Sequence[Seed], insert: Callable[[], Awaitable[list[Workspace]]]
-    ) -> list[Workspace]:
-        """Auth knows them and their secrets first; what is not committed after all it is told to forget."""
-        await self._auth.place([(one.id, one.org_id) for one in made])
-        kept: list[Workspace] = []
-        try:
-            for one, seed in zip(made, seeds, strict=True):
-                if seed.draft.secrets:
-                    await self._auth.keep_secrets(one.id, seed.draft.secrets)
-            kept = await insert()
-        finally:
-            await self._take_back([one.id for one in made if one.id not in {known.id for known in kept}])
-        log.info("workspaces founded", count=len(kept), root=kept[0].id if kept else "")
-        return kept
+        Returns the new and the existing children in the order of the plans; raises `ParentNotFound`.
+        """
+        batch = self._build_batch(BatchKind.TEAM, caller, "", plans, parent)
+        return [created.workspace for created in await self._create(batch)]
 
-    async def _insert(self, caller: Identity, made: Sequence[Workspace], seeds: Sequence[Seed]) -> list[Workspace]:
+    async def _read_parent(self, caller: Identity, parent_id: str | None) -> Workspace | None:
+        """The parent of a single new workspace, if it is to have one and the caller may create below it."""
+        if not parent_id:
+            if caller.kind is Kind.ORG:
+                raise OrgAccessDenied
+            return None
         async with self._store.begin() as tx:
-            await tx.tree.lock()
-            if await tx.find(made[0].id) is not None:
-                order = {one.id: place for place, one in enumerate(made)}
-                return sorted(await tx.lists.several(list(order)), key=lambda one: order[one.id])
-            await self._keep(tx, caller, made, seeds)
-        return [tx.numbered(one) for one in made]
+            parent = await tx.find(WorkspaceId(parent_id))
+        access.check_org(caller, parent)
+        return hierarchy.open_parent(parent)
 
-    async def _insert_below(
+    def _build_batch(
         self,
+        kind: BatchKind,
         caller: Identity,
-        above_id: WorkspaceId,
-        made: Sequence[Workspace],
-        seeds: Sequence[Seed],
-        told: Told,
-    ) -> list[Workspace]:
-        async with self._store.begin() as tx:
-            await tx.tree.lock()
-            above = hierarchy.open_parent(await tx.find(above_id, lock=True))
-            there = {child.name: child for child in await tx.tree.children(above_id)}
-            fresh = [(one, seed) for one, seed in zip(made, seeds, strict=True) if one.name not in there]
-            children = [replace(one, org_id=above.org_id) for one, _ in fresh]
-            await self._keep(tx, caller, children, [seed for _, seed in fresh])
-            whole = there | {child.name: child for child in children}
-            named = [whole[one.name] for one in made]
-            if children:
-                tx.save(above, *told(named))
-        return [tx.numbered(one) for one in named]
+        request_id: str,
+        plans: Sequence[WorkspacePlan],
+        parent: Workspace | None,
+    ) -> CreationBatch:
+        """Build the workspaces; those whose plan names no parent are put below `parent`, or are roots without it."""
+        now, workspaces = self._clock.now(), list[Workspace]()
+        for index, plan in enumerate(plans):
+            workspace = factory.drafted(
+                plan.draft,
+                plan.starter,
+                workspace_id=WorkspaceId(access.id_for(caller, request_id, index)),
+                now=now,
+                limit=self._catalog.provision_limit(plan.draft.runtime),
+            )
+            above = parent if plan.parent is None else workspaces[plan.parent]
+            workspaces.append(
+                replace(
+                    workspace,
+                    created_at=now + index * CREATED_AT_STEP,
+                    parent_id=above.id if above else None,
+                    org_id=above.org_id if above else workspace.id,
+                )
+            )
+        return CreationBatch(
+            kind=kind,
+            caller=caller,
+            request_id=request_id,
+            parent_id=parent.id if parent else None,
+            plans=plans,
+            workspaces=workspaces,
+        )
 
-    async def _keep(self, tx: Transaction, caller: Identity, made: Sequence[Workspace], seeds: Sequence[Seed]) -> None:
-        await tx.kits.keep([seed.kit for seed in seeds])
-        for one in made:
-            fact = ExternalCreated(at=one.created_at)
-            now = state_machine.after(one, fact)
-            tx.save(now, events.of_creation(one), *events.of_change(one, now, fact))
-        await tx.deeds.add(caller, Action.CREATED, *made, together=len(made))
+    async def _create(self, batch: CreationBatch) -> list[CreatedWorkspace]:
+        """Place the batch in auth and commit it; undo in auth what was not committed.
 
-    async def _take_back(self, ids: Sequence[WorkspaceId]) -> None:
-        """Undo placements that were not committed; auth forgets them by itself if this fails too."""
+        A cancelled call is not undone, as its commit may still take effect: auth drops unconfirmed workspaces itself.
+        """
+        await self._auth.place([(workspace.id, workspace.org_id) for workspace in batch.workspaces])
+        try:
+            await self._store_secrets(batch)
+            tokens = await self._issue_tokens(batch)
+            committed = await insert_batch(self._store, batch)
+        except Exception:
+            await self._undo_placements([workspace.id for workspace in batch.workspaces])
+            raise
+        committed_ids = {workspace.id for workspace in committed}
+        await self._undo_placements([one.id for one in batch.workspaces if one.id not in committed_ids])
+        first = committed[0]
+        log.info("workspaces created", first=first.id, count=len(committed), status=first.status, runtime=first.runtime)
+        return [CreatedWorkspace(workspace=one, auth_token=tokens.get(one.id)) for one in committed]
+
+    async def _store_secrets(self, batch: CreationBatch) -> None:
+        for workspace, plan in zip(batch.workspaces, batch.plans, strict=True):
+            if plan.draft.secrets:
+                await self._auth.keep_secrets(workspace.id, plan.draft.secrets)
+
+    async def _issue_tokens(self, batch: CreationBatch) -> dict[WorkspaceId, str]:
+        """Only a single create returns a token; an imported external agent gets its own when it registers."""
+        if batch.kind is not BatchKind.SINGLE:
+            return {}
+        return {one.id: await self._auth.issue(one.id) for one in batch.workspaces if one.external}
+
+    async def _undo_placements(self, ids: Sequence[WorkspaceId]) -> None:
+        """Make auth forget workspaces that were not committed; if that fails, auth drops unconfirmed ones itself."""
         if not ids:
             return
         try:
             async with self._store.begin() as tx:
-                committed = {one.id for one in await tx.lists.several(ids)}
-            await self._auth.forget([one for one in ids if one not in committed])
+                committed = {workspace.id for workspace in await tx.lists.several(ids)}
+            await self._auth.forget([workspace_id for workspace_id in ids if workspace_id not in committed])
         except ServiceError as error:
-            log.warning("placements left behind", count=len(ids), error=repr(error))
+            log.warning("placements not undone", count=len(ids), error=repr(error))

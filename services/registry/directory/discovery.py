@@ -1,4 +1,4 @@
-"""Who may talk to whom, and where they are found."""
+"""Answers which workspaces may communicate and at which address a workspace is reached."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import structlog
 from services.chassis import pages
 from services.chassis.identity import Identity, Kind
 from services.registry import access
-from services.registry.directory.queries import Page, with_cards
+from services.registry.directory.card_pages import WorkspacePage, read_with_cards
 from services.registry.errors.workspaces import (
     AddressUnsafe,
     CallerRequired,
@@ -27,57 +27,60 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
-    """Where to find a workspace; no address where the plane's own is to be used."""
+class DiscoveryResult:
+    """A workspace and its URL. The URL is empty where messages go through the plane itself."""
 
     workspace: Workspace
     url: str = ""
 
 
-class Directions:
-    """Answers who asks for the way."""
+class Discovery:
+    """Answers discovery, peer and route requests."""
 
     def __init__(self, store: Store, *, addressing: Addressing) -> None:
         self._store = store
         self._addressing = addressing
 
-    async def discover(self, caller: Identity, workspace_id: WorkspaceId, asking: str) -> Direction:
-        """The way to a workspace, for a caller or for the workspace `asking` that it acts for.
+    async def discover(self, caller: Identity, workspace_id: WorkspaceId, caller_id: str) -> DiscoveryResult:
+        """Return the address of a workspace for the workspace `caller_id`.
 
-        An operator who acts for nobody may find everything of its own; who is nobody must say for whom.
+        The identity of an agent overrides `caller_id`. Operators and organisation tokens may leave it empty and then
+        find every workspace that they may access; an anonymous caller must name one.
         """
-        asking = caller.name if caller.kind is Kind.WORKSPACE else asking
-        if not asking and caller.kind is Kind.ANONYMOUS:
+        caller_id = caller.name if caller.kind is Kind.WORKSPACE else caller_id
+        if not caller_id and caller.kind is Kind.ANONYMOUS:
             raise CallerRequired
         async with self._store.begin() as tx:
-            if asking and not await _may_talk(tx, asking, workspace_id):
+            if caller_id and not await _may_talk(tx, caller_id, workspace_id):
                 raise DiscoveryDenied
             workspace = await access.reached(tx, caller, workspace_id)
         if workspace.status is Status.REMOVED:
             raise WorkspaceRemoved
-        return await self._direction(workspace)
+        return await self._resolve_address(workspace)
 
-    async def peers(self, caller: Identity, workspace_id: WorkspaceId, *, query: str, size: int, token: str) -> Page:
-        """Siblings, children and parent of a workspace: each group by name, none removed."""
-        group, after = _peer_place(token)
+    async def list_peers(
+        self, caller: Identity, workspace_id: WorkspaceId, *, query: str, size: int, token: str
+    ) -> WorkspacePage:
+        """Return siblings, then children, then the parent of a workspace; each group by name, without removed ones."""
+        group, after = _decode_peer_token(token)
         found: list[Workspace] = []
         groups: list[int] = []
         async with self._store.begin() as tx:
             workspace = await access.reached(tx, caller, workspace_id)
-            walks = _walks(tx, caller, workspace)
-            while group < len(walks) and len(found) < size:
-                some = await walks[group](workspace, Place(size - len(found), after, query.strip()))
-                found.extend(some)
-                groups.extend([group] * len(some))
+            readers = _list_group_readers(tx, caller, workspace)
+            while group < len(readers) and len(found) < size:
+                peers = await readers[group](workspace, Place(size - len(found), after, query.strip()))
+                found.extend(peers)
+                groups.extend([group] * len(peers))
                 group, after = group + 1, None
-            entries = await with_cards(tx, found)
-        if group == len(walks) and len(entries) == len(found) < size:
-            return Page(entries)
+            entries = await read_with_cards(tx, found)
+        if group == len(readers) and len(entries) == len(found) < size:
+            return WorkspacePage(entries)
         last = entries[-1].workspace
-        return Page(entries, pages.encode_page_token([str(groups[len(entries) - 1]), last.name, last.id]))
+        return WorkspacePage(entries, pages.encode_page_token([str(groups[len(entries) - 1]), last.name, last.id]))
 
     async def may_talk(self, caller: Identity, one: WorkspaceId, other: WorkspaceId) -> bool:
-        """Whether two workspaces may communicate; false for what is unknown, or what the caller may not see."""
+        """Whether two workspaces may communicate; false if one is unknown or the caller may not see it."""
         async with self._store.begin() as tx:
             for workspace_id in (one, other):
                 workspace = await tx.find(workspace_id)
@@ -85,46 +88,46 @@ class Directions:
                     return False
             return await _may_talk(tx, one, other)
 
-    async def route(self, workspace_id: WorkspaceId, caller_id: str) -> tuple[Workspace, bool]:
-        """The target as a sender must know it, and whether the workspace `caller_id` may send to it."""
+    async def resolve_route(self, workspace_id: WorkspaceId, caller_id: str) -> tuple[Workspace, bool]:
+        """Return the target of a message, and whether the workspace `caller_id`, if given, may send to it."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
             return workspace, not caller_id or await _may_talk(tx, caller_id, workspace_id)
 
-    async def _direction(self, workspace: Workspace) -> Direction:
+    async def _resolve_address(self, workspace: Workspace) -> DiscoveryResult:
         if workspace.delivery_mode is DeliveryMode.POLL:
-            return Direction(workspace)
+            return DiscoveryResult(workspace)
         if workspace.status not in SPEAKING:
             raise WorkspaceUnavailable(workspace.status)
         if not workspace.external:
-            return Direction(workspace)
+            return DiscoveryResult(workspace)
         if not workspace.url:
             raise WorkspaceUnavailable(workspace.status)
         refusal = await self._addressing.refusal(workspace.url)
         if refusal is not None:
-            log.warning("address not told", workspace=workspace.id, refusal=refusal.value)
+            log.warning("unsafe address withheld", workspace=workspace.id, refusal=refusal.value)
             raise AddressUnsafe
-        return Direction(workspace, workspace.url)
+        return DiscoveryResult(workspace, workspace.url)
 
 
 async def _may_talk(tx: Transaction, one: str, other: str) -> bool:
     return hierarchy.allowed(await tx.tree.lineage(WorkspaceId(one)), await tx.tree.lineage(WorkspaceId(other)))
 
 
-Walk = Callable[[Workspace, Place], Awaitable[list[Workspace]]]
+PeerGroupReader = Callable[[Workspace, Place], Awaitable[list[Workspace]]]
 
 
-def _walks(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[Walk, ...]:
-    """What peers are gathered from. The siblings of a root are other organisations, which no organisation is shown."""
+def _list_group_readers(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[PeerGroupReader, ...]:
+    """One reader for each group of peers. Organisation tokens do not see other roots, which are other organisations."""
     strangers = caller.kind is Kind.ORG and workspace.parent_id is None
-    return _none if strangers else tx.lists.siblings, tx.lists.children, tx.lists.parent
+    return _read_no_workspaces if strangers else tx.lists.siblings, tx.lists.children, tx.lists.parent
 
 
-async def _none(_: Workspace, __: Place) -> list[Workspace]:
+async def _read_no_workspaces(_: Workspace, __: Place) -> list[Workspace]:
     return []
 
 
-def _peer_place(token: str) -> tuple[int, tuple[str, str] | None]:
+def _decode_peer_token(token: str) -> tuple[int, tuple[str, str] | None]:
     if not token:
         return 0, None
     group, name, workspace_id = pages.decode_page_token(token, 3)

@@ -1,4 +1,4 @@
-"""The heart of models: which one an agent uses."""
+"""Reads and sets the model that the agent of a workspace uses."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from services.registry.workspace.audit import Action
 from services.registry.workspace.model import Status, WorkspaceId
 
 
-class Models:
-    """Chooses models. A choice and the fresh instance that it needs are one commit."""
+class ModelChoice:
+    """Reads and sets models. A new model and the restart that applies it are one commit."""
 
     def __init__(self, store: Store, *, catalog: Catalog, renewal: Renewal) -> None:
         self._store = store
@@ -21,7 +21,7 @@ class Models:
         self._renewal = renewal
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> str | None:
-        """What was chosen."""
+        """Return the chosen model, or `None`."""
         async with self._store.begin() as tx:
             return (await access.reached(tx, caller, workspace_id)).model
 

@@ -1,47 +1,51 @@
-"""Finding workspaces by name, role, skill and tag, as far as the caller may know of them."""
+"""Searches workspaces by name, role, skill and tag, among those that the caller may see."""
 
 from services.chassis import pages
 from services.chassis.identity import Identity, Kind
 from services.registry import access
-from services.registry.directory.queries import Page, with_cards
+from services.registry.directory.card_pages import WorkspacePage, read_page
 from services.registry.store.card_index import Wanted
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import card_index
-from services.registry.workspace.model import WorkspaceId
+from services.registry.workspace.model import Workspace, WorkspaceId
 
 
-class Search:
-    """Searches the book."""
+class WorkspaceSearch:
+    """Answers search requests."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, caller: Identity, *, skill: str, tag: str, text: str, size: int, token: str) -> Page:
-        """Those that fit, by name, then id; an agent finds whom it may communicate with, itself included."""
-        after = _place(token)
+    async def find(self, caller: Identity, *, skill: str, tag: str, text: str, size: int, token: str) -> WorkspacePage:
+        """Return a page of the workspaces that match every given criterion, sorted by name, then id.
+
+        An agent finds only workspaces with which it may communicate, and itself.
+        """
+        after = _decode_token(token)
         async with self._store.begin() as tx:
             wanted = Wanted(
                 skill=card_index.read(skill),
                 tag=card_index.read(tag),
                 text=card_index.read(text),
                 org_id=access.org_of(caller),
-                among=await _known_to(tx, caller),
+                among=await _list_visible_ids(tx, caller),
             )
             found = await tx.terms.search(wanted, after=after, limit=size)
-            entries = await with_cards(tx, found)
-        if len(entries) == len(found) < size:
-            return Page(entries)
-        last = entries[-1].workspace
-        return Page(entries, pages.encode_page_token([last.name, last.id]))
+            return await read_page(tx, found, size=size, position_of=_position_by_name)
 
 
-async def _known_to(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
+async def _list_visible_ids(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
+    """The workspaces among which the caller may search; `None` for all, within its organisation."""
     if caller.kind is not Kind.WORKSPACE:
         return None
     return list(await tx.tree.circle(WorkspaceId(caller.name)))
 
 
-def _place(token: str) -> tuple[str, str] | None:
+def _position_by_name(workspace: Workspace) -> list[str]:
+    return [workspace.name, workspace.id]
+
+
+def _decode_token(token: str) -> tuple[str, str] | None:
     if not token:
         return None
     name, workspace_id = pages.decode_page_token(token, 2)

@@ -1,4 +1,4 @@
-"""Changing what a workspace holds, and where in the tree it stands."""
+"""Updates the fields of a workspace, among them its parent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
 from services.registry.clients import Auth
-from services.registry.directory.queries import with_card
+from services.registry.directory.card_pages import read_with_card
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
     InvalidValue,
@@ -25,65 +25,65 @@ from services.registry.workspace.model import Entry, Status, Workspace, Workspac
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """A workspace that was changed."""
+class UpdateResult:
+    """The workspace after an update, and what the caller must know of side effects."""
 
     entry: Entry
     needs_restart: bool = False
     model_was_reset: bool = False
 
 
-class Editing:
-    """Changes workspaces, one at a time or a tree at once."""
+class WorkspaceUpdater:
+    """Updates workspaces. A new parent moves the whole subtree."""
 
     def __init__(self, store: Store, *, auth: Auth, catalog: Catalog) -> None:
         self._store = store
         self._auth = auth
         self._catalog = catalog
 
-    async def update(self, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]) -> Update:
-        """Write fields of a workspace; `None` clears one. All of them are written, or none is."""
-        for field in sorted(validation.NEED_ADMIN & wanted.keys()):
+    async def update(self, caller: Identity, workspace_id: WorkspaceId, changes: Mapping[str, Any]) -> UpdateResult:
+        """Write the fields in `changes`; `None` clears a field. Either all of them are written or none."""
+        for field in sorted(validation.NEED_ADMIN & changes.keys()):
             if not access.commands(caller):
                 raise FieldRequiresAdmin(field)
-        if "parent_id" in wanted:
-            await self._place_below(caller, workspace_id, wanted["parent_id"])
+        if "parent_id" in changes:
+            await self._announce_move(caller, workspace_id, changes["parent_id"])
         async with self._store.begin() as tx:
-            if "parent_id" in wanted:
+            if "parent_id" in changes:
                 await tx.tree.lock()
-            before = await self._locked(tx, caller, workspace_id, wanted)
+            before = await self._lock(tx, caller, workspace_id, changes)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
-            now = validation.changed(before, wanted)
-            if "runtime" in wanted:
-                now = self._with_runtime(now, wanted["runtime"])
-            if "parent_id" in wanted:
-                now = await self._moved(tx, caller, now, wanted["parent_id"])
+            now = validation.changed(before, changes)
+            if "runtime" in changes:
+                now = self._change_runtime(now, changes["runtime"])
+            if "parent_id" in changes:
+                now = await self._move(tx, caller, now, changes["parent_id"])
             if now != before:
                 tx.save(now)
-                await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(wanted))
-            entry = await with_card(tx, now)
-        return Update(
+                await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(changes))
+            entry = await read_with_card(tx, now)
+        return UpdateResult(
             entry=replace(entry, workspace=tx.numbered(now)),
-            needs_restart="workspace_dir" in wanted,
+            needs_restart="workspace_dir" in changes,
             model_was_reset=now.model != before.model,
         )
 
-    async def _locked(
-        self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]
+    async def _lock(
+        self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, changes: Mapping[str, Any]
     ) -> Workspace:
-        """The workspace, locked; raises `RuntimeConflict` where another change of what it runs won meanwhile."""
-        seen = await access.reached(tx, caller, workspace_id)
+        """The workspace, locked; raises `RuntimeConflict` if a concurrent update changed its runtime or model."""
+        unlocked = await access.reached(tx, caller, workspace_id)
         now = await access.reached(tx, caller, workspace_id, lock=True)
-        if "runtime" in wanted and (seen.runtime, seen.model) != (now.runtime, now.model):
+        if "runtime" in changes and (unlocked.runtime, unlocked.model) != (now.runtime, now.model):
             raise RuntimeConflict(runtime=now.runtime, model=now.model)
         return now
 
-    def _with_runtime(self, workspace: Workspace, runtime: str | None) -> Workspace:
-        """The workspace with another runtime; a model that does not fit gives way to the default."""
+    def _change_runtime(self, workspace: Workspace, runtime: str | None) -> Workspace:
+        """The workspace with another runtime; a model that is not registered for it is replaced by its default."""
         if not runtime:
             raise InvalidValue(field="runtime")
-        if not self._catalog.knows(runtime):
+        if not self._catalog.has_runtime(runtime):
             raise ModelNotRegistered(model=workspace.model, runtime=runtime)
         if workspace.model is None or workspace.model in self._catalog.models(runtime):
             return replace(workspace, runtime=runtime)
@@ -92,21 +92,21 @@ class Editing:
             raise ModelNotRegistered(model=workspace.model, runtime=runtime)
         return replace(workspace, runtime=runtime, model=model)
 
-    async def _place_below(self, caller: Identity, workspace_id: WorkspaceId, parent_id: str | None) -> None:
-        """Tell auth where a tree is about to be, where that is another organisation.
+    async def _announce_move(self, caller: Identity, workspace_id: WorkspaceId, parent_id: str | None) -> None:
+        """Announce to auth that a subtree is about to belong to another organisation.
 
-        Auth is told before the commit. Whatever comes between is put right by the sweep that confirms placements.
+        This happens before the commit. If the commit fails, the sweep that confirms placements corrects auth.
         """
         async with self._store.begin() as tx:
             workspace = await access.reached(tx, caller, workspace_id)
-            org_id = await _org_below(tx, caller, workspace, parent_id)
+            org_id = await _resolve_org(tx, caller, workspace, parent_id)
             tree = await tx.tree.ids(workspace_id) if org_id != workspace.org_id else ()
             await tx.patch(tree, placement_confirmed=False)
         if tree:
             await self._auth.place([(below, org_id) for below in tree])
 
-    async def _moved(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
-        org_id = await _org_below(tx, caller, workspace, parent_id)
+    async def _move(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
+        org_id = await _resolve_org(tx, caller, workspace, parent_id)
         if org_id != workspace.org_id:
             for below in (await tx.tree.locked(workspace.id))[1:]:
                 tx.save(replace(below, org_id=org_id, placement_confirmed=False))
@@ -118,8 +118,8 @@ class Editing:
         )
 
 
-async def _org_below(tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> WorkspaceId:
-    """The organisation a workspace would belong to below this parent, if it can be there."""
+async def _resolve_org(tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> WorkspaceId:
+    """The organisation to which a workspace belongs below this parent; raises if it cannot be there."""
     if not parent_id:
         if caller.kind is Kind.ORG and workspace.parent_id is not None:
             raise OrgAccessDenied

@@ -1,4 +1,4 @@
-"""The refusals of budgets. Texts are those of docs/spec/rest.md, 6.10."""
+"""Errors about budgets. Their texts are specified in docs/spec/rest.md, 6.10."""
 
 from services.chassis import errors
 

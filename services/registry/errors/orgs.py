@@ -1,4 +1,4 @@
-"""The refusals about organisations, teams and bundles. Texts are those of docs/spec/rest.md."""
+"""Errors about organisations, teams and bundles. Their texts are specified in docs/spec/rest.md."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from services.chassis import errors
 
 
-class _Registry:
+class _OrganisationError:
     domain = "molecule.registry.v1"
 
 
-class InvalidOrgDirectory(_Registry, errors.InvalidArgument):
+class InvalidOrgDirectory(_OrganisationError, errors.InvalidArgument):
     reason = "INVALID_ORG_DIRECTORY"
     message = "invalid org directory"
 
 
-class OrgExpansionFailed(_Registry, errors.InvalidArgument):
-    """A file of the organisation cannot be read; the detail says which, and why."""
+class OrgExpansionFailed(_OrganisationError, errors.InvalidArgument):
+    """A file of the organisation cannot be read. The detail names the file and the reason."""
 
     reason = "ORG_EXPANSION_FAILED"
     message = "org template expansion failed"
@@ -25,8 +25,8 @@ class OrgExpansionFailed(_Registry, errors.InvalidArgument):
         super().__init__(details={"detail": detail})
 
 
-class InvalidOrgTemplate(_Registry, errors.InvalidArgument):
-    """The file says what it may not; the detail says where."""
+class InvalidOrgTemplate(_OrganisationError, errors.InvalidArgument):
+    """A value in the file is invalid. The detail contains its path."""
 
     reason = "INVALID_ORG_TEMPLATE"
     message = "invalid org template"
@@ -35,19 +35,19 @@ class InvalidOrgTemplate(_Registry, errors.InvalidArgument):
         super().__init__(details={"detail": detail})
 
 
-class OrgSourceRequired(_Registry, errors.InvalidArgument):
+class OrgSourceRequired(_OrganisationError, errors.InvalidArgument):
     reason = "ORG_SOURCE_REQUIRED"
     message = "provide 'dir' or 'template'"
 
 
-class OrgTemplateNotFound(_Registry, errors.NotFound):
+class OrgTemplateNotFound(_OrganisationError, errors.NotFound):
     reason = "ORG_TEMPLATE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"org template not found: {name}")
 
 
-class MissingEnvironment(_Registry, errors.FailedPrecondition):
+class MissingEnvironment(_OrganisationError, errors.FailedPrecondition):
     reason = "MISSING_ENVIRONMENT"
     message = "missing required environment"
 
@@ -60,23 +60,23 @@ class MissingEnvironment(_Registry, errors.FailedPrecondition):
         )
 
 
-class NoConfig(_Registry, errors.InvalidArgument):
+class NoConfig(_OrganisationError, errors.InvalidArgument):
     reason = "NO_CONFIG"
     message = "no config found for workspace"
 
 
-class NoSubWorkspaces(_Registry, errors.InvalidArgument):
+class NoSubWorkspaces(_OrganisationError, errors.InvalidArgument):
     reason = "NO_SUB_WORKSPACES"
     message = "workspace has no sub_workspaces defined in config"
 
 
-class BundleNotFound(_Registry, errors.NotFound):
+class BundleNotFound(_OrganisationError, errors.NotFound):
     reason = "BUNDLE_NOT_FOUND"
     message = "bundle not found"
 
 
-class InvalidBundle(_Registry, errors.InvalidArgument):
-    """It is no bundle; the detail says where."""
+class InvalidBundle(_OrganisationError, errors.InvalidArgument):
+    """The content is not a valid bundle. The detail contains the path of the wrong value."""
 
     reason = "INVALID_BUNDLE"
     message = "invalid bundle"

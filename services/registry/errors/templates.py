@@ -1,14 +1,14 @@
-"""The refusals about templates. Reasons are those of the contract, texts those of docs/spec/rest.md."""
+"""Errors about templates. Their texts are specified in docs/spec/rest.md."""
 
 from services.chassis import errors
 
 
-class _Registry:
+class _TemplateError:
     domain = "molecule.registry.v1"
 
 
-class InvalidTemplate(_Registry, errors.InvalidArgument):
-    """No such template, or one that cannot be read; `detail` says what is wrong with it."""
+class InvalidTemplate(_TemplateError, errors.InvalidArgument):
+    """The template does not exist or cannot be read. `detail` says what is wrong with it."""
 
     reason = "INVALID_TEMPLATE"
     message = "invalid template"
@@ -17,14 +17,14 @@ class InvalidTemplate(_Registry, errors.InvalidArgument):
         super().__init__(details={"detail": detail} if detail else None)
 
 
-class TooManyFiles(_Registry, errors.InvalidArgument):
+class TooManyFiles(_TemplateError, errors.InvalidArgument):
     reason = "TOO_MANY_FILES"
 
     def __init__(self, count: int, most: int) -> None:
         super().__init__(f"too many files ({count}), max {most}")
 
 
-class FilesTooLarge(_Registry, errors.InvalidArgument):
+class FilesTooLarge(_TemplateError, errors.InvalidArgument):
     reason = "FILES_TOO_LARGE"
     message = "request body too large"
 
@@ -32,12 +32,12 @@ class FilesTooLarge(_Registry, errors.InvalidArgument):
         super().__init__(details={"max_bytes": most})
 
 
-class InvalidPath(_Registry, errors.InvalidArgument):
+class InvalidPath(_TemplateError, errors.InvalidArgument):
     reason = "INVALID_PATH"
     message = "invalid path"
 
 
-class TemplateExists(_Registry, errors.AlreadyExists):
+class TemplateExists(_TemplateError, errors.AlreadyExists):
     reason = "TEMPLATE_EXISTS"
     message = "template already exists"
 

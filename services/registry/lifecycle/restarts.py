@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from services.registry.templates.folders import Templates, directory_of
+from services.registry.templates.folders import TemplateFolders, derive_template_id
 from services.registry.workspace.model import Workspace
 from services.registry.workspace.starter_files import Kit
 from services.registry.workspace.validation import Draft
@@ -20,7 +20,7 @@ class Wish:
 class Refits:
     """Chooses the template of a restart (section 6.3 of the REST contract, "Template choice")."""
 
-    def __init__(self, templates: Templates, org_templates: Templates) -> None:
+    def __init__(self, templates: TemplateFolders, org_templates: TemplateFolders) -> None:
         self._templates = templates
         self._org_templates = org_templates
 
@@ -33,17 +33,17 @@ class Refits:
         if found is None:
             return None
         templates, template_id = found
-        _, kit = await templates.kit(Draft(name="", template=template_id))
+        _, kit = await templates.apply_template(Draft(name="", template=template_id))
         return kit
 
-    async def _first(self, workspace: Workspace, wish: Wish) -> tuple[Templates, str] | None:
+    async def _first(self, workspace: Workspace, wish: Wish) -> tuple[TemplateFolders, str] | None:
         for templates, template_id in self._candidates(workspace, wish):
-            if await templates.has(template_id):
+            if await templates.has_template(template_id):
                 return templates, template_id
         return None
 
-    def _candidates(self, workspace: Workspace, wish: Wish) -> list[tuple[Templates, str]]:
-        own = directory_of(workspace.name)
+    def _candidates(self, workspace: Workspace, wish: Wish) -> list[tuple[TemplateFolders, str]]:
+        own = derive_template_id(workspace.name)
         candidates = []
         if wish.apply_template:
             candidates.append((self._templates, own))

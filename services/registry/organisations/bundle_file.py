@@ -1,93 +1,92 @@
-"""A bundle: a tree of workspaces written down, with everything but secrets. What is written can be read back."""
+"""The JSON format of bundles: a tree of workspaces with everything but secrets. Reading inverts writing."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.orgs import InvalidBundle
-from services.registry.templates.bounded_yaml import BadDocument, read
-from services.registry.templates.config_file import Timetable, complaint, schedules_of
+from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
+from services.registry.templates.config_file import (
+    Coordinate,
+    DeclaredSchedule,
+    ShortText,
+    build_schedules,
+    describe_fault,
+    drop_nulls,
+)
 from services.registry.workspace.model import EXTERNAL, Brief, Workspace
 from services.registry.workspace.starter_files import MOST_FILES, SYSTEM_PROMPT, Files, Kit
 from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
 
-SCHEMA = "1.0"
-"""The form of bundles."""
+SCHEMA_VERSION = "1.0"
 
 AUTHOR = "molecule"
 
-SKILLS, PROMPTS, TOOLS = "skills/", "prompts/", "tools/"
-"""Where the files of skills, prompts and tools are."""
+SKILLS_DIR, PROMPTS_DIR, TOOLS_DIR = "skills/", "prompts/", "tools/"
 
-SKILL = "SKILL.md"
-"""The file in which a skill says what it is."""
-
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
-Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
+SKILL_FILE = "SKILL.md"
+"""The main file of a skill. Its front matter has the name and the description of the skill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A workspace that was read from a bundle, and the place of the one above it."""
-
-    draft: Draft
-    kit: Kit
-    parent: int | None
-
-
-class _Said(BaseModel):
+class _BundleFileModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class _Skill(_Said):
+class _BundledSkill(_BundleFileModel):
     id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
     files: dict[str, str] = {}
 
 
-class _Tool(_Said):
+class _BundledTool(_BundleFileModel):
     id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
     config: dict[str, Any] = {}
 
 
-class _Place(_Said):
+class _BundledPosition(_BundleFileModel):
     x: Coordinate = 0
     y: Coordinate = 0
 
 
-class _Bundle(_Said):
+class _BundleFile(_BundleFileModel):
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
     description: str = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
-    model: Code = ""
-    runtime: Code = ""
+    model: ShortText = ""
+    runtime: ShortText = ""
     template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    delivery_mode: Code = ""
+    delivery_mode: ShortText = ""
     workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    workspace_access: Code = ""
+    workspace_access: ShortText = ""
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    canvas: _Place = _Place()
+    canvas: _BundledPosition = _BundledPosition()
     system_prompt: str = ""
-    skills: Annotated[list[_Skill], Field(max_length=MOST_FILES)] = []
-    tools: Annotated[list[_Tool], Field(max_length=MOST_FILES)] = []
+    skills: Annotated[list[_BundledSkill], Field(max_length=MOST_FILES)] = []
+    tools: Annotated[list[_BundledTool], Field(max_length=MOST_FILES)] = []
     prompts: dict[str, str] = {}
     files: dict[str, str] = {}
     initial_prompt: str = ""
     idle_prompt: str = ""
-    schedules: list[Timetable] = []
-    plugins: list[Code] = []
-    sub_workspaces: list["_Bundle"] = []
+    schedules: list[DeclaredSchedule] = []
+    plugins: list[ShortText] = []
+    sub_workspaces: list["_BundleFile"] = []
 
 
-def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: ANN401 - somebody else's JSON
-    """A workspace as a bundle, with the bundles of its children. `card` is `None` where there is none."""
+def render_bundle(
+    workspace: Workspace,
+    files: Files,
+    card: Any,  # noqa: ANN401 - the JSON of an agent
+    children: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the bundle of a workspace; `children` are rendered bundles, `card` is `None` without a card."""
     brief = asdict(workspace.brief)
     return {
-        "schema": SCHEMA,
+        "schema": SCHEMA_VERSION,
         "id": workspace.id,
         "name": workspace.name,
         "description": workspace.role or "",
@@ -102,7 +101,7 @@ def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Ma
         "max_concurrent_tasks": workspace.max_concurrent_tasks,
         "hibernation_idle_minutes": workspace.hibernation_idle_minutes,
         "canvas": {"x": workspace.x, "y": workspace.y},
-        **sorted_out(files),
+        **split_files(files),
         "initial_prompt": brief["initial_prompt"],
         "idle_prompt": brief["idle_prompt"],
         "schedules": list(brief["schedules"]),
@@ -114,129 +113,120 @@ def written(workspace: Workspace, files: Files, card: Any, children: Sequence[Ma
     }
 
 
-def packed(content: bytes) -> list[Packed]:
-    """The workspaces of a bundle, each after the one above it; raises `InvalidBundle` that says where it is wrong."""
+def parse_bundle(content: bytes) -> list[WorkspacePlan]:
+    """Return a plan for each workspace of a bundle, parents first; raises `InvalidBundle` with the wrong member."""
     try:
-        root = _Bundle.model_validate(_without_nothing(json.loads(content)))
+        root = _BundleFile.model_validate(drop_nulls(json.loads(content)))
     except ValidationError as error:
-        raise InvalidBundle(complaint(error)) from None
+        raise InvalidBundle(describe_fault(error)) from None
     except (ValueError, RecursionError):
         raise InvalidBundle("not readable JSON") from None
-    found: list[Packed] = []
+    plans: list[WorkspacePlan] = []
 
-    def add(said: _Bundle, parent: int | None) -> None:
-        found.append(Packed(_draft(said), _kit(said), parent))
-        place = len(found) - 1
-        for child in said.sub_workspaces:
-            add(child, place)
+    def add(bundle: _BundleFile, parent: int | None) -> None:
+        plans.append(WorkspacePlan(draft=_build_draft(bundle), starter=_build_starter(bundle), parent=parent))
+        index = len(plans) - 1
+        for child in bundle.sub_workspaces:
+            add(child, index)
 
     add(root, None)
-    return found
+    return plans
 
 
-def sorted_out(files: Files) -> dict[str, Any]:
-    """Files as the parts of a bundle. `put_together` makes the same files of them."""
+def split_files(files: Files) -> dict[str, Any]:
+    """Return starter files as the members of a bundle. `join_files` is the inverse."""
     skills: dict[str, dict[str, str]] = {}
     tools, prompts, others = [], {}, {}
     for path, text in files.items():
         folder, _, rest = path.partition("/")
         name, _, inner = rest.partition("/")
-        if f"{folder}/" == SKILLS and inner:
+        if f"{folder}/" == SKILLS_DIR and inner:
             skills.setdefault(name, {})[inner] = text
-        elif f"{folder}/" == PROMPTS:
+        elif f"{folder}/" == PROMPTS_DIR:
             prompts[rest] = text
-        elif (config := _tool(path, text)) is not None:
-            tools.append({"id": path.removeprefix(TOOLS).removesuffix(".json"), "config": config})
+        elif (config := _parse_tool(path, text)) is not None:
+            tools.append({"id": path.removeprefix(TOOLS_DIR).removesuffix(".json"), "config": config})
         elif path != SYSTEM_PROMPT:
             others[path] = text
     return {
         "system_prompt": files.get(SYSTEM_PROMPT, ""),
-        "skills": [{"id": name, **_introduced(name, inside), "files": inside} for name, inside in skills.items()],
+        "skills": [
+            {"id": name, **_read_skill_header(name, inside), "files": inside} for name, inside in skills.items()
+        ],
         "tools": tools,
         "prompts": prompts,
         "files": others | ({SYSTEM_PROMPT: ""} if files.get(SYSTEM_PROMPT) == "" else {}),
     }
 
 
-def put_together(said: _Bundle) -> Files:
-    """The files of which a bundle was made."""
-    files = dict(said.files)
-    if said.system_prompt:
-        files[SYSTEM_PROMPT] = said.system_prompt
-    for skill in said.skills:
-        files |= {f"{SKILLS}{skill.id}/{path}": text for path, text in skill.files.items()}
-    files |= {f"{PROMPTS}{path}": text for path, text in said.prompts.items()}
-    files |= {f"{TOOLS}{tool.id}.json": _canonical(tool.config) for tool in said.tools}
+def join_files(bundle: _BundleFile) -> Files:
+    """Return the starter files that a bundle contains."""
+    files = dict(bundle.files)
+    if bundle.system_prompt:
+        files[SYSTEM_PROMPT] = bundle.system_prompt
+    for skill in bundle.skills:
+        files |= {f"{SKILLS_DIR}{skill.id}/{path}": text for path, text in skill.files.items()}
+    files |= {f"{PROMPTS_DIR}{path}": text for path, text in bundle.prompts.items()}
+    files |= {f"{TOOLS_DIR}{tool.id}.json": _render_tool(tool.config) for tool in bundle.tools}
     return files
 
 
-def parts(content: Mapping[str, Any]) -> _Bundle:
-    """Parts of a bundle without the rest; for what is only about files."""
-    return _Bundle.model_validate({"name": "parts", **content})
+def parse_file_members(members: Mapping[str, Any]) -> _BundleFile:
+    """Return a bundle that has only the members which `split_files` writes."""
+    return _BundleFile.model_validate({"name": "parts", **members})
 
 
-def _draft(said: _Bundle) -> Draft:
-    external = said.runtime == EXTERNAL
+def _build_draft(bundle: _BundleFile) -> Draft:
     return Draft(
-        name=said.name,
-        role=said.description,
-        runtime=said.runtime,
-        model=said.model,
-        tier=said.tier or 0,
-        external=external,
-        delivery_mode=said.delivery_mode,
-        workspace_dir=said.workspace_dir,
-        workspace_access=said.workspace_access,
-        budget_limit=said.budget_limit,
-        max_concurrent_tasks=said.max_concurrent_tasks,
-        hibernation_idle_minutes=said.hibernation_idle_minutes,
-        x=float(said.canvas.x),
-        y=float(said.canvas.y),
+        name=bundle.name,
+        role=bundle.description,
+        runtime=bundle.runtime,
+        model=bundle.model,
+        tier=bundle.tier or 0,
+        external=bundle.runtime == EXTERNAL,
+        delivery_mode=bundle.delivery_mode,
+        workspace_dir=bundle.workspace_dir,
+        workspace_access=bundle.workspace_access,
+        budget_limit=bundle.budget_limit,
+        max_concurrent_tasks=bundle.max_concurrent_tasks,
+        hibernation_idle_minutes=bundle.hibernation_idle_minutes,
+        x=float(bundle.canvas.x),
+        y=float(bundle.canvas.y),
     )
 
 
-def _kit(said: _Bundle) -> Kit:
+def _build_starter(bundle: _BundleFile) -> Kit:
     brief = Brief(
-        initial_prompt=said.initial_prompt,
-        idle_prompt=said.idle_prompt,
-        schedules=schedules_of(said.schedules),
-        plugins=tuple(said.plugins),
+        initial_prompt=bundle.initial_prompt,
+        idle_prompt=bundle.idle_prompt,
+        schedules=build_schedules(bundle.schedules),
+        plugins=tuple(bundle.plugins),
     )
-    return Kit(template=said.template, files=put_together(said), brief=brief)
+    return Kit(template=bundle.template, files=join_files(bundle), brief=brief)
 
 
-def _tool(path: str, text: str) -> dict[str, Any] | None:
-    """The config of a tool; `None` where writing it again would not give the same file."""
-    name = path.removeprefix(TOOLS).removesuffix(".json")
-    if path != f"{TOOLS}{name}.json" or not name or "/" in name:
+def _parse_tool(path: str, text: str) -> dict[str, Any] | None:
+    """The config of a tool file; `None` where rendering it again would not return the same text."""
+    name = path.removeprefix(TOOLS_DIR).removesuffix(".json")
+    if path != f"{TOOLS_DIR}{name}.json" or not name or "/" in name:
         return None
     try:
         config = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return config if isinstance(config, dict) and _canonical(config) == text else None
+    return config if isinstance(config, dict) and _render_tool(config) == text else None
 
 
-def _canonical(config: Mapping[str, Any]) -> str:
+def _render_tool(config: Mapping[str, Any]) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
-def _introduced(name: str, files: Files) -> dict[str, str]:
-    """What a skill says of itself at the head of its main file."""
-    head, found, _ = files.get(SKILL, "").removeprefix("---\n").partition("\n---")
+def _read_skill_header(name: str, files: Files) -> dict[str, str]:
+    """Name and description of a skill from the front matter of its main file; `name` where that has no name."""
+    header, found, _ = files.get(SKILL_FILE, "").removeprefix("---\n").partition("\n---")
     try:
-        said = read(head.encode()) if found else None
-    except BadDocument:
-        said = None
-    told = said if isinstance(said, dict) else {}
-    return {"name": str(told.get("name", name)), "description": str(told.get("description", ""))}
-
-
-def _without_nothing(said: Any) -> Any:  # noqa: ANN401 - somebody else's JSON
-    match said:
-        case dict():
-            return {key: _without_nothing(value) for key, value in said.items() if value is not None}
-        case list():
-            return [_without_nothing(value) for value in said]
-        case _:
-            return said
+        parsed = parse_yaml(header.encode()) if found else None
+    except InvalidYaml:
+        parsed = None
+    members = parsed if isinstance(parsed, dict) else {}
+    return {"name": str(members.get("name", name)), "description": str(members.get("description", ""))}

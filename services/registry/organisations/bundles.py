@@ -1,17 +1,17 @@
-"""Taking trees of workspaces along: out as bundles, and in again as new workspaces."""
+"""Exports a workspace with its descendants as a bundle, and creates new workspaces from a bundle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 from services.registry import access
-from services.registry.directory.creation import MOST, Founding, Seed
+from services.registry.directory.creation import MAX_WORKSPACES_PER_BATCH, WorkspaceCreator
+from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.orgs import BundleNotFound, InvalidBundle
 from services.registry.organisations import bundle_file
-from services.registry.organisations.bundle_file import Packed
 from services.registry.store.transaction import Store
 from services.registry.templates import config_file
 from services.registry.workspace import starter_files
@@ -20,75 +20,72 @@ from services.registry.workspace.starter_files import CONFIG, Files
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A workspace made of a bundle, and those below it."""
+class BundleMember:
+    """A workspace that was created from a bundle, with its children."""
 
     workspace: Workspace
-    children: tuple["Made", ...]
+    children: tuple["BundleMember", ...]
 
 
 class Bundles:
-    """Exports and imports."""
+    """Exports and imports bundles."""
 
-    def __init__(self, store: Store, *, founding: Founding) -> None:
+    def __init__(self, store: Store, *, creator: WorkspaceCreator) -> None:
         self._store = store
-        self._founding = founding
+        self._creator = creator
 
     async def export(self, caller: Identity, workspace_id: WorkspaceId) -> bytes:
-        """A workspace and all below it, as JSON; raises `BundleNotFound`."""
+        """Return a workspace and all its descendants as JSON; raises `BundleNotFound`."""
         async with self._store.begin() as tx:
             root = await tx.find(workspace_id)
             access.check_org(caller, root)
             if root is None or root.status is Status.REMOVED:
                 raise BundleNotFound
-            found = [one for one in await tx.lists.several(await tx.tree.ids(root.id)) if _stands(one)]
-            cards = await tx.cards([one.id for one in found])
-            files = {digest: await tx.kits.files(digest) for digest in {one.kit for one in found}}
-        made = _bundled(root, found, files, cards)
-        return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+            tree = await tx.lists.several(await tx.tree.ids(root.id))
+            found = [workspace for workspace in tree if workspace.status is not Status.REMOVED]
+            cards = await tx.cards([workspace.id for workspace in found])
+            files = {digest: await tx.kits.files(digest) for digest in {workspace.kit for workspace in found}}
+        bundle = _render_tree(root, found, files, cards)
+        return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
 
-    async def make(self, caller: Identity, request_id: str, content: bytes) -> Made:
-        """New workspaces of a bundle: all, or none. Raises `InvalidBundle` that says which cannot be one."""
-        packed = bundle_file.packed(content)
-        if len(packed) > MOST:
-            raise InvalidBundle(f"more than {MOST} workspaces")
-        seeds = [await self._seed(one) for one in packed]
-        made = await self._founding.found(caller, request_id, seeds)
-        return _nested(made, packed, 0)
+    async def import_bundle(self, caller: Identity, request_id: str, content: bytes) -> BundleMember:
+        """Create the workspaces of a bundle: all, or none. Raises `InvalidBundle`, which names the wrong one."""
+        parsed = bundle_file.parse_bundle(content)
+        if len(parsed) > MAX_WORKSPACES_PER_BATCH:
+            raise InvalidBundle(f"more than {MAX_WORKSPACES_PER_BATCH} workspaces")
+        plans = [await self._validate(plan) for plan in parsed]
+        created = await self._creator.create_trees(caller, request_id, plans)
+        return _build_tree(created, plans, 0)
 
-    async def _seed(self, one: Packed) -> Seed:
+    async def _validate(self, plan: WorkspacePlan) -> WorkspacePlan:
         try:
-            files = starter_files.checked(one.kit.files)
+            files = starter_files.checked(plan.starter.files)
             if files and CONFIG not in files:
-                files = starter_files.checked({**files, CONFIG: config_file.generated(one.draft)})
-            seed = Seed(draft=one.draft, kit=replace(one.kit, files=files), parent=one.parent)
-            return await self._founding.checked(seed)
+                files = starter_files.checked({**files, CONFIG: config_file.generate_config(plan.draft)})
+            return await self._creator.validate(replace(plan, starter=replace(plan.starter, files=files)))
         except ServiceError as refusal:
             if refusal.domain != InvalidBundle.domain:
                 raise
-            raise InvalidBundle(f"{one.draft.name}: {refusal.message}") from None
+            raise InvalidBundle(f"{plan.draft.name}: {refusal.message}") from None
 
 
-def _stands(workspace: Workspace) -> bool:
-    return workspace.status is not Status.REMOVED
-
-
-def _bundled(
+def _render_tree(
     workspace: Workspace,
     found: list[Workspace],
     files: Mapping[str, Files],
     cards: Mapping[WorkspaceId, bytes],
 ) -> dict[str, Any]:
-    below = sorted((one for one in found if one.parent_id == workspace.id), key=lambda one: (one.created_at, one.id))
+    """Render the workspace and, recursively, its children among `found`. `files` are those of each digest."""
+    children = sorted((one for one in found if one.parent_id == workspace.id), key=lambda one: (one.created_at, one.id))
     card = cards.get(workspace.id)
-    return bundle_file.written(
+    return bundle_file.render_bundle(
         workspace,
         files[workspace.kit],
         json.loads(card) if card else None,
-        [_bundled(child, found, files, cards) for child in below],
+        [_render_tree(child, found, files, cards) for child in children],
     )
 
 
-def _nested(made: list[Workspace], packed: list[Packed], place: int) -> Made:
-    children = [number for number, one in enumerate(packed) if one.parent == place]
-    return Made(made[place], tuple(_nested(made, packed, child) for child in children))
+def _build_tree(created: Sequence[Workspace], plans: Sequence[WorkspacePlan], index: int) -> BundleMember:
+    children = [number for number, plan in enumerate(plans) if plan.parent == index]
+    return BundleMember(created[index], tuple(_build_tree(created, plans, child) for child in children))

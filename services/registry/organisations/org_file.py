@@ -1,149 +1,155 @@
-"""An organisation as a file declares it: what it may say, and what is to be made of it."""
+"""The format of org.yaml: parses an organisation and builds the drafts of its workspaces."""
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.errors.orgs import InvalidOrgTemplate
-from services.registry.templates.config_file import TEXT, Timetable, complaint, schedules_of
+from services.registry.templates.config_file import (
+    MAX_PROMPT_CHARS,
+    Coordinate,
+    DeclaredSchedule,
+    PromptText,
+    ShortText,
+    build_schedules,
+    describe_fault,
+    drop_nulls,
+)
 from services.registry.workspace.model import Brief
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.validation import NAME_BYTES, PATH_BYTES, Draft
 
 DEFAULT_TIER = 2
-"""The tier of workspaces for which neither the file nor their template names one."""
+"""The tier of a workspace if neither the file nor the template of the workspace names one."""
 
-MOST = 1000
-"""Workspaces of one organisation."""
+MAX_WORKSPACES_PER_ORG = 1000
 
-VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-"""Names of the environment."""
+VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+"""The form of the names of environment variables."""
 
-Need = frozenset[str]
-"""Variables of which one has to be there."""
+EnvironmentNeed = frozenset[str]
+"""Names of environment variables of which at least one must be set."""
 
 
-def _variable(name: str) -> str:
-    if not VARIABLE.fullmatch(name):
+def _check_variable_name(name: str) -> str:
+    if not VARIABLE_NAME.fullmatch(name):
         raise ValueError("not the name of an environment variable")
     return name
 
 
-class _Strict(BaseModel):
+class _OrgFileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-Variable = Annotated[str, AfterValidator(_variable)]
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
-Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
-Prompt = Annotated[str, Field(max_length=TEXT)]
+VariableName = Annotated[str, AfterValidator(_check_variable_name)]
 
 
-class AnyOf(_Strict):
-    """Variables of which one is enough."""
+class AnyOfVariables(_OrgFileModel):
+    """Environment variables of which one is enough."""
 
-    any_of: Annotated[list[Variable], Field(min_length=1, max_length=50)]
-
-
-Needs = Annotated[list[Variable | AnyOf], Field(max_length=200)]
+    any_of: Annotated[list[VariableName], Field(min_length=1, max_length=50)]
 
 
-class _Place(_Strict):
+DeclaredNeeds = Annotated[list[VariableName | AnyOfVariables], Field(max_length=200)]
+
+
+class _OrgFilePosition(_OrgFileModel):
     x: Coordinate = 0
     y: Coordinate = 0
 
 
-class Defaults(_Strict):
-    """What holds for every workspace of the organisation that does not say otherwise, nor does its template."""
+class OrgDefaults(_OrgFileModel):
+    """Values for every workspace of the organisation for which neither its node nor its template has one."""
 
     template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    runtime: Code = ""
-    model: Code = ""
+    runtime: ShortText = ""
+    model: ShortText = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
-    delivery_mode: Code = ""
+    delivery_mode: ShortText = ""
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    initial_prompt: Prompt = ""
-    idle_prompt: Prompt = ""
-    plugins: Annotated[list[Code], Field(max_length=200)] = []
-    required_env: Needs = []
-    recommended_env: Needs = []
+    initial_prompt: PromptText = ""
+    idle_prompt: PromptText = ""
+    plugins: Annotated[list[ShortText], Field(max_length=200)] = []
+    required_env: DeclaredNeeds = []
+    recommended_env: DeclaredNeeds = []
 
 
-class Node(Defaults):
-    """A workspace, and those below it."""
+class OrgNode(OrgDefaults):
+    """A workspace as the file declares it, with its children."""
 
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
     role: str = ""
     external: bool = False
     url: Annotated[str, Field(max_length=PATH_BYTES)] = ""
     workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    workspace_access: Code = ""
+    workspace_access: ShortText = ""
     secrets: Annotated[dict[str, str], Field(max_length=500, repr=False)] = {}
-    canvas: _Place = _Place()
-    system_prompt: Prompt = ""
+    canvas: _OrgFilePosition = _OrgFilePosition()
+    system_prompt: PromptText = ""
     files_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    schedules: Annotated[list[Timetable], Field(max_length=200)] = []
-    children: Annotated[list["Node"], Field(max_length=MOST)] = []
+    schedules: Annotated[list[DeclaredSchedule], Field(max_length=200)] = []
+    children: Annotated[list["OrgNode"], Field(max_length=MAX_WORKSPACES_PER_ORG)] = []
 
 
-class _Org(_Strict):
+class _OrgFile(_OrgFileModel):
     name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
-    description: Annotated[str, Field(max_length=TEXT)] = ""
-    defaults: Defaults = Defaults()
-    required_env: Needs = []
-    recommended_env: Needs = []
-    workspaces: Annotated[list[Node], Field(min_length=1, max_length=MOST)]
+    description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
+    defaults: OrgDefaults = OrgDefaults()
+    required_env: DeclaredNeeds = []
+    recommended_env: DeclaredNeeds = []
+    workspaces: Annotated[list[OrgNode], Field(min_length=1, max_length=MAX_WORKSPACES_PER_ORG)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A workspace of the plan. `path` is where the file says so; `parent` the place of the one above it."""
+class ListedNode:
+    """A node with its path in the file, as in `workspaces.0.children.1`, and the index of its parent in the list."""
 
     path: str
-    node: Node
+    node: OrgNode
     parent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Org:
-    """What a file declares. The workspaces come depth first, each after the one above it."""
+class Organisation:
+    """A parsed organisation. `nodes` are listed depth first, so that each comes after its parent."""
 
     name: str
     description: str
-    defaults: Defaults
-    planned: tuple[Planned, ...]
-    required: tuple[Need, ...]
-    recommended: tuple[Need, ...]
+    defaults: OrgDefaults
+    nodes: tuple[ListedNode, ...]
+    required: tuple[EnvironmentNeed, ...]
+    recommended: tuple[EnvironmentNeed, ...]
 
 
-def org(said: Any) -> Org:  # noqa: ANN401 - somebody else's YAML or JSON
-    """What a file declares; raises `InvalidOrgTemplate` that says where it is wrong."""
+def parse_organisation(content: Any) -> Organisation:  # noqa: ANN401 - parsed YAML or JSON
+    """Return the organisation that a file declares; raises `InvalidOrgTemplate` with the path of the wrong value."""
     try:
-        read = _Org.model_validate(_without_nothing(said))
+        declared = _OrgFile.model_validate(drop_nulls(content))
     except ValidationError as error:
-        raise InvalidOrgTemplate(complaint(error)) from None
+        raise InvalidOrgTemplate(describe_fault(error)) from None
     except RecursionError:
         raise InvalidOrgTemplate("nested too deeply") from None
-    planned = tuple(_planned(read.workspaces))
-    if len(planned) > MOST:
-        raise InvalidOrgTemplate(f"workspaces: more than {MOST}")
-    nodes = [read.defaults, *(one.node for one in planned)]
-    return Org(
-        name=read.name,
-        description=read.description,
-        defaults=read.defaults,
-        planned=planned,
-        required=_needs([read.required_env, *(node.required_env for node in nodes)]),
-        recommended=_needs([read.recommended_env, *(node.recommended_env for node in nodes)]),
+    listed = tuple(_list_nodes(declared.workspaces))
+    if len(listed) > MAX_WORKSPACES_PER_ORG:
+        raise InvalidOrgTemplate(f"workspaces: more than {MAX_WORKSPACES_PER_ORG}")
+    levels = [declared.defaults, *(one.node for one in listed)]
+    return Organisation(
+        name=declared.name,
+        description=declared.description,
+        defaults=declared.defaults,
+        nodes=listed,
+        required=_merge_needs([declared.required_env, *(level.required_env for level in levels)]),
+        recommended=_merge_needs([declared.recommended_env, *(level.recommended_env for level in levels)]),
     )
 
 
-def draft_of(node: Node, defaults: Defaults) -> Draft:
-    """The workspace as the file wants it, before its template and the defaults are asked."""
+def build_draft(node: OrgNode, defaults: OrgDefaults) -> Draft:
+    """Return the draft of a node, without the runtime, model and tier of its template and of the defaults."""
     return Draft(
         name=node.name,
         role=node.role,
@@ -169,61 +175,49 @@ def draft_of(node: Node, defaults: Defaults) -> Draft:
     )
 
 
-def brief_of(node: Node, defaults: Defaults, template: Brief) -> Brief:
-    """What its agent is to be told: what the node says, else its template, else the defaults."""
+def build_brief(node: OrgNode, defaults: OrgDefaults, template: Brief) -> Brief:
+    """Return the briefing of the agent: from the node, else from its template, else from the defaults."""
     return Brief(
         initial_prompt=node.initial_prompt or template.initial_prompt or defaults.initial_prompt,
         idle_prompt=node.idle_prompt or template.idle_prompt or defaults.idle_prompt,
-        schedules=schedules_of(node.schedules) or template.schedules,
+        schedules=build_schedules(node.schedules) or template.schedules,
         plugins=tuple(node.plugins or template.plugins or defaults.plugins),
     )
 
 
-def missing(needs: Iterable[Need], there: frozenset[str]) -> list[str | dict[str, list[str]]]:
-    """The needs that nothing there satisfies, as the public contract writes them."""
-    return written(need for need in needs if not need & there)
+def find_missing(needs: Iterable[EnvironmentNeed], available: frozenset[str]) -> list[str | dict[str, list[str]]]:
+    """Return the needs that no available variable meets, in the form of `render_needs`."""
+    return render_needs(need for need in needs if not need & available)
 
 
-def written(needs: Iterable[Need]) -> list[str | dict[str, list[str]]]:
-    """Needs as the public contract writes them: a name, or several of which one is enough."""
+def render_needs(needs: Iterable[EnvironmentNeed]) -> list[str | dict[str, list[str]]]:
+    """Return needs in the form of the REST contract: a name, or `any_of` several names."""
     return [min(need) if len(need) == 1 else {"any_of": sorted(need)} for need in needs]
 
 
-def _planned(roots: list[Node]) -> Iterator[Planned]:
+def _list_nodes(roots: list[OrgNode]) -> Iterator[ListedNode]:
     count = 0
 
-    def below(nodes: list[Node], path: str, parent: int | None) -> Iterator[Planned]:
+    def walk(nodes: list[OrgNode], path: str, parent: int | None) -> Iterator[ListedNode]:
         nonlocal count
         names: set[str] = set()
         for number, node in enumerate(nodes):
-            here = f"{path}.{number}"
+            node_path = f"{path}.{number}"
             if node.name in names:
-                raise InvalidOrgTemplate(f"{here}.name: two workspaces below one have this name")
+                raise InvalidOrgTemplate(f"{node_path}.name: two workspaces below one have this name")
             names.add(node.name)
-            place = count
+            index = count
             count += 1
-            yield Planned(path=here, node=node, parent=parent)
-            yield from below(node.children, f"{here}.children", place)
+            yield ListedNode(path=node_path, node=node, parent=parent)
+            yield from walk(node.children, f"{node_path}.children", index)
 
-    yield from below(roots, "workspaces", None)
-
-
-def _needs(lists: Iterable[list[str | AnyOf]]) -> tuple[Need, ...]:
-    found = (frozenset(one.any_of) if isinstance(one, AnyOf) else frozenset({one}) for one in _flat(lists))
-    return tuple(dict.fromkeys(found))
+    yield from walk(roots, "workspaces", None)
 
 
-def _flat(lists: Iterable[list[str | AnyOf]]) -> Iterator[str | AnyOf]:
-    for some in lists:
-        yield from some
-
-
-def _without_nothing(said: Any) -> Any:  # noqa: ANN401 - somebody else's YAML or JSON
-    """A key without a value is as good as none."""
-    match said:
-        case dict():
-            return {key: _without_nothing(value) for key, value in said.items() if value is not None}
-        case list():
-            return [_without_nothing(value) for value in said]
-        case _:
-            return said
+def _merge_needs(lists: Iterable[list[str | AnyOfVariables]]) -> tuple[EnvironmentNeed, ...]:
+    """Return the needs of all lists, each once, in the order of their first occurrence."""
+    needs = (
+        frozenset(need.any_of) if isinstance(need, AnyOfVariables) else frozenset({need})
+        for need in chain.from_iterable(lists)
+    )
+    return tuple(dict.fromkeys(needs))

@@ -1,4 +1,4 @@
-"""The folders of org templates: every directory right below the root that holds an org.yaml."""
+"""Reads org templates from disk: every direct subdirectory of the root that contains an org.yaml."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,111 +14,115 @@ from services.registry.errors.orgs import (
     OrgTemplateNotFound,
 )
 from services.registry.organisations import org_file
-from services.registry.organisations.org_file import Org
+from services.registry.organisations.org_file import Organisation
 from services.registry.templates import bounded_yaml
-from services.registry.templates.bounded_yaml import BadDocument
-from services.registry.templates.folders import MOST, NAME, BadFolder, files_in
+from services.registry.templates.bounded_yaml import InvalidYaml
+from services.registry.templates.folders import MAX_TEMPLATES, TEMPLATE_ID, InvalidFolder, read_files
 from services.registry.workspace.starter_files import Files
 
 log = structlog.get_logger()
 
-FILE = "org.yaml"
+ORG_FILE = "org.yaml"
 """The file that declares an organisation."""
 
-DEEPEST = 16
-"""Includes within includes."""
+MAX_INCLUDE_DEPTH = 16
+"""How deeply includes may be nested."""
 
-MOST_INCLUDES = 500
-"""Includes of one organisation."""
+MAX_INCLUDES = 500
+"""How many files one organisation may include."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrgTemplate:
-    """An organisation that could be imported, by its directory."""
+    """An organisation that can be imported. `id` is the name of its directory."""
 
     id: str
-    org: Org
+    org: Organisation
 
 
-class OrgFolders:
-    """The org templates of a plane, read when they are needed."""
+class OrgTemplateFolders:
+    """The org templates below one root. Every call reads them anew."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def all(self) -> list[OrgTemplate]:
-        """Every org template by name. One that is wrong is left out: importing it says why."""
-        return await asyncio.to_thread(self._all)
+    async def list_templates(self) -> list[OrgTemplate]:
+        """Return the valid org templates, sorted by name. The import of an invalid one reports what is wrong."""
+        return await asyncio.to_thread(self._list_templates)
 
-    async def read(self, name: str) -> Any:  # noqa: ANN401 - somebody else's YAML
-        """What an org template says, with its includes; raises what is wrong with it, or with its name."""
-        return await asyncio.to_thread(self._read, name)
+    async def read_org(self, name: str) -> Any:  # noqa: ANN401 - parsed YAML
+        """Return the parsed org.yaml of a template, with its includes.
 
-    async def files(self, name: str, folder: str) -> Files:
-        """The files of a directory of an org template; raises `BadFolder`."""
-        return await asyncio.to_thread(self._files, self._root / name, folder)
+        Raises `InvalidOrgDirectory`, `OrgTemplateNotFound` or `OrgExpansionFailed`.
+        """
+        return await asyncio.to_thread(self._read_org, name)
 
-    def _all(self) -> list[OrgTemplate]:
+    async def read_files(self, name: str, folder: str) -> Files:
+        """Return the files of a directory within an org template; raises `InvalidFolder`."""
+        return await asyncio.to_thread(self._read_files, self._root / name, folder)
+
+    def _list_templates(self) -> list[OrgTemplate]:
         found = []
-        for name in self._names():
+        for name in self._list_names():
             try:
-                found.append(OrgTemplate(name, org_file.org(self._read(name))))
+                found.append(OrgTemplate(name, org_file.parse_organisation(self._read_org(name))))
             except (OrgExpansionFailed, InvalidOrgTemplate, OrgTemplateNotFound, InvalidOrgDirectory) as refusal:
-                log.warning("org template not readable", template=name, detail=refusal.details.get("detail"))
+                log.warning("org template skipped", template=name, detail=refusal.details.get("detail"))
         return found
 
-    def _names(self) -> list[str]:
+    def _list_names(self) -> list[str]:
         try:
-            return sorted(place.name for place in self._root.iterdir() if (place / FILE).is_file())[:MOST]
+            names = [directory.name for directory in self._root.iterdir() if (directory / ORG_FILE).is_file()]
+            return sorted(names)[:MAX_TEMPLATES]
         except OSError:
             return []
 
-    def _read(self, name: str) -> Any:  # noqa: ANN401 - somebody else's YAML
-        if not NAME.fullmatch(name) or not (self._root / name).resolve().is_relative_to(self._root.resolve()):
+    def _read_org(self, name: str) -> Any:  # noqa: ANN401 - parsed YAML
+        if not TEMPLATE_ID.fullmatch(name) or not (self._root / name).resolve().is_relative_to(self._root.resolve()):
             raise InvalidOrgDirectory
-        if not (self._root / name / FILE).is_file():
+        if not (self._root / name / ORG_FILE).is_file():
             raise OrgTemplateNotFound(name)
-        return _Expansion(self._root / name).read(FILE)
+        return _IncludeReader(self._root / name).read(ORG_FILE)
 
-    def _files(self, place: Path, folder: str) -> Files:
-        inside = (place / folder).resolve()
-        if not inside.is_relative_to(place.resolve()) or not inside.is_dir():
-            raise BadFolder("not a directory of the org template")
-        return files_in(inside)
+    def _read_files(self, directory: Path, folder: str) -> Files:
+        inside = (directory / folder).resolve()
+        if not inside.is_relative_to(directory.resolve()) or not inside.is_dir():
+            raise InvalidFolder("not a directory of the org template")
+        return read_files(inside)
 
 
-class _Expansion:
-    """One org template being read: its files, each within those that include it."""
+class _IncludeReader:
+    """Reads one org template and the files that it includes, within limits."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place.resolve()
-        self._above: list[Path] = []
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.resolve()
+        self._including: list[Path] = []
         self._count = 0
 
-    def read(self, path: str) -> Any:  # noqa: ANN401 - somebody else's YAML
-        """What a file holds; its path is relative to the file that includes it."""
-        file = ((self._above[-1].parent if self._above else self._place) / path).resolve()
+    def read(self, path: str) -> Any:  # noqa: ANN401 - parsed YAML
+        """Return the parsed content of a file; its path is relative to the file that includes it."""
+        file = ((self._including[-1].parent if self._including else self._directory) / path).resolve()
         self._count += 1
         self._check(path, file)
-        self._above.append(file)
+        self._including.append(file)
         try:
             with file.open("rb") as opened:
-                return bounded_yaml.read(opened.read(bounded_yaml.MOST_BYTES + 1), self.read)
-        except (BadDocument, ValueError) as fault:
-            raise OrgExpansionFailed(f"{file.relative_to(self._place)}: {fault}") from None
+                return bounded_yaml.parse_yaml(opened.read(bounded_yaml.MAX_YAML_BYTES + 1), self.read)
+        except (InvalidYaml, ValueError) as fault:
+            raise OrgExpansionFailed(f"{file.relative_to(self._directory)}: {fault}") from None
         except OSError as error:
-            raise OrgExpansionFailed(f"{file.relative_to(self._place)}: {error.strerror}") from None
+            raise OrgExpansionFailed(f"{file.relative_to(self._directory)}: {error.strerror}") from None
         finally:
-            self._above.pop()
+            self._including.pop()
 
     def _check(self, path: str, file: Path) -> None:
-        if not file.is_relative_to(self._place):
+        if not file.is_relative_to(self._directory):
             raise OrgExpansionFailed(f"!include {path[:100]}: leads out of the directory")
         if not file.is_file():
             raise OrgExpansionFailed(f"!include {path[:100]}: no such file")
-        if file in self._above:
+        if file in self._including:
             raise OrgExpansionFailed(f"!include {path[:100]}: includes itself")
-        if len(self._above) > DEEPEST:
-            raise OrgExpansionFailed(f"!include {path[:100]}: more than {DEEPEST} levels")
-        if self._count > MOST_INCLUDES:
-            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MOST_INCLUDES} includes")
+        if len(self._including) > MAX_INCLUDE_DEPTH:
+            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MAX_INCLUDE_DEPTH} levels")
+        if self._count > MAX_INCLUDES:
+            raise OrgExpansionFailed(f"!include {path[:100]}: more than {MAX_INCLUDES} includes")

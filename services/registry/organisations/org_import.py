@@ -1,4 +1,4 @@
-"""Importing organisations: everything is checked, then all of it is made, or nothing."""
+"""Imports an organisation from an org template: validates all of it, then creates all its workspaces or none."""
 
 import json
 from collections.abc import Sequence
@@ -8,13 +8,14 @@ from typing import Any
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 from services.registry.clients import Auth
-from services.registry.directory.creation import Founding, Seed
+from services.registry.directory.creation import WorkspaceCreator
+from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.orgs import InvalidOrgTemplate, MissingEnvironment, OrgSourceRequired
 from services.registry.organisations import org_file
-from services.registry.organisations.org_file import Defaults, Node, Org, Planned
-from services.registry.organisations.org_folders import OrgFolders
+from services.registry.organisations.org_file import ListedNode, Organisation, OrgDefaults, OrgNode
+from services.registry.organisations.org_folders import OrgTemplateFolders
 from services.registry.templates import config_file
-from services.registry.templates.folders import BadFolder, Templates
+from services.registry.templates.folders import InvalidFolder, TemplateFolders
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import WorkspaceId
 from services.registry.workspace.starter_files import CONFIG, SYSTEM_PROMPT, Files, Kit
@@ -22,8 +23,8 @@ from services.registry.workspace.validation import Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A workspace of an import; without an id where nothing was made. `parent` is the place of the one above it."""
+class OrgMember:
+    """A workspace of an import. A dry run gives it no id. `parent` is the index of its parent among the members."""
 
     id: WorkspaceId | None
     name: str
@@ -33,124 +34,137 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
-    """What an import made, or would make. `unset` are the recommended variables that are no global secrets."""
+class OrgImportResult:
+    """What an import created, or would create. `unset` are the recommended variables that are no global secrets."""
 
     org: str
-    members: tuple[Member, ...]
+    members: tuple[OrgMember, ...]
     unset: Sequence[Any]
 
 
-class Orgs:
-    """Makes organisations of files."""
+class OrgImporter:
+    """Creates the workspaces that an org template declares."""
 
-    def __init__(self, folders: OrgFolders, *, templates: Templates, founding: Founding, auth: Auth) -> None:
+    def __init__(
+        self, folders: OrgTemplateFolders, *, templates: TemplateFolders, creator: WorkspaceCreator, auth: Auth
+    ) -> None:
         self._folders = folders
         self._templates = templates
-        self._founding = founding
+        self._creator = creator
         self._auth = auth
 
-    async def import_dir(self, caller: Identity, request_id: str, name: str, *, dry_run: bool) -> Import:
-        """Make what an org template declares. Raises what is wrong, having made nothing."""
-        return await self._import(caller, request_id, await self._folders.read(name), name, dry_run=dry_run)
+    async def import_dir(self, caller: Identity, request_id: str, name: str, *, dry_run: bool) -> OrgImportResult:
+        """Import the org template in the directory `name`. A refusal means that nothing was created."""
+        return await self._import(caller, request_id, await self._folders.read_org(name), name, dry_run=dry_run)
 
-    async def import_template(self, caller: Identity, request_id: str, template: bytes, *, dry_run: bool) -> Import:
-        """Make what a JSON text declares; it has no directory, so `files_dir` means nothing in it."""
+    async def import_template(
+        self, caller: Identity, request_id: str, template: bytes, *, dry_run: bool
+    ) -> OrgImportResult:
+        """Import an org template from JSON. It has no directory, so `files_dir` is refused in it."""
         if not template:
             raise OrgSourceRequired
         try:
-            said = json.loads(template)
+            content = json.loads(template)
         except (ValueError, RecursionError):
             raise InvalidOrgTemplate("not readable JSON") from None
-        return await self._import(caller, request_id, said, "", dry_run=dry_run)
+        return await self._import(caller, request_id, content, "", dry_run=dry_run)
 
     async def _import(
         self,
         caller: Identity,
         request_id: str,
-        said: Any,  # noqa: ANN401 - checked here
-        folder: str,
+        content: Any,  # noqa: ANN401 - checked here
+        directory: str,
         *,
         dry_run: bool,
-    ) -> Import:
-        org = org_file.org(said)
-        seeds = await _Sowing(org, folder, self._folders, self._templates, self._founding).seeds()
-        there = await self._auth.global_keys()
-        if missing := org_file.missing(org.required, there):
+    ) -> OrgImportResult:
+        org = org_file.parse_organisation(content)
+        plans = await _OrgPlanner(org, directory, self._folders, self._templates, self._creator).plan_all()
+        global_keys = await self._auth.global_keys()
+        if missing := org_file.find_missing(org.required, global_keys):
             raise MissingEnvironment(missing)
-        made = [] if dry_run else await self._founding.found(caller, request_id, seeds)
-        ids = [one.id for one in made] if made else [None] * len(seeds)
-        return Import(
+        created = [] if dry_run else await self._creator.create_trees(caller, request_id, plans)
+        ids = [workspace.id for workspace in created] if created else [None] * len(plans)
+        return OrgImportResult(
             org=org.name,
-            members=tuple(_member(seed, one) for seed, one in zip(seeds, ids, strict=True)),
-            unset=org_file.missing(org.recommended, there),
+            members=tuple(_build_member(plan, workspace_id) for plan, workspace_id in zip(plans, ids, strict=True)),
+            unset=org_file.find_missing(org.recommended, global_keys),
         )
 
 
-class _Sowing:
-    """One organisation on its way from declarations to seeds. Every template and directory is read once."""
+class _OrgPlanner:
+    """Turns the nodes of one organisation into plans. It reads every template and directory once."""
 
-    def __init__(self, org: Org, folder: str, folders: OrgFolders, templates: Templates, founding: Founding) -> None:
+    def __init__(
+        self,
+        org: Organisation,
+        directory: str,
+        folders: OrgTemplateFolders,
+        templates: TemplateFolders,
+        creator: WorkspaceCreator,
+    ) -> None:
         self._org = org
-        self._folder = folder
+        self._directory = directory
         self._folders = folders
         self._templates = templates
-        self._founding = founding
-        self._kits: dict[str, tuple[Draft, Kit]] = {}
-        self._files: dict[str, Files] = {}
+        self._creator = creator
+        self._read_templates: dict[str, tuple[Draft, Kit]] = {}
+        self._read_directories: dict[str, Files] = {}
 
-    async def seeds(self) -> list[Seed]:
-        """A checked seed for each workspace; raises `InvalidOrgTemplate` that says which cannot be one."""
-        return [await self._seed(planned) for planned in self._org.planned]
+    async def plan_all(self) -> list[WorkspacePlan]:
+        """Return a validated plan for each node; raises `InvalidOrgTemplate`, which names the wrong one."""
+        return [await self._plan(listed) for listed in self._org.nodes]
 
-    async def _seed(self, planned: Planned) -> Seed:
+    async def _plan(self, listed: ListedNode) -> WorkspacePlan:
         try:
-            draft, kit = await self._from_template(planned.node, self._org.defaults)
-            files = await self._with_own(planned.node, draft, kit.files)
-            brief = org_file.brief_of(planned.node, self._org.defaults, kit.brief)
-            seed = Seed(draft=draft, kit=replace(kit, files=files, brief=brief), parent=planned.parent)
-            return await self._founding.checked(seed)
-        except BadFolder as fault:
-            raise InvalidOrgTemplate(f"{planned.path}.files_dir: {fault}") from None
+            draft, starter = await self._apply_template(listed.node, self._org.defaults)
+            files = await self._add_own_files(listed.node, draft, starter.files)
+            brief = org_file.build_brief(listed.node, self._org.defaults, starter.brief)
+            starter = replace(starter, files=files, brief=brief)
+            return await self._creator.validate(WorkspacePlan(draft=draft, starter=starter, parent=listed.parent))
+        except InvalidFolder as fault:
+            raise InvalidOrgTemplate(f"{listed.path}.files_dir: {fault}") from None
         except ServiceError as refusal:
             if refusal.domain != InvalidOrgTemplate.domain:
                 raise
             detail = refusal.details.get("detail")
-            raise InvalidOrgTemplate(f"{planned.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
+            raise InvalidOrgTemplate(f"{listed.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
 
-    async def _from_template(self, node: Node, defaults: Defaults) -> tuple[Draft, Kit]:
-        """The draft with what its template says, and then with the defaults of the organisation."""
-        draft = org_file.draft_of(node, defaults)
-        if draft.template not in self._kits:
-            self._kits[draft.template] = await self._templates.kit(Draft(name="", template=draft.template))
-        said, kit = self._kits[draft.template]
+    async def _apply_template(self, node: OrgNode, defaults: OrgDefaults) -> tuple[Draft, Kit]:
+        """The draft of a node: what the node says, else its template, else the defaults of the organisation."""
+        draft = org_file.build_draft(node, defaults)
+        if draft.template not in self._read_templates:
+            template_alone = Draft(name="", template=draft.template)
+            self._read_templates[draft.template] = await self._templates.apply_template(template_alone)
+        from_template, starter = self._read_templates[draft.template]
         if not draft.external:
             draft = replace(
                 draft,
-                runtime=draft.runtime or said.runtime or defaults.runtime,
-                model=draft.model or said.model or defaults.model,
+                runtime=draft.runtime or from_template.runtime or defaults.runtime,
+                model=draft.model or from_template.model or defaults.model,
             )
-        return replace(draft, tier=draft.tier or said.tier or defaults.tier or org_file.DEFAULT_TIER), kit
+        tier = draft.tier or from_template.tier or defaults.tier or org_file.DEFAULT_TIER
+        return replace(draft, tier=tier), starter
 
-    async def _with_own(self, node: Node, draft: Draft, files: Files) -> Files:
-        """The files of the template, those of the node's own directory over them, and its prompt."""
+    async def _add_own_files(self, node: OrgNode, draft: Draft, files: Files) -> Files:
+        """The files of the template, overridden by those of the node's own directory and by its system prompt."""
         if node.files_dir:
-            files = {**files, **await self._directory(node.files_dir)}
+            files = {**files, **await self._read_directory(node.files_dir)}
         if node.system_prompt:
             files = {**files, SYSTEM_PROMPT: node.system_prompt}
         if files and CONFIG not in files:
-            files = {**files, CONFIG: config_file.generated(draft)}
+            files = {**files, CONFIG: config_file.generate_config(draft)}
         return starter_files.checked(files) if node.files_dir or node.system_prompt else files
 
-    async def _directory(self, folder: str) -> Files:
-        if not self._folder:
-            raise BadFolder("only an org template of a directory has files")
-        if folder not in self._files:
-            self._files[folder] = await self._folders.files(self._folder, folder)
-        return self._files[folder]
+    async def _read_directory(self, path: str) -> Files:
+        if not self._directory:
+            raise InvalidFolder("only an org template of a directory has files")
+        if path not in self._read_directories:
+            self._read_directories[path] = await self._folders.read_files(self._directory, path)
+        return self._read_directories[path]
 
 
-def _member(seed: Seed, workspace_id: WorkspaceId | None) -> Member:
-    return Member(
-        id=workspace_id, name=seed.draft.name, tier=seed.draft.tier, runtime=seed.draft.runtime, parent=seed.parent
+def _build_member(plan: WorkspacePlan, workspace_id: WorkspaceId | None) -> OrgMember:
+    return OrgMember(
+        id=workspace_id, name=plan.draft.name, tier=plan.draft.tier, runtime=plan.draft.runtime, parent=plan.parent
     )

@@ -1,4 +1,4 @@
-"""YAML that somebody else wrote: plain values only, bounded in size, depth and number, no aliases, no key twice."""
+"""Parses untrusted YAML: plain values only, limited in size, depth and number, without aliases or duplicate keys."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,95 +6,95 @@ from typing import Any
 import yaml
 from yaml import CSafeLoader
 
-MOST_BYTES = 1024 * 1024
-"""Of one document."""
+MAX_YAML_BYTES = 1024 * 1024
+"""Size of one document."""
 
-MOST_NODES = 50_000
-"""Values of one document."""
+MAX_YAML_VALUES = 50_000
+"""Mappings, lists and scalars in one document."""
 
-DEEPEST = 64
-"""Levels of one document."""
+MAX_YAML_DEPTH = 64
+"""Nesting levels of one document."""
 
-INCLUDE = "!include"
-"""The tag by which one document takes in another."""
+INCLUDE_TAG = "!include"
+"""The tag that inserts another document."""
 
-Included = Callable[[str], Any]
-"""What stands behind the path of an include."""
-
-
-class BadDocument(Exception):
-    """It cannot be read; the text is one line for whoever wrote it, and quotes nothing but marks and names."""
+IncludeParser = Callable[[str], Any]
+"""Returns the parsed document at the path of an include."""
 
 
-def read(content: bytes, included: Included | None = None) -> Any:  # noqa: ANN401 - somebody else's YAML
-    """The value of a document; raises `BadDocument`. Includes are refused where nobody says what they stand for."""
-    text = _text(content)
+class InvalidYaml(Exception):
+    """The document cannot be parsed. The text is one line for its author; it contains positions and keys, no values."""
+
+
+def parse_yaml(content: bytes, parse_include: IncludeParser | None = None) -> Any:  # noqa: ANN401 - any YAML value
+    """Return the value of a document; raises `InvalidYaml`. Includes are refused without `parse_include`."""
+    text = _decode(content)
     try:
-        _measure(text)
-        return _loaded(text, included)
+        _check_size(text)
+        return _build_value(text, parse_include)
     except yaml.MarkedYAMLError as error:
-        raise BadDocument(_marked(error)) from None
+        raise InvalidYaml(_describe_error(error)) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
-        raise BadDocument("not readable YAML") from None
+        raise InvalidYaml("not readable YAML") from None
 
 
-class _Loader(CSafeLoader):
-    """The safe loader, and includes."""
+class _BoundedLoader(CSafeLoader):
+    """PyYAML's safe loader with a check for duplicate keys and with includes."""
 
-    included: Included | None = None
+    parse_include: IncludeParser | None = None
 
     def mapping(self, node: yaml.Node) -> Iterator[dict[Any, Any]]:
-        """A mapping, empty at first: what it holds comes when its parts are there."""
-        made: dict[Any, Any] = {}
-        yield made
+        """Construct a mapping. PyYAML requires it to be yielded empty and filled afterwards."""
+        constructed: dict[Any, Any] = {}
+        yield constructed
         if isinstance(node, yaml.MappingNode):
             _check_keys(node)
-            made.update(self.construct_mapping(node))
+            constructed.update(self.construct_mapping(node))
 
-    def include(self, node: yaml.Node) -> Any:  # noqa: ANN401 - whatever the other document holds
-        """What another document holds."""
-        if self.included is None:
-            raise BadDocument(f"{_line(node.start_mark)}!include is not possible here")
+    def include(self, node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML value
+        """Construct the value of an included document."""
+        if self.parse_include is None:
+            raise InvalidYaml(f"{_describe_line(node.start_mark)}!include is not possible here")
         if not isinstance(node, yaml.ScalarNode):
-            raise BadDocument(f"{_line(node.start_mark)}!include takes a path")
-        return self.included(str(node.value))
+            raise InvalidYaml(f"{_describe_line(node.start_mark)}!include takes a path")
+        return self.parse_include(str(node.value))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
-_Loader.add_constructor(INCLUDE, _Loader.include)
+_BoundedLoader.add_constructor("tag:yaml.org,2002:map", _BoundedLoader.mapping)
+_BoundedLoader.add_constructor(INCLUDE_TAG, _BoundedLoader.include)
 
 
-def _text(content: bytes) -> str:
-    if len(content) > MOST_BYTES:
-        raise BadDocument(f"more than {MOST_BYTES} bytes")
+def _decode(content: bytes) -> str:
+    if len(content) > MAX_YAML_BYTES:
+        raise InvalidYaml(f"more than {MAX_YAML_BYTES} bytes")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise BadDocument("not UTF-8") from None
+        raise InvalidYaml("not UTF-8") from None
 
 
-def _measure(text: str) -> None:
-    """See how big it is before anything is built of it: an alias can make much of little."""
+def _check_size(text: str) -> None:
+    """Check the limits on the event stream, before any value is built: an alias can make a short text huge."""
     nodes = depth = 0
     for event in yaml.parse(text, Loader=CSafeLoader):
         match event:
             case yaml.AliasEvent():
-                raise BadDocument(f"{_line(event.start_mark)}aliases are not possible here")
+                raise InvalidYaml(f"{_describe_line(event.start_mark)}aliases are not possible here")
             case yaml.CollectionStartEvent():
                 nodes, depth = nodes + 1, depth + 1
             case yaml.CollectionEndEvent():
                 depth -= 1
             case yaml.ScalarEvent():
                 nodes += 1
-        if depth > DEEPEST:
-            raise BadDocument(f"more than {DEEPEST} levels")
-        if nodes > MOST_NODES:
-            raise BadDocument(f"more than {MOST_NODES} values")
+        if depth > MAX_YAML_DEPTH:
+            raise InvalidYaml(f"more than {MAX_YAML_DEPTH} levels")
+        if nodes > MAX_YAML_VALUES:
+            raise InvalidYaml(f"more than {MAX_YAML_VALUES} values")
 
 
-def _loaded(text: str, included: Included | None) -> Any:  # noqa: ANN401 - somebody else's YAML
-    loader = _Loader(text)
-    loader.included = included
+def _build_value(text: str, parse_include: IncludeParser | None) -> Any:  # noqa: ANN401 - any YAML value
+    loader = _BoundedLoader(text)
+    loader.parse_include = parse_include
     try:
         return loader.get_single_data()
     finally:
@@ -104,15 +104,15 @@ def _loaded(text: str, included: Included | None) -> Any:  # noqa: ANN401 - some
 def _check_keys(node: yaml.MappingNode) -> None:
     seen: set[tuple[str, str]] = set()
     for key, _ in node.value:
-        named = (key.tag, str(key.value))
-        if named in seen:
-            raise BadDocument(f"{_line(key.start_mark)}{str(key.value)[:50]} is there twice")
-        seen.add(named)
+        name = (key.tag, str(key.value))
+        if name in seen:
+            raise InvalidYaml(f"{_describe_line(key.start_mark)}{str(key.value)[:50]} is there twice")
+        seen.add(name)
 
 
-def _marked(error: yaml.MarkedYAMLError) -> str:
-    return f"{_line(error.problem_mark)}{(error.problem or 'not readable YAML')[:200]}"
+def _describe_error(error: yaml.MarkedYAMLError) -> str:
+    return f"{_describe_line(error.problem_mark)}{(error.problem or 'not readable YAML')[:200]}"
 
 
-def _line(mark: Any) -> str:  # noqa: ANN401 - the parser has two kinds of marks
+def _describe_line(mark: Any) -> str:  # noqa: ANN401 - PyYAML has two mark classes
     return f"line {mark.line + 1}: " if mark else ""

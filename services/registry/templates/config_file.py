@@ -1,4 +1,4 @@
-"""What the config.yaml of a template says of the workspaces made from it. What is the agent's own is passed over."""
+"""The config.yaml of a template: parses what the plane reads of it, and ignores what is meant for the agent."""
 
 import json
 from collections.abc import Mapping
@@ -7,125 +7,137 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.registry.templates.bounded_yaml import BadDocument, read
+from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
-from services.registry.workspace.starter_files import CONFIG, Kit
+from services.registry.workspace.starter_files import CONFIG, Files
 from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, Draft
 
-CONFIG_BYTES = 256 * 1024
-"""Of the largest config.yaml."""
+MAX_CONFIG_BYTES = 256 * 1024
+"""Size of the largest config.yaml."""
 
-TEXT = 32 * 1024
-"""Characters of the longest prompt."""
+MAX_PROMPT_CHARS = 32 * 1024
+"""Length of the longest prompt."""
 
-MANY = 200
-"""Of anything that is listed."""
+MAX_LIST_ITEMS = 200
+"""Items of any list in the file."""
 
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
-Prompt = Annotated[str, Field(max_length=TEXT)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+ShortText = Annotated[str, Field(max_length=CODE_BYTES)]
+PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+NameText = Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
-class _Said(BaseModel):
+class _ConfigFileModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Timetable(BaseModel):
-    """A message by the clock."""
+class DeclaredSchedule(BaseModel):
+    """A message that the plane sends to the agent at the times of a cron expression."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
     cron_expr: Annotated[str, Field(min_length=9, max_length=CODE_BYTES)]
-    prompt: Annotated[str, Field(min_length=1, max_length=TEXT)]
-    timezone: Code = "UTC"
+    prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
+    timezone: ShortText = "UTC"
     enabled: bool = True
 
 
-class Model(_Said):
-    """A model that agents of a template can use."""
+class TemplateModel(_ConfigFileModel):
+    """A model that the agents of a template can use."""
 
-    id: Name
+    id: NameText
     name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
-    required_env: Annotated[list[Code], Field(max_length=MANY)] = []
+    required_env: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
 
 
-class Member(_Said):
-    """A workspace that comes below one when its team is expanded. `config` names its template."""
+class SubWorkspace(_ConfigFileModel):
+    """A child that the expansion of a team creates. `config` names its template."""
 
-    name: Name
+    name: NameText
     role: str = ""
-    config: Code = ""
+    config: ShortText = ""
 
 
-class _Running(_Said):
-    model: Code | None = None
-    required_env: Annotated[list[Code], Field(max_length=MANY)] = []
+class RuntimeConfig(_ConfigFileModel):
+    model: ShortText | None = None
+    required_env: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
     provision_timeout_seconds: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] = 0
 
 
-class Recipe(_Said):
-    """What a config.yaml says."""
+class TemplateConfig(_ConfigFileModel):
+    """The parsed members of a config.yaml."""
 
     name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
-    description: Annotated[str, Field(max_length=TEXT)] = ""
+    description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
-    runtime: Code = ""
-    model: Code | None = None
-    skills: Annotated[list[Code], Field(max_length=MANY)] = []
-    models: Annotated[list[Model], Field(max_length=MANY)] = []
-    required_env: Annotated[list[Code], Field(max_length=MANY)] = []
-    runtime_config: _Running = _Running()
-    sub_workspaces: Annotated[list[Member], Field(max_length=MANY)] = []
-    initial_prompt: Prompt = ""
-    idle_prompt: Prompt = ""
-    schedules: Annotated[list[Timetable], Field(max_length=MANY)] = []
-    plugins: Annotated[list[Code], Field(max_length=MANY)] = []
+    runtime: ShortText = ""
+    model: ShortText | None = None
+    skills: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
+    models: Annotated[list[TemplateModel], Field(max_length=MAX_LIST_ITEMS)] = []
+    required_env: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
+    runtime_config: RuntimeConfig = RuntimeConfig()
+    sub_workspaces: Annotated[list[SubWorkspace], Field(max_length=MAX_LIST_ITEMS)] = []
+    initial_prompt: PromptText = ""
+    idle_prompt: PromptText = ""
+    schedules: Annotated[list[DeclaredSchedule], Field(max_length=MAX_LIST_ITEMS)] = []
+    plugins: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
 
     @property
     def default_model(self) -> str:
-        """The model of workspaces whose creator names none."""
+        """The model of a workspace whose creator names none."""
         return self.model or self.runtime_config.model or ""
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """The environment that its agents cannot do without."""
+    def required_variables(self) -> tuple[str, ...]:
+        """The environment variables that its agents need."""
         return tuple(dict.fromkeys([*self.required_env, *self.runtime_config.required_env]))
 
     @property
     def brief(self) -> Brief:
-        """What its agents are to be told."""
+        """The briefing of its agents."""
         return Brief(
             initial_prompt=self.initial_prompt,
             idle_prompt=self.idle_prompt,
-            schedules=schedules_of(self.schedules),
+            schedules=build_schedules(self.schedules),
             plugins=tuple(self.plugins),
         )
 
 
-def recipe(content: bytes) -> Recipe:
-    """What a config.yaml says; raises `BadDocument`."""
-    if len(content) > CONFIG_BYTES:
-        raise BadDocument(f"more than {CONFIG_BYTES} bytes")
-    said = read(content)
-    if not isinstance(said, Mapping):
-        raise BadDocument("not a mapping")
+def parse_config(content: bytes) -> TemplateConfig:
+    """Return the parsed config.yaml; raises `InvalidYaml`."""
+    if len(content) > MAX_CONFIG_BYTES:
+        raise InvalidYaml(f"more than {MAX_CONFIG_BYTES} bytes")
+    members = parse_yaml(content)
+    if not isinstance(members, Mapping):
+        raise InvalidYaml("not a mapping")
     try:
-        return Recipe.model_validate({key: value for key, value in said.items() if value is not None})
+        return TemplateConfig.model_validate({key: value for key, value in members.items() if value is not None})
     except ValidationError as error:
-        raise BadDocument(complaint(error)) from None
+        raise InvalidYaml(describe_fault(error)) from None
 
 
-def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, and where: `workspaces.0.tier: ...`. Quotes keys, never values."""
+def describe_fault(error: ValidationError) -> str:
+    """Return the path and text of the first error, as in `workspaces.0.tier: ...`, without any value of the file."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = ".".join(str(step)[:50] for step in fault["loc"])
-    told = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    return f"{path}: {told}" if path else str(told)
+    text = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    return f"{path}: {text}" if path else str(text)
 
 
-def schedules_of(timetables: list[Timetable]) -> tuple[Schedule, ...]:
-    """The schedules as they are kept; carriage returns are dropped from prompts, as the route for schedules does."""
+def drop_nulls(value: Any) -> Any:  # noqa: ANN401 - any YAML or JSON value
+    """Return the value without mapping members that are null, at every level: null means the same as absent."""
+    match value:
+        case dict():
+            return {key: drop_nulls(member) for key, member in value.items() if member is not None}
+        case list():
+            return [drop_nulls(item) for item in value]
+        case _:
+            return value
+
+
+def build_schedules(declared: list[DeclaredSchedule]) -> tuple[Schedule, ...]:
+    """Return the schedules as they are stored: without carriage returns in prompts, as the REST contract requires."""
     return tuple(
         Schedule(
             name=one.name,
@@ -134,34 +146,38 @@ def schedules_of(timetables: list[Timetable]) -> tuple[Schedule, ...]:
             timezone=one.timezone,
             enabled=one.enabled,
         )
-        for one in timetables
+        for one in declared
     )
 
 
-def defaulted(draft: Draft, said: Recipe) -> Draft:
-    """The draft with what the template says wherever its creator said nothing."""
+def apply_defaults(draft: Draft, config: TemplateConfig) -> Draft:
+    """Return the draft with the template's runtime, model and tier where it has none; an external one is unchanged."""
     if draft.external or draft.runtime == EXTERNAL:
         return draft
     return replace(
         draft,
-        runtime=draft.runtime or said.runtime,
-        model=draft.model or said.default_model,
-        tier=draft.tier or said.tier or 0,
+        runtime=draft.runtime or config.runtime,
+        model=draft.model or config.default_model,
+        tier=draft.tier or config.tier or 0,
     )
 
 
-def generated(draft: Draft) -> str:
-    """A config.yaml for a workspace that has none. JSON is YAML."""
-    said: dict[str, Any] = {"name": draft.name, "description": draft.role, "tier": draft.tier, "runtime": draft.runtime}
-    if draft.model:
-        said["model"] = draft.model
-    return json.dumps({key: value for key, value in said.items() if value}, indent=2, ensure_ascii=False) + "\n"
+def generate_config(draft: Draft) -> str:
+    """Return a config.yaml for a workspace that has none. It is JSON, which is valid YAML."""
+    members = {
+        "name": draft.name,
+        "description": draft.role,
+        "tier": draft.tier,
+        "runtime": draft.runtime,
+        "model": draft.model,
+    }
+    return json.dumps({key: value for key, value in members.items() if value}, indent=2, ensure_ascii=False) + "\n"
 
 
-def of_kit(kit: Kit) -> Recipe | None:
-    """What the config.yaml of a kit says; `None` where there is none that can be read."""
-    text = kit.files.get(CONFIG)
+def read_config(files: Files) -> TemplateConfig | None:
+    """Return the parsed config.yaml among the files of a workspace; `None` if it is absent or invalid."""
+    text = files.get(CONFIG)
     try:
-        return recipe(text.encode()) if text is not None else None
-    except BadDocument:
+        return parse_config(text.encode()) if text is not None else None
+    except InvalidYaml:
         return None

@@ -1,4 +1,4 @@
-"""The folders of templates: every directory right below the root that holds a config.yaml."""
+"""Reads and writes templates on disk: every direct subdirectory of the root that contains a config.yaml."""
 
 import asyncio
 import re
@@ -12,212 +12,219 @@ import structlog
 
 from services.registry.errors.templates import InvalidPath, InvalidTemplate, TemplateExists, TooManyFiles
 from services.registry.templates import config_file
-from services.registry.templates.bounded_yaml import BadDocument
-from services.registry.templates.config_file import Recipe
+from services.registry.templates.bounded_yaml import InvalidYaml
+from services.registry.templates.config_file import TemplateConfig
 from services.registry.workspace import starter_files
 from services.registry.workspace.starter_files import CONFIG, Files, Kit
 from services.registry.workspace.validation import DEFAULT_RUNTIME, Draft
 
 log = structlog.get_logger()
 
-MOST = 1000
-"""Templates that are looked at."""
+MAX_TEMPLATES = 1000
+"""How many directories are read."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-"""Names of template directories; others are not templates."""
+TEMPLATE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""The form of a template's id, the name of its directory. Other directories are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template by its directory, and what its config.yaml says."""
+    """A template. `id` is the name of its directory."""
 
     id: str
-    said: Recipe
+    config: TemplateConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a directory is no template, or cannot be used as one; in one line for the operator."""
+class TemplateProblem:
+    """Why a directory cannot be used as a template. `text` is one line for the operator."""
 
     id: str
     text: str
 
 
-Visit = Callable[[str, bytes], None]
+ConfigVisitor = Callable[[str, bytes], None]
+"""Receives the id of a template and the content of its config.yaml."""
 
 
-class Templates:
-    """The templates of a plane. They are read when they are needed: what is put there is there at once."""
+class TemplateFolders:
+    """The templates below one root. Every call reads them anew, so that a new directory needs no restart."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    async def all(self) -> tuple[list[Template], list[Problem]]:
-        """Every template by name, and what is wrong with the others."""
-        return await asyncio.to_thread(self._all)
+    async def list_templates(self) -> tuple[list[Template], list[TemplateProblem]]:
+        """Return the templates sorted by id, and what is wrong with directories that cannot be used."""
+        return await asyncio.to_thread(self._list_templates)
 
-    async def kit(self, draft: Draft) -> tuple[Draft, Kit]:
-        """The draft with the defaults of its template, and what that gives it; raises `InvalidTemplate`."""
+    async def apply_template(self, draft: Draft) -> tuple[Draft, Kit]:
+        """Return the draft with the defaults of its template, and the starter files; raises `InvalidTemplate`."""
         if not draft.template:
             return draft, Kit()
-        said, files = await asyncio.to_thread(self._read, draft.template)
-        return config_file.defaulted(draft, said), Kit(template=draft.template, files=files, brief=said.brief)
+        config, files = await asyncio.to_thread(self._read_template, draft.template)
+        starter = Kit(template=draft.template, files=files, brief=config.brief)
+        return config_file.apply_defaults(draft, config), starter
 
-    async def has(self, template_id: str) -> bool:
-        """Whether there is a template of this name."""
+    async def has_template(self, template_id: str) -> bool:
+        """Whether a template has this id."""
         config = self._root / template_id / CONFIG
-        return bool(NAME.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
+        return bool(TEMPLATE_ID.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
 
-    async def add(self, name: str, files: Files) -> str:
-        """Make a template of these files, whole or not at all; its id. Raises `TemplateExists` and what is invalid."""
-        template_id = directory_of(name)
-        if not NAME.fullmatch(template_id):
+    async def import_template(self, name: str, files: Files) -> str:
+        """Write a template with these files, completely or not at all, and return its id.
+
+        Raises `TemplateExists`, and `InvalidPath`, `InvalidTemplate`, `TooManyFiles` or `FilesTooLarge` for its files.
+        """
+        template_id = derive_template_id(name)
+        if not TEMPLATE_ID.fullmatch(template_id):
             raise InvalidPath
         files = starter_files.checked(
-            {CONFIG: config_file.generated(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
+            {CONFIG: config_file.generate_config(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
         )
         try:
-            config_file.recipe(files[CONFIG].encode())
-        except BadDocument as fault:
+            config_file.parse_config(files[CONFIG].encode())
+        except InvalidYaml as fault:
             raise InvalidTemplate(f"{CONFIG}: {fault}") from None
-        await asyncio.to_thread(self._write, template_id, files)
+        await asyncio.to_thread(self._write_template, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
 
-    def _all(self) -> tuple[list[Template], list[Problem]]:
+    def _list_templates(self) -> tuple[list[Template], list[TemplateProblem]]:
         found: list[Template] = []
-        problems: list[Problem] = []
+        problems: list[TemplateProblem] = []
 
         def visit(template_id: str, content: bytes) -> None:
             try:
-                found.append(Template(template_id, config_file.recipe(content)))
-                files_in(self._root / template_id)
-            except (BadDocument, BadFolder) as fault:
-                problems.append(Problem(template_id, str(fault)))
+                found.append(Template(template_id, config_file.parse_config(content)))
+                read_files(self._root / template_id)
+            except (InvalidYaml, InvalidFolder) as fault:
+                problems.append(TemplateProblem(template_id, str(fault)))
 
         walk_template_configs(self._root, visit)
         return found, problems
 
-    def _read(self, template_id: str) -> tuple[Recipe, Files]:
-        place = self._root / template_id
-        if not NAME.fullmatch(template_id) or not _within(place, self._root):
+    def _read_template(self, template_id: str) -> tuple[TemplateConfig, Files]:
+        directory = self._root / template_id
+        if not TEMPLATE_ID.fullmatch(template_id) or not _is_within(directory, self._root):
             raise InvalidTemplate
         try:
-            files = files_in(place)
-            return config_file.recipe(files.get(CONFIG, "").encode()), files
-        except (BadDocument, BadFolder) as fault:
+            files = read_files(directory)
+            return config_file.parse_config(files.get(CONFIG, "").encode()), files
+        except (InvalidYaml, InvalidFolder) as fault:
             raise InvalidTemplate(str(fault)) from None
 
-    def _write(self, template_id: str, files: Files) -> None:
-        """Into a sibling that no walker sees, which then takes the name: nobody meets half a template."""
-        place = self._root / template_id
-        half = self._root / f".{template_id}.{secrets.token_hex(8)}"
-        if place.exists():
+    def _write_template(self, template_id: str, files: Files) -> None:
+        """Write a hidden directory and rename it at the end, so that no reader sees a part of a template."""
+        directory = self._root / template_id
+        partial = self._root / f".{template_id}.{secrets.token_hex(8)}"
+        if directory.exists():
             raise TemplateExists(template_id)
         try:
             for path, text in files.items():
-                file = half / path
+                file = partial / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8", newline="")
-            _take_name(half, place)
+            _rename_into_place(partial, directory)
         finally:
-            shutil.rmtree(half, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def directory_of(name: str) -> str:
-    """The directory that is named like something; empty where none can be."""
+def derive_template_id(name: str) -> str:
+    """Return the template id that a name stands for; empty if no character of it can be used."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-._").lower()
 
 
-class BadFolder(Exception):
-    """A directory whose files an instance cannot have; the text is one line for the operator."""
+class InvalidFolder(Exception):
+    """The files of a directory cannot be given to an instance. The text is one line for the operator."""
 
 
-def walk_template_configs(root: Path, visit: Visit) -> None:
-    """Show `visit` each template by name, with its config.yaml. What is none, or not readable, is passed over."""
-    for place in _places(root):
-        config = place / CONFIG
+def walk_template_configs(root: Path, visit: ConfigVisitor) -> None:
+    """Call `visit` for each template, sorted by id (REG-57). A config.yaml that cannot be read is skipped."""
+    for directory in _list_directories(root):
+        config = directory / CONFIG
         try:
-            if config.is_file() and _within(config, root):
+            if config.is_file() and _is_within(config, root):
                 with config.open("rb") as file:
-                    visit(place.name, file.read(config_file.CONFIG_BYTES + 1))
+                    visit(directory.name, file.read(config_file.MAX_CONFIG_BYTES + 1))
         except OSError as error:
-            log.warning("template not readable", template=place.name, error=error.strerror)
+            log.warning("template not readable", template=directory.name, error=error.strerror)
 
 
 def load_runtime_provision_timeouts(root: Path) -> Mapping[str, int]:
-    """Seconds that agents may take to come up, by runtime: the largest that any template of the runtime declares."""
+    """Return provision timeouts in seconds by runtime: the largest of all templates of the runtime (REG-59)."""
     found: dict[str, int] = {}
 
     def visit(_: str, content: bytes) -> None:
         try:
-            said = config_file.recipe(content)
-        except BadDocument:
+            config = config_file.parse_config(content)
+        except InvalidYaml:
             return
-        seconds = said.runtime_config.provision_timeout_seconds
-        if said.runtime and seconds:
-            found[said.runtime] = max(found.get(said.runtime, 0), seconds)
+        seconds = config.runtime_config.provision_timeout_seconds
+        if config.runtime and seconds:
+            found[config.runtime] = max(found.get(config.runtime, 0), seconds)
 
     walk_template_configs(root, visit)
     return found
 
 
-def files_in(place: Path) -> Files:
-    """The files below a directory, by path; raises `BadFolder` for what no instance can have."""
+def read_files(directory: Path) -> Files:
+    """Return the files below a directory by path; raises `InvalidFolder` for files that no instance can have."""
     files: dict[str, str] = {}
-    weight = 0
-    for path in _files_below(place):
-        name = path.relative_to(place).as_posix()
-        if not _within(path, place):
-            raise BadFolder(f"{name}: leads out of the directory")
+    total_bytes = 0
+    for path in _walk_files(directory):
+        name = path.relative_to(directory).as_posix()
+        if not _is_within(path, directory):
+            raise InvalidFolder(f"{name}: leads out of the directory")
         try:
-            weight += path.stat().st_size
-            if weight > starter_files.MOST_BYTES or len(files) >= starter_files.MOST_FILES:
-                raise BadFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
-            files[name] = _text(path)
+            total_bytes += path.stat().st_size
+            if total_bytes > starter_files.MOST_BYTES or len(files) >= starter_files.MOST_FILES:
+                raise InvalidFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
+            files[name] = _read_text(path)
         except OSError as error:
-            raise BadFolder(f"{name}: {error.strerror}") from None
+            raise InvalidFolder(f"{name}: {error.strerror}") from None
         except ValueError:
-            raise BadFolder(f"{name}: not UTF-8 text") from None
+            raise InvalidFolder(f"{name}: not UTF-8 text") from None
     try:
         return starter_files.checked(files)
     except (InvalidPath, TooManyFiles) as refusal:
-        raise BadFolder(refusal.message) from None
+        raise InvalidFolder(refusal.message) from None
 
 
-def _places(root: Path) -> list[Path]:
+def _list_directories(root: Path) -> list[Path]:
     try:
-        found = [place for place in root.iterdir() if NAME.fullmatch(place.name) and place.is_dir()]
+        found = [
+            directory for directory in root.iterdir() if TEMPLATE_ID.fullmatch(directory.name) and directory.is_dir()
+        ]
     except OSError:
         return []
-    return sorted(place for place in found if _within(place, root))[:MOST]
+    return sorted(directory for directory in found if _is_within(directory, root))[:MAX_TEMPLATES]
 
 
-def _files_below(place: Path) -> Iterator[Path]:
-    """Regular files, also behind links; a directory behind a link is not entered, so that there is an end to it."""
+def _walk_files(directory: Path) -> Iterator[Path]:
+    """Yield regular files, also through links to files. Links to directories are not followed: they may be cyclic."""
     try:
-        found = sorted(place.rglob("*"))
+        found = sorted(directory.rglob("*"))
     except OSError as error:
-        raise BadFolder(error.strerror or "not readable") from None
+        raise InvalidFolder(error.strerror or "not readable") from None
     return (path for path in found if path.is_file())
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     text = path.read_bytes().decode("utf-8")
     if "\0" in text:
         raise ValueError(path.name)
     return text
 
 
-def _within(path: Path, root: Path) -> bool:
-    """Whether it is really there, wherever links lead."""
+def _is_within(path: Path, root: Path) -> bool:
+    """Whether the path is below the root once links are resolved."""
     return path.resolve().is_relative_to(root.resolve())
 
 
-def _take_name(half: Path, place: Path) -> None:
+def _rename_into_place(partial: Path, directory: Path) -> None:
     try:
-        half.rename(place)
+        partial.rename(directory)
     except OSError:
-        if place.exists():
-            raise TemplateExists(place.name) from None
+        if directory.exists():
+            raise TemplateExists(directory.name) from None
         raise

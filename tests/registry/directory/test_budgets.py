@@ -1,4 +1,4 @@
-"""What the agents of workspaces may spend, and that a change of it is news."""
+"""Budget limits of workspaces."""
 
 from contextlib import aclosing
 from dataclasses import replace
@@ -22,59 +22,59 @@ def budgets(book):
     return Budgets(book.store)
 
 
-async def told(book):
-    """What the audit will be told of budgets."""
+async def read_audit(book):
+    """The audit records about budgets that wait for delivery."""
     async with book.store.begin() as tx:
         deeds = await tx.deeds.oldest(500)
     return [(deed.actor, deed.workspace_id, deed.details) for deed in deeds if deed.action == CHANGED]
 
 
 @pytest.mark.covers("A2A-36")
-async def test_a_new_limit_is_kept_and_reaches_those_who_refuse_by_it(book, budgets):
+async def test_a_new_limit_is_stored_and_sent_on_the_workspace_feed(book, budgets):
     workspace = await book.create(budget_limit=5)
     async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
-        await budgets.limit(ADMIN, workspace.id, 0)
-        heard = await change(watch)
+        await budgets.set_limit(ADMIN, workspace.id, 0)
+        updated = await change(watch)
 
-    assert (heard.id, heard.budget_limit) == (workspace.id, 0)
+    assert (updated.id, updated.budget_limit) == (workspace.id, 0)
     assert (await budgets.get(agent(workspace.id), workspace.id)).budget_limit == 0
-    assert await told(book) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
+    assert await read_audit(book) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
 
 
-async def test_a_limit_is_taken_away(book, budgets):
+async def test_a_limit_can_be_removed(book, budgets):
     workspace = await book.create(budget_limit=5)
 
-    assert (await budgets.limit(ADMIN, workspace.id, None)).budget_limit is None
+    assert (await budgets.set_limit(ADMIN, workspace.id, None)).budget_limit is None
 
     assert (await book.get(workspace.id)).budget_limit is None
 
 
 @pytest.mark.parametrize("cents", [5, None])
-async def test_setting_what_is_set_changes_nothing(book, budgets, cents):
+async def test_setting_an_equal_limit_changes_nothing(book, budgets, cents):
     workspace = await book.create(budget_limit=cents)
     before = await book.get(workspace.id)
 
-    await budgets.limit(ADMIN, workspace.id, cents)
+    await budgets.set_limit(ADMIN, workspace.id, cents)
 
     assert await book.get(workspace.id) == before
-    assert await told(book) == []
+    assert await read_audit(book) == []
 
 
-async def test_a_limit_below_zero_is_refused(book, budgets):
+async def test_a_negative_limit_is_refused(book, budgets):
     workspace = await book.create(budget_limit=5)
 
     with pytest.raises(InvalidBudget):
-        await budgets.limit(ADMIN, workspace.id, -1)
+        await budgets.set_limit(ADMIN, workspace.id, -1)
 
     assert (await book.get(workspace.id)).budget_limit == 5
 
 
-async def test_tokens_of_an_organisation_end_at_it(book, budgets):
+async def test_an_organisation_token_reaches_only_budgets_of_its_organisation(book, budgets):
     workspace = await book.create(budget_limit=5)
     foreign = org(OTHER, "admin")
     for refused in (
-        budgets.limit(foreign, workspace.id, 9),
+        budgets.set_limit(foreign, workspace.id, 9),
         budgets.get(foreign, workspace.id),
         budgets.get(foreign, OTHER),
     ):
@@ -82,7 +82,7 @@ async def test_tokens_of_an_organisation_end_at_it(book, budgets):
             await refused
 
     assert (await book.get(workspace.id)).budget_limit == 5
-    assert (await budgets.limit(org(workspace.org_id, "admin"), workspace.id, 9)).budget_limit == 9
+    assert (await budgets.set_limit(org(workspace.org_id, "admin"), workspace.id, 9)).budget_limit == 9
 
 
 async def test_a_removed_workspace_has_no_budget(book, budgets):
@@ -92,7 +92,7 @@ async def test_a_removed_workspace_has_no_budget(book, budgets):
 
     for refused in (
         budgets.get(ADMIN, workspace.id),
-        budgets.limit(ADMIN, workspace.id, 9),
+        budgets.set_limit(ADMIN, workspace.id, 9),
         budgets.get(ADMIN, OTHER),
     ):
         with pytest.raises(WorkspaceNotFound):

@@ -1,3 +1,5 @@
+"""Discovery, peers, communication rights and routes."""
+
 import pytest
 
 from services.chassis.addresses import AddressRules
@@ -39,97 +41,97 @@ async def external(book, url, **said):
 # Discovery ───────────────────────────────────────────────────────────────────
 
 
-async def test_family_is_found_and_strangers_are_not(book, tree):
+async def test_an_agent_discovers_only_workspaces_it_may_communicate_with(book, tree):
     root = await book.register(tree["root"])
 
-    found = await book.directions.discover(agent(tree["a"].id), root.id, "")
+    found = await book.discovery.discover(agent(tree["a"].id), root.id, "")
 
     assert (found.workspace.name, found.url) == ("root", "")
     for caller, target in (("aa", "b"), ("a", "other")):
         with pytest.raises(DiscoveryDenied):
-            await book.directions.discover(agent(tree[caller].id), tree[target].id, "")
+            await book.discovery.discover(agent(tree[caller].id), tree[target].id, "")
     with pytest.raises(DiscoveryDenied):
-        await book.directions.discover(agent(tree["a"].id), UNKNOWN, "")
+        await book.discovery.discover(agent(tree["a"].id), UNKNOWN, "")
 
 
-async def test_a_workspace_speaks_for_itself_whatever_it_claims(book, tree):
+async def test_the_identity_of_an_agent_overrides_the_caller_id(book, tree):
     with pytest.raises(DiscoveryDenied):
-        await book.directions.discover(agent(tree["aa"].id), tree["b"].id, tree["a"].id)
+        await book.discovery.discover(agent(tree["aa"].id), tree["b"].id, tree["a"].id)
 
 
-async def test_who_is_nobody_must_say_for_whom_it_asks(book, tree):
+async def test_an_anonymous_caller_must_name_a_caller_id(book, tree):
     polled = await book.register(tree["root"], url="", delivery_mode=DeliveryMode.POLL)
 
     with pytest.raises(CallerRequired):
-        await book.directions.discover(ANYBODY, polled.id, "")
-    assert (await book.directions.discover(ANYBODY, polled.id, tree["a"].id)).workspace.id == polled.id
-    assert (await book.directions.discover(ADMIN, polled.id, "")).url == ""
+        await book.discovery.discover(ANYBODY, polled.id, "")
+    assert (await book.discovery.discover(ANYBODY, polled.id, tree["a"].id)).workspace.id == polled.id
+    assert (await book.discovery.discover(ADMIN, polled.id, "")).url == ""
 
 
-async def test_an_organisation_finds_its_own(book, tree):
+async def test_an_organisation_token_discovers_only_its_organisation(book, tree):
     with pytest.raises(OrgAccessDenied):
-        await book.directions.discover(org(tree["root"].id), tree["other"].id, "")
+        await book.discovery.discover(org(tree["root"].id), tree["other"].id, "")
     with pytest.raises(OrgAccessDenied):
-        await book.directions.discover(org(tree["root"].id), UNKNOWN, "")
+        await book.discovery.discover(org(tree["root"].id), UNKNOWN, "")
 
 
-async def test_what_is_not_there_is_not_found(book, tree):
+async def test_unknown_and_removed_workspaces_are_not_discovered(book, tree):
     gone = await book.create(runtime="external")
     await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceNotFound):
-        await book.directions.discover(ADMIN, UNKNOWN, "")
+        await book.discovery.discover(ADMIN, UNKNOWN, "")
     with pytest.raises(WorkspaceRemoved):
-        await book.directions.discover(ADMIN, gone.id, "")
+        await book.discovery.discover(ADMIN, gone.id, "")
 
 
-async def test_what_cannot_be_reached_now_says_how_it_is(book, tree):
+async def test_an_unreachable_workspace_is_refused_with_its_status(book, tree):
     with pytest.raises(WorkspaceUnavailable) as refusal:
-        await book.directions.discover(ADMIN, tree["root"].id, "")
+        await book.discovery.discover(ADMIN, tree["root"].id, "")
 
     assert refusal.value.details == {"status": "provisioning"}
 
 
 @pytest.mark.covers("REG-47", "REG-48")
-async def test_an_external_address_is_judged_again_before_it_is_told(book, engine, database_url, auth, clock):
+async def test_an_external_address_is_checked_again_at_discovery(book, engine, database_url, auth, clock):
     near = await external(book, "http://127.0.0.1:9")
     far = await external(book, "http://8.8.8.8:9")
     async with running([], speaker="registry") as line:
         strict = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):
-            await strict.directions.discover(ADMIN, near.id, "")
-        assert (await strict.directions.discover(ADMIN, far.id, "")).url == "http://8.8.8.8:9"
-    assert (await book.directions.discover(ADMIN, near.id, "")).url == "http://127.0.0.1:9"
+            await strict.discovery.discover(ADMIN, near.id, "")
+        assert (await strict.discovery.discover(ADMIN, far.id, "")).url == "http://8.8.8.8:9"
+    assert (await book.discovery.discover(ADMIN, near.id, "")).url == "http://127.0.0.1:9"
 
 
 # Peers ───────────────────────────────────────────────────────────────────────
 
 
 async def peers(book, workspace, caller=ADMIN, **said):
-    page = await book.directions.peers(caller, workspace.id, **{"query": "", "size": 100, "token": ""} | said)
-    return [entry.workspace.name for entry in page.entries], page.next
+    page = await book.discovery.list_peers(caller, workspace.id, **{"query": "", "size": 100, "token": ""} | said)
+    return [entry.workspace.name for entry in page.entries], page.next_page_token
 
 
-async def test_peers_are_siblings_then_children_then_the_parent(book, tree):
+async def test_peers_are_listed_as_siblings_then_children_then_parent(book, tree):
     assert await peers(book, tree["a"]) == (["b", "aa", "root"], "")
     assert await peers(book, tree["root"]) == (["other", "a", "b"], "")
     assert await peers(book, tree["aa"]) == (["a"], "")
 
 
-async def test_the_roots_of_others_are_not_shown_to_an_organisation(book, tree):
+async def test_an_organisation_token_does_not_list_other_roots(book, tree):
     own = org(tree["root"].id)
     assert await peers(book, tree["root"], own) == (["a", "b"], "")
     assert await peers(book, tree["a"], own) == (["b", "aa", "root"], "")
 
 
-async def test_peers_are_searched_by_name_and_role_whatever_the_case(book, tree):
+async def test_peers_are_filtered_by_name_and_role_ignoring_case(book, tree):
     assert await peers(book, tree["root"], query=" COOK ") == (["a"], "")
     assert await peers(book, tree["b"], query="boss") == (["root"], "")
     assert await peers(book, tree["a"], query="%") == ([], "")
 
 
-async def test_peers_are_read_in_pages_across_the_groups(book, tree):
+async def test_pages_of_peers_continue_across_the_groups(book, tree):
     seen, token = [], ""
     while True:
         names, token = await peers(book, tree["a"], size=1, token=token)
@@ -140,7 +142,7 @@ async def test_peers_are_read_in_pages_across_the_groups(book, tree):
     assert seen == ["b", "aa", "root"]
 
 
-async def test_the_removed_are_nobodys_peers(book, tree):
+async def test_removed_workspaces_are_not_listed_as_peers(book, tree):
     late = await book.create("late", runtime="external", parent_id=tree["root"].id)
     await book.removal.remove(ADMIN, late.id, confirm=False, purge=False)
 
@@ -148,7 +150,7 @@ async def test_the_removed_are_nobodys_peers(book, tree):
 
 
 @pytest.mark.parametrize("token", ["x", encode_page_token(["7", "a", "b"]), encode_page_token(["0"])])
-async def test_a_page_token_that_was_not_given_is_refused(book, tree, token):
+async def test_a_forged_page_token_is_refused(book, tree, token):
     with pytest.raises(InvalidPageToken):
         await peers(book, tree["a"], token=token)
 
@@ -156,9 +158,9 @@ async def test_a_page_token_that_was_not_given_is_refused(book, tree, token):
 # Access ──────────────────────────────────────────────────────────────────────
 
 
-async def test_who_may_talk_is_told_only_of_what_may_be_seen(book, tree):
+async def test_communication_rights_are_reported_only_for_visible_workspaces(book, tree):
     async def may(caller, one, other):
-        return await book.directions.may_talk(caller, tree[one].id if one in tree else one, tree[other].id)
+        return await book.discovery.may_talk(caller, tree[one].id if one in tree else one, tree[other].id)
 
     assert await may(ADMIN, "a", "b")
     assert not await may(ADMIN, "aa", "b")
@@ -169,10 +171,10 @@ async def test_who_may_talk_is_told_only_of_what_may_be_seen(book, tree):
     assert not await may(agent(tree["aa"].id), "root", "other")
 
 
-async def test_a_route_tells_the_target_and_whether_it_may_be_used(book, tree):
-    assert await book.directions.route(tree["b"].id, "") == (await book.get(tree["b"].id), True)
-    assert (await book.directions.route(tree["b"].id, tree["a"].id))[1]
-    assert not (await book.directions.route(tree["b"].id, tree["aa"].id))[1]
-    assert not (await book.directions.route(tree["b"].id, UNKNOWN))[1]
+async def test_a_route_contains_the_target_and_whether_the_caller_may_use_it(book, tree):
+    assert await book.discovery.resolve_route(tree["b"].id, "") == (await book.get(tree["b"].id), True)
+    assert (await book.discovery.resolve_route(tree["b"].id, tree["a"].id))[1]
+    assert not (await book.discovery.resolve_route(tree["b"].id, tree["aa"].id))[1]
+    assert not (await book.discovery.resolve_route(tree["b"].id, UNKNOWN))[1]
     with pytest.raises(WorkspaceNotFound):
-        await book.directions.route(UNKNOWN, "")
+        await book.discovery.resolve_route(UNKNOWN, "")

@@ -1,11 +1,11 @@
-"""Which model an agent uses, and that a change starts it anew."""
+"""Models of workspaces; a change restarts the instance."""
 
 from dataclasses import replace
 
 import pytest
 
 from services.registry import catalog
-from services.registry.directory.model_choice import Models
+from services.registry.directory.model_choice import ModelChoice
 from services.registry.errors.workspaces import (
     ModelNotRegistered,
     OrgAccessDenied,
@@ -21,8 +21,8 @@ OTHER = "11111111-1111-4111-8111-111111111111"
 
 @pytest.fixture
 def models(book, clock):
-    known = catalog.read()
-    return Models(book.store, catalog=known, renewal=Renewal(catalog=known, clock=clock))
+    known = catalog.read_catalog()
+    return ModelChoice(book.store, catalog=known, renewal=Renewal(catalog=known, clock=clock))
 
 
 async def put(book, workspace, **changes):
@@ -31,7 +31,7 @@ async def put(book, workspace, **changes):
 
 
 @pytest.mark.covers("REG-54", "PROV-37")
-async def test_a_choice_is_kept_and_starts_one_fresh_instance(book, models):
+async def test_a_new_model_is_stored_and_restarts_the_instance_once(book, models):
     workspace = await book.online(runtime="claude-code")
 
     await models.choose(ADMIN, workspace.id, "MiniMax-M3")
@@ -43,7 +43,7 @@ async def test_a_choice_is_kept_and_starts_one_fresh_instance(book, models):
     assert (await book.events(workspace.id))[-1].type == "WORKSPACE_PROVISIONING"
 
 
-async def test_choosing_what_was_chosen_starts_nothing(book, models):
+async def test_choosing_the_same_model_restarts_nothing(book, models):
     workspace = await book.online(runtime="claude-code")
     await models.choose(ADMIN, workspace.id, "MiniMax-M3")
 
@@ -53,7 +53,7 @@ async def test_choosing_what_was_chosen_starts_nothing(book, models):
 
 
 @pytest.mark.covers("REG-55")
-async def test_a_choice_is_cleared_as_often_as_one_likes(book, models):
+async def test_clearing_the_model_is_idempotent(book, models):
     workspace = await book.online(runtime="claude-code", model="MiniMax-M3")
 
     await models.choose(ADMIN, workspace.id, None)
@@ -65,7 +65,7 @@ async def test_a_choice_is_cleared_as_often_as_one_likes(book, models):
 
 @pytest.mark.covers("REG-54", "REG-55")
 @pytest.mark.parametrize("model", ["google/gemini-2.5-pro", "x'; drop table workspaces; --", "nobody's"])
-async def test_a_model_that_does_not_fit_is_refused_and_never_reset(book, models, model):
+async def test_an_unregistered_model_is_refused_and_the_old_one_kept(book, models, model):
     workspace = await book.online(runtime="claude-code", model="MiniMax-M3")
 
     with pytest.raises(ModelNotRegistered) as refused:
@@ -74,14 +74,14 @@ async def test_a_model_that_does_not_fit_is_refused_and_never_reset(book, models
     assert refused.value.details == {
         "model": model,
         "runtime": "claude-code",
-        "valid_models": list(catalog.read().models("claude-code")),
+        "valid_models": list(catalog.read_catalog().models("claude-code")),
     }
     now = await book.get(workspace.id)
     assert (now.model, now.generation) == ("MiniMax-M3", 1)
 
 
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.HIBERNATED, Status.HIBERNATING])
-async def test_who_was_stopped_on_purpose_stays_so(book, models, status):
+async def test_a_paused_or_hibernated_workspace_is_not_restarted(book, models, status):
     workspace = await book.online(runtime="claude-code")
     await put(book, workspace, status=status)
 
@@ -91,7 +91,7 @@ async def test_who_was_stopped_on_purpose_stays_so(book, models, status):
     assert (now.model, now.status, now.generation) == ("MiniMax-M3", status, 1)
 
 
-async def test_agents_that_bring_themselves_are_not_restarted(book, models):
+async def test_an_agent_without_a_backend_is_not_restarted(book, models):
     workspace = await book.started(runtime="claude-code", backend=NO_BACKEND)
 
     await models.choose(ADMIN, workspace.id, "MiniMax-M3")
@@ -99,7 +99,7 @@ async def test_agents_that_bring_themselves_are_not_restarted(book, models):
     assert (await book.get(workspace.id)).generation == 1
 
 
-async def test_nobody_chooses_for_a_removed_or_foreign_workspace(book, models):
+async def test_the_model_of_a_removed_or_foreign_workspace_cannot_be_chosen(book, models):
     workspace = await book.create(runtime="claude-code")
     with pytest.raises(OrgAccessDenied):
         await models.choose(org(OTHER, "write"), workspace.id, "MiniMax-M3")

@@ -1,3 +1,5 @@
+"""Search for workspaces, and the index of their cards."""
+
 import json
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis import pages
-from services.registry.directory.search import Search
+from services.registry.directory.search import WorkspaceSearch
 from services.registry.workspace import card_index
 from services.registry.workspace.card_index import LONGEST, MOST, Kind, Term
 from tests.registry.conftest import ADMIN, agent, org
@@ -21,26 +23,26 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_any_card_has_terms_that_can_be_kept(card):
+def test_every_card_yields_terms_within_the_limits(card):
     found = card_index.of(card)
 
     assert len(found) == len(set(found)) <= MOST
     assert all(term.text == card_index.read(term.text) and 0 < len(term.text) <= LONGEST for term in found)
 
 
-def test_what_the_database_cannot_keep_is_no_term():
+def test_terms_that_the_database_cannot_store_are_skipped():
     assert card_index.of({"skills": [{"id": "a\0b", "name": "\ud800", "tags": ["x\udfffy", "hot"]}]}) == [
         Term(Kind.TAG, "hot")
     ]
 
 
-def test_skills_are_found_by_id_and_name_and_their_tags():
+def test_terms_are_the_ids_names_and_tags_of_skills():
     card = {"skills": [{"id": "Write", "name": " Writes Well ", "tags": ["Prose", "prose", 3, "x" * 101]}, "no skill"]}
 
     assert card_index.of(card) == [Term(Kind.SKILL, "write"), Term(Kind.SKILL, "writes well"), Term(Kind.TAG, "prose")]
 
 
-def test_of_a_card_with_more_the_first_are_found():
+def test_only_the_first_terms_of_a_large_card_are_indexed():
     card = {"skills": [{"id": str(number)} for number in range(MOST + 1)]}
 
     assert len(card_index.of(card)) == MOST
@@ -52,7 +54,7 @@ def card(name, *tags):
 
 @pytest.fixture
 def search(book):
-    return Search(book.store)
+    return WorkspaceSearch(book.store)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ async def found(search, caller=ADMIN, *, skill="", tag="", text="", size=50):
     return [entry.workspace.name for entry in page.entries]
 
 
-async def test_workspaces_are_found_by_skill_tag_and_text_whatever_the_case(search, tree):
+async def test_workspaces_are_found_by_skill_tag_and_text_ignoring_case(search, tree):
     assert await found(search, skill="WRITER") == ["writer"]
     assert await found(search, tag=" Prose ") == ["reviewer", "stranger", "writer"]
     assert await found(search, tag="prose", text="WRITES") == ["writer"]
@@ -86,14 +88,14 @@ async def test_workspaces_are_found_by_skill_tag_and_text_whatever_the_case(sear
     assert await found(search, text="%") == []
 
 
-async def test_who_searches_finds_whom_it_may_know(search, tree):
+async def test_a_caller_finds_only_workspaces_it_may_see(search, tree):
     assert await found(search, agent(tree["proofreader"].id)) == ["lead", "proofreader", "writer"]
     assert await found(search, agent(tree["writer"].id), tag="prose") == ["reviewer", "writer"]
     assert await found(search, org(tree["lead"].id, "read"), tag="prose") == ["reviewer", "writer"]
     assert await found(search, agent("00000000-0000-4000-8000-000000000000")) == []
 
 
-async def test_a_new_card_replaces_what_could_be_found(book, search, tree):
+async def test_a_new_card_replaces_the_indexed_terms(book, search, tree):
     await book.presence.update_card(agent(tree["writer"].id, 1), tree["writer"].id, card("poet", "verse"))
 
     assert await found(search, skill="writer") == []
@@ -105,10 +107,10 @@ async def test_pages_follow_one_another_without_gaps(search, tree):
     for _ in range(3):
         page = await search.find(ADMIN, skill="", tag="prose", text="", size=1, token=token)
         names += [entry.workspace.name for entry in page.entries]
-        token = page.next
+        token = page.next_page_token
     last = await search.find(ADMIN, skill="", tag="prose", text="", size=1, token=token)
 
     assert names == ["reviewer", "stranger", "writer"]
-    assert (last.entries, last.next) == ([], "")
+    assert (last.entries, last.next_page_token) == ([], "")
     with pytest.raises(pages.InvalidPageToken):
         await search.find(ADMIN, skill="", tag="", text="", size=1, token="forged")

@@ -1,3 +1,5 @@
+"""Updates of workspaces, including moves in the tree."""
+
 import asyncio
 from dataclasses import replace
 
@@ -24,13 +26,13 @@ from tests.waiting import eventually
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 
 
-async def update(book, workspace, caller=ADMIN, **wanted):
-    return await book.editing.update(caller, workspace.id, wanted)
+async def update(book, workspace, caller=ADMIN, **changes):
+    return await book.updater.update(caller, workspace.id, changes)
 
 
 async def test_fields_are_changed_under_a_new_revision_and_without_an_event(book):
     before = await book.create()
-    told = await book.events()
+    events = await book.events()
 
     changed = await update(book, before, name="eve", role="cook", x=1.0, y=2.0, max_concurrent_tasks=0)
     kept = await book.get(before.id)
@@ -40,22 +42,22 @@ async def test_fields_are_changed_under_a_new_revision_and_without_an_event(book
     assert changed.needs_restart is False
     assert kept.revision > (await book.get(before.id)).revision - 1 > 0
     assert same.entry.workspace.revision == kept.revision
-    assert await book.events() == told
+    assert await book.events() == events
 
 
-@pytest.mark.parametrize("wanted", [{"tier": 2}, {"workspace_dir": "/srv/x"}, {"parent_id": None}])
-async def test_some_fields_need_more_than_ones_own_token(book, wanted):
+@pytest.mark.parametrize("changes", [{"tier": 2}, {"workspace_dir": "/srv/x"}, {"parent_id": None}])
+async def test_some_fields_require_an_admin_caller(book, changes):
     workspace = await book.create()
 
     for caller in (agent(workspace.id), org(workspace.id, "write")):
         with pytest.raises(FieldRequiresAdmin) as refusal:
-            await update(book, workspace, caller, **wanted)
-        assert refusal.value.details == {"field": next(iter(wanted))}
+            await update(book, workspace, caller, **changes)
+        assert refusal.value.details == {"field": next(iter(changes))}
     for caller in (ADMIN, ANYBODY, org(workspace.id, "admin")):
-        assert (await update(book, workspace, caller, **wanted)).needs_restart is ("workspace_dir" in wanted)
+        assert (await update(book, workspace, caller, **changes)).needs_restart is ("workspace_dir" in changes)
 
 
-async def test_a_refused_field_keeps_all_the_others_from_being_written(book):
+async def test_a_refused_field_prevents_the_whole_update(book):
     workspace = await book.create()
 
     with pytest.raises(InvalidValue):
@@ -64,23 +66,23 @@ async def test_a_refused_field_keeps_all_the_others_from_being_written(book):
     assert (await book.get(workspace.id)).name == "ada"
 
 
-async def test_what_is_not_there_is_not_changed(book):
+async def test_unknown_and_removed_workspaces_cannot_be_updated(book):
     gone = await book.create(runtime="external")
     await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceRemoved):
         await update(book, gone, name="eve")
     with pytest.raises(WorkspaceNotFound):
-        await book.editing.update(ADMIN, UNKNOWN, {"name": "eve"})
+        await book.updater.update(ADMIN, UNKNOWN, {"name": "eve"})
     with pytest.raises(OrgAccessDenied):
-        await book.editing.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
+        await book.updater.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
 
 
 # Runtimes and models ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.covers("REG-50", "REG-52")
-async def test_a_model_that_does_not_fit_gives_way_to_the_default_of_the_new_runtime(book):
+async def test_an_unregistered_model_is_replaced_by_the_default_of_the_new_runtime(book):
     workspace = await book.create(runtime="claude-code", model="moonshot/kimi-k2.6")
 
     changed = await update(book, workspace, runtime="google-adk")
@@ -91,7 +93,7 @@ async def test_a_model_that_does_not_fit_gives_way_to_the_default_of_the_new_run
 
 
 @pytest.mark.covers("REG-53")
-async def test_a_model_that_fits_stays(book):
+async def test_a_model_registered_for_the_new_runtime_is_kept(book):
     workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
     without = await book.create(runtime="crewai")
 
@@ -102,7 +104,7 @@ async def test_a_model_that_fits_stays(book):
 
 @pytest.mark.covers("REG-51")
 @pytest.mark.parametrize("runtime", ["no-such-thing", "echo"])
-async def test_a_runtime_without_a_model_to_fall_back_on_is_refused(book, runtime):
+async def test_a_runtime_without_a_default_model_is_refused(book, runtime):
     workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
 
     with pytest.raises(ModelNotRegistered) as refusal:
@@ -113,7 +115,7 @@ async def test_a_runtime_without_a_model_to_fall_back_on_is_refused(book, runtim
     assert (kept.runtime, kept.name) == ("crewai", "ada")
 
 
-async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_told(book):
+async def test_one_of_two_concurrent_runtime_changes_is_refused(book):
     workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
     async with book.store.begin() as winner:
         before = await winner.get(workspace.id, lock=True)
@@ -129,7 +131,7 @@ async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_t
 
 
 @pytest.mark.covers("REG-37")
-async def test_silence_is_judged_by_the_runtime_that_was_committed(book):
+async def test_a_missing_heartbeat_is_judged_by_the_committed_runtime(book):
     patience = Patience(managed=PATIENCE.external, external=PATIENCE.external)
     for _ in range(50):
         workspace = await book.online(backend="none")
@@ -148,7 +150,7 @@ async def test_silence_is_judged_by_the_runtime_that_was_committed(book):
 # Moving ──────────────────────────────────────────────────────────────────────
 
 
-async def test_a_workspace_moves_with_all_below_it_into_another_organisation(book):
+async def test_a_workspace_moves_with_its_descendants_into_another_organisation(book):
     root, other = await book.create("root"), await book.create("other")
     child = await book.create("child", parent_id=root.id)
     grandchild = await book.create("grandchild", parent_id=child.id)
@@ -164,7 +166,7 @@ async def test_a_workspace_moves_with_all_below_it_into_another_organisation(boo
     assert book.auth.confirmed[grandchild.id] == other.id
 
 
-async def test_a_workspace_becomes_a_root_of_its_own(book):
+async def test_a_workspace_becomes_a_root_and_its_own_organisation(book):
     root = await book.create("root")
     child = await book.create("child", parent_id=root.id)
 
@@ -174,7 +176,7 @@ async def test_a_workspace_becomes_a_root_of_its_own(book):
     assert (kept.parent_id, kept.org_id) == (None, child.id)
 
 
-async def test_nothing_moves_below_itself_or_below_nothing(book):
+async def test_a_move_below_itself_or_below_an_unknown_parent_is_refused(book):
     root = await book.create("root")
     child = await book.create("child", parent_id=root.id)
     grandchild = await book.create("grandchild", parent_id=child.id)
@@ -186,8 +188,8 @@ async def test_nothing_moves_below_itself_or_below_nothing(book):
         await update(book, child, parent_id=UNKNOWN)
 
 
-async def test_two_moves_at_once_never_make_a_circle(book, engine):
-    """Both are begun before either is decided: whoever moves first holds the tree until both have asked for it."""
+async def test_two_concurrent_moves_never_create_a_cycle(book, engine):
+    """The test holds the tree lock until both moves wait for it."""
     for _ in range(50):
         one, other = await book.create("one"), await book.create("other")
         below = await book.create("below", parent_id=one.id)
@@ -216,7 +218,7 @@ async def waiting_for_the_tree(engine, count):
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_auth(book, depth):
+async def test_registry_and_auth_agree_on_the_organisation_of_a_moved_tree(book, depth):
     root, other = await book.create("root"), await book.create("other")
     near = await book.create("near", parent_id=other.id)
     tree = [await book.create("top", parent_id=root.id)]
@@ -235,7 +237,7 @@ async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_a
     assert (await book.get(near.id)).org_id == other.id
 
 
-async def test_an_organisation_moves_nothing_across_its_border(book):
+async def test_an_organisation_token_moves_nothing_across_its_organisation(book):
     mine, other = await book.create("mine"), await book.create("other")
     child = await book.create("child", parent_id=mine.id)
     caller = org(mine.id, "admin")

@@ -87,7 +87,7 @@ async def test_where_a_workspace_stands_is_told_before_the_news_of_it(book):
         [(_, circles, placed), _] = await events(watch, 2)
         assert placed[child.id].published_to == circles
 
-        await book.editing.update(ADMIN, child.id, {"parent_id": other.id})
+        await book.updater.update(ADMIN, child.id, {"parent_id": other.id})
         await book.register(await book.get(child.id), url="")
         [(event, circles, placed)] = await events(watch, 1)
 

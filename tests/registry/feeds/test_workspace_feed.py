@@ -38,7 +38,7 @@ async def test_a_watch_begins_with_what_there_is_and_goes_on_with_what_changes(b
     one, other = await book.create("one"), await book.create("other")
     async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         there, revision = await snapshot(watch)
-        await book.editing.update(ADMIN, one.id, {"name": "eve"})
+        await book.updater.update(ADMIN, one.id, {"name": "eve"})
         changed = await change(watch)
 
     assert [workspace.id for workspace in there] == [one.id, other.id]
@@ -94,7 +94,7 @@ async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
         seen = []
         for turn in range(60):
             await asyncio.gather(
-                *(book.editing.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"}) for workspace in made)
+                *(book.updater.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"}) for workspace in made)
             )
         last = {workspace.id: f"{workspace.id}-59" for workspace in made}
         while last:
@@ -113,7 +113,7 @@ async def test_a_number_is_never_committed_after_a_higher_one(book):
             workspace = await slow.get(one.id, lock=True)
             slow.save(replace(workspace, name=f"one-{turn}"))
             await slow.write()
-            quick = asyncio.ensure_future(book.editing.update(ADMIN, other.id, {"name": f"other-{turn}"}))
+            quick = asyncio.ensure_future(book.updater.update(ADMIN, other.id, {"name": f"other-{turn}"}))
             done, _ = await asyncio.wait([quick], timeout=0.02)
             async with book.store.begin() as reader:
                 seen = await reader.changes.changed(0, limit=9)

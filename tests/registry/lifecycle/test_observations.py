@@ -254,7 +254,7 @@ async def test_a_card_in_a_heartbeat_fills_a_gap_and_ends_the_memory_of_a_refusa
 
     cardless = await beat(book, refused)
     carded = await beat(book, refused, card=b'{"second": 2}')
-    entry = await book.directory.get(ADMIN, workspace.id)
+    entry = await book.queries.get(ADMIN, workspace.id)
 
     assert (cardless.status, cardless.register_failed_at) == (Status.DEGRADED, book.clock.now())
     assert (carded.status, carded.register_failed_at) == (Status.ONLINE, None)
@@ -327,7 +327,7 @@ async def test_a_new_card_replaces_the_old_and_is_told(book):
     await book.presence.update_card(agent(workspace.id), workspace.id, b'{"name": "Eve"}')
     [*_, last] = await book.events(workspace.id)
 
-    assert (await book.directory.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
+    assert (await book.queries.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
     assert (last.type, json.loads(last.payload)) == ("AGENT_CARD_UPDATED", {"agent_card": {"name": "Eve"}})
 
 

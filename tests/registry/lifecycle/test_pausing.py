@@ -35,7 +35,7 @@ def pausing(book):
         book.store,
         book.feed,
         presence=book.presence,
-        catalog=catalog.read(),
+        catalog=catalog.read_catalog(),
         clock=book.clock,
         stop_within=timedelta(seconds=5),
     )

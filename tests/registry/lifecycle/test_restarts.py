@@ -5,7 +5,7 @@ import pytest
 from services.registry.errors.templates import InvalidTemplate
 from services.registry.errors.workspaces import NotSupported
 from services.registry.lifecycle.restarts import Wish
-from services.registry.templates.folders import directory_of
+from services.registry.templates.folders import derive_template_id
 from tests.registry.conftest import ADMIN
 from tests.registry.towns import town
 
@@ -124,4 +124,4 @@ async def test_a_request_that_is_repeated_applies_nothing_again(hall):
     ("name", "directory"), [("Ada Lovelace!", "ada-lovelace"), ("..", ""), ("ü", ""), ("a_b.c", "a_b.c")]
 )
 def test_directories_are_named_as_things_are(name, directory):
-    assert directory_of(name) == directory
+    assert derive_template_id(name) == directory

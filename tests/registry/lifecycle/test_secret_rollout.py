@@ -25,7 +25,7 @@ def vault():
 @pytest.fixture
 async def following(book, vault, clock):
     async with running([served_vault(vault)], speaker="registry") as line:
-        renewal = Renewal(catalog=catalog.read(), clock=clock)
+        renewal = Renewal(catalog=catalog.read_catalog(), clock=clock)
         yield Turnover(book.store, auth=Auth(line), renewal=renewal)
 
 

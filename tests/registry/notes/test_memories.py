@@ -189,7 +189,7 @@ async def test_a_move_in_the_tree_changes_at_once_what_is_read(book, memories):
     for workspace in (root, a, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
-    await book.editing.update(ADMIN, b.id, {"parent_id": other.id})
+    await book.updater.update(ADMIN, b.id, {"parent_id": other.id})
 
     assert await read(memories, b, scope=Scope.TEAM) == ["other", "b"]
     assert await read(memories, a, scope=Scope.TEAM) == ["a", "root"]

@@ -1,4 +1,4 @@
-"""Bundles: what goes out comes in again, but for ids, secrets and cards."""
+"""Export and import of bundles."""
 
 import json
 
@@ -24,28 +24,28 @@ texts = st.text(max_size=10) | st.sampled_from(
 
 
 @given(st.dictionaries(paths, texts))
-def test_files_that_are_sorted_out_are_put_together_again(files):
-    assert bundle_file.put_together(bundle_file.parts(bundle_file.sorted_out(files))) == files
+def test_joining_split_files_restores_them(files):
+    assert bundle_file.join_files(bundle_file.parse_file_members(bundle_file.split_files(files))) == files
 
 
-def test_a_skill_says_itself_what_it_is():
-    [skill] = bundle_file.sorted_out({"skills/a/SKILL.md": "---\nname: Prose\ndescription: Writes.\n---\nx"})["skills"]
+def test_name_and_description_of_a_skill_come_from_its_front_matter():
+    [skill] = bundle_file.split_files({"skills/a/SKILL.md": "---\nname: Prose\ndescription: Writes.\n---\nx"})["skills"]
 
     assert (skill["id"], skill["name"], skill["description"]) == ("a", "Prose", "Writes.")
 
 
 @pytest.fixture
-async def hall(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as hall:
-        yield hall
+async def factory(engine, database_url, clock, tmp_path):
+    async with town(engine, database_url, clock, tmp_path) as factory:
+        yield factory
 
 
-def without_ids(said):
-    kept = {key: value for key, value in said.items() if key not in {"id", "agent_card"}}
-    return kept | {"sub_workspaces": [without_ids(child) for child in said["sub_workspaces"]]}
+def without_ids(bundle):
+    kept = {key: value for key, value in bundle.items() if key not in {"id", "agent_card"}}
+    return kept | {"sub_workspaces": [without_ids(child) for child in bundle["sub_workspaces"]]}
 
 
-async def planted(hall):
+async def import_tree(factory):
     root = {
         "name": "root",
         "runtime": "echo",
@@ -59,31 +59,31 @@ async def planted(hall):
             {"name": "b", "external": True, "canvas": {"x": 1.5, "y": 2}},
         ],
     }
-    made = await hall.orgs.import_template(
+    made = await factory.orgs.import_template(
         ADMIN, "", json.dumps({"name": "o", "workspaces": [root]}).encode(), dry_run=False
     )
-    return [await hall.book.get(one.id) for one in made.members]
+    return [await factory.book.get(one.id) for one in made.members]
 
 
-async def test_what_is_exported_is_imported_as_it_was_with_new_ids(hall):
-    root, *below = await planted(hall)
+async def test_an_imported_bundle_equals_the_exported_one_except_for_ids(factory):
+    root, *below = await import_tree(factory)
     card = b'{"name":"root","url":"http://x"}'
-    await hall.book.register(root, card=card)
-    out = await hall.bundles.export(ADMIN, root.id)
+    await factory.book.register(root, card=card)
+    out = await factory.bundles.export(ADMIN, root.id)
 
-    made = await hall.bundles.make(ADMIN, "", out)
+    made = await factory.bundles.import_bundle(ADMIN, "", out)
 
-    again = json.loads(await hall.bundles.export(ADMIN, made.workspace.id))
-    said = json.loads(out)
-    assert without_ids(again) == without_ids(said)
-    assert said["agent_card"] == json.loads(card)
+    again = json.loads(await factory.bundles.export(ADMIN, made.workspace.id))
+    bundle = json.loads(out)
+    assert without_ids(again) == without_ids(bundle)
+    assert bundle["agent_card"] == json.loads(card)
     assert "agent_card" not in again
     assert b"a-secret-value" not in out
     assert made.workspace.id not in {root.id, *(one.id for one in below)}
     assert [child.workspace.name for child in made.children] == ["a", "b"]
     assert {child.workspace.org_id for child in made.children} == {made.workspace.id}
-    assert said["system_prompt"] == "Lead."
-    assert said["schedules"][0]["cron_expr"] == "0 9 * * *"
+    assert bundle["system_prompt"] == "Lead."
+    assert bundle["schedules"][0]["cron_expr"] == "0 9 * * *"
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ async def test_what_is_exported_is_imported_as_it_was_with_new_ids(hall):
         b'{"name":"x","files":{"config.yaml":"a","config.yaml/b":""}}',
     ],
 )
-async def test_what_is_no_bundle_makes_nothing(hall, content):
+async def test_an_invalid_bundle_creates_nothing(factory, content):
     with pytest.raises(InvalidBundle):
-        await hall.bundles.make(ADMIN, "", content)
+        await factory.bundles.import_bundle(ADMIN, "", content)
 
-    assert await hall.untouched()
+    assert await factory.untouched()
 
 
-async def test_only_what_is_there_and_may_be_seen_is_exported(hall):
-    root, *_ = await planted(hall)
+async def test_unknown_and_foreign_workspaces_are_not_exported(factory):
+    root, *_ = await import_tree(factory)
 
     with pytest.raises(BundleNotFound):
-        await hall.bundles.export(ADMIN, "11111111-1111-4111-8111-111111111111")
+        await factory.bundles.export(ADMIN, "11111111-1111-4111-8111-111111111111")
     with pytest.raises(OrgAccessDenied):
-        await hall.bundles.export(org("another", "admin"), root.id)
+        await factory.bundles.export(org("another", "admin"), root.id)

@@ -1,3 +1,5 @@
+"""The format of org.yaml."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,22 +12,24 @@ LEAD = {"name": "lead", "children": [{"name": "ann", "children": [{"name": "deep
 trees = st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=3), max_leaves=12)
 
 
-def numbered(tree, counter):
-    return [{"name": f"w{next(counter)}", "children": numbered(inner, counter)} for inner in tree]
+def name_nodes(tree, counter):
+    return [{"name": f"w{next(counter)}", "children": name_nodes(inner, counter)} for inner in tree]
 
 
 @given(trees)
-def test_workspaces_come_depth_first_each_after_the_one_above_it(tree):
+def test_nodes_are_listed_depth_first_after_their_parents(tree):
     from itertools import count
 
-    declared = org_file.org({"name": "o", "workspaces": [{"name": "root", "children": numbered(tree, count())}]})
+    declared = org_file.parse_organisation(
+        {"name": "o", "workspaces": [{"name": "root", "children": name_nodes(tree, count())}]}
+    )
 
-    assert [one.node.name for one in declared.planned[1:]] == [f"w{n}" for n in range(len(declared.planned) - 1)]
-    assert all(one.parent is None or one.parent < place for place, one in enumerate(declared.planned))
+    assert [one.node.name for one in declared.nodes[1:]] == [f"w{n}" for n in range(len(declared.nodes) - 1)]
+    assert all(one.parent is None or one.parent < place for place, one in enumerate(declared.nodes))
 
 
 @pytest.mark.parametrize(
-    ("said", "where"),
+    ("content", "path"),
     [
         ([], "Input"),
         ({}, "name"),
@@ -48,30 +52,30 @@ def test_workspaces_come_depth_first_each_after_the_one_above_it(tree):
         ({"name": "o", "workspaces": [{"name": "a", "schedules": [{"prompt": "x"}]}]}, "schedules.0.cron_expr"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_place(said, where):
+def test_an_invalid_value_is_refused_with_its_path(content, path):
     with pytest.raises(InvalidOrgTemplate) as refusal:
-        org_file.org(said)
+        org_file.parse_organisation(content)
 
     assert refusal.value.message == "invalid org template"
-    assert where in refusal.value.details["detail"]
+    assert path in refusal.value.details["detail"]
 
 
-def test_the_same_name_may_stand_below_different_workspaces():
+def test_children_of_different_parents_may_share_a_name():
     twins = {"name": "o", "workspaces": [{"name": "a", "children": [{"name": "x"}]}, {"name": "x"}]}
 
-    assert len(org_file.org(twins).planned) == 3
+    assert len(org_file.parse_organisation(twins).nodes) == 3
 
 
-def test_there_is_an_end_to_workspaces():
+def test_the_number_of_workspaces_is_limited():
     nodes = [{"name": f"a{n}", "children": [{"name": f"b{m}"} for m in range(400)]} for n in range(3)]
 
     with pytest.raises(InvalidOrgTemplate, match="invalid"):
-        org_file.org({"name": "o", "workspaces": nodes})
+        org_file.parse_organisation({"name": "o", "workspaces": nodes})
 
 
 @pytest.mark.covers("REG-61")
-def test_needs_are_gathered_from_everywhere_and_met_by_any_of_their_names():
-    declared = org_file.org(
+def test_needs_of_all_levels_are_merged_and_met_by_any_of_their_names():
+    declared = org_file.parse_organisation(
         {
             "name": "o",
             "required_env": ["A", {"any_of": ["B", "C"]}],
@@ -80,5 +84,5 @@ def test_needs_are_gathered_from_everywhere_and_met_by_any_of_their_names():
         }
     )
 
-    assert org_file.missing(declared.required, frozenset()) == ["A", {"any_of": ["B", "C"]}, "D", "E"]
-    assert org_file.missing(declared.required, frozenset({"A", "C", "D"})) == ["E"]
+    assert org_file.find_missing(declared.required, frozenset()) == ["A", {"any_of": ["B", "C"]}, "D", "E"]
+    assert org_file.find_missing(declared.required, frozenset({"A", "C", "D"})) == ["E"]

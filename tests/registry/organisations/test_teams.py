@@ -1,4 +1,4 @@
-"""Teams: expanded from what a workspace was made with, and collapsed."""
+"""Expansion and collapse of teams."""
 
 import pytest
 
@@ -12,121 +12,121 @@ from tests.registry.towns import town
 
 
 @pytest.fixture
-async def hall(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as hall:
-        yield hall
+async def factory(engine, database_url, clock, tmp_path):
+    async with town(engine, database_url, clock, tmp_path) as factory:
+        yield factory
 
 
-async def lead(hall, **said):
-    return await hall.book.create("lead", template="lead", **said)
+async def create_lead(factory, **fields):
+    return await factory.book.create("lead", template="lead", **fields)
 
 
 @pytest.mark.covers("REG-63")
-async def test_a_team_is_made_of_the_config(hall):
-    above = await lead(hall, tier=4, model="m2")
+async def test_expanding_creates_the_children_of_the_config(factory):
+    above = await create_lead(factory, tier=4, model="m2")
 
-    children = await hall.teams.expand(ADMIN, above.id)
+    children = await factory.teams.expand(ADMIN, above.id)
 
-    ann, bob = [await hall.book.get(child.id) for child in children]
+    ann, bob = [await factory.book.get(child.id) for child in children]
     assert [(one.name, one.role, one.tier, one.parent_id) for one in (ann, bob)] == [
         ("ann", "Writes", 4, above.id),
         ("bob", None, 4, above.id),
     ]
     assert (ann.template, ann.model, bob.template, bob.runtime, bob.model) == ("writer", "m", "", "echo", "m2")
     assert (ann.generation, ann.status) == (1, Status.PROVISIONING)
-    assert {hall.auth.placed[one.id] for one in (ann, bob)} == {above.org_id}
-    [told] = [event for event in await hall.book.events(above.id) if event.type == "WORKSPACE_EXPANDED"]
-    assert ann.id in told.payload
-    assert '"name":"bob","role":null' in told.payload
+    assert {factory.auth.placed[one.id] for one in (ann, bob)} == {above.org_id}
+    [event] = [one for one in await factory.book.events(above.id) if one.type == "WORKSPACE_EXPANDED"]
+    assert ann.id in event.payload
+    assert '"name":"bob","role":null' in event.payload
 
 
-async def test_expanding_again_makes_only_what_is_not_there(hall):
-    above = await lead(hall)
-    first = await hall.teams.expand(ADMIN, above.id)
+async def test_expanding_again_creates_only_missing_children(factory):
+    above = await create_lead(factory)
+    first = await factory.teams.expand(ADMIN, above.id)
 
-    second = await hall.teams.expand(ADMIN, above.id)
+    second = await factory.teams.expand(ADMIN, above.id)
 
     assert [child.id for child in second] == [child.id for child in first]
-    assert sorted(await hall.names()) == ["ann", "bob", "lead"]
-    assert len([event for event in await hall.book.events(above.id) if event.type == "WORKSPACE_EXPANDED"]) == 1
-    assert set(hall.auth.placed) - set(hall.auth.forgotten) == {above.id, *(child.id for child in first)}
+    assert sorted(await factory.names()) == ["ann", "bob", "lead"]
+    assert len([event for event in await factory.book.events(above.id) if event.type == "WORKSPACE_EXPANDED"]) == 1
+    assert set(factory.auth.placed) - set(factory.auth.forgotten) == {above.id, *(child.id for child in first)}
 
 
-async def test_expansions_at_the_same_time_make_one_team(hall):
+async def test_concurrent_expansions_create_one_team(factory):
     import asyncio
 
     for _ in range(50):
-        above = await lead(hall)
-        one, other = await asyncio.gather(*(hall.teams.expand(ADMIN, above.id) for _ in range(2)))
+        above = await create_lead(factory)
+        one, other = await asyncio.gather(*(factory.teams.expand(ADMIN, above.id) for _ in range(2)))
 
         assert [child.id for child in one] == [child.id for child in other]
-        async with hall.book.store.begin() as tx:
+        async with factory.book.store.begin() as tx:
             assert len(await tx.tree.children(above.id)) == 2
 
 
 @pytest.mark.parametrize(
     ("template", "refusal"), [("", NoConfig), ("writer", NoSubWorkspaces), ("gone", InvalidTemplate)]
 )
-async def test_what_declares_no_team_gets_none(hall, template, refusal):
-    above = await hall.book.create("lone", template=template)
+async def test_a_workspace_without_a_declared_team_is_refused(factory, template, refusal):
+    above = await factory.book.create("lone", template=template)
 
     with pytest.raises(refusal):
-        await hall.teams.expand(ADMIN, above.id)
+        await factory.teams.expand(ADMIN, above.id)
 
-    assert await hall.names() == ["lone"]
-    assert hall.auth.placed.keys() == {above.id}
+    assert await factory.names() == ["lone"]
+    assert factory.auth.placed.keys() == {above.id}
 
 
-@pytest.mark.parametrize("what", ["expand", "collapse", "below"])
-async def test_who_may_not_touch_a_workspace_may_not_change_its_team(hall, what):
-    above = await lead(hall)
-    do = getattr(hall.teams, what)
+@pytest.mark.parametrize("method", ["expand", "collapse", "preview_collapse"])
+async def test_a_caller_without_access_may_not_change_a_team(factory, method):
+    above = await create_lead(factory)
+    do = getattr(factory.teams, method)
 
     with pytest.raises(OrgAccessDenied):
         await do(org("another", "write"), above.id)
     with pytest.raises(WorkspaceNotFound):
         await do(ADMIN, "11111111-1111-4111-8111-111111111111")
     with pytest.raises(StopFailed):
-        await hall.book.removal.remove(ADMIN, above.id, confirm=True, purge=False)
+        await factory.book.removal.remove(ADMIN, above.id, confirm=True, purge=False)
     with pytest.raises(WorkspaceRemoved):
         await do(ADMIN, above.id)
 
 
-async def test_a_collapse_removes_all_that_is_below_and_says_so(hall):
-    above = await lead(hall)
-    ann, bob = await hall.teams.expand(ADMIN, above.id)
-    deep = await hall.book.create("deep", parent_id=ann.id)
-    assert await hall.teams.below(ADMIN, above.id) == ["ann", "bob", "deep"]
+async def test_a_collapse_removes_all_descendants_and_writes_an_event(factory):
+    above = await create_lead(factory)
+    ann, bob = await factory.teams.expand(ADMIN, above.id)
+    deep = await factory.book.create("deep", parent_id=ann.id)
+    assert await factory.teams.preview_collapse(ADMIN, above.id) == ["ann", "bob", "deep"]
 
     with pytest.raises(StopFailed) as failed:
-        await hall.teams.collapse(ADMIN, above.id)
+        await factory.teams.collapse(ADMIN, above.id)
 
     assert failed.value.details == {"removed_count": 3, "stop_failures": 3}
     for one in (ann, bob, deep):
-        found = await hall.book.get(one.id)
+        found = await factory.book.get(one.id)
         assert (found.status, found.status_reason) == (Status.REMOVED, Reason.COLLAPSED)
-    assert hall.auth.barred == {ann.id, bob.id, deep.id}
-    assert (await hall.book.get(above.id)).status is Status.PROVISIONING
-    [told] = [event for event in await hall.book.events(above.id) if event.type == "WORKSPACE_COLLAPSED"]
-    assert told.payload == '{"removed_children":["ann","bob","deep"]}'
+    assert factory.auth.barred == {ann.id, bob.id, deep.id}
+    assert (await factory.book.get(above.id)).status is Status.PROVISIONING
+    [event] = [one for one in await factory.book.events(above.id) if one.type == "WORKSPACE_COLLAPSED"]
+    assert event.payload == '{"removed_children":["ann","bob","deep"]}'
 
 
-async def test_a_collapse_of_agents_that_are_not_ours_is_done_at_once(hall):
-    above = await lead(hall)
-    await hall.book.create("guest", parent_id=above.id, runtime="external")
+async def test_a_collapse_of_external_agents_completes_at_once(factory):
+    above = await create_lead(factory)
+    await factory.book.create("guest", parent_id=above.id, runtime="external")
 
-    assert await hall.teams.collapse(ADMIN, above.id) == ["guest"]
-    assert await hall.teams.collapse(ADMIN, above.id) == []
+    assert await factory.teams.collapse(ADMIN, above.id) == ["guest"]
+    assert await factory.teams.collapse(ADMIN, above.id) == []
 
 
-async def test_a_collapse_that_stopped_half_way_is_finished_with_its_reason(hall):
-    above = await lead(hall)
-    children = await hall.teams.expand(ADMIN, above.id)
-    await hall.teams._want_gone(ADMIN, above.id)
+async def test_an_interrupted_collapse_is_completed_with_its_reason(factory):
+    above = await create_lead(factory)
+    children = await factory.teams.expand(ADMIN, above.id)
+    await factory.teams._request_removal(ADMIN, above.id)
 
     for child in children:
-        await hall.book.removal.finish(await hall.book.get(child.id))
+        await factory.book.removal.finish(await factory.book.get(child.id))
 
-    assert {(await hall.book.get(child.id)).status_reason for child in children} == {Reason.COLLAPSED}
+    assert {(await factory.book.get(child.id)).status_reason for child in children} == {Reason.COLLAPSED}
     with pytest.raises(ServiceError):
-        await hall.book.create("late", parent_id=children[0].id)
+        await factory.book.create("late", parent_id=children[0].id)

@@ -1,3 +1,5 @@
+"""The limits of the YAML parser."""
+
 import json
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.templates import bounded_yaml
-from services.registry.templates.bounded_yaml import BadDocument, read
+from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(st.characters(codec="ascii"), max_size=20),
@@ -15,28 +17,28 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_json_is_read_as_what_it_is(value):
-    assert read(json.dumps(value).encode()) == value
+def test_json_is_parsed_to_the_same_value(value):
+    assert parse_yaml(json.dumps(value).encode()) == value
 
 
 @given(st.binary(max_size=200))
-def test_whatever_is_there_it_is_read_or_refused_in_one_line(content):
+def test_any_content_is_parsed_or_refused_in_one_line(content):
     fault = None
     try:
-        read(content)
-    except BadDocument as found:
+        parse_yaml(content)
+    except InvalidYaml as found:
         fault = found
     assert "\n" not in str(fault)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "fault"),
     [
         ("a: &x [1]\nb: *x", "aliases"),
         ("a: &x {<<: *x}", "aliases"),
         ("a: 1\na: 2", "line 2: a is there twice"),
         ("a: [" * 80 + "]" * 80, "levels"),
-        ("[" + "1," * bounded_yaml.MOST_NODES + "1]", "values"),
+        ("[" + "1," * bounded_yaml.MAX_YAML_VALUES + "1]", "values"),
         ("a: !!python/object/apply:os.system ['true']", "constructor"),
         ("a: !include b.yaml", "!include is not possible"),
         ("a: [1", "line"),
@@ -45,17 +47,17 @@ def test_whatever_is_there_it_is_read_or_refused_in_one_line(content):
         ("a: " + "9" * 10_000, "YAML"),
     ],
 )
-def test_what_is_not_plain_is_refused(text, said):
-    with pytest.raises(BadDocument, match=said):
-        read(text.encode())
+def test_yaml_beyond_the_limits_is_refused(text, fault):
+    with pytest.raises(InvalidYaml, match=fault):
+        parse_yaml(text.encode())
 
 
 def test_a_document_that_is_too_large_or_not_text_is_refused():
-    with pytest.raises(BadDocument, match="bytes"):
-        read(b"#" * (bounded_yaml.MOST_BYTES + 1))
-    with pytest.raises(BadDocument, match="UTF-8"):
-        read(b"a: \xff")
+    with pytest.raises(InvalidYaml, match="bytes"):
+        parse_yaml(b"#" * (bounded_yaml.MAX_YAML_BYTES + 1))
+    with pytest.raises(InvalidYaml, match="UTF-8"):
+        parse_yaml(b"a: \xff")
 
 
-def test_an_include_stands_for_what_it_names():
-    assert read(b"team: !include team.yaml", lambda path: [path]) == {"team": ["team.yaml"]}
+def test_an_include_is_replaced_by_its_document():
+    assert parse_yaml(b"team: !include team.yaml", lambda path: [path]) == {"team": ["team.yaml"]}

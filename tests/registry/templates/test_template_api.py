@@ -1,4 +1,4 @@
-"""Templates as the registry's neighbours meet them: its own process wiring, over real gRPC."""
+"""TemplateService of a running registry, over gRPC."""
 
 import pytest
 
@@ -23,8 +23,8 @@ AGENT = Identity(kind=Kind.WORKSPACE, name="11111111-1111-4111-8111-111111111111
 HERMES = "runtime: hermes\nruntime_config: {provision_timeout_seconds: 720}"
 
 
-class Shelf:
-    """The registry over its line to the gateway and to the provisioner."""
+class RegistryClient:
+    """Calls the registry as the gateway or the provisioner."""
 
     def __init__(self, channel):
         self._lines = {speaker: clients.ServiceChannel(channel, speaker) for speaker in ("gateway", "provisioner")}
@@ -35,7 +35,7 @@ class Shelf:
 
 
 @pytest.fixture
-async def shelf(database_url, tmp_path):
+async def client(database_url, tmp_path):
     (tmp_path / "configs" / "slow").mkdir(parents=True)
     (tmp_path / "configs" / "slow" / "config.yaml").write_text(HERMES)
     neighbours = [served(WillingAuth()), served_vault(KnowingVault())]
@@ -49,41 +49,41 @@ async def shelf(database_url, tmp_path):
             org_templates_dir=tmp_path / "none",
         )
         async with run_service(service, values) as address, clients.open_channel(address, speaker="gateway") as line:
-            yield Shelf(line.channel)
+            yield RegistryClient(line.channel)
 
 
-async def created(shelf, **said):
-    request = registry_pb2.CreateWorkspaceRequest(name="ada", **said)
-    answer = await shelf.ask(registry_pb2_grpc.RegistryServiceStub, "CreateWorkspace", request, by=ADMIN)
+async def create_workspace(client, **fields):
+    request = registry_pb2.CreateWorkspaceRequest(name="ada", **fields)
+    answer = await client.ask(registry_pb2_grpc.RegistryServiceStub, "CreateWorkspace", request, by=ADMIN)
     return answer.workspace
 
 
 @pytest.mark.covers("REG-49", "REG-58", "REG-60")
-async def test_a_workspace_tells_the_limit_that_a_template_of_its_runtime_declares(shelf):
-    hermes = await created(shelf, template="slow")
-    other = await created(shelf, runtime="claude-code")
-    listed = await shelf.ask(
+async def test_a_workspace_shows_the_provision_timeout_that_a_template_of_its_runtime_declares(client):
+    hermes = await create_workspace(client, template="slow")
+    other = await create_workspace(client, runtime="claude-code")
+    listed = await client.ask(
         registry_pb2_grpc.RegistryServiceStub, "ListWorkspaces", registry_pb2.ListWorkspacesRequest(), by=ADMIN
     )
-    templates = await shelf.ask(
+    templates = await client.ask(
         rpc.TemplateServiceStub, "ListTemplates", templates_pb2.ListTemplatesRequest(), by=ADMIN
     )
 
-    told = {one.id: one.provision_timeout.seconds for one in listed.workspaces if one.HasField("provision_timeout")}
-    assert (told, other.id in told) == ({hermes.id: 720}, False)
+    timeouts = {one.id: one.provision_timeout.seconds for one in listed.workspaces if one.HasField("provision_timeout")}
+    assert (timeouts, other.id in timeouts) == ({hermes.id: 720}, False)
     assert [one.provision_timeout.seconds for one in templates.templates] == [720]
 
 
-async def test_the_files_of_an_instance_are_for_the_provisioner_alone(shelf):
-    made = await created(shelf, template="slow")
+async def test_only_the_provisioner_reads_instance_files(client):
+    made = await create_workspace(client, template="slow")
     request = templates_pb2.GetInstanceFilesRequest(workspace_id=made.id)
 
-    found = await shelf.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, speaker="provisioner")
+    found = await client.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, speaker="provisioner")
 
     assert dict(found.files) == {"config.yaml": HERMES}
     for by in (None, ADMIN, AGENT):
         with pytest.raises(PermissionDenied):
-            await shelf.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, by=by)
+            await client.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, by=by)
 
 
 @pytest.mark.parametrize("by", [ORG, AGENT])
@@ -95,14 +95,14 @@ async def test_the_files_of_an_instance_are_for_the_provisioner_alone(shelf):
         (bundles_pb2_grpc.BundleServiceStub, "ImportBundle", bundles_pb2.ImportBundleRequest(bundle=b"{}")),
     ],
 )
-async def test_only_the_operator_imports(shelf, by, stub, method, request_):
+async def test_only_the_operator_may_import(client, by, stub, method, request_):
     with pytest.raises(PermissionDenied):
-        await shelf.ask(stub, method, request_, by=by)
+        await client.ask(stub, method, request_, by=by)
 
 
-async def test_a_team_is_its_own_workspaces_business(shelf):
-    made = await created(shelf, template="slow")
+async def test_an_agent_may_not_expand_the_team_of_another_workspace(client):
+    made = await create_workspace(client, template="slow")
     request = templates_pb2.ExpandTeamRequest(workspace_id=made.id)
 
     with pytest.raises(PermissionDenied):
-        await shelf.ask(rpc.TemplateServiceStub, "ExpandTeam", request, by=AGENT)
+        await client.ask(rpc.TemplateServiceStub, "ExpandTeam", request, by=AGENT)

@@ -28,7 +28,7 @@ async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(book):
     await book.watched()
     root = await book.create("root")
     below = await book.create("below", caller=org(root.id, "admin"), parent_id=root.id)
-    await book.editing.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
+    await book.updater.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
     await book.presence.restart(ADMIN, below.id, "")
     async with book.following():
         with pytest.raises(ServiceError):  # nobody stops what runs
@@ -48,9 +48,9 @@ async def test_what_changes_nothing_and_what_is_refused_is_no_deed(book):
     root = await book.create("root")
     before = await waiting(book)
 
-    await book.editing.update(ADMIN, root.id, {"name": "root"})
+    await book.updater.update(ADMIN, root.id, {"name": "root"})
     with pytest.raises(ServiceError):
-        await book.editing.update(agent(root.id, root.generation), root.id, {"tier": 1})
+        await book.updater.update(agent(root.id, root.generation), root.id, {"tier": 1})
 
     assert await waiting(book) == before
 

@@ -1,0 +1,112 @@
+"""The transaction that commits a batch of new workspaces with everything that belongs to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from uuid import uuid4
+
+from services.chassis.identity import Identity
+from services.registry.directory.workspace_plan import WorkspacePlan
+from services.registry.notes.memories import rules as memory_rules
+from services.registry.store.transaction import Store, Transaction
+from services.registry.workspace import events, hierarchy, state_machine
+from services.registry.workspace.audit import Action
+from services.registry.workspace.facts import ExternalCreated
+from services.registry.workspace.model import Workspace, WorkspaceId
+
+
+class BatchKind(Enum):
+    """What asked for a batch."""
+
+    SINGLE = auto()
+    """One workspace, which gets a token if it is external."""
+
+    TREES = auto()
+    """An import: new root workspaces with everything below them."""
+
+    TEAM = auto()
+    """Children of an existing workspace; a child whose name already exists there is kept instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreationBatch:
+    """Workspaces that one transaction creates, at least one. `plans` and `workspaces` have the same order."""
+
+    kind: BatchKind
+    caller: Identity
+    request_id: str
+    parent_id: WorkspaceId | None
+    plans: Sequence[WorkspacePlan]
+    workspaces: Sequence[Workspace]
+
+
+async def insert_batch(store: Store, batch: CreationBatch) -> list[Workspace]:
+    """Commit the batch, and return its workspaces in their order.
+
+    Returns the existing workspaces where an earlier, equal request has created them, or where a team has children of
+    these names; raises `ParentNotFound`.
+    """
+    async with store.begin() as tx:
+        await tx.tree.lock()
+        repeated = await _find_repeated(tx, batch)
+        if repeated:
+            return repeated
+        parent = await _lock_parent(tx, batch)
+        existing = await _find_existing_children(tx, batch)
+        new = [
+            (replace(workspace, org_id=parent.org_id) if parent else workspace, plan)
+            for workspace, plan in zip(batch.workspaces, batch.plans, strict=True)
+            if workspace.name not in existing
+        ]
+        if new:
+            await _insert_new(tx, batch, new)
+        created = {workspace.id: workspace for workspace, _ in new}
+        result = [created.get(one.id) or existing[one.name] for one in batch.workspaces]
+        if new and parent and batch.kind is BatchKind.TEAM:
+            tx.save(parent, events.of_expansion(result))
+    return [tx.numbered(workspace) for workspace in result]
+
+
+async def _find_repeated(tx: Transaction, batch: CreationBatch) -> list[Workspace]:
+    """The workspaces of an earlier request with the same id, in the order of the batch; none if this is the first."""
+    if not batch.request_id:
+        return []
+    found = {workspace.id: workspace for workspace in await tx.lists.several([one.id for one in batch.workspaces])}
+    if batch.workspaces[0].id not in found:
+        return []
+    return [found[one.id] for one in batch.workspaces if one.id in found]
+
+
+async def _lock_parent(tx: Transaction, batch: CreationBatch) -> Workspace | None:
+    if batch.parent_id is None:
+        return None
+    return hierarchy.open_parent(await tx.find(batch.parent_id, lock=True))
+
+
+async def _find_existing_children(tx: Transaction, batch: CreationBatch) -> dict[str, Workspace]:
+    if batch.kind is not BatchKind.TEAM or batch.parent_id is None:
+        return {}
+    return {child.name: child for child in await tx.tree.children(batch.parent_id)}
+
+
+async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple[Workspace, WorkspacePlan]]) -> None:
+    """Insert workspaces with their starter files, first memories, events and audit records."""
+    await tx.kits.keep([plan.starter for _, plan in new])
+    await tx.memories.put(
+        [
+            memory
+            for workspace, plan in new
+            for memory in memory_rules.initial(
+                workspace, plan.draft.initial_memories, (str(uuid4()) for _ in plan.draft.initial_memories)
+            )
+        ]
+    )
+    for workspace, _ in new:
+        fact = ExternalCreated(at=workspace.created_at)
+        now = state_machine.after(workspace, fact)
+        tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
+    workspaces = [workspace for workspace, _ in new]
+    details: dict[str, object] = {"together": len(workspaces)}
+    if batch.kind is BatchKind.SINGLE:
+        details = {"name": workspaces[0].name, "runtime": workspaces[0].runtime}
+    await tx.deeds.add(batch.caller, Action.CREATED, *workspaces, **details)
