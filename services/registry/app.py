@@ -88,6 +88,7 @@ from services.registry.notes.instructions.api import InstructionServicer
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.memories.api import MemoryServicer
 from services.registry.notes.memories.service import Memories
+from services.registry.notes.purge import delete_notes
 from services.registry.organisations.bundles import Bundles
 from services.registry.organisations.org_folders import OrgFolders
 from services.registry.organisations.org_import import Orgs
@@ -133,7 +134,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         refits = Refits(templates, Templates(settings.org_templates_dir))
         presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
-        removal = Removal(store, feed, auth=auth, clock=clock)
+        removal = Removal(store, feed, auth=auth, clock=clock, purge_steps=[delete_notes])
         sweeps = Sweeps(
             store,
             presence=presence,

@@ -28,6 +28,7 @@ from services.registry.lifecycle.registration import Door, Registration
 from services.registry.lifecycle.removal import Removal
 from services.registry.lifecycle.restarts import Refits
 from services.registry.lifecycle.sweeps import Sweeps
+from services.registry.notes.purge import delete_notes
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates
@@ -157,7 +158,9 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
     broadcasts = Broadcasts()
     refits = Refits(Templates(configs), Templates(org_dirs))
     presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-    removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
+    removal = Removal(
+        store, feed, auth=asked, clock=clock, purge_steps=[delete_notes], stop_within=timedelta(seconds=5)
+    )
     return Book(
         store=store,
         feed=feed,

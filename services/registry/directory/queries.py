@@ -22,6 +22,7 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.notes.memories import rules as notes
+from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store, Transaction
 from services.registry.templates.folders import Templates
 from services.registry.workspace import events, factory, hierarchy, state_machine, validation
@@ -136,7 +137,9 @@ class Directory:
                 parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
                 workspace = replace(workspace, org_id=parent.org_id)
             await tx.kits.keep([kit])
-            await tx.memories.put(notes.initial(workspace, begun_with, (str(uuid4()) for _ in begun_with)))
+            await MemoryStore(tx.connection).put(
+                notes.initial(workspace, begun_with, (str(uuid4()) for _ in begun_with))
+            )
             fact = ExternalCreated(at=workspace.created_at)
             now = state_machine.after(workspace, fact)
             tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))

@@ -10,6 +10,7 @@ from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFou
 from services.registry.notes.approvals import rules as notes
 from services.registry.notes.approvals.rules import PLATFORM, WAIT, Approval, Decision
 from services.registry.notes.approvals.service import Approvals
+from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.approvals.tables import approvals as table
 from services.registry.notes.errors import ApprovalNotFound, InvalidNote, OwnApproval, TooManyNotes
 from services.registry.workspace.model import WorkspaceId
@@ -282,14 +283,14 @@ async def test_every_question_is_answered_by_an_index(book, approvals, engine):
         await connection.execute(many, {"now": book.clock.now()})
         await connection.execute(sa.text("analyze registry.approvals"))
     for question, index in (
-        (lambda tx: tx.approvals.newest(ada.id, limit=50), "approvals_own"),
-        (lambda tx: tx.approvals.open(org_id=None, limit=50), "approvals_waiting"),
-        (lambda tx: tx.approvals.waited_too_long(limit=50), "approvals_waiting"),
-        (lambda tx: tx.approvals.forget(timedelta(days=3), limit=5), "approvals_created"),
+        (lambda store: store.newest(ada.id, limit=50), "approvals_own"),
+        (lambda store: store.open(org_id=None, limit=50), "approvals_waiting"),
+        (lambda store: store.waited_too_long(limit=50), "approvals_waiting"),
+        (lambda store: store.forget(timedelta(days=3), limit=5), "approvals_created"),
     ):
         async with Overheard(engine) as overheard:
             async with book.store.begin() as tx:
-                await question(tx)
+                await question(ApprovalStore(tx.connection, tx.now))
             heard = list(overheard.sent)
         overheard.sent = heard
         plans = "\n".join([plan async for plan in overheard.plans()])

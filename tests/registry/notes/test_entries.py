@@ -10,6 +10,7 @@ from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceRemove
 from services.registry.notes.entries import rules as notes
 from services.registry.notes.entries.rules import Draft
 from services.registry.notes.entries.service import Entries
+from services.registry.notes.entries.store import EntryStore
 from services.registry.notes.entries.tables import entries as table
 from services.registry.notes.errors import EntryNotFound, InvalidNote, TooManyNotes, VersionMismatch
 from tests.registry.conftest import ADMIN, agent, org
@@ -129,7 +130,7 @@ async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine)
 
     async with Overheard(engine) as overheard:
         async with book.store.begin() as tx:
-            gone = [await tx.entries.forget_expired(limit=15) for _ in range(2)]
+            gone = [await EntryStore(tx.connection, tx.now).forget_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
     overheard.sent = asked
     [plan] = [plan async for plan in overheard.plans()]

@@ -10,6 +10,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.notes.approvals import rules as notes
 from services.registry.notes.approvals.rules import Approval, Decision, Listed
+from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.errors import ApprovalNotFound, OwnApproval, TooManyNotes
 from services.registry.store.transaction import Store
 from services.registry.workspace.audit import Action
@@ -35,9 +36,9 @@ class Approvals:
         notes.check(approval)
         async with self._store.begin() as tx:
             workspace = await access.writes(tx, caller, approval.workspace_id)
-            if await tx.approvals.count_open(workspace.id) >= notes.MOST:
+            if await ApprovalStore(tx.connection, tx.now).count_open(workspace.id) >= notes.MOST:
                 raise TooManyNotes("pending approvals", notes.MOST)
-            if await tx.approvals.put(approval):
+            if await ApprovalStore(tx.connection, tx.now).put(approval):
                 tx.save(workspace, notes.asked(approval))
                 if workspace.parent_id is not None:
                     tx.tell(await tx.get(workspace.parent_id), notes.escalated(approval))
@@ -49,12 +50,12 @@ class Approvals:
         async with self._store.begin() as tx:
             if await access.lists(tx, caller, workspace_id) is None:
                 return ()
-            return await tx.approvals.newest(workspace_id, limit=size)
+            return await ApprovalStore(tx.connection, tx.now).newest(workspace_id, limit=size)
 
     async def pending(self, caller: Identity, *, size: int) -> Sequence[Listed]:
         """The newest requests that wait for somebody, of every workspace that the caller may decide for."""
         async with self._store.begin() as tx:
-            return await tx.approvals.open(org_id=access.org_of(caller), limit=size)
+            return await ApprovalStore(tx.connection, tx.now).open(org_id=access.org_of(caller), limit=size)
 
     async def decide(
         self, caller: Identity, workspace_id: WorkspaceId, approval_id: str, *, decision: str, by: str
@@ -65,11 +66,11 @@ class Approvals:
         wanted, decider = notes.decision_of(decision), notes.decider_of(by)
         async with self._store.begin() as tx:
             workspace = await access.writes(tx, caller, workspace_id)
-            approval = await tx.approvals.find_open(workspace_id, approval_id)
+            approval = await ApprovalStore(tx.connection, tx.now).find_open(workspace_id, approval_id)
             if approval is None:
                 raise ApprovalNotFound
             settled = notes.decided(approval, wanted, decider, self._clock.now())
-            await tx.approvals.settle(settled)
+            await ApprovalStore(tx.connection, tx.now).settle(settled)
             tx.save(workspace, notes.settled(settled))
             await tx.deeds.add(caller, Action.DECIDED, workspace, approval_id=approval_id, decision=wanted.value)
             log.info("approval decided", workspace=workspace.id, approval=approval.id, decision=wanted)
@@ -78,7 +79,7 @@ class Approvals:
     async def expire(self) -> None:
         """Deny what has waited too long."""
         async with self._store.begin() as tx:
-            found = await tx.approvals.waited_too_long(limit=BATCH)
+            found = await ApprovalStore(tx.connection, tx.now).waited_too_long(limit=BATCH)
         for workspace_id in found:
             await self._deny_late(workspace_id)
 
@@ -87,16 +88,16 @@ class Approvals:
         gone = BATCH
         while gone == BATCH:
             async with self._store.begin() as tx:
-                gone = await tx.approvals.forget(self._keep, limit=BATCH)
+                gone = await ApprovalStore(tx.connection, tx.now).forget(self._keep, limit=BATCH)
 
     async def _deny_late(self, workspace_id: WorkspaceId) -> None:
         """In the order of every other change: the workspace first, so that of two sweeps one finds nothing."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id, lock=True)
-            late = await tx.approvals.late(workspace_id)
+            late = await ApprovalStore(tx.connection, tx.now).late(workspace_id)
             denied = [notes.decided(one, Decision.DENIED, notes.PLATFORM, self._clock.now()) for one in late]
             for approval in denied:
-                await tx.approvals.settle(approval)
+                await ApprovalStore(tx.connection, tx.now).settle(approval)
             if denied and workspace.status is not Status.REMOVED:
                 tx.save(workspace, *(notes.settled(approval) for approval in denied))
         log.info("approvals expired", workspace=workspace_id, count=len(denied))

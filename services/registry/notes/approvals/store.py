@@ -1,5 +1,6 @@
 """Requests for consent, as one transaction sees them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from services.registry.store.tables.workspaces import kept, workspaces
 from services.registry.workspace.model import WorkspaceId
 
 
-class KeptApprovals:
+class ApprovalStore:
     """Requests of workspaces. One that has waited too long is as good as denied, whether or not it has been swept."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
@@ -88,6 +89,10 @@ class KeptApprovals:
             sa.delete(approvals).where(approvals.c.id.in_(old.order_by(approvals.c.created_at).limit(limit)))
         )
         return gone.rowcount
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(approvals).where(approvals.c.workspace_id.in_(ids)))
 
 
 _NEWEST = (approvals.c.created_at.desc(), approvals.c.id.desc())

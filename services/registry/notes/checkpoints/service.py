@@ -8,6 +8,7 @@ from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.notes.checkpoints import rules as notes
 from services.registry.notes.checkpoints.rules import Checkpoint
+from services.registry.notes.checkpoints.store import CheckpointStore
 from services.registry.notes.errors import CheckpointNotFound, TooManyNotes
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import WorkspaceId
@@ -32,8 +33,8 @@ class Checkpoints:
         notes.check(checkpoint)
         async with self._store.begin() as tx:
             await access.writes(tx, caller, checkpoint.workspace_id)
-            kept = await tx.checkpoints.put(checkpoint)
-            if await tx.checkpoints.count(checkpoint.workspace_id) > notes.MOST:
+            kept = await CheckpointStore(tx.connection).put(checkpoint)
+            if await CheckpointStore(tx.connection).count(checkpoint.workspace_id) > notes.MOST:
                 raise TooManyNotes("checkpoints", notes.MOST)
         return kept
 
@@ -41,7 +42,7 @@ class Checkpoints:
         """The step that was completed last, of any workflow; raises `CheckpointNotFound`."""
         async with self._store.begin() as tx:
             known = await access.lists(tx, caller, workspace_id)
-            found = await tx.checkpoints.latest(workspace_id) if known else None
+            found = await CheckpointStore(tx.connection).latest(workspace_id) if known else None
         if found is None:
             raise CheckpointNotFound("no checkpoints found for workspace")
         return found
@@ -53,7 +54,11 @@ class Checkpoints:
         before = _place(token)
         async with self._store.begin() as tx:
             known = await access.lists(tx, caller, workspace_id)
-            found = await tx.checkpoints.page(workspace_id, workflow_id, before=before, limit=size + 1) if known else []
+            found = (
+                await CheckpointStore(tx.connection).page(workspace_id, workflow_id, before=before, limit=size + 1)
+                if known
+                else []
+            )
         if not found and before is None:
             raise CheckpointNotFound("no checkpoints found for workflow")
         if len(found) <= size:
@@ -65,7 +70,7 @@ class Checkpoints:
         """Delete the steps of a workflow; how many there were. Raises `CheckpointNotFound` where that is none."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            deleted = await tx.checkpoints.delete(workspace_id, workflow_id)
+            deleted = await CheckpointStore(tx.connection).delete(workspace_id, workflow_id)
         if not deleted:
             raise CheckpointNotFound("no checkpoints found for workflow")
         return deleted

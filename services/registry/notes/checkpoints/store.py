@@ -1,5 +1,7 @@
 """How far agents have come, as one transaction sees it."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,7 +12,7 @@ from services.registry.notes.checkpoints.tables import checkpoints
 from services.registry.workspace.model import WorkspaceId
 
 
-class KeptCheckpoints:
+class CheckpointStore:
     """Completed steps of workflows."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -52,6 +54,10 @@ class KeptCheckpoints:
         """Delete the steps of a workflow; the number deleted."""
         gone = await self._connection.execute(sa.delete(checkpoints).where(*_of(workspace_id, workflow_id)))
         return gone.rowcount
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(checkpoints).where(checkpoints.c.workspace_id.in_(ids)))
 
 
 def _of(workspace_id: WorkspaceId, workflow_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -1,5 +1,7 @@
 """What workspaces and the canvas are set to, as one transaction sees it."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +11,7 @@ from services.registry.notes.configs.tables import configs, viewports
 from services.registry.workspace.model import WorkspaceId
 
 
-class KeptConfigs:
+class ConfigStore:
     """An object for each workspace, and one viewport."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -35,3 +37,7 @@ class KeptConfigs:
         row = {"x": viewport.x, "y": viewport.y, "zoom": viewport.zoom}
         put = insert(viewports).values(id=1, **row)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["id"], set_=row))
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(configs).where(configs.c.workspace_id.in_(ids)))

@@ -9,6 +9,7 @@ from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.notes.entries import rules as notes
 from services.registry.notes.entries.rules import Draft, Entry
+from services.registry.notes.entries.store import EntryStore
 from services.registry.notes.errors import EntryNotFound, TooManyNotes
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import WorkspaceId
@@ -40,18 +41,18 @@ class Entries:
         notes.check(draft)
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            before = await tx.entries.find(workspace_id, draft.key)
+            before = await EntryStore(tx.connection, tx.now).find(workspace_id, draft.key)
             entry = notes.after(before, draft, self._clock.now())
-            if before is None and await tx.entries.count(workspace_id) >= notes.MOST:
+            if before is None and await EntryStore(tx.connection, tx.now).count(workspace_id) >= notes.MOST:
                 raise TooManyNotes("keys", notes.MOST)
-            await tx.entries.put(workspace_id, entry)
+            await EntryStore(tx.connection, tx.now).put(workspace_id, entry)
         return entry
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> Entry:
         """What is under a key; raises `EntryNotFound`."""
         async with self._store.begin() as tx:
             await access.reached(tx, caller, workspace_id)
-            entry = await tx.entries.find(workspace_id, key)
+            entry = await EntryStore(tx.connection, tx.now).find(workspace_id, key)
         if entry is None:
             raise EntryNotFound
         return entry
@@ -62,19 +63,21 @@ class Entries:
         async with self._store.begin() as tx:
             if await access.lists(tx, caller, workspace_id) is None:
                 return Page(())
-            found = await tx.entries.page(workspace_id, after=after, limit=min(size, PAGE_BYTES // notes.VALUE_BYTES))
-            more = found and await tx.entries.page(workspace_id, after=found[-1].key, limit=1)
+            found = await EntryStore(tx.connection, tx.now).page(
+                workspace_id, after=after, limit=min(size, PAGE_BYTES // notes.VALUE_BYTES)
+            )
+            more = found and await EntryStore(tx.connection, tx.now).page(workspace_id, after=found[-1].key, limit=1)
         return Page(found, pages.encode_page_token([found[-1].key]) if more else "")
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> None:
         """Delete what is under a key, if anything is."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            await tx.entries.delete(workspace_id, key)
+            await EntryStore(tx.connection, tx.now).delete(workspace_id, key)
 
     async def expire(self) -> None:
         """Delete what has expired."""
         gone = BATCH
         while gone == BATCH:
             async with self._store.begin() as tx:
-                gone = await tx.entries.forget_expired(limit=BATCH)
+                gone = await EntryStore(tx.connection, tx.now).forget_expired(limit=BATCH)

@@ -1,5 +1,6 @@
 """What agents keep by key, as one transaction sees it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from services.registry.notes.entries.tables import entries
 from services.registry.workspace.model import WorkspaceId
 
 
-class KeptEntries:
+class EntryStore:
     """Entries of workspaces. What has expired is not there, whether or not it has been swept."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
@@ -62,3 +63,7 @@ class KeptEntries:
             )
         )
         return gone.rowcount
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(entries).where(entries.c.workspace_id.in_(ids)))

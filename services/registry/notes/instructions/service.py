@@ -12,7 +12,7 @@ from services.registry import access
 from services.registry.notes.errors import InstructionNotFound, PlatformAdminRequired, TooManyNotes
 from services.registry.notes.instructions import rules as notes
 from services.registry.notes.instructions.rules import Draft, Instruction
-from services.registry.notes.instructions.store import Place
+from services.registry.notes.instructions.store import InstructionStore, Place
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace.model import WorkspaceId
 
@@ -36,7 +36,7 @@ class Instructions:
         """Instructions, those for everybody first; an organisation sees its own."""
         wanted = notes.scope_of(scope) if scope else None
         async with self._store.begin() as tx:
-            found = await tx.instructions.page(
+            found = await InstructionStore(tx.connection).page(
                 scope=wanted, target=target, org_id=access.org_of(caller), after=_place(token), limit=size + 1
             )
         if len(found) <= size:
@@ -57,9 +57,9 @@ class Instructions:
         )
         async with self._store.begin() as tx:
             await _check(tx, caller, instruction.target)
-            if await tx.instructions.count(instruction.target) >= notes.MOST:
+            if await InstructionStore(tx.connection).count(instruction.target) >= notes.MOST:
                 raise TooManyNotes("instructions", notes.MOST)
-            await tx.instructions.put(instruction)
+            await InstructionStore(tx.connection).put(instruction)
         return instruction
 
     async def update(self, caller: Identity, instruction_id: str, wanted: Mapping[str, Any]) -> Instruction:
@@ -67,23 +67,23 @@ class Instructions:
         async with self._store.begin() as tx:
             before = await self._found(tx, caller, instruction_id)
             now = notes.changed(before, wanted, self._clock.now())
-            await tx.instructions.save(now)
+            await InstructionStore(tx.connection).save(now)
         return now
 
     async def delete(self, caller: Identity, instruction_id: str) -> None:
         """Delete an instruction; raises `InstructionNotFound`."""
         async with self._store.begin() as tx:
-            await tx.instructions.delete(await self._found(tx, caller, instruction_id))
+            await InstructionStore(tx.connection).delete(await self._found(tx, caller, instruction_id))
 
     async def resolve(self, caller: Identity, workspace_id: WorkspaceId) -> str:
         """What an agent is told, as Markdown; empty where that is nothing."""
         async with self._store.begin() as tx:
             await access.reached(tx, caller, workspace_id)
-            told = await tx.instructions.told(workspace_id)
+            told = await InstructionStore(tx.connection).told(workspace_id)
         return notes.resolved(told)
 
     async def _found(self, tx: Transaction, caller: Identity, instruction_id: str) -> Instruction:
-        instruction = await tx.instructions.find(instruction_id)
+        instruction = await InstructionStore(tx.connection).find(instruction_id)
         if instruction is None:
             raise InstructionNotFound
         await _check(tx, caller, instruction.target)

@@ -17,7 +17,7 @@ Place = tuple[str, int, datetime, str]
 """Where a list goes on: target, rank, creation and id."""
 
 
-class KeptInstructions:
+class InstructionStore:
     """Instructions, those for everybody first, then by workspace; within, by priority and age."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -67,6 +67,10 @@ class KeptInstructions:
     async def delete(self, instruction: Instruction) -> None:
         """Delete an instruction."""
         await self._connection.execute(sa.delete(instructions).where(instructions.c.id == instruction.id))
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
 
 
 def _within(scope: Scope | None, target: str) -> list[sa.ColumnElement[bool]]:

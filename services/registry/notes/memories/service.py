@@ -8,6 +8,7 @@ from services.registry import access
 from services.registry.notes.errors import MemoryNotFound, TooManyNotes
 from services.registry.notes.memories import rules as notes
 from services.registry.notes.memories.rules import Memory, Question, Scope
+from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import WorkspaceId
 
@@ -36,9 +37,9 @@ class Memories:
         async with self._store.begin() as tx:
             author = await access.writes(tx, caller, workspace_id)
             notes.check_author(author, wanted)
-            if await tx.memories.count(workspace_id) >= notes.MOST:
+            if await MemoryStore(tx.connection).count(workspace_id) >= notes.MOST:
                 raise TooManyNotes("memories", notes.MOST)
-            await tx.memories.put([memory])
+            await MemoryStore(tx.connection).put([memory])
         return memory
 
     async def search(self, caller: Identity, workspace_id: WorkspaceId, question: Question) -> Sequence[Memory]:
@@ -47,12 +48,12 @@ class Memories:
             reader = await access.lists(tx, caller, workspace_id)
             if reader is None:
                 return ()
-            found = await tx.memories.search(reader.id, notes.lead_of(reader), question)
+            found = await MemoryStore(tx.connection).search(reader.id, notes.lead_of(reader), question)
         return [notes.shown(memory) for memory in found] if question.scope is Scope.GLOBAL else found
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
         """Delete a memory of the workspace itself; raises `MemoryNotFound`."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            if not await tx.memories.delete(workspace_id, memory_id):
+            if not await MemoryStore(tx.connection).delete(workspace_id, memory_id):
                 raise MemoryNotFound

@@ -18,7 +18,7 @@ WORDS = 2
 """Characters from which on words are looked for, and not characters."""
 
 
-class KeptMemories:
+class MemoryStore:
     """Memories of workspaces."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -56,6 +56,10 @@ class KeptMemories:
         """Delete a memory of the workspace; whether there was one."""
         own = sa.delete(memories).where(memories.c.id == memory_id, memories.c.workspace_id == workspace_id)
         return (await self._connection.execute(own)).rowcount > 0
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete everything that these workspaces have."""
+        await self._connection.execute(sa.delete(memories).where(memories.c.workspace_id.in_(ids)))
 
 
 def _within(scope: Scope | None, reader: WorkspaceId, lead: WorkspaceId) -> sa.ColumnElement[bool]:
