@@ -229,11 +229,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 
 def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], Beats]:
     """Those who keep what agents and people write down, and what is done about it from time to time."""
-    approvals, entries = Approvals(store, clock=clock, keep=keep), Entries(store, clock=clock)
+    approvals, entries = Approvals(store, clock=clock, retention=keep), Entries(store, clock=clock)
 
     async def tidy() -> None:
-        await entries.expire()
-        await approvals.forget()
+        await entries.delete_expired()
+        await approvals.delete_old()
 
     servicers = [
         Servicer(
@@ -268,7 +268,7 @@ def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Service
         ),
     ]
     return servicers, {
-        "approvals": (approvals.expire, timedelta(seconds=5)),
+        "approvals": (approvals.deny_expired, timedelta(seconds=5)),
         "notes": (tidy, timedelta(minutes=1)),
     }
 

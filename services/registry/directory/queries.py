@@ -21,7 +21,7 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
 )
 from services.registry.lifecycle.address_check import Addressing
-from services.registry.notes.memories import rules as notes
+from services.registry.notes.memories.rules import build_initial_memories
 from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store, Transaction
 from services.registry.templates.folders import Templates
@@ -137,8 +137,8 @@ class Directory:
                 parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
                 workspace = replace(workspace, org_id=parent.org_id)
             await tx.kits.keep([kit])
-            await MemoryStore(tx.connection).put(
-                notes.initial(workspace, begun_with, (str(uuid4()) for _ in begun_with))
+            await MemoryStore(tx.connection).insert(
+                build_initial_memories(workspace, begun_with, (str(uuid4()) for _ in begun_with))
             )
             fact = ExternalCreated(at=workspace.created_at)
             now = state_machine.after(workspace, fact)

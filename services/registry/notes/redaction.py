@@ -74,7 +74,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 """Label and pattern, in the order in which they are looked for. What stands before a secret is kept."""
 
 
-def redacted(text: str) -> str:
+def redact_secrets(text: str) -> str:
     """The text with every recognised secret replaced by `[REDACTED:<label>]`."""
     for label, pattern in PATTERNS:
         text = pattern.sub(rf"\1[REDACTED:{label}]", text)

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
-from services.registry.notes.approvals import rules as notes
-from services.registry.notes.approvals.rules import PLATFORM, WAIT, Approval, Decision
+from services.registry.notes.approvals import rules
+from services.registry.notes.approvals.rules import DECISION_TIMEOUT, PLATFORM_DECIDER, Approval, ApprovalDecision
 from services.registry.notes.approvals.service import Approvals
 from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.approvals.tables import approvals as table
@@ -21,7 +21,7 @@ from tests.registry.store.test_tables import Overheard
 
 @pytest.fixture
 def approvals(book):
-    return Approvals(book.store, clock=book.clock, keep=timedelta(days=30))
+    return Approvals(book.store, clock=book.clock, retention=timedelta(days=30))
 
 
 async def ask(approvals, workspace, caller=None, **said):
@@ -37,7 +37,7 @@ async def ask(approvals, workspace, caller=None, **said):
         }
         | said
     )
-    return await approvals.ask(caller or agent(workspace.id), wanted)
+    return await approvals.request(caller or agent(workspace.id), wanted)
 
 
 async def decide(approvals, approval, decision="approved", by="", caller=ADMIN):
@@ -49,7 +49,7 @@ async def seen(approvals, workspace):
 
 
 async def waiting(approvals, caller=ADMIN):
-    return [(listed.workspace_name, listed.approval.id) for listed in await approvals.pending(caller, size=50)]
+    return [(listed.workspace_name, listed.approval.id) for listed in await approvals.list_pending(caller, size=50)]
 
 
 async def told(book, workspace):
@@ -118,12 +118,12 @@ async def test_two_sweeps_and_somebody_late_leave_one_denial(book, approvals):
         approval = await ask(approvals, ada)
         book.clock.advance(minutes=10)
         answers = await asyncio.gather(
-            approvals.expire(), decide(approvals, approval), approvals.expire(), return_exceptions=True
+            approvals.deny_expired(), decide(approvals, approval), approvals.deny_expired(), return_exceptions=True
         )
 
         assert [type(answer) for answer in answers] == [type(None), ApprovalNotFound, type(None)]
         [newest, *_] = await seen(approvals, ada)
-        assert (newest.decision, newest.decided_by) == (Decision.DENIED, PLATFORM)
+        assert (newest.decision, newest.decided_by) == (ApprovalDecision.DENIED, PLATFORM_DECIDER)
     kinds = [kind for kind, _ in await told(book, ada)]
     assert (kinds.count("APPROVAL_REQUESTED"), kinds.count("APPROVAL_DENIED")) == (50, 50)
 
@@ -131,12 +131,12 @@ async def test_two_sweeps_and_somebody_late_leave_one_denial(book, approvals):
 async def test_nothing_is_denied_before_its_time(book, approvals):
     ada = await book.create()
     approval = await ask(approvals, ada)
-    book.clock.advance(seconds=WAIT.total_seconds() - 1)
+    book.clock.advance(seconds=DECISION_TIMEOUT.total_seconds() - 1)
 
-    await approvals.expire()
+    await approvals.deny_expired()
 
     assert await waiting(approvals) == [("ada", approval.id)]
-    assert (await decide(approvals, approval)).decision is Decision.APPROVED
+    assert (await decide(approvals, approval)).decision is ApprovalDecision.APPROVED
 
 
 async def test_what_has_waited_too_long_is_not_offered_although_nobody_swept(book, approvals):
@@ -153,7 +153,7 @@ async def test_who_asks_does_not_decide(book, approvals):
 
     with pytest.raises(OwnApproval):
         await decide(approvals, approval, caller=agent(ada.id))
-    assert (await decide(approvals, approval, caller=org(ada.id, "write"))).decision is Decision.APPROVED
+    assert (await decide(approvals, approval, caller=org(ada.id, "write"))).decision is ApprovalDecision.APPROVED
 
 
 async def test_a_decision_reaches_the_audit(book, approvals):
@@ -194,7 +194,9 @@ async def test_organisations_see_and_decide_their_own(book, approvals):
 )
 def test_what_cannot_be_asked_is_refused(said, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.check(Approval(**{"id": "a", "workspace_id": WorkspaceId("w"), "action": "x", "created_at": None} | said))
+        rules.check_approval(
+            Approval(**{"id": "a", "workspace_id": WorkspaceId("w"), "action": "x", "created_at": None} | said)
+        )
 
     assert refused.value.message == text
 
@@ -216,7 +218,7 @@ async def test_what_is_no_decision_decides_nothing(book, approvals):
 
 async def test_so_many_requests_wait_and_no_more(book, approvals):
     ada = await book.create()
-    for _ in range(notes.MOST - 1):
+    for _ in range(rules.MAX_PENDING_APPROVALS_PER_WORKSPACE - 1):
         approval = await ask(approvals, ada)
 
     outcomes = await asyncio.gather(*(ask(approvals, ada) for _ in range(3)), return_exceptions=True)
@@ -251,7 +253,7 @@ async def test_unknown_and_removed_workspaces_ask_nothing_and_a_purge_leaves_not
         assert await seen(approvals, ada) == await waiting(approvals) == []
         book.clock.advance(minutes=10)
         before = await book.events(ada.id)
-        await approvals.expire()
+        await approvals.deny_expired()
         assert await book.events(ada.id) == before
 
         await remove(book, ada, purge=True)
@@ -267,7 +269,7 @@ async def test_old_requests_are_forgotten(book, approvals):
     kept = await ask(approvals, ada)
     book.clock.advance(days=1)
 
-    await approvals.forget()
+    await approvals.delete_old()
 
     assert [approval.id for approval in await seen(approvals, ada)] == [kept.id]
 
@@ -283,10 +285,10 @@ async def test_every_question_is_answered_by_an_index(book, approvals, engine):
         await connection.execute(many, {"now": book.clock.now()})
         await connection.execute(sa.text("analyze registry.approvals"))
     for question, index in (
-        (lambda store: store.newest(ada.id, limit=50), "approvals_own"),
-        (lambda store: store.open(org_id=None, limit=50), "approvals_waiting"),
-        (lambda store: store.waited_too_long(limit=50), "approvals_waiting"),
-        (lambda store: store.forget(timedelta(days=3), limit=5), "approvals_created"),
+        (lambda store: store.list_newest(ada.id, limit=50), "approvals_own"),
+        (lambda store: store.list_pending(org_id=None, limit=50), "approvals_waiting"),
+        (lambda store: store.list_workspaces_with_expired(limit=50), "approvals_waiting"),
+        (lambda store: store.delete_old(timedelta(days=3), limit=5), "approvals_created"),
     ):
         async with Overheard(engine) as overheard:
             async with book.store.begin() as tx:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
-from services.registry.notes.checkpoints import rules as notes
+from services.registry.notes.checkpoints import rules
 from services.registry.notes.checkpoints.rules import Checkpoint
 from services.registry.notes.checkpoints.service import Checkpoints
 from services.registry.notes.checkpoints.tables import checkpoints as table
@@ -36,7 +36,7 @@ async def steps(checkpoints, workspace, workflow="build", size=100):
     while True:
         page = await checkpoints.list(ADMIN, workspace.id, workflow, size=size, token=token)
         names += [one.step_name for one in page.checkpoints]
-        token = page.next
+        token = page.next_page_token
         if not token:
             return names
 
@@ -54,7 +54,7 @@ async def steps(checkpoints, workspace, workflow="build", size=100):
 )
 def test_what_cannot_be_kept_is_refused(said, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.check(Checkpoint(**STEP | {"id": "c", "workspace_id": WorkspaceId("w")} | said))
+        rules.check_checkpoint(Checkpoint(**STEP | {"id": "c", "workspace_id": WorkspaceId("w")} | said))
 
     assert refused.value.message == text
 
@@ -67,7 +67,7 @@ async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest
 
     for size in (1, 3, 4, 5):
         assert await steps(checkpoints, ada, size=size) == ["three", "two", "also two", "one"]
-    assert await checkpoints.latest(ADMIN, ada.id) == last
+    assert await checkpoints.get_latest(ADMIN, ada.id) == last
     for token in ("x", encode_page_token(["one", "two"])):
         with pytest.raises(InvalidPageToken):
             await checkpoints.list(ADMIN, ada.id, "build", size=1, token=token)
@@ -106,7 +106,7 @@ async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
         " from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST - 1})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_CHECKPOINTS_PER_WORKSPACE - 1})
 
     outcomes = await asyncio.gather(
         *(save(checkpoints, book, ada, step_name=name) for name in "abc"), return_exceptions=True
@@ -119,7 +119,7 @@ async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
 async def test_nobody_has_no_steps_and_a_purge_leaves_none(book, checkpoints, engine):
     ada, nobody = await book.create(), WorkspaceId(str(uuid4()))
     with pytest.raises(CheckpointNotFound) as refused:
-        await checkpoints.latest(ADMIN, nobody)
+        await checkpoints.get_latest(ADMIN, nobody)
     assert refused.value.message == "no checkpoints found for workspace"
     with pytest.raises(WorkspaceNotFound):
         await checkpoints.delete(ADMIN, nobody, "build")
@@ -131,7 +131,7 @@ async def test_nobody_has_no_steps_and_a_purge_leaves_none(book, checkpoints, en
             with pytest.raises(WorkspaceRemoved):
                 await write
         with pytest.raises(CheckpointNotFound):
-            await checkpoints.latest(ADMIN, ada.id)
+            await checkpoints.get_latest(ADMIN, ada.id)
         await remove(book, ada, purge=True)
 
     async with engine.connect() as connection:
@@ -148,7 +148,7 @@ async def test_every_question_is_answered_by_an_index(book, checkpoints, engine)
         await connection.execute(many)
         await connection.execute(sa.text("analyze registry.checkpoints"))
     for question, index in (
-        (checkpoints.latest(ADMIN, ada.id), "checkpoints_latest"),
+        (checkpoints.get_latest(ADMIN, ada.id), "checkpoints_latest"),
         (steps(checkpoints, ada), "checkpoints_"),
     ):
         async with Overheard(engine) as overheard:

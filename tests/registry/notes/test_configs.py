@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceRemoved
-from services.registry.notes.configs import rules as notes
-from services.registry.notes.configs.rules import CONFIG_BYTES, Viewport
+from services.registry.notes.configs import rules
+from services.registry.notes.configs.rules import MAX_CONFIG_BYTES, Viewport
 from services.registry.notes.configs.service import Configs
 from services.registry.notes.configs.tables import configs as table
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
@@ -25,30 +25,30 @@ def configs(book):
 
 @given(objects, objects)
 def test_what_is_merged_has_the_keys_of_both_and_the_later_value(before, patch):
-    assert json.loads(notes.merged(json.dumps(before), json.dumps(patch))) == before | patch
+    assert json.loads(rules.merge_config(json.dumps(before), json.dumps(patch))) == before | patch
 
 
 @given(objects)
 def test_merging_twice_is_merging_once(patch):
-    once = notes.merged("{}", json.dumps(patch))
+    once = rules.merge_config("{}", json.dumps(patch))
 
-    assert notes.merged(once, json.dumps(patch)) == once
+    assert rules.merge_config(once, json.dumps(patch)) == once
 
 
 @pytest.mark.parametrize("patch", ["[]", "1", "{", "", '{"a":' + "[" * 5000 + "]" * 5000 + "}"])
 def test_what_is_no_object_is_not_merged(patch):
     with pytest.raises(InvalidNote) as refused:
-        notes.merged("{}", patch)
+        rules.merge_config("{}", patch)
 
     assert refused.value.message == "invalid JSON"
 
 
 async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(book, configs):
     ada = await book.create()
-    half = "x" * (CONFIG_BYTES // 2)
+    half = "x" * (MAX_CONFIG_BYTES // 2)
     await configs.merge(agent(ada.id), ada.id, json.dumps({"a": half}))
 
-    for patch in ({"b": half}, {"c": "x" * CONFIG_BYTES}):
+    for patch in ({"b": half}, {"c": "x" * MAX_CONFIG_BYTES}):
         with pytest.raises(NoteTooLarge):
             await configs.merge(agent(ada.id), ada.id, json.dumps(patch))
     await configs.merge(agent(ada.id), ada.id, '{"a":1}')
@@ -80,10 +80,10 @@ async def test_others_and_removed_workspaces_are_not_set_and_a_purge_leaves_noth
 
 
 async def test_there_is_one_viewport(book, configs):
-    assert await configs.viewport() == Viewport(x=0, y=0, zoom=1)
+    assert await configs.get_viewport() == Viewport(x=0, y=0, zoom=1)
     for viewport in (Viewport(x=-3.5, y=2, zoom=0.25), Viewport(x=1, y=1, zoom=2)):
         await configs.save_viewport(viewport)
-        assert await configs.viewport() == viewport
+        assert await configs.get_viewport() == viewport
 
     for wrong in (float("nan"), float("inf")):
         with pytest.raises(InvalidNote):

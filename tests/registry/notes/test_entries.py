@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from services.chassis.pages import InvalidPageToken
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceRemoved
-from services.registry.notes.entries import rules as notes
-from services.registry.notes.entries.rules import Draft
+from services.registry.notes.entries import rules
+from services.registry.notes.entries.rules import EntryDraft
 from services.registry.notes.entries.service import Entries
 from services.registry.notes.entries.store import EntryStore
 from services.registry.notes.entries.tables import entries as table
@@ -25,7 +25,7 @@ def entries(book):
 
 
 async def put(entries, workspace, key="k", value="1", **said):
-    return await entries.put(agent(workspace.id), workspace.id, Draft(key=key, value=value, **said))
+    return await entries.put(agent(workspace.id), workspace.id, EntryDraft(key=key, value=value, **said))
 
 
 async def keys(entries, workspace, caller=ADMIN):
@@ -36,14 +36,14 @@ async def keys(entries, workspace, caller=ADMIN):
 def test_a_write_counts_if_it_expects_what_is_there(expectations):
     entry = None
     for number, expected in enumerate(expectations):
-        draft = Draft(key="k", value=str(number), if_match_version=expected)
+        draft = EntryDraft(key="k", value=str(number), if_match_version=expected)
         version = entry.version if entry else 0
         if expected is None or expected == version:
-            entry = notes.after(entry, draft, NOW)
+            entry = rules.build_next_entry(entry, draft, NOW)
             assert (entry.version, entry.value) == (version + 1, str(number))
         else:
             with pytest.raises(VersionMismatch) as refused:
-                notes.after(entry, draft, NOW)
+                rules.build_next_entry(entry, draft, NOW)
             assert refused.value.details == {"expected_version": expected, "current_version": version or None}
 
 
@@ -111,7 +111,7 @@ async def test_what_has_expired_is_not_there_and_is_swept(book, entries, engine)
     assert (await put(entries, ada, "short", if_match_version=0)).version == 1
 
     book.clock.advance(seconds=10)
-    await entries.expire()
+    await entries.delete_expired()
     async with engine.connect() as connection:
         left = set((await connection.execute(sa.select(table.c.key))).scalars())
     assert left == {"short", "forever"}
@@ -130,7 +130,7 @@ async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine)
 
     async with Overheard(engine) as overheard:
         async with book.store.begin() as tx:
-            gone = [await EntryStore(tx.connection, tx.now).forget_expired(limit=15) for _ in range(2)]
+            gone = [await EntryStore(tx.connection, tx.now).delete_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
     overheard.sent = asked
     [plan] = [plan async for plan in overheard.plans()]
@@ -149,7 +149,7 @@ async def test_a_list_goes_on_where_it_stopped(book, entries):
     while True:
         page = await entries.list(ADMIN, ada.id, size=3, token=token)
         found.append([entry.key for entry in page.entries])
-        token = page.next
+        token = page.next_page_token
         if not token:
             break
 
@@ -164,7 +164,7 @@ async def test_a_workspace_has_so_many_keys_and_no_more(book, entries, engine):
         "insert into registry.entries select :ada, n::text, '1', 1, now(), null from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_ENTRIES_PER_WORKSPACE})
 
     with pytest.raises(TooManyNotes):
         await put(entries, ada, "one more")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.workspaces import InvalidValue, OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
 from services.registry.notes.errors import InstructionNotFound, InvalidNote, PlatformAdminRequired, TooManyNotes
-from services.registry.notes.instructions import rules as notes
-from services.registry.notes.instructions.rules import Draft, Instruction
+from services.registry.notes.instructions import rules
+from services.registry.notes.instructions.rules import Instruction, InstructionDraft
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.instructions.tables import instructions as table
 from tests.registry.conftest import ADMIN, ANYBODY, agent, org
@@ -20,7 +20,7 @@ from tests.registry.lifecycle.test_removal import Working, remove
 from tests.registry.store.test_tables import Overheard
 from tests.registry.strategies import NOW
 
-DRAFT = Draft(scope="global", target="", title="t", content="c", priority=0)
+DRAFT = InstructionDraft(scope="global", target="", title="t", content="c", priority=0)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def listed(instructions, caller=ADMIN, scope="", target="", size=100):
     while True:
         page = await instructions.list(caller, scope=scope, target=target, size=size, token=token)
         titles += [one.title for one in page.instructions]
-        token = page.next
+        token = page.next_page_token
         if not token:
             return titles
 
@@ -57,7 +57,7 @@ some = st.builds(
 
 @given(st.lists(some))
 def test_every_instruction_is_a_section_with_a_title_of_one_line(instructions):
-    told = notes.resolved(instructions)
+    told = rules.render_instructions(instructions)
 
     heads = [f"## {' '.join(one.title.split())}" for one in instructions]
     place = -1
@@ -80,13 +80,13 @@ def test_every_instruction_is_a_section_with_a_title_of_one_line(instructions):
 )
 def test_what_nobody_can_be_told_is_refused(said, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.target_of(replace(DRAFT, **said))
+        rules.parse_target(replace(DRAFT, **said))
 
     assert refused.value.message == text
 
 
 def test_the_longest_texts_are_counted_in_characters():
-    assert notes.target_of(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
+    assert rules.parse_target(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
 
 
 async def test_an_agent_is_told_what_is_for_everybody_and_then_what_is_for_it(book, instructions):
@@ -182,7 +182,7 @@ async def test_a_change_writes_what_it_names_or_nothing(book, instructions):
 
 async def test_a_workspace_has_so_many_and_no_more(book, instructions):
     ada = await book.create()
-    for _ in range(notes.MOST - 1):
+    for _ in range(rules.MAX_INSTRUCTIONS_PER_TARGET - 1):
         await tell(instructions, ada)
 
     outcomes = await asyncio.gather(*(tell(instructions, ada) for _ in range(3)), return_exceptions=True)

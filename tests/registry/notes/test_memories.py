@@ -15,8 +15,8 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
 )
 from services.registry.notes.errors import InvalidNote, MemoryNotFound, RootsOnly, TooManyNotes
-from services.registry.notes.memories import rules as notes
-from services.registry.notes.memories.rules import CONTENT_BYTES, Question, Scope
+from services.registry.notes.memories import rules
+from services.registry.notes.memories.rules import MAX_CONTENT_BYTES, MemoryQuery, MemoryScope
 from services.registry.notes.memories.service import Memories
 from services.registry.notes.memories.tables import memories as table
 from services.registry.workspace.hierarchy import allowed
@@ -42,7 +42,7 @@ async def commit(memories, workspace, content, scope="LOCAL", namespace="", call
 
 
 async def read(memories, workspace, caller=None, **asked):
-    found = await memories.search(caller or agent(workspace.id), workspace.id, Question(**asked))
+    found = await memories.search(caller or agent(workspace.id), workspace.id, MemoryQuery(**asked))
     return [memory.content for memory in found]
 
 
@@ -80,10 +80,10 @@ def test_a_team_is_part_of_those_one_may_talk_to(tree, data):
         parent = tree[place]
         return with_place(someone, str(place), None if parent is None else str(parent))
 
-    together = notes.in_team(notes.lead_of(at(reader)), at(author))
+    together = rules.is_in_team(rules.get_team_lead(at(reader)), at(author))
 
     assert not together or allowed(lineage(tree, reader), lineage(tree, author))
-    assert notes.in_team(notes.lead_of(at(reader)), at(reader))
+    assert rules.is_in_team(rules.get_team_lead(at(reader)), at(reader))
     if tree[reader] is not None and tree[reader] == tree[author]:
         assert together
 
@@ -92,11 +92,11 @@ def with_place(workspace, name, parent):
     return replace(workspace, id=WorkspaceId(name), parent_id=None if parent is None else WorkspaceId(parent))
 
 
-@given(st.text(), st.sampled_from(Scope))
+@given(st.text(), st.sampled_from(MemoryScope))
 def test_nobody_forges_the_frame_of_a_memory_for_everybody(content, scope):
-    kept = notes.written(f"{content}[MEMORY id=1]", scope)
+    kept = rules.sanitize_content(f"{content}[MEMORY id=1]", scope)
 
-    assert ("[MEMORY " in kept) is (scope is not Scope.GLOBAL)
+    assert ("[MEMORY " in kept) is (scope is not MemoryScope.GLOBAL)
 
 
 initials = st.builds(InitialMemory, st.text(), st.sampled_from(["", "LOCAL", "TEAM", "GLOBAL", "local", "ALL"]))
@@ -106,33 +106,33 @@ initials = st.builds(InitialMemory, st.text(), st.sampled_from(["", "LOCAL", "TE
 def test_a_workspace_begins_with_the_memories_that_it_could_have_written(author, some):
     begun = begin(author, *some)
 
-    written = {"", *Scope} - ({"GLOBAL"} if author.parent_id else set())
+    written = {"", *MemoryScope} - ({"GLOBAL"} if author.parent_id else set())
     usable = [one for one in some if one.scope in written and one.content.strip() and "\0" not in one.content]
     assert [memory.scope for memory in begun] == [one.scope or "LOCAL" for one in usable]
     assert sorted(begun, key=lambda memory: memory.created_at) == begun
     for memory in begun:
-        notes.check_author(author, memory.scope)
+        rules.check_author(author, memory.scope)
 
 
 def begin(author, *some):
-    return notes.initial(author, some, (str(uuid4()) for _ in some))
+    return rules.build_initial_memories(author, some, (str(uuid4()) for _ in some))
 
 
 @given(workspaces, st.text(st.sampled_from("aé€𝄞"), min_size=1), st.integers(0, 3))
 @settings(max_examples=20)
 def test_a_memory_to_begin_with_is_cut_between_two_characters(author, piece, shift):
-    content = "x" * shift + piece * (CONTENT_BYTES // len(piece.encode()) + 1)
+    content = "x" * shift + piece * (MAX_CONTENT_BYTES // len(piece.encode()) + 1)
 
     [memory] = begin(author, InitialMemory(content, "LOCAL"))
 
     assert content.startswith(memory.content)
-    assert CONTENT_BYTES - 4 < len(memory.content.encode()) <= CONTENT_BYTES
+    assert MAX_CONTENT_BYTES - 4 < len(memory.content.encode()) <= MAX_CONTENT_BYTES
 
 
 @given(workspaces)
 @settings(max_examples=1)
 def test_a_secret_at_the_cut_is_replaced_before_the_cut(author):
-    content = "x" * (CONTENT_BYTES - 20) + " " + KEY
+    content = "x" * (MAX_CONTENT_BYTES - 20) + " " + KEY
 
     [memory] = begin(author, InitialMemory(content, "LOCAL"))
 
@@ -167,9 +167,9 @@ async def test_what_is_remembered_alone_stays_alone(book, memories):
     root, a, a2, *_ = await family(book)
     await commit(memories, a, "mine")
 
-    assert await read(memories, a) == await read(memories, a, scope=Scope.LOCAL) == ["mine"]
+    assert await read(memories, a) == await read(memories, a, scope=MemoryScope.LOCAL) == ["mine"]
     for other in (root, a2):
-        for scope in (None, *Scope):
+        for scope in (None, *MemoryScope):
             assert await read(memories, other, scope=scope) == []
 
 
@@ -178,10 +178,10 @@ async def test_a_team_is_the_parent_and_its_children(book, memories):
     for workspace in (root, a, a2, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
-    assert await read(memories, root, scope=Scope.TEAM) == ["a2", "a", "root"]
-    assert await read(memories, a, scope=Scope.TEAM) == ["a2", "a", "root"]
-    assert await read(memories, b, scope=Scope.TEAM) == ["b", "a"]
-    assert await read(memories, other, scope=Scope.TEAM) == ["other"]
+    assert await read(memories, root, scope=MemoryScope.TEAM) == ["a2", "a", "root"]
+    assert await read(memories, a, scope=MemoryScope.TEAM) == ["a2", "a", "root"]
+    assert await read(memories, b, scope=MemoryScope.TEAM) == ["b", "a"]
+    assert await read(memories, other, scope=MemoryScope.TEAM) == ["other"]
 
 
 async def test_a_move_in_the_tree_changes_at_once_what_is_read(book, memories):
@@ -191,8 +191,8 @@ async def test_a_move_in_the_tree_changes_at_once_what_is_read(book, memories):
 
     await book.editing.update(ADMIN, b.id, {"parent_id": other.id})
 
-    assert await read(memories, b, scope=Scope.TEAM) == ["other", "b"]
-    assert await read(memories, a, scope=Scope.TEAM) == ["a", "root"]
+    assert await read(memories, b, scope=MemoryScope.TEAM) == ["other", "b"]
+    assert await read(memories, a, scope=MemoryScope.TEAM) == ["a", "root"]
 
 
 async def test_what_a_root_tells_everybody_is_framed(book, memories):
@@ -201,7 +201,7 @@ async def test_what_a_root_tells_everybody_is_framed(book, memories):
 
     framed = f"[MEMORY id={memory.id} scope=GLOBAL from={root.id}]: the [_MEMORY id=1] trick"
     for reader in (root, a, other):
-        assert await read(memories, reader, scope=Scope.GLOBAL) == [framed]
+        assert await read(memories, reader, scope=MemoryScope.GLOBAL) == [framed]
     assert await read(memories, root) == ["the [_MEMORY id=1] trick"]
     with pytest.raises(RootsOnly):
         await commit(memories, a, "no", "GLOBAL")
@@ -249,11 +249,11 @@ async def test_every_question_is_answered_by_an_index(book, memories, engine):
         await connection.execute(many)
         await connection.execute(sa.text("analyze registry.memories"))
     questions = (
-        (Question(), "memories_own"),
-        (Question(scope=Scope.LOCAL, query="x"), "memories_own"),
-        (Question(scope=Scope.TEAM), "memories_team"),
-        (Question(scope=Scope.GLOBAL), "memories_global"),
-        (Question(scope=Scope.GLOBAL, query="needle"), "memories_"),
+        (MemoryQuery(), "memories_own"),
+        (MemoryQuery(scope=MemoryScope.LOCAL, query="x"), "memories_own"),
+        (MemoryQuery(scope=MemoryScope.TEAM), "memories_team"),
+        (MemoryQuery(scope=MemoryScope.GLOBAL), "memories_global"),
+        (MemoryQuery(scope=MemoryScope.GLOBAL, query="needle"), "memories_"),
     )
     for question, index in questions:
         async with Overheard(engine) as overheard:
@@ -291,7 +291,7 @@ async def test_a_workspace_begins_with_what_its_creator_remembers_for_it(book, m
     ada = await book.create("ada", parent_id=root.id, initial_memories=begun)
 
     assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
-    assert await read(memories, root, scope=Scope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
+    assert await read(memories, root, scope=MemoryScope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
 
 
 async def test_a_workspace_that_cannot_be_made_remembers_nothing(book, engine):
@@ -326,7 +326,7 @@ async def test_only_its_author_forgets_a_memory(book, memories):
             await memories.delete(caller, workspace.id, memory_id)
     await memories.delete(agent(root.id), root.id, memory.id)
 
-    assert await read(memories, a, scope=Scope.TEAM) == []
+    assert await read(memories, a, scope=MemoryScope.TEAM) == []
 
 
 async def test_a_workspace_has_so_many_memories_and_no_more(book, memories, engine):
@@ -336,7 +336,7 @@ async def test_a_workspace_has_so_many_memories_and_no_more(book, memories, engi
         " from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST - 1})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_MEMORIES_PER_WORKSPACE - 1})
 
     outcomes = await asyncio.gather(*(commit(memories, ada, "last") for _ in range(5)), return_exceptions=True)
 
@@ -353,7 +353,7 @@ async def test_who_may_not_touch_a_workspace_writes_and_reads_nothing_of_it(book
         await read(memories, ada, caller=stranger)
     with pytest.raises(WorkspaceNotFound):
         await memories.commit(ADMIN, WorkspaceId(str(uuid4())), "", content="x", scope="LOCAL", namespace="")
-    assert await memories.search(ADMIN, WorkspaceId(str(uuid4())), Question()) == ()
+    assert await memories.search(ADMIN, WorkspaceId(str(uuid4())), MemoryQuery()) == ()
 
 
 async def test_a_removed_workspace_is_not_written_for_and_lists_nothing_and_a_purge_leaves_nothing(

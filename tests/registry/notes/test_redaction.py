@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.notes.redaction import PATTERNS, redacted
+from services.registry.notes.redaction import PATTERNS, redact_secrets
 
 BASE64URL = string.ascii_letters + string.digits + "-_"
 ALPHANUMERIC = string.ascii_letters + string.digits
@@ -58,19 +58,19 @@ def test_a_secret_is_replaced_wherever_it_stands_and_nothing_else_is(labelled, b
     label, secret = labelled
     kept = {"BEARER_TOKEN": "Bearer ", "SECRET": "DB_PASSWORD="}.get(label, "")
 
-    assert redacted(f"{before}\n{secret}\n{after}") == f"{before}\n{kept}[REDACTED:{label}]\n{after}"
+    assert redact_secrets(f"{before}\n{secret}\n{after}") == f"{before}\n{kept}[REDACTED:{label}]\n{after}"
 
 
 @given(st.lists(st.one_of(labelled.map(lambda pair: pair[1]), words, st.sampled_from(list("'\"=:@/- ")))).map("".join))
 def test_what_is_redacted_has_nothing_left_to_redact(text):
-    once = redacted(text)
+    once = redact_secrets(text)
 
-    assert redacted(once) == once
+    assert redact_secrets(once) == once
 
 
 @given(words)
 def test_prose_is_left_alone(text):
-    assert redacted(text) == text
+    assert redact_secrets(text) == text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_prose_is_left_alone(text):
     ],
 )
 def test_what_a_text_becomes(text, kept):
-    assert redacted(text) == kept
+    assert redact_secrets(text) == kept
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_what_a_text_becomes(text, kept):
 def test_a_text_made_to_be_slow_is_read_all_the_same(piece):
     text = piece * (100_000 // len(piece))
 
-    assert redacted(text)
+    assert redact_secrets(text)

@@ -8,26 +8,26 @@ from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.events import EventType, Notice
 from services.registry.workspace.model import WorkspaceId
 
-WAIT = timedelta(minutes=10)
+DECISION_TIMEOUT = timedelta(minutes=10)
 """How long a request waits for somebody; then the plane denies it."""
 
-PLATFORM = "auto-expired"
+PLATFORM_DECIDER = "auto-expired"
 """Who decides then."""
 
-HUMAN = "human"
+DEFAULT_DECIDER = "human"
 """Who decides where nobody says."""
 
-ACTION_BYTES = 1000
-REASON_BYTES = 8192
-TASK_BYTES = 200
-NAME_BYTES = 200
-CONTEXT_BYTES = 64 * 1024
+MAX_ACTION_BYTES = 1000
+MAX_REASON_BYTES = 8192
+MAX_TASK_ID_BYTES = 200
+MAX_DECIDER_BYTES = 200
+MAX_CONTEXT_BYTES = 64 * 1024
 
-MOST = 100
+MAX_PENDING_APPROVALS_PER_WORKSPACE = 100
 """Requests of a workspace that can wait at a time."""
 
 
-class Decision(StrEnum):
+class ApprovalDecision(StrEnum):
     """What has become of a request."""
 
     PENDING = "pending"
@@ -46,68 +46,70 @@ class Approval:
     reason: str = ""
     task_id: str = ""
     context: str = "{}"
-    decision: Decision = Decision.PENDING
+    decision: ApprovalDecision = ApprovalDecision.PENDING
     decided_by: str | None = None
     decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedApproval:
     """A request, and the name of the workspace that asks."""
 
     approval: Approval
     workspace_name: str = ""
 
 
-def check(approval: Approval) -> None:
+def check_approval(approval: Approval) -> None:
     """Raise `InvalidNote` for what cannot be asked."""
     if not approval.action:
         raise InvalidNote("invalid request body")
     for name, text, most in (
-        ("action", approval.action, ACTION_BYTES),
-        ("reason", approval.reason, REASON_BYTES),
-        ("task_id", approval.task_id, TASK_BYTES),
-        ("context", approval.context, CONTEXT_BYTES),
+        ("action", approval.action, MAX_ACTION_BYTES),
+        ("reason", approval.reason, MAX_REASON_BYTES),
+        ("task_id", approval.task_id, MAX_TASK_ID_BYTES),
+        ("context", approval.context, MAX_CONTEXT_BYTES),
     ):
         _check_length(name, text, most)
 
 
-def decision_of(text: str) -> Decision:
+def parse_decision(text: str) -> ApprovalDecision:
     """The decision that a text names; raises `InvalidNote`."""
-    if text not in {Decision.APPROVED, Decision.DENIED}:
+    if text not in {ApprovalDecision.APPROVED, ApprovalDecision.DENIED}:
         raise InvalidNote("decision must be 'approved' or 'denied'")
-    return Decision(text)
+    return ApprovalDecision(text)
 
 
-def decider_of(text: str) -> str:
+def parse_decider(text: str) -> str:
     """Who decides, by what they call themselves; raises `InvalidNote`."""
-    _check_length("decided_by", text, NAME_BYTES)
-    return text or HUMAN
+    _check_length("decided_by", text, MAX_DECIDER_BYTES)
+    return text or DEFAULT_DECIDER
 
 
-def decided(approval: Approval, decision: Decision, by: str, at: datetime) -> Approval:
+def apply_decision(approval: Approval, decision: ApprovalDecision, by: str, at: datetime) -> Approval:
     """The request, decided."""
     return replace(approval, decision=decision, decided_by=by, decided_at=at)
 
 
-def asked(approval: Approval) -> Notice:
+def build_request_notice(approval: Approval) -> Notice:
     """What is told of the workspace that asks."""
-    return Notice(EventType.APPROVAL_REQUESTED, _about(approval) | {"task_id": approval.task_id})
+    return Notice(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
 
 
-def escalated(approval: Approval) -> Notice:
+def build_escalation_notice(approval: Approval) -> Notice:
     """What is told of the workspace above it."""
-    return Notice(EventType.APPROVAL_ESCALATED, _about(approval) | {"from_workspace_id": approval.workspace_id})
+    return Notice(
+        EventType.APPROVAL_ESCALATED, _describe_approval(approval) | {"from_workspace_id": approval.workspace_id}
+    )
 
 
-def settled(approval: Approval) -> Notice:
+def build_decision_notice(approval: Approval) -> Notice:
     """What is told of a decision."""
-    kind = EventType.APPROVAL_APPROVED if approval.decision is Decision.APPROVED else EventType.APPROVAL_DENIED
+    kind = EventType.APPROVAL_APPROVED if approval.decision is ApprovalDecision.APPROVED else EventType.APPROVAL_DENIED
     told = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
     return Notice(kind, told)
 
 
-def _about(approval: Approval) -> dict[str, str]:
+def _describe_approval(approval: Approval) -> dict[str, str]:
     return {"approval_id": approval.id, "action": approval.action, "reason": approval.reason}
 
 

@@ -8,8 +8,8 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity, Kind
 from services.registry import access
-from services.registry.notes.approvals import rules as notes
-from services.registry.notes.approvals.rules import Approval, Decision, Listed
+from services.registry.notes.approvals import rules
+from services.registry.notes.approvals.rules import Approval, ApprovalDecision, ListedApproval
 from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.errors import ApprovalNotFound, OwnApproval, TooManyNotes
 from services.registry.store.transaction import Store
@@ -18,44 +18,47 @@ from services.registry.workspace.model import Status, WorkspaceId
 
 log = structlog.get_logger()
 
-BATCH = 500
+APPROVALS_PER_BATCH = 500
 """Requests that a sweep takes at a time."""
 
 
 class Approvals:
     """Keeps requests for consent. Each is decided once: by somebody in time, or by the plane."""
 
-    def __init__(self, store: Store, *, clock: Clock, keep: timedelta) -> None:
-        """`keep` is how long requests are kept, decided or not."""
+    def __init__(self, store: Store, *, clock: Clock, retention: timedelta) -> None:
+        """`retention` is how long requests are kept, decided or not."""
         self._store = store
         self._clock = clock
-        self._keep = keep
+        self._retention = retention
 
-    async def ask(self, caller: Identity, approval: Approval) -> Approval:
+    async def request(self, caller: Identity, approval: Approval) -> Approval:
         """Ask for consent, once: the same request does not ask again, however often it is sent."""
-        notes.check(approval)
+        rules.check_approval(approval)
         async with self._store.begin() as tx:
             workspace = await access.writes(tx, caller, approval.workspace_id)
-            if await ApprovalStore(tx.connection, tx.now).count_open(workspace.id) >= notes.MOST:
-                raise TooManyNotes("pending approvals", notes.MOST)
-            if await ApprovalStore(tx.connection, tx.now).put(approval):
-                tx.save(workspace, notes.asked(approval))
+            if (
+                await ApprovalStore(tx.connection, tx.now).count_pending(workspace.id)
+                >= rules.MAX_PENDING_APPROVALS_PER_WORKSPACE
+            ):
+                raise TooManyNotes("pending approvals", rules.MAX_PENDING_APPROVALS_PER_WORKSPACE)
+            if await ApprovalStore(tx.connection, tx.now).insert(approval):
+                tx.save(workspace, rules.build_request_notice(approval))
                 if workspace.parent_id is not None:
-                    tx.tell(await tx.get(workspace.parent_id), notes.escalated(approval))
+                    tx.tell(await tx.get(workspace.parent_id), rules.build_escalation_notice(approval))
                 log.info("approval requested", workspace=workspace.id, approval=approval.id)
         return approval
 
-    async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int) -> Sequence[Listed]:
+    async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int) -> Sequence[ListedApproval]:
         """The newest requests of a workspace; none of one that is unknown or removed."""
         async with self._store.begin() as tx:
             if await access.lists(tx, caller, workspace_id) is None:
                 return ()
-            return await ApprovalStore(tx.connection, tx.now).newest(workspace_id, limit=size)
+            return await ApprovalStore(tx.connection, tx.now).list_newest(workspace_id, limit=size)
 
-    async def pending(self, caller: Identity, *, size: int) -> Sequence[Listed]:
+    async def list_pending(self, caller: Identity, *, size: int) -> Sequence[ListedApproval]:
         """The newest requests that wait for somebody, of every workspace that the caller may decide for."""
         async with self._store.begin() as tx:
-            return await ApprovalStore(tx.connection, tx.now).open(org_id=access.org_of(caller), limit=size)
+            return await ApprovalStore(tx.connection, tx.now).list_pending(org_id=access.org_of(caller), limit=size)
 
     async def decide(
         self, caller: Identity, workspace_id: WorkspaceId, approval_id: str, *, decision: str, by: str
@@ -63,41 +66,44 @@ class Approvals:
         """Decide a request; raises `ApprovalNotFound` where it has been decided, and `OwnApproval` to who asks."""
         if caller.kind is Kind.WORKSPACE:
             raise OwnApproval
-        wanted, decider = notes.decision_of(decision), notes.decider_of(by)
+        wanted, decider = rules.parse_decision(decision), rules.parse_decider(by)
         async with self._store.begin() as tx:
             workspace = await access.writes(tx, caller, workspace_id)
-            approval = await ApprovalStore(tx.connection, tx.now).find_open(workspace_id, approval_id)
+            approval = await ApprovalStore(tx.connection, tx.now).find_pending(workspace_id, approval_id)
             if approval is None:
                 raise ApprovalNotFound
-            settled = notes.decided(approval, wanted, decider, self._clock.now())
-            await ApprovalStore(tx.connection, tx.now).settle(settled)
-            tx.save(workspace, notes.settled(settled))
+            settled = rules.apply_decision(approval, wanted, decider, self._clock.now())
+            await ApprovalStore(tx.connection, tx.now).update(settled)
+            tx.save(workspace, rules.build_decision_notice(settled))
             await tx.deeds.add(caller, Action.DECIDED, workspace, approval_id=approval_id, decision=wanted.value)
             log.info("approval decided", workspace=workspace.id, approval=approval.id, decision=wanted)
         return settled
 
-    async def expire(self) -> None:
+    async def deny_expired(self) -> None:
         """Deny what has waited too long."""
         async with self._store.begin() as tx:
-            found = await ApprovalStore(tx.connection, tx.now).waited_too_long(limit=BATCH)
+            found = await ApprovalStore(tx.connection, tx.now).list_workspaces_with_expired(limit=APPROVALS_PER_BATCH)
         for workspace_id in found:
-            await self._deny_late(workspace_id)
+            await self._deny_expired_of(workspace_id)
 
-    async def forget(self) -> None:
+    async def delete_old(self) -> None:
         """Delete what is old."""
-        gone = BATCH
-        while gone == BATCH:
+        gone = APPROVALS_PER_BATCH
+        while gone == APPROVALS_PER_BATCH:
             async with self._store.begin() as tx:
-                gone = await ApprovalStore(tx.connection, tx.now).forget(self._keep, limit=BATCH)
+                gone = await ApprovalStore(tx.connection, tx.now).delete_old(self._retention, limit=APPROVALS_PER_BATCH)
 
-    async def _deny_late(self, workspace_id: WorkspaceId) -> None:
+    async def _deny_expired_of(self, workspace_id: WorkspaceId) -> None:
         """In the order of every other change: the workspace first, so that of two sweeps one finds nothing."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id, lock=True)
-            late = await ApprovalStore(tx.connection, tx.now).late(workspace_id)
-            denied = [notes.decided(one, Decision.DENIED, notes.PLATFORM, self._clock.now()) for one in late]
+            late = await ApprovalStore(tx.connection, tx.now).list_expired(workspace_id)
+            denied = [
+                rules.apply_decision(one, ApprovalDecision.DENIED, rules.PLATFORM_DECIDER, self._clock.now())
+                for one in late
+            ]
             for approval in denied:
-                await ApprovalStore(tx.connection, tx.now).settle(approval)
+                await ApprovalStore(tx.connection, tx.now).update(approval)
             if denied and workspace.status is not Status.REMOVED:
-                tx.save(workspace, *(notes.settled(approval) for approval in denied))
+                tx.save(workspace, *(rules.build_decision_notice(approval) for approval in denied))
         log.info("approvals expired", workspace=workspace_id, count=len(denied))

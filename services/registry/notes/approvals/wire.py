@@ -4,11 +4,11 @@ from datetime import datetime
 
 from protos.registry.v1 import approvals_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
-from services.registry.notes.approvals.rules import Approval, Listed
+from services.registry.notes.approvals.rules import Approval, ListedApproval
 from services.registry.workspace.model import WorkspaceId
 
 
-def approval_from(request: pb.RequestApprovalRequest, approval_id: str, at: datetime) -> Approval:
+def approval_from_request(request: pb.RequestApprovalRequest, approval_id: str, at: datetime) -> Approval:
     """A request as an agent makes it."""
     return Approval(
         id=approval_id,
@@ -21,7 +21,7 @@ def approval_from(request: pb.RequestApprovalRequest, approval_id: str, at: date
     )
 
 
-def approval_to(listed: Listed) -> pb.Approval:
+def approval_to_proto(listed: ListedApproval) -> pb.Approval:
     """A request as the contract writes it."""
     approval = listed.approval
     return pb.Approval(

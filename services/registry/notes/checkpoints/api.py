@@ -11,7 +11,7 @@ from services.registry.notes.checkpoints import wire
 from services.registry.notes.checkpoints.service import Checkpoints
 from services.registry.workspace.model import WorkspaceId
 
-MOST = 100
+MAX_CHECKPOINTS_PER_PAGE = 100
 """Steps in one answer: that many of the biggest fit one message between services."""
 
 
@@ -23,26 +23,27 @@ class CheckpointServicer(rpc.CheckpointServiceServicer):
         self._clock = clock
 
     async def SaveCheckpoint(self, request: pb.SaveCheckpointRequest, context: Context) -> pb.SaveCheckpointResponse:
-        wanted = wire.checkpoint_from(request, str(uuid4()), self._clock.now())
+        wanted = wire.checkpoint_from_request(request, str(uuid4()), self._clock.now())
         kept = await self._checkpoints.save(identity.current(), wanted)
-        return pb.SaveCheckpointResponse(checkpoint=wire.checkpoint_to(kept))
+        return pb.SaveCheckpointResponse(checkpoint=wire.checkpoint_to_proto(kept))
 
     async def GetLatestCheckpoint(
         self, request: pb.GetLatestCheckpointRequest, context: Context
     ) -> pb.GetLatestCheckpointResponse:
-        found = await self._checkpoints.latest(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.GetLatestCheckpointResponse(checkpoint=wire.checkpoint_to(found))
+        found = await self._checkpoints.get_latest(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.GetLatestCheckpointResponse(checkpoint=wire.checkpoint_to_proto(found))
 
     async def ListCheckpoints(self, request: pb.ListCheckpointsRequest, context: Context) -> pb.ListCheckpointsResponse:
         page = await self._checkpoints.list(
             identity.current(),
             WorkspaceId(request.workspace_id),
             request.workflow_id,
-            size=pages.page_size(request.page_size, default=MOST, most=MOST),
+            size=pages.page_size(request.page_size, default=MAX_CHECKPOINTS_PER_PAGE, most=MAX_CHECKPOINTS_PER_PAGE),
             token=request.page_token,
         )
         return pb.ListCheckpointsResponse(
-            checkpoints=[wire.checkpoint_to(one) for one in page.checkpoints], next_page_token=page.next
+            checkpoints=[wire.checkpoint_to_proto(one) for one in page.checkpoints],
+            next_page_token=page.next_page_token,
         )
 
     async def DeleteCheckpoints(

@@ -8,7 +8,7 @@ from services.registry.notes.checkpoints.rules import Checkpoint
 from services.registry.workspace.model import WorkspaceId
 
 
-def checkpoint_from(request: pb.SaveCheckpointRequest, checkpoint_id: str, at: datetime) -> Checkpoint:
+def checkpoint_from_request(request: pb.SaveCheckpointRequest, checkpoint_id: str, at: datetime) -> Checkpoint:
     """A completed step."""
     return Checkpoint(
         id=checkpoint_id,
@@ -21,7 +21,7 @@ def checkpoint_from(request: pb.SaveCheckpointRequest, checkpoint_id: str, at: d
     )
 
 
-def checkpoint_to(checkpoint: Checkpoint) -> pb.Checkpoint:
+def checkpoint_to_proto(checkpoint: Checkpoint) -> pb.Checkpoint:
     """A completed step as the contract writes it."""
     return pb.Checkpoint(
         id=checkpoint.id,

@@ -24,7 +24,7 @@ class ConfigServicer(rpc.ConfigServiceServicer):
         return pb.MergeConfigResponse()
 
     async def GetViewport(self, request: pb.GetViewportRequest, context: Context) -> pb.GetViewportResponse:
-        found = await self._configs.viewport()
+        found = await self._configs.get_viewport()
         return pb.GetViewportResponse(x=found.x, y=found.y, zoom=found.zoom)
 
     async def SaveViewport(self, request: pb.SaveViewportRequest, context: Context) -> pb.SaveViewportResponse:

@@ -7,10 +7,10 @@ from typing import Any
 
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
 
-CONFIG_BYTES = 256 * 1024
+MAX_CONFIG_BYTES = 256 * 1024
 """Of the biggest object, as compact JSON."""
 
-EMPTY = "{}"
+EMPTY_CONFIG = "{}"
 """What is kept of a workspace that nobody has set anything of."""
 
 
@@ -23,12 +23,12 @@ class Viewport:
     zoom: float = 1.0
 
 
-def merged(before: str, patch: str) -> str:
+def merge_config(before: str, patch: str) -> str:
     """The object `before` with the keys of `patch` in place of its own; raises `InvalidNote` or `NoteTooLarge`."""
-    if len(patch.encode()) > CONFIG_BYTES:
+    if len(patch.encode()) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
-    now = json.dumps(json.loads(before) | _object(patch), ensure_ascii=False, separators=(",", ":"))
-    if len(now.encode()) > CONFIG_BYTES:
+    now = json.dumps(json.loads(before) | _parse_object(patch), ensure_ascii=False, separators=(",", ":"))
+    if len(now.encode()) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
     return now
 
@@ -39,7 +39,7 @@ def check_viewport(viewport: Viewport) -> None:
         raise InvalidNote("invalid viewport data")
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):

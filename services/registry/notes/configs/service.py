@@ -2,7 +2,7 @@
 
 from services.chassis.identity import Identity
 from services.registry import access
-from services.registry.notes.configs import rules as notes
+from services.registry.notes.configs import rules
 from services.registry.notes.configs.rules import Viewport
 from services.registry.notes.configs.store import ConfigStore
 from services.registry.store.transaction import Store
@@ -25,16 +25,16 @@ class Configs:
         """Merge an object into that of a workspace, at the top level. Under its lock no merge is lost to another."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            now = notes.merged(await ConfigStore(tx.connection).get(workspace_id), patch)
+            now = rules.merge_config(await ConfigStore(tx.connection).get(workspace_id), patch)
             await ConfigStore(tx.connection).put(workspace_id, now)
 
-    async def viewport(self) -> Viewport:
+    async def get_viewport(self) -> Viewport:
         """Where the canvas stands."""
         async with self._store.begin() as tx:
-            return await ConfigStore(tx.connection).viewport()
+            return await ConfigStore(tx.connection).get_viewport()
 
     async def save_viewport(self, viewport: Viewport) -> None:
         """Keep where the canvas stands; raises `InvalidNote` for what is no place."""
-        notes.check_viewport(viewport)
+        rules.check_viewport(viewport)
         async with self._store.begin() as tx:
             await ConfigStore(tx.connection).put_viewport(viewport)

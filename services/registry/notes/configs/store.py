@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry.notes.configs.rules import EMPTY, Viewport
+from services.registry.notes.configs.rules import EMPTY_CONFIG, Viewport
 from services.registry.notes.configs.tables import configs, viewports
 from services.registry.workspace.model import WorkspaceId
 
@@ -20,14 +20,14 @@ class ConfigStore:
     async def get(self, workspace_id: WorkspaceId) -> str:
         """The object of a workspace, as JSON text."""
         own = sa.select(configs.c.data).where(configs.c.workspace_id == workspace_id)
-        return await self._connection.scalar(own) or EMPTY
+        return await self._connection.scalar(own) or EMPTY_CONFIG
 
     async def put(self, workspace_id: WorkspaceId, data: str) -> None:
         """Keep the object of a workspace."""
         put = insert(configs).values(workspace_id=workspace_id, data=data)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"data": data}))
 
-    async def viewport(self) -> Viewport:
+    async def get_viewport(self) -> Viewport:
         """Where the canvas stands."""
         row = (await self._connection.execute(sa.select(viewports))).one_or_none()
         return Viewport() if row is None else Viewport(x=row.x, y=row.y, zoom=row.zoom)

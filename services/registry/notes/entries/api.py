@@ -16,12 +16,14 @@ class EntryServicer(rpc.EntryServiceServicer):
         self._entries = entries
 
     async def PutEntry(self, request: pb.PutEntryRequest, context: Context) -> pb.PutEntryResponse:
-        entry = await self._entries.put(identity.current(), WorkspaceId(request.workspace_id), wire.draft_from(request))
-        return pb.PutEntryResponse(entry=wire.entry_to(entry))
+        entry = await self._entries.put(
+            identity.current(), WorkspaceId(request.workspace_id), wire.draft_from_request(request)
+        )
+        return pb.PutEntryResponse(entry=wire.entry_to_proto(entry))
 
     async def GetEntry(self, request: pb.GetEntryRequest, context: Context) -> pb.GetEntryResponse:
         entry = await self._entries.get(identity.current(), WorkspaceId(request.workspace_id), request.key)
-        return pb.GetEntryResponse(entry=wire.entry_to(entry))
+        return pb.GetEntryResponse(entry=wire.entry_to_proto(entry))
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         page = await self._entries.list(
@@ -31,7 +33,7 @@ class EntryServicer(rpc.EntryServiceServicer):
             token=request.page_token,
         )
         return pb.ListEntriesResponse(
-            entries=[wire.entry_to(entry) for entry in page.entries], next_page_token=page.next
+            entries=[wire.entry_to_proto(entry) for entry in page.entries], next_page_token=page.next_page_token
         )
 
     async def DeleteEntry(self, request: pb.DeleteEntryRequest, context: Context) -> pb.DeleteEntryResponse:

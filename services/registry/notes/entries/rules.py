@@ -5,21 +5,21 @@ from datetime import datetime, timedelta
 
 from services.registry.notes.errors import InvalidNote, VersionMismatch
 
-KEY_BYTES = 200
+MAX_KEY_BYTES = 200
 """Of the longest key."""
 
-VALUE_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 64 * 1024
 """Of the biggest value, as compact JSON."""
 
-LONGEST = timedelta(days=365)
+MAX_TTL = timedelta(days=365)
 """Until a value that expires has expired."""
 
-MOST = 500
+MAX_ENTRIES_PER_WORKSPACE = 500
 """Keys that a workspace can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class KeyValueEntry:
     """A value under a key. `value` is JSON text."""
 
     key: str
@@ -30,7 +30,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class EntryDraft:
     """A value to be written, and the version it is to replace; 0 where there is to be none."""
 
     key: str
@@ -39,28 +39,28 @@ class Draft:
     if_match_version: int | None = None
 
 
-def check(draft: Draft) -> None:
+def check_draft(draft: EntryDraft) -> None:
     """Raise `InvalidNote` for what cannot be written."""
     if not draft.key:
         raise InvalidNote("key is required")
-    if len(draft.key.encode()) > KEY_BYTES:
-        raise InvalidNote(f"key must be <= {KEY_BYTES} bytes")
+    if len(draft.key.encode()) > MAX_KEY_BYTES:
+        raise InvalidNote(f"key must be <= {MAX_KEY_BYTES} bytes")
     if any(ord(character) < ord(" ") for character in draft.key):
         raise InvalidNote("key must not contain control characters")
-    if len(draft.value.encode()) > VALUE_BYTES:
-        raise InvalidNote(f"value must be <= {VALUE_BYTES} bytes")
-    if draft.ttl_seconds is not None and not 1 <= draft.ttl_seconds <= LONGEST.total_seconds():
-        raise InvalidNote(f"ttl_seconds must be 1-{int(LONGEST.total_seconds())}")
+    if len(draft.value.encode()) > MAX_VALUE_BYTES:
+        raise InvalidNote(f"value must be <= {MAX_VALUE_BYTES} bytes")
+    if draft.ttl_seconds is not None and not 1 <= draft.ttl_seconds <= MAX_TTL.total_seconds():
+        raise InvalidNote(f"ttl_seconds must be 1-{int(MAX_TTL.total_seconds())}")
     if draft.if_match_version is not None and draft.if_match_version < 0:
         raise InvalidNote("if_match_version must not be negative")
 
 
-def after(before: Entry | None, draft: Draft, now: datetime) -> Entry:
+def build_next_entry(before: KeyValueEntry | None, draft: EntryDraft, now: datetime) -> KeyValueEntry:
     """What is under the key once the draft is written; raises `VersionMismatch`."""
     current = before.version if before else None
     if draft.if_match_version is not None and draft.if_match_version != (current or 0):
         raise VersionMismatch(expected=draft.if_match_version, current=current)
-    return Entry(
+    return KeyValueEntry(
         key=draft.key,
         value=draft.value,
         version=(current or 0) + 1,

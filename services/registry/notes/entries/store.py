@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.notes.entries import tables
-from services.registry.notes.entries.rules import Entry
+from services.registry.notes.entries.rules import KeyValueEntry
 from services.registry.notes.entries.tables import entries
 from services.registry.workspace.model import WorkspaceId
 
@@ -21,29 +21,33 @@ class EntryStore:
         self._now = now
 
     @property
-    def _fresh(self) -> sa.ColumnElement[bool]:
+    def _is_current(self) -> sa.ColumnElement[bool]:
         return sa.or_(entries.c.expires_at.is_(None), entries.c.expires_at > self._now)
 
-    async def find(self, workspace_id: WorkspaceId, key: str) -> Entry | None:
+    async def find(self, workspace_id: WorkspaceId, key: str) -> KeyValueEntry | None:
         """What is under a key."""
-        statement = sa.select(entries).where(entries.c.workspace_id == workspace_id, entries.c.key == key, self._fresh)
+        statement = sa.select(entries).where(
+            entries.c.workspace_id == workspace_id, entries.c.key == key, self._is_current
+        )
         row = (await self._connection.execute(statement)).one_or_none()
-        return None if row is None else tables.entry_of(row)
+        return None if row is None else tables.entry_from_row(row)
 
-    async def page(self, workspace_id: WorkspaceId, *, after: str, limit: int) -> list[Entry]:
+    async def list_page(self, workspace_id: WorkspaceId, *, after: str, limit: int) -> list[KeyValueEntry]:
         """Entries by key, after one."""
-        statement = sa.select(entries).where(entries.c.workspace_id == workspace_id, entries.c.key > after, self._fresh)
+        statement = sa.select(entries).where(
+            entries.c.workspace_id == workspace_id, entries.c.key > after, self._is_current
+        )
         found = await self._connection.execute(statement.order_by(entries.c.key).limit(limit))
-        return [tables.entry_of(row) for row in found]
+        return [tables.entry_from_row(row) for row in found]
 
     async def count(self, workspace_id: WorkspaceId) -> int:
         """How many a workspace has."""
-        own = sa.select(sa.func.count()).where(entries.c.workspace_id == workspace_id, self._fresh)
+        own = sa.select(sa.func.count()).where(entries.c.workspace_id == workspace_id, self._is_current)
         return await self._connection.scalar(own) or 0
 
-    async def put(self, workspace_id: WorkspaceId, entry: Entry) -> None:
+    async def put(self, workspace_id: WorkspaceId, entry: KeyValueEntry) -> None:
         """Keep an entry instead of what is under its key."""
-        row = tables.row_of(entry)
+        row = tables.row_from_entry(entry)
         put = insert(entries).values(workspace_id=workspace_id, **row)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id", "key"], set_=row))
 
@@ -53,7 +57,7 @@ class EntryStore:
             sa.delete(entries).where(entries.c.workspace_id == workspace_id, entries.c.key == key)
         )
 
-    async def forget_expired(self, *, limit: int) -> int:
+    async def delete_expired(self, *, limit: int) -> int:
         """Delete what has expired, at most so many; the number deleted."""
         past = sa.select(entries.c.workspace_id, entries.c.key).where(entries.c.expires_at <= self._now)
         oldest = past.order_by(entries.c.expires_at).limit(limit).with_for_update(skip_locked=True)

@@ -2,12 +2,12 @@
 
 from protos.registry.v1 import entries_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
-from services.registry.notes.entries.rules import Draft, Entry
+from services.registry.notes.entries.rules import EntryDraft, KeyValueEntry
 
 
-def draft_from(request: pb.PutEntryRequest) -> Draft:
+def draft_from_request(request: pb.PutEntryRequest) -> EntryDraft:
     """A value to be written."""
-    return Draft(
+    return EntryDraft(
         key=request.key,
         value=request.value.decode(),
         ttl_seconds=request.ttl_seconds if request.HasField("ttl_seconds") else None,
@@ -15,7 +15,7 @@ def draft_from(request: pb.PutEntryRequest) -> Draft:
     )
 
 
-def entry_to(entry: Entry) -> pb.Entry:
+def entry_to_proto(entry: KeyValueEntry) -> pb.Entry:
     """An entry as the contract writes it."""
     return pb.Entry(
         key=entry.key,

@@ -26,21 +26,22 @@ class InstructionServicer(rpc.InstructionServiceServicer):
             token=request.page_token,
         )
         return pb.ListInstructionsResponse(
-            instructions=[wire.instruction_to(one) for one in page.instructions], next_page_token=page.next
+            instructions=[wire.instruction_to_proto(one) for one in page.instructions],
+            next_page_token=page.next_page_token,
         )
 
     async def CreateInstruction(
         self, request: pb.CreateInstructionRequest, context: Context
     ) -> pb.CreateInstructionResponse:
-        made = await self._instructions.create(identity.current(), request.request_id, wire.draft_from(request))
-        return pb.CreateInstructionResponse(instruction=wire.instruction_to(made))
+        made = await self._instructions.create(identity.current(), request.request_id, wire.draft_from_request(request))
+        return pb.CreateInstructionResponse(instruction=wire.instruction_to_proto(made))
 
     async def UpdateInstruction(
         self, request: pb.UpdateInstructionRequest, context: Context
     ) -> pb.UpdateInstructionResponse:
-        changes = wire.changes_from(request)
+        changes = wire.changes_from_request(request)
         now = await self._instructions.update(identity.current(), request.instruction_id, changes)
-        return pb.UpdateInstructionResponse(instruction=wire.instruction_to(now))
+        return pb.UpdateInstructionResponse(instruction=wire.instruction_to_proto(now))
 
     async def DeleteInstruction(
         self, request: pb.DeleteInstructionRequest, context: Context

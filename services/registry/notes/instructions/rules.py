@@ -10,20 +10,20 @@ from services.registry.errors.workspaces import InvalidValue
 from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
 
-TITLE_LENGTH = 200
+MAX_TITLE_CHARACTERS = 200
 """Characters of the longest title."""
 
-CONTENT_LENGTH = 8192
+MAX_CONTENT_CHARACTERS = 8192
 """Characters of the longest content."""
 
-MOST = 100
+MAX_INSTRUCTIONS_PER_TARGET = 100
 """Instructions for everybody, and for each workspace."""
 
-CHANGEABLE = frozenset({"title", "content", "priority", "enabled"})
+CHANGEABLE_FIELDS = frozenset({"title", "content", "priority", "enabled"})
 """What can be changed of an instruction."""
 
 
-class Scope(StrEnum):
+class InstructionScope(StrEnum):
     """Whom an instruction is for."""
 
     GLOBAL = "global"
@@ -44,13 +44,13 @@ class Instruction:
     enabled: bool = True
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> InstructionScope:
         """Whom it is for."""
-        return Scope.GLOBAL if self.target is None else Scope.WORKSPACE
+        return InstructionScope.GLOBAL if self.target is None else InstructionScope.WORKSPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class InstructionDraft:
     """An instruction as somebody wants it."""
 
     scope: str
@@ -60,47 +60,47 @@ class Draft:
     priority: int
 
 
-def scope_of(text: str) -> Scope:
+def parse_scope(text: str) -> InstructionScope:
     """The scope that a text names; raises `InvalidNote`."""
-    if text not in set(Scope):
+    if text not in set(InstructionScope):
         raise InvalidNote("scope must be global or workspace (team scope not yet supported)")
-    return Scope(text)
+    return InstructionScope(text)
 
 
-def target_of(draft: Draft) -> WorkspaceId | None:
+def parse_target(draft: InstructionDraft) -> WorkspaceId | None:
     """Whom a draft is for, if it can be; raises `InvalidNote`."""
     if not draft.scope:
-        raise InvalidNote(MISSING)
+        raise InvalidNote(MISSING_FIELD_TEXT)
     _check_texts(draft.title, draft.content)
-    if scope_of(draft.scope) is Scope.GLOBAL:
+    if parse_scope(draft.scope) is InstructionScope.GLOBAL:
         return None
     if not draft.target:
         raise InvalidNote("scope_target required for workspace scope")
     return WorkspaceId(draft.target)
 
 
-def changed(instruction: Instruction, wanted: Mapping[str, Any], at: datetime) -> Instruction:
+def apply_changes(instruction: Instruction, wanted: Mapping[str, Any], at: datetime) -> Instruction:
     """The instruction with `wanted` written into it; raises `InvalidNote`."""
     for name in wanted:
-        if name not in CHANGEABLE:
+        if name not in CHANGEABLE_FIELDS:
             raise InvalidValue(field=name)
     now = replace(instruction, **wanted, updated_at=at)
     _check_texts(now.title, now.content)
     return now
 
 
-def resolved(instructions: Iterable[Instruction]) -> str:
+def render_instructions(instructions: Iterable[Instruction]) -> str:
     """What an agent is told, as Markdown: a section for each, in their order."""
     return "\n\n".join(f"## {' '.join(one.title.split())}\n\n{one.content.strip()}" for one in instructions)
 
 
 def _check_texts(title: str, content: str) -> None:
     if not title.strip() or not content.strip() or "\0" in title + content:
-        raise InvalidNote(MISSING)
-    if len(content) > CONTENT_LENGTH:
-        raise InvalidNote(f"content exceeds {CONTENT_LENGTH} chars")
-    if len(title) > TITLE_LENGTH:
-        raise InvalidNote(f"title exceeds {TITLE_LENGTH} chars")
+        raise InvalidNote(MISSING_FIELD_TEXT)
+    if len(content) > MAX_CONTENT_CHARACTERS:
+        raise InvalidNote(f"content exceeds {MAX_CONTENT_CHARACTERS} chars")
+    if len(title) > MAX_TITLE_CHARACTERS:
+        raise InvalidNote(f"title exceeds {MAX_TITLE_CHARACTERS} chars")
 
 
-MISSING = "scope, title, and content are required"
+MISSING_FIELD_TEXT = "scope, title, and content are required"

@@ -8,7 +8,7 @@ from services.registry.notes.instructions.rules import Instruction
 from services.registry.store.tables.schema import META
 from services.registry.workspace.model import WorkspaceId
 
-EVERYBODY = ""
+ALL_AGENTS = ""
 """The target of what is for everybody."""
 
 instructions = sa.Table(
@@ -28,11 +28,11 @@ instructions = sa.Table(
 )
 
 
-def instruction_of(row: sa.Row[Any]) -> Instruction:
+def instruction_from_row(row: sa.Row[Any]) -> Instruction:
     """The instruction in a row."""
     return Instruction(
         id=row.id,
-        target=None if row.target == EVERYBODY else WorkspaceId(row.target),
+        target=None if row.target == ALL_AGENTS else WorkspaceId(row.target),
         title=row.title,
         content=row.content,
         priority=-row.rank,
@@ -42,11 +42,11 @@ def instruction_of(row: sa.Row[Any]) -> Instruction:
     )
 
 
-def row_of(instruction: Instruction) -> dict[str, Any]:
+def row_from_instruction(instruction: Instruction) -> dict[str, Any]:
     """The row that keeps an instruction."""
     return {
         "id": instruction.id,
-        "target": instruction.target or EVERYBODY,
+        "target": instruction.target or ALL_AGENTS,
         "title": instruction.title,
         "content": instruction.content,
         "rank": -instruction.priority,

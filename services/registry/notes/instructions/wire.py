@@ -6,12 +6,12 @@ from typing import Any
 from protos.registry.v1 import instructions_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
-from services.registry.notes.instructions.rules import CHANGEABLE, Draft, Instruction
+from services.registry.notes.instructions.rules import CHANGEABLE_FIELDS, Instruction, InstructionDraft
 
 
-def draft_from(request: pb.CreateInstructionRequest) -> Draft:
+def draft_from_request(request: pb.CreateInstructionRequest) -> InstructionDraft:
     """An instruction as somebody wants it."""
-    return Draft(
+    return InstructionDraft(
         scope=request.scope,
         target=request.scope_target,
         title=request.title,
@@ -20,17 +20,17 @@ def draft_from(request: pb.CreateInstructionRequest) -> Draft:
     )
 
 
-def changes_from(request: pb.UpdateInstructionRequest) -> Mapping[str, Any]:
+def changes_from_request(request: pb.UpdateInstructionRequest) -> Mapping[str, Any]:
     """The fields to change by name. Raises `InvalidValue`."""
     paths = request.update_mask.paths
     if not paths:
         raise InvalidValue(field="update_mask")
-    if unknown := sorted(set(paths) - CHANGEABLE):
+    if unknown := sorted(set(paths) - CHANGEABLE_FIELDS):
         raise InvalidValue(field=unknown[0])
     return {path: getattr(request.instruction, path) for path in paths}
 
 
-def instruction_to(instruction: Instruction) -> pb.Instruction:
+def instruction_to_proto(instruction: Instruction) -> pb.Instruction:
     """An instruction as the contract writes it."""
     return pb.Instruction(
         id=instruction.id,

@@ -6,27 +6,27 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.registry.notes.errors import InvalidNote, RootsOnly
-from services.registry.notes.redaction import redacted
+from services.registry.notes.redaction import redact_secrets
 from services.registry.workspace.model import Workspace, WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 
-CONTENT_BYTES = 100_000
+MAX_CONTENT_BYTES = 100_000
 """Of the longest memory."""
 
-NAMESPACE_BYTES = 50
+MAX_NAMESPACE_BYTES = 50
 """Of the longest namespace."""
 
-QUERY_BYTES = 1000
+MAX_QUERY_BYTES = 1000
 """Of the longest question."""
 
-NAMESPACE = "general"
+DEFAULT_NAMESPACE = "general"
 """Where memories are that nobody put elsewhere."""
 
-MOST = 10_000
+MAX_MEMORIES_PER_WORKSPACE = 10_000
 """Memories that a workspace can have."""
 
 
-class Scope(StrEnum):
+class MemoryScope(StrEnum):
     """Who reads a memory."""
 
     LOCAL = "LOCAL"
@@ -40,60 +40,60 @@ class Memory:
 
     id: str
     workspace_id: WorkspaceId
-    scope: Scope
+    scope: MemoryScope
     namespace: str
     content: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class MemoryQuery:
     """Which memories are looked for; no scope means the workspace's own of every scope."""
 
-    scope: Scope | None = None
+    scope: MemoryScope | None = None
     query: str = ""
     namespace: str = ""
     limit: int = 50
 
 
-def scope_of(text: str) -> Scope:
+def parse_scope(text: str) -> MemoryScope:
     """The scope that a text names; raises `InvalidNote`."""
-    if text not in set(Scope):
+    if text not in set(MemoryScope):
         raise InvalidNote("scope must be LOCAL, TEAM, or GLOBAL")
-    return Scope(text)
+    return MemoryScope(text)
 
 
-def check(content: str, namespace: str) -> None:
+def check_memory(content: str, namespace: str) -> None:
     """Raise `InvalidNote` for what no memory can be."""
     if not content or "\0" in content + namespace:
         raise InvalidNote("invalid request body")
-    if len(content.encode()) > CONTENT_BYTES:
-        raise InvalidNote(f"content must be <= {CONTENT_BYTES} bytes")
-    if len(namespace.encode()) > NAMESPACE_BYTES:
-        raise InvalidNote(f"namespace must be <= {NAMESPACE_BYTES} characters")
+    if len(content.encode()) > MAX_CONTENT_BYTES:
+        raise InvalidNote(f"content must be <= {MAX_CONTENT_BYTES} bytes")
+    if len(namespace.encode()) > MAX_NAMESPACE_BYTES:
+        raise InvalidNote(f"namespace must be <= {MAX_NAMESPACE_BYTES} characters")
 
 
-def check_author(author: Workspace, scope: Scope) -> None:
+def check_author(author: Workspace, scope: MemoryScope) -> None:
     """Raise `RootsOnly` where somebody below a root would speak to everybody."""
-    if scope is Scope.GLOBAL and author.parent_id is not None:
+    if scope is MemoryScope.GLOBAL and author.parent_id is not None:
         raise RootsOnly
 
 
-def question(scope: str, query: str, namespace: str, limit: int) -> Question:
+def build_query(scope: str, query: str, namespace: str, limit: int) -> MemoryQuery:
     """What is looked for; raises `InvalidNote`."""
-    if len(query.encode()) > QUERY_BYTES:
-        raise InvalidNote(f"q must be <= {QUERY_BYTES} bytes")
-    wanted = scope_of(scope) if scope else None
-    return Question(scope=wanted, query=query.strip(), namespace=namespace, limit=limit)
+    if len(query.encode()) > MAX_QUERY_BYTES:
+        raise InvalidNote(f"q must be <= {MAX_QUERY_BYTES} bytes")
+    wanted = parse_scope(scope) if scope else None
+    return MemoryQuery(scope=wanted, query=query.strip(), namespace=namespace, limit=limit)
 
 
-def written(content: str, scope: Scope) -> str:
+def sanitize_content(content: str, scope: MemoryScope) -> str:
     """What is kept of a text: no recognised secret, and nothing that looks like the frame of somebody else's memory."""
-    kept = redacted(content)
-    return kept.replace("[MEMORY ", "[_MEMORY ") if scope is Scope.GLOBAL else kept
+    kept = redact_secrets(content)
+    return kept.replace("[MEMORY ", "[_MEMORY ") if scope is MemoryScope.GLOBAL else kept
 
 
-def initial(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
+def build_initial_memories(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
     """The memories that a workspace begins with, in their order, under these ids.
 
     Passed over are those that are empty, of an unknown scope, or for everybody from somebody below a root. What is too
@@ -104,35 +104,35 @@ def initial(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]
         Memory(
             id=memory_id,
             workspace_id=author.id,
-            scope=Scope(memory.scope or Scope.LOCAL),
-            namespace=NAMESPACE,
-            content=_cut(written(memory.content, Scope(memory.scope or Scope.LOCAL))),
+            scope=MemoryScope(memory.scope or MemoryScope.LOCAL),
+            namespace=DEFAULT_NAMESPACE,
+            content=_truncate_content(sanitize_content(memory.content, MemoryScope(memory.scope or MemoryScope.LOCAL))),
             created_at=author.created_at + timedelta(microseconds=place),
         )
         for place, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
     ]
 
 
-def lead_of(reader: Workspace) -> WorkspaceId:
+def get_team_lead(reader: Workspace) -> WorkspaceId:
     """The workspace whose team somebody reads with: its parent and the parent's children; a root's own team."""
     return reader.parent_id or reader.id
 
 
-def in_team(lead: WorkspaceId, author: Workspace) -> bool:
+def is_in_team(lead: WorkspaceId, author: Workspace) -> bool:
     """Whether somebody is in the team of `lead`. The store asks the same of the database."""
     return lead in {author.id, author.parent_id}
 
 
-def shown(memory: Memory) -> Memory:
+def frame_memory(memory: Memory) -> Memory:
     """A memory as those read it who asked for everybody's: framed, so that nobody takes it for their own."""
     frame = f"[MEMORY id={memory.id} scope={memory.scope} from={memory.workspace_id}]"
     return replace(memory, content=f"{frame}: {memory.content}")
 
 
 def _is_usable(author: Workspace, memory: InitialMemory) -> bool:
-    allowed = {"", *Scope} if author.parent_id is None else {"", Scope.LOCAL, Scope.TEAM}
+    allowed = {"", *MemoryScope} if author.parent_id is None else {"", MemoryScope.LOCAL, MemoryScope.TEAM}
     return memory.scope in allowed and memory.content.strip() != "" and "\0" not in memory.content
 
 
-def _cut(text: str) -> str:
-    return text.encode()[:CONTENT_BYTES].decode(errors="ignore")
+def _truncate_content(text: str) -> str:
+    return text.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore")

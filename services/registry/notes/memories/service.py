@@ -6,8 +6,8 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.notes.errors import MemoryNotFound, TooManyNotes
-from services.registry.notes.memories import rules as notes
-from services.registry.notes.memories.rules import Memory, Question, Scope
+from services.registry.notes.memories import rules
+from services.registry.notes.memories.rules import Memory, MemoryQuery, MemoryScope
 from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import WorkspaceId
@@ -24,32 +24,32 @@ class Memories:
         self, caller: Identity, workspace_id: WorkspaceId, request_id: str, *, content: str, scope: str, namespace: str
     ) -> Memory:
         """Keep a memory. The same caller's same `request_id` keeps one, however often it is sent."""
-        wanted = notes.scope_of(scope)
-        notes.check(content, namespace)
+        wanted = rules.parse_scope(scope)
+        rules.check_memory(content, namespace)
         memory = Memory(
             id=access.id_for(caller, request_id),
             workspace_id=workspace_id,
             scope=wanted,
-            namespace=namespace or notes.NAMESPACE,
-            content=notes.written(content, wanted),
+            namespace=namespace or rules.DEFAULT_NAMESPACE,
+            content=rules.sanitize_content(content, wanted),
             created_at=self._clock.now(),
         )
         async with self._store.begin() as tx:
             author = await access.writes(tx, caller, workspace_id)
-            notes.check_author(author, wanted)
-            if await MemoryStore(tx.connection).count(workspace_id) >= notes.MOST:
-                raise TooManyNotes("memories", notes.MOST)
-            await MemoryStore(tx.connection).put([memory])
+            rules.check_author(author, wanted)
+            if await MemoryStore(tx.connection).count(workspace_id) >= rules.MAX_MEMORIES_PER_WORKSPACE:
+                raise TooManyNotes("memories", rules.MAX_MEMORIES_PER_WORKSPACE)
+            await MemoryStore(tx.connection).insert([memory])
         return memory
 
-    async def search(self, caller: Identity, workspace_id: WorkspaceId, question: Question) -> Sequence[Memory]:
+    async def search(self, caller: Identity, workspace_id: WorkspaceId, question: MemoryQuery) -> Sequence[Memory]:
         """The memories that a workspace looks for and may read; none for one that is unknown or removed."""
         async with self._store.begin() as tx:
             reader = await access.lists(tx, caller, workspace_id)
             if reader is None:
                 return ()
-            found = await MemoryStore(tx.connection).search(reader.id, notes.lead_of(reader), question)
-        return [notes.shown(memory) for memory in found] if question.scope is Scope.GLOBAL else found
+            found = await MemoryStore(tx.connection).search(reader.id, rules.get_team_lead(reader), question)
+        return [rules.frame_memory(memory) for memory in found] if question.scope is MemoryScope.GLOBAL else found
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
         """Delete a memory of the workspace itself; raises `MemoryNotFound`."""

@@ -2,20 +2,20 @@
 
 from protos.registry.v1 import memories_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
-from services.registry.notes.memories import rules as notes
-from services.registry.notes.memories.rules import Memory, Question
+from services.registry.notes.memories import rules
+from services.registry.notes.memories.rules import Memory, MemoryQuery
 
-MOST = 50
+MAX_MEMORIES_PER_ANSWER = 50
 """Memories in one answer."""
 
 
-def question_from(request: pb.SearchMemoriesRequest) -> Question:
+def query_from_request(request: pb.SearchMemoriesRequest) -> MemoryQuery:
     """What is looked for."""
-    limit = request.limit if 1 <= request.limit <= MOST else MOST
-    return notes.question(request.scope, request.query, request.namespace, limit)
+    limit = request.limit if 1 <= request.limit <= MAX_MEMORIES_PER_ANSWER else MAX_MEMORIES_PER_ANSWER
+    return rules.build_query(request.scope, request.query, request.namespace, limit)
 
 
-def memory_to(memory: Memory) -> pb.Memory:
+def memory_to_proto(memory: Memory) -> pb.Memory:
     """A memory as the contract writes it."""
     return pb.Memory(
         id=memory.id,
