@@ -63,9 +63,9 @@ from services.registry.directory.queries import Directory
 from services.registry.directory.search import Search
 from services.registry.directory.updates import Editing
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.event_log import Chronicle
-from services.registry.feeds.subscriptions import Views
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.event_log import EventLog
+from services.registry.feeds.subscriptions import EventSubscriptions
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.lifecycle.heartbeats import Intake
 from services.registry.lifecycle.observations import Presence
@@ -121,7 +121,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         auth = Auth(line)
         addressing = Addressing(settings.address_rules)
         bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
-        feed = Feed(store, bell, replica_id=str(uuid4()))
+        feed = WorkspaceFeed(store, bell, replica_id=str(uuid4()))
         templates = Templates(settings.configs_dir)
         folders = OrgFolders(settings.org_templates_dir)
         founding = Founding(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
@@ -130,7 +130,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         intake = Intake(store, patience=patience)
         broadcasts = Broadcasts()
-        chronicle = Chronicle(store, feed)
+        event_log = EventLog(store, feed)
         refits = Refits(templates, Templates(settings.org_templates_dir))
         presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
@@ -180,7 +180,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
                     add=events_pb2_grpc.add_EventServiceServicer_to_server,
-                    servicer=EventServicer(chronicle=chronicle, broadcasts=broadcasts, views=Views(store)),
+                    servicer=EventServicer(
+                        event_log=event_log, broadcasts=broadcasts, subscriptions=EventSubscriptions(store)
+                    ),
                 ),
                 Servicer(
                     contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
@@ -220,7 +222,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
-                Loop(name="chronicle", run=chronicle.run),
+                Loop(name="event_log", run=event_log.run),
                 *_sweeping(_looking(sweeps) | tending, url),
                 Loop(name="turnover", run=turnover.follow, lock=AdvisoryLock(url, role=ROLE, name="registry.turnover")),
             ],

@@ -18,9 +18,9 @@ from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.event_log import Chronicle
-from services.registry.feeds.subscriptions import Views
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.event_log import EventLog
+from services.registry.feeds.subscriptions import EventSubscriptions
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.lifecycle.heartbeats import Intake
 from services.registry.lifecycle.observations import Presence
@@ -60,10 +60,10 @@ class Book:
     """Everything the registry is made of, without its loops."""
 
     store: Store
-    feed: Feed
+    feed: WorkspaceFeed
     broadcasts: Broadcasts
-    chronicle: Chronicle
-    views: Views
+    event_log: EventLog
+    subscriptions: EventSubscriptions
     intake: Intake
     bell: NotificationListener
     directory: Directory
@@ -121,7 +121,7 @@ class Book:
     @asynccontextmanager
     async def following(self):
         """The feed runs for the length of the block."""
-        loops = (self.bell.listen(), self.feed.run(), self.chronicle.run())
+        loops = (self.bell.listen(), self.feed.run(), self.event_log.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             yield self.feed
@@ -152,7 +152,7 @@ async def book(engine, database_url, auth, clock):
 def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
     store = Store(engine, clock)
     bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(store, bell, replica_id="replica")
+    feed = WorkspaceFeed(store, bell, replica_id="replica")
     intake = Intake(store, patience=PATIENCE)
     asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
     broadcasts = Broadcasts()
@@ -165,8 +165,8 @@ def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOW
         store=store,
         feed=feed,
         broadcasts=broadcasts,
-        chronicle=Chronicle(store, feed),
-        views=Views(store),
+        event_log=EventLog(store, feed),
+        subscriptions=EventSubscriptions(store),
         intake=intake,
         bell=bell,
         directory=Directory(

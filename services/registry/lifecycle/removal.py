@@ -13,7 +13,7 @@ from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.clients import Auth
 from services.registry.errors.workspaces import ConfirmationRequired, StopFailed, WorkspaceNotFound
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.observations import ATTENTION
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, state_machine
@@ -45,7 +45,7 @@ class Removal:
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        feed: WorkspaceFeed,
         *,
         auth: Auth,
         clock: Clock,
@@ -128,7 +128,7 @@ class Removal:
                 watched = await tx.changes.is_watched(self._clock.now() - ATTENTION)
             if all(workspace.stop_error for workspace in running) or not watched or loop.time() >= deadline:
                 return {workspace.id: workspace.stop_error or (LATE if watched else NOBODY) for workspace in running}
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+            await self._feed.wait_for_change(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
 
     async def _purge(self, workspace_id: WorkspaceId, ids: Sequence[WorkspaceId]) -> None:
         """Leave nothing but the number that tells watchers so."""
