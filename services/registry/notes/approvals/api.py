@@ -1,4 +1,4 @@
-"""The servicer of approvals: speaks protobuf and decides nothing."""
+"""The servicer of approvals: translates between protobuf and the service."""
 
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
@@ -12,11 +12,10 @@ from services.registry.notes.approvals.service import Approvals
 from services.registry.workspace.model import WorkspaceId
 
 MAX_APPROVALS_PER_PAGE = 50
-"""Requests in one answer."""
 
 
 class ApprovalServicer(rpc.ApprovalServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on approvals."""
 
     def __init__(self, approvals: Approvals, *, clock: Clock) -> None:
         self._approvals = approvals

@@ -1,4 +1,4 @@
-"""Requests for consent: what may be asked, who decides, and until when (docs/spec/rest.md, 6.15)."""
+"""Rules of approvals: limits, decisions and the events about them (docs/spec/rest.md, 6.15)."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,13 +9,13 @@ from services.registry.workspace.events import EventType, Notice
 from services.registry.workspace.model import WorkspaceId
 
 DECISION_TIMEOUT = timedelta(minutes=10)
-"""How long a request waits for somebody; then the plane denies it."""
+"""Time after which the plane denies a request that no person has decided."""
 
 PLATFORM_DECIDER = "auto-expired"
-"""Who decides then."""
+"""The decider of a request that the plane denies after the timeout."""
 
 DEFAULT_DECIDER = "human"
-"""Who decides where nobody says."""
+"""The decider if the caller names none."""
 
 MAX_ACTION_BYTES = 1000
 MAX_REASON_BYTES = 8192
@@ -24,11 +24,10 @@ MAX_DECIDER_BYTES = 200
 MAX_CONTEXT_BYTES = 64 * 1024
 
 MAX_PENDING_APPROVALS_PER_WORKSPACE = 100
-"""Requests of a workspace that can wait at a time."""
 
 
 class ApprovalDecision(StrEnum):
-    """What has become of a request."""
+    """The state of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -37,7 +36,7 @@ class ApprovalDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A request for consent. `context` is the text of a JSON object."""
+    """An agent's request for a person's consent, and its decision. `context` is the text of a JSON object."""
 
     id: str
     workspace_id: WorkspaceId
@@ -53,68 +52,68 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class ListedApproval:
-    """A request, and the name of the workspace that asks."""
+    """An approval, and the name of the requesting workspace where several workspaces are listed."""
 
     approval: Approval
     workspace_name: str = ""
 
 
 def check_approval(approval: Approval) -> None:
-    """Raise `InvalidNote` for what cannot be asked."""
+    """Raise `InvalidNote` if a text of the request is missing or too long."""
     if not approval.action:
         raise InvalidNote("invalid request body")
-    for name, text, most in (
+    for name, text, limit in (
         ("action", approval.action, MAX_ACTION_BYTES),
         ("reason", approval.reason, MAX_REASON_BYTES),
         ("task_id", approval.task_id, MAX_TASK_ID_BYTES),
         ("context", approval.context, MAX_CONTEXT_BYTES),
     ):
-        _check_length(name, text, most)
+        _check_length(name, text, limit)
 
 
 def parse_decision(text: str) -> ApprovalDecision:
-    """The decision that a text names; raises `InvalidNote`."""
+    """Return the decision that a text names; raises `InvalidNote`."""
     if text not in {ApprovalDecision.APPROVED, ApprovalDecision.DENIED}:
         raise InvalidNote("decision must be 'approved' or 'denied'")
     return ApprovalDecision(text)
 
 
 def parse_decider(text: str) -> str:
-    """Who decides, by what they call themselves; raises `InvalidNote`."""
+    """Return the name of the decider; raises `InvalidNote`."""
     _check_length("decided_by", text, MAX_DECIDER_BYTES)
     return text or DEFAULT_DECIDER
 
 
 def apply_decision(approval: Approval, decision: ApprovalDecision, by: str, at: datetime) -> Approval:
-    """The request, decided."""
+    """Return the approval with a decision."""
     return replace(approval, decision=decision, decided_by=by, decided_at=at)
 
 
 def build_request_notice(approval: Approval) -> Notice:
-    """What is told of the workspace that asks."""
+    """The event about the requesting workspace."""
     return Notice(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
 
 
 def build_escalation_notice(approval: Approval) -> Notice:
-    """What is told of the workspace above it."""
+    """The event about the parent of the requesting workspace."""
     return Notice(
         EventType.APPROVAL_ESCALATED, _describe_approval(approval) | {"from_workspace_id": approval.workspace_id}
     )
 
 
 def build_decision_notice(approval: Approval) -> Notice:
-    """What is told of a decision."""
+    """The event about a decision."""
     kind = EventType.APPROVAL_APPROVED if approval.decision is ApprovalDecision.APPROVED else EventType.APPROVAL_DENIED
-    told = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
-    return Notice(kind, told)
+    payload = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
+    return Notice(kind, payload)
 
 
 def _describe_approval(approval: Approval) -> dict[str, str]:
     return {"approval_id": approval.id, "action": approval.action, "reason": approval.reason}
 
 
-def _check_length(name: str, text: str, most: int) -> None:
+def _check_length(name: str, text: str, max_bytes: int) -> None:
     if "\0" in text:
         raise InvalidNote("invalid request body")
-    if len(text.encode()) > most:
-        raise InvalidNote(f"{name} must be <= {most} bytes")
+    if len(text.encode()) > max_bytes:
+        raise InvalidNote(f"{name} must be <= {max_bytes} bytes")

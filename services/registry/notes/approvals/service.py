@@ -1,4 +1,4 @@
-"""♥ What agents may not do without somebody's consent."""
+"""Stores approval requests and decides each of them once: by a person in time, or by the plane."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,29 +19,27 @@ from services.registry.workspace.model import Status, WorkspaceId
 log = structlog.get_logger()
 
 APPROVALS_PER_BATCH = 500
-"""Requests that a sweep takes at a time."""
+"""Approvals that one transaction of a sweep takes."""
 
 
 class Approvals:
-    """Keeps requests for consent. Each is decided once: by somebody in time, or by the plane."""
+    """The approvals of all workspaces."""
 
     def __init__(self, store: Store, *, clock: Clock, retention: timedelta) -> None:
-        """`retention` is how long requests are kept, decided or not."""
+        """`retention` is the age at which approvals are deleted, decided or not."""
         self._store = store
         self._clock = clock
         self._retention = retention
 
     async def request(self, caller: Identity, approval: Approval) -> Approval:
-        """Ask for consent, once: the same request does not ask again, however often it is sent."""
+        """Store a new request, and publish it. An approval with a known id is neither stored nor published again."""
         rules.check_approval(approval)
         async with self._store.begin() as tx:
+            approvals = ApprovalStore(tx.connection, tx.now)
             workspace = await access.writes(tx, caller, approval.workspace_id)
-            if (
-                await ApprovalStore(tx.connection, tx.now).count_pending(workspace.id)
-                >= rules.MAX_PENDING_APPROVALS_PER_WORKSPACE
-            ):
+            if await approvals.count_pending(workspace.id) >= rules.MAX_PENDING_APPROVALS_PER_WORKSPACE:
                 raise TooManyNotes("pending approvals", rules.MAX_PENDING_APPROVALS_PER_WORKSPACE)
-            if await ApprovalStore(tx.connection, tx.now).insert(approval):
+            if await approvals.insert(approval):
                 tx.save(workspace, rules.build_request_notice(approval))
                 if workspace.parent_id is not None:
                     tx.tell(await tx.get(workspace.parent_id), rules.build_escalation_notice(approval))
@@ -49,61 +47,68 @@ class Approvals:
         return approval
 
     async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int) -> Sequence[ListedApproval]:
-        """The newest requests of a workspace; none of one that is unknown or removed."""
+        """Return the newest approvals of a workspace; none of an unknown or removed workspace."""
         async with self._store.begin() as tx:
             if await access.lists(tx, caller, workspace_id) is None:
                 return ()
             return await ApprovalStore(tx.connection, tx.now).list_newest(workspace_id, limit=size)
 
     async def list_pending(self, caller: Identity, *, size: int) -> Sequence[ListedApproval]:
-        """The newest requests that wait for somebody, of every workspace that the caller may decide for."""
+        """Return the newest pending approvals of every workspace that the caller may decide for."""
         async with self._store.begin() as tx:
             return await ApprovalStore(tx.connection, tx.now).list_pending(org_id=access.org_of(caller), limit=size)
 
     async def decide(
         self, caller: Identity, workspace_id: WorkspaceId, approval_id: str, *, decision: str, by: str
     ) -> Approval:
-        """Decide a request; raises `ApprovalNotFound` where it has been decided, and `OwnApproval` to who asks."""
+        """Decide a pending approval.
+
+        Raises `ApprovalNotFound` if it is not pending, and `OwnApproval` if the caller is an agent.
+        """
         if caller.kind is Kind.WORKSPACE:
             raise OwnApproval
         wanted, decider = rules.parse_decision(decision), rules.parse_decider(by)
         async with self._store.begin() as tx:
+            approvals = ApprovalStore(tx.connection, tx.now)
             workspace = await access.writes(tx, caller, workspace_id)
-            approval = await ApprovalStore(tx.connection, tx.now).find_pending(workspace_id, approval_id)
+            approval = await approvals.find_pending(workspace_id, approval_id)
             if approval is None:
                 raise ApprovalNotFound
-            settled = rules.apply_decision(approval, wanted, decider, self._clock.now())
-            await ApprovalStore(tx.connection, tx.now).update(settled)
-            tx.save(workspace, rules.build_decision_notice(settled))
+            decided = rules.apply_decision(approval, wanted, decider, self._clock.now())
+            await approvals.update(decided)
+            tx.save(workspace, rules.build_decision_notice(decided))
             await tx.deeds.add(caller, Action.DECIDED, workspace, approval_id=approval_id, decision=wanted.value)
             log.info("approval decided", workspace=workspace.id, approval=approval.id, decision=wanted)
-        return settled
+        return decided
 
     async def deny_expired(self) -> None:
-        """Deny what has waited too long."""
+        """Deny the approvals that waited longer than the decision timeout."""
         async with self._store.begin() as tx:
-            found = await ApprovalStore(tx.connection, tx.now).list_workspaces_with_expired(limit=APPROVALS_PER_BATCH)
+            approvals = ApprovalStore(tx.connection, tx.now)
+            found = await approvals.list_workspaces_with_expired(limit=APPROVALS_PER_BATCH)
         for workspace_id in found:
             await self._deny_expired_of(workspace_id)
 
     async def delete_old(self) -> None:
-        """Delete what is old."""
-        gone = APPROVALS_PER_BATCH
-        while gone == APPROVALS_PER_BATCH:
+        """Delete the approvals that are older than the retention."""
+        deleted = APPROVALS_PER_BATCH
+        while deleted == APPROVALS_PER_BATCH:
             async with self._store.begin() as tx:
-                gone = await ApprovalStore(tx.connection, tx.now).delete_old(self._retention, limit=APPROVALS_PER_BATCH)
+                approvals = ApprovalStore(tx.connection, tx.now)
+                deleted = await approvals.delete_old(self._retention, limit=APPROVALS_PER_BATCH)
 
     async def _deny_expired_of(self, workspace_id: WorkspaceId) -> None:
-        """In the order of every other change: the workspace first, so that of two sweeps one finds nothing."""
+        """Lock the workspace first, as every other change does; so the second of two sweeps finds nothing."""
         async with self._store.begin() as tx:
+            approvals = ApprovalStore(tx.connection, tx.now)
             workspace = await tx.get(workspace_id, lock=True)
-            late = await ApprovalStore(tx.connection, tx.now).list_expired(workspace_id)
+            expired = await approvals.list_expired(workspace_id)
             denied = [
                 rules.apply_decision(one, ApprovalDecision.DENIED, rules.PLATFORM_DECIDER, self._clock.now())
-                for one in late
+                for one in expired
             ]
             for approval in denied:
-                await ApprovalStore(tx.connection, tx.now).update(approval)
+                await approvals.update(approval)
             if denied and workspace.status is not Status.REMOVED:
                 tx.save(workspace, *(rules.build_decision_notice(approval) for approval in denied))
         log.info("approvals expired", workspace=workspace_id, count=len(denied))

@@ -1,4 +1,4 @@
-"""What agents may not do without somebody's consent."""
+"""The table of approvals."""
 
 from dataclasses import fields
 from typing import Any
@@ -27,7 +27,7 @@ approvals = sa.Table(
 _columns = approvals.c
 
 is_pending = _columns.decision == sa.literal_column(f"'{ApprovalDecision.PENDING.value}'")
-"""Requests that nobody has decided."""
+"""Whether no decision is stored."""
 
 sa.Index("approvals_own", _columns.workspace_id, _columns.created_at, _columns.id)
 sa.Index("approvals_waiting", _columns.created_at, _columns.id, postgresql_where=is_pending)
@@ -35,13 +35,11 @@ sa.Index("approvals_created", _columns.created_at)
 
 
 def approval_from_row(row: sa.Row[Any]) -> Approval:
-    """The request in a row."""
     values = row._mapping  # noqa: SLF001 - the name is public in spite of its underscore
     return Approval(**{name: values[name] for name in _COLUMNS} | {"decision": ApprovalDecision(row.decision)})
 
 
 def row_from_approval(approval: Approval) -> dict[str, Any]:
-    """The row that keeps a request."""
     return {name: getattr(approval, name) for name in _COLUMNS} | {"decision": approval.decision.value}
 
 

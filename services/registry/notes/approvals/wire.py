@@ -1,4 +1,4 @@
-"""Requests for consent: protobuf and model."""
+"""Converts approvals between protobuf and the model."""
 
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from services.registry.workspace.model import WorkspaceId
 
 
 def approval_from_request(request: pb.RequestApprovalRequest, approval_id: str, at: datetime) -> Approval:
-    """A request as an agent makes it."""
     return Approval(
         id=approval_id,
         workspace_id=WorkspaceId(request.workspace_id),
@@ -22,7 +21,6 @@ def approval_from_request(request: pb.RequestApprovalRequest, approval_id: str, 
 
 
 def approval_to_proto(listed: ListedApproval) -> pb.Approval:
-    """A request as the contract writes it."""
     approval = listed.approval
     return pb.Approval(
         id=approval.id,

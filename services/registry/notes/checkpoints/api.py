@@ -1,4 +1,4 @@
-"""The servicer of checkpoints: speaks protobuf and decides nothing."""
+"""The servicer of checkpoints: translates between protobuf and the service."""
 
 from uuid import uuid4
 
@@ -12,20 +12,20 @@ from services.registry.notes.checkpoints.service import Checkpoints
 from services.registry.workspace.model import WorkspaceId
 
 MAX_CHECKPOINTS_PER_PAGE = 100
-"""Steps in one answer: that many of the biggest fit one message between services."""
+"""So many checkpoints of the maximum size fit into one message between services."""
 
 
 class CheckpointServicer(rpc.CheckpointServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints, *, clock: Clock) -> None:
         self._checkpoints = checkpoints
         self._clock = clock
 
     async def SaveCheckpoint(self, request: pb.SaveCheckpointRequest, context: Context) -> pb.SaveCheckpointResponse:
-        wanted = wire.checkpoint_from_request(request, str(uuid4()), self._clock.now())
-        kept = await self._checkpoints.save(identity.current(), wanted)
-        return pb.SaveCheckpointResponse(checkpoint=wire.checkpoint_to_proto(kept))
+        checkpoint = wire.checkpoint_from_request(request, str(uuid4()), self._clock.now())
+        stored = await self._checkpoints.save(identity.current(), checkpoint)
+        return pb.SaveCheckpointResponse(checkpoint=wire.checkpoint_to_proto(stored))
 
     async def GetLatestCheckpoint(
         self, request: pb.GetLatestCheckpointRequest, context: Context

@@ -1,4 +1,4 @@
-"""Checkpoints: how far agents have come with what they do in steps (docs/spec/rest.md, 6.14)."""
+"""Rules of checkpoints: which completed steps are valid (docs/spec/rest.md, 6.14)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,16 +7,15 @@ from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
 
 MAX_NAME_BYTES = 200
-"""Of the longest name of a workflow or step."""
+"""Bytes of the name of a workflow or step."""
 
 MAX_PAYLOAD_BYTES = 64 * 1024
-"""Of the biggest payload, as compact JSON."""
+"""Bytes of the payload as compact JSON."""
 
 MAX_CHECKPOINTS_PER_WORKSPACE = 500
-"""Steps of all workflows of a workspace."""
 
 RESERVED_WORKFLOW_ID = "latest"
-"""No name of a workflow: it stands for the step that was completed last."""
+"""Not valid as the name of a workflow, because it is a route: the step that was completed last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class Checkpoint:
 
 
 def check_checkpoint(checkpoint: Checkpoint) -> None:
-    """Raise `InvalidNote` for what cannot be kept."""
+    """Raise `InvalidNote` if a name or the payload is not valid."""
     for name, text in (("workflow_id", checkpoint.workflow_id), ("step_name", checkpoint.step_name)):
         if not text:
             raise InvalidNote("invalid request body")

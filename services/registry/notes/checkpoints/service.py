@@ -1,4 +1,4 @@
-"""♥ How far agents have come with what they do in steps."""
+"""Stores the completed steps of workflows, each once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,36 +16,34 @@ from services.registry.workspace.model import WorkspaceId
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPage:
-    """Some of the steps, and the token to go on with; empty on the last one."""
+    """Some checkpoints of a list, and the token of the next page; empty on the last page."""
 
     checkpoints: Sequence[Checkpoint]
     next_page_token: str = ""
 
 
 class Checkpoints:
-    """Keeps completed steps, each once."""
+    """The checkpoints of all workspaces."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def save(self, caller: Identity, checkpoint: Checkpoint) -> Checkpoint:
-        """Keep a step; the same step of the same workflow is replaced."""
+        """Store a completed step, in place of the same step of the same workflow."""
         rules.check_checkpoint(checkpoint)
         async with self._store.begin() as tx:
+            checkpoints = CheckpointStore(tx.connection)
             await access.writes(tx, caller, checkpoint.workspace_id)
-            kept = await CheckpointStore(tx.connection).put(checkpoint)
-            if (
-                await CheckpointStore(tx.connection).count(checkpoint.workspace_id)
-                > rules.MAX_CHECKPOINTS_PER_WORKSPACE
-            ):
+            stored = await checkpoints.put(checkpoint)
+            if await checkpoints.count(checkpoint.workspace_id) > rules.MAX_CHECKPOINTS_PER_WORKSPACE:
                 raise TooManyNotes("checkpoints", rules.MAX_CHECKPOINTS_PER_WORKSPACE)
-        return kept
+        return stored
 
     async def get_latest(self, caller: Identity, workspace_id: WorkspaceId) -> Checkpoint:
-        """The step that was completed last, of any workflow; raises `CheckpointNotFound`."""
+        """Return the step that was completed last, of any workflow; raises `CheckpointNotFound`."""
         async with self._store.begin() as tx:
-            known = await access.lists(tx, caller, workspace_id)
-            found = await CheckpointStore(tx.connection).get_latest(workspace_id) if known else None
+            workspace = await access.lists(tx, caller, workspace_id)
+            found = await CheckpointStore(tx.connection).find_latest(workspace_id) if workspace else None
         if found is None:
             raise CheckpointNotFound("no checkpoints found for workspace")
         return found
@@ -53,15 +51,14 @@ class Checkpoints:
     async def list(
         self, caller: Identity, workspace_id: WorkspaceId, workflow_id: str, *, size: int, token: str
     ) -> CheckpointPage:
-        """The steps of a workflow, the highest first; raises `CheckpointNotFound` where there is none."""
+        """Return the steps of a workflow, the highest first; raises `CheckpointNotFound` if it has none."""
         before = _parse_page_token(token)
         async with self._store.begin() as tx:
-            known = await access.lists(tx, caller, workspace_id)
-            found = (
-                await CheckpointStore(tx.connection).list_page(workspace_id, workflow_id, before=before, limit=size + 1)
-                if known
-                else []
-            )
+            found: list[Checkpoint] = []
+            if await access.lists(tx, caller, workspace_id):
+                found = await CheckpointStore(tx.connection).list_page(
+                    workspace_id, workflow_id, before=before, limit=size + 1
+                )
         if not found and before is None:
             raise CheckpointNotFound("no checkpoints found for workflow")
         if len(found) <= size:
@@ -70,16 +67,17 @@ class Checkpoints:
         return CheckpointPage(found[:size], pages.encode_page_token([str(last.step_index), last.step_name]))
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, workflow_id: str) -> int:
-        """Delete the steps of a workflow; how many there were. Raises `CheckpointNotFound` where that is none."""
+        """Delete the steps of a workflow and return their number; raises `CheckpointNotFound` if it has none."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            deleted = await CheckpointStore(tx.connection).delete(workspace_id, workflow_id)
+            deleted = await CheckpointStore(tx.connection).delete_workflow(workspace_id, workflow_id)
         if not deleted:
             raise CheckpointNotFound("no checkpoints found for workflow")
         return deleted
 
 
 def _parse_page_token(token: str) -> tuple[int, str] | None:
+    """Return the step index and the step name in a token; raises `InvalidPageToken`."""
     if not token:
         return None
     step_index, step_name = pages.decode_page_token(token, 2)

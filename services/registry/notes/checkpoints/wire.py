@@ -1,4 +1,4 @@
-"""Checkpoints: protobuf and model."""
+"""Converts checkpoints between protobuf and the model."""
 
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from services.registry.workspace.model import WorkspaceId
 
 
 def checkpoint_from_request(request: pb.SaveCheckpointRequest, checkpoint_id: str, at: datetime) -> Checkpoint:
-    """A completed step."""
     return Checkpoint(
         id=checkpoint_id,
         workspace_id=WorkspaceId(request.workspace_id),
@@ -22,7 +21,6 @@ def checkpoint_from_request(request: pb.SaveCheckpointRequest, checkpoint_id: st
 
 
 def checkpoint_to_proto(checkpoint: Checkpoint) -> pb.Checkpoint:
-    """A completed step as the contract writes it."""
     return pb.Checkpoint(
         id=checkpoint.id,
         workspace_id=checkpoint.workspace_id,

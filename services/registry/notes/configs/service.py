@@ -1,4 +1,4 @@
-"""♥ What workspaces and the canvas are set to, in the words of whoever sets them."""
+"""Stores a JSON object for each workspace, and one viewport for the plane."""
 
 from services.chassis.identity import Identity
 from services.registry import access
@@ -10,31 +10,31 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class Configs:
-    """Keeps an object for each workspace, and one viewport for the plane."""
+    """The configurations of all workspaces, and the viewport of the canvas."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> str:
-        """The object of a workspace, as JSON text."""
+        """Return the object of a workspace, as JSON text."""
         async with self._store.begin() as tx:
             await access.reached(tx, caller, workspace_id)
             return await ConfigStore(tx.connection).get(workspace_id)
 
     async def merge(self, caller: Identity, workspace_id: WorkspaceId, patch: str) -> None:
-        """Merge an object into that of a workspace, at the top level. Under its lock no merge is lost to another."""
+        """Merge an object into that of a workspace, at the top level. The lock on the workspace keeps every merge."""
         async with self._store.begin() as tx:
+            configs = ConfigStore(tx.connection)
             await access.writes(tx, caller, workspace_id)
-            now = rules.merge_config(await ConfigStore(tx.connection).get(workspace_id), patch)
-            await ConfigStore(tx.connection).put(workspace_id, now)
+            merged = rules.merge_config(await configs.get(workspace_id), patch)
+            await configs.put(workspace_id, merged)
 
     async def get_viewport(self) -> Viewport:
-        """Where the canvas stands."""
         async with self._store.begin() as tx:
             return await ConfigStore(tx.connection).get_viewport()
 
     async def save_viewport(self, viewport: Viewport) -> None:
-        """Keep where the canvas stands; raises `InvalidNote` for what is no place."""
+        """Store the viewport; raises `InvalidNote` for numbers that are not finite."""
         rules.check_viewport(viewport)
         async with self._store.begin() as tx:
             await ConfigStore(tx.connection).put_viewport(viewport)

@@ -1,4 +1,4 @@
-"""The servicer of entries: speaks protobuf and decides nothing."""
+"""The servicer of entries: translates between protobuf and the service."""
 
 from protos.registry.v1 import entries_pb2 as pb
 from protos.registry.v1 import entries_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class EntryServicer(rpc.EntryServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on entries."""
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries

@@ -1,4 +1,4 @@
-"""Values under keys: what may be written, and when (docs/spec/rest.md, 6.14)."""
+"""Rules of entries: which values are valid, and which version follows (docs/spec/rest.md, 6.14)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,21 +6,18 @@ from datetime import datetime, timedelta
 from services.registry.notes.errors import InvalidNote, VersionMismatch
 
 MAX_KEY_BYTES = 200
-"""Of the longest key."""
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Of the biggest value, as compact JSON."""
+"""Bytes of a value as compact JSON."""
 
 MAX_TTL = timedelta(days=365)
-"""Until a value that expires has expired."""
 
 MAX_ENTRIES_PER_WORKSPACE = 500
-"""Keys that a workspace can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyValueEntry:
-    """A value under a key. `value` is JSON text."""
+    """A value under a key of a workspace. `value` is JSON text; `version` counts its writes."""
 
     key: str
     value: str
@@ -31,7 +28,7 @@ class KeyValueEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryDraft:
-    """A value to be written, and the version it is to replace; 0 where there is to be none."""
+    """A write. `if_match_version` is the version that it must replace, 0 if the key must not exist."""
 
     key: str
     value: str
@@ -40,7 +37,7 @@ class EntryDraft:
 
 
 def check_draft(draft: EntryDraft) -> None:
-    """Raise `InvalidNote` for what cannot be written."""
+    """Raise `InvalidNote` if a write is not valid."""
     if not draft.key:
         raise InvalidNote("key is required")
     if len(draft.key.encode()) > MAX_KEY_BYTES:
@@ -56,7 +53,7 @@ def check_draft(draft: EntryDraft) -> None:
 
 
 def build_next_entry(before: KeyValueEntry | None, draft: EntryDraft, now: datetime) -> KeyValueEntry:
-    """What is under the key once the draft is written; raises `VersionMismatch`."""
+    """Return the entry after a write; raises `VersionMismatch`."""
     current = before.version if before else None
     if draft.if_match_version is not None and draft.if_match_version != (current or 0):
         raise VersionMismatch(expected=draft.if_match_version, current=current)

@@ -1,4 +1,4 @@
-"""What agents keep by key."""
+"""The table of entries."""
 
 from typing import Any
 
@@ -22,14 +22,13 @@ sa.Index("entries_expiry", entries.c.expires_at, postgresql_where=entries.c.expi
 
 
 def entry_from_row(row: sa.Row[Any]) -> KeyValueEntry:
-    """The entry in a row."""
     return KeyValueEntry(
         key=row.key, value=row.value, version=row.version, updated_at=row.updated_at, expires_at=row.expires_at
     )
 
 
 def row_from_entry(entry: KeyValueEntry) -> dict[str, Any]:
-    """The row that keeps an entry, without its workspace."""
+    """The row of an entry, without the workspace id."""
     return {
         "key": entry.key,
         "value": entry.value,

@@ -1,4 +1,4 @@
-"""Entries: protobuf and model."""
+"""Converts entries between protobuf and the model."""
 
 from protos.registry.v1 import entries_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
@@ -6,7 +6,6 @@ from services.registry.notes.entries.rules import EntryDraft, KeyValueEntry
 
 
 def draft_from_request(request: pb.PutEntryRequest) -> EntryDraft:
-    """A value to be written."""
     return EntryDraft(
         key=request.key,
         value=request.value.decode(),
@@ -16,7 +15,6 @@ def draft_from_request(request: pb.PutEntryRequest) -> EntryDraft:
 
 
 def entry_to_proto(entry: KeyValueEntry) -> pb.Entry:
-    """An entry as the contract writes it."""
     return pb.Entry(
         key=entry.key,
         value=entry.value.encode(),

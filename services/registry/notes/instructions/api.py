@@ -1,4 +1,4 @@
-"""The servicer of instructions: speaks protobuf and decides nothing."""
+"""The servicer of instructions: translates between protobuf and the service."""
 
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class InstructionServicer(rpc.InstructionServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on instructions."""
 
     def __init__(self, instructions: Instructions) -> None:
         self._instructions = instructions
@@ -33,15 +33,17 @@ class InstructionServicer(rpc.InstructionServiceServicer):
     async def CreateInstruction(
         self, request: pb.CreateInstructionRequest, context: Context
     ) -> pb.CreateInstructionResponse:
-        made = await self._instructions.create(identity.current(), request.request_id, wire.draft_from_request(request))
-        return pb.CreateInstructionResponse(instruction=wire.instruction_to_proto(made))
+        created = await self._instructions.create(
+            identity.current(), request.request_id, wire.draft_from_request(request)
+        )
+        return pb.CreateInstructionResponse(instruction=wire.instruction_to_proto(created))
 
     async def UpdateInstruction(
         self, request: pb.UpdateInstructionRequest, context: Context
     ) -> pb.UpdateInstructionResponse:
         changes = wire.changes_from_request(request)
-        now = await self._instructions.update(identity.current(), request.instruction_id, changes)
-        return pb.UpdateInstructionResponse(instruction=wire.instruction_to_proto(now))
+        changed = await self._instructions.update(identity.current(), request.instruction_id, changes)
+        return pb.UpdateInstructionResponse(instruction=wire.instruction_to_proto(changed))
 
     async def DeleteInstruction(
         self, request: pb.DeleteInstructionRequest, context: Context
@@ -52,5 +54,5 @@ class InstructionServicer(rpc.InstructionServiceServicer):
     async def ResolveInstructions(
         self, request: pb.ResolveInstructionsRequest, context: Context
     ) -> pb.ResolveInstructionsResponse:
-        told = await self._instructions.resolve(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.ResolveInstructionsResponse(instructions=told)
+        text = await self._instructions.resolve(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.ResolveInstructionsResponse(instructions=text)

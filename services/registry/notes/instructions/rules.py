@@ -1,4 +1,4 @@
-"""Instructions: what agents may be told, and in which order (docs/spec/rest.md, 6.16)."""
+"""Rules of instructions: which are valid, and how an agent receives them (docs/spec/rest.md, 6.16)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,20 +11,17 @@ from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
 
 MAX_TITLE_CHARACTERS = 200
-"""Characters of the longest title."""
 
 MAX_CONTENT_CHARACTERS = 8192
-"""Characters of the longest content."""
 
 MAX_INSTRUCTIONS_PER_TARGET = 100
-"""Instructions for everybody, and for each workspace."""
+"""Instructions for one workspace, and instructions for all agents."""
 
 CHANGEABLE_FIELDS = frozenset({"title", "content", "priority", "enabled"})
-"""What can be changed of an instruction."""
 
 
 class InstructionScope(StrEnum):
-    """Whom an instruction is for."""
+    """Whether an instruction is for all agents or for one."""
 
     GLOBAL = "global"
     WORKSPACE = "workspace"
@@ -32,7 +29,7 @@ class InstructionScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """Something that agents are told; those of a higher priority first. Without a target it is for everybody."""
+    """A text that agents receive, those of a higher priority first. Without a target it is for all agents."""
 
     id: str
     target: WorkspaceId | None
@@ -45,13 +42,12 @@ class Instruction:
 
     @property
     def scope(self) -> InstructionScope:
-        """Whom it is for."""
         return InstructionScope.GLOBAL if self.target is None else InstructionScope.WORKSPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionDraft:
-    """An instruction as somebody wants it."""
+    """An instruction to create, as the caller sent it."""
 
     scope: str
     target: str
@@ -61,14 +57,14 @@ class InstructionDraft:
 
 
 def parse_scope(text: str) -> InstructionScope:
-    """The scope that a text names; raises `InvalidNote`."""
+    """Return the scope that a text names; raises `InvalidNote`."""
     if text not in set(InstructionScope):
         raise InvalidNote("scope must be global or workspace (team scope not yet supported)")
     return InstructionScope(text)
 
 
 def parse_target(draft: InstructionDraft) -> WorkspaceId | None:
-    """Whom a draft is for, if it can be; raises `InvalidNote`."""
+    """Check a draft and return its target, `None` for all agents; raises `InvalidNote`."""
     if not draft.scope:
         raise InvalidNote(MISSING_FIELD_TEXT)
     _check_texts(draft.title, draft.content)
@@ -79,18 +75,18 @@ def parse_target(draft: InstructionDraft) -> WorkspaceId | None:
     return WorkspaceId(draft.target)
 
 
-def apply_changes(instruction: Instruction, wanted: Mapping[str, Any], at: datetime) -> Instruction:
-    """The instruction with `wanted` written into it; raises `InvalidNote`."""
-    for name in wanted:
+def apply_changes(instruction: Instruction, changes: Mapping[str, Any], at: datetime) -> Instruction:
+    """Return the instruction with changed fields; raises `InvalidNote` or `InvalidValue`."""
+    for name in changes:
         if name not in CHANGEABLE_FIELDS:
             raise InvalidValue(field=name)
-    now = replace(instruction, **wanted, updated_at=at)
-    _check_texts(now.title, now.content)
-    return now
+    changed = replace(instruction, **changes, updated_at=at)
+    _check_texts(changed.title, changed.content)
+    return changed
 
 
 def render_instructions(instructions: Iterable[Instruction]) -> str:
-    """What an agent is told, as Markdown: a section for each, in their order."""
+    """Return instructions as Markdown, with one section each, in their order."""
     return "\n\n".join(f"## {' '.join(one.title.split())}\n\n{one.content.strip()}" for one in instructions)
 
 

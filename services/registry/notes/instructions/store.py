@@ -1,4 +1,4 @@
-"""What operators tell agents, as one transaction sees it."""
+"""Reads and writes instructions within one transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,27 +14,27 @@ from services.registry.store.tables.workspaces import workspaces
 from services.registry.workspace.model import WorkspaceId
 
 InstructionPosition = tuple[str, int, datetime, str]
-"""Where a list goes on: target, rank, creation and id."""
+"""The position of an instruction in the list: target, rank, time of creation and id."""
 
 
 class InstructionStore:
-    """Instructions, those for everybody first, then by workspace; within, by priority and age."""
+    """The table of instructions. Lists begin with those for all agents; the order is workspace, priority, age."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def insert(self, instruction: Instruction) -> None:
-        """Keep a new instruction; one whose id is kept already stays as it is."""
-        put = insert(instructions).values(tables.row_from_instruction(instruction))
-        await self._connection.execute(put.on_conflict_do_nothing(index_elements=["id"]))
+        """Insert a new instruction; does nothing if its id is known."""
+        statement = insert(instructions).values(tables.row_from_instruction(instruction))
+        await self._connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))
 
     async def count(self, target: WorkspaceId | None) -> int:
-        """How many there are for a workspace, or for everybody."""
+        """Return the number of instructions for a workspace, or for all agents."""
         same = sa.select(sa.func.count()).where(instructions.c.target == (target or ALL_AGENTS))
         return await self._connection.scalar(same) or 0
 
     async def find_for_update(self, instruction_id: str) -> Instruction | None:
-        """The instruction, locked."""
+        """Lock and return an instruction."""
         statement = sa.select(instructions).where(instructions.c.id == instruction_id).with_for_update()
         row = (await self._connection.execute(statement)).one_or_none()
         return None if row is None else tables.instruction_from_row(row)
@@ -48,7 +48,7 @@ class InstructionStore:
         after: InstructionPosition | None,
         limit: int,
     ) -> list[Instruction]:
-        """Instructions in their order, after a place; of one scope, workspace or organisation where these are given."""
+        """Return instructions after a position; if given, those of one scope, workspace or organisation."""
         statement = sa.select(instructions).where(*_build_conditions(scope, target))
         if org_id is not None:
             own = sa.select(workspaces.c.id).where(workspaces.c.org_id == org_id)
@@ -59,25 +59,24 @@ class InstructionStore:
         return [tables.instruction_from_row(row) for row in found]
 
     async def list_enabled(self, workspace_id: WorkspaceId) -> Sequence[Instruction]:
-        """What is enabled for a workspace and for everybody."""
-        heard = sa.select(instructions).where(
+        """Return the enabled instructions for a workspace and for all agents."""
+        enabled = sa.select(instructions).where(
             instructions.c.target.in_((ALL_AGENTS, workspace_id)), instructions.c.enabled.is_(True)
         )
         return [
-            tables.instruction_from_row(row) for row in await self._connection.execute(heard.order_by(*_LIST_ORDER))
+            tables.instruction_from_row(row) for row in await self._connection.execute(enabled.order_by(*_LIST_ORDER))
         ]
 
     async def update(self, instruction: Instruction) -> None:
-        """Keep a locked instruction as it is now."""
+        """Update a locked instruction."""
         row = tables.row_from_instruction(instruction)
         await self._connection.execute(sa.update(instructions).where(instructions.c.id == instruction.id).values(row))
 
     async def delete(self, instruction: Instruction) -> None:
-        """Delete an instruction."""
         await self._connection.execute(sa.delete(instructions).where(instructions.c.id == instruction.id))
 
     async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete everything that these workspaces have."""
+        """Delete the instructions for these workspaces."""
         await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
 
 

@@ -1,4 +1,4 @@
-"""What operators tell agents."""
+"""The table of instructions."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from services.registry.store.tables.schema import META
 from services.registry.workspace.model import WorkspaceId
 
 ALL_AGENTS = ""
-"""The target of what is for everybody."""
+"""The target of an instruction for all agents."""
 
 instructions = sa.Table(
     "instructions",
     META,
     sa.Column("id", sa.Text, primary_key=True),
-    # Empty for everybody, so that those for everybody come first.
+    # Empty for all agents, so that those come first.
     sa.Column("target", sa.Text, nullable=False),
-    # The priority with its sign turned: one index has the order of every list.
+    # The negated priority, so that one ascending index has the order of every list.
     sa.Column("rank", sa.BigInteger, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
@@ -29,7 +29,6 @@ instructions = sa.Table(
 
 
 def instruction_from_row(row: sa.Row[Any]) -> Instruction:
-    """The instruction in a row."""
     return Instruction(
         id=row.id,
         target=None if row.target == ALL_AGENTS else WorkspaceId(row.target),
@@ -43,7 +42,6 @@ def instruction_from_row(row: sa.Row[Any]) -> Instruction:
 
 
 def row_from_instruction(instruction: Instruction) -> dict[str, Any]:
-    """The row that keeps an instruction."""
     return {
         "id": instruction.id,
         "target": instruction.target or ALL_AGENTS,

@@ -1,4 +1,4 @@
-"""Instructions: protobuf and model."""
+"""Converts instructions between protobuf and the model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,6 @@ from services.registry.notes.instructions.rules import CHANGEABLE_FIELDS, Instru
 
 
 def draft_from_request(request: pb.CreateInstructionRequest) -> InstructionDraft:
-    """An instruction as somebody wants it."""
     return InstructionDraft(
         scope=request.scope,
         target=request.scope_target,
@@ -21,7 +20,7 @@ def draft_from_request(request: pb.CreateInstructionRequest) -> InstructionDraft
 
 
 def changes_from_request(request: pb.UpdateInstructionRequest) -> Mapping[str, Any]:
-    """The fields to change by name. Raises `InvalidValue`."""
+    """Return the fields to change by name; raises `InvalidValue`."""
     paths = request.update_mask.paths
     if not paths:
         raise InvalidValue(field="update_mask")
@@ -31,7 +30,6 @@ def changes_from_request(request: pb.UpdateInstructionRequest) -> Mapping[str, A
 
 
 def instruction_to_proto(instruction: Instruction) -> pb.Instruction:
-    """An instruction as the contract writes it."""
     return pb.Instruction(
         id=instruction.id,
         scope=instruction.scope,

@@ -1,4 +1,4 @@
-"""The servicer of memories: speaks protobuf and decides nothing."""
+"""The servicer of memories: translates between protobuf and the service."""
 
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class MemoryServicer(rpc.MemoryServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on memories."""
 
     def __init__(self, memories: Memories) -> None:
         self._memories = memories

@@ -1,4 +1,4 @@
-"""Memories: what may be written, who reads it, and how it is shown (docs/spec/rest.md, 6.14)."""
+"""Rules of memories: which are valid, who reads them, and how readers see them (docs/spec/rest.md, 6.14)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,23 +11,17 @@ from services.registry.workspace.model import Workspace, WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 
 MAX_CONTENT_BYTES = 100_000
-"""Of the longest memory."""
-
 MAX_NAMESPACE_BYTES = 50
-"""Of the longest namespace."""
-
 MAX_QUERY_BYTES = 1000
-"""Of the longest question."""
 
 DEFAULT_NAMESPACE = "general"
-"""Where memories are that nobody put elsewhere."""
+"""The namespace of a memory if the caller names none."""
 
 MAX_MEMORIES_PER_WORKSPACE = 10_000
-"""Memories that a workspace can have."""
 
 
 class MemoryScope(StrEnum):
-    """Who reads a memory."""
+    """The readers of a memory: its author, the author's team, or all workspaces."""
 
     LOCAL = "LOCAL"
     TEAM = "TEAM"
@@ -36,7 +30,7 @@ class MemoryScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Something to be remembered."""
+    """A text that a workspace stored."""
 
     id: str
     workspace_id: WorkspaceId
@@ -48,7 +42,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryQuery:
-    """Which memories are looked for; no scope means the workspace's own of every scope."""
+    """A search. Without a scope it finds what the workspace itself wrote, of every scope."""
 
     scope: MemoryScope | None = None
     query: str = ""
@@ -57,14 +51,14 @@ class MemoryQuery:
 
 
 def parse_scope(text: str) -> MemoryScope:
-    """The scope that a text names; raises `InvalidNote`."""
+    """Return the scope that a text names; raises `InvalidNote`."""
     if text not in set(MemoryScope):
         raise InvalidNote("scope must be LOCAL, TEAM, or GLOBAL")
     return MemoryScope(text)
 
 
 def check_memory(content: str, namespace: str) -> None:
-    """Raise `InvalidNote` for what no memory can be."""
+    """Raise `InvalidNote` if the content or the namespace is not valid."""
     if not content or "\0" in content + namespace:
         raise InvalidNote("invalid request body")
     if len(content.encode()) > MAX_CONTENT_BYTES:
@@ -74,13 +68,13 @@ def check_memory(content: str, namespace: str) -> None:
 
 
 def check_author(author: Workspace, scope: MemoryScope) -> None:
-    """Raise `RootsOnly` where somebody below a root would speak to everybody."""
+    """Raise `RootsOnly` if a workspace with a parent writes a global memory."""
     if scope is MemoryScope.GLOBAL and author.parent_id is not None:
         raise RootsOnly
 
 
 def build_query(scope: str, query: str, namespace: str, limit: int) -> MemoryQuery:
-    """What is looked for; raises `InvalidNote`."""
+    """Return the search that a caller asks for; raises `InvalidNote`."""
     if len(query.encode()) > MAX_QUERY_BYTES:
         raise InvalidNote(f"q must be <= {MAX_QUERY_BYTES} bytes")
     wanted = parse_scope(scope) if scope else None
@@ -88,18 +82,19 @@ def build_query(scope: str, query: str, namespace: str, limit: int) -> MemoryQue
 
 
 def sanitize_content(content: str, scope: MemoryScope) -> str:
-    """What is kept of a text: no recognised secret, and nothing that looks like the frame of somebody else's memory."""
-    kept = redact_secrets(content)
-    return kept.replace("[MEMORY ", "[_MEMORY ") if scope is MemoryScope.GLOBAL else kept
+    """Return the content without recognised secrets; in a global one, text that looks like a frame is escaped."""
+    redacted = redact_secrets(content)
+    return redacted.replace("[MEMORY ", "[_MEMORY ") if scope is MemoryScope.GLOBAL else redacted
 
 
-def build_initial_memories(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
-    """The memories that a workspace begins with, in their order, under these ids.
+def build_initial_memories(author: Workspace, wanted: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
+    """Return the memories that a new workspace starts with, in their order, with the given ids.
 
-    Passed over are those that are empty, of an unknown scope, or for everybody from somebody below a root. What is too
-    long is cut between two characters, after secrets are replaced: half a secret is not recognised.
+    Memories that the workspace could not have written itself are left out: empty ones, those of an unknown scope, and
+    global ones of a workspace with a parent. A long content is truncated between two characters, and only after secrets
+    are redacted, because a truncated secret is not recognised.
     """
-    usable = [memory for memory in some if _is_usable(author, memory)]
+    usable = [memory for memory in wanted if _is_usable(author, memory)]
     return [
         Memory(
             id=memory_id,
@@ -107,24 +102,24 @@ def build_initial_memories(author: Workspace, some: Iterable[InitialMemory], ids
             scope=MemoryScope(memory.scope or MemoryScope.LOCAL),
             namespace=DEFAULT_NAMESPACE,
             content=_truncate_content(sanitize_content(memory.content, MemoryScope(memory.scope or MemoryScope.LOCAL))),
-            created_at=author.created_at + timedelta(microseconds=place),
+            created_at=author.created_at + timedelta(microseconds=index),
         )
-        for place, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
+        for index, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
     ]
 
 
 def get_team_lead(reader: Workspace) -> WorkspaceId:
-    """The workspace whose team somebody reads with: its parent and the parent's children; a root's own team."""
+    """Return the workspace that, with its children, is the team of the reader: its parent; of a root, itself."""
     return reader.parent_id or reader.id
 
 
 def is_in_team(lead: WorkspaceId, author: Workspace) -> bool:
-    """Whether somebody is in the team of `lead`. The store asks the same of the database."""
+    """Whether the author is in the team of `lead`. The store has the same condition in SQL."""
     return lead in {author.id, author.parent_id}
 
 
 def frame_memory(memory: Memory) -> Memory:
-    """A memory as those read it who asked for everybody's: framed, so that nobody takes it for their own."""
+    """Return a global memory framed with its author, so that a reader does not take it for its own."""
     frame = f"[MEMORY id={memory.id} scope={memory.scope} from={memory.workspace_id}]"
     return replace(memory, content=f"{frame}: {memory.content}")
 

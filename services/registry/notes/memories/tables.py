@@ -1,4 +1,4 @@
-"""What agents remember."""
+"""The table of memories."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ memories = sa.Table(
     sa.Column("scope", sa.Text, nullable=False),
     sa.Column("namespace", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
-    # The words of the content, in their English stems.
+    # The words of the content, reduced to their English stems.
     sa.Column("search", postgresql.TSVECTOR, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint(sa.column("scope").in_([scope.value for scope in MemoryScope]), name="scope"),
@@ -25,10 +25,8 @@ memories = sa.Table(
 _columns = memories.c
 
 is_team = _columns.scope == sa.literal_column(f"'{MemoryScope.TEAM.value}'")
-"""Memories of teams."""
 
 is_global = _columns.scope == sa.literal_column(f"'{MemoryScope.GLOBAL.value}'")
-"""Memories for everybody."""
 
 sa.Index("memories_own", _columns.workspace_id, _columns.created_at, _columns.id)
 sa.Index("memories_team", _columns.workspace_id, _columns.created_at, _columns.id, postgresql_where=is_team)
@@ -38,7 +36,7 @@ sa.Index("memories_search", _columns.search, postgresql_using="gin")
 select_memories = sa.select(
     _columns.id, _columns.workspace_id, _columns.scope, _columns.namespace, _columns.content, _columns.created_at
 )
-"""All that makes up a `Memory`."""
+"""Selects the columns of a `Memory`."""
 
 
 def memory_from_row(row: sa.Row[Any]) -> Memory:
@@ -54,7 +52,7 @@ def memory_from_row(row: sa.Row[Any]) -> Memory:
 
 
 def row_from_memory(memory: Memory) -> dict[str, Any]:
-    """The row that keeps a memory, but for its words."""
+    """The row of a memory, without the column for the text search."""
     return {
         "id": memory.id,
         "workspace_id": memory.workspace_id,

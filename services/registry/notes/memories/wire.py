@@ -1,4 +1,4 @@
-"""Memories: protobuf and model."""
+"""Converts memories between protobuf and the model."""
 
 from protos.registry.v1 import memories_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
@@ -6,17 +6,14 @@ from services.registry.notes.memories import rules
 from services.registry.notes.memories.rules import Memory, MemoryQuery
 
 MAX_MEMORIES_PER_ANSWER = 50
-"""Memories in one answer."""
 
 
 def query_from_request(request: pb.SearchMemoriesRequest) -> MemoryQuery:
-    """What is looked for."""
     limit = request.limit if 1 <= request.limit <= MAX_MEMORIES_PER_ANSWER else MAX_MEMORIES_PER_ANSWER
     return rules.build_query(request.scope, request.query, request.namespace, limit)
 
 
 def memory_to_proto(memory: Memory) -> pb.Memory:
-    """A memory as the contract writes it."""
     return pb.Memory(
         id=memory.id,
         workspace_id=memory.workspace_id,
