@@ -41,12 +41,12 @@ SECRETS = {
     "BEARER_TOKEN": run(ALPHANUMERIC, 15).map(lambda text: f"Bearer 1{text}"),
     "SECRET": run(ALPHANUMERIC, 8).map(lambda text: f"DB_PASSWORD={text}"),
 }
-"""Something of every label, as it is met in the wild."""
+"""Realistic examples of every label."""
 
 labelled = st.sampled_from(sorted(SECRETS)).flatmap(lambda label: SECRETS[label].map(lambda secret: (label, secret)))
 
 words = st.text(string.ascii_lowercase + " .,\n", max_size=40)
-"""Prose."""
+"""Text without secrets."""
 
 
 def test_every_label_has_an_example():
@@ -54,7 +54,7 @@ def test_every_label_has_an_example():
 
 
 @given(labelled, words, words)
-def test_a_secret_is_replaced_wherever_it_stands_and_nothing_else_is(labelled, before, after):
+def test_a_secret_is_redacted_at_any_position_and_the_rest_is_kept(labelled, before, after):
     label, secret = labelled
     kept = {"BEARER_TOKEN": "Bearer ", "SECRET": "DB_PASSWORD="}.get(label, "")
 
@@ -62,14 +62,14 @@ def test_a_secret_is_replaced_wherever_it_stands_and_nothing_else_is(labelled, b
 
 
 @given(st.lists(st.one_of(labelled.map(lambda pair: pair[1]), words, st.sampled_from(list("'\"=:@/- ")))).map("".join))
-def test_what_is_redacted_has_nothing_left_to_redact(text):
+def test_redacting_twice_changes_nothing(text):
     once = redact_secrets(text)
 
     assert redact_secrets(once) == once
 
 
 @given(words)
-def test_prose_is_left_alone(text):
+def test_text_without_secrets_is_not_changed(text):
     assert redact_secrets(text) == text
 
 
@@ -92,14 +92,14 @@ def test_prose_is_left_alone(text):
         ("password=short", "password=short"),
     ],
 )
-def test_what_a_text_becomes(text, kept):
+def test_a_text_is_redacted_as_expected(text, kept):
     assert redact_secrets(text) == kept
 
 
 @pytest.mark.parametrize(
     "piece", ["eyJ-", "sk-", "a://", "a://b:", "Bearer ", "password=", "-----BEGIN PRIVATE KEY", "_"]
 )
-def test_a_text_made_to_be_slow_is_read_all_the_same(piece):
+def test_a_text_made_to_be_slow_is_redacted_in_linear_time(piece):
     text = piece * (100_000 // len(piece))
 
     assert redact_secrets(text)
