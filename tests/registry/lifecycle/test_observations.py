@@ -318,7 +318,7 @@ async def test_heartbeats_are_told_live_with_what_they_say(book):
                 break
         await watch.aclose()
 
-    assert [(told.workspace_id, told.active_tasks) for told in news.beats] == [(workspace.id, 4)]
+    assert [(told.workspace_id, told.active_tasks) for told in news.heartbeats] == [(workspace.id, 4)]
 
 
 async def test_a_new_card_replaces_the_old_and_is_told(book):

@@ -79,10 +79,7 @@ _INSERT = (
     insert(memories)
     .values(
         {
-            **{
-                name: sa.bindparam(name)
-                for name in ("id", "workspace_id", "scope", "namespace", "content", "created_at")
-            },
+            **{name: sa.bindparam(name) for name in tables.COLUMNS},
             "search": sa.func.to_tsvector(TEXT_SEARCH_LANGUAGE, sa.bindparam("content")),
         }
     )

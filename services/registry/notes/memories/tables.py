@@ -1,5 +1,6 @@
 """The table of memories."""
 
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,31 +34,18 @@ sa.Index("memories_team", _columns.workspace_id, _columns.created_at, _columns.i
 sa.Index("memories_global", _columns.created_at, _columns.id, postgresql_where=is_global)
 sa.Index("memories_search", _columns.search, postgresql_using="gin")
 
-select_memories = sa.select(
-    _columns.id, _columns.workspace_id, _columns.scope, _columns.namespace, _columns.content, _columns.created_at
-)
-"""Selects the columns of a `Memory`."""
+COLUMNS = tuple(field.name for field in fields(Memory))
+"""The columns of a `Memory`: all but the one for the text search."""
+
+select_memories = sa.select(*(_columns[name] for name in COLUMNS))
 
 
 def memory_from_row(row: sa.Row[Any]) -> Memory:
     """The memory in a row of `select_memories`."""
-    return Memory(
-        id=row.id,
-        workspace_id=row.workspace_id,
-        scope=MemoryScope(row.scope),
-        namespace=row.namespace,
-        content=row.content,
-        created_at=row.created_at,
-    )
+    values = row._mapping  # noqa: SLF001 - the name is public in spite of its underscore
+    return Memory(**{name: values[name] for name in COLUMNS} | {"scope": MemoryScope(row.scope)})
 
 
 def row_from_memory(memory: Memory) -> dict[str, Any]:
     """The row of a memory, without the column for the text search."""
-    return {
-        "id": memory.id,
-        "workspace_id": memory.workspace_id,
-        "scope": memory.scope.value,
-        "namespace": memory.namespace,
-        "content": memory.content,
-        "created_at": memory.created_at,
-    }
+    return {name: getattr(memory, name) for name in COLUMNS} | {"scope": memory.scope.value}
