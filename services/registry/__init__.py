@@ -51,7 +51,7 @@
 | `callers`   | what a caller may see and touch                                     |     |
 | `intake`    | heartbeats, taken in many at once                                   |     |
 | `feed`      | changes from a revision, heartbeats live, signs of life             |     |
-| `chronicle` | stored events as they are committed, and who is told of them        |     |
+| `event_log` | stored events as they are committed, with their audiences           |     |
 | `broadcasts`| what is told once and not kept                                      |     |
 | `views`     | what a caller may hear of, and what it has missed                   |     |
 | `sweeps`    | silence, stuck provisioning, unfinished work, old events            |     |

@@ -63,9 +63,9 @@ from services.registry.directory.queries import WorkspaceQueries
 from services.registry.directory.search import WorkspaceSearch
 from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.event_log import Chronicle
-from services.registry.feeds.subscriptions import Views
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.event_log import EventLog
+from services.registry.feeds.subscriptions import EventSubscriptions
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.lifecycle.heartbeats import Intake
 from services.registry.lifecycle.observations import Presence
@@ -88,6 +88,7 @@ from services.registry.notes.instructions.api import InstructionServicer
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.memories.api import MemoryServicer
 from services.registry.notes.memories.service import Memories
+from services.registry.notes.purge import delete_notes
 from services.registry.organisations.bundles import Bundles
 from services.registry.organisations.org_folders import OrgTemplateFolders
 from services.registry.organisations.org_import import OrgImporter
@@ -120,7 +121,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         auth = Auth(line)
         addressing = Addressing(settings.address_rules)
         bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
-        feed = Feed(store, bell, replica_id=str(uuid4()))
+        feed = WorkspaceFeed(store, bell, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
         folders = OrgTemplateFolders(settings.org_templates_dir)
         creator = WorkspaceCreator(
@@ -131,11 +132,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         intake = Intake(store, patience=patience)
         broadcasts = Broadcasts()
-        chronicle = Chronicle(store, feed)
+        event_log = EventLog(store, feed)
         refits = Refits(templates, TemplateFolders(settings.org_templates_dir))
         presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
         door = Door(store, auth=auth, addressing=addressing, clock=clock)
-        removal = Removal(store, feed, auth=auth, clock=clock)
+        removal = Removal(store, feed, auth=auth, clock=clock, purge_steps=[delete_notes])
         sweeps = Sweeps(
             store,
             presence=presence,
@@ -182,7 +183,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
                     add=events_pb2_grpc.add_EventServiceServicer_to_server,
-                    servicer=EventServicer(chronicle=chronicle, broadcasts=broadcasts, views=Views(store)),
+                    servicer=EventServicer(
+                        event_log=event_log, broadcasts=broadcasts, subscriptions=EventSubscriptions(store)
+                    ),
                 ),
                 Servicer(
                     contract=templates_pb2.DESCRIPTOR.services_by_name["TemplateService"],
@@ -220,7 +223,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             loops=[
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
-                Loop(name="chronicle", run=chronicle.run),
+                Loop(name="event_log", run=event_log.run),
                 *_sweeping(_looking(sweeps) | tending, url),
                 Loop(name="turnover", run=turnover.follow, lock=AdvisoryLock(url, role=ROLE, name="registry.turnover")),
             ],
@@ -229,11 +232,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 
 def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], Beats]:
     """Those who keep what agents and people write down, and what is done about it from time to time."""
-    approvals, entries = Approvals(store, clock=clock, keep=keep), Entries(store, clock=clock)
+    approvals, entries = Approvals(store, clock=clock, retention=keep), Entries(store, clock=clock)
 
     async def tidy() -> None:
-        await entries.expire()
-        await approvals.forget()
+        await entries.delete_expired()
+        await approvals.delete_old()
 
     servicers = [
         Servicer(
@@ -268,7 +271,7 @@ def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Service
         ),
     ]
     return servicers, {
-        "approvals": (approvals.expire, timedelta(seconds=5)),
+        "approvals": (approvals.deny_expired, timedelta(seconds=5)),
         "notes": (tidy, timedelta(minutes=1)),
     }
 

@@ -37,6 +37,18 @@ VIOLATIONS = {
     ),
     "Callers of the A2A proxy": ("services/auth/keyring.py", "import protos.a2a_proxy.v1.activity_pb2"),
     "Inside the registry": ("services/registry/workspace/state_machine.py", "import services.registry.store"),
+    "Notes are sealed off: only app and creation import them": (
+        "services/registry/lifecycle/removal.py",
+        "import services.registry.notes.purge",
+    ),
+    "Inside each kind of note": (
+        "services/registry/notes/configs/rules.py",
+        "import services.registry.notes.configs.store",
+    ),
+    "Kinds of notes are independent": (
+        "services/registry/notes/memories/store.py",
+        "import services.registry.notes.entries.rules",
+    ),
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
     "Inside auth": ("services/auth/tokens.py", "import services.auth.keyring"),

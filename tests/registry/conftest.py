@@ -19,9 +19,9 @@ from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
 from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.event_log import Chronicle
-from services.registry.feeds.subscriptions import Views
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.event_log import EventLog
+from services.registry.feeds.subscriptions import EventSubscriptions
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import Addressing
 from services.registry.lifecycle.heartbeats import Intake
 from services.registry.lifecycle.observations import Presence
@@ -29,6 +29,7 @@ from services.registry.lifecycle.registration import Door, Registration
 from services.registry.lifecycle.removal import Removal
 from services.registry.lifecycle.restarts import Refits
 from services.registry.lifecycle.sweeps import Sweeps
+from services.registry.notes.purge import delete_notes
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
@@ -60,10 +61,10 @@ class Book:
     """Everything the registry is made of, without its loops."""
 
     store: Store
-    feed: Feed
+    feed: WorkspaceFeed
     broadcasts: Broadcasts
-    chronicle: Chronicle
-    views: Views
+    event_log: EventLog
+    subscriptions: EventSubscriptions
     intake: Intake
     bell: NotificationListener
     creator: WorkspaceCreator
@@ -122,7 +123,7 @@ class Book:
     @asynccontextmanager
     async def following(self):
         """The feed runs for the length of the block."""
-        loops = (self.bell.listen(), self.feed.run(), self.chronicle.run())
+        loops = (self.bell.listen(), self.feed.run(), self.event_log.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             yield self.feed
@@ -153,19 +154,21 @@ async def book(engine, database_url, auth, clock):
 def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
     store = Store(engine, clock)
     bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(store, bell, replica_id="replica")
+    feed = WorkspaceFeed(store, bell, replica_id="replica")
     intake = Intake(store, patience=PATIENCE)
     asked, known, addressing = Auth(line), catalog.read_catalog(), Addressing(rules)
     broadcasts = Broadcasts()
     refits = Refits(TemplateFolders(configs), TemplateFolders(org_dirs))
     presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-    removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
+    removal = Removal(
+        store, feed, auth=asked, clock=clock, purge_steps=[delete_notes], stop_within=timedelta(seconds=5)
+    )
     return Book(
         store=store,
         feed=feed,
         broadcasts=broadcasts,
-        chronicle=Chronicle(store, feed),
-        views=Views(store),
+        event_log=EventLog(store, feed),
+        subscriptions=EventSubscriptions(store),
         intake=intake,
         bell=bell,
         creator=WorkspaceCreator(

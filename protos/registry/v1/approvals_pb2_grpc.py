@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ApprovalServiceStub:
-    """Keeps requests for consent, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
+    """Stores approvals, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
     """
 
     def __init__(self, channel):
@@ -58,32 +58,32 @@ class ApprovalServiceStub:
 
 
 class ApprovalServiceServicer:
-    """Keeps requests for consent, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
+    """Stores approvals, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
     """
 
     def RequestApproval(self, request, context):
-        """Asks for consent. Who is to decide hears of it by an event.
+        """Stores a request for consent, and publishes an event about it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovals(self, request, context):
-        """The newest requests of a workspace.
+        """Lists the newest approvals of a workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPendingApprovals(self, request, context):
-        """The newest requests that nobody has decided, of every workspace that the caller may see.
+        """Lists the newest pending approvals of every workspace that the caller may see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """Decides a request, once; not for the workspace that asks.
+        """Decides a pending approval. A workspace cannot decide its own approvals.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApprovalService:
-    """Keeps requests for consent, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
+    """Stores approvals, each decided once. Texts and limits are those of docs/spec/rest.md, 6.15.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class CheckpointServiceStub:
-    """Keeps the steps that workflows have completed. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the completed steps of workflows. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def __init__(self, channel):
@@ -58,25 +58,25 @@ class CheckpointServiceStub:
 
 
 class CheckpointServiceServicer:
-    """Keeps the steps that workflows have completed. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the completed steps of workflows. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def SaveCheckpoint(self, request, context):
-        """Keeps a completed step; one that was completed before is replaced.
+        """Stores a completed step, in place of the same step of the same workflow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLatestCheckpoint(self, request, context):
-        """The step that was completed last, of any workflow.
+        """Returns the step that was completed last, of any workflow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """The steps of a workflow, the highest first.
+        """Lists the steps of a workflow, the highest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_CheckpointServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CheckpointService:
-    """Keeps the steps that workflows have completed. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the completed steps of workflows. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ConfigServiceStub:
-    """Keeps a JSON object for each workspace, and where the canvas stands (docs/spec/rest.md, 6.15).
+    """Stores a JSON object for each workspace, and one viewport for the plane (docs/spec/rest.md, 6.15).
     """
 
     def __init__(self, channel):
@@ -58,11 +58,11 @@ class ConfigServiceStub:
 
 
 class ConfigServiceServicer:
-    """Keeps a JSON object for each workspace, and where the canvas stands (docs/spec/rest.md, 6.15).
+    """Stores a JSON object for each workspace, and one viewport for the plane (docs/spec/rest.md, 6.15).
     """
 
     def GetConfig(self, request, context):
-        """The object of a workspace.
+        """Returns the object of a workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,14 +76,14 @@ class ConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetViewport(self, request, context):
-        """Where the canvas stands.
+        """Returns the viewport of the canvas.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SaveViewport(self, request, context):
-        """Keeps where the canvas stands; there is one for the plane.
+        """Stores the viewport of the canvas.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_ConfigServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConfigService:
-    """Keeps a JSON object for each workspace, and where the canvas stands (docs/spec/rest.md, 6.15).
+    """Stores a JSON object for each workspace, and one viewport for the plane (docs/spec/rest.md, 6.15).
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EntryServiceStub:
-    """Keeps the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class EntryServiceStub:
 
 
 class EntryServiceServicer:
-    """Keeps the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def PutEntry(self, request, context):
@@ -69,21 +69,21 @@ class EntryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEntry(self, request, context):
-        """What is under a key.
+        """Returns the entry under a key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """Everything that has not expired, by key.
+        """Lists the entries that have not expired, in the order of keys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteEntry(self, request, context):
-        """Deletes what is under a key, if anything is.
+        """Deletes the entry under a key, if it exists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_EntryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EntryService:
-    """Keeps the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores the key-value memory of workspaces. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     @staticmethod

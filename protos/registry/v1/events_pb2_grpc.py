@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class EventServiceStub:
-    """Tells what changes. News is told to circles, and listeners listen to circles: whoever carries news to listeners
-    compares names, and needs to know neither the tree nor the rules of who may hear what.
+    """Publishes events. An event is published to audiences, and a subscriber receives the audiences it belongs to. So the
+    gateway only compares names, and knows neither the tree nor the rules of communication.
     """
 
     def __init__(self, channel):
@@ -59,35 +59,35 @@ class EventServiceStub:
 
 
 class EventServiceServicer:
-    """Tells what changes. News is told to circles, and listeners listen to circles: whoever carries news to listeners
-    compares names, and needs to know neither the tree nor the rules of who may hear what.
+    """Publishes events. An event is published to audiences, and a subscriber receives the audiences it belongs to. So the
+    gateway only compares names, and knows neither the tree nor the rules of communication.
     """
 
     def WatchEvents(self, request, context):
-        """Every stored event in the order of ids, each once, and to whom news of which workspace is told. Begins with the
-        circles of every workspace; where they change, that is told before the events that follow it. A sign of life every
-        two seconds.
+        """Streams every stored event once, in the order of ids, and the audiences of every workspace. The stream begins with
+        the audiences of all workspaces; a change of audiences comes before the events that depend on it. A keepalive is
+        sent every two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchBroadcasts(self, request, context):
-        """What is told once, to whoever listens, and is not stored: only what arises in the replica that is asked.
+        """Streams broadcasts, which are not stored: only those that arise in the called replica.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSubscription(self, request, context):
-        """What the caller may listen to, and whether it can go on after the event that it names.
+        """Returns the audiences that the caller may receive, and checks that it can resume after the given event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplayEvents(self, request, context):
-        """Stored events that the caller may hear of, the oldest first.
+        """Returns stored events that the caller may receive, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,8 +125,8 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService:
-    """Tells what changes. News is told to circles, and listeners listen to circles: whoever carries news to listeners
-    compares names, and needs to know neither the tree nor the rules of who may hear what.
+    """Publishes events. An event is published to audiences, and a subscriber receives the audiences it belongs to. So the
+    gateway only compares names, and knows neither the tree nor the rules of communication.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InstructionServiceStub:
-    """Keeps instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
+    """Stores instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
     """
 
     def __init__(self, channel):
@@ -63,18 +63,18 @@ class InstructionServiceStub:
 
 
 class InstructionServiceServicer:
-    """Keeps instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
+    """Stores instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
     """
 
     def ListInstructions(self, request, context):
-        """Instructions, by scope, workspace, priority and age.
+        """Lists instructions in the order of scope, workspace, priority and age.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateInstruction(self, request, context):
-        """Adds an instruction. One for everybody is the platform's.
+        """Adds an instruction. Only operators of the plane add one for all agents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +95,7 @@ class InstructionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveInstructions(self, request, context):
-        """What an agent is told: the enabled instructions as one text, those for everybody first.
+        """Returns the enabled instructions for an agent as one text, those for all agents first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ def add_InstructionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InstructionService:
-    """Keeps instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
+    """Stores instructions for all agents or for one. Texts and limits are those of docs/spec/rest.md, 6.16.
     """
 
     @staticmethod

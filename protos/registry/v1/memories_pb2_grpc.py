@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MemoryServiceStub:
-    """Keeps memories. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores and searches memories. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def __init__(self, channel):
@@ -53,25 +53,25 @@ class MemoryServiceStub:
 
 
 class MemoryServiceServicer:
-    """Keeps memories. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores and searches memories. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     def CommitMemory(self, request, context):
-        """Keeps a memory of a workspace. Recognised secrets in it are replaced.
+        """Stores a memory of a workspace. Recognised secrets in it are redacted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchMemories(self, request, context):
-        """Memories that a workspace may read: the newest first, or, with a query, the best match first.
+        """Searches the memories that a workspace may read: newest first, or with a query the best match first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMemory(self, request, context):
-        """Deletes a memory of the workspace itself.
+        """Deletes a memory that the workspace wrote.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_MemoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MemoryService:
-    """Keeps memories. Texts and limits are those of docs/spec/rest.md, 6.14.
+    """Stores and searches memories. Texts and limits are those of docs/spec/rest.md, 6.14.
     """
 
     @staticmethod

@@ -1,62 +1,69 @@
-"""The servicer of events: speaks protobuf and decides nothing."""
+"""The servicer of events: translates between protobuf and the feeds."""
 
 from collections.abc import AsyncIterator
 
 from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
 from services.chassis import identity, pages
+from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.chassis.rpc import Context
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.event_log import CaughtUp, Chronicle, Quiet, Told
-from services.registry.feeds.subscriptions import Views
-from services.registry.feeds.workspace_feed import SIGN_EVERY
+from services.registry.feeds.event_log import EventLog, EventLogKeepalive, PublishedEvent, ReplayDone
+from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.wire import events as wire
-from services.registry.wire.workspaces import duration_to
 from services.registry.workspace.events import Stretch
+
+MAX_EVENTS_PER_PAGE = 500
 
 
 class EventServicer(rpc.EventServiceServicer):
-    """Unwraps, asks one part, wraps."""
+    """Streams events and broadcasts to the gateway, and answers what one caller may receive."""
 
-    def __init__(self, *, chronicle: Chronicle, broadcasts: Broadcasts, views: Views) -> None:
-        self._chronicle = chronicle
+    def __init__(self, *, event_log: EventLog, broadcasts: Broadcasts, subscriptions: EventSubscriptions) -> None:
+        self._event_log = event_log
         self._broadcasts = broadcasts
-        self._views = views
+        self._subscriptions = subscriptions
 
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: Context
     ) -> AsyncIterator[pb.WatchEventsResponse]:
-        async for news in self._chronicle.watch(request.after_event_id):
-            match news:
-                case Told(event, circles):
-                    yield pb.WatchEventsResponse(event=wire.published_to(event, circles))
-                case CaughtUp(event_id):
+        async for update in self._event_log.watch(request.after_event_id):
+            match update:
+                case PublishedEvent():
+                    yield pb.WatchEventsResponse(event=wire.published_event_to_proto(update))
+                case ReplayDone(event_id):
                     yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=event_id))
-                case Quiet():
-                    yield pb.WatchEventsResponse(keepalive=duration_to(SIGN_EVERY))
-                case placed:
-                    yield pb.WatchEventsResponse(audiences=wire.placements_to(placed))
+                case EventLogKeepalive():
+                    yield pb.WatchEventsResponse(keepalive=duration_from_timedelta(FEED_SIGN_INTERVAL))
+                case workspaces:
+                    yield pb.WatchEventsResponse(audiences=wire.audiences_to_proto(workspaces))
 
     async def WatchBroadcasts(
         self, request: pb.WatchBroadcastsRequest, context: Context
     ) -> AsyncIterator[pb.WatchBroadcastsResponse]:
-        async for together in self._broadcasts.watch():
-            yield pb.WatchBroadcastsResponse(broadcasts=[wire.broadcast_to(broadcast) for broadcast in together])
+        async for batch in self._broadcasts.watch():
+            yield pb.WatchBroadcastsResponse(broadcasts=[wire.broadcast_to_proto(broadcast) for broadcast in batch])
 
     async def ResolveSubscription(
         self, request: pb.ResolveSubscriptionRequest, context: Context
     ) -> pb.ResolveSubscriptionResponse:
         after = request.after_event_id if request.HasField("after_event_id") else None
-        view = await self._views.resolve(identity.current(), request.workspace_id, after)
+        subscription = await self._subscriptions.resolve(identity.current(), request.workspace_id, after)
         return pb.ResolveSubscriptionResponse(
-            subscribed_to=view.subscribed_to, subscribed_as=view.subscribed_as, ended=view.over, head_event_id=view.head
+            subscribed_to=subscription.subscribed_to,
+            subscribed_as=subscription.subscribed_as,
+            ended=subscription.ended,
+            head_event_id=subscription.head,
         )
 
     async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Context) -> pb.ReplayEventsResponse:
-        replay = await self._views.replay(
+        page = await self._subscriptions.replay(
             identity.current(),
             request.workspace_id,
             Stretch(after=request.after_event_id, through=request.through_event_id),
-            size=pages.page_size(request.page_size, default=500, most=500),
+            size=pages.page_size(request.page_size, default=MAX_EVENTS_PER_PAGE, most=MAX_EVENTS_PER_PAGE),
         )
-        return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)
+        return pb.ReplayEventsResponse(
+            events=[wire.stored_event_to_proto(event) for event in page.events], more=page.more
+        )

@@ -7,6 +7,7 @@ from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.clock import Clock
+from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.chassis.rpc import Context
 from services.registry.catalog import Catalog
 from services.registry.directory.creation import WorkspaceCreator
@@ -14,7 +15,13 @@ from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
 from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.errors.workspaces import CardNotAvailable
-from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
+from services.registry.feeds.workspace_feed import (
+    FeedKeepalive,
+    HeartbeatBatch,
+    SnapshotDone,
+    WorkspaceChange,
+    WorkspaceFeed,
+)
 from services.registry.lifecycle.observations import Presence
 from services.registry.lifecycle.registration import Door, Registration
 from services.registry.lifecycle.removal import Removal
@@ -35,7 +42,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         presence: Presence,
         removal: Removal,
         discovery: Discovery,
-        feed: Feed,
+        feed: WorkspaceFeed,
         catalog: Catalog,
         clock: Clock,
     ) -> None:
@@ -160,23 +167,23 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def WatchWorkspaces(
         self, request: pb.WatchWorkspacesRequest, context: Context
     ) -> AsyncIterator[pb.WatchWorkspacesResponse]:
-        async for news in self._feed.watch(
-            request.after_revision, pulses=request.include_heartbeats, backend=request.backend
+        async for update in self._feed.watch(
+            request.after_revision, include_heartbeats=request.include_heartbeats, backend=request.backend
         ):
-            match news:
-                case Changed(workspace):
+            match update:
+                case WorkspaceChange(workspace):
                     record = wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime))
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
-                case Beats(beats):
+                case HeartbeatBatch(heartbeats):
                     yield pb.WatchWorkspacesResponse(
-                        heartbeats=pb.HeartbeatNotices(heartbeats=map(wire.beat_to, beats))
+                        heartbeats=pb.HeartbeatNotices(heartbeats=map(wire.beat_to, heartbeats))
                     )
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
-                case Alive(revision):
-                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(SIGN_EVERY))
+                case FeedKeepalive(revision):
+                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(FEED_SIGN_INTERVAL))
                 case _:
-                    assert_never(news)
+                    assert_never(update)
 
     def _told(self, entry: Entry) -> pb.Workspace:
         return wire.workspace_to(entry, self._catalog.declared_limit(entry.workspace.runtime))

@@ -8,6 +8,7 @@ from uuid import uuid4
 from services.chassis.identity import Identity
 from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.notes.memories import rules as memory_rules
+from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, hierarchy, state_machine
 from services.registry.workspace.audit import Action
@@ -92,11 +93,11 @@ async def _find_existing_children(tx: Transaction, batch: CreationBatch) -> dict
 async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple[Workspace, WorkspacePlan]]) -> None:
     """Insert workspaces with their starter files, first memories, events and audit records."""
     await tx.kits.keep([plan.starter for _, plan in new])
-    await tx.memories.put(
+    await MemoryStore(tx.connection).insert(
         [
             memory
             for workspace, plan in new
-            for memory in memory_rules.initial(
+            for memory in memory_rules.build_initial_memories(
                 workspace, plan.draft.initial_memories, (str(uuid4()) for _ in plan.draft.initial_memories)
             )
         ]

@@ -1,10 +1,10 @@
-"""The refusals about events."""
+"""The errors about events."""
 
 from services.chassis import errors
 
 
 class EventIdGone(errors.FailedPrecondition):
-    """What came after the event is not kept any more, or the event never was."""
+    """Some events after this id were deleted, or the id was never given to an event."""
 
     domain = "molecule.registry.v1"
     reason = "EVENT_ID_GONE"

@@ -1,57 +1,28 @@
-"""What is told once, to whoever listens, and is not kept."""
+"""Publishes broadcast events, which are not stored, to the current subscribers of this replica."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
+from services.chassis.fan_out import FanOut
 from services.registry.workspace.events import Broadcast
 
-BACKLOG = 20_000
-"""Unread news above which a listener misses what comes: the next heartbeat is not far."""
+MAX_UNREAD_BROADCASTS = 20_000
+"""Unread broadcasts of one subscriber; further ones are dropped, because the next heartbeat follows soon."""
 
-TOGETHER = 1_000
-"""News told in one message."""
+MAX_BROADCASTS_PER_MESSAGE = 1_000
 
 
 class Broadcasts:
-    """Tells what arises in this replica to those who listen to this replica."""
+    """Publishes the broadcasts that arise in this replica. Other replicas do not receive them."""
 
     def __init__(self) -> None:
-        self._listeners: set[_Listener] = set()
+        self._fan_out = FanOut[Broadcast](capacity=MAX_UNREAD_BROADCASTS)
 
-    def tell(self, broadcast: Broadcast) -> None:
-        """Tell everybody who listens now."""
-        for listener in self._listeners:
-            listener.hear(broadcast)
+    def publish(self, broadcast: Broadcast) -> None:
+        """Send a broadcast to every current subscriber."""
+        self._fan_out.publish(broadcast)
 
     async def watch(self) -> AsyncIterator[Sequence[Broadcast]]:
-        """What is told from now on, all at once that has come meanwhile; for ever."""
-        listener = _Listener()
-        self._listeners.add(listener)
-        try:
+        """Yield the broadcasts that are published from now on, in batches, without end."""
+        with self._fan_out.subscribe() as subscription:
             while True:
-                yield await listener.next()
-        finally:
-            self._listeners.discard(listener)
-
-
-class _Listener:
-    """What one listener has yet to hear."""
-
-    def __init__(self) -> None:
-        self._unheard: deque[Broadcast] = deque()
-        self._some = asyncio.Event()
-
-    def hear(self, broadcast: Broadcast) -> None:
-        """Take a broadcast, if there is room."""
-        if len(self._unheard) < BACKLOG:
-            self._unheard.append(broadcast)
-            self._some.set()
-
-    async def next(self) -> Sequence[Broadcast]:
-        """Everything that waits, up to a message full."""
-        await self._some.wait()
-        batch = [self._unheard.popleft() for _ in range(min(len(self._unheard), TOGETHER))]
-        if not self._unheard:
-            self._some.clear()
-        return batch
+                yield await subscription.next_batch(MAX_BROADCASTS_PER_MESSAGE)

@@ -1,20 +1,21 @@
-"""The chronicle: stored events as they are committed, each with the circles that it is told to.
+"""Publishes stored events as they are committed, each with the audiences that receive it.
 
-One reader per replica follows the events and where workspaces stand. What it reads is told in the order of ids, and
-where a workspace stands is told before any event that is told by it.
+One reader per replica follows the stored events and the positions of workspaces in the tree. Events are published in
+the order of their ids. The audiences of a workspace are published before any event that depends on them.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
 from services.chassis.errors import Unavailable
+from services.chassis.fan_out import FanOut, Subscription
+from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import FeedOverrun
-from services.registry.feeds.workspace_feed import LOOK_EVERY, SIGN_EVERY, STALE, Feed
+from services.registry.feeds.workspace_feed import MAX_READ_AGE, POLL_INTERVAL, WorkspaceFeed
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import audiences
 from services.registry.workspace.audiences import Circles, Forest, Placed, Spot
@@ -23,192 +24,163 @@ from services.registry.workspace.model import WorkspaceId
 
 log = structlog.get_logger()
 
-PAGE = 500
-"""Events, or workspaces, read or told at a time."""
+MAX_PAGE_SIZE = 500
+"""Events that one statement reads, and workspaces in one update."""
 
-SPOTS = 5_000
-"""Places in the tree read at a time."""
+POSITIONS_PER_READ = 5_000
+"""Positions in the tree that one statement reads."""
 
-BACKLOG = 20_000
-"""What a reader may leave unread before it is sent away."""
+MAX_UNREAD_UPDATES = 20_000
+"""Unread updates of one subscriber; one more ends its stream with `FeedOverrun`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An event, and to whom it is told."""
+class PublishedEvent:
+    """A stored event, and the audiences that receive it."""
 
     event: Event
     published_to: Circles
 
 
 @dataclass(frozen=True, slots=True)
-class CaughtUp:
-    """All there was has been told, up to this event."""
+class ReplayDone:
+    """Every event up to this one was sent; what follows happens now."""
 
     event_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """Nothing happened, and the chronicle would have told."""
+class EventLogKeepalive:
+    """Nothing happened, and the reader of this replica is up to date."""
 
 
-News = Sequence[Placed] | Told | CaughtUp | Quiet
+EventLogUpdate = Sequence[Placed] | PublishedEvent | ReplayDone | EventLogKeepalive
 
 
-class Chronicle:
-    """Follows the events for as long as `run` runs, and tells everybody who watches."""
+class EventLog:
+    """Reads stored events while `run` runs, and publishes them to all subscribers of this replica."""
 
-    def __init__(self, store: Store, feed: Feed) -> None:
-        """The `feed` says when there is something to read: every event comes with a revision."""
+    def __init__(self, store: Store, feed: WorkspaceFeed) -> None:
+        """The `feed` wakes the reader: every event is committed together with a revision."""
         self._store = store
         self._feed = feed
-        self._forest = Forest()
-        self._gone: list[WorkspaceId] = []
-        self._revision = 0
-        self._reached = 0
+        self._tree = Forest()
+        self._purged: list[WorkspaceId] = []
+        self._last_revision = 0
+        self._last_event_id = 0
         self._read_at = float("-inf")
-        self._begun = asyncio.Event()
-        self._watchers: set[_Watcher] = set()
+        self._started = asyncio.Event()
+        self._fan_out = FanOut[Sequence[Placed] | PublishedEvent](
+            capacity=MAX_UNREAD_UPDATES, overflow_error=FeedOverrun
+        )
 
     async def run(self) -> None:
-        """Read until cancelled; a database that is away is waited for."""
+        """Read until cancelled; while the database is unavailable, try again."""
         while True:
-            seen = self._feed.revision
+            known_revision = self._feed.revision
             try:
                 await self._catch_up()
             except Unavailable:
-                log.warning("chronicle waits for the database")
-            await self._feed.beyond(seen, within=LOOK_EVERY)
+                log.warning("event log waits for the database")
+            await self._feed.wait_beyond(known_revision, POLL_INTERVAL)
 
-    async def watch(self, after: int) -> AsyncIterator[News]:
-        """Where every workspace stands, the events after one, then what happens; 0 begins with what happens.
+    async def watch(self, after_event_id: int) -> AsyncIterator[EventLogUpdate]:
+        """Yield the audiences of every workspace, the events after the given one, then what happens, without end.
 
-        Raises `EventIdGone` where events after that one are not kept any more, and `FeedOverrun` for who falls behind.
+        With 0 no stored event is replayed. Raises `EventIdGone` where some events after the given one were deleted,
+        and `FeedOverrun` where the subscriber reads too slowly.
         """
-        await self._begun.wait()
-        watcher = _Watcher()
-        self._watchers.add(watcher)
-        try:
-            reached = self._reached
-            for some in _in_pages(list(self._forest)):
-                yield [self._placed(workspace_id) for workspace_id in some]
-            if after:
-                async for told in self._past(after, reached):
-                    yield told
-            reached = max(reached, after)
-            yield CaughtUp(reached)
-            async for news in self._present(watcher, reached):
-                yield news
-        finally:
-            self._watchers.discard(watcher)
+        await self._started.wait()
+        with self._fan_out.subscribe() as subscription:
+            reached = self._last_event_id
+            for page in _split_into_pages(list(self._tree)):
+                yield [self._get_audiences(workspace_id) for workspace_id in page]
+            if after_event_id:
+                async for replayed in self._replay(after_event_id, reached):
+                    yield replayed
+            reached = max(reached, after_event_id)
+            yield ReplayDone(reached)
+            async for update in self._follow(subscription, reached):
+                yield update
 
-    async def _past(self, after: int, through: int) -> AsyncIterator[Told]:
+    async def _replay(self, after: int, through: int) -> AsyncIterator[PublishedEvent]:
         async with self._store.begin() as tx:
             if after < await tx.events.horizon():
                 raise EventIdGone
         while after < through:
             async with self._store.begin() as tx:
-                page = await tx.events.after(after, limit=PAGE)
+                page = await tx.events.after(after, limit=MAX_PAGE_SIZE)
             for event, org_id in page:
                 if event.event_id <= through:
-                    yield self._told(event, org_id)
-            if len(page) < PAGE:
+                    yield self._address(event, org_id)
+            if len(page) < MAX_PAGE_SIZE:
                 return
             after = page[-1][0].event_id
 
-    async def _present(self, watcher: "_Watcher", reached: int) -> AsyncIterator[News]:
+    async def _follow(
+        self, subscription: Subscription[Sequence[Placed] | PublishedEvent], reached: int
+    ) -> AsyncIterator[EventLogUpdate]:
         loop = asyncio.get_running_loop()
         while True:
-            news = await watcher.next(within=SIGN_EVERY)
-            if isinstance(news, Told) and news.event.event_id <= reached:
+            update = await subscription.next(FEED_SIGN_INTERVAL)
+            if isinstance(update, PublishedEvent) and update.event.event_id <= reached:
                 continue
-            if news is not None:
-                yield news
-            elif loop.time() - self._read_at < STALE:
-                yield Quiet()
+            if update is not None:
+                yield update
+            elif loop.time() - self._read_at < MAX_READ_AGE.total_seconds():
+                yield EventLogKeepalive()
 
     async def _catch_up(self) -> None:
-        """Events are read first and told last: whatever they are about stands in the forest by then."""
+        """Read events first and publish them last: by then the tree holds every workspace that they are about."""
         page: list[tuple[Event, WorkspaceId]] | None = None
-        while page is None or len(page) == PAGE:
+        while page is None or len(page) == MAX_PAGE_SIZE:
             async with self._store.begin() as tx:
-                if not self._begun.is_set():
-                    self._reached = await tx.events.head()
-                page = await tx.events.after(self._reached, limit=PAGE)
-                await self._replant(tx)
+                if not self._started.is_set():
+                    self._last_event_id = await tx.events.head()
+                page = await tx.events.after(self._last_event_id, limit=MAX_PAGE_SIZE)
+                await self._update_tree(tx)
             for event, org_id in page:
-                self._tell(self._told(event, org_id))
-                self._reached = event.event_id
-            self._uproot()
-            self._begun.set()
+                self._fan_out.publish(self._address(event, org_id))
+                self._last_event_id = event.event_id
+            self._drop_purged()
+            self._started.set()
         self._read_at = asyncio.get_running_loop().time()
 
-    async def _replant(self, tx: Transaction) -> None:
-        """Take note of who stands where now; who was purged stands until all events about it are told."""
+    async def _update_tree(self, tx: Transaction) -> None:
+        """Read the positions that changed. A purged workspace stays until all events about it are published."""
         moved: dict[WorkspaceId, None] = {}
         page: list[tuple[Spot, int, bool]] | None = None
-        while page is None or len(page) == SPOTS:
-            page = await tx.events.spots(self._revision, limit=SPOTS)
-            for spot, revision, gone in page:
-                self._revision = revision
-                if gone:
-                    self._gone.append(spot.workspace_id)
+        while page is None or len(page) == POSITIONS_PER_READ:
+            page = await tx.events.spots(self._last_revision, limit=POSITIONS_PER_READ)
+            for position, revision, is_purged in page:
+                self._last_revision = revision
+                if is_purged:
+                    self._purged.append(position.workspace_id)
                 else:
-                    moved |= dict.fromkeys(self._forest.put(spot))
-        for some in _in_pages(list(moved)):
-            self._tell([self._placed(workspace_id) for workspace_id in some])
+                    moved |= dict.fromkeys(self._tree.put(position))
+        for ids in _split_into_pages(list(moved)):
+            self._fan_out.publish([self._get_audiences(workspace_id) for workspace_id in ids])
 
-    def _uproot(self) -> None:
-        for workspace_id in self._gone:
-            self._forest.drop(workspace_id)
-        for some in _in_pages(self._gone):
-            self._tell([Placed(workspace_id=workspace_id) for workspace_id in some])
-        self._gone = []
+    def _drop_purged(self) -> None:
+        for workspace_id in self._purged:
+            self._tree.drop(workspace_id)
+        for ids in _split_into_pages(self._purged):
+            self._fan_out.publish([Placed(workspace_id=workspace_id) for workspace_id in ids])
+        self._purged = []
 
-    def _tell(self, news: Sequence[Placed] | Told) -> None:
-        for watcher in self._watchers:
-            watcher.hear(news)
-
-    def _placed(self, workspace_id: WorkspaceId) -> Placed:
+    def _get_audiences(self, workspace_id: WorkspaceId) -> Placed:
         return Placed(
             workspace_id=workspace_id,
-            published_to=self._forest.told(workspace_id),
-            subscribed_to=self._forest.heard(workspace_id),
+            published_to=self._tree.told(workspace_id),
+            subscribed_to=self._tree.heard(workspace_id),
         )
 
-    def _told(self, event: Event, org_id: WorkspaceId) -> Told:
-        standing = self._forest.told(event.workspace_id)
-        return Told(event, standing or audiences.told_of_the_gone(event.workspace_id, org_id))
+    def _address(self, event: Event, org_id: WorkspaceId) -> PublishedEvent:
+        """The event with its audiences; a workspace without a position in the tree has those that need none."""
+        published_to = self._tree.told(event.workspace_id)
+        return PublishedEvent(event, published_to or audiences.told_of_the_gone(event.workspace_id, org_id))
 
 
-class _Watcher:
-    """What one watcher has yet to read."""
-
-    def __init__(self) -> None:
-        self._unread: asyncio.Queue[Sequence[Placed] | Told] = asyncio.Queue()
-        self._overrun = False
-
-    def hear(self, news: Sequence[Placed] | Told) -> None:
-        """Take news; one too many ends the watch."""
-        if self._unread.qsize() >= BACKLOG:
-            self._overrun = True
-        else:
-            self._unread.put_nowait(news)
-
-    async def next(self, *, within: timedelta) -> Sequence[Placed] | Told | None:
-        """The next news, or nothing by then; raises `FeedOverrun`."""
-        if self._overrun:
-            raise FeedOverrun
-        if not self._unread.empty():
-            return self._unread.get_nowait()
-        try:
-            async with asyncio.timeout(within.total_seconds()):
-                return await self._unread.get()
-        except TimeoutError:
-            return None
-
-
-def _in_pages(ids: Sequence[WorkspaceId]) -> Iterator[Sequence[WorkspaceId]]:
-    for start in range(0, len(ids), PAGE):
-        yield ids[start : start + PAGE]
+def _split_into_pages(ids: Sequence[WorkspaceId]) -> Iterator[Sequence[WorkspaceId]]:
+    for start in range(0, len(ids), MAX_PAGE_SIZE):
+        yield ids[start : start + MAX_PAGE_SIZE]

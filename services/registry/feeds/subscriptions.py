@@ -1,4 +1,4 @@
-"""What a caller may hear of, and what it has missed."""
+"""Decides which events a caller may receive, and replays those that it missed."""
 
 from dataclasses import dataclass, replace
 from typing import assert_never
@@ -15,57 +15,65 @@ from services.registry.workspace.model import Status, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """The circles to listen to: these, and those of `subscribed_as` as they change. `over`: nothing more will happen.
+class EventSubscription:
+    """The audiences that a caller subscribes to.
 
-    `head` is the last event that there is.
+    `subscribed_to` are fixed audiences; `subscribed_as` is a workspace whose audiences are followed as they change.
+    `ended` says that no further event will come, and `head` is the id of the last stored event.
     """
 
     subscribed_to: Circles = ()
     subscribed_as: str = ""
-    over: bool = False
+    ended: bool = False
     head: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """Events that were missed, and whether there are more."""
+class ReplayPage:
+    """Missed events, and whether more follow."""
 
     events: list[Event]
     more: bool
 
 
-class Views:
-    """Says who may hear what: of one workspace, or of all that the caller may communicate with."""
+class EventSubscriptions:
+    """Resolves subscriptions to the events of one workspace, or of all that the caller may communicate with."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def resolve(self, caller: Identity, workspace_id: str, after: int | None) -> View:
-        """What the caller may listen to; raises `EventIdGone` if it cannot go on after that event."""
+    async def resolve(self, caller: Identity, workspace_id: str, after: int | None) -> EventSubscription:
+        """Return the caller's subscription; raises `EventIdGone` if it cannot resume after that event."""
         async with self._store.begin() as tx:
-            view = await self._of_one(tx, caller, workspace_id) if workspace_id else _of_caller(caller)
+            if workspace_id:
+                subscription = await self._subscribe_to_workspace(tx, caller, workspace_id)
+            else:
+                subscription = _subscribe_caller(caller)
             if after is not None and not await tx.events.horizon() <= after <= await tx.events.last_number():
                 raise EventIdGone
-            return replace(view, head=await tx.events.head())
+            return replace(subscription, head=await tx.events.head())
 
-    async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> Replay:
-        """The first of the events of a stretch that the caller may hear of; raises `EventIdGone`."""
+    async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> ReplayPage:
+        """Return the first events of a range that the caller may receive; raises `EventIdGone`."""
         async with self._store.begin() as tx:
-            scope = await self._scope(tx, caller, workspace_id)
+            scope = await self._find_scope(tx, caller, workspace_id)
             found = await tx.events.between(stretch, scope, limit=size)
             if stretch.after < await tx.events.horizon():
                 raise EventIdGone
-        told = list(events.fitting(found))
-        return Replay(told, more=len(told) < len(found) or len(found) == size)
+        page = list(events.fitting(found))
+        return ReplayPage(page, more=len(page) < len(found) or len(found) == size)
 
-    async def _of_one(self, tx: Transaction, caller: Identity, workspace_id: str) -> View:
-        workspace = await access.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
-        return View(subscribed_to=(audiences.of_one(workspace_id),), over=workspace.status is Status.REMOVED)
+    async def _subscribe_to_workspace(self, tx: Transaction, caller: Identity, workspace_id: str) -> EventSubscription:
+        _check_own_workspace(caller, workspace_id)
+        workspace = await access.reached(tx, caller, WorkspaceId(workspace_id))
+        return EventSubscription(
+            subscribed_to=(audiences.of_one(workspace_id),), ended=workspace.status is Status.REMOVED
+        )
 
-    async def _scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
+    async def _find_scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
         if workspace_id:
-            await access.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
+            _check_own_workspace(caller, workspace_id)
+            await access.reached(tx, caller, WorkspaceId(workspace_id))
             return Scope(workspace_ids=(WorkspaceId(workspace_id),))
         match caller.kind:
             case Kind.ADMIN | Kind.ANONYMOUS:
@@ -80,22 +88,21 @@ class Views:
                 assert_never(caller.kind)
 
 
-def _of_caller(caller: Identity) -> View:
+def _subscribe_caller(caller: Identity) -> EventSubscription:
     match caller.kind:
         case Kind.ADMIN | Kind.ANONYMOUS:
-            return View(subscribed_to=(audiences.EVERYTHING,))
+            return EventSubscription(subscribed_to=(audiences.EVERYTHING,))
         case Kind.ORG:
-            return View(subscribed_to=(audiences.of_org(caller.org_id),))
+            return EventSubscription(subscribed_to=(audiences.of_org(caller.org_id),))
         case Kind.WORKSPACE:
-            return View(subscribed_as=caller.name)
+            return EventSubscription(subscribed_as=caller.name)
         case Kind.SERVICE:
             raise PermissionDenied
         case _:
             assert_never(caller.kind)
 
 
-def _itself(caller: Identity, workspace_id: str) -> Identity:
-    """The caller, if it may listen to one workspace alone: of workspaces only that one itself."""
+def _check_own_workspace(caller: Identity, workspace_id: str) -> None:
+    """Raise `PermissionDenied` for an agent that asks for the events of another workspace alone."""
     if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
         raise PermissionDenied
-    return caller

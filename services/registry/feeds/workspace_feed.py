@@ -1,7 +1,7 @@
-"""The feed: what is, then what changes, in the order of revisions; heartbeats as they arrive; signs of life.
+"""Publishes changes of workspaces in the order of revisions, heartbeats as they arrive, and keepalives.
 
-One reader per replica follows the table and hands what it reads to everybody who watches. A watcher that cannot keep
-up is sent away, and comes back from its last revision.
+One reader per replica reads the table and hands every change to all subscribers. A subscriber that reads too slowly
+is disconnected with `FeedOverrun`, and resumes after its last revision.
 """
 
 import asyncio
@@ -13,234 +13,237 @@ import structlog
 
 from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
+from services.chassis.fan_out import Subscription
+from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import Beat, Workspace
 
 log = structlog.get_logger()
 
-SIGN_EVERY = timedelta(seconds=2)
-"""How often a watcher hears that the feed is alive."""
+POLL_INTERVAL = timedelta(seconds=1)
+"""Time without a notification of the database after which the reader looks for changes anyway."""
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How long the reader trusts the doorbell before it looks by itself."""
+MAX_READ_AGE = timedelta(seconds=4)
+"""Age of the last read above which no keepalive is sent: the reader may have missed changes."""
 
-STALE = 4.0
-"""Seconds after which what was read last is too old to vouch for."""
+WORKSPACES_PER_READ = 100
 
-PAGE = 100
-"""Workspaces read at a time."""
+MAX_UNREAD_UPDATES = 20_000
+"""Unread updates of one subscriber; one more change ends its stream with `FeedOverrun`."""
 
-BACKLOG = 20_000
-"""What a watcher may leave unread before it is sent away."""
-
-BACKLOG_OF_BEATS = 5_000
-"""Unread heartbeats above which further ones are left out: the next ones come soon."""
+MAX_UNREAD_HEARTBEATS = 5_000
+"""Unread heartbeats of one subscriber; further ones are dropped, because the next ones follow soon."""
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A workspace as it is now."""
+class WorkspaceChange:
+    """A workspace in its present state."""
 
     workspace: Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDone:
-    """Everything that there was has been told."""
+    """Every workspace that existed at the start of the stream was sent."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """Nothing else happened up to this revision."""
+class FeedKeepalive:
+    """Nothing else changed up to this revision."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Beats:
-    """Heartbeats that arrived meanwhile."""
+class HeartbeatBatch:
+    """The heartbeats since the last update."""
 
-    beats: tuple[Beat, ...]
-
-
-News = Changed | Beats | SnapshotDone | Alive
+    heartbeats: tuple[Beat, ...]
 
 
-class Feed:
-    """Follows the table for as long as `run` runs, and tells everybody who watches."""
+FeedUpdate = WorkspaceChange | HeartbeatBatch | SnapshotDone | FeedKeepalive
 
-    def __init__(self, store: Store, bell: NotificationListener, *, replica_id: str) -> None:
+
+class WorkspaceFeed:
+    """Reads changes of workspaces while `run` runs, and publishes them to all subscribers of this replica."""
+
+    def __init__(self, store: Store, notifications: NotificationListener, *, replica_id: str) -> None:
         self._store = store
-        self._bell = bell
+        self._notifications = notifications
         self._replica_id = replica_id
         self._revision = 0
         self._read_at = float("-inf")
-        self._begun = asyncio.Event()
-        self._turn = asyncio.Event()
-        self._watchers: set[_Watcher] = set()
+        self._started = asyncio.Event()
+        self._change = asyncio.Event()
+        self._subscribers: set[_Subscriber] = set()
 
     async def run(self) -> None:
-        """Read until cancelled; a database that is away is waited for."""
+        """Read until cancelled; while the database is unavailable, try again."""
         while True:
             try:
                 await self._catch_up()
             except Unavailable:
-                log.warning("feed waits for the database")
-            await self._bell.wait(LOOK_EVERY)
+                log.warning("workspace feed waits for the database")
+            await self._notifications.wait(POLL_INTERVAL)
 
-    def beat(self, beat: Beat) -> None:
-        """Tell those who want to know that an agent is alive."""
-        for watcher in self._watchers:
-            watcher.hear_beat(beat)
+    def publish_heartbeat(self, heartbeat: Beat) -> None:
+        """Send a heartbeat to the subscribers that asked for heartbeats."""
+        for subscriber in self._subscribers:
+            subscriber.put_heartbeat(heartbeat)
 
     @property
     def revision(self) -> int:
-        """Up to where it has read."""
+        """The highest revision that the reader of this replica has read."""
         return self._revision
 
-    async def beyond(self, revision: int, *, within: timedelta) -> None:
-        """Wait until it has read past a revision, or the time is up."""
+    async def wait_beyond(self, revision: int, timeout: timedelta) -> None:  # noqa: ASYNC109 - a timeout is a usual result
+        """Wait until a higher revision was read, for `timeout` at most."""
         if self._revision <= revision:
-            await self.turned(within)
+            await self.wait_for_change(timeout)
 
-    async def turned(self, within: timedelta) -> None:
-        """Wait until something changed, or the time is up."""
-        turn = self._turn
+    async def wait_for_change(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - a timeout is a usual result
+        """Wait for the next change, for `timeout` at most."""
+        change = self._change
         try:
-            async with asyncio.timeout(within.total_seconds()):
-                await turn.wait()
+            async with asyncio.timeout(timeout.total_seconds()):
+                await change.wait()
         except TimeoutError:
             return
 
-    async def watch(self, after: int, *, pulses: bool, backend: str) -> AsyncIterator[News]:
-        """The present state where `after` is 0 (or a revision that never was), then every change after it.
+    async def watch(self, after_revision: int, *, include_heartbeats: bool, backend: str) -> AsyncIterator[FeedUpdate]:
+        """Yield every change after a revision, without end.
 
-        `backend` is that of a watching provisioner: that one is there is remembered with every sign of life.
+        After 0, or a revision that does not exist, the present state of every workspace comes first. `backend` is
+        that of a subscribing provisioner; its presence is stored with every keepalive.
         """
-        await self._begun.wait()
-        watcher = _Watcher(pulses=pulses)
-        self._watchers.add(watcher)
+        await self._started.wait()
+        subscriber = _Subscriber(include_heartbeats=include_heartbeats)
+        self._subscribers.add(subscriber)
         try:
-            await self._attend(backend)
-            reached = await self._head(after)
-            async for news in self._past(after, reached):
-                yield news
-                if isinstance(news, Changed):
-                    reached = max(reached, news.workspace.revision)
-            async for news in self._present(watcher, reached, backend):
-                yield news
+            await self._note_provisioner(backend)
+            reached = await self._find_head(after_revision)
+            async for update in self._replay(after_revision, reached):
+                yield update
+                if isinstance(update, WorkspaceChange):
+                    reached = max(reached, update.workspace.revision)
+            async for update in self._follow(subscriber, reached, backend):
+                yield update
         finally:
-            self._watchers.discard(watcher)
+            self._subscribers.discard(subscriber)
 
-    async def _head(self, after: int) -> int:
-        """The revision reached; a watcher that comes from another replica may know more than this one has read."""
+    async def _find_head(self, after: int) -> int:
+        """The highest revision. A subscriber that comes from another replica may know more than this one has read."""
         if after <= self._revision:
             return self._revision
         async with self._store.begin() as tx:
             return await tx.changes.head()
 
-    async def _past(self, after: int, head: int) -> AsyncIterator[News]:
-        anew = after == 0 or after > head
-        cursor = 0 if anew else after
+    async def _replay(self, after: int, head: int) -> AsyncIterator[FeedUpdate]:
+        is_snapshot = after == 0 or after > head
+        cursor = 0 if is_snapshot else after
         while True:
             async with self._store.begin() as tx:
-                page = await (tx.changes.alive if anew else tx.changes.changed)(cursor, limit=PAGE)
+                read = tx.changes.alive if is_snapshot else tx.changes.changed
+                page = await read(cursor, limit=WORKSPACES_PER_READ)
             for workspace in page:
-                yield Changed(workspace)
-            if len(page) < PAGE:
+                yield WorkspaceChange(workspace)
+            if len(page) < WORKSPACES_PER_READ:
                 break
             cursor = page[-1].revision
-        if anew:
+        if is_snapshot:
             yield SnapshotDone(max(head, page[-1].revision if page else 0))
 
-    async def _present(self, watcher: "_Watcher", reached: int, backend: str) -> AsyncIterator[News]:
+    async def _follow(self, subscriber: "_Subscriber", reached: int, backend: str) -> AsyncIterator[FeedUpdate]:
         loop = asyncio.get_running_loop()
-        sign_at = loop.time()
+        keepalive_at = loop.time()
         while True:
-            if loop.time() >= sign_at:
-                sign_at = loop.time() + SIGN_EVERY.total_seconds()
-                await self._attend(backend)
-                if watcher.idle and loop.time() - self._read_at < STALE:
-                    yield Alive(max(reached, self._revision))
-            news = await watcher.next(until=sign_at)
-            if isinstance(news, Changed):
-                if news.workspace.revision <= reached:
+            if loop.time() >= keepalive_at:
+                keepalive_at = loop.time() + FEED_SIGN_INTERVAL.total_seconds()
+                await self._note_provisioner(backend)
+                if subscriber.is_idle and loop.time() - self._read_at < MAX_READ_AGE.total_seconds():
+                    yield FeedKeepalive(max(reached, self._revision))
+            update = await subscriber.next(timedelta(seconds=max(keepalive_at - loop.time(), 0)))
+            if isinstance(update, WorkspaceChange):
+                if update.workspace.revision <= reached:
                     continue
-                reached = news.workspace.revision
-            if news is not None:
-                yield news
+                reached = update.workspace.revision
+            if update is not None:
+                yield update
 
-    async def _attend(self, backend: str) -> None:
+    async def _note_provisioner(self, backend: str) -> None:
         if backend:
             async with self._store.begin() as tx:
                 await tx.changes.note_watcher(self._replica_id, backend)
 
     async def _catch_up(self) -> None:
-        if not self._begun.is_set():
+        if not self._started.is_set():
             async with self._store.begin() as tx:
                 self._revision = await tx.changes.head()
-            self._begun.set()
+            self._started.set()
         page: list[Workspace] | None = None
-        while page is None or len(page) == PAGE:
+        while page is None or len(page) == WORKSPACES_PER_READ:
             async with self._store.begin() as tx:
-                page = await tx.changes.changed(self._revision, limit=PAGE)
-            self._tell(page)
+                page = await tx.changes.changed(self._revision, limit=WORKSPACES_PER_READ)
+            self._publish_changes(page)
         self._read_at = asyncio.get_running_loop().time()
 
-    def _tell(self, page: list[Workspace]) -> None:
+    def _publish_changes(self, page: list[Workspace]) -> None:
         if not page:
             return
         for workspace in page:
-            for watcher in self._watchers:
-                watcher.hear(Changed(workspace))
+            change = WorkspaceChange(workspace)
+            for subscriber in self._subscribers:
+                subscriber.put_change(change)
         self._revision = page[-1].revision
-        self._turn.set()
-        self._turn = asyncio.Event()
+        self._change.set()
+        self._change = asyncio.Event()
 
 
-class _Watcher:
-    """What one watcher has yet to read."""
+_HEARTBEATS_WAIT = HeartbeatBatch(())
+"""Holds the place of unread heartbeats among the unread changes: one place for all that arrive before its turn."""
 
-    def __init__(self, *, pulses: bool) -> None:
-        self._pulses = pulses
-        self._unread: asyncio.Queue[Changed | None] = asyncio.Queue()
-        """Nothing stands for the heartbeats: one place in the row for all that arrive before its turn."""
-        self._beats: list[Beat] = []
-        self._overrun = False
+
+class _Subscriber:
+    """The unread changes and heartbeats of one subscriber."""
+
+    def __init__(self, *, include_heartbeats: bool) -> None:
+        self._include_heartbeats = include_heartbeats
+        self._unread: Subscription[WorkspaceChange | HeartbeatBatch] = Subscription(
+            capacity=MAX_UNREAD_UPDATES, overflow_error=self._overrun
+        )
+        self._heartbeats: list[Beat] = []
+        self._has_overrun = False
 
     @property
-    def idle(self) -> bool:
-        """True where everything told so far was read."""
-        return self._unread.empty()
+    def is_idle(self) -> bool:
+        """Whether every update was read. After an overrun that is false, although nothing is left to read."""
+        return self._unread.is_empty and not self._has_overrun
 
-    def hear(self, news: Changed) -> None:
-        """Take a change; one too many ends the watch."""
-        if self._unread.qsize() >= BACKLOG:
-            self._overrun = True
-        else:
-            self._unread.put_nowait(news)
+    def put_change(self, change: WorkspaceChange) -> None:
+        """Add a change; one too many ends the stream."""
+        self._unread.put(change)
 
-    def hear_beat(self, beat: Beat) -> None:
-        """Take a heartbeat if it is wanted and there is room."""
-        if not self._pulses or len(self._beats) >= BACKLOG_OF_BEATS:
+    def put_heartbeat(self, heartbeat: Beat) -> None:
+        """Add a heartbeat if the subscriber asked for heartbeats and there is room."""
+        if not self._include_heartbeats or len(self._heartbeats) >= MAX_UNREAD_HEARTBEATS:
             return
-        if not self._beats:
-            self._unread.put_nowait(None)
-        self._beats.append(beat)
+        if not self._heartbeats:
+            if self._unread.is_full:  # a heartbeat must not end the stream
+                return
+            self._unread.put(_HEARTBEATS_WAIT)
+        self._heartbeats.append(heartbeat)
 
-    async def next(self, *, until: float) -> Changed | Beats | None:
-        """The next news, or nothing by then; raises `FeedOverrun`."""
-        if self._overrun:
-            raise FeedOverrun
-        try:
-            async with asyncio.timeout_at(until):
-                news = await self._unread.get()
-        except TimeoutError:
-            return None
-        if news is not None:
-            return news
-        beats, self._beats = self._beats, []
-        return Beats(tuple(beats))
+    async def next(self, timeout: timedelta) -> WorkspaceChange | HeartbeatBatch | None:  # noqa: ASYNC109 - no update is a usual result
+        """Return the next update, or `None` after `timeout`; raises `FeedOverrun`."""
+        update = await self._unread.next(timeout)
+        if update is not _HEARTBEATS_WAIT:
+            return update
+        heartbeats, self._heartbeats = self._heartbeats, []
+        return HeartbeatBatch(tuple(heartbeats))
+
+    def _overrun(self) -> FeedOverrun:
+        self._has_overrun = True
+        return FeedOverrun()

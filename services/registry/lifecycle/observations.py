@@ -18,7 +18,7 @@ from services.registry.errors.workspaces import (
     WrongStatus,
 )
 from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.heartbeats import Intake, Meaning, felt
 from services.registry.lifecycle.restarts import Refits, Wish, refitted
 from services.registry.store.transaction import Store, Transaction
@@ -51,7 +51,7 @@ class Presence:
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        feed: WorkspaceFeed,
         broadcasts: Broadcasts,
         intake: Intake,
         *,
@@ -85,9 +85,9 @@ class Presence:
             current_task=pulse.current_task,
             uptime_seconds=pulse.uptime_seconds,
         )
-        self._feed.beat(beat)
+        self._feed.publish_heartbeat(beat)
         for broadcast in events.of_heartbeat(heard.before.vitals.current_task, beat, pulse.at):
-            self._broadcasts.tell(broadcast)
+            self._broadcasts.publish(broadcast)
         return now
 
     async def update_card(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:

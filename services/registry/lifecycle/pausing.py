@@ -17,7 +17,7 @@ from services.registry.errors.lifecycle import (
     TasksActive,
 )
 from services.registry.errors.workspaces import NotSupported, ParentPaused, ProvisionerUnavailable
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.observations import ATTENTION, Presence, tell_change
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, state_machine
@@ -52,7 +52,7 @@ class Pausing:
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        feed: WorkspaceFeed,
         *,
         presence: Presence,
         catalog: Catalog,
@@ -162,7 +162,7 @@ class Pausing:
                 fact = StopFailed(at=self._clock.now(), generation=claimed.generation, text=LATE)
                 now, _ = await self._presence.observe(claimed.id, fact)
                 break
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+            await self._feed.wait_for_change(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
         if now.status_reason is Reason.HIBERNATE_FAILED:
             raise HibernationFailed
 

@@ -1,9 +1,10 @@
 """Removing a tree: deny first, commit, then see that everything stops; erasing it if that is wanted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeAlias
 
 import structlog
 
@@ -12,9 +13,9 @@ from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.clients import Auth
 from services.registry.errors.workspaces import ConfirmationRequired, StopFailed, WorkspaceNotFound
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.observations import ATTENTION
-from services.registry.store.transaction import Store
+from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, state_machine
 from services.registry.workspace.audit import Action
 from services.registry.workspace.facts import Removed
@@ -34,17 +35,28 @@ LATE = "no answer in time"
 NOBODY = "provisioner not available"
 """What is said of an instance that nobody is there to stop."""
 
+PurgeStep: TypeAlias = Callable[[Transaction, Sequence[WorkspaceId]], Awaitable[None]]
+"""Deletes what another module stores about workspaces, in the transaction of their purge."""
+
 
 class Removal:
     """Removes workspaces. Every step can be repeated, and a sweep repeats what stopped half way."""
 
     def __init__(
-        self, store: Store, feed: Feed, *, auth: Auth, clock: Clock, stop_within: timedelta = STOP_WITHIN
+        self,
+        store: Store,
+        feed: WorkspaceFeed,
+        *,
+        auth: Auth,
+        clock: Clock,
+        purge_steps: Sequence[PurgeStep],
+        stop_within: timedelta = STOP_WITHIN,
     ) -> None:
         self._store = store
         self._feed = feed
         self._auth = auth
         self._clock = clock
+        self._purge_steps = purge_steps
         self._stop_within = stop_within
 
     async def remove(self, caller: Identity, workspace_id: WorkspaceId, *, confirm: bool, purge: bool) -> int:
@@ -116,7 +128,7 @@ class Removal:
                 watched = await tx.changes.is_watched(self._clock.now() - ATTENTION)
             if all(workspace.stop_error for workspace in running) or not watched or loop.time() >= deadline:
                 return {workspace.id: workspace.stop_error or (LATE if watched else NOBODY) for workspace in running}
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+            await self._feed.wait_for_change(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
 
     async def _purge(self, workspace_id: WorkspaceId, ids: Sequence[WorkspaceId]) -> None:
         """Leave nothing but the number that tells watchers so."""
@@ -127,6 +139,8 @@ class Removal:
                 if workspace.id in ids:
                     tx.save(_tombstone(workspace, self._clock))
             await tx.erase_records(ids)
+            for delete_more in self._purge_steps:
+                await delete_more(tx, ids)
         log.info("workspaces purged", workspace=workspace_id, count=len(ids))
 
 

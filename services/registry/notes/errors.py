@@ -1,20 +1,20 @@
-"""The refusals of what agents and people write down. Reasons are those of the contract, texts those of rest.md."""
+"""The errors about notes. Reasons are those of the protobuf contract, texts those of docs/spec/rest.md."""
 
 from services.chassis import errors
 
 
-class _Registry:
+class _NoteError:
     domain = "molecule.registry.v1"
 
 
-class InvalidNote(_Registry, errors.InvalidArgument):
-    """What was written breaks a rule; the text says which."""
+class InvalidNote(_NoteError, errors.InvalidArgument):
+    """A note breaks a rule; the text names the rule."""
 
     reason = "INVALID_NOTE"
 
 
-class TooManyNotes(_Registry, errors.FailedPrecondition):
-    """A workspace has as many of a kind as it can have."""
+class TooManyNotes(_NoteError, errors.FailedPrecondition):
+    """The workspace has reached the limit for this kind of note."""
 
     reason = "TOO_MANY_NOTES"
 
@@ -22,23 +22,23 @@ class TooManyNotes(_Registry, errors.FailedPrecondition):
         super().__init__(f"too many {kind}", details={"limit": limit})
 
 
-class MemoryNotFound(_Registry, errors.NotFound):
+class MemoryNotFound(_NoteError, errors.NotFound):
     reason = "MEMORY_NOT_FOUND"
     message = "memory not found or not owned by this workspace"
 
 
-class RootsOnly(_Registry, errors.PermissionDenied):
+class RootsOnly(_NoteError, errors.PermissionDenied):
     reason = "ROOTS_ONLY"
     message = "only root workspaces can write GLOBAL memories"
 
 
-class EntryNotFound(_Registry, errors.NotFound):
+class EntryNotFound(_NoteError, errors.NotFound):
     reason = "ENTRY_NOT_FOUND"
     message = "key not found"
 
 
-class VersionMismatch(_Registry, errors.FailedPrecondition):
-    """The key is at another version than the caller expects; `current` is `None` where there is no such key."""
+class VersionMismatch(_NoteError, errors.FailedPrecondition):
+    """The key is at another version than the caller expects; `current` is `None` if the key does not exist."""
 
     reason = "VERSION_MISMATCH"
 
@@ -50,32 +50,32 @@ class VersionMismatch(_Registry, errors.FailedPrecondition):
         )
 
 
-class ApprovalNotFound(_Registry, errors.NotFound):
+class ApprovalNotFound(_NoteError, errors.NotFound):
     reason = "APPROVAL_NOT_FOUND"
     message = "approval not found or already decided"
 
 
-class OwnApproval(_Registry, errors.PermissionDenied):
+class OwnApproval(_NoteError, errors.PermissionDenied):
     reason = "OWN_APPROVAL"
     message = "workspaces cannot decide their own approvals"
 
 
-class InstructionNotFound(_Registry, errors.NotFound):
+class InstructionNotFound(_NoteError, errors.NotFound):
     reason = "INSTRUCTION_NOT_FOUND"
     message = "instruction not found"
 
 
-class CheckpointNotFound(_Registry, errors.NotFound):
-    """The text says of what there is no step."""
+class CheckpointNotFound(_NoteError, errors.NotFound):
+    """The text says whether a workspace or a workflow has no checkpoint."""
 
     reason = "CHECKPOINT_NOT_FOUND"
 
 
-class PlatformAdminRequired(_Registry, errors.PermissionDenied):
+class PlatformAdminRequired(_NoteError, errors.PermissionDenied):
     reason = "PLATFORM_ADMIN_REQUIRED"
     message = "platform admin required"
 
 
-class NoteTooLarge(_Registry, errors.InvalidArgument):
+class NoteTooLarge(_NoteError, errors.InvalidArgument):
     reason = "NOTE_TOO_LARGE"
     message = "body too large or unreadable"

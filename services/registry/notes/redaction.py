@@ -1,4 +1,4 @@
-"""Secrets that are recognised in what agents write down, so that none is remembered by accident.
+"""Replaces secrets in texts of agents, so that none is stored by accident.
 
 | Label               | What is recognised                                                                    |
 |---------------------|---------------------------------------------------------------------------------------|
@@ -17,26 +17,26 @@
 | `NPM_TOKEN`         | `npm_...`                                                                              |
 | `PYPI_TOKEN`        | `pypi-...`                                                                             |
 | `HUGGINGFACE_TOKEN` | `hf_...`                                                                               |
-| `BEARER_TOKEN`      | what follows `Bearer `, where it looks like no word                                    |
-| `SECRET`            | what a name that ends in password, secret, token or key is given: `DB_PASSWORD=...`    |
+| `BEARER_TOKEN`      | what follows `Bearer ` and contains a digit                                            |
+| `SECRET`            | the value of a name that ends in password, secret, token or key: `DB_PASSWORD=...`     |
 
-Every pattern begins where a run of its characters begins, and gives nothing back that it took (`++`): so each text is
-read once, whatever it holds.
+Every pattern begins at the start of a run of its characters and uses possessive quantifiers (`++`), so that the search
+takes linear time on every text.
 """
 
 import re
 
 _RUN = r"(?<![A-Za-z0-9_-])"
-"""Where a token can begin."""
+"""The start of a token."""
 
 _END = r"(?![A-Za-z0-9_-])"
-"""Where a token of a fixed length ends."""
+"""The end of a token of fixed length."""
 
 _NAMED = (
     r"(?<![A-Za-z0-9_])[A-Za-z0-9_]{0,64}?(?i:password|passwd|pwd|secret|token|api_?key|access_?key)"
     r"(?:[\"']?[ ]?=[ ]?[\"']?|[\"']?[ ]?:[ ]?[\"'])"
 )
-"""A name that is given a value: `DB_PASSWORD=`, `"api_key": "`."""
+"""A name before its value: `DB_PASSWORD=`, `"api_key": "`."""
 
 _TOKENS = (
     ("JWT", r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+"),
@@ -71,11 +71,11 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("SECRET", _NAMED, r"(?!\[REDACTED:)[^\s\"',;&]{8,}+"),
     )
 )
-"""Label and pattern, in the order in which they are looked for. What stands before a secret is kept."""
+"""Label and pattern, in the order of the search. The first group is the text before a secret, which is kept."""
 
 
-def redacted(text: str) -> str:
-    """The text with every recognised secret replaced by `[REDACTED:<label>]`."""
+def redact_secrets(text: str) -> str:
+    """Return the text with every recognised secret replaced by `[REDACTED:<label>]`."""
     for label, pattern in PATTERNS:
         text = pattern.sub(rf"\1[REDACTED:{label}]", text)
     return text

@@ -15,18 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.chassis import database
 from services.chassis.clock import Clock
 from services.registry.errors.workspaces import WorkspaceNotFound
-from services.registry.notes.approvals.store import KeptApprovals
-from services.registry.notes.approvals.tables import approvals
-from services.registry.notes.checkpoints.store import KeptCheckpoints
-from services.registry.notes.checkpoints.tables import checkpoints
-from services.registry.notes.configs.store import KeptConfigs
-from services.registry.notes.configs.tables import configs
-from services.registry.notes.entries.store import KeptEntries
-from services.registry.notes.entries.tables import entries
-from services.registry.notes.instructions.store import KeptInstructions
-from services.registry.notes.instructions.tables import instructions
-from services.registry.notes.memories.store import KeptMemories
-from services.registry.notes.memories.tables import memories
 from services.registry.store.audit_outbox import Deeds
 from services.registry.store.card_index import Terms
 from services.registry.store.events import Events
@@ -90,16 +78,20 @@ class Transaction:
         self.deeds = Deeds(self._reader, now)
         self.renewals = Renewals(self._reader)
         self.events = Events(connection, now)
-        self.approvals = KeptApprovals(connection, now)
-        self.checkpoints = KeptCheckpoints(connection)
-        self.configs = KeptConfigs(connection)
-        self.instructions = KeptInstructions(connection)
-        self.memories = KeptMemories(connection)
-        self.entries = KeptEntries(connection, now)
         self.kits = Kits(self._reader)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._notices: list[tuple[Workspace, Notice]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection of this transaction, for the stores of other tables."""
+        return self._connection
+
+    @property
+    def now(self) -> datetime:
+        """The time at which this transaction began."""
+        return self._now
 
     # One workspace ───────────────────────────────────────────────────────────
 
@@ -145,12 +137,11 @@ class Transaction:
         await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
 
     async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
+        """Delete the events of workspaces but the one of their removal, and their cards and starter files."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, terms, memories, entries, approvals, checkpoints, configs):
+        for table in (cards, terms):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
-        await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
         await self.kits.let_go(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:

@@ -1,46 +1,44 @@
-"""Events, and to whom they are told, on the wire."""
+"""Converts events, broadcasts and audiences to protobuf."""
 
 from collections.abc import Iterable
 
 from protos.registry.v1 import events_pb2 as pb
-from services.registry.wire.workspaces import timestamp_to
-from services.registry.workspace.audiences import Circles, Placed
+from services.chassis.timestamps import timestamp_from_datetime
+from services.registry.feeds.event_log import PublishedEvent
+from services.registry.workspace.audiences import Placed
 from services.registry.workspace.events import Broadcast, Event, written
 
 
-def stored_to(event: Event) -> pb.StoredEvent:
-    """An event that is kept."""
+def stored_event_to_proto(event: Event) -> pb.StoredEvent:
     return pb.StoredEvent(
         event_id=event.event_id,
         event_type=event.type,
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
-        created_at=timestamp_to(event.created_at),
+        created_at=timestamp_from_datetime(event.created_at),
     )
 
 
-def published_to(event: Event, circles: Circles) -> pb.PublishedEvent:
-    """An event on its way to those it is told to."""
-    return pb.PublishedEvent(event=stored_to(event), published_to=circles)
+def published_event_to_proto(published: PublishedEvent) -> pb.PublishedEvent:
+    return pb.PublishedEvent(event=stored_event_to_proto(published.event), published_to=published.published_to)
 
 
-def placements_to(placed: Iterable[Placed]) -> pb.WorkspaceAudiencesUpdate:
-    """Where news of workspaces is told."""
+def audiences_to_proto(workspaces: Iterable[Placed]) -> pb.WorkspaceAudiencesUpdate:
+    """The audiences of several workspaces, in one update."""
     return pb.WorkspaceAudiencesUpdate(
         workspaces=[
             pb.WorkspaceAudiences(
                 workspace_id=one.workspace_id, published_to=one.published_to, subscribed_to=one.subscribed_to
             )
-            for one in placed
+            for one in workspaces
         ]
     )
 
 
-def broadcast_to(broadcast: Broadcast) -> pb.Broadcast:
-    """Something that is told once."""
+def broadcast_to_proto(broadcast: Broadcast) -> pb.Broadcast:
     return pb.Broadcast(
         event_type=broadcast.type,
         workspace_id=broadcast.workspace_id,
         payload=written(broadcast.payload).encode(),
-        created_at=timestamp_to(broadcast.at),
+        created_at=timestamp_from_datetime(broadcast.at),
     )

@@ -10,7 +10,7 @@ from services.registry.errors.budgets import InvalidBudget
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
 from services.registry.workspace.model import Status
 from tests.registry.conftest import ADMIN, agent, org
-from tests.registry.feeds.test_workspace_feed import change, snapshot
+from tests.registry.feeds.test_workspace_feed import read_change, read_snapshot
 
 OTHER = "11111111-1111-4111-8111-111111111111"
 
@@ -32,10 +32,10 @@ async def read_audit(book):
 @pytest.mark.covers("A2A-36")
 async def test_a_new_limit_is_stored_and_sent_on_the_workspace_feed(book, budgets):
     workspace = await book.create(budget_limit=5)
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-        await snapshot(watch)
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        await read_snapshot(watch)
         await budgets.set_limit(ADMIN, workspace.id, 0)
-        updated = await change(watch)
+        updated = await read_change(watch)
 
     assert (updated.id, updated.budget_limit) == (workspace.id, 0)
     assert (await budgets.get(agent(workspace.id), workspace.id)).budget_limit == 0

@@ -11,49 +11,49 @@ from tests.registry.conftest import agent
 from tests.waiting import eventually
 
 
-async def beat(book, workspace, **said):
+async def send_heartbeat(book, workspace, **said):
     caller = agent(workspace.id, workspace.generation or None)
     await book.presence.heartbeat(caller, workspace.id, Pulse(at=book.clock.now(), **said))
 
 
-async def told(book, count):
-    """A task that collects what is broadcast."""
+async def collect(book, count):
+    """Start a task that collects broadcasts."""
     found = []
 
-    async def listen():
+    async def read():
         async with aclosing(book.broadcasts.watch()) as watch:
-            async for together in watch:
-                found.extend(together)
+            async for batch in watch:
+                found.extend(batch)
                 if len(found) >= count:
                     return found
         return found
 
-    listening = asyncio.ensure_future(listen())
-    await eventually(lambda: book.broadcasts._listeners)
-    return listening
+    reading = asyncio.ensure_future(read())
+    await eventually(lambda: book.broadcasts._fan_out.has_subscribers)
+    return reading
 
 
 @pytest.mark.covers("REG-23")
 async def test_every_heartbeat_is_broadcast_and_none_is_stored(book):
     workspace = await book.online()
     stored = await book.events()
-    listening = await told(book, 3)
+    reading = await collect(book, 3)
     for _ in range(3):
-        await beat(book, workspace, active_tasks=2, uptime_seconds=9)
+        await send_heartbeat(book, workspace, active_tasks=2, uptime_seconds=9)
 
-    assert [
-        (one.type, one.workspace_id, dict(one.payload)) for one in await listening if one.type != "TASK_UPDATED"
-    ] == [("WORKSPACE_HEARTBEAT", workspace.id, {"active_tasks": 2, "uptime_seconds": 9})] * 3
+    assert [(one.type, one.workspace_id, dict(one.payload)) for one in await reading if one.type != "TASK_UPDATED"] == [
+        ("WORKSPACE_HEARTBEAT", workspace.id, {"active_tasks": 2, "uptime_seconds": 9})
+    ] * 3
     assert await book.events() == stored
 
 
 @pytest.mark.covers("REG-24")
-async def test_a_task_is_broadcast_when_it_is_another(book):
+async def test_a_task_is_broadcast_when_it_changes(book):
     workspace = await book.online()
-    listening = await told(book, 5)
+    reading = await collect(book, 5)
     for task in ("a", "a", "b"):
-        await beat(book, workspace, current_task=task, active_tasks=1)
-    tasks = [one.payload for one in await listening if one.type is BroadcastType.TASK_UPDATED]
+        await send_heartbeat(book, workspace, current_task=task, active_tasks=1)
+    tasks = [one.payload for one in await reading if one.type is BroadcastType.TASK_UPDATED]
 
     assert tasks == [{"active_tasks": 1, "current_task": "a"}, {"active_tasks": 1, "current_task": "b"}]
     assert "TASK_UPDATED" not in {event.type for event in await book.events()}
@@ -64,32 +64,32 @@ async def test_ten_healthy_heartbeats_store_nothing_and_a_bad_one_stores_one_eve
     workspace = await book.online()
     stored = len(await book.events())
     for _ in range(10):
-        await beat(book, workspace)
+        await send_heartbeat(book, workspace)
     assert len(await book.events()) == stored
 
-    await asyncio.gather(*(beat(book, workspace, error_rate=0.9) for _ in range(6)))
+    await asyncio.gather(*(send_heartbeat(book, workspace, error_rate=0.9) for _ in range(6)))
     assert [event.type for event in (await book.events())[stored:]] == ["WORKSPACE_DEGRADED"]
 
 
-async def test_old_news_is_not_broadcast(book):
+async def test_a_heartbeat_of_an_older_generation_is_not_broadcast(book):
     workspace = await book.online()
-    listening = await told(book, 1)
+    reading = await collect(book, 1)
     stale = agent(workspace.id, workspace.generation - 1)
     await book.presence.heartbeat(stale, workspace.id, Pulse(at=book.clock.now(), current_task="late"))
-    await beat(book, workspace, current_task="now")
+    await send_heartbeat(book, workspace, current_task="now")
 
-    assert [one.payload["current_task"] for one in await listening if "current_task" in one.payload] == ["now"]
+    assert [one.payload["current_task"] for one in await reading if "current_task" in one.payload] == ["now"]
 
 
-async def test_a_listener_that_does_not_listen_misses_and_costs_no_more_than_its_backlog(clock):
+async def test_a_subscriber_that_does_not_read_misses_broadcasts_and_holds_a_bounded_number(clock):
     broadcasts = Broadcasts()
     one = Broadcast(type=BroadcastType.TASK_UPDATED, workspace_id="w", payload={}, at=clock.now())
     async with aclosing(broadcasts.watch()) as watch:
         first = asyncio.ensure_future(anext(watch))
-        await eventually(lambda: broadcasts._listeners)
-        for _ in range(module.BACKLOG + 10):
-            broadcasts.tell(one)
-        [listener] = broadcasts._listeners
-        assert len(listener._unheard) == module.BACKLOG
-        assert len(await first) == module.TOGETHER
-    assert broadcasts._listeners == set()
+        await eventually(lambda: broadcasts._fan_out.has_subscribers)
+        for _ in range(module.MAX_UNREAD_BROADCASTS + 10):
+            broadcasts.publish(one)
+        [subscription] = broadcasts._fan_out._subscriptions
+        assert len(subscription._unread) == module.MAX_UNREAD_BROADCASTS
+        assert len(await first) == module.MAX_BROADCASTS_PER_MESSAGE
+    assert broadcasts._fan_out._subscriptions == set()

@@ -1,4 +1,4 @@
-"""Events as the gateway meets them: the registry's own wiring, over real gRPC."""
+"""The event service as the gateway calls it: two assembled replicas behind real gRPC."""
 
 import asyncio
 from contextlib import aclosing
@@ -22,8 +22,8 @@ from tests.rpc import listening
 
 
 @pytest.fixture
-async def lines(database_url, tmp_path):
-    """A line to each of two replicas."""
+async def channels(database_url, tmp_path):
+    """A channel to each of two replicas."""
     async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
 
         def values(name):
@@ -39,24 +39,24 @@ async def lines(database_url, tmp_path):
             yield one, other
 
 
-async def create(line, **said):
-    stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
+async def create(channel, **said):
+    stub = registry_pb2_grpc.RegistryServiceStub(channel.channel)
     request = registry_pb2.CreateWorkspaceRequest(name="ada", external=True, **said)
-    return (await line.call(stub.CreateWorkspace, request, on_behalf_of=ADMIN)).workspace
+    return (await channel.call(stub.CreateWorkspace, request, on_behalf_of=ADMIN)).workspace
 
 
-async def beat(line, workspace_id):
-    stub = registry_pb2_grpc.RegistryServiceStub(line.channel)
+async def send_heartbeat(channel, workspace_id):
+    stub = registry_pb2_grpc.RegistryServiceStub(channel.channel)
     request = registry_pb2.HeartbeatRequest(workspace_id=workspace_id, active_tasks=3, uptime_seconds=7)
-    await line.call(stub.Heartbeat, request, on_behalf_of=agent(workspace_id))
+    await channel.call(stub.Heartbeat, request, on_behalf_of=agent(workspace_id))
 
 
-def watching(line, after=0):
-    stub = rpc.EventServiceStub(line.channel)
-    return aclosing(line.watch(stub.WatchEvents, pb.WatchEventsRequest(after_event_id=after)))
+def watching(channel, after=0):
+    stub = rpc.EventServiceStub(channel.channel)
+    return aclosing(channel.watch(stub.WatchEvents, pb.WatchEventsRequest(after_event_id=after)))
 
 
-async def until(watch, kind):
+async def read_until(watch, kind):
     async for message in watch:
         if message.WhichOneof("update") == kind:
             return getattr(message, kind)
@@ -64,33 +64,33 @@ async def until(watch, kind):
 
 
 @pytest.mark.covers("BEY-17")
-async def test_an_event_is_told_by_every_replica_wherever_it_arose(lines):
-    one, other = lines
+async def test_every_replica_publishes_an_event_of_any_replica(channels):
+    one, other = channels
     async with watching(one) as here, watching(other) as there:
-        await until(here, "caught_up")
-        await until(there, "caught_up")
+        await read_until(here, "caught_up")
+        await read_until(there, "caught_up")
         made = await create(other)
-        told = [await until(here, "event"), await until(there, "event")]
+        received = [await read_until(here, "event"), await read_until(there, "event")]
 
-    assert told[0] == told[1]
-    assert told[0].event.event_type == "WORKSPACE_PROVISIONING"
-    assert told[0].event.workspace_id == made.id
-    assert f"one:{made.id}" in told[0].published_to
+    assert received[0] == received[1]
+    assert received[0].event.event_type == "WORKSPACE_PROVISIONING"
+    assert received[0].event.workspace_id == made.id
+    assert f"one:{made.id}" in received[0].published_to
 
 
-async def test_a_broadcast_is_told_by_the_replica_where_it_arises(lines):
-    one, other = lines
+async def test_only_the_replica_that_received_a_heartbeat_broadcasts_it(channels):
+    one, other = channels
     made = await create(one)
 
-    async def first(line):
-        stub = rpc.EventServiceStub(line.channel)
-        async with aclosing(line.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest())) as watch:
+    async def first(channel):
+        stub = rpc.EventServiceStub(channel.channel)
+        async with aclosing(channel.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest())) as watch:
             return (await anext(watch)).broadcasts[0]
 
     async with asyncio.timeout(20):
         here, there = asyncio.ensure_future(first(one)), asyncio.ensure_future(first(other))
         while not here.done():
-            await beat(one, made.id)
+            await send_heartbeat(one, made.id)
         await asyncio.wait([there], timeout=0.2)
 
     assert not there.done()
@@ -100,34 +100,34 @@ async def test_a_broadcast_is_told_by_the_replica_where_it_arises(lines):
     await asyncio.gather(there, return_exceptions=True)
 
 
-async def test_a_view_and_what_was_missed_are_told_on_behalf_of_a_caller(lines):
-    line, _ = lines
-    stub = rpc.EventServiceStub(line.channel)
-    made, other = await create(line), await create(line)
+async def test_subscriptions_and_replays_depend_on_the_caller(channels):
+    channel, _ = channels
+    stub = rpc.EventServiceStub(channel.channel)
+    made, other = await create(channel), await create(channel)
     org = Identity(kind=Kind.ORG, name="t", org_id=made.id, scopes=frozenset({"read"}))
-    view = await line.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest(), on_behalf_of=org)
-    replay = await line.call(stub.ReplayEvents, pb.ReplayEventsRequest(page_size=1), on_behalf_of=org)
+    subscription = await channel.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest(), on_behalf_of=org)
+    replay = await channel.call(stub.ReplayEvents, pb.ReplayEventsRequest(page_size=1), on_behalf_of=org)
 
-    assert list(view.subscribed_to) == [f"org:{made.id}"]
+    assert list(subscription.subscribed_to) == [f"org:{made.id}"]
     assert [event.workspace_id for event in replay.events] == [made.id]
     assert replay.more
     assert other.id not in str(replay)
 
 
-async def test_who_names_an_event_that_never_was_is_told_so(lines):
-    line, _ = lines
-    stub = rpc.EventServiceStub(line.channel)
+async def test_an_event_id_that_does_not_exist_is_refused(channels):
+    channel, _ = channels
+    stub = rpc.EventServiceStub(channel.channel)
     with pytest.raises(FailedPrecondition, match="event id no longer available") as refusal:
-        await line.call(
+        await channel.call(
             stub.ResolveSubscription, pb.ResolveSubscriptionRequest(after_event_id=2**61), on_behalf_of=ADMIN
         )
     assert refusal.value.reason == "EVENT_ID_GONE"
 
 
-async def test_only_the_gateway_watches_and_nobody_listens_in_a_service_s_name(lines):
-    line, _ = lines
-    stub = rpc.EventServiceStub(line.channel)
-    stranger = ServiceChannel(line.channel, "a2a_proxy")
+async def test_only_the_gateway_watches_and_a_service_has_no_subscription(channels):
+    channel, _ = channels
+    stub = rpc.EventServiceStub(channel.channel)
+    stranger = ServiceChannel(channel.channel, "a2a_proxy")
     for method, request in (
         (stub.WatchEvents, pb.WatchEventsRequest()),
         (stub.WatchBroadcasts, pb.WatchBroadcastsRequest()),
@@ -135,19 +135,19 @@ async def test_only_the_gateway_watches_and_nobody_listens_in_a_service_s_name(l
         with pytest.raises(PermissionDenied):
             await anext(stranger.watch(method, request))
     with pytest.raises(PermissionDenied):
-        await line.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest())
+        await channel.call(stub.ResolveSubscription, pb.ResolveSubscriptionRequest())
 
 
-async def test_a_replica_that_stops_sends_its_watchers_away(database_url, tmp_path):
+async def test_a_replica_that_stops_ends_its_streams(database_url, tmp_path):
     async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )
-        async with clients.open_channel(values.listen, speaker="gateway") as line:
+        async with clients.open_channel(values.listen, speaker="gateway") as channel:
             async with run_service(service, values):
-                watch = watching(line)
+                watch = watching(channel)
                 feed = await watch.__aenter__()
-                await until(feed, "caught_up")
+                await read_until(feed, "caught_up")
             with pytest.raises(Unavailable):
-                await until(feed, "event")
+                await read_until(feed, "event")
             await watch.__aexit__(None, None, None)

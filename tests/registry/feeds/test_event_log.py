@@ -8,9 +8,9 @@ from services.chassis.database import NotificationListener
 from services.registry.app import ROLE
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import FeedOverrun
-from services.registry.feeds import event_log as chronicle_module
-from services.registry.feeds.event_log import CaughtUp, Chronicle, Quiet, Told
-from services.registry.feeds.workspace_feed import Feed
+from services.registry.feeds import event_log as module
+from services.registry.feeds.event_log import EventLog, EventLogKeepalive, PublishedEvent, ReplayDone
+from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.workspace.audiences import EVERYTHING, of_one, of_org
 from services.registry.workspace.events import EventType, Notice
@@ -19,123 +19,123 @@ from tests.registry.conftest import ADMIN
 EXTERNAL = {"runtime": "external"}
 
 
-async def begun(watch):
-    """What is told until all there was has been told: where workspaces stand, the events, and up to where."""
-    placed, told = {}, []
-    async for news in watch:
-        match news:
-            case CaughtUp(event_id):
-                return placed, told, event_id
-            case Told(event, _):
-                told.append(event)
-            case some:
-                placed |= {one.workspace_id: one for one in some}
+async def read_replay(watch):
+    """The audiences of workspaces, the replayed events, and the id at which the replay is done."""
+    audiences, replayed = {}, []
+    async for update in watch:
+        match update:
+            case ReplayDone(event_id):
+                return audiences, replayed, event_id
+            case PublishedEvent(event, _):
+                replayed.append(event)
+            case workspaces:
+                audiences |= {one.workspace_id: one for one in workspaces}
     return None
 
 
-async def events(watch, count):
-    """The next events, and where workspaces were placed before each."""
-    placed, found = {}, []
-    async for news in watch:
-        match news:
-            case Told(event, circles):
-                found.append((event, circles, dict(placed)))
+async def read_events(watch, count):
+    """The next events, their audiences, and the audiences of workspaces that were sent before each."""
+    audiences, found = {}, []
+    async for update in watch:
+        match update:
+            case PublishedEvent(event, published_to):
+                found.append((event, published_to, dict(audiences)))
                 if len(found) == count:
                     return found
-            case Quiet():
+            case EventLogKeepalive():
                 pass
-            case some:
-                placed |= {one.workspace_id: one for one in some}
+            case workspaces:
+                audiences |= {one.workspace_id: one for one in workspaces}
     return None
 
 
-async def test_who_begins_hears_where_everybody_stands_and_no_old_news(book):
+async def test_a_new_watch_receives_the_audiences_of_every_workspace_and_no_old_event(book):
     root = await book.create("root", **EXTERNAL)
     child = await book.create("child", parent_id=root.id, **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
-        placed, told, reached = await begun(watch)
+    async with book.following(), aclosing(book.event_log.watch(0)) as watch:
+        audiences, replayed, reached = await read_replay(watch)
 
-    assert told == []
+    assert replayed == []
     assert reached == (await book.events())[-1].event_id
-    assert {*placed[child.id].published_to} == {
+    assert {*audiences[child.id].published_to} == {
         *(EVERYTHING, of_org(root.id), of_one(child.id), f"beside:{root.id}", f"below:{root.id}")
     }
-    assert of_one(root.id) in placed[child.id].subscribed_to
+    assert of_one(root.id) in audiences[child.id].subscribed_to
 
 
-async def test_who_goes_on_hears_what_it_missed_and_then_what_happens(book):
+async def test_a_watch_that_resumes_receives_missed_events_and_then_new_ones(book):
     one = await book.create("one", **EXTERNAL)
     seen = (await book.events())[0].event_id
-    async with book.following(), aclosing(book.chronicle.watch(seen)) as watch:
-        _, told, reached = await begun(watch)
+    async with book.following(), aclosing(book.event_log.watch(seen)) as watch:
+        _, replayed, reached = await read_replay(watch)
         other = await book.create("other", **EXTERNAL)
-        live = await events(watch, 2)
+        live = await read_events(watch, 2)
 
     stored = await book.events()
-    assert [event.event_id for event in told] == [event.event_id for event in stored[1:2]]
+    assert [event.event_id for event in replayed] == [event.event_id for event in stored[1:2]]
     assert reached == stored[1].event_id
     assert [event for event, _, _ in live] == stored[2:]
     assert {event.workspace_id for event, _, _ in live} == {other.id} != {one.id}
 
 
 @pytest.mark.covers("REG-32")
-async def test_where_a_workspace_stands_is_told_before_the_news_of_it(book):
+async def test_the_audiences_of_a_workspace_are_sent_before_its_events(book):
     root, other = await book.create("root", **EXTERNAL), await book.create("other", **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
-        await begun(watch)
+    async with book.following(), aclosing(book.event_log.watch(0)) as watch:
+        await read_replay(watch)
         child = await book.create("child", parent_id=root.id, **EXTERNAL)
-        [(_, circles, placed), _] = await events(watch, 2)
-        assert placed[child.id].published_to == circles
+        [(_, published_to, audiences), _] = await read_events(watch, 2)
+        assert audiences[child.id].published_to == published_to
 
         await book.updater.update(ADMIN, child.id, {"parent_id": other.id})
         await book.register(await book.get(child.id), url="")
-        [(event, circles, placed)] = await events(watch, 1)
+        [(event, published_to, audiences)] = await read_events(watch, 1)
 
     assert event.type == "WORKSPACE_ONLINE"
-    assert placed[child.id].published_to == circles
-    assert of_org(other.id) in circles
-    assert of_org(root.id) not in circles
+    assert audiences[child.id].published_to == published_to
+    assert of_org(other.id) in published_to
+    assert of_org(root.id) not in published_to
 
 
-async def test_the_last_news_of_a_purged_workspace_is_told_to_those_who_heard_of_it(book):
+async def test_the_last_event_of_a_purged_workspace_reaches_its_audiences(book):
     root = await book.create("root", **EXTERNAL)
     child = await book.create("child", parent_id=root.id, **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
-        await begun(watch)
+    async with book.following(), aclosing(book.event_log.watch(0)) as watch:
+        await read_replay(watch)
         await book.removal.remove(ADMIN, child.id, confirm=True, purge=True)
-        [(event, circles, _)] = await events(watch, 1)
-        gone = await anext(watch)
+        [(event, published_to, _)] = await read_events(watch, 1)
+        purged = await anext(watch)
 
     assert (event.type, event.workspace_id) == ("WORKSPACE_REMOVED", child.id)
-    assert {of_one(child.id), of_org(root.id), EVERYTHING} <= {*circles}
-    assert [(one.workspace_id, one.published_to, one.subscribed_to) for one in gone] == [(child.id, (), ())]
+    assert {of_one(child.id), of_org(root.id), EVERYTHING} <= {*published_to}
+    assert [(one.workspace_id, one.published_to, one.subscribed_to) for one in purged] == [(child.id, (), ())]
 
 
-async def test_an_event_from_before_a_purge_is_told_to_those_who_need_no_place_in_the_tree(book):
+async def test_an_event_from_before_a_purge_reaches_the_audiences_that_need_no_position(book):
     root = await book.create("root", **EXTERNAL)
     seen = (await book.events())[-1].event_id
     await book.removal.remove(ADMIN, root.id, confirm=True, purge=True)
-    async with book.following(), aclosing(book.chronicle.watch(seen)) as watch:
-        [(event, circles, _)] = await events_or_caught_up(watch)
+    async with book.following(), aclosing(book.event_log.watch(seen)) as watch:
+        [(event, published_to, _)] = await read_events_of_replay(watch)
 
     assert event.type == "WORKSPACE_REMOVED"
-    assert circles == (EVERYTHING, of_org(root.id), of_one(root.id))
+    assert published_to == (EVERYTHING, of_org(root.id), of_one(root.id))
 
 
-async def events_or_caught_up(watch):
+async def read_events_of_replay(watch):
     found = []
-    async for news in watch:
-        match news:
-            case Told(event, circles):
-                found.append((event, circles, {}))
-            case CaughtUp():
+    async for update in watch:
+        match update:
+            case PublishedEvent(event, published_to):
+                found.append((event, published_to, {}))
+            case ReplayDone():
                 return found
             case _:
                 pass
     return None
 
 
-async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(book):
+async def test_a_watch_after_deleted_events_is_refused(book):
     await book.create()
     seen = (await book.events())[0].event_id
     book.clock.advance(days=31)
@@ -145,54 +145,54 @@ async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(
     await book.sweeps.old()
     async with book.following():
         with pytest.raises(EventIdGone):
-            await begun(book.chronicle.watch(seen))
+            await read_replay(book.event_log.watch(seen))
 
 
-async def test_every_event_is_told_once_and_in_order_by_every_replica(book, database_url):
+async def test_every_replica_sends_every_event_once_and_in_order(book, database_url):
     made = [await book.create(f"w{number}", **EXTERNAL) for number in range(4)]
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(book.store, bell, replica_id="second")
-    second = Chronicle(book.store, feed)
-    loops = [asyncio.ensure_future(loop) for loop in (bell.listen(), feed.run(), second.run())]
+    notifications = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
+    feed = WorkspaceFeed(book.store, notifications, replica_id="second")
+    second = EventLog(book.store, feed)
+    loops = [asyncio.ensure_future(loop) for loop in (notifications.listen(), feed.run(), second.run())]
     async with (
         book.following(),
-        aclosing(book.chronicle.watch(0)) as one,
+        aclosing(book.event_log.watch(0)) as one,
         aclosing(second.watch(0)) as other,
     ):
-        await begun(one)
-        await begun(other)
+        await read_replay(one)
+        await read_replay(other)
         for turn in range(50):
-            await asyncio.gather(*(note(book, workspace, turn) for workspace in made))
-        heard = [event.event_id for event, _, _ in await events(one, 200)]
-        also = [event.event_id for event, _, _ in await events(other, 200)]
+            await asyncio.gather(*(add_event(book, workspace, turn) for workspace in made))
+        first = [event.event_id for event, _, _ in await read_events(one, 200)]
+        other_ids = [event.event_id for event, _, _ in await read_events(other, 200)]
     for loop in loops:
         loop.cancel()
     await asyncio.gather(*loops, return_exceptions=True)
 
-    assert heard == also == sorted(set(heard))
+    assert first == other_ids == sorted(set(first))
 
 
-async def note(book, workspace, turn):
+async def add_event(book, workspace, turn):
     async with book.store.begin() as tx:
         known = await tx.get(workspace.id, lock=True)
         tx.save(known, Notice(EventType.AGENT_CARD_UPDATED, {"turn": turn}))
 
 
-async def test_who_falls_behind_is_sent_away_to_come_back(book):
+async def test_a_subscriber_that_reads_too_slowly_gets_an_overrun_error(book):
     await book.create()
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
-        await begun(watch)
-        [watcher] = book.chronicle._watchers
-        told = Told(replace((await book.events())[0], event_id=10**9), ())
-        for _ in range(chronicle_module.BACKLOG + 1):
-            watcher.hear(told)
+    async with book.following(), aclosing(book.event_log.watch(0)) as watch:
+        await read_replay(watch)
+        [subscription] = book.event_log._fan_out._subscriptions
+        published = PublishedEvent(replace((await book.events())[0], event_id=10**9), ())
+        for _ in range(module.MAX_UNREAD_UPDATES + 1):
+            subscription.put(published)
 
         with pytest.raises(FeedOverrun):
             await anext(watch)
-    assert book.chronicle._watchers == set()
+    assert book.event_log._fan_out._subscriptions == set()
 
 
-async def test_a_chronicle_says_that_it_is_alive(book):
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
-        assert await begun(watch) == ({}, [], 0)
-        assert await anext(watch) == Quiet()
+async def test_an_idle_event_log_sends_keepalives(book):
+    async with book.following(), aclosing(book.event_log.watch(0)) as watch:
+        assert await read_replay(watch) == ({}, [], 0)
+        assert await anext(watch) == EventLogKeepalive()

@@ -6,7 +6,7 @@ from services.chassis import identity
 from services.chassis.errors import PermissionDenied
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
-from services.registry.feeds.subscriptions import View
+from services.registry.feeds.subscriptions import EventSubscription
 from services.registry.workspace.audiences import EVERYTHING, of_one, of_org
 from services.registry.workspace.events import EventType, Notice, Stretch
 from services.registry.workspace.hierarchy import allowed
@@ -15,8 +15,8 @@ from tests.registry.conftest import ADMIN, ANYBODY, agent, org
 EXTERNAL = {"runtime": "external"}
 
 
-async def replayed(book, caller, workspace_id="", *, after=0, through=0, size=500):
-    return (await book.views.replay(caller, workspace_id, Stretch(after, through), size=size)).events
+async def replay_events(book, caller, workspace_id="", *, after=0, through=0, size=500):
+    return (await book.subscriptions.replay(caller, workspace_id, Stretch(after, through), size=size)).events
 
 
 async def family(book):
@@ -29,22 +29,22 @@ async def family(book):
     return root, a, b, a2, root2
 
 
-async def test_a_view_is_what_the_caller_may_hear_of(book):
+async def test_a_subscription_names_the_audiences_of_the_caller(book):
     root = await book.create("root", **EXTERNAL)
 
     head = (await book.events())[-1].event_id
     expected = {
-        (ADMIN, ""): View(subscribed_to=(EVERYTHING,), head=head),
-        (ANYBODY, ""): View(subscribed_to=(EVERYTHING,), head=head),
-        (org(root.id), ""): View(subscribed_to=(of_org(root.id),), head=head),
-        (agent(root.id), ""): View(subscribed_as=root.id, head=head),
-        (agent(root.id), root.id): View(subscribed_to=(of_one(root.id),), head=head),
+        (ADMIN, ""): EventSubscription(subscribed_to=(EVERYTHING,), head=head),
+        (ANYBODY, ""): EventSubscription(subscribed_to=(EVERYTHING,), head=head),
+        (org(root.id), ""): EventSubscription(subscribed_to=(of_org(root.id),), head=head),
+        (agent(root.id), ""): EventSubscription(subscribed_as=root.id, head=head),
+        (agent(root.id), root.id): EventSubscription(subscribed_to=(of_one(root.id),), head=head),
     }
-    for (caller, workspace_id), view in expected.items():
-        assert await book.views.resolve(caller, workspace_id, None) == view
+    for (caller, workspace_id), subscription in expected.items():
+        assert await book.subscriptions.resolve(caller, workspace_id, None) == subscription
 
 
-async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_operator(book):
+async def test_only_the_workspace_its_organisation_and_the_operator_subscribe_to_one_workspace(book):
     root, a, *_, root2 = await family(book)
     for caller, refusal in (
         (org(root2.id), OrgAccessDenied),
@@ -52,22 +52,22 @@ async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_op
         (identity.service_identity("x"), PermissionDenied),
     ):
         with pytest.raises(refusal):
-            await book.views.resolve(caller, "" if caller.kind is identity.Kind.SERVICE else a.id, None)
+            await book.subscriptions.resolve(caller, "" if caller.kind is identity.Kind.SERVICE else a.id, None)
         with pytest.raises(refusal):
-            await replayed(book, caller, "" if caller.kind is identity.Kind.SERVICE else a.id)
+            await replay_events(book, caller, "" if caller.kind is identity.Kind.SERVICE else a.id)
     with pytest.raises(WorkspaceNotFound):
-        await book.views.resolve(ADMIN, "00000000-0000-4000-8000-000000000000", None)
+        await book.subscriptions.resolve(ADMIN, "00000000-0000-4000-8000-000000000000", None)
 
 
-async def test_the_view_of_a_removed_workspace_is_over(book):
+async def test_a_subscription_to_a_removed_workspace_has_ended(book):
     workspace = await book.create(**EXTERNAL)
     await book.removal.remove(ADMIN, workspace.id, confirm=False, purge=False)
 
-    assert (await book.views.resolve(ADMIN, workspace.id, None)).over
-    assert [event.type for event in await replayed(book, ADMIN, workspace.id)][-1] == "WORKSPACE_REMOVED"
+    assert (await book.subscriptions.resolve(ADMIN, workspace.id, None)).ended
+    assert [event.type for event in await replay_events(book, ADMIN, workspace.id)][-1] == "WORKSPACE_REMOVED"
 
 
-async def test_everybody_is_replayed_what_it_may_hear_of_and_nothing_else(book):
+async def test_a_replay_holds_exactly_the_events_that_the_caller_may_receive(book):
     made = {workspace.id: workspace for workspace in await family(book)}
     root, *_, root2 = made.values()
     lineages = {}
@@ -76,33 +76,33 @@ async def test_everybody_is_replayed_what_it_may_hear_of_and_nothing_else(book):
             lineages[each] = await tx.tree.lineage(each)
 
     for viewer in made:
-        heard = {event.workspace_id for event in await replayed(book, agent(viewer))}
-        assert heard == {each for each in made if allowed(lineages[viewer], lineages[each])}
-    assert {event.workspace_id for event in await replayed(book, ADMIN)} == {*made}
-    assert {event.workspace_id for event in await replayed(book, org(root.id))} == {*made} - {root2.id}
-    assert await replayed(book, agent("00000000-0000-4000-8000-000000000000")) == []
+        received = {event.workspace_id for event in await replay_events(book, agent(viewer))}
+        assert received == {each for each in made if allowed(lineages[viewer], lineages[each])}
+    assert {event.workspace_id for event in await replay_events(book, ADMIN)} == {*made}
+    assert {event.workspace_id for event in await replay_events(book, org(root.id))} == {*made} - {root2.id}
+    assert await replay_events(book, agent("00000000-0000-4000-8000-000000000000")) == []
 
 
-async def test_a_replay_is_told_in_pages_up_to_where_it_is_wanted(book):
+async def test_a_replay_is_paged_and_ends_at_the_requested_event(book):
     await family(book)
     everything = await book.events()
     ids = [event.event_id for event in everything]
 
-    first = await book.views.replay(ADMIN, "", Stretch(0, ids[-2]), size=4)
-    rest = await book.views.replay(ADMIN, "", Stretch(first.events[-1].event_id, ids[-2]), size=500)
+    first = await book.subscriptions.replay(ADMIN, "", Stretch(0, ids[-2]), size=4)
+    rest = await book.subscriptions.replay(ADMIN, "", Stretch(first.events[-1].event_id, ids[-2]), size=500)
 
     assert [*first.events, *rest.events] == everything[:-1]
     assert (first.more, rest.more) == (True, False)
 
 
-async def test_events_that_do_not_fit_one_answer_are_told_in_several(book):
+async def test_events_that_exceed_one_answer_are_split_over_several(book):
     workspace = await book.create(**EXTERNAL)
     async with book.store.begin() as tx:
         known = await tx.get(workspace.id, lock=True)
         tx.save(known, *[Notice(EventType.AGENT_CARD_UPDATED, {"agent_card": "x" * 3_000_000})] * 4)
     after, sizes = 0, []
     while True:
-        replay = await book.views.replay(ADMIN, workspace.id, Stretch(after), size=500)
+        replay = await book.subscriptions.replay(ADMIN, workspace.id, Stretch(after), size=500)
         sizes.append(len(replay.events))
         after = replay.events[-1].event_id
         if not replay.more:
@@ -114,7 +114,7 @@ async def test_events_that_do_not_fit_one_answer_are_told_in_several(book):
 # How far back ────────────────────────────────────────────────────────────────
 
 
-async def test_who_names_an_event_that_is_kept_or_the_last_that_is_not_may_go_on(book):
+async def test_a_caller_resumes_after_a_stored_event_or_the_last_deleted_one(book):
     for _ in range(3):
         await book.create()
         book.clock.advance(days=12)
@@ -125,15 +125,15 @@ async def test_who_names_an_event_that_is_kept_or_the_last_that_is_not_may_go_on
 
     assert 0 < horizon < ids[0]
     for after in (horizon, *ids):
-        await book.views.resolve(ADMIN, "", after)
+        await book.subscriptions.resolve(ADMIN, "", after)
     for gone in (0, horizon - 1):
         with pytest.raises(EventIdGone):
-            await book.views.resolve(ADMIN, "", gone)
+            await book.subscriptions.resolve(ADMIN, "", gone)
         with pytest.raises(EventIdGone):
-            await replayed(book, ADMIN, after=gone)
+            await replay_events(book, ADMIN, after=gone)
 
 
-async def test_the_horizon_stays_where_nothing_is_left(book):
+async def test_the_horizon_stays_when_every_event_is_deleted(book):
     await book.create()
     last = (await book.events())[-1].event_id
     book.clock.advance(days=31)
@@ -141,28 +141,28 @@ async def test_the_horizon_stays_where_nothing_is_left(book):
     await book.sweeps.old()
 
     assert await book.events() == []
-    await book.views.resolve(ADMIN, "", last)
+    await book.subscriptions.resolve(ADMIN, "", last)
     with pytest.raises(EventIdGone):
-        await book.views.resolve(ADMIN, "", last - 1)
+        await book.subscriptions.resolve(ADMIN, "", last - 1)
 
 
-async def test_before_anything_was_forgotten_the_beginning_may_be_named_and_the_future_may_not(book):
-    await book.views.resolve(ADMIN, "", 0)
+async def test_without_deleted_events_a_caller_resumes_after_0_and_not_after_a_future_id(book):
+    await book.subscriptions.resolve(ADMIN, "", 0)
     with pytest.raises(EventIdGone):
-        await book.views.resolve(ADMIN, "", 2**62)
+        await book.subscriptions.resolve(ADMIN, "", 2**62)
 
 
-async def test_the_last_event_may_be_named_though_a_purge_erased_it(book):
+async def test_a_caller_resumes_after_an_event_that_a_purge_deleted(book):
     workspace = await book.create(**EXTERNAL)
     named = [event.event_id for event in await book.events()]
     await book.removal.remove(ADMIN, workspace.id, confirm=False, purge=True)
 
     for after in named:
-        assert (await book.views.resolve(ADMIN, "", after)).subscribed_to
-        assert [event.type for event in await replayed(book, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
+        assert (await book.subscriptions.resolve(ADMIN, "", after)).subscribed_to
+        assert [event.type for event in await replay_events(book, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
 
 
-async def test_the_oldest_are_forgotten_first(book):
+async def test_the_oldest_events_are_deleted_first(book):
     for _ in range(4):
         await book.create()
         book.clock.advance(hours=1)

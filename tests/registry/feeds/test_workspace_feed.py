@@ -7,90 +7,97 @@ import pytest
 from services.chassis.database import NotificationListener
 from services.registry.app import ROLE
 from services.registry.errors.workspaces import FeedOverrun
-from services.registry.feeds import workspace_feed as feed_module
-from services.registry.feeds.workspace_feed import Alive, Beats, Changed, Feed, SnapshotDone
+from services.registry.feeds import workspace_feed as module
+from services.registry.feeds.workspace_feed import (
+    FeedKeepalive,
+    HeartbeatBatch,
+    SnapshotDone,
+    WorkspaceChange,
+    WorkspaceFeed,
+)
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.workspace.model import Beat
 from tests.registry.conftest import ADMIN
+from tests.waiting import eventually
 
-BEAT = Beat(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
+HEARTBEAT = Beat(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
 
 
-async def snapshot(watch):
-    """What there is, up to the end of it."""
+async def read_snapshot(watch):
+    """The workspaces of the snapshot, and its revision."""
     seen = []
-    async for news in watch:
-        if isinstance(news, SnapshotDone):
-            return seen, news.revision
-        seen.append(news.workspace)
+    async for update in watch:
+        if isinstance(update, SnapshotDone):
+            return seen, update.revision
+        seen.append(update.workspace)
     return None
 
 
-async def change(watch):
-    """The next change."""
-    async for news in watch:
-        if isinstance(news, Changed):
-            return news.workspace
+async def read_change(watch):
+    """The workspace of the next change."""
+    async for update in watch:
+        if isinstance(update, WorkspaceChange):
+            return update.workspace
     return None
 
 
-async def test_a_watch_begins_with_what_there_is_and_goes_on_with_what_changes(book):
+async def test_a_watch_sends_every_workspace_first_and_then_the_changes(book):
     one, other = await book.create("one"), await book.create("other")
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-        there, revision = await snapshot(watch)
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        snapshot, revision = await read_snapshot(watch)
         await book.updater.update(ADMIN, one.id, {"name": "eve"})
-        changed = await change(watch)
+        changed = await read_change(watch)
 
-    assert [workspace.id for workspace in there] == [one.id, other.id]
+    assert [workspace.id for workspace in snapshot] == [one.id, other.id]
     assert (changed.id, changed.name) == (one.id, "eve")
-    assert changed.revision > revision == there[-1].revision
+    assert changed.revision > revision == snapshot[-1].revision
 
 
-async def test_a_watch_resumes_after_the_revision_it_names(book):
+async def test_a_watch_resumes_after_the_given_revision(book):
     one, other = await book.create("one"), await book.create("other")
     seen = (await book.get(one.id)).revision
-    async with book.following() as feed, aclosing(feed.watch(seen, pulses=False, backend="")) as watch:
-        first = await change(watch)
-        sign = await anext(watch)
+    async with book.following() as feed, aclosing(feed.watch(seen, include_heartbeats=False, backend="")) as watch:
+        first = await read_change(watch)
+        keepalive = await anext(watch)
 
     assert first.id == other.id
-    assert sign == Alive(first.revision)
+    assert keepalive == FeedKeepalive(first.revision)
 
 
-async def test_a_revision_that_never_was_begins_anew(book):
+async def test_a_watch_after_an_unknown_revision_begins_with_a_snapshot(book):
     one = await book.create("one")
-    async with book.following() as feed, aclosing(feed.watch(10**12, pulses=False, backend="")) as watch:
-        there, _ = await snapshot(watch)
+    async with book.following() as feed, aclosing(feed.watch(10**12, include_heartbeats=False, backend="")) as watch:
+        snapshot, _ = await read_snapshot(watch)
 
-    assert [workspace.id for workspace in there] == [one.id]
+    assert [workspace.id for workspace in snapshot] == [one.id]
 
 
-async def test_removals_that_are_over_are_told_to_who_resumes_and_not_to_who_begins(book):
-    gone = await book.create(runtime="external")
-    seen = (await book.get(gone.id)).revision
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=True)
+async def test_finished_removals_are_sent_when_a_watch_resumes_and_not_in_a_snapshot(book):
+    removed = await book.create(runtime="external")
+    seen = (await book.get(removed.id)).revision
+    await book.removal.remove(ADMIN, removed.id, confirm=False, purge=True)
     async with book.following() as feed:
-        async with aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-            assert (await snapshot(watch))[0] == []
-        async with aclosing(feed.watch(seen, pulses=False, backend="")) as watch:
-            assert (await change(watch)).id == gone.id
+        async with aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+            assert (await read_snapshot(watch))[0] == []
+        async with aclosing(feed.watch(seen, include_heartbeats=False, backend="")) as watch:
+            assert (await read_change(watch)).id == removed.id
 
 
-async def test_the_feed_says_that_it_is_alive_and_that_a_provisioner_listens(book):
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="process")) as watch:
-        await snapshot(watch)
-        signs = [await anext(watch), await anext(watch)]
+async def test_the_feed_sends_keepalives_and_stores_that_a_provisioner_watches(book):
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="process")) as watch:
+        await read_snapshot(watch)
+        keepalives = [await anext(watch), await anext(watch)]
         async with book.store.begin() as tx:
             watched = await tx.changes.is_watched(book.clock.now().replace(year=2000))
 
-    assert signs == [Alive(0), Alive(0)]
+    assert keepalives == [FeedKeepalive(0), FeedKeepalive(0)]
     assert watched
 
 
-async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
+async def test_every_change_is_sent_once_and_in_the_order_of_revisions(book):
     made = [await book.create(f"w{number}") for number in range(4)]
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-        await snapshot(watch)
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        await read_snapshot(watch)
         seen = []
         for turn in range(60):
             await asyncio.gather(
@@ -98,7 +105,7 @@ async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
             )
         last = {workspace.id: f"{workspace.id}-59" for workspace in made}
         while last:
-            workspace = await change(watch)
+            workspace = await read_change(watch)
             seen.append(workspace.revision)
             if last.get(workspace.id) == workspace.name:
                 del last[workspace.id]
@@ -106,7 +113,7 @@ async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
     assert seen == sorted(set(seen))
 
 
-async def test_a_number_is_never_committed_after_a_higher_one(book):
+async def test_a_revision_is_never_committed_after_a_higher_one(book):
     one, other = await book.create("one"), await book.create("other")
     for turn in range(50):
         async with book.store.begin() as slow:
@@ -124,41 +131,63 @@ async def test_a_number_is_never_committed_after_a_higher_one(book):
         assert (await book.get(one.id)).revision < (await book.get(other.id)).revision
 
 
-async def test_who_falls_behind_is_sent_away_to_come_back(book):
+async def test_a_subscriber_that_reads_too_slowly_gets_an_overrun_error(book):
     made = await book.create()
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-        await snapshot(watch)
-        [watcher] = feed._watchers
-        for _ in range(feed_module.BACKLOG + 1):
-            watcher.hear(Changed(replace(made, revision=10**9)))
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        await read_snapshot(watch)
+        [subscriber] = feed._subscribers
+        for _ in range(module.MAX_UNREAD_UPDATES + 1):
+            subscriber.put_change(WorkspaceChange(replace(made, revision=10**9)))
 
         with pytest.raises(FeedOverrun):
-            await change(watch)
-    assert feed._watchers == set()
+            await read_change(watch)
+    assert feed._subscribers == set()
 
 
-async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(book):
+async def test_a_subscriber_that_overran_receives_no_keepalive_before_the_error(book):
+    made = await book.create()
+    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        await read_snapshot(watch)
+        await eventually(lambda: feed.revision >= made.revision)
+        [subscriber] = feed._subscribers
+        for _ in range(module.MAX_UNREAD_UPDATES + 1):
+            subscriber.put_change(WorkspaceChange(replace(made, revision=10**9)))
+
+        with pytest.raises(FeedOverrun):
+            await anext(watch)
+
+
+def test_a_heartbeat_never_ends_a_stream():
+    subscriber = module._Subscriber(include_heartbeats=True)
+    for _ in range(module.MAX_UNREAD_UPDATES):
+        subscriber._unread.put(module._HEARTBEATS_WAIT)
+    subscriber.put_heartbeat(HEARTBEAT)
+
+    assert not subscriber._has_overrun
+
+
+async def test_heartbeats_go_to_subscribers_that_ask_and_take_one_place_in_the_queue(book):
     async with (
         book.following() as feed,
-        aclosing(feed.watch(0, pulses=True, backend="")) as keen,
-        aclosing(feed.watch(0, pulses=False, backend="")) as calm,
+        aclosing(feed.watch(0, include_heartbeats=True, backend="")) as with_heartbeats,
+        aclosing(feed.watch(0, include_heartbeats=False, backend="")) as without_heartbeats,
     ):
-        await snapshot(keen)
-        await snapshot(calm)
-        for _ in range(feed_module.BACKLOG_OF_BEATS + 50):
-            feed.beat(BEAT)
-        waiting = sorted((watcher._unread.qsize(), len(watcher._beats)) for watcher in feed._watchers)
+        await read_snapshot(with_heartbeats)
+        await read_snapshot(without_heartbeats)
+        for _ in range(module.MAX_UNREAD_HEARTBEATS + 50):
+            feed.publish_heartbeat(HEARTBEAT)
+        waiting = sorted((len(one._unread._unread), len(one._heartbeats)) for one in feed._subscribers)
 
-        async for news in keen:
-            if not isinstance(news, Alive):
+        async for update in with_heartbeats:
+            if not isinstance(update, FeedKeepalive):
                 break
 
-    assert waiting == [(0, 0), (1, feed_module.BACKLOG_OF_BEATS)]
-    assert news == Beats((BEAT,) * feed_module.BACKLOG_OF_BEATS)
+    assert waiting == [(0, 0), (1, module.MAX_UNREAD_HEARTBEATS)]
+    assert update == HeartbeatBatch((HEARTBEAT,) * module.MAX_UNREAD_HEARTBEATS)
 
 
-class StoppedFeed(Feed):
-    """Has read once, long ago, and cannot read any more."""
+class StoppedFeed(WorkspaceFeed):
+    """Read the table once, long ago, and cannot read it any more."""
 
     async def run(self):
         await self._catch_up()
@@ -166,11 +195,11 @@ class StoppedFeed(Feed):
         await asyncio.Event().wait()
 
 
-async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
+async def test_a_feed_that_cannot_read_the_table_sends_no_keepalive(book):
     feed = StoppedFeed(book.store, book.bell, replica_id="r")
     reading = asyncio.ensure_future(feed.run())
-    async with aclosing(feed.watch(0, pulses=False, backend="")) as watch:
-        await snapshot(watch)
+    async with aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+        await read_snapshot(watch)
         silent = asyncio.ensure_future(anext(watch))
         done, _ = await asyncio.wait([silent], timeout=3)
         silent.cancel()
@@ -180,20 +209,20 @@ async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
     assert not done
 
 
-async def test_two_replicas_tell_the_same(book, engine, database_url, auth, clock):
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    second = Feed(book.store, bell, replica_id="second")
-    tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(second.run())]
+async def test_two_replicas_send_the_same_changes(book, engine, database_url, auth, clock):
+    notifications = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
+    second = WorkspaceFeed(book.store, notifications, replica_id="second")
+    tasks = [asyncio.ensure_future(notifications.listen()), asyncio.ensure_future(second.run())]
     async with (
         book.following() as first,
-        aclosing(first.watch(0, pulses=False, backend="")) as one,
-        aclosing(second.watch(0, pulses=False, backend="")) as other,
+        aclosing(first.watch(0, include_heartbeats=False, backend="")) as one,
+        aclosing(second.watch(0, include_heartbeats=False, backend="")) as other,
     ):
-        await snapshot(one)
-        await snapshot(other)
+        await read_snapshot(one)
+        await read_snapshot(other)
         made = await book.create()
 
-        assert (await change(one)).id == (await change(other)).id == made.id
+        assert (await read_change(one)).id == (await read_change(other)).id == made.id
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,7 +18,7 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
     WrongStatus,
 )
-from services.registry.feeds.workspace_feed import Beats
+from services.registry.feeds.workspace_feed import HeartbeatBatch
 from services.registry.lifecycle.registration import Registration
 from services.registry.workspace.facts import InstanceExited, InstanceSkipped, Pulse, Registered, Removed, UpstreamDead
 from services.registry.workspace.model import Declarations, DeliveryMode, Reason, Status
@@ -215,7 +215,7 @@ async def test_an_instance_that_was_replaced_cannot_register_for_its_successor(b
     assert (await book.get(workspace.id)).status is Status.PROVISIONING
 
 
-# Heartbeats ──────────────────────────────────────────────────────────────────
+# HeartbeatBatch ──────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.covers("REG-22", "REG-23", "REG-32")
@@ -308,17 +308,17 @@ async def test_a_silent_external_agent_comes_back_with_a_heartbeat_once_it_has_r
 async def test_heartbeats_are_told_live_with_what_they_say(book):
     workspace = await book.online()
     async with book.following() as feed:
-        watch = feed.watch(0, pulses=True, backend="")
+        watch = feed.watch(0, include_heartbeats=True, backend="")
         await anext(watch)
         await anext(watch)
         await beat(book, workspace, active_tasks=4)
 
         async for news in watch:
-            if isinstance(news, Beats):
+            if isinstance(news, HeartbeatBatch):
                 break
         await watch.aclose()
 
-    assert [(told.workspace_id, told.active_tasks) for told in news.beats] == [(workspace.id, 4)]
+    assert [(told.workspace_id, told.active_tasks) for told in news.heartbeats] == [(workspace.id, 4)]
 
 
 async def test_a_new_card_replaces_the_old_and_is_told(book):

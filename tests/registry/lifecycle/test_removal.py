@@ -39,7 +39,7 @@ class Provisioner:
         self.asked = []
 
     async def run(self):
-        async for news in self.book.feed.watch(0, pulses=False, backend="process"):
+        async for news in self.book.feed.watch(0, include_heartbeats=False, backend="process"):
             workspace = getattr(news, "workspace", None)
             if workspace is not None and workspace.status is Status.REMOVED and workspace.stopped_at is None:
                 await self.stop(workspace)

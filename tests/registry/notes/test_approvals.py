@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
-from services.registry.notes.approvals import rules as notes
-from services.registry.notes.approvals.rules import PLATFORM, WAIT, Approval, Decision
+from services.registry.notes.approvals import rules
+from services.registry.notes.approvals.rules import DECISION_TIMEOUT, PLATFORM_DECIDER, Approval, ApprovalDecision
 from services.registry.notes.approvals.service import Approvals
+from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.approvals.tables import approvals as table
 from services.registry.notes.errors import ApprovalNotFound, InvalidNote, OwnApproval, TooManyNotes
 from services.registry.workspace.model import WorkspaceId
@@ -20,10 +21,10 @@ from tests.registry.store.test_tables import Overheard
 
 @pytest.fixture
 def approvals(book):
-    return Approvals(book.store, clock=book.clock, keep=timedelta(days=30))
+    return Approvals(book.store, clock=book.clock, retention=timedelta(days=30))
 
 
-async def ask(approvals, workspace, caller=None, **said):
+async def request(approvals, workspace, caller=None, **fields):
     approvals._clock.advance(seconds=1)
     wanted = Approval(
         **{
@@ -34,41 +35,41 @@ async def ask(approvals, workspace, caller=None, **said):
             "task_id": "t1",
             "created_at": approvals._clock.now(),
         }
-        | said
+        | fields
     )
-    return await approvals.ask(caller or agent(workspace.id), wanted)
+    return await approvals.request(caller or agent(workspace.id), wanted)
 
 
 async def decide(approvals, approval, decision="approved", by="", caller=ADMIN):
     return await approvals.decide(caller, approval.workspace_id, approval.id, decision=decision, by=by)
 
 
-async def seen(approvals, workspace):
+async def list_ids(approvals, workspace):
     return [listed.approval for listed in await approvals.list(ADMIN, workspace.id, size=50)]
 
 
-async def waiting(approvals, caller=ADMIN):
-    return [(listed.workspace_name, listed.approval.id) for listed in await approvals.pending(caller, size=50)]
+async def list_pending(approvals, caller=ADMIN):
+    return [(listed.workspace_name, listed.approval.id) for listed in await approvals.list_pending(caller, size=50)]
 
 
-async def told(book, workspace):
-    """What was told of approvals, oldest first."""
+async def read_notices(book, workspace):
+    """The events about approvals of a workspace, oldest first."""
     events = await book.events(workspace.id)
     return [(event.type, json.loads(event.payload)) for event in events if event.type.startswith("APPROVAL")]
 
 
-async def test_who_asks_is_told_of_and_the_one_above_hears_it(book, approvals):
+async def test_a_request_publishes_an_event_for_the_workspace_and_one_for_its_parent(book, approvals):
     root = await book.create("root")
     child = await book.create("child", parent_id=root.id)
 
-    approval = await ask(approvals, child)
-    alone = await ask(approvals, root)
+    approval = await request(approvals, child)
+    alone = await request(approvals, root)
 
     asked = {"action": "deploy", "reason": "it is time"}
-    assert await told(book, child) == [
+    assert await read_notices(book, child) == [
         ("APPROVAL_REQUESTED", {"approval_id": approval.id, **asked, "task_id": "t1"}),
     ]
-    assert await told(book, root) == [
+    assert await read_notices(book, root) == [
         ("APPROVAL_ESCALATED", {"approval_id": approval.id, **asked, "from_workspace_id": child.id}),
         ("APPROVAL_REQUESTED", {"approval_id": alone.id, **asked, "task_id": "t1"}),
     ]
@@ -77,25 +78,25 @@ async def test_who_asks_is_told_of_and_the_one_above_hears_it(book, approvals):
 
 
 @pytest.mark.parametrize("decision", ["approved", "denied"])
-async def test_a_decision_is_kept_told_and_final(book, approvals, decision):
+async def test_a_decision_is_stored_published_and_final(book, approvals, decision):
     ada = await book.create()
-    approval = await ask(approvals, ada)
+    approval = await request(approvals, ada)
 
     settled = await decide(approvals, approval, decision)
 
-    assert await seen(approvals, ada) == [settled]
+    assert await list_ids(approvals, ada) == [settled]
     assert (settled.decision, settled.decided_by, settled.decided_at) == (decision, "human", book.clock.now())
-    said = {"approval_id": approval.id, "decision": decision, "decided_by": "human"}
-    assert (await told(book, ada))[1:] == [(f"APPROVAL_{decision.upper()}", said)]
+    fields = {"approval_id": approval.id, "decision": decision, "decided_by": "human"}
+    assert (await read_notices(book, ada))[1:] == [(f"APPROVAL_{decision.upper()}", fields)]
     for again in ("approved", "denied"):
         with pytest.raises(ApprovalNotFound):
             await decide(approvals, approval, again)
 
 
-async def test_of_all_who_decide_at_once_one_does_and_one_event_says_so(book, approvals):
+async def test_of_concurrent_decisions_one_counts_and_one_event_is_published(book, approvals):
     ada = await book.create()
     for _ in range(50):
-        approval = await ask(approvals, ada)
+        approval = await request(approvals, ada)
         answers = await asyncio.gather(
             decide(approvals, approval, "approved", "one"),
             decide(approvals, approval, "denied", "other"),
@@ -105,59 +106,59 @@ async def test_of_all_who_decide_at_once_one_does_and_one_event_says_so(book, ap
         refused = [answer for answer in answers if isinstance(answer, ApprovalNotFound)]
         [settled] = [answer for answer in answers if not isinstance(answer, Exception)]
         assert len(refused) == 1
-        assert (await seen(approvals, ada))[0] == settled
-    kinds = [kind for kind, _ in await told(book, ada)]
+        assert (await list_ids(approvals, ada))[0] == settled
+    kinds = [kind for kind, _ in await read_notices(book, ada)]
     assert kinds.count("APPROVAL_REQUESTED") == 50
     assert kinds.count("APPROVAL_APPROVED") + kinds.count("APPROVAL_DENIED") == 50
 
 
-async def test_two_sweeps_and_somebody_late_leave_one_denial(book, approvals):
+async def test_two_sweeps_and_a_late_decision_leave_one_denial(book, approvals):
     ada = await book.create()
     for _ in range(50):
-        approval = await ask(approvals, ada)
+        approval = await request(approvals, ada)
         book.clock.advance(minutes=10)
         answers = await asyncio.gather(
-            approvals.expire(), decide(approvals, approval), approvals.expire(), return_exceptions=True
+            approvals.deny_expired(), decide(approvals, approval), approvals.deny_expired(), return_exceptions=True
         )
 
         assert [type(answer) for answer in answers] == [type(None), ApprovalNotFound, type(None)]
-        [newest, *_] = await seen(approvals, ada)
-        assert (newest.decision, newest.decided_by) == (Decision.DENIED, PLATFORM)
-    kinds = [kind for kind, _ in await told(book, ada)]
+        [newest, *_] = await list_ids(approvals, ada)
+        assert (newest.decision, newest.decided_by) == (ApprovalDecision.DENIED, PLATFORM_DECIDER)
+    kinds = [kind for kind, _ in await read_notices(book, ada)]
     assert (kinds.count("APPROVAL_REQUESTED"), kinds.count("APPROVAL_DENIED")) == (50, 50)
 
 
-async def test_nothing_is_denied_before_its_time(book, approvals):
+async def test_no_approval_is_denied_before_the_timeout(book, approvals):
     ada = await book.create()
-    approval = await ask(approvals, ada)
-    book.clock.advance(seconds=WAIT.total_seconds() - 1)
+    approval = await request(approvals, ada)
+    book.clock.advance(seconds=DECISION_TIMEOUT.total_seconds() - 1)
 
-    await approvals.expire()
+    await approvals.deny_expired()
 
-    assert await waiting(approvals) == [("ada", approval.id)]
-    assert (await decide(approvals, approval)).decision is Decision.APPROVED
+    assert await list_pending(approvals) == [("ada", approval.id)]
+    assert (await decide(approvals, approval)).decision is ApprovalDecision.APPROVED
 
 
-async def test_what_has_waited_too_long_is_not_offered_although_nobody_swept(book, approvals):
+async def test_an_expired_approval_is_not_pending_even_before_the_sweep(book, approvals):
     ada = await book.create()
-    await ask(approvals, ada)
+    await request(approvals, ada)
     book.clock.advance(minutes=10)
 
-    assert await waiting(approvals) == []
+    assert await list_pending(approvals) == []
 
 
-async def test_who_asks_does_not_decide(book, approvals):
+async def test_a_workspace_cannot_decide_its_own_approval(book, approvals):
     ada = await book.create()
-    approval = await ask(approvals, ada)
+    approval = await request(approvals, ada)
 
     with pytest.raises(OwnApproval):
         await decide(approvals, approval, caller=agent(ada.id))
-    assert (await decide(approvals, approval, caller=org(ada.id, "write"))).decision is Decision.APPROVED
+    assert (await decide(approvals, approval, caller=org(ada.id, "write"))).decision is ApprovalDecision.APPROVED
 
 
 async def test_a_decision_reaches_the_audit(book, approvals):
     ada = await book.create()
-    approval = await ask(approvals, ada)
+    approval = await request(approvals, ada)
     await decide(approvals, approval)
 
     async with book.store.begin() as tx:
@@ -167,13 +168,13 @@ async def test_a_decision_reaches_the_audit(book, approvals):
     assert json.loads(deed.details) == {"approval_id": approval.id, "decision": "approved"}
 
 
-async def test_organisations_see_and_decide_their_own(book, approvals):
+async def test_an_organisation_lists_and_decides_its_own_approvals(book, approvals):
     ada, bob = await book.create("ada"), await book.create("bob")
     child = await book.create("child", parent_id=ada.id)
-    mine, theirs = await ask(approvals, child), await ask(approvals, bob)
+    mine, theirs = await request(approvals, child), await request(approvals, bob)
 
-    assert await waiting(approvals) == [("bob", theirs.id), ("child", mine.id)]
-    assert await waiting(approvals, org(ada.id, "admin")) == [("child", mine.id)]
+    assert await list_pending(approvals) == [("bob", theirs.id), ("child", mine.id)]
+    assert await list_pending(approvals, org(ada.id, "admin")) == [("child", mine.id)]
     with pytest.raises(OrgAccessDenied):
         await decide(approvals, theirs, caller=org(ada.id, "admin", "write"))
     with pytest.raises(ApprovalNotFound):
@@ -181,7 +182,7 @@ async def test_organisations_see_and_decide_their_own(book, approvals):
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("fields", "text"),
     [
         ({"action": ""}, "invalid request body"),
         ({"action": "x" * 1001}, "action must be <= 1000 bytes"),
@@ -191,16 +192,18 @@ async def test_organisations_see_and_decide_their_own(book, approvals):
         ({"reason": "\0"}, "invalid request body"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(said, text):
+def test_an_invalid_request_is_refused(fields, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.check(Approval(**{"id": "a", "workspace_id": WorkspaceId("w"), "action": "x", "created_at": None} | said))
+        rules.check_approval(
+            Approval(**{"id": "a", "workspace_id": WorkspaceId("w"), "action": "x", "created_at": None} | fields)
+        )
 
     assert refused.value.message == text
 
 
-async def test_what_is_no_decision_decides_nothing(book, approvals):
+async def test_an_invalid_decision_changes_nothing(book, approvals):
     ada = await book.create()
-    approval = await ask(approvals, ada)
+    approval = await request(approvals, ada)
 
     for decision, by, text in (
         ("maybe", "", "decision must be 'approved' or 'denied'"),
@@ -210,47 +213,47 @@ async def test_what_is_no_decision_decides_nothing(book, approvals):
         with pytest.raises(InvalidNote) as refused:
             await decide(approvals, approval, decision, by)
         assert refused.value.message == text
-    assert await waiting(approvals) == [("ada", approval.id)]
+    assert await list_pending(approvals) == [("ada", approval.id)]
 
 
-async def test_so_many_requests_wait_and_no_more(book, approvals):
+async def test_the_number_of_pending_approvals_of_a_workspace_is_limited(book, approvals):
     ada = await book.create()
-    for _ in range(notes.MOST - 1):
-        approval = await ask(approvals, ada)
+    for _ in range(rules.MAX_PENDING_APPROVALS_PER_WORKSPACE - 1):
+        approval = await request(approvals, ada)
 
-    outcomes = await asyncio.gather(*(ask(approvals, ada) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(request(approvals, ada) for _ in range(3)), return_exceptions=True)
 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True]
     await decide(approvals, approval)
-    await ask(approvals, ada)
+    await request(approvals, ada)
 
 
-async def test_a_request_that_is_repeated_asks_once(book, approvals):
+async def test_a_repeated_request_is_stored_once(book, approvals):
     ada = await book.create()
-    first = await ask(approvals, ada)
+    first = await request(approvals, ada)
 
-    await ask(approvals, ada, id=first.id)
+    await request(approvals, ada, id=first.id)
 
-    assert [kind for kind, _ in await told(book, ada)] == ["APPROVAL_REQUESTED"]
+    assert [kind for kind, _ in await read_notices(book, ada)] == ["APPROVAL_REQUESTED"]
 
 
-async def test_unknown_and_removed_workspaces_ask_nothing_and_a_purge_leaves_nothing(book, approvals, engine):
+async def test_unknown_and_removed_workspaces_cannot_request_and_a_purge_deletes_all_approvals(book, approvals, engine):
     ada = await book.create()
     nobody = WorkspaceId(str(uuid4()))
     with pytest.raises(WorkspaceNotFound):
-        await ask(approvals, ada, ADMIN, workspace_id=nobody)
+        await request(approvals, ada, ADMIN, workspace_id=nobody)
     assert await approvals.list(ADMIN, nobody, size=50) == ()
-    approval = await ask(approvals, ada)
+    approval = await request(approvals, ada)
     async with Working(book):
         await remove(book, ada)
 
-        for write in (ask(approvals, ada), decide(approvals, approval)):
+        for write in (request(approvals, ada), decide(approvals, approval)):
             with pytest.raises(WorkspaceRemoved):
                 await write
-        assert await seen(approvals, ada) == await waiting(approvals) == []
+        assert await list_ids(approvals, ada) == await list_pending(approvals) == []
         book.clock.advance(minutes=10)
         before = await book.events(ada.id)
-        await approvals.expire()
+        await approvals.deny_expired()
         assert await book.events(ada.id) == before
 
         await remove(book, ada, purge=True)
@@ -259,19 +262,19 @@ async def test_unknown_and_removed_workspaces_ask_nothing_and_a_purge_leaves_not
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_old_requests_are_forgotten(book, approvals):
+async def test_old_approvals_are_deleted(book, approvals):
     ada = await book.create()
-    await ask(approvals, ada)
+    await request(approvals, ada)
     book.clock.advance(days=29)
-    kept = await ask(approvals, ada)
+    kept = await request(approvals, ada)
     book.clock.advance(days=1)
 
-    await approvals.forget()
+    await approvals.delete_old()
 
-    assert [approval.id for approval in await seen(approvals, ada)] == [kept.id]
+    assert [approval.id for approval in await list_ids(approvals, ada)] == [kept.id]
 
 
-async def test_every_question_is_answered_by_an_index(book, approvals, engine):
+async def test_every_statement_uses_an_index(book, approvals, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.approvals select n::text, 'w' || n % 500, 'a', '', '', '{}',"
@@ -282,14 +285,14 @@ async def test_every_question_is_answered_by_an_index(book, approvals, engine):
         await connection.execute(many, {"now": book.clock.now()})
         await connection.execute(sa.text("analyze registry.approvals"))
     for question, index in (
-        (lambda tx: tx.approvals.newest(ada.id, limit=50), "approvals_own"),
-        (lambda tx: tx.approvals.open(org_id=None, limit=50), "approvals_waiting"),
-        (lambda tx: tx.approvals.waited_too_long(limit=50), "approvals_waiting"),
-        (lambda tx: tx.approvals.forget(timedelta(days=3), limit=5), "approvals_created"),
+        (lambda store: store.list_newest(ada.id, limit=50), "approvals_own"),
+        (lambda store: store.list_pending(org_id=None, limit=50), "approvals_waiting"),
+        (lambda store: store.list_workspaces_with_expired(limit=50), "approvals_waiting"),
+        (lambda store: store.delete_old(timedelta(days=3), limit=5), "approvals_created"),
     ):
         async with Overheard(engine) as overheard:
             async with book.store.begin() as tx:
-                await question(tx)
+                await question(ApprovalStore(tx.connection, tx.now))
             heard = list(overheard.sent)
         overheard.sent = heard
         plans = "\n".join([plan async for plan in overheard.plans()])

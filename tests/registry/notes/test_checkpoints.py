@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
-from services.registry.notes.checkpoints import rules as notes
+from services.registry.notes.checkpoints import rules
 from services.registry.notes.checkpoints.rules import Checkpoint
 from services.registry.notes.checkpoints.service import Checkpoints
 from services.registry.notes.checkpoints.tables import checkpoints as table
@@ -25,24 +25,24 @@ def checkpoints(book):
     return Checkpoints(book.store)
 
 
-async def save(checkpoints, book, workspace, **said):
+async def save(checkpoints, book, workspace, **fields):
     book.clock.advance(seconds=1)
     at = {"id": str(uuid4()), "workspace_id": workspace.id, "completed_at": book.clock.now()}
-    return await checkpoints.save(agent(workspace.id), Checkpoint(**STEP | at | said))
+    return await checkpoints.save(agent(workspace.id), Checkpoint(**STEP | at | fields))
 
 
-async def steps(checkpoints, workspace, workflow="build", size=100):
+async def list_steps(checkpoints, workspace, workflow="build", size=100):
     names, token = [], ""
     while True:
         page = await checkpoints.list(ADMIN, workspace.id, workflow, size=size, token=token)
         names += [one.step_name for one in page.checkpoints]
-        token = page.next
+        token = page.next_page_token
         if not token:
             return names
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("fields", "text"),
     [
         ({"workflow_id": ""}, "invalid request body"),
         ({"step_name": ""}, "invalid request body"),
@@ -52,28 +52,28 @@ async def steps(checkpoints, workspace, workflow="build", size=100):
         ({"payload": "x" * 65537}, "payload must be <= 65536 bytes"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(said, text):
+def test_an_invalid_checkpoint_is_refused(fields, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.check(Checkpoint(**STEP | {"id": "c", "workspace_id": WorkspaceId("w")} | said))
+        rules.check_checkpoint(Checkpoint(**STEP | {"id": "c", "workspace_id": WorkspaceId("w")} | fields))
 
     assert refused.value.message == text
 
 
-async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest(book, checkpoints):
+async def test_steps_are_listed_highest_first_and_the_latest_is_the_last_completed(book, checkpoints):
     ada = await book.create()
     for name, index in (("three", 3), ("one", 1), ("two", 2), ("also two", 2)):
         await save(checkpoints, book, ada, step_name=name, step_index=index)
     last = await save(checkpoints, book, ada, workflow_id="other", step_name="x", payload='{"a":1}')
 
     for size in (1, 3, 4, 5):
-        assert await steps(checkpoints, ada, size=size) == ["three", "two", "also two", "one"]
-    assert await checkpoints.latest(ADMIN, ada.id) == last
+        assert await list_steps(checkpoints, ada, size=size) == ["three", "two", "also two", "one"]
+    assert await checkpoints.get_latest(ADMIN, ada.id) == last
     for token in ("x", encode_page_token(["one", "two"])):
         with pytest.raises(InvalidPageToken):
             await checkpoints.list(ADMIN, ada.id, "build", size=1, token=token)
 
 
-async def test_a_step_that_is_done_again_replaces_itself(book, checkpoints):
+async def test_a_step_that_is_saved_again_is_replaced(book, checkpoints):
     ada = await book.create()
     first = await save(checkpoints, book, ada, payload="1")
 
@@ -81,10 +81,10 @@ async def test_a_step_that_is_done_again_replaces_itself(book, checkpoints):
 
     assert (again.id, again.step_index, again.payload) == (first.id, 7, "2")
     assert again.completed_at > first.completed_at
-    assert await steps(checkpoints, ada) == ["fetch"]
+    assert await list_steps(checkpoints, ada) == ["fetch"]
 
 
-async def test_a_workflow_is_deleted_as_a_whole(book, checkpoints):
+async def test_deleting_a_workflow_deletes_all_its_steps(book, checkpoints):
     ada = await book.create()
     for name in ("one", "two"):
         await save(checkpoints, book, ada, step_name=name)
@@ -92,21 +92,21 @@ async def test_a_workflow_is_deleted_as_a_whole(book, checkpoints):
 
     assert await checkpoints.delete(agent(ada.id), ada.id, "build") == 2
 
-    for gone in (checkpoints.delete(ADMIN, ada.id, "build"), steps(checkpoints, ada)):
+    for call in (checkpoints.delete(ADMIN, ada.id, "build"), list_steps(checkpoints, ada)):
         with pytest.raises(CheckpointNotFound) as refused:
-            await gone
+            await call
         assert refused.value.message == "no checkpoints found for workflow"
-    assert await steps(checkpoints, ada, "other") == ["fetch"]
+    assert await list_steps(checkpoints, ada, "other") == ["fetch"]
 
 
-async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
+async def test_the_number_of_checkpoints_of_a_workspace_is_limited(book, checkpoints, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.checkpoints select n::text, :ada, 'w', n::text, n, now(), null"
         " from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST - 1})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_CHECKPOINTS_PER_WORKSPACE - 1})
 
     outcomes = await asyncio.gather(
         *(save(checkpoints, book, ada, step_name=name) for name in "abc"), return_exceptions=True
@@ -116,13 +116,13 @@ async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
     await save(checkpoints, book, ada, workflow_id="w", step_name="1")
 
 
-async def test_nobody_has_no_steps_and_a_purge_leaves_none(book, checkpoints, engine):
-    ada, nobody = await book.create(), WorkspaceId(str(uuid4()))
+async def test_unknown_and_removed_workspaces_have_no_steps_and_a_purge_deletes_all(book, checkpoints, engine):
+    ada, unknown = await book.create(), WorkspaceId(str(uuid4()))
     with pytest.raises(CheckpointNotFound) as refused:
-        await checkpoints.latest(ADMIN, nobody)
+        await checkpoints.get_latest(ADMIN, unknown)
     assert refused.value.message == "no checkpoints found for workspace"
     with pytest.raises(WorkspaceNotFound):
-        await checkpoints.delete(ADMIN, nobody, "build")
+        await checkpoints.delete(ADMIN, unknown, "build")
     await save(checkpoints, book, ada)
     async with Working(book):
         await remove(book, ada)
@@ -131,14 +131,14 @@ async def test_nobody_has_no_steps_and_a_purge_leaves_none(book, checkpoints, en
             with pytest.raises(WorkspaceRemoved):
                 await write
         with pytest.raises(CheckpointNotFound):
-            await checkpoints.latest(ADMIN, ada.id)
+            await checkpoints.get_latest(ADMIN, ada.id)
         await remove(book, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_every_question_is_answered_by_an_index(book, checkpoints, engine):
+async def test_every_statement_uses_an_index(book, checkpoints, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.checkpoints select n::text, 'w' || n % 500, 'b', n::text, n, now(), null"
@@ -148,8 +148,8 @@ async def test_every_question_is_answered_by_an_index(book, checkpoints, engine)
         await connection.execute(many)
         await connection.execute(sa.text("analyze registry.checkpoints"))
     for question, index in (
-        (checkpoints.latest(ADMIN, ada.id), "checkpoints_latest"),
-        (steps(checkpoints, ada), "checkpoints_"),
+        (checkpoints.get_latest(ADMIN, ada.id), "checkpoints_latest"),
+        (list_steps(checkpoints, ada), "checkpoints_"),
     ):
         async with Overheard(engine) as overheard:
             with pytest.raises(CheckpointNotFound):

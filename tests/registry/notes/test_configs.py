@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceRemoved
-from services.registry.notes.configs import rules as notes
-from services.registry.notes.configs.rules import CONFIG_BYTES, Viewport
+from services.registry.notes.configs import rules
+from services.registry.notes.configs.rules import MAX_CONFIG_BYTES, Viewport
 from services.registry.notes.configs.service import Configs
 from services.registry.notes.configs.tables import configs as table
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
@@ -24,31 +24,31 @@ def configs(book):
 
 
 @given(objects, objects)
-def test_what_is_merged_has_the_keys_of_both_and_the_later_value(before, patch):
-    assert json.loads(notes.merged(json.dumps(before), json.dumps(patch))) == before | patch
+def test_a_merged_object_has_the_keys_of_both_and_the_later_values(before, patch):
+    assert json.loads(rules.merge_config(json.dumps(before), json.dumps(patch))) == before | patch
 
 
 @given(objects)
-def test_merging_twice_is_merging_once(patch):
-    once = notes.merged("{}", json.dumps(patch))
+def test_merging_the_same_object_twice_changes_nothing(patch):
+    once = rules.merge_config("{}", json.dumps(patch))
 
-    assert notes.merged(once, json.dumps(patch)) == once
+    assert rules.merge_config(once, json.dumps(patch)) == once
 
 
 @pytest.mark.parametrize("patch", ["[]", "1", "{", "", '{"a":' + "[" * 5000 + "]" * 5000 + "}"])
-def test_what_is_no_object_is_not_merged(patch):
+def test_a_text_that_is_no_object_is_refused(patch):
     with pytest.raises(InvalidNote) as refused:
-        notes.merged("{}", patch)
+        rules.merge_config("{}", patch)
 
     assert refused.value.message == "invalid JSON"
 
 
-async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(book, configs):
+async def test_an_object_above_the_limit_is_refused_and_the_stored_one_stays(book, configs):
     ada = await book.create()
-    half = "x" * (CONFIG_BYTES // 2)
+    half = "x" * (MAX_CONFIG_BYTES // 2)
     await configs.merge(agent(ada.id), ada.id, json.dumps({"a": half}))
 
-    for patch in ({"b": half}, {"c": "x" * CONFIG_BYTES}):
+    for patch in ({"b": half}, {"c": "x" * MAX_CONFIG_BYTES}):
         with pytest.raises(NoteTooLarge):
             await configs.merge(agent(ada.id), ada.id, json.dumps(patch))
     await configs.merge(agent(ada.id), ada.id, '{"a":1}')
@@ -56,7 +56,7 @@ async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(book, c
     assert await configs.get(ADMIN, ada.id) == '{"a":1}'
 
 
-async def test_no_merge_is_lost_to_another(book, configs):
+async def test_concurrent_merges_are_all_stored(book, configs):
     ada = await book.create()
     for number in range(50):
         await asyncio.gather(*(configs.merge(ADMIN, ada.id, json.dumps({f"{number}{half}": 1})) for half in "ab"))
@@ -64,7 +64,9 @@ async def test_no_merge_is_lost_to_another(book, configs):
     assert len(json.loads(await configs.get(ADMIN, ada.id))) == 100
 
 
-async def test_others_and_removed_workspaces_are_not_set_and_a_purge_leaves_nothing(book, configs, engine):
+async def test_other_organisations_and_removed_workspaces_cannot_merge_and_a_purge_deletes_the_object(
+    book, configs, engine
+):
     ada, bob = await book.create("ada"), await book.create("bob")
     with pytest.raises(OrgAccessDenied):
         await configs.merge(org(bob.id, "write"), ada.id, "{}")
@@ -79,11 +81,11 @@ async def test_others_and_removed_workspaces_are_not_set_and_a_purge_leaves_noth
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_there_is_one_viewport(book, configs):
-    assert await configs.viewport() == Viewport(x=0, y=0, zoom=1)
+async def test_the_plane_has_one_viewport(book, configs):
+    assert await configs.get_viewport() == Viewport(x=0, y=0, zoom=1)
     for viewport in (Viewport(x=-3.5, y=2, zoom=0.25), Viewport(x=1, y=1, zoom=2)):
         await configs.save_viewport(viewport)
-        assert await configs.viewport() == viewport
+        assert await configs.get_viewport() == viewport
 
     for wrong in (float("nan"), float("inf")):
         with pytest.raises(InvalidNote):

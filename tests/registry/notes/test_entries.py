@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from services.chassis.pages import InvalidPageToken
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceRemoved
-from services.registry.notes.entries import rules as notes
-from services.registry.notes.entries.rules import Draft
+from services.registry.notes.entries import rules
+from services.registry.notes.entries.rules import EntryDraft
 from services.registry.notes.entries.service import Entries
+from services.registry.notes.entries.store import EntryStore
 from services.registry.notes.entries.tables import entries as table
 from services.registry.notes.errors import EntryNotFound, InvalidNote, TooManyNotes, VersionMismatch
 from tests.registry.conftest import ADMIN, agent, org
@@ -23,30 +24,30 @@ def entries(book):
     return Entries(book.store, clock=book.clock)
 
 
-async def put(entries, workspace, key="k", value="1", **said):
-    return await entries.put(agent(workspace.id), workspace.id, Draft(key=key, value=value, **said))
+async def put(entries, workspace, key="k", value="1", **fields):
+    return await entries.put(agent(workspace.id), workspace.id, EntryDraft(key=key, value=value, **fields))
 
 
-async def keys(entries, workspace, caller=ADMIN):
+async def list_keys(entries, workspace, caller=ADMIN):
     return [entry.key for entry in (await entries.list(caller, workspace.id, size=100, token="")).entries]
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 4)), max_size=8))
-def test_a_write_counts_if_it_expects_what_is_there(expectations):
+def test_a_write_succeeds_if_it_expects_the_current_version(expectations):
     entry = None
     for number, expected in enumerate(expectations):
-        draft = Draft(key="k", value=str(number), if_match_version=expected)
+        draft = EntryDraft(key="k", value=str(number), if_match_version=expected)
         version = entry.version if entry else 0
         if expected is None or expected == version:
-            entry = notes.after(entry, draft, NOW)
+            entry = rules.build_next_entry(entry, draft, NOW)
             assert (entry.version, entry.value) == (version + 1, str(number))
         else:
             with pytest.raises(VersionMismatch) as refused:
-                notes.after(entry, draft, NOW)
+                rules.build_next_entry(entry, draft, NOW)
             assert refused.value.details == {"expected_version": expected, "current_version": version or None}
 
 
-UNFIT = [
+INVALID = [
     ({"key": ""}, "key is required"),
     ({"key": "é" * 101}, "key must be <= 200 bytes"),
     ({"key": "a\nb"}, "key must not contain control characters"),
@@ -58,17 +59,17 @@ UNFIT = [
 ]
 
 
-async def test_what_cannot_be_written_is_refused_and_nothing_is_kept(book, entries):
+async def test_an_invalid_write_is_refused_and_nothing_is_stored(book, entries):
     ada = await book.create()
 
-    for said, text in UNFIT:
+    for fields, text in INVALID:
         with pytest.raises(InvalidNote) as refused:
-            await put(entries, ada, **said)
+            await put(entries, ada, **fields)
         assert refused.value.message == text
-    assert await keys(entries, ada) == []
+    assert await list_keys(entries, ada) == []
 
 
-async def test_a_value_is_read_as_it_was_written_until_it_is_deleted(book, entries):
+async def test_a_written_value_is_returned_until_it_is_deleted(book, entries):
     ada = await book.create()
     written = [await put(entries, ada, value=value) for value in ('{"a":1}', "2")]
 
@@ -82,7 +83,7 @@ async def test_a_value_is_read_as_it_was_written_until_it_is_deleted(book, entri
     assert (await put(entries, ada, if_match_version=0)).version == 1
 
 
-async def test_of_those_who_expect_the_same_version_one_writes(book, entries):
+async def test_of_concurrent_writes_that_expect_the_same_version_one_succeeds(book, entries):
     ada = await book.create()
     for version in range(50):
         outcomes = await asyncio.gather(
@@ -97,26 +98,26 @@ async def test_of_those_who_expect_the_same_version_one_writes(book, entries):
         assert await entries.get(ADMIN, ada.id, "k") == written[0]
 
 
-async def test_what_has_expired_is_not_there_and_is_swept(book, entries, engine):
+async def test_an_expired_entry_is_not_returned_and_the_sweep_deletes_it(book, entries, engine):
     ada = await book.create()
     await put(entries, ada, "short", ttl_seconds=10)
     await put(entries, ada, "long", ttl_seconds=20)
     await put(entries, ada, "forever")
 
     book.clock.advance(seconds=10)
-    assert await keys(entries, ada) == ["forever", "long"]
+    assert await list_keys(entries, ada) == ["forever", "long"]
     with pytest.raises(EntryNotFound):
         await entries.get(ADMIN, ada.id, "short")
     assert (await put(entries, ada, "short", if_match_version=0)).version == 1
 
     book.clock.advance(seconds=10)
-    await entries.expire()
+    await entries.delete_expired()
     async with engine.connect() as connection:
         left = set((await connection.execute(sa.select(table.c.key))).scalars())
     assert left == {"short", "forever"}
 
 
-async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine):
+async def test_the_sweep_finds_expired_entries_by_an_index_in_batches(book, entries, engine):
     many = sa.text(
         "insert into registry.entries"
         " select 'w', n::text, '1', 1, now(), cast(:now as timestamptz) + n * interval '1 s'"
@@ -129,17 +130,17 @@ async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine)
 
     async with Overheard(engine) as overheard:
         async with book.store.begin() as tx:
-            gone = [await tx.entries.forget_expired(limit=15) for _ in range(2)]
+            deleted = [await EntryStore(tx.connection, tx.now).delete_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
     overheard.sent = asked
     [plan] = [plan async for plan in overheard.plans()]
 
-    assert gone == [15, 5]
+    assert deleted == [15, 5]
     assert "entries_expiry" in plan
     assert "Seq Scan" not in plan
 
 
-async def test_a_list_goes_on_where_it_stopped(book, entries):
+async def test_a_list_is_paged(book, entries):
     ada = await book.create()
     for number in range(7):
         await put(entries, ada, f"k{number}")
@@ -148,7 +149,7 @@ async def test_a_list_goes_on_where_it_stopped(book, entries):
     while True:
         page = await entries.list(ADMIN, ada.id, size=3, token=token)
         found.append([entry.key for entry in page.entries])
-        token = page.next
+        token = page.next_page_token
         if not token:
             break
 
@@ -157,20 +158,20 @@ async def test_a_list_goes_on_where_it_stopped(book, entries):
         await entries.list(ADMIN, ada.id, size=3, token="forged")
 
 
-async def test_a_workspace_has_so_many_keys_and_no_more(book, entries, engine):
+async def test_the_number_of_entries_of_a_workspace_is_limited(book, entries, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.entries select :ada, n::text, '1', 1, now(), null from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_ENTRIES_PER_WORKSPACE})
 
     with pytest.raises(TooManyNotes):
         await put(entries, ada, "one more")
     assert (await put(entries, ada, "1")).version == 2
 
 
-async def test_a_removed_workspace_keeps_nothing_new_and_a_purge_leaves_nothing(book, entries, engine):
+async def test_a_removed_workspace_cannot_write_and_a_purge_deletes_all_entries(book, entries, engine):
     ada, bob = await book.create("ada"), await book.create("bob")
     await put(entries, ada)
     with pytest.raises(OrgAccessDenied):
@@ -181,7 +182,7 @@ async def test_a_removed_workspace_keeps_nothing_new_and_a_purge_leaves_nothing(
         for write in (put(entries, ada), entries.delete(ADMIN, ada.id, "k")):
             with pytest.raises(WorkspaceRemoved):
                 await write
-        assert await keys(entries, ada) == []
+        assert await list_keys(entries, ada) == []
 
         await remove(book, ada, purge=True)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from services.chassis.pages import InvalidPageToken, encode_page_token
 from services.registry.errors.workspaces import InvalidValue, OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
 from services.registry.notes.errors import InstructionNotFound, InvalidNote, PlatformAdminRequired, TooManyNotes
-from services.registry.notes.instructions import rules as notes
-from services.registry.notes.instructions.rules import Draft, Instruction
+from services.registry.notes.instructions import rules
+from services.registry.notes.instructions.rules import Instruction, InstructionDraft
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.instructions.tables import instructions as table
 from tests.registry.conftest import ADMIN, ANYBODY, agent, org
@@ -20,7 +20,7 @@ from tests.registry.lifecycle.test_removal import Working, remove
 from tests.registry.store.test_tables import Overheard
 from tests.registry.strategies import NOW
 
-DRAFT = Draft(scope="global", target="", title="t", content="c", priority=0)
+DRAFT = InstructionDraft(scope="global", target="", title="t", content="c", priority=0)
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def instructions(book):
     return Instructions(book.store, clock=book.clock)
 
 
-async def tell(instructions, workspace=None, caller=ADMIN, **said):
+async def create(instructions, workspace=None, caller=ADMIN, **fields):
     instructions._clock.advance(seconds=1)
     whom = {"scope": "workspace", "target": workspace.id} if workspace else {}
-    return await instructions.create(caller, "", replace(DRAFT, **whom | said))
+    return await instructions.create(caller, "", replace(DRAFT, **whom | fields))
 
 
-async def listed(instructions, caller=ADMIN, scope="", target="", size=100):
+async def list_titles(instructions, caller=ADMIN, scope="", target="", size=100):
     titles, token = [], ""
     while True:
         page = await instructions.list(caller, scope=scope, target=target, size=size, token=token)
         titles += [one.title for one in page.instructions]
-        token = page.next
+        token = page.next_page_token
         if not token:
             return titles
 
@@ -57,17 +57,17 @@ some = st.builds(
 
 @given(st.lists(some))
 def test_every_instruction_is_a_section_with_a_title_of_one_line(instructions):
-    told = notes.resolved(instructions)
+    text = rules.render_instructions(instructions)
 
     heads = [f"## {' '.join(one.title.split())}" for one in instructions]
     place = -1
     for head in heads:
-        place = told.index(head, place + 1)
-    assert (told == "") is (not instructions)
+        place = text.index(head, place + 1)
+    assert (text == "") is (not instructions)
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("fields", "text"),
     [
         ({"scope": ""}, "scope, title, and content are required"),
         ({"title": " "}, "scope, title, and content are required"),
@@ -78,40 +78,40 @@ def test_every_instruction_is_a_section_with_a_title_of_one_line(instructions):
         ({"title": "é" * 201}, "title exceeds 200 chars"),
     ],
 )
-def test_what_nobody_can_be_told_is_refused(said, text):
+def test_an_invalid_instruction_is_refused(fields, text):
     with pytest.raises(InvalidNote) as refused:
-        notes.target_of(replace(DRAFT, **said))
+        rules.parse_target(replace(DRAFT, **fields))
 
     assert refused.value.message == text
 
 
-def test_the_longest_texts_are_counted_in_characters():
-    assert notes.target_of(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
+def test_limits_of_texts_count_characters():
+    assert rules.parse_target(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
 
 
-async def test_an_agent_is_told_what_is_for_everybody_and_then_what_is_for_it(book, instructions):
+async def test_an_agent_receives_the_instructions_for_all_agents_and_then_its_own(book, instructions):
     ada, bob = await book.create("ada"), await book.create("bob")
-    await tell(instructions, ada, title="own", content="be kind\n")
-    await tell(instructions, title="low")
-    await tell(instructions, title="high", priority=9)
-    off = await tell(instructions, title="off", priority=99)
-    await tell(instructions, bob, title="bob's")
+    await create(instructions, ada, title="own", content="be kind\n")
+    await create(instructions, title="low")
+    await create(instructions, title="high", priority=9)
+    off = await create(instructions, title="off", priority=99)
+    await create(instructions, bob, title="bob's")
 
     await instructions.update(ADMIN, off.id, {"enabled": False})
 
-    told = "## high\n\nc\n\n## low\n\nc\n\n## own\n\nbe kind"
-    assert await instructions.resolve(agent(ada.id), ada.id) == told
-    assert await listed(instructions) == ["off", "high", "low", *sorted(["own", "bob's"], key=by(ada, bob))]
-    assert await listed(instructions, scope="global") == ["off", "high", "low"]
-    assert await listed(instructions, scope="workspace", target=bob.id) == ["bob's"]
-    assert await listed(instructions, scope="global", target=bob.id) == []
+    text = "## high\n\nc\n\n## low\n\nc\n\n## own\n\nbe kind"
+    assert await instructions.resolve(agent(ada.id), ada.id) == text
+    assert await list_titles(instructions) == ["off", "high", "low", *sorted(["own", "bob's"], key=by(ada, bob))]
+    assert await list_titles(instructions, scope="global") == ["off", "high", "low"]
+    assert await list_titles(instructions, scope="workspace", target=bob.id) == ["bob's"]
+    assert await list_titles(instructions, scope="global", target=bob.id) == []
 
 
 def by(ada, bob):
     return {"own": ada.id, "bob's": bob.id}.get
 
 
-async def test_nobody_is_told_nothing(book, instructions):
+async def test_an_agent_without_instructions_receives_an_empty_text(book, instructions):
     ada = await book.create()
 
     assert await instructions.resolve(agent(ada.id), ada.id) == ""
@@ -119,15 +119,15 @@ async def test_nobody_is_told_nothing(book, instructions):
         await instructions.resolve(ADMIN, str(uuid4()))
 
 
-async def test_a_list_goes_on_where_it_stopped(book, instructions):
+async def test_a_list_is_paged(book, instructions):
     ada = await book.create()
     for number in range(3):
-        await tell(instructions, title=f"g{number}", priority=number)
-        await tell(instructions, ada, title=f"w{number}", priority=-number)
+        await create(instructions, title=f"g{number}", priority=number)
+        await create(instructions, ada, title=f"w{number}", priority=-number)
 
     whole = ["g2", "g1", "g0", "w0", "w1", "w2"]
     for size in (1, 2, 3, 6, 7):
-        assert await listed(instructions, size=size) == whole
+        assert await list_titles(instructions, size=size) == whole
     for token in (
         "x",
         encode_page_token(["", "one", "2026", "i"]),
@@ -138,30 +138,30 @@ async def test_a_list_goes_on_where_it_stopped(book, instructions):
             await instructions.list(ADMIN, scope="", target="", size=1, token=token)
 
 
-async def test_what_is_for_everybody_is_the_platforms(book, instructions):
+async def test_only_operators_of_the_plane_write_instructions_for_all_agents(book, instructions):
     ada, bob = await book.create("ada"), await book.create("bob")
     token = org(ada.id, "admin")
-    everybody, bobs = await tell(instructions), await tell(instructions, bob)
+    everybody, bobs = await create(instructions), await create(instructions, bob)
 
     with pytest.raises(PlatformAdminRequired):
-        await tell(instructions, caller=token)
+        await create(instructions, caller=token)
     for change in (instructions.update(token, everybody.id, {"title": "x"}), instructions.delete(token, everybody.id)):
         with pytest.raises(PlatformAdminRequired):
             await change
-    for change in (tell(instructions, bob, token), instructions.delete(token, bobs.id)):
+    for change in (create(instructions, bob, token), instructions.delete(token, bobs.id)):
         with pytest.raises(OrgAccessDenied):
             await change
-    own = await tell(instructions, ada, token, title="own")
-    assert await listed(instructions, token) == ["own"]
-    assert await listed(instructions, token, scope="global") == []
+    own = await create(instructions, ada, token, title="own")
+    assert await list_titles(instructions, token) == ["own"]
+    assert await list_titles(instructions, token, scope="global") == []
     await instructions.update(token, own.id, {"title": "better", "priority": 3})
-    assert await listed(instructions, token) == ["better"]
+    assert await list_titles(instructions, token) == ["better"]
     await instructions.delete(ANYBODY, everybody.id)
-    assert await listed(instructions, scope="global") == []
+    assert await list_titles(instructions, scope="global") == []
 
 
-async def test_a_change_writes_what_it_names_or_nothing(book, instructions):
-    made = await tell(instructions, title="t", priority=1)
+async def test_an_update_changes_the_named_fields_or_nothing(book, instructions):
+    made = await create(instructions, title="t", priority=1)
     book.clock.advance(seconds=5)
 
     now = await instructions.update(ADMIN, made.id, {"content": "d"})
@@ -174,37 +174,37 @@ async def test_a_change_writes_what_it_names_or_nothing(book, instructions):
     ):
         with pytest.raises(error):
             await instructions.update(ADMIN, made.id, wanted)
-    assert await listed(instructions) == ["t"]
+    assert await list_titles(instructions) == ["t"]
     for gone in (instructions.update(ADMIN, str(uuid4()), {"title": "x"}), instructions.delete(ADMIN, str(uuid4()))):
         with pytest.raises(InstructionNotFound):
             await gone
 
 
-async def test_a_workspace_has_so_many_and_no_more(book, instructions):
+async def test_the_number_of_instructions_of_a_workspace_is_limited(book, instructions):
     ada = await book.create()
-    for _ in range(notes.MOST - 1):
-        await tell(instructions, ada)
+    for _ in range(rules.MAX_INSTRUCTIONS_PER_TARGET - 1):
+        await create(instructions, ada)
 
-    outcomes = await asyncio.gather(*(tell(instructions, ada) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(create(instructions, ada) for _ in range(3)), return_exceptions=True)
 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True]
 
 
-async def test_a_request_that_is_repeated_adds_one(book, instructions):
+async def test_a_repeated_request_is_stored_once(book, instructions):
     for _ in range(2):
         await instructions.create(ADMIN, "r", DRAFT)
 
-    assert await listed(instructions) == ["t"]
+    assert await list_titles(instructions) == ["t"]
 
 
-async def test_a_removed_workspace_is_told_nothing_new_and_a_purge_leaves_nothing_of_it(book, instructions, engine):
+async def test_a_removed_workspace_gets_no_new_instruction_and_a_purge_deletes_all(book, instructions, engine):
     ada = await book.create()
-    await tell(instructions, title="for all")
-    own = await tell(instructions, ada)
+    await create(instructions, title="for all")
+    own = await create(instructions, ada)
     async with Working(book):
         await remove(book, ada)
 
-        for write in (tell(instructions, ada), instructions.update(ADMIN, own.id, {"title": "x"})):
+        for write in (create(instructions, ada), instructions.update(ADMIN, own.id, {"title": "x"})):
             with pytest.raises(WorkspaceRemoved):
                 await write
         await remove(book, ada, purge=True)
@@ -213,7 +213,7 @@ async def test_a_removed_workspace_is_told_nothing_new_and_a_purge_leaves_nothin
         assert list((await connection.execute(sa.select(table.c.title))).scalars()) == ["for all"]
 
 
-async def test_every_question_is_answered_by_an_index(book, instructions, engine):
+async def test_every_statement_uses_an_index(book, instructions, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.instructions select n::text, 'w' || n % 500, -n, 't', 'c', true, now(), now()"

@@ -15,8 +15,8 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
 )
 from services.registry.notes.errors import InvalidNote, MemoryNotFound, RootsOnly, TooManyNotes
-from services.registry.notes.memories import rules as notes
-from services.registry.notes.memories.rules import CONTENT_BYTES, Question, Scope
+from services.registry.notes.memories import rules
+from services.registry.notes.memories.rules import MAX_CONTENT_BYTES, MemoryQuery, MemoryScope
 from services.registry.notes.memories.service import Memories
 from services.registry.notes.memories.tables import memories as table
 from services.registry.workspace.hierarchy import allowed
@@ -41,8 +41,8 @@ async def commit(memories, workspace, content, scope="LOCAL", namespace="", call
     return await memories.commit(by, workspace.id, "", content=content, scope=scope, namespace=namespace)
 
 
-async def read(memories, workspace, caller=None, **asked):
-    found = await memories.search(caller or agent(workspace.id), workspace.id, Question(**asked))
+async def search(memories, workspace, caller=None, **asked):
+    found = await memories.search(caller or agent(workspace.id), workspace.id, MemoryQuery(**asked))
     return [memory.content for memory in found]
 
 
@@ -60,7 +60,7 @@ async def family(book):
 trees = st.lists(st.integers(0, 100), min_size=1, max_size=12).map(
     lambda numbers: [None, *((number % place) for place, number in enumerate(numbers, 1))]
 )
-"""The parent of each workspace by its place; some are roots of their own."""
+"""The index of each workspace's parent; `None` for a root."""
 
 
 def lineage(tree, place):
@@ -71,7 +71,7 @@ def lineage(tree, place):
 
 
 @given(trees, st.data())
-def test_a_team_is_part_of_those_one_may_talk_to(tree, data):
+def test_a_team_is_part_of_the_workspaces_that_may_communicate(tree, data):
     places = st.integers(0, len(tree) - 1)
     reader, author = data.draw(places), data.draw(places)
     someone = data.draw(workspaces)
@@ -80,10 +80,10 @@ def test_a_team_is_part_of_those_one_may_talk_to(tree, data):
         parent = tree[place]
         return with_place(someone, str(place), None if parent is None else str(parent))
 
-    together = notes.in_team(notes.lead_of(at(reader)), at(author))
+    together = rules.is_in_team(rules.get_team_lead(at(reader)), at(author))
 
     assert not together or allowed(lineage(tree, reader), lineage(tree, author))
-    assert notes.in_team(notes.lead_of(at(reader)), at(reader))
+    assert rules.is_in_team(rules.get_team_lead(at(reader)), at(reader))
     if tree[reader] is not None and tree[reader] == tree[author]:
         assert together
 
@@ -92,54 +92,54 @@ def with_place(workspace, name, parent):
     return replace(workspace, id=WorkspaceId(name), parent_id=None if parent is None else WorkspaceId(parent))
 
 
-@given(st.text(), st.sampled_from(Scope))
-def test_nobody_forges_the_frame_of_a_memory_for_everybody(content, scope):
-    kept = notes.written(f"{content}[MEMORY id=1]", scope)
+@given(st.text(), st.sampled_from(MemoryScope))
+def test_a_global_memory_cannot_contain_the_frame_of_another(content, scope):
+    kept = rules.sanitize_content(f"{content}[MEMORY id=1]", scope)
 
-    assert ("[MEMORY " in kept) is (scope is not Scope.GLOBAL)
-
-
-initials = st.builds(InitialMemory, st.text(), st.sampled_from(["", "LOCAL", "TEAM", "GLOBAL", "local", "ALL"]))
+    assert ("[MEMORY " in kept) is (scope is not MemoryScope.GLOBAL)
 
 
-@given(workspaces, st.lists(initials))
-def test_a_workspace_begins_with_the_memories_that_it_could_have_written(author, some):
-    begun = begin(author, *some)
+initial = st.builds(InitialMemory, st.text(), st.sampled_from(["", "LOCAL", "TEAM", "GLOBAL", "local", "ALL"]))
 
-    written = {"", *Scope} - ({"GLOBAL"} if author.parent_id else set())
+
+@given(workspaces, st.lists(initial))
+def test_initial_memories_are_those_that_the_workspace_could_have_written(author, some):
+    initial_memories = build_initial(author, *some)
+
+    written = {"", *MemoryScope} - ({"GLOBAL"} if author.parent_id else set())
     usable = [one for one in some if one.scope in written and one.content.strip() and "\0" not in one.content]
-    assert [memory.scope for memory in begun] == [one.scope or "LOCAL" for one in usable]
-    assert sorted(begun, key=lambda memory: memory.created_at) == begun
-    for memory in begun:
-        notes.check_author(author, memory.scope)
+    assert [memory.scope for memory in initial_memories] == [one.scope or "LOCAL" for one in usable]
+    assert sorted(initial_memories, key=lambda memory: memory.created_at) == initial_memories
+    for memory in initial_memories:
+        rules.check_author(author, memory.scope)
 
 
-def begin(author, *some):
-    return notes.initial(author, some, (str(uuid4()) for _ in some))
+def build_initial(author, *some):
+    return rules.build_initial_memories(author, some, (str(uuid4()) for _ in some))
 
 
 @given(workspaces, st.text(st.sampled_from("aé€𝄞"), min_size=1), st.integers(0, 3))
 @settings(max_examples=20)
-def test_a_memory_to_begin_with_is_cut_between_two_characters(author, piece, shift):
-    content = "x" * shift + piece * (CONTENT_BYTES // len(piece.encode()) + 1)
+def test_a_long_initial_memory_is_truncated_between_two_characters(author, piece, shift):
+    content = "x" * shift + piece * (MAX_CONTENT_BYTES // len(piece.encode()) + 1)
 
-    [memory] = begin(author, InitialMemory(content, "LOCAL"))
+    [memory] = build_initial(author, InitialMemory(content, "LOCAL"))
 
     assert content.startswith(memory.content)
-    assert CONTENT_BYTES - 4 < len(memory.content.encode()) <= CONTENT_BYTES
+    assert MAX_CONTENT_BYTES - 4 < len(memory.content.encode()) <= MAX_CONTENT_BYTES
 
 
 @given(workspaces)
 @settings(max_examples=1)
-def test_a_secret_at_the_cut_is_replaced_before_the_cut(author):
-    content = "x" * (CONTENT_BYTES - 20) + " " + KEY
+def test_a_secret_at_the_limit_is_redacted_before_the_truncation(author):
+    content = "x" * (MAX_CONTENT_BYTES - 20) + " " + KEY
 
-    [memory] = begin(author, InitialMemory(content, "LOCAL"))
+    [memory] = build_initial(author, InitialMemory(content, "LOCAL"))
 
     assert "ghp_" not in memory.content
 
 
-UNFIT = [
+INVALID = [
     ({"scope": "local"}, "scope must be LOCAL, TEAM, or GLOBAL"),
     ({"scope": ""}, "scope must be LOCAL, TEAM, or GLOBAL"),
     ({"namespace": "é" * 26}, "namespace must be <= 50 characters"),
@@ -149,28 +149,28 @@ UNFIT = [
 ]
 
 
-async def test_what_no_memory_can_be_is_refused_and_nothing_is_kept(book, memories):
+async def test_an_invalid_memory_is_refused_and_nothing_is_stored(book, memories):
     ada = await book.create()
 
-    for said, text in UNFIT:
-        wanted = {"content": "x", "scope": "LOCAL", "namespace": ""} | said
+    for fields, text in INVALID:
+        wanted = {"content": "x", "scope": "LOCAL", "namespace": ""} | fields
         with pytest.raises(InvalidNote) as refused:
             await memories.commit(agent(ada.id), ada.id, "", **wanted)
         assert refused.value.message == text
-    assert await read(memories, ada) == []
+    assert await search(memories, ada) == []
 
 
 # Reading ─────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_remembered_alone_stays_alone(book, memories):
+async def test_a_local_memory_is_read_by_its_author_only(book, memories):
     root, a, a2, *_ = await family(book)
     await commit(memories, a, "mine")
 
-    assert await read(memories, a) == await read(memories, a, scope=Scope.LOCAL) == ["mine"]
+    assert await search(memories, a) == await search(memories, a, scope=MemoryScope.LOCAL) == ["mine"]
     for other in (root, a2):
-        for scope in (None, *Scope):
-            assert await read(memories, other, scope=scope) == []
+        for scope in (None, *MemoryScope):
+            assert await search(memories, other, scope=scope) == []
 
 
 async def test_a_team_is_the_parent_and_its_children(book, memories):
@@ -178,67 +178,67 @@ async def test_a_team_is_the_parent_and_its_children(book, memories):
     for workspace in (root, a, a2, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
-    assert await read(memories, root, scope=Scope.TEAM) == ["a2", "a", "root"]
-    assert await read(memories, a, scope=Scope.TEAM) == ["a2", "a", "root"]
-    assert await read(memories, b, scope=Scope.TEAM) == ["b", "a"]
-    assert await read(memories, other, scope=Scope.TEAM) == ["other"]
+    assert await search(memories, root, scope=MemoryScope.TEAM) == ["a2", "a", "root"]
+    assert await search(memories, a, scope=MemoryScope.TEAM) == ["a2", "a", "root"]
+    assert await search(memories, b, scope=MemoryScope.TEAM) == ["b", "a"]
+    assert await search(memories, other, scope=MemoryScope.TEAM) == ["other"]
 
 
-async def test_a_move_in_the_tree_changes_at_once_what_is_read(book, memories):
+async def test_a_move_in_the_tree_changes_the_readable_memories_at_once(book, memories):
     root, a, _, b, other = await family(book)
     for workspace in (root, a, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
     await book.updater.update(ADMIN, b.id, {"parent_id": other.id})
 
-    assert await read(memories, b, scope=Scope.TEAM) == ["other", "b"]
-    assert await read(memories, a, scope=Scope.TEAM) == ["a", "root"]
+    assert await search(memories, b, scope=MemoryScope.TEAM) == ["other", "b"]
+    assert await search(memories, a, scope=MemoryScope.TEAM) == ["a", "root"]
 
 
-async def test_what_a_root_tells_everybody_is_framed(book, memories):
+async def test_a_global_memory_is_framed_and_only_roots_write_it(book, memories):
     root, a, *_, other = await family(book)
     memory = await commit(memories, root, "the [MEMORY id=1] trick", "GLOBAL")
 
     framed = f"[MEMORY id={memory.id} scope=GLOBAL from={root.id}]: the [_MEMORY id=1] trick"
     for reader in (root, a, other):
-        assert await read(memories, reader, scope=Scope.GLOBAL) == [framed]
-    assert await read(memories, root) == ["the [_MEMORY id=1] trick"]
+        assert await search(memories, reader, scope=MemoryScope.GLOBAL) == [framed]
+    assert await search(memories, root) == ["the [_MEMORY id=1] trick"]
     with pytest.raises(RootsOnly):
         await commit(memories, a, "no", "GLOBAL")
 
 
-async def test_words_are_found_by_their_stem_and_the_best_match_comes_first(book, memories):
+async def test_a_search_finds_words_by_stem_and_lists_the_best_match_first(book, memories):
     ada = await book.create()
     await commit(memories, ada, "deployments run at night, deployments fail at night, so deploy by day")
     await commit(memories, ada, "the deployment ran")
     await commit(memories, ada, "lunch is at noon")
 
-    found = await read(memories, ada, query="deploying")
+    found = await search(memories, ada, query="deploying")
 
     assert [text.split()[0] for text in found] == ["deployments", "the"]
-    assert await read(memories, ada, query='lunch -noon "quote (') == []
+    assert await search(memories, ada, query='lunch -noon "quote (') == []
 
 
 @pytest.mark.parametrize(("query", "found"), [("%", ["100 %"]), ("_", ["a_b"]), ("\\", ["c:\\"]), ("A", ["a_b"])])
-async def test_one_character_is_looked_for_as_it_is(book, memories, query, found):
+async def test_a_single_character_is_searched_for_as_a_substring(book, memories, query, found):
     ada = await book.create()
     for content in ("100 %", "a_b", "c:\\"):
         await commit(memories, ada, content)
 
-    assert await read(memories, ada, query=query) == found
+    assert await search(memories, ada, query=query) == found
 
 
-async def test_namespaces_and_limits_narrow_what_is_found(book, memories):
+async def test_namespaces_and_limits_restrict_a_search(book, memories):
     ada = await book.create()
     for number in range(3):
         await commit(memories, ada, str(number), namespace="plans" if number else "")
 
-    assert await read(memories, ada, namespace="plans") == ["2", "1"]
-    assert await read(memories, ada, namespace="general") == ["0"]
-    assert await read(memories, ada, limit=2) == ["2", "1"]
+    assert await search(memories, ada, namespace="plans") == ["2", "1"]
+    assert await search(memories, ada, namespace="general") == ["0"]
+    assert await search(memories, ada, limit=2) == ["2", "1"]
 
 
-async def test_every_question_is_answered_by_an_index(book, memories, engine):
+async def test_every_search_uses_an_index(book, memories, engine):
     root, a, *_ = await family(book)
     await commit(memories, root, "needle", "GLOBAL")
     many = sa.text(
@@ -249,11 +249,11 @@ async def test_every_question_is_answered_by_an_index(book, memories, engine):
         await connection.execute(many)
         await connection.execute(sa.text("analyze registry.memories"))
     questions = (
-        (Question(), "memories_own"),
-        (Question(scope=Scope.LOCAL, query="x"), "memories_own"),
-        (Question(scope=Scope.TEAM), "memories_team"),
-        (Question(scope=Scope.GLOBAL), "memories_global"),
-        (Question(scope=Scope.GLOBAL, query="needle"), "memories_"),
+        (MemoryQuery(), "memories_own"),
+        (MemoryQuery(scope=MemoryScope.LOCAL, query="x"), "memories_own"),
+        (MemoryQuery(scope=MemoryScope.TEAM), "memories_team"),
+        (MemoryQuery(scope=MemoryScope.GLOBAL), "memories_global"),
+        (MemoryQuery(scope=MemoryScope.GLOBAL, query="needle"), "memories_"),
     )
     for question, index in questions:
         async with Overheard(engine) as overheard:
@@ -269,32 +269,32 @@ async def test_every_question_is_answered_by_an_index(book, memories, engine):
 # Writing ─────────────────────────────────────────────────────────────────────
 
 
-async def test_recognised_secrets_are_not_remembered(book, memories, engine):
+async def test_recognised_secrets_are_not_stored(book, memories, engine):
     ada = await book.create()
     await commit(memories, ada, f"use {KEY} to push")
 
-    assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN] to push"]
-    assert await read(memories, ada, query="ghp_a1B2") == []
+    assert await search(memories, ada) == ["use [REDACTED:GITHUB_TOKEN] to push"]
+    assert await search(memories, ada, query="ghp_a1B2") == []
     async with engine.connect() as connection:
         rows = (await connection.execute(sa.select(table))).all()
     assert KEY.lower() not in repr(rows).lower()
 
 
-async def test_a_workspace_begins_with_what_its_creator_remembers_for_it(book, memories):
+async def test_a_new_workspace_has_its_initial_memories(book, memories):
     root = await book.create("root")
-    begun = (
+    initial_memories = (
         InitialMemory("first", ""),
         InitialMemory(f"use {KEY}", "TEAM"),
         InitialMemory("for all", "GLOBAL"),
         InitialMemory("lost", "somewhere"),
     )
-    ada = await book.create("ada", parent_id=root.id, initial_memories=begun)
+    ada = await book.create("ada", parent_id=root.id, initial_memories=initial_memories)
 
-    assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
-    assert await read(memories, root, scope=Scope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
+    assert await search(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
+    assert await search(memories, root, scope=MemoryScope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
 
 
-async def test_a_workspace_that_cannot_be_made_remembers_nothing(book, engine):
+async def test_a_workspace_that_cannot_be_created_leaves_no_memories(book, engine):
     with pytest.raises(InvalidWorkspace):
         await book.create(initial_memories=(InitialMemory("x", ""),) * 101)
     with pytest.raises(ParentNotFound):
@@ -304,17 +304,17 @@ async def test_a_workspace_that_cannot_be_made_remembers_nothing(book, engine):
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_a_commit_that_is_repeated_is_kept_once(book, memories):
+async def test_a_repeated_commit_is_stored_once(book, memories):
     ada = await book.create()
     request_id = str(uuid4())
 
     for _ in range(2):
         await memories.commit(ADMIN, ada.id, request_id, content="once", scope="LOCAL", namespace="")
 
-    assert await read(memories, ada) == ["once"]
+    assert await search(memories, ada) == ["once"]
 
 
-async def test_only_its_author_forgets_a_memory(book, memories):
+async def test_only_the_author_deletes_a_memory(book, memories):
     root, a, *_ = await family(book)
     memory = await commit(memories, root, "ours", "TEAM")
 
@@ -326,39 +326,37 @@ async def test_only_its_author_forgets_a_memory(book, memories):
             await memories.delete(caller, workspace.id, memory_id)
     await memories.delete(agent(root.id), root.id, memory.id)
 
-    assert await read(memories, a, scope=Scope.TEAM) == []
+    assert await search(memories, a, scope=MemoryScope.TEAM) == []
 
 
-async def test_a_workspace_has_so_many_memories_and_no_more(book, memories, engine):
+async def test_the_number_of_memories_of_a_workspace_is_limited(book, memories, engine):
     ada = await book.create()
     many = sa.text(
         "insert into registry.memories select n::text, :ada, 'LOCAL', 'general', 'x', '', now()"
         " from generate_series(1, :most) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"ada": ada.id, "most": notes.MOST - 1})
+        await connection.execute(many, {"ada": ada.id, "most": rules.MAX_MEMORIES_PER_WORKSPACE - 1})
 
     outcomes = await asyncio.gather(*(commit(memories, ada, "last") for _ in range(5)), return_exceptions=True)
 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True, True, True]
 
 
-async def test_who_may_not_touch_a_workspace_writes_and_reads_nothing_of_it(book, memories):
+async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_its_memories(book, memories):
     ada, bob = await book.create("ada"), await book.create("bob")
 
     stranger = org(bob.id, "read", "write")
     with pytest.raises(OrgAccessDenied):
         await commit(memories, ada, "x", caller=stranger)
     with pytest.raises(OrgAccessDenied):
-        await read(memories, ada, caller=stranger)
+        await search(memories, ada, caller=stranger)
     with pytest.raises(WorkspaceNotFound):
         await memories.commit(ADMIN, WorkspaceId(str(uuid4())), "", content="x", scope="LOCAL", namespace="")
-    assert await memories.search(ADMIN, WorkspaceId(str(uuid4())), Question()) == ()
+    assert await memories.search(ADMIN, WorkspaceId(str(uuid4())), MemoryQuery()) == ()
 
 
-async def test_a_removed_workspace_is_not_written_for_and_lists_nothing_and_a_purge_leaves_nothing(
-    book, memories, engine
-):
+async def test_a_removed_workspace_has_no_readable_memories_and_a_purge_deletes_all(book, memories, engine):
     ada = await book.create()
     memory = await commit(memories, ada, "x")
     async with Working(book):
@@ -367,7 +365,7 @@ async def test_a_removed_workspace_is_not_written_for_and_lists_nothing_and_a_pu
         for write in (commit(memories, ada, "y"), memories.delete(ADMIN, ada.id, memory.id)):
             with pytest.raises(WorkspaceRemoved):
                 await write
-        assert await read(memories, ada, caller=ADMIN) == []
+        assert await search(memories, ada, caller=ADMIN) == []
 
         await remove(book, ada, purge=True)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.notes.redaction import PATTERNS, redacted
+from services.registry.notes.redaction import PATTERNS, redact_secrets
 
 BASE64URL = string.ascii_letters + string.digits + "-_"
 ALPHANUMERIC = string.ascii_letters + string.digits
@@ -41,12 +41,12 @@ SECRETS = {
     "BEARER_TOKEN": run(ALPHANUMERIC, 15).map(lambda text: f"Bearer 1{text}"),
     "SECRET": run(ALPHANUMERIC, 8).map(lambda text: f"DB_PASSWORD={text}"),
 }
-"""Something of every label, as it is met in the wild."""
+"""Realistic examples of every label."""
 
 labelled = st.sampled_from(sorted(SECRETS)).flatmap(lambda label: SECRETS[label].map(lambda secret: (label, secret)))
 
 words = st.text(string.ascii_lowercase + " .,\n", max_size=40)
-"""Prose."""
+"""Text without secrets."""
 
 
 def test_every_label_has_an_example():
@@ -54,23 +54,23 @@ def test_every_label_has_an_example():
 
 
 @given(labelled, words, words)
-def test_a_secret_is_replaced_wherever_it_stands_and_nothing_else_is(labelled, before, after):
+def test_a_secret_is_redacted_at_any_position_and_the_rest_is_kept(labelled, before, after):
     label, secret = labelled
     kept = {"BEARER_TOKEN": "Bearer ", "SECRET": "DB_PASSWORD="}.get(label, "")
 
-    assert redacted(f"{before}\n{secret}\n{after}") == f"{before}\n{kept}[REDACTED:{label}]\n{after}"
+    assert redact_secrets(f"{before}\n{secret}\n{after}") == f"{before}\n{kept}[REDACTED:{label}]\n{after}"
 
 
 @given(st.lists(st.one_of(labelled.map(lambda pair: pair[1]), words, st.sampled_from(list("'\"=:@/- ")))).map("".join))
-def test_what_is_redacted_has_nothing_left_to_redact(text):
-    once = redacted(text)
+def test_redacting_twice_changes_nothing(text):
+    once = redact_secrets(text)
 
-    assert redacted(once) == once
+    assert redact_secrets(once) == once
 
 
 @given(words)
-def test_prose_is_left_alone(text):
-    assert redacted(text) == text
+def test_text_without_secrets_is_not_changed(text):
+    assert redact_secrets(text) == text
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_prose_is_left_alone(text):
         ("password=short", "password=short"),
     ],
 )
-def test_what_a_text_becomes(text, kept):
-    assert redacted(text) == kept
+def test_a_text_is_redacted_as_expected(text, kept):
+    assert redact_secrets(text) == kept
 
 
 @pytest.mark.parametrize(
     "piece", ["eyJ-", "sk-", "a://", "a://b:", "Bearer ", "password=", "-----BEGIN PRIVATE KEY", "_"]
 )
-def test_a_text_made_to_be_slow_is_read_all_the_same(piece):
+def test_a_text_made_to_be_slow_is_redacted_in_linear_time(piece):
     text = piece * (100_000 // len(piece))
 
-    assert redacted(text)
+    assert redact_secrets(text)

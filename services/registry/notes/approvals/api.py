@@ -1,4 +1,4 @@
-"""The servicer of approvals: speaks protobuf and decides nothing."""
+"""The servicer of approvals: translates between protobuf and the service."""
 
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
@@ -7,16 +7,15 @@ from services.chassis.clock import Clock
 from services.chassis.rpc import Context
 from services.registry import access
 from services.registry.notes.approvals import wire
-from services.registry.notes.approvals.rules import Listed
+from services.registry.notes.approvals.rules import ListedApproval
 from services.registry.notes.approvals.service import Approvals
 from services.registry.workspace.model import WorkspaceId
 
-MOST = 50
-"""Requests in one answer."""
+MAX_APPROVALS_PER_PAGE = 50
 
 
 class ApprovalServicer(rpc.ApprovalServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on approvals."""
 
     def __init__(self, approvals: Approvals, *, clock: Clock) -> None:
         self._approvals = approvals
@@ -24,25 +23,26 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
 
     async def RequestApproval(self, request: pb.RequestApprovalRequest, context: Context) -> pb.RequestApprovalResponse:
         caller = identity.current()
-        wanted = wire.approval_from(request, access.id_for(caller, request.request_id), self._clock.now())
-        approval = await self._approvals.ask(caller, wanted)
-        return pb.RequestApprovalResponse(approval=wire.approval_to(Listed(approval)))
+        wanted = wire.approval_from_request(request, access.id_for(caller, request.request_id), self._clock.now())
+        approval = await self._approvals.request(caller, wanted)
+        return pb.RequestApprovalResponse(approval=wire.approval_to_proto(ListedApproval(approval)))
 
     async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:
         found = await self._approvals.list(
             identity.current(),
             WorkspaceId(request.workspace_id),
-            size=pages.page_size(request.page_size, default=MOST, most=MOST),
+            size=pages.page_size(request.page_size, default=MAX_APPROVALS_PER_PAGE, most=MAX_APPROVALS_PER_PAGE),
         )
-        return pb.ListApprovalsResponse(approvals=[wire.approval_to(listed) for listed in found])
+        return pb.ListApprovalsResponse(approvals=[wire.approval_to_proto(listed) for listed in found])
 
     async def ListPendingApprovals(
         self, request: pb.ListPendingApprovalsRequest, context: Context
     ) -> pb.ListPendingApprovalsResponse:
-        found = await self._approvals.pending(
-            identity.current(), size=pages.page_size(request.page_size, default=MOST, most=MOST)
+        found = await self._approvals.list_pending(
+            identity.current(),
+            size=pages.page_size(request.page_size, default=MAX_APPROVALS_PER_PAGE, most=MAX_APPROVALS_PER_PAGE),
         )
-        return pb.ListPendingApprovalsResponse(approvals=[wire.approval_to(listed) for listed in found])
+        return pb.ListPendingApprovalsResponse(approvals=[wire.approval_to_proto(listed) for listed in found])
 
     async def DecideApproval(self, request: pb.DecideApprovalRequest, context: Context) -> pb.DecideApprovalResponse:
         approval = await self._approvals.decide(
@@ -52,4 +52,4 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
             decision=request.decision,
             by=request.decided_by,
         )
-        return pb.DecideApprovalResponse(approval=wire.approval_to(Listed(approval)))
+        return pb.DecideApprovalResponse(approval=wire.approval_to_proto(ListedApproval(approval)))

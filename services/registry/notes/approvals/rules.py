@@ -1,4 +1,4 @@
-"""Requests for consent: what may be asked, who decides, and until when (docs/spec/rest.md, 6.15)."""
+"""Rules of approvals: limits, decisions and the events about them (docs/spec/rest.md, 6.15)."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,27 +8,26 @@ from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.events import EventType, Notice
 from services.registry.workspace.model import WorkspaceId
 
-WAIT = timedelta(minutes=10)
-"""How long a request waits for somebody; then the plane denies it."""
+DECISION_TIMEOUT = timedelta(minutes=10)
+"""Time after which the plane denies a request that no person has decided."""
 
-PLATFORM = "auto-expired"
-"""Who decides then."""
+PLATFORM_DECIDER = "auto-expired"
+"""The decider of a request that the plane denies after the timeout."""
 
-HUMAN = "human"
-"""Who decides where nobody says."""
+DEFAULT_DECIDER = "human"
+"""The decider if the caller names none."""
 
-ACTION_BYTES = 1000
-REASON_BYTES = 8192
-TASK_BYTES = 200
-NAME_BYTES = 200
-CONTEXT_BYTES = 64 * 1024
+MAX_ACTION_BYTES = 1000
+MAX_REASON_BYTES = 8192
+MAX_TASK_ID_BYTES = 200
+MAX_DECIDER_BYTES = 200
+MAX_CONTEXT_BYTES = 64 * 1024
 
-MOST = 100
-"""Requests of a workspace that can wait at a time."""
+MAX_PENDING_APPROVALS_PER_WORKSPACE = 100
 
 
-class Decision(StrEnum):
-    """What has become of a request."""
+class ApprovalDecision(StrEnum):
+    """The state of an approval."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -37,7 +36,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A request for consent. `context` is the text of a JSON object."""
+    """An agent's request for a person's consent, and its decision. `context` is the text of a JSON object."""
 
     id: str
     workspace_id: WorkspaceId
@@ -46,73 +45,75 @@ class Approval:
     reason: str = ""
     task_id: str = ""
     context: str = "{}"
-    decision: Decision = Decision.PENDING
+    decision: ApprovalDecision = ApprovalDecision.PENDING
     decided_by: str | None = None
     decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A request, and the name of the workspace that asks."""
+class ListedApproval:
+    """An approval, and the name of the requesting workspace where several workspaces are listed."""
 
     approval: Approval
     workspace_name: str = ""
 
 
-def check(approval: Approval) -> None:
-    """Raise `InvalidNote` for what cannot be asked."""
+def check_approval(approval: Approval) -> None:
+    """Raise `InvalidNote` if a text of the request is missing or too long."""
     if not approval.action:
         raise InvalidNote("invalid request body")
-    for name, text, most in (
-        ("action", approval.action, ACTION_BYTES),
-        ("reason", approval.reason, REASON_BYTES),
-        ("task_id", approval.task_id, TASK_BYTES),
-        ("context", approval.context, CONTEXT_BYTES),
+    for name, text, limit in (
+        ("action", approval.action, MAX_ACTION_BYTES),
+        ("reason", approval.reason, MAX_REASON_BYTES),
+        ("task_id", approval.task_id, MAX_TASK_ID_BYTES),
+        ("context", approval.context, MAX_CONTEXT_BYTES),
     ):
-        _check_length(name, text, most)
+        _check_length(name, text, limit)
 
 
-def decision_of(text: str) -> Decision:
-    """The decision that a text names; raises `InvalidNote`."""
-    if text not in {Decision.APPROVED, Decision.DENIED}:
+def parse_decision(text: str) -> ApprovalDecision:
+    """Return the decision that a text names; raises `InvalidNote`."""
+    if text not in {ApprovalDecision.APPROVED, ApprovalDecision.DENIED}:
         raise InvalidNote("decision must be 'approved' or 'denied'")
-    return Decision(text)
+    return ApprovalDecision(text)
 
 
-def decider_of(text: str) -> str:
-    """Who decides, by what they call themselves; raises `InvalidNote`."""
-    _check_length("decided_by", text, NAME_BYTES)
-    return text or HUMAN
+def parse_decider(text: str) -> str:
+    """Return the name of the decider; raises `InvalidNote`."""
+    _check_length("decided_by", text, MAX_DECIDER_BYTES)
+    return text or DEFAULT_DECIDER
 
 
-def decided(approval: Approval, decision: Decision, by: str, at: datetime) -> Approval:
-    """The request, decided."""
+def apply_decision(approval: Approval, decision: ApprovalDecision, by: str, at: datetime) -> Approval:
+    """Return the approval with a decision."""
     return replace(approval, decision=decision, decided_by=by, decided_at=at)
 
 
-def asked(approval: Approval) -> Notice:
-    """What is told of the workspace that asks."""
-    return Notice(EventType.APPROVAL_REQUESTED, _about(approval) | {"task_id": approval.task_id})
+def build_request_notice(approval: Approval) -> Notice:
+    """The event about the requesting workspace."""
+    return Notice(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
 
 
-def escalated(approval: Approval) -> Notice:
-    """What is told of the workspace above it."""
-    return Notice(EventType.APPROVAL_ESCALATED, _about(approval) | {"from_workspace_id": approval.workspace_id})
+def build_escalation_notice(approval: Approval) -> Notice:
+    """The event about the parent of the requesting workspace."""
+    return Notice(
+        EventType.APPROVAL_ESCALATED, _describe_approval(approval) | {"from_workspace_id": approval.workspace_id}
+    )
 
 
-def settled(approval: Approval) -> Notice:
-    """What is told of a decision."""
-    kind = EventType.APPROVAL_APPROVED if approval.decision is Decision.APPROVED else EventType.APPROVAL_DENIED
-    told = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
-    return Notice(kind, told)
+def build_decision_notice(approval: Approval) -> Notice:
+    """The event about a decision."""
+    kind = EventType.APPROVAL_APPROVED if approval.decision is ApprovalDecision.APPROVED else EventType.APPROVAL_DENIED
+    payload = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
+    return Notice(kind, payload)
 
 
-def _about(approval: Approval) -> dict[str, str]:
+def _describe_approval(approval: Approval) -> dict[str, str]:
     return {"approval_id": approval.id, "action": approval.action, "reason": approval.reason}
 
 
-def _check_length(name: str, text: str, most: int) -> None:
+def _check_length(name: str, text: str, max_bytes: int) -> None:
     if "\0" in text:
         raise InvalidNote("invalid request body")
-    if len(text.encode()) > most:
-        raise InvalidNote(f"{name} must be <= {most} bytes")
+    if len(text.encode()) > max_bytes:
+        raise InvalidNote(f"{name} must be <= {max_bytes} bytes")

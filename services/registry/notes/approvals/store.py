@@ -1,5 +1,6 @@
-"""Requests for consent, as one transaction sees them."""
+"""Reads and writes approvals within one transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -7,87 +8,95 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.notes.approvals import tables
-from services.registry.notes.approvals.rules import WAIT, Approval, Listed
+from services.registry.notes.approvals.rules import DECISION_TIMEOUT, Approval, ListedApproval
 from services.registry.notes.approvals.tables import approvals
 from services.registry.store.tables.workspaces import kept, workspaces
 from services.registry.workspace.model import WorkspaceId
 
 
-class KeptApprovals:
-    """Requests of workspaces. One that has waited too long is as good as denied, whether or not it has been swept."""
+class ApprovalStore:
+    """The table of approvals. An expired approval is not pending, even before the sweep denies it."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
 
     @property
-    def _open(self) -> sa.ColumnElement[bool]:
-        return sa.and_(tables.waiting, approvals.c.created_at > self._now - WAIT)
+    def _is_pending(self) -> sa.ColumnElement[bool]:
+        return sa.and_(tables.is_pending, approvals.c.created_at > self._now - DECISION_TIMEOUT)
 
     @property
-    def _late(self) -> sa.ColumnElement[bool]:
-        return sa.and_(tables.waiting, approvals.c.created_at <= self._now - WAIT)
+    def _is_expired(self) -> sa.ColumnElement[bool]:
+        return sa.and_(tables.is_pending, approvals.c.created_at <= self._now - DECISION_TIMEOUT)
 
-    async def put(self, approval: Approval) -> bool:
-        """Keep a new request; false where one of its id is kept already."""
-        put = insert(approvals).values(tables.row_of(approval)).on_conflict_do_nothing(index_elements=["id"])
-        return (await self._connection.execute(put)).rowcount > 0
+    async def insert(self, approval: Approval) -> bool:
+        """Insert a new approval; false if its id is known."""
+        statement = (
+            insert(approvals).values(tables.row_from_approval(approval)).on_conflict_do_nothing(index_elements=["id"])
+        )
+        return (await self._connection.execute(statement)).rowcount > 0
 
-    async def count_open(self, workspace_id: WorkspaceId) -> int:
-        """How many of a workspace wait."""
-        own = sa.select(sa.func.count()).where(approvals.c.workspace_id == workspace_id, self._open)
+    async def count_pending(self, workspace_id: WorkspaceId) -> int:
+        """Return the number of pending approvals of a workspace."""
+        own = sa.select(sa.func.count()).where(approvals.c.workspace_id == workspace_id, self._is_pending)
         return await self._connection.scalar(own) or 0
 
-    async def newest(self, workspace_id: WorkspaceId, *, limit: int) -> list[Listed]:
-        """Those of one workspace, newest first."""
+    async def list_newest(self, workspace_id: WorkspaceId, *, limit: int) -> list[ListedApproval]:
+        """Return the approvals of a workspace, newest first."""
         own = sa.select(approvals).where(approvals.c.workspace_id == workspace_id)
-        found = await self._connection.execute(own.order_by(*_NEWEST).limit(limit))
-        return [Listed(tables.approval_of(row)) for row in found]
+        found = await self._connection.execute(own.order_by(*_NEWEST_FIRST).limit(limit))
+        return [ListedApproval(tables.approval_from_row(row)) for row in found]
 
-    async def open(self, *, org_id: str | None, limit: int) -> list[Listed]:
-        """Those that wait, newest first; of one organisation if it is given."""
+    async def list_pending(self, *, org_id: str | None, limit: int) -> list[ListedApproval]:
+        """Return the pending approvals, newest first; with `org_id`, those of one organisation."""
         statement = (
             sa.select(approvals, workspaces.c.name)
             .join_from(approvals, workspaces, workspaces.c.id == approvals.c.workspace_id)
-            .where(self._open, kept)
+            .where(self._is_pending, kept)
         )
         if org_id is not None:
             statement = statement.where(workspaces.c.org_id == org_id)
-        found = await self._connection.execute(statement.order_by(*_NEWEST).limit(limit))
-        return [Listed(tables.approval_of(row), row.name) for row in found]
+        found = await self._connection.execute(statement.order_by(*_NEWEST_FIRST).limit(limit))
+        return [ListedApproval(tables.approval_from_row(row), row.name) for row in found]
 
-    async def find_open(self, workspace_id: WorkspaceId, approval_id: str) -> Approval | None:
-        """A request of the workspace that waits, locked."""
+    async def find_pending(self, workspace_id: WorkspaceId, approval_id: str) -> Approval | None:
+        """Lock and return a pending approval of the workspace."""
         statement = sa.select(approvals).where(
-            approvals.c.id == approval_id, approvals.c.workspace_id == workspace_id, self._open
+            approvals.c.id == approval_id, approvals.c.workspace_id == workspace_id, self._is_pending
         )
         row = (await self._connection.execute(statement.with_for_update())).one_or_none()
-        return None if row is None else tables.approval_of(row)
+        return None if row is None else tables.approval_from_row(row)
 
-    async def waited_too_long(self, *, limit: int) -> list[WorkspaceId]:
-        """Workspaces with requests that have, those that have waited longest first."""
-        late = sa.select(approvals.c.workspace_id).where(self._late).order_by(approvals.c.created_at).limit(limit)
-        found = await self._connection.execute(late)
+    async def list_workspaces_with_expired(self, *, limit: int) -> list[WorkspaceId]:
+        """Return workspaces with expired approvals, the longest expired first."""
+        oldest_first = (
+            sa.select(approvals.c.workspace_id).where(self._is_expired).order_by(approvals.c.created_at).limit(limit)
+        )
+        found = await self._connection.execute(oldest_first)
         return list(dict.fromkeys(found.scalars()))
 
-    async def late(self, workspace_id: WorkspaceId) -> list[Approval]:
-        """The requests of a workspace that have waited too long, locked."""
-        own = sa.select(approvals).where(approvals.c.workspace_id == workspace_id, self._late)
+    async def list_expired(self, workspace_id: WorkspaceId) -> list[Approval]:
+        """Lock and return the expired approvals of a workspace."""
+        own = sa.select(approvals).where(approvals.c.workspace_id == workspace_id, self._is_expired)
         found = await self._connection.execute(own.order_by(approvals.c.created_at).with_for_update())
-        return [tables.approval_of(row) for row in found]
+        return [tables.approval_from_row(row) for row in found]
 
-    async def settle(self, approval: Approval) -> None:
-        """Keep the decision on a locked request."""
-        row = tables.row_of(approval)
+    async def update(self, approval: Approval) -> None:
+        """Update a locked approval."""
+        row = tables.row_from_approval(approval)
         await self._connection.execute(sa.update(approvals).where(approvals.c.id == approval.id).values(row))
 
-    async def forget(self, age: timedelta, *, limit: int) -> int:
-        """Delete old requests, at most so many; the number deleted."""
+    async def delete_old(self, age: timedelta, *, limit: int) -> int:
+        """Delete at most `limit` approvals that are older than `age`; return their number."""
         old = sa.select(approvals.c.id).where(approvals.c.created_at < self._now - age)
-        gone = await self._connection.execute(
+        deleted = await self._connection.execute(
             sa.delete(approvals).where(approvals.c.id.in_(old.order_by(approvals.c.created_at).limit(limit)))
         )
-        return gone.rowcount
+        return deleted.rowcount
+
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete the approvals of these workspaces."""
+        await self._connection.execute(sa.delete(approvals).where(approvals.c.workspace_id.in_(ids)))
 
 
-_NEWEST = (approvals.c.created_at.desc(), approvals.c.id.desc())
+_NEWEST_FIRST = (approvals.c.created_at.desc(), approvals.c.id.desc())

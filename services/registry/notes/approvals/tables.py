@@ -1,11 +1,11 @@
-"""What agents may not do without somebody's consent."""
+"""The table of approvals."""
 
 from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from services.registry.notes.approvals.rules import Approval, Decision
+from services.registry.notes.approvals.rules import Approval, ApprovalDecision
 from services.registry.store.tables.schema import META
 
 approvals = sa.Table(
@@ -21,28 +21,26 @@ approvals = sa.Table(
     sa.Column("decided_by", sa.Text),
     sa.Column("decided_at", sa.DateTime(timezone=True)),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint(sa.column("decision").in_([decision.value for decision in Decision]), name="decision"),
+    sa.CheckConstraint(sa.column("decision").in_([decision.value for decision in ApprovalDecision]), name="decision"),
 )
 
-_row = approvals.c
+_columns = approvals.c
 
-waiting = _row.decision == sa.literal_column(f"'{Decision.PENDING.value}'")
-"""Requests that nobody has decided."""
+is_pending = _columns.decision == sa.literal_column(f"'{ApprovalDecision.PENDING.value}'")
+"""Whether no decision is stored."""
 
-sa.Index("approvals_own", _row.workspace_id, _row.created_at, _row.id)
-sa.Index("approvals_waiting", _row.created_at, _row.id, postgresql_where=waiting)
-sa.Index("approvals_created", _row.created_at)
+sa.Index("approvals_own", _columns.workspace_id, _columns.created_at, _columns.id)
+sa.Index("approvals_waiting", _columns.created_at, _columns.id, postgresql_where=is_pending)
+sa.Index("approvals_created", _columns.created_at)
 
 
-def approval_of(row: sa.Row[Any]) -> Approval:
-    """The request in a row."""
+def approval_from_row(row: sa.Row[Any]) -> Approval:
     values = row._mapping  # noqa: SLF001 - the name is public in spite of its underscore
-    return Approval(**{name: values[name] for name in _NAMES} | {"decision": Decision(row.decision)})
+    return Approval(**{name: values[name] for name in _COLUMNS} | {"decision": ApprovalDecision(row.decision)})
 
 
-def row_of(approval: Approval) -> dict[str, Any]:
-    """The row that keeps a request."""
-    return {name: getattr(approval, name) for name in _NAMES} | {"decision": approval.decision.value}
+def row_from_approval(approval: Approval) -> dict[str, Any]:
+    return {name: getattr(approval, name) for name in _COLUMNS} | {"decision": approval.decision.value}
 
 
-_NAMES = tuple(field.name for field in fields(Approval))
+_COLUMNS = tuple(field.name for field in fields(Approval))

@@ -1,15 +1,14 @@
-"""Requests for consent: protobuf and model."""
+"""Converts approvals between protobuf and the model."""
 
 from datetime import datetime
 
 from protos.registry.v1 import approvals_pb2 as pb
-from services.registry.notes.approvals.rules import Approval, Listed
-from services.registry.wire.workspaces import timestamp_to
+from services.chassis.timestamps import timestamp_from_datetime
+from services.registry.notes.approvals.rules import Approval, ListedApproval
 from services.registry.workspace.model import WorkspaceId
 
 
-def approval_from(request: pb.RequestApprovalRequest, approval_id: str, at: datetime) -> Approval:
-    """A request as an agent makes it."""
+def approval_from_request(request: pb.RequestApprovalRequest, approval_id: str, at: datetime) -> Approval:
     return Approval(
         id=approval_id,
         workspace_id=WorkspaceId(request.workspace_id),
@@ -21,8 +20,7 @@ def approval_from(request: pb.RequestApprovalRequest, approval_id: str, at: date
     )
 
 
-def approval_to(listed: Listed) -> pb.Approval:
-    """A request as the contract writes it."""
+def approval_to_proto(listed: ListedApproval) -> pb.Approval:
     approval = listed.approval
     return pb.Approval(
         id=approval.id,
@@ -34,6 +32,6 @@ def approval_to(listed: Listed) -> pb.Approval:
         context=approval.context.encode(),
         status=approval.decision,
         decided_by=approval.decided_by,
-        decided_at=timestamp_to(approval.decided_at) if approval.decided_at else None,
-        created_at=timestamp_to(approval.created_at),
+        decided_at=timestamp_from_datetime(approval.decided_at) if approval.decided_at else None,
+        created_at=timestamp_from_datetime(approval.created_at),
     )

@@ -1,4 +1,4 @@
-"""Checkpoints: how far agents have come with what they do in steps (docs/spec/rest.md, 6.14)."""
+"""Rules of checkpoints: which completed steps are valid (docs/spec/rest.md, 6.14)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,17 +6,16 @@ from datetime import datetime
 from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
 
-NAME_BYTES = 200
-"""Of the longest name of a workflow or step."""
+MAX_NAME_BYTES = 200
+"""Bytes of the name of a workflow or step."""
 
-PAYLOAD_BYTES = 64 * 1024
-"""Of the biggest payload, as compact JSON."""
+MAX_PAYLOAD_BYTES = 64 * 1024
+"""Bytes of the payload as compact JSON."""
 
-MOST = 500
-"""Steps of all workflows of a workspace."""
+MAX_CHECKPOINTS_PER_WORKSPACE = 500
 
-LATEST = "latest"
-"""No name of a workflow: it stands for the step that was completed last."""
+RESERVED_WORKFLOW_ID = "latest"
+"""Not valid as the name of a workflow, because it is a route: the step that was completed last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +31,16 @@ class Checkpoint:
     payload: str | None = None
 
 
-def check(checkpoint: Checkpoint) -> None:
-    """Raise `InvalidNote` for what cannot be kept."""
+def check_checkpoint(checkpoint: Checkpoint) -> None:
+    """Raise `InvalidNote` if a name or the payload is not valid."""
     for name, text in (("workflow_id", checkpoint.workflow_id), ("step_name", checkpoint.step_name)):
         if not text:
             raise InvalidNote("invalid request body")
-        if len(text.encode()) > NAME_BYTES:
-            raise InvalidNote(f"{name} must be <= {NAME_BYTES} bytes")
+        if len(text.encode()) > MAX_NAME_BYTES:
+            raise InvalidNote(f"{name} must be <= {MAX_NAME_BYTES} bytes")
         if any(ord(character) < ord(" ") for character in text):
             raise InvalidNote(f"{name} must not contain control characters")
-    if checkpoint.workflow_id == LATEST:
-        raise InvalidNote(f"workflow_id must not be '{LATEST}'")
-    if len((checkpoint.payload or "").encode()) > PAYLOAD_BYTES:
-        raise InvalidNote(f"payload must be <= {PAYLOAD_BYTES} bytes")
+    if checkpoint.workflow_id == RESERVED_WORKFLOW_ID:
+        raise InvalidNote(f"workflow_id must not be '{RESERVED_WORKFLOW_ID}'")
+    if len((checkpoint.payload or "").encode()) > MAX_PAYLOAD_BYTES:
+        raise InvalidNote(f"payload must be <= {MAX_PAYLOAD_BYTES} bytes")

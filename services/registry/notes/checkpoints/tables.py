@@ -1,4 +1,4 @@
-"""How far agents have come."""
+"""The table of checkpoints."""
 
 from dataclasses import fields
 from typing import Any
@@ -24,14 +24,12 @@ checkpoints = sa.Table(
 )
 
 
-def checkpoint_of(row: sa.Row[Any]) -> Checkpoint:
-    """The step in a row."""
-    return Checkpoint(**{name: row._mapping[name] for name in _NAMES})  # noqa: SLF001 - public in spite of its name
+def checkpoint_from_row(row: sa.Row[Any]) -> Checkpoint:
+    return Checkpoint(**{name: row._mapping[name] for name in _COLUMNS})  # noqa: SLF001 - public in spite of its name
 
 
-def row_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The row that keeps a step."""
-    return {name: getattr(checkpoint, name) for name in _NAMES}
+def row_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {name: getattr(checkpoint, name) for name in _COLUMNS}
 
 
-_NAMES = tuple(field.name for field in fields(Checkpoint))
+_COLUMNS = tuple(field.name for field in fields(Checkpoint))

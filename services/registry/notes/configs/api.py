@@ -1,4 +1,4 @@
-"""The servicer of configurations: speaks protobuf and decides nothing."""
+"""The servicer of configurations: translates between protobuf and the service."""
 
 from protos.registry.v1 import configs_pb2 as pb
 from protos.registry.v1 import configs_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class ConfigServicer(rpc.ConfigServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on configurations."""
 
     def __init__(self, configs: Configs) -> None:
         self._configs = configs
@@ -24,8 +24,8 @@ class ConfigServicer(rpc.ConfigServiceServicer):
         return pb.MergeConfigResponse()
 
     async def GetViewport(self, request: pb.GetViewportRequest, context: Context) -> pb.GetViewportResponse:
-        found = await self._configs.viewport()
-        return pb.GetViewportResponse(x=found.x, y=found.y, zoom=found.zoom)
+        viewport = await self._configs.get_viewport()
+        return pb.GetViewportResponse(x=viewport.x, y=viewport.y, zoom=viewport.zoom)
 
     async def SaveViewport(self, request: pb.SaveViewportRequest, context: Context) -> pb.SaveViewportResponse:
         await self._configs.save_viewport(Viewport(x=request.x, y=request.y, zoom=request.zoom))

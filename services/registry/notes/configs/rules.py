@@ -1,4 +1,4 @@
-"""What workspaces and the canvas are set to, in the words of whoever sets them (docs/spec/rest.md, 6.15)."""
+"""Rules of configurations: how objects are merged, and which viewports are valid (docs/spec/rest.md, 6.15)."""
 
 import json
 import math
@@ -7,39 +7,39 @@ from typing import Any
 
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
 
-CONFIG_BYTES = 256 * 1024
-"""Of the biggest object, as compact JSON."""
+MAX_CONFIG_BYTES = 256 * 1024
+"""Bytes of an object as compact JSON."""
 
-EMPTY = "{}"
-"""What is kept of a workspace that nobody has set anything of."""
+EMPTY_CONFIG = "{}"
+"""The object of a workspace without a stored one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewport:
-    """Where the canvas stands, and how near."""
+    """The visible part of the canvas: its centre, and the zoom factor."""
 
     x: float = 0.0
     y: float = 0.0
     zoom: float = 1.0
 
 
-def merged(before: str, patch: str) -> str:
-    """The object `before` with the keys of `patch` in place of its own; raises `InvalidNote` or `NoteTooLarge`."""
-    if len(patch.encode()) > CONFIG_BYTES:
+def merge_config(before: str, patch: str) -> str:
+    """Return the object `before` with the keys of `patch` replaced; raises `InvalidNote` or `NoteTooLarge`."""
+    if len(patch.encode()) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
-    now = json.dumps(json.loads(before) | _object(patch), ensure_ascii=False, separators=(",", ":"))
-    if len(now.encode()) > CONFIG_BYTES:
+    merged = json.dumps(json.loads(before) | _parse_object(patch), ensure_ascii=False, separators=(",", ":"))
+    if len(merged.encode()) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
-    return now
+    return merged
 
 
 def check_viewport(viewport: Viewport) -> None:
-    """Raise `InvalidNote` for what is no place."""
+    """Raise `InvalidNote` for numbers that are not finite."""
     if not all(math.isfinite(number) for number in (viewport.x, viewport.y, viewport.zoom)):
         raise InvalidNote("invalid viewport data")
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What workspaces and the canvas are set to."""
+"""The tables of configurations and of the viewport."""
 
 import sqlalchemy as sa
 
@@ -11,7 +11,7 @@ configs = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
 )
 
-# One row: there is one canvas.
+# One row, because the plane has one canvas.
 viewports = sa.Table(
     "viewports",
     META,

@@ -1,26 +1,23 @@
-"""Values under keys: what may be written, and when (docs/spec/rest.md, 6.14)."""
+"""Rules of entries: which values are valid, and which version follows (docs/spec/rest.md, 6.14)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.registry.notes.errors import InvalidNote, VersionMismatch
 
-KEY_BYTES = 200
-"""Of the longest key."""
+MAX_KEY_BYTES = 200
 
-VALUE_BYTES = 64 * 1024
-"""Of the biggest value, as compact JSON."""
+MAX_VALUE_BYTES = 64 * 1024
+"""Bytes of a value as compact JSON."""
 
-LONGEST = timedelta(days=365)
-"""Until a value that expires has expired."""
+MAX_TTL = timedelta(days=365)
 
-MOST = 500
-"""Keys that a workspace can have."""
+MAX_ENTRIES_PER_WORKSPACE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A value under a key. `value` is JSON text."""
+class KeyValueEntry:
+    """A value under a key of a workspace. `value` is JSON text; `version` counts its writes."""
 
     key: str
     value: str
@@ -30,8 +27,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A value to be written, and the version it is to replace; 0 where there is to be none."""
+class EntryDraft:
+    """A write. `if_match_version` is the version that it must replace, 0 if the key must not exist."""
 
     key: str
     value: str
@@ -39,28 +36,28 @@ class Draft:
     if_match_version: int | None = None
 
 
-def check(draft: Draft) -> None:
-    """Raise `InvalidNote` for what cannot be written."""
+def check_draft(draft: EntryDraft) -> None:
+    """Raise `InvalidNote` if a write is not valid."""
     if not draft.key:
         raise InvalidNote("key is required")
-    if len(draft.key.encode()) > KEY_BYTES:
-        raise InvalidNote(f"key must be <= {KEY_BYTES} bytes")
+    if len(draft.key.encode()) > MAX_KEY_BYTES:
+        raise InvalidNote(f"key must be <= {MAX_KEY_BYTES} bytes")
     if any(ord(character) < ord(" ") for character in draft.key):
         raise InvalidNote("key must not contain control characters")
-    if len(draft.value.encode()) > VALUE_BYTES:
-        raise InvalidNote(f"value must be <= {VALUE_BYTES} bytes")
-    if draft.ttl_seconds is not None and not 1 <= draft.ttl_seconds <= LONGEST.total_seconds():
-        raise InvalidNote(f"ttl_seconds must be 1-{int(LONGEST.total_seconds())}")
+    if len(draft.value.encode()) > MAX_VALUE_BYTES:
+        raise InvalidNote(f"value must be <= {MAX_VALUE_BYTES} bytes")
+    if draft.ttl_seconds is not None and not 1 <= draft.ttl_seconds <= MAX_TTL.total_seconds():
+        raise InvalidNote(f"ttl_seconds must be 1-{int(MAX_TTL.total_seconds())}")
     if draft.if_match_version is not None and draft.if_match_version < 0:
         raise InvalidNote("if_match_version must not be negative")
 
 
-def after(before: Entry | None, draft: Draft, now: datetime) -> Entry:
-    """What is under the key once the draft is written; raises `VersionMismatch`."""
+def build_next_entry(before: KeyValueEntry | None, draft: EntryDraft, now: datetime) -> KeyValueEntry:
+    """Return the entry after a write; raises `VersionMismatch`."""
     current = before.version if before else None
     if draft.if_match_version is not None and draft.if_match_version != (current or 0):
         raise VersionMismatch(expected=draft.if_match_version, current=current)
-    return Entry(
+    return KeyValueEntry(
         key=draft.key,
         value=draft.value,
         version=(current or 0) + 1,

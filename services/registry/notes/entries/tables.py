@@ -1,10 +1,10 @@
-"""What agents keep by key."""
+"""The table of entries."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from services.registry.notes.entries.rules import Entry
+from services.registry.notes.entries.rules import KeyValueEntry
 from services.registry.store.tables.schema import META
 
 entries = sa.Table(
@@ -21,15 +21,14 @@ entries = sa.Table(
 sa.Index("entries_expiry", entries.c.expires_at, postgresql_where=entries.c.expires_at.isnot(None))
 
 
-def entry_of(row: sa.Row[Any]) -> Entry:
-    """The entry in a row."""
-    return Entry(
+def entry_from_row(row: sa.Row[Any]) -> KeyValueEntry:
+    return KeyValueEntry(
         key=row.key, value=row.value, version=row.version, updated_at=row.updated_at, expires_at=row.expires_at
     )
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
-    """The row that keeps an entry, without its workspace."""
+def row_from_entry(entry: KeyValueEntry) -> dict[str, Any]:
+    """The row of an entry, without the workspace id."""
     return {
         "key": entry.key,
         "value": entry.value,

@@ -1,13 +1,12 @@
-"""Entries: protobuf and model."""
+"""Converts entries between protobuf and the model."""
 
 from protos.registry.v1 import entries_pb2 as pb
-from services.registry.notes.entries.rules import Draft, Entry
-from services.registry.wire.workspaces import timestamp_to
+from services.chassis.timestamps import timestamp_from_datetime
+from services.registry.notes.entries.rules import EntryDraft, KeyValueEntry
 
 
-def draft_from(request: pb.PutEntryRequest) -> Draft:
-    """A value to be written."""
-    return Draft(
+def draft_from_request(request: pb.PutEntryRequest) -> EntryDraft:
+    return EntryDraft(
         key=request.key,
         value=request.value.decode(),
         ttl_seconds=request.ttl_seconds if request.HasField("ttl_seconds") else None,
@@ -15,12 +14,11 @@ def draft_from(request: pb.PutEntryRequest) -> Draft:
     )
 
 
-def entry_to(entry: Entry) -> pb.Entry:
-    """An entry as the contract writes it."""
+def entry_to_proto(entry: KeyValueEntry) -> pb.Entry:
     return pb.Entry(
         key=entry.key,
         value=entry.value.encode(),
         version=entry.version,
-        updated_at=timestamp_to(entry.updated_at),
-        expires_at=timestamp_to(entry.expires_at) if entry.expires_at else None,
+        updated_at=timestamp_from_datetime(entry.updated_at),
+        expires_at=timestamp_from_datetime(entry.expires_at) if entry.expires_at else None,
     )

@@ -1,4 +1,4 @@
-"""The servicer of instructions: speaks protobuf and decides nothing."""
+"""The servicer of instructions: translates between protobuf and the service."""
 
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class InstructionServicer(rpc.InstructionServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on instructions."""
 
     def __init__(self, instructions: Instructions) -> None:
         self._instructions = instructions
@@ -26,21 +26,24 @@ class InstructionServicer(rpc.InstructionServiceServicer):
             token=request.page_token,
         )
         return pb.ListInstructionsResponse(
-            instructions=[wire.instruction_to(one) for one in page.instructions], next_page_token=page.next
+            instructions=[wire.instruction_to_proto(one) for one in page.instructions],
+            next_page_token=page.next_page_token,
         )
 
     async def CreateInstruction(
         self, request: pb.CreateInstructionRequest, context: Context
     ) -> pb.CreateInstructionResponse:
-        made = await self._instructions.create(identity.current(), request.request_id, wire.draft_from(request))
-        return pb.CreateInstructionResponse(instruction=wire.instruction_to(made))
+        created = await self._instructions.create(
+            identity.current(), request.request_id, wire.draft_from_request(request)
+        )
+        return pb.CreateInstructionResponse(instruction=wire.instruction_to_proto(created))
 
     async def UpdateInstruction(
         self, request: pb.UpdateInstructionRequest, context: Context
     ) -> pb.UpdateInstructionResponse:
-        changes = wire.changes_from(request)
-        now = await self._instructions.update(identity.current(), request.instruction_id, changes)
-        return pb.UpdateInstructionResponse(instruction=wire.instruction_to(now))
+        changes = wire.changes_from_request(request)
+        changed = await self._instructions.update(identity.current(), request.instruction_id, changes)
+        return pb.UpdateInstructionResponse(instruction=wire.instruction_to_proto(changed))
 
     async def DeleteInstruction(
         self, request: pb.DeleteInstructionRequest, context: Context
@@ -51,5 +54,5 @@ class InstructionServicer(rpc.InstructionServiceServicer):
     async def ResolveInstructions(
         self, request: pb.ResolveInstructionsRequest, context: Context
     ) -> pb.ResolveInstructionsResponse:
-        told = await self._instructions.resolve(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.ResolveInstructionsResponse(instructions=told)
+        text = await self._instructions.resolve(identity.current(), WorkspaceId(request.workspace_id))
+        return pb.ResolveInstructionsResponse(instructions=text)

@@ -1,4 +1,4 @@
-"""Instructions: what agents may be told, and in which order (docs/spec/rest.md, 6.16)."""
+"""Rules of instructions: which are valid, and how an agent receives them (docs/spec/rest.md, 6.16)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,21 +10,18 @@ from services.registry.errors.workspaces import InvalidValue
 from services.registry.notes.errors import InvalidNote
 from services.registry.workspace.model import WorkspaceId
 
-TITLE_LENGTH = 200
-"""Characters of the longest title."""
+MAX_TITLE_CHARACTERS = 200
 
-CONTENT_LENGTH = 8192
-"""Characters of the longest content."""
+MAX_CONTENT_CHARACTERS = 8192
 
-MOST = 100
-"""Instructions for everybody, and for each workspace."""
+MAX_INSTRUCTIONS_PER_TARGET = 100
+"""Instructions for one workspace, and instructions for all agents."""
 
-CHANGEABLE = frozenset({"title", "content", "priority", "enabled"})
-"""What can be changed of an instruction."""
+CHANGEABLE_FIELDS = frozenset({"title", "content", "priority", "enabled"})
 
 
-class Scope(StrEnum):
-    """Whom an instruction is for."""
+class InstructionScope(StrEnum):
+    """Whether an instruction is for all agents or for one."""
 
     GLOBAL = "global"
     WORKSPACE = "workspace"
@@ -32,7 +29,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """Something that agents are told; those of a higher priority first. Without a target it is for everybody."""
+    """A text that agents receive, those of a higher priority first. Without a target it is for all agents."""
 
     id: str
     target: WorkspaceId | None
@@ -44,14 +41,13 @@ class Instruction:
     enabled: bool = True
 
     @property
-    def scope(self) -> Scope:
-        """Whom it is for."""
-        return Scope.GLOBAL if self.target is None else Scope.WORKSPACE
+    def scope(self) -> InstructionScope:
+        return InstructionScope.GLOBAL if self.target is None else InstructionScope.WORKSPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """An instruction as somebody wants it."""
+class InstructionDraft:
+    """An instruction to create, as the caller sent it."""
 
     scope: str
     target: str
@@ -60,47 +56,47 @@ class Draft:
     priority: int
 
 
-def scope_of(text: str) -> Scope:
-    """The scope that a text names; raises `InvalidNote`."""
-    if text not in set(Scope):
+def parse_scope(text: str) -> InstructionScope:
+    """Return the scope that a text names; raises `InvalidNote`."""
+    if text not in set(InstructionScope):
         raise InvalidNote("scope must be global or workspace (team scope not yet supported)")
-    return Scope(text)
+    return InstructionScope(text)
 
 
-def target_of(draft: Draft) -> WorkspaceId | None:
-    """Whom a draft is for, if it can be; raises `InvalidNote`."""
+def parse_target(draft: InstructionDraft) -> WorkspaceId | None:
+    """Check a draft and return its target, `None` for all agents; raises `InvalidNote`."""
     if not draft.scope:
-        raise InvalidNote(MISSING)
+        raise InvalidNote(MISSING_FIELD_TEXT)
     _check_texts(draft.title, draft.content)
-    if scope_of(draft.scope) is Scope.GLOBAL:
+    if parse_scope(draft.scope) is InstructionScope.GLOBAL:
         return None
     if not draft.target:
         raise InvalidNote("scope_target required for workspace scope")
     return WorkspaceId(draft.target)
 
 
-def changed(instruction: Instruction, wanted: Mapping[str, Any], at: datetime) -> Instruction:
-    """The instruction with `wanted` written into it; raises `InvalidNote`."""
-    for name in wanted:
-        if name not in CHANGEABLE:
+def apply_changes(instruction: Instruction, changes: Mapping[str, Any], at: datetime) -> Instruction:
+    """Return the instruction with changed fields; raises `InvalidNote` or `InvalidValue`."""
+    for name in changes:
+        if name not in CHANGEABLE_FIELDS:
             raise InvalidValue(field=name)
-    now = replace(instruction, **wanted, updated_at=at)
-    _check_texts(now.title, now.content)
-    return now
+    changed = replace(instruction, **changes, updated_at=at)
+    _check_texts(changed.title, changed.content)
+    return changed
 
 
-def resolved(instructions: Iterable[Instruction]) -> str:
-    """What an agent is told, as Markdown: a section for each, in their order."""
+def render_instructions(instructions: Iterable[Instruction]) -> str:
+    """Return instructions as Markdown, with one section each, in their order."""
     return "\n\n".join(f"## {' '.join(one.title.split())}\n\n{one.content.strip()}" for one in instructions)
 
 
 def _check_texts(title: str, content: str) -> None:
     if not title.strip() or not content.strip() or "\0" in title + content:
-        raise InvalidNote(MISSING)
-    if len(content) > CONTENT_LENGTH:
-        raise InvalidNote(f"content exceeds {CONTENT_LENGTH} chars")
-    if len(title) > TITLE_LENGTH:
-        raise InvalidNote(f"title exceeds {TITLE_LENGTH} chars")
+        raise InvalidNote(MISSING_FIELD_TEXT)
+    if len(content) > MAX_CONTENT_CHARACTERS:
+        raise InvalidNote(f"content exceeds {MAX_CONTENT_CHARACTERS} chars")
+    if len(title) > MAX_TITLE_CHARACTERS:
+        raise InvalidNote(f"title exceeds {MAX_TITLE_CHARACTERS} chars")
 
 
-MISSING = "scope, title, and content are required"
+MISSING_FIELD_TEXT = "scope, title, and content are required"

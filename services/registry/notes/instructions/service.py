@@ -1,4 +1,4 @@
-"""♥ What operators tell agents: everybody, or one."""
+"""Stores instructions of operators, and renders those that one agent must follow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,45 +10,52 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.notes.errors import InstructionNotFound, PlatformAdminRequired, TooManyNotes
-from services.registry.notes.instructions import rules as notes
-from services.registry.notes.instructions.rules import Draft, Instruction
-from services.registry.notes.instructions.store import Place
+from services.registry.notes.instructions import rules
+from services.registry.notes.instructions.rules import Instruction, InstructionDraft
+from services.registry.notes.instructions.store import InstructionPosition, InstructionStore
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace.model import WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some of the instructions, and the token to go on with; empty on the last one."""
+class InstructionPage:
+    """Some instructions of a list, and the token of the next page; empty on the last page."""
 
     instructions: Sequence[Instruction]
-    next: str = ""
+    next_page_token: str = ""
 
 
 class Instructions:
-    """Keeps instructions. Those for everybody are the platform's, those for a workspace its organisation's too."""
+    """All instructions.
+
+    Only operators of the plane write instructions for all agents; an organisation writes those for its workspaces.
+    """
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
-    async def list(self, caller: Identity, *, scope: str, target: str, size: int, token: str) -> Page:
-        """Instructions, those for everybody first; an organisation sees its own."""
-        wanted = notes.scope_of(scope) if scope else None
+    async def list(self, caller: Identity, *, scope: str, target: str, size: int, token: str) -> InstructionPage:
+        """Return instructions, those for all agents first; an organisation sees those for its workspaces."""
+        wanted = rules.parse_scope(scope) if scope else None
         async with self._store.begin() as tx:
-            found = await tx.instructions.page(
-                scope=wanted, target=target, org_id=access.org_of(caller), after=_place(token), limit=size + 1
+            found = await InstructionStore(tx.connection).list_page(
+                scope=wanted,
+                target=target,
+                org_id=access.org_of(caller),
+                after=_parse_page_token(token),
+                limit=size + 1,
             )
         if len(found) <= size:
-            return Page(found)
-        return Page(found[:size], _token(found[size - 1]))
+            return InstructionPage(found)
+        return InstructionPage(found[:size], _build_page_token(found[size - 1]))
 
-    async def create(self, caller: Identity, request_id: str, draft: Draft) -> Instruction:
-        """Add an instruction. The same caller's same `request_id` adds one, however often it is sent."""
+    async def create(self, caller: Identity, request_id: str, draft: InstructionDraft) -> Instruction:
+        """Store a new instruction. If a caller repeats a `request_id`, one instruction is stored."""
         now = self._clock.now()
         instruction = Instruction(
             id=access.id_for(caller, request_id),
-            target=notes.target_of(draft),
+            target=rules.parse_target(draft),
             title=draft.title,
             content=draft.content,
             priority=draft.priority,
@@ -56,53 +63,56 @@ class Instructions:
             updated_at=now,
         )
         async with self._store.begin() as tx:
-            await _check(tx, caller, instruction.target)
-            if await tx.instructions.count(instruction.target) >= notes.MOST:
-                raise TooManyNotes("instructions", notes.MOST)
-            await tx.instructions.put(instruction)
+            instructions = InstructionStore(tx.connection)
+            await _check_may_write(tx, caller, instruction.target)
+            if await instructions.count(instruction.target) >= rules.MAX_INSTRUCTIONS_PER_TARGET:
+                raise TooManyNotes("instructions", rules.MAX_INSTRUCTIONS_PER_TARGET)
+            await instructions.insert(instruction)
         return instruction
 
-    async def update(self, caller: Identity, instruction_id: str, wanted: Mapping[str, Any]) -> Instruction:
-        """Write fields of an instruction; raises `InstructionNotFound`."""
+    async def update(self, caller: Identity, instruction_id: str, changes: Mapping[str, Any]) -> Instruction:
+        """Change fields of an instruction; raises `InstructionNotFound`."""
         async with self._store.begin() as tx:
-            before = await self._found(tx, caller, instruction_id)
-            now = notes.changed(before, wanted, self._clock.now())
-            await tx.instructions.save(now)
-        return now
+            before = await self._get_for_update(tx, caller, instruction_id)
+            changed = rules.apply_changes(before, changes, self._clock.now())
+            await InstructionStore(tx.connection).update(changed)
+        return changed
 
     async def delete(self, caller: Identity, instruction_id: str) -> None:
         """Delete an instruction; raises `InstructionNotFound`."""
         async with self._store.begin() as tx:
-            await tx.instructions.delete(await self._found(tx, caller, instruction_id))
+            instruction = await self._get_for_update(tx, caller, instruction_id)
+            await InstructionStore(tx.connection).delete(instruction)
 
     async def resolve(self, caller: Identity, workspace_id: WorkspaceId) -> str:
-        """What an agent is told, as Markdown; empty where that is nothing."""
+        """Return the enabled instructions for an agent as Markdown; empty if there are none."""
         async with self._store.begin() as tx:
             await access.reached(tx, caller, workspace_id)
-            told = await tx.instructions.told(workspace_id)
-        return notes.resolved(told)
+            enabled = await InstructionStore(tx.connection).list_enabled(workspace_id)
+        return rules.render_instructions(enabled)
 
-    async def _found(self, tx: Transaction, caller: Identity, instruction_id: str) -> Instruction:
-        instruction = await tx.instructions.find(instruction_id)
+    async def _get_for_update(self, tx: Transaction, caller: Identity, instruction_id: str) -> Instruction:
+        instruction = await InstructionStore(tx.connection).find_for_update(instruction_id)
         if instruction is None:
             raise InstructionNotFound
-        await _check(tx, caller, instruction.target)
+        await _check_may_write(tx, caller, instruction.target)
         return instruction
 
 
-async def _check(tx: Transaction, caller: Identity, target: WorkspaceId | None) -> None:
-    """Let the caller tell somebody something, or everybody."""
+async def _check_may_write(tx: Transaction, caller: Identity, target: WorkspaceId | None) -> None:
+    """Raise `PlatformAdminRequired` or an access error if the caller may not write instructions for the target."""
     if target is not None:
         await access.writes(tx, caller, target)
     elif caller.kind is Kind.ORG:
         raise PlatformAdminRequired
 
 
-def _token(last: Instruction) -> str:
+def _build_page_token(last: Instruction) -> str:
     return pages.encode_page_token([last.target or "", str(-last.priority), last.created_at.isoformat(), last.id])
 
 
-def _place(token: str) -> Place | None:
+def _parse_page_token(token: str) -> InstructionPosition | None:
+    """Return the position in a token; raises `InvalidPageToken`."""
     if not token:
         return None
     target, rank, created_at, instruction_id = pages.decode_page_token(token, 4)

@@ -1,4 +1,4 @@
-"""What operators tell agents."""
+"""The table of instructions."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from services.registry.notes.instructions.rules import Instruction
 from services.registry.store.tables.schema import META
 from services.registry.workspace.model import WorkspaceId
 
-EVERYBODY = ""
-"""The target of what is for everybody."""
+ALL_AGENTS = ""
+"""The target of an instruction for all agents."""
 
 instructions = sa.Table(
     "instructions",
     META,
     sa.Column("id", sa.Text, primary_key=True),
-    # Empty for everybody, so that those for everybody come first.
+    # Empty for all agents, so that those come first.
     sa.Column("target", sa.Text, nullable=False),
-    # The priority with its sign turned: one index has the order of every list.
+    # The negated priority, so that one ascending index has the order of every list.
     sa.Column("rank", sa.BigInteger, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
@@ -28,11 +28,10 @@ instructions = sa.Table(
 )
 
 
-def instruction_of(row: sa.Row[Any]) -> Instruction:
-    """The instruction in a row."""
+def instruction_from_row(row: sa.Row[Any]) -> Instruction:
     return Instruction(
         id=row.id,
-        target=None if row.target == EVERYBODY else WorkspaceId(row.target),
+        target=None if row.target == ALL_AGENTS else WorkspaceId(row.target),
         title=row.title,
         content=row.content,
         priority=-row.rank,
@@ -42,11 +41,10 @@ def instruction_of(row: sa.Row[Any]) -> Instruction:
     )
 
 
-def row_of(instruction: Instruction) -> dict[str, Any]:
-    """The row that keeps an instruction."""
+def row_from_instruction(instruction: Instruction) -> dict[str, Any]:
     return {
         "id": instruction.id,
-        "target": instruction.target or EVERYBODY,
+        "target": instruction.target or ALL_AGENTS,
         "title": instruction.title,
         "content": instruction.content,
         "rank": -instruction.priority,

@@ -1,17 +1,16 @@
-"""Instructions: protobuf and model."""
+"""Converts instructions between protobuf and the model."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from protos.registry.v1 import instructions_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
-from services.registry.notes.instructions.rules import CHANGEABLE, Draft, Instruction
-from services.registry.wire.workspaces import timestamp_to
+from services.registry.notes.instructions.rules import CHANGEABLE_FIELDS, Instruction, InstructionDraft
 
 
-def draft_from(request: pb.CreateInstructionRequest) -> Draft:
-    """An instruction as somebody wants it."""
-    return Draft(
+def draft_from_request(request: pb.CreateInstructionRequest) -> InstructionDraft:
+    return InstructionDraft(
         scope=request.scope,
         target=request.scope_target,
         title=request.title,
@@ -20,18 +19,17 @@ def draft_from(request: pb.CreateInstructionRequest) -> Draft:
     )
 
 
-def changes_from(request: pb.UpdateInstructionRequest) -> Mapping[str, Any]:
-    """The fields to change by name. Raises `InvalidValue`."""
+def changes_from_request(request: pb.UpdateInstructionRequest) -> Mapping[str, Any]:
+    """Return the fields to change by name; raises `InvalidValue`."""
     paths = request.update_mask.paths
     if not paths:
         raise InvalidValue(field="update_mask")
-    if unknown := sorted(set(paths) - CHANGEABLE):
+    if unknown := sorted(set(paths) - CHANGEABLE_FIELDS):
         raise InvalidValue(field=unknown[0])
     return {path: getattr(request.instruction, path) for path in paths}
 
 
-def instruction_to(instruction: Instruction) -> pb.Instruction:
-    """An instruction as the contract writes it."""
+def instruction_to_proto(instruction: Instruction) -> pb.Instruction:
     return pb.Instruction(
         id=instruction.id,
         scope=instruction.scope,
@@ -40,6 +38,6 @@ def instruction_to(instruction: Instruction) -> pb.Instruction:
         content=instruction.content,
         priority=instruction.priority,
         enabled=instruction.enabled,
-        created_at=timestamp_to(instruction.created_at),
-        updated_at=timestamp_to(instruction.updated_at),
+        created_at=timestamp_from_datetime(instruction.created_at),
+        updated_at=timestamp_from_datetime(instruction.updated_at),
     )

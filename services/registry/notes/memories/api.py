@@ -1,4 +1,4 @@
-"""The servicer of memories: speaks protobuf and decides nothing."""
+"""The servicer of memories: translates between protobuf and the service."""
 
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
@@ -10,7 +10,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class MemoryServicer(rpc.MemoryServiceServicer):
-    """Unwraps, asks, wraps."""
+    """One method for each RPC on memories."""
 
     def __init__(self, memories: Memories) -> None:
         self._memories = memories
@@ -24,13 +24,13 @@ class MemoryServicer(rpc.MemoryServiceServicer):
             scope=request.scope,
             namespace=request.namespace,
         )
-        return pb.CommitMemoryResponse(memory=wire.memory_to(memory))
+        return pb.CommitMemoryResponse(memory=wire.memory_to_proto(memory))
 
     async def SearchMemories(self, request: pb.SearchMemoriesRequest, context: Context) -> pb.SearchMemoriesResponse:
         found = await self._memories.search(
-            identity.current(), WorkspaceId(request.workspace_id), wire.question_from(request)
+            identity.current(), WorkspaceId(request.workspace_id), wire.query_from_request(request)
         )
-        return pb.SearchMemoriesResponse(memories=[wire.memory_to(memory) for memory in found])
+        return pb.SearchMemoriesResponse(memories=[wire.memory_to_proto(memory) for memory in found])
 
     async def DeleteMemory(self, request: pb.DeleteMemoryRequest, context: Context) -> pb.DeleteMemoryResponse:
         await self._memories.delete(identity.current(), WorkspaceId(request.workspace_id), request.memory_id)

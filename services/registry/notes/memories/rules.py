@@ -1,4 +1,4 @@
-"""Memories: what may be written, who reads it, and how it is shown (docs/spec/rest.md, 6.14)."""
+"""Rules of memories: which are valid, who reads them, and how readers see them (docs/spec/rest.md, 6.14)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -6,28 +6,22 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.registry.notes.errors import InvalidNote, RootsOnly
-from services.registry.notes.redaction import redacted
+from services.registry.notes.redaction import redact_secrets
 from services.registry.workspace.model import Workspace, WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 
-CONTENT_BYTES = 100_000
-"""Of the longest memory."""
+MAX_CONTENT_BYTES = 100_000
+MAX_NAMESPACE_BYTES = 50
+MAX_QUERY_BYTES = 1000
 
-NAMESPACE_BYTES = 50
-"""Of the longest namespace."""
+DEFAULT_NAMESPACE = "general"
+"""The namespace of a memory if the caller names none."""
 
-QUERY_BYTES = 1000
-"""Of the longest question."""
-
-NAMESPACE = "general"
-"""Where memories are that nobody put elsewhere."""
-
-MOST = 10_000
-"""Memories that a workspace can have."""
+MAX_MEMORIES_PER_WORKSPACE = 10_000
 
 
-class Scope(StrEnum):
-    """Who reads a memory."""
+class MemoryScope(StrEnum):
+    """The readers of a memory: its author, the author's team, or all workspaces."""
 
     LOCAL = "LOCAL"
     TEAM = "TEAM"
@@ -36,103 +30,104 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Something to be remembered."""
+    """A text that a workspace stored."""
 
     id: str
     workspace_id: WorkspaceId
-    scope: Scope
+    scope: MemoryScope
     namespace: str
     content: str
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Which memories are looked for; no scope means the workspace's own of every scope."""
+class MemoryQuery:
+    """A search. Without a scope it finds what the workspace itself wrote, of every scope."""
 
-    scope: Scope | None = None
+    scope: MemoryScope | None = None
     query: str = ""
     namespace: str = ""
     limit: int = 50
 
 
-def scope_of(text: str) -> Scope:
-    """The scope that a text names; raises `InvalidNote`."""
-    if text not in set(Scope):
+def parse_scope(text: str) -> MemoryScope:
+    """Return the scope that a text names; raises `InvalidNote`."""
+    if text not in set(MemoryScope):
         raise InvalidNote("scope must be LOCAL, TEAM, or GLOBAL")
-    return Scope(text)
+    return MemoryScope(text)
 
 
-def check(content: str, namespace: str) -> None:
-    """Raise `InvalidNote` for what no memory can be."""
+def check_memory(content: str, namespace: str) -> None:
+    """Raise `InvalidNote` if the content or the namespace is not valid."""
     if not content or "\0" in content + namespace:
         raise InvalidNote("invalid request body")
-    if len(content.encode()) > CONTENT_BYTES:
-        raise InvalidNote(f"content must be <= {CONTENT_BYTES} bytes")
-    if len(namespace.encode()) > NAMESPACE_BYTES:
-        raise InvalidNote(f"namespace must be <= {NAMESPACE_BYTES} characters")
+    if len(content.encode()) > MAX_CONTENT_BYTES:
+        raise InvalidNote(f"content must be <= {MAX_CONTENT_BYTES} bytes")
+    if len(namespace.encode()) > MAX_NAMESPACE_BYTES:
+        raise InvalidNote(f"namespace must be <= {MAX_NAMESPACE_BYTES} characters")
 
 
-def check_author(author: Workspace, scope: Scope) -> None:
-    """Raise `RootsOnly` where somebody below a root would speak to everybody."""
-    if scope is Scope.GLOBAL and author.parent_id is not None:
+def check_author(author: Workspace, scope: MemoryScope) -> None:
+    """Raise `RootsOnly` if a workspace with a parent writes a global memory."""
+    if scope is MemoryScope.GLOBAL and author.parent_id is not None:
         raise RootsOnly
 
 
-def question(scope: str, query: str, namespace: str, limit: int) -> Question:
-    """What is looked for; raises `InvalidNote`."""
-    if len(query.encode()) > QUERY_BYTES:
-        raise InvalidNote(f"q must be <= {QUERY_BYTES} bytes")
-    wanted = scope_of(scope) if scope else None
-    return Question(scope=wanted, query=query.strip(), namespace=namespace, limit=limit)
+def build_query(scope: str, query: str, namespace: str, limit: int) -> MemoryQuery:
+    """Return the search that a caller asks for; raises `InvalidNote`."""
+    if len(query.encode()) > MAX_QUERY_BYTES:
+        raise InvalidNote(f"q must be <= {MAX_QUERY_BYTES} bytes")
+    wanted = parse_scope(scope) if scope else None
+    return MemoryQuery(scope=wanted, query=query.strip(), namespace=namespace, limit=limit)
 
 
-def written(content: str, scope: Scope) -> str:
-    """What is kept of a text: no recognised secret, and nothing that looks like the frame of somebody else's memory."""
-    kept = redacted(content)
-    return kept.replace("[MEMORY ", "[_MEMORY ") if scope is Scope.GLOBAL else kept
+def sanitize_content(content: str, scope: MemoryScope) -> str:
+    """Return the content without recognised secrets; in a global one, text that looks like a frame is escaped."""
+    redacted = redact_secrets(content)
+    return redacted.replace("[MEMORY ", "[_MEMORY ") if scope is MemoryScope.GLOBAL else redacted
 
 
-def initial(author: Workspace, some: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
-    """The memories that a workspace begins with, in their order, under these ids.
+def build_initial_memories(author: Workspace, wanted: Iterable[InitialMemory], ids: Iterable[str]) -> list[Memory]:
+    """Return the memories that a new workspace starts with, in their order, with the given ids.
 
-    Passed over are those that are empty, of an unknown scope, or for everybody from somebody below a root. What is too
-    long is cut between two characters, after secrets are replaced: half a secret is not recognised.
+    Memories that the workspace could not have written itself are left out: empty ones, those of an unknown scope, and
+    global ones of a workspace with a parent. A long content is truncated between two characters, and only after secrets
+    are redacted, because a truncated secret is not recognised.
     """
-    usable = [memory for memory in some if _is_usable(author, memory)]
+    usable = [memory for memory in wanted if _is_usable(author, memory)]
     return [
         Memory(
             id=memory_id,
             workspace_id=author.id,
-            scope=Scope(memory.scope or Scope.LOCAL),
-            namespace=NAMESPACE,
-            content=_cut(written(memory.content, Scope(memory.scope or Scope.LOCAL))),
-            created_at=author.created_at + timedelta(microseconds=place),
+            scope=MemoryScope(memory.scope or MemoryScope.LOCAL),
+            namespace=DEFAULT_NAMESPACE,
+            content=_truncate_content(sanitize_content(memory.content, MemoryScope(memory.scope or MemoryScope.LOCAL))),
+            created_at=author.created_at + timedelta(microseconds=index),
         )
-        for place, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
+        for index, (memory, memory_id) in enumerate(zip(usable, ids, strict=False))
     ]
 
 
-def lead_of(reader: Workspace) -> WorkspaceId:
-    """The workspace whose team somebody reads with: its parent and the parent's children; a root's own team."""
+def get_team_lead(reader: Workspace) -> WorkspaceId:
+    """Return the workspace that, with its children, is the team of the reader: its parent; of a root, itself."""
     return reader.parent_id or reader.id
 
 
-def in_team(lead: WorkspaceId, author: Workspace) -> bool:
-    """Whether somebody is in the team of `lead`. The store asks the same of the database."""
+def is_in_team(lead: WorkspaceId, author: Workspace) -> bool:
+    """Whether the author is in the team of `lead`. The store has the same condition in SQL."""
     return lead in {author.id, author.parent_id}
 
 
-def shown(memory: Memory) -> Memory:
-    """A memory as those read it who asked for everybody's: framed, so that nobody takes it for their own."""
+def frame_memory(memory: Memory) -> Memory:
+    """Return a global memory framed with its author, so that a reader does not take it for its own."""
     frame = f"[MEMORY id={memory.id} scope={memory.scope} from={memory.workspace_id}]"
     return replace(memory, content=f"{frame}: {memory.content}")
 
 
 def _is_usable(author: Workspace, memory: InitialMemory) -> bool:
-    allowed = {"", *Scope} if author.parent_id is None else {"", Scope.LOCAL, Scope.TEAM}
+    allowed = {"", *MemoryScope} if author.parent_id is None else {"", MemoryScope.LOCAL, MemoryScope.TEAM}
     return memory.scope in allowed and memory.content.strip() != "" and "\0" not in memory.content
 
 
-def _cut(text: str) -> str:
-    return text.encode()[:CONTENT_BYTES].decode(errors="ignore")
+def _truncate_content(text: str) -> str:
+    return text.encode()[:MAX_CONTENT_BYTES].decode(errors="ignore")

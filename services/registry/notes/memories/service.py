@@ -1,4 +1,4 @@
-"""♥ What agents remember: alone, as a team, or for everybody."""
+"""Stores memories of agents, and searches those that a workspace may read."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,15 @@ from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import access
 from services.registry.notes.errors import MemoryNotFound, TooManyNotes
-from services.registry.notes.memories import rules as notes
-from services.registry.notes.memories.rules import Memory, Question, Scope
+from services.registry.notes.memories import rules
+from services.registry.notes.memories.rules import Memory, MemoryQuery, MemoryScope
+from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import WorkspaceId
 
 
 class Memories:
-    """Keeps memories, and finds them again for those who may read them."""
+    """The memories of all workspaces."""
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
@@ -22,37 +23,38 @@ class Memories:
     async def commit(
         self, caller: Identity, workspace_id: WorkspaceId, request_id: str, *, content: str, scope: str, namespace: str
     ) -> Memory:
-        """Keep a memory. The same caller's same `request_id` keeps one, however often it is sent."""
-        wanted = notes.scope_of(scope)
-        notes.check(content, namespace)
+        """Store a memory. If a caller repeats a `request_id`, one memory is stored."""
+        wanted = rules.parse_scope(scope)
+        rules.check_memory(content, namespace)
         memory = Memory(
             id=access.id_for(caller, request_id),
             workspace_id=workspace_id,
             scope=wanted,
-            namespace=namespace or notes.NAMESPACE,
-            content=notes.written(content, wanted),
+            namespace=namespace or rules.DEFAULT_NAMESPACE,
+            content=rules.sanitize_content(content, wanted),
             created_at=self._clock.now(),
         )
         async with self._store.begin() as tx:
+            memories = MemoryStore(tx.connection)
             author = await access.writes(tx, caller, workspace_id)
-            notes.check_author(author, wanted)
-            if await tx.memories.count(workspace_id) >= notes.MOST:
-                raise TooManyNotes("memories", notes.MOST)
-            await tx.memories.put([memory])
+            rules.check_author(author, wanted)
+            if await memories.count(workspace_id) >= rules.MAX_MEMORIES_PER_WORKSPACE:
+                raise TooManyNotes("memories", rules.MAX_MEMORIES_PER_WORKSPACE)
+            await memories.insert([memory])
         return memory
 
-    async def search(self, caller: Identity, workspace_id: WorkspaceId, question: Question) -> Sequence[Memory]:
-        """The memories that a workspace looks for and may read; none for one that is unknown or removed."""
+    async def search(self, caller: Identity, workspace_id: WorkspaceId, query: MemoryQuery) -> Sequence[Memory]:
+        """Return the memories that match and that the workspace may read; none for an unknown or removed one."""
         async with self._store.begin() as tx:
             reader = await access.lists(tx, caller, workspace_id)
             if reader is None:
                 return ()
-            found = await tx.memories.search(reader.id, notes.lead_of(reader), question)
-        return [notes.shown(memory) for memory in found] if question.scope is Scope.GLOBAL else found
+            found = await MemoryStore(tx.connection).search(reader.id, rules.get_team_lead(reader), query)
+        return [rules.frame_memory(memory) for memory in found] if query.scope is MemoryScope.GLOBAL else found
 
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
-        """Delete a memory of the workspace itself; raises `MemoryNotFound`."""
+        """Delete a memory that the workspace wrote; raises `MemoryNotFound`."""
         async with self._store.begin() as tx:
             await access.writes(tx, caller, workspace_id)
-            if not await tx.memories.delete(workspace_id, memory_id):
+            if not await MemoryStore(tx.connection).delete(workspace_id, memory_id):
                 raise MemoryNotFound

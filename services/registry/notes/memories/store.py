@@ -1,4 +1,4 @@
-"""What agents remember, as one transaction sees it."""
+"""Reads and writes memories within one transaction."""
 
 from collections.abc import Sequence
 
@@ -7,79 +7,80 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.notes.memories import tables
-from services.registry.notes.memories.rules import Memory, Question, Scope
+from services.registry.notes.memories.rules import Memory, MemoryQuery, MemoryScope
 from services.registry.notes.memories.tables import memories
 from services.registry.store.tables.workspaces import workspaces
 from services.registry.workspace.model import WorkspaceId
 
-ENGLISH: sa.ColumnElement[str] = sa.literal_column("'english'")
+TEXT_SEARCH_LANGUAGE: sa.ColumnElement[str] = sa.literal_column("'english'")
 
-WORDS = 2
-"""Characters from which on words are looked for, and not characters."""
+MIN_WORD_QUERY_LENGTH = 2
+"""Characters of a query that is searched for as words. A shorter one is searched for as a substring."""
 
 
-class KeptMemories:
-    """Memories of workspaces."""
+class MemoryStore:
+    """The table of memories."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def put(self, some: Sequence[Memory]) -> None:
-        """Keep new memories; one whose id is kept already stays as it is."""
-        if some:
-            rows = [tables.row_of(memory) for memory in some]
-            await self._connection.execute(_PUT, rows)
+    async def insert(self, new: Sequence[Memory]) -> None:
+        """Insert new memories; those whose ids are known are left out."""
+        if new:
+            rows = [tables.row_from_memory(memory) for memory in new]
+            await self._connection.execute(_INSERT, rows)
 
     async def count(self, workspace_id: WorkspaceId) -> int:
-        """How many a workspace has written."""
+        """Return the number of memories that a workspace wrote."""
         own = sa.select(sa.func.count()).where(memories.c.workspace_id == workspace_id)
         return await self._connection.scalar(own) or 0
 
-    async def search(self, reader: WorkspaceId, lead: WorkspaceId, question: Question) -> list[Memory]:
-        """The memories that `reader`, of the team of `lead`, looks for."""
-        statement = tables.readable.where(_within(question.scope, reader, lead))
-        if question.namespace:
-            statement = statement.where(memories.c.namespace == question.namespace)
+    async def search(self, reader: WorkspaceId, lead: WorkspaceId, query: MemoryQuery) -> list[Memory]:
+        """Return the memories that match and that `reader`, of the team of `lead`, may read."""
+        statement = tables.select_memories.where(_build_scope_condition(query.scope, reader, lead))
+        if query.namespace:
+            statement = statement.where(memories.c.namespace == query.namespace)
         newest = memories.c.created_at.desc(), memories.c.id.desc()
-        if len(question.query) >= WORDS:
-            words = sa.func.websearch_to_tsquery(ENGLISH, question.query)
+        if len(query.query) >= MIN_WORD_QUERY_LENGTH:
+            words = sa.func.websearch_to_tsquery(TEXT_SEARCH_LANGUAGE, query.query)
             best = sa.func.ts_rank(memories.c.search, words).desc()
             statement = statement.where(memories.c.search.op("@@")(words)).order_by(best, *newest)
         else:
-            if question.query:
-                statement = statement.where(memories.c.content.icontains(question.query, autoescape=True))
+            if query.query:
+                statement = statement.where(memories.c.content.icontains(query.query, autoescape=True))
             statement = statement.order_by(*newest)
-        found = await self._connection.execute(statement.limit(question.limit))
-        return [tables.memory_of(row) for row in found]
+        found = await self._connection.execute(statement.limit(query.limit))
+        return [tables.memory_from_row(row) for row in found]
 
     async def delete(self, workspace_id: WorkspaceId, memory_id: str) -> bool:
-        """Delete a memory of the workspace; whether there was one."""
+        """Delete a memory of the workspace; false if it does not exist."""
         own = sa.delete(memories).where(memories.c.id == memory_id, memories.c.workspace_id == workspace_id)
         return (await self._connection.execute(own)).rowcount > 0
 
+    async def delete_of_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete the memories that these workspaces wrote."""
+        await self._connection.execute(sa.delete(memories).where(memories.c.workspace_id.in_(ids)))
 
-def _within(scope: Scope | None, reader: WorkspaceId, lead: WorkspaceId) -> sa.ColumnElement[bool]:
+
+def _build_scope_condition(scope: MemoryScope | None, reader: WorkspaceId, lead: WorkspaceId) -> sa.ColumnElement[bool]:
     match scope:
         case None:
             return memories.c.workspace_id == reader
-        case Scope.LOCAL:
-            return sa.and_(memories.c.workspace_id == reader, memories.c.scope == Scope.LOCAL)
-        case Scope.TEAM:
+        case MemoryScope.LOCAL:
+            return sa.and_(memories.c.workspace_id == reader, memories.c.scope == MemoryScope.LOCAL)
+        case MemoryScope.TEAM:
             team = sa.select(workspaces.c.id).where(workspaces.c.parent_id == lead)
-            return sa.and_(tables.shared, memories.c.workspace_id.in_(team.union_all(sa.select(sa.literal(lead)))))
-        case Scope.GLOBAL:
-            return tables.public
+            return sa.and_(tables.is_team, memories.c.workspace_id.in_(team.union_all(sa.select(sa.literal(lead)))))
+        case MemoryScope.GLOBAL:
+            return tables.is_global
 
 
-_PUT = (
+_INSERT = (
     insert(memories)
     .values(
         {
-            **{
-                name: sa.bindparam(name)
-                for name in ("id", "workspace_id", "scope", "namespace", "content", "created_at")
-            },
-            "search": sa.func.to_tsvector(ENGLISH, sa.bindparam("content")),
+            **{name: sa.bindparam(name) for name in tables.COLUMNS},
+            "search": sa.func.to_tsvector(TEXT_SEARCH_LANGUAGE, sa.bindparam("content")),
         }
     )
     .on_conflict_do_nothing(index_elements=["id"])

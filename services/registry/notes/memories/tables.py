@@ -1,11 +1,12 @@
-"""What agents remember."""
+"""The table of memories."""
 
+from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from services.registry.notes.memories.rules import Memory, Scope
+from services.registry.notes.memories.rules import Memory, MemoryScope
 from services.registry.store.tables.schema import META
 
 memories = sa.Table(
@@ -16,48 +17,35 @@ memories = sa.Table(
     sa.Column("scope", sa.Text, nullable=False),
     sa.Column("namespace", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
-    # The words of the content, in their English stems.
+    # The words of the content, reduced to their English stems.
     sa.Column("search", postgresql.TSVECTOR, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint(sa.column("scope").in_([scope.value for scope in Scope]), name="scope"),
+    sa.CheckConstraint(sa.column("scope").in_([scope.value for scope in MemoryScope]), name="scope"),
 )
 
-_row = memories.c
+_columns = memories.c
 
-shared = _row.scope == sa.literal_column(f"'{Scope.TEAM.value}'")
-"""Memories of teams."""
+is_team = _columns.scope == sa.literal_column(f"'{MemoryScope.TEAM.value}'")
 
-public = _row.scope == sa.literal_column(f"'{Scope.GLOBAL.value}'")
-"""Memories for everybody."""
+is_global = _columns.scope == sa.literal_column(f"'{MemoryScope.GLOBAL.value}'")
 
-sa.Index("memories_own", _row.workspace_id, _row.created_at, _row.id)
-sa.Index("memories_team", _row.workspace_id, _row.created_at, _row.id, postgresql_where=shared)
-sa.Index("memories_global", _row.created_at, _row.id, postgresql_where=public)
-sa.Index("memories_search", _row.search, postgresql_using="gin")
+sa.Index("memories_own", _columns.workspace_id, _columns.created_at, _columns.id)
+sa.Index("memories_team", _columns.workspace_id, _columns.created_at, _columns.id, postgresql_where=is_team)
+sa.Index("memories_global", _columns.created_at, _columns.id, postgresql_where=is_global)
+sa.Index("memories_search", _columns.search, postgresql_using="gin")
 
-readable = sa.select(_row.id, _row.workspace_id, _row.scope, _row.namespace, _row.content, _row.created_at)
-"""All that makes up a `Memory`."""
+COLUMNS = tuple(field.name for field in fields(Memory))
+"""The columns of a `Memory`: all but the one for the text search."""
 
-
-def memory_of(row: sa.Row[Any]) -> Memory:
-    """The memory in a row of `readable`."""
-    return Memory(
-        id=row.id,
-        workspace_id=row.workspace_id,
-        scope=Scope(row.scope),
-        namespace=row.namespace,
-        content=row.content,
-        created_at=row.created_at,
-    )
+select_memories = sa.select(*(_columns[name] for name in COLUMNS))
 
 
-def row_of(memory: Memory) -> dict[str, Any]:
-    """The row that keeps a memory, but for its words."""
-    return {
-        "id": memory.id,
-        "workspace_id": memory.workspace_id,
-        "scope": memory.scope.value,
-        "namespace": memory.namespace,
-        "content": memory.content,
-        "created_at": memory.created_at,
-    }
+def memory_from_row(row: sa.Row[Any]) -> Memory:
+    """The memory in a row of `select_memories`."""
+    values = row._mapping  # noqa: SLF001 - the name is public in spite of its underscore
+    return Memory(**{name: values[name] for name in COLUMNS} | {"scope": MemoryScope(row.scope)})
+
+
+def row_from_memory(memory: Memory) -> dict[str, Any]:
+    """The row of a memory, without the column for the text search."""
+    return {name: getattr(memory, name) for name in COLUMNS} | {"scope": memory.scope.value}
