@@ -77,8 +77,8 @@ async def swept(server_url: str, count: int) -> Swept:
 
 @asynccontextmanager
 async def _settled(url: str, count: int) -> AsyncIterator[None]:
-    await roles.apply(url)
-    await migrations.run(url)
+    await roles.apply_roles(url)
+    await migrations.migrate_all(url)
     connection = await asyncpg.connect(url)
     try:
         await settle(connection, [agent(number) for number in range(count)])

@@ -21,7 +21,7 @@ SKEW: Final = timedelta(minutes=10)
 """How far behind another machine's clock may be before it distrusts a new certificate."""
 
 
-def make(directory: Path, *, hosts: Sequence[str], lasts: timedelta) -> None:
+def create_certificates(directory: Path, *, hosts: Sequence[str], lasts: timedelta) -> None:
     """Write `ca.pem` and, for each service, `<service>.pem` and `<service>-key.pem`.
 
     An authority that is there already signs the new leaves, so renewing them needs no new trust.

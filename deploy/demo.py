@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 ORGANISATION = "demo"
 """The org template that it is made of."""
@@ -21,7 +21,7 @@ MAKING = 60.0
 """Seconds that the import may take on a machine that is still busy starting."""
 
 
-async def create(plane: httpx.AsyncClient) -> dict[str, str]:
+async def import_team(plane: httpx.AsyncClient) -> dict[str, str]:
     """Import the team: the ids of its members by name. A plane that has workspaces is in use already, and gets none.
 
     One without the org template has been given other ones, and gets none either.
@@ -34,13 +34,13 @@ async def create(plane: httpx.AsyncClient) -> dict[str, str]:
     return {member["name"]: member["id"] for member in _checked(response).json()["workspaces"]}
 
 
-async def present(plane: httpx.AsyncClient, team: dict[str, str]) -> dict[str, str]:
+async def find_existing_members(plane: httpx.AsyncClient, team: dict[str, str]) -> dict[str, str]:
     """Those members that still exist, in the order of the team."""
     there = {workspace["id"] for workspace in await _workspaces(plane)}
     return {name: workspace_id for name, workspace_id in team.items() if workspace_id in there}
 
 
-async def online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
+async def wait_until_online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
     """Whether all of them got online in time.
 
     After a restart the book still says what was true before it, so their agents must take connections, too.
@@ -75,5 +75,5 @@ async def _workspaces(plane: httpx.AsyncClient) -> list[dict[str, Any]]:
 def _checked(response: httpx.Response) -> httpx.Response:
     if response.is_error:
         message = f"the demo team could not be created: {response.status_code} {response.text}; DEMO=0 starts without"
-        raise CannotStart(message)
+        raise StartError(message)
     return response

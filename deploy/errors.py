@@ -1,5 +1,5 @@
 """Why the plane cannot start, in one line for the operator."""
 
 
-class CannotStart(Exception):
+class StartError(Exception):
     """A step of the start failed; the message says what and what to do, in one line."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 PRIVATE = 0o700
 """Mode of what holds keys, data or sockets: the sockets are believed because nobody else reaches them."""
@@ -18,7 +18,7 @@ PRIVATE = 0o700
 SHIPPED = Path(__file__).parent.parent
 """Where the templates are that come with the plane."""
 
-LONGEST_SOCKET_PATH = 107
+MAX_SOCKET_PATH_BYTES = 107
 """Bytes the kernel takes for the path of a Unix socket."""
 
 
@@ -71,11 +71,11 @@ class Layout:
     def socket(self, service: str) -> Path:
         return self.sockets / f"{service}.sock"
 
-    def had_demo(self) -> bool:
+    def has_demo_team(self) -> bool:
         """Whether the demo team was made here once: whoever deleted it does not get it back."""
         return (self.home / "demo-made").exists()
 
-    def note_demo(self, team: dict[str, str]) -> None:
+    def save_demo_team(self, team: dict[str, str]) -> None:
         """Remember who is in it: ids by name."""
         (self.home / "demo-made").write_text(json.dumps(team))
 
@@ -86,11 +86,11 @@ class Layout:
         return team
 
     def prepare(self) -> None:
-        """Make the directories that are missing. Raises `CannotStart` if the home or a socket directory is not ours."""
+        """Make the directories that are missing. Raises `StartError` if the home or a socket directory is not ours."""
         self._prepare_home()
-        claim(self.sockets, owner=os.getuid())
+        create_private_directory(self.sockets, owner=os.getuid())
 
-    def tidy(self) -> None:
+    def remove_socket_directories(self) -> None:
         """Remove the socket directories; only called when nothing of this home runs any more."""
         for directory in (self.sockets, self.database_sockets):
             shutil.rmtree(directory, ignore_errors=True)
@@ -107,7 +107,7 @@ class Layout:
             message = (
                 f"the home {self.home} cannot be used: {error.strerror}; set MOLECULE_HOME to one of your directories"
             )
-            raise CannotStart(message) from error
+            raise StartError(message) from error
 
 
 def _furnish(directory: Path) -> None:
@@ -123,19 +123,19 @@ def _furnish(directory: Path) -> None:
     half.rename(directory)
 
 
-def claim(directory: Path, *, owner: int) -> None:
+def create_private_directory(directory: Path, *, owner: int) -> None:
     """Make a private directory under the shared temporary one, where its name may have been taken by somebody else."""
-    if len(os.fsencode(directory / "a2a_proxy.sock")) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(directory / "a2a_proxy.sock")) > MAX_SOCKET_PATH_BYTES:
         message = f"the path {directory} is too long for sockets: set TMPDIR to a shorter directory"
-        raise CannotStart(message)
+        raise StartError(message)
     try:
         directory.mkdir(mode=PRIVATE, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
         message = f"the socket directory {directory} cannot be made: {error.strerror}; set TMPDIR to another directory"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), owner):
         message = f"the socket directory {directory} belongs to somebody else: remove it, or set TMPDIR"
-        raise CannotStart(message)
+        raise StartError(message)
     directory.chmod(PRIVATE)
     os.chown(directory, owner, -1)

@@ -8,29 +8,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 PAUSE = 0.05
 """Seconds between two looks at the lock while its holder shuts down."""
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock. Raises `CannotStart` if another process does; the kernel lets go for one that was killed."""
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock. Raises `StartError` if another process does; the kernel lets go for one that was killed."""
     with path.open("r+") as file:
         if not _taken(file.fileno()):
             message = (
-                f"a plane already runs in {path.parent} (pid {holder(path)}): stop it with make down,"
+                f"a plane already runs in {path.parent} (pid {find_holder(path)}): stop it with make down,"
                 " or give this one a home of its own with MOLECULE_HOME"
             )
-            raise CannotStart(message)
+            raise StartError(message)
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
 
 
-def holder(path: Path) -> int | None:
+def find_holder(path: Path) -> int | None:
     """The pid of the process that holds the lock; `None` if nobody does."""
     try:
         with path.open("r+") as file:
@@ -43,11 +43,11 @@ def holder(path: Path) -> int | None:
 
 def stop_holder(path: Path, *, within: float) -> bool:
     """Ask the holder to stop and wait until it has let go; false if it still holds when the time is up."""
-    pid = holder(path)
+    pid = find_holder(path)
     if pid is not None:
         os.kill(pid, SIGTERM)
     deadline = time.monotonic() + within
-    while holder(path) is not None:
+    while find_holder(path) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(PAUSE)

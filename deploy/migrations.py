@@ -6,44 +6,48 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 SERVICES = Path(__file__).parents[1] / "services"
 
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
-async def run(database_url: str) -> None:
+async def migrate_all(database_url: str) -> None:
     """Migrate every service that keeps something and is behind. The roles must be there.
 
-    Raises `CannotStart` where the tables are those of a newer release.
+    Raises `StartError` where the tables are those of a newer release.
     """
-    for folder in await _behind(database_url):
+    for folder in await _find_outdated(database_url):
         await asyncio.to_thread(_migrate, database_url, folder)
 
 
-def folders() -> tuple[Path, ...]:
+def find_migration_folders() -> tuple[Path, ...]:
     """Where the numbered files are, by the rule of the house: read from disk, because importing services takes long."""
     return tuple(folder for folder in sorted(SERVICES.glob("*/migrations")) if folder.parent.name != "chassis")
 
 
-def newest(folder: Path) -> str | None:
+def find_newest_revision(folder: Path) -> str | None:
     """The revision that the last of the numbered files leads to."""
     *_, last = sorted(folder.glob("[0-9]*.py"))
     found = REVISION.search(last.read_text())
     return found[1] if found else None
 
 
-async def _behind(database_url: str) -> list[Path]:
+async def _find_outdated(database_url: str) -> list[Path]:
     """A second start finds nothing here, and is spared loading all that migrating takes."""
     connection = await asyncpg.connect(database_url)
     try:
-        return [folder for folder in folders() if await _revision(connection, folder.parent.name) != newest(folder)]
+        return [
+            folder
+            for folder in find_migration_folders()
+            if await _read_revision(connection, folder.parent.name) != find_newest_revision(folder)
+        ]
     finally:
         await connection.close()
 
 
-async def _revision(connection: asyncpg.Connection, schema: str) -> str | None:
+async def _read_revision(connection: asyncpg.Connection, schema: str) -> str | None:
     try:
         found = await connection.fetchval(f'SELECT version_num FROM "{schema}".alembic_version')  # noqa: S608 - ours
     except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
@@ -58,4 +62,4 @@ def _migrate(database_url: str, folder: Path) -> None:
     try:
         database.migrate(database_url, role=f"molecule_{service}", schema=service, folder=folder)
     except database.NewerSchema as refusal:
-        raise CannotStart(str(refusal)) from refusal
+        raise StartError(str(refusal)) from refusal

@@ -14,16 +14,16 @@ LARGEST_FILE = 16 * 1024 * 1024
 """Bytes after which a log file is put aside; one predecessor is kept."""
 
 
-class Lines(asyncio.Protocol):
+class LineReader(asyncio.Protocol):
     """The reading end of a pipe, heard line by line."""
 
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, on_output: Callable[[str], None]) -> None:
         self.ended = asyncio.Event()
-        self._hear = hear
+        self._hear = on_output
         self._rest = b""
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[FileIO]:
+    async def open_pipe(self) -> AsyncIterator[FileIO]:
         """The writing end, to be handed to a process and closed by the caller once that has it."""
         reading, end = os.pipe()
         writing = FileIO(end, "wb")
@@ -71,7 +71,7 @@ class LogFile:
         self._size = 0
 
 
-class Journal:
+class ProcessLogs:
     """Everything the processes say: a file for each, and all of it together to whoever follows."""
 
     def __init__(self, directory: Path) -> None:
@@ -81,10 +81,10 @@ class Journal:
         self._follow: Callable[[str, str], None] | None = None
 
     def follow(self, show: Callable[[str, str], None]) -> None:
-        """Hand every line from now on to `show` as well, with the name of who said it."""
+        """Hand every line from now on to `print_log_line` as well, with the name of who said it."""
         self._follow = show
 
-    def hear(self, name: str, line: str) -> None:
+    def on_output(self, name: str, line: str) -> None:
         if name not in self._files:
             self._files[name] = LogFile(self.path(name))
         self._files[name].write(line)

@@ -18,11 +18,11 @@ from rich.console import Console
 
 from deploy import stack
 from deploy.layout import Layout
-from deploy.output import Journal
-from deploy.processes import GATEWAY, environment_of
+from deploy.output import ProcessLogs
+from deploy.processes import GATEWAY, build_environment
 from deploy.progress import Progress
-from deploy.readiness import until
-from deploy.settings import UpSettings, inherited, told_by
+from deploy.readiness import wait_until_ready
+from deploy.settings import UpSettings, copy_environment, read_settings_from
 from deploy.supervisor import Supervisor
 from gateway import server as face
 from gateway.settings import Settings as GatewaySettings
@@ -32,7 +32,7 @@ from services.chassis.service import Service, run_service
 from services.provisioner.app import service as provisioner
 from services.registry.app import service as registry
 
-IN_ORDER: tuple[Service[Any], ...] = (auth, registry, provisioner, a2a_proxy)
+SERVICES_IN_START_ORDER: tuple[Service[Any], ...] = (auth, registry, provisioner, a2a_proxy)
 """Whoever is called before its callers, as in `deploy.processes`."""
 
 
@@ -96,14 +96,17 @@ class Plane:
         supervisor.start(supervisor.child(name).command)
 
     async def gateway(self, name: str, **told: str) -> str:
-        """Start one more gateway before the same services; its URL, once it answers. `told` is its environment."""
+        """Start one more gateway before the same services; its URL, once it answers. `on_exit` is its environment."""
         supervisor = self._supervised()
         first, port = supervisor.child(GATEWAY).command, _free_port()
         environment = {**first.environment, "PORT": str(port), **told}
         child = supervisor.start(replace(first, name=name, environment=environment))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            await until(
-                lambda: stack.ready(http), children=[child], journal=self._journal, within=stack.SERVICES_WITHIN
+            await wait_until_ready(
+                lambda: stack.is_ready(http),
+                children=[child],
+                journal=self._journal,
+                within=stack.SERVICES_START_TIMEOUT,
             )
         return str(http.base_url).rstrip("/")
 
@@ -123,7 +126,7 @@ class Plane:
 
     @asynccontextmanager
     async def _stood(self) -> AsyncIterator[None]:
-        with _home(self._home) as home, closing(Journal(home.logs)) as journal:
+        with _home(self._home) as home, closing(ProcessLogs(home.logs)) as journal:
             self._journal, self._layout = journal, home
             settings = self._settings(home)
             async with (
@@ -131,35 +134,39 @@ class Plane:
                 httpx.AsyncClient(base_url=settings.url, trust_env=False) as self.http,
             ):
                 self.url = settings.url
-                await until(lambda: stack.ready(self.http), children=[], journal=journal, within=stack.SERVICES_WITHIN)
+                await wait_until_ready(
+                    lambda: stack.is_ready(self.http), children=[], journal=journal, within=stack.SERVICES_START_TIMEOUT
+                )
                 yield
 
     def _settings(self, home: Layout) -> UpSettings:
         told = {"PORT": str(_free_port()), **self._given, "MOLECULE_HOME": str(home.home), "DEMO": "0"}
-        settings = told_by(told, UpSettings)
+        settings = read_settings_from(told, UpSettings)
         if settings.admin_token:
             self.admin = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
         return settings
 
     @asynccontextmanager
-    async def _as_processes(self, settings: UpSettings, home: Layout, journal: Journal) -> AsyncIterator[None]:
-        environment = {**inherited(), **self._given}
-        async with stack.standing(
-            settings, home, inherited=environment, journal=journal, progress=_silent(), told=lambda _: None
+    async def _as_processes(self, settings: UpSettings, home: Layout, journal: ProcessLogs) -> AsyncIterator[None]:
+        environment = {**copy_environment(), **self._given}
+        async with stack.run_plane(
+            settings, home, inherited=environment, journal=journal, progress=_silent(), on_exit=lambda _: None
         ) as self._supervisor:
             yield
 
     @asynccontextmanager
-    async def _in_this_loop(self, settings: UpSettings, home: Layout, journal: Journal) -> AsyncIterator[None]:
+    async def _in_this_loop(self, settings: UpSettings, home: Layout, journal: ProcessLogs) -> AsyncIterator[None]:
         async with (
-            Supervisor(hear=journal.hear, told=lambda _: None) as supervisor,
+            Supervisor(on_output=journal.on_output, on_exit=lambda _: None) as supervisor,
             AsyncExitStack() as standing,
         ):
-            url = await stack.database(settings, home, supervisor, journal=journal, progress=_silent())
-            environment = {**self._given, **environment_of(settings, home, database_url=url)}
-            for service in IN_ORDER:
-                await standing.enter_async_context(run_service(service, told_by(environment, service.settings)))
-            await standing.enter_async_context(face.serving(told_by(environment, GatewaySettings)))
+            url = await stack.prepare_database(settings, home, supervisor, journal=journal, progress=_silent())
+            environment = {**self._given, **build_environment(settings, home, database_url=url)}
+            for service in SERVICES_IN_START_ORDER:
+                await standing.enter_async_context(
+                    run_service(service, read_settings_from(environment, service.settings))
+                )
+            await standing.enter_async_context(face.serving(read_settings_from(environment, GatewaySettings)))
             yield
 
 
@@ -186,7 +193,7 @@ def _home(given: Path | None) -> Iterator[Layout]:
         try:
             yield layout
         finally:
-            layout.tidy()
+            layout.remove_socket_directories()
 
 
 def _silent() -> Progress:

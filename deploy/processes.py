@@ -25,11 +25,11 @@ one arrives in half the time. Nothing that is forked here goes on speaking gRPC,
 Whoever sets the variables chooses otherwise."""
 
 
-def commands(
+def build_commands(
     settings: UpSettings, layout: Layout, *, database_url: str, inherited: Mapping[str, str]
 ) -> tuple[Command, ...]:
     """How the five are started, in the order in which they are to be started."""
-    environment = {**ENGINE, **inherited, **environment_of(settings, layout, database_url=database_url)}
+    environment = {**ENGINE, **inherited, **build_environment(settings, layout, database_url=database_url)}
     modules = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GATEWAY}
     return tuple(
         Command(name=name, argv=(sys.executable, "-m", module), environment=environment)
@@ -37,7 +37,7 @@ def commands(
     )
 
 
-def environment_of(settings: UpSettings, layout: Layout, *, database_url: str) -> dict[str, str]:
+def build_environment(settings: UpSettings, layout: Layout, *, database_url: str) -> dict[str, str]:
     """What the processes are told, over what they inherit."""
     told = {
         "MOLECULE_ENV": settings.molecule_env,

@@ -25,7 +25,7 @@ STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z \[(\w+) *\] ")
 """How a line of the services begins; the file has all of it."""
 
 
-def readable(line: str) -> str:
+def shorten_log_line(line: str) -> str:
     """A line for people: the time of day, and a level only where it is worth a look."""
     stamped = STAMPED.match(line)
     if not stamped:
@@ -51,13 +51,13 @@ class Progress:
             Text.assemble(("✓ ", "green"), f"{title:<44}{time.monotonic() - began:6.1f} s"), soft_wrap=True
         )
 
-    def say(self, line: str = "") -> None:
+    def print_line(self, line: str = "") -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def show(self, name: str, line: str) -> None:
+    def print_log_line(self, name: str, line: str) -> None:
         """A line of the merged log. A reader who left ends the reading, not the plane."""
         if not line.strip():
             return
         with suppress(BrokenPipeError):
             column = Text(f"{name:<{WIDTH}} │ ", style=COLOURS.get(name, "white"))
-            self._console.print(column + Text.from_ansi(readable(line)), soft_wrap=True)
+            self._console.print(column + Text.from_ansi(shorten_log_line(line)), soft_wrap=True)

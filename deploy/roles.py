@@ -4,7 +4,7 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 SCRIPT = Path(__file__).with_name("roles.sql")
 
@@ -12,8 +12,8 @@ CONNECT_SECONDS = 5
 """A PostgreSQL that is there accepts at once; one behind a closed firewall never does."""
 
 
-async def apply(database_url: str) -> None:
-    """Run `roles.sql`; repeatable. Raises `CannotStart` if PostgreSQL cannot be reached, or refuses."""
+async def apply_roles(database_url: str) -> None:
+    """Run `roles.sql`; repeatable. Raises `StartError` if PostgreSQL cannot be reached, or refuses."""
     connection = await _connected(database_url)
     try:
         await connection.execute(SCRIPT.read_text())
@@ -23,10 +23,10 @@ async def apply(database_url: str) -> None:
             f"the user {user} of DATABASE_URL may not make the plane's roles and schemas ({_first_line(error)}):"
             f" run {SCRIPT} once as an administrator of that database, who then grants {user} the molecule_ roles"
         )
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     except asyncpg.PostgresError as error:
         message = f"the roles of the plane could not be made in PostgreSQL: {_first_line(error)}"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     finally:
         await connection.close()
 
@@ -36,7 +36,7 @@ async def _connected(database_url: str) -> asyncpg.Connection:
         return await asyncpg.connect(database_url, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"PostgreSQL at DATABASE_URL cannot be used: {_first_line(error) or 'no answer in time'}"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
 
 
 async def _user(connection: asyncpg.Connection) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from services.chassis import settings
 from services.chassis.settings import InvalidSettings, Mode, ModeSetting
 
@@ -66,18 +66,18 @@ class UpSettings(BaseSettings):
         return f"http://127.0.0.1:{self.port}"
 
 
-def read() -> UpSettings:
-    """From the environment. Raises `CannotStart` with the variable that is wrong."""
+def load_up_settings() -> UpSettings:
+    """From the environment. Raises `StartError` with the variable that is wrong."""
     try:
         return settings.load_settings(UpSettings)
     except InvalidSettings as error:
-        raise CannotStart(str(error)) from error
+        raise StartError(str(error)) from error
 
 
 S = TypeVar("S", bound=BaseSettings)
 
 
-def told_by(environment: Mapping[str, str], kind: type[S]) -> S:
+def read_settings_from(environment: Mapping[str, str], kind: type[S]) -> S:
     """The settings that a process with this environment would read, for services that run in this one."""
     names = (name for name, _, _ in settings.describe_settings(kind))
     pairs = zip(kind.model_fields, names, strict=True)
@@ -85,6 +85,6 @@ def told_by(environment: Mapping[str, str], kind: type[S]) -> S:
     return kind(**given)
 
 
-def inherited() -> Mapping[str, str]:
+def copy_environment() -> Mapping[str, str]:
     """The environment we were started with: processes inherit it, and find their own settings in it."""
     return dict(os.environ)  # noqa: TID251 - handed on as a whole, not read

@@ -29,29 +29,31 @@ HEAD = """\
 def main(arguments: list[str]) -> int:
     """Write the file, or say whether it is what the code says."""
     if arguments == ["--check"]:
-        return check(FILE)
-    FILE.write_text(rendered())
+        return check_settings_file(FILE)
+    FILE.write_text(render_settings_file())
     return 0
 
 
-def check(file: Path) -> int:
+def check_settings_file(file: Path) -> int:
     """0 if the file is what the settings say."""
-    if file.exists() and file.read_text() == rendered():
+    if file.exists() and file.read_text() == render_settings_file():
         return 0
     print(f"{file.name} is not what the settings say; run `make settings`", file=sys.stderr)  # noqa: T201
     return 1
 
 
-def rendered() -> str:
+def render_settings_file() -> str:
     """The whole file; a setting that several processes share stands where it is first met."""
     seen: set[str] = set()
     parts = [HEAD, _section("make up", UpSettings, seen)]
     for module in SOURCES:
-        parts.extend(_section(module.removesuffix(".settings"), found, seen) for found in _settings_of(module))
+        parts.extend(
+            _section(module.removesuffix(".settings"), found, seen) for found in _find_settings_classes(module)
+        )
     return "\n".join(part for part in parts if part)
 
 
-def _settings_of(module: str) -> Iterator[type[BaseSettings]]:
+def _find_settings_classes(module: str) -> Iterator[type[BaseSettings]]:
     for value in vars(import_module(module)).values():
         if isinstance(value, type) and issubclass(value, BaseSettings) and value.__module__ == module:
             yield value

@@ -14,7 +14,7 @@ from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Self
 
-from deploy.output import Lines
+from deploy.output import LineReader
 
 FIRST_PAUSE = timedelta(milliseconds=100)
 """Before the first restart: short, because most deaths are single ones and somebody waits for an answer."""
@@ -22,7 +22,7 @@ FIRST_PAUSE = timedelta(milliseconds=100)
 LONGEST_PAUSE = timedelta(seconds=5)
 """Between restarts of a process that cannot run: it may depend on something that comes back at any moment."""
 
-STEADY = timedelta(seconds=10)
+STABLE_UPTIME = timedelta(seconds=10)
 """A process that lived this long died of something new; its earlier deaths no longer count."""
 
 LAST_WORDS = 0.5
@@ -35,13 +35,13 @@ def pause_before(restart: int) -> timedelta:
     return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
 
 
-def restarts_after(restarts: int, *, lived: timedelta) -> int:
+def count_restarts(restarts: int, *, lived: timedelta) -> int:
     """The number of the restart that follows the death of a process that lived that long."""
-    return 1 if lived >= STEADY else restarts + 1
+    return 1 if lived >= STABLE_UPTIME else restarts + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class ProcessOwner:
     """The user and the group a process runs as, where that is not ours."""
 
     uid: int
@@ -55,16 +55,16 @@ class Command:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
-    account: Account | None = None
+    owner: ProcessOwner | None = None
     stop_signal: Signals = SIGTERM
     orphan_signal: Signals = SIGKILL
     """What it gets when the supervisor dies without stopping it, where the system can arrange that."""
-    patience: timedelta = timedelta(seconds=20)
+    stop_timeout: timedelta = timedelta(seconds=20)
     """Between the request to stop and the end of discussion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class ProcessExit:
     """A process ended though it was wanted."""
 
     name: str
@@ -75,11 +75,13 @@ class Exit:
 class Child:
     """One process that is wanted, whatever number of deaths it takes."""
 
-    def __init__(self, command: Command, *, hear: Callable[[str, str], None], told: Callable[[Exit], None]) -> None:
+    def __init__(
+        self, command: Command, *, on_output: Callable[[str, str], None], on_exit: Callable[[ProcessExit], None]
+    ) -> None:
         self.command = command
         self.exits = 0
-        self._hear = hear
-        self._told = told
+        self._hear = on_output
+        self._told = on_exit
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._gone = asyncio.Event()
@@ -90,7 +92,7 @@ class Child:
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if running and self._process else None
 
-    async def keep(self) -> None:
+    async def run_until_stopped(self) -> None:
         """Run the process until `stop` is called. Cancelled, it kills the process on the way out."""
         restarts = 0
         try:
@@ -100,9 +102,9 @@ class Child:
                 if self._stopping.is_set():
                     return
                 self.exits += 1
-                restarts = restarts_after(restarts, lived=timedelta(seconds=time.monotonic() - began))
+                restarts = count_restarts(restarts, uptime=timedelta(seconds=time.monotonic() - began))
                 pause = pause_before(restarts)
-                self._told(Exit(name=self.command.name, code=code, restart_in=pause))
+                self._told(ProcessExit(name=self.command.name, code=code, restart_in=pause))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), pause.total_seconds())
         finally:
@@ -113,7 +115,7 @@ class Child:
         self._stopping.set()
         self.signal(self.command.stop_signal)
         try:
-            await asyncio.wait_for(self._gone.wait(), self.command.patience.total_seconds())
+            await asyncio.wait_for(self._gone.wait(), self.command.stop_timeout.total_seconds())
         except TimeoutError:
             self.signal(SIGKILL)
             await self._gone.wait()
@@ -130,8 +132,8 @@ class Child:
                 self._process.send_signal(number)
 
     async def _live(self) -> int:
-        lines = Lines(lambda line: self._hear(self.command.name, line))
-        async with lines.opened() as pipe:
+        lines = LineReader(lambda line: self._hear(self.command.name, line))
+        async with lines.open_pipe() as pipe:
             self._process = await _spawn(self.command, pipe)
             pipe.close()
             if self._stopping.is_set():
@@ -141,7 +143,7 @@ class Child:
             finally:
                 await self._bury(lines)
 
-    async def _bury(self, lines: Lines) -> None:
+    async def _bury(self, lines: LineReader) -> None:
         if self._process is not None and self._process.returncode is None:
             self.signal(SIGKILL)
             await self._process.wait()
@@ -152,9 +154,9 @@ class Child:
 class Supervisor:
     """Keeps its children until it is left, then stops them one after the other, the youngest first."""
 
-    def __init__(self, *, hear: Callable[[str, str], None], told: Callable[[Exit], None]) -> None:
-        self._hear = hear
-        self._told = told
+    def __init__(self, *, on_output: Callable[[str, str], None], on_exit: Callable[[ProcessExit], None]) -> None:
+        self._hear = on_output
+        self._told = on_exit
         self._children: dict[str, Child] = {}
         self._keeping = asyncio.TaskGroup()
 
@@ -175,15 +177,15 @@ class Supervisor:
 
     def start(self, command: Command) -> Child:
         """Start a process and keep it running."""
-        child = Child(command, hear=self._hear, told=self._told)
+        child = Child(command, on_output=self._hear, on_exit=self._told)
         self._children[command.name] = child
-        self._keeping.create_task(child.keep(), name=command.name)
+        self._keeping.create_task(child.run_until_stopped(), name=command.name)
         return child
 
     def child(self, name: str) -> Child:
         return self._children[name]
 
-    def hurry(self) -> None:
+    def kill_all(self) -> None:
         """Kill what still runs: the operator asked twice."""
         for child in self._children.values():
             child.kill()
@@ -191,7 +193,7 @@ class Supervisor:
 
 async def _spawn(command: Command, pipe: FileIO) -> Process:
     """A session of its own keeps the terminal's Ctrl-C from the process: the order of stopping is ours."""
-    account = command.account
+    account = command.owner
     return await asyncio.create_subprocess_exec(
         *_leash(command.orphan_signal),
         *command.argv,

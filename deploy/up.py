@@ -10,21 +10,21 @@ from signal import SIGINT, SIGTERM, Signals
 import httpx
 from rich.console import Console
 
-from deploy import demo, greeting, lock, settings
-from deploy.errors import CannotStart
+from deploy import demo, lock, settings, welcome
+from deploy.errors import StartError
 from deploy.layout import Layout
-from deploy.output import Journal
+from deploy.output import ProcessLogs
 from deploy.progress import Progress
-from deploy.settings import UpSettings, inherited
-from deploy.stack import standing
-from deploy.supervisor import Exit, Supervisor
+from deploy.settings import UpSettings, copy_environment
+from deploy.stack import run_plane
+from deploy.supervisor import ProcessExit, Supervisor
 
 
 def main() -> int:
     """Run the plane in the foreground; the exit code is 0 when it was asked to stop."""
     try:
-        asyncio.run(up(settings.read(), Progress(Console(highlight=False))))
-    except CannotStart as error:
+        asyncio.run(run_until_stopped(settings.load_up_settings(), Progress(Console(highlight=False))))
+    except StartError as error:
         Console(stderr=True, highlight=False).print(f"molecule: {error}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -32,33 +32,33 @@ def main() -> int:
     return 0
 
 
-async def up(settings: UpSettings, progress: Progress) -> None:
-    """Start, tell, and run until SIGINT or SIGTERM. Raises `CannotStart`; then nothing is left running either."""
+async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
+    """Start, tell, and run until SIGINT or SIGTERM. Raises `StartError`; then nothing is left running either."""
     began = time.monotonic()
     layout = Layout.of(settings.molecule_home)
     layout.prepare()
-    with lock.held(layout.lock), closing(Journal(layout.logs)) as journal, _stoppable(progress) as stopping:
+    with lock.hold_lock(layout.lock), closing(ProcessLogs(layout.logs)) as journal, _stoppable(progress) as stopping:
         _require_free(settings.port)
         try:
-            async with standing(
+            async with run_plane(
                 settings,
                 layout,
-                inherited=inherited(),
+                inherited=copy_environment(),
                 journal=journal,
                 progress=progress,
-                told=lambda death: progress.show(death.name, _notice(death)),
+                on_exit=lambda death: progress.print_log_line(death.name, _notice(death)),
             ) as supervisor:
                 stopping.supervisor = supervisor
                 team = await _demo(settings, layout, progress)
-                for line in greeting.lines(settings, team=team, seconds=time.monotonic() - began):
-                    progress.say(line)
-                journal.follow(progress.show)
+                for line in welcome.build_welcome_lines(settings, team=team, seconds=time.monotonic() - began):
+                    progress.print_line(line)
+                journal.follow(progress.print_log_line)
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
-            progress.say(f"Stopped. What the plane knows stays in {layout.home}.")
+            progress.print_line(f"Stopped. What the plane knows stays in {layout.home}.")
 
 
-SAME_WISH = 1.0
+REPEATED_SIGNAL_SECONDS = 1.0
 """Seconds in which further signals are echoes: a wrapper that forwards Ctrl-C does so besides the terminal."""
 
 
@@ -71,13 +71,13 @@ class Stopping:
         self._progress = progress
         self._asked = 0.0
 
-    def ask(self, number: Signals) -> None:
+    def request_stop(self, number: Signals) -> None:
         if not self._asked:
             self._asked = time.monotonic()
-            self._progress.say("Stopping: the gateway first, PostgreSQL last. Ctrl-C again does not wait.")
+            self._progress.print_line("Stopping: the gateway first, PostgreSQL last. Ctrl-C again does not wait.")
             self._task.cancel()
-        elif number is SIGINT and self.supervisor and time.monotonic() - self._asked > SAME_WISH:
-            self.supervisor.hurry()
+        elif number is SIGINT and self.supervisor and time.monotonic() - self._asked > REPEATED_SIGNAL_SECONDS:
+            self.supervisor.kill_all()
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _stoppable(progress: Progress) -> Iterator[Stopping]:
     assert task is not None  # noqa: S101 - only ever entered by a coroutine
     stopping = Stopping(task, progress)
     for number in (SIGINT, SIGTERM):
-        loop.add_signal_handler(number, stopping.ask, number)
+        loop.add_signal_handler(number, stopping.request_stop, number)
     try:
         yield stopping
     finally:
@@ -102,12 +102,12 @@ async def _demo(settings: UpSettings, layout: Layout, progress: Progress) -> dic
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     with progress.step("demo team"):
         async with httpx.AsyncClient(base_url=settings.url, headers=headers, trust_env=False) as plane:
-            if not layout.had_demo():
-                layout.note_demo(await demo.create(plane))
-            team = await demo.present(plane, layout.demo())
-            settled = await demo.online(plane, frozenset(team.values()))
+            if not layout.has_demo_team():
+                layout.save_demo_team(await demo.import_team(plane))
+            team = await demo.find_existing_members(plane, layout.demo())
+            settled = await demo.wait_until_online(plane, frozenset(team.values()))
     if not settled:
-        progress.say("The demo team is not online yet; molecule status tells why.")
+        progress.print_line("The demo team is not online yet; molecule status tells why.")
     return team
 
 
@@ -118,8 +118,8 @@ def _require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             message = f"port {port} cannot be used: {error.strerror}; choose another one, like make up PORT={port + 1}"
-            raise CannotStart(message) from error
+            raise StartError(message) from error
 
 
-def _notice(death: Exit) -> str:
+def _notice(death: ProcessExit) -> str:
     return f"ended with {death.code}, starts again in {death.restart_in.total_seconds():g} s"

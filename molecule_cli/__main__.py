@@ -132,7 +132,7 @@ def migrate() -> None:
     import asyncio
 
     from deploy import migrations, roles
-    from deploy.errors import CannotStart
+    from deploy.errors import StartError
 
     url = _deployment().database_url
     if url is None:
@@ -168,7 +168,7 @@ def certs(
 
 def _deployment() -> Any:  # noqa: ANN401 - naming the type would import it for --help
     from deploy import settings
-    from deploy.errors import CannotStart
+    from deploy.errors import StartError
 
     try:
         return settings.read()

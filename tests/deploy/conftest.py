@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import servers
+from tests.deploy import postgres_server
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with servers.home() as home:
+    with postgres_server.temporary_home() as home:
         yield home

@@ -17,7 +17,7 @@ def names(directory, service: str) -> x509.SubjectAlternativeName:
 
 
 def test_each_service_has_its_own_name(tmp_path):
-    certs.make(tmp_path, hosts=["10.1.2.3", "plane.example"], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=["10.1.2.3", "plane.example"], lasts=LASTS)
 
     for service in ("auth", "registry", "provisioner", "a2a_proxy", "gateway"):
         found = names(tmp_path, service)
@@ -27,24 +27,24 @@ def test_each_service_has_its_own_name(tmp_path):
 
 
 def test_keys_are_for_their_owner_alone(tmp_path):
-    certs.make(tmp_path / "new", hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path / "new", hosts=[], lasts=LASTS)
 
     for key in (tmp_path / "new").glob("*-key.pem"):
         assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_renewing_keeps_the_authority(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], lasts=LASTS)
     authority, leaf = (tmp_path / "ca.pem").read_bytes(), (tmp_path / "auth.pem").read_bytes()
 
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], lasts=LASTS)
 
     assert (tmp_path / "ca.pem").read_bytes() == authority
     assert (tmp_path / "auth.pem").read_bytes() != leaf
 
 
 def test_a_leaf_ends_when_told(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], lasts=LASTS)
 
     leaf = x509.load_pem_x509_certificate((tmp_path / "auth.pem").read_bytes())
 
@@ -54,7 +54,7 @@ def test_a_leaf_ends_when_told(tmp_path):
 
 @pytest.fixture
 async def server(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], lasts=LASTS)
     server = grpc.aio.server()
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     read = {name: (tmp_path / f"{name}.pem").read_bytes() for name in ("registry-key", "registry", "ca")}

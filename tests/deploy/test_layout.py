@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy import layout as layouts
-from deploy.errors import CannotStart
-from deploy.layout import LONGEST_SOCKET_PATH, Layout, claim
+from deploy.errors import StartError
+from deploy.layout import MAX_SOCKET_PATH_BYTES, Layout, create_private_directory
 
 
 def test_two_homes_share_nothing(tmp_path):
@@ -21,8 +21,8 @@ def test_two_homes_share_nothing(tmp_path):
 def test_the_longest_socket_path_fits_however_deep_the_home(tmp_path):
     layout = Layout.of(tmp_path / "/".join(["deep" * 20] * 5))
 
-    assert len(os.fsencode(layout.socket("provisioner"))) <= LONGEST_SOCKET_PATH
-    assert len(os.fsencode(layout.database_sockets / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH
+    assert len(os.fsencode(layout.socket("provisioner"))) <= MAX_SOCKET_PATH_BYTES
+    assert len(os.fsencode(layout.database_sockets / ".s.PGSQL.5432.lock")) <= MAX_SOCKET_PATH_BYTES
 
 
 def test_what_holds_keys_and_sockets_is_for_us_alone(tmp_path):
@@ -32,14 +32,14 @@ def test_what_holds_keys_and_sockets_is_for_us_alone(tmp_path):
 
     for directory in (layout.keys, layout.logs, layout.workspaces, layout.sockets):
         assert directory.stat().st_mode & 0o777 == 0o700
-    layout.tidy()
+    layout.remove_socket_directories()
     assert not layout.sockets.exists()
 
 
 def test_a_home_that_is_a_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "home").write_text("not a directory")
 
-    with pytest.raises(CannotStart, match=r"the home .* cannot be used: .*; set MOLECULE_HOME"):
+    with pytest.raises(StartError, match=r"the home .* cannot be used: .*; set MOLECULE_HOME"):
         Layout.of(tmp_path / "home").prepare()
 
 
@@ -71,12 +71,12 @@ def test_a_socket_directory_of_somebody_else_is_refused(tmp_path):
     directory.mkdir()
     os.chown(directory, 65534, 65534)
 
-    with pytest.raises(CannotStart, match="belongs to somebody else"):
-        claim(directory, owner=os.getuid())
+    with pytest.raises(StartError, match="belongs to somebody else"):
+        create_private_directory(directory, owner=os.getuid())
 
 
 def test_a_link_in_place_of_the_socket_directory_is_refused(tmp_path):
     (tmp_path / "sockets").symlink_to(tmp_path)
 
-    with pytest.raises(CannotStart, match="belongs to somebody else"):
-        claim(tmp_path / "sockets", owner=os.getuid())
+    with pytest.raises(StartError, match="belongs to somebody else"):
+        create_private_directory(tmp_path / "sockets", owner=os.getuid())

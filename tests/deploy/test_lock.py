@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy import lock
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 HOLDER = """
 import sys
@@ -37,29 +37,29 @@ def holder(path):
 
 def test_a_second_holder_is_refused_and_told_who_holds(path, holder):
     refusal = rf"already runs in .* \(pid {holder.pid}\): stop it with make down"
-    with pytest.raises(CannotStart, match=refusal), lock.held(path):
+    with pytest.raises(StartError, match=refusal), lock.hold_lock(path):
         pass
 
 
 def test_nobody_holds_what_was_let_go(path):
-    with lock.held(path):
-        assert lock.holder(path) == os.getpid()
+    with lock.hold_lock(path):
+        assert lock.find_holder(path) == os.getpid()
 
-    assert lock.holder(path) is None
-    assert lock.holder(path.with_name("never-made")) is None
+    assert lock.find_holder(path) is None
+    assert lock.find_holder(path.with_name("never-made")) is None
 
 
 def test_a_killed_holder_holds_nothing(path, holder):
     holder.kill()
     holder.wait()
 
-    with lock.held(path):
-        assert lock.holder(path) == os.getpid()
+    with lock.hold_lock(path):
+        assert lock.find_holder(path) == os.getpid()
 
 
 def test_the_holder_stops_when_told(path, holder):
     assert lock.stop_holder(path, within=5)
-    assert lock.holder(path) is None
+    assert lock.find_holder(path) is None
 
 
 def test_a_holder_that_does_not_stop_is_reported(path):

@@ -6,7 +6,7 @@ import httpx
 import psutil
 import pytest
 
-from deploy.plane import IN_ORDER, Plane, fresh_database
+from deploy.plane import SERVICES_IN_START_ORDER, Plane, fresh_database
 from deploy.processes import SERVICES
 from tests.waiting import eventually
 
@@ -26,7 +26,7 @@ async def created(plane: Plane, body: dict) -> str:
 
 
 def test_the_plane_in_one_loop_has_the_services_of_make_up():
-    assert tuple(service.name for service in IN_ORDER) == SERVICES
+    assert tuple(service.name for service in SERVICES_IN_START_ORDER) == SERVICES
 
 
 async def test_a_plane_stands_in_one_loop_and_leaves_nothing(database_url):

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from deploy import postgres
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from deploy.layout import Layout
-from deploy.output import Journal
-from deploy.readiness import until
-from tests.deploy.servers import served
+from deploy.output import ProcessLogs
+from deploy.readiness import wait_until_ready
+from tests.deploy.postgres_server import run_postgres
 
 SOON = timedelta(seconds=30)
 
@@ -23,7 +23,7 @@ def layout(home) -> Iterator[Layout]:
     layout = Layout.of(home / "with spaces")
     layout.prepare()
     yield layout
-    layout.tidy()
+    layout.remove_socket_directories()
 
 
 async def asked(server: postgres.Postgres, question: str) -> object:
@@ -35,11 +35,11 @@ async def asked(server: postgres.Postgres, question: str) -> object:
 
 
 def servers_of(layout: Layout) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter() if postgres._works_in(process, layout.postgres)]
+    return [process for process in psutil.process_iter() if postgres._is_server_of(process, layout.postgres)]
 
 
 async def test_it_starts_from_nothing_and_leaves_no_process_behind(layout):
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         assert await asked(server, "SHOW server_version_num") == "180004"
         assert await asked(server, "SHOW fsync") == "on"
         assert await asked(server, "SELECT lower('Ä')") == "ä"
@@ -50,7 +50,7 @@ async def test_it_starts_from_nothing_and_leaves_no_process_behind(layout):
 
 
 async def test_what_was_committed_survives_the_death_of_every_process(layout):
-    async with served(layout) as (server, child):
+    async with run_postgres(layout) as (server, child):
         await asked(server, "CREATE TABLE kept AS SELECT 42 AS answer")
         for process in servers_of(layout):
             process.suspend()
@@ -60,22 +60,22 @@ async def test_what_was_committed_survives_the_death_of_every_process(layout):
             process.kill()
     assert (layout.postgres / "postmaster.pid").exists()
 
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         assert await asked(server, "SELECT answer FROM kept") == 42
 
 
 async def test_a_killed_server_is_restarted_and_answers_again(layout):
-    async with served(layout) as (server, child):
+    async with run_postgres(layout) as (server, child):
         os.kill(child.pid, SIGKILL)
-        journal = Journal(layout.logs)
-        await until(lambda: postgres.answers(server), children=[], journal=journal, within=SOON)
+        journal = ProcessLogs(layout.logs)
+        await wait_until_ready(lambda: postgres.can_connect(server), children=[], journal=journal, within=SOON)
 
         assert await asked(server, "SELECT 1") == 1
         assert child.exits >= 1
 
 
 async def test_a_server_left_behind_is_ended_before_the_next_starts(layout):
-    async with served(layout) as (server, child):
+    async with run_postgres(layout) as (server, child):
         first = child.pid
         await asked(server, "CREATE TABLE kept AS SELECT 42 AS answer")
         child._stopping.set()
@@ -87,11 +87,11 @@ async def test_a_server_left_behind_is_ended_before_the_next_starts(layout):
 
 
 async def test_a_stranger_who_got_the_pid_of_a_dead_server_is_left_alone(layout):
-    async with served(layout):
+    async with run_postgres(layout):
         pass
     (layout.postgres / "postmaster.pid").write_text(f"{os.getpid()}\n{layout.postgres}\n")
 
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         assert await asked(server, "SELECT 1") == 1
 
 
@@ -100,7 +100,7 @@ async def test_a_set_up_that_was_interrupted_is_begun_anew(layout):
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
 
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         assert await asked(server, "SELECT 1") == 1
 
 
@@ -108,7 +108,7 @@ def test_a_directory_of_another_major_version_is_refused(layout):
     layout.postgres.mkdir()
     (layout.postgres / "PG_VERSION").write_text("16\n")
 
-    with pytest.raises(CannotStart, match="written by PostgreSQL 16, and this is 18"):
+    with pytest.raises(StartError, match="written by PostgreSQL 16, and this is 18"):
         postgres.prepare(layout)
 
 
@@ -116,7 +116,7 @@ def test_a_directory_that_is_none_of_postgresql_is_refused(layout):
     layout.postgres.mkdir()
     (layout.postgres / "holiday.jpg").touch()
 
-    with pytest.raises(CannotStart, match="is not a PostgreSQL data directory"):
+    with pytest.raises(StartError, match="is not a PostgreSQL data directory"):
         postgres.prepare(layout)
 
 
@@ -124,8 +124,8 @@ async def test_a_server_that_cannot_start_is_given_up_with_what_it_said(layout):
     postgres.prepare(layout)
     (layout.postgres / "postgresql.conf").write_text("no_such_setting = 1\n")
 
-    with pytest.raises(CannotStart, match=r"postgres does not start: .*contains errors \(log: "):
-        async with served(layout):
+    with pytest.raises(StartError, match=r"postgres does not start: .*contains errors \(log: "):
+        async with run_postgres(layout):
             pass
 
 

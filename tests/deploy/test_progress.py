@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from deploy.progress import Progress, readable
+from deploy.progress import Progress, shorten_log_line
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from deploy.progress import Progress, readable
     ],
 )
 def test_a_line_of_the_log_is_shortened_for_people(line, shown):
-    assert readable(line) == shown
+    assert shorten_log_line(line) == shown
 
 
 def test_without_a_terminal_there_are_no_colours_and_nothing_is_lost():
     written = io.StringIO()
     progress = Progress(Console(file=written, width=40))
 
-    progress.show("auth", "[bold]not markup[/] " + "long " * 30)
+    progress.print_log_line("auth", "[bold]not markup[/] " + "long " * 30)
     with progress.step("PostgreSQL"):
         pass
 

@@ -4,16 +4,16 @@ import asyncpg
 import pytest
 
 from deploy import postgres, roles
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from deploy.layout import Layout
-from tests.deploy.servers import served
+from tests.deploy.postgres_server import run_postgres
 
 
 @pytest.fixture
 async def server(home) -> AsyncIterator[postgres.Postgres]:
     layout = Layout.of(home)
     layout.prepare()
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         yield server
 
 
@@ -26,8 +26,8 @@ def as_user(server: postgres.Postgres, user: str) -> str:
 
 
 async def test_each_role_owns_its_schema_and_reaches_no_other(server):
-    await roles.apply(server.url)
-    await roles.apply(server.url)
+    await roles.apply_roles(server.url)
+    await roles.apply_roles(server.url)
 
     registry = await entered(server.url, "molecule_registry")
     auth = await entered(server.url, "molecule_auth")
@@ -53,8 +53,8 @@ async def test_a_user_who_may_create_roles_needs_to_be_no_superuser(server):
         await admin.execute(statement)
     await admin.close()
 
-    await roles.apply(as_user(server, "planner"))
-    await roles.apply(as_user(server, "planner"))
+    await roles.apply_roles(as_user(server, "planner"))
+    await roles.apply_roles(as_user(server, "planner"))
 
     connection = await entered(as_user(server, "planner"), "molecule_a2a_proxy")
     await connection.execute("CREATE TABLE a2a_proxy.activity (id int)")
@@ -66,13 +66,13 @@ async def test_a_user_who_may_not_create_roles_is_told_what_to_do(server):
     await admin.execute("CREATE ROLE visitor LOGIN")
     await admin.close()
 
-    with pytest.raises(CannotStart, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
-        await roles.apply(as_user(server, "visitor"))
+    with pytest.raises(StartError, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
+        await roles.apply_roles(as_user(server, "visitor"))
 
 
 async def test_a_postgresql_that_is_not_there_is_one_line_without_the_password():
-    with pytest.raises(CannotStart) as refusal:
-        await roles.apply("postgresql://someone:hunter2@127.0.0.1:1/molecule")
+    with pytest.raises(StartError) as refusal:
+        await roles.apply_roles("postgresql://someone:hunter2@127.0.0.1:1/molecule")
 
     assert str(refusal.value).startswith("PostgreSQL at DATABASE_URL cannot be used: ")
     assert "hunter2" not in str(refusal.value)

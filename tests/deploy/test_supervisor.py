@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from deploy.supervisor import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
-    STEADY,
+    STABLE_UPTIME,
     Command,
-    Exit,
+    ProcessExit,
     Supervisor,
+    count_restarts,
     pause_before,
-    restarts_after,
 )
 from tests.waiting import eventually
 
@@ -32,9 +32,9 @@ CRASHING = "import sys; sys.exit('no such table')"
 @dataclass
 class Heard:
     lines: list[tuple[str, str]] = field(default_factory=list)
-    exits: list[Exit] = field(default_factory=list)
+    exits: list[ProcessExit] = field(default_factory=list)
 
-    def hear(self, name: str, line: str) -> None:
+    def on_output(self, name: str, line: str) -> None:
         self.lines.append((name, line))
 
 
@@ -45,7 +45,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 async def supervisor(heard) -> AsyncIterator[Supervisor]:
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+    async with Supervisor(on_output=heard.on_output, on_exit=heard.exits.append) as supervisor:
         yield supervisor
 
 
@@ -59,8 +59,8 @@ def test_a_pause_never_shrinks_and_never_exceeds_the_longest(restart):
 
 
 def test_a_steady_process_starts_counting_anew():
-    assert restarts_after(7, lived=STEADY) == 1
-    assert restarts_after(7, lived=STEADY / 2) == 8
+    assert count_restarts(7, uptime=STABLE_UPTIME) == 1
+    assert count_restarts(7, uptime=STABLE_UPTIME / 2) == 8
 
 
 async def test_what_a_process_says_is_heard_under_its_name(supervisor, heard):
@@ -94,7 +94,7 @@ async def test_leaving_stops_the_youngest_first_and_leaves_nothing(heard):
     polite = (
         "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye', flush=True)));" + SLEEPER
     )
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+    async with Supervisor(on_output=heard.on_output, on_exit=heard.exits.append) as supervisor:
         children = [supervisor.start(python(name, polite)) for name in "ab"]
         await eventually(lambda: len(heard.lines) == 2)
         pids = [child.pid for child in children]
@@ -105,8 +105,8 @@ async def test_leaving_stops_the_youngest_first_and_leaves_nothing(heard):
 
 
 async def test_a_process_that_ignores_the_request_is_killed_when_patience_is_over(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
-        child = supervisor.start(python("stubborn", STUBBORN, patience=timedelta(milliseconds=100)))
+    async with Supervisor(on_output=heard.on_output, on_exit=heard.exits.append) as supervisor:
+        child = supervisor.start(python("stubborn", STUBBORN, stop_timeout=timedelta(milliseconds=100)))
         await eventually(lambda: heard.lines)
         pid = child.pid
 
@@ -114,12 +114,12 @@ async def test_a_process_that_ignores_the_request_is_killed_when_patience_is_ove
 
 
 async def test_an_operator_in_a_hurry_ends_a_stopped_process_at_once(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+    async with Supervisor(on_output=heard.on_output, on_exit=heard.exits.append) as supervisor:
         child = supervisor.start(python("frozen", SLEEPER))
         await eventually(lambda: heard.lines)
         pid = child.pid
         os.kill(pid, SIGSTOP)
-        supervisor.hurry()
+        supervisor.kill_all()
         await eventually(lambda: child.pid is None)
 
     assert heard.exits == []
@@ -127,7 +127,7 @@ async def test_an_operator_in_a_hurry_ends_a_stopped_process_at_once(heard):
 
 
 async def test_a_process_stopped_while_it_waits_for_its_restart_stays_away(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+    async with Supervisor(on_output=heard.on_output, on_exit=heard.exits.append) as supervisor:
         child = supervisor.start(python("broken", CRASHING))
         await eventually(lambda: heard.exits)
 

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from deploy.layout import Layout
-from deploy.up import SAME_WISH
-from tests.deploy import standins
+from deploy.up import REPEATED_SIGNAL_SECONDS
+from tests.deploy import fake_processes
 from tests.waiting import eventually
 
 MOLECULE = str(Path(sys.executable).with_name("molecule"))
@@ -82,7 +82,7 @@ def start(tmp_path, home, port, database_url) -> Iterator[Callable[..., Started]
     running: list[Started] = []
 
     def start(*, folder: Path | None = None, **more: str) -> Started:
-        planted = folder or standins.plant(tmp_path / f"plane{len(running)}")
+        planted = folder or fake_processes.write_packages(tmp_path / f"plane{len(running)}")
         given = {"MOLECULE_HOME": str(home), "PORT": str(port), "DATABASE_URL": database_url, "PATH": os.defpath}
         running.append(Started(planted, given | more))
         return running[-1]
@@ -292,8 +292,8 @@ async def test_a_home_that_cannot_be_used_is_one_line(start, home):
 
 
 async def test_a_service_that_refuses_to_start_is_named_with_its_reason(start, tmp_path, home):
-    programs = {"registry": standins.REFUSING, "gateway": standins.NEVER_READY}
-    plane = start(folder=standins.plant(tmp_path / "broken", **programs), DATABASE_URL="")
+    programs = {"registry": fake_processes.REFUSING_TO_START, "gateway": fake_processes.NEVER_READY}
+    plane = start(folder=fake_processes.write_packages(tmp_path / "broken", **programs), DATABASE_URL="")
 
     assert await plane.ended() == 1
     *_, last = plane.said().splitlines()
@@ -307,7 +307,9 @@ async def test_a_service_that_refuses_to_start_is_named_with_its_reason(start, t
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 async def test_stopping_while_it_starts_leaves_nothing_behind(start, tmp_path, home, number):
-    plane = start(folder=standins.plant(tmp_path / "slow", gateway=standins.NEVER_READY), DATABASE_URL="")
+    plane = start(
+        folder=fake_processes.write_packages(tmp_path / "slow", gateway=fake_processes.NEVER_READY), DATABASE_URL=""
+    )
     await plane.shows("roles and migrations")
     await eventually(lambda: plane.sees("") and plane.pid_of("gateway"))
 
@@ -320,13 +322,13 @@ async def test_stopping_while_it_starts_leaves_nothing_behind(start, tmp_path, h
 
 
 async def test_asking_twice_does_not_wait_for_a_deaf_process(start, tmp_path):
-    plane = start(folder=standins.plant(tmp_path / "deaf", auth=standins.DEAF))
+    plane = start(folder=fake_processes.write_packages(tmp_path / "deaf", auth=fake_processes.IGNORING_SIGTERM))
     await plane.shows(READY)
     asked = time.monotonic()
     plane.process.send_signal(SIGINT)
     await plane.shows("registry    │ stopped")
 
-    await eventually(lambda: time.monotonic() - asked > SAME_WISH)
+    await eventually(lambda: time.monotonic() - asked > REPEATED_SIGNAL_SECONDS)
     plane.process.send_signal(SIGINT)
 
     assert await plane.ended(within=5) == 0

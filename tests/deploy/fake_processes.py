@@ -59,12 +59,12 @@ print("stopped", flush=True)
 
 NEVER_READY = GATEWAY.replace('"ok"', '"fail"')
 
-REFUSING = "import sys; sys.exit('registry: LIVENESS_WINDOW must be positive')"
+REFUSING_TO_START = "import sys; sys.exit('registry: LIVENESS_WINDOW must be positive')"
 
-DEAF = SERVICE.replace('lambda *_: sys.exit(print("stopped", flush=True))', "signal.SIG_IGN")
+IGNORING_SIGTERM = SERVICE.replace('lambda *_: sys.exit(print("stopped", flush=True))', "signal.SIG_IGN")
 
 
-def plant(folder: Path, **instead: str) -> Path:
+def write_packages(folder: Path, **instead: str) -> Path:
     """Write the tree; `instead` replaces the program of a process by name."""
     programs = {f"services/{name}": SERVICE for name in ("auth", "registry", "provisioner", "a2a_proxy")}
     programs["gateway"] = GATEWAY

@@ -11,7 +11,7 @@ HELLO = '{"method":"message/send","params":{"message":{"role":"user","parts":[{"
 FIRST_WORKSPACE = '{"name":"lead","runtime":"external","delivery_mode":"poll"}'
 
 
-def lines(settings: UpSettings, *, team: dict[str, str], seconds: float) -> tuple[str, ...]:
+def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: float) -> tuple[str, ...]:
     """Ready to paste; `team` holds the ids of the demo team by name, and may be empty."""
     molecule = _molecule(settings)
     token = ' -H "Authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""

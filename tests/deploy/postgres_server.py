@@ -8,28 +8,30 @@ from tempfile import TemporaryDirectory
 
 from deploy import postgres
 from deploy.layout import Layout
-from deploy.output import Journal
-from deploy.readiness import until
+from deploy.output import ProcessLogs
+from deploy.readiness import wait_until_ready
 from deploy.supervisor import Child, Supervisor
 
 
 @contextmanager
-def home() -> Iterator[Path]:
+def temporary_home() -> Iterator[Path]:
     """A home outside pytest's directories, which every other pytest on the machine closes to PostgreSQL's own user."""
     with TemporaryDirectory(prefix="molecule-test-") as directory:
         home = Path(directory) / "home"
         yield home
-        Layout.of(home).tidy()
+        Layout.of(home).remove_socket_directories()
 
 
-SOON = timedelta(seconds=30)
+START_TIMEOUT = timedelta(seconds=30)
 
 
 @asynccontextmanager
-async def served(layout: Layout) -> AsyncIterator[tuple[postgres.Postgres, Child]]:
+async def run_postgres(layout: Layout) -> AsyncIterator[tuple[postgres.Postgres, Child]]:
     server = postgres.prepare(layout)
-    with closing(Journal(layout.logs)) as journal:
-        async with Supervisor(hear=journal.hear, told=lambda _: None) as supervisor:
+    with closing(ProcessLogs(layout.logs)) as journal:
+        async with Supervisor(on_output=journal.on_output, on_exit=lambda _: None) as supervisor:
             child = supervisor.start(server.command)
-            await until(lambda: postgres.answers(server), children=[child], journal=journal, within=SOON)
+            await wait_until_ready(
+                lambda: postgres.can_connect(server), children=[child], journal=journal, within=START_TIMEOUT
+            )
             yield server, child
