@@ -1,4 +1,4 @@
-"""What the operator reads once the plane stands: where it is, and what to try."""
+"""Builds the text that `molecule up` prints once the plane is ready: its addresses, and commands to try."""
 
 import shutil
 import sys
@@ -12,15 +12,19 @@ FIRST_WORKSPACE = '{"name":"lead","runtime":"external","delivery_mode":"poll"}'
 
 
 def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: float) -> tuple[str, ...]:
-    """Ready to paste; `team` holds the ids of the demo team by name, and may be empty."""
-    molecule = _molecule(settings)
+    """Return the lines to print. `team` has the ids of the demo team by name, and may be empty."""
+    molecule = _build_cli_command(settings)
     token = ' -H "Authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""
     curl = f"curl -s{token} {settings.url}/workspaces"
     if team:
         name, workspace_id = next(iter(team.items()))
-        tries = (f'{molecule} send {name} "hello"', f"{molecule} status", f"{curl}/{workspace_id}/a2a -d '{HELLO}'")
+        commands = (
+            f'{molecule} send {name} "hello"',
+            f"{molecule} status",
+            f"{curl}/{workspace_id}/a2a -d '{HELLO}'",
+        )
     else:
-        tries = (f"{curl} -d '{FIRST_WORKSPACE}'", f"{molecule} status", f"{molecule} --help")
+        commands = (f"{curl} -d '{FIRST_WORKSPACE}'", f"{molecule} status", f"{molecule} --help")
     return (
         "",
         f"Molecule is ready after {seconds:.1f} s.",
@@ -29,19 +33,21 @@ def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: 
         f"  Docs  {settings.url}/docs",
         "",
         "Try in another terminal:",
-        *(f"  {line}" for line in tries),
+        *(f"  {command}" for command in commands),
         "",
         "Ctrl-C stops everything. The log of all processes follows.",
         "",
     )
 
 
-def _molecule(settings: UpSettings) -> str:
-    """The command as it can be typed here."""
-    ours = Path(sys.executable).with_name("molecule")
-    found = shutil.which("molecule")
-    if found and Path(found) == ours:
+def _build_cli_command(settings: UpSettings) -> str:
+    """Return the `molecule` command as the operator can type it in the current directory."""
+    installed = Path(sys.executable).with_name("molecule")
+    on_path = shutil.which("molecule")
+    if on_path and Path(on_path) == installed:
         command = "molecule"
+    elif installed.is_relative_to(Path.cwd()):
+        command = str(installed.relative_to(Path.cwd()))
     else:
-        command = str(ours.relative_to(Path.cwd())) if ours.is_relative_to(Path.cwd()) else str(ours)
+        command = str(installed)
     return command if settings.port == DEFAULT_PORT else f"PORT={settings.port} {command}"

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of one's own."""
+"""Runs the embedded PostgreSQL for a test."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -15,11 +15,11 @@ from deploy.supervisor import Child, Supervisor
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A home outside pytest's directories, which every other pytest on the machine closes to PostgreSQL's own user."""
+    """Yield a home outside pytest's directories, which PostgreSQL's own user may not traverse."""
     with TemporaryDirectory(prefix="molecule-test-") as directory:
         home = Path(directory) / "home"
         yield home
-        Layout.of(home).remove_socket_directories()
+        Layout.for_home(home).remove_socket_directories()
 
 
 START_TIMEOUT = timedelta(seconds=30)
@@ -27,11 +27,12 @@ START_TIMEOUT = timedelta(seconds=30)
 
 @asynccontextmanager
 async def run_postgres(layout: Layout) -> AsyncIterator[tuple[postgres.Postgres, Child]]:
+    """Run a server within the block."""
     server = postgres.prepare(layout)
-    with closing(ProcessLogs(layout.logs)) as journal:
-        async with Supervisor(on_output=journal.on_output, on_exit=lambda _: None) as supervisor:
+    with closing(ProcessLogs(layout.logs)) as logs:
+        async with Supervisor(on_output=logs.append, on_exit=lambda _: None) as supervisor:
             child = supervisor.start(server.command)
             await wait_until_ready(
-                lambda: postgres.can_connect(server), children=[child], journal=journal, within=START_TIMEOUT
+                lambda: postgres.can_connect(server), children=[child], logs=logs, timeout=START_TIMEOUT
             )
             yield server, child

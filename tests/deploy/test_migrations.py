@@ -1,3 +1,5 @@
+"""The migrations of all schemas."""
+
 import asyncpg
 import pytest
 
@@ -12,17 +14,17 @@ async def url(database_url):
         yield url
 
 
-def test_the_rule_of_the_house_finds_the_migrations_of_every_service():
-    told = {
+def test_migration_folders_are_those_of_the_services():
+    expected = {
         service.migrations: (service.name, service.role) for service in SERVICES_IN_START_ORDER if service.migrations
     }
 
-    assert set(migrations.find_migration_folders()) == told.keys()
-    for folder, (name, role) in told.items():
+    assert set(migrations.find_migration_folders()) == expected.keys()
+    for folder, (name, role) in expected.items():
         assert (name, role) == (folder.parent.name, f"molecule_{folder.parent.name}")
 
 
-async def test_every_schema_gets_to_its_newest_revision(url):
+async def test_each_schema_reaches_its_newest_revision(url):
     await migrations.migrate_all(url)
 
     connection = await asyncpg.connect(url)
@@ -35,7 +37,7 @@ async def test_every_schema_gets_to_its_newest_revision(url):
     assert None not in found
 
 
-async def test_a_second_run_has_nothing_to_do(url):
+async def test_second_run_finds_no_outdated_schema(url):
     await migrations.migrate_all(url)
 
     assert await migrations._find_outdated(url) == []

@@ -1,3 +1,5 @@
+"""What the terminal shows."""
+
 import io
 
 import pytest
@@ -17,11 +19,11 @@ from deploy.progress import Progress, shorten_log_line
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
     ],
 )
-def test_a_line_of_the_log_is_shortened_for_people(line, shown):
+def test_log_line_is_shortened(line, shown):
     assert shorten_log_line(line) == shown
 
 
-def test_without_a_terminal_there_are_no_colours_and_nothing_is_lost():
+def test_pipe_receives_complete_lines_without_colours():
     written = io.StringIO()
     progress = Progress(Console(file=written, width=40))
 
