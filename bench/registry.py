@@ -79,7 +79,7 @@ def main() -> None:
 
 async def _main() -> None:
     with TemporaryDirectory(prefix="molecule-bench-") as scratch:
-        layout = Layout.of(Path(scratch) / "home")
+        layout = Layout.for_home(Path(scratch) / "home")
         async with Plane(backend="none", processes=True, home=layout.home) as plane:
             figures = await _measured(plane, layout)
     print(json.dumps(figures))

@@ -77,8 +77,8 @@ async def measure_sweeps(server_url: str, count: int) -> SweepCost:
 
 @asynccontextmanager
 async def _settled(url: str, count: int) -> AsyncIterator[None]:
-    await roles.apply(url)
-    await migrations.run(url)
+    await roles.apply_roles(url)
+    await migrations.migrate_all(url)
     connection = await asyncpg.connect(url)
     try:
         await insert_population(connection, [build_agent(number) for number in range(count)])

@@ -1,1 +1,1 @@
-"""How the plane is put together: the pieces in one process, or one process each."""
+"""Starts the plane on one machine: PostgreSQL, the four services and the gateway, as processes or in one event loop."""

@@ -1,4 +1,4 @@
-"""Certificates for mutual TLS between machines: one authority, one leaf for each service."""
+"""Creates certificates for mutual TLS between machines: one authority, and one certificate for each service."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -15,68 +15,71 @@ from deploy.processes import GATEWAY, SERVICES
 
 AUTHORITY: Final = "ca"
 
-AUTHORITY_LASTS: Final = timedelta(days=3650)
+AUTHORITY_VALIDITY: Final = timedelta(days=3650)
 
-SKEW: Final = timedelta(minutes=10)
-"""How far behind another machine's clock may be before it distrusts a new certificate."""
+CLOCK_SKEW: Final = timedelta(minutes=10)
+"""How far another machine's clock may be behind without rejecting a new certificate."""
 
 
-def make(directory: Path, *, hosts: Sequence[str], lasts: timedelta) -> None:
+def create_certificates(directory: Path, *, hosts: Sequence[str], validity: timedelta) -> None:
     """Write `ca.pem` and, for each service, `<service>.pem` and `<service>-key.pem`.
 
-    An authority that is there already signs the new leaves, so renewing them needs no new trust.
-    `hosts` are names and addresses under which the services are dialled, besides their own names and this machine.
+    An existing authority signs the new certificates, so that a renewal does not change what the services trust. `hosts`
+    are further names and addresses at which the services are reached, besides their own names and localhost.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key, authority = _authority(directory)
+    key, authority = _load_or_create_authority(directory)
     for service in (*SERVICES, GATEWAY):
-        own = ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(service, own.public_key(), hosts=hosts, lasts=lasts, issuer=authority.subject, signer=key)
-        _write(directory, service, own, leaf)
+        service_key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _build_certificate(
+            service, service_key.public_key(), hosts=hosts, validity=validity, issuer=authority.subject, issuer_key=key
+        )
+        _write(directory, service, service_key, certificate)
 
 
-def _authority(directory: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _load_or_create_authority(directory: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     if (directory / f"{AUTHORITY}.pem").exists():
         found = serialization.load_pem_private_key((directory / f"{AUTHORITY}-key.pem").read_bytes(), password=None)
-        assert isinstance(found, ec.EllipticCurvePrivateKey)  # noqa: S101 - we wrote it
+        assert isinstance(found, ec.EllipticCurvePrivateKey)  # noqa: S101 - this module wrote the key
         return found, x509.load_pem_x509_certificate((directory / f"{AUTHORITY}.pem").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _named("molecule")
+    name = _build_name("molecule")
     certificate = (
-        _begun(name, name, key.public_key(), lasts=AUTHORITY_LASTS)
+        _start_builder(name, name, key.public_key(), validity=AUTHORITY_VALIDITY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
+        .add_extension(_build_key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
     _write(directory, AUTHORITY, key, certificate)
     return key, certificate
 
 
-def _leaf(
+def _build_certificate(
     service: str,
     key: ec.EllipticCurvePublicKey,
     *,
     hosts: Sequence[str],
-    lasts: timedelta,
+    validity: timedelta,
     issuer: x509.Name,
-    signer: ec.EllipticCurvePrivateKey,
+    issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Whose name is the URI; the other names are only where it is found."""
+    """Build a service's certificate. Its URI is the identity; the other names only say where the service is reached."""
     names = dict.fromkeys((service, service.replace("_", "-"), "localhost", "127.0.0.1", *hosts))
-    alternatives = [x509.UniformResourceIdentifier(f"spiffe://molecule/{service}"), *(_host(name) for name in names)]
+    identity = x509.UniformResourceIdentifier(f"spiffe://molecule/{service}")
+    alternatives = [identity, *(_parse_host(name) for name in names)]
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     return (
-        _begun(_named(service), issuer, key, lasts=lasts)
+        _start_builder(_build_name(service), issuer, key, validity=validity)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(_build_key_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .sign(signer, hashes.SHA256())
+        .sign(issuer_key, hashes.SHA256())
     )
 
 
-def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, lasts: timedelta
+def _start_builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, validity: timedelta
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -85,12 +88,12 @@ def _begun(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + lasts)
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + validity)
     )
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _build_key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -104,21 +107,21 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _build_name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _host(name: str) -> x509.GeneralName:
+def _parse_host(host: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.DNSName(host)
 
 
 def _write(directory: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
-    secret = directory / f"{name}-key.pem"
-    secret.touch(mode=0o600)
-    secret.write_bytes(
+    key_file = directory / f"{name}-key.pem"
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     (directory / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -1,4 +1,4 @@
-"""The demo team: imported like any organisation, on the first start of a home."""
+"""Creates the demo team on the first start of a home, through the REST API like any other organisation."""
 
 import asyncio
 from typing import Any
@@ -6,56 +6,55 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
-ORGANISATION = "demo"
-"""The org template that it is made of."""
+ORG_TEMPLATE = "demo"
+"""The org template of the demo team."""
 
-ONLINE_WITHIN = 30.0
-"""Seconds after which the start goes on without a team that is not online; its agents may still be booting."""
+ONLINE_TIMEOUT_SECONDS = 30.0
+"""Time after which the start continues although the team is not online; its agents may still be booting."""
 
-PAUSE = 0.05
-"""Seconds between two looks at the team."""
+POLL_INTERVAL_SECONDS = 0.05
 
-MAKING = 60.0
-"""Seconds that the import may take on a machine that is still busy starting."""
+IMPORT_TIMEOUT_SECONDS = 60.0
+"""Time that the import may take on a machine that is busy with the start."""
 
 
-async def create(plane: httpx.AsyncClient) -> dict[str, str]:
-    """Import the team: the ids of its members by name. A plane that has workspaces is in use already, and gets none.
+async def import_team(plane: httpx.AsyncClient) -> dict[str, str]:
+    """Import the team and return the ids of its members by name.
 
-    One without the org template has been given other ones, and gets none either.
+    Returns nothing if the plane already has workspaces, or has no template of the demo team.
     """
-    if await _workspaces(plane):
+    if await _list_workspaces(plane):
         return {}
-    response = await plane.post("/org/import", json={"dir": ORGANISATION}, timeout=MAKING)
+    response = await plane.post("/org/import", json={"dir": ORG_TEMPLATE}, timeout=IMPORT_TIMEOUT_SECONDS)
     if response.status_code == httpx.codes.NOT_FOUND:
         return {}
-    return {member["name"]: member["id"] for member in _checked(response).json()["workspaces"]}
+    return {member["name"]: member["id"] for member in _require_success(response).json()["workspaces"]}
 
 
-async def present(plane: httpx.AsyncClient, team: dict[str, str]) -> dict[str, str]:
-    """Those members that still exist, in the order of the team."""
-    there = {workspace["id"] for workspace in await _workspaces(plane)}
-    return {name: workspace_id for name, workspace_id in team.items() if workspace_id in there}
+async def find_existing_members(plane: httpx.AsyncClient, team: dict[str, str]) -> dict[str, str]:
+    """Return those members that still exist, in the order of the team."""
+    existing = {workspace["id"] for workspace in await _list_workspaces(plane)}
+    return {name: workspace_id for name, workspace_id in team.items() if workspace_id in existing}
 
 
-async def online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
-    """Whether all of them got online in time.
+async def wait_until_online(plane: httpx.AsyncClient, ids: frozenset[str]) -> bool:
+    """Wait until all members are online; return whether that happened in time.
 
-    After a restart the book still says what was true before it, so their agents must take connections, too.
+    After a restart the registry still has the status from before, so each agent must accept connections, too.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + ONLINE_WITHIN
+    deadline = loop.time() + ONLINE_TIMEOUT_SECONDS
     while loop.time() < deadline:
-        members = [found for found in await _workspaces(plane) if found["id"] in ids]
-        if all([found["status"] == "online" and await _listens(found.get("url") or "") for found in members]):
+        members = [workspace for workspace in await _list_workspaces(plane) if workspace["id"] in ids]
+        if all([member["status"] == "online" and await _is_listening(member.get("url") or "") for member in members]):
             return True
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
     return False
 
 
-async def _listens(url: str) -> bool:
+async def _is_listening(url: str) -> bool:
     address = urlsplit(url)
     if not address.hostname or not address.port:
         return True
@@ -67,13 +66,13 @@ async def _listens(url: str) -> bool:
     return True
 
 
-async def _workspaces(plane: httpx.AsyncClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _checked(await plane.get("/workspaces")).json()
-    return found
+async def _list_workspaces(plane: httpx.AsyncClient) -> list[dict[str, Any]]:
+    workspaces: list[dict[str, Any]] = _require_success(await plane.get("/workspaces")).json()
+    return workspaces
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def _require_success(response: httpx.Response) -> httpx.Response:
     if response.is_error:
         message = f"the demo team could not be created: {response.status_code} {response.text}; DEMO=0 starts without"
-        raise CannotStart(message)
+        raise StartError(message)
     return response

@@ -1,5 +1,5 @@
-"""Why the plane cannot start, in one line for the operator."""
+"""The error of a start that failed."""
 
 
-class CannotStart(Exception):
-    """A step of the start failed; the message says what and what to do, in one line."""
+class StartError(Exception):
+    """A step of the start failed. The message is one line for the operator: what failed, and what to do."""

@@ -1,4 +1,4 @@
-"""Where a plane on one machine keeps its things."""
+"""The directories and files of a plane on one machine."""
 
 import hashlib
 import json
@@ -10,29 +10,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
-PRIVATE = 0o700
-"""Mode of what holds keys, data or sockets: the sockets are believed because nobody else reaches them."""
+PRIVATE_MODE = 0o700
+"""Mode of directories with keys, data or sockets. The services trust their sockets, because no other user can open
+them."""
 
-SHIPPED = Path(__file__).parent.parent
-"""Where the templates are that come with the plane."""
+RELEASE_ROOT = Path(__file__).parent.parent
+"""The directory of this release, with its templates."""
 
-LONGEST_SOCKET_PATH = 107
-"""Bytes the kernel takes for the path of a Unix socket."""
+MAX_SOCKET_PATH_BYTES = 107
+"""The longest path of a Unix socket that Linux accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The paths of one home. Two homes share nothing, so two planes can run beside each other."""
+    """The paths of one home. Two homes share no path, so two planes can run at the same time."""
 
     home: Path
     sockets: Path
     database_sockets: Path
-    """A directory of its own: PostgreSQL may run as another user, who must not reach the services' sockets."""
+    """Separate from `sockets`: PostgreSQL may run as another user, who must not reach the services' sockets."""
 
     @classmethod
-    def of(cls, home: Path) -> Self:
+    def for_home(cls, home: Path) -> Self:
+        """Build the layout of a home directory."""
         home = home.expanduser().absolute()
         digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         sockets = Path(tempfile.gettempdir()) / f"molecule-{os.getuid()}-{digest}"
@@ -56,12 +58,12 @@ class Layout:
 
     @property
     def templates(self) -> Path:
-        """The workspace templates of this home; at first those that come with the plane."""
+        """The workspace templates of this home; at first a copy of those in the release."""
         return self.home / "workspace-configs-templates"
 
     @property
     def org_templates(self) -> Path:
-        """The org templates of this home; at first those that come with the plane."""
+        """The org templates of this home; at first a copy of those in the release."""
         return self.home / "org-templates"
 
     @property
@@ -71,71 +73,78 @@ class Layout:
     def socket(self, service: str) -> Path:
         return self.sockets / f"{service}.sock"
 
-    def had_demo(self) -> bool:
-        """Whether the demo team was made here once: whoever deleted it does not get it back."""
-        return (self.home / "demo-made").exists()
+    def has_demo_team(self) -> bool:
+        """Whether the demo team was created in this home before: a team that was deleted is not created again."""
+        return self._demo_team_file.exists()
 
-    def note_demo(self, team: dict[str, str]) -> None:
-        """Remember who is in it: ids by name."""
-        (self.home / "demo-made").write_text(json.dumps(team))
+    def save_demo_team(self, team: dict[str, str]) -> None:
+        """Record that the demo team was created, with the ids of its members by name."""
+        self._demo_team_file.write_text(json.dumps(team))
 
-    def demo(self) -> dict[str, str]:
-        """The ids of the demo team by name, as they were when it was made."""
-        text = (self.home / "demo-made").read_text()
+    def load_demo_team(self) -> dict[str, str]:
+        """Return the ids of the demo team by name, as they were when it was created."""
+        text = self._demo_team_file.read_text()
         team: dict[str, str] = json.loads(text) if text else {}
         return team
 
     def prepare(self) -> None:
-        """Make the directories that are missing. Raises `CannotStart` if the home or a socket directory is not ours."""
+        """Create missing directories. Raises `StartError` if the home or a socket directory cannot be used."""
         self._prepare_home()
-        claim(self.sockets, owner=os.getuid())
+        create_private_directory(self.sockets, owner=os.getuid())
 
-    def tidy(self) -> None:
-        """Remove the socket directories; only called when nothing of this home runs any more."""
+    def remove_socket_directories(self) -> None:
+        """Remove the socket directories. Called only when no process of this home runs."""
         for directory in (self.sockets, self.database_sockets):
             shutil.rmtree(directory, ignore_errors=True)
+
+    @property
+    def _demo_team_file(self) -> Path:
+        return self.home / "demo-made"
 
     def _prepare_home(self) -> None:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             for directory in (self.workspaces, self.logs, self.keys):
-                directory.mkdir(mode=PRIVATE, exist_ok=True)
+                directory.mkdir(mode=PRIVATE_MODE, exist_ok=True)
             for directory in (self.templates, self.org_templates):
-                _furnish(directory)
+                _copy_from_release(directory)
             self.lock.touch(mode=0o600)
         except OSError as error:
             message = (
                 f"the home {self.home} cannot be used: {error.strerror}; set MOLECULE_HOME to one of your directories"
             )
-            raise CannotStart(message) from error
+            raise StartError(message) from error
 
 
-def _furnish(directory: Path) -> None:
-    """Put there what comes with the plane, once: afterwards it is the operator's."""
+def _copy_from_release(directory: Path) -> None:
+    """Copy the templates of the release, unless the directory exists: then it belongs to the operator."""
     if directory.exists():
         return
-    shipped, half = SHIPPED / directory.name, directory.with_name(f".{directory.name}")
-    shutil.rmtree(half, ignore_errors=True)
-    if shipped.is_dir():
-        shutil.copytree(shipped, half)
+    source, temporary = RELEASE_ROOT / directory.name, directory.with_name(f".{directory.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    if source.is_dir():
+        shutil.copytree(source, temporary)
     else:
-        half.mkdir()
-    half.rename(directory)
+        temporary.mkdir()
+    temporary.rename(directory)
 
 
-def claim(directory: Path, *, owner: int) -> None:
-    """Make a private directory under the shared temporary one, where its name may have been taken by somebody else."""
-    if len(os.fsencode(directory / "a2a_proxy.sock")) > LONGEST_SOCKET_PATH:
+def create_private_directory(directory: Path, *, owner: int) -> None:
+    """Create a private directory for sockets in the shared temporary directory.
+
+    Raises `StartError` if another user already created something with this name.
+    """
+    if len(os.fsencode(directory / "a2a_proxy.sock")) > MAX_SOCKET_PATH_BYTES:
         message = f"the path {directory} is too long for sockets: set TMPDIR to a shorter directory"
-        raise CannotStart(message)
+        raise StartError(message)
     try:
-        directory.mkdir(mode=PRIVATE, exist_ok=True)
+        directory.mkdir(mode=PRIVATE_MODE, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
         message = f"the socket directory {directory} cannot be made: {error.strerror}; set TMPDIR to another directory"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.getuid(), owner):
         message = f"the socket directory {directory} belongs to somebody else: remove it, or set TMPDIR"
-        raise CannotStart(message)
-    directory.chmod(PRIVATE)
+        raise StartError(message)
+    directory.chmod(PRIVATE_MODE)
     os.chown(directory, owner, -1)

@@ -1,4 +1,4 @@
-"""One plane in one home: whoever holds the lock file runs it."""
+"""The lock file of a home: the process that holds it runs the home's only plane."""
 
 import fcntl
 import os
@@ -8,53 +8,55 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
-PAUSE = 0.05
-"""Seconds between two looks at the lock while its holder shuts down."""
+POLL_INTERVAL_SECONDS = 0.05
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock. Raises `CannotStart` if another process does; the kernel lets go for one that was killed."""
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock within the block. Raises `StartError` if another process holds it.
+
+    The kernel releases the lock of a process that was killed.
+    """
     with path.open("r+") as file:
-        if not _taken(file.fileno()):
+        if not _try_lock(file.fileno()):
             message = (
-                f"a plane already runs in {path.parent} (pid {holder(path)}): stop it with make down,"
+                f"a plane already runs in {path.parent} (pid {find_holder(path)}): stop it with make down,"
                 " or give this one a home of its own with MOLECULE_HOME"
             )
-            raise CannotStart(message)
+            raise StartError(message)
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
 
 
-def holder(path: Path) -> int | None:
-    """The pid of the process that holds the lock; `None` if nobody does."""
+def find_holder(path: Path) -> int | None:
+    """Return the pid of the process that holds the lock; `None` if no process does."""
     try:
         with path.open("r+") as file:
-            if _taken(file.fileno()):
+            if _try_lock(file.fileno()):
                 return None
             return int(file.read())
     except (FileNotFoundError, ValueError):
         return None
 
 
-def stop_holder(path: Path, *, within: float) -> bool:
-    """Ask the holder to stop and wait until it has let go; false if it still holds when the time is up."""
-    pid = holder(path)
+def stop_holder(path: Path, *, timeout: float) -> bool:
+    """Send SIGTERM to the holder and wait; return whether it released the lock within so many seconds."""
+    pid = find_holder(path)
     if pid is not None:
         os.kill(pid, SIGTERM)
-    deadline = time.monotonic() + within
-    while holder(path) is not None:
+    deadline = time.monotonic() + timeout
+    while find_holder(path) is not None:
         if time.monotonic() > deadline:
             return False
-        time.sleep(PAUSE)
+        time.sleep(POLL_INTERVAL_SECONDS)
     return True
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

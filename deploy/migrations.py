@@ -1,4 +1,4 @@
-"""The schemas of all services, brought up to date one after the other: alembic keeps its context in module globals."""
+"""Migrates the schemas of all services, one after the other, because alembic keeps its context in module globals."""
 
 import asyncio
 import re
@@ -6,56 +6,61 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 SERVICES = Path(__file__).parents[1] / "services"
 
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
-async def run(database_url: str) -> None:
-    """Migrate every service that keeps something and is behind. The roles must be there.
+async def migrate_all(database_url: str) -> None:
+    """Migrate every service whose schema is not at its newest revision. The roles must exist.
 
-    Raises `CannotStart` where the tables are those of a newer release.
+    Raises `StartError` if the tables were created by a newer release.
     """
-    for folder in await _behind(database_url):
+    for folder in await _find_outdated(database_url):
         await asyncio.to_thread(_migrate, database_url, folder)
 
 
-def folders() -> tuple[Path, ...]:
-    """Where the numbered files are, by the rule of the house: read from disk, because importing services takes long."""
+def find_migration_folders() -> tuple[Path, ...]:
+    """Return the folder with the migrations of each service. They are found on disk, because importing is slow."""
     return tuple(folder for folder in sorted(SERVICES.glob("*/migrations")) if folder.parent.name != "chassis")
 
 
-def newest(folder: Path) -> str | None:
-    """The revision that the last of the numbered files leads to."""
+def find_newest_revision(folder: Path) -> str | None:
+    """Return the revision of the last migration in the folder."""
     *_, last = sorted(folder.glob("[0-9]*.py"))
     found = REVISION.search(last.read_text())
     return found[1] if found else None
 
 
-async def _behind(database_url: str) -> list[Path]:
-    """A second start finds nothing here, and is spared loading all that migrating takes."""
+async def _find_outdated(database_url: str) -> list[Path]:
+    """Return the folders with pending migrations. On a later start there are none, and alembic is not imported."""
     connection = await asyncpg.connect(database_url)
     try:
-        return [folder for folder in folders() if await _revision(connection, folder.parent.name) != newest(folder)]
+        return [
+            folder
+            for folder in find_migration_folders()
+            if await _read_revision(connection, folder.parent.name) != find_newest_revision(folder)
+        ]
     finally:
         await connection.close()
 
 
-async def _revision(connection: asyncpg.Connection, schema: str) -> str | None:
+async def _read_revision(connection: asyncpg.Connection, schema: str) -> str | None:
+    query = f'SELECT version_num FROM "{schema}".alembic_version'  # noqa: S608 - the schema is a folder's name
     try:
-        found = await connection.fetchval(f'SELECT version_num FROM "{schema}".alembic_version')  # noqa: S608 - ours
+        revision = await connection.fetchval(query)
     except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
         return None
-    return str(found) if found else None
+    return str(revision) if revision else None
 
 
 def _migrate(database_url: str, folder: Path) -> None:
-    from services.chassis import database  # takes as long to load as everything else of a start
+    from services.chassis import database  # importing it takes as long as the rest of a start
 
     service = folder.parent.name
     try:
         database.migrate(database_url, role=f"molecule_{service}", schema=service, folder=folder)
-    except database.NewerSchema as refusal:
-        raise CannotStart(str(refusal)) from refusal
+    except database.NewerSchema as error:
+        raise StartError(str(error)) from error

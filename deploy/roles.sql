@@ -1,5 +1,5 @@
--- One schema and one role for each service that keeps something; the provisioner only connects, for its locks.
--- Run by the user of DATABASE_URL before the migrations, as often as you like.
+-- Creates one schema and one role for each service with tables, and a role for the provisioner's advisory locks.
+-- The user of DATABASE_URL runs this before the migrations; it may be repeated.
 
 BEGIN;
 
@@ -9,15 +9,15 @@ DO $$
 DECLARE
     service text;
     role text;
-    -- Since PostgreSQL 16 who creates a role is a member of it, but may not enter it.
-    entering text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
+    -- Since PostgreSQL 16 the creator of a role is a member of it, but without the right to SET ROLE.
+    membership text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
     FOREACH service IN ARRAY ARRAY['registry', 'a2a_proxy', 'auth', 'provisioner'] LOOP
         role := 'molecule_' || service;
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         END IF;
-        IF NOT pg_has_role(current_user, role, entering) THEN
+        IF NOT pg_has_role(current_user, role, membership) THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', role);
         END IF;
         IF service <> 'provisioner' THEN

@@ -1,4 +1,4 @@
-"""What `molecule up` can be told, and the environment it hands on."""
+"""The settings of `molecule up`, and the environment that it passes on to the processes."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from services.chassis import settings
 from services.chassis.settings import InvalidSettings, Mode, ModeSetting
 
@@ -16,39 +16,39 @@ DEFAULT_PORT = 8080
 
 
 class UpSettings(BaseSettings):
-    """The variables of `make up`. What it does not know is handed on to the services as it is."""
+    """The variables of `molecule up`. Other variables are passed on to the services unchanged."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True)
 
     molecule_env: ModeSetting = Mode.DEVELOPMENT
-    """The mode of the plane. Production wants ADMIN_TOKEN and SECRETS_ENCRYPTION_KEY."""
+    """The mode of the plane. Production requires ADMIN_TOKEN and SECRETS_ENCRYPTION_KEY."""
 
     molecule_home: Path = Path("~/.molecule")
-    """Where the plane keeps its database, workspaces, logs and keys."""
+    """The directory of the plane's database, workspaces, logs and keys."""
 
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
     """Port of the gateway on 127.0.0.1."""
 
     backend: Literal["process", "none", "fake"] = "process"
-    """How workspaces run: as processes, not at all (agents bring themselves), or as pretended instances."""
+    """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
 
     demo: bool = True
-    """Whether the first start creates the demo team. Needs the process backend."""
+    """Whether the first start creates the demo team. Requires the process backend."""
 
     configs_dir: Path | None = None
-    """Directory of the workspace templates; by default one in the home, with those that come with the plane."""
+    """Directory of the workspace templates; unset: one in the home, at first with the templates of the release."""
 
     org_templates_dir: Path | None = None
-    """Directory of the org templates; by default one in the home, with those that come with the plane."""
+    """Directory of the org templates; unset: one in the home, at first with the templates of the release."""
 
     database_url: SecretStr | None = None
-    """A PostgreSQL to use instead of the embedded one."""
+    """The URL of a PostgreSQL server; unset: the embedded one is used."""
 
     admin_token: SecretStr | None = None
-    """Bearer of the administrator; without one, development is open to everybody on this machine."""
+    """Bearer token of the administrator; unset: in development every process of this machine has access."""
 
     secrets_encryption_key: SecretStr | None = None
-    """Key of the vault, `n:base64`; development makes one in the home."""
+    """Key of the secret vault, `n:base64`; unset: development creates one in the home."""
 
     @field_validator("database_url")
     @classmethod
@@ -62,29 +62,29 @@ class UpSettings(BaseSettings):
 
     @property
     def url(self) -> str:
-        """Where the gateway answers."""
+        """The URL of the gateway."""
         return f"http://127.0.0.1:{self.port}"
 
 
-def read() -> UpSettings:
-    """From the environment. Raises `CannotStart` with the variable that is wrong."""
+def load_up_settings() -> UpSettings:
+    """Read the settings from the environment. Raises `StartError` that names the invalid variable."""
     try:
         return settings.load_settings(UpSettings)
     except InvalidSettings as error:
-        raise CannotStart(str(error)) from error
+        raise StartError(str(error)) from error
 
 
 S = TypeVar("S", bound=BaseSettings)
 
 
-def told_by(environment: Mapping[str, str], kind: type[S]) -> S:
-    """The settings that a process with this environment would read, for services that run in this one."""
+def read_settings_from(environment: Mapping[str, str], kind: type[S]) -> S:
+    """Return the settings that a process with this environment would read; for services that run in this process."""
     names = (name for name, _, _ in settings.describe_settings(kind))
     pairs = zip(kind.model_fields, names, strict=True)
     given: dict[str, Any] = {field: environment[name] for field, name in pairs if environment.get(name)}
     return kind(**given)
 
 
-def inherited() -> Mapping[str, str]:
-    """The environment we were started with: processes inherit it, and find their own settings in it."""
-    return dict(os.environ)  # noqa: TID251 - handed on as a whole, not read
+def copy_environment() -> Mapping[str, str]:
+    """Return the environment of this process, which the plane's processes inherit."""
+    return dict(os.environ)  # noqa: TID251 - it is passed on as a whole

@@ -1,4 +1,4 @@
-"""The plane as processes: what stands on what, in the order in which it is started and stopped."""
+"""Runs the plane as processes, in the order of their dependencies: PostgreSQL, the services, the gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,76 +9,86 @@ import httpx
 
 from deploy import migrations, postgres, processes, roles
 from deploy.layout import Layout
-from deploy.output import Journal
+from deploy.output import ProcessLogs
 from deploy.progress import Progress
-from deploy.readiness import until
+from deploy.readiness import wait_until_ready
 from deploy.settings import UpSettings
-from deploy.supervisor import Exit, Supervisor
+from deploy.supervisor import ProcessExit, Supervisor
 
-DATABASE_WITHIN = timedelta(seconds=60)
-"""Recovery after a crash replays what was written since the last checkpoint; far less than this here."""
+DATABASE_START_TIMEOUT = timedelta(seconds=60)
+"""Enough for the recovery after a crash, which replays all changes since the last checkpoint."""
 
-SERVICES_WITHIN = timedelta(seconds=60)
-"""Five interpreters on a busy machine; seconds, usually."""
+SERVICES_START_TIMEOUT = timedelta(seconds=60)
+"""Enough for five Python processes on a busy machine; usually they need a few seconds."""
 
 
 @asynccontextmanager
-async def standing(
+async def run_plane(
     settings: UpSettings,
     layout: Layout,
     *,
     inherited: Mapping[str, str],
-    journal: Journal,
+    logs: ProcessLogs,
     progress: Progress,
-    told: Callable[[Exit], None],
+    on_exit: Callable[[ProcessExit], None],
 ) -> AsyncIterator[Supervisor]:
-    """A plane that answers. Left, the gateway stops first and PostgreSQL last, and nothing keeps running."""
-    async with _nothing_left(settings, layout), Supervisor(hear=journal.hear, told=told) as supervisor:
-        database_url = await database(settings, layout, supervisor, journal=journal, progress=progress)
+    """Start a plane and yield once it is ready. On exit the gateway stops first and PostgreSQL last.
+
+    `inherited` is the environment of every process; `on_exit` receives exits that were not requested.
+    """
+    async with (
+        _clean_up_after(settings, layout),
+        Supervisor(on_output=logs.append, on_exit=on_exit) as supervisor,
+    ):
+        database_url = await prepare_database(settings, layout, supervisor, logs=logs, progress=progress)
         with progress.step("services and gateway"):
-            commands = processes.commands(settings, layout, database_url=database_url, inherited=inherited)
+            commands = processes.build_commands(settings, layout, database_url=database_url, inherited=inherited)
             children = [supervisor.start(command) for command in commands]
             async with httpx.AsyncClient(base_url=settings.url, trust_env=False) as gateway:
-                await until(lambda: ready(gateway), children=children, journal=journal, within=SERVICES_WITHIN)
+                await wait_until_ready(
+                    lambda: is_ready(gateway), children=children, logs=logs, timeout=SERVICES_START_TIMEOUT
+                )
         yield supervisor
 
 
-async def database(
-    settings: UpSettings, layout: Layout, supervisor: Supervisor, *, journal: Journal, progress: Progress
+async def prepare_database(
+    settings: UpSettings, layout: Layout, supervisor: Supervisor, *, logs: ProcessLogs, progress: Progress
 ) -> str:
-    """The URL of a PostgreSQL with everything the services need in it: the one that was given, or our own."""
+    """Return the URL of a PostgreSQL with migrated schemas: the configured one, or the embedded one, once started."""
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     if not url:
         with progress.step("PostgreSQL"):
             server = await asyncio.to_thread(postgres.prepare, layout)
             child = supervisor.start(server.command)
-            await until(lambda: postgres.answers(server), children=[child], journal=journal, within=DATABASE_WITHIN)
+            await wait_until_ready(
+                lambda: postgres.can_connect(server), children=[child], logs=logs, timeout=DATABASE_START_TIMEOUT
+            )
         url = server.url
     with progress.step("roles and migrations"):
-        await roles.apply(url)
-        await migrations.run(url)
+        await roles.apply_roles(url)
+        await migrations.migrate_all(url)
     return url
 
 
-@asynccontextmanager
-async def _nothing_left(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
-    """End the agents that a provisioner which was itself killed, or still starting, could not end; then clear up."""
-    try:
-        yield
-    finally:
-        if settings.backend == "process":
-            from services.provisioner.backends.process import ProcessBackend  # needed at the end, not for the start
-
-            backend = ProcessBackend(layout.home)
-            for instance in await backend.list():
-                await backend.stop(instance.workspace_id)
-        layout.tidy()
-
-
-async def ready(gateway: httpx.AsyncClient) -> bool:
-    """Whether the gateway answers and reaches every service, also those it could do without."""
+async def is_ready(gateway: httpx.AsyncClient) -> bool:
+    """Whether the gateway answers and reaches every service, also the optional ones."""
     try:
         answer = await gateway.get("/ready", timeout=2)
     except httpx.TransportError:
         return False
     return answer.is_success and all(check["status"] == "ok" for check in answer.json()["checks"].values())
+
+
+@asynccontextmanager
+async def _clean_up_after(settings: UpSettings, layout: Layout) -> AsyncIterator[None]:
+    """On exit stop agents that a killed provisioner could not stop, and remove the socket directories."""
+    try:
+        yield
+    finally:
+        if settings.backend == "process":
+            from services.provisioner.backends.process import ProcessBackend  # not needed for the start
+
+            backend = ProcessBackend(layout.home)
+            for instance in await backend.list():
+                await backend.stop(instance.workspace_id)
+        layout.remove_socket_directories()

@@ -1,4 +1,4 @@
-"""Keeps processes running: starts, watches, restarts with growing pauses, and stops them in order."""
+"""Keeps processes running: starts them, restarts them after a delay, and stops them in order."""
 
 import asyncio
 import shutil
@@ -14,35 +14,28 @@ from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Self
 
-from deploy.output import Lines
+from deploy.output import LineReader
+from services.chassis.backoff import Backoff
 
-FIRST_PAUSE = timedelta(milliseconds=100)
-"""Before the first restart: short, because most deaths are single ones and somebody waits for an answer."""
+RESTART_BACKOFF = Backoff(first=timedelta(milliseconds=100), maximum=timedelta(seconds=5))
+"""The delay before a restart. It starts short, because most exits happen once and callers wait for an answer. Its
+maximum is short, because a service that the process depends on may come back at any time."""
 
-LONGEST_PAUSE = timedelta(seconds=5)
-"""Between restarts of a process that cannot run: it may depend on something that comes back at any moment."""
+STABLE_UPTIME = timedelta(seconds=10)
+"""Uptime after which the earlier exits of a process no longer count."""
 
-STEADY = timedelta(seconds=10)
-"""A process that lived this long died of something new; its earlier deaths no longer count."""
-
-LAST_WORDS = 0.5
-"""Seconds for what a dead process left in its pipe; a grandchild may hold the other end open for ever."""
-
-
-def pause_before(restart: int) -> timedelta:
-    """How long to wait before the n-th restart in a row, counted from 1."""
-    doublings = min(restart - 1, 16)
-    return min(FIRST_PAUSE * (1 << doublings), LONGEST_PAUSE)
+DRAIN_TIMEOUT_SECONDS = 0.5
+"""Time for reading the rest of the output of a process that ended; a grandchild may keep the pipe open."""
 
 
-def restarts_after(restarts: int, *, lived: timedelta) -> int:
-    """The number of the restart that follows the death of a process that lived that long."""
-    return 1 if lived >= STEADY else restarts + 1
+def count_restarts(restarts: int, *, uptime: timedelta) -> int:
+    """Return the number of consecutive restarts, including the next one, of a process that ended after `uptime`."""
+    return 1 if uptime >= STABLE_UPTIME else restarts + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """The user and the group a process runs as, where that is not ours."""
+class ProcessOwner:
+    """The user and the group of a process that runs as another user than the supervisor."""
 
     uid: int
     gid: int
@@ -55,17 +48,17 @@ class Command:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
-    account: Account | None = None
+    owner: ProcessOwner | None = None
     stop_signal: Signals = SIGTERM
     orphan_signal: Signals = SIGKILL
-    """What it gets when the supervisor dies without stopping it, where the system can arrange that."""
-    patience: timedelta = timedelta(seconds=20)
-    """Between the request to stop and the end of discussion."""
+    """The signal that the process receives when the supervisor is killed, if the system supports that."""
+    stop_timeout: timedelta = timedelta(seconds=20)
+    """Time between the stop signal and SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
-    """A process ended though it was wanted."""
+class ProcessExit:
+    """A process ended without being stopped, and is restarted after a delay."""
 
     name: str
     code: int
@@ -73,65 +66,67 @@ class Exit:
 
 
 class Child:
-    """One process that is wanted, whatever number of deaths it takes."""
+    """One process that is restarted whenever it ends, until it is stopped."""
 
-    def __init__(self, command: Command, *, hear: Callable[[str, str], None], told: Callable[[Exit], None]) -> None:
+    def __init__(
+        self, command: Command, *, on_output: Callable[[str, str], None], on_exit: Callable[[ProcessExit], None]
+    ) -> None:
         self.command = command
         self.exits = 0
-        self._hear = hear
-        self._told = told
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._process: Process | None = None
         self._stopping = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
-        """The process id; `None` between two lives."""
+        """The process id; `None` between an exit and the restart."""
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if running and self._process else None
 
-    async def keep(self) -> None:
-        """Run the process until `stop` is called. Cancelled, it kills the process on the way out."""
+    async def run_until_stopped(self) -> None:
+        """Run the process, and restart it, until `stop` is called. A cancellation kills the process."""
         restarts = 0
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()
-                code = await self._live()
+                code = await self._run_once()
                 if self._stopping.is_set():
                     return
                 self.exits += 1
-                restarts = restarts_after(restarts, lived=timedelta(seconds=time.monotonic() - began))
-                pause = pause_before(restarts)
-                self._told(Exit(name=self.command.name, code=code, restart_in=pause))
+                restarts = count_restarts(restarts, uptime=timedelta(seconds=time.monotonic() - began))
+                delay = RESTART_BACKOFF.delay(restarts)
+                self._on_exit(ProcessExit(name=self.command.name, code=code, restart_in=delay))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause.total_seconds())
+                    await asyncio.wait_for(self._stopping.wait(), delay.total_seconds())
         finally:
-            self._gone.set()
+            self._stopped.set()
 
     async def stop(self) -> None:
-        """Return when the process is gone: asked first, killed when its patience is over."""
+        """Send the stop signal, and SIGKILL after the stop timeout; return once the process has ended."""
         self._stopping.set()
         self.signal(self.command.stop_signal)
         try:
-            await asyncio.wait_for(self._gone.wait(), self.command.patience.total_seconds())
+            await asyncio.wait_for(self._stopped.wait(), self.command.stop_timeout.total_seconds())
         except TimeoutError:
             self.signal(SIGKILL)
-            await self._gone.wait()
+            await self._stopped.wait()
 
     def kill(self) -> None:
-        """End it for good without asking; `stop` then returns at once."""
+        """Kill the process without a restart; a `stop` then returns at once."""
         self._stopping.set()
         self.signal(SIGKILL)
 
     def signal(self, number: Signals) -> None:
-        """Send a signal to the process, if there is one just now."""
+        """Send a signal to the process, if it runs."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _live(self) -> int:
-        lines = Lines(lambda line: self._hear(self.command.name, line))
-        async with lines.opened() as pipe:
+    async def _run_once(self) -> int:
+        reader = LineReader(lambda line: self._on_output(self.command.name, line))
+        async with reader.open_pipe() as pipe:
             self._process = await _spawn(self.command, pipe)
             pipe.close()
             if self._stopping.is_set():
@@ -139,27 +134,28 @@ class Child:
             try:
                 return await self._process.wait()
             finally:
-                await self._bury(lines)
+                await self._reap(reader)
 
-    async def _bury(self, lines: Lines) -> None:
+    async def _reap(self, reader: LineReader) -> None:
         if self._process is not None and self._process.returncode is None:
             self.signal(SIGKILL)
             await self._process.wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(lines.ended.wait(), LAST_WORDS)
+            await asyncio.wait_for(reader.ended.wait(), DRAIN_TIMEOUT_SECONDS)
 
 
 class Supervisor:
-    """Keeps its children until it is left, then stops them one after the other, the youngest first."""
+    """Runs children within an `async with`; on exit it stops them one after the other, the last started first."""
 
-    def __init__(self, *, hear: Callable[[str, str], None], told: Callable[[Exit], None]) -> None:
-        self._hear = hear
-        self._told = told
+    def __init__(self, *, on_output: Callable[[str, str], None], on_exit: Callable[[ProcessExit], None]) -> None:
+        """`on_output` receives the name of a process and a line; `on_exit` every exit that was not requested."""
+        self._on_output = on_output
+        self._on_exit = on_exit
         self._children: dict[str, Child] = {}
-        self._keeping = asyncio.TaskGroup()
+        self._tasks = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
-        await self._keeping.__aenter__()
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(
@@ -169,44 +165,45 @@ class Supervisor:
             for child in reversed(self._children.values()):
                 await child.stop()
         except BaseException as interruption:
-            await self._keeping.__aexit__(type(interruption), interruption, interruption.__traceback__)
+            await self._tasks.__aexit__(type(interruption), interruption, interruption.__traceback__)
             raise
-        await self._keeping.__aexit__(None, None, None)
+        await self._tasks.__aexit__(None, None, None)
 
     def start(self, command: Command) -> Child:
         """Start a process and keep it running."""
-        child = Child(command, hear=self._hear, told=self._told)
+        child = Child(command, on_output=self._on_output, on_exit=self._on_exit)
         self._children[command.name] = child
-        self._keeping.create_task(child.keep(), name=command.name)
+        self._tasks.create_task(child.run_until_stopped(), name=command.name)
         return child
 
     def child(self, name: str) -> Child:
+        """Return the child with this name."""
         return self._children[name]
 
-    def hurry(self) -> None:
-        """Kill what still runs: the operator asked twice."""
+    def kill_all(self) -> None:
+        """Kill every process without waiting for its stop."""
         for child in self._children.values():
             child.kill()
 
 
 async def _spawn(command: Command, pipe: FileIO) -> Process:
-    """A session of its own keeps the terminal's Ctrl-C from the process: the order of stopping is ours."""
-    account = command.account
+    """Start the process in a new session, so that the terminal's Ctrl-C reaches the supervisor only."""
+    owner = command.owner
     return await asyncio.create_subprocess_exec(
-        *_leash(command.orphan_signal),
+        *_build_orphan_signal_prefix(command.orphan_signal),
         *command.argv,
         stdin=subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,
         env=command.environment,
         start_new_session=True,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
+        user=owner.uid if owner else None,
+        group=owner.gid if owner else None,
+        extra_groups=[] if owner else None,
     )
 
 
-def _leash(number: Signals) -> tuple[str, ...]:
-    """What makes the kernel end a process whose supervisor was killed. Linux only; nothing elsewhere."""
+def _build_orphan_signal_prefix(number: Signals) -> tuple[str, ...]:
+    """Return the command that makes Linux signal the process when the supervisor is killed; empty elsewhere."""
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", number.name.removeprefix("SIG"), "--") if setpriv else ()

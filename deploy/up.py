@@ -1,4 +1,4 @@
-"""What `make up` runs: one plane on this machine, from nothing to ready, until it is told to stop."""
+"""Runs `molecule up`: starts one plane on this machine and stops it when the operator asks to."""
 
 import asyncio
 import socket
@@ -10,21 +10,24 @@ from signal import SIGINT, SIGTERM, Signals
 import httpx
 from rich.console import Console
 
-from deploy import demo, greeting, lock, settings
-from deploy.errors import CannotStart
+from deploy import demo, lock, welcome
+from deploy.errors import StartError
 from deploy.layout import Layout
-from deploy.output import Journal
+from deploy.output import ProcessLogs
 from deploy.progress import Progress
-from deploy.settings import UpSettings, inherited
-from deploy.stack import standing
-from deploy.supervisor import Exit, Supervisor
+from deploy.settings import UpSettings, copy_environment, load_up_settings
+from deploy.stack import run_plane
+from deploy.supervisor import ProcessExit, Supervisor
+
+REPEATED_SIGNAL_SECONDS = 1.0
+"""Time in which further signals are ignored: a wrapper that forwards Ctrl-C sends a second one for one key press."""
 
 
 def main() -> int:
-    """Run the plane in the foreground; the exit code is 0 when it was asked to stop."""
+    """Run the plane in the foreground; return exit code 0 if it was stopped on request."""
     try:
-        asyncio.run(up(settings.read(), Progress(Console(highlight=False))))
-    except CannotStart as error:
+        asyncio.run(run_until_stopped(load_up_settings(), Progress(Console(highlight=False))))
+    except StartError as error:
         Console(stderr=True, highlight=False).print(f"molecule: {error}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -32,94 +35,99 @@ def main() -> int:
     return 0
 
 
-async def up(settings: UpSettings, progress: Progress) -> None:
-    """Start, tell, and run until SIGINT or SIGTERM. Raises `CannotStart`; then nothing is left running either."""
+async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
+    """Start the plane, print the welcome text, and run until SIGINT or SIGTERM.
+
+    Raises `StartError`; in this case no process keeps running either.
+    """
     began = time.monotonic()
-    layout = Layout.of(settings.molecule_home)
+    layout = Layout.for_home(settings.molecule_home)
     layout.prepare()
-    with lock.held(layout.lock), closing(Journal(layout.logs)) as journal, _stoppable(progress) as stopping:
-        _require_free(settings.port)
+    with (
+        lock.hold_lock(layout.lock),
+        closing(ProcessLogs(layout.logs)) as logs,
+        _handle_stop_signals(progress) as stop_handler,
+    ):
+        _require_free_port(settings.port)
         try:
-            async with standing(
+            async with run_plane(
                 settings,
                 layout,
-                inherited=inherited(),
-                journal=journal,
+                inherited=copy_environment(),
+                logs=logs,
                 progress=progress,
-                told=lambda death: progress.show(death.name, _notice(death)),
+                on_exit=lambda exit_: progress.print_log_line(exit_.name, _describe_exit(exit_)),
             ) as supervisor:
-                stopping.supervisor = supervisor
-                team = await _demo(settings, layout, progress)
-                for line in greeting.lines(settings, team=team, seconds=time.monotonic() - began):
-                    progress.say(line)
-                journal.follow(progress.show)
+                stop_handler.supervisor = supervisor
+                team = await _prepare_demo_team(settings, layout, progress)
+                seconds = time.monotonic() - began
+                for line in welcome.build_welcome_lines(settings, team=team, seconds=seconds):
+                    progress.print_line(line)
+                logs.follow(progress.print_log_line)
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
-            progress.say(f"Stopped. What the plane knows stays in {layout.home}.")
+            progress.print_line(f"Stopped. What the plane knows stays in {layout.home}.")
 
 
-SAME_WISH = 1.0
-"""Seconds in which further signals are echoes: a wrapper that forwards Ctrl-C does so besides the terminal."""
-
-
-class Stopping:
-    """The operator's wish to stop. The first one drains; Ctrl-C a second time kills."""
+class StopHandler:
+    """Handles stop signals: the first one stops the plane in order, a later Ctrl-C kills the processes."""
 
     def __init__(self, task: asyncio.Task[None], progress: Progress) -> None:
         self.supervisor: Supervisor | None = None
         self._task = task
         self._progress = progress
-        self._asked = 0.0
+        self._requested_at = 0.0
 
-    def ask(self, number: Signals) -> None:
-        if not self._asked:
-            self._asked = time.monotonic()
-            self._progress.say("Stopping: the gateway first, PostgreSQL last. Ctrl-C again does not wait.")
+    def request_stop(self, number: Signals) -> None:
+        """Handle one signal."""
+        if not self._requested_at:
+            self._requested_at = time.monotonic()
+            self._progress.print_line("Stopping: the gateway first, PostgreSQL last. Ctrl-C again does not wait.")
             self._task.cancel()
-        elif number is SIGINT and self.supervisor and time.monotonic() - self._asked > SAME_WISH:
-            self.supervisor.hurry()
+        elif number is SIGINT and self.supervisor and time.monotonic() - self._requested_at > REPEATED_SIGNAL_SECONDS:
+            self.supervisor.kill_all()
 
 
 @contextmanager
-def _stoppable(progress: Progress) -> Iterator[Stopping]:
+def _handle_stop_signals(progress: Progress) -> Iterator[StopHandler]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None  # noqa: S101 - only ever entered by a coroutine
-    stopping = Stopping(task, progress)
+    assert task is not None  # noqa: S101 - a coroutine calls this
+    handler = StopHandler(task, progress)
     for number in (SIGINT, SIGTERM):
-        loop.add_signal_handler(number, stopping.ask, number)
+        loop.add_signal_handler(number, handler.request_stop, number)
     try:
-        yield stopping
+        yield handler
     finally:
         for number in (SIGINT, SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def _demo(settings: UpSettings, layout: Layout, progress: Progress) -> dict[str, str]:
-    """The ids of the demo team by name: created on the first start, waited for on every one."""
+async def _prepare_demo_team(settings: UpSettings, layout: Layout, progress: Progress) -> dict[str, str]:
+    """Create the demo team on the first start, wait for its agents, and return the ids of its members by name."""
     if not settings.demo or settings.backend != "process":
         return {}
     bearer = settings.admin_token.get_secret_value() if settings.admin_token else None
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     with progress.step("demo team"):
         async with httpx.AsyncClient(base_url=settings.url, headers=headers, trust_env=False) as plane:
-            if not layout.had_demo():
-                layout.note_demo(await demo.create(plane))
-            team = await demo.present(plane, layout.demo())
-            settled = await demo.online(plane, frozenset(team.values()))
-    if not settled:
-        progress.say("The demo team is not online yet; molecule status tells why.")
+            if not layout.has_demo_team():
+                layout.save_demo_team(await demo.import_team(plane))
+            team = await demo.find_existing_members(plane, layout.load_demo_team())
+            is_online = await demo.wait_until_online(plane, frozenset(team.values()))
+    if not is_online:
+        progress.print_line("The demo team is not online yet; molecule status tells why.")
     return team
 
 
-def _require_free(port: int) -> None:
+def _require_free_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             message = f"port {port} cannot be used: {error.strerror}; choose another one, like make up PORT={port + 1}"
-            raise CannotStart(message) from error
+            raise StartError(message) from error
 
 
-def _notice(death: Exit) -> str:
-    return f"ended with {death.code}, starts again in {death.restart_in.total_seconds():g} s"
+def _describe_exit(exit_: ProcessExit) -> str:
+    return f"ended with {exit_.code}, starts again in {exit_.restart_in.total_seconds():g} s"

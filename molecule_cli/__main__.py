@@ -69,12 +69,14 @@ def down() -> None:
     from deploy import lock
     from deploy.layout import Layout
 
-    layout = Layout.of(_deployment().molecule_home)
-    if lock.holder(layout.lock) is None:
+    layout = Layout.for_home(_deployment().molecule_home)
+    if lock.find_holder(layout.lock) is None:
         message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
         raise CliError(message)
-    if not lock.stop_holder(layout.lock, within=STOP_WITHIN):
-        message = f"the plane in {layout.home} (pid {lock.holder(layout.lock)}) did not stop in {STOP_WITHIN:.0f} s"
+    if not lock.stop_holder(layout.lock, timeout=STOP_WITHIN):
+        message = (
+            f"the plane in {layout.home} (pid {lock.find_holder(layout.lock)}) did not stop in {STOP_WITHIN:.0f} s"
+        )
         raise CliError(message)
     typer.echo("stopped")
 
@@ -132,16 +134,16 @@ def migrate() -> None:
     import asyncio
 
     from deploy import migrations, roles
-    from deploy.errors import CannotStart
+    from deploy.errors import StartError
 
     url = _deployment().database_url
     if url is None:
         message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
         raise CliError(message)
     try:
-        asyncio.run(roles.apply(url.get_secret_value()))
-        asyncio.run(migrations.run(url.get_secret_value()))
-    except CannotStart as error:
+        asyncio.run(roles.apply_roles(url.get_secret_value()))
+        asyncio.run(migrations.migrate_all(url.get_secret_value()))
+    except StartError as error:
         raise CliError(str(error)) from error
     typer.echo("up to date")
 
@@ -159,7 +161,7 @@ def certs(
     from deploy import certs as certificates
 
     try:
-        certificates.make(directory, hosts=host or [], lasts=timedelta(days=days))
+        certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
     except OSError as error:
         message = f"certificates cannot be written to {directory}: {error.strerror}"
         raise CliError(message) from error
@@ -168,11 +170,11 @@ def certs(
 
 def _deployment() -> Any:  # noqa: ANN401 - naming the type would import it for --help
     from deploy import settings
-    from deploy.errors import CannotStart
+    from deploy.errors import StartError
 
     try:
-        return settings.read()
-    except CannotStart as error:
+        return settings.load_up_settings()
+    except StartError as error:
         raise CliError(str(error)) from error
 
 

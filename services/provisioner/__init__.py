@@ -1,23 +1,24 @@
-"""The hands: instances that are wanted exist, and no others. There is no database here.
+"""Starts and stops the instances of workspaces, so that they match the desired state in the registry.
 
-| Module       | What it holds                                                   |      |
-|--------------|-----------------------------------------------------------------|------|
-| `model`      | Wish, Spec, Credentials, Instance, Phase, Fact                  | pure |
-| `plan`       | next_step(), news(), patience(): what to do, say, and wait for  | pure |
-| `environment`| what an instance finds in its environment                       | pure |
-| `spec`       | wish + environment + credentials → Spec                         | pure |
-| `reconciler` | ♥ one task per workspace, one step at a time                    |      |
-| `logs`       | ♥ who may read what an instance has written                     |      |
-| `steps`      | one step for one workspace: say, start, stop, forget            |      |
-| `wishes`     | what the registry wants, kept fresh by its feed                 |      |
-| `janitor`    | instances nobody wants                                          |      |
-| `backends`   | base (the contract), process (with its keeper), fake, none      |      |
-| `calls`      | what it asks of the registry and of auth                        |      |
-| `wire`       | the model ↔ protobuf                                            |      |
-| `api`        | the servicer                                                    |      |
-| `app`        | wiring                                                          |      |
-| `settings`   | its variables                                                   |      |
-| `errors`     | what can go wrong with an instance                              |      |
+| Module          | What it holds                                                                      |      |
+|-----------------|------------------------------------------------------------------------------------|------|
+| `model`         | DesiredInstance, Spec, Credentials, Instance, and the facts that are reported      | pure |
+| `plan`          | chooses the next step and the next fact, and computes when to start again          | pure |
+| `environment`   | builds the environment variables of an instance                                    | pure |
+| `spec`          | builds the spec from desired state, credentials, environment and files             | pure |
+| `reconciler`    | runs one task for each workspace that needs work, one step at a time               |      |
+| `logs`          | checks access to the output of instances and reads it                              |      |
+| `steps`         | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
+| `desired_state` | caches the desired state of every workspace, from the registry's feed              |      |
+| `janitor`       | stops instances of workspaces that the registry does not know                      |      |
+| `backends`      | the `Backend` protocol (`base`) and its implementations: process, fake, none       |      |
+| `clients`       | the registry and auth, as the provisioner calls them                               |      |
+| `wire`          | converts the model to protobuf                                                     |      |
+| `api`           | the gRPC servicers                                                                 |      |
+| `app`           | assembles the service                                                              |      |
+| `settings`      | the environment variables of the service                                           |      |
+| `errors`        | the errors of the service                                                          |      |
 
-Wanted is in the registry, actual is in the backend. After a crash both are asked, and the work goes on.
+The service has no database. Desired state is stored in the registry and actual state is read from the backend, so after
+a crash the provisioner reads both again and continues.
 """

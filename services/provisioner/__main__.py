@@ -1,4 +1,4 @@
-"""`python -m services.provisioner`."""
+"""Starts the provisioner: `python -m services.provisioner`."""
 
 from services.chassis.service import main
 from services.provisioner.app import service

@@ -1,4 +1,4 @@
-"""Wiring, top to bottom."""
+"""Assembles the provisioner: its clients, its backend, its servicers and its loops."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,39 +16,40 @@ from services.chassis.settings import InvalidSettings
 from services.provisioner import janitor
 from services.provisioner.api import LogServicer, ProvisionerServicer
 from services.provisioner.backends import BACKENDS
-from services.provisioner.backends.base import Backend, Site
-from services.provisioner.calls import Auth, Registry
+from services.provisioner.backends.base import Backend, BackendConfig
+from services.provisioner.clients import AuthClient, RegistryClient
+from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.janitor import Janitor
-from services.provisioner.logs import Logs
+from services.provisioner.logs import LogReader
 from services.provisioner.reconciler import Reconciler
 from services.provisioner.settings import Settings
-from services.provisioner.steps import Steps
-from services.provisioner.wishes import Wishes
+from services.provisioner.steps import StepRunner
 
 NAME = "provisioner"
 
-SWEEP_EVERY = timedelta(minutes=1)
-"""How often the janitor looks for instances nobody wants."""
+SWEEP_INTERVAL = timedelta(minutes=1)
+"""How often the janitor looks for orphaned instances."""
 
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
-    backend = _backend(settings)
-    holder = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
+    """Build the components of the service; on exit, stop every instance if the settings say so."""
+    backend = _load_backend(settings)
+    lock = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
     async with (
-        open_channel(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
-        open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_line,
+        open_channel(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_channel,
+        open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_channel,
     ):
-        registry = Registry(registry_line, backend=backend.name)
-        wishes = Wishes(registry, SystemClock())
+        registry = RegistryClient(registry_channel, backend=backend.name)
+        desired_state = DesiredStateCache(registry)
         reconciler = Reconciler(
             backend=backend,
-            wishes=wishes,
+            desired_state=desired_state,
             registry=registry,
-            steps=Steps(
+            steps=StepRunner(
                 backend=backend,
                 registry=registry,
-                auth=Auth(auth_line),
+                auth=AuthClient(auth_channel),
                 clock=SystemClock(),
                 platform_url=settings.platform_url,
             ),
@@ -63,12 +64,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=logs_pb2.DESCRIPTOR.services_by_name["LogService"],
                     add=logs_pb2_grpc.add_LogServiceServicer_to_server,
-                    servicer=LogServicer(Logs(backend=backend, registry=registry)),
+                    servicer=LogServicer(LogReader(backend=backend, registry=registry)),
                 ),
             ],
             loops=[
-                Loop(name="reconciler", run=reconciler.run, lock=holder),
-                Loop(name="janitor", run=Janitor(backend, wishes).sweep, every=SWEEP_EVERY),
+                Loop(name="reconciler", run=reconciler.run, lock=lock),
+                Loop(name="janitor", run=Janitor(backend, desired_state).sweep, every=SWEEP_INTERVAL),
             ],
         )
         if settings.stop_instances_on_exit:
@@ -78,10 +79,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 service = Service(name=NAME, settings=Settings, assemble=assemble)
 
 
-def _backend(settings: Settings) -> Backend:
+def _load_backend(settings: Settings) -> Backend:
     if settings.backend not in BACKENDS:
         raise InvalidSettings(f'PROVISIONER_BACKEND must be one of {", ".join(BACKENDS)} (got "{settings.backend}")')
-    made: Backend = import_module(BACKENDS[settings.backend]).make(
-        Site(settings.home.expanduser().absolute(), settings.command)
-    )
-    return made
+    config = BackendConfig(settings.home.expanduser().absolute(), settings.command)
+    backend: Backend = import_module(BACKENDS[settings.backend]).create_backend(config)
+    return backend

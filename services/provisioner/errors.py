@@ -1,11 +1,11 @@
-"""What can go wrong with an instance. Each message is a fixed text of the public contract, never a backend's own."""
+"""The errors of the provisioner. Each message is a fixed text of the public contract, never a backend's own text."""
 
 from collections.abc import Sequence
 
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, Unavailable
 
 DOMAIN = "molecule.provisioner.v1"
-"""The domain of these reasons."""
+"""The error domain of every reason in this module."""
 
 
 class NoBackend(FailedPrecondition):
@@ -17,7 +17,7 @@ class NoBackend(FailedPrecondition):
 
 
 class NoAdapter(FailedPrecondition):
-    """The backend has nothing that could run this runtime."""
+    """The backend has no adapter for this runtime."""
 
     domain = DOMAIN
     reason = "NO_ADAPTER"
@@ -25,7 +25,7 @@ class NoAdapter(FailedPrecondition):
 
 
 class StartFailed(FailedPrecondition):
-    """The backend refused to start the instance. Starting it again would change nothing."""
+    """The backend refused to start the instance. A retry would fail in the same way."""
 
     domain = DOMAIN
     reason = "START_FAILED"
@@ -33,7 +33,7 @@ class StartFailed(FailedPrecondition):
 
 
 class StopFailed(FailedPrecondition):
-    """The instance did not end when it was told to."""
+    """The instance did not end after the backend asked it to."""
 
     domain = DOMAIN
     reason = "STOP_FAILED"
@@ -41,7 +41,7 @@ class StopFailed(FailedPrecondition):
 
 
 class BackendUnavailable(Unavailable):
-    """The backend cannot be asked now, which says nothing about its instances."""
+    """The backend cannot be reached now. This says nothing about its instances."""
 
     domain = DOMAIN
     reason = "BACKEND_UNAVAILABLE"
@@ -49,7 +49,7 @@ class BackendUnavailable(Unavailable):
 
 
 class MissingEnvironment(FailedPrecondition):
-    """Variables without which the runtime cannot work are not set."""
+    """Variables that the runtime requires are not set."""
 
     domain = DOMAIN
     reason = "MISSING_ENVIRONMENT"
@@ -61,7 +61,7 @@ class MissingEnvironment(FailedPrecondition):
 
 
 class GlobalSecretUnreadable(FailedPrecondition):
-    """A global secret that the instance needs cannot be opened; which one is in the log of auth."""
+    """A global secret that the instance needs cannot be decrypted; the log of auth names it."""
 
     domain = DOMAIN
     reason = "GLOBAL_SECRET_UNREADABLE"
@@ -69,7 +69,7 @@ class GlobalSecretUnreadable(FailedPrecondition):
 
 
 class WorkspaceSecretUnreadable(FailedPrecondition):
-    """A secret of the workspace that its instance needs cannot be opened; which one is in the log of auth."""
+    """A workspace secret that the instance needs cannot be decrypted; the log of auth names it."""
 
     domain = DOMAIN
     reason = "WORKSPACE_SECRET_UNREADABLE"
@@ -77,7 +77,7 @@ class WorkspaceSecretUnreadable(FailedPrecondition):
 
 
 class WorkspaceNotFound(NotFound):
-    """The registry does not know it."""
+    """The registry does not know the workspace."""
 
     domain = DOMAIN
     reason = "WORKSPACE_NOT_FOUND"
@@ -85,7 +85,7 @@ class WorkspaceNotFound(NotFound):
 
 
 class OrgAccessDenied(PermissionDenied):
-    """An organisation token ends at its organisation."""
+    """The workspace is outside the organisation of the caller's token."""
 
     domain = DOMAIN
     reason = "ORG_ACCESS_DENIED"
@@ -93,7 +93,7 @@ class OrgAccessDenied(PermissionDenied):
 
 
 class LogsUnavailable(FailedPrecondition):
-    """No output is kept of its instance, or it has none."""
+    """The backend keeps no output, or the workspace never had an instance."""
 
     domain = DOMAIN
     reason = "LOGS_UNAVAILABLE"
@@ -104,7 +104,7 @@ class LogsUnavailable(FailedPrecondition):
 
 
 class LogsUnreadable(FailedPrecondition):
-    """The backend cannot read its output now; what ails it is in the log."""
+    """The backend cannot read the output now; the log of the provisioner has the cause."""
 
     domain = DOMAIN
     reason = "LOGS_UNREADABLE"

@@ -1,4 +1,4 @@
-"""Instances nobody wants: found and stopped."""
+"""Stops orphaned instances: those of workspaces that the registry does not know."""
 
 import asyncio
 from datetime import timedelta
@@ -7,59 +7,62 @@ import structlog
 
 from services.chassis.errors import ServiceError
 from services.provisioner.backends.base import Backend
+from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.model import Instance, Phase
-from services.provisioner.wishes import Wishes
 
-FAREWELL = timedelta(seconds=8)
-"""How long the instances of a plane that goes down may take to end, all of them side by side."""
+STOP_ALL_TIMEOUT = timedelta(seconds=8)
+"""How long all instances together may take to end when the plane stops."""
 
 log = structlog.get_logger()
 
 
 class Janitor:
-    """Stops what no wish explains: instances of workspaces that are no more.
+    """Stops orphaned instances, and deletes nothing.
 
-    It deletes nothing. What a removed workspace leaves behind is deleted because the registry says so; that the
-    registry does not know a workspace may as well mean that somebody gave the plane another database.
+    The reconciler deletes the files of a workspace when the registry says that it was removed. An unknown workspace may
+    also mean that the plane was started with another database, so its files are kept.
     """
 
-    def __init__(self, backend: Backend, wishes: Wishes) -> None:
+    def __init__(self, backend: Backend, desired_state: DesiredStateCache) -> None:
         self._backend = backend
-        self._wishes = wishes
+        self._desired_state = desired_state
 
     async def sweep(self) -> None:
-        """Stop every instance of which the registry does not know.
+        """Stop every running instance whose workspace the registry does not know.
 
-        Waits until everything the registry knows is known here, which is never where another replica holds the
-        instances. What it knows is asked after the instances were listed: those that came later are not judged.
+        Waits until the desired state is complete; in a replica that does not run the reconciler, it never is. The
+        desired state is read after the instances were listed, so a workspace that was created in between is known.
         """
-        await self._wishes.until_fresh()
-        running = [instance for instance in await self._backend.list() if instance.phase is Phase.RUNNING]
-        for instance in running:
-            if self._wishes.fresh() and self._wishes.get(instance.workspace_id) is None:
+        await self._desired_state.wait_until_fresh()
+        for instance in await _list_running(self._backend):
+            if self._desired_state.is_fresh() and self._desired_state.get(instance.workspace_id) is None:
                 await self._stop(instance)
 
     async def _stop(self, instance: Instance) -> None:
-        """One that cannot be stopped now is left for the next sweep."""
+        """Stop one instance; after an error the next sweep tries again."""
         try:
             await self._backend.stop(instance.workspace_id)
         except ServiceError as error:
-            log.warning("stray instance not stopped", workspace=instance.workspace_id, error=repr(error))
+            log.warning("orphaned instance not stopped", workspace=instance.workspace_id, error=repr(error))
         else:
-            log.info("stray instance stopped", workspace=instance.workspace_id, generation=instance.generation)
+            log.info("orphaned instance stopped", workspace=instance.workspace_id, generation=instance.generation)
 
 
 async def stop_all(backend: Backend) -> None:
-    """Stop every instance, because the plane goes down with them. Their files stay."""
-    running = [instance for instance in await backend.list() if instance.phase is Phase.RUNNING]
+    """Stop every instance at the same time, because the plane stops. Their files are kept."""
+    running = await _list_running(backend)
     stops = (backend.stop(instance.workspace_id) for instance in running)
     try:
-        async with asyncio.timeout(FAREWELL.total_seconds()):
-            ends = await asyncio.gather(*stops, return_exceptions=True)
+        async with asyncio.timeout(STOP_ALL_TIMEOUT.total_seconds()):
+            results = await asyncio.gather(*stops, return_exceptions=True)
     except TimeoutError:
         log.warning("instances left running", instances=len(running))
         return
-    for instance, end in zip(running, ends, strict=True):
-        if isinstance(end, BaseException):
-            log.warning("instance left running", workspace=instance.workspace_id, error=repr(end))
+    for instance, result in zip(running, results, strict=True):
+        if isinstance(result, BaseException):
+            log.warning("instance left running", workspace=instance.workspace_id, error=repr(result))
     log.info("instances stopped", instances=len(running))
+
+
+async def _list_running(backend: Backend) -> list[Instance]:
+    return [instance for instance in await backend.list() if instance.phase is Phase.RUNNING]

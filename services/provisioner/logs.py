@@ -1,8 +1,8 @@
-"""The heart of logs: who may read what an instance has written."""
+"""Reads the output of instances for callers that may see it."""
 
 from services.chassis.identity import Identity, Kind
 from services.provisioner.backends.base import Backend
-from services.provisioner.calls import Registry
+from services.provisioner.clients import RegistryClient
 from services.provisioner.errors import (
     BackendUnavailable,
     LogsUnavailable,
@@ -10,38 +10,45 @@ from services.provisioner.errors import (
     OrgAccessDenied,
     WorkspaceNotFound,
 )
-from services.provisioner.model import Log, WorkspaceId
+from services.provisioner.model import LogTail, WorkspaceId
 
-MOST = 5000
-"""Lines that are read at once."""
+MAX_LOG_LINES = 5000
+"""The most lines that one call returns."""
 
 
-class Logs:
-    """Reads logs, in every replica: whose a workspace is, the registry is asked and not what is remembered of it."""
+class LogReader:
+    """Reads logs in every replica.
 
-    def __init__(self, *, backend: Backend, registry: Registry) -> None:
+    The registry is asked for the workspace's organisation on each call, because only the replica that runs the
+    reconciler has the desired state in memory.
+    """
+
+    def __init__(self, *, backend: Backend, registry: RegistryClient) -> None:
         self._backend = backend
         self._registry = registry
 
     @property
-    def backend(self) -> str:
-        """Whose they are."""
+    def backend_name(self) -> str:
+        """The name of the backend that keeps the logs."""
         return self._backend.name
 
-    async def read(self, caller: Identity, workspace_id: WorkspaceId, tail: int) -> Log:
-        """The last lines; raises `LogsUnavailable` where there are none, `LogsUnreadable` where they cannot be read."""
-        await self._check(caller, workspace_id)
+    async def read(self, caller: Identity, workspace_id: WorkspaceId, lines: int) -> LogTail:
+        """Return the last lines; raises `LogsUnavailable` if there is no log, `LogsUnreadable` if reading fails."""
+        await self._check_access(caller, workspace_id)
         try:
-            found = await self._backend.logs(workspace_id, max(1, min(tail, MOST)))
+            tail = await self._backend.read_logs(workspace_id, max(1, min(lines, MAX_LOG_LINES)))
         except BackendUnavailable as error:
             raise LogsUnreadable from error
-        if found is None:
+        if tail is None:
             raise LogsUnavailable(self._backend.name)
-        return found
+        return tail
 
-    async def _check(self, caller: Identity, workspace_id: WorkspaceId) -> None:
-        """An organisation token ends at its organisation; what does not exist lies outside of it too."""
-        org_id = await self._registry.org_of(workspace_id)
+    async def _check_access(self, caller: Identity, workspace_id: WorkspaceId) -> None:
+        """Raise `OrgAccessDenied` for an organisation token outside its organisation, else `WorkspaceNotFound`.
+
+        For an organisation token an unknown workspace is denied, too: the token must not reveal which ids exist.
+        """
+        org_id = await self._registry.find_org_id(workspace_id)
         if caller.kind is Kind.ORG and (not caller.org_id or org_id != caller.org_id):
             raise OrgAccessDenied
         if org_id is None:

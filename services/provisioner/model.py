@@ -1,4 +1,4 @@
-"""What the provisioner speaks of: wishes, specs, instances, and the facts it reports."""
+"""The types of the provisioner: desired state, specs, instances, and the facts that it reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ WorkspaceId = NewType("WorkspaceId", str)
 
 
 class DesiredState(StrEnum):
-    """What is to become of the instance of a workspace."""
+    """The state that the registry wants the instance of a workspace to have."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -18,36 +18,38 @@ class DesiredState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the registry wants of one workspace, and what it knows of its instance.
+class DesiredInstance:
+    """The desired state of one workspace, and the instance that the registry knows.
 
-    Only what decides about instances is here, so that two wishes are equal when there is nothing new to do.
-    `automatic` is true where the generation was raised because an instance ended, and nobody asked for a restart.
+    It holds only what affects instances, so two equal values mean that there is nothing new to do.
     """
 
     workspace_id: WorkspaceId
     generation: int
-    desire: DesiredState
+    state: DesiredState
     runtime: str = ""
     adapter_module: str = ""
     model: str | None = None
     parent_id: str | None = None
     external: bool = False
-    automatic: bool = False
+    is_automatic_restart: bool = False
+    """Whether the generation was raised because an instance ended, and not because a caller requested a restart."""
     reference: str = ""
-    kit: str = ""
+    """The reference of the instance that was last reported as started; empty for none."""
+    files_digest: str = ""
+    """The digest of the workspace's starter files; empty for none."""
 
 
-class Sign(StrEnum):
-    """What a feed says besides wishes: that everything has been told, or just that it is there."""
+class FeedSignal(StrEnum):
+    """A message of the registry's feed that carries no workspace."""
 
-    WHOLE = "whole"
-    ALIVE = "alive"
+    SNAPSHOT_DONE = "snapshot_done"
+    KEEPALIVE = "keepalive"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an instance proves itself with, and what the plane proves itself with to it. Never shown."""
+    """The token of an instance, and the secret with which the plane authenticates to it. Hidden in `repr`."""
 
     token: str = field(repr=False)
     inbound_secret: str = field(repr=False)
@@ -55,17 +57,17 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """What users want an agent to know, by name: all agents, and this one alone. Never shown."""
+    """The secrets that an agent receives, by name. Hidden in `repr`."""
 
-    of_all: Mapping[str, str] = field(default_factory=dict, repr=False)
-    own: Mapping[str, str] = field(default_factory=dict, repr=False)
+    global_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    workspace_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Somebody who serves models: what they are called, which variables may hold its key, where it is found.
+    """A model provider: the prefixes of its models' names, the variables that may hold its key, and its address.
 
-    `anthropic_url` is where it speaks the API of Anthropic; empty where it does not, or is Anthropic.
+    `anthropic_url` is the address of its Anthropic-compatible API; empty if it has none, and for Anthropic itself.
     """
 
     name: str
@@ -76,7 +78,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What the catalogue says of a runtime. Each of `required` is needed by any of its names."""
+    """A runtime of the registry's catalogue. Each entry of `required` lists alternatives: one of them must be set."""
 
     required: tuple[tuple[str, ...], ...] = ()
     speaks_anthropic: bool = False
@@ -86,19 +88,18 @@ class Runtime:
 
 
 Environment = tuple[tuple[str, str], ...]
-"""Value by variable."""
+"""Pairs of variable and value."""
 
 Files = tuple[tuple[str, str], ...]
-"""Content by path, below /configs."""
+"""Pairs of path, relative to /configs, and content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """Everything needed to start an instance.
 
-    `environment` is the part of the instance contract that is the same in every backend; a backend adds where
-    the agent listens and where its files are. `credentials` travel in files, never in the environment. `files` are
-    what a first instance starts with, and what it starts with that finds another `kit` than its own there.
+    `environment` is the same in every backend; a backend adds the agent's listen address and its directories.
+    `credentials` are passed in files, never in the environment.
     """
 
     workspace_id: WorkspaceId
@@ -106,12 +107,12 @@ class Spec:
     environment: Environment = field(repr=False)
     credentials: Credentials
     files: Files = field(default=(), repr=False)
-    kit: str = ""
-    """The name of these files; empty for none."""
+    files_digest: str = ""
+    """The digest of `files`; empty for none."""
 
 
 class Phase(StrEnum):
-    """How an instance is. A booting agent already runs."""
+    """Whether an instance runs. An agent that is still booting counts as running."""
 
     RUNNING = "running"
     EXITED = "exited"
@@ -119,9 +120,9 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One embodiment of a workspace in a backend.
+    """One run of a workspace's agent in a backend.
 
-    `reference` is what the backend calls this very embodiment: two starts never share one.
+    `reference` is the backend's name of this run: two starts never have the same one.
     """
 
     workspace_id: WorkspaceId
@@ -133,15 +134,15 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """The end of what an instance wrote, and whether there was more before it. It may hold anything."""
+class LogTail:
+    """The end of an instance's output; `truncated` if there is more output before it."""
 
     output: str = field(repr=False)
     truncated: bool = False
 
 
 class Condition(StrEnum):
-    """How an instance was found when somebody asked after it."""
+    """The result of checking an instance."""
 
     ALIVE = "alive"
     GONE = "gone"
@@ -149,8 +150,8 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """A backend has accepted an instance."""
+class InstanceStarted:
+    """A backend accepted an instance."""
 
     generation: int
     address: str
@@ -158,14 +159,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """An instance is wanted, and this plane starts none."""
+class InstanceSkipped:
+    """The desired state is RUNNING, and this plane starts no instances."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exited:
+class InstanceExited:
     """An instance ended by itself."""
 
     generation: int
@@ -174,22 +175,22 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """Nothing runs any more, as was wanted."""
+class InstanceStopped:
+    """No instance runs, as desired."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
-class StopRefused:
-    """An instance could not be stopped; `text` is fit for the eyes of callers."""
+class InstanceStopFailed:
+    """An instance could not be stopped; `text` may be shown to callers."""
 
     generation: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class ProvisioningFailed:
     """An instance cannot be started; `error` is one of the fixed texts of the public contract."""
 
     generation: int
@@ -197,4 +198,4 @@ class Failed:
     missing: tuple[str, ...] = ()
 
 
-Fact = Started | Skipped | Exited | Stopped | StopRefused | Failed
+Fact = InstanceStarted | InstanceSkipped | InstanceExited | InstanceStopped | InstanceStopFailed | ProvisioningFailed

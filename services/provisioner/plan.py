@@ -1,48 +1,47 @@
-"""What to do next, what to say, and how long to wait: the decisions of the reconciler."""
+"""Decides what the reconciler does next: which fact to report, which step to take, and when to start again."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
+from services.chassis.backoff import Backoff
 from services.provisioner.model import (
     Condition,
+    DesiredInstance,
     DesiredState,
-    Exited,
     Fact,
     Instance,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
     Phase,
-    Skipped,
-    Started,
-    Stopped,
-    Wish,
 )
 
-SETTLING = timedelta(milliseconds=250)
-"""An instance that ended is given this long before it is started again: the registry, once told, asks for a newer
-generation, and starting the old one first would be work for nothing."""
+SETTLE_TIME = timedelta(milliseconds=250)
+"""Time between the end of an instance and a restart in the same generation. After the report of the end the registry
+usually raises the generation, and a start of the old one would be replaced at once."""
 
-LONGEST = timedelta(minutes=1)
-"""No wait between two starts is longer, so that an agent that is repaired from outside comes back soon."""
+RESTART_BACKOFF = Backoff(first=timedelta(seconds=1), maximum=timedelta(minutes=1))
+"""The delay between two starts of an instance that keeps ending. The maximum is short, so that an agent whose problem
+was fixed comes back soon."""
 
-MEMORY = timedelta(minutes=10)
-"""Starts longer before the last one do not count: an agent that ran that long is not in a crash loop."""
+CRASH_LOOP_WINDOW = timedelta(minutes=10)
+"""Starts longer before the last one are ignored: an agent that ran that long is not in a crash loop."""
 
-FIRST_PAUSE = timedelta(milliseconds=250)
-"""The wait after a first failure; each further one is twice as long."""
+RETRY_BACKOFF = Backoff(first=timedelta(milliseconds=250), maximum=timedelta(seconds=15))
+"""The delay after a failed step. The maximum is below the 30 s that a caller waits for a stop."""
 
-LONGEST_PAUSE = timedelta(seconds=15)
-"""No such wait is longer: somebody may be waiting for a stop, for thirty seconds."""
+MAX_REMEMBERED_STARTS = 12
+"""Starts that are kept for each workspace: more do not change the delay."""
 
-REMEMBERED = 12
-"""How many starts can make a difference."""
-
-AT_ONCE = datetime.min.replace(tzinfo=UTC)
-"""Before every moment there is."""
+EARLIEST_TIME = datetime.min.replace(tzinfo=UTC)
+"""A time before every other one."""
 
 
 class Step(StrEnum):
-    """What can be done about one workspace."""
+    """A step that changes the instance of a workspace."""
 
     NOTHING = "nothing"
     START = "start"
@@ -50,108 +49,111 @@ class Step(StrEnum):
     FORGET = "forget"
 
 
-def next_step(wish: Wish, instance: Instance | None) -> Step:
-    """One step towards the wish.
+def choose_step(desired: DesiredInstance, instance: Instance | None) -> Step:
+    """Return the next step towards the desired state.
 
-    Called again after every step and every change, so it never needs to look further ahead than one. That is also
-    why any number of restarts requested while one is under way costs exactly one more.
+    The reconciler calls this after every step and every change. So any number of restarts that are requested while one
+    is in progress causes exactly one more.
     """
-    match wish.desire:
+    match desired.state:
         case DesiredState.RUNNING:
-            return Step.NOTHING if _runs(instance, wish.generation) else Step.START
+            return Step.NOTHING if _is_running_generation(instance, desired.generation) else Step.START
         case DesiredState.STOPPED:
-            return Step.STOP if _alive(instance) else Step.NOTHING
-        case DesiredState.FORGOTTEN if _alive(instance):
+            return Step.STOP if _is_running(instance) else Step.NOTHING
+        case DesiredState.FORGOTTEN if _is_running(instance):
             return Step.STOP
         case DesiredState.FORGOTTEN:
             return Step.FORGET if instance else Step.NOTHING
         case DesiredState.UNTOUCHED:
             return Step.NOTHING
         case _:
-            assert_never(wish.desire)
+            assert_never(desired.state)
 
 
-def news(wish: Wish, instance: Instance | None) -> Fact | None:
-    """What the registry is to know about the instance as it is now; `None` where that is nothing new to it.
+def choose_fact(desired: DesiredInstance, instance: Instance | None) -> Fact | None:
+    """Return the fact that the registry does not know yet; `None` if there is none.
 
-    News comes before the next step. A provisioner that dies between a step and its news says them when it is back.
+    Facts are reported before the next step. A provisioner that crashes between a step and its report finds the same
+    fact after its restart.
     """
-    match wish.desire:
+    match desired.state:
         case DesiredState.RUNNING:
-            return _appearance(wish, instance)
+            return _compare_running_instance(desired, instance)
         case DesiredState.STOPPED | DesiredState.FORGOTTEN:
-            return None if _alive(instance) or (wish.external and not instance) else Stopped(wish.generation)
+            if _is_running(instance) or (desired.external and not instance):
+                return None
+            return InstanceStopped(desired.generation)
         case DesiredState.UNTOUCHED:
             return None
         case _:
-            assert_never(wish.desire)
+            assert_never(desired.state)
 
 
-def skipped(wish: Wish) -> Fact | None:
-    """What the registry is to know where no instance is ever started."""
-    match wish.desire:
+def choose_fact_without_instances(desired: DesiredInstance) -> Fact | None:
+    """Return the fact to report where the backend never starts an instance."""
+    match desired.state:
         case DesiredState.RUNNING:
-            return Skipped(wish.generation)
+            return InstanceSkipped(desired.generation)
         case DesiredState.STOPPED | DesiredState.FORGOTTEN:
-            return None if wish.external else Stopped(wish.generation)
+            return None if desired.external else InstanceStopped(desired.generation)
         case DesiredState.UNTOUCHED:
             return None
         case _:
-            assert_never(wish.desire)
+            assert_never(desired.state)
 
 
-def not_before(wish: Wish, instance: Instance | None, starts: Sequence[datetime], ended: datetime | None) -> datetime:
-    """When the wished instance may be started at the earliest, given when earlier ones were started.
+def compute_earliest_start(
+    desired: DesiredInstance, instance: Instance | None, starts: Sequence[datetime], ended_at: datetime | None
+) -> datetime:
+    """Return the earliest time at which the desired instance may be started.
 
-    The first restart of an agent that ended comes at once; each further one within `MEMORY` of the newest waits
-    twice as long after the last start. Whoever asks for a restart is not made to wait.
+    `starts` are the times of earlier starts, oldest first; `ended_at` is the time at which the end of the last instance
+    was noticed. The first automatic restart has no delay; each further one within `CRASH_LOOP_WINDOW` waits for
+    `RESTART_BACKOFF` after the last start. A restart that a caller requested has no delay.
     """
-    if instance is None or instance.phase is Phase.RUNNING or asked_for(wish, instance):
-        return AT_ONCE
-    settled = ended + SETTLING if ended and instance.generation == wish.generation else AT_ONCE
-    recent = [start for start in starts if start > starts[-1] - MEMORY]
+    if instance is None or instance.phase is Phase.RUNNING or is_requested_restart(desired, instance):
+        return EARLIEST_TIME
+    settled = ended_at + SETTLE_TIME if ended_at and instance.generation == desired.generation else EARLIEST_TIME
+    recent = [start for start in starts if start > starts[-1] - CRASH_LOOP_WINDOW]
     if len(recent) <= 1:
         return settled
-    return max(settled, recent[-1] + min(timedelta(seconds=1 << min(len(recent) - 2, 10)), LONGEST))
+    return max(settled, recent[-1] + RESTART_BACKOFF.delay(len(recent) - 1))
 
 
-def asked_for(wish: Wish, instance: Instance) -> bool:
-    """Whether a newer instance is wanted because somebody asked for it, and not because the older one ended."""
-    return wish.generation != instance.generation and not wish.automatic
+def is_requested_restart(desired: DesiredInstance, instance: Instance) -> bool:
+    """Whether a caller requested the newer generation; false if it was raised because the instance ended."""
+    return desired.generation != instance.generation and not desired.is_automatic_restart
 
 
-def pause_after(failures: int) -> timedelta:
-    """How long to wait after so many failures in a row."""
-    return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE)
+def assess_condition(desired: DesiredInstance | None, instance: Instance | None, generation: int) -> Condition:
+    """Return the condition of the instance of one generation; UNKNOWN for every other generation.
 
-
-def condition(wish: Wish | None, instance: Instance | None, generation: int) -> Condition:
-    """How the instance a caller talked to is; of another generation nothing can be said.
-
-    Without the wish, which only the replica that holds the instances knows, one that is not there may never have been.
+    `desired` is `None` in replicas that do not run the reconciler. Then a missing instance may never have existed.
     """
-    if instance is None and wish and wish.reference and wish.generation == generation:
+    if instance is None and desired and desired.reference and desired.generation == generation:
         return Condition.GONE
     if instance is None or instance.generation != generation:
         return Condition.UNKNOWN
     return Condition.ALIVE if instance.phase is Phase.RUNNING else Condition.GONE
 
 
-def _appearance(wish: Wish, instance: Instance | None) -> Fact | None:
-    if instance is None and wish.reference:
-        return Exited(generation=wish.generation, reference=wish.reference, exit_code=None)
-    if instance is None or instance.generation != wish.generation:
+def _compare_running_instance(desired: DesiredInstance, instance: Instance | None) -> Fact | None:
+    if instance is None and desired.reference:
+        return InstanceExited(generation=desired.generation, reference=desired.reference, exit_code=None)
+    if instance is None or instance.generation != desired.generation:
         return None
     if instance.phase is Phase.EXITED:
-        return Exited(generation=instance.generation, reference=instance.reference, exit_code=instance.exit_code)
-    if instance.reference == wish.reference:
+        return InstanceExited(
+            generation=instance.generation, reference=instance.reference, exit_code=instance.exit_code
+        )
+    if instance.reference == desired.reference:
         return None
-    return Started(generation=instance.generation, address=instance.address, reference=instance.reference)
+    return InstanceStarted(generation=instance.generation, address=instance.address, reference=instance.reference)
 
 
-def _alive(instance: Instance | None) -> bool:
+def _is_running(instance: Instance | None) -> bool:
     return instance is not None and instance.phase is Phase.RUNNING
 
 
-def _runs(instance: Instance | None, generation: int) -> bool:
+def _is_running_generation(instance: Instance | None, generation: int) -> bool:
     return instance is not None and instance.phase is Phase.RUNNING and instance.generation == generation

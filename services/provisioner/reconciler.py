@@ -1,4 +1,4 @@
-"""♥ Makes what is wanted so: one task for each workspace with something to do, one step at a time."""
+"""Reconciles the instances with the desired state: one task for each workspace that needs work, one step at a time."""
 
 import asyncio
 import contextlib
@@ -10,163 +10,168 @@ import structlog
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import plan
 from services.provisioner.backends.base import Backend
-from services.provisioner.calls import Registry
-from services.provisioner.model import Condition, Exited, Instance, Wish, WorkspaceId
-from services.provisioner.steps import NOW, Desk, Steps
-from services.provisioner.wishes import Wishes
+from services.provisioner.clients import RegistryClient
+from services.provisioner.desired_state import DesiredStateCache
+from services.provisioner.model import Condition, DesiredInstance, Instance, InstanceExited, WorkspaceId
+from services.provisioner.steps import NO_DELAY, StepRunner, WorkspaceProgress
 
-STEP_WITHIN = timedelta(minutes=1)
-"""A step that takes longer is given up and begun again: a backend may hang, and wishes change meanwhile."""
+STEP_TIMEOUT = timedelta(minutes=1)
+"""How long a step may take before it is cancelled and repeated: a backend may hang while the desired state changes."""
 
-HANDS = 64
-"""Steps under way at once. More would only wait for each other inside the backend."""
+MAX_CONCURRENT_STEPS = 64
+"""Steps in progress at the same time. More would only wait for each other inside the backend."""
 
-COMPARE_EVERY = timedelta(minutes=1)
-"""How often all wishes are held against all instances, whatever was noticed."""
+COMPARE_INTERVAL = timedelta(minutes=1)
+"""How often every desired instance is compared with the actual ones, to find changes that no event announced."""
+
+COMPARE_RETRY_DELAY = timedelta(seconds=1)
+"""The delay before a comparison that failed is repeated."""
 
 log = structlog.get_logger()
 
 
 class Reconciler:
-    """Holds the instances of the plane. Runs in one replica at a time; `check` works in every one."""
+    """Reconciles the instances of the plane. `run` is active in one replica at a time, `check` works in every one."""
 
-    def __init__(self, *, backend: Backend, wishes: Wishes, registry: Registry, steps: Steps) -> None:
+    def __init__(
+        self, *, backend: Backend, desired_state: DesiredStateCache, registry: RegistryClient, steps: StepRunner
+    ) -> None:
         self._backend = backend
-        self._wishes = wishes
+        self._desired_state = desired_state
         self._registry = registry
         self._steps = steps
-        self._desks: dict[WorkspaceId, Desk] = {}
+        self._progress: dict[WorkspaceId, WorkspaceProgress] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._hands = asyncio.Semaphore(HANDS)
-        self._overdue = asyncio.Event()
+        self._step_slots = asyncio.Semaphore(MAX_CONCURRENT_STEPS)
+        self._comparison_due = asyncio.Event()
 
     async def run(self) -> None:
-        """Hold the instances until cancelled. Begins with what the registry and the backend say, and knows no past."""
-        self._desks.clear()
+        """Reconcile until cancelled. Starts from the registry's and the backend's state, without any memory."""
+        self._progress.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.create_task(self._follow_wishes(), name="wishes")
+                tasks.create_task(self._follow_desired_state(), name="desired state")
                 tasks.create_task(self._follow_exits(), name="exits")
-                tasks.create_task(self._compare_now_and_then(), name="comparison")
+                tasks.create_task(self._compare_regularly(), name="comparison")
         finally:
             self._tasks = None
 
     async def check(self, workspace_id: WorkspaceId, generation: int) -> Condition:
-        """Look whether an instance is alive; if it is gone, the registry is told before the answer.
+        """Return the condition of an instance. If it ended, that is reported to the registry first.
 
-        A backend that cannot be asked is no evidence of death.
+        If the backend cannot be reached, the condition is UNKNOWN.
         """
         try:
             instance = await self._backend.get(workspace_id)
         except ServiceError as error:
             log.warning("instance not checked", workspace=workspace_id, error=repr(error))
             return Condition.UNKNOWN
-        wish = self._wishes.get(workspace_id)
-        found = plan.condition(wish, instance, generation)
-        if found is Condition.GONE:
-            reference = instance.reference if instance else ""
-            exit_code = instance.exit_code if instance else None
-            await self._registry.report(
-                workspace_id, Exited(generation=generation, reference=reference, exit_code=exit_code)
+        condition = plan.assess_condition(self._desired_state.get(workspace_id), instance, generation)
+        if condition is Condition.GONE:
+            fact = InstanceExited(
+                generation=generation,
+                reference=instance.reference if instance else "",
+                exit_code=instance.exit_code if instance else None,
             )
-            self._notice(workspace_id)
-        return found
+            await self._registry.report_fact(workspace_id, fact)
+            self._schedule(workspace_id)
+        return condition
 
-    # Noticing ────────────────────────────────────────────────────────────────
+    # Finding work ────────────────────────────────────────────────────────────
 
-    async def _follow_wishes(self) -> None:
-        async with aclosing(self._wishes.follow()) as changes:
+    async def _follow_desired_state(self) -> None:
+        async with aclosing(self._desired_state.follow()) as changes:
             async for changed in changes:
                 if changed is None:
-                    self._overdue.set()
+                    self._comparison_due.set()
                 else:
-                    self._notice(changed)
+                    self._schedule(changed)
 
     async def _follow_exits(self) -> None:
         while True:
             try:
-                async with aclosing(self._backend.exits()) as exits:
+                async with aclosing(self._backend.watch_exits()) as exits:
                     async for workspace_id in exits:
-                        self._notice(workspace_id)
+                        self._schedule(workspace_id)
             except Unavailable as error:
                 log.warning("exits not followed", backend=self._backend.name, error=repr(error))
-            await asyncio.sleep(plan.FIRST_PAUSE.total_seconds())
-            self._overdue.set()
+            await asyncio.sleep(plan.RETRY_BACKOFF.first.total_seconds())
+            self._comparison_due.set()
 
-    async def _compare_now_and_then(self) -> None:
+    async def _compare_regularly(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(COMPARE_EVERY.total_seconds()):
-                    await self._overdue.wait()
-            self._overdue.clear()
-            await self._wishes.until_fresh()
+                async with asyncio.timeout(COMPARE_INTERVAL.total_seconds()):
+                    await self._comparison_due.wait()
+            self._comparison_due.clear()
+            await self._desired_state.wait_until_fresh()
             try:
                 await self._compare()
             except ServiceError as error:
                 log.warning("instances not compared", backend=self._backend.name, error=repr(error))
-                await asyncio.sleep(plan.pause_after(3).total_seconds())
-                self._overdue.set()
+                await asyncio.sleep(COMPARE_RETRY_DELAY.total_seconds())
+                self._comparison_due.set()
 
     async def _compare(self) -> None:
-        """Hold every wish against every instance. One that cannot be told says nothing about any instance."""
+        """Compare every desired instance with the actual ones. Raises if the backend cannot list them."""
         instances = {instance.workspace_id: instance for instance in await self._backend.list()}
-        for wish in self._wishes.all():
-            if self._unsettled(wish, instances.get(wish.workspace_id)):
-                self._notice(wish.workspace_id)
+        for desired in self._desired_state.list_all():
+            if self._has_work(desired, instances.get(desired.workspace_id)):
+                self._schedule(desired.workspace_id)
 
-    def _unsettled(self, wish: Wish, instance: Instance | None) -> bool:
-        desk = self._desks.get(wish.workspace_id)
-        return self._steps.needed(wish, instance, told=desk.told if desk else None)
+    def _has_work(self, desired: DesiredInstance, instance: Instance | None) -> bool:
+        progress = self._progress.get(desired.workspace_id)
+        return self._steps.has_work(desired, instance, last_report=progress.last_report if progress else None)
 
-    def _notice(self, workspace_id: WorkspaceId) -> None:
-        """See to it that somebody looks. Who looks already will look once more, however often this is called."""
+    def _schedule(self, workspace_id: WorkspaceId) -> None:
+        """Start a task for the workspace; a task that already runs looks once more, however often this is called."""
         if self._tasks is None:
             return
-        desk = self._desks.setdefault(workspace_id, Desk())
-        desk.news.set()
-        if not desk.at_work:
-            desk.at_work = True
-            self._tasks.create_task(self._settle(workspace_id, desk), name=f"workspace {workspace_id}")
+        progress = self._progress.setdefault(workspace_id, WorkspaceProgress())
+        progress.changed.set()
+        if not progress.is_active:
+            progress.is_active = True
+            self._tasks.create_task(self._reconcile(workspace_id, progress), name=f"workspace {workspace_id}")
 
-    # Acting ──────────────────────────────────────────────────────────────────
+    # Working ─────────────────────────────────────────────────────────────────
 
-    async def _settle(self, workspace_id: WorkspaceId, desk: Desk) -> None:
-        """Look and step until nothing is left to do. What changes meanwhile is seen at the next look."""
-        pause: timedelta | None = NOW
-        while pause is not None or desk.news.is_set():
-            if pause:
-                await _rest(desk, pause)
-            desk.news.clear()
-            pause = await self._look(workspace_id, desk)
-        desk.at_work = False
-        if self._wishes.get(workspace_id) is None:
-            self._desks.pop(workspace_id, None)
+    async def _reconcile(self, workspace_id: WorkspaceId, progress: WorkspaceProgress) -> None:
+        """Run steps until nothing is left to do. A change during a step is handled by the next step."""
+        delay: timedelta | None = NO_DELAY
+        while delay is not None or progress.changed.is_set():
+            if delay:
+                await _wait_for_change(progress, delay)
+            progress.changed.clear()
+            delay = await self._run_step(workspace_id, progress)
+        progress.is_active = False
+        if self._desired_state.get(workspace_id) is None:
+            self._progress.pop(workspace_id, None)
 
-    async def _look(self, workspace_id: WorkspaceId, desk: Desk) -> timedelta | None:
-        """Say or do one thing; how long to wait before the next look, or `None` if there is nothing left.
+    async def _run_step(self, workspace_id: WorkspaceId, progress: WorkspaceProgress) -> timedelta | None:
+        """Run one step; return the delay before the next one, `None` if nothing is left to do.
 
-        Nothing that goes wrong with one workspace gets out of here.
+        No error leaves this method, so a faulty workspace does not affect the others.
         """
         try:
-            async with self._hands:
-                await self._wishes.until_fresh()
-                wish = self._wishes.get(workspace_id)
-                async with asyncio.timeout(STEP_WITHIN.total_seconds()):
-                    pause = await self._steps.take(wish, desk) if wish else None
+            async with self._step_slots:
+                await self._desired_state.wait_until_fresh()
+                desired = self._desired_state.get(workspace_id)
+                async with asyncio.timeout(STEP_TIMEOUT.total_seconds()):
+                    delay = await self._steps.run_next(desired, progress) if desired else None
         except (Unavailable, TimeoutError) as error:
-            log.warning("step put off", workspace=workspace_id, error=repr(error))
+            log.warning("step postponed", workspace=workspace_id, error=repr(error))
         except Exception:
             log.exception("step failed", workspace=workspace_id)
         else:
-            desk.failures = 0
-            return pause
-        desk.failures += 1
-        return plan.pause_after(desk.failures)
+            progress.failures = 0
+            return delay
+        progress.failures += 1
+        return plan.RETRY_BACKOFF.delay(progress.failures)
 
 
-async def _rest(desk: Desk, pause: timedelta) -> None:
-    """Wait, unless there is news."""
+async def _wait_for_change(progress: WorkspaceProgress, timeout: timedelta) -> None:  # noqa: ASYNC109 - a plain delay
+    """Wait until the workspace changed, or the timeout is over."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(pause.total_seconds()):
-            await desk.news.wait()
+        async with asyncio.timeout(timeout.total_seconds()):
+            await progress.changed.wait()

@@ -1,4 +1,4 @@
-"""Every variable of the provisioner."""
+"""The settings of the provisioner, read from the environment."""
 
 import shlex
 from pathlib import Path
@@ -9,32 +9,32 @@ from services.chassis.settings import DatabaseSettings, with_prefix
 
 
 class Settings(DatabaseSettings):
-    """The provisioner's settings. The database is used for a lock, and for nothing else."""
+    """The provisioner's settings. It uses the database for an advisory lock only."""
 
     model_config = with_prefix("PROVISIONER_")
 
     backend: str = "process"
-    """Where instances live: `process` on this machine, `none` where agents bring themselves, `fake` nowhere."""
+    """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
 
     home: Path = Path("~/.molecule")
-    """The directory of the plane on this machine; each workspace's files are in `workspaces/<id>` below it."""
+    """The plane's directory on this machine; the files of each workspace are in `workspaces/<id>` below it."""
 
     platform_url: str = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
-    """Where agents reach the plane."""
+    """The URL at which agents reach the plane."""
 
     registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
-    """The registry: `unix:/path/of.sock`, `host:port`, or a list of `address:port` with commas."""
+    """The registry's address: `unix:/path/of.sock`, `host:port`, or a list of `address:port` separated by commas."""
 
     auth_targets: str = Field(validation_alias="AUTH_TARGETS")
-    """Auth, written in the same way."""
+    """The address of auth, in the same format."""
 
     agent_command: str = ""
-    """The command of an agent process, as a shell would read it; empty for our own agent in the plane's interpreter."""
+    """The command of an agent process in shell syntax; empty for the built-in agent with the plane's interpreter."""
 
     stop_instances_on_exit: bool = False
-    """Whether the instances end with the provisioner; by default they live on and are found again."""
+    """Whether instances stop with the provisioner; by default they keep running and are found again."""
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The command of an agent, taken apart; empty for the default."""
+        """The arguments of `agent_command`; empty for the default."""
         return tuple(shlex.split(self.agent_command))

@@ -1,22 +1,24 @@
-"""From a wish to what a backend starts."""
+"""Builds the spec of an instance from the desired state."""
 
 from services.provisioner.errors import NoAdapter
-from services.provisioner.model import Credentials, Environment, Files, Spec, Wish
+from services.provisioner.model import Credentials, DesiredInstance, Environment, Files, Spec
 
 
-def require_adapter(wish: Wish) -> None:
-    """Refuse a workspace whose runtime nothing here can run, before its credentials are changed; raises `NoAdapter`."""
-    if not wish.adapter_module:
+def require_adapter(desired: DesiredInstance) -> None:
+    """Raise `NoAdapter` if no adapter can run the workspace's runtime. Called before credentials are changed."""
+    if not desired.adapter_module:
         raise NoAdapter
 
 
-def build(wish: Wish, credentials: Credentials, *, environment: Environment, files: Files = ()) -> Spec:
-    """The spec of the instance that is wished for."""
+def build_spec(
+    desired: DesiredInstance, credentials: Credentials, *, environment: Environment, files: Files = ()
+) -> Spec:
+    """Return the spec of the desired instance."""
     return Spec(
-        workspace_id=wish.workspace_id,
-        generation=wish.generation,
+        workspace_id=desired.workspace_id,
+        generation=desired.generation,
         environment=environment,
         credentials=credentials,
         files=files,
-        kit=wish.kit,
+        files_digest=desired.files_digest,
     )

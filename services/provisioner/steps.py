@@ -1,4 +1,4 @@
-"""One step for one workspace: say what is news, or start, stop, or forget its instance."""
+"""Runs one step for one workspace: reports a fact, or starts, stops or forgets its instance."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError, Unavailable
 from services.provisioner import environment, plan, spec
 from services.provisioner.backends.base import Backend
-from services.provisioner.calls import Auth, Registry
+from services.provisioner.clients import AuthClient, RegistryClient
 from services.provisioner.errors import (
     GlobalSecretUnreadable,
     MissingEnvironment,
@@ -21,132 +21,159 @@ from services.provisioner.errors import (
     StopFailed,
     WorkspaceSecretUnreadable,
 )
-from services.provisioner.model import Exited, Fact, Failed, Instance, StopRefused, Wish
+from services.provisioner.model import (
+    DesiredInstance,
+    Fact,
+    Instance,
+    InstanceExited,
+    InstanceStopFailed,
+    ProvisioningFailed,
+)
 from services.provisioner.plan import Step
 
-NOW = timedelta(0)
-"""No pause at all."""
+NO_DELAY = timedelta(0)
 
-REFUSALS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUnreadable, WorkspaceSecretUnreadable)
-"""Why an instance is not started, where that is nobody's fault here."""
+CONFIGURATION_ERRORS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUnreadable, WorkspaceSecretUnreadable)
+"""Errors that a user or operator can fix, so they are logged without a traceback."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Desk:
-    """What is remembered about one workspace from step to step. Losing it costs a repeated fact, nothing more."""
+class WorkspaceProgress:
+    """What the reconciler remembers of one workspace between steps. Losing it only repeats a report."""
 
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    at_work: bool = False
-    told: Fact | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the desired state or the instance may have changed."""
+    is_active: bool = False
+    """Whether a task is working on the workspace."""
+    last_report: Fact | None = None
     starts: list[datetime] = field(default_factory=list)
-    ended: datetime | None = None
+    """The times of the latest starts, oldest first."""
+    ended_at: datetime | None = None
+    """When the end of an instance was last reported."""
     failures: int = 0
+    """Consecutive failed steps."""
 
 
-class Steps:
-    """What can be done about a workspace. Each step may raise, or be cancelled half way, and is then taken again."""
+class StepRunner:
+    """Runs steps. A step that raised, or was cancelled, is repeated from the beginning."""
 
-    def __init__(self, *, backend: Backend, registry: Registry, auth: Auth, clock: Clock, platform_url: str) -> None:
+    def __init__(
+        self, *, backend: Backend, registry: RegistryClient, auth: AuthClient, clock: Clock, platform_url: str
+    ) -> None:
         self._backend = backend
         self._registry = registry
         self._auth = auth
         self._clock = clock
         self._platform_url = platform_url
 
-    def needed(self, wish: Wish, instance: Instance | None, *, told: Fact | None) -> bool:
-        """Whether there is anything to say or to do."""
-        if self._news(wish, instance) not in {None, told}:
+    def has_work(self, desired: DesiredInstance, instance: Instance | None, *, last_report: Fact | None) -> bool:
+        """Whether there is a fact to report or a step to take."""
+        if self._choose_fact(desired, instance) not in {None, last_report}:
             return True
-        return self._backend.hosts and plan.next_step(wish, instance) is not Step.NOTHING
+        return self._backend.starts_instances and plan.choose_step(desired, instance) is not Step.NOTHING
 
-    async def take(self, wish: Wish, desk: Desk) -> timedelta | None:
-        """Say or do one thing; how long to wait before the next look, or `None` if there is nothing left."""
-        instance = await self._backend.get(wish.workspace_id)
-        if await self._tell(wish, self._news(wish, instance), desk):
-            return NOW
-        match plan.next_step(wish, instance) if self._backend.hosts else Step.NOTHING:
+    async def run_next(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta | None:
+        """Report one fact or take one step; return the delay before the next call, `None` if nothing is left to do."""
+        instance = await self._backend.get(desired.workspace_id)
+        if await self._report(desired, self._choose_fact(desired, instance), progress):
+            return NO_DELAY
+        match plan.choose_step(desired, instance) if self._backend.starts_instances else Step.NOTHING:
             case Step.NOTHING:
                 return None
             case Step.START:
-                return await self._start(wish, instance, desk)
+                return await self._start(desired, instance, progress)
             case Step.STOP:
-                return await self._stop(wish, desk)
+                return await self._stop(desired, progress)
             case Step.FORGET:
-                return await self._forget(wish)
+                return await self._forget(desired)
             case step:
                 assert_never(step)
 
-    def _news(self, wish: Wish, instance: Instance | None) -> Fact | None:
-        return plan.news(wish, instance) if self._backend.hosts else plan.skipped(wish)
+    def _choose_fact(self, desired: DesiredInstance, instance: Instance | None) -> Fact | None:
+        if self._backend.starts_instances:
+            return plan.choose_fact(desired, instance)
+        return plan.choose_fact_without_instances(desired)
 
-    async def _tell(self, wish: Wish, fact: Fact | None, desk: Desk) -> bool:
-        """Report what is news; whether there was any."""
-        if fact is None or fact == desk.told:
+    async def _report(self, desired: DesiredInstance, fact: Fact | None, progress: WorkspaceProgress) -> bool:
+        """Report a fact unless it was the last report; return whether it was reported."""
+        if fact is None or fact == progress.last_report:
             return False
-        await self._registry.report(wish.workspace_id, fact)
-        desk.told = fact
-        if isinstance(fact, Exited):
-            desk.ended = self._clock.now()
-            log.info("instance ended", workspace=wish.workspace_id, generation=fact.generation, exit=fact.exit_code)
+        await self._registry.report_fact(desired.workspace_id, fact)
+        progress.last_report = fact
+        if isinstance(fact, InstanceExited):
+            progress.ended_at = self._clock.now()
+            log.info(
+                "instance ended", workspace=desired.workspace_id, generation=fact.generation, exit_code=fact.exit_code
+            )
         return True
 
-    async def _start(self, wish: Wish, instance: Instance | None, desk: Desk) -> timedelta:
-        """Start what is wished, as soon as it may be. What cannot be started for good is reported as failed."""
-        if instance and plan.asked_for(wish, instance):
-            desk.starts.clear()
+    async def _start(
+        self, desired: DesiredInstance, instance: Instance | None, progress: WorkspaceProgress
+    ) -> timedelta:
+        """Start the instance, or return the delay until it may be started. A permanent error is reported."""
+        if instance and plan.is_requested_restart(desired, instance):
+            progress.starts.clear()
         now = self._clock.now()
-        if (earliest := plan.not_before(wish, instance, desk.starts, desk.ended)) > now:
+        if (earliest := plan.compute_earliest_start(desired, instance, progress.starts, progress.ended_at)) > now:
             return earliest - now
-        desk.starts = [*desk.starts, now][-plan.REMEMBERED :]
+        progress.starts = [*progress.starts, now][-plan.MAX_REMEMBERED_STARTS :]
         try:
-            await self._start_afresh(wish)
+            await self._start_with_new_credentials(desired)
         except (Unavailable, TimeoutError):
             raise
-        except REFUSALS as refusal:
-            log.warning("instance refused", workspace=wish.workspace_id, reason=refusal.reason, **refusal.details)
-            return await self._give_up(wish, type(refusal), missing=getattr(refusal, "missing", ()))
+        except CONFIGURATION_ERRORS as error:
+            log.warning("instance refused", workspace=desired.workspace_id, reason=error.reason, **error.details)
+            return await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
         except Exception:
-            log.exception("instance not started", workspace=wish.workspace_id, generation=wish.generation)
-            return await self._give_up(wish, StartFailed)
-        return NOW
+            log.exception("instance not started", workspace=desired.workspace_id, generation=desired.generation)
+            return await self._report_failure(desired, StartFailed)
+        return NO_DELAY
 
-    async def _start_afresh(self, wish: Wish) -> None:
-        """The credentials before the start: an instance that runs has what it needs to say who it is.
+    async def _start_with_new_credentials(self, desired: DesiredInstance) -> None:
+        """Resolve the environment, then issue credentials, then start the instance.
 
-        The secrets before the credentials: what cannot be started leaves the tokens that are there in force. They are
-        read here, after the generation was wished for, so whatever was set before it was is in this instance.
+        The environment comes first, so that a start that fails on it leaves the existing tokens valid. The secrets are
+        read after the generation was raised, so the instance receives every secret that was set before the restart.
         """
-        spec.require_adapter(wish)
-        runtime, secrets = await self._registry.runtime(wish.runtime), await self._auth.secrets(wish.workspace_id)
-        variables = environment.resolved(wish, runtime, secrets, platform_url=self._platform_url)
-        files = await self._registry.files(wish)
-        credentials = await self._auth.credentials(wish.workspace_id, wish.generation)
-        log.info("Provisioner: injected fresh auth token", workspace=wish.workspace_id, generation=wish.generation)
-        wanted = spec.build(wish, credentials, environment=variables, files=files)
-        started = await self._backend.start(wanted)
+        spec.require_adapter(desired)
+        runtime = await self._registry.get_runtime(desired.runtime)
+        secrets = await self._auth.read_secrets(desired.workspace_id)
+        variables = environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)
+        files = await self._registry.get_starter_files(desired)
+        credentials = await self._auth.issue_credentials(desired.workspace_id, desired.generation)
         log.info(
-            "instance started", workspace=wish.workspace_id, generation=wish.generation, reference=started.reference
+            "Provisioner: injected fresh auth token", workspace=desired.workspace_id, generation=desired.generation
+        )
+        started = await self._backend.start(spec.build_spec(desired, credentials, environment=variables, files=files))
+        log.info(
+            "instance started",
+            workspace=desired.workspace_id,
+            generation=desired.generation,
+            reference=started.reference,
         )
 
-    async def _give_up(self, wish: Wish, refusal: type[ServiceError], *, missing: tuple[str, ...] = ()) -> timedelta:
-        """Report that it cannot be started, in the words of the public contract: never in those of a backend."""
-        await self._registry.report(wish.workspace_id, Failed(wish.generation, refusal.message, missing))
-        return plan.LONGEST
+    async def _report_failure(
+        self, desired: DesiredInstance, error: type[ServiceError], *, missing: tuple[str, ...] = ()
+    ) -> timedelta:
+        """Report that the instance cannot be started, with the fixed text of the public contract."""
+        failure = ProvisioningFailed(desired.generation, error.message, missing)
+        await self._registry.report_fact(desired.workspace_id, failure)
+        return plan.RESTART_BACKOFF.maximum
 
-    async def _stop(self, wish: Wish, desk: Desk) -> timedelta:
-        """Stop what runs. Whoever waits for that learns each time it failed; it is tried again all the same."""
+    async def _stop(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta:
+        """Stop the instance. Each failure is reported, because a caller may wait for the stop, and then retried."""
         try:
-            await self._backend.stop(wish.workspace_id)
+            await self._backend.stop(desired.workspace_id)
         except Exception:
-            desk.told = StopRefused(wish.generation, StopFailed.message)
-            await self._registry.report(wish.workspace_id, desk.told)
+            progress.last_report = InstanceStopFailed(desired.generation, StopFailed.message)
+            await self._registry.report_fact(desired.workspace_id, progress.last_report)
             raise
-        log.info("instance stopped", workspace=wish.workspace_id, generation=wish.generation)
-        return NOW
+        log.info("instance stopped", workspace=desired.workspace_id, generation=desired.generation)
+        return NO_DELAY
 
-    async def _forget(self, wish: Wish) -> timedelta:
-        await self._backend.forget(wish.workspace_id)
-        log.info("instance forgotten", workspace=wish.workspace_id)
-        return NOW
+    async def _forget(self, desired: DesiredInstance) -> timedelta:
+        await self._backend.forget(desired.workspace_id)
+        log.info("instance forgotten", workspace=desired.workspace_id)
+        return NO_DELAY

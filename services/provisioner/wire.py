@@ -1,10 +1,11 @@
-"""The provisioner's model as its contract writes it."""
+"""Converts the provisioner's model to protobuf."""
 
 from protos.provisioner.v1 import provisioner_pb2 as pb
 from services.provisioner.model import Condition
 
 
-def condition_to(condition: Condition) -> pb.InstanceCondition.ValueType:
+def condition_to_proto(condition: Condition) -> pb.InstanceCondition.ValueType:
+    """Return the protobuf value of a condition."""
     return _CONDITIONS[condition]
 
 

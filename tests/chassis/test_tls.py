@@ -31,7 +31,7 @@ SERVICE = Service(name="provisioner", settings=ChassisSettings, assemble=assembl
 
 @pytest.fixture
 def issued(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=timedelta(days=1))
+    certs.create_certificates(tmp_path, hosts=[], validity=timedelta(days=1))
     return lambda name: Tls(cert=tmp_path / f"{name}.pem", key=tmp_path / f"{name}-key.pem", ca=tmp_path / "ca.pem")
 
 
@@ -60,7 +60,7 @@ async def test_another_name_than_that_of_the_certificate_is_refused(issued):
 
 
 async def test_nobody_gets_in_without_a_certificate_of_the_authority(issued, tmp_path):
-    certs.make(tmp_path / "others", hosts=[], lasts=timedelta(days=1))
+    certs.create_certificates(tmp_path / "others", hosts=[], validity=timedelta(days=1))
     stranger = Tls(
         cert=tmp_path / "others" / "a2a_proxy.pem",
         key=tmp_path / "others" / "a2a_proxy-key.pem",

@@ -57,7 +57,7 @@ VIOLATIONS = {
         "import time",
     ),
     "Only stores and tables know SQL": ("services/auth/api/keys.py", "import sqlalchemy"),
-    "Backends are strangers to one another": (
+    "Backends do not import each other": (
         "services/provisioner/backends/fake.py",
         "import services.provisioner.backends.process",
     ),

@@ -1,3 +1,5 @@
+"""The certificates for mutual TLS."""
+
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -8,53 +10,53 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deploy import certs
 
-LASTS = timedelta(days=30)
+VALIDITY = timedelta(days=30)
 
 
-def names(directory, service: str) -> x509.SubjectAlternativeName:
+def read_alternative_names(directory, service: str) -> x509.SubjectAlternativeName:
     certificate = x509.load_pem_x509_certificate((directory / f"{service}.pem").read_bytes())
     return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
 
-def test_each_service_has_its_own_name(tmp_path):
-    certs.make(tmp_path, hosts=["10.1.2.3", "plane.example"], lasts=LASTS)
+def test_each_certificate_has_its_service_as_identity(tmp_path):
+    certs.create_certificates(tmp_path, hosts=["10.1.2.3", "plane.example"], validity=VALIDITY)
 
     for service in ("auth", "registry", "provisioner", "a2a_proxy", "gateway"):
-        found = names(tmp_path, service)
+        found = read_alternative_names(tmp_path, service)
         assert found.get_values_for_type(x509.UniformResourceIdentifier) == [f"spiffe://molecule/{service}"]
         assert "plane.example" in found.get_values_for_type(x509.DNSName)
         assert "10.1.2.3" in [str(address) for address in found.get_values_for_type(x509.IPAddress)]
 
 
-def test_keys_are_for_their_owner_alone(tmp_path):
-    certs.make(tmp_path / "new", hosts=[], lasts=LASTS)
+def test_keys_are_readable_by_their_owner_only(tmp_path):
+    certs.create_certificates(tmp_path / "new", hosts=[], validity=VALIDITY)
 
     for key in (tmp_path / "new").glob("*-key.pem"):
         assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_renewing_keeps_the_authority(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
-    authority, leaf = (tmp_path / "ca.pem").read_bytes(), (tmp_path / "auth.pem").read_bytes()
+def test_renewal_keeps_the_authority(tmp_path):
+    certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
+    authority, certificate = (tmp_path / "ca.pem").read_bytes(), (tmp_path / "auth.pem").read_bytes()
 
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
 
     assert (tmp_path / "ca.pem").read_bytes() == authority
-    assert (tmp_path / "auth.pem").read_bytes() != leaf
+    assert (tmp_path / "auth.pem").read_bytes() != certificate
 
 
-def test_a_leaf_ends_when_told(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+def test_certificate_ends_after_its_validity(tmp_path):
+    certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
 
-    leaf = x509.load_pem_x509_certificate((tmp_path / "auth.pem").read_bytes())
+    certificate = x509.load_pem_x509_certificate((tmp_path / "auth.pem").read_bytes())
 
-    assert abs(leaf.not_valid_after_utc - datetime.now(UTC) - LASTS) < timedelta(minutes=1)
-    assert leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "auth"
+    assert abs(certificate.not_valid_after_utc - datetime.now(UTC) - VALIDITY) < timedelta(minutes=1)
+    assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "auth"
 
 
 @pytest.fixture
 async def server(tmp_path):
-    certs.make(tmp_path, hosts=[], lasts=LASTS)
+    certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
     server = grpc.aio.server()
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     read = {name: (tmp_path / f"{name}.pem").read_bytes() for name in ("registry-key", "registry", "ca")}
@@ -67,7 +69,7 @@ async def server(tmp_path):
     await server.stop(None)
 
 
-async def test_grpc_talks_with_them_and_with_nobody_else(server, tmp_path):
+async def test_grpc_accepts_these_certificates_only(server, tmp_path):
     read = {name: (tmp_path / f"{name}.pem").read_bytes() for name in ("gateway-key", "gateway", "ca")}
     trusted = grpc.ssl_channel_credentials(read["ca"], read["gateway-key"], read["gateway"])
     unknown = grpc.ssl_channel_credentials(read["ca"])

@@ -1,3 +1,5 @@
+"""The paths of a home."""
+
 import os
 import subprocess
 import sys
@@ -6,55 +8,55 @@ from pathlib import Path
 import pytest
 
 from deploy import layout as layouts
-from deploy.errors import CannotStart
-from deploy.layout import LONGEST_SOCKET_PATH, Layout, claim
+from deploy.errors import StartError
+from deploy.layout import MAX_SOCKET_PATH_BYTES, Layout, create_private_directory
 
 
-def test_two_homes_share_nothing(tmp_path):
-    one, other = Layout.of(tmp_path / "one"), Layout.of(tmp_path / "other")
+def test_two_homes_share_no_path(tmp_path):
+    first, second = Layout.for_home(tmp_path / "one"), Layout.for_home(tmp_path / "other")
 
-    assert one.sockets != other.sockets
-    assert one.database_sockets != other.database_sockets
-    assert Layout.of(tmp_path / "one") == one
-
-
-def test_the_longest_socket_path_fits_however_deep_the_home(tmp_path):
-    layout = Layout.of(tmp_path / "/".join(["deep" * 20] * 5))
-
-    assert len(os.fsencode(layout.socket("provisioner"))) <= LONGEST_SOCKET_PATH
-    assert len(os.fsencode(layout.database_sockets / ".s.PGSQL.5432.lock")) <= LONGEST_SOCKET_PATH
+    assert first.sockets != second.sockets
+    assert first.database_sockets != second.database_sockets
+    assert Layout.for_home(tmp_path / "one") == first
 
 
-def test_what_holds_keys_and_sockets_is_for_us_alone(tmp_path):
-    layout = Layout.of(tmp_path / "home")
+def test_socket_paths_fit_for_a_deep_home(tmp_path):
+    layout = Layout.for_home(tmp_path / "/".join(["deep" * 20] * 5))
+
+    assert len(os.fsencode(layout.socket("provisioner"))) <= MAX_SOCKET_PATH_BYTES
+    assert len(os.fsencode(layout.database_sockets / ".s.PGSQL.5432.lock")) <= MAX_SOCKET_PATH_BYTES
+
+
+def test_directories_with_keys_and_sockets_are_private(tmp_path):
+    layout = Layout.for_home(tmp_path / "home")
     layout.prepare()
     layout.prepare()
 
     for directory in (layout.keys, layout.logs, layout.workspaces, layout.sockets):
         assert directory.stat().st_mode & 0o777 == 0o700
-    layout.tidy()
+    layout.remove_socket_directories()
     assert not layout.sockets.exists()
 
 
-def test_a_home_that_is_a_file_is_refused_in_one_line(tmp_path):
+def test_home_that_is_a_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "home").write_text("not a directory")
 
-    with pytest.raises(CannotStart, match=r"the home .* cannot be used: .*; set MOLECULE_HOME"):
-        Layout.of(tmp_path / "home").prepare()
+    with pytest.raises(StartError, match=r"the home .* cannot be used: .*; set MOLECULE_HOME"):
+        Layout.for_home(tmp_path / "home").prepare()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as somebody else")
-def test_a_home_of_somebody_else_is_refused_in_one_line(tmp_path):
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_home_of_another_user_is_refused_in_one_line(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     program = (
-        "from pathlib import Path; from deploy.layout import Layout; from deploy.errors import CannotStart\n"
-        f"try: Layout.of(Path({str(closed)!r})).prepare()\n"
-        "except CannotStart as error: print(error)"
+        "from pathlib import Path; from deploy.layout import Layout; from deploy.errors import StartError\n"
+        f"try: Layout.for_home(Path({str(closed)!r})).prepare()\n"
+        "except StartError as error: print(error)"
     )
     root = Path(layouts.__file__).parents[1]
 
-    said = subprocess.run(
+    completed = subprocess.run(
         ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", program],
         cwd=root,
         capture_output=True,
@@ -62,21 +64,23 @@ def test_a_home_of_somebody_else_is_refused_in_one_line(tmp_path):
         check=False,
     )
 
-    assert said.stdout.endswith("cannot be used: Permission denied; set MOLECULE_HOME to one of your directories\n")
+    assert completed.stdout.endswith(
+        "cannot be used: Permission denied; set MOLECULE_HOME to one of your directories\n"
+    )
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
-def test_a_socket_directory_of_somebody_else_is_refused(tmp_path):
+def test_socket_directory_of_another_user_is_refused(tmp_path):
     directory = tmp_path / "sockets"
     directory.mkdir()
     os.chown(directory, 65534, 65534)
 
-    with pytest.raises(CannotStart, match="belongs to somebody else"):
-        claim(directory, owner=os.getuid())
+    with pytest.raises(StartError, match="belongs to somebody else"):
+        create_private_directory(directory, owner=os.getuid())
 
 
-def test_a_link_in_place_of_the_socket_directory_is_refused(tmp_path):
+def test_link_in_place_of_the_socket_directory_is_refused(tmp_path):
     (tmp_path / "sockets").symlink_to(tmp_path)
 
-    with pytest.raises(CannotStart, match="belongs to somebody else"):
-        claim(tmp_path / "sockets", owner=os.getuid())
+    with pytest.raises(StartError, match="belongs to somebody else"):
+        create_private_directory(tmp_path / "sockets", owner=os.getuid())

@@ -1,3 +1,5 @@
+"""The lock of a home."""
+
 import os
 import subprocess
 import sys
@@ -6,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy import lock
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 
 HOLDER = """
 import sys
 from pathlib import Path
 from deploy import lock
-with lock.held(Path(sys.argv[1])):
+with lock.hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -35,40 +37,42 @@ def holder(path):
         process.kill()
 
 
-def test_a_second_holder_is_refused_and_told_who_holds(path, holder):
+def test_second_holder_is_refused_with_the_pid_of_the_first(path, holder):
     refusal = rf"already runs in .* \(pid {holder.pid}\): stop it with make down"
-    with pytest.raises(CannotStart, match=refusal), lock.held(path):
+    with pytest.raises(StartError, match=refusal), lock.hold_lock(path):
         pass
 
 
-def test_nobody_holds_what_was_let_go(path):
-    with lock.held(path):
-        assert lock.holder(path) == os.getpid()
+def test_released_lock_has_no_holder(path):
+    with lock.hold_lock(path):
+        assert lock.find_holder(path) == os.getpid()
 
-    assert lock.holder(path) is None
-    assert lock.holder(path.with_name("never-made")) is None
+    assert lock.find_holder(path) is None
+    assert lock.find_holder(path.with_name("never-made")) is None
 
 
-def test_a_killed_holder_holds_nothing(path, holder):
+def test_killed_process_releases_the_lock(path, holder):
     holder.kill()
     holder.wait()
 
-    with lock.held(path):
-        assert lock.holder(path) == os.getpid()
+    with lock.hold_lock(path):
+        assert lock.find_holder(path) == os.getpid()
 
 
-def test_the_holder_stops_when_told(path, holder):
-    assert lock.stop_holder(path, within=5)
-    assert lock.holder(path) is None
+def test_stop_holder_stops_the_holder(path, holder):
+    assert lock.stop_holder(path, timeout=5)
+    assert lock.find_holder(path) is None
 
 
-def test_a_holder_that_does_not_stop_is_reported(path):
-    deaf = HOLDER.replace("import sys\n", "import signal, sys\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n", 1)
-    command = [sys.executable, "-c", deaf, str(path)]
+def test_stop_holder_returns_false_if_the_holder_does_not_stop(path):
+    ignoring_sigterm = HOLDER.replace(
+        "import sys\n", "import signal, sys\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n", 1
+    )
+    command = [sys.executable, "-c", ignoring_sigterm, str(path)]
     root = Path(lock.__file__).parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
 
-        assert not lock.stop_holder(path, within=0.2)
+        assert not lock.stop_holder(path, timeout=0.2)
 
         process.kill()

@@ -1,9 +1,11 @@
+"""What the terminal shows."""
+
 import io
 
 import pytest
 from rich.console import Console
 
-from deploy.progress import Progress, readable
+from deploy.progress import Progress, shorten_log_line
 
 
 @pytest.mark.parametrize(
@@ -17,15 +19,15 @@ from deploy.progress import Progress, readable
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
     ],
 )
-def test_a_line_of_the_log_is_shortened_for_people(line, shown):
-    assert readable(line) == shown
+def test_log_line_is_shortened(line, shown):
+    assert shorten_log_line(line) == shown
 
 
-def test_without_a_terminal_there_are_no_colours_and_nothing_is_lost():
+def test_pipe_receives_complete_lines_without_colours():
     written = io.StringIO()
     progress = Progress(Console(file=written, width=40))
 
-    progress.show("auth", "[bold]not markup[/] " + "long " * 30)
+    progress.print_log_line("auth", "[bold]not markup[/] " + "long " * 30)
     with progress.step("PostgreSQL"):
         pass
 

@@ -1,37 +1,39 @@
+"""The roles and schemas in PostgreSQL."""
+
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from deploy import postgres, roles
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from deploy.layout import Layout
-from tests.deploy.servers import served
+from tests.deploy.postgres_server import run_postgres
 
 
 @pytest.fixture
 async def server(home) -> AsyncIterator[postgres.Postgres]:
-    layout = Layout.of(home)
+    layout = Layout.for_home(home)
     layout.prepare()
-    async with served(layout) as (server, _):
+    async with run_postgres(layout) as (server, _):
         yield server
 
 
-async def entered(url: str, role: str) -> asyncpg.Connection:
+async def connect_as_role(url: str, role: str) -> asyncpg.Connection:
     return await asyncpg.connect(url, server_settings={"role": role})
 
 
-def as_user(server: postgres.Postgres, user: str) -> str:
+def build_url_of_user(server: postgres.Postgres, user: str) -> str:
     return server.url.replace(f"//{postgres.SUPERUSER}@", f"//{user}@")
 
 
-async def test_each_role_owns_its_schema_and_reaches_no_other(server):
-    await roles.apply(server.url)
-    await roles.apply(server.url)
+async def test_each_role_can_access_its_own_schema_only(server):
+    await roles.apply_roles(server.url)
+    await roles.apply_roles(server.url)
 
-    registry = await entered(server.url, "molecule_registry")
-    auth = await entered(server.url, "molecule_auth")
-    provisioner = await entered(server.url, "molecule_provisioner")
+    registry = await connect_as_role(server.url, "molecule_registry")
+    auth = await connect_as_role(server.url, "molecule_auth")
+    provisioner = await connect_as_role(server.url, "molecule_provisioner")
     try:
         await auth.execute("CREATE TABLE IF NOT EXISTS auth.tokens (id int)")
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for schema auth"):
@@ -44,7 +46,7 @@ async def test_each_role_owns_its_schema_and_reaches_no_other(server):
             await connection.close()
 
 
-async def test_a_user_who_may_create_roles_needs_to_be_no_superuser(server):
+async def test_user_with_createrole_need_not_be_a_superuser(server):
     admin = await asyncpg.connect(server.url)
     for statement in (
         "CREATE ROLE planner LOGIN CREATEROLE",
@@ -53,26 +55,26 @@ async def test_a_user_who_may_create_roles_needs_to_be_no_superuser(server):
         await admin.execute(statement)
     await admin.close()
 
-    await roles.apply(as_user(server, "planner"))
-    await roles.apply(as_user(server, "planner"))
+    await roles.apply_roles(build_url_of_user(server, "planner"))
+    await roles.apply_roles(build_url_of_user(server, "planner"))
 
-    connection = await entered(as_user(server, "planner"), "molecule_a2a_proxy")
+    connection = await connect_as_role(build_url_of_user(server, "planner"), "molecule_a2a_proxy")
     await connection.execute("CREATE TABLE a2a_proxy.activity (id int)")
     await connection.close()
 
 
-async def test_a_user_who_may_not_create_roles_is_told_what_to_do(server):
+async def test_user_without_createrole_is_refused_with_instructions(server):
     admin = await asyncpg.connect(server.url)
     await admin.execute("CREATE ROLE visitor LOGIN")
     await admin.close()
 
-    with pytest.raises(CannotStart, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
-        await roles.apply(as_user(server, "visitor"))
+    with pytest.raises(StartError, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
+        await roles.apply_roles(build_url_of_user(server, "visitor"))
 
 
-async def test_a_postgresql_that_is_not_there_is_one_line_without_the_password():
-    with pytest.raises(CannotStart) as refusal:
-        await roles.apply("postgresql://someone:hunter2@127.0.0.1:1/molecule")
+async def test_unreachable_postgresql_is_one_line_without_the_password():
+    with pytest.raises(StartError) as refusal:
+        await roles.apply_roles("postgresql://someone:hunter2@127.0.0.1:1/molecule")
 
     assert str(refusal.value).startswith("PostgreSQL at DATABASE_URL cannot be used: ")
     assert "hunter2" not in str(refusal.value)

@@ -1,3 +1,5 @@
+"""Keeping processes running."""
+
 import os
 import subprocess
 import sys
@@ -13,39 +15,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.supervisor import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    STEADY,
+    RESTART_BACKOFF,
+    STABLE_UPTIME,
     Command,
-    Exit,
+    ProcessExit,
     Supervisor,
-    pause_before,
-    restarts_after,
+    count_restarts,
 )
 from tests.waiting import eventually
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
+IGNORING_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SLEEPER
 CRASHING = "import sys; sys.exit('no such table')"
 
 
 @dataclass
-class Heard:
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    exits: list[Exit] = field(default_factory=list)
+class RecordedEvents:
+    """The output and the exits that a supervisor passed on."""
 
-    def hear(self, name: str, line: str) -> None:
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    exits: list[ProcessExit] = field(default_factory=list)
+
+    def on_output(self, name: str, line: str) -> None:
         self.lines.append((name, line))
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorded() -> RecordedEvents:
+    return RecordedEvents()
 
 
 @pytest.fixture
-async def supervisor(heard) -> AsyncIterator[Supervisor]:
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+async def supervisor(recorded) -> AsyncIterator[Supervisor]:
+    async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
         yield supervisor
 
 
@@ -54,87 +56,89 @@ def python(name: str, program: str, **more) -> Command:
 
 
 @given(st.integers(min_value=1, max_value=10_000))
-def test_a_pause_never_shrinks_and_never_exceeds_the_longest(restart):
-    assert FIRST_PAUSE <= pause_before(restart) <= pause_before(restart + 1) <= LONGEST_PAUSE
+def test_restart_delay_never_shrinks_and_never_exceeds_the_maximum(restarts):
+    delay, next_delay = RESTART_BACKOFF.delay(restarts), RESTART_BACKOFF.delay(restarts + 1)
+
+    assert RESTART_BACKOFF.first <= delay <= next_delay <= RESTART_BACKOFF.maximum
 
 
-def test_a_steady_process_starts_counting_anew():
-    assert restarts_after(7, lived=STEADY) == 1
-    assert restarts_after(7, lived=STEADY / 2) == 8
+def test_stable_uptime_resets_the_number_of_restarts():
+    assert count_restarts(7, uptime=STABLE_UPTIME) == 1
+    assert count_restarts(7, uptime=STABLE_UPTIME / 2) == 8
 
 
-async def test_what_a_process_says_is_heard_under_its_name(supervisor, heard):
+async def test_output_of_a_process_is_passed_on_with_its_name(supervisor, recorded):
     supervisor.start(python("talker", "import sys; print('out'); print('err', file=sys.stderr); print(end='rest')"))
 
-    await eventually(lambda: {("talker", "out"), ("talker", "err"), ("talker", "rest")} <= set(heard.lines))
+    await eventually(lambda: {("talker", "out"), ("talker", "err"), ("talker", "rest")} <= set(recorded.lines))
 
 
-async def test_a_killed_process_is_started_again(supervisor, heard):
+async def test_killed_process_is_restarted(supervisor, recorded):
     child = supervisor.start(python("sleeper", SLEEPER))
-    await eventually(lambda: heard.lines)
+    await eventually(lambda: recorded.lines)
     first = child.pid
 
     os.kill(first, SIGKILL)
 
-    await eventually(lambda: child.pid not in (None, first) and len(heard.lines) == 2)
-    assert [(death.name, death.code) for death in heard.exits] == [("sleeper", -SIGKILL)]
+    await eventually(lambda: child.pid not in (None, first) and len(recorded.lines) == 2)
+    assert [(exit_.name, exit_.code) for exit_ in recorded.exits] == [("sleeper", -SIGKILL)]
 
 
-async def test_a_process_that_cannot_run_is_tried_with_growing_pauses(supervisor, heard):
+async def test_process_that_cannot_run_is_restarted_with_growing_delays(supervisor, recorded):
     child = supervisor.start(python("broken", CRASHING))
 
     await eventually(lambda: child.exits >= 3)
 
-    pauses = [death.restart_in for death in heard.exits[:3]]
-    assert pauses == [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4]
-    assert ("broken", "no such table") in heard.lines
+    delays = [exit_.restart_in for exit_ in recorded.exits[:3]]
+    assert delays == [RESTART_BACKOFF.first, RESTART_BACKOFF.first * 2, RESTART_BACKOFF.first * 4]
+    assert ("broken", "no such table") in recorded.lines
 
 
-async def test_leaving_stops_the_youngest_first_and_leaves_nothing(heard):
-    polite = (
+async def test_exit_of_the_supervisor_stops_the_last_started_process_first(recorded):
+    exiting_on_sigterm = (
         "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye', flush=True)));" + SLEEPER
     )
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
-        children = [supervisor.start(python(name, polite)) for name in "ab"]
-        await eventually(lambda: len(heard.lines) == 2)
+    async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
+        children = [supervisor.start(python(name, exiting_on_sigterm)) for name in "ab"]
+        await eventually(lambda: len(recorded.lines) == 2)
         pids = [child.pid for child in children]
 
-    assert heard.lines[2:] == [("b", "bye"), ("a", "bye")]
-    assert heard.exits == []
+    assert recorded.lines[2:] == [("b", "bye"), ("a", "bye")]
+    assert recorded.exits == []
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-async def test_a_process_that_ignores_the_request_is_killed_when_patience_is_over(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
-        child = supervisor.start(python("stubborn", STUBBORN, patience=timedelta(milliseconds=100)))
-        await eventually(lambda: heard.lines)
+async def test_process_that_ignores_the_stop_signal_is_killed_after_its_timeout(recorded):
+    async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
+        child = supervisor.start(python("stubborn", IGNORING_SIGTERM, stop_timeout=timedelta(milliseconds=100)))
+        await eventually(lambda: recorded.lines)
         pid = child.pid
 
     assert not psutil.pid_exists(pid)
 
 
-async def test_an_operator_in_a_hurry_ends_a_stopped_process_at_once(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+async def test_kill_all_ends_a_suspended_process(recorded):
+    async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
         child = supervisor.start(python("frozen", SLEEPER))
-        await eventually(lambda: heard.lines)
+        await eventually(lambda: recorded.lines)
         pid = child.pid
         os.kill(pid, SIGSTOP)
-        supervisor.hurry()
+        supervisor.kill_all()
         await eventually(lambda: child.pid is None)
 
-    assert heard.exits == []
+    assert recorded.exits == []
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_process_stopped_while_it_waits_for_its_restart_stays_away(heard):
-    async with Supervisor(hear=heard.hear, told=heard.exits.append) as supervisor:
+async def test_process_stopped_before_its_restart_is_not_restarted(recorded):
+    async with Supervisor(on_output=recorded.on_output, on_exit=recorded.exits.append) as supervisor:
         child = supervisor.start(python("broken", CRASHING))
-        await eventually(lambda: heard.exits)
+        await eventually(lambda: recorded.exits)
 
     assert child.pid is None
 
 
-async def test_a_grandchild_that_keeps_the_pipe_open_does_not_hide_the_death(supervisor, heard):
+async def test_grandchild_that_keeps_the_pipe_open_does_not_delay_the_exit(supervisor, recorded):
     child = supervisor.start(
         python(
             "parent",
@@ -145,19 +149,19 @@ async def test_a_grandchild_that_keeps_the_pipe_open_does_not_hide_the_death(sup
 
     await eventually(lambda: child.exits >= 1)
 
-    assert heard.exits[0].code == 3
+    assert recorded.exits[0].code == 3
     await child.stop()
-    for _, line in heard.lines:
+    for _, line in recorded.lines:
         os.kill(int(line), SIGKILL)
 
 
-async def test_a_killed_supervisor_takes_its_processes_along(tmp_path):
+async def test_processes_of_a_killed_supervisor_end(tmp_path):
     program = tmp_path / "supervised.py"
     program.write_text(
         "import asyncio\n"
         "from deploy.supervisor import Command, Supervisor\n"
         "async def main():\n"
-        "    async with Supervisor(hear=lambda *_: None, told=print) as supervisor:\n"
+        "    async with Supervisor(on_output=lambda *_: None, on_exit=print) as supervisor:\n"
         "        child = supervisor.start(Command(name='c', argv=('/bin/sleep', '600'), environment={}))\n"
         "        while child.pid is None: await asyncio.sleep(0)\n"
         "        print(child.pid, flush=True)\n"

@@ -34,11 +34,11 @@ Outage = Callable[[Plane], Awaitable[None]]
 
 
 async def auth_frozen(plane: Plane) -> None:
-    plane.freeze("auth")
+    plane.suspend("auth")
 
 
 async def auth_thawed(plane: Plane) -> None:
-    plane.thaw("auth")
+    plane.resume("auth")
 
 
 async def auth_stopped(plane: Plane) -> None:

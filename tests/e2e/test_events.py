@@ -50,7 +50,7 @@ async def doors(database_url: str) -> AsyncIterator[Doors]:
         Plane(backend="none", database_url=url, processes=True) as plane,
         httpx.AsyncClient(base_url=plane.url, trust_env=False) as one,
     ):
-        second = await plane.gateway("gateway-2")
+        second = await plane.start_gateway("gateway-2")
         async with httpx.AsyncClient(base_url=second, trust_env=False) as other:
             yield Doors(plane, (plane.url, second), (one, other))
 

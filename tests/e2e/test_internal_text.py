@@ -72,7 +72,7 @@ async def collecting() -> AsyncIterator[tuple[Ears, str]]:
 
 @pytest.mark.covers("AUTH-01", "GW-04")
 async def test_what_is_secret_is_found_nowhere(tmp_path):
-    home = Layout.of(tmp_path / "home")
+    home = Layout.for_home(tmp_path / "home")
     async with collecting() as (ears, collector):
         env = {
             "MOLECULE_ENV": "production",

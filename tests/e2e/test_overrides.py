@@ -25,7 +25,7 @@ async def second_replica(plane):
     first = supervisor.child(PROXY).command
     address = first.environment["A2A_PROXY_LISTEN"].replace(PROXY, "proxy_2")
     supervisor.start(replace(first, name="proxy_2", environment={**first.environment, "A2A_PROXY_LISTEN": address}))
-    return await plane.gateway("gateway_2", A2A_PROXY_TARGETS=address)
+    return await plane.start_gateway("gateway_2", A2A_PROXY_TARGETS=address)
 
 
 @pytest.mark.covers("REG-42")

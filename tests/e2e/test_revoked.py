@@ -90,7 +90,7 @@ async def test_nobody_is_served_on_what_was_revoked(database_url):
         Plane(backend="none", database_url=url, env=PRODUCTION, processes=True) as plane,
         front_proxies.before(plane.address("auth")) as front,
     ):
-        deaf = await plane.gateway("deaf gateway", AUTH_TARGETS=front.address)
+        deaf = await plane.start_gateway("deaf gateway", AUTH_TARGETS=front.address)
         bearers = dict([await external(plane, f"agent {number}") for number in range(6)])
         hearing, unheard = list(bearers)[:3], list(bearers)[3:]
         async with loaded([plane.url, deaf], bearers) as load:

@@ -14,7 +14,7 @@ from alembic.config import Config
 from sqlalchemy.engine import make_url
 
 from deploy import migrations, roles
-from deploy.errors import CannotStart
+from deploy.errors import StartError
 from deploy.plane import fresh_database
 from services.chassis import database
 from services.chassis.database import NewerSchema
@@ -89,13 +89,13 @@ class Old:
 @pytest.fixture
 async def old(database_url, tmp_path):
     """A database that the first release has made and filled."""
-    first = {folder.parent.name: tmp_path / folder.parent.name for folder in migrations.folders()}
-    for folder in migrations.folders():
+    first = {folder.parent.name: tmp_path / folder.parent.name for folder in migrations.find_migration_folders()}
+    for folder in migrations.find_migration_folders():
         first[folder.parent.name].mkdir()
         [numbered] = folder.glob("0001_*.py")
         shutil.copy(numbered, first[folder.parent.name])
     async with fresh_database(database_url) as url:
-        await roles.apply(url)
+        await roles.apply_roles(url)
         made = Old(url, first)
         await made.migrate()
         connection = await asyncpg.connect(url)
@@ -110,7 +110,7 @@ async def old(database_url, tmp_path):
 async def test_an_upgrade_from_the_first_release_keeps_every_row_and_its_status(old, clock):
     before = await old.rows()
 
-    await migrations.run(old.url)
+    await migrations.migrate_all(old.url)
 
     after = await old.rows()
     for table, rows in before.items():
@@ -128,7 +128,7 @@ async def test_an_upgrade_from_the_first_release_keeps_every_row_and_its_status(
 
 @pytest.mark.covers("REG-35")
 async def test_what_the_old_cards_say_can_be_searched_for(old):
-    await migrations.run(old.url)
+    await migrations.migrate_all(old.url)
 
     terms = (await old.rows())["registry.terms"]
 
@@ -139,7 +139,7 @@ async def test_what_the_old_cards_say_can_be_searched_for(old):
 
 @pytest.mark.covers("REG-35")
 async def test_an_older_release_refuses_a_newer_database_and_changes_nothing(old):
-    await migrations.run(old.url)
+    await migrations.migrate_all(old.url)
     before = await old.rows()
 
     with pytest.raises(NewerSchema, match="restore a backup of the database from before the upgrade instead"):
@@ -150,14 +150,14 @@ async def test_an_older_release_refuses_a_newer_database_and_changes_nothing(old
 
 @pytest.mark.covers("REG-35")
 async def test_a_plane_does_not_start_on_the_tables_of_a_newer_release(old):
-    await migrations.run(old.url)
+    await migrations.migrate_all(old.url)
     connection = await asyncpg.connect(old.url)
     await connection.execute("update registry.alembic_version set version_num = '9999'")
     await connection.close()
     before = await old.rows()
 
-    with pytest.raises(CannotStart, match=r"registry were made by a newer release \(revision 9999\)"):
-        await migrations.run(old.url)
+    with pytest.raises(StartError, match=r"registry were made by a newer release \(revision 9999\)"):
+        await migrations.migrate_all(old.url)
 
     assert await old.rows() == before
 
@@ -165,9 +165,9 @@ async def test_a_plane_does_not_start_on_the_tables_of_a_newer_release(old):
 @pytest.mark.covers("REG-35")
 @pytest.mark.parametrize("aim", ["0001", "base", "-1"])
 async def test_nothing_goes_back_by_hand_either(old, aim):
-    await migrations.run(old.url)
+    await migrations.migrate_all(old.url)
     before = await old.rows()
-    [folder] = [folder for folder in migrations.folders() if folder.parent.name == "registry"]
+    [folder] = [folder for folder in migrations.find_migration_folders() if folder.parent.name == "registry"]
     config = Config()
     config.set_main_option("script_location", str(database.MIGRATIONS))
     config.set_main_option("version_locations", str(folder))

@@ -1,3 +1,5 @@
+"""The janitor, which stops orphaned instances."""
+
 import asyncio
 import time
 import uuid
@@ -7,86 +9,86 @@ import pytest
 from services.provisioner import janitor
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.model import DesiredState, Phase
-from tests.backends import StubbornBackend
-from tests.provisioner.backend_suite import spec_of
-from tests.provisioner.neighbours import scene
+from tests.provisioner.backend_suite import build_test_spec
+from tests.provisioner.faulty_backends import StopRefusingBackend
+from tests.provisioner.harness import provisioner_harness
 from tests.waiting import eventually
 
 
-async def running(plane):
-    return {instance.workspace_id for instance in await plane.backend.list() if instance.phase is Phase.RUNNING}
+async def list_running(harness):
+    return {instance.workspace_id for instance in await harness.backend.list() if instance.phase is Phase.RUNNING}
 
 
 @pytest.mark.covers("BEY-14")
-async def test_an_instance_that_the_registry_does_not_know_is_stopped_and_its_files_stay():
-    stray, kept = spec_of(), spec_of()
-    async with scene(FakeBackend()) as plane:
-        await plane.backend.start(stray)
-        await plane.backend.start(kept)
-        plane.registry.want(kept.workspace_id)
-        async with plane.holding():
-            await plane.janitor.sweep()
+async def test_orphaned_instance_is_stopped_and_its_files_are_kept():
+    orphan, kept = build_test_spec(), build_test_spec()
+    async with provisioner_harness(FakeBackend()) as harness:
+        await harness.backend.start(orphan)
+        await harness.backend.start(kept)
+        harness.registry.set_desired(kept.workspace_id)
+        async with harness.reconciling():
+            await harness.janitor.sweep()
 
-            assert await running(plane) == {kept.workspace_id}
-            assert len(await plane.backend.list()) == 2
-            assert plane.backend.stops == [stray.workspace_id]
+            assert await list_running(harness) == {kept.workspace_id}
+            assert len(await harness.backend.list()) == 2
+            assert harness.backend.stops == [orphan.workspace_id]
 
-            await plane.janitor.sweep()
-            assert plane.backend.stops == [stray.workspace_id]
-
-
-@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.UNTOUCHED])
-async def test_instances_of_known_workspaces_are_not_the_janitors(desire):
-    spec = spec_of()
-    async with scene(FakeBackend()) as plane:
-        await plane.backend.start(spec)
-        await plane.backend.stop(spec.workspace_id)
-        plane.registry.want(spec.workspace_id, desire)
-        async with plane.holding():
-            await plane.janitor.sweep()
-
-            assert len(await plane.backend.list()) == 1
+            await harness.janitor.sweep()
+            assert harness.backend.stops == [orphan.workspace_id]
 
 
-async def test_nothing_is_stopped_where_the_wishes_are_not_known():
-    async with scene(FakeBackend()) as plane:
-        await plane.backend.start(spec_of())
+@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.UNTOUCHED])
+async def test_janitor_ignores_instances_of_known_workspaces(state):
+    spec = build_test_spec()
+    async with provisioner_harness(FakeBackend()) as harness:
+        await harness.backend.start(spec)
+        await harness.backend.stop(spec.workspace_id)
+        harness.registry.set_desired(spec.workspace_id, state)
+        async with harness.reconciling():
+            await harness.janitor.sweep()
+
+            assert len(await harness.backend.list()) == 1
+
+
+async def test_nothing_is_stopped_while_the_desired_state_is_unknown():
+    async with provisioner_harness(FakeBackend()) as harness:
+        await harness.backend.start(build_test_spec())
 
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(plane.janitor.sweep(), 0.1)
+            await asyncio.wait_for(harness.janitor.sweep(), 0.1)
 
-        assert plane.backend.stops == []
-
-
-async def test_what_cannot_be_stopped_now_is_stopped_by_the_next_sweep():
-    first, second = spec_of(), spec_of()
-    async with scene(StubbornBackend(refusals=1)) as plane:
-        await plane.backend.start(first)
-        await plane.backend.start(second)
-        async with plane.holding():
-            await plane.janitor.sweep()
-            assert await running(plane) == {first.workspace_id}
-            await plane.janitor.sweep()
-
-            assert await running(plane) == set()
+        assert harness.backend.stops == []
 
 
-async def test_a_workspace_that_vanished_while_the_feed_was_broken_is_stopped():
-    spec = spec_of()
-    async with scene(FakeBackend()) as plane:
-        plane.registry.want(spec.workspace_id)
-        async with plane.holding():
-            await plane.registry.reported(spec.workspace_id, 1, "instance_started")
-        plane.registry.erase(spec.workspace_id)
-        async with plane.holding():
-            await plane.janitor.sweep()
+async def test_failed_stop_is_repeated_by_the_next_sweep():
+    first, second = build_test_spec(), build_test_spec()
+    async with provisioner_harness(StopRefusingBackend(refusals=1)) as harness:
+        await harness.backend.start(first)
+        await harness.backend.start(second)
+        async with harness.reconciling():
+            await harness.janitor.sweep()
+            assert await list_running(harness) == {first.workspace_id}
+            await harness.janitor.sweep()
 
-            assert await eventually(lambda: plane.backend.stops) == [spec.workspace_id]
+            assert await list_running(harness) == set()
 
 
-async def test_when_the_plane_goes_down_all_instances_end_side_by_side():
+async def test_workspace_that_vanished_while_the_feed_was_broken_is_stopped():
+    spec = build_test_spec()
+    async with provisioner_harness(FakeBackend()) as harness:
+        harness.registry.set_desired(spec.workspace_id)
+        async with harness.reconciling():
+            await harness.registry.wait_for_fact(spec.workspace_id, 1, "instance_started")
+        harness.registry.erase(spec.workspace_id)
+        async with harness.reconciling():
+            await harness.janitor.sweep()
+
+            assert await eventually(lambda: harness.backend.stops) == [spec.workspace_id]
+
+
+async def test_stop_all_stops_instances_concurrently():
     class TimedBackend(FakeBackend):
-        """Takes a moment to stop an instance."""
+        """Needs 0.1 s to stop an instance."""
 
         async def stop(self, workspace_id):
             await asyncio.sleep(0.1)
@@ -94,7 +96,7 @@ async def test_when_the_plane_goes_down_all_instances_end_side_by_side():
 
     backend = TimedBackend()
     for _ in range(20):
-        await backend.start(spec_of())
+        await backend.start(build_test_spec())
     began = time.monotonic()
 
     await janitor.stop_all(backend)
@@ -103,10 +105,10 @@ async def test_when_the_plane_goes_down_all_instances_end_side_by_side():
     assert {instance.phase for instance in await backend.list()} == {Phase.EXITED}
 
 
-async def test_one_that_does_not_end_keeps_none_of_the_others_running():
-    backend = StubbornBackend(refusals=1)
+async def test_stop_all_continues_after_a_failed_stop():
+    backend = StopRefusingBackend(refusals=1)
     for _ in range(3):
-        await backend.start(spec_of(str(uuid.uuid4())))
+        await backend.start(build_test_spec(str(uuid.uuid4())))
 
     await janitor.stop_all(backend)
 

@@ -1,3 +1,5 @@
+"""The decisions of the reconciler."""
+
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,14 +10,14 @@ from hypothesis import strategies as st
 from services.provisioner import plan
 from services.provisioner.model import (
     Condition,
+    DesiredInstance,
     DesiredState,
-    Exited,
     Instance,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopped,
     Phase,
-    Skipped,
-    Started,
-    Stopped,
-    Wish,
     WorkspaceId,
 )
 from services.provisioner.plan import Step
@@ -23,11 +25,16 @@ from services.provisioner.plan import Step
 ID = WorkspaceId("5f0c2c1e-3c55-4b3a-9d43-9f7a3d1f0001")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-wishes = st.builds(
-    Wish,
+EXITED = Instance(workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1")
+RUNNING = replace(EXITED, phase=Phase.RUNNING)
+SAME_GENERATION = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.RUNNING)
+NEXT_GENERATION = replace(SAME_GENERATION, generation=2, is_automatic_restart=True)
+
+desired_instances = st.builds(
+    DesiredInstance,
     workspace_id=st.just(ID),
     generation=st.integers(1, 4),
-    desire=st.sampled_from(DesiredState),
+    state=st.sampled_from(DesiredState),
     adapter_module=st.just("some.adapter"),
     external=st.just(False),
     reference=st.sampled_from(["", "r1", "r2"]),
@@ -43,15 +50,15 @@ instances = st.none() | st.builds(
 )
 
 
-def after(step: Step, wish: Wish, instance: Instance | None) -> Instance | None:
-    """What a backend that keeps its contract holds after one step."""
+def apply_step(step: Step, desired: DesiredInstance, instance: Instance | None) -> Instance | None:
+    """Return the instance of a correct backend after one step."""
     match step:
         case Step.NOTHING:
             return instance
         case Step.START:
             return Instance(
                 workspace_id=ID,
-                generation=wish.generation,
+                generation=desired.generation,
                 phase=Phase.RUNNING,
                 address="http://there",
                 reference="r3",
@@ -62,24 +69,24 @@ def after(step: Step, wish: Wish, instance: Instance | None) -> Instance | None:
             return None
 
 
-def settled(wish: Wish, instance: Instance | None) -> tuple[Instance | None, list[Step]]:
+def run_steps(desired: DesiredInstance, instance: Instance | None) -> tuple[Instance | None, list[Step]]:
     steps = []
-    while (step := plan.next_step(wish, instance)) is not Step.NOTHING:
+    while (step := plan.choose_step(desired, instance)) is not Step.NOTHING:
         steps.append(step)
         assert len(steps) < 5, steps
-        instance = after(step, wish, instance)
+        instance = apply_step(step, desired, instance)
     return instance, steps
 
 
-@given(wishes, instances)
-def test_from_any_state_a_few_steps_reach_the_wish(wish, instance):
-    last, steps = settled(wish, instance)
+@given(desired_instances, instances)
+def test_two_steps_reach_the_desired_state_from_any_state(desired, instance):
+    last, steps = run_steps(desired, instance)
 
     assert len(steps) <= 2
-    match wish.desire:
+    match desired.state:
         case DesiredState.RUNNING:
             assert last is not None
-            assert (last.phase, last.generation) == (Phase.RUNNING, wish.generation)
+            assert (last.phase, last.generation) == (Phase.RUNNING, desired.generation)
         case DesiredState.STOPPED:
             assert last is None or last.phase is Phase.EXITED
         case DesiredState.FORGOTTEN:
@@ -88,177 +95,179 @@ def test_from_any_state_a_few_steps_reach_the_wish(wish, instance):
             assert last is instance
 
 
-@given(wishes, instances)
-def test_what_is_as_wished_is_left_alone(wish, instance):
-    last, _ = settled(wish, instance)
+@given(desired_instances, instances)
+def test_reached_state_needs_no_step(desired, instance):
+    last, _ = run_steps(desired, instance)
 
-    assert plan.next_step(wish, last) is Step.NOTHING
+    assert plan.choose_step(desired, last) is Step.NOTHING
 
 
 @given(instances)
-def test_a_running_instance_is_never_forgotten_before_it_is_stopped(instance):
-    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.FORGOTTEN)
+def test_running_instance_is_stopped_before_it_is_forgotten(instance):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.FORGOTTEN)
 
     if instance and instance.phase is Phase.RUNNING:
-        assert plan.next_step(wish, instance) is Step.STOP
+        assert plan.choose_step(desired, instance) is Step.STOP
 
 
 @pytest.mark.covers("PROV-33")
 @given(st.integers(1, 20))
-def test_restarts_asked_for_during_a_cycle_cost_one_more_cycle(asked):
-    """One cycle looks, steps, and looks again; what was asked meanwhile is one wish by then."""
-    wish = Wish(workspace_id=ID, generation=2, desire=DesiredState.RUNNING)
-    running = after(Step.START, replace(wish, generation=1), None)
-    cycles = 0
+def test_restarts_requested_during_a_start_cause_one_more_start(requested):
+    """The next step sees only the newest generation."""
+    desired = DesiredInstance(workspace_id=ID, generation=2, state=DesiredState.RUNNING)
+    running = apply_step(Step.START, replace(desired, generation=1), None)
+    starts = 0
 
-    first = after(plan.next_step(wish, running), wish, running)
-    cycles += 1
-    wish = replace(wish, generation=wish.generation + asked)
-    _, more = settled(wish, first)
+    first = apply_step(plan.choose_step(desired, running), desired, running)
+    starts += 1
+    desired = replace(desired, generation=desired.generation + requested)
+    _, more = run_steps(desired, first)
 
-    assert cycles + len(more) == 2
+    assert starts + len(more) == 2
 
 
 @pytest.mark.covers("PROV-33")
 @given(st.integers(1, 20))
-def test_restarts_asked_for_one_after_the_other_cost_a_cycle_each(asked):
-    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING)
-    instance, _ = settled(wish, None)
-    cycles = 0
+def test_restarts_requested_one_after_the_other_cause_a_start_each(requested):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.RUNNING)
+    instance, _ = run_steps(desired, None)
+    starts = 0
 
-    for _ in range(asked):
-        wish = replace(wish, generation=wish.generation + 1)
-        instance, steps = settled(wish, instance)
-        cycles += len(steps)
+    for _ in range(requested):
+        desired = replace(desired, generation=desired.generation + 1)
+        instance, steps = run_steps(desired, instance)
+        starts += len(steps)
 
-    assert cycles == asked
-
-
-@given(wishes, instances)
-def test_news_told_and_taken_in_is_no_news(wish, instance):
-    told = plan.news(wish, instance)
-
-    if isinstance(told, Started):
-        assert plan.news(replace(wish, reference=told.reference), instance) is None
+    assert starts == requested
 
 
-@given(wishes, instances)
-def test_news_of_an_instance_is_of_the_generation_that_is_wanted(wish, instance):
-    told = plan.news(wish, instance)
+@given(desired_instances, instances)
+def test_known_start_is_not_reported_again(desired, instance):
+    fact = plan.choose_fact(desired, instance)
 
-    assert told is None or told.generation == wish.generation
+    if isinstance(fact, InstanceStarted):
+        assert plan.choose_fact(replace(desired, reference=fact.reference), instance) is None
+
+
+@given(desired_instances, instances)
+def test_fact_carries_the_desired_generation(desired, instance):
+    fact = plan.choose_fact(desired, instance)
+
+    assert fact is None or fact.generation == desired.generation
 
 
 @given(instances)
-def test_of_a_failed_workspace_there_is_nothing_to_say_and_nothing_to_do(instance):
-    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.UNTOUCHED)
+def test_untouched_workspace_needs_no_fact_and_no_step(instance):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.UNTOUCHED)
 
-    assert plan.news(wish, instance) is None
-    assert plan.skipped(wish) is None
-    assert plan.next_step(wish, instance) is Step.NOTHING
+    assert plan.choose_fact(desired, instance) is None
+    assert plan.choose_fact_without_instances(desired) is None
+    assert plan.choose_step(desired, instance) is Step.NOTHING
 
 
-@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
+@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
 @given(instance=instances)
-def test_stopped_is_said_exactly_when_nothing_runs(desire, instance):
-    wish = Wish(workspace_id=ID, generation=3, desire=desire)
+def test_stopped_is_reported_exactly_when_nothing_runs(state, instance):
+    desired = DesiredInstance(workspace_id=ID, generation=3, state=state)
     runs = instance is not None and instance.phase is Phase.RUNNING
 
-    assert plan.news(wish, instance) == (None if runs else Stopped(3))
+    assert plan.choose_fact(desired, instance) == (None if runs else InstanceStopped(3))
 
 
-@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
-def test_an_agent_that_left_the_plane_leaves_its_instance_behind(desire):
-    wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
+@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
+def test_instance_of_a_workspace_that_became_external_is_stopped(state):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=state, external=True)
 
-    assert plan.news(wish, ENDED) == Stopped(1)
-    assert plan.next_step(wish, replace(ENDED, phase=Phase.RUNNING)) is Step.STOP
-
-
-@pytest.mark.parametrize("desire", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
-def test_nobody_waits_for_the_stop_of_an_agent_that_the_plane_never_started(desire):
-    wish = Wish(workspace_id=ID, generation=1, desire=desire, external=True)
-
-    assert plan.news(wish, None) is None
-    assert plan.skipped(wish) is None
+    assert plan.choose_fact(desired, EXITED) == InstanceStopped(1)
+    assert plan.choose_step(desired, RUNNING) is Step.STOP
 
 
-def test_an_instance_that_ended_is_news_even_if_its_start_was_known():
-    wish = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
+@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
+def test_stop_of_an_external_agent_is_not_reported(state):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=state, external=True)
+
+    assert plan.choose_fact(desired, None) is None
+    assert plan.choose_fact_without_instances(desired) is None
+
+
+def test_exit_is_reported_although_the_start_was_known():
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.RUNNING, reference="r1")
     ended = Instance(
         workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1", exit_code=9
     )
 
-    assert plan.news(wish, ended) == Exited(generation=1, reference="r1", exit_code=9)
+    assert plan.choose_fact(desired, ended) == InstanceExited(generation=1, reference="r1", exit_code=9)
 
 
-def test_where_nothing_is_ever_started_the_wish_for_an_instance_is_answered():
-    wish = Wish(workspace_id=ID, generation=2, desire=DesiredState.RUNNING)
+def test_backend_without_instances_reports_skipped_or_stopped():
+    desired = DesiredInstance(workspace_id=ID, generation=2, state=DesiredState.RUNNING)
 
-    assert plan.skipped(wish) == Skipped(2)
-    assert plan.skipped(replace(wish, desire=DesiredState.STOPPED)) == Stopped(2)
-
-
-ENDED = Instance(workspace_id=ID, generation=1, phase=Phase.EXITED, address="http://there", reference="r1")
-AGAIN = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING)
-NEXT = replace(AGAIN, generation=2, automatic=True)
+    assert plan.choose_fact_without_instances(desired) == InstanceSkipped(2)
+    assert plan.choose_fact_without_instances(replace(desired, state=DesiredState.STOPPED)) == InstanceStopped(2)
 
 
-def wait(wish: Wish, starts: list[datetime], now: datetime) -> float:
-    return max(0.0, (plan.not_before(wish, ENDED, starts, now) - now).total_seconds())
+def compute_delay(desired: DesiredInstance, starts: list[datetime], now: datetime) -> float:
+    return max(0.0, (plan.compute_earliest_start(desired, EXITED, starts, now) - now).total_seconds())
 
 
-def test_the_first_automatic_restart_comes_at_once():
-    assert wait(NEXT, [NOW], NOW) == 0
+def test_first_automatic_restart_has_no_delay():
+    assert compute_delay(NEXT_GENERATION, [NOW], NOW) == 0
 
 
-def test_the_same_generation_waits_a_moment_for_the_registry_to_ask_for_a_newer_one():
-    assert wait(AGAIN, [NOW], NOW + timedelta(seconds=3)) == plan.SETTLING.total_seconds()
+def test_restart_in_the_same_generation_waits_for_the_settle_time():
+    assert compute_delay(SAME_GENERATION, [NOW], NOW + timedelta(seconds=3)) == plan.SETTLE_TIME.total_seconds()
 
 
-def test_each_further_restart_waits_longer_until_the_longest():
-    waits, starts, now = [], [NOW], NOW
+def test_restart_delay_doubles_up_to_the_maximum():
+    delays, starts, now = [], [NOW], NOW
     for _ in range(10):
-        waits.append(wait(NEXT, starts, now))
-        now += timedelta(seconds=waits[-1])
+        delays.append(compute_delay(NEXT_GENERATION, starts, now))
+        now += timedelta(seconds=delays[-1])
         starts.append(now)
 
-    assert waits == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert delays == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_an_agent_that_ran_long_is_not_in_a_crash_loop():
+def test_starts_before_the_crash_loop_window_are_ignored():
     starts = [NOW + timedelta(seconds=n) for n in range(8)]
 
-    assert wait(NEXT, [*starts, NOW + timedelta(minutes=11)], NOW + timedelta(minutes=11, seconds=1)) == 0
+    assert (
+        compute_delay(NEXT_GENERATION, [*starts, NOW + timedelta(minutes=11)], NOW + timedelta(minutes=11, seconds=1))
+        == 0
+    )
 
 
-def test_whoever_asks_for_a_restart_is_not_made_to_wait():
+def test_requested_restart_has_no_delay():
     starts = [NOW + timedelta(seconds=n) for n in range(8)]
 
-    assert wait(replace(NEXT, automatic=False), starts, starts[-1]) == 0
-    assert wait(NEXT, starts, starts[-1]) == 60
+    assert compute_delay(replace(NEXT_GENERATION, is_automatic_restart=False), starts, starts[-1]) == 0
+    assert compute_delay(NEXT_GENERATION, starts, starts[-1]) == 60
 
 
-def test_replacing_what_runs_never_waits():
-    running = replace(ENDED, phase=Phase.RUNNING)
+def test_replacement_of_a_running_instance_has_no_delay():
     starts = [NOW + timedelta(seconds=n) for n in range(8)]
 
-    assert plan.not_before(NEXT, running, starts, NOW) == plan.AT_ONCE
+    assert plan.compute_earliest_start(NEXT_GENERATION, RUNNING, starts, NOW) == plan.EARLIEST_TIME
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.integers(0, 2_000))
-def test_no_wait_is_longer_than_the_longest(offsets, later):
+def test_restart_delay_never_exceeds_the_maximum(offsets, later):
     starts = sorted(NOW + timedelta(seconds=offset) for offset in offsets)
     now = (starts[-1] if starts else NOW) + timedelta(seconds=later)
 
-    assert 0 <= wait(NEXT, starts, now) <= wait(AGAIN, starts, now) <= plan.LONGEST.total_seconds()
+    assert (
+        0
+        <= compute_delay(NEXT_GENERATION, starts, now)
+        <= compute_delay(SAME_GENERATION, starts, now)
+        <= plan.RESTART_BACKOFF.maximum.total_seconds()
+    )
 
 
 @given(st.integers(1, 10_000))
-def test_pauses_grow_with_failures_up_to_the_longest(failures):
-    pause = plan.pause_after(failures)
+def test_retry_delay_grows_with_failures_up_to_the_maximum(failures):
+    delay = plan.RETRY_BACKOFF.delay(failures)
 
-    assert plan.FIRST_PAUSE <= pause <= plan.pause_after(failures + 1) <= plan.LONGEST_PAUSE
+    assert plan.RETRY_BACKOFF.first <= delay <= plan.RETRY_BACKOFF.delay(failures + 1) <= plan.RETRY_BACKOFF.maximum
 
 
 @pytest.mark.covers("PROV-40")
@@ -271,26 +280,197 @@ def test_pauses_grow_with_failures_up_to_the_longest(failures):
         (Phase.EXITED, 1, Condition.UNKNOWN),
     ],
 )
-def test_only_the_generation_that_was_talked_to_can_be_alive_or_gone(phase, generation, found):
+def test_condition_is_known_for_the_given_generation_only(phase, generation, found):
     instance = Instance(
         workspace_id=ID, generation=generation, phase=phase, address="http://there", reference="r1", exit_code=None
     )
 
-    assert plan.condition(None, instance, 2) is found
+    assert plan.assess_condition(None, instance, 2) is found
 
 
 @pytest.mark.covers("PROV-40")
-def test_of_an_instance_that_is_not_there_nothing_can_be_said_unless_it_is_known_to_have_been():
-    known = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
+def test_missing_instance_is_gone_only_if_its_start_is_known():
+    known = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.RUNNING, reference="r1")
 
-    assert plan.condition(None, None, 1) is Condition.UNKNOWN
-    assert plan.condition(replace(known, reference=""), None, 1) is Condition.UNKNOWN
-    assert plan.condition(replace(known, generation=2), None, 1) is Condition.UNKNOWN
-    assert plan.condition(known, None, 1) is Condition.GONE
+    assert plan.assess_condition(None, None, 1) is Condition.UNKNOWN
+    assert plan.assess_condition(replace(known, reference=""), None, 1) is Condition.UNKNOWN
+    assert plan.assess_condition(replace(known, generation=2), None, 1) is Condition.UNKNOWN
+    assert plan.assess_condition(known, None, 1) is Condition.GONE
 
 
-def test_an_instance_that_is_lost_without_a_word_has_ended():
-    known = Wish(workspace_id=ID, generation=1, desire=DesiredState.RUNNING, reference="r1")
+def test_missing_instance_is_reported_as_exited_if_its_start_is_known():
+    known = DesiredInstance(workspace_id=ID, generation=1, state=DesiredState.RUNNING, reference="r1")
 
-    assert plan.news(known, None) == Exited(generation=1, reference="r1", exit_code=None)
-    assert plan.news(replace(known, reference=""), None) is None
+    assert plan.choose_fact(known, None) == InstanceExited(generation=1, reference="r1", exit_code=None)
+    assert plan.choose_fact(replace(known, reference=""), None) is None
+
+
+# Exact values and boundaries ─────────────────────────────────────────────────
+
+
+def test_delays_and_limits_have_their_documented_values():
+    assert timedelta(milliseconds=250) == plan.SETTLE_TIME
+    assert timedelta(minutes=10) == plan.CRASH_LOOP_WINDOW
+    assert timedelta(minutes=1) == plan.RESTART_BACKOFF.maximum
+    assert timedelta(seconds=1) == plan.RESTART_BACKOFF.first
+    assert timedelta(milliseconds=250) == plan.RETRY_BACKOFF.first
+    assert timedelta(seconds=15) == plan.RETRY_BACKOFF.maximum
+
+
+def test_number_of_remembered_starts_is_enough_for_the_longest_delay():
+    """After eight starts the delay is at its maximum, so the ones before them make no difference."""
+    starts = [NOW + timedelta(seconds=n) for n in range(plan.MAX_REMEMBERED_STARTS)]
+
+    assert plan.MAX_REMEMBERED_STARTS == 12
+    assert compute_delay(NEXT_GENERATION, starts, starts[-1]) == 60
+
+
+def test_earliest_time_is_before_every_other_time():
+    assert datetime.min.replace(tzinfo=UTC) == plan.EARLIEST_TIME
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "generation", "step"),
+    [
+        (DesiredState.RUNNING, None, None, Step.START),
+        (DesiredState.RUNNING, Phase.RUNNING, 2, Step.NOTHING),
+        (DesiredState.RUNNING, Phase.RUNNING, 1, Step.START),
+        (DesiredState.RUNNING, Phase.RUNNING, 3, Step.START),
+        (DesiredState.RUNNING, Phase.EXITED, 2, Step.START),
+        (DesiredState.STOPPED, None, None, Step.NOTHING),
+        (DesiredState.STOPPED, Phase.RUNNING, 1, Step.STOP),
+        (DesiredState.STOPPED, Phase.EXITED, 2, Step.NOTHING),
+        (DesiredState.FORGOTTEN, None, None, Step.NOTHING),
+        (DesiredState.FORGOTTEN, Phase.RUNNING, 1, Step.STOP),
+        (DesiredState.FORGOTTEN, Phase.EXITED, 2, Step.FORGET),
+        (DesiredState.UNTOUCHED, None, None, Step.NOTHING),
+        (DesiredState.UNTOUCHED, Phase.RUNNING, 2, Step.NOTHING),
+        (DesiredState.UNTOUCHED, Phase.EXITED, 1, Step.NOTHING),
+    ],
+)
+def test_each_combination_of_desired_and_actual_state_has_its_step(state, phase, generation, step):
+    desired = DesiredInstance(workspace_id=ID, generation=2, state=state)
+    instance = phase and replace(EXITED, phase=phase, generation=generation)
+
+    assert plan.choose_step(desired, instance) is step
+
+
+@pytest.mark.parametrize(
+    ("reference", "instance", "fact"),
+    [
+        ("", None, None),
+        ("r1", None, InstanceExited(generation=1, reference="r1", exit_code=None)),
+        ("", RUNNING, InstanceStarted(generation=1, address="http://there", reference="r1")),
+        ("r2", RUNNING, InstanceStarted(generation=1, address="http://there", reference="r1")),
+        ("r1", RUNNING, None),
+        ("", replace(RUNNING, generation=2), None),
+        ("r1", replace(RUNNING, generation=2), None),
+        ("", replace(EXITED, generation=2), None),
+        ("", replace(EXITED, exit_code=0), InstanceExited(generation=1, reference="r1", exit_code=0)),
+        ("r2", replace(EXITED, exit_code=7), InstanceExited(generation=1, reference="r1", exit_code=7)),
+    ],
+)
+def test_each_difference_to_the_known_reference_has_its_fact(reference, instance, fact):
+    desired = replace(SAME_GENERATION, reference=reference)
+
+    assert plan.choose_fact(desired, instance) == fact
+
+
+@pytest.mark.parametrize("state", [DesiredState.STOPPED, DesiredState.FORGOTTEN])
+@pytest.mark.parametrize(
+    ("external", "instance", "fact"),
+    [
+        (False, None, InstanceStopped(1)),
+        (False, EXITED, InstanceStopped(1)),
+        (False, RUNNING, None),
+        (True, None, None),
+        (True, EXITED, InstanceStopped(1)),
+        (True, RUNNING, None),
+    ],
+)
+def test_stopped_is_reported_of_external_workspaces_only_if_there_was_an_instance(state, external, instance, fact):
+    desired = DesiredInstance(workspace_id=ID, generation=1, state=state, external=external)
+
+    assert plan.choose_fact(desired, instance) == fact
+
+
+@pytest.mark.parametrize(
+    ("state", "external", "fact"),
+    [
+        (DesiredState.RUNNING, False, InstanceSkipped(2)),
+        (DesiredState.RUNNING, True, InstanceSkipped(2)),
+        (DesiredState.STOPPED, False, InstanceStopped(2)),
+        (DesiredState.STOPPED, True, None),
+        (DesiredState.FORGOTTEN, False, InstanceStopped(2)),
+        (DesiredState.FORGOTTEN, True, None),
+        (DesiredState.UNTOUCHED, False, None),
+    ],
+)
+def test_each_state_has_its_fact_without_instances(state, external, fact):
+    desired = DesiredInstance(workspace_id=ID, generation=2, state=state, external=external)
+
+    assert plan.choose_fact_without_instances(desired) == fact
+
+
+@pytest.mark.parametrize(
+    ("generation", "is_automatic_restart", "is_requested"),
+    [(1, False, False), (1, True, False), (2, False, True), (2, True, False)],
+)
+def test_restart_is_requested_if_the_generation_was_raised_without_an_exit(
+    generation, is_automatic_restart, is_requested
+):
+    desired = replace(SAME_GENERATION, generation=generation, is_automatic_restart=is_automatic_restart)
+
+    assert plan.is_requested_restart(desired, EXITED) is is_requested
+
+
+def test_missing_instance_is_started_without_a_delay():
+    starts = [NOW + timedelta(seconds=n) for n in range(8)]
+
+    assert plan.compute_earliest_start(NEXT_GENERATION, None, starts, NOW) == plan.EARLIEST_TIME
+
+
+def test_settle_time_counts_from_the_end_and_in_the_same_generation_only():
+    ended_at = NOW + timedelta(seconds=5)
+
+    assert plan.compute_earliest_start(SAME_GENERATION, EXITED, [NOW], ended_at) == ended_at + plan.SETTLE_TIME
+    assert plan.compute_earliest_start(NEXT_GENERATION, EXITED, [NOW], ended_at) == plan.EARLIEST_TIME
+    assert plan.compute_earliest_start(SAME_GENERATION, EXITED, [NOW], None) == plan.EARLIEST_TIME
+    assert plan.compute_earliest_start(SAME_GENERATION, EXITED, [], None) == plan.EARLIEST_TIME
+
+
+def test_restart_delay_counts_from_the_last_start():
+    starts = [NOW, NOW + timedelta(seconds=1)]
+
+    earliest = plan.compute_earliest_start(NEXT_GENERATION, EXITED, starts, NOW + timedelta(seconds=30))
+
+    assert earliest == NOW + timedelta(seconds=2)
+
+
+def test_later_one_of_settle_time_and_restart_delay_counts():
+    starts = [NOW, NOW + timedelta(seconds=1)]
+    soon, late = NOW + timedelta(seconds=1), NOW + timedelta(seconds=9)
+
+    assert plan.compute_earliest_start(SAME_GENERATION, EXITED, starts, soon) == NOW + timedelta(seconds=2)
+    assert plan.compute_earliest_start(SAME_GENERATION, EXITED, starts, late) == late + plan.SETTLE_TIME
+
+
+def test_start_exactly_at_the_crash_loop_window_is_ignored():
+    last = NOW + plan.CRASH_LOOP_WINDOW
+
+    assert compute_delay(NEXT_GENERATION, [NOW, last], last) == 0
+    assert compute_delay(NEXT_GENERATION, [NOW + timedelta(microseconds=1), last], last) == 1
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(1, 0.25), (2, 0.5), (3, 1), (6, 8), (7, 15), (100, 15)])
+def test_retry_delay_doubles_from_a_quarter_of_a_second(failures, seconds):
+    assert plan.RETRY_BACKOFF.delay(failures).total_seconds() == seconds
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("generation", [1, 2, 3])
+def test_known_start_does_not_change_the_condition_of_an_existing_instance(phase, generation):
+    instance = replace(EXITED, phase=phase, generation=generation)
+    known = replace(SAME_GENERATION, generation=2, reference="r1")
+
+    assert plan.assess_condition(known, instance, 2) is plan.assess_condition(None, instance, 2)

@@ -1,3 +1,5 @@
+"""The reconciler, between a fake registry, a fake auth and backends with faults."""
+
 import asyncio
 import uuid
 from contextlib import aclosing
@@ -8,18 +10,19 @@ from structlog.testing import capture_logs
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.none import NoneBackend
 from services.provisioner.model import Condition, Credentials, DesiredState, Phase
-from tests.backends import (
-    ForgetfulBackend,
-    HesitantBackend,
-    NeverBackend,
+from tests.provisioner.backend_suite import build_test_spec
+from tests.provisioner.fake_registry import FakeRegistry
+from tests.provisioner.faulty_backends import (
+    DelayedAnswerBackend,
+    HangingBackend,
+    LosingBackend,
     RaisingBackend,
-    RefusingBackend,
-    SilentBackend,
     SlowBackend,
-    StubbornBackend,
+    StartRefusingBackend,
+    StopRefusingBackend,
+    UnreachableBackend,
 )
-from tests.provisioner.backend_suite import spec_of
-from tests.provisioner.neighbours import SmallRegistry, scene
+from tests.provisioner.harness import provisioner_harness
 from tests.waiting import eventually
 
 
@@ -34,474 +37,480 @@ def two() -> str:
 
 
 @pytest.mark.covers("PROV-19", "PROV-20", "ENG-03")
-async def test_a_wanted_workspace_gets_credentials_then_an_instance_and_the_registry_hears_of_it(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
+async def test_desired_instance_is_started_with_credentials_and_reported(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
 
-        instance = await plane.backend.get(one)
-        assert plane.auth.issued == [(one, 1)]
-        assert plane.backend.credentials[one] == Credentials("token-1-generation-1", f"inbound-{one}")
-        started = plane.registry.told[-1].instance_started
+        instance = await harness.backend.get(one)
+        assert harness.auth.issued == [(one, 1)]
+        assert harness.backend.credentials[one] == Credentials("token-1-generation-1", f"inbound-{one}")
+        started = harness.registry.reports[-1].instance_started
         assert (started.backend, started.address, started.reference) == ("fake", instance.address, instance.reference)
-        assert plane.registry.backends == ["fake"]
+        assert harness.registry.watching_backends == ["fake"]
 
 
-async def test_an_instance_gets_the_files_of_its_workspace(one, two):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.kits["k"] = {"config.yaml": "name: ada", "prompts/tone.md": "warm"}
-        plane.registry.want(one, starter_files="k")
-        plane.registry.want(two)
-        await plane.registry.reported(one, 1, "instance_started")
-        await plane.registry.reported(two, 1, "instance_started")
+async def test_instance_receives_the_starter_files_of_its_workspace(one, two):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.files_by_digest["k"] = {"config.yaml": "name: ada", "prompts/tone.md": "warm"}
+        harness.registry.set_desired(one, starter_files="k")
+        harness.registry.set_desired(two)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+        await harness.registry.wait_for_fact(two, 1, "instance_started")
 
-        assert dict(plane.backend.files[one]) == plane.registry.kits["k"]
-        assert dict(plane.backend.files.get(two, ())) == {}
+        assert dict(harness.backend.files[one]) == harness.registry.files_by_digest["k"]
+        assert dict(harness.backend.files.get(two, ())) == {}
 
 
 @pytest.mark.covers("PROV-21")
-async def test_every_start_has_a_token_of_its_own_generation(one):
+async def test_each_start_has_a_token_of_its_own_generation(one):
     with capture_logs() as logs:
-        async with scene(FakeBackend()) as plane, plane.holding():
-            plane.registry.want(one)
-            await plane.registry.reported(one, 1, "instance_started")
-            plane.registry.restart(one)
-            await plane.registry.reported(one, 2, "instance_started")
+        async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
+            harness.registry.restart(one)
+            await harness.registry.wait_for_fact(one, 2, "instance_started")
 
-            assert plane.auth.issued == [(one, 1), (one, 2)]
-            assert plane.backend.credentials[one].token == "token-2-generation-2"
+            assert harness.auth.issued == [(one, 1), (one, 2)]
+            assert harness.backend.credentials[one].token == "token-2-generation-2"
     injected = [line for line in logs if line["event"] == "Provisioner: injected fresh auth token"]
     assert [line["generation"] for line in injected] == [1, 2]
     assert "token-" not in str(logs)
 
 
-async def test_what_runs_as_wanted_is_left_alone_after_a_restart_of_the_provisioner(one):
-    async with scene(FakeBackend()) as plane:
-        async with plane.holding():
-            plane.registry.want(one)
-            await plane.registry.reported(one, 1, "instance_started")
-            await eventually(lambda: plane.wishes.get(one).reference)
-        plane.registry.facts.clear()
+async def test_restarted_provisioner_does_not_touch_a_desired_instance(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        async with harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
+            await eventually(lambda: harness.desired_state.get(one).reference)
+        harness.registry.facts.clear()
 
-        async with plane.holding():
-            plane.registry.want(str(uuid.uuid4()))
-            await eventually(lambda: plane.registry.facts)
+        async with harness.reconciling():
+            harness.registry.set_desired(str(uuid.uuid4()))
+            await eventually(lambda: harness.registry.facts)
 
-        assert plane.registry.kinds(one) == []
-        assert plane.backend.starts.count((one, 1)) == 1
+        assert harness.registry.list_facts(one) == []
+        assert harness.backend.starts.count((one, 1)) == 1
 
 
-async def test_a_start_that_the_registry_never_heard_of_is_told_after_a_restart_of_the_provisioner(one):
-    async with scene(FakeBackend()) as plane:
-        await plane.backend.start(spec_of(one))
-        plane.registry.want(one)
+async def test_restarted_provisioner_reports_a_start_that_was_not_reported(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        await harness.backend.start(build_test_spec(one))
+        harness.registry.set_desired(one)
 
-        async with plane.holding():
-            await plane.registry.reported(one, 1, "instance_started")
+        async with harness.reconciling():
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
 
-        assert plane.backend.starts == [(one, 1)]
-        assert plane.auth.issued == []
+        assert harness.backend.starts == [(one, 1)]
+        assert harness.auth.issued == []
 
 
 @pytest.mark.covers("PROV-33", "PROV-34")
-async def test_five_restarts_during_one_cycle_make_two_cycles(one):
-    async with scene(SlowBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await eventually(lambda: plane.backend.begun == [(one, 1)])
+async def test_five_restarts_during_one_start_cause_one_more_start(one):
+    async with provisioner_harness(SlowBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await eventually(lambda: harness.backend.begun == [(one, 1)])
         for _ in range(5):
-            plane.registry.restart(one)
-        await eventually(lambda: plane.wishes.get(one).generation == 6)
-        assert plane.backend.begun == [(one, 1)]
+            harness.registry.restart(one)
+        await eventually(lambda: harness.desired_state.get(one).generation == 6)
+        assert harness.backend.begun == [(one, 1)]
 
-        plane.backend.go_on.set()
-        await plane.registry.reported(one, 6, "instance_started")
+        harness.backend.may_complete.set()
+        await harness.registry.wait_for_fact(one, 6, "instance_started")
 
-        assert plane.backend.begun == [(one, 1), (one, 6)]
+        assert harness.backend.begun == [(one, 1), (one, 6)]
 
 
 @pytest.mark.covers("PROV-33")
-async def test_three_restarts_one_after_the_other_make_three_cycles(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
+async def test_three_consecutive_restarts_cause_three_starts(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
         for generation in (2, 3, 4):
-            plane.registry.restart(one)
-            await plane.registry.reported(one, generation, "instance_started")
+            harness.registry.restart(one)
+            await harness.registry.wait_for_fact(one, generation, "instance_started")
 
-        assert plane.backend.starts == [(one, 1), (one, 2), (one, 3), (one, 4)]
+        assert harness.backend.starts == [(one, 1), (one, 2), (one, 3), (one, 4)]
 
 
-async def test_a_wish_that_changes_during_the_last_look_is_not_missed(one):
-    async with scene(HesitantBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
-        await eventually(lambda: plane.wishes.get(one).reference and not plane.reconciler._desks[one].at_work)
-        plane.backend.answering.clear()
-        asked = plane.backend.asked
-        plane.registry.want(one, model="another")
-        await eventually(lambda: plane.backend.asked > asked)
-        plane.registry.restart(one)
-        await eventually(lambda: plane.wishes.get(one).generation == 2)
+async def test_change_during_the_last_step_is_not_missed(one):
+    async with provisioner_harness(DelayedAnswerBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+        await eventually(
+            lambda: harness.desired_state.get(one).reference and not harness.reconciler._progress[one].is_active
+        )
+        harness.backend.may_answer.clear()
+        reads = harness.backend.reads
+        harness.registry.set_desired(one, model="another")
+        await eventually(lambda: harness.backend.reads > reads)
+        harness.registry.restart(one)
+        await eventually(lambda: harness.desired_state.get(one).generation == 2)
 
-        plane.backend.answering.set()
+        harness.backend.may_answer.set()
 
-        await plane.registry.reported(one, 2, "instance_started")
+        await harness.registry.wait_for_fact(one, 2, "instance_started")
 
 
 @pytest.mark.covers("PROV-33")
-async def test_workspaces_do_not_wait_for_each_other(one, two):
-    async with scene(NeverBackend(one)) as plane, plane.holding():
-        plane.registry.want(one)
-        await eventually(lambda: one in plane.backend.begun)
-        plane.registry.want(two)
+async def test_hanging_start_does_not_delay_another_workspace(one, two):
+    async with provisioner_harness(HangingBackend(one)) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await eventually(lambda: one in harness.backend.begun)
+        harness.registry.set_desired(two)
 
-        await plane.registry.reported(two, 1, "instance_started")
+        await harness.registry.wait_for_fact(two, 1, "instance_started")
 
-        assert plane.registry.kinds(one) == []
+        assert harness.registry.list_facts(one) == []
 
 
 @pytest.mark.covers("ENG-12", "PROV-35")
-async def test_one_workspace_that_always_raises_stops_nobody_else(one):
+async def test_failing_workspace_does_not_affect_the_others(one):
     others = [str(uuid.uuid4()) for _ in range(20)]
     with capture_logs() as logs:
-        async with scene(RaisingBackend(one)) as plane, plane.holding():
+        async with provisioner_harness(RaisingBackend(one)) as harness, harness.reconciling():
             for workspace in (one, *others):
-                plane.registry.want(workspace)
-            await plane.registry.reported(one, 1, "provisioning_failed")
-            plane.registry.restart(one)
-            await plane.registry.reported(one, 2, "provisioning_failed")
+                harness.registry.set_desired(workspace)
+            await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+            harness.registry.restart(one)
+            await harness.registry.wait_for_fact(one, 2, "provisioning_failed")
 
             for workspace in others:
-                plane.registry.restart(workspace)
+                harness.registry.restart(workspace)
             for workspace in others:
-                await plane.registry.reported(workspace, 2, "instance_started")
+                await harness.registry.wait_for_fact(workspace, 2, "instance_started")
     assert [line["exc_info"] for line in logs if line["event"] == "instance not started"] == [True, True]
 
 
 @pytest.mark.covers("PROV-22", "PROV-23", "PROV-35")
-@pytest.mark.parametrize("faulty", [RefusingBackend, RaisingBackend])
-async def test_what_a_backend_says_stays_inside(one, faulty):
-    backend = RefusingBackend() if faulty is RefusingBackend else RaisingBackend(one)
-    async with scene(backend) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "provisioning_failed")
-        await eventually(lambda: plane.wishes.get(one).desire is DesiredState.UNTOUCHED)
+@pytest.mark.parametrize("faulty", [StartRefusingBackend, RaisingBackend])
+async def test_error_text_of_a_backend_is_not_reported(one, faulty):
+    backend = StartRefusingBackend() if faulty is StartRefusingBackend else RaisingBackend(one)
+    async with provisioner_harness(backend) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+        await eventually(lambda: harness.desired_state.get(one).state is DesiredState.UNTOUCHED)
 
-        assert [fact.provisioning_failed.error for fact in plane.registry.told] == ["provisioning failed"]
-        assert plane.backend.starts == [(one, 1)]
+        assert [fact.provisioning_failed.error for fact in harness.registry.reports] == ["provisioning failed"]
+        assert harness.backend.starts == [(one, 1)]
 
 
 @pytest.mark.covers("PROV-23")
-async def test_what_auth_says_stays_inside(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.auth.refusing = True
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "provisioning_failed")
+async def test_error_text_of_auth_is_not_reported(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.auth.refuses_tokens = True
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
 
-        assert [fact.provisioning_failed.error for fact in plane.registry.told] == ["provisioning failed"]
-        assert plane.backend.starts == []
-
-
-async def test_a_runtime_without_an_adapter_fails_before_its_credentials_change(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one, adapter_module="")
-        await plane.registry.reported(one, 1, "provisioning_failed")
-
-        assert plane.registry.told[-1].provisioning_failed.error == "no image for runtime"
-        assert plane.auth.issued == []
-        assert plane.backend.starts == []
+        assert [fact.provisioning_failed.error for fact in harness.registry.reports] == ["provisioning failed"]
+        assert harness.backend.starts == []
 
 
-async def test_a_failed_start_is_tried_again_when_somebody_asks(one):
-    async with scene(RefusingBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "provisioning_failed")
+async def test_runtime_without_an_adapter_fails_before_credentials_are_issued(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one, adapter_module="")
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
 
-        plane.registry.restart(one)
-
-        await plane.registry.reported(one, 2, "provisioning_failed")
-
-
-async def test_auth_out_of_reach_is_waited_for(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.auth.away = 3
-        plane.registry.want(one)
-
-        await plane.registry.reported(one, 1, "instance_started")
-
-        assert (1, "provisioning_failed") not in plane.registry.kinds(one)
+        assert harness.registry.reports[-1].provisioning_failed.error == "no image for runtime"
+        assert harness.auth.issued == []
+        assert harness.backend.starts == []
 
 
-async def test_an_agent_that_ends_is_told_and_started_again(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
-        plane.registry.online.add(one)
+async def test_requested_restart_repeats_a_failed_start(one):
+    async with provisioner_harness(StartRefusingBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
 
-        plane.backend.end(one, exit_code=7)
-        await plane.registry.reported(one, 2, "instance_started", within=2)
+        harness.registry.restart(one)
 
-        assert plane.registry.kinds(one) == [(1, "instance_started"), (1, "instance_exited"), (2, "instance_started")]
-        assert plane.registry.told[1].instance_exited.exit_code == 7
-        assert plane.backend.starts == [(one, 1), (one, 2)]
+        await harness.registry.wait_for_fact(one, 2, "provisioning_failed")
 
 
-async def test_an_agent_that_ends_while_it_boots_is_started_again_in_the_same_generation(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
+async def test_start_waits_until_auth_is_available(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.auth.unavailable_calls = 3
+        harness.registry.set_desired(one)
 
-        plane.backend.end(one)
-        await plane.registry.reported(one, 1, "instance_started", times=2, within=2)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
 
-        assert plane.auth.issued == [(one, 1), (one, 1)]
-        assert plane.backend.credentials[one].token == "token-2-generation-1"
+        assert (1, "provisioning_failed") not in harness.registry.list_facts(one)
 
 
-async def test_an_agent_that_keeps_ending_is_not_started_in_a_frenzy(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
+async def test_agent_that_ended_is_reported_and_started_again(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+        harness.registry.online.add(one)
+
+        harness.backend.end(one, exit_code=7)
+        await harness.registry.wait_for_fact(one, 2, "instance_started", within=2)
+
+        assert harness.registry.list_facts(one) == [
+            (1, "instance_started"),
+            (1, "instance_exited"),
+            (2, "instance_started"),
+        ]
+        assert harness.registry.reports[1].instance_exited.exit_code == 7
+        assert harness.backend.starts == [(one, 1), (one, 2)]
+
+
+async def test_agent_that_ended_while_booting_is_started_again_in_the_same_generation(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+
+        harness.backend.end(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started", times=2, within=2)
+
+        assert harness.auth.issued == [(one, 1), (one, 1)]
+        assert harness.backend.credentials[one].token == "token-2-generation-1"
+
+
+async def test_agent_that_keeps_ending_is_started_with_a_delay(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
         for times in (1, 2):
-            await plane.registry.reported(one, 1, "instance_started", times=times)
-            plane.backend.end(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started", times=times)
+            harness.backend.end(one)
         ended = asyncio.get_running_loop().time()
-        await plane.registry.reported(one, 1, "instance_started", times=3)
+        await harness.registry.wait_for_fact(one, 1, "instance_started", times=3)
 
         assert asyncio.get_running_loop().time() - ended > 0.5
 
 
-async def test_whoever_asks_for_a_restart_of_such_an_agent_gets_it_at_once(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
+async def test_requested_restart_of_an_agent_that_keeps_ending_has_no_delay(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
         for times in (1, 2, 3):
-            await plane.registry.reported(one, 1, "instance_started", times=times)
-            plane.backend.end(one)
-        await plane.registry.reported(one, 1, "instance_exited", times=3)
+            await harness.registry.wait_for_fact(one, 1, "instance_started", times=times)
+            harness.backend.end(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_exited", times=3)
 
-        plane.registry.restart(one)
+        harness.registry.restart(one)
 
-        await plane.registry.reported(one, 2, "instance_started", within=1)
-        plane.backend.end(one)
-        await plane.registry.reported(one, 2, "instance_started", times=2, within=1)
+        await harness.registry.wait_for_fact(one, 2, "instance_started", within=1)
+        harness.backend.end(one)
+        await harness.registry.wait_for_fact(one, 2, "instance_started", times=2, within=1)
 
 
 @pytest.mark.covers("BEY-14")
-async def test_an_instance_that_ended_while_no_provisioner_ran_is_told_and_started_again(one):
-    async with scene(FakeBackend()) as plane:
-        async with plane.holding():
-            plane.registry.want(one)
-            await plane.registry.reported(one, 1, "instance_started")
-        plane.registry.online.add(one)
-        async with aclosing(plane.backend.exits()) as exits:
-            plane.backend.end(one)
+async def test_exit_while_no_provisioner_ran_is_reported_and_started_again(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        async with harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
+        harness.registry.online.add(one)
+        async with aclosing(harness.backend.watch_exits()) as exits:
+            harness.backend.end(one)
             await anext(exits)
 
-        async with plane.holding():
-            await plane.registry.reported(one, 2, "instance_started")
+        async with harness.reconciling():
+            await harness.registry.wait_for_fact(one, 2, "instance_started")
 
-        assert (1, "instance_exited") in plane.registry.kinds(one)
-
-
-@pytest.mark.covers("BEY-14")
-async def test_an_instance_lost_without_a_word_is_told_and_started_again(one):
-    async with scene(ForgetfulBackend()) as plane:
-        async with plane.holding():
-            plane.registry.want(one)
-            await plane.registry.reported(one, 1, "instance_started")
-        plane.registry.online.add(one)
-        plane.backend.lose(one)
-
-        async with plane.holding():
-            await plane.registry.reported(one, 2, "instance_started")
-
-        assert (1, "instance_exited") in plane.registry.kinds(one)
+        assert (1, "instance_exited") in harness.registry.list_facts(one)
 
 
 @pytest.mark.covers("BEY-14")
-async def test_a_backend_that_cannot_be_asked_is_no_evidence_of_death(one):
-    async with scene(SilentBackend()) as plane:
-        async with plane.holding():
-            plane.registry.want(one)
-            await plane.registry.reported(one, 1, "instance_started")
-        plane.registry.facts.clear()
-        plane.backend.silent = True
-        asked = plane.backend.asked
+async def test_lost_instance_is_reported_and_started_again(one):
+    async with provisioner_harness(LosingBackend()) as harness:
+        async with harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
+        harness.registry.online.add(one)
+        harness.backend.lose(one)
 
-        async with plane.holding():
-            await eventually(lambda: plane.backend.asked > asked + 1)
-            assert plane.registry.facts == []
-            plane.backend.silent = False
-            plane.registry.restart(one)
-            await plane.registry.reported(one, 2, "instance_started")
+        async with harness.reconciling():
+            await harness.registry.wait_for_fact(one, 2, "instance_started")
+
+        assert (1, "instance_exited") in harness.registry.list_facts(one)
 
 
-async def test_a_workspace_that_is_not_to_run_is_stopped_and_keeps_its_files(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
+@pytest.mark.covers("BEY-14")
+async def test_unreachable_backend_does_not_count_as_an_exit(one):
+    async with provisioner_harness(UnreachableBackend()) as harness:
+        async with harness.reconciling():
+            harness.registry.set_desired(one)
+            await harness.registry.wait_for_fact(one, 1, "instance_started")
+        harness.registry.facts.clear()
+        harness.backend.unreachable = True
+        reads = harness.backend.reads
 
-        plane.registry.want(one, DesiredState.STOPPED)
-        await plane.registry.reported(one, 1, "instance_stopped")
+        async with harness.reconciling():
+            await eventually(lambda: harness.backend.reads > reads + 1)
+            assert harness.registry.facts == []
+            harness.backend.unreachable = False
+            harness.registry.restart(one)
+            await harness.registry.wait_for_fact(one, 2, "instance_started")
 
-        assert (await plane.backend.get(one)).phase is Phase.EXITED
+
+async def test_workspace_with_the_state_stopped_keeps_its_files(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+
+        harness.registry.set_desired(one, DesiredState.STOPPED)
+        await harness.registry.wait_for_fact(one, 1, "instance_stopped")
+
+        assert (await harness.backend.get(one)).phase is Phase.EXITED
 
 
 @pytest.mark.covers("PROV-36")
-async def test_a_removed_workspace_is_stopped_told_and_forgotten(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
+async def test_removed_workspace_is_stopped_reported_and_forgotten(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
 
-        plane.registry.want(one, DesiredState.FORGOTTEN)
-        await plane.registry.reported(one, 1, "instance_stopped")
+        harness.registry.set_desired(one, DesiredState.FORGOTTEN)
+        await harness.registry.wait_for_fact(one, 1, "instance_stopped")
 
-        await eventually(lambda: plane.backend._instances == {})
-        assert plane.registry.kinds(one).count((1, "instance_stopped")) == 1
-
-
-async def test_a_removal_that_comes_while_an_instance_starts_wins(one):
-    async with scene(SlowBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await eventually(lambda: plane.backend.begun)
-        plane.registry.want(one, DesiredState.FORGOTTEN)
-        plane.backend.go_on.set()
-
-        await plane.registry.reported(one, 1, "instance_stopped")
-        await eventually(lambda: plane.backend._instances == {})
+        await eventually(lambda: harness.backend._instances == {})
+        assert harness.registry.list_facts(one).count((1, "instance_stopped")) == 1
 
 
-async def test_a_removed_workspace_that_never_ran_is_told_as_stopped(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one, DesiredState.FORGOTTEN)
+async def test_removal_during_a_start_wins(one):
+    async with provisioner_harness(SlowBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await eventually(lambda: harness.backend.begun)
+        harness.registry.set_desired(one, DesiredState.FORGOTTEN)
+        harness.backend.may_complete.set()
 
-        await plane.registry.reported(one, 1, "instance_stopped")
-
-        assert plane.backend.stops == []
-
-
-async def test_a_stop_that_fails_is_told_each_time_and_tried_again(one):
-    async with scene(StubbornBackend(refusals=2)) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
-
-        plane.registry.want(one, DesiredState.FORGOTTEN)
-        await plane.registry.reported(one, 1, "instance_stopped")
-
-        assert plane.registry.kinds(one)[1:] == [(1, "stop_failed"), (1, "stop_failed"), (1, "instance_stopped")]
-        assert {fact.stop_failed.text for fact in plane.registry.told[1:3]} == {"the instance did not end"}
+        await harness.registry.wait_for_fact(one, 1, "instance_stopped")
+        await eventually(lambda: harness.backend._instances == {})
 
 
-async def test_a_failed_workspace_is_left_as_it_is(one, two):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.want(one, DesiredState.UNTOUCHED)
-        plane.registry.want(two)
-        await plane.registry.reported(two, 1, "instance_started")
+async def test_removed_workspace_that_never_ran_is_reported_as_stopped(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one, DesiredState.FORGOTTEN)
 
-        assert plane.registry.kinds(one) == []
-        assert plane.backend.starts == [(two, 1)]
+        await harness.registry.wait_for_fact(one, 1, "instance_stopped")
+
+        assert harness.backend.stops == []
+
+
+async def test_failed_stop_is_reported_each_time_and_repeated(one):
+    async with provisioner_harness(StopRefusingBackend(refusals=2)) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+
+        harness.registry.set_desired(one, DesiredState.FORGOTTEN)
+        await harness.registry.wait_for_fact(one, 1, "instance_stopped")
+
+        assert harness.registry.list_facts(one)[1:] == [(1, "stop_failed"), (1, "stop_failed"), (1, "instance_stopped")]
+        assert {fact.stop_failed.text for fact in harness.registry.reports[1:3]} == {"the instance did not end"}
+
+
+async def test_untouched_workspace_is_left_as_it_is(one, two):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one, DesiredState.UNTOUCHED)
+        harness.registry.set_desired(two)
+        await harness.registry.wait_for_fact(two, 1, "instance_started")
+
+        assert harness.registry.list_facts(one) == []
+        assert harness.backend.starts == [(two, 1)]
 
 
 @pytest.mark.covers("PROV-03")
-async def test_a_plane_without_a_backend_says_so_once_and_issues_no_token(one, two):
-    async with scene(NoneBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_skipped")
-        plane.registry.want(two, DesiredState.FORGOTTEN)
-        await plane.registry.reported(two, 1, "instance_stopped")
+async def test_backend_none_reports_skipped_once_and_issues_no_token(one, two):
+    async with provisioner_harness(NoneBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_skipped")
+        harness.registry.set_desired(two, DesiredState.FORGOTTEN)
+        await harness.registry.wait_for_fact(two, 1, "instance_stopped")
 
-        assert plane.registry.kinds(one) == [(1, "instance_skipped")]
-        assert plane.registry.told[0].instance_skipped.backend == "none"
-        assert plane.auth.issued == []
+        assert harness.registry.list_facts(one) == [(1, "instance_skipped")]
+        assert harness.registry.reports[0].instance_skipped.backend == "none"
+        assert harness.auth.issued == []
 
 
-async def test_nothing_is_begun_on_wishes_of_a_feed_that_fell_silent(one, two, clock):
-    async with scene(SlowBackend(), clock=clock) as plane, plane.holding():
-        plane.registry.want(one)
-        await eventually(lambda: plane.backend.begun == [(one, 1)])
-        plane.registry.alive = False
-        plane.registry.restart(one)
-        await eventually(lambda: plane.wishes.get(one).generation == 2)
+async def test_no_step_begins_on_stale_desired_state(one, two, clock):
+    async with provisioner_harness(SlowBackend(), clock=clock) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await eventually(lambda: harness.backend.begun == [(one, 1)])
+        harness.registry.sends_keepalives = False
+        harness.registry.restart(one)
+        await eventually(lambda: harness.desired_state.get(one).generation == 2)
 
         clock.advance(seconds=9)
-        plane.backend.go_on.set()
-        await eventually(lambda: plane.backend.starts == [(one, 1)])
-        assert not plane.wishes.fresh()
-        assert plane.backend.begun == [(one, 1)]
+        harness.backend.may_complete.set()
+        await eventually(lambda: harness.backend.starts == [(one, 1)])
+        assert not harness.desired_state.is_fresh()
+        assert harness.backend.begun == [(one, 1)]
 
-        plane.registry.alive = True
-        await plane.registry.reported(one, 2, "instance_started")
-
-
-async def test_reports_that_cannot_be_delivered_are_delivered_later(one):
-    async with scene(FakeBackend()) as plane, plane.holding():
-        plane.registry.unreachable_for.add(one)
-        plane.registry.want(one)
-        await eventually(lambda: plane.backend.starts)
-
-        plane.registry.unreachable_for.clear()
-
-        await plane.registry.reported(one, 1, "instance_started", within=10)
-        assert plane.backend.starts == [(one, 1)]
+        harness.registry.sends_keepalives = True
+        await harness.registry.wait_for_fact(one, 2, "instance_started")
 
 
-@pytest.mark.covers("PROV-40")
-async def test_an_instance_that_runs_is_found_alive(one):
-    async with scene(FakeBackend()) as plane:
-        await plane.backend.start(spec_of(one))
+async def test_report_that_failed_is_repeated(one):
+    async with provisioner_harness(FakeBackend()) as harness, harness.reconciling():
+        harness.registry.unreachable_for.add(one)
+        harness.registry.set_desired(one)
+        await eventually(lambda: harness.backend.starts)
 
-        assert await plane.reconciler.check(one, 1) is Condition.ALIVE
-        assert plane.registry.facts == []
+        harness.registry.unreachable_for.clear()
+
+        await harness.registry.wait_for_fact(one, 1, "instance_started", within=10)
+        assert harness.backend.starts == [(one, 1)]
 
 
 @pytest.mark.covers("PROV-40")
-async def test_an_instance_that_ended_is_found_gone_and_told_by_any_replica(one):
-    async with scene(FakeBackend()) as plane:
-        plane.registry.want(one)
-        await plane.backend.start(spec_of(one))
-        plane.backend.end(one)
+async def test_check_finds_a_running_instance_alive(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        await harness.backend.start(build_test_spec(one))
 
-        assert await plane.reconciler.check(one, 1) is Condition.GONE
-        assert plane.registry.kinds(one) == [(1, "instance_exited")]
+        assert await harness.reconciler.check(one, 1) is Condition.ALIVE
+        assert harness.registry.facts == []
 
 
 @pytest.mark.covers("PROV-40")
-async def test_an_instance_lost_without_a_word_is_found_gone_where_it_is_known_to_have_run(one):
-    async with scene(ForgetfulBackend()) as plane, plane.holding():
-        plane.registry.want(one)
-        await plane.registry.reported(one, 1, "instance_started")
-        await eventually(lambda: plane.wishes.get(one).reference)
-        plane.backend.lose(one)
+async def test_check_reports_an_exited_instance_in_every_replica(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        harness.registry.set_desired(one)
+        await harness.backend.start(build_test_spec(one))
+        harness.backend.end(one)
 
-        assert await plane.reconciler.check(one, 1) is Condition.GONE
-        await plane.registry.reported(one, 1, "instance_started", times=2)
+        assert await harness.reconciler.check(one, 1) is Condition.GONE
+        assert harness.registry.list_facts(one) == [(1, "instance_exited")]
 
 
 @pytest.mark.covers("PROV-40")
-@pytest.mark.parametrize("case", ["no instance", "no backend", "silent backend", "another generation"])
-async def test_what_cannot_be_known_is_no_evidence_of_death(one, case):
-    backend = {"no backend": NoneBackend, "silent backend": SilentBackend}.get(case, FakeBackend)()
-    async with scene(backend) as plane:
-        if case in {"silent backend", "another generation"}:
-            await backend.start(spec_of(one))
+async def test_check_finds_a_lost_instance_gone_if_its_start_is_known(one):
+    async with provisioner_harness(LosingBackend()) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "instance_started")
+        await eventually(lambda: harness.desired_state.get(one).reference)
+        harness.backend.lose(one)
+
+        assert await harness.reconciler.check(one, 1) is Condition.GONE
+        await harness.registry.wait_for_fact(one, 1, "instance_started", times=2)
+
+
+@pytest.mark.covers("PROV-40")
+@pytest.mark.parametrize("case", ["no instance", "no backend", "unreachable backend", "another generation"])
+async def test_check_returns_unknown_without_evidence(one, case):
+    backend = {"no backend": NoneBackend, "unreachable backend": UnreachableBackend}.get(case, FakeBackend)()
+    async with provisioner_harness(backend) as harness:
+        if case in {"unreachable backend", "another generation"}:
+            await backend.start(build_test_spec(one))
             backend.end(one)
-            backend.silent = True
+            backend.unreachable = True
 
         generation = 2 if case == "another generation" else 1
-        assert await plane.reconciler.check(one, generation) is Condition.UNKNOWN
-        assert plane.registry.facts == []
+        assert await harness.reconciler.check(one, generation) is Condition.UNKNOWN
+        assert harness.registry.facts == []
 
 
-async def test_a_thousand_workspaces_that_are_as_wanted_cost_one_look_at_the_backend():
-    registry, backend = SmallRegistry(), SilentBackend()
+async def test_thousand_reconciled_workspaces_cost_one_list_call():
+    registry, backend = FakeRegistry(), UnreachableBackend()
     for _ in range(1000):
-        spec = spec_of()
+        spec = build_test_spec()
         instance = await backend.start(spec)
-        registry.want(spec.workspace_id, instance_reference=instance.reference)
-    async with scene(backend, registry=registry) as plane, plane.holding():
-        await eventually(lambda: backend.asked == 1)
+        registry.set_desired(spec.workspace_id, instance_reference=instance.reference)
+    async with provisioner_harness(backend, registry=registry) as harness, harness.reconciling():
+        await eventually(lambda: backend.reads == 1)
         late = str(uuid.uuid4())
-        registry.want(late)
-        await registry.reported(late, 1, "instance_started")
+        registry.set_desired(late)
+        await registry.wait_for_fact(late, 1, "instance_started")
 
         assert registry.facts == [(late, 1, "instance_started")]
-        assert backend.asked < 10
+        assert backend.reads < 10

@@ -1,30 +1,57 @@
+"""The spec of an instance."""
+
 from dataclasses import replace
 
 import pytest
 
 from services.provisioner import spec
 from services.provisioner.errors import NoAdapter
-from services.provisioner.model import Credentials, DesiredState, Wish, WorkspaceId
+from services.provisioner.model import Credentials, DesiredInstance, DesiredState, Spec, WorkspaceId
 
-WISH = Wish(
+DESIRED = DesiredInstance(
     workspace_id=WorkspaceId("5f0c2c1e-3c55-4b3a-9d43-9f7a3d1f0001"),
     generation=3,
-    desire=DesiredState.RUNNING,
+    state=DesiredState.RUNNING,
     runtime="echo",
     adapter_module="molecule_agent.echo",
 )
 CREDENTIALS = Credentials("the-token", "the-secret")
 
 
-def test_credentials_and_environment_are_in_no_text_about_the_spec():
-    made = spec.build(WISH, CREDENTIALS, environment=(("KEY", "the-value"),))
+def test_repr_of_a_spec_hides_credentials_and_environment():
+    built = spec.build_spec(DESIRED, CREDENTIALS, environment=(("KEY", "the-value"),))
 
-    assert "the-token" not in str(made.environment)
+    assert "the-token" not in str(built.environment)
     for hidden in ("the-token", "the-secret", "the-value"):
-        assert hidden not in repr(made)
-    assert (made.credentials, made.environment) == (CREDENTIALS, (("KEY", "the-value"),))
+        assert hidden not in repr(built)
+    assert (built.credentials, built.environment) == (CREDENTIALS, (("KEY", "the-value"),))
 
 
-def test_a_runtime_that_nothing_can_run_is_refused():
+def test_runtime_without_an_adapter_is_refused():
     with pytest.raises(NoAdapter, match="no image for runtime"):
-        spec.require_adapter(replace(WISH, adapter_module=""))
+        spec.require_adapter(replace(DESIRED, adapter_module=""))
+
+
+def test_runtime_with_an_adapter_is_accepted():
+    spec.require_adapter(DESIRED)
+
+
+def test_spec_contains_everything_that_a_backend_needs():
+    desired = replace(DESIRED, files_digest="a-digest")
+
+    built = spec.build_spec(desired, CREDENTIALS, environment=(("KEY", "1"),), files=(("config.yaml", "name: ada"),))
+
+    assert built == Spec(
+        workspace_id=DESIRED.workspace_id,
+        generation=3,
+        environment=(("KEY", "1"),),
+        credentials=CREDENTIALS,
+        files=(("config.yaml", "name: ada"),),
+        files_digest="a-digest",
+    )
+
+
+def test_spec_without_files_has_none():
+    built = spec.build_spec(DESIRED, CREDENTIALS, environment=())
+
+    assert (built.files, built.files_digest) == ((), "")

@@ -1,3 +1,5 @@
+"""Rules for the code of the provisioner that a test can check on its syntax tree."""
+
 import ast
 from pathlib import Path
 
@@ -6,8 +8,8 @@ import pytest
 SERVICES = Path(__file__).parent.parent.parent / "services"
 
 
-def calls_of(function: ast.AST) -> set[str]:
-    """What a function calls on its own parts, such as `_backend.start`."""
+def list_calls(function: ast.AST) -> set[str]:
+    """Return the calls of a function on attributes of its object, such as `_backend.start`."""
     return {
         f"{call.func.value.attr}.{call.func.attr}"
         for call in ast.walk(function)
@@ -17,28 +19,28 @@ def calls_of(function: ast.AST) -> set[str]:
     }
 
 
-def starters(source: str) -> dict[str, set[str]]:
-    """Every function that starts an instance, and what it calls."""
+def find_starting_functions(source: str) -> dict[str, set[str]]:
+    """Return the calls of every function that starts an instance, by the function's name."""
     functions = [
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    found = {function.name: calls_of(function) for function in functions}
+    found = {function.name: list_calls(function) for function in functions}
     return {name: calls for name, calls in found.items() if "_backend.start" in calls}
 
 
 @pytest.mark.covers("ENG-03")
-def test_whoever_starts_an_instance_issues_its_credentials():
+def test_each_function_that_starts_an_instance_issues_its_credentials():
     found = {}
     for path in SERVICES.rglob("*.py"):
-        found |= starters(path.read_text())
+        found |= find_starting_functions(path.read_text())
 
     assert found
     for name, calls in found.items():
-        assert "_auth.credentials" in calls, f"{name} starts an instance: let it ask auth for credentials first"
+        assert "_auth.issue_credentials" in calls, f"{name} starts an instance without issuing credentials"
 
 
 @pytest.mark.covers("ENG-03")
-def test_a_start_without_credentials_is_found():
+def test_rule_finds_a_start_without_credentials():
     source = "class Steps:\n    async def hasty(self, spec):\n        await self._backend.start(spec)\n"
 
-    assert starters(source) == {"hasty": {"_backend.start"}}
+    assert find_starting_functions(source) == {"hasty": {"_backend.start"}}

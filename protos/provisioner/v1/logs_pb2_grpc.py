@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LogServiceStub:
-    """Reads the output of instances. It is the agent's own: nothing is taken out of it.
+    """Reads the output of instances as the agents wrote it; nothing is redacted.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class LogServiceStub:
 
 
 class LogServiceServicer:
-    """Reads the output of instances. It is the agent's own: nothing is taken out of it.
+    """Reads the output of instances as the agents wrote it; nothing is redacted.
     """
 
     def ReadLogs(self, request, context):
-        """The last lines, from whatever backend keeps them. An organisation's token reads those of its organisation only;
-        where that cannot be found out, nothing is told.
+        """Returns the last lines, if the backend keeps them. An organisation's token can read logs of its own organisation
+        only. If the registry cannot say which organisation that is, the call fails.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_LogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LogService:
-    """Reads the output of instances. It is the agent's own: nothing is taken out of it.
+    """Reads the output of instances as the agents wrote it; nothing is redacted.
     """
 
     @staticmethod

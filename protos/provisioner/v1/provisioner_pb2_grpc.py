@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProvisionerServiceStub:
-    """Knows how instances are.
+    """Checks instances.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,13 @@ class ProvisionerServiceStub:
 
 
 class ProvisionerServiceServicer:
-    """Knows how instances are.
+    """Checks instances.
     """
 
     def CheckInstance(self, request, context):
-        """Looks whether the instance of a workspace is alive, because a message could not reach it. If it is gone, the
-        registry is told and the instance is started anew. A backend that cannot be asked is no evidence of death.
+        """Checks whether the instance of a workspace runs, after a message could not reach it. If it has ended, the
+        provisioner reports that to the registry and starts it again. If the backend cannot be reached, the condition is
+        unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +72,7 @@ def add_ProvisionerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProvisionerService:
-    """Knows how instances are.
+    """Checks instances.
     """
 
     @staticmethod

@@ -1,9 +1,9 @@
-"""Where instances live: the contract (`base`), those who keep it, and their names."""
+"""The backends that run instances: the `Backend` protocol in `base`, and one module for each implementation."""
 
 BACKENDS = {
     "process": "services.provisioner.backends.process",
     "none": "services.provisioner.backends.none",
     "fake": "services.provisioner.backends.fake",
 }
-"""The module of each backend, by its name in `PROVISIONER_BACKEND`; its `make(site)` makes one. They are written as
-text, so that what is not chosen is not imported."""
+"""The module of each backend by its name in `PROVISIONER_BACKEND`. Each has a function `create_backend(config)`.
+The modules are given as strings, so that only the chosen one is imported."""

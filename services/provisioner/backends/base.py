@@ -1,6 +1,6 @@
-"""The contract between the provisioner and whatever runs instances.
+"""The protocol that every backend implements.
 
-`tests/provisioner/backend_suite.py` is this text in executable form; a backend is finished when the suite passes.
+`tests/provisioner/backend_suite.py` checks this contract; a backend is complete when the suite passes.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.provisioner.model import Instance, Log, Spec, WorkspaceId
+from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """What a backend is told about the place it works in: a directory of its own, and the command of an agent."""
+class BackendConfig:
+    """The configuration of a backend: the plane's directory, and the command of an agent (empty for the default)."""
 
     home: Path
     command: tuple[str, ...] = ()
@@ -22,66 +22,66 @@ class Site:
 class Backend(Protocol):
     """Runs instances, at most one for each workspace.
 
-    The truth is in the backend, never in our memory: every method may be the first one called after a restart of
-    the provisioner, and every method may be called again after it failed, or was cancelled, half way.
+    The backend itself stores all state: every method may be the first call after a restart of the provisioner, and
+    every method may be repeated after it failed or was cancelled.
 
-    Refusals are raised as `StartFailed`, `StopFailed` and `NoBackend`; a backend that cannot be asked raises
+    Errors are `StartFailed`, `StopFailed` and `NoBackend`; a backend that cannot be reached raises
     `BackendUnavailable`.
     """
 
     @property
     def name(self) -> str:
-        """What the registry calls it."""
+        """The name of the backend in the registry."""
         ...
 
     @property
-    def hosts(self) -> bool:
-        """Whether it ever starts an instance. One that does not holds none and refuses `start` with `NoBackend`."""
+    def starts_instances(self) -> bool:
+        """Whether the backend ever starts an instance. If not, it lists none, and `start` raises `NoBackend`."""
         ...
 
     async def start(self, spec: Spec) -> Instance:
-        """Make the instance of `spec.generation` exist, and hand it `spec.credentials`.
+        """Start the instance of `spec.generation` with `spec.credentials`.
 
-        Returns as soon as the backend has accepted it; the agent inside may still be booting. Starting what
-        already runs returns it unchanged, but hands it the newer credentials. An instance of another generation
-        is replaced, and so is one that ended or was left half made.
+        Returns once the backend has accepted the instance; its agent may still be booting. If this instance already
+        runs, it is returned unchanged and receives the new credentials. An instance of another generation is replaced,
+        and so is one that ended or was started only in part.
 
-        `spec.files` are put below /configs wherever there is no config.yaml, whatever else there is is left alone: an
-        agent's own changes survive its restarts, and a volume that was emptied is filled again. Where another kit than
-        `spec.kit` was put there last, they are put over what is there. A path that leads elsewhere raises
-        `StartFailed`, and nothing is started.
+        `spec.files` are written below /configs if it has no config.yaml. Existing files are kept, so changes by the
+        agent survive a restart. If the last files written had another digest than `spec.files_digest`, the files
+        overwrite existing ones. A path outside /configs raises `StartFailed`, and nothing is started.
         """
         ...
 
     async def stop(self, workspace_id: WorkspaceId) -> None:
-        """Make sure no instance of the workspace runs. Its files survive.
+        """Stop the instance of the workspace, and keep its files.
 
-        Returns when it is gone; until it is forgotten it is listed as exited. Stopping what is not there succeeds.
+        Returns when no instance runs; until `forget` it is listed as exited. Without an instance, nothing happens.
         """
         ...
 
     async def forget(self, workspace_id: WorkspaceId) -> None:
-        """Delete what `stop` leaves behind. Only called on a stopped workspace. Forgetting the unknown succeeds."""
+        """Delete the files of a stopped workspace. Without any, nothing happens."""
         ...
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
-        """The instance as it is now. Never guesses: raises if it cannot tell."""
+        """Return the current state of the instance; `None` if there is none. Raises if the backend cannot tell."""
         ...
 
     async def list(self) -> Sequence[Instance]:
-        """Every instance this plane ever started and has not forgotten."""
+        """Return every instance that this plane started and has not forgotten."""
         ...
 
-    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:
-        """The last `tail` lines that instances of the workspace have written, also ended ones, and half a MiB at most.
+    async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:
+        """Return the last lines that instances of the workspace wrote, also ended ones; at most half a MiB.
 
-        `None` where none are kept, or there never was an instance. What is no UTF-8 is replaced.
+        `None` if the backend keeps no output, or the workspace never had an instance. Bytes that are not UTF-8 are
+        replaced.
         """
         ...
 
-    def exits(self) -> AsyncGenerator[WorkspaceId, None]:
-        """Workspaces whose instance has ended, soon after it did; also of instances that were started earlier.
+    def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
+        """Yield the workspace of each instance that ended, also of instances that were started earlier.
 
-        A hint, not a record: what is missed here is found by `list`. One iterator at a time.
+        An exit may be missed; `list` then shows it. One iterator may be open at a time.
         """
         ...

@@ -1,41 +1,41 @@
-"""No instances: agents bring themselves."""
+"""The backend `none`: the plane starts no instances, agents are started elsewhere."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from services.provisioner.backends.base import Site
+from services.provisioner.backends.base import BackendConfig
 from services.provisioner.errors import NoBackend
-from services.provisioner.model import Instance, Log, Spec, WorkspaceId
+from services.provisioner.model import Instance, LogTail, Spec, WorkspaceId
 
 
 class NoneBackend:
-    """Holds no instance and starts none."""
+    """Refuses every start and lists no instance."""
 
     name = "none"
-    hosts = False
+    starts_instances = False
 
     async def start(self, spec: Spec) -> Instance:
         raise NoBackend(details={"workspace_id": spec.workspace_id})
 
     async def stop(self, workspace_id: WorkspaceId) -> None:
-        """Nothing runs, so nothing is to be done."""
+        """Do nothing, because no instance runs."""
 
     async def forget(self, workspace_id: WorkspaceId) -> None:
-        """Nothing is left behind, so nothing is to be done."""
+        """Do nothing, because there are no files."""
 
-    async def get(self, workspace_id: WorkspaceId) -> Instance | None:  # noqa: ARG002 - it has none, whoever asks
+    async def get(self, workspace_id: WorkspaceId) -> Instance | None:  # noqa: ARG002 - the same for every workspace
         return None
 
     async def list(self) -> Sequence[Instance]:
         return ()
 
-    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:  # noqa: ARG002 - nobody writes any
+    async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:  # noqa: ARG002 - as in `get`
         return None
 
-    async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
+    async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         await asyncio.get_running_loop().create_future()
         yield WorkspaceId("")
 
 
-def make(_: Site) -> NoneBackend:
+def create_backend(_: BackendConfig) -> NoneBackend:
     return NoneBackend()

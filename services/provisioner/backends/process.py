@@ -1,4 +1,4 @@
-"""Instances as processes of this machine: one keeper and one agent each, in a directory of their own."""
+"""The backend `process`: each instance is an agent process of this machine, with a supervisor and a directory."""
 
 import asyncio
 import errno
@@ -14,38 +14,42 @@ from typing import TypeVar
 
 import structlog
 
-from services.provisioner.backends import folder, furnishing, hiring, lives, written
-from services.provisioner.backends import tail as ends
-from services.provisioner.backends.base import Site
-from services.provisioner.backends.folder import Folder, Record
-from services.provisioner.backends.hiring import Order
-from services.provisioner.backends.lives import Vigil
+from services.provisioner.backends import config_files, log_tail, process_identity, spawn
+from services.provisioner.backends.base import BackendConfig
+from services.provisioner.backends.exit_watcher import ExitWatcher
+from services.provisioner.backends.spawn import LaunchRequest
+from services.provisioner.backends.workspace_directory import (
+    InstanceRecord,
+    WorkspaceDirectory,
+    find_directory,
+    list_directories,
+)
 from services.provisioner.errors import BackendUnavailable, StartFailed, StopFailed
-from services.provisioner.model import Instance, Log, Phase, Spec, WorkspaceId
+from services.provisioner.model import Instance, LogTail, Phase, Spec, WorkspaceId
 
-AGENT = (sys.executable, "-P", "-m", "molecule_agent")
-"""What an instance runs where nothing else is said: our own agent, in the plane's interpreter. It starts in a directory
-that it writes in, so nothing is imported from there (`-P`): a file `json.py` would be its last."""
+DEFAULT_AGENT_COMMAND = (sys.executable, "-P", "-m", "molecule_agent")
+"""The built-in agent, run by the plane's interpreter. `-P` keeps Python from importing modules out of the agent's
+working directory, where the agent may create a file such as `json.py`."""
 
 LOOPBACK = "127.0.0.1"
-"""Agents of this machine are spoken to by this machine only."""
+"""The address that agents listen on: only processes of this machine reach them."""
 
-WRITER = timedelta(seconds=5)
-"""How long an agent may take to end by itself."""
+STOP_GRACE = timedelta(seconds=5)
+"""How long an agent may take to end after SIGTERM before it is killed."""
 
-REACTION = timedelta(seconds=3)
-"""How long a keeper may take for what it does itself: to start an agent, and to leave once its agent has ended."""
+SUPERVISOR_TIMEOUT = timedelta(seconds=3)
+"""How long a supervisor may take to start an agent, or to end after its agent has ended."""
 
-PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-"""Troubles of this machine that may be over in a moment; others need somebody's hand."""
+TRANSIENT_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Errors of this machine that may disappear by themselves, so that the start is retried."""
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+def find_free_port() -> int:
+    """Return a port of the loopback interface that no process listens on."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -53,185 +57,191 @@ def free_port() -> int:
 
 
 class ProcessBackend:
-    """Runs each agent under a keeper. What is true is in the keepers' files and the kernel's process table."""
+    """Runs each agent under a supervisor. All state is in the supervisors' records and the kernel's process table."""
 
     name = "process"
-    hosts = True
+    starts_instances = True
 
     def __init__(
         self,
         home: Path,
-        command: Sequence[str] = AGENT,
+        command: Sequence[str] = DEFAULT_AGENT_COMMAND,
         *,
-        grace: timedelta = WRITER,
-        offered: Callable[[], int] = free_port,
+        stop_grace: timedelta = STOP_GRACE,
+        find_port: Callable[[], int] = find_free_port,
     ) -> None:
         self._root = home / "workspaces"
         self._command = tuple(command)
-        self._grace = grace
-        self._offered = offered
+        self._stop_grace = stop_grace
+        self._find_port = find_port
         self._ports: dict[WorkspaceId, int] = {}
-        self._vigil: Vigil | None = None
+        self._exit_watcher: ExitWatcher | None = None
 
     async def start(self, spec: Spec) -> Instance:
-        place = folder.of(self._root, spec.workspace_id)
+        directory = find_directory(self._root, spec.workspace_id)
         try:
-            return await self._started(place, spec)
+            return await self._start(directory, spec)
         except OSError as error:
-            if error.errno in PASSING:
+            if error.errno in TRANSIENT_ERRNOS:
                 raise BackendUnavailable from error
             raise StartFailed from error
 
     async def stop(self, workspace_id: WorkspaceId) -> None:
-        with _readable():
-            record = folder.of(self._root, workspace_id).record()
+        with _translate_os_errors():
+            record = find_directory(self._root, workspace_id).read_record()
             if record is None:
                 return
-            await lives.end(record.keeper, within=self._grace + REACTION)
-            await lives.kill(record.keeper, within=REACTION)
-            lives.kill_session(record.agent)
-            if not await lives.kill(record.agent, within=REACTION) or record.keeper.lasts():
+            await process_identity.terminate(record.supervisor, timeout=self._stop_grace + SUPERVISOR_TIMEOUT)
+            await process_identity.kill(record.supervisor, timeout=SUPERVISOR_TIMEOUT)
+            process_identity.kill_session(record.agent)
+            is_agent_killed = await process_identity.kill(record.agent, timeout=SUPERVISOR_TIMEOUT)
+            if not is_agent_killed or record.supervisor.is_running():
                 raise StopFailed
 
     async def forget(self, workspace_id: WorkspaceId) -> None:
-        with _readable():
-            await asyncio.to_thread(folder.of(self._root, workspace_id).delete)
+        with _translate_os_errors():
+            await asyncio.to_thread(find_directory(self._root, workspace_id).delete)
         self._ports.pop(workspace_id, None)
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
-        with _readable():
-            return _instance(folder.of(self._root, workspace_id))
+        with _translate_os_errors():
+            return _read_instance(find_directory(self._root, workspace_id))
 
     async def list(self) -> Sequence[Instance]:
-        with _readable():
-            return await asyncio.to_thread(_instances, self._root)
+        with _translate_os_errors():
+            return await asyncio.to_thread(_list_instances, self._root)
 
-    async def logs(self, workspace_id: WorkspaceId, tail: int) -> Log | None:
-        with _readable():
-            place = folder.of(self._root, workspace_id)
-            if not place.exists():
+    async def read_logs(self, workspace_id: WorkspaceId, lines: int) -> LogTail | None:
+        with _translate_os_errors():
+            directory = find_directory(self._root, workspace_id)
+            if not directory.exists():
                 return None
-            end, more = await asyncio.to_thread(written.end_of, place.path / "log")
-        return ends.last(end, tail, cut=more)
+            output, has_more = await asyncio.to_thread(log_tail.read_log_tail, directory.path / "log")
+        return log_tail.take_last_lines(output, lines, has_more=has_more)
 
-    async def exits(self) -> AsyncGenerator[WorkspaceId, None]:
-        self._vigil = vigil = Vigil()
+    async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
+        self._exit_watcher = watcher = ExitWatcher()
         try:
-            for place in folder.within(self._root):
-                _watch(vigil, place)
+            for directory in list_directories(self._root):
+                _watch_supervisor(watcher, directory)
             while True:
-                yield WorkspaceId(await vigil.next_end())
+                yield WorkspaceId(await watcher.wait_for_exit())
         finally:
-            vigil.close()
-            self._vigil = None
+            watcher.close()
+            self._exit_watcher = None
 
-    async def _started(self, place: Folder, spec: Spec) -> Instance:
+    async def _start(self, directory: WorkspaceDirectory, spec: Spec) -> Instance:
         present = await self.get(spec.workspace_id)
         if present and present.phase is Phase.RUNNING and present.generation == spec.generation:
-            place.hand_over(spec.credentials)
+            directory.write_credentials(spec.credentials)
             return present
-        # The old agent is gone before the new credentials are there: it would speak for its successor with them.
+        # The old agent ends before the new credentials are written: it must not use those of its successor.
         await self.stop(spec.workspace_id)
-        place.make()
-        fill = partial(furnishing.fill, place.path / "configs", spec.files, kit=spec.kit)
+        directory.create()
+        configs = directory.path / "configs"
+        write_files = partial(config_files.write_config_files, configs, spec.files, digest=spec.files_digest)
         if spec.files:
-            await _finished(asyncio.to_thread(fill))
+            await _finish_even_if_cancelled(asyncio.to_thread(write_files))
         else:
-            fill()
-        place.hand_over(spec.credentials)
-        await self._keep(place, spec)
-        made = await self.get(spec.workspace_id)
-        if made is None:
+            write_files()
+        directory.write_credentials(spec.credentials)
+        await self._launch(directory, spec)
+        started = await self.get(spec.workspace_id)
+        if started is None:
             raise BackendUnavailable
-        return made
+        return started
 
-    async def _keep(self, place: Folder, spec: Spec) -> None:
-        port = self._port_for(spec.workspace_id)
-        order = Order(
+    async def _launch(self, directory: WorkspaceDirectory, spec: Spec) -> None:
+        port = self._reserve_port(spec.workspace_id)
+        request = LaunchRequest(
             argv=self._command,
-            environment=self._environment(place, spec, port),
+            environment=self._build_environment(directory, spec, port),
             generation=spec.generation,
             port=port,
-            grace=self._grace.total_seconds(),
+            stop_grace_seconds=self._stop_grace.total_seconds(),
         )
-        answer = await _finished(asyncio.to_thread(hiring.keeper_for, place.path, order, patience=REACTION))
+        answer = await _finish_even_if_cancelled(
+            asyncio.to_thread(spawn.spawn_supervisor, directory.path, request, timeout=SUPERVISOR_TIMEOUT)
+        )
         if answer != "ok":
-            log.warning("keeper refused", workspace=spec.workspace_id, generation=spec.generation, answer=answer)
+            log.warning(
+                "supervisor refused to start", workspace=spec.workspace_id, generation=spec.generation, answer=answer
+            )
             raise StartFailed if answer.startswith("failed") else BackendUnavailable
-        if self._vigil:
-            _watch(self._vigil, place)
+        if self._exit_watcher:
+            _watch_supervisor(self._exit_watcher, directory)
 
-    def _port_for(self, workspace_id: WorkspaceId) -> int:
-        """A port that is free, and stays it until its agent listens: the kernel offers it to a neighbour once more."""
-        others = {port for holder, port in self._ports.items() if holder != workspace_id}
-        while (port := self._offered()) in others:
+    def _reserve_port(self, workspace_id: WorkspaceId) -> int:
+        """Return a free port that no other workspace was given: the kernel may offer a port again until it is used."""
+        reserved = {port for other, port in self._ports.items() if other != workspace_id}
+        while (port := self._find_port()) in reserved:
             continue
         self._ports[workspace_id] = port
         return port
 
-    def _environment(self, place: Folder, spec: Spec, port: int) -> dict[str, str]:
-        """All that an agent gets to see: nothing of the plane's own environment."""
+    def _build_environment(self, directory: WorkspaceDirectory, spec: Spec, port: int) -> dict[str, str]:
+        """Return the agent's whole environment; it inherits nothing from the provisioner."""
         return {
             **dict(spec.environment),
             "HOST": LOOPBACK,
             "PORT": str(port),
-            "MOLECULE_ROOT": str(place.path),
-            "HOME": str(place.path / "home"),
+            "MOLECULE_ROOT": str(directory.path),
+            "HOME": str(directory.path / "home"),
             "PATH": os.pathsep.join((str(Path(self._command[0]).parent), "/usr/local/bin", "/usr/bin", "/bin")),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
         }
 
 
-def make(site: Site) -> ProcessBackend:
-    return ProcessBackend(site.home, site.command or AGENT)
+def create_backend(config: BackendConfig) -> ProcessBackend:
+    return ProcessBackend(config.home, config.command or DEFAULT_AGENT_COMMAND)
 
 
-async def _finished(work: Coroutine[None, None, T]) -> T:
-    """What came of it, also where nobody wants to know any more: nothing may come up behind the back of a stop."""
-    under_way = asyncio.ensure_future(work)
+async def _finish_even_if_cancelled(work: Coroutine[None, None, T]) -> T:
+    """Return the result. A cancellation waits for the work, so that no process appears after a later stop."""
+    task = asyncio.ensure_future(work)
     try:
-        return await asyncio.shield(under_way)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({under_way})
+        await asyncio.wait({task})
         raise
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """What this machine cannot tell or do now is no news of any instance."""
+def _translate_os_errors() -> Iterator[None]:
+    """Raise `BackendUnavailable` for an `OSError`: it says nothing about any instance."""
     try:
         yield
     except OSError as error:
         raise BackendUnavailable from error
 
 
-def _instances(root: Path) -> Sequence[Instance]:
-    return [found for place in folder.within(root) if (found := _instance(place))]
+def _list_instances(root: Path) -> Sequence[Instance]:
+    return [instance for directory in list_directories(root) if (instance := _read_instance(directory))]
 
 
-def _instance(place: Folder) -> Instance | None:
-    """What is there. A directory without a sensible record is an instance that was left half made."""
-    if not place.exists():
+def _read_instance(directory: WorkspaceDirectory) -> Instance | None:
+    """Return the instance of a directory. Without a valid record its start was interrupted, so it counts as exited."""
+    if not directory.exists():
         return None
-    record = place.record()
+    record = directory.read_record()
     if record is None:
-        return Instance(workspace_id=place.workspace_id, generation=0, phase=Phase.EXITED, address="", reference="")
+        return Instance(workspace_id=directory.workspace_id, generation=0, phase=Phase.EXITED, address="", reference="")
     return Instance(
-        workspace_id=place.workspace_id,
+        workspace_id=directory.workspace_id,
         generation=record.generation,
-        phase=Phase.RUNNING if record.lasts() else Phase.EXITED,
+        phase=Phase.RUNNING if record.is_running() else Phase.EXITED,
         address=f"http://{LOOPBACK}:{record.port}",
-        reference=_reference(record),
+        reference=_format_reference(record),
         exit_code=record.exit_code,
     )
 
 
-def _reference(record: Record) -> str:
-    return f"{record.keeper.boot[:8]}-{record.keeper.pid}-{record.keeper.started}"
+def _format_reference(record: InstanceRecord) -> str:
+    return f"{record.supervisor.boot_id[:8]}-{record.supervisor.pid}-{record.supervisor.start_ticks}"
 
 
-def _watch(vigil: Vigil, place: Folder) -> None:
-    record = place.record()
+def _watch_supervisor(watcher: ExitWatcher, directory: WorkspaceDirectory) -> None:
+    record = directory.read_record()
     if record:
-        vigil.enter(place.workspace_id, record.keeper)
+        watcher.watch(directory.workspace_id, record.supervisor)

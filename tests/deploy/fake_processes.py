@@ -1,6 +1,6 @@
-"""Processes in place of the plane's own: they start at once, say what they were told, and fail as their name says.
+"""Fake services and a fake gateway, which start at once, write their environment to a file, and fail as named.
 
-A tree of packages with the names of the real ones; `molecule up`, started inside it, starts these.
+`write_packages` writes packages with the names of the real ones; `molecule up`, started in their folder, runs them.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ SERVICE = """
 import json, os, signal, sys
 from pathlib import Path
 name = __spec__.parent.rpartition(".")[2]
-Path(os.environ["MOLECULE_HOME"], f"{name}.told.json").write_text(json.dumps(dict(os.environ)))
+Path(os.environ["MOLECULE_HOME"], f"{name}.environment.json").write_text(json.dumps(dict(os.environ)))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("stopped", flush=True)))
 print("serving", flush=True)
 signal.pause()
@@ -20,15 +20,15 @@ import json, os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-book = Path(os.environ["MOLECULE_HOME"], "workspaces.json")
+workspaces_file = Path(os.environ["MOLECULE_HOME"], "workspaces.json")
 checks = {name: {"status": "ok"} for name in ("registry", "auth", "a2a_proxy", "provisioner")}
 
 class Gateway(BaseHTTPRequestHandler):
-    def workspaces(self):
-        return json.loads(book.read_text()) if book.exists() else []
+    def read_workspaces(self):
+        return json.loads(workspaces_file.read_text()) if workspaces_file.exists() else []
 
     def do_GET(self):
-        self.answer({"status": "ready", "checks": checks} if self.path == "/ready" else self.workspaces())
+        self.answer({"status": "ready", "checks": checks} if self.path == "/ready" else self.read_workspaces())
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -37,7 +37,7 @@ class Gateway(BaseHTTPRequestHandler):
             {"id": f"id-of-{name}", "name": name, "tier": 2, "status": "online", "parent_id": parent}
             for name, parent in parents.items()
         ]
-        book.write_text(json.dumps([*self.workspaces(), *made]))
+        workspaces_file.write_text(json.dumps([*self.read_workspaces(), *made]))
         self.answer({"org": "Demo", "count": len(made), "workspaces": made})
 
     def answer(self, body):
@@ -59,19 +59,19 @@ print("stopped", flush=True)
 
 NEVER_READY = GATEWAY.replace('"ok"', '"fail"')
 
-REFUSING = "import sys; sys.exit('registry: LIVENESS_WINDOW must be positive')"
+REFUSING_TO_START = "import sys; sys.exit('registry: LIVENESS_WINDOW must be positive')"
 
-DEAF = SERVICE.replace('lambda *_: sys.exit(print("stopped", flush=True))', "signal.SIG_IGN")
+IGNORING_SIGTERM = SERVICE.replace('lambda *_: sys.exit(print("stopped", flush=True))', "signal.SIG_IGN")
 
 
-def plant(folder: Path, **instead: str) -> Path:
-    """Write the tree; `instead` replaces the program of a process by name."""
+def write_packages(folder: Path, **replacements: str) -> Path:
+    """Write the packages; `replacements` are other programs by the name of their process."""
     programs = {f"services/{name}": SERVICE for name in ("auth", "registry", "provisioner", "a2a_proxy")}
     programs["gateway"] = GATEWAY
     for path, program in programs.items():
         package = folder / path
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        (package / "__main__.py").write_text(instead.get(package.name, program))
+        (package / "__main__.py").write_text(replacements.get(package.name, program))
     (folder / "services" / "__init__.py").touch()
     return folder

@@ -1,4 +1,4 @@
-"""Backends with one fault each: real implementations, named after it."""
+"""Backends with one fault each: working implementations, named after their fault."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,36 +9,36 @@ from services.provisioner.model import Instance, Spec, WorkspaceId
 
 
 class SlowBackend(FakeBackend):
-    """Begins a start at once and completes it when it is told to."""
+    """Completes a start only once `may_complete` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.begun: list[tuple[WorkspaceId, int]] = []
-        self.go_on = asyncio.Event()
+        self.may_complete = asyncio.Event()
 
     async def start(self, spec: Spec) -> Instance:
         self.begun.append((spec.workspace_id, spec.generation))
-        await self.go_on.wait()
+        await self.may_complete.wait()
         return await super().start(spec)
 
 
-class NeverBackend(FakeBackend):
+class HangingBackend(FakeBackend):
     """Never completes the start of some workspaces."""
 
-    def __init__(self, *never: WorkspaceId) -> None:
+    def __init__(self, *hanging: WorkspaceId) -> None:
         super().__init__()
         self.begun: list[WorkspaceId] = []
-        self._never = never
+        self._hanging = hanging
 
     async def start(self, spec: Spec) -> Instance:
         self.begun.append(spec.workspace_id)
-        if spec.workspace_id in self._never:
+        if spec.workspace_id in self._hanging:
             await asyncio.get_running_loop().create_future()
         return await super().start(spec)
 
 
-class RefusingBackend(FakeBackend):
-    """Starts nothing, and says so with words that nobody outside may read."""
+class StartRefusingBackend(FakeBackend):
+    """Refuses every start, with an error text that must stay internal."""
 
     async def start(self, spec: Spec) -> Instance:
         self.starts.append((spec.workspace_id, spec.generation))
@@ -47,22 +47,22 @@ class RefusingBackend(FakeBackend):
 
 
 class RaisingBackend(FakeBackend):
-    """Has a bug that some workspaces run into."""
+    """Raises an unexpected error on the start of some workspaces."""
 
-    def __init__(self, *unlucky: WorkspaceId) -> None:
+    def __init__(self, *failing: WorkspaceId) -> None:
         super().__init__()
-        self._unlucky = unlucky
+        self._failing = failing
 
     async def start(self, spec: Spec) -> Instance:
-        if spec.workspace_id in self._unlucky:
+        if spec.workspace_id in self._failing:
             self.starts.append((spec.workspace_id, spec.generation))
             message = "marker-of-an-internal-text"
             raise KeyError(message)
         return await super().start(spec)
 
 
-class StubbornBackend(FakeBackend):
-    """Does not stop an instance as often as it was told not to."""
+class StopRefusingBackend(FakeBackend):
+    """Refuses a number of stops before one succeeds."""
 
     def __init__(self, *, refusals: int) -> None:
         super().__init__()
@@ -76,46 +76,46 @@ class StubbornBackend(FakeBackend):
         await super().stop(workspace_id)
 
 
-class SilentBackend(FakeBackend):
-    """Cannot be asked while it is silent."""
+class UnreachableBackend(FakeBackend):
+    """Cannot be reached while `unreachable` is set, and counts the calls that read instances."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.silent = False
-        self.asked = 0
+        self.unreachable = False
+        self.reads = 0
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
-        self._ask()
+        self._read()
         return await super().get(workspace_id)
 
     async def list(self) -> Sequence[Instance]:
-        self._ask()
+        self._read()
         return await super().list()
 
-    def _ask(self) -> None:
-        self.asked += 1
-        if self.silent:
+    def _read(self) -> None:
+        self.reads += 1
+        if self.unreachable:
             raise BackendUnavailable
 
 
-class HesitantBackend(FakeBackend):
-    """Looks at once, and answers when it is told to."""
+class DelayedAnswerBackend(FakeBackend):
+    """Reads an instance at once, and returns it only once `may_answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
-        self.answering = asyncio.Event()
-        self.answering.set()
+        self.reads = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def get(self, workspace_id: WorkspaceId) -> Instance | None:
-        self.asked += 1
-        found = await super().get(workspace_id)
-        await self.answering.wait()
-        return found
+        self.reads += 1
+        instance = await super().get(workspace_id)
+        await self.may_answer.wait()
+        return instance
 
 
-class ForgetfulBackend(FakeBackend):
-    """Loses instances without a word."""
+class LosingBackend(FakeBackend):
+    """Loses instances without reporting their end."""
 
     def lose(self, workspace_id: WorkspaceId) -> None:
         self._instances.pop(workspace_id)

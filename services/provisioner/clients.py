@@ -1,0 +1,183 @@
+"""The registry and auth, as the provisioner calls them: protobuf becomes the provisioner's own model here."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import assert_never
+
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
+from protos.registry.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+    templates_pb2,
+    templates_pb2_grpc,
+)
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
+from services.provisioner.model import (
+    Credentials,
+    DesiredInstance,
+    DesiredState,
+    Fact,
+    FeedSignal,
+    Files,
+    InstanceExited,
+    InstanceSkipped,
+    InstanceStarted,
+    InstanceStopFailed,
+    InstanceStopped,
+    Provider,
+    ProvisioningFailed,
+    Runtime,
+    Secrets,
+    WorkspaceId,
+)
+
+AUTOMATIC_RESTART_REASON = "auto_restart"
+"""The status reason of a restart that no caller requested (docs/spec/rest.md, section 7)."""
+
+
+class RegistryClient:
+    """Calls the registry."""
+
+    def __init__(self, channel: ServiceChannel, *, backend: str) -> None:
+        self._channel = channel
+        self._registry = registry_pb2_grpc.RegistryServiceStub(channel.channel)
+        self._templates = templates_pb2_grpc.TemplateServiceStub(channel.channel)
+        self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel.channel)
+        self._backend = backend
+
+    async def watch(self) -> AsyncGenerator[DesiredInstance | FeedSignal, None]:
+        """Yield every desired instance, then SNAPSHOT_DONE, then each change, with KEEPALIVE on an idle feed.
+
+        Raises a `ServiceError` when the feed breaks.
+        """
+        request = registry_pb2.WatchWorkspacesRequest(after_revision=0, backend=self._backend)
+        async for message in self._channel.watch(self._registry.WatchWorkspaces, request):
+            match message.WhichOneof("update"):
+                case "changed":
+                    yield _desired_instance_from_proto(message.changed)
+                case "snapshot_done":
+                    yield FeedSignal.SNAPSHOT_DONE
+                case _:
+                    yield FeedSignal.KEEPALIVE
+
+    async def report_fact(self, workspace_id: WorkspaceId, fact: Fact) -> None:
+        """Report a fact. The registry ignores repeated facts and facts of another generation."""
+        request = registry_pb2.ReportFactRequest(workspace_id=workspace_id, generation=fact.generation)
+        match fact:
+            case InstanceStarted():
+                request.instance_started.backend = self._backend
+                request.instance_started.address = fact.address
+                request.instance_started.reference = fact.reference
+            case InstanceSkipped():
+                request.instance_skipped.backend = self._backend
+            case InstanceExited():
+                request.instance_exited.CopyFrom(registry_pb2.InstanceExited(exit_code=fact.exit_code))
+            case InstanceStopped():
+                request.instance_stopped.SetInParent()
+            case InstanceStopFailed():
+                request.stop_failed.text = fact.text
+            case ProvisioningFailed():
+                request.provisioning_failed.error = fact.error
+                request.provisioning_failed.missing.extend(fact.missing)
+            case _:
+                assert_never(fact)
+        await self._channel.call(self._registry.ReportFact, request)
+
+    async def get_starter_files(self, desired: DesiredInstance) -> Files:
+        """Return the workspace's starter files. A workspace without any costs no call."""
+        if not desired.files_digest:
+            return ()
+        request = templates_pb2.GetInstanceFilesRequest(workspace_id=desired.workspace_id)
+        answer = await self._channel.call(self._templates.GetInstanceFiles, request)
+        return tuple(sorted(answer.files.items()))
+
+    async def find_org_id(self, workspace_id: WorkspaceId) -> str | None:
+        """Return the organisation of a workspace; `None` if the workspace does not exist."""
+        request = registry_pb2.GetWorkspaceRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._registry.GetWorkspace, request)
+        except NotFound:
+            return None
+        return str(answer.workspace.org_id)
+
+    async def get_runtime(self, name: str) -> Runtime:
+        """Return a runtime of the catalogue."""
+        request = catalog_pb2.GetRuntimeRequest(runtime=name)
+        return _runtime_from_proto(await self._channel.call(self._catalog.GetRuntime, request))
+
+
+class AuthClient:
+    """Calls auth."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._auth = auth_pb2_grpc.AuthServiceStub(channel.channel)
+        self._vault = vault_pb2_grpc.VaultServiceStub(channel.channel)
+
+    async def read_secrets(self, workspace_id: WorkspaceId) -> Secrets:
+        """Return the secrets for an instance; raises `GlobalSecretUnreadable` or `WorkspaceSecretUnreadable`."""
+        request = vault_pb2.ReadEnvironmentRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._vault.ReadEnvironment, request)
+        except FailedPrecondition as error:
+            raise _UNREADABLE_SECRET_ERRORS.get(error.reason, StartFailed) from None
+        return Secrets(global_secrets=dict(answer.global_secrets), workspace_secrets=dict(answer.workspace_secrets))
+
+    async def issue_credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
+        """Issue credentials for an instance. This revokes every earlier token of the workspace."""
+        issue = auth_pb2.IssueTokenRequest(workspace_id=workspace_id, generation=generation)
+        issued = await self._channel.call(self._auth.IssueToken, issue)
+        read = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
+        secret = await self._channel.call(self._auth.ReadOrHealInboundSecret, read)
+        return Credentials(issued.auth_token, secret.inbound_secret)
+
+
+def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> DesiredInstance:
+    return DesiredInstance(
+        workspace_id=WorkspaceId(record.id),
+        generation=record.generation,
+        state=_DESIRED_STATES.get(record.desired_state, DesiredState.UNTOUCHED),
+        runtime=record.runtime,
+        adapter_module=record.adapter_module,
+        model=record.model if record.HasField("model") else None,
+        parent_id=record.parent_id if record.HasField("parent_id") else None,
+        external=record.external,
+        is_automatic_restart=record.status_reason == AUTOMATIC_RESTART_REASON,
+        reference=record.instance_reference,
+        files_digest=record.starter_files,
+    )
+
+
+def _runtime_from_proto(message: catalog_pb2.GetRuntimeResponse) -> Runtime:
+    return Runtime(
+        required=tuple(tuple(variable.any_of) for variable in message.required),
+        speaks_anthropic=message.speaks_anthropic,
+        model_variables=tuple(message.model_variables),
+        provider_variable=message.provider_variable,
+        providers=tuple(
+            Provider(
+                name=provider.name,
+                prefixes=tuple(provider.model_prefixes),
+                keys=tuple(provider.keys),
+                anthropic_url=provider.anthropic_url,
+            )
+            for provider in message.providers
+        ),
+    )
+
+
+_UNREADABLE_SECRET_ERRORS: Mapping[str, type[ServiceError]] = {
+    error.reason: error for error in (GlobalSecretUnreadable, WorkspaceSecretUnreadable)
+}
+"""The errors by reason: auth uses the same reasons."""
+
+_DESIRED_STATES = {
+    registry_pb2.DESIRED_STATE_RUNNING: DesiredState.RUNNING,
+    registry_pb2.DESIRED_STATE_STOPPED: DesiredState.STOPPED,
+    registry_pb2.DESIRED_STATE_UNTOUCHED: DesiredState.UNTOUCHED,
+    registry_pb2.DESIRED_STATE_FORGOTTEN: DesiredState.FORGOTTEN,
+}
+"""A value that is missing here leaves the instance untouched."""

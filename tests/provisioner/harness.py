@@ -1,0 +1,70 @@
+"""A provisioner in the test's event loop, connected to a fake registry and a fake auth."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from services.chassis.clock import SystemClock
+from services.provisioner.clients import AuthClient, RegistryClient
+from services.provisioner.desired_state import DesiredStateCache
+from services.provisioner.janitor import Janitor
+from services.provisioner.reconciler import Reconciler
+from services.provisioner.steps import StepRunner
+from tests.provisioner.fake_auth import FakeAuth, auth_servicers
+from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
+from tests.rpc import running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionerHarness:
+    """The parts of a provisioner, and the fakes that it calls."""
+
+    registry: FakeRegistry
+    auth: FakeAuth
+    backend: object
+    desired_state: DesiredStateCache
+    reconciler: Reconciler
+    janitor: Janitor
+
+    @asynccontextmanager
+    async def reconciling(self) -> AsyncIterator[None]:
+        """Run the reconciler within the block."""
+        task = asyncio.ensure_future(self.reconciler.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def provisioner_harness(
+    backend, *, registry: FakeRegistry | None = None, clock=None
+) -> AsyncIterator[ProvisionerHarness]:
+    """Assemble a provisioner for a backend. With a `clock`, the test decides how time passes."""
+    registry, auth = registry or FakeRegistry(), FakeAuth()
+    async with AsyncExitStack() as stack:
+        registry_client = RegistryClient(
+            await stack.enter_async_context(running(registry_servicers(registry), speaker="provisioner")),
+            backend=backend.name,
+        )
+        auth_client = AuthClient(await stack.enter_async_context(running(auth_servicers(auth), speaker="provisioner")))
+        monotonic = (lambda: clock.now().timestamp()) if clock else time.monotonic
+        desired_state = DesiredStateCache(registry_client, monotonic=monotonic)
+        steps = StepRunner(
+            backend=backend,
+            registry=registry_client,
+            auth=auth_client,
+            clock=clock or SystemClock(),
+            platform_url="http://plane.test",
+        )
+        yield ProvisionerHarness(
+            registry=registry,
+            auth=auth,
+            backend=backend,
+            desired_state=desired_state,
+            reconciler=Reconciler(backend=backend, desired_state=desired_state, registry=registry_client, steps=steps),
+            janitor=Janitor(backend, desired_state),
+        )
