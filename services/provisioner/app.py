@@ -36,8 +36,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     backend = _backend(settings)
     holder = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
     async with (
-        open_channel(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_line,
-        open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_line,
+        open_channel(settings.registry_targets, caller_service=NAME, tls=settings.tls) as registry_line,
+        open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_line,
     ):
         registry = Registry(registry_line, backend=backend.name)
         wishes = Wishes(registry, SystemClock())

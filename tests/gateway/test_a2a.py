@@ -19,7 +19,7 @@ from protos.registry.v1 import registry_pb2
 from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.offices import Office, open_office
+from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
 from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
 from tests.waiting import eventually
 
@@ -48,7 +48,7 @@ class Door:
 
     url: str
     http: aiohttp.ClientSession
-    office: Office
+    office: RunningProxy
     keeper: Doorkeeper
 
     def post(self, body: bytes | dict, *, path: str | None = None, **options):
@@ -71,8 +71,8 @@ async def listening(app) -> AsyncIterator[str]:
 async def door(database_url: str) -> AsyncIterator[Door]:
     keeper = Doorkeeper()
     async with (
-        open_office(database_url) as office,
-        clients.open_channel(office.address, speaker="gateway") as line,
+        run_proxy(database_url) as office,
+        clients.open_channel(office.address, caller_service="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
         exchanges = Exchanges([line])
@@ -324,7 +324,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
-        clients.open_channel("unix:/nowhere.sock", speaker="gateway") as line,
+        clients.open_channel("unix:/nowhere.sock", caller_service="gateway") as line,
         listening(application(Doorkeeper(), Exchanges([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,

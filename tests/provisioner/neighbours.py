@@ -286,11 +286,11 @@ async def scene(backend, *, registry: SmallRegistry | None = None, clock=None) -
     async with AsyncExitStack() as stack:
         to_registry = Registry(
             await stack.enter_async_context(
-                running([book, templates_of(registry), catalog_of(registry)], speaker="provisioner")
+                running([book, templates_of(registry), catalog_of(registry)], caller_service="provisioner")
             ),
             backend=backend.name,
         )
-        to_auth = Auth(await stack.enter_async_context(running([keys, vault_of(auth)], speaker="provisioner")))
+        to_auth = Auth(await stack.enter_async_context(running([keys, vault_of(auth)], caller_service="provisioner")))
         wishes = Wishes(to_registry, clock)
         steps = Steps(
             backend=backend, registry=to_registry, auth=to_auth, clock=clock, platform_url="http://plane.test"

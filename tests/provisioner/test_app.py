@@ -58,8 +58,8 @@ def registry(neighbours) -> SmallRegistry:
 
 
 @asynccontextmanager
-async def asking(address: str, *, speaker: str = "a2a_proxy"):
-    async with open_channel(address, speaker=speaker) as line:
+async def asking(address: str, *, caller_service: str = "a2a_proxy"):
+    async with open_channel(address, caller_service=caller_service) as line:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
 
         async def check(workspace_id: str, generation: int) -> str:
@@ -91,7 +91,7 @@ async def test_a_killed_agent_of_a_running_plane_is_back_within_two_seconds(sett
 
 async def test_only_the_proxy_may_ask_after_instances(settings):
     values = settings(backend="fake")
-    async with run_service(service, values) as address, asking(address, speaker="gateway") as check:
+    async with run_service(service, values) as address, asking(address, caller_service="gateway") as check:
         with pytest.raises(PermissionDenied):
             await check(str(uuid.uuid4()), 1)
 

@@ -52,7 +52,7 @@ def registry():
 
 @pytest.fixture
 async def logs_of(registry):
-    async with running([servicers_of(registry, SmallAuth())[0]], speaker="provisioner") as line:
+    async with running([servicers_of(registry, SmallAuth())[0]], caller_service="provisioner") as line:
         yield lambda backend: Logs(backend=backend, registry=Registry(line, backend=backend.name))
 
 

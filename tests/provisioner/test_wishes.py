@@ -28,7 +28,7 @@ def two() -> str:
 async def book():
     registry = SmallRegistry()
     servicer, _ = servicers_of(registry, SmallAuth())
-    async with running([servicer], speaker="provisioner") as line:
+    async with running([servicer], caller_service="provisioner") as line:
         yield registry, Registry(line, backend="fake")
 
 

@@ -57,6 +57,6 @@ class EventServicer(rpc.EventServiceServicer):
             identity.current(),
             request.workspace_id,
             Stretch(after=request.after_event_id, through=request.through_event_id),
-            size=pages.page_size(request.page_size, default=500, most=500),
+            size=pages.choose_page_size(request.page_size, default=500, maximum=500),
         )
         return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)

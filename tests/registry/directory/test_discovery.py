@@ -94,7 +94,7 @@ async def test_what_cannot_be_reached_now_says_how_it_is(book, tree):
 async def test_an_external_address_is_judged_again_before_it_is_told(book, engine, database_url, auth, clock):
     near = await external(book, "http://127.0.0.1:9")
     far = await external(book, "http://8.8.8.8:9")
-    async with running([], speaker="registry") as line:
+    async with running([], caller_service="registry") as line:
         strict = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):

@@ -20,7 +20,7 @@ MARKER = "marker-of-a-secret-value"
 def book_with(engine, database_url, auth, clock):
     @asynccontextmanager
     async def book(vault):
-        async with running([served(auth), served_vault(vault)], speaker="registry") as line:
+        async with running([served(auth), served_vault(vault)], caller_service="registry") as line:
             yield bound(engine, database_url, auth, line, clock)
 
     return book

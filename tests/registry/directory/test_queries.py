@@ -86,7 +86,7 @@ async def test_an_external_workspace_with_an_address_is_online_at_once(book):
 
 
 async def test_an_external_address_that_may_not_be_dialled_is_refused(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(InvalidWorkspace) as refusal:
@@ -136,7 +136,7 @@ async def test_a_creation_that_cannot_be_committed_is_taken_back(book, engine):
 
 async def test_nothing_is_created_that_auth_does_not_know(engine, database_url, clock):
     auth = PlacelessAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
 
         with pytest.raises(Unavailable):

@@ -32,7 +32,7 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
         found = await self._approvals.list(
             identity.current(),
             WorkspaceId(request.workspace_id),
-            size=pages.page_size(request.page_size, default=MOST, most=MOST),
+            size=pages.choose_page_size(request.page_size, default=MOST, maximum=MOST),
         )
         return pb.ListApprovalsResponse(approvals=[wire.approval_to(listed) for listed in found])
 
@@ -40,7 +40,7 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
         self, request: pb.ListPendingApprovalsRequest, context: Context
     ) -> pb.ListPendingApprovalsResponse:
         found = await self._approvals.pending(
-            identity.current(), size=pages.page_size(request.page_size, default=MOST, most=MOST)
+            identity.current(), size=pages.choose_page_size(request.page_size, default=MOST, maximum=MOST)
         )
         return pb.ListPendingApprovalsResponse(approvals=[wire.approval_to(listed) for listed in found])
 

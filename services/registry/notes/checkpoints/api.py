@@ -38,7 +38,7 @@ class CheckpointServicer(rpc.CheckpointServiceServicer):
             identity.current(),
             WorkspaceId(request.workspace_id),
             request.workflow_id,
-            size=pages.page_size(request.page_size, default=MOST, most=MOST),
+            size=pages.choose_page_size(request.page_size, default=MOST, maximum=MOST),
             token=request.page_token,
         )
         return pb.ListCheckpointsResponse(
