@@ -12,8 +12,8 @@ from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.model import Broadcast
 from services.chassis import clients
 from services.chassis.errors import PermissionDenied
+from tests.a2a_proxy.fake_gateway import TARGET, message_body, open_exchange
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.a2a_proxy.test_api import TARGET, message_body, open_exchange
 from tests.agents import EchoAgent, serving
 from tests.waiting import eventually
 
