@@ -138,7 +138,7 @@ async def _over_http(orders: LoadPlan) -> list[float]:
 async def _over_grpc(orders: LoadPlan) -> list[float]:
     took: list[float] = []
     shares = _shares(orders)
-    async with clients.open_channel(orders.where, speaker="gateway") as line, asyncio.TaskGroup() as group:
+    async with clients.open_channel(orders.where, caller_service="gateway") as line, asyncio.TaskGroup() as group:
         for share, pace in zip(shares, _paces(orders), strict=True):
             group.create_task(_beating(line, cycle(share), pace, took))
     return took

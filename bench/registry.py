@@ -89,7 +89,7 @@ async def _measured(plane: Plane, layout: Layout) -> dict[str, object]:
     server = f"postgresql://{postgres.SUPERUSER}@/{postgres.DATABASE}?host={layout.database_sockets}"
     face = f"unix:{layout.socket('registry')}"
     connection = await asyncpg.connect(server)
-    async with clients.open_channel(face, speaker="gateway") as line:
+    async with clients.open_channel(face, caller_service="gateway") as line:
         await _settle(connection)
         everybody = await _burst(plane, "through the gateway, everybody in turn", where=_port(plane), agents=POPULATION)
         known = await _burst(plane, "through the gateway, known agents", where=_port(plane), agents=CACHED_AGENTS)

@@ -99,7 +99,9 @@ class Callers:
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._authorize = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE)
-        self._authorize_reports = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE, pause=BETWEEN_REPORTS)
+        self._authorize_reports = BatchedMethod(
+            auth, self._stub.Authorize, _AUTHORIZE, interval_seconds=BETWEEN_REPORTS
+        )
         self._monotonic = monotonic
         self._wall = wall
         self._memories: dict[Question, Memory] = {}

@@ -30,7 +30,7 @@ async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
     async with AsyncExitStack() as stack:
 
         async def line(targets: str) -> ServiceChannel:
-            return await stack.enter_async_context(open_channel(targets, speaker=SPEAKER, tls=settings.tls))
+            return await stack.enter_async_context(open_channel(targets, caller_service=SPEAKER, tls=settings.tls))
 
         yield Clients(
             registry=await line(settings.registry_targets),

@@ -78,7 +78,7 @@ class Exchange:
         self._calls.pop(call_id, None)
 
     async def _run_once(self) -> None:
-        stream: Any = self._stub.Exchange(metadata=self._line.metadata(None))
+        stream: Any = self._stub.Exchange(metadata=self._line.build_metadata(None))
         try:
             await stream.wait_for_connection()
             self.connected.set()

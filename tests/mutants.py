@@ -4,10 +4,11 @@ The modules are those of the import-linter contract "Decisions are pure" and `ex
 tests of a module are the test files that import it. A mutant is killed if a test fails or takes too long; the run
 fails below the scores of tests/mutants.toml. An accepted mutant needs a reason there and does not count.
 
-This runner is our own for three reasons. mutmut 3 starts pytest with all examples of hypothesis for each mutant, changes
-only functions, not decision tables, and numbers its mutants, so a list of accepted ones would break with every edit;
-cosmic-ray starts a process for each mutant. Here a mutant is a fork of a process that has imported pytest and every
-module that does not see the mutant, and most mutants are killed by a few examples of the tests named after the module.
+This runner is our own for three reasons. mutmut 3 starts pytest with all examples of hypothesis for each mutant,
+changes only functions, not decision tables, and numbers its mutants, so a list of accepted ones would break with
+every edit; cosmic-ray starts a process for each mutant. Here a mutant is a fork of a process that has imported pytest
+and every module that does not see the mutant, and most mutants are killed by a few examples of the tests named after
+the module.
 """
 
 import argparse

@@ -26,7 +26,7 @@ async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -
 
 
 @asynccontextmanager
-async def running(servicers: Sequence[Servicer], *, speaker: str = "gateway") -> AsyncIterator[ServiceChannel]:
-    """Serve for the length of the block; yields a line that speaks as `speaker`."""
-    async with listening(servicers) as address, clients.open_channel(address, speaker=speaker) as line:
+async def running(servicers: Sequence[Servicer], *, caller_service: str = "gateway") -> AsyncIterator[ServiceChannel]:
+    """Serve for the length of the block; yields a line that speaks as `caller_service`."""
+    async with listening(servicers) as address, clients.open_channel(address, caller_service=caller_service) as line:
         yield line

@@ -251,7 +251,7 @@ def _travelling(scope: Scope) -> dict[str, str]:
     for name, value in reversed(scope["headers"]):
         if name in TRAVELLING and value.isascii():
             found[name.decode()] = value.decode()
-    if here := telemetry.traceparent():
+    if here := telemetry.current_traceparent():
         found["traceparent"] = here
     if "a2a-version" not in found and b"A2A-Version" in scope["query_string"]:
         found["a2a-version"] = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("A2A-Version", "")

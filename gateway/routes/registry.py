@@ -47,7 +47,7 @@ class RegistryRoutes:
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
-        self._heartbeats = BatchedMethod(registry, self._stub.Heartbeat, _HEARTBEAT, pause=BETWEEN_BEATS)
+        self._heartbeats = BatchedMethod(registry, self._stub.Heartbeat, _HEARTBEAT, interval_seconds=BETWEEN_BEATS)
 
     def table(self) -> list[Route]:
         """What is there."""

@@ -1,24 +1,25 @@
-"""The post: every message between agents passes here.
+"""Delivers messages to agents, and records the activity of workspaces.
 
-| Module      | What it holds                                                |     |
-|-------------|--------------------------------------------------------------|-----|
-| `model`     | Route, Envelope, Outcome, Receipt, Activity                  | pure|
-| `envelope`  | bytes to Envelope; the older dialects made well-formed       | pure|
-| `routing`   | route and envelope to Push, Leave or a refusal               | pure|
-| `outcome`   | what an answer or a break means                              | pure|
-| `events`    | what is told of a message that has passed                    | pure|
-| `routebook` | routes in memory, kept fresh by the registry's feed          |     |
-| `agents`    | HTTP to agents                                               |     |
-| `patience`  | how long an answer is waited for                             |     |
-| `delivery`  | ♥ deliver: the walk of a message                             |     |
-| `activity`  | the log of what passed, written behind                       |     |
-| `broadcasts`| telling it to whoever listens                                |     |
-| `calls`     | what it asks of the registry and of the provisioner          |     |
-| `store`     | transactions on the log                                      |     |
-| `tables`    | its tables; `migrations/` how they came about                |     |
-| `wire`      | protobuf to model and back                                   |     |
-| `api`       | the servicers: many calls over one stream, and the log       |     |
-| `app`       | the wiring                                                   |     |
-| `settings`  | what can be set                                              |     |
-| `errors`    | what can be refused                                          | pure|
+| Module                | What it holds                                                          |      |
+|-----------------------|------------------------------------------------------------------------|------|
+| `model`               | Route, Envelope, the outcomes of a dispatch, receipts, Activity        | pure |
+| `errors`              | the errors that this service returns                                   | pure |
+| `envelope`            | parses a message and converts older A2A dialects                       | pure |
+| `routing`             | checks a route; decides between push, poll and refusal                 | pure |
+| `outcome`             | decides what an agent's answer or a failed dispatch means              | pure |
+| `activity_broadcasts` | builds the broadcasts of an activity row                               | pure |
+| `delivery`            | delivers one message, from the route to the receipt                    |      |
+| `route_cache`         | routes in memory, updated by the registry's feed                       |      |
+| `agent_client`        | sends HTTP requests to agents                                          |      |
+| `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
+| `activity`            | the activity log: writes rows in batches after the answer              |      |
+| `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
+| `clients`             | calls to the registry and to the provisioner                           |      |
+| `store`               | transactions on the activity table                                     |      |
+| `tables`              | the activity table; `migrations/` creates it                           |      |
+| `wire`                | converts between protobuf and the model                                |      |
+| `exchange`            | one stream of a gateway that carries many calls                        |      |
+| `api`                 | the gRPC servicers                                                     |      |
+| `app`                 | creates and connects the parts                                         |      |
+| `settings`            | the settings, read from environment variables                          |      |
 """

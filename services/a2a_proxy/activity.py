@@ -1,4 +1,4 @@
-"""The log of what passed, written behind the answers."""
+"""Writes the activity of workspaces to the database in batches, and reads it."""
 
 import asyncio
 from collections import deque
@@ -8,8 +8,8 @@ from itertools import islice
 
 import structlog
 
-from services.a2a_proxy import events
-from services.a2a_proxy.broadcasts import Broadcasts
+from services.a2a_proxy.activity_broadcasts import build_activity_broadcasts
+from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.model import Activity, ActivityQuery
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
@@ -17,35 +17,35 @@ from services.chassis.errors import Unavailable
 
 log = structlog.get_logger()
 
-BATCH = 500
-"""Rows that one transaction writes at most."""
+MAX_BATCH_ROWS = 500
+"""Rows that one transaction writes."""
 
-BATCH_BYTES = 8 * 1024 * 1024
-"""Bytes of bodies from which a batch takes no further row."""
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""Size of the bodies from which a batch takes no further row."""
 
-FULL = 20_000
-"""Rows that may wait to be written before callers have to wait."""
+MAX_BUFFERED_ROWS = 20_000
+"""Unwritten rows from which callers have to wait."""
 
-FULL_BYTES = 64 * 1024 * 1024
-"""Bytes of bodies that may wait to be written before callers have to wait."""
+MAX_BUFFERED_BYTES = 64 * 1024 * 1024
+"""Size of unwritten bodies from which callers have to wait."""
 
-PAUSE = timedelta(seconds=0.5)
-"""Between two attempts while the database is away."""
+RETRY_INTERVAL = timedelta(seconds=0.5)
+"""Delay between two attempts while the database is unavailable."""
 
-LAST_ATTEMPTS = 10
-"""How often a stopping service tries to write what is left."""
+MAX_FLUSH_ATTEMPTS = 10
+"""Attempts of a stopping service to write the remaining rows."""
 
-ERASE_AT_ONCE = 5_000
-"""Rows that one transaction of the cleaning erases at most."""
+MAX_ROWS_PER_DELETE = 5_000
+"""Rows that one transaction of the cleanup deletes."""
 
 
 class ActivityLog:
-    """Collects rows and writes them in batches, in order; never drops one, and slows callers down instead."""
+    """Buffers rows and writes them in order. It never drops a row; when the buffer is full, callers wait."""
 
-    def __init__(self, store: Store, broadcasts: Broadcasts, clock: Clock, *, delay: timedelta) -> None:
-        """With a `delay` of zero nothing is written behind: `record` returns when the row is committed.
+    def __init__(self, store: Store, broadcasts: BroadcastFanOut, clock: Clock, *, delay: timedelta) -> None:
+        """With a `delay` of zero rows are not buffered: `record` returns when the row is committed.
 
-        Rows are told to `broadcasts` once they are committed: whoever hears of one can read it.
+        A row is broadcast after its commit, so a subscriber can read every row that it is informed of.
         """
         self._store = store
         self._broadcasts = broadcasts
@@ -53,115 +53,121 @@ class ActivityLog:
         self._delay = delay
         self._rows: deque[Activity] = deque()
         self._bytes = 0
-        self._some = asyncio.Event()
-        self._many = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._has_rows = asyncio.Event()
+        self._has_full_batch = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
-    async def room(self) -> None:
-        """Return once there is room for what a caller is about to cause."""
-        if not self._room.is_set():
-            await self._room.wait()
+    async def wait_for_room(self) -> None:
+        """Return once the buffer has room for a row."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
 
     async def record(self, activity: Activity) -> None:
-        """Keep a row: behind the answer, or committed where the log is not written behind."""
+        """Buffer a row, or commit it where the delay is zero."""
         if self._delay:
-            self.note(activity)
+            self.buffer(activity)
         else:
             await self.commit(activity)
 
-    def note(self, activity: Activity) -> None:
-        """Keep a row, to be written soon."""
+    def buffer(self, activity: Activity) -> None:
+        """Add a row to the buffer."""
         self._rows.append(activity)
-        self._bytes += _size(activity)
-        self._some.set()
-        if len(self._rows) >= BATCH or self._bytes >= BATCH_BYTES:
-            self._many.set()
-        if len(self._rows) >= FULL or self._bytes >= FULL_BYTES:
-            self._room.clear()
+        self._bytes += _measure_bodies(activity)
+        self._has_rows.set()
+        if len(self._rows) >= MAX_BATCH_ROWS or self._bytes >= MAX_BATCH_BYTES:
+            self._has_full_batch.set()
+        if len(self._rows) >= MAX_BUFFERED_ROWS or self._bytes >= MAX_BUFFERED_BYTES:
+            self._has_room.clear()
 
     async def commit(self, activity: Activity) -> None:
-        """Write a row now; raises `Unavailable`."""
+        """Write a row without buffering it; raises `Unavailable`."""
         async with self._store.begin() as tx:
             await tx.append([activity])
-        self._tell([activity])
+        self._broadcast([activity])
 
-    async def write(self) -> None:
-        """Write what is noted, until cancelled. What a cancelled batch leaves is there for `flush`."""
+    async def write_batches(self) -> None:
+        """Write the buffered rows until cancelled. The rows of a cancelled batch stay in the buffer for `flush`."""
         while True:
-            await self._some.wait()
-            await self._collected()
+            await self._has_rows.wait()
+            await self._wait_for_batch()
             try:
                 await self._write_batch()
             except Unavailable:
-                await asyncio.sleep(PAUSE.total_seconds())
+                await asyncio.sleep(RETRY_INTERVAL.total_seconds())
 
     async def flush(self) -> None:
-        """Write all that is left, before a clean stop."""
-        for _ in range(LAST_ATTEMPTS):
+        """Write all buffered rows before the service stops."""
+        for _ in range(MAX_FLUSH_ATTEMPTS):
             try:
                 while self._rows:
                     await self._write_batch()
             except Unavailable:
-                await asyncio.sleep(PAUSE.total_seconds())
+                await asyncio.sleep(RETRY_INTERVAL.total_seconds())
             else:
                 return
-        log.error("activity lost: the database stayed away", rows=len(self._rows))
+        log.error("activity lost: the database stayed unavailable", rows=len(self._rows))
 
-    async def rows(self, query: ActivityQuery) -> list[Activity]:
-        """The rows asked for; raises `ActivityCursorGone`."""
+    async def list_activities(self, query: ActivityQuery) -> list[Activity]:
+        """Return the rows that match the query; raises `ActivityCursorGone`."""
         async with self._store.begin() as tx:
-            return await tx.rows(query)
+            return await tx.list_activities(query)
 
-    async def clean(self, retention: timedelta) -> None:
-        """Erase what is older than it is kept for."""
+    async def delete_expired(self, retention: timedelta) -> None:
+        """Delete the rows that are older than `retention`."""
         before = self._clock.now() - retention
         while True:
             async with self._store.begin() as tx:
-                erased = await tx.erase_before(before, at_most=ERASE_AT_ONCE)
-            if erased < ERASE_AT_ONCE:
+                deleted = await tx.delete_before(before, limit=MAX_ROWS_PER_DELETE)
+            if deleted < MAX_ROWS_PER_DELETE:
                 return
 
-    async def _collected(self) -> None:
-        """Wait for a full batch, but not longer than the delay."""
+    async def _wait_for_batch(self) -> None:
+        """Wait for a full batch, at most for the delay."""
         try:
             async with asyncio.timeout(self._delay.total_seconds()):
-                await self._many.wait()
+                await self._has_full_batch.wait()
         except TimeoutError:
             return
 
     async def _write_batch(self) -> None:
-        """Write the oldest rows. They are forgotten once committed; a second attempt finds them already there."""
-        batch, size = self._batch()
+        """Write the oldest rows.
+
+        They leave the buffer after the commit. If the result of a commit is unknown, they are written again, which
+        changes nothing for rows that were committed.
+        """
+        batch, size = self._next_batch()
         async with self._store.begin() as tx:
             await tx.append(batch)
         for _ in batch:
             self._rows.popleft()
         self._bytes -= size
-        self._tell(batch)
+        self._broadcast(batch)
         if not self._rows:
-            self._some.clear()
-        if len(self._rows) < BATCH and self._bytes < BATCH_BYTES:
-            self._many.clear()
-        if len(self._rows) < FULL and self._bytes < FULL_BYTES:
-            self._room.set()
+            self._has_rows.clear()
+        if len(self._rows) < MAX_BATCH_ROWS and self._bytes < MAX_BATCH_BYTES:
+            self._has_full_batch.clear()
+        if len(self._rows) < MAX_BUFFERED_ROWS and self._bytes < MAX_BUFFERED_BYTES:
+            self._has_room.set()
 
-    def _tell(self, committed: Iterable[Activity]) -> None:
-        if not self._broadcasts.listened_to:
+    def _broadcast(self, committed: Iterable[Activity]) -> None:
+        if not self._broadcasts.has_subscribers:
             return
         for activity in committed:
-            self._broadcasts.tell(events.of_activity(activity, self._clock.now()))
+            self._broadcasts.publish(build_activity_broadcasts(activity, self._clock.now()))
 
-    def _batch(self) -> tuple[list[Activity], int]:
+    def _next_batch(self) -> tuple[list[Activity], int]:
+        """Return the rows of the next batch, and the size of their bodies."""
         batch: list[Activity] = []
         size = 0
-        for activity in islice(self._rows, BATCH):
+        for activity in islice(self._rows, MAX_BATCH_ROWS):
             batch.append(activity)
-            size += _size(activity)
-            if size >= BATCH_BYTES:
+            size += _measure_bodies(activity)
+            if size >= MAX_BATCH_BYTES:
                 break
         return batch, size
 
 
-def _size(activity: Activity) -> int:
+def _measure_bodies(activity: Activity) -> int:
+    """Return the size of the bodies in characters, which is close enough to bytes and needs no encoding."""
     return len(activity.request_body or "") + len(activity.response_body or "") + len(activity.tool_trace or "")

@@ -1,4 +1,4 @@
-"""The wiring of the post."""
+"""Creates and connects the parts of the A2A proxy."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,12 +14,12 @@ from protos.a2a_proxy.v1 import (
     broadcasts_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
-from services.a2a_proxy.agents import Agents
+from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
-from services.a2a_proxy.broadcasts import Broadcasts
-from services.a2a_proxy.calls import Provisioner, Registry
+from services.a2a_proxy.broadcasts import BroadcastFanOut
+from services.a2a_proxy.clients import ProvisionerClient, RegistryClient
 from services.a2a_proxy.delivery import Delivery
-from services.a2a_proxy.routebook import Routebook
+from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.tables import SCHEMA
@@ -30,26 +30,28 @@ from services.chassis.service import Components, Loop, Service, Servicer
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
-    """The parts, top to bottom. What is left of the log is written before the database is let go."""
+    """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
     clock = SystemClock()
     async with (
         database.open_engine(settings.database_url.get_secret_value(), role=service.role) as engine,
-        clients.open_channel(settings.registry_targets, speaker=service.name, tls=settings.tls) as registry,
-        clients.open_channel(settings.provisioner_targets, speaker=service.name, tls=settings.tls) as provisioner,
-        Agents(rules=settings.rules) as agents,
+        clients.open_channel(settings.registry_targets, caller_service=service.name, tls=settings.tls) as registry,
+        clients.open_channel(
+            settings.provisioner_targets, caller_service=service.name, tls=settings.tls
+        ) as provisioner,
+        AgentClient(rules=settings.address_rules) as agents,
     ):
-        broadcasts = Broadcasts()
+        broadcasts = BroadcastFanOut()
         activity = ActivityLog(Store(engine), broadcasts, clock, delay=settings.activity_delay)
-        known = Registry(registry)
-        routebook = Routebook(known, heard=agents.heard)
+        registry_client = RegistryClient(registry)
+        route_cache = RouteCache(registry_client, on_sign_of_life=agents.restart_idle_timeouts)
         delivery = Delivery(
-            registry=known,
-            routebook=routebook,
+            registry=registry_client,
+            route_cache=route_cache,
             agents=agents,
             activity=activity,
-            provisioner=Provisioner(provisioner),
+            provisioner=ProvisionerClient(provisioner),
             clock=clock,
-            idle=settings.idle_timeout,
+            idle_timeout=settings.idle_timeout,
         )
         proxy = A2aProxyServicer(delivery)
         try:
@@ -72,16 +74,16 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ],
                 loops=[
-                    Loop(name="routes", run=routebook.follow),
-                    Loop(name="calls", run=proxy.run),
-                    Loop(name="activity", run=activity.write),
+                    Loop(name="routes", run=route_cache.follow_feed),
+                    Loop(name="calls", run=proxy.run_calls),
+                    Loop(name="activity", run=activity.write_batches),
                     Loop(
                         name="cleaning",
-                        run=partial(activity.clean, settings.activity_retention),
+                        run=partial(activity.delete_expired, settings.activity_retention),
                         every=settings.cleanup_interval,
                     ),
                 ],
-                on_stop=[proxy.leave],
+                on_stop=[proxy.stop_exchanges],
             )
         finally:
             await activity.flush()

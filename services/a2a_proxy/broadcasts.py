@@ -1,77 +1,42 @@
-"""What is told once, to whoever listens, and is not kept."""
+"""Publishes broadcasts to the gateways that are subscribed to this replica; they are not stored."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 from services.a2a_proxy.model import Broadcast
+from services.chassis.fan_out import FanOut
 
-BACKLOG_BYTES = 32 * 1024 * 1024
-"""Bytes unheard above which a listener misses what comes: memory is worth more than news that nobody waits for."""
+MAX_UNREAD_BYTES = 32 * 1024 * 1024
+"""Bytes of unread broadcasts above which a subscriber misses further ones, which bounds the memory."""
 
-MESSAGE = 1024 * 1024
-"""Bytes from which a message takes no further broadcast."""
+MAX_BATCH_BYTES = 1024 * 1024
+"""Bytes of the broadcasts in one message; a larger broadcast is sent alone."""
 
-OVERHEAD = 200
-"""Bytes that a broadcast takes besides its payload, about."""
+BROADCAST_OVERHEAD_BYTES = 200
+"""Approximate bytes of a broadcast besides its payload."""
 
 
-class Broadcasts:
-    """Tells what arises in this replica to those who listen to this replica."""
+class BroadcastFanOut:
+    """Publishes each broadcast to the present subscribers of this replica."""
 
     def __init__(self) -> None:
-        self._listeners: set[_Listener] = set()
+        self._fan_out: FanOut[Broadcast] = FanOut(capacity=MAX_UNREAD_BYTES, weigh=_weigh)
 
     @property
-    def listened_to(self) -> bool:
-        """Whether anybody would hear it: what nobody hears need not be put into words."""
-        return bool(self._listeners)
+    def has_subscribers(self) -> bool:
+        """Whether a broadcast would reach a subscriber; if not, the caller need not build one."""
+        return self._fan_out.has_subscribers
 
-    def tell(self, broadcasts: Iterable[Broadcast]) -> None:
-        """Tell everybody who listens now."""
+    def publish(self, broadcasts: Iterable[Broadcast]) -> None:
+        """Publish broadcasts to all present subscribers."""
         for broadcast in broadcasts:
-            for listener in self._listeners:
-                listener.hear(broadcast)
+            self._fan_out.publish(broadcast)
 
-    async def watch(self) -> AsyncIterator[Sequence[Broadcast]]:
-        """What is told from now on, several at once where they have come together; for ever."""
-        listener = _Listener()
-        self._listeners.add(listener)
-        try:
+    async def subscribe(self) -> AsyncIterator[Sequence[Broadcast]]:
+        """Yield the broadcasts from now on, in batches; never ends."""
+        with self._fan_out.subscribe() as subscription:
             while True:
-                yield await listener.next()
-        finally:
-            self._listeners.discard(listener)
+                yield await subscription.next_batch(MAX_BATCH_BYTES)
 
 
-class _Listener:
-    """What one listener has yet to hear."""
-
-    def __init__(self) -> None:
-        self._unheard: deque[Broadcast] = deque()
-        self._bytes = 0
-        self._some = asyncio.Event()
-
-    def hear(self, broadcast: Broadcast) -> None:
-        """Take a broadcast, if there is room."""
-        if self._bytes < BACKLOG_BYTES:
-            self._unheard.append(broadcast)
-            self._bytes += _size(broadcast)
-            self._some.set()
-
-    async def next(self) -> Sequence[Broadcast]:
-        """What waits, up to a message full, and one at least."""
-        await self._some.wait()
-        batch: list[Broadcast] = []
-        size = 0
-        while self._unheard and (not batch or size + _size(self._unheard[0]) <= MESSAGE):
-            batch.append(self._unheard.popleft())
-            size += _size(batch[-1])
-        self._bytes -= size
-        if not self._unheard:
-            self._some.clear()
-        return batch
-
-
-def _size(broadcast: Broadcast) -> int:
-    return len(broadcast.payload) + OVERHEAD
+def _weigh(broadcast: Broadcast) -> int:
+    return len(broadcast.payload) + BROADCAST_OVERHEAD_BYTES

@@ -1,4 +1,4 @@
-"""The walk of a message: may it go, where to, what came of it, and what the log keeps."""
+"""Delivers a message: checks the route, sends or stores the message, and records the activity."""
 
 import os
 import time
@@ -12,42 +12,42 @@ import structlog
 
 from services.a2a_proxy import envelope, outcome, routing
 from services.a2a_proxy.activity import ActivityLog
-from services.a2a_proxy.agents import Agents, Dispatch
-from services.a2a_proxy.calls import Provisioner, Registry
+from services.a2a_proxy.agent_client import AgentClient, Dispatch
+from services.a2a_proxy.clients import ProvisionerClient, RegistryClient
 from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, TargetWaking
 from services.a2a_proxy.model import (
     Activity,
     Answer,
     Answered,
+    AnswerReceipt,
     Busy,
-    Condition,
-    Dead,
     Envelope,
     Failed,
-    Leave,
-    Left,
-    Letter,
+    FailureReceipt,
+    IncomingMessage,
+    InstanceCondition,
     Outcome,
+    Poll,
     Push,
+    QueueReceipt,
     Receipt,
-    Refuse,
-    Replied,
+    Refusal,
     Route,
     Stream,
-    StreamBroken,
-    Unanswered,
+    StreamInterrupted,
+    SuspectedDead,
 )
-from services.a2a_proxy.routebook import Routebook
+from services.a2a_proxy.route_cache import RouteCache
 from services.chassis import telemetry
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 
 log = structlog.get_logger()
 
-BETWEEN_WORKSPACES = timedelta(minutes=30)
-"""The longest call that a workspace can make; people may wait as long as they like."""
+MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
+"""Longest time that a call from a workspace may take; other callers have no such limit."""
 
-SENT_ALONG = (
+REQUEST_HEADERS = (
     "content-type",
     "accept",
     "a2a-extensions",
@@ -57,201 +57,208 @@ SENT_ALONG = (
     "tracestate",
     "baggage",
 )
-"""The headers of a message that the agent sees as they came."""
+"""The headers of a message that are forwarded to the agent."""
 
-TAIL = 64 * 1024
-"""Bytes of the end of a stream in which the log looks for its last event."""
+STREAM_TAIL_BYTES = 64 * 1024
+"""Bytes at the end of a stream in which the activity log looks for the last event."""
 
-LONGEST_METHOD = 200
-"""Characters of a method name that the log keeps."""
+MAX_METHOD_LENGTH = 200
+"""Characters of a method name that the activity log stores."""
 
 
 class Delivery:
-    """Carries messages: `deliver` raises what is refused before anything is sent, and gives the rest a receipt."""
+    """Delivers messages, with one call of `deliver` for each."""
 
     def __init__(
         self,
         *,
-        routebook: Routebook,
-        agents: Agents,
+        route_cache: RouteCache,
+        agents: AgentClient,
         activity: ActivityLog,
-        registry: Registry,
-        provisioner: Provisioner,
+        registry: RegistryClient,
+        provisioner: ProvisionerClient,
         clock: Clock,
-        idle: timedelta,
+        idle_timeout: timedelta,
     ) -> None:
-        """`idle` is how long an agent may be silent that declares nothing itself."""
-        self._routebook = routebook
+        """`idle_timeout` applies to agents that declare none."""
+        self._route_cache = route_cache
         self._agents = agents
         self._activity = activity
         self._registry = registry
         self._provisioner = provisioner
         self._clock = clock
-        self._idle = idle
+        self._idle_timeout = idle_timeout
 
-    async def deliver(self, letter: Letter) -> Receipt:
-        """Carry one message to its target, in the order of docs/spec/rest.md, 6.4."""
-        route = routing.admit(await self._routebook.find(letter.target, letter.caller))
-        deadline = _deadline(letter)
-        message = envelope.read(letter.body, version=letter.headers.get("a2a-version", ""), entropy=os.urandom(32))
+    async def deliver(self, incoming: IncomingMessage) -> Receipt:
+        """Deliver one message, with the checks in the order of docs/spec/rest.md, 6.4.
+
+        Raises a `ServiceError` for a message that is refused before it is sent; everything later is a receipt.
+        """
+        route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
+        deadline = _choose_deadline(incoming)
+        message = envelope.parse(incoming.body, version=incoming.headers.get("a2a-version", ""), entropy=os.urandom(32))
         decision = routing.decide(route)
-        if isinstance(decision, Refuse):  # the feed may be a moment behind what the caller has seen of the target
-            route = routing.admit(await self._routebook.ask(letter.target, letter.caller))
+        if isinstance(decision, Refusal):  # the cache may be older than what the caller knows of the target
+            route = routing.check_route(await self._route_cache.fetch(incoming.target, incoming.caller))
             decision = routing.decide(route)
         match decision:
-            case Leave():
-                return await self._leave(letter, message)
-            case Refuse(error):
+            case Poll():
+                return await self._enqueue(incoming, message)
+            case Refusal(error):
                 if isinstance(error, TargetWaking):
-                    await self._registry.wake(letter.target)
+                    await self._registry.wake(incoming.target)
                 raise error
             case Push() as push:
                 dispatch = Dispatch(
-                    target=letter.target,
+                    target=incoming.target,
                     push=push,
                     body=message.body,
-                    headers=_headers(letter, message),
-                    idle=route.idle_timeout or self._idle,
+                    headers=_build_headers(incoming, message),
+                    idle=route.idle_timeout or self._idle_timeout,
                     deadline=deadline,
                 )
-                return await self._push(dispatch, _Passage(letter, message, self._clock.now()), route)
+                return await self._push(dispatch, _ActivityBuilder(incoming, message, self._clock.now()), route)
             case unknown:
                 assert_never(unknown)
 
-    async def _leave(self, letter: Letter, message: Envelope) -> Left:
-        """Put a message where its agent looks for it; the row is committed before anybody is told."""
-        row = _Passage(letter, message, self._clock.now()).row()
+    async def _enqueue(self, incoming: IncomingMessage, message: Envelope) -> QueueReceipt:
+        """Store a message for an agent that polls; the row is committed before the caller is answered."""
+        row = _ActivityBuilder(incoming, message, self._clock.now()).build()
         await self._activity.commit(row)
-        return Left(queue_id=row.id, method=message.method)
+        return QueueReceipt(queue_id=row.id, method=message.method)
 
-    async def _push(self, dispatch: Dispatch, passage: "_Passage", route: Route) -> Receipt:
-        """Send a message to its agent, and keep in the log what came of it."""
-        await self._activity.room()
-        result = await self._agents.post(dispatch, self._routebook.live)
-        took = passage.took()
-        match await self._settled(outcome.of(result), route):
+    async def _push(self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route) -> Receipt:
+        """Send a message to its agent and record the outcome.
+
+        A message whose address is refused leaves no activity (A2A-15).
+        """
+        await self._activity.wait_for_room()
+        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
+        agent_time = builder.measure_time()
+        match await self._settle(outcome.classify(result), route):
             case Answered(Stream() as stream):
-                return Replied(answer=replace(stream, chunks=self._passing(stream, passage)), took=took)
+                chunks = self._record_stream(stream, builder)
+                return AnswerReceipt(answer=replace(stream, chunks=chunks), agent_time=agent_time)
             case Answered(Answer() as answer):
-                await self._activity.record(passage.answered(answer, took))
-                return Replied(answer=outcome.presented(answer), took=took)
+                await self._activity.record(builder.build_from_answer(answer, agent_time))
+                return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
             case Busy():
-                error: ServiceError = AgentBusyWithSession() if route.own_session else AgentBusy()
+                error: ServiceError = AgentBusyWithSession() if route.has_native_session else AgentBusy()
             case Failed(error):
                 pass
         if not isinstance(error, AddressRefused):
-            await self._activity.record(passage.failed(error, took))
+            await self._activity.record(builder.build_from_error(error, agent_time))
         log.info("message not answered", workspace=dispatch.target, reason=error.reason)
-        return Unanswered(error=error, took=took)
+        return FailureReceipt(error=error, agent_time=agent_time)
 
-    async def _settled(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
-        """The outcome, once whoever runs the instance has been asked whether it lives. Nobody runs external ones."""
-        if not isinstance(found, Dead):
+    async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
+        """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""
+        if not isinstance(found, SuspectedDead):
             return found
         if route.external:
-            return outcome.settled(found, Condition.UNKNOWN)
-        return outcome.settled(found, await self._provisioner.check(route.workspace_id, route.generation))
+            return outcome.reclassify(found, InstanceCondition.UNKNOWN)
+        return outcome.reclassify(found, await self._provisioner.check(route.workspace_id, route.generation))
 
-    async def _passing(self, stream: Stream, passage: "_Passage") -> AsyncGenerator[bytes, None]:
-        """The stream on its way through; the log keeps its end, whoever ended it."""
-        tail, broken = b"", False
+    async def _record_stream(self, stream: Stream, builder: "_ActivityBuilder") -> AsyncGenerator[bytes, None]:
+        """Yield the stream unchanged, and record its last event when it ends or its reader stops."""
+        tail, interrupted = b"", False
         try:
             async for chunk in stream.chunks:
                 yield chunk
-                tail = (tail + chunk)[-TAIL:]
-        except StreamBroken:
-            broken = True
+                tail = (tail + chunk)[-STREAM_TAIL_BYTES:]
+        except StreamInterrupted:
+            interrupted = True
             raise
         finally:
-            self._activity.note(passage.streamed(stream, tail, broken=broken))
+            self._activity.buffer(builder.build_from_stream(stream, tail, interrupted=interrupted))
 
 
-class _Passage:
-    """One message on its way, and the row of the log that tells of it."""
+class _ActivityBuilder:
+    """Builds the activity row of one message; it is created when the message is sent or stored."""
 
-    def __init__(self, letter: Letter, message: Envelope, began: datetime) -> None:
-        self._letter = letter
+    def __init__(self, incoming: IncomingMessage, message: Envelope, created_at: datetime) -> None:
+        self._incoming = incoming
         self._message = message
-        self._began = began
+        self._created_at = created_at
         self._started = time.perf_counter()
 
-    def took(self) -> timedelta:
-        """How long it has been under way."""
+    def measure_time(self) -> timedelta:
+        """Return the time since the message was sent."""
         return timedelta(seconds=time.perf_counter() - self._started)
 
-    def answered(self, answer: Answer, took: timedelta) -> Activity:
-        """The row of a message that was answered."""
-        return self.row(
+    def build_from_answer(self, answer: Answer, agent_time: timedelta) -> Activity:
+        """Return the row of a message that was answered."""
+        return self.build(
             status="error" if outcome.is_error(answer) else "ok",
-            took=took,
-            response_body=outcome.json_text(answer.body),
-            tool_trace=outcome.tool_trace(answer.body),
+            agent_time=agent_time,
+            response_body=outcome.decode_json(answer.body),
+            tool_trace=outcome.extract_tool_trace(answer.body),
         )
 
-    def failed(self, error: ServiceError, took: timedelta) -> Activity:
-        """The row of a message that was not."""
-        return self.row(status="error", took=took, error_detail=error.message)
+    def build_from_error(self, error: ServiceError, agent_time: timedelta) -> Activity:
+        """Return the row of a message that was not answered."""
+        return self.build(status="error", agent_time=agent_time, error_detail=error.message)
 
-    def streamed(self, stream: Stream, tail: bytes, *, broken: bool) -> Activity:
-        """The row of a message that was answered by a stream, with its last event."""
-        last = Answer(status=stream.status, body=outcome.last_event(tail) or b"")
-        return self.row(
-            status="error" if broken or outcome.is_error(last) else "ok",
-            took=self.took(),
-            error_detail="upstream stream interrupted" if broken else None,
-            response_body=outcome.json_text(last.body),
-            tool_trace=outcome.tool_trace(last.body),
+    def build_from_stream(self, stream: Stream, tail: bytes, *, interrupted: bool) -> Activity:
+        """Return the row of a message that was answered by a stream, with the last event of the stream."""
+        last = Answer(status=stream.status, body=outcome.find_last_event(tail) or b"")
+        return self.build(
+            status="error" if interrupted or outcome.is_error(last) else "ok",
+            agent_time=self.measure_time(),
+            error_detail="upstream stream interrupted" if interrupted else None,
+            response_body=outcome.decode_json(last.body),
+            tool_trace=outcome.extract_tool_trace(last.body),
         )
 
-    def row(
+    def build(
         self,
         *,
         status: str = "ok",
-        took: timedelta | None = None,
+        agent_time: timedelta | None = None,
         error_detail: str | None = None,
         response_body: str | None = None,
         tool_trace: str | None = None,
     ) -> Activity:
-        """The row of the target's log."""
+        """Return a row in the target's activity."""
         return Activity(
             id=str(uuid4()),
-            workspace_id=self._letter.target,
+            workspace_id=self._incoming.target,
             activity_type="a2a_receive",
-            source_id=self._letter.caller,
-            target_id=self._letter.target,
-            method=_printable(self._message.method),
+            source_id=self._incoming.caller,
+            target_id=self._incoming.target,
+            method=_clean_method(self._message.method),
             status=status,
-            duration_ms=None if took is None else round(took.total_seconds() * 1000),
+            duration_ms=None if agent_time is None else round(agent_time.total_seconds() * 1000),
             error_detail=error_detail,
             request_body=self._message.body.decode(),
             response_body=response_body,
             tool_trace=tool_trace,
-            created_at=self._began,
+            created_at=self._created_at,
         )
 
 
-def _deadline(letter: Letter) -> timedelta | None:
-    """How long the caller waits at most, by its own word and by what it is; raises `MalformedMessage`."""
-    seconds = envelope.patience(letter.timeout)
-    wished = None if seconds is None else timedelta(seconds=seconds)
-    if letter.caller is None:
-        return wished
-    return min(wished or BETWEEN_WORKSPACES, BETWEEN_WORKSPACES)
+def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
+    """Return the caller's X-Timeout, limited for workspaces; raises `MalformedMessage`."""
+    seconds = envelope.parse_timeout(incoming.timeout)
+    requested = None if seconds is None else timedelta(seconds=seconds)
+    if incoming.caller is None:
+        return requested
+    return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
 
 
-def _headers(letter: Letter, message: Envelope) -> dict[str, str]:
-    headers = {name: letter.headers[name] for name in SENT_ALONG if name in letter.headers}
+def _build_headers(incoming: IncomingMessage, message: Envelope) -> dict[str, str]:
+    headers = {name: incoming.headers[name] for name in REQUEST_HEADERS if name in incoming.headers}
     headers.setdefault("content-type", "application/json")
     headers.setdefault("accept", "application/json, text/event-stream")
     if message.version:
         headers["a2a-version"] = message.version
-    if letter.request_id:
-        headers["x-request-id"] = letter.request_id
-    if here := telemetry.traceparent():
-        headers["traceparent"] = here
+    if incoming.request_id:
+        headers["x-request-id"] = incoming.request_id
+    if traceparent := telemetry.current_traceparent():
+        headers["traceparent"] = traceparent
     return headers
 
 
-def _printable(method: str) -> str:
-    """A method name as the log can keep it: callers write what they like."""
-    return method[:LONGEST_METHOD].encode(errors="replace").decode().replace("\0", "")
+def _clean_method(method: str) -> str:
+    """Return a method name that the database can store: at most 200 characters, valid UTF-8, without NUL."""
+    return method[:MAX_METHOD_LENGTH].encode(errors="replace").decode().replace("\0", "")

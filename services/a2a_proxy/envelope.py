@@ -1,4 +1,4 @@
-"""Reads the envelope of a message and makes the older dialects well-formed; any other body stays as it came."""
+"""Parses the envelope of a message and converts older A2A dialects; any other body is forwarded unchanged."""
 
 from json import JSONDecodeError, JSONDecoder, dumps
 from typing import Any, NoReturn
@@ -7,14 +7,17 @@ from uuid import UUID
 from services.a2a_proxy.errors import MalformedMessage
 from services.a2a_proxy.model import Envelope, JsonObject
 
-MESSAGES = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
+MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
 """The methods whose params hold a message."""
 
-SPOKEN = frozenset({"0.2", "0.3", "1.0"})
-"""The versions of A2A that are named without looking further."""
+COMMON_VERSIONS = frozenset({"0.2", "0.3", "1.0"})
+"""A2A versions that are accepted without being parsed."""
 
-LONGEST_WAIT = 86_400
-"""Seconds that a caller may say it will wait."""
+MAX_VERSION_LENGTH = 20
+"""Characters of the longest A2A version that is parsed."""
+
+MAX_TIMEOUT_SECONDS = 86_400
+"""Largest value of an X-Timeout header."""
 
 INVALID_JSON = -32700
 INVALID_REQUEST = -32600
@@ -22,79 +25,79 @@ INVALID_PARAMS = -32602
 VERSION_NOT_SUPPORTED = -32009
 
 
-def read(body: bytes, *, version: str, entropy: bytes) -> Envelope:
-    """The envelope of a JSON-RPC request; raises `MalformedMessage`.
+def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
+    """Return the envelope of a JSON-RPC request; raises `MalformedMessage`.
 
-    A body that needs nothing goes out byte for byte. One that lacks its frame, its message id or its parts is
-    completed; `entropy` are the 32 bytes that missing ids are made of. `version` is the A2A-Version header as it came.
+    A complete body is forwarded byte for byte. Otherwise the JSON-RPC frame, the message id or the parts are added;
+    missing ids are made from the 32 bytes of `entropy`. `version` is the A2A-Version header.
     """
-    request = _parsed(body)
-    if version and version not in SPOKEN and not _spoken(version):
-        text = f"A2A version {version[:20]!r} is not supported"
-        raise _error(VERSION_NOT_SUPPORTED, text, request_id=request.get("id"), data=_UNSUPPORTED)
+    request = _parse_request(body)
+    if version and version not in COMMON_VERSIONS and not _is_supported_version(version):
+        text = f"A2A version {version[:MAX_VERSION_LENGTH]!r} is not supported"
+        raise _build_error(VERSION_NOT_SUPPORTED, text, request_id=request.get("id"), data=_VERSION_ERROR_DETAILS)
     method = request.get("method")
     method = method if isinstance(method, str) else ""
-    completed = _completed(request, method, entropy) if method in MESSAGES else None
+    completed = _complete_request(request, method, entropy) if method in MESSAGE_METHODS else None
     return Envelope(
         method=method,
-        version=_version(method, version),
+        version=_choose_version(method, version),
         body=body if completed is None else dumps(completed, separators=(",", ":")).encode(),
     )
 
 
-def patience(timeout: str) -> int | None:
-    """The seconds of an X-Timeout header, `None` for an empty one; raises `MalformedMessage`."""
+def parse_timeout(timeout: str) -> int | None:
+    """Return the seconds of an X-Timeout header, `None` for an empty one; raises `MalformedMessage`."""
     if not timeout:
         return None
-    if timeout.isascii() and timeout.isdigit() and len(timeout) <= len(str(LONGEST_WAIT)):
+    if timeout.isascii() and timeout.isdigit() and len(timeout) <= len(str(MAX_TIMEOUT_SECONDS)):
         seconds = int(timeout)
-        if 1 <= seconds <= LONGEST_WAIT:
+        if 1 <= seconds <= MAX_TIMEOUT_SECONDS:
             return seconds
-    text = f"X-Timeout must be an integer from 1 to {LONGEST_WAIT}"
+    text = f"X-Timeout must be an integer from 1 to {MAX_TIMEOUT_SECONDS}"
     raise MalformedMessage(text, details={"error": text})
 
 
-def _parsed(body: bytes) -> JsonObject:
+def _parse_request(body: bytes) -> JsonObject:
     try:
         request = _DECODER.decode(body.decode())
     except (UnicodeDecodeError, JSONDecodeError, RecursionError):
-        raise _error(INVALID_JSON, "invalid JSON") from None
+        raise _build_error(INVALID_JSON, "invalid JSON") from None
     if not isinstance(request, dict):
-        raise _error(INVALID_REQUEST, "invalid request: a single JSON object is required")
+        raise _build_error(INVALID_REQUEST, "invalid request: a single JSON object is required")
     return request
 
 
-def _version(method: str, said: str) -> str:
-    """The A2A-Version that goes out. The method's name says which it is; the header decides where the name does not."""
+def _choose_version(method: str, requested: str) -> str:
+    """Return the A2A-Version for the agent. The method name decides; if it does not, the requested version does."""
     if "/" in method:
-        return "0.3" if said.startswith("1.") else said
+        return "0.3" if requested.startswith("1.") else requested
     if method[:1].isupper():
-        return said if said.startswith("1.") else "1.0"
-    return said
+        return requested if requested.startswith("1.") else "1.0"
+    return requested
 
 
-def _completed(request: JsonObject, method: str, entropy: bytes) -> JsonObject | None:
-    """The request with what it lacks; `None` if it lacks nothing."""
-    framed = "jsonrpc" in request
+def _complete_request(request: JsonObject, method: str, entropy: bytes) -> JsonObject | None:
+    """Return the request with its missing parts added, or `None` if it is complete."""
+    has_frame = "jsonrpc" in request
     params = request.get("params")
     message = params.get("message", _ABSENT) if isinstance(params, dict) else _ABSENT
-    fresh = message if message is _ABSENT else _completed_message(message, request, entropy[:16])
-    if framed and fresh is message:
+    completed = message if message is _ABSENT else _complete_message(message, request, entropy[:16])
+    if has_frame and completed is message:
         return None
-    if fresh is not message and isinstance(params, dict):
-        params = params | {"message": fresh}
-    if framed:
+    if completed is not message and isinstance(params, dict):
+        params = params | {"message": completed}
+    if has_frame:
         return request | {"params": params}
-    bare = {"jsonrpc": "2.0", "id": request.get("id", _uuid(entropy[16:])), "method": method}
-    return bare if "params" not in request else bare | {"params": params}
+    framed = {"jsonrpc": "2.0", "id": request.get("id", _make_uuid(entropy[16:])), "method": method}
+    return framed if "params" not in request else framed | {"params": params}
 
 
-def _completed_message(message: object, request: JsonObject, entropy: bytes) -> object:
-    """The message with parts and an id; the very same object if it has both."""
+def _complete_message(message: object, request: JsonObject, entropy: bytes) -> object:
+    """Return the message with parts and an id; the same object if it has both."""
     if not isinstance(message, dict):
-        raise _no_parts(request)
-    fresh = message if _has_parts(message) else _with_parts(message, request)
-    return fresh if fresh.get("messageId") else fresh | {"messageId": _uuid(entropy)}
+        raise _build_missing_parts_error(request)
+    completed = message if _has_parts(message) else _convert_content(message, request)
+    return completed if completed.get("messageId") else completed | {"messageId": _make_uuid(entropy)}
 
 
 def _has_parts(message: JsonObject) -> bool:
@@ -102,40 +105,42 @@ def _has_parts(message: JsonObject) -> bool:
     return isinstance(parts, list) and bool(parts)
 
 
-def _with_parts(message: JsonObject, request: JsonObject) -> JsonObject:
-    """The message of dialect 0.2, whose `content` becomes `parts`."""
+def _convert_content(message: JsonObject, request: JsonObject) -> JsonObject:
+    """Convert a message of A2A 0.2, whose `content` becomes `parts`."""
     match message.get("content"):
         case str() as text:
             parts = [{"kind": "text", "text": text}]
         case list() as parts if parts:
             pass
         case _:
-            raise _no_parts(request)
+            raise _build_missing_parts_error(request)
     return {name: value for name, value in message.items() if name != "content"} | {"parts": parts}
 
 
-def _no_parts(request: JsonObject) -> MalformedMessage:
-    return _error(INVALID_PARAMS, "invalid params: params.message.parts is required", request_id=request.get("id"))
+def _build_missing_parts_error(request: JsonObject) -> MalformedMessage:
+    return _build_error(
+        INVALID_PARAMS, "invalid params: params.message.parts is required", request_id=request.get("id")
+    )
 
 
-def _error(code: int, text: str, *, request_id: object = None, data: object = None) -> MalformedMessage:
-    """A refusal whose details are a JSON-RPC answer."""
+def _build_error(code: int, text: str, *, request_id: object = None, data: object = None) -> MalformedMessage:
+    """Build an error whose details are a JSON-RPC error response."""
     error: JsonObject = {"code": code, "message": text}
     if data is not None:
         error["data"] = data
-    known = request_id if isinstance(request_id, (str, int, float)) else None
-    return MalformedMessage(text, details={"jsonrpc": "2.0", "id": known, "error": error})
+    echoed_id = request_id if isinstance(request_id, (str, int, float)) else None
+    return MalformedMessage(text, details={"jsonrpc": "2.0", "id": echoed_id, "error": error})
 
 
-def _spoken(said: str) -> bool:
+def _is_supported_version(version: str) -> bool:
     """Whether a version is 0.x or 1.x, with or without a patch number."""
-    numbers = said.split(".")
-    if len(numbers) not in {2, 3} or len(said) > 20:  # noqa: PLR2004 - Major.Minor, and perhaps Patch
+    numbers = version.split(".")
+    if len(numbers) not in {2, 3} or len(version) > MAX_VERSION_LENGTH:  # Major.Minor, and an optional Patch
         return False
     return numbers[0] in {"0", "1"} and all(number.isascii() and number.isdigit() for number in numbers)
 
 
-def _uuid(entropy: bytes) -> str:
+def _make_uuid(entropy: bytes) -> str:
     return str(UUID(bytes=entropy, version=4))
 
 
@@ -146,9 +151,9 @@ def _refuse_constant(name: str) -> NoReturn:
 _ABSENT: Any = object()
 
 _DECODER = JSONDecoder(parse_constant=_refuse_constant)
-"""Python reads NaN and Infinity, JSON does not."""
+"""A strict decoder: by default Python accepts NaN and Infinity, which are not JSON."""
 
-_UNSUPPORTED = [
+_VERSION_ERROR_DETAILS = [
     {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "VERSION_NOT_SUPPORTED",

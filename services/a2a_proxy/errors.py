@@ -1,4 +1,4 @@
-"""What the post can refuse. Messages and details are those of docs/spec/rest.md, 6.4 and 6.6."""
+"""The errors of the A2A proxy. Messages and details are those of docs/spec/rest.md, 6.4 and 6.6."""
 
 from datetime import timedelta
 
@@ -13,11 +13,11 @@ from services.chassis.errors import (
 )
 
 DOMAIN = "molecule.a2a_proxy.v1"
-"""The package of the contract whose `ErrorReason` these are."""
+"""The package of the contract that lists these reasons in `ErrorReason`."""
 
 
 class CommunicationDenied(PermissionDenied):
-    """The hierarchy does not let these two communicate."""
+    """The hierarchy does not allow these two workspaces to communicate."""
 
     domain = DOMAIN
     reason = "COMMUNICATION_DENIED"
@@ -25,7 +25,7 @@ class CommunicationDenied(PermissionDenied):
 
 
 class WorkspaceNotFound(NotFound):
-    """No such workspace."""
+    """The workspace does not exist."""
 
     domain = DOMAIN
     reason = "WORKSPACE_NOT_FOUND"
@@ -33,7 +33,7 @@ class WorkspaceNotFound(NotFound):
 
 
 class WorkspaceRemoved(FailedPrecondition):
-    """The workspace has been removed."""
+    """The workspace was removed."""
 
     domain = DOMAIN
     reason = "WORKSPACE_REMOVED"
@@ -49,33 +49,33 @@ class BudgetExceeded(ResourceExhausted):
 
 
 class MalformedMessage(InvalidArgument):
-    """The request itself is wrong; where details hold a JSON-RPC error, they are the whole answer."""
+    """The request is malformed; details that hold a JSON-RPC error are the whole response."""
 
     domain = DOMAIN
     reason = "MALFORMED_MESSAGE"
 
 
 class TargetUnavailable(Unavailable):
-    """The target cannot take a message now; details: status, status_reason."""
+    """The target cannot take a message in its present status; details: status, status_reason."""
 
     domain = DOMAIN
     reason = "TARGET_UNAVAILABLE"
 
 
 class TargetWaking(Unavailable):
-    """The target is asleep."""
+    """The target was hibernated and is being started."""
 
     domain = DOMAIN
     reason = "TARGET_WAKING"
     message = "workspace is waking from hibernation — retry in ~15 seconds"
 
     def __init__(self) -> None:
-        """Say when it will be awake."""
+        """Set when to try again."""
         super().__init__(details={"retry_after": 15, "waking": True}, retry_in=timedelta(seconds=15))
 
 
 class AddressRefused(FailedPrecondition):
-    """The address of the target may not be dialled."""
+    """The address rules refuse the target's address."""
 
     domain = DOMAIN
     reason = "ADDRESS_REFUSED"
@@ -83,19 +83,19 @@ class AddressRefused(FailedPrecondition):
 
 
 class AgentRestarting(Unavailable):
-    """The agent is gone and is being started anew."""
+    """The agent's instance is gone and is being restarted."""
 
     domain = DOMAIN
     reason = "AGENT_RESTARTING"
     message = "workspace agent unreachable — container restart triggered"
 
     def __init__(self, delivery: str) -> None:
-        """Say when it will be back, and whether the old one may have seen the message."""
+        """Set when to try again, and whether the old instance may have received the message."""
         super().__init__(details={"restarting": True, "delivery": delivery}, retry_in=timedelta(seconds=15))
 
 
 class AgentUnreachable(Unavailable):
-    """No connection, or a broken one; details: delivery."""
+    """No connection to the agent, or a broken one; details: delivery."""
 
     domain = DOMAIN
     reason = "AGENT_UNREACHABLE"
@@ -103,32 +103,32 @@ class AgentUnreachable(Unavailable):
 
 
 class AgentBusy(Unavailable):
-    """The agent has no room."""
+    """The agent is busy."""
 
     domain = DOMAIN
     reason = "AGENT_BUSY"
     message = "workspace agent busy — retry after a short backoff"
 
     def __init__(self) -> None:
-        """Say when to come again."""
+        """Set when to try again."""
         super().__init__(details={"busy": True, "retry_after": 30}, retry_in=timedelta(seconds=30))
 
 
 class AgentBusyWithSession(Unavailable):
-    """The agent has no room, and orders its work itself."""
+    """The agent is busy, and has a native session that queues its work."""
 
     domain = DOMAIN
     reason = "AGENT_BUSY"
     message = "workspace agent busy — adapter handles retry (native_session)"
 
     def __init__(self) -> None:
-        """Say when to come again."""
+        """Set when to try again."""
         details = {"busy": True, "native_session": True, "retry_after": 30}
         super().__init__(details=details, retry_in=timedelta(seconds=30))
 
 
 class AgentIdle(DeadlineExceeded):
-    """The agent was silent too long; details: idle_seconds, delivery."""
+    """The agent was silent for the idle timeout; details: idle_seconds, delivery."""
 
     domain = DOMAIN
     reason = "AGENT_IDLE"
@@ -136,7 +136,7 @@ class AgentIdle(DeadlineExceeded):
 
 
 class CallDeadlineExceeded(DeadlineExceeded):
-    """The caller's deadline, or that of calls between workspaces, has passed; details: timeout_seconds, delivery."""
+    """The deadline of the caller, or the one for workspaces, passed; details: timeout_seconds, delivery."""
 
     domain = DOMAIN
     reason = "CALL_DEADLINE_EXCEEDED"
@@ -144,7 +144,7 @@ class CallDeadlineExceeded(DeadlineExceeded):
 
 
 class AnswerUnreadable(Unavailable):
-    """The answer broke off or was too large; details: delivery_confirmed."""
+    """The answer broke off or exceeded the limit; details: delivery_confirmed."""
 
     domain = DOMAIN
     reason = "ANSWER_UNREADABLE"
@@ -152,14 +152,14 @@ class AnswerUnreadable(Unavailable):
 
 
 class InvalidActivityQuery(InvalidArgument):
-    """A query of the log that cannot be meant."""
+    """A parameter of an activity query is invalid."""
 
     domain = DOMAIN
     reason = "INVALID_ACTIVITY_QUERY"
 
 
 class ActivityCursorGone(NotFound):
-    """The cursor names no row of this workspace that is still kept."""
+    """The cursor names no stored row of this workspace."""
 
     domain = DOMAIN
     reason = "ACTIVITY_CURSOR_GONE"

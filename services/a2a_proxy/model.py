@@ -1,4 +1,4 @@
-"""The words of the post: routes, envelopes, outcomes, receipts, activity."""
+"""The types of the A2A proxy: routes, messages, outcomes of a dispatch, receipts and activity rows."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ WorkspaceId = NewType("WorkspaceId", str)
 
 
 class Status(StrEnum):
-    """How a workspace is, as the registry says."""
+    """The status of a workspace, as the registry reports it."""
 
     PROVISIONING = "provisioning"
     ONLINE = "online"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 
 class DeliveryMode(StrEnum):
-    """How messages reach an agent."""
+    """Whether the proxy sends messages to an agent, or the agent polls for them."""
 
     PUSH = "push"
     POLL = "poll"
@@ -35,7 +35,7 @@ class DeliveryMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What a sender must know about a target."""
+    """What the proxy needs to know about a workspace to send it a message."""
 
     workspace_id: WorkspaceId
     status: Status
@@ -49,54 +49,54 @@ class Route:
     trusted: bool = False
     budget_limit: int | None = None
     monthly_spend: int = 0
-    own_session: bool = False
+    has_native_session: bool = False
     idle_timeout: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """What the registry answers about a target and a caller; no route where it knows no such target."""
+class ResolvedRoute:
+    """A route and whether the caller may write to it; the route is `None` for an unknown workspace."""
 
     route: Route | None
     allowed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A workspace is as its route says."""
+class RouteChanged:
+    """A feed update: the present route of a workspace."""
 
     revision: int
     route: Route
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """An agent is alive."""
+class HeartbeatReceived:
+    """A feed update: an agent sent a heartbeat."""
 
     revision: int
     workspace_id: WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
-class CaughtUp:
-    """All that was known when the watch began has been told."""
+class SnapshotDone:
+    """A feed update: the snapshot is complete; changes follow."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """Nothing happened, and the feed would have told."""
+class Keepalive:
+    """A feed update without a change."""
 
     revision: int
 
 
-News = Changed | Pulse | CaughtUp | Alive
+WorkspaceUpdate = RouteChanged | HeartbeatReceived | SnapshotDone | Keepalive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A message as it came in: who sends it to whom, the body nobody has read yet, and the headers that travel."""
+class IncomingMessage:
+    """A message as it arrived: sender, target, the unparsed body, and the headers that may be forwarded."""
 
     target: WorkspaceId
     caller: WorkspaceId | None
@@ -108,7 +108,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What we read of a message, and what goes out: the body, and the A2A version it is written in."""
+    """The parsed part of a message, and the body and A2A version that go to the agent."""
 
     method: str
     version: str
@@ -117,29 +117,29 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """The message goes to the agent's address."""
+    """A decision: send the message to the agent's address."""
 
     address: str
     trusted: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
-    """The message is left for the agent to fetch."""
+class Poll:
+    """A decision: store the message until the agent polls for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """The message goes nowhere."""
+class Refusal:
+    """A decision: refuse the message."""
 
     error: ServiceError
 
 
-Decision = Push | Leave | Refuse
+Decision = Push | Poll | Refusal
 
 
-class Sent(StrEnum):
-    """Whether the agent may have seen a message that was not answered."""
+class SendState(StrEnum):
+    """Whether the agent may have received a message that was not answered."""
 
     NOT_SENT = "not_sent"
     UNKNOWN = "unknown"
@@ -148,37 +148,37 @@ class Sent(StrEnum):
 class Fault(StrEnum):
     """Why a dispatch brought no answer."""
 
-    ADDRESS = "address"
-    """The address may not be dialled."""
+    ADDRESS_REFUSED = "address_refused"
+    """The address rules refuse the address."""
 
-    UNREACHED = "unreached"
-    """No connection: not a byte of the message has left."""
+    CONNECT_FAILED = "connect_failed"
+    """No connection, so no byte of the message was sent."""
 
     RESET = "reset"
     """The connection broke before the answer began."""
 
-    SILENT = "silent"
-    """Neither a byte nor a sign of life for the idle time."""
+    IDLE_TIMEOUT = "idle_timeout"
+    """The agent sent neither a byte nor a sign of life for the idle timeout."""
 
-    LATE = "late"
-    """The deadline of the call has passed."""
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    """The deadline of the call passed."""
 
     UNREADABLE = "unreadable"
-    """The answer began, and broke off or was too large."""
+    """The answer began, and then broke off or exceeded the limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
-    """A dispatch without an answer. `after` is the span that was exhausted, where it was time that ran out."""
+class DispatchFailure:
+    """A dispatch without an answer; `waited` is the limit that was exceeded, where there was one."""
 
     fault: Fault
-    sent: Sent
-    after: timedelta = timedelta()
+    send_state: SendState
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The whole answer of an agent."""
+    """A complete HTTP answer of an agent."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -187,48 +187,48 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """An answer that flows. The chunks end by themselves, or with `StreamBroken`."""
+    """A streamed HTTP answer. Its chunks end normally or with `StreamInterrupted`."""
 
     status: int
     headers: Mapping[str, str]
     chunks: AsyncGenerator[bytes, None]
 
 
-class StreamBroken(Exception):
-    """The agent broke off in the middle of its stream."""
+class StreamInterrupted(Exception):
+    """The agent's stream broke off or exceeded a timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The agent has answered; that its answer is an error is its own affair."""
+    """An outcome: the agent answered, with a result or an error of its own."""
 
     answer: Answer | Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """The agent says it has no room, or its instance lives and takes no connection."""
+    """An outcome: the agent reports that it is busy, or its running instance accepts no connection."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """It looks as if there were no agent: whoever runs its instance must be asked what to make of `result`."""
+class SuspectedDead:
+    """An outcome to be settled: the provisioner has to say whether the instance is alive."""
 
-    result: Answer | Break
+    result: Answer | DispatchFailure
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No answer, and here is why."""
+    """An outcome: no answer."""
 
     error: ServiceError
 
 
-Outcome = Answered | Busy | Dead | Failed
+Outcome = Answered | Busy | SuspectedDead | Failed
 
 
-class Condition(StrEnum):
-    """How an instance was found by the one who runs it."""
+class InstanceCondition(StrEnum):
+    """Whether an instance runs, as the provisioner reports it."""
 
     ALIVE = "alive"
     GONE = "gone"
@@ -236,34 +236,34 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replied:
-    """The receipt of a message that was answered; `took` is the agent's share of the time."""
+class AnswerReceipt:
+    """The receipt of a message that was answered; `agent_time` is the time the agent took."""
 
     answer: Answer | Stream
-    took: timedelta
+    agent_time: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """The receipt of a message that waits to be fetched."""
+class QueueReceipt:
+    """The receipt of a message that is stored until the agent polls for it."""
 
     queue_id: str
     method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
-    """The receipt of a message that was dispatched and brought no answer; `took` is the agent's share of the time."""
+class FailureReceipt:
+    """The receipt of a message that was dispatched and not answered; `agent_time` is the time until then."""
 
     error: ServiceError
-    took: timedelta
+    agent_time: timedelta
 
 
-Receipt = Replied | Left | Unanswered
+Receipt = AnswerReceipt | QueueReceipt | FailureReceipt
 
 
 class Source(StrEnum):
-    """On which side a message came in."""
+    """Who sent a message: a person or a tool (`canvas`), or a workspace (`agent`)."""
 
     CANVAS = "canvas"
     AGENT = "agent"
@@ -271,7 +271,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """One thing that an agent did or received, as the log keeps it. Bodies are JSON texts."""
+    """One action of an agent, or one message to it, as the activity log stores it. Bodies are JSON texts."""
 
     id: str
     workspace_id: WorkspaceId
@@ -291,7 +291,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Something told once, to whoever listens. `payload` is JSON on one line."""
+    """An event for present subscribers that is not stored. `payload` is JSON on one line."""
 
     event_type: str
     workspace_id: WorkspaceId
@@ -301,7 +301,7 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
-    """Which rows of the log are wanted."""
+    """Which rows of the activity log to return."""
 
     workspace_id: WorkspaceId
     activity_type: str | None = None
@@ -312,4 +312,4 @@ class ActivityQuery:
 
 
 JsonObject = dict[str, Any]
-"""A JSON object as Python reads it."""
+"""A decoded JSON object."""

@@ -1,4 +1,4 @@
-"""What came of a dispatch: an answer or a break, and what either means."""
+"""Decides what the result of a dispatch means, and what the client and the activity log see of it."""
 
 import json
 from http import HTTPStatus
@@ -15,21 +15,21 @@ from services.a2a_proxy.errors import (
 from services.a2a_proxy.model import (
     Answer,
     Answered,
-    Break,
     Busy,
-    Condition,
-    Dead,
+    DispatchFailure,
     Failed,
     Fault,
+    InstanceCondition,
     JsonObject,
     Outcome,
-    Sent,
+    SendState,
     Stream,
+    SuspectedDead,
 )
 from services.chassis.errors import ServiceError
 
-DEAD = frozenset({502, 503, 504, 521, 522, 523, 524})
-"""Statuses that something in front of an agent gives when there is no agent."""
+DEAD_STATUSES = frozenset({502, 503, 504, 521, 522, 523, 524})
+"""HTTP statuses by which a proxy in front of an agent reports that the agent is missing."""
 
 OK = 200
 FIRST_ERROR = 300
@@ -37,18 +37,18 @@ TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
 
-def of(result: Answer | Stream | Break) -> Outcome:
-    """What the result of a dispatch means; `Dead` has to be settled by asking who runs the instance."""
+def classify(result: Answer | Stream | DispatchFailure) -> Outcome:
+    """Return what a result means. `SuspectedDead` has to be settled by `reclassify`."""
     match result:
         case Stream():
             return Answered(result)
-        case Break(fault=Fault.UNREACHED | Fault.RESET):
-            return Dead(result)
-        case Break():
-            return Failed(_failure(result))
+        case DispatchFailure(fault=Fault.CONNECT_FAILED | Fault.RESET):
+            return SuspectedDead(result)
+        case DispatchFailure():
+            return Failed(_build_error(result))
         case Answer() if is_upstream_dead(result.status):
-            return Dead(result)
-        case Answer() if _says_busy(result):
+            return SuspectedDead(result)
+        case Answer() if _is_busy(result):
             return Busy()
         case Answer():
             return Answered(result)
@@ -56,38 +56,38 @@ def of(result: Answer | Stream | Break) -> Outcome:
             assert_never(result)
 
 
-def settled(dead: Dead, condition: Condition) -> Answered | Busy | Failed:
-    """What it means, now that it is known how the instance is. Not knowing is no evidence of death."""
-    result = dead.result
-    if condition is Condition.GONE:
-        return Failed(AgentRestarting(_sent(result)))
+def reclassify(suspected: SuspectedDead, condition: InstanceCondition) -> Answered | Busy | Failed:
+    """Return what a suspected result means, given the instance's condition. An unknown condition does not mean dead."""
+    result = suspected.result
+    if condition is InstanceCondition.GONE:
+        return Failed(AgentRestarting(_get_send_state(result)))
     if isinstance(result, Answer):
-        said = result.status == UNAVAILABLE and "retry-after" in result.headers
-        return Busy() if said else Answered(result)
-    if result.fault is Fault.UNREACHED and condition is Condition.ALIVE:
+        is_busy = result.status == UNAVAILABLE and "retry-after" in result.headers
+        return Busy() if is_busy else Answered(result)
+    if result.fault is Fault.CONNECT_FAILED and condition is InstanceCondition.ALIVE:
         return Busy()
-    return Failed(_failure(result))
+    return Failed(_build_error(result))
 
 
 def is_upstream_dead(status: int) -> bool:
-    """Whether a status says that there is no agent behind whatever answered."""
-    return status in DEAD
+    """Whether a status reports that there is no agent behind the proxy that answered."""
+    return status in DEAD_STATUSES
 
 
-def presented(answer: Answer) -> Answer:
-    """The answer as it is shown: a page that something in front of the agent wrote is not for the client."""
+def hide_foreign_body(answer: Answer) -> Answer:
+    """Return the answer for the client, with a generic body in place of an error page that is not JSON."""
     if answer.status < FIRST_ERROR or "json" in answer.headers.get("content-type", ""):
         return answer
-    kept = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
+    headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
     return Answer(
         status=answer.status,
-        headers=kept | {"content-type": "application/json"},
-        body=json.dumps({"error": _status_text(answer.status)}, separators=(",", ":")).encode(),
+        headers=headers | {"content-type": "application/json"},
+        body=json.dumps({"error": _get_status_text(answer.status)}, separators=(",", ":")).encode(),
     )
 
 
-def json_text(body: bytes) -> str | None:
-    """A body as the log keeps it; `None` where it is not JSON. Python reads NaN and Infinity, JSON does not."""
+def decode_json(body: bytes) -> str | None:
+    """Return a body as text for the activity log, or `None` if it is not strict JSON."""
     try:
         text = body.decode()
         json.loads(text, parse_constant=_refuse_constant)
@@ -100,8 +100,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def last_event(tail: bytes) -> bytes | None:
-    """The data of the last event in the end of a stream, comments aside."""
+def find_last_event(tail: bytes) -> bytes | None:
+    """Return the data of the last event at the end of an SSE stream, or `None`; comments are ignored."""
     for event in reversed(tail.replace(b"\r\n", b"\n").split(b"\n\n")):
         lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
         if lines:
@@ -110,63 +110,63 @@ def last_event(tail: bytes) -> bytes | None:
 
 
 def is_error(answer: Answer) -> bool:
-    """Whether the log calls it an error: the status is one, or the body is a JSON-RPC error."""
+    """Whether the activity log records an error: the status or the JSON-RPC body is one."""
     if answer.status >= FIRST_ERROR:
         return True
-    return b'"error"' in answer.body and "error" in (_object(answer.body) or {})
+    return b'"error"' in answer.body and "error" in (_parse_object(answer.body) or {})
 
 
-def tool_trace(body: bytes) -> str | None:
-    """`result.metadata.tool_trace` of an answer, as JSON text, where the agent told."""
+def extract_tool_trace(body: bytes) -> str | None:
+    """Return `result.metadata.tool_trace` of an answer as JSON text, or `None`."""
     if b'"tool_trace"' not in body:
         return None
-    found: object = _object(body)
+    found: object = _parse_object(body)
     for name in ("result", "metadata", "tool_trace"):
         found = found.get(name) if isinstance(found, dict) else None
     return None if found is None else json.dumps(found, separators=(",", ":"))
 
 
-def _status_text(status: int) -> str:
+def _get_status_text(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "error"
 
 
-def _failure(result: Break) -> ServiceError:
-    seconds = max(1, round(result.after.total_seconds()))
-    match result.fault:
-        case Fault.ADDRESS:
+def _build_error(failure: DispatchFailure) -> ServiceError:
+    seconds = max(1, round(failure.waited.total_seconds()))
+    match failure.fault:
+        case Fault.ADDRESS_REFUSED:
             return AddressRefused()
-        case Fault.UNREACHED | Fault.RESET:
-            return AgentUnreachable(details={"delivery": str(result.sent)})
-        case Fault.SILENT:
-            return AgentIdle(details={"idle_seconds": seconds, "delivery": str(result.sent)})
-        case Fault.LATE:
-            return CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(result.sent)})
+        case Fault.CONNECT_FAILED | Fault.RESET:
+            return AgentUnreachable(details={"delivery": str(failure.send_state)})
+        case Fault.IDLE_TIMEOUT:
+            return AgentIdle(details={"idle_seconds": seconds, "delivery": str(failure.send_state)})
+        case Fault.DEADLINE_EXCEEDED:
+            return CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(failure.send_state)})
         case Fault.UNREADABLE:
             return AnswerUnreadable(details={"delivery_confirmed": True})
         case _:
-            assert_never(result.fault)
+            assert_never(failure.fault)
 
 
-def _sent(result: Answer | Break) -> Sent:
-    return result.sent if isinstance(result, Break) else Sent.UNKNOWN
+def _get_send_state(result: Answer | DispatchFailure) -> SendState:
+    return result.send_state if isinstance(result, DispatchFailure) else SendState.UNKNOWN
 
 
-def _says_busy(answer: Answer) -> bool:
-    """Busy is explicit: 429, or a JSON-RPC error whose data says so."""
+def _is_busy(answer: Answer) -> bool:
+    """Whether an answer says busy: by 429, or by a JSON-RPC error whose data has `busy`."""
     if answer.status == TOO_MANY_REQUESTS:
         return True
     if answer.status != OK or b'"busy"' not in answer.body or b'"error"' not in answer.body:
         return False
-    error = (_object(answer.body) or {}).get("error")
+    error = (_parse_object(answer.body) or {}).get("error")
     data = error.get("data") if isinstance(error, dict) else None
     entries = data if isinstance(data, list) else [data]
     return any(isinstance(entry, dict) and entry.get("busy") is True for entry in entries)
 
 
-def _object(body: bytes) -> JsonObject | None:
+def _parse_object(body: bytes) -> JsonObject | None:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

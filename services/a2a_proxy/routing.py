@@ -1,6 +1,6 @@
-"""What becomes of a message, by what is known of its target (docs/spec/rest.md, 6.4, rows 2 to 4 and 8 to 10).
+"""Decides what happens to a message, from the route to its target (docs/spec/rest.md, 6.4, rows 2 to 4 and 8 to 10).
 
-Row 11 needs the name of the host resolved, so `agents` judges the address as it dials.
+Row 11, the address check, needs the resolved host, so `agent_client` does it.
 """
 
 from services.a2a_proxy.errors import (
@@ -11,19 +11,19 @@ from services.a2a_proxy.errors import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.a2a_proxy.model import Decision, DeliveryMode, Leave, Push, Refuse, Resolved, Route, Status
+from services.a2a_proxy.model import Decision, DeliveryMode, Poll, Push, Refusal, ResolvedRoute, Route, Status
 
-ASLEEP = frozenset({Status.HIBERNATING, Status.HIBERNATED})
-"""The next message wakes them."""
+HIBERNATION_STATUSES = frozenset({Status.HIBERNATING, Status.HIBERNATED})
+"""The next message wakes a workspace with one of these statuses."""
 
-CLOSED = frozenset({Status.PROVISIONING, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT})
-"""Nobody is there to answer."""
+UNAVAILABLE_STATUSES = frozenset({Status.PROVISIONING, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT})
+"""A workspace with one of these statuses has no agent that could answer."""
 
 
-def admit(found: Resolved) -> Route:
-    """The route, for a caller who may write to this target whatever the message says; raises why it may not.
+def check_route(found: ResolvedRoute) -> Route:
+    """Return the route if the caller may write to the target; raises the reason why not.
 
-    Permission comes first: who may not write to a workspace does not learn whether there is one.
+    Permission is checked first, so that a caller without it does not learn whether the workspace exists.
     """
     if not found.allowed:
         raise CommunicationDenied
@@ -38,17 +38,17 @@ def admit(found: Resolved) -> Route:
 
 
 def decide(route: Route) -> Decision:
-    """Where a well-formed message goes: to the agent, on the pile of one who fetches, or nowhere."""
+    """Decide whether a well-formed message is pushed, stored for polling, or refused."""
     if route.mode is DeliveryMode.POLL:
-        return Leave()
-    if route.status in ASLEEP:
-        return Refuse(TargetWaking())
-    if route.status in CLOSED or (route.status is Status.OFFLINE and not route.external):
-        return Refuse(_unavailable(route, f"workspace is {route.status}"))
+        return Poll()
+    if route.status in HIBERNATION_STATUSES:
+        return Refusal(TargetWaking())
+    if route.status in UNAVAILABLE_STATUSES or (route.status is Status.OFFLINE and not route.external):
+        return Refusal(_build_unavailable_error(route, f"workspace is {route.status}"))
     if not route.address:
-        return Refuse(_unavailable(route, "workspace has no URL"))
+        return Refusal(_build_unavailable_error(route, "workspace has no URL"))
     return Push(route.address, route.trusted)
 
 
-def _unavailable(route: Route, text: str) -> TargetUnavailable:
+def _build_unavailable_error(route: Route, text: str) -> TargetUnavailable:
     return TargetUnavailable(text, details={"status": str(route.status), "status_reason": route.status_reason})

@@ -1,4 +1,4 @@
-"""What can be set."""
+"""The settings of the A2A proxy."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -14,44 +14,44 @@ from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_pref
 
 log = structlog.get_logger()
 
-IDLE = timedelta(minutes=5)
-"""How long an agent may be silent at work, where nothing else is said."""
+DEFAULT_IDLE_TIMEOUT = timedelta(minutes=5)
+"""Idle timeout of agents that declare none, if the setting does not say otherwise."""
 
 
 class DeployMode(StrEnum):
-    """Whose machine the agents run on."""
+    """How the plane is deployed: for one organisation as a service, or by its users."""
 
     SAAS = "saas"
     SELF_HOSTED = "self-hosted"
 
 
-def _idle(value: object) -> object:
-    """A positive number of whole seconds; anything else is the default, and is logged."""
+def _parse_idle_timeout(value: object) -> object:
+    """Parse a positive number of whole seconds; any other value is logged and replaced by the default."""
     if not isinstance(value, str):
         return value
     if value.isascii() and value.isdigit() and 0 < int(value) < timedelta.max.total_seconds():
         return timedelta(seconds=int(value))
-    default = f"{IDLE.total_seconds():.0f}"
+    default = f"{DEFAULT_IDLE_TIMEOUT.total_seconds():.0f}"
     log.warning("setting ignored", variable="A2A_IDLE_TIMEOUT_SECONDS", value=value, default=default)
-    return IDLE
+    return DEFAULT_IDLE_TIMEOUT
 
 
-def _networks(value: object) -> object:
+def _parse_networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
-def _days(value: object) -> object:
+def _parse_days(value: object) -> object:
     return timedelta(days=float(value)) if isinstance(value, str) else value
 
 
-def _hours(value: object) -> object:
+def _parse_hours(value: object) -> object:
     return timedelta(hours=float(value)) if isinstance(value, str) else value
 
 
 class Settings(DatabaseSettings):
-    """What the post needs to know."""
+    """The settings of the A2A proxy."""
 
     model_config = with_prefix("A2A_PROXY_")
 
@@ -61,25 +61,25 @@ class Settings(DatabaseSettings):
     provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
     """Where the provisioner listens."""
 
-    idle_timeout: Annotated[timedelta, BeforeValidator(_idle)] = Field(
-        default=IDLE, validation_alias="A2A_IDLE_TIMEOUT_SECONDS"
+    idle_timeout: Annotated[timedelta, BeforeValidator(_parse_idle_timeout)] = Field(
+        default=DEFAULT_IDLE_TIMEOUT, validation_alias="A2A_IDLE_TIMEOUT_SECONDS"
     )
     """Seconds that an agent may be silent at work; not a positive integer: the default."""
 
     activity_delay: Seconds = timedelta(milliseconds=50)
     """Seconds that activity may wait to be written; 0 commits it before answering."""
 
-    activity_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
+    activity_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
         default=timedelta(days=7), validation_alias="ACTIVITY_RETENTION_DAYS"
     )
     """Days that activity is kept."""
 
-    cleanup_interval: Annotated[timedelta, BeforeValidator(_hours)] = Field(
+    cleanup_interval: Annotated[timedelta, BeforeValidator(_parse_hours)] = Field(
         default=timedelta(hours=6), validation_alias="ACTIVITY_CLEANUP_INTERVAL_HOURS"
     )
     """Hours between two cleanings of the log."""
 
-    allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+    allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )
     """Private networks, separated by commas, in which agents may be in production."""
@@ -91,7 +91,7 @@ class Settings(DatabaseSettings):
     """`saas` or `self-hosted`; by default `saas` where MOLECULE_ORG_ID is set."""
 
     @property
-    def rules(self) -> AddressRules:
-        """Which addresses agents may register."""
+    def address_rules(self) -> AddressRules:
+        """The rules for the addresses that agents register."""
         saas = self.deploy_mode is DeployMode.SAAS or (self.deploy_mode is None and bool(self.org_id))
         return AddressRules(development=self.mode is Mode.DEVELOPMENT, saas=saas, allowed=self.allowed_networks)

@@ -1,13 +1,13 @@
-"""The tables of the log."""
+"""The activity table."""
 
 import sqlalchemy as sa
 
-from services.chassis.database import metadata
+from services.chassis.database import build_metadata
 
 SCHEMA = "a2a_proxy"
-"""The schema that this service owns."""
+"""The database schema of this service."""
 
-METADATA = metadata(SCHEMA)
+METADATA = build_metadata(SCHEMA)
 
 ACTIVITIES = sa.Table(
     "activities",
@@ -29,4 +29,4 @@ ACTIVITIES = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index(None, "created_at", postgresql_using="brin"),
 )
-"""What agents did and received. `seq` grows in the order of commits; bodies are JSON texts, kept as they were said."""
+"""Actions of agents, and messages to them. `seq` grows in the order of commits; bodies are JSON texts, unchanged."""

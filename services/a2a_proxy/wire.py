@@ -1,4 +1,4 @@
-"""Protobuf to model and back."""
+"""Converts between protobuf and the model."""
 
 import json
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from services.a2a_proxy.model import (
     Activity,
     ActivityQuery,
     Answer,
+    AnswerReceipt,
     Broadcast,
-    Left,
-    Letter,
-    Replied,
+    IncomingMessage,
+    QueueReceipt,
     Source,
     Stream,
     WorkspaceId,
@@ -24,17 +24,18 @@ from services.a2a_proxy.model import (
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
+from services.chassis.timestamps import duration_from_timedelta, timedelta_from_duration, timestamp_from_datetime
 
-MOST_ROWS = 500
-"""Rows of the log that one answer holds at most."""
+MAX_PAGE_SIZE = 500
+"""Rows of the largest page of activity."""
 
-ROWS = 100
-"""Rows where the caller does not say."""
+DEFAULT_PAGE_SIZE = 100
+"""Rows of a page if the caller gives no valid size."""
 
 
-def letter_from(opening: pb.CallOpen, sender: Identity) -> Letter:
-    """The message of a call; a sender that is no workspace is nobody in particular."""
-    return Letter(
+def message_from_open(opening: pb.CallOpen, sender: Identity) -> IncomingMessage:
+    """Return the message of a call; its caller is `None` unless the sender is a workspace."""
+    return IncomingMessage(
         target=WorkspaceId(opening.workspace_id),
         caller=WorkspaceId(sender.name) if sender.kind is Kind.WORKSPACE else None,
         body=opening.body,
@@ -44,10 +45,10 @@ def letter_from(opening: pb.CallOpen, sender: Identity) -> Letter:
     )
 
 
-def replied_to(call_id: int, receipt: Replied) -> pb.ReplyFrame:
-    """The whole of an answer, or the head of a stream."""
+def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
+    """Return the frame of a complete answer, or of the head of a stream."""
     answer = receipt.answer
-    head = pb.ReplyHead(status=answer.status, headers=answer.headers, agent_micros=_micros(receipt.took))
+    head = pb.ReplyHead(status=answer.status, headers=answer.headers, agent_micros=_to_microseconds(receipt.agent_time))
     match answer:
         case Answer():
             head.body = answer.body
@@ -57,69 +58,71 @@ def replied_to(call_id: int, receipt: Replied) -> pb.ReplyFrame:
     return pb.ReplyFrame(call_id=call_id, head=head)
 
 
-def left_to(call_id: int, receipt: Left) -> pb.ReplyFrame:
-    """What is told of a message that waits to be fetched."""
-    told = {"status": "queued", "delivery_mode": "poll", "method": receipt.method, "queue_id": receipt.queue_id}
-    body = json.dumps(told, separators=(",", ":")).encode()
+def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:
+    """Return the frame that answers a message which is stored until the agent polls for it."""
+    reply = {"status": "queued", "delivery_mode": "poll", "method": receipt.method, "queue_id": receipt.queue_id}
+    body = json.dumps(reply, separators=(",", ":")).encode()
     head = pb.ReplyHead(status=200, headers={"content-type": "application/json"}, body=body, complete=True)
     return pb.ReplyFrame(call_id=call_id, head=head)
 
 
-def chunk_to(call_id: int, chunk: bytes) -> pb.ReplyFrame:
-    """More of a stream."""
+def chunk_frame(call_id: int, chunk: bytes) -> pb.ReplyFrame:
+    """Return the frame of one chunk of a stream."""
     return pb.ReplyFrame(call_id=call_id, chunk=chunk)
 
 
-def end_to(call_id: int, *, interrupted: bool) -> pb.ReplyFrame:
-    """The end of a stream."""
+def end_frame(call_id: int, *, interrupted: bool) -> pb.ReplyFrame:
+    """Return the frame that ends a stream."""
     return pb.ReplyFrame(call_id=call_id, end=pb.ReplyEnd(interrupted=interrupted))
 
 
-def refused_to(call_id: int, error: ServiceError, took: timedelta = timedelta()) -> pb.ReplyFrame:
-    """A refusal, with everything an RPC would tell of it."""
+def refusal_frame(call_id: int, error: ServiceError, agent_time: timedelta = timedelta()) -> pb.ReplyFrame:
+    """Return the frame of an error, with the fields that an RPC error has."""
     refused = pb.CallRefused(
         code=int(error.code),
         reason=error.reason,
         domain=error.domain,
         message=error.message,
         details={name: json.dumps(value) for name, value in error.details.items()},
-        agent_micros=_micros(took),
+        agent_micros=_to_microseconds(agent_time),
+        retry_in=None if error.retry_in is None else duration_from_timedelta(error.retry_in),
     )
-    if error.retry_in is not None:
-        refused.retry_in.FromTimedelta(error.retry_in)
     return pb.ReplyFrame(call_id=call_id, refused=refused)
 
 
-def query_from(request: activity_pb2.ListActivityRequest, clock: Clock) -> ActivityQuery:
-    """The rows asked for; raises `InvalidActivityQuery`."""
+def parse_activity_query(request: activity_pb2.ListActivityRequest, clock: Clock) -> ActivityQuery:
+    """Return the query of a request; raises `InvalidActivityQuery`."""
     return ActivityQuery(
         workspace_id=WorkspaceId(request.workspace_id),
         activity_type=request.type or None,
         source=_SOURCES.get(request.source),
-        since=clock.now() - _span(request.since) if request.HasField("since") else None,
+        since=clock.now() - _parse_window(request.since) if request.HasField("since") else None,
         after=request.since_id or None,
-        limit=request.page_size if 1 <= request.page_size <= MOST_ROWS else ROWS,
+        limit=request.page_size if 1 <= request.page_size <= MAX_PAGE_SIZE else DEFAULT_PAGE_SIZE,
     )
 
 
-def activities_to(activities: Iterable[Activity]) -> list[activity_pb2.Activity]:
-    """The rows as they travel."""
-    return [_activity(activity) for activity in activities]
+def activities_to_proto(activities: Iterable[Activity]) -> list[activity_pb2.Activity]:
+    """Return activity rows as protobuf messages."""
+    return [_activity_to_proto(activity) for activity in activities]
 
 
-def broadcasts_to(broadcasts: Iterable[Broadcast]) -> list[broadcasts_pb2.Broadcast]:
-    """What is told, as it travels."""
-    return [_broadcast(broadcast) for broadcast in broadcasts]
+def broadcasts_to_proto(broadcasts: Iterable[Broadcast]) -> list[broadcasts_pb2.Broadcast]:
+    """Return broadcasts as protobuf messages."""
+    return [_broadcast_to_proto(broadcast) for broadcast in broadcasts]
 
 
-def _broadcast(told: Broadcast) -> broadcasts_pb2.Broadcast:
-    message = broadcasts_pb2.Broadcast(event_type=told.event_type, workspace_id=told.workspace_id, payload=told.payload)
-    message.created_at.FromDatetime(told.at)
-    return message
+def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
+    return broadcasts_pb2.Broadcast(
+        event_type=broadcast.event_type,
+        workspace_id=broadcast.workspace_id,
+        payload=broadcast.payload,
+        created_at=timestamp_from_datetime(broadcast.at),
+    )
 
 
-def _activity(row: Activity) -> activity_pb2.Activity:
-    message = activity_pb2.Activity(
+def _activity_to_proto(row: Activity) -> activity_pb2.Activity:
+    return activity_pb2.Activity(
         id=row.id,
         workspace_id=row.workspace_id,
         activity_type=row.activity_type,
@@ -130,26 +133,25 @@ def _activity(row: Activity) -> activity_pb2.Activity:
         status=row.status,
         duration_ms=row.duration_ms,
         error_detail=row.error_detail,
-        request_body=_bytes(row.request_body),
-        response_body=_bytes(row.response_body),
-        tool_trace=_bytes(row.tool_trace),
+        request_body=_encode_text(row.request_body),
+        response_body=_encode_text(row.response_body),
+        tool_trace=_encode_text(row.tool_trace),
+        created_at=timestamp_from_datetime(row.created_at),
     )
-    message.created_at.FromDatetime(row.created_at)
-    return message
 
 
-def _bytes(text: str | None) -> bytes | None:
+def _encode_text(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _span(since: Duration) -> timedelta:
-    span: timedelta = since.ToTimedelta()
+def _parse_window(since: Duration) -> timedelta:
+    span = timedelta_from_duration(since)
     if span <= timedelta():
         raise InvalidActivityQuery("since_secs must be a positive integer")
     return span
 
 
-def _micros(span: timedelta) -> int:
+def _to_microseconds(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 

@@ -74,7 +74,7 @@ class Keyring:
         self._clock = clock
         self._mode = mode
         self._operator = operator
-        self._lookup: Batcher[Digest, Bearer] = Batcher(self._look, capacity=TOGETHER, at_once=2)
+        self._lookup: Batcher[Digest, Bearer] = Batcher(self._look, capacity=TOGETHER, max_concurrent=2)
 
     # Who is calling ───────────────────────────────────────────────────────────
 

@@ -1,26 +1,25 @@
-"""How a service runs, never what it is about.
+"""What every service needs in order to run; it knows nothing of what the services are about.
 
-| Module      | What it holds                                               |     |
-|-------------|-------------------------------------------------------------|-----|
-| `service`   | Parts, Service, serving(), main()                           |     |
-| `rpc`       | the server interceptor: identity, access, errors, deadline  |     |
-| `clients`   | dialling: retry policy, deadline, errors back               |     |
-| `gathering` | work that many ask for at the same time, done in one go     |     |
-| `together`  | many calls of one method in one journey                     |     |
-| `feeds`     | follows a feed and opens it again after it broke            |     |
-| `fan_out`   | publishes items to subscribers with bounded queues          |     |
-| `backoff`   | exponential backoff                                         | pure|
-| `timestamps`| times and durations, Python and protobuf                    |     |
-| `liveness`  | when the loops of this replica last ticked                  |     |
-| `errors`    | ServiceError and one class per canonical code               | pure|
-| `identity`  | who is calling, in metadata and in a context variable       |     |
-| `access`    | whether a caller may call an RPC                            | pure|
-| `database`  | engine, migrations, advisory locks, the doorbell            |     |
-| `settings`  | the only reader of the environment                          |     |
-| `telemetry` | logs, traces, metrics                                       |     |
-| `memory`    | when garbage is looked for                                  |     |
-| `clock`     | Clock, and the loop that ticks                              |     |
-| `addresses` | which addresses may be dialled                              | pure|
-| `variables` | which environment variables users may set                   | pure|
-| `pages`     | page tokens                                                 |     |
+| Module          | What it holds                                                             |      |
+|-----------------|---------------------------------------------------------------------------|------|
+| `service`       | starts and stops a service: server, loops, command line                   |      |
+| `rpc`           | the server interceptor: caller, access rules, errors, traces              |      |
+| `clients`       | the client side of a call: retries, deadline, errors                      |      |
+| `batching`      | processes items in batches that callers submit one by one                 |      |
+| `batched_calls` | sends concurrent calls of one method as one RPC                           |      |
+| `feeds`         | follows a feed and opens it again after it broke                          |      |
+| `fan_out`       | publishes items to subscribers with bounded queues                        |      |
+| `backoff`       | computes exponential backoff                                              | pure |
+| `errors`        | ServiceError, with one class for each gRPC status code                    | pure |
+| `identity`      | the identity of a caller, in gRPC metadata and in a context variable      |      |
+| `database`      | PostgreSQL: engines, transactions, migrations, locks, notifications       |      |
+| `settings`      | reads settings from environment variables                                 |      |
+| `telemetry`     | logs, traces and metrics                                                  |      |
+| `liveness`      | reports when each periodic loop of a replica last ran                     |      |
+| `clock`         | the present time as a dependency                                          |      |
+| `timestamps`    | converts times and durations between Python and protobuf                  |      |
+| `gc_tuning`     | tunes the garbage collector for a long-running process                    |      |
+| `pages`         | page tokens and page sizes                                                |      |
+| `addresses`     | decides which network addresses may be connected to                       | pure |
+| `variables`     | decides which environment variables users may set                         | pure |
 """

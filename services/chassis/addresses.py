@@ -1,4 +1,4 @@
-"""Which addresses may be dialled on a stranger's word (docs/spec/rest.md, 5.2)."""
+"""Decides which addresses users may register and the plane may connect to (docs/spec/rest.md, 5.2)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2048
-"""Characters of the longest address that is looked at."""
+"""Characters of the longest URL that is parsed."""
 
 FORBIDDEN_NETWORKS: tuple[Network, ...] = tuple(
     ip_network(text)
@@ -30,19 +30,19 @@ FORBIDDEN_NETWORKS: tuple[Network, ...] = tuple(
         "ff00::/8",
     )
 )
-"""Refused in every mode: nothing anybody serves is there, and metadata services are."""
+"""Refused in every mode: reserved networks, and link-local ones with their metadata services."""
 
 LOOPBACK_NETWORKS: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
-"""This machine: allowed in development only."""
+"""Allowed in development only."""
 
 PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
     ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 )
-"""Private networks: allowed in development, in SaaS mode, and where the operator lists them."""
+"""Allowed in development, in SaaS mode, and where the operator lists them."""
 
 
 class AddressRefusal(StrEnum):
-    """Why an address may not be dialled."""
+    """Why an address is refused."""
 
     MALFORMED = "not an absolute http or https URL"
     UNRESOLVABLE = "the host cannot be resolved"
@@ -53,7 +53,7 @@ class AddressRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRules:
-    """What the mode and the operator allow."""
+    """The settings that the decision depends on; `allowed` are the operator's networks."""
 
     development: bool = False
     saas: bool = False
@@ -62,15 +62,15 @@ class AddressRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a URL leads: the host to resolve, and the port."""
+    """The host and port of a URL."""
 
     host: str
     port: int
 
 
 def parse_endpoint(url: str) -> Endpoint | None:
-    """Host and port of a URL; `None` if it is not one."""
-    if len(url) > MAX_URL_LENGTH or any(not (" " < letter <= "~") for letter in url):
+    """Return the host and port of an absolute http or https URL without credentials; `None` for any other text."""
+    if len(url) > MAX_URL_LENGTH or any(not (" " < character <= "~") for character in url):
         return None
     try:
         parts = urlsplit(url)
@@ -83,48 +83,46 @@ def parse_endpoint(url: str) -> Endpoint | None:
 
 
 def find_address_refusal(resolved: Iterable[str], rules: AddressRules) -> AddressRefusal | None:
-    """Why a host with these resolved addresses may not be dialled; `None` if it may.
+    """Return why a host with these resolved addresses is refused, or `None`.
 
-    One bad address among several is enough: which of them is dialled is not ours to choose.
+    One refused address among several refuses the host, because any of them may be used.
     """
-    verdicts = [find_ip_refusal(text, rules) for text in resolved]
-    if not verdicts:
+    refusals = [find_ip_refusal(text, rules) for text in resolved]
+    if not refusals:
         return AddressRefusal.UNRESOLVABLE
-    return next((verdict for verdict in verdicts if verdict is not None), None)
+    return next((refusal for refusal in refusals if refusal is not None), None)
 
 
 def find_ip_refusal(text: str, rules: AddressRules) -> AddressRefusal | None:
-    """The same for one resolved address."""
-    address = _plain(text)
-    if address is None or _within(address, FORBIDDEN_NETWORKS):
+    """Return why one resolved address is refused, or `None`."""
+    address = _parse_destination(text)
+    if address is None or _is_within(address, FORBIDDEN_NETWORKS):
         return AddressRefusal.FORBIDDEN
-    if _within(address, LOOPBACK_NETWORKS):
+    if _is_within(address, LOOPBACK_NETWORKS):
         return None if rules.development else AddressRefusal.LOOPBACK
-    if _within(address, PRIVATE_NETWORKS):
-        allowed = rules.development or rules.saas or _within(address, rules.allowed)
-        return None if allowed else AddressRefusal.PRIVATE
+    if _is_within(address, PRIVATE_NETWORKS):
+        is_allowed = rules.development or rules.saas or _is_within(address, rules.allowed)
+        return None if is_allowed else AddressRefusal.PRIVATE
     return None
 
 
-def _plain(text: str) -> Address | None:
-    """The address that packets would go to: IPv4 inside IPv6 is IPv4."""
+def _parse_destination(text: str) -> Address | None:
+    """Return the address that packets reach: for IPv6 with an embedded IPv4 address, the latter."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     if not isinstance(address, IPv6Address):
         return address
-    return address.ipv4_mapped or address.sixtofour or _nat64(address) or address
+    return address.ipv4_mapped or address.sixtofour or _unwrap_nat64(address) or address
 
 
-def _nat64(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+def _unwrap_nat64(address: IPv6Address) -> IPv4Address | None:
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64_NETWORK else None
 
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64_NETWORK = IPv6Network("64:ff9b::/96")
 
 
-def _within(address: Address, networks: Iterable[Network]) -> bool:
+def _is_within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)

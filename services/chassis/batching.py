@@ -1,4 +1,4 @@
-"""Work that many ask for at the same time, done for all of them in one go."""
+"""Batches work: callers submit single items, and a function processes many of them at once."""
 
 import asyncio
 from collections import deque
@@ -6,128 +6,128 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 EARLY_BATCH_SIZE = 32
-"""So many make up a batch that need not wait for more: what it costs beside what is in it matters no more."""
+"""Items that make a batch start before its interval has passed: from here the fixed cost of a batch is negligible."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Waiter(Generic[T, R]):
-    """Somebody who asked: waiting, taken along, answered, or gone."""
+class _Submission(Generic[T, R]):
+    """One submitted item, and the caller that waits for its result."""
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.waits = True
-        self.gone = False
+        self.is_queued = True
+        self.is_abandoned = False
         self.outcome: tuple[R] | Exception | None = None
-        self._turn: asyncio.Future[None] | None = None
+        self._wakeup: asyncio.Future[None] | None = None
 
-    async def roused(self) -> None:
-        """Until there is something to do, or an outcome."""
-        self._turn = asyncio.get_running_loop().create_future()
-        await self._turn
+    async def wait(self) -> None:
+        """Wait for `wake`."""
+        self._wakeup = asyncio.get_running_loop().create_future()
+        await self._wakeup
 
-    def rouse(self) -> None:
-        """There is."""
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
+    def wake(self) -> None:
+        """Wake the caller: it has an outcome, or may open a batch."""
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
 
 class Batcher(Generic[T, R]):
-    """Does the work in batches. Whoever finds nobody gathering gathers one; those who come meanwhile wait for it.
+    """Processes submitted items in batches. The first caller opens a batch; later callers join it.
 
-    So whoever is alone waits for nobody, and no task stands in the background. If the one who does the work is
-    cancelled, the others are taken along by the next: `work` may see an item twice.
+    A single caller never waits for others, and no background task is needed. If the caller that processes a batch is
+    cancelled, the other items of the batch are processed again: `process` may receive an item twice.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        process: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
         *,
         capacity: int,
         weigh: Callable[[T], int] = lambda _: 1,
-        at_once: int = 1,
-        pause: float = 0.0,
+        max_concurrent: int = 1,
+        interval_seconds: float = 0.0,
     ) -> None:
-        """`work` answers each item, in their order, or says what its asker shall raise; what it raises, all of them do.
+        """`process` returns one result for each item in order; an exception as a result is raised to that caller only.
 
-        A batch takes no further item once those in it weigh `capacity`; `at_once` may be under way. The next begins
-        no earlier than `pause` seconds after the last one, unless plenty wait.
+        A batch takes no further item once its items weigh `capacity`. The next batch starts `interval_seconds`
+        after the last one, or earlier if EARLY_BATCH_SIZE items are queued.
         """
-        self._work = work
+        self._process = process
         self._capacity = capacity
         self._weigh = weigh
-        self._at_once = at_once
-        self._pause = pause
-        self._next = 0.0
-        self._waiting: deque[_Waiter[T, R]] = deque()
-        self._gatherer: _Waiter[T, R] | None = None
-        self._under_way = 0
+        self._max_concurrent = max_concurrent
+        self._interval_seconds = interval_seconds
+        self._next_batch_at = 0.0
+        self._queue: deque[_Submission[T, R]] = deque()
+        self._collector: _Submission[T, R] | None = None
+        self._running_batches = 0
 
     async def submit(self, item: T) -> R:
-        """What the work answers for this item."""
-        place: _Waiter[T, R] = _Waiter(item)
-        self._waiting.append(place)
-        if self._gatherer is not None and len(self._waiting) >= EARLY_BATCH_SIZE:
-            self._gatherer.rouse()
+        """Return the result of this item."""
+        submission: _Submission[T, R] = _Submission(item)
+        self._queue.append(submission)
+        if self._collector is not None and len(self._queue) >= EARLY_BATCH_SIZE:
+            self._collector.wake()
         try:
-            while place.outcome is None:
-                if place.waits and self._gatherer is None and self._under_way < self._at_once:
-                    await self._take(await self._gathered(place))
+            while submission.outcome is None:
+                if submission.is_queued and self._collector is None and self._running_batches < self._max_concurrent:
+                    await self._process_batch(await self._collect_batch(submission))
                 else:
-                    await place.roused()
+                    await submission.wait()
         finally:
-            place.gone = True
-            if place.waits:
-                self._waiting.remove(place)
-            self._rouse_next()
-        if isinstance(place.outcome, Exception):
-            raise place.outcome
-        return place.outcome[0]
+            submission.is_abandoned = True
+            if submission.is_queued:
+                self._queue.remove(submission)
+            self._wake_next()
+        if isinstance(submission.outcome, Exception):
+            raise submission.outcome
+        return submission.outcome[0]
 
-    async def _gathered(self, gatherer: _Waiter[T, R]) -> Sequence[_Waiter[T, R]]:
-        """Whoever waits when the next batch is due."""
-        self._gatherer, loop = gatherer, asyncio.get_running_loop()
+    async def _collect_batch(self, collector: _Submission[T, R]) -> Sequence[_Submission[T, R]]:
+        """Return the submissions that are queued when the next batch may start."""
+        self._collector, loop = collector, asyncio.get_running_loop()
         try:
-            await asyncio.sleep(0)  # whoever asks in the same moment comes along
-            while loop.time() < self._next and len(self._waiting) < EARLY_BATCH_SIZE:
-                due = loop.call_at(self._next, gatherer.rouse)
-                await gatherer.roused()
-                due.cancel()
-            self._next = loop.time() + self._pause
-            return self._packed()
+            await asyncio.sleep(0)  # callers of the same turn of the loop join this batch
+            while loop.time() < self._next_batch_at and len(self._queue) < EARLY_BATCH_SIZE:
+                timer = loop.call_at(self._next_batch_at, collector.wake)
+                await collector.wait()
+                timer.cancel()
+            self._next_batch_at = loop.time() + self._interval_seconds
+            return self._pop_batch()
         finally:
-            self._gatherer = None
-            self._rouse_next()
+            self._collector = None
+            self._wake_next()
 
-    async def _take(self, batch: Sequence[_Waiter[T, R]]) -> None:
-        self._under_way += 1
+    async def _process_batch(self, batch: Sequence[_Submission[T, R]]) -> None:
+        self._running_batches += 1
         try:
-            answers = await self._work([place.item for place in batch])
-            for place, answer in zip(batch, answers, strict=True):
-                place.outcome = answer if isinstance(answer, Exception) else (answer,)
-        except Exception as error:  # noqa: BLE001 - each of those who asked raises it
-            for place in batch:
-                place.outcome = error
+            results = await self._process([submission.item for submission in batch])
+            for submission, result in zip(batch, results, strict=True):
+                submission.outcome = result if isinstance(result, Exception) else (result,)
+        except Exception as error:  # noqa: BLE001 - every caller of the batch raises it
+            for submission in batch:
+                submission.outcome = error
         finally:
-            self._under_way -= 1
-            for place in reversed(batch):
-                if place.outcome is None and not place.gone:
-                    place.waits = True
-                    self._waiting.appendleft(place)
-                place.rouse()
+            self._running_batches -= 1
+            for submission in reversed(batch):
+                if submission.outcome is None and not submission.is_abandoned:
+                    submission.is_queued = True
+                    self._queue.appendleft(submission)
+                submission.wake()
 
-    def _packed(self) -> Sequence[_Waiter[T, R]]:
-        packed: list[_Waiter[T, R]] = []
+    def _pop_batch(self) -> Sequence[_Submission[T, R]]:
+        batch: list[_Submission[T, R]] = []
         weight = 0
-        while self._waiting and weight < self._capacity:
-            place = self._waiting.popleft()
-            place.waits = False
-            weight += self._weigh(place.item)
-            packed.append(place)
-        return packed
+        while self._queue and weight < self._capacity:
+            submission = self._queue.popleft()
+            submission.is_queued = False
+            weight += self._weigh(submission.item)
+            batch.append(submission)
+        return batch
 
-    def _rouse_next(self) -> None:
-        """Whoever waits longest gathers next."""
-        if self._waiting:
-            self._waiting[0].rouse()
+    def _wake_next(self) -> None:
+        """Wake the caller that has waited longest, so that it opens the next batch."""
+        if self._queue:
+            self._queue[0].wake()

@@ -1,4 +1,4 @@
-"""Dialling: one line to a service, spoken over in one service's name."""
+"""The client side of calls between services: channels, retries, deadlines and errors."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
@@ -14,27 +14,26 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from services.chassis import identity, telemetry
+from services.chassis.backoff import Backoff
 from services.chassis.errors import ERRORS_BY_CODE, InternalError, ServiceError, Unavailable
 from services.chassis.identity import Identity
 from services.chassis.settings import Tls
+from services.chassis.timestamps import timedelta_from_duration
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+StubMethod = Callable[..., Any]
+"""A method of a generated gRPC stub; the generated code gives each its precise type."""
 
 CALL_TIMEOUT = timedelta(seconds=5)
-"""How long an answer may take where the caller does not say."""
+"""Time for a call, retries included, unless the caller sets another."""
 
 FAIL_FAST_TIMEOUT = timedelta(seconds=1)
-"""How long an answer may take from a service that was just away for longer than that."""
+"""Time for a call to a service that did not answer within CALL_TIMEOUT before."""
 
-FIRST_RETRY_SECONDS = 0.02
-"""Seconds before the first retry; each further one waits twice as long."""
-
-MAX_RETRY_SECONDS = 0.5
-"""Seconds that a retry waits at most: a service that was restarted is found within this."""
+RETRY_BACKOFF = Backoff(timedelta(milliseconds=20), timedelta(milliseconds=500))
+"""Delay between the attempts of a call; its maximum bounds how late a restarted service is noticed."""
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Bytes of the largest message: an A2A body of 10 MiB and what travels with it."""
+"""Bytes of the largest gRPC message: an A2A body of 10 MiB and its metadata."""
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -51,51 +50,51 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 
 class ServiceChannel:
-    """A channel to one service, and the name to speak in."""
+    """A gRPC channel to one service, and the name of the service that calls."""
 
-    def __init__(self, channel: grpc.aio.Channel, speaker: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, caller_service: str) -> None:
         self.channel = channel
-        self._speaker = speaker
+        self._caller_service = caller_service
         self._is_unreachable = False
 
     async def call(
         self,
-        method: Callable[..., Any],
+        method: StubMethod,
         request: Any,  # noqa: ANN401 - the stubs type it
         *,
         on_behalf_of: Identity | None = None,
         timeout: timedelta = CALL_TIMEOUT,  # noqa: ASYNC109 - the deadline of the call, which gRPC keeps
     ) -> Any:  # noqa: ANN401 - the stubs type it
-        """The answer to `request`; raises the `ServiceError` that the other side raised.
+        """Return the answer to `request`; raises the `ServiceError` that the service raised.
 
-        A service that cannot be reached is asked again until the time is up: every RPC of the plane either is
-        idempotent or carries a request id. One that says why it cannot help now has answered. Once somebody has
-        waited for the usual time in vain, each asks once, until one is answered.
+        An unreachable service is retried until the timeout: every RPC is idempotent or carries a request id. An error
+        with a reason of its own is not retried. After a call has timed out, later calls try once and fail fast until
+        one succeeds.
         """
         allowed = FAIL_FAST_TIMEOUT if self._is_unreachable and timeout <= CALL_TIMEOUT else timeout
         deadline = asyncio.get_running_loop().time() + allowed.total_seconds()
-        delay = FIRST_RETRY_SECONDS
+        failures = 0
         while True:
             left = deadline - asyncio.get_running_loop().time()
             try:
-                answer = await method(request, timeout=max(left, 0.001), metadata=self.metadata(on_behalf_of))
+                answer = await method(request, timeout=max(left, 0.001), metadata=self.build_metadata(on_behalf_of))
             except grpc.aio.AioRpcError as error:
-                fault = _error_from_rpc(error)
+                failure = _error_from_rpc(error)
             else:
                 self._is_unreachable = False
                 return answer
-            if fault.reason != Unavailable.reason:
+            if failure.reason != Unavailable.reason:
                 self._is_unreachable = False
-                raise fault
-            if self._is_unreachable or left <= delay:
+                raise failure
+            failures += 1
+            if self._is_unreachable or left <= RETRY_BACKOFF.delay(failures).total_seconds():
                 self._is_unreachable = self._is_unreachable or timeout >= CALL_TIMEOUT
-                raise fault
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreading retries is no secret
-            delay = min(delay * 2, MAX_RETRY_SECONDS)
+                raise failure
+            await asyncio.sleep(RETRY_BACKOFF.delay(failures, random.random()).total_seconds())  # noqa: S311 - no secret
 
-    async def watch(self, method: Callable[..., Any], request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
-        """What a feed tells, until it breaks: then a `ServiceError`, and the caller comes back."""
-        call = method(request, metadata=self.metadata(None))
+    async def watch(self, method: StubMethod, request: Any) -> AsyncGenerator[Any, None]:  # noqa: ANN401
+        """Yield the messages of a feed; raises `ServiceError` when it breaks."""
+        call = method(request, metadata=self.build_metadata(None))
         try:
             async for message in call:
                 yield message
@@ -104,33 +103,33 @@ class ServiceChannel:
         finally:
             call.cancel()
 
-    def metadata(self, on_behalf_of: Identity | None) -> tuple[tuple[str, str | bytes], ...]:
-        """What goes with a call: who speaks, for whom, and in which trace."""
-        said: list[tuple[str, str | bytes]] = [(identity.SERVICE_KEY, self._speaker)]
+    def build_metadata(self, on_behalf_of: Identity | None) -> tuple[tuple[str, str | bytes], ...]:
+        """Build the metadata of a call: the calling service, the forwarded identity, and the trace."""
+        entries: list[tuple[str, str | bytes]] = [(identity.SERVICE_KEY, self._caller_service)]
         if on_behalf_of is not None:
-            said.append((identity.IDENTITY_KEY, identity.to_wire(on_behalf_of).SerializeToString()))
-        if parent := telemetry.traceparent():
-            said.append(("traceparent", parent))
-        return tuple(said)
+            entries.append((identity.IDENTITY_KEY, identity.to_wire(on_behalf_of).SerializeToString()))
+        if parent := telemetry.current_traceparent():
+            entries.append(("traceparent", parent))
+        return tuple(entries)
 
 
 @asynccontextmanager
-async def open_channel(targets: str, *, speaker: str, tls: Tls | None = None) -> AsyncIterator[ServiceChannel]:
-    """A line to `targets`: a Unix socket, or `host:port`, or several `address:port` joined by commas.
+async def open_channel(targets: str, *, caller_service: str, tls: Tls | None = None) -> AsyncIterator[ServiceChannel]:
+    """Open a channel to a Unix socket, to `host:port`, or to several `address:port` separated by commas.
 
-    Dialling never waits: the first question finds out whether anybody is there.
+    The connection is established by the first call.
     """
-    where = _target(targets)
+    target = _build_target(targets)
     if tls is None:
-        channel = grpc.aio.insecure_channel(where, options=CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     else:
-        channel = grpc.aio.secure_channel(where, _credentials(tls), options=CHANNEL_OPTIONS)
+        channel = grpc.aio.secure_channel(target, _load_credentials(tls), options=CHANNEL_OPTIONS)
     async with channel:
-        yield ServiceChannel(channel, speaker)
+        yield ServiceChannel(channel, caller_service)
 
 
-def _target(targets: str) -> str:
-    """The target as gRPC writes it. A name stands for all its addresses."""
+def _build_target(targets: str) -> str:
+    """Return the target in gRPC's syntax. A host name stands for all its addresses."""
     if targets.startswith("unix:"):
         return targets
     if "," in targets:
@@ -138,7 +137,7 @@ def _target(targets: str) -> str:
     return f"dns:///{targets}"
 
 
-def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+def _load_credentials(tls: Tls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
         root_certificates=tls.ca.read_bytes(),
         private_key=tls.key.read_bytes(),
@@ -147,27 +146,23 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 
 
 def _error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
-    """The error as the other side raised it; one that gRPC itself made keeps its code and loses its text."""
+    """Return the error that the service raised. An error made by gRPC itself keeps its code only."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type, unused-ignore]
     if status is None:
-        # No answer in time means the same to a caller as nobody there: try again.
-        silent = error.code() in {
-            grpc.StatusCode.UNAVAILABLE,
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-            grpc.StatusCode.CANCELLED,
-        }
-        return Unavailable(retry_in=timedelta(seconds=5)) if silent else InternalError()
+        # To the caller, a timeout means the same as a failed connection: try again.
+        transient = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+        return Unavailable(retry_in=timedelta(seconds=5)) if error.code() in transient else InternalError()
     return error_from_status(status)
 
 
 def error_from_status(status: Status) -> ServiceError:
-    """The error that travelled as `status`."""
+    """Return the error that a `google.rpc.Status` carries."""
     info, retry = ErrorInfo(), RetryInfo()
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(retry)
     details = {name: json.loads(text) for name, text in info.metadata.items()}
-    retry_in = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    fault = ERRORS_BY_CODE.get(status.code, InternalError)(status.message, details=details, retry_in=retry_in)
-    fault.reason, fault.domain = info.reason, info.domain
-    return fault
+    retry_in = timedelta_from_duration(retry.retry_delay) if retry.HasField("retry_delay") else None
+    failure = ERRORS_BY_CODE.get(status.code, InternalError)(status.message, details=details, retry_in=retry_in)
+    failure.reason, failure.domain = info.reason, info.domain
+    return failure

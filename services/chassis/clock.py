@@ -1,14 +1,14 @@
-"""Time as a dependency."""
+"""The present time as a dependency, so that tests can set it."""
 
 from datetime import UTC, datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Returns the present time."""
 
     def now(self) -> datetime:
-        """The present moment, in UTC."""
+        """Return the present time in UTC."""
         ...
 
 
@@ -16,5 +16,5 @@ class SystemClock:
     """The clock of this machine."""
 
     def now(self) -> datetime:
-        """The present moment, in UTC."""
+        """Return the present time in UTC."""
         return datetime.now(UTC)

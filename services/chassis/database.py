@@ -1,4 +1,4 @@
-"""PostgreSQL: engines, transactions, migrations, locks that only one replica holds, and the doorbell."""
+"""PostgreSQL: engines, transactions, migrations, advisory locks and notifications."""
 
 import asyncio
 import contextlib
@@ -21,22 +21,25 @@ from services.chassis.errors import Unavailable
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-"""Seconds until a connection attempt counts as failed."""
+"""Seconds until a connection attempt fails."""
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)
-"""How long one statement of a service may take."""
+"""Time for one statement of a service."""
 
 LOCK_CHECK_SECONDS = 2.0
-"""Seconds between two attempts to become the holder of a lock, and between two proofs of still being it."""
+"""Seconds between two attempts to take a lock, and between two checks of its connection."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-"""The one alembic environment; each service brings its numbered files."""
+"""The alembic environment that all services share."""
 
 
 @asynccontextmanager
 async def open_engine(url: str, *, role: str | None, pool: int = 10) -> AsyncIterator[AsyncEngine]:
-    """An engine that enters `role` at connect; closed at the end of the block."""
-    settings = {"application_name": role or "molecule", "statement_timeout": str(_milliseconds(STATEMENT_TIMEOUT))}
+    """Open an engine whose connections use `role`; it is closed at the end of the block."""
+    settings = {
+        "application_name": role or "molecule",
+        "statement_timeout": str(STATEMENT_TIMEOUT // timedelta(milliseconds=1)),
+    }
     if role:
         settings["role"] = role
     engine = create_async_engine(
@@ -45,7 +48,7 @@ async def open_engine(url: str, *, role: str | None, pool: int = 10) -> AsyncIte
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         connect_args={"timeout": CONNECT_TIMEOUT_SECONDS, "server_settings": settings},
-        hide_parameters=True,  # they hold what others write, which no log is meant to keep
+        hide_parameters=True,  # they hold users' data, which must not reach the logs
     )
     try:
         yield engine
@@ -55,9 +58,9 @@ async def open_engine(url: str, *, role: str | None, pool: int = 10) -> AsyncIte
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction: committed at the end of the block, rolled back if the block raises.
+    """Open a transaction; it is committed at the end of the block, or rolled back if the block raises.
 
-    Raises `Unavailable` when the database cannot be reached or goes away; whether a commit under way at that moment
+    Raises `Unavailable` when the database cannot be reached or the connection is lost; whether a commit in progress
     took effect is then unknown.
     """
     with _translate_errors():
@@ -66,12 +69,12 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 def migrate(url: str, *, role: str | None, schema: str, folder: Path) -> None:
-    """Bring `schema` up to the newest of the numbered files in `folder`. Blocking; one at a time in a process.
+    """Upgrade `schema` to the newest migration in `folder`. Blocking; one at a time in a process.
 
-    Across processes an advisory lock lets one work while the others wait. Raises `NewerSchema`, and changes nothing,
-    where a newer release was here before.
+    An advisory lock lets one process migrate at a time. Raises `NewerSchema`, and changes nothing, if a newer release
+    has migrated the schema.
     """
-    from alembic import command  # only migrating needs alembic, and every service starts faster without it
+    from alembic import command  # imported here because only migrations need it, and it slows every start
     from alembic.config import Config
 
     config = Config()
@@ -83,7 +86,7 @@ def migrate(url: str, *, role: str | None, schema: str, folder: Path) -> None:
 
 
 class NewerSchema(Exception):
-    """Migrations go forwards only: a release does not take over the tables of a later one."""
+    """The schema was migrated by a newer release; migrations do not go backwards."""
 
     def __init__(self, schema: str, revision: str) -> None:
         super().__init__(
@@ -93,7 +96,7 @@ class NewerSchema(Exception):
 
 
 class AdvisoryLock:
-    """An advisory lock: what runs under it runs in one replica at a time."""
+    """A PostgreSQL advisory lock, held by one replica at a time."""
 
     def __init__(self, url: str, *, role: str | None, name: str) -> None:
         self._url = url
@@ -102,7 +105,7 @@ class AdvisoryLock:
         self._key = int.from_bytes(sha256(f"molecule.{name}".encode()).digest()[:8], "big", signed=True)
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` while this replica holds the lock, until cancelled; a holder that loses the lock stops working."""
+        """Run `work` whenever this replica holds the lock, until cancelled. It is cancelled when the lock is lost."""
         while True:
             try:
                 connection = await connect(self._url, role=self._role)
@@ -121,29 +124,29 @@ class AdvisoryLock:
                     await connection.close(timeout=1)
 
     async def _take(self, connection: asyncpg.Connection) -> None:
-        while not await _fetch_value(connection, "select pg_try_advisory_lock($1)", self._key):  # noqa: ASYNC110 - it cannot call
+        while not await _fetch_value(connection, "select pg_try_advisory_lock($1)", self._key):  # noqa: ASYNC110 - PostgreSQL sends no event
             await asyncio.sleep(LOCK_CHECK_SECONDS)
 
     async def _hold(self, connection: asyncpg.Connection, work: Callable[[], Awaitable[None]]) -> None:
-        proving = asyncio.ensure_future(_check_connection(connection))
+        checking = asyncio.ensure_future(_check_connection(connection))
         working = asyncio.ensure_future(work())
         try:
-            done, _ = await asyncio.wait({proving, working}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({checking, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            proving.cancel()
+            checking.cancel()
             working.cancel()
-            await asyncio.gather(proving, working, return_exceptions=True)
+            await asyncio.gather(checking, working, return_exceptions=True)
         for task in done:
             task.result()
 
 
 class _LockLost(Exception):
-    """The connection that held the lock is gone, and the lock with it."""
+    """The connection that held the lock was lost, and with it the lock."""
 
 
-async def _fetch_value(connection: asyncpg.Connection, question: str, *values: object) -> object:
+async def _fetch_value(connection: asyncpg.Connection, query: str, *values: object) -> object:
     try:
-        return await connection.fetchval(question, *values, timeout=CONNECT_TIMEOUT_SECONDS)
+        return await connection.fetchval(query, *values, timeout=CONNECT_TIMEOUT_SECONDS)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
         raise _LockLost from None
 
@@ -155,16 +158,19 @@ async def _check_connection(connection: asyncpg.Connection) -> None:
 
 
 class NotificationListener:
-    """Wakes readers of a table when a writer somewhere commits. It says that something changed, never what."""
+    """Wakes a reader of a table after each commit that sends a notification. Notifications carry no content."""
 
     def __init__(self, url: str, *, role: str | None, channel: str) -> None:
         self._url = url
         self._role = role
         self._channel = channel
-        self._ring = asyncio.Event()
+        self._notified = asyncio.Event()
 
     async def listen(self) -> None:
-        """Listen until cancelled, coming back by itself. A reconnection rings too: something may have been missed."""
+        """Listen until cancelled, and reconnect when the connection is lost.
+
+        A reconnection counts as a notification, because one may have been missed.
+        """
         while True:
             try:
                 await self._listen_once()
@@ -172,20 +178,20 @@ class NotificationListener:
                 await asyncio.sleep(LOCK_CHECK_SECONDS / 4)
 
     async def wait(self, within: timedelta) -> bool:
-        """Whether it rang since it was last asked; if not, wait for it. For one reader: what it misses is kept."""
+        """Wait for a notification since the last call; return whether there was one. For a single reader."""
         try:
             async with asyncio.timeout(within.total_seconds()):
-                await self._ring.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
-        self._ring.clear()
+        self._notified.clear()
         return True
 
     async def _listen_once(self) -> None:
         connection = await connect(self._url, role=self._role)
         try:
-            await connection.add_listener(self._channel, lambda *_: self._ring.set())
-            self._ring.set()
+            await connection.add_listener(self._channel, lambda *_: self._notified.set())
+            self._notified.set()
             while True:
                 await asyncio.sleep(LOCK_CHECK_SECONDS)
                 await connection.fetchval("select 1", timeout=CONNECT_TIMEOUT_SECONDS)
@@ -195,7 +201,7 @@ class NotificationListener:
 
 
 async def connect(url: str, *, role: str | None) -> asyncpg.Connection:
-    """A connection of its own, outside any pool; raises `Unavailable`."""
+    """Open a connection outside of any pool; raises `Unavailable`."""
     parts = make_url(url)
     host = parts.query.get("host", parts.host)
     try:
@@ -223,7 +229,7 @@ def _translate_errors() -> Iterator[None]:
     except DBAPIError as error:
         if not error.connection_invalidated and not isinstance(_root_cause(error), _CONNECTION_ERRORS):
             raise
-        log.warning("database gone", error=repr(error))
+        log.warning("database connection lost", error=repr(error))
         raise Unavailable(retry_in=timedelta(seconds=5)) from error
 
 
@@ -247,21 +253,16 @@ def _sqlalchemy_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+asyncpg")
 
 
-def _milliseconds(span: timedelta) -> int:
-    return int(span.total_seconds() * 1000)
+_NAMING_CONVENTION = {
+    "pk": "%(table_name)s_pkey",
+    "ix": "%(table_name)s_%(column_0_N_name)s",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+}
+"""Names of constraints and indexes for which a table gives none."""
 
 
-def naming_convention() -> dict[str, str]:
-    """How constraints and indexes are called where a table does not say."""
-    return {
-        "pk": "%(table_name)s_pkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-    }
-
-
-def metadata(schema: str) -> sa.MetaData:
-    """The tables of one service, in its schema."""
-    return sa.MetaData(schema=schema, naming_convention=naming_convention())
+def build_metadata(schema: str) -> sa.MetaData:
+    """Return the metadata for the tables of one service, in its schema."""
+    return sa.MetaData(schema=schema, naming_convention=_NAMING_CONVENTION)

@@ -1,20 +1,19 @@
-"""Errors as themselves: raised where they happen, translated once on the way out.
+"""The errors that services raise, one class for each gRPC status code.
 
     ServiceError
-    ├── InvalidArgument       the request is wrong, whoever sends it
-    ├── NotFound              what it names does not exist, or may not be seen
-    ├── AlreadyExists         what it would make is there
-    ├── Denied                the caller is known and may not
+    ├── InvalidArgument       the request is invalid in any state
+    ├── NotFound              the object does not exist, or the caller may not see it
+    ├── AlreadyExists         the object exists already
+    ├── PermissionDenied      the caller is known, but not allowed
     ├── Unauthenticated       the caller is not known
-    ├── Refused               the present state does not allow it
-    ├── Exhausted             a limit is reached
-    ├── Expired               the time allowed has passed
-    ├── Unavailable           something needed cannot be reached; try again
-    └── Broken                a bug, or a neighbour's bug
+    ├── FailedPrecondition    the present state does not allow it
+    ├── ResourceExhausted     a limit is reached
+    ├── DeadlineExceeded      the time limit has passed
+    ├── Unavailable           a dependency cannot be reached; try again
+    └── InternalError         a bug in this service or in another one
 
-A service subclasses these with the `reason` of its contract. The message is the text that callers
-outside the plane read, so it never carries anything they should not. Everything that is not a
-`ServiceError` is a bug: it reaches callers as INTERNAL with its text withheld.
+A service subclasses these with the `reason` of its contract. The message is shown to users of the public API, so it
+contains no internals. Any other exception is a bug: callers receive INTERNAL without its text.
 """
 
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from typing import Any, ClassVar
 
 
 class Code(IntEnum):
-    """The canonical codes, by their gRPC numbers."""
+    """The gRPC status codes that the plane uses."""
 
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
@@ -39,13 +38,13 @@ class Code(IntEnum):
 
 
 COMMON_DOMAIN = "molecule.common.v1"
-"""The domain of reasons that any service can give."""
+"""The domain of the reasons that every service can give."""
 
 
 class ServiceError(Exception):
-    """A refusal that the caller is meant to act on.
+    """An error that the caller can act on.
 
-    `details` are JSON values that travel with the reason; `retry_in` is when trying again is worth it.
+    `details` are JSON values; `retry_in` is the time after which to try again.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
@@ -60,38 +59,38 @@ class ServiceError(Exception):
         details: Mapping[str, Any] | None = None,
         retry_in: timedelta | None = None,
     ) -> None:
-        """Keep the text and what goes with it; without a text the class's own."""
+        """Set the message, by default that of the class."""
         self.message = self.message if message is None else message
         self.details = dict(details or {})
         self.retry_in = retry_in
         super().__init__(self.message)
 
     def __repr__(self) -> str:
-        """Made for logs."""
+        """Return class, reason and message, for logs."""
         return f"{type(self).__name__}({self.reason}: {self.message})"
 
 
 class InvalidArgument(ServiceError):
-    """The request is wrong, whoever sends it."""
+    """The request is invalid in any state."""
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_FIELD"
 
 
 class NotFound(ServiceError):
-    """What it names does not exist, or may not be seen."""
+    """The object does not exist, or the caller may not see it."""
 
     code = Code.NOT_FOUND
 
 
 class AlreadyExists(ServiceError):
-    """What it would make is there."""
+    """The object exists already."""
 
     code = Code.ALREADY_EXISTS
 
 
 class PermissionDenied(ServiceError):
-    """The caller is known and may not."""
+    """The caller is known, but not allowed."""
 
     code = Code.PERMISSION_DENIED
     reason = "ACCESS_DENIED"
@@ -119,7 +118,7 @@ class ResourceExhausted(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The time allowed has passed."""
+    """The time limit has passed."""
 
     code = Code.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
@@ -127,7 +126,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Something needed cannot be reached; try again."""
+    """A dependency cannot be reached; try again."""
 
     code = Code.UNAVAILABLE
     reason = "PLATFORM_UNAVAILABLE"
@@ -135,10 +134,10 @@ class Unavailable(ServiceError):
 
 
 class InternalError(ServiceError):
-    """A bug, or a neighbour's bug."""
+    """A bug in this service or in another one."""
 
     code = Code.INTERNAL
 
 
 ERRORS_BY_CODE: Mapping[int, type[ServiceError]] = {kind.code: kind for kind in ServiceError.__subclasses__()}
-"""The class of the errors that travel with each canonical code."""
+"""The class of the errors with each status code."""

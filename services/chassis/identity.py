@@ -1,4 +1,4 @@
-"""Who is calling: a value, its place in gRPC metadata, and the one that is in force."""
+"""The identity of a caller, in gRPC metadata and in a context variable."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,10 +9,10 @@ from enum import StrEnum
 from protos.common.v1 import identity_pb2 as pb
 
 SERVICE_KEY = "molecule-service"
-"""Metadata: the name of the service that calls."""
+"""Metadata key: the name of the calling service."""
 
 IDENTITY_KEY = "molecule-identity-bin"
-"""Metadata: the identity on whose behalf the gateway calls."""
+"""Metadata key: the identity that the gateway forwards."""
 
 
 class Kind(StrEnum):
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who is calling: kind, name, and the generation its token was issued to."""
+    """A caller: its kind, its name, and the generation that its token was issued to."""
 
     kind: Kind
     name: str = ""
@@ -37,7 +37,7 @@ class Identity:
 
     @property
     def actor(self) -> str:
-        """Who acts, in one word: `admin`, `anonymous`, `org-token:<id>`, `workspace:<id>`, `service:<name>`."""
+        """The caller as a text: `admin`, `anonymous`, `org-token:<id>`, `workspace:<id>` or `service:<name>`."""
         match self.kind:
             case Kind.ADMIN | Kind.ANONYMOUS:
                 return self.kind.value
@@ -51,29 +51,29 @@ _current: ContextVar[Identity] = ContextVar("identity")
 
 
 def current() -> Identity:
-    """The identity on whose behalf this code runs; only inside a call."""
+    """Return the identity of the caller that this code runs for; only valid inside a call."""
     return _current.get()
 
 
 @contextmanager
 def act_as(identity: Identity) -> Iterator[None]:
-    """Run the block on behalf of `identity`."""
+    """Run the block for this caller."""
     token = _current.set(identity)
     try:
         yield
     finally:
-        # A feed that nobody reads any more is ended by whoever collects it, in a context that never had the identity.
+        # The garbage collector closes an abandoned feed in another context, which never had this identity.
         with suppress(ValueError):
             _current.reset(token)
 
 
 def service_identity(name: str) -> Identity:
-    """The identity of a service that speaks in its own name."""
+    """Return the identity of a service that calls in its own name."""
     return Identity(kind=Kind.SERVICE, name=name)
 
 
 def to_wire(identity: Identity) -> pb.Identity:
-    """The identity as the contract writes it."""
+    """Return the identity as protobuf."""
     return pb.Identity(
         kind=_TO_WIRE[identity.kind],
         name=identity.name,
@@ -84,7 +84,7 @@ def to_wire(identity: Identity) -> pb.Identity:
 
 
 def from_wire(message: pb.Identity) -> Identity | None:
-    """The identity that the contract's form tells; `None` if it names no kind."""
+    """Return the identity of a protobuf message; `None` for an unknown kind."""
     kind = _FROM_WIRE.get(message.kind)
     if kind is None:
         return None
@@ -97,12 +97,6 @@ def from_wire(message: pb.Identity) -> Identity | None:
     )
 
 
-_TO_WIRE = {
-    Kind.SERVICE: pb.IDENTITY_KIND_SERVICE,
-    Kind.ADMIN: pb.IDENTITY_KIND_ADMIN,
-    Kind.ORG: pb.IDENTITY_KIND_ORG,
-    Kind.WORKSPACE: pb.IDENTITY_KIND_WORKSPACE,
-    Kind.ANONYMOUS: pb.IDENTITY_KIND_ANONYMOUS,
-}
+_TO_WIRE = {kind: pb.IdentityKind.Value(f"IDENTITY_KIND_{kind.name}") for kind in Kind}
 
 _FROM_WIRE = {number: kind for kind, number in _TO_WIRE.items()}

@@ -1,4 +1,4 @@
-"""When the loops of this replica last ticked."""
+"""Reports when each periodic loop of this replica last ran."""
 
 from datetime import UTC, datetime
 from time import monotonic
@@ -7,23 +7,23 @@ from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
 
 CONTRACT = pb.DESCRIPTOR.services_by_name["LivenessService"]
-"""What every service offers beside its own contract."""
+"""The contract that every service serves besides its own."""
 
 
 class Liveness(stubs.LivenessServiceServicer):
-    """Hears of every tick, and tells of the last of each loop."""
+    """Records the ticks of the loops, and serves the time of the last one of each."""
 
     def __init__(self, names: set[str]) -> None:
         self._loops = {name: pb.TickingLoop(name=name) for name in names}
 
     def tick(self, name: str) -> None:
-        """A tick has ended."""
+        """Record the end of a tick."""
         self._loops[name] = pb.TickingLoop(name=name, last_tick_at=datetime.now(UTC), ticked=monotonic())  # type: ignore[arg-type]
 
-    def rest(self, name: str) -> None:
-        """The loop ticks here no longer; it may elsewhere."""
+    def clear(self, name: str) -> None:
+        """Forget the last tick of a loop that stopped in this replica; another replica may run it."""
         self._loops[name] = pb.TickingLoop(name=name)
 
     async def GetLiveness(self, _: pb.GetLivenessRequest, __: object) -> pb.GetLivenessResponse:  # noqa: N802 - gRPC names it
-        """Each loop that ticks, and what time it is."""
+        """Return the last tick of each loop, and the present time."""
         return pb.GetLivenessResponse(loops=self._loops.values(), now=monotonic())

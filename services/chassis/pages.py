@@ -1,4 +1,4 @@
-"""Page tokens: opaque to callers, a place in a fixed order to us."""
+"""Page tokens, which encode a position in a fixed order, and page sizes."""
 
 import base64
 import binascii
@@ -9,28 +9,28 @@ from services.chassis.errors import InvalidArgument
 
 
 class InvalidPageToken(InvalidArgument):
-    """A page token that this plane did not make."""
+    """The page token was not made by this plane."""
 
     reason = "INVALID_PAGE_TOKEN"
     message = "invalid page token"
 
 
-def encode_page_token(place: Sequence[str]) -> str:
-    """The token that says: go on after `place`."""
-    return base64.urlsafe_b64encode(json.dumps(list(place)).encode()).decode()
+def encode_page_token(position: Sequence[str]) -> str:
+    """Return the token for the page after `position`."""
+    return base64.urlsafe_b64encode(json.dumps(list(position)).encode()).decode()
 
 
-def decode_page_token(token: str, width: int) -> list[str]:
-    """The place of a token, `width` values; raises `InvalidPageToken`."""
+def decode_page_token(token: str, length: int) -> list[str]:
+    """Return the position of a token, which has `length` values; raises `InvalidPageToken`."""
     try:
-        place = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
+        values = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         raise InvalidPageToken from None
-    if not isinstance(place, list) or len(place) != width or not all(isinstance(value, str) for value in place):
+    if not isinstance(values, list) or len(values) != length or not all(isinstance(value, str) for value in values):
         raise InvalidPageToken
-    return place
+    return values
 
 
-def page_size(asked: int, *, default: int, most: int) -> int:
-    """How many rows a page has."""
-    return default if asked <= 0 else min(asked, most)
+def choose_page_size(requested: int, *, default: int, maximum: int) -> int:
+    """Return the number of rows of a page."""
+    return default if requested <= 0 else min(requested, maximum)

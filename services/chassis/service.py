@@ -1,4 +1,4 @@
-"""How a service runs: its parts, its server, its loops, and the three things its command can do."""
+"""Starts and stops a service: its server, its loops, and its command line."""
 
 import asyncio
 import signal
@@ -31,10 +31,10 @@ from services.chassis.settings import ChassisSettings, DatabaseSettings, Invalid
 log = structlog.get_logger()
 
 STOP_GRACE = timedelta(seconds=5)
-"""How long calls under way may take to finish once a service is asked to stop."""
+"""Time for calls in progress to finish after a service was asked to stop."""
 
-HEALTH = "/grpc.health.v1.Health/"
-"""The path of the health service: anyone who can connect may ask."""
+HEALTH_PREFIX = "/grpc.health.v1.Health/"
+"""Path prefix of the health service, which every peer may call."""
 
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -49,7 +49,7 @@ S = TypeVar("S", bound=ChassisSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servicer:
-    """An implementation of one contract."""
+    """The implementation of one contract."""
 
     contract: ServiceDescriptor
     add: Callable[[Any, Any], None]
@@ -58,10 +58,10 @@ class Servicer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """Background work: `run` once until the service stops, or `every` so often; `alone` where one replica is enough.
+    """Background work: `run` is awaited once, or with `every` again and again; with `lock` in one replica at a time.
 
-    A loop that fails takes the service down, because a plane that no longer sweeps is not healthy. A tick that finds
-    something unreachable is no failure: the next one tries again.
+    A loop that raises or returns stops the service. A tick that raises `Unavailable` is logged, and the next one
+    follows.
     """
 
     name: str
@@ -72,17 +72,17 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """What wiring returns."""
+    """What `assemble` of a service returns."""
 
     servicers: Sequence[Servicer] = ()
     loops: Sequence[Loop] = ()
     on_stop: Sequence[Callable[[], None]] = ()
-    """Called as the service begins to stop, before calls under way are given their time."""
+    """Called when the service begins to stop, before the grace period of calls in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service(Generic[S]):
-    """A service as its `app` describes it; `schema` and `migrations` where it has a database of its own."""
+    """A service as its `app` describes it; `schema` and `migrations` are set if it has a database."""
 
     name: str
     settings: type[S]
@@ -92,7 +92,7 @@ class Service(Generic[S]):
 
     @property
     def role(self) -> str:
-        """The database role it acts in."""
+        """The database role of the service."""
         return f"molecule_{self.name}"
 
 
@@ -100,33 +100,33 @@ class Service(Generic[S]):
 async def run_service(service: Service[S], values: S) -> AsyncIterator[str]:
     """Run the service for the length of the block; yields the address it listens on.
 
-    If a loop fails, the block is cancelled and the failure raised.
+    If a loop fails, the block is cancelled and the error raised.
     """
-    async with service.assemble(values) as parts:
-        guard = _guard(parts, values)
-        alive = Liveness({loop.name for loop in parts.loops if loop.every is not None})
-        server, probe = _server(parts, guard, alive)
+    async with service.assemble(values) as components:
+        interceptor = _build_interceptor(components, values)
+        liveness_servicer = Liveness({loop.name for loop in components.loops if loop.every is not None})
+        server, health_servicer = _build_server(components, interceptor, liveness_servicer)
         address = _bind(server, values)
         await server.start()
-        async with _looping(parts, alive):
-            await _tell(probe, parts, health_pb2.HealthCheckResponse.SERVING)
+        async with _run_loops(components, liveness_servicer):
+            await _set_health(health_servicer, components, health_pb2.HealthCheckResponse.SERVING)
             log.info("serving", address=address)
             try:
                 yield address
             finally:
-                await _tell(probe, parts, health_pb2.HealthCheckResponse.NOT_SERVING)
-                guard.end_feeds()
-                for callback in parts.on_stop:
+                await _set_health(health_servicer, components, health_pb2.HealthCheckResponse.NOT_SERVING)
+                interceptor.end_feeds()
+                for callback in components.on_stop:
                     callback()
                 await server.stop(STOP_GRACE.total_seconds())
         log.info("stopped")
 
 
 @asynccontextmanager
-async def _looping(parts: Components, alive: Liveness) -> AsyncIterator[None]:
+async def _run_loops(components: Components, liveness_servicer: Liveness) -> AsyncIterator[None]:
     """Run the loops for the length of the block."""
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(_run(loop, alive), name=loop.name) for loop in parts.loops]
+        loops = [group.create_task(_run_loop(loop, liveness_servicer), name=loop.name) for loop in components.loops]
         try:
             yield
         finally:
@@ -135,7 +135,7 @@ async def _looping(parts: Components, alive: Liveness) -> AsyncIterator[None]:
 
 
 def main(service: Service[Any]) -> None:
-    """The command of a service: `serve` (the default), `migrate`, or `settings`."""
+    """Run the command of a service: `serve` (the default), `migrate` or `settings`."""
     match sys.argv[1:]:
         case [] | ["serve"]:
             sys.exit(_serve(service))
@@ -143,7 +143,7 @@ def main(service: Service[Any]) -> None:
             sys.exit(_migrate(service))
         case ["settings"]:
             for name, default, meaning in settings.describe_settings(service.settings):
-                print(f"{name}={default}\n    {meaning}")  # noqa: T201 - a command talks to people
+                print(f"{name}={default}\n    {meaning}")  # noqa: T201 - output of a command
         case _:
             print(f"usage: python -m services.{service.name} [serve | migrate | settings]", file=sys.stderr)  # noqa: T201
             sys.exit(2)
@@ -153,19 +153,20 @@ def _serve(service: Service[Any]) -> int:
     try:
         values = settings.load_settings(service.settings)
         telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
-        uvloop.run(_until_told(service, values))  # a fifth less work for each message than the loop of the library
+        # uvloop needs a fifth less CPU time for each message than asyncio's own loop.
+        uvloop.run(_serve_until_signal(service, values))
     except InvalidSettings as error:
-        return _refuse(service, str(error))
+        return _print_error(service, str(error))
     return 0
 
 
-async def _until_told(service: Service[Any], values: ChassisSettings) -> None:
-    told = asyncio.Event()
+async def _serve_until_signal(service: Service[Any], values: ChassisSettings) -> None:
+    stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with run_service(service, values):
         gc_tuning.freeze_startup_objects()
-        await told.wait()
+        await stopping.wait()
 
 
 def _migrate(service: Service[Any]) -> int:
@@ -175,43 +176,45 @@ def _migrate(service: Service[Any]) -> int:
         url = settings.load_settings(_MigrationSettings).database_url.get_secret_value()
         database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
     except (InvalidSettings, database.NewerSchema) as refusal:
-        return _refuse(service, str(refusal))
+        return _print_error(service, str(refusal))
     return 0
 
 
 class _MigrationSettings(DatabaseSettings):
-    """Migrating needs the database and nothing else."""
+    """The settings of `migrate`, which needs the database only."""
 
     listen: str = ""
     """Not used."""
 
 
-def _refuse(service: Service[Any], line: str) -> int:
-    print(f"{service.name}: {line}", file=sys.stderr)  # noqa: T201 - a command talks to people
+def _print_error(service: Service[Any], line: str) -> int:
+    print(f"{service.name}: {line}", file=sys.stderr)  # noqa: T201 - output of a command
     return 1
 
 
-def _guard(parts: Components, values: ChassisSettings) -> Interceptor:
+def _build_interceptor(components: Components, values: ChassisSettings) -> Interceptor:
     peers = SocketPeerVerifier() if values.tls is None else CertificatePeerVerifier()
-    contracts = [batched_calls.CONTRACT, liveness.CONTRACT, *(part.contract for part in parts.servicers)]
-    return Interceptor(contracts, peers, open_methods=[HEALTH])
+    contracts = [batched_calls.CONTRACT, liveness.CONTRACT, *(entry.contract for entry in components.servicers)]
+    return Interceptor(contracts, peers, open_methods=[HEALTH_PREFIX])
 
 
-def _server(parts: Components, guard: Interceptor, alive: Liveness) -> tuple[grpc.aio.Server, health.HealthServicer]:
-    server = grpc.aio.server(interceptors=[guard], options=SERVER_OPTIONS)
-    bundles = BatchServicer(guard.rules)
-    for part in parts.servicers:
-        part.add(part.servicer, server)
-        part.add(part.servicer, bundles)
-    batch_pb2_grpc.add_BatchServiceServicer_to_server(bundles, server)
-    liveness_pb2_grpc.add_LivenessServiceServicer_to_server(alive, server)
-    probe = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(probe, server)
-    return server, probe
+def _build_server(
+    components: Components, interceptor: Interceptor, liveness_servicer: Liveness
+) -> tuple[grpc.aio.Server, health.HealthServicer]:
+    server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
+    batches = BatchServicer(interceptor.rules)
+    for entry in components.servicers:
+        entry.add(entry.servicer, server)
+        entry.add(entry.servicer, batches)
+    batch_pb2_grpc.add_BatchServiceServicer_to_server(batches, server)
+    liveness_pb2_grpc.add_LivenessServiceServicer_to_server(liveness_servicer, server)
+    health_servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    return server, health_servicer
 
 
 def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
-    """Bind where the settings say. Plaintext is for Unix sockets, and for TCP in development."""
+    """Bind to the listen address. Without TLS only Unix sockets are allowed, and TCP in development."""
     if values.listen.startswith("unix:"):
         Path(values.listen.removeprefix("unix:")).unlink(missing_ok=True)
         server.add_insecure_port(values.listen)
@@ -232,28 +235,28 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     return f"{values.listen.rpartition(':')[0]}:{port}"
 
 
-async def _tell(probe: health.HealthServicer, parts: Components, condition: int) -> None:
-    for name in ["", *(part.contract.full_name for part in parts.servicers)]:
-        await probe.set(name, condition)
+async def _set_health(health_servicer: health.HealthServicer, components: Components, condition: int) -> None:
+    for name in ["", *(entry.contract.full_name for entry in components.servicers)]:
+        await health_servicer.set(name, condition)
 
 
-async def _run(loop: Loop, alive: Liveness) -> None:
-    work = loop.run if loop.every is None else partial(_ticking, loop, loop.every, alive)
+async def _run_loop(loop: Loop, liveness_servicer: Liveness) -> None:
+    work = loop.run if loop.every is None else partial(_tick, loop, loop.every, liveness_servicer)
     if loop.lock is not None:
         await loop.lock.run(work)
     else:
         await work()
-    raise RuntimeError(f"the loop {loop.name} has ended")  # nothing but the service's end may end it
+    raise RuntimeError(f"the loop {loop.name} has ended")  # a loop may end by cancellation only
 
 
-async def _ticking(loop: Loop, every: timedelta, alive: Liveness) -> None:
+async def _tick(loop: Loop, every: timedelta, liveness_servicer: Liveness) -> None:
     try:
         while True:
             try:
                 await loop.run()
             except Unavailable:
-                log.warning("tick skipped: something it needs is unreachable", loop=loop.name)
-            alive.tick(loop.name)
+                log.warning("tick failed: a dependency is unavailable", loop=loop.name)
+            liveness_servicer.tick(loop.name)
             await asyncio.sleep(every.total_seconds())
     finally:
-        alive.rest(loop.name)
+        liveness_servicer.clear(loop.name)

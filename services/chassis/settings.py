@@ -1,4 +1,4 @@
-"""The only reader of the environment."""
+"""Reads settings from environment variables; the only module that does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Mode(StrEnum):
-    """How the plane runs; docs/spec/rest.md, section 2."""
+    """The mode of the plane (docs/spec/rest.md, 2)."""
 
     PRODUCTION = "production"
     DEVELOPMENT = "development"
 
 
 class LogFormat(StrEnum):
-    """How log lines are written."""
+    """The format of log lines."""
 
     CONSOLE = "console"
     JSON = "json"
@@ -36,29 +36,29 @@ class Tls:
 
 
 class InvalidSettings(Exception):
-    """The environment cannot be started with; the text is one line for the operator."""
+    """The environment is invalid; the text is one line for the operator."""
 
 
-def _mode(value: object) -> object:
+def _check_mode(value: object) -> object:
     if isinstance(value, str) and value not in set(Mode):
         raise ValueError(f'MOLECULE_ENV must be "production" or "development" (got "{value}")')
     return value
 
 
-ModeSetting = Annotated[Mode, BeforeValidator(_mode)]
-"""The mode in the environment, refused in the words of docs/spec/rest.md where it is none."""
+ModeSetting = Annotated[Mode, BeforeValidator(_check_mode)]
+"""The mode; an invalid value is refused with the text of docs/spec/rest.md."""
 
 
-def _seconds(value: object) -> object:
+def _parse_seconds(value: object) -> object:
     return timedelta(seconds=float(value)) if isinstance(value, str) else value
 
 
-Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
-"""A span of time, written in the environment as a number of seconds."""
+Seconds = Annotated[timedelta, BeforeValidator(_parse_seconds)]
+"""A time span, given as a number of seconds."""
 
 
 def with_prefix(prefix: str) -> SettingsConfigDict:
-    """The model configuration of a service's settings: its own names begin with `prefix`."""
+    """Return the configuration of a settings class whose variables begin with `prefix`."""
     return SettingsConfigDict(
         env_prefix=prefix,
         frozen=True,
@@ -71,7 +71,7 @@ def with_prefix(prefix: str) -> SettingsConfigDict:
 
 
 class ChassisSettings(BaseSettings):
-    """What every service needs to know."""
+    """The settings of every service."""
 
     model_config = with_prefix("")
 
@@ -98,14 +98,14 @@ class ChassisSettings(BaseSettings):
 
     @property
     def tls(self) -> Tls | None:
-        """The three files, where all are given."""
+        """The TLS files, if all three are set."""
         if self.tls_cert and self.tls_key and self.tls_ca:
             return Tls(cert=self.tls_cert, key=self.tls_key, ca=self.tls_ca)
         return None
 
 
 class DatabaseSettings(ChassisSettings):
-    """What a service with a database, or a lock in one, needs to know besides."""
+    """The settings of a service with a database or an advisory lock."""
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     """The PostgreSQL of the plane, as `postgresql://user:password@host:port/name`."""
@@ -115,40 +115,40 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load_settings(settings: type[S]) -> S:
-    """The settings from the environment; raises `InvalidSettings` with one line naming what is wrong."""
+    """Load the settings from the environment; raises `InvalidSettings` with one line that names what is wrong."""
     try:
         return settings()
     except ValidationError as error:
-        raise InvalidSettings("; ".join(_complaints(settings, error))) from None
+        raise InvalidSettings("; ".join(_describe_errors(settings, error))) from None
 
 
 def describe_settings(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
-    """Name, default and meaning of every setting, in the order of declaration."""
+    """Yield name, default and description of every setting, in the order of declaration."""
     for name, field in settings.model_fields.items():
-        yield _variable(settings, name, field), _default(field), " ".join((field.description or "").split())
+        yield _variable_name(settings, name, field), _render_default(field), " ".join((field.description or "").split())
 
 
-def _complaints(settings: type[BaseSettings], error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        named = str(fault["loc"][0]) if fault["loc"] else ""
-        field = settings.model_fields.get(named)
-        variable = _variable(settings, named, field) if field else named
-        match fault["type"]:
+def _describe_errors(settings: type[BaseSettings], error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        setting = str(problem["loc"][0]) if problem["loc"] else ""
+        field = settings.model_fields.get(setting)
+        variable = _variable_name(settings, setting, field) if field else setting
+        match problem["type"]:
             case "missing":
                 yield f"{variable} is required"
             case "value_error":
-                yield str(fault["ctx"]["error"])
+                yield str(problem["ctx"]["error"])
             case _:
-                yield f"{variable}: {fault['msg']}"
+                yield f"{variable}: {problem['msg']}"
 
 
-def _variable(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
+def _variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) -> str:
     if isinstance(field.validation_alias, str):
         return field.validation_alias
     return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def _default(field: FieldInfo) -> str:
+def _render_default(field: FieldInfo) -> str:
     if field.is_required():
         return "(required)"
     value: Any = field.get_default(call_default_factory=True, validated_data={})

@@ -1,4 +1,4 @@
-"""Logs, traces and metrics."""
+"""Configures logs, traces and metrics."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ from services.chassis.settings import LogFormat
 
 _propagator = TraceContextTextMapPropagator()
 _endpoints: list[str] = []
-"""Where traces and metrics of this process go."""
+"""The exporters of this process; empty if traces and metrics are off."""
 
 _tracer = trace.get_tracer("molecule")
 _durations = metrics.get_meter("molecule").create_histogram(
@@ -24,7 +24,7 @@ _durations = metrics.get_meter("molecule").create_histogram(
 
 
 def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) -> None:
-    """Set up the logs of this process, and its traces and metrics where an exporter is given."""
+    """Configure the logs of this process, and traces and metrics if an exporter is given."""
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format is LogFormat.JSON
@@ -34,7 +34,7 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _trace_id,
+        _add_trace_id,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
@@ -44,61 +44,61 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=name)
-    _libraries_speak_alike(shared, renderer)
+    _configure_library_logs(shared, renderer)
     if otlp_endpoint:
-        _export(name, otlp_endpoint)
+        _start_exporters(name, otlp_endpoint)
 
 
 def trace_call(name: str, *, traceparent: str | None = None) -> AbstractContextManager[None]:
-    """A span around one call, and its duration; costs next to nothing while nobody collects them."""
-    return _call(name, traceparent) if _collected() else nullcontext()
+    """Trace a call and measure its duration; does next to nothing without an exporter."""
+    return _trace_and_measure(name, traceparent) if _is_exporting() else nullcontext()
 
 
 @contextmanager
-def _call(name: str, traceparent: str | None) -> Iterator[None]:
+def _trace_and_measure(name: str, traceparent: str | None) -> Iterator[None]:
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    began = time.perf_counter()
+    started = time.perf_counter()
     try:
         with _tracer.start_as_current_span(name, context=context):
             yield
     finally:
-        _durations.record(time.perf_counter() - began, {"name": name})
+        _durations.record(time.perf_counter() - started, {"name": name})
 
 
-def traceparent() -> str | None:
-    """The W3C header that continues the present span elsewhere; `None` outside of one."""
-    if not _collected():
+def current_traceparent() -> str | None:
+    """Return the W3C header that continues the current span; `None` outside of one."""
+    if not _is_exporting():
         return None
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
 
 
-def trace_id() -> str:
-    """The id of the present trace, for people who look for the log line; empty outside of one."""
+def current_trace_id() -> str:
+    """Return the id of the current trace; empty outside of one."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else ""
 
 
-def _collected() -> bool:
-    """Whether anybody collects. Asked at every call; the library itself would look into the environment each time."""
+def _is_exporting() -> bool:
+    """Whether an exporter is configured. OpenTelemetry's own check reads the environment at every call."""
     return bool(_endpoints)
 
 
-def _trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    if found := trace_id():
-        event["trace_id"] = found
+def _add_trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if trace_id := current_trace_id():
+        event["trace_id"] = trace_id
     return event
 
 
-def _libraries_speak_alike(shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor) -> None:
+def _configure_library_logs(shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
-def _export(name: str, endpoint: str) -> None:
-    """Send traces and metrics to the exporter; imported here because most planes run without one."""
+def _start_exporters(name: str, endpoint: str) -> None:
+    """Send traces and metrics to the exporter; the imports are here because most planes have none."""
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import MeterProvider

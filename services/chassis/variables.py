@@ -1,19 +1,19 @@
-"""Which environment variables the plane's users may set, and how much may be in them."""
+"""Decides which environment variables users may set, and how large they may be."""
 
 import re
 from collections.abc import Mapping
 
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-"""What a variable may be called."""
+"""The names that are allowed."""
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Of the longest value: half of what Linux takes in one variable."""
+"""Bytes of the longest value: half of what Linux accepts for one variable."""
 
 MAX_VARIABLES = 500
-"""Variables that one owner may set."""
+"""Variables of one owner."""
 
 MAX_TOTAL_BYTES = 512 * 1024
-"""Of all values of one owner: two owners' together are well within what Linux takes in one environment."""
+"""Bytes of all values of one owner. The variables of two owners fit into one Linux environment."""
 
 RESERVED_NAMES = frozenset(
     {
@@ -35,19 +35,19 @@ RESERVED_NAMES = frozenset(
         "WORKSPACE_ID",
     }
 )
-"""Variables that only the plane sets, or that change how a program is loaded."""
+"""Variables that the plane sets, or that change how a program is loaded."""
 
 RESERVED_PREFIXES = ("DYLD_", "LD_", "MOLECULE_", "PYTHON")
-"""What the names of more of them begin with."""
+"""Prefixes of further such variables."""
 
 
 def is_reserved(name: str) -> bool:
-    """Whether only the plane may set the variable."""
+    """Whether users may not set the variable."""
     return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
 
 
 def find_variable_fault(name: str, value: str) -> str | None:
-    """What is wrong with a variable, in public words; they repeat neither its name nor its value."""
+    """Return what is wrong with a variable as the public text, or `None`. It contains neither name nor value."""
     if not VARIABLE_NAME.fullmatch(name):
         return "invalid secret key"
     if is_reserved(name):
@@ -57,15 +57,15 @@ def find_variable_fault(name: str, value: str) -> str | None:
     return f"secret value too long (max {MAX_VALUE_BYTES} bytes)" if len(value.encode()) > MAX_VALUE_BYTES else None
 
 
-def find_quota_fault(count: int, weight: int) -> str | None:
-    """What is wrong with so many variables of one owner, with so many bytes in their values."""
+def find_quota_fault(count: int, total_bytes: int) -> str | None:
+    """Return what is wrong with the number or the total size of one owner's variables, or `None`."""
     if count > MAX_VARIABLES:
         return f"too many secrets (max {MAX_VARIABLES})"
-    return f"secrets too large (max {MAX_TOTAL_BYTES} bytes in all)" if weight > MAX_TOTAL_BYTES else None
+    return f"secrets too large (max {MAX_TOTAL_BYTES} bytes in all)" if total_bytes > MAX_TOTAL_BYTES else None
 
 
 def find_first_fault(values: Mapping[str, str]) -> str | None:
-    """The first thing wrong with all the variables of one owner."""
-    singly = (find_variable_fault(name, value) for name, value in values.items())
-    found = next((text for text in singly if text), None)
-    return found or find_quota_fault(len(values), sum(len(value.encode()) for value in values.values()))
+    """Return the first fault of all variables of one owner, or `None`."""
+    faults = (find_variable_fault(name, value) for name, value in values.items())
+    fault = next((text for text in faults if text), None)
+    return fault or find_quota_fault(len(values), sum(len(value.encode()) for value in values.values()))

@@ -37,8 +37,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     backend = _load_backend(settings)
     lock = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
     async with (
-        open_channel(settings.registry_targets, speaker=NAME, tls=settings.tls) as registry_channel,
-        open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_channel,
+        open_channel(settings.registry_targets, caller_service=NAME, tls=settings.tls) as registry_channel,
+        open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
     ):
         registry = RegistryClient(registry_channel, backend=backend.name)
         desired_state = DesiredStateCache(registry)

@@ -115,7 +115,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     url = settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=ROLE) as engine,
-        clients.open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
+        clients.open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as line,
     ):
         store = Store(engine, clock)
         auth = Auth(line)

@@ -9,7 +9,7 @@ import pytest
 from services.a2a_proxy import activity as module
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.app import service
-from services.a2a_proxy.broadcasts import Broadcasts
+from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.errors import ActivityCursorGone
 from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceId
 from services.a2a_proxy.store import Store
@@ -29,18 +29,18 @@ async def store(database_url: str) -> AsyncIterator[Store]:
         yield Store(engine)
 
 
-class AbsentStore:
-    """A store whose database is away until it is told to come back."""
+class UnavailableStore:
+    """A store whose database is unavailable until `is_unavailable` is cleared."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.away = True
+        self.is_unavailable = True
         self.attempts = 0
 
     @asynccontextmanager
     async def begin(self):
         self.attempts += 1
-        if self.away:
+        if self.is_unavailable:
             raise Unavailable
         async with self._store.begin() as tx:
             yield tx
@@ -52,24 +52,24 @@ def row(workspace_id: WorkspaceId = A, **fields) -> Activity:
 
 
 def log_over(store, *, delay: float = 0.05) -> ActivityLog:
-    return ActivityLog(store, Broadcasts(), SystemClock(), delay=timedelta(seconds=delay))
+    return ActivityLog(store, BroadcastFanOut(), SystemClock(), delay=timedelta(seconds=delay))
 
 
 @asynccontextmanager
 async def writing(log: ActivityLog):
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(log.write())
+        task = group.create_task(log.write_batches())
         yield
         task.cancel()
 
 
 async def rows(log: ActivityLog, workspace_id: WorkspaceId = A, **fields) -> list[Activity]:
-    return await log.rows(ActivityQuery(workspace_id=workspace_id, **fields))
+    return await log.list_activities(ActivityQuery(workspace_id=workspace_id, **fields))
 
 
-async def test_a_row_comes_back_as_it_was_noted(store):
+async def test_a_row_is_read_as_it_was_written(store):
     log = log_over(store)
-    noted = row(
+    buffered = row(
         source_id=B,
         target_id=A,
         method="message/send",
@@ -82,24 +82,24 @@ async def test_a_row_comes_back_as_it_was_noted(store):
     )
 
     async with writing(log):
-        log.note(noted)
-        assert await eventually(lambda: rows(log)) == [noted]
+        log.buffer(buffered)
+        assert await eventually(lambda: rows(log)) == [buffered]
 
 
 async def test_rows_keep_their_order_through_batches(store):
     log = log_over(store, delay=0.01)
-    noted = [row(method=str(number)) for number in range(module.BATCH * 2 + 7)]
+    buffered = [row(method=str(number)) for number in range(module.MAX_BATCH_ROWS * 2 + 7)]
 
     async with writing(log):
-        for activity in noted:
-            log.note(activity)
+        for activity in buffered:
+            log.buffer(activity)
         await eventually(lambda: not log._rows)
 
     found = await rows(log, limit=2000)
-    assert [activity.method for activity in reversed(found)] == [activity.method for activity in noted]
+    assert [activity.method for activity in reversed(found)] == [activity.method for activity in buffered]
 
 
-async def test_a_row_that_is_not_written_behind_is_there_when_record_returns(store):
+async def test_without_a_delay_record_returns_after_the_commit(store):
     log = log_over(store, delay=0)
 
     await log.record(row())
@@ -107,64 +107,64 @@ async def test_a_row_that_is_not_written_behind_is_there_when_record_returns(sto
     assert len(await rows(log)) == 1
 
 
-async def test_a_stop_writes_what_is_left(store):
+async def test_flush_writes_the_remaining_rows(store):
     log = log_over(store, delay=60)
-    for _ in range(module.BATCH + 1):
-        log.note(row())
+    for _ in range(module.MAX_BATCH_ROWS + 1):
+        log.buffer(row())
 
     async with writing(log):
         pass
     await log.flush()
 
-    assert len(await rows(log, limit=2000)) == module.BATCH + 1
+    assert len(await rows(log, limit=2000)) == module.MAX_BATCH_ROWS + 1
 
 
-async def test_a_batch_that_was_committed_without_being_told_is_not_written_twice(store):
+async def test_a_row_that_was_already_committed_is_not_written_twice(store):
     log = log_over(store)
-    noted = [row(), row()]
+    buffered = [row(), row()]
     async with store.begin() as tx:
-        await tx.append(noted)
+        await tx.append(buffered)
 
-    for activity in noted:
-        log.note(activity)
+    for activity in buffered:
+        log.buffer(activity)
     await log.flush()
 
     assert len(await rows(log)) == 2
 
 
-async def test_nothing_is_dropped_while_the_database_is_away_and_callers_wait_when_it_is_too_much(store):
-    absent = AbsentStore(store)
-    log = log_over(absent, delay=0.01)
-    noted = [row(method=str(number)) for number in range(module.FULL)]
+async def test_without_a_database_no_row_is_dropped_and_callers_wait_for_room(store):
+    unavailable = UnavailableStore(store)
+    log = log_over(unavailable, delay=0.01)
+    buffered = [row(method=str(number)) for number in range(module.MAX_BUFFERED_ROWS)]
 
     async with writing(log):
-        for activity in noted:
-            log.note(activity)
-        await eventually(lambda: absent.attempts)
-        waiting = asyncio.ensure_future(log.room())
+        for activity in buffered:
+            log.buffer(activity)
+        await eventually(lambda: unavailable.attempts)
+        waiting = asyncio.ensure_future(log.wait_for_room())
         await asyncio.wait([waiting], timeout=0.1)
         assert not waiting.done()
 
-        absent.away = False
+        unavailable.is_unavailable = False
 
         await asyncio.wait_for(waiting, 10)
         await eventually(lambda: not log._rows, within=30)
-    assert len(await rows(log, limit=module.FULL + 1)) == module.FULL
+    assert len(await rows(log, limit=module.MAX_BUFFERED_ROWS + 1)) == module.MAX_BUFFERED_ROWS
 
 
-async def test_large_bodies_fill_the_buffer_too(store):
+async def test_large_bodies_fill_the_buffer_and_a_batch(store):
     log = log_over(store)
-    body = "x" * (module.FULL_BYTES // 4)
+    body = "x" * (module.MAX_BUFFERED_BYTES // 4)
     for _ in range(4):
-        log.note(row(request_body=body))
+        log.buffer(row(request_body=body))
 
-    assert not log._room.is_set()
-    assert len(log._batch()[0]) == 1
+    assert not log._has_room.is_set()
+    assert len(log._next_batch()[0]) == 1
 
 
-async def test_committing_without_a_database_is_refused(store):
+async def test_a_commit_without_a_database_raises_unavailable(store):
     with pytest.raises(Unavailable):
-        await log_over(AbsentStore(store)).commit(row())
+        await log_over(UnavailableStore(store)).commit(row())
 
 
 # Reading ─────────────────────────────────────────────────────────────────────
@@ -203,18 +203,18 @@ async def test_a_time_window_includes_its_edge(store):
 @pytest.mark.covers("ACT-03")
 async def test_a_cursor_continues_in_order_though_times_are_equal(store):
     log = log_over(store)
-    noted = [row(method=str(number)) for number in range(5)]
+    buffered = [row(method=str(number)) for number in range(5)]
     async with store.begin() as tx:
-        await tx.append(noted)
+        await tx.append(buffered)
 
-    found = await rows(log, after=noted[1].id.upper())
+    found = await rows(log, after=buffered[1].id.upper())
 
     assert [activity.method for activity in found] == ["2", "3", "4"]
-    assert await rows(log, after=noted[4].id) == []
+    assert await rows(log, after=buffered[4].id) == []
 
 
 @pytest.mark.covers("ACT-03")
-async def test_cursors_that_are_unknown_foreign_or_no_ids_are_gone(store):
+async def test_an_unknown_foreign_or_malformed_cursor_is_gone(store):
     log = log_over(store)
     foreign = row(B)
     await log.commit(foreign)
@@ -225,7 +225,7 @@ async def test_cursors_that_are_unknown_foreign_or_no_ids_are_gone(store):
 
 
 @pytest.mark.covers("ACT-03")
-async def test_a_row_that_commits_late_is_not_passed_over_by_a_cursor(store):
+async def test_a_cursor_does_not_skip_a_row_that_commits_late(store):
     log = log_over(store)
     early, late = row(method="early"), row(method="late")
 
@@ -239,33 +239,33 @@ async def test_a_row_that_commits_late_is_not_passed_over_by_a_cursor(store):
     assert [activity.method for activity in await rows(log, after=early.id)] == ["late"]
 
 
-async def test_cleaning_erases_what_is_older_than_it_is_kept_for(store, clock):
-    log = ActivityLog(store, Broadcasts(), clock, delay=timedelta())
+async def test_rows_older_than_the_retention_are_deleted(store, clock):
+    log = ActivityLog(store, BroadcastFanOut(), clock, delay=timedelta())
     await log.commit(row(method="old", created_at=clock.now() - timedelta(days=8)))
     await log.commit(row(method="new", created_at=clock.now() - timedelta(days=6)))
 
-    await log.clean(timedelta(days=7))
+    await log.delete_expired(timedelta(days=7))
 
     assert [activity.method for activity in await rows(log)] == ["new"]
 
 
 @pytest.mark.covers("ACT-01")
 @pytest.mark.parametrize("forwards", [False, True])
-async def test_a_page_holds_what_fits_one_answer(store, forwards):
+async def test_a_page_holds_the_rows_that_fit_one_message(store, forwards):
     log, large = log_over(store, delay=0), "x" * (5 * 1024 * 1024)
     first, *rest = [row(request_body="{}"), *(row(request_body=large) for _ in range(4))]
     for one in (first, *rest):
         await log.record(one)
 
-    found = await log.rows(ActivityQuery(workspace_id=A, limit=100, after=first.id if forwards else None))
+    found = await log.list_activities(ActivityQuery(workspace_id=A, limit=100, after=first.id if forwards else None))
 
     assert [one.id for one in found] == [one.id for one in (rest[:2] if forwards else rest[:1:-1])]
 
 
-async def test_one_row_that_is_too_large_is_shown_without_its_reply(store):
+async def test_a_row_that_is_too_large_is_returned_without_its_response_body(store):
     log, large = log_over(store, delay=0), "x" * (9 * 1024 * 1024)
     await log.record(row(request_body=large, response_body=large))
 
-    [found] = await log.rows(ActivityQuery(workspace_id=A, limit=100))
+    [found] = await log.list_activities(ActivityQuery(workspace_id=A, limit=100))
 
     assert (found.request_body, found.response_body) == (large, None)

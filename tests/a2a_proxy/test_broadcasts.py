@@ -8,12 +8,12 @@ import pytest
 from protos.a2a_proxy.v1 import broadcasts_pb2 as pb
 from protos.a2a_proxy.v1 import broadcasts_pb2_grpc as rpc
 from services.a2a_proxy import broadcasts as module
-from services.a2a_proxy.broadcasts import Broadcasts
+from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.model import Broadcast
 from services.chassis import clients
 from services.chassis.errors import PermissionDenied
-from tests.a2a_proxy.offices import open_office
-from tests.a2a_proxy.test_api import TARGET, exchanging, hello
+from tests.a2a_proxy.fake_gateway import TARGET, message_body, open_exchange
+from tests.a2a_proxy.running_proxy import run_proxy
 from tests.agents import EchoAgent, serving
 from tests.waiting import eventually
 
@@ -21,70 +21,73 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def listening(broadcasts):
-    """Somebody listens, and has not heard anything yet."""
-    async with aclosing(broadcasts.watch()) as watch:
+async def subscribed(broadcasts):
+    """Subscribe, and yield the subscription and the task that waits for its first batch."""
+    async with aclosing(broadcasts.subscribe()) as watch:
         first = asyncio.ensure_future(anext(watch))
-        await eventually(lambda: broadcasts.listened_to)
+        await eventually(lambda: broadcasts.has_subscribers)
         yield watch, first
 
 
-async def test_nobody_listens_before_and_after():
-    broadcasts = Broadcasts()
-    async with listening(broadcasts) as (_, first):
-        broadcasts.tell([Broadcast("A", "w", NOW, b"{}")])
+async def test_there_are_subscribers_only_during_a_subscription():
+    broadcasts = BroadcastFanOut()
+    async with subscribed(broadcasts) as (_, first):
+        broadcasts.publish([Broadcast("A", "w", NOW, b"{}")])
         assert [one.event_type for one in await first] == ["A"]
-    assert not broadcasts.listened_to
+    assert not broadcasts.has_subscribers
 
 
-async def test_what_comes_together_is_told_together_up_to_a_message_full():
-    broadcasts = Broadcasts()
-    async with listening(broadcasts) as (watch, first):
-        broadcasts.tell([Broadcast("A", "w", NOW, b"x" * 400_000)] * 3)
-        broadcasts.tell([Broadcast("B", "w", NOW, b"x" * 2 * module.MESSAGE)])
+async def test_broadcasts_are_batched_up_to_the_limit_of_a_message():
+    broadcasts = BroadcastFanOut()
+    async with subscribed(broadcasts) as (watch, first):
+        broadcasts.publish([Broadcast("A", "w", NOW, b"x" * 400_000)] * 3)
+        broadcasts.publish([Broadcast("B", "w", NOW, b"x" * 2 * module.MAX_BATCH_BYTES)])
 
         assert [len(batch) for batch in (await first, await anext(watch), await anext(watch))] == [2, 1, 1]
 
 
-async def test_a_listener_that_does_not_listen_misses_and_costs_no_more_than_its_backlog():
-    broadcasts = Broadcasts()
+async def test_a_subscriber_that_does_not_read_misses_broadcasts_beyond_the_limit():
+    broadcasts = BroadcastFanOut()
     large = Broadcast("A", "w", NOW, b"x" * 1024 * 1024)
-    async with listening(broadcasts) as (_, first):
-        broadcasts.tell([large] * 200)
-        [listener] = broadcasts._listeners
-        assert listener._bytes <= module.BACKLOG_BYTES + 2 * 1024 * 1024
+    async with subscribed(broadcasts) as (_, first):
+        broadcasts.publish([large] * 200)
+        [subscription] = broadcasts._fan_out._subscriptions
+        assert subscription._weight <= module.MAX_UNREAD_BYTES + 2 * 1024 * 1024
         await first
 
 
 @pytest.mark.covers("ACT-04")
-async def test_a_message_is_told_once_its_row_can_be_read(database_url):
-    async with open_office(database_url) as office, serving(EchoAgent()) as agent:
-        office.book.write(TARGET, address=agent.url)
-        async with clients.open_channel(office.address, speaker="gateway") as line, exchanging(office) as gateway:
-            stub = rpc.BroadcastServiceStub(line.channel)
-            async with aclosing(line.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest())) as watch:
+async def test_a_message_is_broadcast_after_its_row_is_committed(database_url):
+    async with run_proxy(database_url) as proxy, serving(EchoAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        async with (
+            clients.open_channel(proxy.address, caller_service="gateway") as channel,
+            open_exchange(proxy) as gateway,
+        ):
+            stub = rpc.BroadcastServiceStub(channel.channel)
+            async with aclosing(channel.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest())) as watch:
                 first = asyncio.ensure_future(anext(watch))
 
                 async def answered():
-                    await gateway.ask(hello())
+                    await gateway.send_message(message_body())
                     await asyncio.wait([first], timeout=0.5)
                     return first.done()
 
                 await eventually(answered, within=20)
                 logged, answer = (await first).broadcasts[:2]
-                rows = await office.log(TARGET)
+                rows = await proxy.list_activities(TARGET)
 
     assert (logged.event_type, answer.event_type) == ("ACTIVITY_LOGGED", "A2A_RESPONSE")
     assert logged.workspace_id == answer.workspace_id == TARGET
     assert json.loads(answer.payload)["response_body"] == json.loads(rows[-1].response_body)
-    assert json.loads(logged.payload)["request_body"] == json.loads(hello())
+    assert json.loads(logged.payload)["request_body"] == json.loads(message_body())
 
 
-async def test_only_the_gateway_listens(database_url):
+async def test_only_the_gateway_may_subscribe(database_url):
     async with (
-        open_office(database_url) as office,
-        clients.open_channel(office.address, speaker="registry") as line,
+        run_proxy(database_url) as proxy,
+        clients.open_channel(proxy.address, caller_service="registry") as channel,
     ):
-        stub = rpc.BroadcastServiceStub(line.channel)
+        stub = rpc.BroadcastServiceStub(channel.channel)
         with pytest.raises(PermissionDenied):
-            await anext(line.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest()))
+            await anext(channel.watch(stub.WatchBroadcasts, pb.WatchBroadcastsRequest()))

@@ -20,12 +20,12 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
-methods = st.sampled_from([*envelope.MESSAGES, "tasks/get", "GetTask", "", "nonsense"])
+methods = st.sampled_from([*envelope.MESSAGE_METHODS, "tasks/get", "GetTask", "", "nonsense"])
 
 
 def read(request: object, *, version: str = "", entropy: bytes = ENTROPY):
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
-    return envelope.read(body, version=version, entropy=entropy)
+    return envelope.parse(body, version=version, entropy=entropy)
 
 
 def sent(request: object, **options):
@@ -68,7 +68,7 @@ def test_a_string_under_content_becomes_one_text_part():
 
 
 @pytest.mark.covers("A2A-04", "A2A-08")
-def test_a_list_under_content_becomes_the_parts_as_it_is():
+def test_a_list_under_content_becomes_the_parts_unchanged():
     parts = [{"kind": "text", "text": "a", "vendor": 1}, {"kind": "data", "data": {}}]
 
     found = sent(message(messageId="m", content=parts))["params"]["message"]
@@ -77,7 +77,7 @@ def test_a_list_under_content_becomes_the_parts_as_it_is():
 
 
 @pytest.mark.covers("A2A-05", "A2A-08")
-def test_a_message_with_parts_goes_out_byte_for_byte():
+def test_a_complete_message_is_forwarded_byte_for_byte():
     body = (
         b'{ "jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"messageId":"m","parts":[{"x":1.0}]}}}'
     )
@@ -86,7 +86,7 @@ def test_a_message_with_parts_goes_out_byte_for_byte():
 
 
 @pytest.mark.covers("A2A-06", "A2A-08")
-def test_neither_content_nor_parts_is_refused_with_the_field_by_name():
+def test_a_message_without_content_and_parts_is_refused_naming_the_field():
     assert refused(message(messageId="m")) == {
         "jsonrpc": "2.0",
         "id": 7,
@@ -102,14 +102,14 @@ def test_content_of_another_type_is_refused(content):
 
 @pytest.mark.covers("A2A-06", "A2A-08")
 @pytest.mark.parametrize("params", [{}, {"id": "t"}, []])
-def test_a_request_without_a_message_is_not_looked_at(params):
+def test_a_request_without_a_message_is_forwarded_unchanged(params):
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": params}).encode()
 
     assert read(body).body is body
 
 
 @pytest.mark.covers("A2A-02", "A2A-08")
-def test_a_missing_method_is_an_empty_one_and_nothing_is_touched():
+def test_a_request_without_a_method_is_forwarded_unchanged():
     body = b'{"jsonrpc":"2.0","id":1,"params":{"message":{}}}'
 
     assert (read(body).method, read(body).body) == ("", body)
@@ -159,17 +159,17 @@ def test_an_unparseable_body_is_refused(body):
 @pytest.mark.parametrize(
     "body", [b'{"a":NaN}', b"\xff\xfe{}", "{}".encode("utf-16"), b"[" * 100_000, b'{"a":"\x00"}', b"{}{}"]
 )
-def test_what_only_python_would_read_is_no_json(body):
+def test_input_that_only_python_accepts_is_refused_as_invalid_json(body):
     assert refused(body)["error"]["code"] == -32700
 
 
 @pytest.mark.parametrize("body", [b"[]", b'[{"jsonrpc":"2.0"}]', b"1", b'"x"', b"null"])
-def test_anything_but_an_object_is_an_invalid_request(body):
+def test_json_that_is_not_an_object_is_an_invalid_request(body):
     assert refused(body)["error"]["code"] == -32600
 
 
 @pytest.mark.parametrize("version", ["99.0", "2.0", "1", "0", "x", "1.x", "1.0.0.0", "-1.0", "1." + "0" * 40])
-def test_a_version_that_nobody_speaks_is_refused_with_the_id_of_the_request(version):
+def test_an_unsupported_version_is_refused_with_the_id_of_the_request(version):
     found = refused({"jsonrpc": "2.0", "id": "r", "method": "GetTask"}, version=version)
 
     assert (found["id"], found["error"]["code"]) == ("r", -32009)
@@ -189,19 +189,19 @@ def test_a_version_that_nobody_speaks_is_refused_with_the_id_of_the_request(vers
         ("vendor", "1.0", "1.0"),
     ],
 )
-def test_the_method_says_which_version_goes_out(method, said, goes_out):
+def test_the_method_decides_the_version_that_is_sent(method, said, goes_out):
     assert read({"jsonrpc": "2.0", "id": 1, "method": method}, version=said).version == goes_out
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [("", None), ("1", 1), ("86400", 86_400), ("007", 7)])
 def test_a_timeout_is_a_number_of_seconds(timeout, seconds):
-    assert envelope.patience(timeout) == seconds
+    assert envelope.parse_timeout(timeout) == seconds
 
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "86401", "1.5", "1s", " 1", "²", "9" * 5000])
 def test_any_other_timeout_is_refused(timeout):
     with pytest.raises(MalformedMessage) as caught:
-        envelope.patience(timeout)
+        envelope.parse_timeout(timeout)
     assert caught.value.details == {"error": "X-Timeout must be an integer from 1 to 86400"}
 
 
@@ -209,7 +209,7 @@ def test_any_other_timeout_is_refused(timeout):
 
 
 @given(st.dictionaries(st.sampled_from(["role", "parts", "content", "messageId", "x"]), json_values), methods)
-def test_what_was_completed_once_needs_nothing_more(fields, method):
+def test_a_completed_request_is_complete(fields, method):
     request = {"method": method, "params": {"message": fields}}
     try:
         once = read(request)
@@ -217,24 +217,24 @@ def test_what_was_completed_once_needs_nothing_more(fields, method):
         return
 
     assert read(once.body).body is once.body
-    if method in envelope.MESSAGES:
+    if method in envelope.MESSAGE_METHODS:
         found = json.loads(once.body)["params"]["message"]
         assert found["parts"]
         assert found["messageId"]
 
 
 @given(json_values)
-def test_every_body_is_read_or_refused_with_an_answer(value):
+def test_every_json_value_is_parsed_or_refused_with_json_details(value):
     assert json.dumps(answer_to(json.dumps(value).encode()))
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_are_too_strange(body):
+def test_arbitrary_bytes_are_refused_as_invalid(body):
     assert answer_to(body).get("error", {"code": -32700})["code"] in {-32700, -32600}
 
 
 @given(json_values, st.sampled_from(["tasks/get", "tasks/list", "GetTask", "vendor/thing"]))
-def test_other_methods_are_never_touched(params, method):
+def test_requests_with_other_methods_are_forwarded_unchanged(params, method):
     body = json.dumps({"id": 1, "method": method, "params": params}).encode()
 
     assert read(body).body is body
@@ -245,7 +245,7 @@ def test_other_methods_are_never_touched(params, method):
 
 @pytest.mark.covers("ENG-04")
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
-def test_the_corpus_is_read_into_the_canonical_form(path):
+def test_valid_messages_of_the_corpus_get_the_canonical_form(path):
     _, request = replayed(path)
 
     found = sent(request)
@@ -258,7 +258,7 @@ def test_the_corpus_is_read_into_the_canonical_form(path):
 
 @pytest.mark.covers("ENG-04")
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
-def test_what_the_corpus_calls_invalid_is_refused(path):
+def test_invalid_messages_of_the_corpus_are_refused(path):
     about, request = replayed(path)
 
     assert about["_expect_status"] == 400
@@ -266,7 +266,7 @@ def test_what_the_corpus_calls_invalid_is_refused(path):
 
 
 @pytest.mark.covers("ENG-05")
-def test_every_entry_of_the_corpus_says_where_it_comes_from():
+def test_every_entry_of_the_corpus_names_its_source():
     abouts = {path: replayed(path)[0] for path in [*VALID, *INVALID]}
 
     assert len(VALID) == 11

@@ -14,10 +14,20 @@ from services.a2a_proxy.errors import (
     AnswerUnreadable,
     CallDeadlineExceeded,
 )
-from services.a2a_proxy.model import Answer, Answered, Break, Busy, Condition, Dead, Failed, Fault, Sent
+from services.a2a_proxy.model import (
+    Answer,
+    Answered,
+    Busy,
+    DispatchFailure,
+    Failed,
+    Fault,
+    InstanceCondition,
+    SendState,
+    SuspectedDead,
+)
 
-REFUSED = Break(Fault.UNREACHED, Sent.NOT_SENT)
-RESET = Break(Fault.RESET, Sent.UNKNOWN)
+REFUSED = DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
+RESET = DispatchFailure(Fault.RESET, SendState.UNKNOWN)
 
 answers = st.builds(
     Answer,
@@ -33,25 +43,25 @@ answers = st.builds(
     [(status, True) for status in (502, 503, 504, 521, 522, 523, 524)]
     + [(status, False) for status in (200, 301, 400, 401, 404, 408, 429, 500, 501, 520, 525)],
 )
-def test_which_statuses_say_that_there_is_no_agent(status, dead):
+def test_only_gateway_statuses_mean_a_dead_upstream(status, dead):
     assert outcome.is_upstream_dead(status) is dead
 
 
-@given(answers, st.sampled_from(Condition))
-def test_only_a_gone_instance_is_restarted_and_then_always(answer, condition):
-    found = outcome.of(answer)
-    if isinstance(found, Dead):
-        settled = outcome.settled(found, condition)
+@given(answers, st.sampled_from(InstanceCondition))
+def test_a_suspected_agent_is_restarting_exactly_if_its_instance_is_gone(answer, condition):
+    found = outcome.classify(answer)
+    if isinstance(found, SuspectedDead):
+        settled = outcome.reclassify(found, condition)
         restarting = isinstance(settled, Failed) and isinstance(settled.error, AgentRestarting)
-        assert restarting is (condition is Condition.GONE)
+        assert restarting is (condition is InstanceCondition.GONE)
 
 
 @pytest.mark.covers("A2A-24")
-def test_a_dead_status_of_a_living_agent_is_its_own_answer():
+def test_a_dead_status_of_a_running_agent_is_its_answer():
     answer = Answer(status=502, body=b"as it is")
 
-    assert outcome.settled(Dead(answer), Condition.ALIVE) == Answered(answer)
-    assert outcome.settled(Dead(answer), Condition.UNKNOWN) == Answered(answer)
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.ALIVE) == Answered(answer)
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.UNKNOWN) == Answered(answer)
 
 
 @pytest.mark.parametrize(
@@ -66,39 +76,41 @@ def test_a_dead_status_of_a_living_agent_is_its_own_answer():
         (Answer(status=500, body=b'{"error":{"data":{"busy":true}}}'), False),
     ],
 )
-def test_busy_is_explicit(answer, busy):
-    assert (outcome.of(answer) == Busy()) is busy
+def test_only_an_explicit_answer_means_busy(answer, busy):
+    assert (outcome.classify(answer) == Busy()) is busy
 
 
-def test_unavailable_with_a_time_to_come_back_is_busy_while_the_instance_lives():
+def test_a_503_with_retry_after_from_a_running_instance_means_busy():
     answer = Answer(status=503, headers={"retry-after": "3"})
 
-    assert outcome.settled(Dead(answer), Condition.ALIVE) == Busy()
-    assert outcome.settled(Dead(Answer(status=503)), Condition.ALIVE) == Answered(Answer(status=503))
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.ALIVE) == Busy()
+    assert outcome.reclassify(SuspectedDead(Answer(status=503)), InstanceCondition.ALIVE) == Answered(
+        Answer(status=503)
+    )
 
 
 @pytest.mark.covers("A2A-25")
 @pytest.mark.parametrize("broken", [REFUSED, RESET])
-def test_a_broken_connection_asks_whether_the_instance_lives(broken):
-    assert outcome.of(broken) == Dead(broken)
+def test_a_broken_connection_is_settled_by_the_condition_of_the_instance(broken):
+    assert outcome.classify(broken) == SuspectedDead(broken)
 
-    settled = outcome.settled(Dead(broken), Condition.GONE)
+    settled = outcome.reclassify(SuspectedDead(broken), InstanceCondition.GONE)
     assert isinstance(settled, Failed)
-    assert settled.error.details == {"restarting": True, "delivery": broken.sent}
+    assert settled.error.details == {"restarting": True, "delivery": broken.send_state}
     assert settled.error.retry_in == timedelta(seconds=15)
 
 
-def test_a_refused_connection_is_busy_only_while_the_instance_is_known_to_live():
-    assert outcome.settled(Dead(REFUSED), Condition.ALIVE) == Busy()
+def test_a_refused_connection_means_busy_only_for_a_running_instance():
+    assert outcome.reclassify(SuspectedDead(REFUSED), InstanceCondition.ALIVE) == Busy()
 
-    settled = outcome.settled(Dead(REFUSED), Condition.UNKNOWN)
+    settled = outcome.reclassify(SuspectedDead(REFUSED), InstanceCondition.UNKNOWN)
     assert isinstance(settled, Failed)
     assert isinstance(settled.error, AgentUnreachable)
     assert settled.error.details == {"delivery": "not_sent"}
 
 
-def test_a_reset_is_never_busy_because_the_agent_may_have_seen_the_message():
-    settled = outcome.settled(Dead(RESET), Condition.ALIVE)
+def test_a_reset_is_never_busy_because_the_agent_may_have_the_message():
+    settled = outcome.reclassify(SuspectedDead(RESET), InstanceCondition.ALIVE)
 
     assert isinstance(settled, Failed)
     assert settled.error.details == {"delivery": "unknown"}
@@ -107,41 +119,41 @@ def test_a_reset_is_never_busy_because_the_agent_may_have_seen_the_message():
 @pytest.mark.parametrize(
     ("broken", "kind", "details"),
     [
-        (Break(Fault.ADDRESS, Sent.NOT_SENT), AddressRefused, {}),
+        (DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT), AddressRefused, {}),
         (
-            Break(Fault.SILENT, Sent.UNKNOWN, timedelta(seconds=300)),
+            DispatchFailure(Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=300)),
             AgentIdle,
             {"idle_seconds": 300, "delivery": "unknown"},
         ),
         (
-            Break(Fault.LATE, Sent.UNKNOWN, timedelta(seconds=5)),
+            DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.UNKNOWN, timedelta(seconds=5)),
             CallDeadlineExceeded,
             {"timeout_seconds": 5, "delivery": "unknown"},
         ),
-        (Break(Fault.UNREADABLE, Sent.UNKNOWN), AnswerUnreadable, {"delivery_confirmed": True}),
+        (DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN), AnswerUnreadable, {"delivery_confirmed": True}),
     ],
 )
-def test_every_other_break_is_told_as_it_is(broken, kind, details):
-    found = outcome.of(broken)
+def test_every_other_failure_has_an_error_of_its_own(broken, kind, details):
+    found = outcome.classify(broken)
 
     assert isinstance(found, Failed)
     assert isinstance(found.error, kind)
     assert found.error.details == details
 
 
-def test_a_page_that_something_in_front_of_the_agent_wrote_is_not_shown():
-    shown = outcome.presented(
+def test_an_error_page_is_replaced_by_a_generic_body():
+    shown = outcome.hide_foreign_body(
         Answer(status=502, headers={"content-type": "text/html", "retry-after": "3"}, body=b"nginx/10.0.0.7")
     )
 
     assert shown.body == b'{"error":"Bad Gateway"}'
     assert shown.headers == {"content-type": "application/json", "retry-after": "3"}
-    assert outcome.presented(Answer(status=521, body=b"x")).body == b'{"error":"error"}'
+    assert outcome.hide_foreign_body(Answer(status=521, body=b"x")).body == b'{"error":"error"}'
 
 
 @given(answers)
-def test_what_is_shown_keeps_its_status_and_every_success_is_untouched(answer):
-    shown = outcome.presented(answer)
+def test_the_status_is_kept_and_successes_and_json_are_unchanged(answer):
+    shown = outcome.hide_foreign_body(answer)
 
     assert shown.status == answer.status
     if answer.status < 300 or "json" in answer.headers.get("content-type", ""):
@@ -149,21 +161,21 @@ def test_what_is_shown_keeps_its_status_and_every_success_is_untouched(answer):
 
 
 @given(st.binary(max_size=40))
-def test_no_body_is_too_strange_for_the_log(body):
-    text = outcome.json_text(body)
+def test_arbitrary_bodies_are_accepted_for_the_activity_log(body):
+    text = outcome.decode_json(body)
 
     assert text is None or text.encode() == body
     assert outcome.is_error(Answer(status=200, body=body)) in {True, False}
-    outcome.tool_trace(body)
-    outcome.last_event(body)
+    outcome.extract_tool_trace(body)
+    outcome.find_last_event(body)
 
 
-def test_a_tool_trace_is_found_where_the_agent_told():
+def test_a_tool_trace_is_found_in_the_metadata_of_the_result():
     body = json.dumps({"result": {"metadata": {"tool_trace": [{"tool": "grep"}]}}}).encode()
 
-    assert outcome.tool_trace(body) == '[{"tool":"grep"}]'
-    assert outcome.tool_trace(b'{"result":{"tool_trace":1}}') is None
-    assert outcome.tool_trace(b'{"result":"tool_trace"}') is None
+    assert outcome.extract_tool_trace(body) == '[{"tool":"grep"}]'
+    assert outcome.extract_tool_trace(b'{"result":{"tool_trace":1}}') is None
+    assert outcome.extract_tool_trace(b'{"result":"tool_trace"}') is None
 
 
 @pytest.mark.parametrize(
@@ -178,4 +190,4 @@ def test_a_tool_trace_is_found_where_the_agent_told():
     ],
 )
 def test_the_last_event_of_a_stream_is_the_last_one_with_data(tail, last):
-    assert outcome.last_event(tail) == last
+    assert outcome.find_last_event(tail) == last

@@ -13,7 +13,7 @@ from services.a2a_proxy.errors import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.a2a_proxy.model import DeliveryMode, Leave, Push, Refuse, Resolved, Route, Status, WorkspaceId
+from services.a2a_proxy.model import DeliveryMode, Poll, Push, Refusal, ResolvedRoute, Route, Status, WorkspaceId
 
 ONLINE = Route(workspace_id=WorkspaceId("w"), status=Status.ONLINE, address="http://a/", trusted=True)
 
@@ -32,17 +32,17 @@ routes = st.builds(
 
 
 def admitted(route: Route | None, *, allowed: bool = True) -> Route:
-    return routing.admit(Resolved(route=route, allowed=allowed))
+    return routing.check_route(ResolvedRoute(route=route, allowed=allowed))
 
 
 @given(st.none() | routes)
-def test_who_may_not_write_learns_nothing_else(route):
+def test_a_caller_without_permission_gets_no_other_reason(route):
     with pytest.raises(CommunicationDenied):
         admitted(route, allowed=False)
 
 
 @given(routes)
-def test_the_first_reason_in_the_order_of_the_contract_is_given(route):
+def test_the_first_reason_in_the_order_of_the_specification_is_raised(route):
     spent = route.budget_limit is not None and route.monthly_spend >= route.budget_limit
     if route.status is Status.REMOVED:
         with pytest.raises(WorkspaceRemoved):
@@ -61,7 +61,7 @@ def test_an_unknown_target_is_not_found():
 
 @pytest.mark.covers("A2A-36")
 @pytest.mark.parametrize(("limit", "spend", "passes"), [(100, 99, True), (100, 100, False), (None, 9999, True)])
-def test_spend_at_the_limit_is_over_it(limit, spend, passes):
+def test_a_budget_is_exceeded_when_the_spend_reaches_the_limit(limit, spend, passes):
     route = replace(ONLINE, budget_limit=limit, monthly_spend=spend)
     if passes:
         assert admitted(route) is route
@@ -72,12 +72,12 @@ def test_spend_at_the_limit_is_over_it(limit, spend, passes):
 
 @pytest.mark.covers("A2A-13")
 @given(routes)
-def test_a_message_is_left_for_every_agent_that_fetches_whatever_its_status(route):
-    assert routing.decide(replace(route, mode=DeliveryMode.POLL)) == Leave()
+def test_a_message_for_a_polling_agent_is_stored_in_every_status(route):
+    assert routing.decide(replace(route, mode=DeliveryMode.POLL)) == Poll()
 
 
 @given(routes)
-def test_a_message_is_pushed_only_where_there_is_an_address_and_somebody_behind_it(route):
+def test_a_message_is_pushed_only_to_an_available_agent_with_an_address(route):
     decision = routing.decide(route)
 
     if isinstance(decision, Push):
@@ -86,10 +86,10 @@ def test_a_message_is_pushed_only_where_there_is_an_address_and_somebody_behind_
 
 
 @pytest.mark.parametrize("status", [Status.HIBERNATED, Status.HIBERNATING])
-def test_a_sleeper_is_waking(status):
+def test_a_hibernated_target_is_waking(status):
     decision = routing.decide(replace(ONLINE, status=status))
 
-    assert isinstance(decision, Refuse)
+    assert isinstance(decision, Refusal)
     assert isinstance(decision.error, TargetWaking)
     assert decision.error.details == {"retry_after": 15, "waking": True}
 
@@ -97,17 +97,17 @@ def test_a_sleeper_is_waking(status):
 @pytest.mark.parametrize(
     "status", [Status.PROVISIONING, Status.OFFLINE, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT]
 )
-def test_a_target_that_takes_nothing_says_how_it_is(status):
+def test_an_unavailable_target_is_refused_with_its_status(status):
     decision = routing.decide(replace(ONLINE, status=status, status_reason="why"))
 
-    assert isinstance(decision, Refuse)
+    assert isinstance(decision, Refusal)
     assert isinstance(decision.error, TargetUnavailable)
     assert decision.error.message == f"workspace is {status}"
     assert decision.error.details == {"status": status, "status_reason": "why"}
 
 
-def test_a_target_without_an_address_says_so():
+def test_a_target_without_an_address_is_refused():
     decision = routing.decide(replace(ONLINE, address=""))
 
-    assert isinstance(decision, Refuse)
+    assert isinstance(decision, Refusal)
     assert decision.error.message == "workspace has no URL"

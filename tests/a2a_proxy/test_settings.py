@@ -40,7 +40,7 @@ def environment(monkeypatch):
         ("30s", 300, True),
     ],
 )
-def test_a_bad_idle_timeout_is_the_default_and_is_logged(environment, value, seconds, logged):
+def test_an_invalid_idle_timeout_is_logged_and_replaced_by_the_default(environment, value, seconds, logged):
     with capture_logs() as lines:
         settings = environment(A2A_IDLE_TIMEOUT_SECONDS=value)
 
@@ -50,7 +50,7 @@ def test_a_bad_idle_timeout_is_the_default_and_is_logged(environment, value, sec
         assert {"A2A_IDLE_TIMEOUT_SECONDS", value, "300"} <= set(json.loads(json.dumps(lines[0])).values())
 
 
-def test_the_delay_of_the_log_may_be_zero(environment):
+def test_the_activity_delay_may_be_zero(environment):
     assert environment().activity_delay == timedelta(milliseconds=50)
     assert environment(A2A_PROXY_ACTIVITY_DELAY="0").activity_delay == timedelta()
 
@@ -65,7 +65,9 @@ def test_the_delay_of_the_log_may_be_zero(environment):
     ],
 )
 def test_the_address_rules_follow_the_mode(environment, values, saas):
-    rules = environment(AGENT_URL_ALLOWED_CIDRS="10.0.0.0/8, fd00::/8", MOLECULE_ENV="development", **values).rules
+    rules = environment(
+        AGENT_URL_ALLOWED_CIDRS="10.0.0.0/8, fd00::/8", MOLECULE_ENV="development", **values
+    ).address_rules
 
     assert rules.saas is saas
     assert rules.development
@@ -74,4 +76,4 @@ def test_the_address_rules_follow_the_mode(environment, values, saas):
 
 def test_production_is_the_default(environment):
     assert environment().mode is Mode.PRODUCTION
-    assert not environment().rules.development
+    assert not environment().address_rules.development

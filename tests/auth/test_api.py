@@ -33,8 +33,8 @@ class Auth:
         self.line = line
         self.stub = rpc.AuthServiceStub(line.channel)
 
-    def as_(self, speaker):
-        return Auth(ServiceChannel(self.line.channel, speaker))
+    def as_(self, caller_service):
+        return Auth(ServiceChannel(self.line.channel, caller_service))
 
     async def ask(self, method, request):
         return await self.line.call(getattr(self.stub, method), request)
@@ -218,10 +218,10 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize(("speaker", "method", "malformed", "field"), MALFORMED)
-async def test_what_is_malformed_is_named(gateway, speaker, method, malformed, field):
+@pytest.mark.parametrize(("caller_service", "method", "malformed", "field"), MALFORMED)
+async def test_what_is_malformed_is_named(gateway, caller_service, method, malformed, field):
     with pytest.raises(InvalidArgument) as refusal:
-        await gateway.as_(speaker).ask(method, malformed)
+        await gateway.as_(caller_service).ask(method, malformed)
     assert refusal.value.details == {"field": field}
 
 
@@ -249,15 +249,15 @@ CALLERS = {
 }
 
 
-@pytest.mark.parametrize("speaker", ["gateway", "registry", "provisioner", "a2a_proxy"])
+@pytest.mark.parametrize("caller_service", ["gateway", "registry", "provisioner", "a2a_proxy"])
 @pytest.mark.parametrize("method", CALLERS)
-async def test_only_those_may_call_whom_the_contract_names(gateway, method, speaker):
+async def test_only_those_may_call_whom_the_contract_names(gateway, method, caller_service):
     try:
-        await gateway.as_(speaker).ask(method, getattr(pb, f"{method}Request")())
+        await gateway.as_(caller_service).ask(method, getattr(pb, f"{method}Request")())
         admitted = True
     except ServiceError as refusal:
         admitted = not isinstance(refusal, PermissionDenied)
-    assert admitted is (speaker in CALLERS[method])
+    assert admitted is (caller_service in CALLERS[method])
 
 
 async def test_the_feed_tells_of_a_bar_and_of_a_token(gateway, registry, placed, feed):

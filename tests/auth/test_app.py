@@ -47,7 +47,7 @@ def place():
 
 async def test_uses_are_written_by_themselves_and_on_the_way_out(replica, engine):
     home = place()
-    async with replica() as address, clients.open_channel(address, speaker="gateway") as line:
+    async with replica() as address, clients.open_channel(address, caller_service="gateway") as line:
         gateway, registry = Auth(line), Auth(line).as_("registry")
         await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[home]))
         issued = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=home.workspace_id))
@@ -62,8 +62,8 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
     async with (
         replica("one") as one,
         replica("two") as two,
-        clients.open_channel(one, speaker="gateway") as here,
-        clients.open_channel(two, speaker="registry") as there,
+        clients.open_channel(one, caller_service="gateway") as here,
+        clients.open_channel(two, caller_service="registry") as there,
         aclosing(Auth(here).watch()) as watch,
     ):
         await anext(watch)
@@ -75,7 +75,7 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
 
 async def test_an_abandoned_placement_is_swept(replica, engine):
     home = place()
-    async with replica() as address, clients.open_channel(address, speaker="registry") as line:
+    async with replica() as address, clients.open_channel(address, caller_service="registry") as line:
         await Auth(line).ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[home]))
     async with database.transaction(engine) as connection:
         await connection.execute(update(PLACEMENTS).values(placed_at=datetime.now(UTC) - timedelta(minutes=11)))

@@ -40,8 +40,8 @@ class Faced:
     async def ask(self, method, request, caller=ADMIN):
         return await self.line.call(getattr(self.stub, method), request, on_behalf_of=caller)
 
-    def as_(self, speaker):
-        return Faced(ServiceChannel(self.line.channel, speaker))
+    def as_(self, caller_service):
+        return Faced(ServiceChannel(self.line.channel, caller_service))
 
 
 @pytest.fixture

@@ -84,9 +84,9 @@ async def test_values_are_told_to_the_workspace_and_to_nobody_else(gateway, work
     for caller in (ADMIN, ANYBODY, own(OTHER), Identity(kind=Kind.ORG, name="t", org_id=OTHER)):
         with pytest.raises(PermissionDenied):
             await gateway.behalf(caller).ask("ReadSecrets", workspace_id=workspace)
-    for speaker in ("gateway", "registry", "a2a_proxy"):
+    for caller_service in ("gateway", "registry", "a2a_proxy"):
         with pytest.raises(PermissionDenied):
-            await gateway.as_service(speaker).ask("ReadEnvironment", workspace_id=workspace)
+            await gateway.as_service(caller_service).ask("ReadEnvironment", workspace_id=workspace)
 
 
 async def test_a_workspace_touches_its_own_secrets_only(gateway, workspace):

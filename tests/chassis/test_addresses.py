@@ -38,7 +38,7 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "172.32.0.1", "11.0.0.1"]
 
 @pytest.mark.covers("A2A-16")
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_networks_are_for_development_and_saas(address):
+def test_private_networks_are_allowed_in_development_and_saas_mode(address):
     assert find_ip_refusal(address, PRODUCTION) is AddressRefusal.PRIVATE
     assert find_ip_refusal(address, DEVELOPMENT) is None
     assert find_ip_refusal(address, SAAS) is None
@@ -46,7 +46,7 @@ def test_private_networks_are_for_development_and_saas(address):
 
 @pytest.mark.covers("A2A-16", "REG-15")
 @pytest.mark.parametrize("address", LOOPBACK)
-def test_loopback_is_for_development_only(address):
+def test_loopback_is_allowed_in_development_only(address):
     assert find_ip_refusal(address, PRODUCTION) is AddressRefusal.LOOPBACK
     assert find_ip_refusal(address, SAAS) is AddressRefusal.LOOPBACK
     assert find_ip_refusal(address, DEVELOPMENT) is None
@@ -55,7 +55,7 @@ def test_loopback_is_for_development_only(address):
 @pytest.mark.covers("A2A-16")
 @pytest.mark.parametrize("rules", [PRODUCTION, DEVELOPMENT, SAAS])
 @pytest.mark.parametrize("address", [*METADATA, *OTHERS])
-def test_what_no_agent_serves_is_refused_in_every_mode(address, rules):
+def test_reserved_and_metadata_addresses_are_refused_in_every_mode(address, rules):
     assert find_ip_refusal(address, rules) is AddressRefusal.FORBIDDEN
 
 
@@ -64,7 +64,7 @@ def test_public_addresses_are_allowed(address):
     assert find_ip_refusal(address, PRODUCTION) is None
 
 
-def test_one_bad_address_among_several_is_enough():
+def test_one_refused_address_among_several_refuses_the_host():
     assert find_address_refusal(["8.8.8.8", "169.254.169.254"], PRODUCTION) is AddressRefusal.FORBIDDEN
 
 
@@ -87,23 +87,23 @@ def test_a_host_without_addresses_is_refused():
         "x" * 3000,
     ],
 )
-def test_what_is_no_url_leads_nowhere(url):
+def test_an_invalid_url_has_no_endpoint(url):
     assert parse_endpoint(url) is None
 
 
-def test_a_url_leads_to_its_host_and_port():
+def test_a_url_has_a_host_and_a_port():
     assert parse_endpoint("http://Agent:8000/a2a") == Endpoint(host="agent", port=8000)
     assert parse_endpoint("https://agent/") == Endpoint(host="agent", port=443)
 
 
 @given(st.text())
-def test_no_text_is_too_strange_to_judge(text):
+def test_arbitrary_texts_are_checked_without_an_error(text):
     parse_endpoint(text)
     assert find_ip_refusal(text, PRODUCTION) in {None, *AddressRefusal}
 
 
 @given(st.sampled_from(FORBIDDEN_NETWORKS), st.integers(min_value=0))
-def test_no_list_of_the_operator_opens_what_is_never_allowed(network, offset):
+def test_an_allowed_network_does_not_allow_forbidden_addresses(network, offset):
     address = network[offset % min(network.num_addresses, 2**32)]
     assert (
         find_ip_refusal(str(address), AddressRules(development=True, saas=True, allowed=(network,)))

@@ -18,7 +18,7 @@ def test_each_delay_is_twice_the_one_before_up_to_the_maximum(backoff, failures)
 
 
 @given(BACKOFFS, FAILURES, st.floats(0, 1))
-def test_jitter_takes_at_most_half_of_a_delay(backoff, failures, jitter):
+def test_jitter_removes_at_most_half_of_a_delay(backoff, failures, jitter):
     full = backoff.delay(failures)
 
     assert full / 2 <= backoff.delay(failures, jitter) <= full

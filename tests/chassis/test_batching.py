@@ -8,7 +8,7 @@ from services.chassis.batching import EARLY_BATCH_SIZE, Batcher
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """Time stands still, and jumps to whatever is due next."""
+    """A loop whose time stands still and jumps to the next scheduled callback."""
 
     now = 0.0
 
@@ -21,87 +21,87 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         super()._run_once()
 
 
-class Work:
-    """Answers each number with its double once it is let go on; notes every batch."""
+class DoublingWork:
+    """Doubles each number once `go_on` is set, and records every batch."""
 
-    def __init__(self, *, refused=frozenset()):
+    def __init__(self, *, failing=frozenset()):
         self.batches = []
-        self.under_way = self.most = 0
+        self.running = self.most_running = 0
         self.go_on = asyncio.Event()
         self.go_on.set()
-        self.refused = refused
+        self.failing = failing
 
     async def __call__(self, numbers):
         self.batches.append(tuple(numbers))
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
         try:
             await self.go_on.wait()
         finally:
-            self.under_way -= 1
-        return [KeyError(number) if number in self.refused else number * 2 for number in numbers]
+            self.running -= 1
+        return [KeyError(number) if number in self.failing else number * 2 for number in numbers]
 
 
-async def steps(count):
-    """Let everything else go on for so many turns of the loop."""
+async def run_turns(count):
+    """Let other tasks run for this many turns of the loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def test_what_is_asked_in_the_same_moment_is_one_batch_and_each_hears_its_own_answer():
-    work = Work()
-    gathering = Batcher(work, capacity=100)
+async def test_simultaneous_submissions_form_one_batch_and_get_their_own_results():
+    work = DoublingWork()
+    batcher = Batcher(work, capacity=100)
 
-    assert await asyncio.gather(*map(gathering.submit, range(40))) == [number * 2 for number in range(40)]
+    assert await asyncio.gather(*map(batcher.submit, range(40))) == [number * 2 for number in range(40)]
     assert work.batches == [tuple(range(40))]
 
 
-async def test_who_comes_while_a_batch_is_under_way_makes_up_the_next():
-    work = Work()
-    gathering = Batcher(work, capacity=100)
+async def test_submissions_during_a_batch_form_the_next_one():
+    work = DoublingWork()
+    batcher = Batcher(work, capacity=100)
     work.go_on.clear()
-    first = asyncio.ensure_future(gathering.submit(1))
-    await steps(5)
-    late = [asyncio.ensure_future(gathering.submit(number)) for number in (2, 3)]
-    await steps(5)
+    first = asyncio.ensure_future(batcher.submit(1))
+    await run_turns(5)
+    late = [asyncio.ensure_future(batcher.submit(number)) for number in (2, 3)]
+    await run_turns(5)
     work.go_on.set()
 
     assert await asyncio.gather(first, *late) == [2, 4, 6]
     assert work.batches == [(1,), (2, 3)]
 
 
-async def test_a_batch_takes_no_more_than_its_capacity_and_the_order_stays():
-    work = Work()
-    gathering = Batcher(work, capacity=10, weigh=lambda number: number)
+async def test_a_batch_has_at_most_its_capacity_and_keeps_the_order():
+    work = DoublingWork()
+    batcher = Batcher(work, capacity=10, weigh=lambda number: number)
 
-    await asyncio.gather(*map(gathering.submit, [4, 4, 4, 9, 1]))
+    await asyncio.gather(*map(batcher.submit, [4, 4, 4, 9, 1]))
 
     assert work.batches == [(4, 4, 4), (9, 1)]
 
 
-async def test_no_more_batches_are_under_way_than_allowed():
-    work = Work()
-    gathering = Batcher(work, capacity=1, at_once=2)
+async def test_no_more_batches_run_concurrently_than_allowed():
+    work = DoublingWork()
+    batcher = Batcher(work, capacity=1, max_concurrent=2)
     work.go_on.clear()
-    asked = [asyncio.ensure_future(gathering.submit(number)) for number in range(6)]
-    await steps(20)
+    tasks = [asyncio.ensure_future(batcher.submit(number)) for number in range(6)]
+    await run_turns(20)
     assert work.batches == [(0,), (1,)]
     work.go_on.set()
-    await asyncio.gather(*asked)
+    await asyncio.gather(*tasks)
 
-    assert work.most == 2
+    assert work.most_running == 2
     assert [number for batch in work.batches for number in batch] == list(range(6))
 
 
-async def test_what_the_work_says_of_one_item_its_asker_alone_raises():
-    gathering = Batcher(Work(refused={2}), capacity=100)
+async def test_an_error_of_one_item_is_raised_to_its_caller_only():
+    batcher = Batcher(DoublingWork(failing={2}), capacity=100)
 
-    answers = await asyncio.gather(*map(gathering.submit, [1, 2, 3]), return_exceptions=True)
+    answers = await asyncio.gather(*map(batcher.submit, [1, 2, 3]), return_exceptions=True)
 
     assert [answers[0], type(answers[1]), answers[2]] == [2, KeyError, 6]
 
 
-async def test_what_the_work_raises_everybody_raises_and_the_next_batch_is_not_harmed():
+async def test_an_error_of_a_batch_is_raised_to_all_its_callers_only():
     failing = True
 
     async def work(numbers):
@@ -109,98 +109,98 @@ async def test_what_the_work_raises_everybody_raises_and_the_next_batch_is_not_h
             raise RuntimeError
         return numbers
 
-    gathering = Batcher(work, capacity=100)
-    answers = await asyncio.gather(*map(gathering.submit, [1, 2, 3]), return_exceptions=True)
+    batcher = Batcher(work, capacity=100)
+    answers = await asyncio.gather(*map(batcher.submit, [1, 2, 3]), return_exceptions=True)
     failing = False
 
     assert [type(answer) for answer in answers] == [RuntimeError] * 3
-    assert await gathering.submit(4) == 4
+    assert await batcher.submit(4) == 4
 
 
-def test_batches_keep_their_distance_and_whoever_is_alone_after_it_waits_for_nobody():
+def test_batches_keep_the_interval_and_a_later_submission_does_not_wait():
     began = []
 
     async def work(numbers):
         began.append((asyncio.get_running_loop().time(), tuple(numbers)))
         return numbers
 
-    async def play():
-        gathering = Batcher(work, capacity=2, at_once=5, pause=0.25)
-        await asyncio.gather(*map(gathering.submit, range(5)))
+    async def scenario():
+        batcher = Batcher(work, capacity=2, max_concurrent=5, interval_seconds=0.25)
+        await asyncio.gather(*map(batcher.submit, range(5)))
         await asyncio.sleep(10)
-        await gathering.submit(9)
+        await batcher.submit(9)
 
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        runner.run(play())
+        runner.run(scenario())
     assert began == [(0.0, (0, 1)), (0.25, (2, 3)), (0.5, (4,)), (10.5, (9,))]
 
 
-def test_plenty_wait_for_nothing():
+def test_a_large_batch_does_not_wait_for_the_interval():
     began = []
 
     async def work(numbers):
         began.append((asyncio.get_running_loop().time(), len(numbers)))
         return numbers
 
-    async def late(gathering, number):
+    async def late(batcher, number):
         await asyncio.sleep(0.1)
-        await gathering.submit(number)
+        await batcher.submit(number)
 
-    async def play():
-        gathering = Batcher(work, capacity=100, at_once=5, pause=0.25)
-        await gathering.submit(0)
-        few = [gathering.submit(number) for number in range(EARLY_BATCH_SIZE - 1)]
-        await asyncio.gather(*few, late(gathering, EARLY_BATCH_SIZE))
-        await gathering.submit(1)
+    async def scenario():
+        batcher = Batcher(work, capacity=100, max_concurrent=5, interval_seconds=0.25)
+        await batcher.submit(0)
+        few = [batcher.submit(number) for number in range(EARLY_BATCH_SIZE - 1)]
+        await asyncio.gather(*few, late(batcher, EARLY_BATCH_SIZE))
+        await batcher.submit(1)
 
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
-        runner.run(play())
+        runner.run(scenario())
     assert began == [(0.0, 1), (0.1, EARLY_BATCH_SIZE), (0.35, 1)]
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    leaving=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), max_size=4),
-    at_once=st.integers(1, 3),
+    cancellations=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), max_size=4),
+    max_concurrent=st.integers(1, 3),
     capacity=st.integers(1, 6),
 )
-def test_whoever_leaves_at_whatever_moment_takes_nobody_along(leaving, at_once, capacity):
-    async def play():
-        work = Work()
-        gathering = Batcher(work, capacity=capacity, at_once=at_once)
+def test_a_submission_that_is_cancelled_at_any_time_does_not_affect_the_others(cancellations, max_concurrent, capacity):
+    async def scenario():
+        work = DoublingWork()
+        batcher = Batcher(work, capacity=capacity, max_concurrent=max_concurrent)
         work.go_on.clear()
-        asked = [asyncio.ensure_future(gathering.submit(number)) for number in range(6)]
-        gone = set()
-        for number, wait in leaving:
-            await steps(wait)
-            asked[number].cancel()
-            gone.add(number)
+        tasks = [asyncio.ensure_future(batcher.submit(number)) for number in range(6)]
+        cancelled = set()
+        for number, wait in cancellations:
+            await run_turns(wait)
+            tasks[number].cancel()
+            cancelled.add(number)
         work.go_on.set()
         async with asyncio.timeout(5):
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-        stayed = [number for number in range(6) if number not in gone]
-        assert [answers[number] for number in stayed] == [number * 2 for number in stayed]
-        assert all(isinstance(answers[number], asyncio.CancelledError) for number in gone)
-        assert (gathering._under_way, gathering._gatherer, len(gathering._waiting)) == (0, None, 0)
-        assert work.most <= at_once
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+        others = [number for number in range(6) if number not in cancelled]
+        assert [answers[number] for number in others] == [number * 2 for number in others]
+        assert all(isinstance(answers[number], asyncio.CancelledError) for number in cancelled)
+        assert (batcher._running_batches, batcher._collector, len(batcher._queue)) == (0, None, 0)
+        assert work.most_running <= max_concurrent
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_it_needs_no_task_of_its_own():
-    async def play():
-        assert await Batcher(Work(), capacity=1).submit(1) == 2
+def test_a_batcher_starts_no_task():
+    async def scenario():
+        assert await Batcher(DoublingWork(), capacity=1).submit(1) == 2
         return asyncio.all_tasks() - {asyncio.current_task()}
 
-    assert asyncio.run(play()) == set()
+    assert asyncio.run(scenario()) == set()
 
 
 @pytest.mark.parametrize("attempt", range(20))
-async def test_answers_never_reach_the_wrong_asker(attempt):
-    gathering = Batcher(Work(), capacity=3 + attempt % 5, at_once=1 + attempt % 3)
+async def test_every_caller_gets_the_result_of_its_item(attempt):
+    batcher = Batcher(DoublingWork(), capacity=3 + attempt % 5, max_concurrent=1 + attempt % 3)
 
     async def ask(number):
-        await steps(number * 7 % (attempt + 2))
-        return await gathering.submit(number)
+        await run_turns(number * 7 % (attempt + 2))
+        return await batcher.submit(number)
 
     assert await asyncio.gather(*map(ask, range(30))) == [number * 2 for number in range(30)]

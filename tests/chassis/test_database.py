@@ -11,7 +11,7 @@ from services.chassis.errors import Unavailable
 from tests.waiting import eventually
 
 
-async def test_an_engine_acts_in_its_role(database_url):
+async def test_an_engine_connects_in_its_role(database_url):
     async with (
         database.open_engine(database_url, role="molecule_auth") as engine,
         database.transaction(engine) as connection,
@@ -26,21 +26,21 @@ async def test_a_role_may_not_read_another_schema(database_url):
                 await connection.execute(text("create table registry.intruder (id int)"))
 
 
-async def test_a_database_that_is_not_there_is_unavailable(tmp_path):
+async def test_a_missing_database_is_unavailable(tmp_path):
     async with database.open_engine(f"postgresql://nobody@/nothing?host={tmp_path}", role=None) as engine:
         with pytest.raises(Unavailable):
             async with database.transaction(engine):
                 pass
 
 
-async def test_a_connection_cut_in_mid_transaction_is_unavailable(database_url):
+async def test_a_connection_that_ends_during_a_transaction_is_unavailable(database_url):
     async with database.open_engine(database_url, role=None) as engine:
         with pytest.raises(Unavailable):
             async with database.transaction(engine) as connection:
                 await connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
 
 
-async def test_only_one_holder_works_and_the_next_takes_over(database_url):
+async def test_only_the_lock_holder_works_and_the_next_one_takes_over(database_url):
     working: list[str] = []
 
     def holder(name: str) -> asyncio.Task[None]:
@@ -62,7 +62,7 @@ async def test_only_one_holder_works_and_the_next_takes_over(database_url):
     await asyncio.gather(first, second, return_exceptions=True)
 
 
-async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
+async def test_a_lock_holder_that_loses_its_connection_stops_working(database_url):
     started, stopped = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
@@ -87,7 +87,7 @@ async def test_a_holder_whose_connection_is_cut_stops_working(database_url):
     await asyncio.gather(alone, return_exceptions=True)
 
 
-async def test_the_doorbell_wakes_whoever_waits(database_url):
+async def test_a_notification_wakes_a_waiting_reader(database_url):
     bell = database.NotificationListener(database_url, role=None, channel="test_bell")
     listening = asyncio.ensure_future(bell.listen())
     second = timedelta(seconds=10)

@@ -19,11 +19,11 @@ ADMIN = Identity(kind=Kind.ADMIN)
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_who_acts_is_named(caller, name):
+def test_an_identity_has_an_actor(caller, name):
     assert caller.actor == name
 
 
-def test_a_feed_may_be_ended_by_somebody_else_than_who_read_it():
+def test_a_feed_may_be_closed_in_another_context():
     def feed():
         with identity.act_as(ADMIN):
             yield identity.current()

@@ -29,12 +29,12 @@ async def stuck():
 
 
 async def told(address):
-    async with clients.open_channel(address, speaker="gateway") as line:
+    async with clients.open_channel(address, caller_service="gateway") as line:
         reply = await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
     return {loop.name: reply.now - loop.ticked if loop.HasField("last_tick_at") else None for loop in reply.loops}
 
 
-async def test_a_loop_that_ticks_is_told_from_one_that_does_not_come_to_its_end():
+async def test_a_loop_whose_tick_never_ends_has_no_last_tick():
     loops = [
         Loop(name="fine", run=fine, every=SOON),
         Loop(name="in vain", run=unreachable, every=SOON),
@@ -50,16 +50,16 @@ async def test_a_loop_that_ticks_is_told_from_one_that_does_not_come_to_its_end(
     assert 0 <= found["in vain"] < 30
 
 
-async def test_a_loop_that_ticks_here_no_longer_is_not_given_an_age():
+async def test_a_loop_that_no_longer_ticks_in_this_replica_has_no_last_tick():
     alive = Liveness({"swept"})
     alive.tick("swept")
-    alive.rest("swept")
+    alive.clear("swept")
 
     reply = await alive.GetLiveness(pb.GetLivenessRequest(), None)
     assert not reply.loops[0].HasField("last_tick_at")
 
 
-async def test_only_the_gateway_may_ask():
-    async with listening([]) as address, clients.open_channel(address, speaker="registry") as line:
+async def test_only_the_gateway_may_read_the_liveness():
+    async with listening([]) as address, clients.open_channel(address, caller_service="registry") as line:
         with pytest.raises(PermissionDenied):
             await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())

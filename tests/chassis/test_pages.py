@@ -4,21 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.pages import InvalidPageToken, decode_page_token, encode_page_token, page_size
+from services.chassis.pages import InvalidPageToken, choose_page_size, decode_page_token, encode_page_token
 
 
 @given(st.lists(st.text()))
-def test_a_token_leads_back_to_its_place(place):
+def test_a_token_decodes_to_its_position(place):
     assert decode_page_token(encode_page_token(place), len(place)) == place
 
 
 @given(st.text())
-def test_a_token_we_did_not_make_is_refused(token):
+def test_a_foreign_token_is_refused(token):
     with pytest.raises(InvalidPageToken):
         decode_page_token(token, 17)
 
 
-def test_a_page_is_never_larger_than_the_most():
-    assert page_size(0, default=100, most=500) == 100
-    assert page_size(900, default=100, most=500) == 500
-    assert page_size(-3, default=100, most=500) == 100
+def test_a_page_is_never_larger_than_the_maximum():
+    assert choose_page_size(0, default=100, maximum=500) == 100
+    assert choose_page_size(900, default=100, maximum=500) == 500
+    assert choose_page_size(-3, default=100, maximum=500) == 100

@@ -91,14 +91,14 @@ async def checked(line, **limits):
     return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
 
 
-async def test_the_servicer_knows_on_whose_behalf_it_acts():
+async def test_the_servicer_knows_the_caller():
     servicer = RecordingActivity()
     async with running([activity(servicer)]) as line:
         await listed(line, on_behalf_of=WORKSPACE)
     assert servicer.callers == [WORKSPACE]
 
 
-async def test_a_workspace_may_only_speak_of_itself():
+async def test_a_workspace_may_name_only_itself_in_the_request():
     servicer = RecordingActivity()
     async with running([activity(servicer)]) as line:
         with pytest.raises(errors.PermissionDenied):
@@ -107,27 +107,27 @@ async def test_a_workspace_may_only_speak_of_itself():
 
 
 @pytest.mark.parametrize("kind", [Kind.ADMIN, Kind.ORG, Kind.ANONYMOUS])
-async def test_the_kinds_that_a_rule_names_pass(kind):
+async def test_the_kinds_of_caller_in_a_rule_are_allowed(kind):
     async with running([activity(RecordingActivity())]) as line:
         await listed(line, on_behalf_of=Identity(kind=kind, name="somebody"))
 
 
-async def test_a_service_in_its_own_name_needs_a_rule_that_names_it():
+async def test_a_service_needs_a_rule_that_names_it():
     async with running([activity(RecordingActivity())]) as line:
         with pytest.raises(errors.PermissionDenied):
             await listed(line, on_behalf_of=None)
-    async with running([provisioner(FlakyProvisioner())], speaker="registry") as line:
+    async with running([provisioner(FlakyProvisioner())], caller_service="registry") as line:
         with pytest.raises(errors.PermissionDenied):
             await checked(line)
 
 
-async def test_only_the_gateway_speaks_for_others():
-    async with running([activity(RecordingActivity())], speaker="a2a_proxy") as line:
+async def test_only_the_gateway_may_forward_identities():
+    async with running([activity(RecordingActivity())], caller_service="a2a_proxy") as line:
         with pytest.raises(errors.PermissionDenied):
             await listed(line, on_behalf_of=ADMIN)
 
 
-async def test_nobody_can_be_spoken_for_as_a_service():
+async def test_the_identity_of_a_service_cannot_be_forwarded():
     async with running([provisioner(FlakyProvisioner())]) as line:
         with pytest.raises(errors.Unauthenticated):
             await checked_as(line, identity.service_identity("a2a_proxy"))
@@ -138,20 +138,20 @@ async def checked_as(line, who):
     return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=who)
 
 
-async def test_a_call_without_a_speaker_is_refused():
+async def test_a_call_without_a_service_name_is_refused():
     async with listening([activity(RecordingActivity())]) as address, grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await activity_pb2_grpc.ActivityServiceStub(channel).ListActivity(activity_pb2.ListActivityRequest())
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_an_error_arrives_as_it_was_raised():
+async def test_an_error_arrives_unchanged():
     raised = errors.FailedPrecondition(
         "no room", details={"chain": ["a", 1], "deep": {"n": None}}, retry_in=timedelta(seconds=7)
     )
     raised.reason, raised.domain = "NO_ROOM", "molecule.test.v1"
 
-    async with running([provisioner(FailingProvisioner(raised))], speaker="a2a_proxy") as line:
+    async with running([provisioner(FailingProvisioner(raised))], caller_service="a2a_proxy") as line:
         with pytest.raises(errors.FailedPrecondition) as arrived:
             await checked(line)
 
@@ -161,31 +161,31 @@ async def test_an_error_arrives_as_it_was_raised():
     assert arrived.value.retry_in == timedelta(seconds=7)
 
 
-async def test_the_text_of_a_bug_stays_inside(capsys):
+async def test_the_text_of_an_unexpected_error_is_withheld(capsys):
     bug = ValueError("password=hunter2")
-    async with running([provisioner(FailingProvisioner(bug))], speaker="a2a_proxy") as line:
+    async with running([provisioner(FailingProvisioner(bug))], caller_service="a2a_proxy") as line:
         with pytest.raises(errors.InternalError) as arrived:
             await checked(line)
     assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
 
 
-async def test_what_is_unreachable_is_asked_again_until_the_time_is_up():
+async def test_an_unreachable_service_is_retried_until_the_timeout():
     flaky = FlakyProvisioner()
-    async with running([provisioner(flaky)], speaker="a2a_proxy") as line:
+    async with running([provisioner(flaky)], caller_service="a2a_proxy") as line:
         await checked(line)
     assert flaky.asked == 2
 
 
-async def test_a_service_that_says_why_it_cannot_help_is_asked_once():
+async def test_an_error_with_a_reason_of_its_own_is_not_retried():
     counting = CountingProvisioner(AbsentBackend())
-    async with running([provisioner(counting)], speaker="a2a_proxy") as line:
+    async with running([provisioner(counting)], caller_service="a2a_proxy") as line:
         with pytest.raises(errors.Unavailable, match="provisioner not available"):
             await checked(line)
     assert counting.asked == 1
 
 
-async def test_a_service_that_is_not_there_is_unavailable(tmp_path):
-    async with clients.open_channel(f"unix:{tmp_path}/nobody.sock", speaker="a2a_proxy") as line:
+async def test_a_missing_service_is_unavailable(tmp_path):
+    async with clients.open_channel(f"unix:{tmp_path}/nobody.sock", caller_service="a2a_proxy") as line:
         with pytest.raises(errors.Unavailable):
             await checked(line, timeout=timedelta(milliseconds=200))
 
@@ -200,9 +200,9 @@ class AwayProvisioner(CountingProvisioner):
         return provisioner_pb2.CheckInstanceResponse()
 
 
-async def test_once_somebody_has_waited_in_vain_each_asks_once_until_one_is_answered():
+async def test_after_a_timeout_calls_try_once_until_one_succeeds():
     away = AwayProvisioner(errors.Unavailable())
-    async with running([provisioner(away)], speaker="a2a_proxy") as line:
+    async with running([provisioner(away)], caller_service="a2a_proxy") as line:
         with pytest.raises(errors.Unavailable):
             await checked(line)
         waited, away.asked = away.asked, 0
@@ -221,9 +221,9 @@ async def test_once_somebody_has_waited_in_vain_each_asks_once_until_one_is_answ
     assert away.asked > 2
 
 
-async def test_who_waits_for_less_than_usual_gives_nobody_up():
+async def test_a_call_with_a_short_timeout_does_not_make_later_calls_fail_fast():
     away = AwayProvisioner(errors.Unavailable())
-    async with running([provisioner(away)], speaker="a2a_proxy") as line:
+    async with running([provisioner(away)], caller_service="a2a_proxy") as line:
         for _ in range(2):
             away.asked = 0
             with pytest.raises(errors.Unavailable):
@@ -232,11 +232,11 @@ async def test_who_waits_for_less_than_usual_gives_nobody_up():
     assert away.asked > 1
 
 
-def test_a_contract_that_does_not_say_who_may_call_is_refused():
+def test_a_contract_without_an_access_rule_is_refused():
     from grpc_health.v1 import health_pb2
 
     with pytest.raises(rpc.UndeclaredAccess, match=r"grpc\.health\.v1\.Health/Check does not say who may call it"):
-        rpc.access_rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])
+        rpc.collect_access_rules([health_pb2.DESCRIPTOR.services_by_name["Health"]])
 
 
 async def test_feeds_are_ended_when_the_service_stops():
@@ -257,7 +257,7 @@ async def test_feeds_are_ended_when_the_service_stops():
     servicer = Servicer(contract=contract, add=auth_pb2_grpc.add_AuthServiceServicer_to_server, servicer=EndlessAuth())
     service = listening([servicer])
     address = await service.__aenter__()
-    async with clients.open_channel(address, speaker="gateway") as line:
+    async with clients.open_channel(address, caller_service="gateway") as line:
         stub = auth_pb2_grpc.AuthServiceStub(line.channel)
         feed = line.watch(stub.WatchRevocations, auth_pb2.WatchRevocationsRequest())
         assert (await anext(feed)).revision == 1

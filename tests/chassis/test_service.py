@@ -18,7 +18,7 @@ from tests.rpc import listening
 from tests.waiting import eventually
 
 
-async def test_a_loop_that_fails_takes_the_service_down():
+async def test_a_loop_that_fails_stops_the_service():
     async def fails():
         raise KeyError
 
@@ -28,7 +28,7 @@ async def test_a_loop_that_fails_takes_the_service_down():
     assert raised.group_contains(KeyError)
 
 
-async def test_a_loop_that_ends_takes_the_service_down():
+async def test_a_loop_that_ends_stops_the_service():
     async def ends():
         return
 
@@ -37,7 +37,7 @@ async def test_a_loop_that_ends_takes_the_service_down():
             await asyncio.Event().wait()
 
 
-async def test_a_tick_that_finds_something_unreachable_is_followed_by_another():
+async def test_a_tick_that_raises_unavailable_is_followed_by_another():
     ticks = 0
 
     async def tick():
@@ -76,7 +76,7 @@ async def test_plaintext_tcp_is_refused_outside_development():
         assert not address.endswith(":0")
 
 
-def test_a_wrong_mode_is_named_in_one_line(monkeypatch):
+def test_an_invalid_mode_is_reported_in_one_line(monkeypatch):
     class Settings(ChassisSettings):
         model_config = with_prefix("TEST_")
 
@@ -87,7 +87,7 @@ def test_a_wrong_mode_is_named_in_one_line(monkeypatch):
     assert str(raised.value) == 'MOLECULE_ENV must be "production" or "development" (got "staging")'
 
 
-def test_a_missing_setting_is_called_by_its_variable(monkeypatch):
+def test_a_missing_setting_is_reported_by_its_variable(monkeypatch):
     class Settings(ChassisSettings):
         model_config = with_prefix("TEST_")
 
@@ -113,13 +113,13 @@ main(Service(name="test", settings=Settings, assemble=assemble))
 """
 
 
-async def test_sigterm_drains_and_exits_well(tmp_path):
+async def test_sigterm_drains_calls_and_exits_with_zero(tmp_path):
     environment = os.environ | {"TEST_LISTEN": f"unix:{tmp_path}/t.sock", "MOLECULE_ENV": "development"}
     process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, stdout=subprocess.DEVNULL)
     try:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-        async with clients.open_channel(f"unix:{tmp_path}/t.sock", speaker="test") as line:
+        async with clients.open_channel(f"unix:{tmp_path}/t.sock", caller_service="test") as line:
             health = health_pb2_grpc.HealthStub(line.channel)
             answer = await line.call(health.Check, health_pb2.HealthCheckRequest(), timeout=timedelta(seconds=20))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING

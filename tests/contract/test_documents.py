@@ -58,7 +58,15 @@ def test_every_module_that_is_to_be_run_exists(document):
 
 def test_the_walks_name_files_of_their_folder():
     readme = text("README.md")
-    for name in ("envelope.py", "routebook.py", "routing.py", "agents.py", "outcome.py", "activity.py", "delivery.py"):
+    for name in (
+        "envelope.py",
+        "route_cache.py",
+        "routing.py",
+        "agent_client.py",
+        "outcome.py",
+        "activity.py",
+        "delivery.py",
+    ):
         assert name in readme
         assert (ROOT / "services" / "a2a_proxy" / name).exists()
 

@@ -15,8 +15,8 @@ CHECKS = (
         f"services/registry/{name}.py"
         for name in ("lifecycle/address_check", "access", "workspace/hierarchy", "workspace/audiences")
     ),
-    *(f"services/a2a_proxy/{name}.py" for name in ("routebook", "routing")),
-    *(f"services/chassis/{name}.py" for name in ("addresses", "identity", "rpc")),
+    *(f"services/a2a_proxy/{name}.py" for name in ("route_cache", "routing")),
+    *(f"services/chassis/{name}.py" for name in ("addresses", "feeds", "identity", "rpc")),
 )
 """Where it is decided who may do what."""
 
@@ -27,12 +27,12 @@ REFUSES = {
     "gateway/forwarded.py _trusts": "what is no address is no trusted proxy",
     "gateway/limits.py client": "what is no address is counted under its own name",
     "gateway/route.py __call__": "an error is an answer, a bug is 500",
-    "services/a2a_proxy/routebook.py follow": "without the feed the registry is asked",
     "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
-    "services/chassis/addresses.py _plain": "no address: refused as forbidden",
+    "services/chassis/addresses.py _parse_destination": "no address: refused as forbidden",
     "services/chassis/addresses.py parse_endpoint": "no URL: there is no place to go to",
+    "services/chassis/feeds.py connection": "a broken feed is no longer fresh, so its reader asks the source instead",
     "services/chassis/identity.py act_as": "only in a context that never had the identity is there none to put back",
-    "services/chassis/rpc.py _identity": "what is no identity is nobody, and nobody is refused",
+    "services/chassis/rpc.py _parse_identity": "what is no identity is nobody, and nobody is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",
     "services/registry/lifecycle/address_check.py _resolved": "no address: refused as unresolvable",

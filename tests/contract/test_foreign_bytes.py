@@ -189,13 +189,13 @@ def test_extended_cards_that_pass(request_body, answer):
 @example(DEEP, "")
 def test_envelopes(raw, version):
     with suppress(MalformedMessage):
-        envelope.read(raw, version=version, entropy=bytes(32))
+        envelope.parse(raw, version=version, entropy=bytes(32))
 
 
 @given(st.text(max_size=30))
 def test_times_to_wait(text):
     with suppress(MalformedMessage):
-        envelope.patience(text)
+        envelope.parse_timeout(text)
 
 
 @given(st.text(max_size=80), st.integers(1, 4))

@@ -19,7 +19,7 @@ from protos.registry.v1 import registry_pb2
 from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.offices import Office, open_office
+from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
 from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
 from tests.waiting import eventually
 
@@ -48,7 +48,7 @@ class Door:
 
     url: str
     http: aiohttp.ClientSession
-    office: Office
+    proxy: RunningProxy
     keeper: Doorkeeper
 
     def post(self, body: bytes | dict, *, path: str | None = None, **options):
@@ -71,14 +71,14 @@ async def listening(app) -> AsyncIterator[str]:
 async def door(database_url: str) -> AsyncIterator[Door]:
     keeper = Doorkeeper()
     async with (
-        open_office(database_url) as office,
-        clients.open_channel(office.address, speaker="gateway") as line,
+        run_proxy(database_url) as proxy,
+        clients.open_channel(proxy.address, caller_service="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
         exchanges = Exchanges([line])
         running = group.create_task(exchanges.run())
         async with listening(application(keeper, exchanges)) as url, aiohttp.ClientSession() as http:
-            yield Door(url=url, http=http, office=office, keeper=keeper)
+            yield Door(url=url, http=http, proxy=proxy, keeper=keeper)
         running.cancel()
 
 
@@ -98,7 +98,7 @@ def hello(method: str = "message/send", **fields) -> dict:
 @pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
 async def test_a_message_is_answered_by_its_agent(door, path):
     async with serving(EchoAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello(), path=path) as answer:
             assert answer.status == 200
@@ -143,7 +143,7 @@ async def test_an_id_that_is_none_is_refused_before_anybody_is_asked(door, works
 
 async def test_a_body_at_the_cap_passes_and_one_over_it_does_not(door):
     async with serving(EchoAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
         frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
         full = frame.replace(b'"x": ""', b'"x": "%s"' % (b"y" * (10 * MEBIBYTE - len(frame))))
 
@@ -177,14 +177,14 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
     ],
 )
 async def test_a_malformed_message_is_answered_in_its_own_language(door, body, expected):
-    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with door.post(body) as answer:
         assert (answer.status, await answer.json()) == (400, expected)
 
 
 async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(door):
-    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with door.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
@@ -193,7 +193,7 @@ async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(door):
 
 
 async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(door):
-    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
     async with door.post(hello(), headers={"X-Timeout": "soon"}) as answer:
         assert answer.status == 400
         assert await answer.json() == {"error": "X-Timeout must be an integer from 1 to 86400"}
@@ -206,11 +206,11 @@ async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(door):
 
 async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_nobody(door):
     for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
-        door.office.book.write(TARGET, status=status)
+        door.proxy.registry.set_workspace(TARGET, status=status)
         async with door.post(hello()) as answer:
             assert answer.status == 503
 
-    assert door.office.alarm.woken == [TARGET]
+    assert door.proxy.lifecycle.woken == [TARGET]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_no
     ],
 )
 async def test_what_a_target_cannot_take_is_told_as_the_contract_says(door, fields, status, body):
-    door.office.book.write(TARGET, **fields)
+    door.proxy.registry.set_workspace(TARGET, **fields)
 
     async with door.post(hello()) as answer:
         assert (answer.status, await answer.json()) == (status, body)
@@ -255,8 +255,8 @@ async def test_what_a_target_cannot_take_is_told_as_the_contract_says(door, fiel
 
 @pytest.mark.covers("A2A-24", "A2A-39")
 async def test_a_dead_agent_is_a_structured_503(door):
-    door.office.hands.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
-    door.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    door.proxy.provisioner.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
+    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with door.post(hello()) as answer:
         assert answer.status == 503
@@ -270,7 +270,7 @@ async def test_a_dead_agent_is_a_structured_503(door):
 
 async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(door):
     async with serving(BusyAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello()) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
@@ -285,7 +285,7 @@ async def test_the_agents_own_errors_pass_as_they_are(door):
     body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
     agent = RudeAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
     async with serving(agent):
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("tasks/get")) as answer:
             assert (answer.status, await answer.text()) == (404, body)
@@ -294,7 +294,7 @@ async def test_the_agents_own_errors_pass_as_they_are(door):
 
 async def test_the_callers_deadline_is_a_504(door):
     async with serving(SilentAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello(), headers={"X-Timeout": "1"}) as answer:
             assert answer.status == 504
@@ -308,7 +308,7 @@ async def test_the_callers_deadline_is_a_504(door):
 @pytest.mark.covers("BEY-22")
 async def test_the_time_of_the_agent_is_not_the_planes(door):
     async with serving(SlowAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
         loop = asyncio.get_running_loop()
         asking = asyncio.ensure_future(door.post(hello()).__aenter__())
         await agent.asked.wait()
@@ -324,7 +324,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
-        clients.open_channel("unix:/nowhere.sock", speaker="gateway") as line,
+        clients.open_channel("unix:/nowhere.sock", caller_service="gateway") as line,
         listening(application(Doorkeeper(), Exchanges([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
@@ -353,7 +353,7 @@ class PrivateAgent(EchoAgent):
 @pytest.mark.parametrize("method", ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"])
 async def test_an_extended_card_leads_to_the_plane(door, method):
     async with serving(PrivateAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello(method)) as answer:
             card = (await answer.json())["result"]
@@ -367,7 +367,7 @@ async def test_an_extended_card_leads_to_the_plane(door, method):
 async def test_an_agent_without_an_extended_card_says_so_itself(door):
     text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
     async with serving(RudeAgent(status=200, text=text, headers={"Content-Type": "application/json"})) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("GetExtendedAgentCard")) as answer:
             assert await answer.text() == text
@@ -378,7 +378,7 @@ async def test_an_agent_without_an_extended_card_says_so_itself(door):
 
 async def test_a_stream_passes_through_unchanged_and_unbuffered(door):
     async with serving(EchoAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("message/stream")) as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
@@ -394,7 +394,7 @@ async def test_a_stream_passes_through_unchanged_and_unbuffered(door):
 
 async def test_a_stream_that_breaks_ends_with_one_event_that_says_so(door):
     async with serving(DyingAgent(moment="stream")) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("message/stream")) as answer:
             body = await answer.read()
@@ -422,7 +422,7 @@ async def test_a_client_that_leaves_ends_the_agents_stream(door):
             return response
 
     async with serving(EndlessAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("message/stream")) as answer:
             assert await answer.content.readany() == b"data: 1\n\n"
@@ -443,7 +443,7 @@ async def test_a_large_stream_arrives_whole(door):
             return response
 
     async with serving(FloodingAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with door.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
             assert len(await answer.read()) == size
@@ -458,7 +458,7 @@ async def test_a_client_that_reads_nothing_blocks_nobody(door):
                 await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
 
     async with serving(FloodingAgent()) as agent:
-        door.office.book.write(TARGET, address=agent.url)
+        door.proxy.registry.set_workspace(TARGET, address=agent.url)
         async with door.post(hello("message/stream"), read_bufsize=1024):
             for _ in range(20):
                 async with door.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:

@@ -367,5 +367,5 @@ def test_the_first_caller_id_counts_in_lower_case():
     ],
 )
 async def test_the_operator_is_known_without_asking_anybody(operator, bearer, known):
-    async with clients.open_channel("unix:/nowhere", speaker="gateway") as line:
+    async with clients.open_channel("unix:/nowhere", caller_service="gateway") as line:
         assert Callers(line, operator=operator).is_operator(bearer) is known

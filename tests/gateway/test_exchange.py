@@ -80,7 +80,7 @@ def address():
 @asynccontextmanager
 async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
     async with asyncio.TaskGroup() as group:
-        lines = [clients.open_channel(address, speaker="gateway") for address in addresses]
+        lines = [clients.open_channel(address, caller_service="gateway") for address in addresses]
         opened = [await line.__aenter__() for line in lines]
         exchanges = Exchanges(opened)
         running = group.create_task(exchanges.run())
@@ -161,7 +161,7 @@ async def test_a_stream_that_broke_is_opened_again(address):
 async def test_whoever_stops_while_the_stream_breaks_has_stopped(address):
     """A group that falls apart hides that its task was cancelled at that moment."""
     proxy = BreakingProxy()
-    async with listening(proxy, address), clients.open_channel(address, speaker="gateway") as line:
+    async with listening(proxy, address), clients.open_channel(address, caller_service="gateway") as line:
         for attempt in range(60):
             proxy.breaks.clear()
             exchange = Exchange(line)

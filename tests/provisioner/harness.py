@@ -47,10 +47,12 @@ async def provisioner_harness(
     registry, auth = registry or FakeRegistry(), FakeAuth()
     async with AsyncExitStack() as stack:
         registry_client = RegistryClient(
-            await stack.enter_async_context(running(registry_servicers(registry), speaker="provisioner")),
+            await stack.enter_async_context(running(registry_servicers(registry), caller_service="provisioner")),
             backend=backend.name,
         )
-        auth_client = AuthClient(await stack.enter_async_context(running(auth_servicers(auth), speaker="provisioner")))
+        auth_client = AuthClient(
+            await stack.enter_async_context(running(auth_servicers(auth), caller_service="provisioner"))
+        )
         monotonic = (lambda: clock.now().timestamp()) if clock else time.monotonic
         desired_state = DesiredStateCache(registry_client, monotonic=monotonic)
         steps = StepRunner(

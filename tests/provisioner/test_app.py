@@ -61,7 +61,7 @@ def registry(other_services) -> FakeRegistry:
 
 @asynccontextmanager
 async def open_check(address: str, *, speaker: str = "a2a_proxy"):
-    async with open_channel(address, speaker=speaker) as channel:
+    async with open_channel(address, caller_service=speaker) as channel:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(channel.channel)
 
         async def check(workspace_id: str, generation: int) -> str:
@@ -93,7 +93,7 @@ async def test_killed_agent_is_restarted_within_two_seconds(settings, registry):
 
 async def test_only_the_a2a_proxy_may_check_instances(settings):
     values = settings(backend="fake")
-    async with run_service(service, values) as address, open_check(address, speaker="gateway") as check:
+    async with run_service(service, values) as address, open_check(address, caller_service="gateway") as check:
         with pytest.raises(PermissionDenied):
             await check(str(uuid.uuid4()), 1)
 

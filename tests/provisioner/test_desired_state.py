@@ -28,7 +28,7 @@ def two() -> str:
 @pytest.fixture
 async def feed():
     registry = FakeRegistry()
-    async with running(registry_servicers(registry), speaker="provisioner") as channel:
+    async with running(registry_servicers(registry), caller_service="provisioner") as channel:
         yield registry, RegistryClient(channel, backend="fake")
 
 

@@ -59,7 +59,7 @@ def registry():
 
 @pytest.fixture
 async def build_log_reader(registry):
-    async with running(registry_servicers(registry), speaker="provisioner") as channel:
+    async with running(registry_servicers(registry), caller_service="provisioner") as channel:
         yield lambda backend: LogReader(backend=backend, registry=RegistryClient(channel, backend=backend.name))
 
 

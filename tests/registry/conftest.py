@@ -146,7 +146,7 @@ async def engine(database_url):
 
 @pytest.fixture
 async def book(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         yield book
 

@@ -29,13 +29,13 @@ class Registry:
         self.address = address
         self._lines = lines
 
-    async def ask(self, method, request, *, by=None, speaker="gateway"):
-        line = self._lines[speaker]
+    async def ask(self, method, request, *, by=None, caller_service="gateway"):
+        line = self._lines[caller_service]
         stub_of = LifecycleServiceStub if method == "RestartWorkspace" else rpc.RegistryServiceStub
         return await line.call(getattr(stub_of(line.channel), method), request, on_behalf_of=by)
 
-    def watch(self, request, *, speaker="provisioner"):
-        line = self._lines[speaker]
+    def watch(self, request, *, caller_service="provisioner"):
+        line = self._lines[caller_service]
         return line.watch(rpc.RegistryServiceStub(line.channel).WatchWorkspaces, request)
 
     async def create(self, **said):
@@ -51,8 +51,10 @@ async def registry(database_url, tmp_path):
         )
         async with run_service(service, values) as address:
             speakers = ("gateway", "provisioner", "a2a_proxy")
-            async with clients.open_channel(address, speaker="gateway") as one:
-                lines = {speaker: clients.ServiceChannel(one.channel, speaker) for speaker in speakers}
+            async with clients.open_channel(address, caller_service="gateway") as one:
+                lines = {
+                    caller_service: clients.ServiceChannel(one.channel, caller_service) for caller_service in speakers
+                }
                 yield Registry(address, lines)
 
 
@@ -88,7 +90,7 @@ async def test_the_feed_tells_what_is_and_then_what_changes(registry):
                 generation=1,
                 instance_started=pb.InstanceStarted(backend="process", address="http://127.0.0.1:7"),
             ),
-            speaker="provisioner",
+            caller_service="provisioner",
         )
         async for news in feed:
             if news.WhichOneof("update") == "changed":
@@ -104,7 +106,7 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
 
     async with aclosing(
-        registry.watch(pb.WatchWorkspacesRequest(include_heartbeats=True), speaker="a2a_proxy")
+        registry.watch(pb.WatchWorkspacesRequest(include_heartbeats=True), caller_service="a2a_proxy")
     ) as feed:
         async for news in feed:
             if news.WhichOneof("update") == "keepalive":
@@ -118,7 +120,7 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
 
 
 @pytest.mark.parametrize(
-    ("method", "request_", "by", "speaker"),
+    ("method", "request_", "by", "caller_service"),
     [
         ("ReportFact", pb.ReportFactRequest(workspace_id="w"), None, "gateway"),
         ("ReportFact", pb.ReportFactRequest(workspace_id="w"), ADMIN, "gateway"),
@@ -131,9 +133,9 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
         ("RestartWorkspace", lifecycle_pb2.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
     ],
 )
-async def test_the_contract_says_who_may_call(registry, method, request_, by, speaker):
+async def test_the_contract_says_who_may_call(registry, method, request_, by, caller_service):
     with pytest.raises(PermissionDenied):
-        await registry.ask(method, request_, by=by, speaker=speaker)
+        await registry.ask(method, request_, by=by, caller_service=caller_service)
 
 
 async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_contract(registry):
@@ -199,7 +201,7 @@ async def test_the_whole_life_of_a_workspace_over_the_wire(registry):
     peers = await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=root.id), by=ADMIN)
     access = await registry.ask("CheckAccess", pb.CheckAccessRequest(caller_id=root.id, target_id=child.id), by=ADMIN)
     route = await registry.ask(
-        "ResolveRoute", pb.ResolveRouteRequest(workspace_id=child.id, caller_id=root.id), speaker="a2a_proxy"
+        "ResolveRoute", pb.ResolveRouteRequest(workspace_id=child.id, caller_id=root.id), caller_service="a2a_proxy"
     )
     removed = await registry.ask(
         "RemoveWorkspace", pb.RemoveWorkspaceRequest(workspace_id=root.id, confirm=True), by=ADMIN
@@ -223,7 +225,7 @@ async def test_what_an_agent_declares_reaches_its_senders(registry):
     said = pb.Declarations(capabilities={"session": True, "scheduler": False, "": True}, idle_timeout_seconds=60)
 
     await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
-    route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
+    route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), caller_service="a2a_proxy")
 
     assert route.record.declarations == pb.Declarations(capabilities={"session": True}, idle_timeout_seconds=60)
 
@@ -236,5 +238,7 @@ async def test_an_idle_time_that_is_none_clears_it(registry):
     for seconds in (60, 0, 60, -5):
         said = pb.Declarations(idle_timeout_seconds=seconds)
         await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
-        route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
+        route = await registry.ask(
+            "ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), caller_service="a2a_proxy"
+        )
         assert route.record.declarations.idle_timeout_seconds == max(seconds, 0)

@@ -20,7 +20,7 @@ async def line():
         add=rpc.add_CatalogServiceServicer_to_server,
         servicer=CatalogServicer(catalog.read_catalog()),
     )
-    async with running([servicer], speaker="provisioner") as line:
+    async with running([servicer], caller_service="provisioner") as line:
         yield line
 
 

@@ -75,7 +75,7 @@ async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth:
         (configs / name).mkdir(parents=True)
         (configs / name / "config.yaml").write_text(text)
     auth, vault = auth or WillingAuth(), KnowingVault()
-    async with running([served(auth), served_vault(vault)], speaker="registry") as line:
+    async with running([served(auth), served_vault(vault)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
         asked, templates, folders = Auth(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
         yield Town(

@@ -29,7 +29,7 @@ class AuditServicer(rpc.AuditServiceServicer):
             identity.current(),
             workspace_id=request.workspace_id,
             after=request.after_position if request.HasField("after_position") else None,
-            at_most=pages.page_size(request.page_size, default=100, most=500),
+            at_most=pages.choose_page_size(request.page_size, default=100, maximum=500),
         )
         return pb.ListAuditRecordsResponse(records=[wire.link_to(link) for link in links])
 

@@ -22,7 +22,7 @@ class TokenServicer(rpc.TokenServiceServicer):
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
         """The live tokens of a workspace."""
         workspace_id = workspace_from(request.workspace_id)
-        size = pages.page_size(request.page_size, default=50, most=200)
+        size = pages.choose_page_size(request.page_size, default=50, maximum=200)
         offset = wire.place_from(request.page_token, request.offset)
         found = await self._mint.list(identity.current(), workspace_id, size=size + 1, offset=offset)
         shown, after = wire.page_of(found, size=size, offset=offset)
@@ -54,7 +54,7 @@ class TokenServicer(rpc.TokenServiceServicer):
     async def ListOrgTokens(self, request: pb.ListOrgTokensRequest, context: Context) -> pb.ListOrgTokensResponse:
         """The live tokens of organisations."""
         org_id, offset = wire.org_from(request.org_id), wire.place_from(request.page_token, 0)
-        size = pages.page_size(request.page_size, default=500, most=500)
+        size = pages.choose_page_size(request.page_size, default=500, maximum=500)
         found = await self._orgs.list(identity.current(), org_id=org_id, size=size + 1, offset=offset)
         shown, after = wire.page_of(found, size=size, offset=offset)
         return pb.ListOrgTokensResponse(tokens=[wire.org_token_to(record) for record in shown], next_page_token=after)

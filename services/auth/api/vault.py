@@ -65,7 +65,7 @@ class VaultServicer(rpc.VaultServiceServicer):
 def _page(found: Sequence[T], size: int, token: str) -> tuple[Sequence[T], str]:
     """The page that begins where the token says, and the token of the next one."""
     start = _start(token)
-    end = start + pages.page_size(size, default=MOST, most=MOST)
+    end = start + pages.choose_page_size(size, default=MOST, maximum=MOST)
     return found[start:end], pages.encode_page_token([str(end)]) if end < len(found) else ""
 
 

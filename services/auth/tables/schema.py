@@ -1,8 +1,8 @@
 """The schema."""
 
-from services.chassis.database import metadata
+from services.chassis.database import build_metadata
 
 SCHEMA = "auth"
 """The schema, and nobody else's."""
 
-AUTH = metadata(SCHEMA)
+AUTH = build_metadata(SCHEMA)

@@ -1,4 +1,4 @@
-"""The one alembic environment: `services.chassis.database.migrate` configures it in code."""
+"""The alembic environment of all services; `services.chassis.database.migrate` configures it."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ role = config.attributes["role"]
 
 
 def upgrade(connection: Connection) -> None:
-    """Run what is missing, in one transaction, while everybody else who wants to waits."""
+    """Run the missing migrations in one transaction; other processes wait for the lock."""
     context.configure(
         connection=connection,
         target_metadata=config.attributes.get("metadata"),
@@ -34,16 +34,16 @@ def upgrade(connection: Connection) -> None:
 
 
 def check_forwards() -> None:
-    """Under the lock, before anything is changed: what the database has is known here, and not later than the aim."""
+    """Raise `NewerSchema` unless this release knows the schema's revision. Runs under the lock, before any change."""
     known = {script.revision for script in context.script.walk_revisions()}
-    aim = context.get_revision_argument()
-    for reached in context.get_context().get_current_heads():
-        if reached not in known or not isinstance(aim, str) or aim < reached:
-            raise NewerSchema(schema, reached)
+    target = context.get_revision_argument()
+    for revision in context.get_context().get_current_heads():
+        if revision not in known or not isinstance(target, str) or target < revision:
+            raise NewerSchema(schema, revision)
 
 
-async def connected() -> None:
-    """Open a connection of our own and upgrade over it."""
+async def run_migrations() -> None:
+    """Open a connection and run the migrations."""
     settings = {"application_name": "molecule migrate"} | ({"role": role} if role else {})
     engine = create_async_engine(config.attributes["url"], connect_args={"timeout": 5, "server_settings": settings})
     try:
@@ -54,4 +54,4 @@ async def connected() -> None:
         await engine.dispose()
 
 
-asyncio.run(connected())
+asyncio.run(run_migrations())

@@ -62,7 +62,7 @@ class EventServicer(rpc.EventServiceServicer):
             identity.current(),
             request.workspace_id,
             Stretch(after=request.after_event_id, through=request.through_event_id),
-            size=pages.page_size(request.page_size, default=MAX_EVENTS_PER_PAGE, most=MAX_EVENTS_PER_PAGE),
+            size=pages.choose_page_size(request.page_size, default=MAX_EVENTS_PER_PAGE, maximum=MAX_EVENTS_PER_PAGE),
         )
         return pb.ReplayEventsResponse(
             events=[wire.stored_event_to_proto(event) for event in page.events], more=page.more

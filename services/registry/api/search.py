@@ -22,7 +22,7 @@ class SearchServicer(rpc.SearchServiceServicer):
             skill=request.skill,
             tag=request.tag,
             text=request.query,
-            size=pages.page_size(request.page_size, default=50, most=100),
+            size=pages.choose_page_size(request.page_size, default=50, maximum=100),
             token=request.page_token,
         )
         return pb.SearchWorkspacesResponse(

@@ -68,7 +68,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.GetWorkspaceResponse(workspace=self._told(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
-        size = pages.page_size(request.page_size, default=100, most=1000)
+        size = pages.choose_page_size(request.page_size, default=100, maximum=1000)
         page = await self._queries.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
             workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next_page_token
@@ -131,7 +131,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             identity.current(),
             WorkspaceId(request.workspace_id),
             query=request.query,
-            size=pages.page_size(request.page_size, default=1000, most=1000),
+            size=pages.choose_page_size(request.page_size, default=1000, maximum=1000),
             token=request.page_token,
         )
         return pb.ListPeersResponse(
@@ -149,7 +149,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             identity.current(),
             workspace_id=request.workspace_id,
             after=request.after_event_id if request.HasField("after_event_id") else None,
-            size=pages.page_size(request.page_size, default=100, most=500),
+            size=pages.choose_page_size(request.page_size, default=100, maximum=500),
         )
         return pb.ListEventsResponse(events=[wire.event_to(event) for event in found])
 

@@ -86,7 +86,7 @@ async def test_an_external_workspace_with_a_url_is_online_at_once(book):
 
 
 async def test_an_external_url_with_a_forbidden_address_is_refused(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(InvalidWorkspace) as refusal:
@@ -136,7 +136,7 @@ async def test_auth_forgets_a_workspace_that_was_not_committed(book, engine):
 
 async def test_nothing_is_created_if_auth_cannot_place_it(engine, database_url, clock):
     auth = PlacelessAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
 
         with pytest.raises(Unavailable):
@@ -183,7 +183,7 @@ MARKER = "marker-of-a-secret-value"
 def book_with(engine, database_url, auth, clock):
     @asynccontextmanager
     async def book(vault):
-        async with running([served(auth), served_vault(vault)], speaker="registry") as line:
+        async with running([served(auth), served_vault(vault)], caller_service="registry") as line:
             yield bound(engine, database_url, auth, line, clock)
 
     return book

@@ -96,7 +96,7 @@ async def test_an_unreachable_workspace_is_refused_with_its_status(book, tree):
 async def test_an_external_address_is_checked_again_at_discovery(book, engine, database_url, auth, clock):
     near = await external(book, "http://127.0.0.1:9")
     far = await external(book, "http://8.8.8.8:9")
-    async with running([], speaker="registry") as line:
+    async with running([], caller_service="registry") as line:
         strict = bound(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):

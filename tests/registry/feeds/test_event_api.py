@@ -33,8 +33,8 @@ async def channels(database_url, tmp_path):
         async with (
             run_service(service, values("a")) as first,
             run_service(service, values("b")) as second,
-            clients.open_channel(first, speaker="gateway") as one,
-            clients.open_channel(second, speaker="gateway") as other,
+            clients.open_channel(first, caller_service="gateway") as one,
+            clients.open_channel(second, caller_service="gateway") as other,
         ):
             yield one, other
 
@@ -143,7 +143,7 @@ async def test_a_replica_that_stops_ends_its_streams(database_url, tmp_path):
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )
-        async with clients.open_channel(values.listen, speaker="gateway") as channel:
+        async with clients.open_channel(values.listen, caller_service="gateway") as channel:
             async with run_service(service, values):
                 watch = watching(channel)
                 feed = await watch.__aenter__()

@@ -90,7 +90,7 @@ async def test_without_a_token_only_the_first_may_come(book):
 
 async def test_a_token_made_for_a_register_that_fails_is_revoked(engine, database_url, clock):
     auth = HesitantAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         made = await book.create()
         stranger = asyncio.ensure_future(book.door.register(ANYBODY, made.id, Registration(card=CARD, url=HERE)))
@@ -107,7 +107,7 @@ async def test_a_token_made_for_a_register_that_fails_is_revoked(engine, databas
 @pytest.mark.covers("REG-20")
 async def test_a_register_succeeds_without_the_secret_when_it_cannot_be_made(engine, database_url, clock):
     auth = SecretlessAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         made = await book.create()
 
@@ -134,7 +134,7 @@ async def test_push_needs_an_address_and_poll_stores_none(book):
 
 @pytest.mark.covers("REG-15")
 async def test_outside_development_this_machine_and_unknown_names_are_no_address(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
         made = await book.create()
 
@@ -147,7 +147,7 @@ async def test_outside_development_this_machine_and_unknown_names_are_no_address
 
 
 async def test_the_address_its_backend_reported_is_not_judged(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
         started = await book.started()
 

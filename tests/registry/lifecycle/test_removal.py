@@ -174,7 +174,7 @@ async def test_what_runs_nowhere_goes_at_once(book):
 
 async def test_deny_comes_first(engine, database_url, clock):
     auth = BarlessAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         workspace = await book.create(runtime="external")
 
@@ -231,14 +231,14 @@ async def test_an_organisation_removes_its_own(book):
 @pytest.mark.covers("REG-67")
 async def test_a_removal_that_stopped_half_way_is_finished_by_the_sweep(engine, database_url, clock):
     auth = BarlessAuth()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         root, child, *_ = await family(book, lambda name, **said: book.create(name, runtime="external", **said))
         with pytest.raises(Unavailable):
             await remove(book, root, purge=True)
 
     auth = type(book.auth).__mro__[1]()
-    async with running([served(auth)], speaker="registry") as line:
+    async with running([served(auth)], caller_service="registry") as line:
         book = bound(engine, database_url, auth, line, clock)
         await book.sweeps.removals()
         early = (await book.get(root.id)).status

@@ -24,7 +24,7 @@ def vault():
 
 @pytest.fixture
 async def following(book, vault, clock):
-    async with running([served_vault(vault)], speaker="registry") as line:
+    async with running([served_vault(vault)], caller_service="registry") as line:
         renewal = Renewal(catalog=catalog.read_catalog(), clock=clock)
         yield Turnover(book.store, auth=Auth(line), renewal=renewal)
 

@@ -27,10 +27,13 @@ class RegistryClient:
     """Calls the registry as the gateway or the provisioner."""
 
     def __init__(self, channel):
-        self._lines = {speaker: clients.ServiceChannel(channel, speaker) for speaker in ("gateway", "provisioner")}
+        self._lines = {
+            caller_service: clients.ServiceChannel(channel, caller_service)
+            for caller_service in ("gateway", "provisioner")
+        }
 
-    async def ask(self, stub, method, request, *, by=None, speaker="gateway"):
-        line = self._lines[speaker]
+    async def ask(self, stub, method, request, *, by=None, caller_service="gateway"):
+        line = self._lines[caller_service]
         return await line.call(getattr(stub(line.channel), method), request, on_behalf_of=by)
 
 
@@ -48,7 +51,10 @@ async def client(database_url, tmp_path):
             configs_dir=tmp_path / "configs",
             org_templates_dir=tmp_path / "none",
         )
-        async with run_service(service, values) as address, clients.open_channel(address, speaker="gateway") as line:
+        async with (
+            run_service(service, values) as address,
+            clients.open_channel(address, caller_service="gateway") as line,
+        ):
             yield RegistryClient(line.channel)
 
 
@@ -78,7 +84,7 @@ async def test_only_the_provisioner_reads_instance_files(client):
     made = await create_workspace(client, template="slow")
     request = templates_pb2.GetInstanceFilesRequest(workspace_id=made.id)
 
-    found = await client.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, speaker="provisioner")
+    found = await client.ask(rpc.TemplateServiceStub, "GetInstanceFiles", request, caller_service="provisioner")
 
     assert dict(found.files) == {"config.yaml": HERMES}
     for by in (None, ADMIN, AGENT):

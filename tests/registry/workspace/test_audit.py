@@ -15,7 +15,7 @@ def audit():
 
 @pytest.fixture
 async def book(engine, database_url, auth, audit, clock):
-    async with running([served(auth), served_audit(audit)], speaker="registry") as line:
+    async with running([served(auth), served_audit(audit)], caller_service="registry") as line:
         yield bound(engine, database_url, auth, line, clock)
 
 
@@ -56,7 +56,7 @@ async def test_what_changes_nothing_and_what_is_refused_is_no_deed(book):
 
 
 async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:  # an auth that does not know of audits yet
+    async with running([served(auth)], caller_service="registry") as line:  # an auth that does not know of audits yet
         book = bound(engine, database_url, auth, line, clock)
         await book.create("root")
         await book.sweeps.deeds()

@@ -31,7 +31,9 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
         found = await self._approvals.list(
             identity.current(),
             WorkspaceId(request.workspace_id),
-            size=pages.page_size(request.page_size, default=MAX_APPROVALS_PER_PAGE, most=MAX_APPROVALS_PER_PAGE),
+            size=pages.choose_page_size(
+                request.page_size, default=MAX_APPROVALS_PER_PAGE, maximum=MAX_APPROVALS_PER_PAGE
+            ),
         )
         return pb.ListApprovalsResponse(approvals=[wire.approval_to_proto(listed) for listed in found])
 
@@ -40,7 +42,9 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
     ) -> pb.ListPendingApprovalsResponse:
         found = await self._approvals.list_pending(
             identity.current(),
-            size=pages.page_size(request.page_size, default=MAX_APPROVALS_PER_PAGE, most=MAX_APPROVALS_PER_PAGE),
+            size=pages.choose_page_size(
+                request.page_size, default=MAX_APPROVALS_PER_PAGE, maximum=MAX_APPROVALS_PER_PAGE
+            ),
         )
         return pb.ListPendingApprovalsResponse(approvals=[wire.approval_to_proto(listed) for listed in found])
 

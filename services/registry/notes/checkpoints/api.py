@@ -38,7 +38,9 @@ class CheckpointServicer(rpc.CheckpointServiceServicer):
             identity.current(),
             WorkspaceId(request.workspace_id),
             request.workflow_id,
-            size=pages.page_size(request.page_size, default=MAX_CHECKPOINTS_PER_PAGE, most=MAX_CHECKPOINTS_PER_PAGE),
+            size=pages.choose_page_size(
+                request.page_size, default=MAX_CHECKPOINTS_PER_PAGE, maximum=MAX_CHECKPOINTS_PER_PAGE
+            ),
             token=request.page_token,
         )
         return pb.ListCheckpointsResponse(

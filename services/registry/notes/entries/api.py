@@ -29,7 +29,7 @@ class EntryServicer(rpc.EntryServiceServicer):
         page = await self._entries.list(
             identity.current(),
             WorkspaceId(request.workspace_id),
-            size=pages.page_size(request.page_size, default=100, most=500),
+            size=pages.choose_page_size(request.page_size, default=100, maximum=500),
             token=request.page_token,
         )
         return pb.ListEntriesResponse(

@@ -22,7 +22,7 @@ class InstructionServicer(rpc.InstructionServiceServicer):
             identity.current(),
             scope=request.scope,
             target=request.workspace_id,
-            size=pages.page_size(request.page_size, default=100, most=500),
+            size=pages.choose_page_size(request.page_size, default=100, maximum=500),
             token=request.page_token,
         )
         return pb.ListInstructionsResponse(

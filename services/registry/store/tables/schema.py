@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
-from services.chassis.database import metadata
+from services.chassis.database import build_metadata
 
-META = metadata("registry")
+META = build_metadata("registry")
 
 DOORBELL = "registry_feed"
 """Rung by every commit that raises a revision."""

@@ -68,7 +68,7 @@ class Pair:
 
 
 @pytest.mark.covers("BEY-19")
-async def test_of_two_replicas_one_ticks_and_the_other_follows_when_the_connection_of_the_first_is_cut(database_url):
+async def test_one_of_two_replicas_ticks_and_the_other_takes_over_when_the_lock_is_lost(database_url):
     async with Pair(database_url, "test.pair") as pair:
         await eventually(lambda: len(pair.ticks) >= 100, within=MOVED_WITHIN)
         [first] = set(pair.ticks)
@@ -80,7 +80,7 @@ async def test_of_two_replicas_one_ticks_and_the_other_follows_when_the_connecti
 
 
 @pytest.mark.covers("BEY-19")
-async def test_a_tick_under_way_ends_where_the_lock_is_lost(database_url):
+async def test_a_tick_is_cancelled_when_the_lock_is_lost(database_url):
     async with Pair(database_url, "test.pair.stuck") as pair:
         pair.stuck = {"one", "other"}
         await eventually(lambda: pair.ticks, within=MOVED_WITHIN)
@@ -94,7 +94,7 @@ async def test_a_tick_under_way_ends_where_the_lock_is_lost(database_url):
 
 
 @pytest.mark.covers("BEY-19")
-async def test_a_tick_in_vain_is_logged_and_followed_by_another_in_the_same_replica(database_url):
+async def test_a_failed_tick_is_logged_and_repeated_in_the_same_replica(database_url):
     ticks = []
 
     async def tick():

@@ -1,4 +1,4 @@
-"""The services next door, as real servicers: a book that tells, and hands that look."""
+"""A fake registry and a fake provisioner, as real gRPC servicers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,23 +15,26 @@ from services.chassis.service import Servicer
 
 
 @dataclass
-class Book(rpc.RegistryServiceServicer):
-    """A registry that holds what a test writes into it, and tells its watchers at once."""
+class FakeRegistry(rpc.RegistryServiceServicer):
+    """Holds the workspaces that a test stores, and sends each change to its watchers at once."""
 
     records: dict[str, pb.WorkspaceRecord] = field(default_factory=dict)
     denied: set[tuple[str, str]] = field(default_factory=set)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    resolved: list[tuple[str, str]] = field(default_factory=list)
+    """Target and caller of every ResolveRoute."""
     watched_after: list[int] = field(default_factory=list)
+    """The revision that each watch started after."""
     revision: int = 0
-    away: bool = False
-    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    is_unavailable: bool = False
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, ResolveRoute waits."""
     _watchers: list[asyncio.Queue] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.answering.set()
+        self.may_answer.set()
 
-    def write(self, workspace_id: str, **fields) -> None:
-        """Change a workspace, and tell."""
+    def set_workspace(self, workspace_id: str, **fields) -> None:
+        """Create or change a workspace, and send the change to the watchers."""
         self.revision += 1
         record = self.records.get(workspace_id) or pb.WorkspaceRecord(
             id=workspace_id,
@@ -47,38 +50,37 @@ class Book(rpc.RegistryServiceServicer):
             record.declarations.CopyFrom(declarations)
         record.revision = self.revision
         self.records[workspace_id] = record
-        self.tell(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
+        self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
 
-    def pulse(self, workspace_id: str) -> None:
-        pulse = pb.HeartbeatNotice(workspace_id=workspace_id)
-        self.tell(
-            pb.WatchWorkspacesResponse(revision=self.revision, heartbeats=pb.HeartbeatNotices(heartbeats=[pulse]))
-        )
+    def send_heartbeat(self, workspace_id: str) -> None:
+        heartbeats = pb.HeartbeatNotices(heartbeats=[pb.HeartbeatNotice(workspace_id=workspace_id)])
+        self._send(pb.WatchWorkspacesResponse(revision=self.revision, heartbeats=heartbeats))
 
-    def live(self) -> None:
-        """Give a sign of life."""
-        message = pb.WatchWorkspacesResponse(revision=self.revision)
-        message.keepalive.SetInParent()
-        self.tell(message)
+    def break_feeds(self) -> None:
+        """End every open watch."""
+        self._send(None)
 
-    def tell(self, message: pb.WatchWorkspacesResponse | None) -> None:
-        """Tell all watchers; `None` breaks their watches."""
+    @property
+    def has_watchers(self) -> bool:
+        return bool(self._watchers)
+
+    def _send(self, message: pb.WatchWorkspacesResponse | None) -> None:
         for queue in self._watchers:
             queue.put_nowait(message)
 
     async def ResolveRoute(self, request, context: grpc.aio.ServicerContext) -> pb.ResolveRouteResponse:
-        if self.away:
+        if self.is_unavailable:
             raise Unavailable
-        self.asked.append((request.workspace_id, request.caller_id))
+        self.resolved.append((request.workspace_id, request.caller_id))
         record = self.records.get(request.workspace_id)
         if record is None:
             raise NotFound("workspace not found")
-        await self.answering.wait()
+        await self.may_answer.wait()
         allowed = (request.caller_id, request.workspace_id) not in self.denied
         return pb.ResolveRouteResponse(record=record, allowed=allowed)
 
     async def WatchWorkspaces(self, request, context) -> AsyncIterator[pb.WatchWorkspacesResponse]:
-        if self.away:
+        if self.is_unavailable:
             raise Unavailable
         self.watched_after.append(request.after_revision)
         queue: asyncio.Queue = asyncio.Queue()
@@ -101,8 +103,8 @@ class Book(rpc.RegistryServiceServicer):
 
 
 @dataclass
-class Alarm(lifecycle_pb2_grpc.LifecycleServiceServicer):
-    """A registry that wakes whom it is asked to."""
+class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
+    """The registry's LifecycleService; records the workspaces that it is asked to wake."""
 
     woken: list[str] = field(default_factory=list)
 
@@ -116,14 +118,14 @@ class Alarm(lifecycle_pb2_grpc.LifecycleServiceServicer):
 
 
 @dataclass
-class Hands(provisioner_pb2_grpc.ProvisionerServiceServicer):
-    """A provisioner that finds every instance as a test says."""
+class FakeProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
+    """Reports the same condition for every instance, and records which instances it checked."""
 
     condition: int = provisioner_pb2.INSTANCE_CONDITION_ALIVE
-    asked: list[tuple[str, int]] = field(default_factory=list)
+    checked: list[tuple[str, int]] = field(default_factory=list)
 
     async def CheckInstance(self, request, context) -> provisioner_pb2.CheckInstanceResponse:
-        self.asked.append((request.workspace_id, request.generation))
+        self.checked.append((request.workspace_id, request.generation))
         return provisioner_pb2.CheckInstanceResponse(condition=self.condition)
 
     def servicer(self) -> Servicer:

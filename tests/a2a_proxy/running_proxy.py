@@ -1,4 +1,4 @@
-"""The whole post as it runs, between a book and hands that do what a test says."""
+"""Runs the whole A2A proxy with a fake registry and a fake provisioner."""
 
 import asyncio
 import tempfile
@@ -15,69 +15,67 @@ from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
-from tests.a2a_proxy.neighbours import Alarm, Book, Hands
+from tests.a2a_proxy.fake_services import FakeLifecycle, FakeProvisioner, FakeRegistry
 from tests.rpc import listening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """A running post: where it listens, its neighbours, and what its log says."""
+class RunningProxy:
+    """A running proxy: its address, the fakes that it calls, and its database."""
 
     address: str
-    book: Book
-    alarm: Alarm
-    hands: Hands
+    registry: FakeRegistry
+    lifecycle: FakeLifecycle
+    provisioner: FakeProvisioner
     store: Store
     stop: asyncio.Event
-    """Set it, and the post stops as a signal would stop it; its neighbours and its database stay."""
+    """Set it to stop the proxy as a signal does; the fakes and the database stay."""
     stopped: asyncio.Event
-    """Set once it has stopped."""
+    """Set when the proxy has stopped."""
 
-    async def log(self, workspace_id: str) -> list[Activity]:
-        """The rows of a workspace, the oldest first."""
+    async def list_activities(self, workspace_id: str) -> list[Activity]:
+        """Return the activity rows of a workspace, the oldest first."""
         async with self.store.begin() as tx:
-            return (await tx.rows(ActivityQuery(workspace_id=WorkspaceId(workspace_id))))[::-1]
+            return (await tx.list_activities(ActivityQuery(workspace_id=WorkspaceId(workspace_id))))[::-1]
 
 
 @asynccontextmanager
-async def open_office(database_url: str, **settings) -> AsyncIterator[Office]:
-    """Run the post for the length of the block, in development unless told otherwise."""
-    book, alarm, hands = Book(), Alarm(), Hands()
+async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy]:
+    """Run a proxy for the length of the block, in development unless the settings say otherwise."""
+    registry, lifecycle, provisioner = FakeRegistry(), FakeLifecycle(), FakeProvisioner()
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
-    with tempfile.TemporaryDirectory(prefix="post-") as folder:
+    with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
         async with (
             databases.fresh(database_url, service) as engine,
-            listening([book.servicer(), alarm.servicer(), hands.servicer()]) as neighbours,
+            listening([registry.servicer(), lifecycle.servicer(), provisioner.servicer()]) as fakes,
             asyncio.TaskGroup() as group,
         ):
-            told = Settings(
+            loaded = Settings(
                 listen=f"unix:{Path(folder) / 'a2a_proxy.sock'}",
                 database_url=database_url,
-                registry_targets=neighbours,
-                provisioner_targets=neighbours,
+                registry_targets=fakes,
+                provisioner_targets=fakes,
                 **values,
             )
             stop, stopped = asyncio.Event(), asyncio.Event()
             address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            group.create_task(_served(told, address, stop, stopped))
-            office = Office(
+            group.create_task(_serve(loaded, address, stop, stopped))
+            proxy = RunningProxy(
                 address=await address,
-                book=book,
-                alarm=alarm,
-                hands=hands,
+                registry=registry,
+                lifecycle=lifecycle,
+                provisioner=provisioner,
                 store=Store(engine),
                 stop=stop,
                 stopped=stopped,
             )
             try:
-                yield office
+                yield proxy
             finally:
                 stop.set()
 
 
-async def _served(
-    settings: Settings, address: asyncio.Future[str], stop: asyncio.Event, stopped: asyncio.Event
-) -> None:
+async def _serve(settings: Settings, address: asyncio.Future[str], stop: asyncio.Event, stopped: asyncio.Event) -> None:
     async with run_service(service, settings) as bound:
         address.set_result(bound)
         await stop.wait()

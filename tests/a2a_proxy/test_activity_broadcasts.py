@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.a2a_proxy import events, outcome
+from services.a2a_proxy import activity_broadcasts, outcome
 from services.a2a_proxy.model import Activity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,11 +31,13 @@ values = st.recursive(
 
 
 def told(activity):
-    return {one.event_type: json.loads(one.payload) for one in events.of_activity(activity, NOW)}
+    return {
+        one.event_type: json.loads(one.payload) for one in activity_broadcasts.build_activity_broadcasts(activity, NOW)
+    }
 
 
 @pytest.mark.covers("ACT-04")
-def test_a_row_is_told_with_its_bodies_as_they_are():
+def test_a_row_is_broadcast_with_its_bodies_unchanged():
     assert told(replace(ANSWERED, source_id="caller", tool_trace="[1]")) == {
         "ACTIVITY_LOGGED": {
             "activity_type": "a2a_receive",
@@ -53,14 +55,14 @@ def test_a_row_is_told_with_its_bodies_as_they_are():
 
 
 @pytest.mark.covers("ACT-04")
-def test_what_is_not_there_is_left_out():
+def test_missing_bodies_are_left_out():
     told_of = told(replace(ANSWERED, request_body=None, response_body=None))
 
     assert not {"request_body", "response_body", "tool_trace"} & {*told_of["ACTIVITY_LOGGED"]}
     assert "A2A_RESPONSE" not in told_of
 
 
-def test_an_answer_to_a_person_or_a_tool_is_told_by_itself():
+def test_an_answer_to_a_person_or_a_tool_has_a_broadcast_of_its_own():
     assert told(ANSWERED)["A2A_RESPONSE"] == {
         "method": "message/send",
         "duration_ms": 7,
@@ -73,29 +75,31 @@ def test_an_answer_to_a_person_or_a_tool_is_told_by_itself():
     [{"source_id": "caller"}, {"status": "error"}, {"duration_ms": None}, {"activity_type": "task_update"}],
     ids=["to a workspace", "an error", "left to be fetched", "something else"],
 )
-def test_nothing_else_is_an_answer(change):
+def test_other_rows_have_no_answer_broadcast(change):
     assert set(told(replace(ANSWERED, **change))) == {"ACTIVITY_LOGGED"}
 
 
 @given(values, st.sampled_from([None, 1]))
-def test_whatever_was_said_is_told_on_one_line_and_means_the_same(value, indent):
+def test_a_payload_is_one_line_of_equivalent_json(value, indent):
     body = json.dumps(value, indent=indent, ensure_ascii=False)
-    [logged, _] = events.of_activity(replace(ANSWERED, request_body=body), NOW)
+    [logged, _] = activity_broadcasts.build_activity_broadcasts(replace(ANSWERED, request_body=body), NOW)
 
     assert b"\n" not in logged.payload
     assert b"\r" not in logged.payload
     assert json.loads(logged.payload)["request_body"] == value
 
 
-def test_bodies_that_do_not_fit_one_message_are_left_out():
-    large = json.dumps("x" * (events.LARGEST - 10))
-    [logged, answer] = events.of_activity(replace(ANSWERED, request_body=large, response_body='"much more"'), NOW)
+def test_bodies_that_exceed_one_message_are_left_out():
+    large = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES - 10))
+    [logged, answer] = activity_broadcasts.build_activity_broadcasts(
+        replace(ANSWERED, request_body=large, response_body='"much more"'), NOW
+    )
 
-    assert len(logged.payload) < events.LARGEST + 1024
+    assert len(logged.payload) < activity_broadcasts.MAX_BODIES_BYTES + 1024
     assert "response_body" not in json.loads(logged.payload)
     assert json.loads(answer.payload)["response_body"] == "much more"
 
 
 @pytest.mark.parametrize("body", [b"NaN", b'{"a": Infinity}', b"-Infinity"])
 def test_what_python_reads_and_json_does_not_is_no_json(body):
-    assert outcome.json_text(body) is None
+    assert outcome.decode_json(body) is None

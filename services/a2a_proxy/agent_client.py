@@ -1,0 +1,257 @@
+"""Sends messages to agents over HTTP: checks addresses when it connects, limits answers, and enforces timeouts."""
+
+import io
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from ipaddress import ip_address
+from socket import AF_UNSPEC, AddressFamily
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from services.a2a_proxy.model import (
+    Answer,
+    DispatchFailure,
+    Fault,
+    Push,
+    SendState,
+    Stream,
+    StreamInterrupted,
+    WorkspaceId,
+)
+from services.a2a_proxy.timeouts import DispatchTimeout
+from services.chassis import addresses
+from services.chassis.addresses import AddressRules
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+"""Seconds until a connection, TLS included, has to be established."""
+
+IDLE_CONNECTION_SECONDS = 3.0
+"""Seconds until an unused connection is closed: fewer than in common servers, so none closes as it is used."""
+
+MAX_SINGLE_WRITE_BYTES = 256 * 1024
+"""Bytes of the largest body that is written in one piece; a larger one would block the event loop."""
+
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+"""Bytes of the largest answer that is not a stream."""
+
+RESPONSE_HEADERS = (
+    "content-type",
+    "content-encoding",
+    "retry-after",
+    "etag",
+    "cache-control",
+    "www-authenticate",
+    "a2a-extensions",
+    "x-a2a-extensions",
+)
+"""The headers of an answer that are forwarded to the client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A request to an agent; `idle` and `deadline` limit the wait for its answer."""
+
+    target: WorkspaceId
+    push: Push
+    body: bytes
+    headers: Mapping[str, str]
+    idle: timedelta
+    deadline: timedelta | None
+
+
+class AgentClient:
+    """Sends requests to agents. It follows no redirects, and ignores cookies and the proxy variables."""
+
+    def __init__(self, *, rules: AddressRules, connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
+        self._rules = rules
+        self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
+        self._sessions = AsyncExitStack()
+        self._timeouts: dict[WorkspaceId, set[DispatchTimeout]] = {}
+        self._trusted: aiohttp.ClientSession
+        self._checked: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """Open two pools, so that no message to a checked address uses a connection to a trusted one."""
+        self._trusted = await self._sessions.enter_async_context(self._open_session(None))
+        self._checked = await self._sessions.enter_async_context(self._open_session(CheckingResolver(self._rules)))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self._sessions.aclose()
+
+    def restart_idle_timeouts(self, workspace_id: WorkspaceId) -> None:
+        """Restart the idle timeout of every dispatch to this workspace, after a sign of life."""
+        for dispatch_timeout in self._timeouts.get(workspace_id, ()):
+            dispatch_timeout.restart_idle()
+
+    async def send(self, dispatch: Dispatch, is_feed_fresh: Callable[[], bool]) -> Answer | Stream | DispatchFailure:
+        """Send a message and return the agent's answer, or why there is none.
+
+        `is_feed_fresh` says whether signs of life of the target would arrive.
+        """
+        push = dispatch.push
+        if not push.trusted and not _may_be_resolved(push.address, self._rules):
+            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
+        dispatch_timeout = DispatchTimeout(dispatch.idle, dispatch.deadline, is_feed_fresh)
+        self._timeouts.setdefault(dispatch.target, set()).add(dispatch_timeout)
+        result: Answer | Stream | DispatchFailure | None = None
+        try:
+            result = await self._request(dispatch, dispatch_timeout)
+        finally:
+            if not isinstance(result, Stream):
+                self._remove_timeout(dispatch.target, dispatch_timeout)
+        return result
+
+    async def _request(
+        self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout
+    ) -> Answer | Stream | DispatchFailure:
+        session = self._trusted if dispatch.push.trusted else self._checked
+        try:
+            async with dispatch_timeout:
+                response = await session.post(
+                    _parse_url(dispatch.push.address),
+                    data=dispatch.body if len(dispatch.body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(dispatch.body),
+                    headers=dispatch.headers,
+                    allow_redirects=False,
+                )
+        except TimeoutError:
+            return dispatch_timeout.expired or DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError):
+            return DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
+        except (ForbiddenHostError, ValueError):
+            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
+        except (aiohttp.ClientError, OSError):
+            return DispatchFailure(Fault.RESET, SendState.UNKNOWN)
+        if response.content_type == "text/event-stream":
+            return Stream(
+                status=response.status,
+                headers=_select_headers(response),
+                chunks=self._read_stream(dispatch.target, response, dispatch_timeout),
+            )
+        return await _read_answer(response, dispatch_timeout)
+
+    async def _read_stream(
+        self, target: WorkspaceId, response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the stream as it arrives; the connection is closed when the reader stops."""
+        try:
+            dispatch_timeout.restart_idle()
+            while chunk := await _read_chunk(response, dispatch_timeout):
+                yield chunk
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            raise StreamInterrupted from None
+        finally:
+            response.close()
+            self._remove_timeout(target, dispatch_timeout)
+
+    def _remove_timeout(self, target: WorkspaceId, dispatch_timeout: DispatchTimeout) -> None:
+        timeouts = self._timeouts.get(target, set())
+        timeouts.discard(dispatch_timeout)
+        if not timeouts:
+            self._timeouts.pop(target, None)
+
+    @asynccontextmanager
+    async def _open_session(self, resolver: AbstractResolver | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        connector = aiohttp.TCPConnector(
+            resolver=resolver, limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, use_dns_cache=resolver is None
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=self._connect_timeout,
+            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+        ) as session:
+            yield session
+
+
+class ForbiddenHostError(Exception):
+    """The host resolves to an address that the rules refuse."""
+
+
+class CheckingResolver(AbstractResolver):
+    """Resolves hosts and checks every address; the client then connects to these addresses and resolves no more."""
+
+    def __init__(self, rules: AddressRules, resolver: AbstractResolver | None = None) -> None:
+        self._rules = rules
+        self._resolver = resolver or aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
+        """Return the addresses of `host`; raises `ForbiddenHostError`."""
+        found = await self._resolver.resolve(host, port, family)
+        if addresses.find_address_refusal([entry["host"] for entry in found], self._rules) is not None:
+            raise ForbiddenHostError(host)
+        return found
+
+    async def close(self) -> None:
+        """Close the wrapped resolver."""
+        await self._resolver.close()
+
+
+async def _read_answer(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> Answer | DispatchFailure:
+    """Read the whole body, up to the limit."""
+    chunks: list[bytes] = []
+    room = MAX_ANSWER_BYTES
+    try:
+        while chunk := await _read_chunk(response, dispatch_timeout):
+            chunks.append(chunk)
+            room -= len(chunk)
+            if room < 0:
+                return _UNREADABLE
+    except TimeoutError:
+        return dispatch_timeout.expired or _UNREADABLE
+    except (aiohttp.ClientError, OSError):
+        return _UNREADABLE
+    finally:
+        if not response.content.at_eof():
+            response.close()
+    return Answer(status=response.status, headers=_select_headers(response), body=b"".join(chunks))
+
+
+async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> bytes:
+    """Read the next chunk of a body; returns an empty one at its end."""
+    content = response.content
+    if content.is_eof():
+        return content.read_nowait()
+    async with dispatch_timeout:
+        chunk = await content.readany()
+    dispatch_timeout.restart_idle()
+    return chunk
+
+
+def _select_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Return the forwarded headers; of a repeated header the first value."""
+    found = response.headers
+    return {name: found[name] for name in RESPONSE_HEADERS if name in found}
+
+
+@lru_cache(maxsize=4096)
+def _parse_url(address: str) -> URL:
+    return URL(address, encoded=True)
+
+
+@lru_cache(maxsize=4096)
+def _may_be_resolved(address: str, rules: AddressRules) -> bool:
+    """Whether the address is a URL whose host may be resolved. An IP address is checked here: it is not resolved."""
+    endpoint = addresses.parse_endpoint(address)
+    if endpoint is None:
+        return False
+    return not _is_ip_address(endpoint.host) or addresses.find_ip_refusal(endpoint.host, rules) is None
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+_UNREADABLE = DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN)

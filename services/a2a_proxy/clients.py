@@ -1,0 +1,130 @@
+"""Calls the registry and the provisioner, and returns their answers in this service's types."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from datetime import timedelta
+
+from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
+from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
+from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from protos.registry.v1 import registry_pb2 as registry_pb
+from protos.registry.v1 import registry_pb2_grpc as registry_rpc
+from services.a2a_proxy.model import (
+    DeliveryMode,
+    HeartbeatReceived,
+    InstanceCondition,
+    Keepalive,
+    ResolvedRoute,
+    Route,
+    RouteChanged,
+    SnapshotDone,
+    Status,
+    WorkspaceId,
+    WorkspaceUpdate,
+)
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import NotFound, ServiceError
+
+CHECK_TIMEOUT = timedelta(seconds=3)
+"""Time for the check of an instance, during which the caller of a failed message waits."""
+
+
+class RegistryClient:
+    """The registry: resolves routes, streams their changes, and wakes workspaces."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._stub = registry_rpc.RegistryServiceStub(channel.channel)
+        self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(channel.channel)
+
+    async def wake(self, target: WorkspaceId) -> None:
+        """Wake a hibernated workspace; repeated calls wake it once. Raises `Unavailable`."""
+        await self._channel.call(self._lifecycle.WakeWorkspace, lifecycle_pb2.WakeWorkspaceRequest(workspace_id=target))
+
+    async def resolve(self, target: WorkspaceId, caller: WorkspaceId | None) -> ResolvedRoute:
+        """Return the route to a target and whether `caller` may write to it; raises `Unavailable`."""
+        request = registry_pb.ResolveRouteRequest(workspace_id=target, caller_id=caller or "")
+        try:
+            answer = await self._channel.call(self._stub.ResolveRoute, request)
+        except NotFound:
+            return ResolvedRoute(route=None, allowed=caller is None)
+        return ResolvedRoute(route=_parse_route(answer.record), allowed=answer.allowed)
+
+    async def watch(self, after: int) -> AsyncGenerator[WorkspaceUpdate, None]:
+        """Stream the updates after a revision, or all of them for 0; raises `ServiceError` when the stream breaks."""
+        request = registry_pb.WatchWorkspacesRequest(after_revision=after, include_heartbeats=True)
+        async with aclosing(self._channel.watch(self._stub.WatchWorkspaces, request)) as feed:
+            async for message in feed:
+                for update in _parse_updates(message):
+                    yield update
+
+
+class ProvisionerClient:
+    """The provisioner: checks instances."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._stub = provisioner_rpc.ProvisionerServiceStub(channel.channel)
+
+    async def check(self, workspace_id: WorkspaceId, generation: int) -> InstanceCondition:
+        """Return the condition of an instance; `UNKNOWN` if the provisioner does not answer."""
+        request = provisioner_pb.CheckInstanceRequest(workspace_id=workspace_id, generation=generation)
+        try:
+            answer = await self._channel.call(self._stub.CheckInstance, request, timeout=CHECK_TIMEOUT)
+        except ServiceError:
+            return InstanceCondition.UNKNOWN
+        return _CONDITIONS.get(answer.condition, InstanceCondition.UNKNOWN)
+
+
+def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:
+    match message.WhichOneof("update"):
+        case "changed":
+            yield RouteChanged(message.revision, _parse_route(message.changed))
+        case "heartbeat":  # from a registry of an earlier release
+            yield HeartbeatReceived(message.revision, WorkspaceId(message.heartbeat.workspace_id))
+        case "heartbeats":
+            for heartbeat in message.heartbeats.heartbeats:
+                yield HeartbeatReceived(message.revision, WorkspaceId(heartbeat.workspace_id))
+        case "snapshot_done":
+            yield SnapshotDone(message.revision)
+        case _:
+            yield Keepalive(message.revision)
+
+
+def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
+    declarations = record.declarations
+    return Route(
+        workspace_id=WorkspaceId(record.id),
+        status=_parse_status(record.status),
+        revision=record.revision,
+        status_reason=record.status_reason,
+        parent_id=WorkspaceId(record.parent_id) if record.HasField("parent_id") else None,
+        external=record.external,
+        generation=record.generation,
+        mode=DeliveryMode.POLL if record.delivery_mode == registry_pb.DELIVERY_MODE_POLL else DeliveryMode.PUSH,
+        address=record.address,
+        trusted=record.address_trusted,
+        budget_limit=record.budget_limit if record.HasField("budget_limit") else None,
+        monthly_spend=record.monthly_spend,
+        has_native_session=declarations.capabilities.get("session", False),
+        idle_timeout=(
+            timedelta(seconds=declarations.idle_timeout_seconds)
+            if declarations.HasField("idle_timeout_seconds")
+            else None
+        ),
+    )
+
+
+def _parse_status(number: int) -> Status:
+    """Return the status. One of a later release counts as failed, so it takes no messages."""
+    if number not in registry_pb.WorkspaceStatus.values():
+        return Status.FAILED
+    name = registry_pb.WorkspaceStatus.Name(registry_pb.WorkspaceStatus.ValueType(number))
+    value = name.removeprefix("WORKSPACE_STATUS_").lower()
+    return Status(value) if value in set(Status) else Status.FAILED
+
+
+_CONDITIONS = {
+    provisioner_pb.INSTANCE_CONDITION_ALIVE: InstanceCondition.ALIVE,
+    provisioner_pb.INSTANCE_CONDITION_GONE: InstanceCondition.GONE,
+}

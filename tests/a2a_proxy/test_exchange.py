@@ -1,0 +1,181 @@
+import asyncio
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
+from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
+from services.a2a_proxy import exchange
+from services.chassis import clients, identity
+from services.chassis.errors import Code
+from services.chassis.identity import Identity, Kind
+from tests.a2a_proxy.fake_gateway import (
+    TARGET,
+    decode_details,
+    message_body,
+    open_exchange,
+)
+from tests.a2a_proxy.running_proxy import run_proxy
+from tests.agents import DyingAgent, EchoAgent, SlowAgent, serving
+from tests.waiting import eventually
+
+
+async def test_calls_of_one_exchange_run_concurrently(proxy, gateway):
+    other = str(uuid4())
+    async with serving(SlowAgent()) as slow, serving(EchoAgent()) as quick:
+        proxy.registry.set_workspace(TARGET, address=slow.url)
+        proxy.registry.set_workspace(other, address=quick.url)
+
+        await gateway.open(1, message_body())
+        await slow.asked.wait()
+        await gateway.open(2, message_body(), target=other)
+
+        assert (await gateway.next(2)).head.complete
+        slow.go.set()
+        assert (await gateway.next(1)).head.complete
+
+
+@pytest.mark.parametrize("sender", [Identity(kind=Kind.SERVICE, name="gateway"), None])
+async def test_a_call_without_an_identity_of_its_own_is_refused(proxy, gateway, sender):
+    opening = pb.CallOpen(workspace_id=TARGET, body=message_body())
+    if sender is not None:
+        opening.identity.CopyFrom(identity.to_wire(sender))
+
+    await gateway.send(pb.CallFrame(call_id=1, open=opening))
+
+    assert (await gateway.next(1)).refused.code == Code.UNAUTHENTICATED
+
+
+async def test_only_the_gateway_may_exchange(proxy):
+    async with clients.open_channel(proxy.address, caller_service="registry") as channel:
+        stream = rpc.A2aProxyServiceStub(channel.channel).Exchange(metadata=channel.build_metadata(None))
+        assert "access denied" in str(await stream.details())
+
+
+async def test_a_stopping_proxy_finishes_its_calls_and_refuses_new_ones(database_url):
+    async with serving(SlowAgent()) as agent, AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(run_proxy(database_url))
+        gateway = await stack.enter_async_context(open_exchange(proxy))
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        await gateway.open(1, message_body())
+        await agent.asked.wait()
+
+        stopping = asyncio.ensure_future(proxy.stopped.wait())
+        proxy.stop.set()
+        assert await eventually(lambda: gateway.last_call)
+        await gateway.open(2, message_body())
+        late = (await gateway.next(2)).refused
+        agent.go.set()
+
+        assert (late.reason, decode_details(late)) == ("PLATFORM_UNAVAILABLE", {"delivery": "not_sent"})
+        assert (await gateway.next(1)).head.status == 200
+        await asyncio.wait_for(stopping, 4)
+        assert len(await proxy.list_activities(TARGET)) == 1
+
+
+class FloodingAgent(EchoAgent):
+    """Streams much more than the window at once."""
+
+    size = 8 * exchange.WINDOW_BYTES
+
+    async def stream(self, request, message):
+        response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: " + b"x" * (self.size - 8) + b"\n\n")
+        return response
+
+
+class EndlessAgent(EchoAgent):
+    """Streams until the client disconnects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disconnected = asyncio.Event()
+
+    async def stream(self, request, message):
+        response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"a":1}\n\n')
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.disconnected.set()
+        return response
+
+
+async def test_a_slow_client_delays_only_its_own_stream(proxy, gateway):
+    async with serving(FloodingAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        await gateway.open(1, message_body("message/stream"))
+        assert not (await gateway.next(1)).head.complete
+        received = 0
+        while received < exchange.WINDOW_BYTES // 2:
+            received += len((await gateway.next(1)).chunk)
+
+        assert (await gateway.send_message(message_body())).head.complete  # so every earlier frame has arrived
+        while gateway.count_frames(1):
+            received += len((await gateway.next(1)).chunk)
+        assert received <= exchange.WINDOW_BYTES
+
+        while received < FloodingAgent.size:
+            await gateway.send(pb.CallFrame(call_id=1, credit=pb.CallCredit(bytes=exchange.WINDOW_BYTES)))
+            received += len((await gateway.next(1)).chunk)
+        assert (await gateway.next(1)).HasField("end")
+
+
+async def test_a_cancelled_call_ends_the_stream_of_the_agent(proxy, gateway):
+    async with serving(EndlessAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        await gateway.open(1, message_body("message/stream"))
+        await gateway.next(1)
+        await gateway.next(1)
+
+        await gateway.send(pb.CallFrame(call_id=1, cancel=pb.CallCancel()))
+
+        await asyncio.wait_for(agent.disconnected.wait(), 5)
+        (row,) = await eventually(lambda: proxy.list_activities(TARGET))
+        assert row.response_body == '{"a":1}'
+
+
+async def test_a_cancelled_call_does_not_stop_a_message(proxy, gateway):
+    async with serving(SlowAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        await gateway.open(1, message_body())
+        await agent.asked.wait()
+
+        await gateway.send(pb.CallFrame(call_id=1, cancel=pb.CallCancel()))
+        agent.go.set()
+
+        (row,) = await eventually(lambda: proxy.list_activities(TARGET))
+        assert row.status == "ok"
+
+
+async def test_a_closed_exchange_stops_streams_but_no_messages(proxy):
+    async with serving(SlowAgent()) as slow, serving(EndlessAgent()) as endless:
+        other = str(uuid4())
+        proxy.registry.set_workspace(TARGET, address=slow.url)
+        proxy.registry.set_workspace(other, address=endless.url)
+        async with open_exchange(proxy) as gateway:
+            await gateway.open(1, message_body())
+            await gateway.open(2, message_body("message/stream"), target=other)
+            await gateway.next(2)
+            await slow.asked.wait()
+
+        await asyncio.wait_for(endless.disconnected.wait(), 5)
+        slow.go.set()
+        (row,) = await eventually(lambda: proxy.list_activities(TARGET))
+        assert row.status == "ok"
+
+
+async def test_an_interrupted_stream_ends_as_interrupted(proxy, gateway):
+    async with serving(DyingAgent(moment="stream")) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url)
+        await gateway.open(1, message_body("message/stream"))
+
+        assert (await gateway.next(1)).HasField("head")
+        assert (await gateway.next(1)).HasField("chunk")
+        assert (await gateway.next(1)).end.interrupted
+        (row,) = await eventually(lambda: proxy.list_activities(TARGET))
+        assert (row.status, row.error_detail) == ("error", "upstream stream interrupted")
