@@ -13,23 +13,23 @@ from services.auth.api.audit import AuditServicer
 from services.auth.api.keys import AuthServicer
 from services.auth.api.tokens import TokenServicer
 from services.auth.api.vault import VaultServicer
-from services.auth.audit import Audit
-from services.auth.chain import Key
-from services.auth.changes import Changes
-from services.auth.feed import Feed
-from services.auth.inbound import Inbound
+from services.auth.audit import AuditLog
+from services.auth.chain import ChainKey
+from services.auth.changes import SecretChangeFeed
+from services.auth.feed import RevocationFeed
+from services.auth.inbound import InboundSecrets
 from services.auth.keyring import Keyring
-from services.auth.minting import Mint
-from services.auth.model import Mode
-from services.auth.orgs import Orgs
+from services.auth.minting import WorkspaceTokenService
+from services.auth.model import AccessMode
+from services.auth.orgs import OrgTokenService
 from services.auth.sealing import Sealer
-from services.auth.sessions import Sessions
+from services.auth.sessions import SessionService
 from services.auth.settings import Settings
 from services.auth.store import vault as vault_store
 from services.auth.store.keys import CHANNEL, Store
 from services.auth.store.vault import VaultStore
 from services.auth.tables.schema import SCHEMA
-from services.auth.usage import Usage
+from services.auth.usage import LastUsedRecorder
 from services.auth.vault import Vault
 from services.chassis import database
 from services.chassis.clock import SystemClock
@@ -47,22 +47,22 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     url, clock = settings.database_url.get_secret_value(), SystemClock()
     async with database.open_engine(url, role=ROLE) as engine:
         store = Store(engine)
-        usage = Usage(store, clock)
+        usage = LastUsedRecorder(store, clock)
         bell = database.NotificationListener(url, role=ROLE, channel=CHANNEL)
-        feed = Feed(store, bell)
-        audit = Audit(store, clock=clock, key=_link_key(settings))
+        feed = RevocationFeed(store, bell)
+        audit = AuditLog(store, clock=clock, key=_link_key(settings))
         sealer, secrets = _sealer(settings), VaultStore(engine)
         changes_bell = database.NotificationListener(url, role=ROLE, channel=vault_store.CHANNEL)
-        changes = Changes(secrets, changes_bell)
-        operator = tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None
-        sessions = Sessions(store, audit=audit, clock=clock, operator=operator, lasts=settings.session_lasts)
+        changes = SecretChangeFeed(secrets, changes_bell)
+        operator = tokens.digest_token(settings.admin_token.get_secret_value()) if settings.admin_token else None
+        sessions = SessionService(store, audit=audit, clock=clock, operator=operator, lasts=settings.session_lasts)
         keyring = Keyring(
             store,
             audit=audit,
-            inbound=Inbound(sealer),
+            inbound=InboundSecrets(sealer),
             usage=usage,
             clock=clock,
-            mode=Mode.OPEN if settings.open else Mode.CLOSED,
+            mode=AccessMode.OPEN if settings.open else AccessMode.CLOSED,
             operator=operator,
         )
         yield Components(
@@ -81,7 +81,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
                     add=tokens_pb2_grpc.add_TokenServiceServicer_to_server,
                     servicer=TokenServicer(
-                        Mint(store, audit=audit, clock=clock), Orgs(store, audit=audit, clock=clock), sessions
+                        WorkspaceTokenService(store, audit=audit, clock=clock),
+                        OrgTokenService(store, audit=audit, clock=clock),
+                        sessions,
                     ),
                 ),
                 Servicer(
@@ -106,9 +108,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             await usage.write()
 
 
-def _link_key(settings: Settings) -> Key:
+def _link_key(settings: Settings) -> ChainKey:
     salt = settings.audit_ledger_salt
-    return Key(salt.get_secret_value().encode()) if salt else Key()
+    return ChainKey(salt.get_secret_value().encode()) if salt else ChainKey()
 
 
 def _sealer(settings: Settings) -> Sealer:

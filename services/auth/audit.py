@@ -6,7 +6,7 @@ from uuid import uuid4
 import structlog
 
 from services.auth import chain
-from services.auth.chain import Deed, Finding, Key, Link, Report, Verdict
+from services.auth.chain import AuditRecord, ChainedRecord, ChainKey, CheckResult, Verdict, VerificationReport
 from services.auth.store.keys import Store, Transaction
 from services.chassis import identity
 from services.chassis.clock import Clock
@@ -14,15 +14,15 @@ from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
 
-STRETCH = 5_000
+MAX_RECORDS_PER_VERIFICATION = 5_000
 """Links that one call follows: a fraction of a second of work."""
 
 
-class Audit:
+class AuditLog:
     """Adds to the chain, reads it, and follows it."""
 
     def __init__(
-        self, store: Store, *, clock: Clock, key: Key, caller: Callable[[], Identity] = identity.current
+        self, store: Store, *, clock: Clock, key: ChainKey, caller: Callable[[], Identity] = identity.current
     ) -> None:
         """`caller` tells on whose behalf the present call runs."""
         self._store = store
@@ -41,7 +41,7 @@ class Audit:
         **details: object,
     ) -> None:
         """Add what the caller of this RPC does in `tx`; before `tx.announce`, and never with a value in it."""
-        deed = Deed(
+        deed = AuditRecord(
             id=str(uuid4()),
             at=self._clock.now(),
             actor=self._caller().actor,
@@ -49,18 +49,20 @@ class Audit:
             workspace_id=workspace_id,
             org_id=org_id,
             subject=subject,
-            details=chain.written(details),
+            details=chain.serialize_details(details),
         )
         await self._add(tx, [deed])
 
-    async def record(self, deeds: Sequence[Deed]) -> None:
+    async def record(self, deeds: Sequence[AuditRecord]) -> None:
         """Add what was done elsewhere, once."""
         async with self._store.begin() as tx:
             await tx.chain.last()
             known = await tx.chain.known([deed.id for deed in deeds])
             await self._add(tx, [deed for deed in deeds if deed.id not in known])
 
-    async def list(self, caller: Identity, *, workspace_id: str, after: int | None, at_most: int) -> Sequence[Link]:
+    async def list(
+        self, caller: Identity, *, workspace_id: str, after: int | None, at_most: int
+    ) -> Sequence[ChainedRecord]:
         """The newest deeds that the caller may see, or those after a place, the oldest first."""
         org_id = caller.org_id if caller.kind is Kind.ORG else ""
         async with self._store.reading() as tx:
@@ -68,22 +70,26 @@ class Audit:
                 return await tx.chain.newest(at_most=at_most, workspace_id=workspace_id, org_id=org_id)
             return await tx.chain.after(after, at_most=at_most, workspace_id=workspace_id, org_id=org_id)
 
-    async def verify(self, *, after: int) -> Report:
+    async def verify(self, *, after: int) -> VerificationReport:
         """Follow the chain for a stretch. That it was cut off at its end shows by its last link alone."""
         async with self._store.reading() as tx:
             before = await tx.chain.find(after)
-            links = await tx.chain.after(after, at_most=STRETCH)
+            links = await tx.chain.after(after, at_most=MAX_RECORDS_PER_VERIFICATION)
         if after and before is None:
-            return Report(Finding(verdict=Verdict.BROKEN, place=after, digest=chain.BEGINNING), complete=True)
-        finding = chain.follow(links, after=before, key=self._key)
+            return VerificationReport(
+                CheckResult(verdict=Verdict.BROKEN, place=after, digest=chain.GENESIS_DIGEST), complete=True
+            )
+        finding = chain.verify_chain(links, after=before, key=self._key)
         if finding.verdict is Verdict.BROKEN:
             log.error("audit chain broken", place=finding.place)
-        return Report(finding, complete=len(links) < STRETCH or finding.verdict is not Verdict.INTACT)
+        return VerificationReport(
+            finding, complete=len(links) < MAX_RECORDS_PER_VERIFICATION or finding.verdict is not Verdict.INTACT
+        )
 
-    async def _add(self, tx: Transaction, deeds: Sequence[Deed]) -> None:
+    async def _add(self, tx: Transaction, deeds: Sequence[AuditRecord]) -> None:
         last = await tx.chain.last()
         links = []
         for deed in deeds:
-            last = chain.linked(deed, after=last, key=self._key)
+            last = chain.link_record(deed, after=last, key=self._key)
             links.append(last)
         await tx.chain.add(links)

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-BEGINNING = bytes(32)
+GENESIS_DIGEST = bytes(32)
 """What the first deed is linked to."""
 
-MOST_DETAILS = 4096
+MAX_DETAILS_BYTES = 4096
 """Bytes that the details of a deed may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
+class AuditRecord:
     """Something that somebody did. `details` is compact JSON with sorted keys, so that its bytes can be linked."""
 
     id: str
@@ -34,18 +34,18 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class ChainedRecord:
     """A deed in its place."""
 
     place: int
-    deed: Deed
+    deed: AuditRecord
     digest: bytes
     key_id: str
     """Which key linked it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ChainKey:
     """What links are made with, and its name. The name of no key is empty."""
 
     secret: bytes = field(default=b"", repr=False)
@@ -65,7 +65,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class CheckResult:
     """The verdict, the last place looked at, and the last link that was found intact."""
 
     verdict: Verdict
@@ -74,40 +74,40 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerificationReport:
     """What following a stretch of the chain found, and whether nothing comes after it."""
 
-    finding: Finding
+    result: CheckResult
     complete: bool
 
 
-def linked(deed: Deed, *, after: Link | None, key: Key) -> Link:
+def link_record(deed: AuditRecord, *, after: ChainedRecord | None, key: ChainKey) -> ChainedRecord:
     """The deed in the next place."""
     place = after.place + 1 if after else 1
-    before = after.digest if after else BEGINNING
-    return Link(place=place, deed=deed, digest=_digest(place, before, deed, key), key_id=key.id)
+    before = after.digest if after else GENESIS_DIGEST
+    return ChainedRecord(place=place, deed=deed, digest=_compute_digest(place, before, deed, key), key_id=key.id)
 
 
-def follow(links: Iterable[Link], *, after: Link | None, key: Key) -> Finding:
+def verify_chain(links: Iterable[ChainedRecord], *, after: ChainedRecord | None, key: ChainKey) -> CheckResult:
     """Whether each link is the one that follows from the link before it."""
-    place, digest = (after.place, after.digest) if after else (0, BEGINNING)
+    place, digest = (after.place, after.digest) if after else (0, GENESIS_DIGEST)
     for link in links:
         place += 1
         if link.key_id not in {"", key.id}:
-            return Finding(verdict=Verdict.UNCHECKABLE, place=place, digest=digest)
-        expected = _digest(place, digest, link.deed, key if link.key_id else Key())
+            return CheckResult(verdict=Verdict.UNCHECKABLE, place=place, digest=digest)
+        expected = _compute_digest(place, digest, link.deed, key if link.key_id else ChainKey())
         if link.place != place or not hmac.compare_digest(link.digest, expected):
-            return Finding(verdict=Verdict.BROKEN, place=place, digest=digest)
+            return CheckResult(verdict=Verdict.BROKEN, place=place, digest=digest)
         digest = link.digest
-    return Finding(verdict=Verdict.INTACT, place=place, digest=digest)
+    return CheckResult(verdict=Verdict.INTACT, place=place, digest=digest)
 
 
-def written(details: Mapping[str, object]) -> str:
+def serialize_details(details: Mapping[str, object]) -> str:
     """Details as a deed keeps them."""
     return json.dumps(dict(details), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _digest(place: int, before: bytes, deed: Deed, key: Key) -> bytes:
+def _compute_digest(place: int, before: bytes, deed: AuditRecord, key: ChainKey) -> bytes:
     said = json.dumps(
         [
             place,

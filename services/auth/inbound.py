@@ -11,14 +11,14 @@ from services.auth.store.keys import Transaction
 
 log = structlog.get_logger()
 
-NAME = "inbound"
+INBOUND_SEAL_NAME = "inbound"
 """What the secret is sealed as. What the vault seals has a colon in its name, so neither opens as the other."""
 
-LENGTH = 32
+INBOUND_SECRET_BYTES = 32
 """Bytes of entropy in a secret."""
 
 
-class Inbound:
+class InboundSecrets:
     """Reads, makes and heals inbound secrets, each within a transaction of the caller's."""
 
     def __init__(self, sealer: Sealer) -> None:
@@ -42,8 +42,10 @@ class Inbound:
         placement = _known(await tx.lock_placement(workspace_id))
         if placement.barred_at is not None:
             raise WorkspaceBarred
-        secret = secrets.token_urlsafe(LENGTH)
-        await tx.save_inbound_secret(workspace_id, self._sealer.seal(secret, owner=workspace_id, name=NAME))
+        secret = secrets.token_urlsafe(INBOUND_SECRET_BYTES)
+        await tx.save_inbound_secret(
+            workspace_id, self._sealer.seal(secret, owner=workspace_id, name=INBOUND_SEAL_NAME)
+        )
         return secret
 
     async def _heal(self, tx: Transaction, workspace_id: WorkspaceId) -> InboundSecret:
@@ -59,7 +61,9 @@ class Inbound:
         """An empty secret is a missing one: nobody could present it."""
         if not placement.sealed_inbound_secret:
             return None
-        return self._sealer.open(placement.sealed_inbound_secret, owner=placement.workspace_id, name=NAME)
+        return self._sealer.open(
+            placement.sealed_inbound_secret, owner=placement.workspace_id, name=INBOUND_SEAL_NAME
+        )
 
 
 def _known(placement: Placement | None) -> Placement:

@@ -36,7 +36,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knock:
+class AuthorizationRequest:
     """Someone before a gate: which one, about which workspace, and which workspace they say they are.
 
     `scope` is what an organisation token needs here, where the gate leaves that open.
@@ -45,10 +45,10 @@ class Knock:
     gate: Gate
     scope: Scope | None = None
     workspace_id: WorkspaceId | None = None
-    claimed_id: WorkspaceId | None = None
+    claimed_workspace_id: WorkspaceId | None = None
 
 
-class Mode(Enum):
+class AccessMode(Enum):
     """Whether a request without a bearer may pass anywhere at all."""
 
     OPEN = "open"
@@ -57,24 +57,24 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Nobody:
+class Anonymous:
     """No bearer was presented; granted, an anonymous caller."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class UnknownBearer:
     """A bearer that is nobody's, or not any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class AdminBearer:
     """The bearer of ADMIN_TOKEN, or of a browser session that was opened with it."""
 
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class WorkspaceBearer:
     """The bearer of a live workspace token."""
 
     token_id: TokenId
@@ -84,7 +84,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrgHolder:
+class OrgBearer:
     """The bearer of a live organisation token, or of a browser session that was opened with it."""
 
     token_id: TokenId
@@ -93,35 +93,35 @@ class OrgHolder:
     expires_at: datetime | None = None
 
 
-Bearer = Nobody | Stranger | Operator | Holder | OrgHolder
+Bearer = Anonymous | UnknownBearer | AdminBearer | WorkspaceBearer | OrgBearer
 """What a bearer turned out to be."""
 
-Grant = Nobody | Operator | Holder | OrgHolder
+Grant = Anonymous | AdminBearer | WorkspaceBearer | OrgBearer
 """As whom a gate lets a bearer pass."""
 
 
-class Standing(StrEnum):
+class CredentialState(StrEnum):
     """What auth knows of the workspace that a request is about."""
 
     UNKNOWN = "unknown"
     BARRED = "barred"
-    UNKEYED = "unkeyed"
+    NO_LIVE_TOKEN = "no live token"
     """Known, with no live token."""
-    KEYED = "keyed"
+    HAS_LIVE_TOKEN = "live token"
     """Known, with a live token."""
 
 
-class Arrival(StrEnum):
+class RegistrationAuth(StrEnum):
     """How a registering workspace came."""
 
-    KEYED = "keyed"
+    WITH_TOKEN = "keyed"
     """With a live token."""
-    EMPTY_HANDED = "empty-handed"
+    ANONYMOUS = "empty-handed"
     """Without a bearer, in open development."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
+class NewToken:
     """A token just minted. The text exists here and in the one answer that tells it."""
 
     text: str = field(repr=False)
@@ -130,7 +130,7 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedToken:
     """A token that is in force from now on, and its text."""
 
     token_id: TokenId
@@ -138,7 +138,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class OrgMembership:
     """A workspace and the organisation it belongs to."""
 
     workspace_id: WorkspaceId
@@ -165,7 +165,7 @@ class InboundSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyName:
+class SealingKeyId:
     """Which key seals: its version, as settings give it, and an id that no other key with that version has."""
 
     version: str
@@ -173,7 +173,7 @@ class KeyName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class SecretMetadata:
     """What may be told of a secret. It is global where it has no workspace."""
 
     key: str
@@ -183,7 +183,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class SealedSecret:
     """A secret as it is kept. It is global where it has no workspace."""
 
     row: int
@@ -193,15 +193,15 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class EnvironmentSecrets:
     """The secrets that apply to a workspace: the global ones that it does not override, and its own."""
 
-    of_all: Mapping[str, str] = field(repr=False)
-    own: Mapping[str, str] = field(repr=False)
+    global_secrets: Mapping[str, str] = field(repr=False)
+    workspace_secrets: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class SecretValues:
     """The secrets of a workspace by key; or none of them, and which could not be opened."""
 
     values: Mapping[str, str] = field(repr=False)
@@ -209,7 +209,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class SecretChange:
     """A secret was set or erased. A global one does not reach the workspaces that override it."""
 
     id: int
@@ -219,7 +219,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resealed:
+class ResealResult:
     """How many secrets were sealed anew, how many are left, and with which version they are sealed now."""
 
     resealed: int
@@ -231,25 +231,25 @@ class Resealed:
 class Credentials:
     """What a registering workspace takes home: a token if it had none, and its inbound secret if that can be told."""
 
-    token: Issued | None
+    token: IssuedToken | None
     inbound_secret: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class OfWorkspace:
+class RevokedWorkspace:
     """Everything remembered about this workspace is void."""
 
     workspace_id: WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
-class OfToken:
+class RevokedToken:
     """Everything remembered for the bearer with this digest is void."""
 
     digest: Digest
 
 
-Voided = OfWorkspace | OfToken
+RevocationTarget = RevokedWorkspace | RevokedToken
 """What a revocation voids."""
 
 
@@ -258,22 +258,22 @@ class Revocation:
     """One revocation and its place in the feed."""
 
     revision: int
-    scope: Voided
+    scope: RevocationTarget
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
+class RevokedAll:
     """More was revoked than can be told one by one."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Keepalive:
     """Nothing happened; the feed has reached this revision."""
 
     revision: int
 
 
-News = Revocation | Everything | Alive
+RevocationUpdate = Revocation | RevokedAll | Keepalive
 """What a watcher of the feed is told."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 
 from services.auth import lifetimes, scopes, tokens
-from services.auth.audit import Audit
+from services.auth.audit import AuditLog
 from services.auth.errors import (
     InvalidBearer,
     InvalidToken,
@@ -20,19 +20,19 @@ from services.auth.errors import (
     TokenNotFound,
     TokenRotated,
 )
-from services.auth.model import OfToken, Scope, TokenId, WorkspaceId
+from services.auth.model import RevokedToken, Scope, TokenId, WorkspaceId
 from services.auth.placements import is_live_root
-from services.auth.records import HandedToOrg, OrgTokenRecord, Wanted
+from services.auth.records import MintedOrgToken, OrgTokenRecord, OrgTokenRequest
 from services.auth.store.keys import Store, Transaction
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
 
-LIMIT = 500
+MAX_TOKENS_PER_ORG = 500
 """Live tokens of one organisation: as many as one list shows."""
 
-EVERYTHING = frozenset(Scope)
+ALL_SCOPES = frozenset(Scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +40,14 @@ class _Maker:
     """Who makes a token, and what no token of theirs goes beyond."""
 
     name: str
-    scopes: frozenset[Scope] = EVERYTHING
+    scopes: frozenset[Scope] = ALL_SCOPES
     expires_at: datetime | None = None
 
 
-class Orgs:
+class OrgTokenService:
     """What people do to the tokens of organisations."""
 
-    def __init__(self, store: Store, *, audit: Audit, clock: Clock) -> None:
+    def __init__(self, store: Store, *, audit: AuditLog, clock: Clock) -> None:
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -58,20 +58,20 @@ class Orgs:
         async with self._store.reading() as tx:
             return await tx.orgs.page(org_id, now=self._clock.now(), limit=size, offset=offset)
 
-    async def mint(self, caller: Identity, wanted: Wanted) -> HandedToOrg:
+    async def mint(self, caller: Identity, wanted: OrgTokenRequest) -> MintedOrgToken:
         """A token for an organisation.
 
         Raises `OrgNotFound`, `OrgAccessDenied`, `ScopeMissing`, `TokenLimit` or `InvalidToken`.
         """
         now = self._clock.now()
-        lifetimes.still_to_come(wanted.expires_at, now=now)
+        lifetimes.require_future(wanted.expires_at, now=now)
         org_id = _org_for(caller, wanted.org_id)
         if not org_id:
             raise InvalidToken("org_id is required")
         async with self._store.begin() as tx:
             await _lock_root(tx, org_id)
             maker = await _maker(tx, caller, now=now)
-            if await tx.orgs.count(org_id, now=now) >= LIMIT:
+            if await tx.orgs.count(org_id, now=now) >= MAX_TOKENS_PER_ORG:
                 raise TokenLimit("maximum 500 active tokens per organisation")
             handed = await _hand(tx, replace(wanted, org_id=org_id), maker, now=now)
             await self._note(tx, "org-token.minted", handed.record, scopes=sorted(handed.record.scopes))
@@ -86,10 +86,10 @@ class Orgs:
             await tx.orgs.revoke(token_id, now=now)
             ended = await tx.sessions.end_all_of(token_id)
             await self._note(tx, "org-token.revoked", record)
-            await tx.announce([OfToken(digest) for digest in (record.digest, *ended)], now=now)
+            await tx.announce([RevokedToken(digest) for digest in (record.digest, *ended)], now=now)
         log.info("org token revoked", org=record.org_id, token=token_id, sessions=len(ended))
 
-    async def rotate(self, caller: Identity, token_id: TokenId, *, grace: timedelta) -> HandedToOrg:
+    async def rotate(self, caller: Identity, token_id: TokenId, *, grace: timedelta) -> MintedOrgToken:
         """A fresh token in the place of one, which ends after the grace. Of two who rotate it at once one succeeds.
 
         Raises `TokenNotFound`, `TokenRotated` or `ScopeMissing`.
@@ -100,13 +100,13 @@ class Orgs:
             if old.rotated_at is not None:
                 raise TokenRotated
             maker = await _maker(tx, caller, now=now)
-            ends = lifetimes.after_grace(old.expires_at, now=now, grace=grace)
-            same = Wanted(org_id=old.org_id, name=old.name, scopes=old.scopes, expires_at=old.expires_at)
+            ends = lifetimes.compute_rotated_expiry(old.expires_at, now=now, grace=grace)
+            same = OrgTokenRequest(org_id=old.org_id, name=old.name, scopes=old.scopes, expires_at=old.expires_at)
             handed = await _hand(tx, same, maker, now=now)
             await tx.orgs.retire(token_id, now=now, expires_at=ends)
             await self._note(tx, "org-token.rotated", old, successor=handed.record.token_id)
             remembered = (old.digest, *await tx.sessions.of(token_id))
-            await tx.announce([OfToken(digest) for digest in remembered], now=now)
+            await tx.announce([RevokedToken(digest) for digest in remembered], now=now)
         log.info("org token rotated", org=old.org_id, token=token_id, successor=handed.record.token_id)
         return replace(handed, previous_expires_at=ends)
 
@@ -151,11 +151,11 @@ async def _maker(tx: Transaction, caller: Identity, *, now: datetime) -> _Maker:
     return _Maker(name=f"org-token:{own.prefix}", scopes=own.scopes, expires_at=own.expires_at)
 
 
-async def _hand(tx: Transaction, wanted: Wanted, maker: _Maker, *, now: datetime) -> HandedToOrg:
-    lacking = scopes.beyond(wanted.scopes, maker.scopes)
+async def _hand(tx: Transaction, wanted: OrgTokenRequest, maker: _Maker, *, now: datetime) -> MintedOrgToken:
+    lacking = scopes.find_excess_scope(wanted.scopes, maker.scopes)
     if lacking is not None:
         raise ScopeMissing(details={"required_scope": lacking.value})
-    fresh = tokens.mint(secrets.token_bytes(tokens.ENTROPY))
+    fresh = tokens.encode_token(secrets.token_bytes(tokens.TOKEN_BYTES))
     record = OrgTokenRecord(
         token_id=TokenId(str(uuid4())),
         org_id=wanted.org_id,
@@ -165,7 +165,7 @@ async def _hand(tx: Transaction, wanted: Wanted, maker: _Maker, *, now: datetime
         name=wanted.name,
         created_by=maker.name,
         created_at=now,
-        expires_at=lifetimes.sooner(wanted.expires_at, maker.expires_at),
+        expires_at=lifetimes.choose_earlier(wanted.expires_at, maker.expires_at),
     )
     await tx.orgs.add(record)
-    return HandedToOrg(record=record, text=fresh.text)
+    return MintedOrgToken(record=record, text=fresh.text)

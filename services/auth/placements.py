@@ -4,7 +4,7 @@ from services.auth.errors import WorkspaceBarred, WorkspaceUnknown
 from services.auth.model import Placement
 
 
-def fit(placement: Placement | None) -> Placement:
+def require_active(placement: Placement | None) -> Placement:
     """The placement, if tokens may be issued for it; raises `WorkspaceUnknown` or `WorkspaceBarred`."""
     if placement is None:
         raise WorkspaceUnknown

@@ -7,7 +7,7 @@ from services.auth.model import Digest, Scope, TokenId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRecord:
+class WorkspaceTokenRecord:
     """What is kept of a live workspace token."""
 
     token_id: TokenId
@@ -39,16 +39,16 @@ class OrgTokenRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handed:
+class MintedToken:
     """A fresh workspace token; with a rotation, when the one before it ends."""
 
-    record: TokenRecord
+    record: WorkspaceTokenRecord
     text: str = field(repr=False)
     previous_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class OrgTokenRequest:
     """The organisation token that somebody asks for; without an organisation, for their own."""
 
     org_id: str
@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandedToOrg:
+class MintedOrgToken:
     """A fresh organisation token; with a rotation, when the one before it ends."""
 
     record: OrgTokenRecord
@@ -67,7 +67,7 @@ class HandedToOrg:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorSeat:
+class AdminSession:
     """A browser session that was opened with the ADMIN_TOKEN that `mark` tells."""
 
     mark: bytes = field(repr=False)
@@ -75,7 +75,7 @@ class OperatorSeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class NewSession:
     """A browser session just opened. The text exists here and in the one answer that tells it."""
 
     text: str = field(repr=False)

@@ -16,15 +16,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.auth.errors import SecretUnreadable
-from services.auth.model import KeyName
+from services.auth.model import SealingKeyId
 
-KEY = 32
+KEY_BYTES = 32
 """Bytes of an AES-256 key."""
 
-NONCE = 12
+NONCE_BYTES = 12
 """Bytes of a nonce, as GCM wants it; random, since a key seals far fewer than 2^32 secrets."""
 
-FORM = "SECRETS_ENCRYPTION_KEY must be 32 bytes, raw or in base64, or versions of it: 2:<base64>,1:<base64>"
+KEY_FORMAT_MESSAGE = (
+    "SECRETS_ENCRYPTION_KEY must be 32 bytes, raw or in base64, or versions of it: 2:<base64>,1:<base64>"
+)
 """Said to an operator whose keys cannot be read; it repeats nothing of them."""
 
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -39,10 +41,10 @@ class Sealer:
         """Hold `keys` by version; the first one seals."""
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
         version = next(iter(keys))
-        self._newest = KeyName(version=version, id=hmac.digest(keys[version], b"molecule.key", "sha256").hex()[:8])
+        self._newest = SealingKeyId(version=version, id=hmac.digest(keys[version], b"molecule.key", "sha256").hex()[:8])
 
     @property
-    def newest(self) -> KeyName:
+    def newest(self) -> SealingKeyId:
         """The key that seals."""
         return self._newest
 
@@ -53,7 +55,7 @@ class Sealer:
 
     def seal(self, plain: str, *, owner: str, name: str) -> str:
         """The sealed form of `plain`, which opens for this owner and name only."""
-        nonce = secrets.token_bytes(NONCE)
+        nonce = secrets.token_bytes(NONCE_BYTES)
         sealed = self._ciphers[self._newest.version].encrypt(nonce, plain.encode(), _bound(owner, name))
         return f"{self._newest.version}:{base64.b64encode(nonce + sealed).decode()}"
 
@@ -65,7 +67,7 @@ class Sealer:
             raise SecretUnreadable(details={"key_version": version if _VERSION.fullmatch(version) else ""})
         try:
             raw = base64.b64decode(body, validate=True)
-            return cipher.decrypt(raw[:NONCE], raw[NONCE:], _bound(owner, name)).decode()
+            return cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _bound(owner, name)).decode()
         except (InvalidTag, ValueError) as error:
             raise SecretUnreadable(details={"key_version": version}) from error
 
@@ -80,7 +82,7 @@ def _keys(text: str) -> dict[str, bytes]:
     for entry in text.split(","):
         version, _, body = entry.strip().partition(":")
         if not _VERSION.fullmatch(version) or version in keys:
-            raise ValueError(FORM)
+            raise ValueError(KEY_FORMAT_MESSAGE)
         keys[version] = _key(body)
     return keys
 
@@ -92,14 +94,14 @@ def _key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), altchars=b"-_" if set(text) & {"-", "_"} else None, validate=True)
     except binascii.Error:
-        raise ValueError(FORM) from None
-    if len(key) != KEY:
-        raise ValueError(FORM)
+        raise ValueError(KEY_FORMAT_MESSAGE) from None
+    if len(key) != KEY_BYTES:
+        raise ValueError(KEY_FORMAT_MESSAGE)
     return key
 
 
 def _raw(text: str) -> bool:
-    return len(text.encode()) == KEY
+    return len(text.encode()) == KEY_BYTES
 
 
 def _bound(owner: str, name: str) -> bytes:

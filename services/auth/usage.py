@@ -7,7 +7,7 @@ from services.auth.store.keys import Store
 from services.chassis.clock import Clock
 
 
-class Usage:
+class LastUsedRecorder:
     """Collects uses until they are written."""
 
     def __init__(self, store: Store, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from services.auth.audit import Audit
+from services.auth.audit import AuditLog
 from services.auth.errors import (
     GlobalSecretUnreadable,
     InvalidSecret,
@@ -19,8 +19,16 @@ from services.auth.errors import (
     WorkspaceSecretUnreadable,
     WorkspaceUnknown,
 )
-from services.auth.inbound import NAME as INBOUND
-from services.auth.model import Label, Opened, Placement, Resealed, Sealed, Told, WorkspaceId
+from services.auth.inbound import INBOUND_SEAL_NAME as INBOUND
+from services.auth.model import (
+    EnvironmentSecrets,
+    Placement,
+    ResealResult,
+    SealedSecret,
+    SecretMetadata,
+    SecretValues,
+    WorkspaceId,
+)
 from services.auth.sealing import Sealer
 from services.auth.store.vault import VaultStore, VaultTransaction
 from services.chassis import variables
@@ -30,17 +38,17 @@ from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
 
-BATCH = 100
+MAX_SECRETS_PER_RESEAL = 100
 """Secrets of each kind that are sealed anew in one transaction."""
 
-EVERYBODY = "global"
+GLOBAL_OWNER = "global"
 """As whose a global secret is sealed: no id of a workspace."""
 
 
 class Vault:
     """What agents need to know. Values are opened for the workspace itself and for the environment of its instance."""
 
-    def __init__(self, store: VaultStore, *, audit: Audit, sealer: Sealer, clock: Clock) -> None:
+    def __init__(self, store: VaultStore, *, audit: AuditLog, sealer: Sealer, clock: Clock) -> None:
         self._store = store
         self._audit = audit
         self._sealer = sealer
@@ -48,7 +56,7 @@ class Vault:
 
     # What is there ────────────────────────────────────────────────────────────
 
-    async def labels(self, caller: Identity, workspace_id: WorkspaceId | None) -> Sequence[Label]:
+    async def labels(self, caller: Identity, workspace_id: WorkspaceId | None) -> Sequence[SecretMetadata]:
         """What may be told of the secrets that apply to a workspace, or of the global ones alone."""
         async with self._store.begin() as tx:
             _admit(caller, await _placed(tx, workspace_id))
@@ -59,7 +67,7 @@ class Vault:
         async with self._store.begin() as tx:
             return [label.key for label in await tx.labels(None)]
 
-    async def tell(self, workspace_id: WorkspaceId) -> Told:
+    async def tell(self, workspace_id: WorkspaceId) -> SecretValues:
         """The values that apply to a workspace, its own over the global ones; none where one cannot be opened."""
         async with self._store.begin() as tx:
             placement = _standing(await tx.keys.find_placement(workspace_id))
@@ -68,10 +76,10 @@ class Vault:
         opened = {secret.key: self._open(secret) for secret in kept}
         failed = tuple(_full_name(secret) for secret in kept if opened[secret.key] is None)
         if failed:
-            return Told(values={}, failed=failed)
-        return Told(values={key: value for key, value in opened.items() if value is not None})
+            return SecretValues(values={}, failed=failed)
+        return SecretValues(values={key: value for key, value in opened.items() if value is not None})
 
-    async def open(self, workspace_id: WorkspaceId) -> Opened:
+    async def open(self, workspace_id: WorkspaceId) -> EnvironmentSecrets:
         """The values for the environment of an instance; raises where one of them cannot be opened."""
         async with self._store.begin() as tx:
             _standing(await tx.keys.find_placement(workspace_id))
@@ -83,7 +91,7 @@ class Vault:
             if value is None:
                 raise GlobalSecretUnreadable if secret.workspace_id is None else WorkspaceSecretUnreadable
             (of_all if secret.workspace_id is None else own)[secret.key] = value
-        return Opened(of_all=of_all, own=own)
+        return EnvironmentSecrets(global_secrets=of_all, workspace_secrets=own)
 
     # Changing it ──────────────────────────────────────────────────────────────
 
@@ -118,21 +126,21 @@ class Vault:
 
     # Keys change ──────────────────────────────────────────────────────────────
 
-    async def reseal(self) -> Resealed:
+    async def reseal(self) -> ResealResult:
         """Seal some secrets anew with the newest key; all of the batch, or none where one cannot be opened."""
         newest = self._sealer.newest
         async with self._store.begin() as tx:
-            secrets = await tx.lock_stale(newest, at_most=BATCH)
+            secrets = await tx.lock_stale(newest, at_most=MAX_SECRETS_PER_RESEAL)
             for secret in secrets:
                 value = self._opened_anew(secret.text, owner=_owner(secret.workspace_id), name=_name(secret.key))
                 sealed = self._seal(value, secret.workspace_id, secret.key)
                 await tx.reseal(secret.row, sealed, sealed_by=newest)
-            inbound = await tx.lock_stale_inbound(newest, at_most=BATCH)
+            inbound = await tx.lock_stale_inbound(newest, at_most=MAX_SECRETS_PER_RESEAL)
             for workspace_id, text in inbound:
                 value = self._opened_anew(text, owner=workspace_id, name=INBOUND)
                 sealed = self._sealer.seal(value, owner=workspace_id, name=INBOUND)
                 await tx.keys.save_inbound_secret(workspace_id, sealed)
-            done = Resealed(
+            done = ResealResult(
                 resealed=len(secrets) + len(inbound), remaining=await tx.stale(newest), key_version=newest.version
             )
             await self._note(tx, "vault.resealed", None, count=done.resealed, key_version=done.key_version)
@@ -179,7 +187,7 @@ class Vault:
     def _seal(self, value: str, workspace_id: WorkspaceId | None, key: str) -> str:
         return self._sealer.seal(value, owner=_owner(workspace_id), name=_name(key))
 
-    def _open(self, secret: Sealed) -> str | None:
+    def _open(self, secret: SealedSecret) -> str | None:
         """The value; nothing where it cannot be opened, and a line for the operator that says which one that is."""
         try:
             return self._sealer.open(secret.text, owner=_owner(secret.workspace_id), name=_name(secret.key))
@@ -220,7 +228,7 @@ def _check(fault: str | None) -> None:
 
 
 def _owner(workspace_id: WorkspaceId | None) -> str:
-    return EVERYBODY if workspace_id is None else workspace_id
+    return GLOBAL_OWNER if workspace_id is None else workspace_id
 
 
 def _name(key: str) -> str:
@@ -228,5 +236,5 @@ def _name(key: str) -> str:
     return f"secret:{key}"
 
 
-def _full_name(secret: Sealed) -> str:
+def _full_name(secret: SealedSecret) -> str:
     return f"{'global' if secret.workspace_id is None else 'workspace'}:{secret.key}"

@@ -11,7 +11,7 @@ from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.common.v1 import identity_pb2
 from services.auth.api.keys import AuthServicer
-from services.auth.model import Mode
+from services.auth.model import AccessMode
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import (
     FailedPrecondition,
@@ -45,7 +45,7 @@ class Auth:
 
 @pytest.fixture
 def served(keyring_in, feed):
-    def auth(mode=Mode.CLOSED):
+    def auth(mode=AccessMode.CLOSED):
         servicer = Servicer(
             contract=pb.DESCRIPTOR.services_by_name["AuthService"],
             add=rpc.add_AuthServiceServicer_to_server,
@@ -113,7 +113,7 @@ async def test_a_token_without_a_generation_makes_an_identity_without_one(gatewa
 async def test_the_operator_and_nobody_have_identities(served, gateway):
     answer = await gateway.ask("Authorize", request(pb.GATE_ADMIN, ADMIN_TOKEN))
     assert answer.identity == identity_pb2.Identity(kind=identity_pb2.IDENTITY_KIND_ADMIN)
-    async with served(Mode.OPEN) as line:
+    async with served(AccessMode.OPEN) as line:
         answer = await Auth(line).ask("Authorize", request(pb.GATE_ADMIN))
     assert answer.identity == identity_pb2.Identity(kind=identity_pb2.IDENTITY_KIND_ANONYMOUS)
 
@@ -279,7 +279,7 @@ async def test_the_feed_tells_of_a_bar_and_of_a_token(gateway, registry, placed,
 
     async with aclosing(gateway.watch(10**9)) as watch:
         await anext(watch)
-        assert (await anext(watch)).WhichOneof("update") == "everything"
+        assert (await anext(watch)).WhichOneof("update") == "all_revoked"
 
 
 async def reads(feed):

@@ -6,17 +6,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from services.auth.audit import Audit
-from services.auth.chain import Deed, Key, Verdict
-from services.auth.tables.audit import DEEDS
+from services.auth.audit import AuditLog
+from services.auth.chain import AuditRecord, ChainKey, Verdict
+from services.auth.tables.audit import AUDIT_RECORDS
 from services.chassis import database
 from services.chassis.identity import Identity, Kind
 
 ADMIN = Identity(kind=Kind.ADMIN)
 
 
-def deed(clock, **told) -> Deed:
-    return Deed(id=str(uuid4()), at=clock.now(), actor="admin", action="workspace.created", **told)
+def deed(clock, **told) -> AuditRecord:
+    return AuditRecord(id=str(uuid4()), at=clock.now(), actor="admin", action="workspace.created", **told)
 
 
 async def everything(audit):
@@ -67,13 +67,13 @@ async def test_many_at_once_make_one_chain_without_gaps(audit, clock):
     await asyncio.gather(*(audit.record([deed(clock), deed(clock)]) for _ in range(50)))
 
     report = await audit.verify(after=0)
-    assert (report.finding.verdict, report.finding.place, report.complete) == (Verdict.INTACT, 100, True)
+    assert (report.result.verdict, report.result.place, report.complete) == (Verdict.INTACT, 100, True)
 
 
 async def test_a_deed_can_only_be_added(audit, clock, engine):
     await audit.record([deed(clock)])
 
-    for meddling in (sa.delete(DEEDS), sa.update(DEEDS).values(actor="nobody")):
+    for meddling in (sa.delete(AUDIT_RECORDS), sa.update(AUDIT_RECORDS).values(actor="nobody")):
         with pytest.raises(DBAPIError, match="deeds are only added"):
             async with engine.begin() as connection:
                 await connection.execute(meddling)
@@ -84,24 +84,26 @@ async def test_meddling_with_the_table_shows(audit, clock, engine):
     await audit.record([deed(clock) for _ in range(5)])
     async with database.transaction(engine) as connection:
         await connection.execute(sa.text("ALTER TABLE auth.deeds DISABLE TRIGGER USER"))
-        await connection.execute(sa.update(DEEDS).where(DEEDS.c.place == 3).values(actor="somebody else"))
+        await connection.execute(
+            sa.update(AUDIT_RECORDS).where(AUDIT_RECORDS.c.place == 3).values(actor="somebody else")
+        )
         await connection.execute(sa.text("ALTER TABLE auth.deeds ENABLE TRIGGER USER"))
 
     report = await audit.verify(after=0)
 
-    assert (report.finding.verdict, report.finding.place) == (Verdict.BROKEN, 3)
-    assert (await audit.verify(after=3)).finding.verdict is Verdict.INTACT
-    assert (await audit.verify(after=9)).finding.verdict is Verdict.BROKEN
+    assert (report.result.verdict, report.result.place) == (Verdict.BROKEN, 3)
+    assert (await audit.verify(after=3)).result.verdict is Verdict.INTACT
+    assert (await audit.verify(after=9)).result.verdict is Verdict.BROKEN
 
 
 async def test_another_key_leaves_the_chain_uncheckable(store, audit, clock):
-    keyed = Audit(store, clock=clock, key=Key(b"one"))
+    keyed = AuditLog(store, clock=clock, key=ChainKey(b"one"))
     await audit.record([deed(clock)])
     await keyed.record([deed(clock)])
 
-    assert (await keyed.verify(after=0)).finding.verdict is Verdict.INTACT
-    report = await Audit(store, clock=clock, key=Key(b"another")).verify(after=0)
-    assert (report.finding.verdict, report.finding.place, report.complete) == (Verdict.UNCHECKABLE, 2, True)
+    assert (await keyed.verify(after=0)).result.verdict is Verdict.INTACT
+    report = await AuditLog(store, clock=clock, key=ChainKey(b"another")).verify(after=0)
+    assert (report.result.verdict, report.result.place, report.complete) == (Verdict.UNCHECKABLE, 2, True)
 
 
 async def test_an_organisation_sees_its_own_deeds_and_the_newest_come_first(audit, clock):

@@ -6,13 +6,13 @@ from contextlib import aclosing
 import pytest
 
 from services.auth.app import ROLE
-from services.auth.changes import Changes
-from services.auth.model import Alive, Change
+from services.auth.changes import SecretChangeFeed
+from services.auth.model import Keepalive, SecretChange
 from services.auth.sealing import Sealer
 from services.auth.store.vault import CHANNEL, VaultStore
 from services.auth.vault import Vault
 from services.chassis.database import NotificationListener
-from tests.auth.conftest import SEALING_KEY, SilentBell
+from tests.auth.conftest import SEALING_KEY, SilentListener
 from tests.auth.test_vault import ADMIN
 
 
@@ -29,7 +29,7 @@ def vault(shelf, audit, clock):
 @pytest.fixture
 def changes(shelf, database_url):
     """Changes whose bell never rings; turned by hand."""
-    return Changes(shelf, SilentBell(database_url, role=ROLE, channel=CHANNEL))
+    return SecretChangeFeed(shelf, SilentListener(database_url, role=ROLE, channel=CHANNEL))
 
 
 async def some(feed, count):
@@ -63,12 +63,12 @@ async def test_who_comes_back_is_told_what_came_after(vault, changes):
 
 async def test_a_quiet_feed_says_that_it_is_alive_first_of_all(changes):
     async with aclosing(changes.watch(0)) as feed:
-        assert await anext(feed) == Alive(0)
+        assert await anext(feed) == Keepalive(0)
 
 
 async def test_a_change_is_told_as_it_happens(shelf, vault, database_url):
     bell = NotificationListener(database_url, role=ROLE, channel=CHANNEL)
-    changes = Changes(shelf, bell)
+    changes = SecretChangeFeed(shelf, bell)
 
     async def turning():
         while True:
@@ -77,11 +77,11 @@ async def test_a_change_is_told_as_it_happens(shelf, vault, database_url):
     tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(turning())]
     try:
         async with aclosing(changes.watch(0)) as feed:
-            assert await anext(feed) == Alive(0)
+            assert await anext(feed) == Keepalive(0)
             await vault.set(ADMIN, None, "KEY", "1")
             async with asyncio.timeout(2):
                 news = await anext(feed)
-        assert isinstance(news, Change)
+        assert isinstance(news, SecretChange)
     finally:
         for task in tasks:
             task.cancel()
@@ -96,7 +96,7 @@ async def test_nobody_who_reads_while_others_write_misses_a_change(vault, change
         async with aclosing(changes.watch(0)) as feed:
             while len(seen) < 60:
                 news = await anext(feed)
-                if isinstance(news, Change):
+                if isinstance(news, SecretChange):
                     seen.append(news.key)
 
     async def turn():

@@ -9,10 +9,18 @@ import pytest
 
 from services.auth import feed as feed_module
 from services.auth.app import ROLE
-from services.auth.feed import Feed
-from services.auth.model import Alive, Everything, Home, OfToken, OfWorkspace, Revocation, WorkspaceId
-from services.auth.store.keys import BEGINNING, CHANNEL
-from services.auth.tokens import digest
+from services.auth.feed import RevocationFeed
+from services.auth.model import (
+    Keepalive,
+    OrgMembership,
+    Revocation,
+    RevokedAll,
+    RevokedToken,
+    RevokedWorkspace,
+    WorkspaceId,
+)
+from services.auth.store.keys import CHANNEL, INITIAL_REVISION
+from services.auth.tokens import digest_token
 from services.chassis import database
 from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
@@ -23,7 +31,7 @@ def bar(keyring):
     """Bar a new workspace, and say which."""
 
     async def barred():
-        home = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+        home = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
         await keyring.bar(home.workspace_id)
         return home.workspace_id
 
@@ -48,7 +56,7 @@ async def told(feed, watch, count):
 
 async def test_a_watcher_is_first_told_where_the_feed_stands(feed):
     async with aclosing(feed.watch(0)) as watch:
-        assert await told(feed, watch, 1) == [Alive(BEGINNING)]
+        assert await told(feed, watch, 1) == [Keepalive(INITIAL_REVISION)]
 
 
 async def test_a_watcher_from_the_present_hears_what_happens_next_and_nothing_before(feed, bar):
@@ -56,7 +64,7 @@ async def test_a_watcher_from_the_present_hears_what_happens_next_and_nothing_be
     async with aclosing(feed.watch(0)) as watch:
         (stands,) = await told(feed, watch, 1)
         barred = await bar()
-        assert await told(feed, watch, 1) == [Revocation(stands.revision + 1, OfWorkspace(barred))]
+        assert await told(feed, watch, 1) == [Revocation(stands.revision + 1, RevokedWorkspace(barred))]
 
 
 async def test_a_watcher_who_comes_back_hears_what_was_missed_in_order(feed, bar):
@@ -65,15 +73,15 @@ async def test_a_watcher_who_comes_back_hears_what_was_missed_in_order(feed, bar
     missed = [await bar() for _ in range(5)]
     async with aclosing(feed.watch(stands.revision)) as watch:
         messages = await told(feed, watch, 6)
-    assert messages[0] == Alive(stands.revision)
-    assert [message.scope for message in messages[1:]] == [OfWorkspace(workspace) for workspace in missed]
+    assert messages[0] == Keepalive(stands.revision)
+    assert [message.scope for message in messages[1:]] == [RevokedWorkspace(workspace) for workspace in missed]
 
 
 async def test_a_feed_that_starts_anew_still_knows_what_is_in_the_table(feed, bar, store):
     missed = [await bar() for _ in range(3)]
-    async with aclosing(feed.watch(BEGINNING)) as watch:
+    async with aclosing(feed.watch(INITIAL_REVISION)) as watch:
         messages = await told(feed, watch, 4)
-    assert [message.scope for message in messages[1:]] == [OfWorkspace(workspace) for workspace in missed]
+    assert [message.scope for message in messages[1:]] == [RevokedWorkspace(workspace) for workspace in missed]
 
 
 async def test_a_revoked_token_is_told_by_its_digest(feed, keyring, workspace):
@@ -82,36 +90,36 @@ async def test_a_revoked_token_is_told_by_its_digest(feed, keyring, workspace):
         await told(feed, watch, 1)
         await keyring.revoke(workspace, only=issued.token_id)
         (message,) = await told(feed, watch, 1)
-    assert message.scope == OfToken(digest(issued.text))
+    assert message.scope == RevokedToken(digest_token(issued.text))
 
 
 async def test_who_missed_more_than_is_remembered_is_told_that_all_is_void(store, feed, bar):
-    short = Feed(store, feed._bell, memory=3)
+    short = RevocationFeed(store, feed._bell, memory=3)
     for _ in range(5):
         await bar()
-    async with aclosing(short.watch(BEGINNING)) as watch:
+    async with aclosing(short.watch(INITIAL_REVISION)) as watch:
         _, message = await told(short, watch, 2)
-        assert isinstance(message, Everything)
+        assert isinstance(message, RevokedAll)
         barred = await bar()
-        assert await told(short, watch, 1) == [Revocation(message.revision + 1, OfWorkspace(barred))]
+        assert await told(short, watch, 1) == [Revocation(message.revision + 1, RevokedWorkspace(barred))]
 
 
 async def test_a_slow_watcher_who_falls_behind_is_told_that_all_is_void(store, feed, bar):
-    short = Feed(store, feed._bell, memory=3)
+    short = RevocationFeed(store, feed._bell, memory=3)
     async with aclosing(short.watch(0)) as watch:
         await told(short, watch, 1)
         for _ in range(10):
             await bar()
             await short.read()
         (message,) = await told(short, watch, 1)
-    assert isinstance(message, Everything)
+    assert isinstance(message, RevokedAll)
 
 
 async def test_a_revision_that_never_was_is_told_that_all_is_void(feed, bar):
     await bar()
     async with aclosing(feed.watch(10**12)) as watch:
         _, message = await told(feed, watch, 2)
-    assert isinstance(message, Everything)
+    assert isinstance(message, RevokedAll)
     assert message.revision < 10**12
 
 
@@ -126,7 +134,7 @@ async def test_pruning_keeps_the_newest_and_those_who_missed_more_know_it(store,
     async with aclosing(feed.watch(kept[0] - 1)) as watch:
         assert [message.revision for message in await told(feed, watch, 3)] == [kept[0] - 1, *kept]
     async with aclosing(feed.watch(kept[0] - 2)) as watch:
-        assert isinstance((await told(feed, watch, 2))[1], Everything)
+        assert isinstance((await told(feed, watch, 2))[1], RevokedAll)
 
 
 async def test_the_feed_prunes_no_more_than_it_forgets(feed, bar, store):
@@ -138,9 +146,11 @@ async def test_the_feed_prunes_no_more_than_it_forgets(feed, bar, store):
 
 async def test_many_are_told_in_batches(feed, store, clock):
     async with store.begin() as tx:
-        scopes = [OfWorkspace(WorkspaceId(str(number))) for number in range(feed_module.BATCH * 2 + 1)]
+        scopes = [
+            RevokedWorkspace(WorkspaceId(str(number))) for number in range(feed_module.MAX_REVOCATIONS_PER_READ * 2 + 1)
+        ]
         await tx.announce(scopes, now=clock.now())
-    async with aclosing(feed.watch(BEGINNING)) as watch:
+    async with aclosing(feed.watch(INITIAL_REVISION)) as watch:
         messages = await told(feed, watch, len(scopes) + 1)
     assert [message.scope for message in messages[1:]] == scopes
 
@@ -148,7 +158,7 @@ async def test_many_are_told_in_batches(feed, store, clock):
 async def test_a_quiet_feed_gives_a_sign_of_life(feed):
     started = asyncio.get_running_loop().time()
     async with aclosing(feed.watch(0)) as watch:
-        assert await told(feed, watch, 2) == [Alive(BEGINNING)] * 2
+        assert await told(feed, watch, 2) == [Keepalive(INITIAL_REVISION)] * 2
     assert asyncio.get_running_loop().time() - started >= feed_module.SIGN_OF_LIFE.total_seconds()
 
 
@@ -175,12 +185,12 @@ async def told_until_broken(feed, watch):
 
 async def test_the_bell_brings_a_revocation_at_once(store, database_url, bar):
     bell = NotificationListener(database_url, role=ROLE, channel=CHANNEL)
-    feed = Feed(store, bell)
+    feed = RevocationFeed(store, bell)
     listening = asyncio.ensure_future(bell.listen())
     try:
         async with aclosing(feed.watch(0)) as watch:
             await told(feed, watch, 1)
-            ringing = asyncio.ensure_future(bell.rung(within=timedelta(seconds=5)))
+            ringing = asyncio.ensure_future(bell.wait(within=timedelta(seconds=5)))
             await bar()
             assert await ringing
     finally:

@@ -15,17 +15,17 @@ from services.auth.errors import (
     WorkspaceUnknown,
 )
 from services.auth.model import (
+    AccessMode,
+    AdminBearer,
+    Anonymous,
+    AuthorizationRequest,
+    CredentialState,
     Gate,
-    Holder,
-    Knock,
-    Mode,
-    Nobody,
-    Operator,
-    OrgHolder,
+    OrgBearer,
     Scope,
-    Standing,
-    Stranger,
     TokenId,
+    UnknownBearer,
+    WorkspaceBearer,
     WorkspaceId,
 )
 from services.chassis.errors import ServiceError
@@ -33,8 +33,8 @@ from services.chassis.errors import ServiceError
 HERE = WorkspaceId("11111111-1111-1111-1111-111111111111")
 ELSEWHERE = WorkspaceId("22222222-2222-2222-2222-222222222222")
 
-OWN = Holder(token_id=TokenId("own"), workspace_id=HERE, generation=3)
-FOREIGN = Holder(token_id=TokenId("foreign"), workspace_id=ELSEWHERE, generation=None)
+OWN = WorkspaceBearer(token_id=TokenId("own"), workspace_id=HERE, generation=3)
+FOREIGN = WorkspaceBearer(token_id=TokenId("foreign"), workspace_id=ELSEWHERE, generation=None)
 
 WS_401 = "invalid workspace auth token"
 WS_NONE = "missing workspace auth token"
@@ -48,74 +48,74 @@ ANY_NONE = "authentication required"
 # gate: who comes -> as whom they pass, or the words of the refusal; (closed, open) where the mode matters.
 TABLE = {
     Gate.ADMIN: {
-        Operator(): Operator(),
-        OWN: (ADMIN_401, Nobody()),
-        FOREIGN: (ADMIN_401, Nobody()),
-        Stranger(): ADMIN_401,
-        Nobody(): (ADMIN_NONE, Nobody()),
+        AdminBearer(): AdminBearer(),
+        OWN: (ADMIN_401, Anonymous()),
+        FOREIGN: (ADMIN_401, Anonymous()),
+        UnknownBearer(): ADMIN_401,
+        Anonymous(): (ADMIN_NONE, Anonymous()),
     },
     Gate.PLATFORM: {
-        Operator(): Operator(),
-        OWN: (ADMIN_401, Nobody()),
-        FOREIGN: (ADMIN_401, Nobody()),
-        Stranger(): ADMIN_401,
-        Nobody(): (ADMIN_NONE, Nobody()),
+        AdminBearer(): AdminBearer(),
+        OWN: (ADMIN_401, Anonymous()),
+        FOREIGN: (ADMIN_401, Anonymous()),
+        UnknownBearer(): ADMIN_401,
+        Anonymous(): (ADMIN_NONE, Anonymous()),
     },
     Gate.WORKSPACE: {
-        Operator(): Operator(),
+        AdminBearer(): AdminBearer(),
         OWN: OWN,
         FOREIGN: WS_401,
-        Stranger(): WS_401,
-        Nobody(): (WS_NONE, Nobody()),
+        UnknownBearer(): WS_401,
+        Anonymous(): (WS_NONE, Anonymous()),
     },
     Gate.OWN: {
-        Operator(): WS_401,
+        AdminBearer(): WS_401,
         OWN: OWN,
         FOREIGN: WS_401,
-        Stranger(): WS_401,
-        Nobody(): WS_NONE,
+        UnknownBearer(): WS_401,
+        Anonymous(): WS_NONE,
     },
     Gate.ANY: {
-        Operator(): Operator(),
+        AdminBearer(): AdminBearer(),
         OWN: OWN,
         FOREIGN: FOREIGN,
-        Stranger(): ANY_401,
-        Nobody(): (ANY_NONE, Nobody()),
+        UnknownBearer(): ANY_401,
+        Anonymous(): (ANY_NONE, Anonymous()),
     },
     Gate.DISCOVERY: {
-        Operator(): Operator(),
+        AdminBearer(): AdminBearer(),
         OWN: OWN,
         FOREIGN: WS_401,
-        Stranger(): WS_401,
-        Nobody(): (WS_NONE, Nobody()),
+        UnknownBearer(): WS_401,
+        Anonymous(): (WS_NONE, Anonymous()),
     },
     Gate.REGISTER: {
-        Operator(): WS_401,
+        AdminBearer(): WS_401,
         OWN: OWN,
         FOREIGN: WS_401,
-        Stranger(): WS_401,
-        Nobody(): (WS_NONE, Nobody()),
+        UnknownBearer(): WS_401,
+        Anonymous(): (WS_NONE, Anonymous()),
     },
     Gate.BODY: {
-        Operator(): WS_401,
+        AdminBearer(): WS_401,
         OWN: OWN,
         FOREIGN: WS_401,
-        Stranger(): WS_401,
-        Nobody(): WS_NONE,
+        UnknownBearer(): WS_401,
+        Anonymous(): WS_NONE,
     },
     Gate.A2A: {
-        Operator(): Operator(),
+        AdminBearer(): AdminBearer(),
         OWN: OWN,
         FOREIGN: CALLER_401,
-        Stranger(): CALLER_401,
-        Nobody(): (CALLER_NONE, Nobody()),
+        UnknownBearer(): CALLER_401,
+        Anonymous(): (CALLER_NONE, Anonymous()),
     },
     Gate.TEST: {
-        Operator(): Operator(),
-        OWN: (ADMIN_NONE, Nobody()),
-        FOREIGN: (ADMIN_NONE, Nobody()),
-        Stranger(): ADMIN_NONE,
-        Nobody(): (ADMIN_NONE, Nobody()),
+        AdminBearer(): AdminBearer(),
+        OWN: (ADMIN_NONE, Anonymous()),
+        FOREIGN: (ADMIN_NONE, Anonymous()),
+        UnknownBearer(): ADMIN_NONE,
+        Anonymous(): (ADMIN_NONE, Anonymous()),
     },
 }
 
@@ -123,20 +123,20 @@ CASES = [
     pytest.param(gate, bearer, mode, _cell, id=f"{gate}-{name}-{mode.value}")
     for gate, row in TABLE.items()
     for (bearer, cell), name in zip(row.items(), ["operator", "own", "foreign", "stranger", "nobody"], strict=True)
-    for mode in Mode
-    for _cell in [cell if not isinstance(cell, tuple) else cell[mode is Mode.OPEN]]
+    for mode in AccessMode
+    for _cell in [cell if not isinstance(cell, tuple) else cell[mode is AccessMode.OPEN]]
 ]
 
 
-def knock(gate: Gate, scope: Scope | None = None) -> Knock:
+def knock(gate: Gate, scope: Scope | None = None) -> AuthorizationRequest:
     """About HERE, by one who claims to be HERE."""
-    return Knock(gate=gate, scope=scope, workspace_id=HERE, claimed_id=HERE)
+    return AuthorizationRequest(gate=gate, scope=scope, workspace_id=HERE, claimed_workspace_id=HERE)
 
 
-def outcome(knock, bearer, mode, standing=Standing.UNKEYED, org_id="org"):
+def outcome(knock, bearer, mode, standing=CredentialState.NO_LIVE_TOKEN, org_id="org"):
     """As whom one passes, or why not and in which words."""
     try:
-        return gates.judge(knock, bearer, mode, standing=standing, org_id=org_id)
+        return gates.check_gate(knock, bearer, mode, standing=standing, org_id=org_id)
     except ServiceError as refusal:
         return type(refusal), refusal.message
 
@@ -144,7 +144,7 @@ def outcome(knock, bearer, mode, standing=Standing.UNKEYED, org_id="org"):
 @pytest.mark.covers("AUTH-03", "AUTH-21", "AUTH-22", "BEY-05")
 @pytest.mark.parametrize(("gate", "bearer", "mode", "expected"), CASES)
 def test_the_gate_answers_as_the_table_says(gate, bearer, mode, expected):
-    refusal = MissingBearer if isinstance(bearer, Nobody) else InvalidBearer
+    refusal = MissingBearer if isinstance(bearer, Anonymous) else InvalidBearer
     answer = outcome(knock(gate), bearer, mode)
     assert answer == ((refusal, expected) if isinstance(expected, str) else expected)
 
@@ -156,22 +156,25 @@ def test_the_table_has_every_gate():
 @pytest.mark.covers("AUTH-22", "A2A-09")
 @pytest.mark.parametrize("gate", [Gate.A2A, Gate.DISCOVERY])
 def test_a_holder_who_claims_nothing_is_who_the_token_says(gate):
-    assert gates.judge(Knock(gate=gate, workspace_id=HERE), FOREIGN, Mode.CLOSED) == FOREIGN
+    assert gates.check_gate(AuthorizationRequest(gate=gate, workspace_id=HERE), FOREIGN, AccessMode.CLOSED) == FOREIGN
 
 
-@pytest.mark.parametrize("bearer", [Operator(), Nobody()])
+@pytest.mark.parametrize("bearer", [AdminBearer(), Anonymous()])
 def test_a_claim_has_no_effect_on_who_is_no_workspace(bearer):
-    assert gates.judge(Knock(gate=Gate.A2A, claimed_id=ELSEWHERE), bearer, Mode.OPEN) == bearer
+    assert (
+        gates.check_gate(AuthorizationRequest(gate=Gate.A2A, claimed_workspace_id=ELSEWHERE), bearer, AccessMode.OPEN)
+        == bearer
+    )
 
 
 @pytest.mark.parametrize("gate", [Gate.WORKSPACE, Gate.OWN])
 def test_a_gate_about_no_workspace_opens_for_no_workspace(gate):
     with pytest.raises(InvalidBearer):
-        gates.judge(Knock(gate=gate), OWN, Mode.OPEN)
+        gates.check_gate(AuthorizationRequest(gate=gate), OWN, AccessMode.OPEN)
 
 
-def org_token(*scopes: Scope, org_id: str = "org") -> OrgHolder:
-    return OrgHolder(token_id=TokenId("org-token"), org_id=org_id, scopes=frozenset(scopes))
+def org_token(*scopes: Scope, org_id: str = "org") -> OrgBearer:
+    return OrgBearer(token_id=TokenId("org-token"), org_id=org_id, scopes=frozenset(scopes))
 
 
 RULER = org_token(Scope.ADMIN)
@@ -222,13 +225,13 @@ ORG_TABLE = {
 
 
 @pytest.mark.covers("AUTH-17", "AUTH-18", "GW-01", "BEY-05")
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", AccessMode)
 @pytest.mark.parametrize("name", ORG_TOKENS)
 @pytest.mark.parametrize(("gate", "scope"), ORG_TABLE)
 def test_organisation_tokens_pass_as_the_table_says(gate, scope, name, mode):
     token, expected = ORG_TOKENS[name], ORG_TABLE[gate, scope][name]
-    if gate is Gate.TEST and mode is Mode.OPEN:
-        expected = Nobody()
+    if gate is Gate.TEST and mode is AccessMode.OPEN:
+        expected = Anonymous()
     assert outcome(knock(gate, scope), token, mode) == (token if expected == "pass" else expected)
 
 
@@ -238,34 +241,37 @@ def test_the_table_of_organisation_tokens_has_every_gate():
 
 @pytest.mark.parametrize("gate", [Gate.ADMIN, Gate.WORKSPACE, Gate.ANY, Gate.DISCOVERY, Gate.A2A])
 def test_a_workspace_that_is_not_known_is_outside_of_every_organisation(gate):
-    assert gates.asks_org(knock(gate), RULER)
-    assert outcome(knock(gate, Scope.READ), RULER, Mode.OPEN, org_id=None) == DENIED
+    assert gates.needs_org(knock(gate), RULER)
+    assert outcome(knock(gate, Scope.READ), RULER, AccessMode.OPEN, org_id=None) == DENIED
 
 
 def test_what_is_about_no_workspace_needs_no_organisation():
-    assert not gates.asks_org(Knock(gate=Gate.ADMIN), RULER)
-    assert gates.judge(Knock(gate=Gate.ADMIN), RULER, Mode.CLOSED) == RULER
-    assert outcome(Knock(gate=Gate.WORKSPACE, scope=Scope.READ), RULER, Mode.OPEN, org_id=None) == DENIED
+    assert not gates.needs_org(AuthorizationRequest(gate=Gate.ADMIN), RULER)
+    assert gates.check_gate(AuthorizationRequest(gate=Gate.ADMIN), RULER, AccessMode.CLOSED) == RULER
+    assert (
+        outcome(AuthorizationRequest(gate=Gate.WORKSPACE, scope=Scope.READ), RULER, AccessMode.OPEN, org_id=None)
+        == DENIED
+    )
 
 
 def test_a_missing_scope_is_named():
     with pytest.raises(ScopeMissing) as refusal:
-        gates.judge(knock(Gate.WORKSPACE, Scope.WRITE), ORG_TOKENS["read"], Mode.CLOSED, org_id="org")
+        gates.check_gate(knock(Gate.WORKSPACE, Scope.WRITE), ORG_TOKENS["read"], AccessMode.CLOSED, org_id="org")
     assert refusal.value.details == {"required_scope": "write"}
 
 
 BODY_ORDER = [
-    (Gate.REGISTER, Nobody(), Mode.CLOSED, Standing.UNKNOWN, MissingBearer),
-    (Gate.REGISTER, Nobody(), Mode.OPEN, Standing.UNKNOWN, WorkspaceUnknown),
-    (Gate.REGISTER, Nobody(), Mode.OPEN, Standing.BARRED, WorkspaceBarred),
-    (Gate.REGISTER, Nobody(), Mode.OPEN, Standing.KEYED, MissingBearer),
-    (Gate.REGISTER, Stranger(), Mode.OPEN, Standing.UNKNOWN, WorkspaceUnknown),
-    (Gate.REGISTER, Stranger(), Mode.OPEN, Standing.BARRED, WorkspaceBarred),
-    (Gate.REGISTER, Stranger(), Mode.OPEN, Standing.UNKEYED, InvalidBearer),
-    (Gate.BODY, Nobody(), Mode.OPEN, Standing.UNKNOWN, MissingBearer),
-    (Gate.BODY, Stranger(), Mode.CLOSED, Standing.UNKNOWN, WorkspaceUnknown),
-    (Gate.BODY, FOREIGN, Mode.CLOSED, Standing.BARRED, WorkspaceBarred),
-    (Gate.BODY, Operator(), Mode.CLOSED, Standing.KEYED, InvalidBearer),
+    (Gate.REGISTER, Anonymous(), AccessMode.CLOSED, CredentialState.UNKNOWN, MissingBearer),
+    (Gate.REGISTER, Anonymous(), AccessMode.OPEN, CredentialState.UNKNOWN, WorkspaceUnknown),
+    (Gate.REGISTER, Anonymous(), AccessMode.OPEN, CredentialState.BARRED, WorkspaceBarred),
+    (Gate.REGISTER, Anonymous(), AccessMode.OPEN, CredentialState.HAS_LIVE_TOKEN, MissingBearer),
+    (Gate.REGISTER, UnknownBearer(), AccessMode.OPEN, CredentialState.UNKNOWN, WorkspaceUnknown),
+    (Gate.REGISTER, UnknownBearer(), AccessMode.OPEN, CredentialState.BARRED, WorkspaceBarred),
+    (Gate.REGISTER, UnknownBearer(), AccessMode.OPEN, CredentialState.NO_LIVE_TOKEN, InvalidBearer),
+    (Gate.BODY, Anonymous(), AccessMode.OPEN, CredentialState.UNKNOWN, MissingBearer),
+    (Gate.BODY, UnknownBearer(), AccessMode.CLOSED, CredentialState.UNKNOWN, WorkspaceUnknown),
+    (Gate.BODY, FOREIGN, AccessMode.CLOSED, CredentialState.BARRED, WorkspaceBarred),
+    (Gate.BODY, AdminBearer(), AccessMode.CLOSED, CredentialState.HAS_LIVE_TOKEN, InvalidBearer),
 ]
 """Rows 3 to 7 of the body gate: what is judged first."""
 
@@ -274,53 +280,53 @@ BODY_ORDER = [
 @pytest.mark.parametrize(("gate", "bearer", "mode", "standing", "refusal"), BODY_ORDER)
 def test_the_body_gate_judges_in_its_order(gate, bearer, mode, standing, refusal):
     with pytest.raises(refusal):
-        gates.judge(knock(gate), bearer, mode, standing=standing)
+        gates.check_gate(knock(gate), bearer, mode, standing=standing)
 
 
 def test_a_workspace_that_could_not_be_looked_up_is_not_let_in():
     with pytest.raises(WorkspaceUnknown):
-        gates.judge(knock(Gate.REGISTER), OWN, Mode.OPEN)
+        gates.check_gate(knock(Gate.REGISTER), OWN, AccessMode.OPEN)
 
 
 knocks = st.builds(
-    Knock,
+    AuthorizationRequest,
     gate=st.sampled_from(Gate),
     scope=st.sampled_from([None, *Scope]),
     workspace_id=st.sampled_from([None, HERE, ELSEWHERE]),
-    claimed_id=st.sampled_from([None, HERE, ELSEWHERE]),
+    claimed_workspace_id=st.sampled_from([None, HERE, ELSEWHERE]),
 )
-modes = st.sampled_from(Mode)
-standings = st.sampled_from([None, *Standing])
-bearers = st.sampled_from([Operator(), OWN, FOREIGN, Stranger(), Nobody(), *ORG_TOKENS.values()])
+modes = st.sampled_from(AccessMode)
+standings = st.sampled_from([None, *CredentialState])
+bearers = st.sampled_from([AdminBearer(), OWN, FOREIGN, UnknownBearer(), Anonymous(), *ORG_TOKENS.values()])
 orgs = st.sampled_from([None, "org", "another"])
 
 
 @given(knocks, modes, standings)
 def test_a_wrong_bearer_passes_nowhere(knock, mode, standing):
-    assert isinstance(outcome(knock, Stranger(), mode, standing), tuple)
+    assert isinstance(outcome(knock, UnknownBearer(), mode, standing), tuple)
 
 
 @pytest.mark.covers("BEY-05")
 @given(knocks, standings)
 def test_nobody_passes_a_closed_gate(knock, standing):
-    assert isinstance(outcome(knock, Nobody(), Mode.CLOSED, standing), tuple)
+    assert isinstance(outcome(knock, Anonymous(), AccessMode.CLOSED, standing), tuple)
 
 
 @given(knocks, bearers, modes, standings)
 def test_nobody_leaves_a_gate_as_somebody_else(knock, bearer, mode, standing):
     granted = outcome(knock, bearer, mode, standing)
-    assert isinstance(granted, tuple) or granted in {bearer, Nobody()}
+    assert isinstance(granted, tuple) or granted in {bearer, Anonymous()}
 
 
 @given(knocks, bearers, standings)
 def test_who_passes_a_closed_gate_passes_as_themselves(knock, bearer, standing):
-    granted = outcome(knock, bearer, Mode.CLOSED, standing)
+    granted = outcome(knock, bearer, AccessMode.CLOSED, standing)
     assert isinstance(granted, tuple) or granted == bearer
 
 
 @given(knocks, bearers, modes, standings)
 def test_standing_that_is_not_asked_for_changes_nothing(knock, bearer, mode, standing):
-    if not gates.asks_standing(knock.gate, bearer, mode):
+    if not gates.needs_credential_state(knock.gate, bearer, mode):
         assert outcome(knock, bearer, mode, standing) == outcome(knock, bearer, mode, None)
 
 
@@ -333,5 +339,5 @@ def test_no_organisation_token_reaches_beyond_its_organisation(knock, token, mod
 
 @given(knocks, bearers, modes, standings, orgs)
 def test_an_organisation_that_is_not_asked_for_changes_nothing(knock, bearer, mode, standing, org_id):
-    if not gates.asks_org(knock, bearer):
+    if not gates.needs_org(knock, bearer):
         assert outcome(knock, bearer, mode, standing, org_id) == outcome(knock, bearer, mode, standing, None)

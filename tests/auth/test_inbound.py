@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, update
 
 from services.auth.errors import SecretUnreadable, WorkspaceBarred, WorkspaceUnknown
-from services.auth.inbound import Inbound
-from services.auth.model import Home, InboundSecret, WorkspaceId
+from services.auth.inbound import InboundSecrets
+from services.auth.model import InboundSecret, OrgMembership, WorkspaceId
 from services.auth.sealing import Sealer
 from services.auth.store.keys import Store
 from services.auth.tables.keys import PLACEMENTS
@@ -75,7 +75,7 @@ async def test_a_missing_secret_is_made_once(keyring, workspace):
 @pytest.mark.covers("AUTH-15")
 async def test_of_two_who_miss_it_at_once_both_are_told_the_same(keyring):
     for _ in range(50):
-        home = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+        home = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
         await keyring.place([home])
         both = await asyncio.gather(*(keyring.read_or_heal_inbound_secret(home.workspace_id) for _ in range(2)))
         assert both[0].text == both[1].text
@@ -86,7 +86,7 @@ async def test_of_two_who_miss_it_at_once_both_are_told_the_same(keyring):
 async def test_a_secret_that_cannot_be_opened_is_an_error_and_none_is_made(keyring, store, workspace, stored):
     await keyring.read_or_heal_inbound_secret(workspace)
     before = await stored()
-    stranger = Inbound(Sealer.parse("x" * 32))
+    stranger = InboundSecrets(Sealer.parse("x" * 32))
     async with store.begin() as tx:
         with pytest.raises(SecretUnreadable):
             await stranger.read_or_heal(tx, workspace)
@@ -95,7 +95,7 @@ async def test_a_secret_that_cannot_be_opened_is_an_error_and_none_is_made(keyri
 
 async def test_a_secret_moved_to_another_row_does_not_open(store, inbound, workspace, stored, keyring):
     await keyring.read_or_heal_inbound_secret(workspace)
-    other = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+    other = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
     await keyring.place([other])
     await stored(await stored())
     async with store.begin() as tx:
@@ -111,6 +111,6 @@ async def test_a_barred_workspace_is_made_no_secret(keyring, workspace):
 
 async def test_after_a_key_change_the_old_secret_is_still_told(store: Store, workspace, keyring):
     told = await keyring.read_or_heal_inbound_secret(workspace)
-    changed = Inbound(Sealer.parse(f"2:{'n' * 32},1:{'k' * 32}"))
+    changed = InboundSecrets(Sealer.parse(f"2:{'n' * 32},1:{'k' * 32}"))
     async with store.begin() as tx:
         assert await changed.find(tx, workspace) == told.text

@@ -18,17 +18,17 @@ from services.auth.errors import (
     WorkspaceUnknown,
 )
 from services.auth.model import (
-    Arrival,
+    AccessMode,
+    AdminBearer,
+    Anonymous,
+    AuthorizationRequest,
     Gate,
-    Holder,
-    Home,
-    Knock,
-    Mode,
-    Nobody,
-    OfToken,
-    OfWorkspace,
-    Operator,
+    OrgMembership,
+    RegistrationAuth,
+    RevokedToken,
+    RevokedWorkspace,
     TokenId,
+    WorkspaceBearer,
     WorkspaceId,
 )
 from services.auth.tables.keys import PLACEMENTS, REVOCATIONS, TOKENS
@@ -49,7 +49,9 @@ def passes(keyring):
 
     async def asked(bearer, workspace_id, gate=Gate.WORKSPACE):
         try:
-            await keyring.authorize(bearer, Knock(gate=gate, workspace_id=workspace_id, claimed_id=workspace_id))
+            await keyring.authorize(
+                bearer, AuthorizationRequest(gate=gate, workspace_id=workspace_id, claimed_workspace_id=workspace_id)
+            )
         except InvalidBearer:
             return False
         return True
@@ -79,8 +81,8 @@ def fetched(engine):
     return asked
 
 
-def placed() -> Home:
-    return Home(WorkspaceId(str(uuid4())), str(uuid4()))
+def placed() -> OrgMembership:
+    return OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
 
 
 # Who is calling ───────────────────────────────────────────────────────────────
@@ -90,9 +92,9 @@ def placed() -> Home:
 async def test_a_live_token_tells_its_workspace_and_generation(keyring, workspace):
     issued = await keyring.issue(workspace, generation=7)
 
-    granted = await keyring.authorize(issued.text, Knock(gate=Gate.ANY))
+    granted = await keyring.authorize(issued.text, AuthorizationRequest(gate=Gate.ANY))
 
-    assert granted == Holder(token_id=issued.token_id, workspace_id=workspace, generation=7)
+    assert granted == WorkspaceBearer(token_id=issued.token_id, workspace_id=workspace, generation=7)
 
 
 @pytest.mark.covers("AUTH-03")
@@ -102,33 +104,33 @@ async def test_a_token_is_refused_at_the_gate_of_another_and_its_use_is_not_note
     await keyring.confirm([other])
 
     with pytest.raises(InvalidBearer):
-        await keyring.authorize(issued.text, Knock(gate=Gate.WORKSPACE, workspace_id=other.workspace_id))
+        await keyring.authorize(issued.text, AuthorizationRequest(gate=Gate.WORKSPACE, workspace_id=other.workspace_id))
     await usage.write()
 
     assert await fetched(select(TOKENS.c.last_used_at)) == [(None,)]
 
 
 async def test_the_operator_is_known_by_the_admin_token(keyring):
-    assert await keyring.authorize(ADMIN_TOKEN, Knock(gate=Gate.PLATFORM)) == Operator()
+    assert await keyring.authorize(ADMIN_TOKEN, AuthorizationRequest(gate=Gate.PLATFORM)) == AdminBearer()
 
 
 @pytest.mark.parametrize("bearer", ["", ADMIN_TOKEN + "x", ADMIN_TOKEN.upper(), "x" * 10_000, "A" * 43])
 async def test_a_wrong_bearer_is_told_so(keyring, bearer):
     with pytest.raises(InvalidBearer, match=r"^invalid admin auth token$"):
-        await keyring.authorize(bearer, Knock(gate=Gate.ADMIN))
+        await keyring.authorize(bearer, AuthorizationRequest(gate=Gate.ADMIN))
 
 
 async def test_in_open_development_nobody_passes_and_a_wrong_bearer_does_not(keyring_in, workspace):
-    keyring = keyring_in(Mode.OPEN)
-    assert await keyring.authorize(None, Knock(gate=Gate.ADMIN)) == Nobody()
+    keyring = keyring_in(AccessMode.OPEN)
+    assert await keyring.authorize(None, AuthorizationRequest(gate=Gate.ADMIN)) == Anonymous()
     with pytest.raises(InvalidBearer):
-        await keyring.authorize("wrong", Knock(gate=Gate.ADMIN))
+        await keyring.authorize("wrong", AuthorizationRequest(gate=Gate.ADMIN))
 
 
 async def test_in_open_development_a_workspace_at_the_admin_gate_is_anybody(keyring_in, workspace):
-    keyring = keyring_in(Mode.OPEN)
+    keyring = keyring_in(AccessMode.OPEN)
     issued = await keyring.issue(workspace, generation=1)
-    assert await keyring.authorize(issued.text, Knock(gate=Gate.ADMIN)) == Nobody()
+    assert await keyring.authorize(issued.text, AuthorizationRequest(gate=Gate.ADMIN)) == Anonymous()
 
 
 @pytest.mark.covers("BEY-05")
@@ -139,14 +141,14 @@ async def test_who_cannot_be_looked_up_does_not_pass(database_url, keyring, stor
         store._reads = nowhere
         for bearer in (issued.text, ADMIN_TOKEN):
             with pytest.raises(Unavailable):
-                await keyring.authorize(bearer, Knock(gate=Gate.WORKSPACE, workspace_id=workspace))
+                await keyring.authorize(bearer, AuthorizationRequest(gate=Gate.WORKSPACE, workspace_id=workspace))
 
 
 async def test_who_needs_no_looking_up_is_refused_without_a_database(database_url, keyring, store, workspace):
     async with database.open_engine(f"{database_url}x", role="molecule_auth") as nowhere:
         store._reads = nowhere
         with pytest.raises(MissingBearer):
-            await keyring.authorize(None, Knock(gate=Gate.BODY, workspace_id=workspace))
+            await keyring.authorize(None, AuthorizationRequest(gate=Gate.BODY, workspace_id=workspace))
 
 
 # The body gate ────────────────────────────────────────────────────────────────
@@ -159,34 +161,37 @@ async def test_the_body_gate_on_real_rows(keyring, workspace, gate):
     other = placed()
     await keyring.place([other])
     stranger = await keyring.issue(other.workspace_id, generation=1)
-    knock = Knock(gate=gate, workspace_id=workspace)
+    knock = AuthorizationRequest(gate=gate, workspace_id=workspace)
 
-    assert isinstance(await keyring.authorize(issued.text, knock), Holder)
+    assert isinstance(await keyring.authorize(issued.text, knock), WorkspaceBearer)
     for bearer, refusal in [(None, MissingBearer), ("garbage", InvalidBearer), (stranger.text, InvalidBearer)]:
         with pytest.raises(refusal):
             await keyring.authorize(bearer, knock)
     with pytest.raises(WorkspaceUnknown, match=r"^workspace not found$"):
-        await keyring.authorize(issued.text, Knock(gate=gate, workspace_id=UNKNOWN))
+        await keyring.authorize(issued.text, AuthorizationRequest(gate=gate, workspace_id=UNKNOWN))
     await keyring.bar(workspace)
     with pytest.raises(WorkspaceBarred, match=r"^workspace removed$"):
         await keyring.authorize(issued.text, knock)
 
 
 async def test_a_first_register_needs_no_token_in_open_development_and_a_second_does(keyring_in, workspace):
-    keyring = keyring_in(Mode.OPEN)
-    knock = Knock(gate=Gate.REGISTER, workspace_id=workspace)
+    keyring = keyring_in(AccessMode.OPEN)
+    knock = AuthorizationRequest(gate=Gate.REGISTER, workspace_id=workspace)
 
-    assert await keyring.authorize(None, knock) == Nobody()
-    await keyring.ensure_credentials(workspace, arrival=Arrival.EMPTY_HANDED)
+    assert await keyring.authorize(None, knock) == Anonymous()
+    await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.ANONYMOUS)
 
     with pytest.raises(MissingBearer, match=r"^missing workspace auth token$"):
         await keyring.authorize(None, knock)
 
 
 async def test_an_unconfirmed_placement_may_register(keyring_in):
-    keyring, home = keyring_in(Mode.OPEN), placed()
+    keyring, home = keyring_in(AccessMode.OPEN), placed()
     await keyring.place([home])
-    assert await keyring.authorize(None, Knock(gate=Gate.REGISTER, workspace_id=home.workspace_id)) == Nobody()
+    assert (
+        await keyring.authorize(None, AuthorizationRequest(gate=Gate.REGISTER, workspace_id=home.workspace_id))
+        == Anonymous()
+    )
 
 
 # Live and not ─────────────────────────────────────────────────────────────────
@@ -270,7 +275,7 @@ async def test_no_column_holds_the_text_of_a_token(keyring, workspace, fetched):
     dump = [str(await fetched(text(f"select t::text from auth.{name} t"))) for (name,) in tables]  # noqa: S608
 
     assert issued.text not in "".join(dump)
-    assert tokens.digest(issued.text).hex() in "".join(dump)
+    assert tokens.digest_token(issued.text).hex() in "".join(dump)
 
 
 @pytest.mark.covers("AUTH-07", "PROV-21")
@@ -281,7 +286,7 @@ async def test_a_token_for_a_generation_ends_all_that_were_issued_before(keyring
     second = await keyring.issue(workspace, generation=2)
 
     assert [await passes(token.text, workspace) for token in (minted, first, again, second)] == [False] * 3 + [True]
-    assert await announced() == [OfWorkspace(workspace)] * 3
+    assert await announced() == [RevokedWorkspace(workspace)] * 3
 
 
 async def test_a_token_without_a_generation_ends_nothing(keyring, workspace, passes, announced):
@@ -307,7 +312,7 @@ async def test_nothing_is_issued_for_an_unknown_or_a_barred_workspace(keyring, w
     with pytest.raises(WorkspaceBarred):
         await keyring.issue(workspace, generation=1)
     with pytest.raises(WorkspaceBarred):
-        await keyring.ensure_credentials(workspace, arrival=Arrival.KEYED)
+        await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.WITH_TOKEN)
     assert await fetched(select(TOKENS)) == []
 
 
@@ -341,7 +346,7 @@ async def test_revoking_all_revokes_all_and_once(keyring, workspace, passes, ann
     assert await keyring.revoke(workspace) == 0
 
     assert not any([await passes(token.text, workspace) for token in held])
-    assert set(await announced()) == {OfToken(tokens.digest(token.text)) for token in held}
+    assert set(await announced()) == {RevokedToken(tokens.digest_token(token.text)) for token in held}
 
 
 async def test_one_token_is_revoked_and_the_others_stay(keyring, workspace, passes, announced):
@@ -350,7 +355,7 @@ async def test_one_token_is_revoked_and_the_others_stay(keyring, workspace, pass
     assert await keyring.revoke(workspace, only=gone.token_id) == 1
 
     assert [await passes(token.text, workspace) for token in (gone, kept)] == [False, True]
-    assert await announced() == [OfToken(tokens.digest(gone.text))]
+    assert await announced() == [RevokedToken(tokens.digest_token(gone.text))]
 
 
 @pytest.mark.covers("AUTH-20")
@@ -371,10 +376,10 @@ async def test_placing_again_changes_nothing_and_moving_is_announced(keyring, ho
     await keyring.confirm([home])
     assert await announced() == []
 
-    moved = Home(home.workspace_id, "another")
+    moved = OrgMembership(home.workspace_id, "another")
     await keyring.place([moved, placed()])
 
-    assert await announced() == [OfWorkspace(home.workspace_id)]
+    assert await announced() == [RevokedWorkspace(home.workspace_id)]
     found = select(PLACEMENTS.c.org_id).where(PLACEMENTS.c.workspace_id == home.workspace_id)
     assert await fetched(found) == [("another",)]
 
@@ -382,7 +387,7 @@ async def test_placing_again_changes_nothing_and_moving_is_announced(keyring, ho
 async def test_the_same_many_may_be_placed_by_two_at_once(keyring):
     homes = [placed() for _ in range(200)]
     for _ in range(5):
-        moved = [Home(home.workspace_id, str(uuid4())) for home in homes]
+        moved = [OrgMembership(home.workspace_id, str(uuid4())) for home in homes]
         await asyncio.gather(keyring.place(moved), keyring.confirm(moved[::-1]))
 
 
@@ -396,7 +401,7 @@ async def test_barred_is_for_good(keyring, home, announced):
 
     with pytest.raises(WorkspaceBarred):
         await keyring.issue(home.workspace_id, generation=9)
-    assert set(await announced()) == {OfWorkspace(home.workspace_id)}
+    assert set(await announced()) == {RevokedWorkspace(home.workspace_id)}
 
 
 async def test_barring_one_never_heard_of_holds_against_a_late_placement(keyring, clock):
@@ -429,7 +434,7 @@ async def test_what_is_forgotten_is_unknown_and_its_tokens_gone(keyring, workspa
     with pytest.raises(WorkspaceUnknown):
         await keyring.issue(workspace, generation=1)
     assert await fetched(select(TOKENS)) == []
-    assert await announced() == [OfWorkspace(workspace)]
+    assert await announced() == [RevokedWorkspace(workspace)]
 
 
 async def test_a_placement_that_nobody_confirms_is_erased_in_time(keyring, workspace, clock, announced, fetched):
@@ -443,11 +448,11 @@ async def test_a_placement_that_nobody_confirms_is_erased_in_time(keyring, works
 
     known = {row.workspace_id for row in await fetched(select(PLACEMENTS.c.workspace_id))}
     assert known == {workspace, late.workspace_id}
-    assert await announced() == [OfWorkspace(early.workspace_id)]
+    assert await announced() == [RevokedWorkspace(early.workspace_id)]
 
 
 async def test_what_was_confirmed_stays_so_when_it_moves(keyring, home, clock, fetched):
-    await keyring.place([Home(home.workspace_id, "another")])
+    await keyring.place([OrgMembership(home.workspace_id, "another")])
     clock.advance(minutes=11)
     await keyring.forget_unconfirmed()
     assert len(await fetched(select(PLACEMENTS))) == 1
@@ -467,8 +472,8 @@ async def test_placing_again_gives_a_creation_its_time_anew(keyring, clock, fetc
 
 
 async def test_who_has_no_token_is_given_one_and_who_has_is_not(keyring, workspace, passes):
-    first = await keyring.ensure_credentials(workspace, arrival=Arrival.EMPTY_HANDED)
-    second = await keyring.ensure_credentials(workspace, arrival=Arrival.KEYED)
+    first = await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.ANONYMOUS)
+    second = await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.WITH_TOKEN)
 
     assert await passes(first.token.text, workspace)
     assert second.token is None
@@ -476,7 +481,7 @@ async def test_who_has_no_token_is_given_one_and_who_has_is_not(keyring, workspa
 
 @pytest.mark.covers("AUTH-14", "REG-20")
 async def test_every_registration_is_told_the_same_inbound_secret(keyring, workspace):
-    told = [await keyring.ensure_credentials(workspace, arrival=Arrival.KEYED) for _ in range(3)]
+    told = [await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.WITH_TOKEN) for _ in range(3)]
     assert len({credentials.inbound_secret for credentials in told}) == 1
     assert told[0].inbound_secret
 
@@ -485,7 +490,7 @@ async def test_every_registration_is_told_the_same_inbound_secret(keyring, works
 async def test_a_secret_that_cannot_be_opened_is_left_out_and_the_token_given(engine, keyring, workspace):
     async with database.transaction(engine) as connection:
         await connection.execute(update(PLACEMENTS).values(inbound_secret="99:AAAA"))
-    credentials = await keyring.ensure_credentials(workspace, arrival=Arrival.EMPTY_HANDED)
+    credentials = await keyring.ensure_credentials(workspace, arrival=RegistrationAuth.ANONYMOUS)
     assert credentials.inbound_secret is None
     assert credentials.token is not None
 
@@ -496,7 +501,7 @@ async def test_of_two_first_registrations_at_once_one_wins(keyring):
         home = placed()
         await keyring.place([home])
         both = await asyncio.gather(
-            *(keyring.ensure_credentials(home.workspace_id, arrival=Arrival.EMPTY_HANDED) for _ in range(2)),
+            *(keyring.ensure_credentials(home.workspace_id, arrival=RegistrationAuth.ANONYMOUS) for _ in range(2)),
             return_exceptions=True,
         )
         assert [type(outcome) for outcome in both].count(MissingBearer) == 1
@@ -505,7 +510,7 @@ async def test_of_two_first_registrations_at_once_one_wins(keyring):
 
 async def test_an_unknown_workspace_is_given_nothing(keyring):
     with pytest.raises(WorkspaceUnknown):
-        await keyring.ensure_credentials(UNKNOWN, arrival=Arrival.EMPTY_HANDED)
+        await keyring.ensure_credentials(UNKNOWN, arrival=RegistrationAuth.ANONYMOUS)
 
 
 # The order of the feed ────────────────────────────────────────────────────────
@@ -516,19 +521,19 @@ async def test_revisions_are_committed_in_their_order(store, keyring, workspace,
     first = WorkspaceId("first")
 
     async with store.begin() as tx:
-        await tx.announce([OfWorkspace(first)], now=clock.now())
+        await tx.announce([RevokedWorkspace(first)], now=clock.now())
         second = asyncio.ensure_future(keyring.bar(workspace))
         await eventually(lambda: fetched(waiting))
         assert await announced() == []
 
     await second
-    assert await announced() == [OfWorkspace(first), OfWorkspace(workspace)]
+    assert await announced() == [RevokedWorkspace(first), RevokedWorkspace(workspace)]
 
 
 async def test_a_revocation_that_is_rolled_back_is_not_told(engine, store, workspace, clock, fetched):
     async def fails():
         async with store.begin() as tx:
-            await tx.announce([OfWorkspace(workspace)], now=clock.now())
+            await tx.announce([RevokedWorkspace(workspace)], now=clock.now())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

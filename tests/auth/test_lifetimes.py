@@ -11,8 +11,8 @@ graces = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=1))
 
 @given(st.none() | moments, st.none() | moments)
 def test_of_two_ends_the_first_counts(one, other):
-    found = lifetimes.sooner(one, other)
-    assert found == lifetimes.sooner(other, one)
+    found = lifetimes.choose_earlier(one, other)
+    assert found == lifetimes.choose_earlier(other, one)
     assert found in {one, other}
     assert (found is None) == (one is None and other is None)
     assert all(end is None or found <= end for end in (one, other))
@@ -20,6 +20,6 @@ def test_of_two_ends_the_first_counts(one, other):
 
 @given(st.none() | moments, moments, graces)
 def test_a_grace_never_makes_a_token_last_longer(expires_at, now, grace):
-    end = lifetimes.after_grace(expires_at, now=now, grace=grace)
+    end = lifetimes.compute_rotated_expiry(expires_at, now=now, grace=grace)
     assert end <= now + grace
     assert expires_at is None or end <= expires_at

@@ -17,8 +17,16 @@ from services.auth.errors import (
     WorkspaceBarred,
     WorkspaceUnknown,
 )
-from services.auth.minting import Mint
-from services.auth.model import Gate, Holder, Home, Knock, OfToken, TokenId, WorkspaceId
+from services.auth.minting import WorkspaceTokenService
+from services.auth.model import (
+    AuthorizationRequest,
+    Gate,
+    OrgMembership,
+    RevokedToken,
+    TokenId,
+    WorkspaceBearer,
+    WorkspaceId,
+)
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 
@@ -30,7 +38,7 @@ ROUNDS = range(50)
 
 @pytest.fixture
 def mint(store, audit, clock):
-    return Mint(store, audit=audit, clock=clock)
+    return WorkspaceTokenService(store, audit=audit, clock=clock)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def live(keyring, workspace):
 
     async def asked(text, workspace_id=workspace):
         try:
-            await keyring.authorize(text, Knock(gate=Gate.WORKSPACE, workspace_id=workspace_id))
+            await keyring.authorize(text, AuthorizationRequest(gate=Gate.WORKSPACE, workspace_id=workspace_id))
         except InvalidBearer:
             return False
         return True
@@ -60,7 +68,7 @@ async def listed(mint, workspace, caller=ADMIN, size=200, offset=0):
     return [record.token_id for record in await mint.list(caller, workspace, size=size, offset=offset)]
 
 
-def org(home: Home) -> Identity:
+def org(home: OrgMembership) -> Identity:
     return Identity(kind=Kind.ORG, name=str(uuid4()), org_id=home.org_id, scopes=frozenset({"admin"}))
 
 
@@ -82,7 +90,7 @@ async def test_a_minted_token_is_listed_works_and_is_revoked(mint, workspace, li
 
     assert [await live(handed.text) for handed in (first, second)] == [False, True]
     assert await listed(mint, workspace) == [second.record.token_id]
-    assert await announced() == [OfToken(tokens.digest(first.text))]
+    assert await announced() == [RevokedToken(tokens.digest_token(first.text))]
     with pytest.raises(TokenNotFound, match=r"^token not found or already revoked$"):
         await mint.revoke(ADMIN, workspace, first.record.token_id)
 
@@ -100,7 +108,7 @@ async def test_pages_follow_one_another(mint, workspace, clock):
 
 @pytest.mark.covers("AUTH-20")
 async def test_the_token_of_another_workspace_is_not_found(mint, keyring, workspace):
-    other = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+    other = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
     await keyring.confirm([other])
     theirs = await mint.mint(ADMIN, other.workspace_id)
 
@@ -124,7 +132,7 @@ async def test_nothing_is_minted_for_who_is_unknown_or_removed(mint, keyring, wo
 
 
 async def test_an_organisation_reaches_its_own_workspaces_and_no_others(mint, keyring, home):
-    stranger = org(Home(home.workspace_id, str(uuid4())))
+    stranger = org(OrgMembership(home.workspace_id, str(uuid4())))
     handed = await mint.mint(org(home), home.workspace_id)
 
     assert await listed(mint, home.workspace_id, org(home)) == [handed.record.token_id]
@@ -141,7 +149,7 @@ async def test_an_organisation_reaches_its_own_workspaces_and_no_others(mint, ke
 
 @pytest.mark.covers("AUTH-20")
 async def test_the_fifty_first_is_refused_even_when_two_ask_at_once(mint, workspace):
-    for _ in range(minting.LIMIT - 1):
+    for _ in range(minting.MAX_TOKENS_PER_WORKSPACE - 1):
         await mint.mint(ADMIN, workspace)
     for _ in ROUNDS:
         both = await asyncio.gather(*(mint.mint(ADMIN, workspace) for _ in range(2)), return_exceptions=True)
@@ -149,7 +157,7 @@ async def test_the_fifty_first_is_refused_even_when_two_ask_at_once(mint, worksp
         assert isinstance(refused, TokenLimit)
         assert refused.message == "maximum 50 active tokens per workspace"
         [made] = [outcome for outcome in both if not isinstance(outcome, ServiceError)]
-        assert len(await listed(mint, workspace)) == minting.LIMIT
+        assert len(await listed(mint, workspace)) == minting.MAX_TOKENS_PER_WORKSPACE
         await mint.revoke(ADMIN, workspace, made.record.token_id)
 
 
@@ -175,15 +183,15 @@ async def test_a_token_that_would_be_dead_at_once_is_not_made(mint, workspace, c
 
 @pytest.mark.covers("AUTH-18", "AUTH-19")
 async def test_a_test_token_is_good_for_its_workspace_alone_and_for_a_day(mint, keyring, workspace, live, clock):
-    other = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+    other = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
     await keyring.confirm([other])
     one, another = [await mint.mint_for_test(ADMIN, workspace) for _ in range(2)]
 
     assert one.text != another.text
     assert await live(one.text)
     assert not await live(one.text, other.workspace_id)
-    granted = await keyring.authorize(one.text, Knock(gate=Gate.ANY))
-    assert isinstance(granted, Holder)
+    granted = await keyring.authorize(one.text, AuthorizationRequest(gate=Gate.ANY))
+    assert isinstance(granted, WorkspaceBearer)
     assert granted.workspace_id == workspace
     clock.advance(days=1)
     assert not await live(one.text)
@@ -197,10 +205,10 @@ async def test_a_rotated_token_lives_for_its_grace(mint, keyring, workspace, liv
     handed = await mint.rotate(ADMIN, workspace, issued.token_id, grace=MINUTE)
 
     assert handed.previous_expires_at == clock.now() + MINUTE
-    assert await announced() == [OfToken(tokens.digest(issued.text))]
-    granted = await keyring.authorize(issued.text, Knock(gate=Gate.ANY))
+    assert await announced() == [RevokedToken(tokens.digest_token(issued.text))]
+    granted = await keyring.authorize(issued.text, AuthorizationRequest(gate=Gate.ANY))
     assert granted.expires_at == handed.previous_expires_at
-    successor = await keyring.authorize(handed.text, Knock(gate=Gate.ANY))
+    successor = await keyring.authorize(handed.text, AuthorizationRequest(gate=Gate.ANY))
     assert (successor.generation, successor.expires_at) == (4, None)
 
     clock.advance(minutes=1)
@@ -256,7 +264,7 @@ async def test_of_two_who_rotate_at_once_one_makes_the_successor(mint, workspace
 
 async def test_tokens_in_their_grace_do_not_pile_up_without_end(mint, workspace):
     token_id = (await mint.mint(ADMIN, workspace)).record.token_id
-    for _ in range(minting.GRACEFUL - 1):
+    for _ in range(minting.MAX_TOKENS_INCLUDING_ROTATED - 1):
         token_id = (await mint.rotate(ADMIN, workspace, token_id, grace=MINUTE)).record.token_id
 
     with pytest.raises(TokenLimit, match=r"^too many tokens in their grace: rotate without one$"):

@@ -19,9 +19,19 @@ from services.auth.errors import (
     TokenNotFound,
     TokenRotated,
 )
-from services.auth.model import Gate, Home, Knock, OfToken, OfWorkspace, OrgHolder, Scope, TokenId, WorkspaceId
-from services.auth.orgs import Orgs
-from services.auth.records import Wanted
+from services.auth.model import (
+    AuthorizationRequest,
+    Gate,
+    OrgBearer,
+    OrgMembership,
+    RevokedToken,
+    RevokedWorkspace,
+    Scope,
+    TokenId,
+    WorkspaceId,
+)
+from services.auth.orgs import OrgTokenService
+from services.auth.records import OrgTokenRequest
 from services.chassis import database
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
@@ -35,14 +45,14 @@ ROUNDS = range(50)
 
 @pytest.fixture
 def orgs(store, audit, clock):
-    return Orgs(store, audit=audit, clock=clock)
+    return OrgTokenService(store, audit=audit, clock=clock)
 
 
 @pytest.fixture
 async def root(keyring) -> str:
     """The root of an organisation."""
     root = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(root), root)])
+    await keyring.confirm([OrgMembership(WorkspaceId(root), root)])
     return root
 
 
@@ -50,7 +60,7 @@ async def root(keyring) -> str:
 async def member(keyring, root) -> WorkspaceId:
     """A workspace of the organisation."""
     member = WorkspaceId(str(uuid4()))
-    await keyring.confirm([Home(member, root)])
+    await keyring.confirm([OrgMembership(member, root)])
     return member
 
 
@@ -58,7 +68,7 @@ async def member(keyring, root) -> WorkspaceId:
 def live(keyring):
     async def asked(handed, gate=Gate.ANY, **knock):
         try:
-            await keyring.authorize(handed.text, Knock(gate=gate, **knock))
+            await keyring.authorize(handed.text, AuthorizationRequest(gate=gate, **knock))
         except InvalidBearer:
             return False
         return True
@@ -75,14 +85,14 @@ def announced(store):
     return asked
 
 
-def wanted(org_id, *some, **told) -> Wanted:
-    return Wanted(org_id=org_id, scopes=frozenset(some) or scopes.USUAL, **told)
+def wanted(org_id, *some, **told) -> OrgTokenRequest:
+    return OrgTokenRequest(org_id=org_id, scopes=frozenset(some) or scopes.DEFAULT_SCOPES, **told)
 
 
 def bearer_of(handed) -> Identity:
     record = handed.record
     return Identity(
-        kind=Kind.ORG, name=record.token_id, org_id=record.org_id, scopes=frozenset(scopes.held(record.scopes))
+        kind=Kind.ORG, name=record.token_id, org_id=record.org_id, scopes=frozenset(scopes.expand_scopes(record.scopes))
     )
 
 
@@ -94,9 +104,9 @@ async def listed(orgs, caller=ADMIN, org_id="", size=500, offset=0):
 async def test_an_organisation_token_belongs_to_no_workspace(orgs, keyring, root, member):
     handed = await orgs.mint(ADMIN, wanted(root, name="console"))
 
-    granted = await keyring.authorize(handed.text, Knock(gate=Gate.A2A, workspace_id=member))
+    granted = await keyring.authorize(handed.text, AuthorizationRequest(gate=Gate.A2A, workspace_id=member))
 
-    assert granted == OrgHolder(token_id=handed.record.token_id, org_id=root, scopes=scopes.USUAL)
+    assert granted == OrgBearer(token_id=handed.record.token_id, org_id=root, scopes=scopes.DEFAULT_SCOPES)
     assert (handed.record.name, handed.record.created_by) == ("console", "admin-token")
     assert handed.text not in repr(handed)
 
@@ -104,19 +114,21 @@ async def test_an_organisation_token_belongs_to_no_workspace(orgs, keyring, root
 async def test_it_reaches_the_workspaces_of_its_organisation_and_no_others(orgs, keyring, root, member):
     handed = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
     elsewhere = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(elsewhere), elsewhere)])
+    await keyring.confirm([OrgMembership(WorkspaceId(elsewhere), elsewhere)])
 
     for inside in (root, member):
-        await keyring.authorize(handed.text, Knock(gate=Gate.ADMIN, workspace_id=WorkspaceId(inside)))
+        await keyring.authorize(handed.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(inside)))
     for outside in (elsewhere, str(uuid4())):
         with pytest.raises(OrgAccessDenied):
-            await keyring.authorize(handed.text, Knock(gate=Gate.ADMIN, workspace_id=WorkspaceId(outside)))
+            await keyring.authorize(
+                handed.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(outside))
+            )
 
 
 async def test_a_use_is_noted(orgs, keyring, root, usage, clock):
     handed = await orgs.mint(ADMIN, wanted(root))
     clock.advance(seconds=5)
-    await keyring.authorize(handed.text, Knock(gate=Gate.ANY))
+    await keyring.authorize(handed.text, AuthorizationRequest(gate=Gate.ANY))
     await usage.write()
 
     [record] = await orgs.list(ADMIN, org_id=root, size=5, offset=0)
@@ -133,7 +145,7 @@ async def test_who_makes_a_token_is_told(orgs, root):
 
 async def test_only_a_living_root_has_tokens(orgs, keyring, root, member):
     barred = str(uuid4())
-    await keyring.place([Home(WorkspaceId(barred), barred)])
+    await keyring.place([OrgMembership(WorkspaceId(barred), barred)])
     assert (await orgs.mint(ADMIN, wanted(barred))).record.org_id == barred
     await keyring.bar(WorkspaceId(barred))
 
@@ -147,7 +159,7 @@ async def test_only_a_living_root_has_tokens(orgs, keyring, root, member):
 async def test_an_organisation_token_mints_for_its_own_alone(orgs, keyring, root):
     ruler = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.ADMIN)))
     other = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(other), other)])
+    await keyring.confirm([OrgMembership(WorkspaceId(other), other)])
 
     with pytest.raises(OrgAccessDenied, match=r"^org access denied$"):
         await orgs.mint(ruler, wanted(other))
@@ -189,7 +201,7 @@ async def test_a_mint_and_the_end_of_its_maker_leave_no_token_made_after_it(orgs
 
 async def test_lists_show_the_live_ones_newest_first_and_to_an_organisation_its_own(orgs, keyring, root, clock):
     other = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(other), other)])
+    await keyring.confirm([OrgMembership(WorkspaceId(other), other)])
     ids = []
     for org_id in (root, other, root):
         clock.advance(seconds=1)
@@ -213,7 +225,7 @@ async def test_no_organisation_has_more_tokens_than_a_list_shows_even_when_two_a
                 " select n::text, org_id, int4send(n), prefix, scopes, name, created_by, created_at"
                 " from auth.org_tokens, generate_series(1, :most) n"
             ),
-            {"most": orgs_module.LIMIT - 2},
+            {"most": orgs_module.MAX_TOKENS_PER_ORG - 2},
         )
 
     for _ in ROUNDS:
@@ -232,7 +244,7 @@ async def test_a_revoked_token_is_dead_and_told_of(orgs, root, live, announced):
     await orgs.revoke(ADMIN, handed.record.token_id)
 
     assert not await live(handed)
-    assert await announced() == [OfToken(tokens.digest(handed.text))]
+    assert await announced() == [RevokedToken(tokens.digest_token(handed.text))]
     for gone in (handed.record.token_id, TokenId(str(uuid4()))):
         with pytest.raises(TokenNotFound, match=r"^token not found or already revoked$"):
             await orgs.revoke(ADMIN, gone)
@@ -240,7 +252,7 @@ async def test_a_revoked_token_is_dead_and_told_of(orgs, root, live, announced):
 
 async def test_the_tokens_of_others_do_not_exist_for_an_organisation(orgs, keyring, root):
     other = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(other), other)])
+    await keyring.confirm([OrgMembership(WorkspaceId(other), other)])
     theirs = await orgs.mint(ADMIN, wanted(other))
     mine = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.ADMIN)))
 
@@ -280,16 +292,16 @@ async def test_a_token_dies_with_its_root(orgs, keyring, root, live, announced):
     await keyring.bar(WorkspaceId(root))
 
     assert not await live(handed)
-    assert await announced() == [OfWorkspace(WorkspaceId(root))]
+    assert await announced() == [RevokedWorkspace(WorkspaceId(root))]
     assert await listed(orgs) == []
 
 
 async def test_a_token_dies_when_its_root_becomes_a_member(orgs, keyring, root, live, announced):
     handed = await orgs.mint(ADMIN, wanted(root))
-    await keyring.place([Home(WorkspaceId(root), str(uuid4()))])
+    await keyring.place([OrgMembership(WorkspaceId(root), str(uuid4()))])
 
     assert not await live(handed)
-    assert await announced() == [OfWorkspace(WorkspaceId(root))]
+    assert await announced() == [RevokedWorkspace(WorkspaceId(root))]
 
 
 async def test_a_forgotten_root_takes_its_tokens_with_it(orgs, keyring, root, live):
@@ -301,7 +313,7 @@ async def test_a_forgotten_root_takes_its_tokens_with_it(orgs, keyring, root, li
 async def test_a_mint_and_the_removal_of_the_root_at_once_leave_no_live_token(orgs, keyring, live):
     for _ in ROUNDS:
         root = str(uuid4())
-        await keyring.confirm([Home(WorkspaceId(root), root)])
+        await keyring.confirm([OrgMembership(WorkspaceId(root), root)])
         made, _ = await asyncio.gather(
             orgs.mint(ADMIN, wanted(root)), keyring.bar(WorkspaceId(root)), return_exceptions=True
         )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth.errors import SecretUnreadable
-from services.auth.sealing import FORM, Sealer
+from services.auth.sealing import KEY_FORMAT_MESSAGE, Sealer
 
 OLD = bytes(range(32))
 NEW = bytes(range(32, 64))
@@ -118,7 +118,7 @@ def test_base64url_is_base64_too():
 def test_what_is_no_key_is_refused_without_repeating_it(text):
     with pytest.raises(ValueError, match="SECRETS_ENCRYPTION_KEY") as refusal:
         Sealer.parse(text)
-    assert str(refusal.value) == FORM
+    assert str(refusal.value) == KEY_FORMAT_MESSAGE
 
 
 def test_a_sealer_shows_its_versions_and_never_its_keys():

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from services.auth import tokens
-from services.auth.audit import Audit
-from services.auth.model import Gate, Knock, OfToken
+from services.auth.audit import AuditLog
+from services.auth.model import AuthorizationRequest, Gate, RevokedToken
 from services.chassis import identity
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Kind
@@ -19,7 +19,7 @@ GRACE = timedelta(minutes=5)
 def passes(keyring):
     async def passes(text, workspace):
         try:
-            await keyring.authorize(text, Knock(gate=Gate.WORKSPACE, workspace_id=workspace))
+            await keyring.authorize(text, AuthorizationRequest(gate=Gate.WORKSPACE, workspace_id=workspace))
         except ServiceError:
             return False
         return True
@@ -76,14 +76,14 @@ async def test_a_token_that_a_restart_issues_meanwhile_is_never_revoked(keyring,
         assert await passes(fresh.text, workspace)
 
 
-async def test_it_is_told_to_gateways_and_kept_in_the_audit(keyring, audit: Audit, store, workspace, clock):
+async def test_it_is_told_to_gateways_and_kept_in_the_audit(keyring, audit: AuditLog, store, workspace, clock):
     issued = await keyring.issue(workspace, generation=1)
     clock.advance(minutes=6)
     await keyring.revoke_stale([workspace], unused_for=GRACE)
 
     async with store.reading() as tx:
         [told] = await tx.revocations(after=0, at_most=10)
-    assert told.scope == OfToken(tokens.digest(issued.text))
+    assert told.scope == RevokedToken(tokens.digest_token(issued.text))
     deeds = await audit.list(identity.Identity(kind=Kind.ADMIN), workspace_id=workspace, after=None, at_most=1)
     assert [(link.deed.action, link.deed.details) for link in deeds] == [("token.revoked", '{"count":1,"stale":true}')]
     assert issued.text not in str(deeds)

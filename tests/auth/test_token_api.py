@@ -11,10 +11,10 @@ from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.auth import tokens
 from services.auth.api.tokens import TokenServicer
-from services.auth.minting import Mint
-from services.auth.model import Home, WorkspaceId
-from services.auth.orgs import Orgs
-from services.auth.sessions import Sessions
+from services.auth.minting import WorkspaceTokenService
+from services.auth.model import OrgMembership, WorkspaceId
+from services.auth.orgs import OrgTokenService
+from services.auth.sessions import SessionService
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import InvalidArgument, PermissionDenied, ServiceError
 from services.chassis.identity import Identity, Kind
@@ -47,9 +47,11 @@ class Faced:
 @pytest.fixture
 async def faced(store, audit, clock):
     servicer = TokenServicer(
-        Mint(store, audit=audit, clock=clock),
-        Orgs(store, audit=audit, clock=clock),
-        Sessions(store, audit=audit, clock=clock, operator=tokens.digest(ADMIN_TOKEN), lasts=timedelta(hours=12)),
+        WorkspaceTokenService(store, audit=audit, clock=clock),
+        OrgTokenService(store, audit=audit, clock=clock),
+        SessionService(
+            store, audit=audit, clock=clock, operator=tokens.digest_token(ADMIN_TOKEN), lasts=timedelta(hours=12)
+        ),
     )
     contract = pb.DESCRIPTOR.services_by_name["TokenService"]
     async with running(
@@ -61,7 +63,7 @@ async def faced(store, audit, clock):
 @pytest.fixture
 async def root(keyring) -> str:
     root = str(uuid4())
-    await keyring.confirm([Home(WorkspaceId(root), root)])
+    await keyring.confirm([OrgMembership(WorkspaceId(root), root)])
     return root
 
 

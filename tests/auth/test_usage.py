@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from services.auth.model import Gate, Knock, TokenId
+from services.auth.model import AuthorizationRequest, Gate, TokenId
 from services.auth.store.keys import Store
 from services.auth.tables.keys import TOKENS
-from services.auth.usage import Usage
+from services.auth.usage import LastUsedRecorder
 from services.chassis import database
 from services.chassis.errors import Unavailable
 
@@ -28,7 +28,7 @@ async def test_every_use_moves_the_time_of_its_own_token(keyring, workspace, usa
     seen = []
     for _ in range(2):
         clock.advance(seconds=30)
-        await keyring.authorize(issued.text, Knock(gate=Gate.BODY, workspace_id=workspace))
+        await keyring.authorize(issued.text, AuthorizationRequest(gate=Gate.BODY, workspace_id=workspace))
         await usage.write()
         seen.append(await used_at(issued.token_id))
 
@@ -46,7 +46,7 @@ async def test_many_are_written_at_once(keyring, workspace, usage, clock, used_a
 
 async def test_an_earlier_time_does_not_replace_a_later_one(keyring, workspace, usage, store, clock, used_at):
     issued = await keyring.issue(workspace, generation=None)
-    behind = Usage(store, type(clock)())
+    behind = LastUsedRecorder(store, type(clock)())
     clock.advance(minutes=1)
     usage.note(issued.token_id)
     behind.note(issued.token_id)
@@ -58,7 +58,7 @@ async def test_an_earlier_time_does_not_replace_a_later_one(keyring, workspace, 
 async def test_what_the_database_does_not_take_is_kept(keyring, workspace, store, clock, database_url, used_at):
     issued = await keyring.issue(workspace, generation=None)
     async with database.open_engine(f"{database_url}x", role="molecule_auth") as nowhere:
-        usage = Usage(Store(nowhere), clock)
+        usage = LastUsedRecorder(Store(nowhere), clock)
         usage.note(issued.token_id)
         with pytest.raises(Unavailable):
             await usage.write()
@@ -86,7 +86,7 @@ async def test_a_use_while_others_are_written_is_written_next(keyring, workspace
         clock.advance(seconds=1)
         usage.note(issued.token_id)
 
-    usage = Usage(InterruptedStore(engine, used_again), clock)
+    usage = LastUsedRecorder(InterruptedStore(engine, used_again), clock)
     usage.note(issued.token_id)
 
     await usage.write()

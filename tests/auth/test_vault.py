@@ -16,7 +16,7 @@ from services.auth.errors import (
     WorkspaceSecretUnreadable,
     WorkspaceUnknown,
 )
-from services.auth.model import Home, Opened, WorkspaceId
+from services.auth.model import EnvironmentSecrets, OrgMembership, WorkspaceId
 from services.auth.sealing import Sealer
 from services.auth.store.vault import VaultStore
 from services.auth.tables.keys import PLACEMENTS
@@ -51,7 +51,7 @@ def vault(vault_with):
 
 @pytest.fixture
 async def other(keyring):
-    home = Home(WorkspaceId(str(uuid4())), str(uuid4()))
+    home = OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
     await keyring.confirm([home])
     return home.workspace_id
 
@@ -81,7 +81,7 @@ def told(rows):
 async def test_what_is_set_is_opened_again_and_is_stored_sealed(vault, workspace, rows):
     await vault.set(ADMIN, workspace, "KEY", MARKER)
 
-    assert await vault.open(workspace) == Opened(of_all={}, own={"KEY": MARKER})
+    assert await vault.open(workspace) == EnvironmentSecrets(global_secrets={}, workspace_secrets={"KEY": MARKER})
     [row] = await rows(SECRETS)
     assert MARKER not in repr(row)
     assert (row["key_version"], row["size"], len(row["key_id"])) == ("1", len(MARKER), 8)
@@ -92,9 +92,13 @@ async def test_its_own_secret_wins_over_the_global_one(vault, workspace, other):
     await vault.set(ADMIN, None, "BOTH", "of all")
     await vault.set(ADMIN, workspace, "BOTH", "own")
 
-    assert await vault.open(workspace) == Opened(of_all={"SHARED": "of all"}, own={"BOTH": "own"})
+    assert await vault.open(workspace) == EnvironmentSecrets(
+        global_secrets={"SHARED": "of all"}, workspace_secrets={"BOTH": "own"}
+    )
     assert (await vault.tell(workspace)).values == {"SHARED": "of all", "BOTH": "own"}
-    assert await vault.open(other) == Opened(of_all={"SHARED": "of all", "BOTH": "of all"}, own={})
+    assert await vault.open(other) == EnvironmentSecrets(
+        global_secrets={"SHARED": "of all", "BOTH": "of all"}, workspace_secrets={}
+    )
 
 
 async def test_a_list_has_its_own_by_key_then_global_ones_not_overridden(vault, workspace, clock):
@@ -334,7 +338,7 @@ async def test_what_a_workspace_is_created_with_is_kept_and_told_to_nobody(vault
     await vault.keep(workspace, {"A": "1", "B": MARKER})
     await vault.keep(workspace, {"A": "1", "B": MARKER})
 
-    assert (await vault.open(workspace)).own == {"A": "1", "B": MARKER}
+    assert (await vault.open(workspace)).workspace_secrets == {"A": "1", "B": MARKER}
     assert await told() == []
 
 

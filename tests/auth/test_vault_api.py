@@ -8,7 +8,7 @@ from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
 from services.auth.api.vault import VaultServicer
 from services.auth.app import ROLE
-from services.auth.changes import Changes
+from services.auth.changes import SecretChangeFeed
 from services.auth.sealing import Sealer
 from services.auth.store.vault import CHANNEL, VaultStore
 from services.auth.vault import Vault
@@ -16,7 +16,7 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
-from tests.auth.conftest import SEALING_KEY, SilentBell
+from tests.auth.conftest import SEALING_KEY, SilentListener
 from tests.rpc import running
 
 ADMIN = Identity(kind=Kind.ADMIN)
@@ -54,7 +54,7 @@ def own(workspace_id):
 async def gateway(engine, audit, clock, database_url):
     store = VaultStore(engine)
     vault = Vault(store, audit=audit, sealer=Sealer.parse(SEALING_KEY), clock=clock)
-    changes = Changes(store, SilentBell(database_url, role=ROLE, channel=CHANNEL))
+    changes = SecretChangeFeed(store, SilentListener(database_url, role=ROLE, channel=CHANNEL))
     servicer = Servicer(
         contract=pb.DESCRIPTOR.services_by_name["VaultService"],
         add=rpc.add_VaultServiceServicer_to_server,

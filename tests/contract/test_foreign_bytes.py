@@ -230,8 +230,8 @@ def test_addresses(text):
 
 @given(st.text(max_size=60))
 def test_bearers(text):
-    assert len(tokens.digest(text)) == 32
-    tokens.well_formed(text)
+    assert len(tokens.digest_token(text)) == 32
+    tokens.is_well_formed(text)
 
 
 @given(st.text(max_size=60))

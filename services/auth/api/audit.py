@@ -2,7 +2,7 @@
 
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc
-from services.auth.audit import Audit
+from services.auth.audit import AuditLog
 from services.auth.wire import audit as wire
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
@@ -11,7 +11,7 @@ from services.chassis.rpc import Context
 class AuditServicer(rpc.AuditServiceServicer):
     """Unwraps, asks, wraps."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
 
     async def AppendAuditRecords(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
-from services.auth.feed import Feed
+from services.auth.feed import RevocationFeed
 from services.auth.keyring import Keyring
 from services.auth.wire import keys as wire
 from services.chassis.rpc import Context
@@ -13,7 +13,7 @@ from services.chassis.rpc import Context
 class AuthServicer(rpc.AuthServiceServicer):
     """The face of auth."""
 
-    def __init__(self, keyring: Keyring, feed: Feed) -> None:
+    def __init__(self, keyring: Keyring, feed: RevocationFeed) -> None:
         self._keyring = keyring
         self._feed = feed
 

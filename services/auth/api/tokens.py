@@ -2,9 +2,9 @@
 
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
-from services.auth.minting import Mint
-from services.auth.orgs import Orgs
-from services.auth.sessions import Sessions
+from services.auth.minting import WorkspaceTokenService
+from services.auth.orgs import OrgTokenService
+from services.auth.sessions import SessionService
 from services.auth.wire import tokens as wire
 from services.auth.wire.keys import workspace_from
 from services.chassis import identity, pages
@@ -14,7 +14,7 @@ from services.chassis.rpc import Context
 class TokenServicer(rpc.TokenServiceServicer):
     """What people do to tokens."""
 
-    def __init__(self, mint: Mint, orgs: Orgs, sessions: Sessions) -> None:
+    def __init__(self, mint: WorkspaceTokenService, orgs: OrgTokenService, sessions: SessionService) -> None:
         self._mint = mint
         self._orgs = orgs
         self._sessions = sessions

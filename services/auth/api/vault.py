@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
-from services.auth.changes import Changes
+from services.auth.changes import SecretChangeFeed
 from services.auth.vault import Vault
 from services.auth.wire import vault as wire
 from services.auth.wire.keys import workspace_from
@@ -21,7 +21,7 @@ MOST = 1000
 class VaultServicer(rpc.VaultServiceServicer):
     """The face of the vault."""
 
-    def __init__(self, vault: Vault, changes: Changes) -> None:
+    def __init__(self, vault: Vault, changes: SecretChangeFeed) -> None:
         self._vault = vault
         self._changes = changes
 

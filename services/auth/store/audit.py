@@ -6,13 +6,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.chain import Deed, Link
-from services.auth.tables.audit import DEEDS
+from services.auth.chain import AuditRecord, ChainedRecord
+from services.auth.tables.audit import AUDIT_RECORDS
 
 _TURN = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.deeds", 0)))
 """From here to the commit only one transaction adds deeds: each must know the link before its own."""
 
-_LAST = sa.select(DEEDS).order_by(DEEDS.c.place.desc()).limit(1)
+_LAST = sa.select(AUDIT_RECORDS).order_by(AUDIT_RECORDS.c.place.desc()).limit(1)
 
 
 class Chain:
@@ -24,53 +24,57 @@ class Chain:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def last(self) -> Link | None:
+    async def last(self) -> ChainedRecord | None:
         """The newest link, to which nobody else can add until this transaction ends."""
         await self._connection.execute(_TURN)
         return _link_of((await self._connection.execute(_LAST)).first())
 
     async def known(self, ids: Collection[str]) -> set[str]:
         """Which of the ids are those of deeds already in the chain."""
-        found = await self._connection.execute(sa.select(DEEDS.c.id).where(DEEDS.c.id.in_(ids)))
+        found = await self._connection.execute(sa.select(AUDIT_RECORDS.c.id).where(AUDIT_RECORDS.c.id.in_(ids)))
         return set(found.scalars())
 
-    async def add(self, links: Sequence[Link]) -> None:
+    async def add(self, links: Sequence[ChainedRecord]) -> None:
         """Add to the end."""
         if links:
-            await self._connection.execute(sa.insert(DEEDS), [_row_of(link) for link in links])
+            await self._connection.execute(sa.insert(AUDIT_RECORDS), [_row_of(link) for link in links])
 
-    async def find(self, place: int) -> Link | None:
+    async def find(self, place: int) -> ChainedRecord | None:
         """The link in this place."""
-        return _link_of((await self._connection.execute(sa.select(DEEDS).where(DEEDS.c.place == place))).first())
+        return _link_of(
+            (await self._connection.execute(sa.select(AUDIT_RECORDS).where(AUDIT_RECORDS.c.place == place))).first()
+        )
 
-    async def after(self, place: int, *, at_most: int, workspace_id: str = "", org_id: str = "") -> Sequence[Link]:
+    async def after(
+        self, place: int, *, at_most: int, workspace_id: str = "", org_id: str = ""
+    ) -> Sequence[ChainedRecord]:
         """The links that follow a place, the oldest first."""
-        query = _about(workspace_id, org_id).where(DEEDS.c.place > place).order_by(DEEDS.c.place)
+        query = _about(workspace_id, org_id).where(AUDIT_RECORDS.c.place > place).order_by(AUDIT_RECORDS.c.place)
         return await self._links(query.limit(at_most))
 
-    async def newest(self, *, at_most: int, workspace_id: str = "", org_id: str = "") -> Sequence[Link]:
+    async def newest(self, *, at_most: int, workspace_id: str = "", org_id: str = "") -> Sequence[ChainedRecord]:
         """The newest links, the newest first."""
-        query = _about(workspace_id, org_id).order_by(DEEDS.c.place.desc())
+        query = _about(workspace_id, org_id).order_by(AUDIT_RECORDS.c.place.desc())
         return await self._links(query.limit(at_most))
 
-    async def _links(self, query: sa.Select[Any]) -> Sequence[Link]:
+    async def _links(self, query: sa.Select[Any]) -> Sequence[ChainedRecord]:
         found = await self._connection.execute(query)
         return [link for row in found if (link := _link_of(row))]
 
 
 def _about(workspace_id: str, org_id: str) -> sa.Select[Any]:
-    query = sa.select(DEEDS)
+    query = sa.select(AUDIT_RECORDS)
     if workspace_id:
-        query = query.where(DEEDS.c.workspace_id == workspace_id)
+        query = query.where(AUDIT_RECORDS.c.workspace_id == workspace_id)
     if org_id:
-        query = query.where(DEEDS.c.org_id == org_id)
+        query = query.where(AUDIT_RECORDS.c.org_id == org_id)
     return query
 
 
-def _link_of(row: Any) -> Link | None:  # noqa: ANN401 - rows are untyped
-    return row and Link(
+def _link_of(row: Any) -> ChainedRecord | None:  # noqa: ANN401 - rows are untyped
+    return row and ChainedRecord(
         place=row.place,
-        deed=Deed(
+        deed=AuditRecord(
             id=row.id,
             at=row.at,
             actor=row.actor,
@@ -85,7 +89,7 @@ def _link_of(row: Any) -> Link | None:  # noqa: ANN401 - rows are untyped
     )
 
 
-def _row_of(link: Link) -> dict[str, object]:
+def _row_of(link: ChainedRecord) -> dict[str, object]:
     deed = link.deed
     return {
         "place": link.place,

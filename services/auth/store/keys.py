@@ -10,15 +10,15 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.auth.model import (
+    CredentialState,
     Digest,
-    Fresh,
-    Holder,
-    Home,
+    NewToken,
+    OrgMembership,
     Placement,
     Revocation,
-    Standing,
+    RevocationTarget,
     TokenId,
-    Voided,
+    WorkspaceBearer,
     WorkspaceId,
 )
 from services.auth.store.audit import Chain
@@ -43,7 +43,7 @@ from services.chassis.database import transaction
 CHANNEL = "auth_revocations"
 """What rings when a revocation is committed."""
 
-BEGINNING = 1
+INITIAL_REVISION = 1
 """Where the feed stands before the first revocation."""
 
 _HOLDERS = (
@@ -86,11 +86,11 @@ class Transaction:
 
     # Tokens ───────────────────────────────────────────────────────────────────
 
-    async def find_holders(self, digests: Collection[Digest], *, now: datetime) -> Mapping[Digest, Holder]:
+    async def find_holders(self, digests: Collection[Digest], *, now: datetime) -> Mapping[Digest, WorkspaceBearer]:
         """Who holds those of the tokens that are live."""
         rows = await self._connection.execute(_HOLDERS, {"digests": list(digests), "now": now})
         return {
-            Digest(row.digest): Holder(
+            Digest(row.digest): WorkspaceBearer(
                 token_id=TokenId(row.id),
                 workspace_id=WorkspaceId(row.workspace_id),
                 generation=row.generation,
@@ -99,23 +99,23 @@ class Transaction:
             for row in rows
         }
 
-    async def standing(self, workspace_id: WorkspaceId | None, *, now: datetime) -> Standing:
+    async def standing(self, workspace_id: WorkspaceId | None, *, now: datetime) -> CredentialState:
         """How the workspace is known."""
         keyed = LIVE_TOKENS.exists().label("keyed")
         row = await self._first(
             sa.select(PLACEMENTS.c.barred_at, keyed).where(PLACEMENTS.c.workspace_id == workspace_id), now=now
         )
         if row is None:
-            return Standing.UNKNOWN
+            return CredentialState.UNKNOWN
         if row.barred_at is not None:
-            return Standing.BARRED
-        return Standing.KEYED if row.keyed else Standing.UNKEYED
+            return CredentialState.BARRED
+        return CredentialState.HAS_LIVE_TOKEN if row.keyed else CredentialState.NO_LIVE_TOKEN
 
     async def add_token(
         self,
         token_id: TokenId,
         workspace_id: WorkspaceId,
-        fresh: Fresh,
+        fresh: NewToken,
         *,
         generation: int | None,
         now: datetime,
@@ -173,14 +173,14 @@ class Transaction:
         """The same, and nobody else changes it or its tokens until this transaction ends."""
         return placement_of(await self._first(_placed([workspace_id]).with_for_update()))
 
-    async def lock_homes(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[Home]:
+    async def lock_homes(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[OrgMembership]:
         """Where those of the workspaces live that are known; in one order, so that two callers never cross."""
         rows = await self._connection.execute(
             _placed(workspace_ids).order_by(PLACEMENTS.c.workspace_id).with_for_update()
         )
-        return [Home(WorkspaceId(row.workspace_id), row.org_id) for row in rows]
+        return [OrgMembership(WorkspaceId(row.workspace_id), row.org_id) for row in rows]
 
-    async def place(self, homes: Collection[Home], *, now: datetime, confirmed_at: datetime | None) -> None:
+    async def place(self, homes: Collection[OrgMembership], *, now: datetime, confirmed_at: datetime | None) -> None:
         """Keep where workspaces live. What was confirmed or barred stays so."""
         if not homes:
             return
@@ -238,7 +238,7 @@ class Transaction:
 
     # Revocations ──────────────────────────────────────────────────────────────
 
-    async def announce(self, scopes: Collection[Voided], *, now: datetime) -> None:
+    async def announce(self, scopes: Collection[RevocationTarget], *, now: datetime) -> None:
         """Tell the feed. The last thing said in a transaction: from here to the commit only one at a time proceeds.
 
         Hence revisions are committed in their order, and who has read one has read all before it.
@@ -255,7 +255,9 @@ class Transaction:
     async def horizon(self) -> int:
         """The revision after which all revocations are still kept."""
         oldest = sa.select(sa.func.min(REVOCATIONS.c.revision) - 1).scalar_subquery()
-        found: int = (await self._connection.execute(sa.select(sa.func.coalesce(oldest, BEGINNING)))).scalar_one()
+        found: int = (
+            await self._connection.execute(sa.select(sa.func.coalesce(oldest, INITIAL_REVISION)))
+        ).scalar_one()
         return found
 
     async def revocations(self, *, after: int, at_most: int) -> Sequence[Revocation]:

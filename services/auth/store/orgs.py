@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model import Digest, OrgHolder, Scope, TokenId
+from services.auth.model import Digest, OrgBearer, Scope, TokenId
 from services.auth.records import OrgTokenRecord
 from services.auth.tables.keys import DIGESTS, PLACEMENTS
 from services.auth.tables.tokens import LIVE_ORG_TOKEN, ORG_TOKENS
@@ -23,7 +23,7 @@ class OrgTokens:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find_holders(self, digests: Collection[Digest], *, now: datetime) -> Mapping[Digest, OrgHolder]:
+    async def find_holders(self, digests: Collection[Digest], *, now: datetime) -> Mapping[Digest, OrgBearer]:
         """Who holds those of the tokens that are live."""
         rows = await self._connection.execute(_HOLDERS, {"digests": list(digests), "now": now})
         return {Digest(row.digest): holder_of(row, expires_at=row.expires_at) for row in rows}
@@ -75,9 +75,9 @@ class OrgTokens:
         )
 
 
-def holder_of(row: Any, *, expires_at: datetime | None) -> OrgHolder:  # noqa: ANN401 - rows are untyped
+def holder_of(row: Any, *, expires_at: datetime | None) -> OrgBearer:  # noqa: ANN401 - rows are untyped
     """Whoever presents the token of the row."""
-    return OrgHolder(
+    return OrgBearer(
         token_id=TokenId(row.id),
         org_id=row.org_id,
         scopes=frozenset(Scope(scope) for scope in row.scopes),

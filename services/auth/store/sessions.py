@@ -6,8 +6,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model import Digest, OrgHolder, TokenId
-from services.auth.records import OperatorSeat
+from services.auth.model import Digest, OrgBearer, TokenId
+from services.auth.records import AdminSession
 from services.auth.store.orgs import holder_of
 from services.auth.tables.keys import PLACEMENTS
 from services.auth.tables.tokens import LIVE_ORG_TOKEN, LIVE_SESSION, ORG_TOKENS, SESSIONS
@@ -35,13 +35,13 @@ class Sessions:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find(self, digest: Digest, *, now: datetime) -> OperatorSeat | OrgHolder | None:
+    async def find(self, digest: Digest, *, now: datetime) -> AdminSession | OrgBearer | None:
         """Whose session it is, if it and the organisation token that opened it are live."""
         row = (await self._connection.execute(_SEATED, {"digest": digest, "now": now})).first()
         if row is None:
             return None
         if row.operator_mark is not None:
-            return OperatorSeat(row.operator_mark, row.ends_at)
+            return AdminSession(row.operator_mark, row.ends_at)
         return holder_of(row, expires_at=row.ends_at)
 
     async def add(

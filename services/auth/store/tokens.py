@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.model import Digest, TokenId, WorkspaceId
-from services.auth.records import TokenRecord
+from services.auth.records import WorkspaceTokenRecord
 from services.auth.tables.keys import IN_FORCE, LIVE, PLACEMENTS, TOKENS
 
 _LIVE = sa.select(TOKENS).join(PLACEMENTS).where(LIVE)
@@ -28,7 +28,9 @@ class WorkspaceTokens:
         ).scalar_one()
         return counted
 
-    async def page(self, workspace_id: WorkspaceId, *, now: datetime, limit: int, offset: int) -> Sequence[TokenRecord]:
+    async def page(
+        self, workspace_id: WorkspaceId, *, now: datetime, limit: int, offset: int
+    ) -> Sequence[WorkspaceTokenRecord]:
         """The live ones, the newest first."""
         query = (
             _LIVE.where(TOKENS.c.workspace_id == workspace_id)
@@ -38,7 +40,7 @@ class WorkspaceTokens:
         )
         return [_record_of(row) for row in await self._connection.execute(query, {"now": now})]
 
-    async def find(self, workspace_id: WorkspaceId, token_id: TokenId, *, now: datetime) -> TokenRecord | None:
+    async def find(self, workspace_id: WorkspaceId, token_id: TokenId, *, now: datetime) -> WorkspaceTokenRecord | None:
         """One of them, if it is live."""
         query = _LIVE.where(TOKENS.c.workspace_id == workspace_id, TOKENS.c.id == token_id)
         row = (await self._connection.execute(query, {"now": now})).first()
@@ -66,8 +68,8 @@ class WorkspaceTokens:
         )
 
 
-def _record_of(row: Any) -> TokenRecord:  # noqa: ANN401 - rows are untyped
-    return TokenRecord(
+def _record_of(row: Any) -> WorkspaceTokenRecord:  # noqa: ANN401 - rows are untyped
+    return WorkspaceTokenRecord(
         token_id=TokenId(row.id),
         digest=Digest(row.digest),
         prefix=row.prefix,

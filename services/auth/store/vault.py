@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.auth.model import Change, KeyName, Label, Sealed, WorkspaceId
+from services.auth.model import SealedSecret, SealingKeyId, SecretChange, SecretMetadata, WorkspaceId
 from services.auth.store.keys import Transaction
 from services.auth.tables.keys import PLACEMENTS
 from services.auth.tables.vault import CHANGES, GLOBAL, SECRETS, label_of, sealed_of
@@ -43,18 +43,25 @@ class VaultTransaction:
         """Nobody else changes the global secrets until this transaction ends."""
         await self._connection.execute(sa.select(_lock("auth.global_secrets")))
 
-    async def labels(self, workspace_id: WorkspaceId | None) -> Sequence[Label]:
+    async def labels(self, workspace_id: WorkspaceId | None) -> Sequence[SecretMetadata]:
         """What may be told of the secrets that apply: the workspace's own by key, then global ones not overridden."""
         rows = await self._connection.execute(_applying(workspace_id).order_by(GLOBAL, SECRETS.c.key))
         return [label_of(row) for row in rows]
 
-    async def applying(self, workspace_id: WorkspaceId) -> Sequence[Sealed]:
+    async def applying(self, workspace_id: WorkspaceId) -> Sequence[SealedSecret]:
         """The same secrets, as they are kept."""
         rows = await self._connection.execute(_applying(workspace_id).order_by(GLOBAL, SECRETS.c.key))
         return [sealed_of(row) for row in rows]
 
     async def put(
-        self, workspace_id: WorkspaceId | None, key: str, sealed: str, *, size: int, sealed_by: KeyName, now: datetime
+        self,
+        workspace_id: WorkspaceId | None,
+        key: str,
+        sealed: str,
+        *,
+        size: int,
+        sealed_by: SealingKeyId,
+        now: datetime,
     ) -> None:
         """Keep a secret in place of what was there. Its owner is locked."""
         values = {
@@ -93,13 +100,13 @@ class VaultTransaction:
         await self._connection.execute(sa.insert(CHANGES).values(workspace_id=workspace_id, key=key, at=now))
         await self._connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
 
-    async def changes(self, *, after: int, at_most: int) -> Sequence[Change]:
+    async def changes(self, *, after: int, at_most: int) -> Sequence[SecretChange]:
         """The next changes, in order."""
         rows = await self._connection.execute(
             sa.select(CHANGES).where(CHANGES.c.id > after).order_by(CHANGES.c.id).limit(at_most)
         )
         return [
-            Change(
+            SecretChange(
                 id=row.id,
                 key=row.key,
                 workspace_id=row.workspace_id and WorkspaceId(row.workspace_id),
@@ -116,7 +123,7 @@ class VaultTransaction:
 
     # Sealing anew ─────────────────────────────────────────────────────────────
 
-    async def lock_stale(self, newest: KeyName, *, at_most: int) -> Sequence[Sealed]:
+    async def lock_stale(self, newest: SealingKeyId, *, at_most: int) -> Sequence[SealedSecret]:
         """Some secrets that another key has sealed. One that is being written just now is left for the next time."""
         rows = await self._connection.execute(
             sa.select(SECRETS)
@@ -127,12 +134,12 @@ class VaultTransaction:
         )
         return [sealed_of(row) for row in rows]
 
-    async def reseal(self, row: int, sealed: str, *, sealed_by: KeyName) -> None:
+    async def reseal(self, row: int, sealed: str, *, sealed_by: SealingKeyId) -> None:
         """Keep the same value, sealed by another key."""
         values = {"sealed": sealed, "key_version": sealed_by.version, "key_id": sealed_by.id}
         await self._connection.execute(sa.update(SECRETS).where(SECRETS.c.id == row).values(values))
 
-    async def lock_stale_inbound(self, newest: KeyName, *, at_most: int) -> Sequence[tuple[WorkspaceId, str]]:
+    async def lock_stale_inbound(self, newest: SealingKeyId, *, at_most: int) -> Sequence[tuple[WorkspaceId, str]]:
         """Some inbound secrets that a key of another version has sealed, in the same way."""
         rows = await self._connection.execute(
             sa.select(PLACEMENTS.c.workspace_id, PLACEMENTS.c.inbound_secret)
@@ -143,7 +150,7 @@ class VaultTransaction:
         )
         return [(WorkspaceId(row.workspace_id), row.inbound_secret) for row in rows]
 
-    async def stale(self, newest: KeyName) -> int:
+    async def stale(self, newest: SealingKeyId) -> int:
         """How many secrets another key has sealed, inbound secrets among them."""
         secrets = sa.select(sa.func.count()).select_from(SECRETS).where(_stale(newest)).scalar_subquery()
         inbound = sa.select(sa.func.count()).select_from(PLACEMENTS).where(_stale_inbound(newest)).scalar_subquery()
@@ -168,11 +175,11 @@ def _applying(workspace_id: WorkspaceId | None) -> sa.Select[tuple[object, ...]]
     return sa.select(SECRETS).where(sa.or_(_owned(workspace_id), sa.and_(GLOBAL, sa.not_(overridden))))
 
 
-def _stale(newest: KeyName) -> sa.ColumnElement[bool]:
+def _stale(newest: SealingKeyId) -> sa.ColumnElement[bool]:
     return sa.or_(SECRETS.c.key_version != newest.version, SECRETS.c.key_id != newest.id)
 
 
-def _stale_inbound(newest: KeyName) -> sa.ColumnElement[bool]:
+def _stale_inbound(newest: SealingKeyId) -> sa.ColumnElement[bool]:
     sealed = PLACEMENTS.c.inbound_secret
     return sa.and_(sealed != "", sealed.isnot(None), sa.func.split_part(sealed, ":", 1) != newest.version)
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from services.auth.tables.schema import AUTH
 
-DEEDS = sa.Table(
+AUDIT_RECORDS = sa.Table(
     "deeds",
     AUTH,
     sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -20,5 +20,10 @@ DEEDS = sa.Table(
     sa.Column("key_id", sa.Text, nullable=False, comment="which key linked the row; empty for none"),
 )
 
-sa.Index("deeds_of_workspace", DEEDS.c.workspace_id, DEEDS.c.place, postgresql_where=DEEDS.c.workspace_id != "")
-sa.Index("deeds_of_org", DEEDS.c.org_id, DEEDS.c.place, postgresql_where=DEEDS.c.org_id != "")
+sa.Index(
+    "deeds_of_workspace",
+    AUDIT_RECORDS.c.workspace_id,
+    AUDIT_RECORDS.c.place,
+    postgresql_where=AUDIT_RECORDS.c.workspace_id != "",
+)
+sa.Index("deeds_of_org", AUDIT_RECORDS.c.org_id, AUDIT_RECORDS.c.place, postgresql_where=AUDIT_RECORDS.c.org_id != "")

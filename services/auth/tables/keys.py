@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import sqlalchemy as sa
 
-from services.auth.model import Digest, OfToken, OfWorkspace, Placement, Voided, WorkspaceId
+from services.auth.model import Digest, Placement, RevocationTarget, RevokedToken, RevokedWorkspace, WorkspaceId
 from services.auth.tables.schema import AUTH
 
 PLACEMENTS = sa.Table(
@@ -83,19 +83,19 @@ def placement_of(row: Any) -> Placement | None:  # noqa: ANN401 - rows are untyp
     )
 
 
-def scope_of(row: Any) -> Voided:  # noqa: ANN401 - rows are untyped
+def scope_of(row: Any) -> RevocationTarget:  # noqa: ANN401 - rows are untyped
     """What the revocation of the row voids."""
     if row.workspace_id is not None:
-        return OfWorkspace(WorkspaceId(row.workspace_id))
-    return OfToken(Digest(row.token_digest))
+        return RevokedWorkspace(WorkspaceId(row.workspace_id))
+    return RevokedToken(Digest(row.token_digest))
 
 
-def row_of(scope: Voided) -> dict[str, object]:
+def row_of(scope: RevocationTarget) -> dict[str, object]:
     """The columns that keep what a revocation voids."""
     match scope:
-        case OfWorkspace(workspace_id):
+        case RevokedWorkspace(workspace_id):
             return {"workspace_id": workspace_id, "token_digest": None}
-        case OfToken(digest):
+        case RevokedToken(digest):
             return {"workspace_id": None, "token_digest": digest}
         case _:
             assert_never(scope)

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.auth.model import Label, Sealed, WorkspaceId
+from services.auth.model import SealedSecret, SecretMetadata, WorkspaceId
 from services.auth.tables.keys import PLACEMENTS
 from services.auth.tables.schema import AUTH
 
@@ -51,9 +51,9 @@ CHANGES = sa.Table(
 sa.Index("changes_of_secret", CHANGES.c.workspace_id, CHANGES.c.key)
 
 
-def label_of(row: Any) -> Label:  # noqa: ANN401 - rows are untyped
+def label_of(row: Any) -> SecretMetadata:  # noqa: ANN401 - rows are untyped
     """What may be told of the secret in the row."""
-    return Label(
+    return SecretMetadata(
         key=row.key,
         workspace_id=row.workspace_id and WorkspaceId(row.workspace_id),
         created_at=row.created_at,
@@ -61,8 +61,8 @@ def label_of(row: Any) -> Label:  # noqa: ANN401 - rows are untyped
     )
 
 
-def sealed_of(row: Any) -> Sealed:  # noqa: ANN401 - rows are untyped
+def sealed_of(row: Any) -> SealedSecret:  # noqa: ANN401 - rows are untyped
     """The secret in the row, as it is kept."""
-    return Sealed(
+    return SealedSecret(
         row=row.id, key=row.key, workspace_id=row.workspace_id and WorkspaceId(row.workspace_id), text=row.sealed
     )

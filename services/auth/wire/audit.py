@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import audit_pb2 as pb
 from services.auth import chain
-from services.auth.chain import Deed, Link, Report, Verdict
+from services.auth.chain import AuditRecord, ChainedRecord, Verdict, VerificationReport
 from services.chassis.errors import InvalidArgument
 
 AT_MOST = 500
@@ -18,7 +18,7 @@ LONGEST = 256
 """Characters of an id, an actor, an action or a subject."""
 
 
-def deeds_from(messages: Iterable[pb.AuditRecord]) -> list[Deed]:
+def deeds_from(messages: Iterable[pb.AuditRecord]) -> list[AuditRecord]:
     """What another service recorded."""
     deeds = [_deed_from(message) for message in messages]
     if len(deeds) > AT_MOST:
@@ -26,7 +26,7 @@ def deeds_from(messages: Iterable[pb.AuditRecord]) -> list[Deed]:
     return deeds
 
 
-def link_to(link: Link) -> pb.ChainedAuditRecord:
+def link_to(link: ChainedRecord) -> pb.ChainedAuditRecord:
     """A deed in its place."""
     deed = link.deed
     at = Timestamp()
@@ -47,22 +47,22 @@ def link_to(link: Link) -> pb.ChainedAuditRecord:
     )
 
 
-def report_to(report: Report) -> pb.VerifyAuditLogResponse:
+def report_to(report: VerificationReport) -> pb.VerifyAuditLogResponse:
     """What following the chain found."""
-    finding = report.finding
+    finding = report.result
     return pb.VerifyAuditLogResponse(
         verdict=_VERDICTS[finding.verdict], position=finding.place, complete=report.complete, digest=finding.digest
     )
 
 
-def _deed_from(message: pb.AuditRecord) -> Deed:
+def _deed_from(message: pb.AuditRecord) -> AuditRecord:
     for name in ("id", "actor", "action"):
         if not 0 < len(getattr(message, name)) <= LONGEST:
             raise _malformed(name)
     for name in ("workspace_id", "org_id", "subject"):
         if len(getattr(message, name)) > LONGEST:
             raise _malformed(name)
-    return Deed(
+    return AuditRecord(
         id=message.id,
         at=message.at.ToDatetime(tzinfo=UTC),
         actor=message.actor,
@@ -76,12 +76,12 @@ def _deed_from(message: pb.AuditRecord) -> Deed:
 
 def _details_from(told: bytes) -> str:
     try:
-        details = json.loads(told or b"{}") if len(told) <= chain.MOST_DETAILS else None
+        details = json.loads(told or b"{}") if len(told) <= chain.MAX_DETAILS_BYTES else None
     except ValueError:
         details = None
     if not isinstance(details, dict):
         raise _malformed("details")
-    return chain.written(details)
+    return chain.serialize_details(details)
 
 
 def _malformed(name: str) -> InvalidArgument:

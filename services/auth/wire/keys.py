@@ -11,27 +11,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.auth.v1 import auth_pb2 as pb
 from services.auth import scopes
 from services.auth.model import (
-    Alive,
-    Arrival,
+    AdminBearer,
+    Anonymous,
+    AuthorizationRequest,
     Credentials,
-    Everything,
     Gate,
     Grant,
-    Holder,
-    Home,
     InboundSecret,
-    Issued,
-    Knock,
-    News,
-    Nobody,
-    OfToken,
-    OfWorkspace,
-    Operator,
-    OrgHolder,
+    IssuedToken,
+    Keepalive,
+    OrgBearer,
+    OrgMembership,
+    RegistrationAuth,
     Revocation,
+    RevocationTarget,
+    RevocationUpdate,
+    RevokedAll,
+    RevokedToken,
+    RevokedWorkspace,
     Scope,
     TokenId,
-    Voided,
+    WorkspaceBearer,
     WorkspaceId,
 )
 from services.chassis import identity
@@ -60,16 +60,18 @@ def session_from(request: pb.AuthorizeRequest) -> str | None:
     return request.session if request.HasField("session") else None
 
 
-def knock_from(request: pb.AuthorizeRequest) -> Knock:
+def knock_from(request: pb.AuthorizeRequest) -> AuthorizationRequest:
     """Which gate, about whom. The claim is compared and never looked up, so it may be any text."""
     gate = _GATES.get(request.gate)
     if gate is None:
         raise malformed("gate")
-    return Knock(
+    return AuthorizationRequest(
         gate=gate,
         scope=scope_from(request.scope) if request.scope else None,
         workspace_id=workspace_from(request.workspace_id) if request.workspace_id else None,
-        claimed_id=WorkspaceId(request.claimed_workspace_id.lower()) if request.claimed_workspace_id else None,
+        claimed_workspace_id=WorkspaceId(request.claimed_workspace_id.lower())
+        if request.claimed_workspace_id
+        else None,
     )
 
 
@@ -86,10 +88,10 @@ def workspace_from(text: str) -> WorkspaceId:
     return WorkspaceId(uuid(text, "workspace_id"))
 
 
-def homes_from(placements: Iterable[pb.Placement]) -> list[Home]:
+def homes_from(placements: Iterable[pb.Placement]) -> list[OrgMembership]:
     """The placements, the last one for each workspace."""
     homes = {
-        placement.workspace_id: Home(workspace_from(placement.workspace_id), uuid(placement.org_id, "org_id"))
+        placement.workspace_id: OrgMembership(workspace_from(placement.workspace_id), uuid(placement.org_id, "org_id"))
         for placement in placements
     }
     if len(homes) > AT_MOST:
@@ -126,9 +128,9 @@ def token_from(request: pb.RevokeTokensRequest) -> TokenId | None:
     return TokenId(uuid(request.token_id, "token_id")) if request.token_id else None
 
 
-def arrival_from(request: pb.EnsureCredentialsRequest) -> Arrival:
+def arrival_from(request: pb.EnsureCredentialsRequest) -> RegistrationAuth:
     """How the workspace came."""
-    return Arrival.EMPTY_HANDED if request.anonymous else Arrival.KEYED
+    return RegistrationAuth.ANONYMOUS if request.anonymous else RegistrationAuth.WITH_TOKEN
 
 
 def passage_to(grant: Grant) -> pb.AuthorizeResponse:
@@ -136,7 +138,7 @@ def passage_to(grant: Grant) -> pb.AuthorizeResponse:
     return pb.AuthorizeResponse(identity=identity.to_wire(_identity_of(grant)), expires_at=_end_of(grant))
 
 
-def issued_to(issued: Issued) -> pb.IssueTokenResponse:
+def issued_to(issued: IssuedToken) -> pb.IssueTokenResponse:
     """The token, told once."""
     return pb.IssueTokenResponse(auth_token=issued.text, token_id=issued.token_id)
 
@@ -155,15 +157,15 @@ def inbound_secret_to(secret: InboundSecret) -> pb.ReadOrHealInboundSecretRespon
     return pb.ReadOrHealInboundSecretResponse(inbound_secret=secret.text, healed=secret.healed)
 
 
-def news_to(news: News) -> pb.WatchRevocationsResponse:
+def news_to(news: RevocationUpdate) -> pb.WatchRevocationsResponse:
     """One message of the feed."""
     response = pb.WatchRevocationsResponse(revision=news.revision)
     match news:
         case Revocation():
             _scope_to(news.scope, response)
-        case Everything():
+        case RevokedAll():
             response.all_revoked.SetInParent()
-        case Alive():
+        case Keepalive():
             response.keepalive.CopyFrom(Duration(seconds=SILENCE))
         case _:
             assert_never(news)
@@ -186,33 +188,36 @@ _GATES = {
 
 def _identity_of(grant: Grant) -> Identity:
     match grant:
-        case Operator():
+        case AdminBearer():
             return Identity(kind=Kind.ADMIN)
-        case Nobody():
+        case Anonymous():
             return Identity(kind=Kind.ANONYMOUS)
-        case Holder():
+        case WorkspaceBearer():
             return Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation)
-        case OrgHolder():
+        case OrgBearer():
             return Identity(
-                kind=Kind.ORG, name=grant.token_id, org_id=grant.org_id, scopes=frozenset(scopes.held(grant.scopes))
+                kind=Kind.ORG,
+                name=grant.token_id,
+                org_id=grant.org_id,
+                scopes=frozenset(scopes.expand_scopes(grant.scopes)),
             )
         case _:
             assert_never(grant)
 
 
 def _end_of(grant: Grant) -> Timestamp | None:
-    if isinstance(grant, Nobody) or grant.expires_at is None:
+    if isinstance(grant, Anonymous) or grant.expires_at is None:
         return None
     end = Timestamp()
     end.FromDatetime(grant.expires_at)
     return end
 
 
-def _scope_to(scope: Voided, response: pb.WatchRevocationsResponse) -> None:
+def _scope_to(scope: RevocationTarget, response: pb.WatchRevocationsResponse) -> None:
     match scope:
-        case OfWorkspace(workspace_id):
+        case RevokedWorkspace(workspace_id):
             response.workspace_id = workspace_id
-        case OfToken(digest):
+        case RevokedToken(digest):
             response.token_digest = digest
         case _:
             assert_never(scope)

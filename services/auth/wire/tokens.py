@@ -11,7 +11,14 @@ from protos.auth.v1 import tokens_pb2 as pb
 from services.auth import scopes
 from services.auth.errors import InvalidToken
 from services.auth.model import Scope, TokenId
-from services.auth.records import Handed, HandedToOrg, OrgTokenRecord, Seated, TokenRecord, Wanted
+from services.auth.records import (
+    MintedOrgToken,
+    MintedToken,
+    NewSession,
+    OrgTokenRecord,
+    OrgTokenRequest,
+    WorkspaceTokenRecord,
+)
 from services.auth.wire.keys import malformed, uuid
 from services.chassis import pages
 
@@ -30,7 +37,7 @@ LONGEST_GRACE = timedelta(days=1)
 FARTHEST = 2**31
 """Rows that a page passes over at most."""
 
-R = TypeVar("R", TokenRecord, OrgTokenRecord)
+R = TypeVar("R", WorkspaceTokenRecord, OrgTokenRecord)
 
 
 def token_from(text: str) -> TokenId:
@@ -43,9 +50,9 @@ def note_from(request: pb.MintTokenRequest) -> str:
     return _checked(request.note, "note", LONGEST_NOTE, unit="bytes")
 
 
-def wanted_from(request: pb.MintOrgTokenRequest) -> Wanted:
+def wanted_from(request: pb.MintOrgTokenRequest) -> OrgTokenRequest:
     """The organisation token that is asked for."""
-    return Wanted(
+    return OrgTokenRequest(
         org_id=org_from(request.org_id),
         name=_checked(request.name, "name", LONGEST_NAME, unit="chars"),
         scopes=_scopes_from(request.scopes),
@@ -93,7 +100,7 @@ def page_of(records: Sequence[R], *, size: int, offset: int) -> tuple[Sequence[R
     return records[:size], pages.encode_page_token([str(offset + size)]) if len(records) > size else ""
 
 
-def token_to(record: TokenRecord) -> pb.Token:
+def token_to(record: WorkspaceTokenRecord) -> pb.Token:
     """A token as lists show it."""
     return pb.Token(
         id=record.token_id,
@@ -120,12 +127,12 @@ def org_token_to(record: OrgTokenRecord) -> pb.OrgToken:
     )
 
 
-def minted_to(handed: Handed) -> pb.MintTokenResponse:
+def minted_to(handed: MintedToken) -> pb.MintTokenResponse:
     """The token, told once."""
     return pb.MintTokenResponse(auth_token=handed.text, token=token_to(handed.record))
 
 
-def rotated_to(handed: Handed) -> pb.RotateTokenResponse:
+def rotated_to(handed: MintedToken) -> pb.RotateTokenResponse:
     """The same, and when the one before it ends."""
     return pb.RotateTokenResponse(
         auth_token=handed.text,
@@ -134,17 +141,17 @@ def rotated_to(handed: Handed) -> pb.RotateTokenResponse:
     )
 
 
-def test_token_to(handed: Handed) -> pb.MintTestTokenResponse:
+def test_token_to(handed: MintedToken) -> pb.MintTestTokenResponse:
     """A test token, told once."""
     return pb.MintTestTokenResponse(auth_token=handed.text, expires_at=moment_to(handed.record.expires_at))
 
 
-def org_minted_to(handed: HandedToOrg) -> pb.MintOrgTokenResponse:
+def org_minted_to(handed: MintedOrgToken) -> pb.MintOrgTokenResponse:
     """The token, told once."""
     return pb.MintOrgTokenResponse(auth_token=handed.text, token=org_token_to(handed.record))
 
 
-def org_rotated_to(handed: HandedToOrg) -> pb.RotateOrgTokenResponse:
+def org_rotated_to(handed: MintedOrgToken) -> pb.RotateOrgTokenResponse:
     """The same, and when the one before it ends."""
     return pb.RotateOrgTokenResponse(
         auth_token=handed.text,
@@ -153,7 +160,7 @@ def org_rotated_to(handed: HandedToOrg) -> pb.RotateOrgTokenResponse:
     )
 
 
-def seated_to(seated: Seated) -> pb.OpenSessionResponse:
+def seated_to(seated: NewSession) -> pb.OpenSessionResponse:
     """The session, told once."""
     return pb.OpenSessionResponse(session=seated.text, expires_at=moment_to(seated.expires_at))
 
@@ -173,7 +180,7 @@ def _scopes_from(texts: Collection[str]) -> frozenset[Scope]:
     unknown = next((text for text in texts if text not in set(Scope)), None)
     if unknown is not None:
         raise InvalidToken(f"unknown scope: {unknown[:LONGEST_NAME]}")
-    return frozenset(Scope(text) for text in texts) or scopes.USUAL
+    return frozenset(Scope(text) for text in texts) or scopes.DEFAULT_SCOPES
 
 
 def _checked(text: str, name: str, longest: int, *, unit: str) -> str:

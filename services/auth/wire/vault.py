@@ -7,7 +7,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import vault_pb2 as pb
-from services.auth.model import Alive, Change, Label, Opened, Resealed, Told, WorkspaceId
+from services.auth.model import (
+    EnvironmentSecrets,
+    Keepalive,
+    ResealResult,
+    SecretChange,
+    SecretMetadata,
+    SecretValues,
+    WorkspaceId,
+)
 from services.auth.wire.keys import SILENCE, workspace_from
 
 
@@ -16,7 +24,7 @@ def owner_from(text: str) -> WorkspaceId | None:
     return workspace_from(text) if text else None
 
 
-def label_to(label: Label) -> pb.Secret:
+def label_to(label: SecretMetadata) -> pb.Secret:
     """What may be told of a secret."""
     return pb.Secret(
         key=label.key,
@@ -26,31 +34,31 @@ def label_to(label: Label) -> pb.Secret:
     )
 
 
-def published_to(told: Told) -> pb.ReadSecretsResponse:
+def published_to(told: SecretValues) -> pb.ReadSecretsResponse:
     """The values for the workspace itself, or why there are none."""
     return pb.ReadSecretsResponse(values=told.values, failed_keys=told.failed)
 
 
-def opened_to(opened: Opened) -> pb.ReadEnvironmentResponse:
+def opened_to(opened: EnvironmentSecrets) -> pb.ReadEnvironmentResponse:
     """The values for an instance."""
-    return pb.ReadEnvironmentResponse(global_secrets=opened.of_all, workspace_secrets=opened.own)
+    return pb.ReadEnvironmentResponse(global_secrets=opened.global_secrets, workspace_secrets=opened.workspace_secrets)
 
 
-def news_to(news: Change | Alive) -> pb.WatchSecretChangesResponse:
+def news_to(news: SecretChange | Keepalive) -> pb.WatchSecretChangesResponse:
     """One message of the feed."""
     match news:
-        case Change():
+        case SecretChange():
             change = pb.SecretChange(
                 id=news.id, workspace_id=news.workspace_id or "", key=news.key, overridden_by=news.overridden_by
             )
             return pb.WatchSecretChangesResponse(change=change)
-        case Alive():
+        case Keepalive():
             return pb.WatchSecretChangesResponse(keepalive=Duration(seconds=SILENCE))
         case _:
             assert_never(news)
 
 
-def resealed_to(done: Resealed) -> pb.ResealResponse:
+def resealed_to(done: ResealResult) -> pb.ResealResponse:
     """What was sealed anew."""
     return pb.ResealResponse(resealed=done.resealed, remaining=done.remaining, key_version=done.key_version)
 
