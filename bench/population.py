@@ -14,8 +14,8 @@ from uuid import UUID, uuid5
 
 import asyncpg
 
-from services.auth import tokens
-from services.auth.model import Fresh
+from services.auth.model.tokens import NewToken
+from services.auth.rules import token_text
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.schema import DOORBELL
 from services.registry.workspace.model import EXTERNAL, DeliveryMode, Reason, Status, Workspace, WorkspaceId
@@ -48,12 +48,12 @@ class Agent:
 
     number: int
     workspace_id: str
-    token: Fresh
+    token: NewToken
 
 
 def build_agent(number: int) -> Agent:
     """The agent with this number; the same one in every process and every run."""
-    token = tokens.mint(sha256(f"bench {number}".encode()).digest())
+    token = token_text.encode_token(sha256(f"bench {number}".encode()).digest())
     return Agent(number, str(uuid5(SPACE, str(number))), token)
 
 

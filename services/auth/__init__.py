@@ -1,31 +1,20 @@
-"""The keys: who is calling, and the secrets they may read.
+"""Auth: authorises requests, issues tokens, stores secrets and keeps the audit log.
 
-| Module     | What it holds                                                        |      |
-|------------|----------------------------------------------------------------------|------|
-| `model`    | Bearer, Gate, Scope, Knock, Standing, Placement, Revocation, Change  | pure |
-| `records`  | tokens and sessions as they are kept, listed and handed out          | pure |
-| `errors`   | the refusals                                                         | pure |
-| `scopes`   | what the scopes of organisation tokens open                          | pure |
-| `placements` | whether tokens may be issued for a workspace or an organisation    | pure |
-| `tokens`   | mint (from given entropy), digest                                    | pure |
-| `lifetimes` | how long tokens last                                                | pure |
-| `gates`    | who passes which gate, and the exact words for those who do not      | pure |
-| `chain`    | how deeds are linked, and whether links hold                         | pure |
-| `sealing`  | encrypting secrets at rest                                           |      |
-| `tables/`  | the schema, and what a live token is in it                           |      |
-| `store/`   | everything said to the database                                      |      |
-| `wire/`    | protobuf and back                                                    |      |
-| `feed`     | revocations, told as they happen                                     |      |
-| `changes`  | changes of secrets, told as they happen                              |      |
-| `inbound`  | the secret that the plane presents to a workspace                    |      |
-| `usage`    | when tokens were used, written in batches                            |      |
-| `audit`    | ♥ who did what: added to, read and followed                          |      |
-| `minting`  | ♥ the tokens of workspaces, as people look after them                |      |
-| `orgs`     | ♥ the tokens of organisations                                        |      |
-| `sessions` | ♥ browser sessions                                                   |      |
-| `keyring`  | ♥ authorize, place, bar, forget, issue, revoke, ensure credentials   |      |
-| `vault`    | ♥ set, list, open secrets; seal them anew                            |      |
-| `api/`     | the servicers                                                        |      |
-| `app`      | the wiring                                                           |      |
-| `settings` | every setting                                                        |      |
+| Module          | What it holds                                                                         |
+|-----------------|---------------------------------------------------------------------------------------|
+| `authorization` | recognises the bearer of a request and checks it at a gate                            |
+| `placements`    | which workspaces exist: place, confirm, bar, forget                                   |
+| `tokens/`       | workspace tokens, organisation tokens, browser sessions; when tokens were last used    |
+| `vault/`        | secrets of workspaces, global secrets and inbound secrets, sealed at rest             |
+| `audit_log`     | the log of actions: append, list, verify                                              |
+| `feeds/`        | revocations and changes of secrets, streamed to other services                        |
+| `rules/`        | pure decisions: gates, scopes, token texts and expiry, placements, the hash chain     |
+| `model/`        | frozen dataclasses and enums, one file for each noun                                  |
+| `store/`        | transactions and the statements of each noun; `store/tables/` has the tables          |
+| `api/`, `wire/` | the gRPC servicers, and the conversion of their messages; one file for each contract  |
+| `errors`        | the errors of auth, one class for each reason of its contract                         |
+| `settings`      | the settings of auth                                                                  |
+| `app`           | builds all of it                                                                      |
+
+The same noun has the same file name in `model/`, `rules/`, `store/`, `store/tables/` and the service modules.
 """

@@ -1,4 +1,4 @@
-"""The command of auth."""
+"""Runs auth: `python -m services.auth`."""
 
 from services.auth.app import service
 from services.chassis.service import main

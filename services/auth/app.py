@@ -1,36 +1,45 @@
-"""The wiring."""
+"""Wires auth together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from protos.auth.v1 import audit_pb2, audit_pb2_grpc, tokens_pb2, tokens_pb2_grpc, vault_pb2, vault_pb2_grpc
-from protos.auth.v1 import auth_pb2 as pb
-from protos.auth.v1 import auth_pb2_grpc as rpc
-from services.auth import tokens
-from services.auth.api.audit import AuditServicer
-from services.auth.api.keys import AuthServicer
+from protos.auth.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    auth_pb2,
+    auth_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
+    vault_pb2,
+    vault_pb2_grpc,
+)
+from services.auth.api.audit_log import AuditServicer
+from services.auth.api.auth import AuthServicer
 from services.auth.api.tokens import TokenServicer
 from services.auth.api.vault import VaultServicer
-from services.auth.audit import Audit
-from services.auth.chain import Key
-from services.auth.changes import Changes
-from services.auth.feed import Feed
-from services.auth.inbound import Inbound
-from services.auth.keyring import Keyring
-from services.auth.minting import Mint
-from services.auth.model import Mode
-from services.auth.orgs import Orgs
-from services.auth.sealing import Sealer
-from services.auth.sessions import Sessions
+from services.auth.audit_log import AuditLog
+from services.auth.authorization import Authorizer
+from services.auth.feeds.revocations import RevocationFeed
+from services.auth.feeds.secret_changes import SecretChangeFeed
+from services.auth.model.authorization import AccessMode
+from services.auth.placements import Placements
+from services.auth.rules.hash_chain import ChainKey
+from services.auth.rules.token_text import digest_token
 from services.auth.settings import Settings
-from services.auth.store import vault as vault_store
-from services.auth.store.keys import CHANNEL, Store
-from services.auth.store.vault import VaultStore
-from services.auth.tables.schema import SCHEMA
-from services.auth.usage import Usage
-from services.auth.vault import Vault
+from services.auth.store.revocations import REVOCATIONS_CHANNEL
+from services.auth.store.tables.schema import SCHEMA
+from services.auth.store.transaction import Store
+from services.auth.store.vault import VAULT_CHANNEL
+from services.auth.tokens.credentials import CredentialService
+from services.auth.tokens.last_used import LastUsedRecorder
+from services.auth.tokens.org_tokens import OrgTokenService
+from services.auth.tokens.sessions import SessionService
+from services.auth.tokens.workspace_tokens import WorkspaceTokenService
+from services.auth.vault.inbound_secrets import InboundSecrets
+from services.auth.vault.sealing import Sealer
+from services.auth.vault.secrets import Vault
 from services.chassis import database
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
@@ -43,76 +52,87 @@ ROLE = "molecule_auth"
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
-    """Auth, ready to serve."""
+    """Build the servicers and loops of auth, and save the last uses of tokens when it stops."""
     url, clock = settings.database_url.get_secret_value(), SystemClock()
     async with database.open_engine(url, role=ROLE) as engine:
         store = Store(engine)
-        usage = Usage(store, clock)
-        bell = database.NotificationListener(url, role=ROLE, channel=CHANNEL)
-        feed = Feed(store, bell)
-        audit = Audit(store, clock=clock, key=_link_key(settings))
-        sealer, secrets = _sealer(settings), VaultStore(engine)
-        changes_bell = database.NotificationListener(url, role=ROLE, channel=vault_store.CHANNEL)
-        changes = Changes(secrets, changes_bell)
-        operator = tokens.digest(settings.admin_token.get_secret_value()) if settings.admin_token else None
-        sessions = Sessions(store, audit=audit, clock=clock, operator=operator, lasts=settings.session_lasts)
-        keyring = Keyring(
-            store,
-            audit=audit,
-            inbound=Inbound(sealer),
-            usage=usage,
-            clock=clock,
-            mode=Mode.OPEN if settings.open else Mode.CLOSED,
-            operator=operator,
+        last_used = LastUsedRecorder(store, clock)
+        revocation_listener = database.NotificationListener(url, role=ROLE, channel=REVOCATIONS_CHANNEL)
+        revocation_feed = RevocationFeed(store, revocation_listener)
+        secret_change_listener = database.NotificationListener(url, role=ROLE, channel=VAULT_CHANNEL)
+        secret_change_feed = SecretChangeFeed(store, secret_change_listener)
+        audit_log = AuditLog(store, clock=clock, key=_build_chain_key(settings))
+        sealer = _build_sealer(settings)
+        admin_digest = digest_token(settings.admin_token.get_secret_value()) if settings.admin_token else None
+        placements = Placements(store, clock=clock)
+        sessions = SessionService(
+            store, audit_log=audit_log, clock=clock, admin_digest=admin_digest, lifetime=settings.session_lasts
         )
         yield Components(
             servicers=[
                 Servicer(
-                    contract=pb.DESCRIPTOR.services_by_name["AuthService"],
-                    add=rpc.add_AuthServiceServicer_to_server,
-                    servicer=AuthServicer(keyring, feed),
+                    contract=auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+                    add=auth_pb2_grpc.add_AuthServiceServicer_to_server,
+                    servicer=AuthServicer(
+                        Authorizer(
+                            store,
+                            last_used=last_used,
+                            clock=clock,
+                            mode=AccessMode.OPEN if settings.allows_anonymous else AccessMode.CLOSED,
+                            admin_digest=admin_digest,
+                        ),
+                        placements,
+                        CredentialService(
+                            store, audit_log=audit_log, inbound_secrets=InboundSecrets(sealer), clock=clock
+                        ),
+                        revocation_feed,
+                    ),
                 ),
                 Servicer(
                     contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
                     add=audit_pb2_grpc.add_AuditServiceServicer_to_server,
-                    servicer=AuditServicer(audit),
+                    servicer=AuditServicer(audit_log),
                 ),
                 Servicer(
                     contract=tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
                     add=tokens_pb2_grpc.add_TokenServiceServicer_to_server,
                     servicer=TokenServicer(
-                        Mint(store, audit=audit, clock=clock), Orgs(store, audit=audit, clock=clock), sessions
+                        WorkspaceTokenService(store, audit_log=audit_log, clock=clock),
+                        OrgTokenService(store, audit_log=audit_log, clock=clock),
+                        sessions,
                     ),
                 ),
                 Servicer(
                     contract=vault_pb2.DESCRIPTOR.services_by_name["VaultService"],
                     add=vault_pb2_grpc.add_VaultServiceServicer_to_server,
-                    servicer=VaultServicer(Vault(secrets, audit=audit, sealer=sealer, clock=clock), changes),
+                    servicer=VaultServicer(
+                        Vault(store, audit_log=audit_log, sealer=sealer, clock=clock), secret_change_feed
+                    ),
                 ),
             ],
+            # Every replica runs all loops. A deletion that another replica has already done changes nothing.
             loops=[
-                Loop(name="revocations bell", run=bell.listen),
-                Loop(name="revocations", run=feed.read, every=timedelta()),
-                Loop(name="secret changes bell", run=changes_bell.listen),
-                Loop(name="secret changes", run=changes.turn, every=timedelta()),
-                Loop(name="token usage", run=usage.write, every=timedelta(seconds=1)),
-                # Each replica sweeps: what one has erased, another does not find.
-                Loop(name="unconfirmed placements", run=keyring.forget_unconfirmed, every=timedelta(seconds=30)),
-                Loop(name="old sessions", run=sessions.erase_expired, every=timedelta(minutes=1)),
-                Loop(name="old revocations", run=feed.prune, every=timedelta(hours=1)),
+                Loop(name="revocation notifications", run=revocation_listener.listen),
+                Loop(name="revocations", run=revocation_feed.poll, every=timedelta()),
+                Loop(name="secret change notifications", run=secret_change_listener.listen),
+                Loop(name="secret changes", run=secret_change_feed.poll, every=timedelta()),
+                Loop(name="token usage", run=last_used.save, every=timedelta(seconds=1)),
+                Loop(name="unconfirmed placements", run=placements.forget_unconfirmed, every=timedelta(seconds=30)),
+                Loop(name="old sessions", run=sessions.delete_expired, every=timedelta(minutes=1)),
+                Loop(name="old revocations", run=revocation_feed.prune, every=timedelta(hours=1)),
             ],
         )
         with suppress(Unavailable):
-            await usage.write()
+            await last_used.save()
 
 
-def _link_key(settings: Settings) -> Key:
+def _build_chain_key(settings: Settings) -> ChainKey:
     salt = settings.audit_ledger_salt
-    return Key(salt.get_secret_value().encode()) if salt else Key()
+    return ChainKey(salt.get_secret_value().encode()) if salt else ChainKey()
 
 
-def _sealer(settings: Settings) -> Sealer:
-    """The sealer for the keys of the settings, which say that there are some."""
+def _build_sealer(settings: Settings) -> Sealer:
+    """Parse the keys of the settings, which validate that there is one; raises `InvalidSettings`."""
     keys = settings.secrets_encryption_key
     try:
         return Sealer.parse(keys.get_secret_value() if keys else "")

@@ -1,4 +1,4 @@
-"""The refusals of auth. A gate gives its own text; the class gives the reason."""
+"""The errors of auth: one class for each reason of its contract. Gates replace the message by their own text."""
 
 from services.chassis.errors import (
     FailedPrecondition,
@@ -10,11 +10,11 @@ from services.chassis.errors import (
 )
 
 DOMAIN = "molecule.auth.v1"
-"""The domain of these reasons."""
+"""The domain of the reasons."""
 
 
 class MissingBearer(Unauthenticated):
-    """No bearer where one is needed."""
+    """The gate requires a bearer, and the request has none."""
 
     domain = DOMAIN
     reason = "MISSING_BEARER"
@@ -22,7 +22,7 @@ class MissingBearer(Unauthenticated):
 
 
 class InvalidBearer(Unauthenticated):
-    """A bearer that does not open this gate."""
+    """The gate does not admit this bearer."""
 
     domain = DOMAIN
     reason = "INVALID_BEARER"
@@ -30,7 +30,7 @@ class InvalidBearer(Unauthenticated):
 
 
 class WorkspaceUnknown(NotFound):
-    """No workspace of this id."""
+    """Auth knows no workspace with this id."""
 
     domain = DOMAIN
     reason = "WORKSPACE_UNKNOWN"
@@ -46,7 +46,7 @@ class WorkspaceBarred(FailedPrecondition):
 
 
 class StaleGeneration(FailedPrecondition):
-    """A generation older than the lowest that verifies; details: lowest_generation."""
+    """The generation is older than the lowest whose tokens are live; details: lowest_generation."""
 
     domain = DOMAIN
     reason = "STALE_GENERATION"
@@ -54,7 +54,7 @@ class StaleGeneration(FailedPrecondition):
 
 
 class SecretUnreadable(FailedPrecondition):
-    """A stored secret that no present key opens: another key, an unknown version, or damage."""
+    """A stored secret cannot be opened: another key, an unknown version, or damage; details: key_version."""
 
     domain = DOMAIN
     reason = "SECRET_UNREADABLE"
@@ -62,7 +62,7 @@ class SecretUnreadable(FailedPrecondition):
 
 
 class GlobalSecretUnreadable(FailedPrecondition):
-    """A global secret that an instance needs and no present key opens."""
+    """A global secret that an instance needs cannot be opened."""
 
     domain = DOMAIN
     reason = "GLOBAL_SECRET_UNREADABLE"
@@ -70,7 +70,7 @@ class GlobalSecretUnreadable(FailedPrecondition):
 
 
 class WorkspaceSecretUnreadable(FailedPrecondition):
-    """A secret of the workspace that its instance needs and no present key opens."""
+    """A secret of the workspace that its instance needs cannot be opened."""
 
     domain = DOMAIN
     reason = "WORKSPACE_SECRET_UNREADABLE"
@@ -78,7 +78,7 @@ class WorkspaceSecretUnreadable(FailedPrecondition):
 
 
 class SecretNotFound(NotFound):
-    """No secret of this name."""
+    """There is no secret with this key."""
 
     domain = DOMAIN
     reason = "SECRET_NOT_FOUND"
@@ -86,7 +86,7 @@ class SecretNotFound(NotFound):
 
 
 class InvalidSecret(InvalidArgument):
-    """A secret that breaks a limit; the text says which."""
+    """The secret exceeds a limit; the message says which."""
 
     domain = DOMAIN
     reason = "INVALID_SECRET"
@@ -94,7 +94,7 @@ class InvalidSecret(InvalidArgument):
 
 
 class ResealRefused(FailedPrecondition):
-    """A stored secret that is to be sealed anew and no present key opens; details: key_version."""
+    """A secret that must be resealed cannot be opened; details: key_version."""
 
     domain = DOMAIN
     reason = "RESEAL_REFUSED"
@@ -102,7 +102,7 @@ class ResealRefused(FailedPrecondition):
 
 
 class PlatformAdminRequired(PermissionDenied):
-    """The operator's own: no organisation token opens this."""
+    """The gate admits ADMIN_TOKEN only, and no organisation token."""
 
     domain = DOMAIN
     reason = "PLATFORM_ADMIN_REQUIRED"
@@ -110,7 +110,7 @@ class PlatformAdminRequired(PermissionDenied):
 
 
 class OrgAccessDenied(PermissionDenied):
-    """Outside of the organisation of the token, or unknown."""
+    """The workspace is unknown, or not in the organisation of the token."""
 
     domain = DOMAIN
     reason = "ORG_ACCESS_DENIED"
@@ -126,7 +126,7 @@ class ScopeMissing(PermissionDenied):
 
 
 class TokenNotFound(NotFound):
-    """No live token of this id."""
+    """There is no live token with this id."""
 
     domain = DOMAIN
     reason = "TOKEN_NOT_FOUND"
@@ -134,7 +134,7 @@ class TokenNotFound(NotFound):
 
 
 class TokenLimit(ResourceExhausted):
-    """More tokens than may be live at once; the text says how many."""
+    """The limit of live tokens is reached; the message says how many."""
 
     domain = DOMAIN
     reason = "TOKEN_LIMIT"
@@ -142,7 +142,7 @@ class TokenLimit(ResourceExhausted):
 
 
 class TokenRotated(FailedPrecondition):
-    """Another token has taken its place already."""
+    """The token was already rotated."""
 
     domain = DOMAIN
     reason = "TOKEN_ROTATED"
@@ -150,7 +150,7 @@ class TokenRotated(FailedPrecondition):
 
 
 class OrgNotFound(NotFound):
-    """No living root of an organisation has this id."""
+    """There is no root of an organisation with this id, or it is barred."""
 
     domain = DOMAIN
     reason = "ORG_NOT_FOUND"
@@ -158,7 +158,7 @@ class OrgNotFound(NotFound):
 
 
 class InvalidToken(InvalidArgument):
-    """A token that cannot be made as it was asked for; the text says why."""
+    """The requested token is not allowed; the message says why."""
 
     domain = DOMAIN
     reason = "INVALID_TOKEN"

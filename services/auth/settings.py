@@ -1,4 +1,4 @@
-"""Every setting of auth."""
+"""The settings of auth."""
 
 from datetime import timedelta
 from typing import Self
@@ -9,24 +9,24 @@ from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_pref
 
 
 class Settings(DatabaseSettings):
-    """What auth needs to know."""
+    """Read from environment variables."""
 
     model_config = with_prefix("AUTH_")
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
-    """The bearer of the operator; required in production. In development, without one, no request needs a bearer."""
+    """The bearer of the administrator; required in production. In development without it, requests need no bearer."""
 
     secrets_encryption_key: SecretStr | None = Field(default=None, validation_alias="SECRETS_ENCRYPTION_KEY")
-    """What seals stored secrets: 32 bytes, raw or in base64, or several as `2:<base64>,1:<base64>`; the first seals."""
+    """Key that seals secrets: 32 bytes, raw or in base64, or several as `2:<base64>,1:<base64>`; the first seals."""
 
     audit_ledger_salt: SecretStr | None = Field(default=None, validation_alias="AUDIT_LEDGER_SALT")
-    """Key of the audit chain: with it nobody can forge a chain who owns no more than the database."""
+    """Key of the audit chain. With it, write access to the database is not enough to forge records."""
 
     session_lasts: Seconds = Field(default=timedelta(hours=12), gt=timedelta())
     """Seconds until a browser session expires."""
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _require_keys(self) -> Self:
         if self.mode is Mode.PRODUCTION and not self.admin_token:
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
         if not self.secrets_encryption_key:
@@ -34,6 +34,6 @@ class Settings(DatabaseSettings):
         return self
 
     @property
-    def open(self) -> bool:
-        """Open development: a request without a bearer may pass."""
+    def allows_anonymous(self) -> bool:
+        """Whether gates may admit requests without a bearer (open development)."""
         return self.mode is Mode.DEVELOPMENT and not self.admin_token

@@ -1,30 +1,43 @@
-"""Auth on a real PostgreSQL, in either mode."""
+"""Auth on a real PostgreSQL, with closed gates and in open development."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.auth import tokens
 from services.auth.app import ROLE, service
-from services.auth.audit import Audit
-from services.auth.chain import Key
-from services.auth.feed import Feed
-from services.auth.inbound import Inbound
-from services.auth.keyring import Keyring
-from services.auth.model import Home, Mode, WorkspaceId
-from services.auth.sealing import Sealer
-from services.auth.store.keys import CHANNEL, Store
-from services.auth.usage import Usage
-from services.chassis import identity
+from services.auth.audit_log import AuditLog
+from services.auth.authorization import Authorizer
+from services.auth.errors import InvalidBearer
+from services.auth.feeds.revocations import RevocationFeed
+from services.auth.model.authorization import AccessMode, AuthorizationRequest, Gate
+from services.auth.model.placements import OrgMembership, WorkspaceId
+from services.auth.model.revocations import RevocationTarget
+from services.auth.placements import Placements
+from services.auth.rules.hash_chain import ChainKey
+from services.auth.rules.token_text import digest_token
+from services.auth.store.revocations import REVOCATIONS_CHANNEL
+from services.auth.store.transaction import Store
+from services.auth.tokens.credentials import CredentialService
+from services.auth.tokens.last_used import LastUsedRecorder
+from services.auth.vault.inbound_secrets import InboundSecrets
+from services.auth.vault.sealing import Sealer
+from services.chassis import database, identity
 from services.chassis.database import NotificationListener
 from tests import databases
 from tests.clocks import StillClock
 
 ADMIN_TOKEN = "the operator's own"
 SEALING_KEY = "k" * 32
+
+UNKNOWN_WORKSPACE = WorkspaceId("00000000-0000-0000-0000-000000000000")
+
+RACE_ROUNDS = range(50)
+"""How often a race is repeated."""
 
 
 @pytest.fixture
@@ -39,57 +52,108 @@ def store(engine: AsyncEngine) -> Store:
 
 
 @pytest.fixture
-def usage(store: Store, clock: StillClock) -> Usage:
-    return Usage(store, clock)
+def last_used(store: Store, clock: StillClock) -> LastUsedRecorder:
+    return LastUsedRecorder(store, clock)
 
 
 @pytest.fixture
-def inbound() -> Inbound:
-    return Inbound(Sealer.parse(SEALING_KEY))
+def inbound_secrets() -> InboundSecrets:
+    return InboundSecrets(Sealer.parse(SEALING_KEY))
 
 
 @pytest.fixture
-def audit(store: Store, clock: StillClock) -> Audit:
-    return Audit(store, clock=clock, key=Key(), caller=lambda: identity.service_identity("provisioner"))
+def audit_log(store: Store, clock: StillClock) -> AuditLog:
+    return AuditLog(store, clock=clock, key=ChainKey(), caller=lambda: identity.service_identity("provisioner"))
 
 
 @pytest.fixture
-def keyring_in(
-    store: Store, audit: Audit, usage: Usage, inbound: Inbound, clock: StillClock
-) -> Callable[[Mode], Keyring]:
-    def keyring(mode: Mode) -> Keyring:
-        operator = tokens.digest(ADMIN_TOKEN) if mode is Mode.CLOSED else None
-        return Keyring(store, audit=audit, inbound=inbound, usage=usage, clock=clock, mode=mode, operator=operator)
-
-    return keyring
+def placements(store: Store, clock: StillClock) -> Placements:
+    return Placements(store, clock=clock)
 
 
 @pytest.fixture
-def keyring(keyring_in: Callable[[Mode], Keyring]) -> Keyring:
-    return keyring_in(Mode.CLOSED)
+def credential_service(
+    store: Store, audit_log: AuditLog, inbound_secrets: InboundSecrets, clock: StillClock
+) -> CredentialService:
+    return CredentialService(store, audit_log=audit_log, inbound_secrets=inbound_secrets, clock=clock)
 
 
 @pytest.fixture
-def feed(store: Store, database_url: str) -> Feed:
-    """A feed whose reader is turned by hand; its bell never rings."""
-    return Feed(store, SilentBell(database_url, role=ROLE, channel=CHANNEL))
+def authorizer(store: Store, last_used: LastUsedRecorder, clock: StillClock) -> Authorizer:
+    return Authorizer(
+        store, last_used=last_used, clock=clock, mode=AccessMode.CLOSED, admin_digest=digest_token(ADMIN_TOKEN)
+    )
 
 
 @pytest.fixture
-async def home(keyring: Keyring) -> Home:
-    """A workspace that auth knows, with no token yet."""
-    home = Home(WorkspaceId(str(uuid4())), str(uuid4()))
-    await keyring.confirm([home])
-    return home
+def open_authorizer(store: Store, last_used: LastUsedRecorder, clock: StillClock) -> Authorizer:
+    """Open development: no ADMIN_TOKEN."""
+    return Authorizer(store, last_used=last_used, clock=clock, mode=AccessMode.OPEN, admin_digest=None)
 
 
 @pytest.fixture
-def workspace(home: Home) -> WorkspaceId:
-    return home.workspace_id
+def feed(store: Store, database_url: str) -> RevocationFeed:
+    """A revocation feed that the test polls."""
+    return RevocationFeed(store, SilentListener(database_url, role=ROLE, channel=REVOCATIONS_CHANNEL))
 
 
-class SilentBell(NotificationListener):
-    """Never rings, and does not keep its reader waiting either."""
+@pytest.fixture
+async def membership(placements: Placements) -> OrgMembership:
+    """A confirmed workspace without a token."""
+    membership = new_membership()
+    await placements.confirm([membership])
+    return membership
 
-    async def rung(self, within: timedelta) -> bool:
+
+@pytest.fixture
+def workspace(membership: OrgMembership) -> WorkspaceId:
+    return membership.workspace_id
+
+
+@pytest.fixture
+def published(store: Store) -> Callable[[], Awaitable[Sequence[RevocationTarget]]]:
+    """Returns the targets of all revocations, in order."""
+
+    async def list_targets() -> Sequence[RevocationTarget]:
+        async with store.reading() as tx:
+            return [revocation.target for revocation in await tx.revocations.list_after(0, limit=10_000)]
+
+    return list_targets
+
+
+@pytest.fixture
+def is_admitted(authorizer: Authorizer) -> Callable[..., Awaitable[bool]]:
+    """Returns whether a gate for a workspace admits a bearer that claims to be this workspace."""
+
+    async def ask(bearer: str, workspace_id: WorkspaceId, gate: Gate = Gate.WORKSPACE) -> bool:
+        request = AuthorizationRequest(gate=gate, workspace_id=workspace_id, claimed_workspace_id=workspace_id)
+        try:
+            await authorizer.authorize(bearer, request)
+        except InvalidBearer:
+            return False
+        return True
+
+    return ask
+
+
+@pytest.fixture
+def fetch_rows(engine: AsyncEngine) -> Callable[[sa.Executable], Awaitable[Sequence[Any]]]:
+    """Returns the rows of a query."""
+
+    async def fetch(query: sa.Executable) -> Sequence[Any]:
+        async with database.transaction(engine) as connection:
+            return (await connection.execute(query)).all()
+
+    return fetch
+
+
+def new_membership() -> OrgMembership:
+    """A workspace that auth does not know yet."""
+    return OrgMembership(WorkspaceId(str(uuid4())), str(uuid4()))
+
+
+class SilentListener(NotificationListener):
+    """Receives no notification and does not wait for one."""
+
+    async def wait(self, within: timedelta) -> bool:
         return False

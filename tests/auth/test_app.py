@@ -11,12 +11,13 @@ from sqlalchemy import func, select, update
 from protos.auth.v1 import auth_pb2 as pb
 from services.auth.app import service
 from services.auth.settings import Settings
-from services.auth.tables.keys import PLACEMENTS, TOKENS
+from services.auth.store.tables.placements import PLACEMENTS
+from services.auth.store.tables.workspace_tokens import WORKSPACE_TOKENS
 from services.chassis import clients, database
 from services.chassis.service import run_service
 from services.chassis.settings import InvalidSettings, Mode
+from tests.auth.api.test_auth import Auth, request
 from tests.auth.conftest import ADMIN_TOKEN, SEALING_KEY
-from tests.auth.test_api import Auth, request
 from tests.waiting import eventually
 
 
@@ -45,20 +46,20 @@ def place():
     return pb.Placement(workspace_id=str(uuid4()), org_id=str(uuid4()))
 
 
-async def test_uses_are_written_by_themselves_and_on_the_way_out(replica, engine):
-    home = place()
+async def test_uses_are_saved_by_a_loop_and_when_auth_stops(replica, engine):
+    membership = place()
     async with replica() as address, clients.open_channel(address, caller_service="gateway") as line:
         gateway, registry = Auth(line), Auth(line).as_("registry")
-        await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[home]))
-        issued = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=home.workspace_id))
+        await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[membership]))
+        issued = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=membership.workspace_id))
         await gateway.ask("Authorize", request(pb.GATE_ANY, issued.auth_token))
         first = await eventually(lambda: used_at(engine))
         await gateway.ask("Authorize", request(pb.GATE_ANY, issued.auth_token))
     assert await used_at(engine) > first
 
 
-async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(replica):
-    home = place()
+async def test_a_revocation_in_one_replica_reaches_readers_of_another_within_a_second(replica):
+    membership = place()
     async with (
         replica("one") as one,
         replica("two") as two,
@@ -67,16 +68,16 @@ async def test_a_revocation_in_one_replica_is_told_by_the_other_within_a_second(
         aclosing(Auth(here).watch()) as watch,
     ):
         await anext(watch)
-        await Auth(there).ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=home.workspace_id))
+        await Auth(there).ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=membership.workspace_id))
         async with asyncio.timeout(1):
             message = await anext(watch)
-    assert message.workspace_id == home.workspace_id
+    assert message.workspace_id == membership.workspace_id
 
 
-async def test_an_abandoned_placement_is_swept(replica, engine):
-    home = place()
+async def test_an_unconfirmed_placement_is_forgotten_by_a_loop(replica, engine):
+    membership = place()
     async with replica() as address, clients.open_channel(address, caller_service="registry") as line:
-        await Auth(line).ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[home]))
+        await Auth(line).ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[membership]))
     async with database.transaction(engine) as connection:
         await connection.execute(update(PLACEMENTS).values(placed_at=datetime.now(UTC) - timedelta(minutes=11)))
 
@@ -84,7 +85,7 @@ async def test_an_abandoned_placement_is_swept(replica, engine):
         await eventually(lambda: nothing_placed(engine))
 
 
-async def test_keys_that_cannot_be_read_refuse_the_start(settings):
+async def test_malformed_sealing_keys_prevent_the_start(settings):
     unreadable = settings.model_copy(update={"secrets_encryption_key": type(settings.database_url)("short")})
     with pytest.raises(InvalidSettings, match=r"^SECRETS_ENCRYPTION_KEY must be 32 bytes"):
         async with run_service(service, unreadable):
@@ -93,7 +94,7 @@ async def test_keys_that_cannot_be_read_refuse_the_start(settings):
 
 async def used_at(engine):
     async with database.transaction(engine) as connection:
-        return await connection.scalar(select(TOKENS.c.last_used_at))
+        return await connection.scalar(select(WORKSPACE_TOKENS.c.last_used_at))
 
 
 async def nothing_placed(engine):

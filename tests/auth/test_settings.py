@@ -30,7 +30,7 @@ def environment(monkeypatch):
     ],
 )
 @pytest.mark.covers("BEY-05")
-def test_the_start_is_refused_with_one_line(environment, variables, line):
+def test_invalid_settings_are_refused_with_one_line(environment, variables, line):
     environment(**variables)
     with pytest.raises(InvalidSettings) as refusal:
         load_settings(Settings)
@@ -48,10 +48,10 @@ def test_the_start_is_refused_with_one_line(environment, variables, line):
 )
 def test_development_is_open_only_without_an_admin_token(environment, variables, open_development):
     environment(SECRETS_ENCRYPTION_KEY=KEY, **variables)
-    assert load_settings(Settings).open is open_development
+    assert load_settings(Settings).allows_anonymous is open_development
 
 
-def test_settings_do_not_show_what_they_keep(environment):
+def test_the_repr_of_settings_contains_no_secret(environment):
     environment(MOLECULE_ENV="development", SECRETS_ENCRYPTION_KEY=KEY, ADMIN_TOKEN="the operator's own")
     settings = load_settings(Settings)
     assert settings.mode is Mode.DEVELOPMENT

@@ -8,7 +8,19 @@ import pytest
 CHECKS = (
     *(
         f"services/auth/{name}.py"
-        for name in ("gates", "keyring", "minting", "orgs", "scopes", "sessions", "tokens", "lifetimes", "sealing")
+        for name in (
+            "authorization",
+            "rules/gates",
+            "rules/placements",
+            "rules/scopes",
+            "rules/token_expiry",
+            "rules/token_text",
+            "tokens/credentials",
+            "tokens/org_tokens",
+            "tokens/sessions",
+            "tokens/workspace_tokens",
+            "vault/sealing",
+        )
     ),
     *(f"gateway/{name}.py" for name in ("caller", "cors", "edge", "forwarded", "limits", "route")),
     *(
@@ -27,7 +39,7 @@ REFUSES = {
     "gateway/forwarded.py _trusts": "what is no address is no trusted proxy",
     "gateway/limits.py client": "what is no address is counted under its own name",
     "gateway/route.py __call__": "an error is an answer, a bug is 500",
-    "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
+    "services/auth/tokens/credentials.py _open_inbound_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _parse_destination": "no address: refused as forbidden",
     "services/chassis/addresses.py parse_endpoint": "no URL: there is no place to go to",
     "services/chassis/feeds.py connection": "a broken feed is no longer fresh, so its reader asks the source instead",

@@ -19,9 +19,9 @@ from gateway.routes import a2a
 from gateway.shapes import agents, approvals, budgets, memories, models, secrets, templates, workspaces
 from services.a2a_proxy import envelope
 from services.a2a_proxy.errors import MalformedMessage
-from services.auth import tokens
 from services.auth.errors import SecretUnreadable
-from services.auth.sealing import Sealer
+from services.auth.rules import token_text
+from services.auth.vault.sealing import Sealer
 from services.chassis import addresses, pages
 from services.chassis.addresses import AddressRules
 from services.chassis.errors import ServiceError
@@ -230,8 +230,8 @@ def test_addresses(text):
 
 @given(st.text(max_size=60))
 def test_bearers(text):
-    assert len(tokens.digest(text)) == 32
-    tokens.well_formed(text)
+    assert len(token_text.digest_token(text)) == 32
+    token_text.is_well_formed(text)
 
 
 @given(st.text(max_size=60))

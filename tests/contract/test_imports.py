@@ -35,7 +35,7 @@ VIOLATIONS = {
         "services/registry/feeds/workspace_feed.py",
         "import protos.provisioner.v1.provisioner_pb2",
     ),
-    "Callers of the A2A proxy": ("services/auth/keyring.py", "import protos.a2a_proxy.v1.activity_pb2"),
+    "Callers of the A2A proxy": ("services/auth/authorization.py", "import protos.a2a_proxy.v1.activity_pb2"),
     "Inside the registry": ("services/registry/workspace/state_machine.py", "import services.registry.store"),
     "Notes are sealed off: only app and creation import them": (
         "services/registry/lifecycle/removal.py",
@@ -51,12 +51,12 @@ VIOLATIONS = {
     ),
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
-    "Inside auth": ("services/auth/tokens.py", "import services.auth.keyring"),
+    "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
     "Decisions are pure: no clock, no dice, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",
         "import time",
     ),
-    "Only stores and tables know SQL": ("services/auth/api/keys.py", "import sqlalchemy"),
+    "Only stores and tables know SQL": ("services/auth/api/auth.py", "import sqlalchemy"),
     "Backends do not import each other": (
         "services/provisioner/backends/fake.py",
         "import services.provisioner.backends.process",

@@ -1,1 +1,1 @@
-"""The servicers: they speak protobuf and decide nothing."""
+"""The gRPC servicers: one file for each contract. They convert messages and decide nothing."""

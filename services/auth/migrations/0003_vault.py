@@ -1,4 +1,4 @@
-"""Sealed secrets and their changes."""
+"""The tables of secrets and their changes."""
 
 import sqlalchemy as sa
 from alembic import op

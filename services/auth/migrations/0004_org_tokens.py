@@ -1,4 +1,4 @@
-"""Organisation tokens, browser sessions, and tokens that end by themselves."""
+"""The tables of organisation tokens and browser sessions, and the expiry of workspace tokens."""
 
 import sqlalchemy as sa
 from alembic import op

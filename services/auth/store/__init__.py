@@ -1,1 +1,1 @@
-"""Everything said to the database."""
+"""All SQL of auth: transactions, with one class of statements for each noun."""

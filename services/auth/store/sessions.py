@@ -1,4 +1,4 @@
-"""Browser sessions in the database."""
+"""Stores browser sessions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,13 +6,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model import Digest, OrgHolder, TokenId
-from services.auth.records import OperatorSeat
-from services.auth.store.orgs import holder_of
-from services.auth.tables.keys import PLACEMENTS
-from services.auth.tables.tokens import LIVE_ORG_TOKEN, LIVE_SESSION, ORG_TOKENS, SESSIONS
+from services.auth.model.authorization import OrgBearer
+from services.auth.model.tokens import AdminSession, Digest, TokenId
+from services.auth.store.org_tokens import org_bearer_from_row
+from services.auth.store.tables.org_tokens import LIVE_ORG_TOKEN, ORG_TOKENS
+from services.auth.store.tables.placements import PLACEMENTS
+from services.auth.store.tables.sessions import SESSIONS, UNEXPIRED_SESSION
 
-_SEATED = (
+_LIVE_SESSION = (
     sa.select(
         SESSIONS.c.operator_mark,
         sa.func.least(SESSIONS.c.expires_at, ORG_TOKENS.c.expires_at).label("ends_at"),
@@ -23,26 +24,26 @@ _SEATED = (
     .select_from(SESSIONS.outerjoin(ORG_TOKENS).outerjoin(PLACEMENTS))
     .where(
         SESSIONS.c.digest == sa.bindparam("digest"),
-        LIVE_SESSION,
+        UNEXPIRED_SESSION,
         sa.or_(SESSIONS.c.operator_mark.is_not(None), LIVE_ORG_TOKEN),
     )
 )
 
 
-class Sessions:
-    """Who is signed in, within a transaction."""
+class SessionStore:
+    """The statements about browser sessions, within a transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def find(self, digest: Digest, *, now: datetime) -> OperatorSeat | OrgHolder | None:
-        """Whose session it is, if it and the organisation token that opened it are live."""
-        row = (await self._connection.execute(_SEATED, {"digest": digest, "now": now})).first()
+    async def find(self, digest: Digest, *, now: datetime) -> AdminSession | OrgBearer | None:
+        """Return who opened the session, if it is live and so is the organisation token that opened it."""
+        row = (await self._connection.execute(_LIVE_SESSION, {"digest": digest, "now": now})).first()
         if row is None:
             return None
         if row.operator_mark is not None:
-            return OperatorSeat(row.operator_mark, row.ends_at)
-        return holder_of(row, expires_at=row.ends_at)
+            return AdminSession(row.operator_mark, row.ends_at)
+        return org_bearer_from_row(row, expires_at=row.ends_at)
 
     async def add(
         self,
@@ -51,34 +52,34 @@ class Sessions:
         now: datetime,
         expires_at: datetime,
         org_token_id: TokenId | None = None,
-        operator_mark: bytes | None = None,
+        admin_mac: bytes | None = None,
     ) -> None:
-        """Open one, for one or the other."""
+        """Insert a session that was opened with an organisation token or with ADMIN_TOKEN: one of the two is given."""
         await self._connection.execute(
             sa.insert(SESSIONS).values(
                 digest=digest,
                 org_token_id=org_token_id,
-                operator_mark=operator_mark,
+                operator_mark=admin_mac,
                 created_at=now,
                 expires_at=expires_at,
             )
         )
 
-    async def end(self, digest: Digest) -> bool:
-        """End one; whether there was one."""
+    async def delete(self, digest: Digest) -> bool:
+        """Delete a session; return whether it existed."""
         result = await self._connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.digest == digest))
         return result.rowcount > 0
 
-    async def end_all_of(self, org_token_id: TokenId) -> Sequence[Digest]:
-        """End those that the token opened; which they were."""
-        ended = sa.delete(SESSIONS).where(SESSIONS.c.org_token_id == org_token_id).returning(SESSIONS.c.digest)
-        return [Digest(row.digest) for row in await self._connection.execute(ended)]
+    async def delete_opened_by(self, org_token_id: TokenId) -> Sequence[Digest]:
+        """Delete the sessions that the token opened; return their digests."""
+        deleted = sa.delete(SESSIONS).where(SESSIONS.c.org_token_id == org_token_id).returning(SESSIONS.c.digest)
+        return [Digest(row.digest) for row in await self._connection.execute(deleted)]
 
-    async def of(self, org_token_id: TokenId) -> Sequence[Digest]:
-        """Those that the token opened."""
-        found = sa.select(SESSIONS.c.digest).where(SESSIONS.c.org_token_id == org_token_id)
-        return [Digest(row.digest) for row in await self._connection.execute(found)]
+    async def list_opened_by(self, org_token_id: TokenId) -> Sequence[Digest]:
+        """Return the digests of the sessions that the token opened."""
+        query = sa.select(SESSIONS.c.digest).where(SESSIONS.c.org_token_id == org_token_id)
+        return [Digest(row.digest) for row in await self._connection.execute(query)]
 
-    async def erase_expired(self, *, now: datetime) -> int:
-        """Erase what is over; how many."""
+    async def delete_expired(self, *, now: datetime) -> int:
+        """Delete the expired sessions; return how many."""
         return (await self._connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.expires_at <= now))).rowcount

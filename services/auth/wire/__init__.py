@@ -1,1 +1,1 @@
-"""Protobuf and model, both ways."""
+"""Converts between protobuf messages and the model: one file for each contract. Malformed requests are refused."""

@@ -1,61 +1,60 @@
-"""Protobuf and back, for secrets."""
+"""Converts the messages of `VaultService`."""
 
-from datetime import datetime
 from typing import assert_never
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from protos.auth.v1 import vault_pb2 as pb
-from services.auth.model import Alive, Change, Label, Opened, Resealed, Told, WorkspaceId
-from services.auth.wire.keys import SILENCE, workspace_from
+from services.auth.model.feeds import Keepalive
+from services.auth.model.placements import WorkspaceId
+from services.auth.model.vault import EnvironmentSecrets, ResealResult, SecretChange, SecretMetadata, SecretValues
+from services.auth.wire.fields import workspace_id_from
+from services.chassis.feeds import FEED_SILENCE_LIMIT
+from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 
 
 def owner_from(text: str) -> WorkspaceId | None:
-    """The owner of a secret: a workspace, or nobody in particular."""
-    return workspace_from(text) if text else None
+    """Return the workspace that owns a secret; `None` for a global secret."""
+    return workspace_id_from(text) if text else None
 
 
-def label_to(label: Label) -> pb.Secret:
-    """What may be told of a secret."""
+def metadata_to(metadata: SecretMetadata) -> pb.Secret:
+    """Convert a secret, without its value."""
     return pb.Secret(
-        key=label.key,
-        is_global=label.workspace_id is None,
-        created_at=_timestamp(label.created_at),
-        updated_at=_timestamp(label.updated_at),
+        key=metadata.key,
+        is_global=metadata.workspace_id is None,
+        created_at=timestamp_from_datetime(metadata.created_at),
+        updated_at=timestamp_from_datetime(metadata.updated_at),
     )
 
 
-def published_to(told: Told) -> pb.ReadSecretsResponse:
-    """The values for the workspace itself, or why there are none."""
-    return pb.ReadSecretsResponse(values=told.values, failed_keys=told.failed)
+def values_to(values: SecretValues) -> pb.ReadSecretsResponse:
+    """Convert the values for a workspace, or the keys that cannot be opened."""
+    return pb.ReadSecretsResponse(values=values.values, failed_keys=values.failed_keys)
 
 
-def opened_to(opened: Opened) -> pb.ReadEnvironmentResponse:
-    """The values for an instance."""
-    return pb.ReadEnvironmentResponse(global_secrets=opened.of_all, workspace_secrets=opened.own)
+def environment_to(secrets: EnvironmentSecrets) -> pb.ReadEnvironmentResponse:
+    """Convert the values for an instance."""
+    return pb.ReadEnvironmentResponse(
+        global_secrets=secrets.global_secrets, workspace_secrets=secrets.workspace_secrets
+    )
 
 
-def news_to(news: Change | Alive) -> pb.WatchSecretChangesResponse:
-    """One message of the feed."""
-    match news:
-        case Change():
+def update_to(update: SecretChange | Keepalive) -> pb.WatchSecretChangesResponse:
+    """Convert one message of the feed."""
+    match update:
+        case SecretChange():
             change = pb.SecretChange(
-                id=news.id, workspace_id=news.workspace_id or "", key=news.key, overridden_by=news.overridden_by
+                id=update.id,
+                workspace_id=update.workspace_id or "",
+                key=update.key,
+                overridden_by=update.overridden_by,
             )
             return pb.WatchSecretChangesResponse(change=change)
-        case Alive():
-            return pb.WatchSecretChangesResponse(keepalive=Duration(seconds=SILENCE))
+        case Keepalive():
+            return pb.WatchSecretChangesResponse(keepalive=duration_from_timedelta(FEED_SILENCE_LIMIT))
         case _:
-            assert_never(news)
+            assert_never(update)
 
 
-def resealed_to(done: Resealed) -> pb.ResealResponse:
-    """What was sealed anew."""
-    return pb.ResealResponse(resealed=done.resealed, remaining=done.remaining, key_version=done.key_version)
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
+def reseal_result_to(result: ResealResult) -> pb.ResealResponse:
+    """Convert the result of resealing."""
+    return pb.ResealResponse(resealed=result.resealed, remaining=result.remaining, key_version=result.key_version)

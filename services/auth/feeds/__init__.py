@@ -1,0 +1,1 @@
+"""Feeds: revocations and changes of secrets, streamed to other services as they commit."""

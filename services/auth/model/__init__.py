@@ -1,0 +1,1 @@
+"""What auth knows, as frozen dataclasses and enums: one file for each noun."""

@@ -1,0 +1,1 @@
+"""The decisions of auth, as pure functions over the model."""

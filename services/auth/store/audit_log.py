@@ -1,0 +1,108 @@
+"""Stores the hash chain of audit records."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.model.audit_log import AuditRecord, ChainedRecord
+from services.auth.store.tables.audit_log import AUDIT_RECORDS
+
+_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.deeds", 0)))
+"""Until the commit one transaction at a time appends, because it must know the record before its own."""
+
+_LAST = sa.select(AUDIT_RECORDS).order_by(AUDIT_RECORDS.c.place.desc()).limit(1)
+
+
+class AuditLogStore:
+    """The statements about the chain, within a transaction.
+
+    Records are appended before a revocation or a change of secrets is published, in every transaction: each takes an
+    advisory lock, and one order of the locks prevents deadlocks.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def lock_last(self) -> ChainedRecord | None:
+        """Return the last record, and prevent other transactions from appending until this one ends."""
+        await self._connection.execute(_LOCK)
+        return _record_from_row((await self._connection.execute(_LAST)).first())
+
+    async def find_known_ids(self, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that are in the chain."""
+        query = sa.select(AUDIT_RECORDS.c.id).where(AUDIT_RECORDS.c.id.in_(ids))
+        return set((await self._connection.execute(query)).scalars())
+
+    async def append(self, records: Sequence[ChainedRecord]) -> None:
+        """Insert records that follow the last one."""
+        if records:
+            await self._connection.execute(sa.insert(AUDIT_RECORDS), [_row_from_record(record) for record in records])
+
+    async def find(self, position: int) -> ChainedRecord | None:
+        """Return the record at this position."""
+        query = sa.select(AUDIT_RECORDS).where(AUDIT_RECORDS.c.place == position)
+        return _record_from_row((await self._connection.execute(query)).first())
+
+    async def list_after(
+        self, position: int, *, limit: int, workspace_id: str = "", org_id: str = ""
+    ) -> Sequence[ChainedRecord]:
+        """Return the records after a position, the oldest first."""
+        query = _select_records(workspace_id, org_id)
+        query = query.where(AUDIT_RECORDS.c.place > position).order_by(AUDIT_RECORDS.c.place)
+        return await self._fetch(query.limit(limit))
+
+    async def list_newest(self, *, limit: int, workspace_id: str = "", org_id: str = "") -> Sequence[ChainedRecord]:
+        """Return the newest records, the newest first."""
+        query = _select_records(workspace_id, org_id).order_by(AUDIT_RECORDS.c.place.desc())
+        return await self._fetch(query.limit(limit))
+
+    async def _fetch(self, query: sa.Select[Any]) -> Sequence[ChainedRecord]:
+        rows = await self._connection.execute(query)
+        return [record for row in rows if (record := _record_from_row(row))]
+
+
+def _select_records(workspace_id: str, org_id: str) -> sa.Select[Any]:
+    """Select the records of a workspace and of an organisation; an empty id selects all."""
+    query = sa.select(AUDIT_RECORDS)
+    if workspace_id:
+        query = query.where(AUDIT_RECORDS.c.workspace_id == workspace_id)
+    if org_id:
+        query = query.where(AUDIT_RECORDS.c.org_id == org_id)
+    return query
+
+
+def _record_from_row(row: Any) -> ChainedRecord | None:  # noqa: ANN401 - rows are untyped
+    return row and ChainedRecord(
+        position=row.place,
+        record=AuditRecord(
+            id=row.id,
+            at=row.at,
+            actor=row.actor,
+            action=row.action,
+            workspace_id=row.workspace_id,
+            org_id=row.org_id,
+            subject=row.subject,
+            details=row.details,
+        ),
+        digest=row.digest,
+        key_id=row.key_id,
+    )
+
+
+def _row_from_record(chained: ChainedRecord) -> dict[str, object]:
+    record = chained.record
+    return {
+        "place": chained.position,
+        "id": record.id,
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "workspace_id": record.workspace_id,
+        "org_id": record.org_id,
+        "subject": record.subject,
+        "details": record.details,
+        "digest": chained.digest,
+        "key_id": chained.key_id,
+    }

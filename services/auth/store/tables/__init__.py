@@ -1,0 +1,1 @@
+"""The tables of the schema `auth`: one file for each noun."""

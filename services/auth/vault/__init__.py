@@ -1,0 +1,1 @@
+"""Secrets of workspaces, global secrets and inbound secrets, sealed at rest."""

@@ -1,0 +1,71 @@
+"""Tokens are what entropy makes of them."""
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.auth.rules import token_text
+
+entropies = st.binary(min_size=32, max_size=32)
+
+
+@given(entropies)
+def test_a_token_is_43_characters_of_base64url(entropy):
+    text = token_text.encode_token(entropy).text
+    assert len(text) == 43
+    assert base64.urlsafe_b64decode(text + "=") == entropy
+
+
+@given(entropies)
+def test_a_token_has_its_hash_and_its_first_eight_characters(entropy):
+    fresh = token_text.encode_token(entropy)
+    assert fresh.digest == hashlib.sha256(fresh.text.encode()).digest()
+    assert fresh.prefix == fresh.text[:8]
+
+
+@given(entropies, entropies)
+def test_tokens_are_equal_only_if_their_entropy_is(one, other):
+    assert (token_text.encode_token(one) == token_text.encode_token(other)) is (one == other)
+
+
+@given(entropies)
+def test_every_token_is_well_formed(entropy):
+    assert token_text.is_well_formed(token_text.encode_token(entropy).text)
+
+
+@given(st.text())
+def test_every_well_formed_text_is_a_possible_token(text):
+    if token_text.is_well_formed(text):
+        assert token_text.encode_token(base64.urlsafe_b64decode(text + "=")).text == text
+
+
+@given(entropies, st.integers(0, 42), st.characters())
+def test_one_changed_character_changes_the_digest(entropy, place, character):
+    text = token_text.encode_token(entropy).text
+    changed = text[:place] + character + text[place + 1 :]
+    assert (token_text.digest_token(changed) == token_text.digest_token(text)) is (changed == text)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 42, "a" * 44, "a" * 42 + "=", "a" * 42 + "B", "ä" * 43, "a" * 42 + "A\n"])
+def test_an_impossible_token_is_not_well_formed(text):
+    assert not token_text.is_well_formed(text)
+
+
+@given(st.text())
+def test_any_bearer_has_a_digest(text):
+    assert len(token_text.digest_token(text)) == 32
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_token_needs_exactly_32_bytes(size):
+    with pytest.raises(ValueError, match="32 bytes"):
+        token_text.encode_token(bytes(size))
+
+
+@given(entropies)
+def test_the_repr_of_a_token_does_not_contain_its_text(entropy):
+    fresh = token_text.encode_token(entropy)
+    assert fresh.text not in repr(fresh)
