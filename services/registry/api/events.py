@@ -12,7 +12,7 @@ from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import EventLog, EventLogKeepalive, PublishedEvent, ReplayDone
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.wire import events as wire
-from services.registry.workspace.events import Stretch
+from services.registry.workspace.events import EventRange
 
 MAX_EVENTS_PER_PAGE = 500
 
@@ -61,7 +61,7 @@ class EventServicer(rpc.EventServiceServicer):
         page = await self._subscriptions.replay(
             identity.current(),
             request.workspace_id,
-            Stretch(after=request.after_event_id, through=request.through_event_id),
+            EventRange(after=request.after_event_id, through=request.through_event_id),
             size=pages.choose_page_size(request.page_size, default=MAX_EVENTS_PER_PAGE, maximum=MAX_EVENTS_PER_PAGE),
         )
         return pb.ReplayEventsResponse(

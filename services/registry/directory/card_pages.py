@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.chassis import pages
 from services.registry.store.transaction import Transaction
-from services.registry.workspace.model import Entry, Workspace
+from services.registry.workspace.model import ListedWorkspace, Workspace
 
 CARDS_PER_STATEMENT = 100
 """How many cards one statement reads: at most 25 MiB, as a card has at most 256 KiB."""
@@ -18,7 +18,7 @@ MAX_CARD_BYTES_PER_PAGE = 8 * 1024 * 1024
 class WorkspacePage:
     """A part of a list, and the token of the next part; the token is empty on the last page."""
 
-    entries: list[Entry]
+    entries: list[ListedWorkspace]
     next_page_token: str = ""
 
 
@@ -35,9 +35,9 @@ async def read_page(
     return WorkspacePage(entries, pages.encode_page_token(position_of(entries[-1].workspace)))
 
 
-async def read_with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
+async def read_with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[ListedWorkspace]:
     """Return the first workspaces with their cards: as many as fit into one response, and at least one."""
-    entries: list[Entry] = []
+    entries: list[ListedWorkspace] = []
     total_bytes = 0
     for start in range(0, len(workspaces), CARDS_PER_STATEMENT):
         chunk = workspaces[start : start + CARDS_PER_STATEMENT]
@@ -47,11 +47,11 @@ async def read_with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> l
             total_bytes += len(card or b"")
             if entries and total_bytes > MAX_CARD_BYTES_PER_PAGE:
                 return entries
-            entries.append(Entry(workspace, card))
+            entries.append(ListedWorkspace(workspace, card))
     return entries
 
 
-async def read_with_card(tx: Transaction, workspace: Workspace) -> Entry:
+async def read_with_card(tx: Transaction, workspace: Workspace) -> ListedWorkspace:
     """Return the workspace with its card."""
     cards = await tx.cards([workspace.id]) if workspace.has_card else {}
-    return Entry(workspace, cards.get(workspace.id))
+    return ListedWorkspace(workspace, cards.get(workspace.id))

@@ -16,16 +16,16 @@ from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.creation_batch import BatchKind, CreationBatch, insert_batch
 from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.workspaces import InvalidWorkspace, OrgAccessDenied
-from services.registry.lifecycle.address_check import Addressing
+from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace import factory, hierarchy, validation
 from services.registry.workspace.model import Workspace, WorkspaceId
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.validation import WorkspaceDraft
 
 log = structlog.get_logger()
 
@@ -51,38 +51,38 @@ class WorkspaceCreator:
         self,
         store: Store,
         *,
-        auth: Auth,
+        auth: AuthClient,
         catalog: Catalog,
         templates: TemplateFolders,
-        addressing: Addressing,
+        address_checker: AddressChecker,
         clock: Clock,
     ) -> None:
         self._store = store
         self._auth = auth
         self._catalog = catalog
         self._templates = templates
-        self._addressing = addressing
+        self._address_checker = addressing
         self._clock = clock
 
     # Planning ────────────────────────────────────────────────────────────────
 
-    async def plan(self, draft: Draft) -> WorkspacePlan:
+    async def plan(self, draft: WorkspaceDraft) -> WorkspacePlan:
         """Return the plan of a draft with the defaults of its template; raises `InvalidTemplate` and as `validate`."""
         draft, starter = await self._templates.apply_template(draft)
         return await self.validate(WorkspacePlan(draft=draft, starter=starter))
 
     async def validate(self, plan: WorkspacePlan) -> WorkspacePlan:
         """Return the plan with defaults filled in; raises the refusal of the first limit that its draft breaks."""
-        draft = validation.checked(plan.draft)
+        draft = validation.validate_new(plan.draft)
         if draft.url:
-            refusal = await self._addressing.refusal(draft.url)
+            refusal = await self._address_checker.find_refusal(draft.url)
             if refusal is not None:
                 raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
         return replace(plan, draft=draft)
 
     # Creating ────────────────────────────────────────────────────────────────
 
-    async def create(self, caller: Identity, request_id: str, draft: Draft) -> CreatedWorkspace:
+    async def create(self, caller: Identity, request_id: str, draft: WorkspaceDraft) -> CreatedWorkspace:
         """Create one workspace. Repeated requests with the same caller and `request_id` create it once."""
         plan = await self.plan(draft)
         parent = await self._read_parent(caller, plan.draft.parent_id)
@@ -118,7 +118,7 @@ class WorkspaceCreator:
         async with self._store.begin() as tx:
             parent = await tx.find(WorkspaceId(parent_id))
         access.check_org(caller, parent)
-        return hierarchy.open_parent(parent)
+        return hierarchy.require_open_parent(parent)
 
     def _build_batch(
         self,
@@ -131,10 +131,10 @@ class WorkspaceCreator:
         """Build the workspaces; those whose plan names no parent are put below `parent`, or are roots without it."""
         now, workspaces = self._clock.now(), list[Workspace]()
         for index, plan in enumerate(plans):
-            workspace = factory.drafted(
+            workspace = factory.build_workspace(
                 plan.draft,
                 plan.starter,
-                workspace_id=WorkspaceId(access.id_for(caller, request_id, index)),
+                workspace_id=WorkspaceId(access.derive_id(caller, request_id, index)),
                 now=now,
                 limit=self._catalog.provision_limit(plan.draft.runtime),
             )
@@ -161,7 +161,7 @@ class WorkspaceCreator:
 
         A cancelled call is not undone, as its commit may still take effect: auth drops unconfirmed workspaces itself.
         """
-        await self._auth.place([(workspace.id, workspace.org_id) for workspace in batch.workspaces])
+        await self._auth.place_workspaces([(workspace.id, workspace.org_id) for workspace in batch.workspaces])
         try:
             await self._store_secrets(batch)
             tokens = await self._issue_tokens(batch)
@@ -178,13 +178,13 @@ class WorkspaceCreator:
     async def _store_secrets(self, batch: CreationBatch) -> None:
         for workspace, plan in zip(batch.workspaces, batch.plans, strict=True):
             if plan.draft.secrets:
-                await self._auth.keep_secrets(workspace.id, plan.draft.secrets)
+                await self._auth.store_secrets(workspace.id, plan.draft.secrets)
 
     async def _issue_tokens(self, batch: CreationBatch) -> dict[WorkspaceId, str]:
         """Only a single create returns a token; an imported external agent gets its own when it registers."""
         if batch.kind is not BatchKind.SINGLE:
             return {}
-        return {one.id: await self._auth.issue(one.id) for one in batch.workspaces if one.external}
+        return {one.id: await self._auth.issue_token(one.id) for one in batch.workspaces if one.external}
 
     async def _undo_placements(self, ids: Sequence[WorkspaceId]) -> None:
         """Make auth forget workspaces that were not committed; if that fails, auth drops unconfirmed ones itself."""
@@ -192,7 +192,7 @@ class WorkspaceCreator:
             return
         try:
             async with self._store.begin() as tx:
-                committed = {workspace.id for workspace in await tx.lists.several(ids)}
-            await self._auth.forget([workspace_id for workspace_id in ids if workspace_id not in committed])
+                committed = {workspace.id for workspace in await tx.lists.list_by_ids(ids)}
+            await self._auth.forget_workspaces([workspace_id for workspace_id in ids if workspace_id not in committed])
         except ServiceError as error:
             log.warning("placements not undone", count=len(ids), error=repr(error))

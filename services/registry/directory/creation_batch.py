@@ -11,7 +11,7 @@ from services.registry.notes.memories import rules as memory_rules
 from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, hierarchy, state_machine
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.facts import ExternalCreated
 from services.registry.workspace.model import Workspace, WorkspaceId
 
@@ -64,15 +64,15 @@ async def insert_batch(store: Store, batch: CreationBatch) -> list[Workspace]:
         created = {workspace.id: workspace for workspace, _ in new}
         result = [created.get(one.id) or existing[one.name] for one in batch.workspaces]
         if new and parent and batch.kind is BatchKind.TEAM:
-            tx.save(parent, events.of_expansion(result))
-    return [tx.numbered(workspace) for workspace in result]
+            tx.save(parent, events.build_expansion_event(result))
+    return [tx.get_saved(workspace) for workspace in result]
 
 
 async def _find_repeated(tx: Transaction, batch: CreationBatch) -> list[Workspace]:
     """The workspaces of an earlier request with the same id, in the order of the batch; none if this is the first."""
     if not batch.request_id:
         return []
-    found = {workspace.id: workspace for workspace in await tx.lists.several([one.id for one in batch.workspaces])}
+    found = {workspace.id: workspace for workspace in await tx.lists.list_by_ids([one.id for one in batch.workspaces])}
     if batch.workspaces[0].id not in found:
         return []
     return [found[one.id] for one in batch.workspaces if one.id in found]
@@ -81,18 +81,18 @@ async def _find_repeated(tx: Transaction, batch: CreationBatch) -> list[Workspac
 async def _lock_parent(tx: Transaction, batch: CreationBatch) -> Workspace | None:
     if batch.parent_id is None:
         return None
-    return hierarchy.open_parent(await tx.find(batch.parent_id, lock=True))
+    return hierarchy.require_open_parent(await tx.find(batch.parent_id, lock=True))
 
 
 async def _find_existing_children(tx: Transaction, batch: CreationBatch) -> dict[str, Workspace]:
     if batch.kind is not BatchKind.TEAM or batch.parent_id is None:
         return {}
-    return {child.name: child for child in await tx.tree.children(batch.parent_id)}
+    return {child.name: child for child in await tx.tree.list_children(batch.parent_id)}
 
 
 async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple[Workspace, WorkspacePlan]]) -> None:
     """Insert workspaces with their starter files, first memories, events and audit records."""
-    await tx.kits.keep([plan.starter for _, plan in new])
+    await tx.starter_files.save([plan.starter for _, plan in new])
     await MemoryStore(tx.connection).insert(
         [
             memory
@@ -104,10 +104,10 @@ async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple
     )
     for workspace, _ in new:
         fact = ExternalCreated(at=workspace.created_at)
-        now = state_machine.after(workspace, fact)
-        tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
+        now = state_machine.next_state(workspace, fact)
+        tx.save(now, events.build_creation_event(workspace), *events.build_change_events(workspace, now, fact))
     workspaces = [workspace for workspace, _ in new]
     details: dict[str, object] = {"together": len(workspaces)}
     if batch.kind is BatchKind.SINGLE:
         details = {"name": workspaces[0].name, "runtime": workspaces[0].runtime}
-    await tx.deeds.add(batch.caller, Action.CREATED, *workspaces, **details)
+    await tx.audit_outbox.add(batch.caller, AuditAction.CREATED, *workspaces, **details)

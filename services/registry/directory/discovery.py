@@ -16,12 +16,12 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
     WorkspaceUnavailable,
 )
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.store.lists import Place
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.store.lists import ListPosition
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import hierarchy
 from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
 log = structlog.get_logger()
 
@@ -37,9 +37,9 @@ class DiscoveryResult:
 class Discovery:
     """Answers discovery, peer and route requests."""
 
-    def __init__(self, store: Store, *, addressing: Addressing) -> None:
+    def __init__(self, store: Store, *, address_checker: AddressChecker) -> None:
         self._store = store
-        self._addressing = addressing
+        self._address_checker = addressing
 
     async def discover(self, caller: Identity, workspace_id: WorkspaceId, caller_id: str) -> DiscoveryResult:
         """Return the address of a workspace for the workspace `caller_id`.
@@ -53,7 +53,7 @@ class Discovery:
         async with self._store.begin() as tx:
             if caller_id and not await _may_talk(tx, caller_id, workspace_id):
                 raise DiscoveryDenied
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
         if workspace.status is Status.REMOVED:
             raise WorkspaceRemoved
         return await self._resolve_address(workspace)
@@ -66,10 +66,10 @@ class Discovery:
         found: list[Workspace] = []
         groups: list[int] = []
         async with self._store.begin() as tx:
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
             readers = _list_group_readers(tx, caller, workspace)
             while group < len(readers) and len(found) < size:
-                peers = await readers[group](workspace, Place(size - len(found), after, query.strip()))
+                peers = await readers[group](workspace, ListPosition(size - len(found), after, query.strip()))
                 found.extend(peers)
                 groups.extend([group] * len(peers))
                 group, after = group + 1, None
@@ -84,7 +84,7 @@ class Discovery:
         async with self._store.begin() as tx:
             for workspace_id in (one, other):
                 workspace = await tx.find(workspace_id)
-                if workspace is None or not await access.sees(tx, caller, workspace):
+                if workspace is None or not await access.may_see(tx, caller, workspace):
                     return False
             return await _may_talk(tx, one, other)
 
@@ -97,13 +97,13 @@ class Discovery:
     async def _resolve_address(self, workspace: Workspace) -> DiscoveryResult:
         if workspace.delivery_mode is DeliveryMode.POLL:
             return DiscoveryResult(workspace)
-        if workspace.status not in SPEAKING:
+        if workspace.status not in ONLINE_STATUSES:
             raise WorkspaceUnavailable(workspace.status)
         if not workspace.external:
             return DiscoveryResult(workspace)
         if not workspace.url:
             raise WorkspaceUnavailable(workspace.status)
-        refusal = await self._addressing.refusal(workspace.url)
+        refusal = await self._address_checker.find_refusal(workspace.url)
         if refusal is not None:
             log.warning("unsafe address withheld", workspace=workspace.id, refusal=refusal.value)
             raise AddressUnsafe
@@ -111,19 +111,21 @@ class Discovery:
 
 
 async def _may_talk(tx: Transaction, one: str, other: str) -> bool:
-    return hierarchy.allowed(await tx.tree.lineage(WorkspaceId(one)), await tx.tree.lineage(WorkspaceId(other)))
+    return hierarchy.may_communicate(
+        await tx.tree.get_lineage(WorkspaceId(one)), await tx.tree.get_lineage(WorkspaceId(other))
+    )
 
 
-PeerGroupReader = Callable[[Workspace, Place], Awaitable[list[Workspace]]]
+PeerGroupReader = Callable[[Workspace, ListPosition], Awaitable[list[Workspace]]]
 
 
 def _list_group_readers(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[PeerGroupReader, ...]:
     """One reader for each group of peers. Organisation tokens do not see other roots, which are other organisations."""
     strangers = caller.kind is Kind.ORG and workspace.parent_id is None
-    return _read_no_workspaces if strangers else tx.lists.siblings, tx.lists.children, tx.lists.parent
+    return _read_no_workspaces if strangers else tx.lists.list_siblings, tx.lists.list_children, tx.lists.list_parent
 
 
-async def _read_no_workspaces(_: Workspace, __: Place) -> list[Workspace]:
+async def _read_no_workspaces(_: Workspace, __: ListPosition) -> list[Workspace]:
     return []
 
 

@@ -11,7 +11,7 @@ from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemo
 from services.registry.store.transaction import Store
 from services.registry.workspace import events
 from services.registry.workspace.events import Event
-from services.registry.workspace.model import Entry, Status, Workspace, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
 from services.registry.workspace.starter_files import Files
 
 
@@ -21,11 +21,11 @@ class WorkspaceQueries:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+    async def get(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
         """Return one workspace with its card, also a removed one; raises `WorkspaceNotFound`."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            if not await access.sees(tx, caller, workspace):
+            if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
             return await read_with_card(tx, workspace)
 
@@ -33,17 +33,17 @@ class WorkspaceQueries:
         """Return a page of the workspaces that are not removed, sorted by creation, then id."""
         after = _decode_token(token)
         async with self._store.begin() as tx:
-            found = await tx.lists.page(after=after, limit=size, org_id=access.org_of(caller))
+            found = await tx.lists.list_page(after=after, limit=size, org_id=access.get_org_filter(caller))
             return await read_page(tx, found, size=size, position_of=_position_by_creation)
 
-    async def card(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+    async def card(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
         """Return the workspace with its card, if it has one; raises `WorkspaceNotFound` or `WorkspaceRemoved`.
 
         Where cards are public, the gateway calls this without an identity of its own and may see every workspace.
         """
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            if not await access.sees(tx, caller, workspace):
+            if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
             if workspace.status is Status.REMOVED:
                 raise WorkspaceRemoved
@@ -53,19 +53,19 @@ class WorkspaceQueries:
         """Return the files that a new instance of the workspace gets below /configs."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            return await tx.kits.files(workspace.kit)
+            return await tx.starter_files.get(workspace.kit)
 
     async def events(self, caller: Identity, *, workspace_id: str, after: int | None, size: int) -> Sequence[Event]:
         """Return stored events: newest first, or, with `after`, those with a larger event id, oldest first."""
-        org_id = access.org_of(caller)
+        org_id = access.get_org_filter(caller)
         async with self._store.begin() as tx:
             if workspace_id and org_id is not None:
-                await access.reached(tx, caller, WorkspaceId(workspace_id))
+                await access.require_access(tx, caller, WorkspaceId(workspace_id))
             if after is None:
-                found = await tx.lists.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
+                found = await tx.lists.list_newest_events(limit=size, workspace_id=workspace_id, org_id=org_id)
             else:
-                found = await tx.lists.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
-        return events.fitting(found)
+                found = await tx.lists.list_events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
+        return events.take_page(found)
 
 
 def _position_by_creation(workspace: Workspace) -> list[str]:

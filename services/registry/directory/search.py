@@ -4,7 +4,7 @@ from services.chassis import pages
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.directory.card_pages import WorkspacePage, read_page
-from services.registry.store.card_index import Wanted
+from services.registry.store.card_index import CardQuery
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import card_index
 from services.registry.workspace.model import Workspace, WorkspaceId
@@ -23,14 +23,14 @@ class WorkspaceSearch:
         """
         after = _decode_token(token)
         async with self._store.begin() as tx:
-            wanted = Wanted(
-                skill=card_index.read(skill),
-                tag=card_index.read(tag),
-                text=card_index.read(text),
-                org_id=access.org_of(caller),
+            wanted = CardQuery(
+                skill=card_index.normalize(skill),
+                tag=card_index.normalize(tag),
+                text=card_index.normalize(text),
+                org_id=access.get_org_filter(caller),
                 among=await _list_visible_ids(tx, caller),
             )
-            found = await tx.terms.search(wanted, after=after, limit=size)
+            found = await tx.card_index.search(wanted, after=after, limit=size)
             return await read_page(tx, found, size=size, position_of=_position_by_name)
 
 
@@ -38,7 +38,7 @@ async def _list_visible_ids(tx: Transaction, caller: Identity) -> list[Workspace
     """The workspaces among which the caller may search; `None` for all, within its organisation."""
     if caller.kind is not Kind.WORKSPACE:
         return None
-    return list(await tx.tree.circle(WorkspaceId(caller.name)))
+    return list(await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))
 
 
 def _position_by_name(workspace: Workspace) -> list[str]:

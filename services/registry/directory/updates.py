@@ -7,7 +7,7 @@ from typing import Any
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.card_pages import read_with_card
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
@@ -20,15 +20,15 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import hierarchy, validation
-from services.registry.workspace.audit import Action
-from services.registry.workspace.model import Entry, Status, Workspace, WorkspaceId
+from services.registry.workspace.audit import AuditAction
+from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateResult:
     """The workspace after an update, and what the caller must know of side effects."""
 
-    entry: Entry
+    entry: ListedWorkspace
     needs_restart: bool = False
     model_was_reset: bool = False
 
@@ -36,15 +36,15 @@ class UpdateResult:
 class WorkspaceUpdater:
     """Updates workspaces. A new parent moves the whole subtree."""
 
-    def __init__(self, store: Store, *, auth: Auth, catalog: Catalog) -> None:
+    def __init__(self, store: Store, *, auth: AuthClient, catalog: Catalog) -> None:
         self._store = store
         self._auth = auth
         self._catalog = catalog
 
     async def update(self, caller: Identity, workspace_id: WorkspaceId, changes: Mapping[str, Any]) -> UpdateResult:
         """Write the fields in `changes`; `None` clears a field. Either all of them are written or none."""
-        for field in sorted(validation.NEED_ADMIN & changes.keys()):
-            if not access.commands(caller):
+        for field in sorted(validation.ADMIN_FIELDS & changes.keys()):
+            if not access.has_admin_rights(caller):
                 raise FieldRequiresAdmin(field)
         if "parent_id" in changes:
             await self._announce_move(caller, workspace_id, changes["parent_id"])
@@ -54,17 +54,17 @@ class WorkspaceUpdater:
             before = await self._lock(tx, caller, workspace_id, changes)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
-            now = validation.changed(before, changes)
+            now = validation.validate_changes(before, changes)
             if "runtime" in changes:
                 now = self._change_runtime(now, changes["runtime"])
             if "parent_id" in changes:
                 now = await self._move(tx, caller, now, changes["parent_id"])
             if now != before:
                 tx.save(now)
-                await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(changes))
+                await tx.audit_outbox.add(caller, AuditAction.CHANGED, now, fields=sorted(changes))
             entry = await read_with_card(tx, now)
         return UpdateResult(
-            entry=replace(entry, workspace=tx.numbered(now)),
+            entry=replace(entry, workspace=tx.get_saved(now)),
             needs_restart="workspace_dir" in changes,
             model_was_reset=now.model != before.model,
         )
@@ -73,8 +73,8 @@ class WorkspaceUpdater:
         self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, changes: Mapping[str, Any]
     ) -> Workspace:
         """The workspace, locked; raises `RuntimeConflict` if a concurrent update changed its runtime or model."""
-        unlocked = await access.reached(tx, caller, workspace_id)
-        now = await access.reached(tx, caller, workspace_id, lock=True)
+        unlocked = await access.require_access(tx, caller, workspace_id)
+        now = await access.require_access(tx, caller, workspace_id, lock=True)
         if "runtime" in changes and (unlocked.runtime, unlocked.model) != (now.runtime, now.model):
             raise RuntimeConflict(runtime=now.runtime, model=now.model)
         return now
@@ -98,17 +98,17 @@ class WorkspaceUpdater:
         This happens before the commit. If the commit fails, the sweep that confirms placements corrects auth.
         """
         async with self._store.begin() as tx:
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
             org_id = await _resolve_org(tx, caller, workspace, parent_id)
-            tree = await tx.tree.ids(workspace_id) if org_id != workspace.org_id else ()
+            tree = await tx.tree.list_subtree_ids(workspace_id) if org_id != workspace.org_id else ()
             await tx.patch(tree, placement_confirmed=False)
         if tree:
-            await self._auth.place([(below, org_id) for below in tree])
+            await self._auth.place_workspaces([(below, org_id) for below in tree])
 
     async def _move(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
         org_id = await _resolve_org(tx, caller, workspace, parent_id)
         if org_id != workspace.org_id:
-            for below in (await tx.tree.locked(workspace.id))[1:]:
+            for below in (await tx.tree.lock_subtree(workspace.id))[1:]:
                 tx.save(replace(below, org_id=org_id, placement_confirmed=False))
         return replace(
             workspace,
@@ -124,8 +124,8 @@ async def _resolve_org(tx: Transaction, caller: Identity, workspace: Workspace, 
         if caller.kind is Kind.ORG and workspace.parent_id is not None:
             raise OrgAccessDenied
         return workspace.id
-    parent = hierarchy.open_parent(await tx.find(WorkspaceId(parent_id)))
+    parent = hierarchy.require_open_parent(await tx.find(WorkspaceId(parent_id)))
     access.check_org(caller, parent)
-    if hierarchy.cycle(workspace.id, await tx.tree.lineage(parent.id)):
+    if hierarchy.is_cycle(workspace.id, await tx.tree.get_lineage(parent.id)):
         raise ParentCycle
     return parent.org_id

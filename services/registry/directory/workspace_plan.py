@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from services.registry.workspace.starter_files import Kit
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.starter_files import StarterFiles
+from services.registry.workspace.validation import WorkspaceDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,6 @@ class WorkspacePlan:
     `parent` is the index of its parent in the same batch. A parent comes before its children.
     """
 
-    draft: Draft
-    starter: Kit = field(default_factory=Kit)
+    draft: WorkspaceDraft
+    starter: StarterFiles = field(default_factory=StarterFiles)
     parent: int | None = None

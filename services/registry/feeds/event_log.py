@@ -18,7 +18,7 @@ from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds.workspace_feed import MAX_READ_AGE, POLL_INTERVAL, WorkspaceFeed
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import audiences
-from services.registry.workspace.audiences import Circles, Forest, Placed, Spot
+from services.registry.workspace.audiences import Audiences, AudienceTree, TreePosition, WorkspaceAudiences
 from services.registry.workspace.events import Event
 from services.registry.workspace.model import WorkspaceId
 
@@ -39,7 +39,7 @@ class PublishedEvent:
     """A stored event, and the audiences that receive it."""
 
     event: Event
-    published_to: Circles
+    published_to: Audiences
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class EventLogKeepalive:
     """Nothing happened, and the reader of this replica is up to date."""
 
 
-EventLogUpdate = Sequence[Placed] | PublishedEvent | ReplayDone | EventLogKeepalive
+EventLogUpdate = Sequence[WorkspaceAudiences] | PublishedEvent | ReplayDone | EventLogKeepalive
 
 
 class EventLog:
@@ -64,13 +64,13 @@ class EventLog:
         """The `feed` wakes the reader: every event is committed together with a revision."""
         self._store = store
         self._feed = feed
-        self._tree = Forest()
+        self._tree = AudienceTree()
         self._purged: list[WorkspaceId] = []
         self._last_revision = 0
         self._last_event_id = 0
         self._read_at = float("-inf")
         self._started = asyncio.Event()
-        self._fan_out = FanOut[Sequence[Placed] | PublishedEvent](
+        self._fan_out = FanOut[Sequence[WorkspaceAudiences] | PublishedEvent](
             capacity=MAX_UNREAD_UPDATES, overflow_error=FeedOverrun
         )
 
@@ -105,11 +105,11 @@ class EventLog:
 
     async def _replay(self, after: int, through: int) -> AsyncIterator[PublishedEvent]:
         async with self._store.begin() as tx:
-            if after < await tx.events.horizon():
+            if after < await tx.events.get_horizon():
                 raise EventIdGone
         while after < through:
             async with self._store.begin() as tx:
-                page = await tx.events.after(after, limit=MAX_PAGE_SIZE)
+                page = await tx.events.list_after(after, limit=MAX_PAGE_SIZE)
             for event, org_id in page:
                 if event.event_id <= through:
                     yield self._address(event, org_id)
@@ -118,7 +118,7 @@ class EventLog:
             after = page[-1][0].event_id
 
     async def _follow(
-        self, subscription: Subscription[Sequence[Placed] | PublishedEvent], reached: int
+        self, subscription: Subscription[Sequence[WorkspaceAudiences] | PublishedEvent], reached: int
     ) -> AsyncIterator[EventLogUpdate]:
         loop = asyncio.get_running_loop()
         while True:
@@ -136,8 +136,8 @@ class EventLog:
         while page is None or len(page) == MAX_PAGE_SIZE:
             async with self._store.begin() as tx:
                 if not self._started.is_set():
-                    self._last_event_id = await tx.events.head()
-                page = await tx.events.after(self._last_event_id, limit=MAX_PAGE_SIZE)
+                    self._last_event_id = await tx.events.get_head()
+                page = await tx.events.list_after(self._last_event_id, limit=MAX_PAGE_SIZE)
                 await self._update_tree(tx)
             for event, org_id in page:
                 self._fan_out.publish(self._address(event, org_id))
@@ -149,9 +149,9 @@ class EventLog:
     async def _update_tree(self, tx: Transaction) -> None:
         """Read the positions that changed. A purged workspace stays until all events about it are published."""
         moved: dict[WorkspaceId, None] = {}
-        page: list[tuple[Spot, int, bool]] | None = None
+        page: list[tuple[TreePosition, int, bool]] | None = None
         while page is None or len(page) == POSITIONS_PER_READ:
-            page = await tx.events.spots(self._last_revision, limit=POSITIONS_PER_READ)
+            page = await tx.events.list_positions(self._last_revision, limit=POSITIONS_PER_READ)
             for position, revision, is_purged in page:
                 self._last_revision = revision
                 if is_purged:
@@ -165,11 +165,11 @@ class EventLog:
         for workspace_id in self._purged:
             self._tree.drop(workspace_id)
         for ids in _split_into_pages(self._purged):
-            self._fan_out.publish([Placed(workspace_id=workspace_id) for workspace_id in ids])
+            self._fan_out.publish([WorkspaceAudiences(workspace_id=workspace_id) for workspace_id in ids])
         self._purged = []
 
-    def _get_audiences(self, workspace_id: WorkspaceId) -> Placed:
-        return Placed(
+    def _get_audiences(self, workspace_id: WorkspaceId) -> WorkspaceAudiences:
+        return WorkspaceAudiences(
             workspace_id=workspace_id,
             published_to=self._tree.told(workspace_id),
             subscribed_to=self._tree.heard(workspace_id),
@@ -178,7 +178,9 @@ class EventLog:
     def _address(self, event: Event, org_id: WorkspaceId) -> PublishedEvent:
         """The event with its audiences; a workspace without a position in the tree has those that need none."""
         published_to = self._tree.told(event.workspace_id)
-        return PublishedEvent(event, published_to or audiences.told_of_the_gone(event.workspace_id, org_id))
+        return PublishedEvent(
+            event, published_to or audiences.find_purged_publish_audiences(event.workspace_id, org_id)
+        )
 
 
 def _split_into_pages(ids: Sequence[WorkspaceId]) -> Iterator[Sequence[WorkspaceId]]:

@@ -9,8 +9,8 @@ from services.registry import access
 from services.registry.errors.events import EventIdGone
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import audiences, events
-from services.registry.workspace.audiences import Circles
-from services.registry.workspace.events import Event, Scope, Stretch
+from services.registry.workspace.audiences import Audiences
+from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import Status, WorkspaceId
 
 
@@ -22,7 +22,7 @@ class EventSubscription:
     `ended` says that no further event will come, and `head` is the id of the last stored event.
     """
 
-    subscribed_to: Circles = ()
+    subscribed_to: Audiences = ()
     subscribed_as: str = ""
     ended: bool = False
     head: int = 0
@@ -49,39 +49,39 @@ class EventSubscriptions:
                 subscription = await self._subscribe_to_workspace(tx, caller, workspace_id)
             else:
                 subscription = _subscribe_caller(caller)
-            if after is not None and not await tx.events.horizon() <= after <= await tx.events.last_number():
+            if after is not None and not await tx.events.get_horizon() <= after <= await tx.events.get_last_number():
                 raise EventIdGone
-            return replace(subscription, head=await tx.events.head())
+            return replace(subscription, head=await tx.events.get_head())
 
-    async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> ReplayPage:
+    async def replay(self, caller: Identity, workspace_id: str, stretch: EventRange, *, size: int) -> ReplayPage:
         """Return the first events of a range that the caller may receive; raises `EventIdGone`."""
         async with self._store.begin() as tx:
             scope = await self._find_scope(tx, caller, workspace_id)
-            found = await tx.events.between(stretch, scope, limit=size)
-            if stretch.after < await tx.events.horizon():
+            found = await tx.events.list_range(stretch, scope, limit=size)
+            if stretch.after < await tx.events.get_horizon():
                 raise EventIdGone
-        page = list(events.fitting(found))
+        page = list(events.take_page(found))
         return ReplayPage(page, more=len(page) < len(found) or len(found) == size)
 
     async def _subscribe_to_workspace(self, tx: Transaction, caller: Identity, workspace_id: str) -> EventSubscription:
         _check_own_workspace(caller, workspace_id)
-        workspace = await access.reached(tx, caller, WorkspaceId(workspace_id))
+        workspace = await access.require_access(tx, caller, WorkspaceId(workspace_id))
         return EventSubscription(
-            subscribed_to=(audiences.of_one(workspace_id),), ended=workspace.status is Status.REMOVED
+            subscribed_to=(audiences.name_workspace_audience(workspace_id),), ended=workspace.status is Status.REMOVED
         )
 
-    async def _find_scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
+    async def _find_scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> EventFilter:
         if workspace_id:
             _check_own_workspace(caller, workspace_id)
-            await access.reached(tx, caller, WorkspaceId(workspace_id))
-            return Scope(workspace_ids=(WorkspaceId(workspace_id),))
+            await access.require_access(tx, caller, WorkspaceId(workspace_id))
+            return EventFilter(workspace_ids=(WorkspaceId(workspace_id),))
         match caller.kind:
             case Kind.ADMIN | Kind.ANONYMOUS:
-                return Scope()
+                return EventFilter()
             case Kind.ORG:
-                return Scope(org_id=caller.org_id)
+                return EventFilter(org_id=caller.org_id)
             case Kind.WORKSPACE:
-                return Scope(workspace_ids=await tx.tree.circle(WorkspaceId(caller.name)))
+                return EventFilter(workspace_ids=await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))
             case Kind.SERVICE:
                 raise PermissionDenied
             case _:
@@ -93,7 +93,7 @@ def _subscribe_caller(caller: Identity) -> EventSubscription:
         case Kind.ADMIN | Kind.ANONYMOUS:
             return EventSubscription(subscribed_to=(audiences.EVERYTHING,))
         case Kind.ORG:
-            return EventSubscription(subscribed_to=(audiences.of_org(caller.org_id),))
+            return EventSubscription(subscribed_to=(audiences.name_org_audience(caller.org_id),))
         case Kind.WORKSPACE:
             return EventSubscription(subscribed_as=caller.name)
         case Kind.SERVICE:

@@ -17,7 +17,7 @@ from services.chassis.fan_out import Subscription
 from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.store.transaction import Store
-from services.registry.workspace.model import Beat, Workspace
+from services.registry.workspace.model import HeartbeatNotice, Workspace
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class FeedKeepalive:
 class HeartbeatBatch:
     """The heartbeats since the last update."""
 
-    heartbeats: tuple[Beat, ...]
+    heartbeats: tuple[HeartbeatNotice, ...]
 
 
 FeedUpdate = WorkspaceChange | HeartbeatBatch | SnapshotDone | FeedKeepalive
@@ -89,7 +89,7 @@ class WorkspaceFeed:
                 log.warning("workspace feed waits for the database")
             await self._notifications.wait(POLL_INTERVAL)
 
-    def publish_heartbeat(self, heartbeat: Beat) -> None:
+    def publish_heartbeat(self, heartbeat: HeartbeatNotice) -> None:
         """Send a heartbeat to the subscribers that asked for heartbeats."""
         for subscriber in self._subscribers:
             subscriber.put_heartbeat(heartbeat)
@@ -139,14 +139,14 @@ class WorkspaceFeed:
         if after <= self._revision:
             return self._revision
         async with self._store.begin() as tx:
-            return await tx.changes.head()
+            return await tx.revisions.get_head()
 
     async def _replay(self, after: int, head: int) -> AsyncIterator[FeedUpdate]:
         is_snapshot = after == 0 or after > head
         cursor = 0 if is_snapshot else after
         while True:
             async with self._store.begin() as tx:
-                read = tx.changes.alive if is_snapshot else tx.changes.changed
+                read = tx.revisions.list_live if is_snapshot else tx.revisions.list_changed
                 page = await read(cursor, limit=WORKSPACES_PER_READ)
             for workspace in page:
                 yield WorkspaceChange(workspace)
@@ -176,17 +176,17 @@ class WorkspaceFeed:
     async def _note_provisioner(self, backend: str) -> None:
         if backend:
             async with self._store.begin() as tx:
-                await tx.changes.note_watcher(self._replica_id, backend)
+                await tx.revisions.record_watcher(self._replica_id, backend)
 
     async def _catch_up(self) -> None:
         if not self._started.is_set():
             async with self._store.begin() as tx:
-                self._revision = await tx.changes.head()
+                self._revision = await tx.revisions.get_head()
             self._started.set()
         page: list[Workspace] | None = None
         while page is None or len(page) == WORKSPACES_PER_READ:
             async with self._store.begin() as tx:
-                page = await tx.changes.changed(self._revision, limit=WORKSPACES_PER_READ)
+                page = await tx.revisions.list_changed(self._revision, limit=WORKSPACES_PER_READ)
             self._publish_changes(page)
         self._read_at = asyncio.get_running_loop().time()
 
@@ -214,7 +214,7 @@ class _Subscriber:
         self._unread: Subscription[WorkspaceChange | HeartbeatBatch] = Subscription(
             capacity=MAX_UNREAD_UPDATES, overflow_error=self._overrun
         )
-        self._heartbeats: list[Beat] = []
+        self._heartbeats: list[HeartbeatNotice] = []
         self._has_overrun = False
 
     @property
@@ -226,7 +226,7 @@ class _Subscriber:
         """Add a change; one too many ends the stream."""
         self._unread.put(change)
 
-    def put_heartbeat(self, heartbeat: Beat) -> None:
+    def put_heartbeat(self, heartbeat: HeartbeatNotice) -> None:
         """Add a heartbeat if the subscriber asked for heartbeats and there is room."""
         if not self._include_heartbeats or len(self._heartbeats) >= MAX_UNREAD_HEARTBEATS:
             return

@@ -19,8 +19,8 @@ from services.registry.templates.config_file import (
     drop_nulls,
 )
 from services.registry.workspace.model import EXTERNAL, Brief, Workspace
-from services.registry.workspace.starter_files import MOST_FILES, SYSTEM_PROMPT, Files, Kit
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.starter_files import MAX_FILES, SYSTEM_PROMPT_FILE, Files, StarterFiles
+from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_DIRECTORY_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 SCHEMA_VERSION = "1.0"
 
@@ -37,12 +37,12 @@ class _BundleFileModel(BaseModel):
 
 
 class _BundledSkill(_BundleFileModel):
-    id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES, pattern="^[^/]+$")]
     files: dict[str, str] = {}
 
 
 class _BundledTool(_BundleFileModel):
-    id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES, pattern="^[^/]+$")]
     config: dict[str, Any] = {}
 
 
@@ -52,22 +52,22 @@ class _BundledPosition(_BundleFileModel):
 
 
 class _BundleFile(_BundleFileModel):
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     description: str = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
     model: ShortText = ""
     runtime: ShortText = ""
-    template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    template: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     delivery_mode: ShortText = ""
-    workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    workspace_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     workspace_access: ShortText = ""
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     canvas: _BundledPosition = _BundledPosition()
     system_prompt: str = ""
-    skills: Annotated[list[_BundledSkill], Field(max_length=MOST_FILES)] = []
-    tools: Annotated[list[_BundledTool], Field(max_length=MOST_FILES)] = []
+    skills: Annotated[list[_BundledSkill], Field(max_length=MAX_FILES)] = []
+    tools: Annotated[list[_BundledTool], Field(max_length=MAX_FILES)] = []
     prompts: dict[str, str] = {}
     files: dict[str, str] = {}
     initial_prompt: str = ""
@@ -146,16 +146,16 @@ def split_files(files: Files) -> dict[str, Any]:
             prompts[rest] = text
         elif (config := _parse_tool(path, text)) is not None:
             tools.append({"id": path.removeprefix(TOOLS_DIR).removesuffix(".json"), "config": config})
-        elif path != SYSTEM_PROMPT:
+        elif path != SYSTEM_PROMPT_FILE:
             others[path] = text
     return {
-        "system_prompt": files.get(SYSTEM_PROMPT, ""),
+        "system_prompt": files.get(SYSTEM_PROMPT_FILE, ""),
         "skills": [
             {"id": name, **_read_skill_header(name, inside), "files": inside} for name, inside in skills.items()
         ],
         "tools": tools,
         "prompts": prompts,
-        "files": others | ({SYSTEM_PROMPT: ""} if files.get(SYSTEM_PROMPT) == "" else {}),
+        "files": others | ({SYSTEM_PROMPT_FILE: ""} if files.get(SYSTEM_PROMPT_FILE) == "" else {}),
     }
 
 
@@ -163,7 +163,7 @@ def join_files(bundle: _BundleFile) -> Files:
     """Return the starter files that a bundle contains."""
     files = dict(bundle.files)
     if bundle.system_prompt:
-        files[SYSTEM_PROMPT] = bundle.system_prompt
+        files[SYSTEM_PROMPT_FILE] = bundle.system_prompt
     for skill in bundle.skills:
         files |= {f"{SKILLS_DIR}{skill.id}/{path}": text for path, text in skill.files.items()}
     files |= {f"{PROMPTS_DIR}{path}": text for path, text in bundle.prompts.items()}
@@ -176,8 +176,8 @@ def parse_file_members(members: Mapping[str, Any]) -> _BundleFile:
     return _BundleFile.model_validate({"name": "parts", **members})
 
 
-def _build_draft(bundle: _BundleFile) -> Draft:
-    return Draft(
+def _build_draft(bundle: _BundleFile) -> WorkspaceDraft:
+    return WorkspaceDraft(
         name=bundle.name,
         role=bundle.description,
         runtime=bundle.runtime,
@@ -195,14 +195,14 @@ def _build_draft(bundle: _BundleFile) -> Draft:
     )
 
 
-def _build_starter(bundle: _BundleFile) -> Kit:
+def _build_starter(bundle: _BundleFile) -> StarterFiles:
     brief = Brief(
         initial_prompt=bundle.initial_prompt,
         idle_prompt=bundle.idle_prompt,
         schedules=build_schedules(bundle.schedules),
         plugins=tuple(bundle.plugins),
     )
-    return Kit(template=bundle.template, files=join_files(bundle), brief=brief)
+    return StarterFiles(template=bundle.template, files=join_files(bundle), brief=brief)
 
 
 def _parse_tool(path: str, text: str) -> dict[str, Any] | None:

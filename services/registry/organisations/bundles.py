@@ -16,7 +16,7 @@ from services.registry.store.transaction import Store
 from services.registry.templates import config_file
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
-from services.registry.workspace.starter_files import CONFIG, Files
+from services.registry.workspace.starter_files import CONFIG_FILE, Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Bundles:
             access.check_org(caller, root)
             if root is None or root.status is Status.REMOVED:
                 raise BundleNotFound
-            tree = await tx.lists.several(await tx.tree.ids(root.id))
+            tree = await tx.lists.list_by_ids(await tx.tree.list_subtree_ids(root.id))
             found = [workspace for workspace in tree if workspace.status is not Status.REMOVED]
             cards = await tx.cards([workspace.id for workspace in found])
-            files = {digest: await tx.kits.files(digest) for digest in {workspace.kit for workspace in found}}
+            files = {digest: await tx.starter_files.get(digest) for digest in {workspace.kit for workspace in found}}
         bundle = _render_tree(root, found, files, cards)
         return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -59,9 +59,9 @@ class Bundles:
 
     async def _validate(self, plan: WorkspacePlan) -> WorkspacePlan:
         try:
-            files = starter_files.checked(plan.starter.files)
-            if files and CONFIG not in files:
-                files = starter_files.checked({**files, CONFIG: config_file.generate_config(plan.draft)})
+            files = starter_files.validate_files(plan.starter.files)
+            if files and CONFIG_FILE not in files:
+                files = starter_files.validate_files({**files, CONFIG_FILE: config_file.generate_config(plan.draft)})
             return await self._creator.validate(replace(plan, starter=replace(plan.starter, files=files)))
         except ServiceError as refusal:
             if refusal.domain != InvalidBundle.domain:

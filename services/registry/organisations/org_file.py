@@ -20,7 +20,7 @@ from services.registry.templates.config_file import (
     drop_nulls,
 )
 from services.registry.workspace.model import Brief
-from services.registry.workspace.validation import NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.validation import MAX_DIRECTORY_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 DEFAULT_TIER = 2
 """The tier of a workspace if neither the file nor the template of the workspace names one."""
@@ -64,7 +64,7 @@ class _OrgFilePosition(_OrgFileModel):
 class OrgDefaults(_OrgFileModel):
     """Values for every workspace of the organisation for which neither its node nor its template has one."""
 
-    template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    template: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     runtime: ShortText = ""
     model: ShortText = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
@@ -82,22 +82,22 @@ class OrgDefaults(_OrgFileModel):
 class OrgNode(OrgDefaults):
     """A workspace as the file declares it, with its children."""
 
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     role: str = ""
     external: bool = False
-    url: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    url: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
+    workspace_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     workspace_access: ShortText = ""
     secrets: Annotated[dict[str, str], Field(max_length=500, repr=False)] = {}
     canvas: _OrgFilePosition = _OrgFilePosition()
     system_prompt: PromptText = ""
-    files_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    files_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     schedules: Annotated[list[DeclaredSchedule], Field(max_length=200)] = []
     children: Annotated[list["OrgNode"], Field(max_length=MAX_WORKSPACES_PER_ORG)] = []
 
 
 class _OrgFile(_OrgFileModel):
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
     defaults: OrgDefaults = OrgDefaults()
     required_env: DeclaredNeeds = []
@@ -148,9 +148,9 @@ def parse_organisation(content: Any) -> Organisation:  # noqa: ANN401 - parsed Y
     )
 
 
-def build_draft(node: OrgNode, defaults: OrgDefaults) -> Draft:
+def build_draft(node: OrgNode, defaults: OrgDefaults) -> WorkspaceDraft:
     """Return the draft of a node, without the runtime, model and tier of its template and of the defaults."""
-    return Draft(
+    return WorkspaceDraft(
         name=node.name,
         role=node.role,
         runtime=node.runtime,

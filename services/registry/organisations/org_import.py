@@ -7,7 +7,7 @@ from typing import Any
 
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.creation import WorkspaceCreator
 from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.orgs import InvalidOrgTemplate, MissingEnvironment, OrgSourceRequired
@@ -18,8 +18,8 @@ from services.registry.templates import config_file
 from services.registry.templates.folders import InvalidFolder, TemplateFolders
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import WorkspaceId
-from services.registry.workspace.starter_files import CONFIG, SYSTEM_PROMPT, Files, Kit
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, SYSTEM_PROMPT_FILE, Files, StarterFiles
+from services.registry.workspace.validation import WorkspaceDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class OrgImporter:
     """Creates the workspaces that an org template declares."""
 
     def __init__(
-        self, folders: OrgTemplateFolders, *, templates: TemplateFolders, creator: WorkspaceCreator, auth: Auth
+        self, folders: OrgTemplateFolders, *, templates: TemplateFolders, creator: WorkspaceCreator, auth: AuthClient
     ) -> None:
         self._folders = folders
         self._templates = templates
@@ -80,7 +80,7 @@ class OrgImporter:
     ) -> OrgImportResult:
         org = org_file.parse_organisation(content)
         plans = await _OrgPlanner(org, directory, self._folders, self._templates, self._creator).plan_all()
-        global_keys = await self._auth.global_keys()
+        global_keys = await self._auth.list_global_keys()
         if missing := org_file.find_missing(org.required, global_keys):
             raise MissingEnvironment(missing)
         created = [] if dry_run else await self._creator.create_trees(caller, request_id, plans)
@@ -108,7 +108,7 @@ class _OrgPlanner:
         self._folders = folders
         self._templates = templates
         self._creator = creator
-        self._read_templates: dict[str, tuple[Draft, Kit]] = {}
+        self._read_templates: dict[str, tuple[WorkspaceDraft, StarterFiles]] = {}
         self._read_directories: dict[str, Files] = {}
 
     async def plan_all(self) -> list[WorkspacePlan]:
@@ -130,11 +130,11 @@ class _OrgPlanner:
             detail = refusal.details.get("detail")
             raise InvalidOrgTemplate(f"{listed.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
 
-    async def _apply_template(self, node: OrgNode, defaults: OrgDefaults) -> tuple[Draft, Kit]:
+    async def _apply_template(self, node: OrgNode, defaults: OrgDefaults) -> tuple[WorkspaceDraft, StarterFiles]:
         """The draft of a node: what the node says, else its template, else the defaults of the organisation."""
         draft = org_file.build_draft(node, defaults)
         if draft.template not in self._read_templates:
-            template_alone = Draft(name="", template=draft.template)
+            template_alone = WorkspaceDraft(name="", template=draft.template)
             self._read_templates[draft.template] = await self._templates.apply_template(template_alone)
         from_template, starter = self._read_templates[draft.template]
         if not draft.external:
@@ -146,15 +146,15 @@ class _OrgPlanner:
         tier = draft.tier or from_template.tier or defaults.tier or org_file.DEFAULT_TIER
         return replace(draft, tier=tier), starter
 
-    async def _add_own_files(self, node: OrgNode, draft: Draft, files: Files) -> Files:
+    async def _add_own_files(self, node: OrgNode, draft: WorkspaceDraft, files: Files) -> Files:
         """The files of the template, overridden by those of the node's own directory and by its system prompt."""
         if node.files_dir:
             files = {**files, **await self._read_directory(node.files_dir)}
         if node.system_prompt:
-            files = {**files, SYSTEM_PROMPT: node.system_prompt}
-        if files and CONFIG not in files:
-            files = {**files, CONFIG: config_file.generate_config(draft)}
-        return starter_files.checked(files) if node.files_dir or node.system_prompt else files
+            files = {**files, SYSTEM_PROMPT_FILE: node.system_prompt}
+        if files and CONFIG_FILE not in files:
+            files = {**files, CONFIG_FILE: config_file.generate_config(draft)}
+        return starter_files.validate_files(files) if node.files_dir or node.system_prompt else files
 
     async def _read_directory(self, path: str) -> Files:
         if not self._directory:

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
-from services.registry.workspace.starter_files import CONFIG, Files
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, Files
+from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 MAX_CONFIG_BYTES = 256 * 1024
 """Size of the largest config.yaml."""
@@ -21,9 +21,9 @@ MAX_PROMPT_CHARS = 32 * 1024
 MAX_LIST_ITEMS = 200
 """Items of any list in the file."""
 
-ShortText = Annotated[str, Field(max_length=CODE_BYTES)]
+ShortText = Annotated[str, Field(max_length=MAX_CODE_BYTES)]
 PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
-NameText = Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+NameText = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
@@ -36,8 +36,8 @@ class DeclaredSchedule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
-    cron_expr: Annotated[str, Field(min_length=9, max_length=CODE_BYTES)]
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
+    cron_expr: Annotated[str, Field(min_length=9, max_length=MAX_CODE_BYTES)]
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT_CHARS)]
     timezone: ShortText = "UTC"
     enabled: bool = True
@@ -47,7 +47,7 @@ class TemplateModel(_ConfigFileModel):
     """A model that the agents of a template can use."""
 
     id: NameText
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
     required_env: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
 
 
@@ -68,7 +68,7 @@ class RuntimeConfig(_ConfigFileModel):
 class TemplateConfig(_ConfigFileModel):
     """The parsed members of a config.yaml."""
 
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
     description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
     runtime: ShortText = ""
@@ -150,7 +150,7 @@ def build_schedules(declared: list[DeclaredSchedule]) -> tuple[Schedule, ...]:
     )
 
 
-def apply_defaults(draft: Draft, config: TemplateConfig) -> Draft:
+def apply_defaults(draft: WorkspaceDraft, config: TemplateConfig) -> WorkspaceDraft:
     """Return the draft with the template's runtime, model and tier where it has none; an external one is unchanged."""
     if draft.external or draft.runtime == EXTERNAL:
         return draft
@@ -162,7 +162,7 @@ def apply_defaults(draft: Draft, config: TemplateConfig) -> Draft:
     )
 
 
-def generate_config(draft: Draft) -> str:
+def generate_config(draft: WorkspaceDraft) -> str:
     """Return a config.yaml for a workspace that has none. It is JSON, which is valid YAML."""
     members = {
         "name": draft.name,
@@ -176,7 +176,7 @@ def generate_config(draft: Draft) -> str:
 
 def read_config(files: Files) -> TemplateConfig | None:
     """Return the parsed config.yaml among the files of a workspace; `None` if it is absent or invalid."""
-    text = files.get(CONFIG)
+    text = files.get(CONFIG_FILE)
     try:
         return parse_config(text.encode()) if text is not None else None
     except InvalidYaml:

@@ -15,8 +15,8 @@ from services.registry.templates import config_file
 from services.registry.templates.bounded_yaml import InvalidYaml
 from services.registry.templates.config_file import TemplateConfig
 from services.registry.workspace import starter_files
-from services.registry.workspace.starter_files import CONFIG, Files, Kit
-from services.registry.workspace.validation import DEFAULT_RUNTIME, Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, Files, StarterFiles
+from services.registry.workspace.validation import DEFAULT_RUNTIME, WorkspaceDraft
 
 log = structlog.get_logger()
 
@@ -57,17 +57,17 @@ class TemplateFolders:
         """Return the templates sorted by id, and what is wrong with directories that cannot be used."""
         return await asyncio.to_thread(self._list_templates)
 
-    async def apply_template(self, draft: Draft) -> tuple[Draft, Kit]:
+    async def apply_template(self, draft: WorkspaceDraft) -> tuple[WorkspaceDraft, StarterFiles]:
         """Return the draft with the defaults of its template, and the starter files; raises `InvalidTemplate`."""
         if not draft.template:
-            return draft, Kit()
+            return draft, StarterFiles()
         config, files = await asyncio.to_thread(self._read_template, draft.template)
-        starter = Kit(template=draft.template, files=files, brief=config.brief)
+        starter = StarterFiles(template=draft.template, files=files, brief=config.brief)
         return config_file.apply_defaults(draft, config), starter
 
     async def has_template(self, template_id: str) -> bool:
         """Whether a template has this id."""
-        config = self._root / template_id / CONFIG
+        config = self._root / template_id / CONFIG_FILE
         return bool(TEMPLATE_ID.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
 
     async def import_template(self, name: str, files: Files) -> str:
@@ -78,13 +78,13 @@ class TemplateFolders:
         template_id = derive_template_id(name)
         if not TEMPLATE_ID.fullmatch(template_id):
             raise InvalidPath
-        files = starter_files.checked(
-            {CONFIG: config_file.generate_config(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
+        files = starter_files.validate_files(
+            {CONFIG_FILE: config_file.generate_config(WorkspaceDraft(name=name, runtime=DEFAULT_RUNTIME)), **files}
         )
         try:
-            config_file.parse_config(files[CONFIG].encode())
+            config_file.parse_config(files[CONFIG_FILE].encode())
         except InvalidYaml as fault:
-            raise InvalidTemplate(f"{CONFIG}: {fault}") from None
+            raise InvalidTemplate(f"{CONFIG_FILE}: {fault}") from None
         await asyncio.to_thread(self._write_template, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
@@ -109,7 +109,7 @@ class TemplateFolders:
             raise InvalidTemplate
         try:
             files = read_files(directory)
-            return config_file.parse_config(files.get(CONFIG, "").encode()), files
+            return config_file.parse_config(files.get(CONFIG_FILE, "").encode()), files
         except (InvalidYaml, InvalidFolder) as fault:
             raise InvalidTemplate(str(fault)) from None
 
@@ -141,7 +141,7 @@ class InvalidFolder(Exception):
 def walk_template_configs(root: Path, visit: ConfigVisitor) -> None:
     """Call `visit` for each template, sorted by id (REG-57). A config.yaml that cannot be read is skipped."""
     for directory in _list_directories(root):
-        config = directory / CONFIG
+        config = directory / CONFIG_FILE
         try:
             if config.is_file() and _is_within(config, root):
                 with config.open("rb") as file:
@@ -177,15 +177,17 @@ def read_files(directory: Path) -> Files:
             raise InvalidFolder(f"{name}: leads out of the directory")
         try:
             total_bytes += path.stat().st_size
-            if total_bytes > starter_files.MOST_BYTES or len(files) >= starter_files.MOST_FILES:
-                raise InvalidFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
+            if total_bytes > starter_files.MAX_TOTAL_BYTES or len(files) >= starter_files.MAX_FILES:
+                raise InvalidFolder(
+                    f"more than {starter_files.MAX_FILES} files or {starter_files.MAX_TOTAL_BYTES} bytes"
+                )
             files[name] = _read_text(path)
         except OSError as error:
             raise InvalidFolder(f"{name}: {error.strerror}") from None
         except ValueError:
             raise InvalidFolder(f"{name}: not UTF-8 text") from None
     try:
-        return starter_files.checked(files)
+        return starter_files.validate_files(files)
     except (InvalidPath, TooManyFiles) as refusal:
         raise InvalidFolder(refusal.message) from None
 

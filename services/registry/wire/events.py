@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from protos.registry.v1 import events_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.feeds.event_log import PublishedEvent
-from services.registry.workspace.audiences import Placed
-from services.registry.workspace.events import Broadcast, Event, written
+from services.registry.workspace.audiences import WorkspaceAudiences
+from services.registry.workspace.events import Broadcast, Event, render_payload
 
 
 def stored_event_to_proto(event: Event) -> pb.StoredEvent:
@@ -23,7 +23,7 @@ def published_event_to_proto(published: PublishedEvent) -> pb.PublishedEvent:
     return pb.PublishedEvent(event=stored_event_to_proto(published.event), published_to=published.published_to)
 
 
-def audiences_to_proto(workspaces: Iterable[Placed]) -> pb.WorkspaceAudiencesUpdate:
+def audiences_to_proto(workspaces: Iterable[WorkspaceAudiences]) -> pb.WorkspaceAudiencesUpdate:
     """The audiences of several workspaces, in one update."""
     return pb.WorkspaceAudiencesUpdate(
         workspaces=[
@@ -39,6 +39,6 @@ def broadcast_to_proto(broadcast: Broadcast) -> pb.Broadcast:
     return pb.Broadcast(
         event_type=broadcast.type,
         workspace_id=broadcast.workspace_id,
-        payload=written(broadcast.payload).encode(),
+        payload=render_payload(broadcast.payload).encode(),
         created_at=timestamp_from_datetime(broadcast.at),
     )

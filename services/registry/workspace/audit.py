@@ -8,7 +8,7 @@ from enum import StrEnum
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What can be done to a workspace by somebody, a noun and what became of it."""
 
     CREATED = "workspace.created"
@@ -24,7 +24,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
+class AuditRecord:
     """Something that somebody did. `details` is a JSON object."""
 
     id: str
@@ -36,9 +36,11 @@ class Deed:
     details: str
 
 
-def of(actor: str, action: Action, workspace: Workspace, *, deed_id: str, at: datetime, **details: object) -> Deed:
+def build_record(
+    actor: str, action: AuditAction, workspace: Workspace, *, deed_id: str, at: datetime, **details: object
+) -> AuditRecord:
     """What the actor did to the workspace."""
-    return Deed(
+    return AuditRecord(
         id=deed_id,
         at=at,
         actor=actor,

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from services.registry.workspace.facts import BootstrapFailed, Fact, ProvisioningFailed
-from services.registry.workspace.model import Beat, Reason, Status, Workspace, WorkspaceId
+from services.registry.workspace.model import HeartbeatNotice, Reason, Status, Workspace, WorkspaceId
 
-PAGE_BYTES = 8 * 1024 * 1024
+MAX_EVENT_PAGE_BYTES = 8 * 1024 * 1024
 """Of events in one answer: well within what a message may be."""
 
 
@@ -37,7 +37,7 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class EventDraft:
     """What others are to be told, before it has a number."""
 
     type: EventType
@@ -74,7 +74,7 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EventRange:
     """The events after one and up to another; `through` 0 is no bound."""
 
     after: int
@@ -82,110 +82,110 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class EventFilter:
     """Whose events: those of these workspaces, those that arose in this organisation; all where neither is said."""
 
     workspace_ids: Sequence[WorkspaceId] | None = None
     org_id: str | None = None
 
 
-def fitting(found: Sequence[Event]) -> Sequence[Event]:
+def take_page(found: Sequence[Event]) -> Sequence[Event]:
     """The first of the events: as many as fit into one answer, and at least one."""
     weight = 0
     for count, event in enumerate(found):
         weight += len(event.payload)
-        if count and weight > PAGE_BYTES:
+        if count and weight > MAX_EVENT_PAGE_BYTES:
             return found[:count]
     return found
 
 
-def of_creation(workspace: Workspace) -> Notice:
+def build_creation_event(workspace: Workspace) -> EventDraft:
     """A workspace was made."""
-    return _about(workspace, EventType.WORKSPACE_PROVISIONING, _introduced(workspace))
+    return _build_event(workspace, EventType.WORKSPACE_PROVISIONING, _describe_workspace(workspace))
 
 
-def of_change(before: Workspace, now: Workspace, fact: Fact) -> tuple[Notice, ...]:
+def build_change_events(before: Workspace, now: Workspace, fact: Fact) -> tuple[EventDraft, ...]:
     """What `fact` brought about; nothing where neither the status nor the wanted instance is another."""
     if (before.status, before.generation) == (now.status, now.generation):
         return ()
-    return (_changed(before, now, fact),)
+    return (_build_change_event(before, now, fact),)
 
 
-def of_registration(workspace: Workspace, card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON
+def build_registration_event(workspace: Workspace, card: Any) -> EventDraft:  # noqa: ANN401 - somebody else's JSON
     """An agent registered; told even where the workspace was online before."""
     told = {"agent_card": card, "url": workspace.url, "delivery_mode": workspace.delivery_mode}
-    return _about(workspace, EventType.WORKSPACE_ONLINE, told)
+    return _build_event(workspace, EventType.WORKSPACE_ONLINE, told)
 
 
-def of_removal(workspace: Workspace, cascade: int) -> Notice:
+def build_removal_event(workspace: Workspace, cascade: int) -> EventDraft:
     """A workspace was removed, and `cascade` others with it."""
     told = {"cascade_deleted": cascade} if cascade else {}
-    return _about(workspace, EventType.WORKSPACE_REMOVED, told)
+    return _build_event(workspace, EventType.WORKSPACE_REMOVED, told)
 
 
-def of_expansion(children: Sequence[Workspace]) -> Notice:
+def build_expansion_event(children: Sequence[Workspace]) -> EventDraft:
     """A workspace got its team."""
     told = [{"id": child.id, "name": child.name, "role": child.role} for child in children]
-    return Notice(EventType.WORKSPACE_EXPANDED, {"children": told})
+    return EventDraft(EventType.WORKSPACE_EXPANDED, {"children": told})
 
 
-def of_collapse(names: Sequence[str]) -> Notice:
+def build_collapse_event(names: Sequence[str]) -> EventDraft:
     """All that was below a workspace was removed."""
-    return Notice(EventType.WORKSPACE_COLLAPSED, {"removed_children": list(names)})
+    return EventDraft(EventType.WORKSPACE_COLLAPSED, {"removed_children": list(names)})
 
 
-def of_card(card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON
+def build_card_event(card: Any) -> EventDraft:  # noqa: ANN401 - somebody else's JSON
     """An agent replaced its card."""
-    return Notice(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
+    return EventDraft(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
 
 
-def of_heartbeat(task_before: str, beat: Beat, at: datetime) -> tuple[Broadcast, ...]:
+def build_heartbeat_broadcasts(task_before: str, beat: HeartbeatNotice, at: datetime) -> tuple[Broadcast, ...]:
     """What a heartbeat tells whoever listens; its task only where it is another than before."""
     alive = {"active_tasks": beat.active_tasks, "uptime_seconds": beat.uptime_seconds}
-    told = (_broadcast(BroadcastType.WORKSPACE_HEARTBEAT, beat, alive, at),)
+    told = (_build_broadcast(BroadcastType.WORKSPACE_HEARTBEAT, beat, alive, at),)
     if beat.current_task == task_before:
         return told
     task = {"active_tasks": beat.active_tasks, "current_task": beat.current_task}
-    return _broadcast(BroadcastType.TASK_UPDATED, beat, task, at), *told
+    return _build_broadcast(BroadcastType.TASK_UPDATED, beat, task, at), *told
 
 
-def _broadcast(kind: BroadcastType, beat: Beat, said: Mapping[str, Any], at: datetime) -> Broadcast:
+def _build_broadcast(kind: BroadcastType, beat: HeartbeatNotice, said: Mapping[str, Any], at: datetime) -> Broadcast:
     return Broadcast(type=kind, workspace_id=beat.workspace_id, payload=said, at=at)
 
 
-def written(payload: Mapping[str, Any]) -> str:
+def render_payload(payload: Mapping[str, Any]) -> str:
     """A payload as JSON text, on one line and in ASCII."""
     return json.dumps(dict(payload), separators=(",", ":"))
 
 
-def _changed(before: Workspace, now: Workspace, fact: Fact) -> Notice:  # noqa: C901, PLR0911 - one line for each status
+def _build_change_event(before: Workspace, now: Workspace, fact: Fact) -> EventDraft:  # noqa: C901, PLR0911 - one line for each status
     match now.status:
         case Status.PROVISIONING:
-            return _about(now, EventType.WORKSPACE_PROVISIONING, _introduced(now))
+            return _build_event(now, EventType.WORKSPACE_PROVISIONING, _describe_workspace(now))
         case Status.ONLINE:
-            return _about(now, EventType.WORKSPACE_ONLINE, _back(before, now))
+            return _build_event(now, EventType.WORKSPACE_ONLINE, _describe_recovery(before, now))
         case Status.DEGRADED:
-            return _about(now, EventType.WORKSPACE_DEGRADED, _sickness(now))
+            return _build_event(now, EventType.WORKSPACE_DEGRADED, _describe_degradation(now))
         case Status.OFFLINE:
-            return _about(now, EventType.WORKSPACE_OFFLINE, {})
+            return _build_event(now, EventType.WORKSPACE_OFFLINE, {})
         case Status.AWAITING_AGENT:
-            return _about(now, EventType.WORKSPACE_AWAITING_AGENT, {"external": now.external, "name": now.name})
+            return _build_event(now, EventType.WORKSPACE_AWAITING_AGENT, {"external": now.external, "name": now.name})
         case Status.FAILED:
-            return _about(now, EventType.WORKSPACE_PROVISION_FAILED, _failure(now, fact))
+            return _build_event(now, EventType.WORKSPACE_PROVISION_FAILED, _describe_failure(now, fact))
         case Status.PAUSED:
-            return _about(now, EventType.WORKSPACE_PAUSED, {"name": now.name})
+            return _build_event(now, EventType.WORKSPACE_PAUSED, {"name": now.name})
         case Status.HIBERNATING:
-            return _about(now, EventType.WORKSPACE_HIBERNATING, {"name": now.name, "tier": now.tier})
+            return _build_event(now, EventType.WORKSPACE_HIBERNATING, {"name": now.name, "tier": now.tier})
         case Status.HIBERNATED:
-            return _about(now, EventType.WORKSPACE_HIBERNATED, {"name": now.name, "tier": now.tier})
+            return _build_event(now, EventType.WORKSPACE_HIBERNATED, {"name": now.name, "tier": now.tier})
         case Status.REMOVED:
-            return _about(now, EventType.WORKSPACE_REMOVED, {})
+            return _build_event(now, EventType.WORKSPACE_REMOVED, {})
         case _:
             assert_never(now.status)
 
 
-def _about(workspace: Workspace, kind: EventType, told: Mapping[str, Any]) -> Notice:
-    return Notice(
+def _build_event(workspace: Workspace, kind: EventType, told: Mapping[str, Any]) -> EventDraft:
+    return EventDraft(
         kind,
         {
             **told,
@@ -196,31 +196,31 @@ def _about(workspace: Workspace, kind: EventType, told: Mapping[str, Any]) -> No
     )
 
 
-def _introduced(workspace: Workspace) -> dict[str, Any]:
+def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
     told: dict[str, Any] = {"name": workspace.name, "runtime": workspace.runtime, "tier": workspace.tier}
     if workspace.parent_id is not None:
         told["parent_id"] = workspace.parent_id
-    return told | {"x": _number(workspace.x), "y": _number(workspace.y)}
+    return told | {"x": _to_json_number(workspace.x), "y": _to_json_number(workspace.y)}
 
 
-def _back(before: Workspace, now: Workspace) -> dict[str, Any]:
+def _describe_recovery(before: Workspace, now: Workspace) -> dict[str, Any]:
     if now.status_reason is Reason.EXTERNAL_CREATED:
         return {"external": True, "name": now.name}
     return {"recovered_from": before.status}
 
 
-def _sickness(workspace: Workspace) -> dict[str, Any]:
+def _describe_degradation(workspace: Workspace) -> dict[str, Any]:
     told: dict[str, Any] = {"sample_error": workspace.vitals.sample_error}
     match workspace.status_reason:
         case Reason.ERROR_RATE:
-            return told | {"error_rate": _number(workspace.vitals.error_rate)}
+            return told | {"error_rate": _to_json_number(workspace.vitals.error_rate)}
         case Reason.WEDGED:
             return told | {"runtime_state": "wedged"}
         case _:
             return told
 
 
-def _failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
+def _describe_failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
     told: dict[str, Any] = {"error": workspace.vitals.sample_error, "runtime": workspace.runtime}
     if isinstance(fact, ProvisioningFailed) and fact.missing:
         told["missing"] = list(fact.missing)
@@ -229,6 +229,6 @@ def _failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
     return told
 
 
-def _number(value: float) -> float:
+def _to_json_number(value: float) -> float:
     """The value as the contract writes it: without a fraction where it has none."""
     return int(value) if value.is_integer() else value

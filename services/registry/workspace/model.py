@@ -66,7 +66,7 @@ class DeliveryMode(StrEnum):
     POLL = "poll"
 
 
-class Access(StrEnum):
+class DirectoryAccess(StrEnum):
     """What an instance may do with the workspace's directory of the host."""
 
     NONE = "none"
@@ -143,7 +143,7 @@ class Workspace:
     model: str | None = None
     parent_id: WorkspaceId | None = None
     workspace_dir: str | None = None
-    workspace_access: Access = Access.NONE
+    workspace_access: DirectoryAccess = DirectoryAccess.NONE
     budget_limit: int | None = None
     max_concurrent_tasks: int = 1
     hibernation_idle_minutes: int | None = None
@@ -203,7 +203,7 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListedWorkspace:
     """A workspace as the book shows it: with its card."""
 
     workspace: Workspace
@@ -211,7 +211,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class HeartbeatNotice:
     """A heartbeat, as it arrived."""
 
     workspace_id: WorkspaceId

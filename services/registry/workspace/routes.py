@@ -13,29 +13,29 @@ class Address:
     trusted: bool = False
 
 
-WANTED = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
+RUNNING_STATUSES = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
 """Where an instance is to run."""
 
 
-def desire(workspace: Workspace) -> DesiredState:
+def find_desired_state(workspace: Workspace) -> DesiredState:
     """What is to become of its instance."""
     if workspace.status is Status.REMOVED:
         return DesiredState.FORGOTTEN
     if workspace.external or workspace.generation == 0:
         return DesiredState.STOPPED
-    if workspace.status in WANTED:
+    if workspace.status in RUNNING_STATUSES:
         return DesiredState.RUNNING
     return DesiredState.UNTOUCHED if workspace.status is Status.FAILED else DesiredState.STOPPED
 
 
-def address(workspace: Workspace) -> Address:
+def find_address(workspace: Workspace) -> Address:
     """Where messages for it are posted; an empty one where nowhere is known."""
     if not workspace.external and workspace.backend_address:
         return Address(workspace.backend_address, trusted=True)
     return Address(workspace.url)
 
 
-def delivery_mode(
+def choose_delivery_mode(
     asked: DeliveryMode | None, stored: DeliveryMode | None, *, external: bool, url: str = ""
 ) -> DeliveryMode:
     """How messages reach an agent: what it asks for, else what it had, else what suits where it runs."""
@@ -46,11 +46,11 @@ def delivery_mode(
     return DeliveryMode.POLL if external and not url else DeliveryMode.PUSH
 
 
-def own_name(workspace: Workspace) -> str:
+def get_instance_hostname(workspace: Workspace) -> str:
     """The host under which a workspace may register itself unjudged: what its backend calls its instance."""
     return f"ws-{workspace.id[:12]}"
 
 
-def over_budget(workspace: Workspace) -> bool:
+def is_over_budget(workspace: Workspace) -> bool:
     """Whether it has spent what it may."""
     return workspace.budget_limit is not None and workspace.vitals.monthly_spend >= workspace.budget_limit

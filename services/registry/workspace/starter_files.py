@@ -9,25 +9,25 @@ from pathlib import PurePosixPath
 from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooManyFiles
 from services.registry.workspace.model import Brief, Schedule
 
-MOST_FILES = 200
+MAX_FILES = 200
 """Files of one kit."""
 
-MOST_BYTES = 8 * 1024 * 1024
+MAX_TOTAL_BYTES = 8 * 1024 * 1024
 """Of all files of a kit: it has to fit one message between services."""
 
-PATH_BYTES = 512
+MAX_PATH_BYTES = 512
 """Of the longest path."""
 
-PART_BYTES = 255
+MAX_PATH_PART_BYTES = 255
 """Of the longest name in a path: what file systems take."""
 
-CONFIG = "config.yaml"
+CONFIG_FILE = "config.yaml"
 """The file that says what an agent is; every kit has one."""
 
-SYSTEM_PROMPT = "system-prompt.md"
+SYSTEM_PROMPT_FILE = "system-prompt.md"
 """Where the prompt of an agent is."""
 
-TAKEN = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
+RESERVED_PATHS = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
 """What the plane itself puts beside them."""
 
 NO_BRIEF = Brief()
@@ -37,7 +37,7 @@ Files = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class StarterFiles:
     """What a workspace starts with. `template` is the one it came from; empty where it came from none."""
 
     template: str = ""
@@ -52,26 +52,26 @@ class Kit:
         return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
 
 
-def checked(files: Files) -> Files:
+def validate_files(files: Files) -> Files:
     """The files, if an instance may have them; raises `TooManyFiles`, `InvalidPath` or `FilesTooLarge`."""
-    if len(files) > MOST_FILES:
-        raise TooManyFiles(len(files), MOST_FILES)
+    if len(files) > MAX_FILES:
+        raise TooManyFiles(len(files), MAX_FILES)
     for path in files:
         _check_path(path)
     folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
     if folders & files.keys():
         raise InvalidPath
-    if sum(len(text.encode()) for text in files.values()) > MOST_BYTES:
-        raise FilesTooLarge(MOST_BYTES)
+    if sum(len(text.encode()) for text in files.values()) > MAX_TOTAL_BYTES:
+        raise FilesTooLarge(MAX_TOTAL_BYTES)
     return files
 
 
-def brief_text(brief: Brief) -> str:
+def serialize_brief(brief: Brief) -> str:
     """A brief as it is kept."""
     return "" if brief == Brief() else json.dumps(asdict(brief), separators=(",", ":"))
 
 
-def brief_of(text: str) -> Brief:
+def parse_brief(text: str) -> Brief:
     """A brief that was kept."""
     if not text:
         return Brief()
@@ -83,11 +83,13 @@ def brief_of(text: str) -> Brief:
 def _check_path(path: str) -> None:
     parts = path.split("/")
     fits = (
-        len(path.encode(errors="replace")) <= PATH_BYTES
+        len(path.encode(errors="replace")) <= MAX_PATH_BYTES
         and path.isprintable()
         and "\\" not in path
-        and path not in TAKEN
-        and not any(part in {"", ".", ".."} or len(part.encode(errors="replace")) > PART_BYTES for part in parts)
+        and path not in RESERVED_PATHS
+        and not any(
+            part in {"", ".", ".."} or len(part.encode(errors="replace")) > MAX_PATH_PART_BYTES for part in parts
+        )
     )
     if not fits:
         raise InvalidPath

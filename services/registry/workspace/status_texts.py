@@ -2,10 +2,10 @@
 
 from services.registry.workspace.model import Reason
 
-TIMED_OUT = "provisioning timed out"
+PROVISION_TIMEOUT_TEXT = "provisioning timed out"
 """The public text of an instance that did not come up in time."""
 
-DETAILS = {
+STATUS_DETAILS = {
     Reason.CREATED: "Created; its instance is being started.",
     Reason.EXTERNAL_CREATED: "Waiting for its agent to register.",
     Reason.REGISTERED: "The agent registered.",
@@ -34,5 +34,5 @@ DETAILS = {
 }
 """What each reason says to people."""
 
-DECLARED = "Declared by its creator, not heard from yet."
+DECLARED_EXTERNAL_DETAIL = "Declared by its creator, not heard from yet."
 """What is said of an external workspace that came with its address."""

@@ -18,60 +18,60 @@ CHANGED = "workspace.budget_changed"
 
 
 @pytest.fixture
-def budgets(book):
-    return Budgets(book.store)
+def budgets(registry):
+    return Budgets(registry.store)
 
 
-async def read_audit(book):
+async def read_audit(registry):
     """The audit records about budgets that wait for delivery."""
-    async with book.store.begin() as tx:
-        deeds = await tx.deeds.oldest(500)
+    async with registry.store.begin() as tx:
+        deeds = await tx.audit_outbox.list_oldest(500)
     return [(deed.actor, deed.workspace_id, deed.details) for deed in deeds if deed.action == CHANGED]
 
 
 @pytest.mark.covers("A2A-36")
-async def test_a_new_limit_is_stored_and_sent_on_the_workspace_feed(book, budgets):
-    workspace = await book.create(budget_limit=5)
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+async def test_a_new_limit_is_stored_and_sent_on_the_workspace_feed(registry, budgets):
+    workspace = await registry.create(budget_limit=5)
+    async with registry.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         await read_snapshot(watch)
         await budgets.set_limit(ADMIN, workspace.id, 0)
         updated = await read_change(watch)
 
     assert (updated.id, updated.budget_limit) == (workspace.id, 0)
     assert (await budgets.get(agent(workspace.id), workspace.id)).budget_limit == 0
-    assert await read_audit(book) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
+    assert await read_audit(registry) == [("admin", workspace.id, '{"before":5,"budget_limit":0}')]
 
 
-async def test_a_limit_can_be_removed(book, budgets):
-    workspace = await book.create(budget_limit=5)
+async def test_a_limit_can_be_removed(registry, budgets):
+    workspace = await registry.create(budget_limit=5)
 
     assert (await budgets.set_limit(ADMIN, workspace.id, None)).budget_limit is None
 
-    assert (await book.get(workspace.id)).budget_limit is None
+    assert (await registry.get(workspace.id)).budget_limit is None
 
 
 @pytest.mark.parametrize("cents", [5, None])
-async def test_setting_an_equal_limit_changes_nothing(book, budgets, cents):
-    workspace = await book.create(budget_limit=cents)
-    before = await book.get(workspace.id)
+async def test_setting_an_equal_limit_changes_nothing(registry, budgets, cents):
+    workspace = await registry.create(budget_limit=cents)
+    before = await registry.get(workspace.id)
 
     await budgets.set_limit(ADMIN, workspace.id, cents)
 
-    assert await book.get(workspace.id) == before
-    assert await read_audit(book) == []
+    assert await registry.get(workspace.id) == before
+    assert await read_audit(registry) == []
 
 
-async def test_a_negative_limit_is_refused(book, budgets):
-    workspace = await book.create(budget_limit=5)
+async def test_a_negative_limit_is_refused(registry, budgets):
+    workspace = await registry.create(budget_limit=5)
 
     with pytest.raises(InvalidBudget):
         await budgets.set_limit(ADMIN, workspace.id, -1)
 
-    assert (await book.get(workspace.id)).budget_limit == 5
+    assert (await registry.get(workspace.id)).budget_limit == 5
 
 
-async def test_an_organisation_token_reaches_only_budgets_of_its_organisation(book, budgets):
-    workspace = await book.create(budget_limit=5)
+async def test_an_organisation_token_reaches_only_budgets_of_its_organisation(registry, budgets):
+    workspace = await registry.create(budget_limit=5)
     foreign = org(OTHER, "admin")
     for refused in (
         budgets.set_limit(foreign, workspace.id, 9),
@@ -81,13 +81,13 @@ async def test_an_organisation_token_reaches_only_budgets_of_its_organisation(bo
         with pytest.raises(OrgAccessDenied):
             await refused
 
-    assert (await book.get(workspace.id)).budget_limit == 5
+    assert (await registry.get(workspace.id)).budget_limit == 5
     assert (await budgets.set_limit(org(workspace.org_id, "admin"), workspace.id, 9)).budget_limit == 9
 
 
-async def test_a_removed_workspace_has_no_budget(book, budgets):
-    workspace = await book.create(budget_limit=5)
-    async with book.store.begin() as tx:
+async def test_a_removed_workspace_has_no_budget(registry, budgets):
+    workspace = await registry.create(budget_limit=5)
+    async with registry.store.begin() as tx:
         tx.save(replace(await tx.get(workspace.id, lock=True), status=Status.REMOVED))
 
     for refused in (
@@ -97,4 +97,4 @@ async def test_a_removed_workspace_has_no_budget(book, budgets):
     ):
         with pytest.raises(WorkspaceNotFound):
             await refused
-    assert (await book.get(workspace.id)).budget_limit == 5
+    assert (await registry.get(workspace.id)).budget_limit == 5

@@ -9,23 +9,23 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, org
+from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, org
 
 
 def payload(event):
     return json.loads(event.payload)
 
 
-async def test_the_list_has_pages_and_omits_removed_workspaces(book):
+async def test_the_list_has_pages_and_omits_removed_workspaces(registry):
     made = []
     for number in range(5):
-        made.append((await book.create(f"w{number}", runtime="external")).id)
-        book.clock.advance(seconds=1)
-    await book.removal.remove(ADMIN, made[2], confirm=False, purge=False)
+        made.append((await registry.create(f"w{number}", runtime="external")).id)
+        registry.clock.advance(seconds=1)
+    await registry.removal.remove(ADMIN, made[2], confirm=False, purge=False)
 
     seen, token = [], ""
     while True:
-        page = await book.queries.list(ANYBODY, size=2, token=token)
+        page = await registry.queries.list(ANONYMOUS, size=2, token=token)
         seen.extend(entry.workspace.id for entry in page.entries)
         token = page.next_page_token
         if not token:
@@ -34,59 +34,59 @@ async def test_the_list_has_pages_and_omits_removed_workspaces(book):
     assert seen == [made[0], made[1], made[3], made[4]]
 
 
-async def test_an_organisation_token_lists_its_organisation(book):
-    mine, _ = await book.create("mine"), await book.create("other")
-    child = await book.create("child", parent_id=mine.id)
+async def test_an_organisation_token_lists_its_organisation(registry):
+    mine, _ = await registry.create("mine"), await registry.create("other")
+    child = await registry.create("child", parent_id=mine.id)
 
-    page = await book.queries.list(org(mine.id), size=100, token="")
+    page = await registry.queries.list(org(mine.id), size=100, token="")
 
     assert {entry.workspace.id for entry in page.entries} == {mine.id, child.id}
 
 
-async def test_an_invisible_workspace_is_reported_as_not_found(book):
-    mine, other = await book.create("mine"), await book.create("other")
-    child, stranger = await book.create("a", parent_id=mine.id), await book.create("b", parent_id=other.id)
+async def test_an_invisible_workspace_is_reported_as_not_found(registry):
+    mine, other = await registry.create("mine"), await registry.create("other")
+    child, stranger = await registry.create("a", parent_id=mine.id), await registry.create("b", parent_id=other.id)
 
-    assert (await book.queries.get(agent(child.id), mine.id)).workspace.name == "mine"
-    assert (await book.queries.get(agent(mine.id), other.id)).workspace.name == "other"
+    assert (await registry.queries.get(agent(child.id), mine.id)).workspace.name == "mine"
+    assert (await registry.queries.get(agent(mine.id), other.id)).workspace.name == "other"
     for caller, hidden in ((agent(child.id), stranger.id), (agent(child.id), other.id), (org(mine.id), other.id)):
-        for read in (book.queries.get, book.queries.card):
+        for read in (registry.queries.get, registry.queries.card):
             with pytest.raises(WorkspaceNotFound):
                 await read(caller, hidden)
 
 
-async def test_a_removed_workspace_can_be_read_but_its_card_is_refused(book):
-    online = await book.register(await book.create(runtime="external"))
-    await book.removal.remove(ADMIN, online.id, confirm=False, purge=False)
+async def test_a_removed_workspace_can_be_read_but_its_card_is_refused(registry):
+    online = await registry.register(await registry.create(runtime="external"))
+    await registry.removal.remove(ADMIN, online.id, confirm=False, purge=False)
 
-    assert (await book.queries.get(ADMIN, online.id)).card == CARD
+    assert (await registry.queries.get(ADMIN, online.id)).card == CARD
     with pytest.raises(WorkspaceRemoved):
-        await book.queries.card(ADMIN, online.id)
+        await registry.queries.card(ADMIN, online.id)
 
 
 # Events ──────────────────────────────────────────────────────────────────────
 
 
-async def test_events_are_read_newest_first_or_after_an_event(book):
-    root = await book.online("root")
-    other = await book.create("other")
-    ids = [event.event_id for event in await book.events()]
+async def test_events_are_read_newest_first_or_after_an_event(registry):
+    root = await registry.online("root")
+    other = await registry.create("other")
+    ids = [event.event_id for event in await registry.events()]
 
-    newest = await book.queries.events(ADMIN, workspace_id="", after=None, size=2)
-    further = await book.queries.events(ADMIN, workspace_id="", after=ids[0], size=500)
-    own = await book.queries.events(org(root.id), workspace_id="", after=None, size=500)
+    newest = await registry.queries.events(ADMIN, workspace_id="", after=None, size=2)
+    further = await registry.queries.events(ADMIN, workspace_id="", after=ids[0], size=500)
+    own = await registry.queries.events(org(root.id), workspace_id="", after=None, size=500)
 
     assert [event.event_id for event in newest] == ids[:-3:-1]
     assert [event.event_id for event in further] == ids[1:]
     assert {event.workspace_id for event in own} == {root.id}
     with pytest.raises(OrgAccessDenied):
-        await book.queries.events(org(root.id), workspace_id=other.id, after=None, size=5)
+        await registry.queries.events(org(root.id), workspace_id=other.id, after=None, size=5)
 
 
 @pytest.mark.covers("BEY-13")
-async def test_a_status_has_the_id_of_the_event_that_caused_it(book):
-    workspace = await book.online()
-    last = (await book.events(workspace.id))[-1]
+async def test_a_status_has_the_id_of_the_event_that_caused_it(registry):
+    workspace = await registry.online()
+    last = (await registry.events(workspace.id))[-1]
 
     assert workspace.status_event_id == last.event_id
     assert payload(last)["status"] == workspace.status

@@ -15,12 +15,12 @@ from services.registry.feeds.workspace_feed import (
     WorkspaceChange,
     WorkspaceFeed,
 )
-from services.registry.store.tables.schema import DOORBELL
-from services.registry.workspace.model import Beat
+from services.registry.store.tables.schema import REVISION_CHANNEL
+from services.registry.workspace.model import HeartbeatNotice
 from tests.registry.conftest import ADMIN
 from tests.waiting import eventually
 
-HEARTBEAT = Beat(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
+HEARTBEAT = HeartbeatNotice(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
 
 
 async def read_snapshot(watch):
@@ -41,11 +41,11 @@ async def read_change(watch):
     return None
 
 
-async def test_a_watch_sends_every_workspace_first_and_then_the_changes(book):
-    one, other = await book.create("one"), await book.create("other")
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+async def test_a_watch_sends_every_workspace_first_and_then_the_changes(registry):
+    one, other = await registry.create("one"), await registry.create("other")
+    async with registry.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         snapshot, revision = await read_snapshot(watch)
-        await book.updater.update(ADMIN, one.id, {"name": "eve"})
+        await registry.updater.update(ADMIN, one.id, {"name": "eve"})
         changed = await read_change(watch)
 
     assert [workspace.id for workspace in snapshot] == [one.id, other.id]
@@ -53,10 +53,10 @@ async def test_a_watch_sends_every_workspace_first_and_then_the_changes(book):
     assert changed.revision > revision == snapshot[-1].revision
 
 
-async def test_a_watch_resumes_after_the_given_revision(book):
-    one, other = await book.create("one"), await book.create("other")
-    seen = (await book.get(one.id)).revision
-    async with book.following() as feed, aclosing(feed.watch(seen, include_heartbeats=False, backend="")) as watch:
+async def test_a_watch_resumes_after_the_given_revision(registry):
+    one, other = await registry.create("one"), await registry.create("other")
+    seen = (await registry.get(one.id)).revision
+    async with registry.following() as feed, aclosing(feed.watch(seen, include_heartbeats=False, backend="")) as watch:
         first = await read_change(watch)
         keepalive = await anext(watch)
 
@@ -64,44 +64,53 @@ async def test_a_watch_resumes_after_the_given_revision(book):
     assert keepalive == FeedKeepalive(first.revision)
 
 
-async def test_a_watch_after_an_unknown_revision_begins_with_a_snapshot(book):
-    one = await book.create("one")
-    async with book.following() as feed, aclosing(feed.watch(10**12, include_heartbeats=False, backend="")) as watch:
+async def test_a_watch_after_an_unknown_revision_begins_with_a_snapshot(registry):
+    one = await registry.create("one")
+    async with (
+        registry.following() as feed,
+        aclosing(feed.watch(10**12, include_heartbeats=False, backend="")) as watch,
+    ):
         snapshot, _ = await read_snapshot(watch)
 
     assert [workspace.id for workspace in snapshot] == [one.id]
 
 
-async def test_finished_removals_are_sent_when_a_watch_resumes_and_not_in_a_snapshot(book):
-    removed = await book.create(runtime="external")
-    seen = (await book.get(removed.id)).revision
-    await book.removal.remove(ADMIN, removed.id, confirm=False, purge=True)
-    async with book.following() as feed:
+async def test_finished_removals_are_sent_when_a_watch_resumes_and_not_in_a_snapshot(registry):
+    removed = await registry.create(runtime="external")
+    seen = (await registry.get(removed.id)).revision
+    await registry.removal.remove(ADMIN, removed.id, confirm=False, purge=True)
+    async with registry.following() as feed:
         async with aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
             assert (await read_snapshot(watch))[0] == []
         async with aclosing(feed.watch(seen, include_heartbeats=False, backend="")) as watch:
             assert (await read_change(watch)).id == removed.id
 
 
-async def test_the_feed_sends_keepalives_and_stores_that_a_provisioner_watches(book):
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="process")) as watch:
+async def test_the_feed_sends_keepalives_and_stores_that_a_provisioner_watches(registry):
+    async with (
+        registry.following() as feed,
+        aclosing(feed.watch(0, include_heartbeats=False, backend="process")) as watch,
+    ):
         await read_snapshot(watch)
         keepalives = [await anext(watch), await anext(watch)]
-        async with book.store.begin() as tx:
-            watched = await tx.changes.is_watched(book.clock.now().replace(year=2000))
+        async with registry.store.begin() as tx:
+            watched = await tx.revisions.is_watched(registry.clock.now().replace(year=2000))
 
     assert keepalives == [FeedKeepalive(0), FeedKeepalive(0)]
     assert watched
 
 
-async def test_every_change_is_sent_once_and_in_the_order_of_revisions(book):
-    made = [await book.create(f"w{number}") for number in range(4)]
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+async def test_every_change_is_sent_once_and_in_the_order_of_revisions(registry):
+    made = [await registry.create(f"w{number}") for number in range(4)]
+    async with registry.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         await read_snapshot(watch)
         seen = []
         for turn in range(60):
             await asyncio.gather(
-                *(book.updater.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"}) for workspace in made)
+                *(
+                    registry.updater.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"})
+                    for workspace in made
+                )
             )
         last = {workspace.id: f"{workspace.id}-59" for workspace in made}
         while last:
@@ -113,27 +122,27 @@ async def test_every_change_is_sent_once_and_in_the_order_of_revisions(book):
     assert seen == sorted(set(seen))
 
 
-async def test_a_revision_is_never_committed_after_a_higher_one(book):
-    one, other = await book.create("one"), await book.create("other")
+async def test_a_revision_is_never_committed_after_a_higher_one(registry):
+    one, other = await registry.create("one"), await registry.create("other")
     for turn in range(50):
-        async with book.store.begin() as slow:
+        async with registry.store.begin() as slow:
             workspace = await slow.get(one.id, lock=True)
             slow.save(replace(workspace, name=f"one-{turn}"))
             await slow.write()
-            quick = asyncio.ensure_future(book.updater.update(ADMIN, other.id, {"name": f"other-{turn}"}))
+            quick = asyncio.ensure_future(registry.updater.update(ADMIN, other.id, {"name": f"other-{turn}"}))
             done, _ = await asyncio.wait([quick], timeout=0.02)
-            async with book.store.begin() as reader:
+            async with registry.store.begin() as reader:
                 seen = await reader.changes.changed(0, limit=9)
 
         assert not done
         assert all(workspace.name not in {f"one-{turn}", f"other-{turn}"} for workspace in seen)
         assert (await quick).entry.workspace.name == f"other-{turn}"
-        assert (await book.get(one.id)).revision < (await book.get(other.id)).revision
+        assert (await registry.get(one.id)).revision < (await registry.get(other.id)).revision
 
 
-async def test_a_subscriber_that_reads_too_slowly_gets_an_overrun_error(book):
-    made = await book.create()
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+async def test_a_subscriber_that_reads_too_slowly_gets_an_overrun_error(registry):
+    made = await registry.create()
+    async with registry.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         await read_snapshot(watch)
         [subscriber] = feed._subscribers
         for _ in range(module.MAX_UNREAD_UPDATES + 1):
@@ -144,9 +153,9 @@ async def test_a_subscriber_that_reads_too_slowly_gets_an_overrun_error(book):
     assert feed._subscribers == set()
 
 
-async def test_a_subscriber_that_overran_receives_no_keepalive_before_the_error(book):
-    made = await book.create()
-    async with book.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
+async def test_a_subscriber_that_overran_receives_no_keepalive_before_the_error(registry):
+    made = await registry.create()
+    async with registry.following() as feed, aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         await read_snapshot(watch)
         await eventually(lambda: feed.revision >= made.revision)
         [subscriber] = feed._subscribers
@@ -166,9 +175,9 @@ def test_a_heartbeat_never_ends_a_stream():
     assert not subscriber._has_overrun
 
 
-async def test_heartbeats_go_to_subscribers_that_ask_and_take_one_place_in_the_queue(book):
+async def test_heartbeats_go_to_subscribers_that_ask_and_take_one_place_in_the_queue(registry):
     async with (
-        book.following() as feed,
+        registry.following() as feed,
         aclosing(feed.watch(0, include_heartbeats=True, backend="")) as with_heartbeats,
         aclosing(feed.watch(0, include_heartbeats=False, backend="")) as without_heartbeats,
     ):
@@ -195,8 +204,8 @@ class StoppedFeed(WorkspaceFeed):
         await asyncio.Event().wait()
 
 
-async def test_a_feed_that_cannot_read_the_table_sends_no_keepalive(book):
-    feed = StoppedFeed(book.store, book.bell, replica_id="r")
+async def test_a_feed_that_cannot_read_the_table_sends_no_keepalive(registry):
+    feed = StoppedFeed(registry.store, registry.listener, replica_id="r")
     reading = asyncio.ensure_future(feed.run())
     async with aclosing(feed.watch(0, include_heartbeats=False, backend="")) as watch:
         await read_snapshot(watch)
@@ -209,18 +218,18 @@ async def test_a_feed_that_cannot_read_the_table_sends_no_keepalive(book):
     assert not done
 
 
-async def test_two_replicas_send_the_same_changes(book, engine, database_url, auth, clock):
-    notifications = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    second = WorkspaceFeed(book.store, notifications, replica_id="second")
+async def test_two_replicas_send_the_same_changes(registry, engine, database_url, auth, clock):
+    notifications = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    second = WorkspaceFeed(registry.store, notifications, replica_id="second")
     tasks = [asyncio.ensure_future(notifications.listen()), asyncio.ensure_future(second.run())]
     async with (
-        book.following() as first,
+        registry.following() as first,
         aclosing(first.watch(0, include_heartbeats=False, backend="")) as one,
         aclosing(second.watch(0, include_heartbeats=False, backend="")) as other,
     ):
         await read_snapshot(one)
         await read_snapshot(other)
-        made = await book.create()
+        made = await registry.create()
 
         assert (await read_change(one)).id == (await read_change(other)).id == made.id
     for task in tasks:

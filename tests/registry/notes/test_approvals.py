@@ -20,8 +20,8 @@ from tests.registry.store.test_tables import Overheard
 
 
 @pytest.fixture
-def approvals(book):
-    return Approvals(book.store, clock=book.clock, retention=timedelta(days=30))
+def approvals(registry):
+    return Approvals(registry.store, clock=registry.clock, retention=timedelta(days=30))
 
 
 async def request(approvals, workspace, caller=None, **fields):
@@ -52,49 +52,49 @@ async def list_pending(approvals, caller=ADMIN):
     return [(listed.workspace_name, listed.approval.id) for listed in await approvals.list_pending(caller, size=50)]
 
 
-async def read_notices(book, workspace):
+async def read_notices(registry, workspace):
     """The events about approvals of a workspace, oldest first."""
-    events = await book.events(workspace.id)
+    events = await registry.events(workspace.id)
     return [(event.type, json.loads(event.payload)) for event in events if event.type.startswith("APPROVAL")]
 
 
-async def test_a_request_publishes_an_event_for_the_workspace_and_one_for_its_parent(book, approvals):
-    root = await book.create("root")
-    child = await book.create("child", parent_id=root.id)
+async def test_a_request_publishes_an_event_for_the_workspace_and_one_for_its_parent(registry, approvals):
+    root = await registry.create("root")
+    child = await registry.create("child", parent_id=root.id)
 
     approval = await request(approvals, child)
     alone = await request(approvals, root)
 
     asked = {"action": "deploy", "reason": "it is time"}
-    assert await read_notices(book, child) == [
+    assert await read_notices(registry, child) == [
         ("APPROVAL_REQUESTED", {"approval_id": approval.id, **asked, "task_id": "t1"}),
     ]
-    assert await read_notices(book, root) == [
+    assert await read_notices(registry, root) == [
         ("APPROVAL_ESCALATED", {"approval_id": approval.id, **asked, "from_workspace_id": child.id}),
         ("APPROVAL_REQUESTED", {"approval_id": alone.id, **asked, "task_id": "t1"}),
     ]
-    before, now = child, await book.get(child.id)
+    before, now = child, await registry.get(child.id)
     assert (now.status_event_id, now.status_since) == (before.status_event_id, before.status_since)
 
 
 @pytest.mark.parametrize("decision", ["approved", "denied"])
-async def test_a_decision_is_stored_published_and_final(book, approvals, decision):
-    ada = await book.create()
+async def test_a_decision_is_stored_published_and_final(registry, approvals, decision):
+    ada = await registry.create()
     approval = await request(approvals, ada)
 
     settled = await decide(approvals, approval, decision)
 
     assert await list_ids(approvals, ada) == [settled]
-    assert (settled.decision, settled.decided_by, settled.decided_at) == (decision, "human", book.clock.now())
+    assert (settled.decision, settled.decided_by, settled.decided_at) == (decision, "human", registry.clock.now())
     fields = {"approval_id": approval.id, "decision": decision, "decided_by": "human"}
-    assert (await read_notices(book, ada))[1:] == [(f"APPROVAL_{decision.upper()}", fields)]
+    assert (await read_notices(registry, ada))[1:] == [(f"APPROVAL_{decision.upper()}", fields)]
     for again in ("approved", "denied"):
         with pytest.raises(ApprovalNotFound):
             await decide(approvals, approval, again)
 
 
-async def test_of_concurrent_decisions_one_counts_and_one_event_is_published(book, approvals):
-    ada = await book.create()
+async def test_of_concurrent_decisions_one_counts_and_one_event_is_published(registry, approvals):
+    ada = await registry.create()
     for _ in range(50):
         approval = await request(approvals, ada)
         answers = await asyncio.gather(
@@ -107,16 +107,16 @@ async def test_of_concurrent_decisions_one_counts_and_one_event_is_published(boo
         [settled] = [answer for answer in answers if not isinstance(answer, Exception)]
         assert len(refused) == 1
         assert (await list_ids(approvals, ada))[0] == settled
-    kinds = [kind for kind, _ in await read_notices(book, ada)]
+    kinds = [kind for kind, _ in await read_notices(registry, ada)]
     assert kinds.count("APPROVAL_REQUESTED") == 50
     assert kinds.count("APPROVAL_APPROVED") + kinds.count("APPROVAL_DENIED") == 50
 
 
-async def test_two_sweeps_and_a_late_decision_leave_one_denial(book, approvals):
-    ada = await book.create()
+async def test_two_sweeps_and_a_late_decision_leave_one_denial(registry, approvals):
+    ada = await registry.create()
     for _ in range(50):
         approval = await request(approvals, ada)
-        book.clock.advance(minutes=10)
+        registry.clock.advance(minutes=10)
         answers = await asyncio.gather(
             approvals.deny_expired(), decide(approvals, approval), approvals.deny_expired(), return_exceptions=True
         )
@@ -124,14 +124,14 @@ async def test_two_sweeps_and_a_late_decision_leave_one_denial(book, approvals):
         assert [type(answer) for answer in answers] == [type(None), ApprovalNotFound, type(None)]
         [newest, *_] = await list_ids(approvals, ada)
         assert (newest.decision, newest.decided_by) == (ApprovalDecision.DENIED, PLATFORM_DECIDER)
-    kinds = [kind for kind, _ in await read_notices(book, ada)]
+    kinds = [kind for kind, _ in await read_notices(registry, ada)]
     assert (kinds.count("APPROVAL_REQUESTED"), kinds.count("APPROVAL_DENIED")) == (50, 50)
 
 
-async def test_no_approval_is_denied_before_the_timeout(book, approvals):
-    ada = await book.create()
+async def test_no_approval_is_denied_before_the_timeout(registry, approvals):
+    ada = await registry.create()
     approval = await request(approvals, ada)
-    book.clock.advance(seconds=DECISION_TIMEOUT.total_seconds() - 1)
+    registry.clock.advance(seconds=DECISION_TIMEOUT.total_seconds() - 1)
 
     await approvals.deny_expired()
 
@@ -139,16 +139,16 @@ async def test_no_approval_is_denied_before_the_timeout(book, approvals):
     assert (await decide(approvals, approval)).decision is ApprovalDecision.APPROVED
 
 
-async def test_an_expired_approval_is_not_pending_even_before_the_sweep(book, approvals):
-    ada = await book.create()
+async def test_an_expired_approval_is_not_pending_even_before_the_sweep(registry, approvals):
+    ada = await registry.create()
     await request(approvals, ada)
-    book.clock.advance(minutes=10)
+    registry.clock.advance(minutes=10)
 
     assert await list_pending(approvals) == []
 
 
-async def test_a_workspace_cannot_decide_its_own_approval(book, approvals):
-    ada = await book.create()
+async def test_a_workspace_cannot_decide_its_own_approval(registry, approvals):
+    ada = await registry.create()
     approval = await request(approvals, ada)
 
     with pytest.raises(OwnApproval):
@@ -156,21 +156,21 @@ async def test_a_workspace_cannot_decide_its_own_approval(book, approvals):
     assert (await decide(approvals, approval, caller=org(ada.id, "write"))).decision is ApprovalDecision.APPROVED
 
 
-async def test_a_decision_reaches_the_audit(book, approvals):
-    ada = await book.create()
+async def test_a_decision_reaches_the_audit(registry, approvals):
+    ada = await registry.create()
     approval = await request(approvals, ada)
     await decide(approvals, approval)
 
-    async with book.store.begin() as tx:
-        deed = (await tx.deeds.oldest(50))[-1]
+    async with registry.store.begin() as tx:
+        deed = (await tx.audit_outbox.list_oldest(50))[-1]
 
     assert (deed.actor, deed.action, deed.workspace_id) == ("admin", "approval.decided", ada.id)
     assert json.loads(deed.details) == {"approval_id": approval.id, "decision": "approved"}
 
 
-async def test_an_organisation_lists_and_decides_its_own_approvals(book, approvals):
-    ada, bob = await book.create("ada"), await book.create("bob")
-    child = await book.create("child", parent_id=ada.id)
+async def test_an_organisation_lists_and_decides_its_own_approvals(registry, approvals):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
+    child = await registry.create("child", parent_id=ada.id)
     mine, theirs = await request(approvals, child), await request(approvals, bob)
 
     assert await list_pending(approvals) == [("bob", theirs.id), ("child", mine.id)]
@@ -201,8 +201,8 @@ def test_an_invalid_request_is_refused(fields, text):
     assert refused.value.message == text
 
 
-async def test_an_invalid_decision_changes_nothing(book, approvals):
-    ada = await book.create()
+async def test_an_invalid_decision_changes_nothing(registry, approvals):
+    ada = await registry.create()
     approval = await request(approvals, ada)
 
     for decision, by, text in (
@@ -216,8 +216,8 @@ async def test_an_invalid_decision_changes_nothing(book, approvals):
     assert await list_pending(approvals) == [("ada", approval.id)]
 
 
-async def test_the_number_of_pending_approvals_of_a_workspace_is_limited(book, approvals):
-    ada = await book.create()
+async def test_the_number_of_pending_approvals_of_a_workspace_is_limited(registry, approvals):
+    ada = await registry.create()
     for _ in range(rules.MAX_PENDING_APPROVALS_PER_WORKSPACE - 1):
         approval = await request(approvals, ada)
 
@@ -228,61 +228,63 @@ async def test_the_number_of_pending_approvals_of_a_workspace_is_limited(book, a
     await request(approvals, ada)
 
 
-async def test_a_repeated_request_is_stored_once(book, approvals):
-    ada = await book.create()
+async def test_a_repeated_request_is_stored_once(registry, approvals):
+    ada = await registry.create()
     first = await request(approvals, ada)
 
     await request(approvals, ada, id=first.id)
 
-    assert [kind for kind, _ in await read_notices(book, ada)] == ["APPROVAL_REQUESTED"]
+    assert [kind for kind, _ in await read_notices(registry, ada)] == ["APPROVAL_REQUESTED"]
 
 
-async def test_unknown_and_removed_workspaces_cannot_request_and_a_purge_deletes_all_approvals(book, approvals, engine):
-    ada = await book.create()
+async def test_unknown_and_removed_workspaces_cannot_request_and_a_purge_deletes_all_approvals(
+    registry, approvals, engine
+):
+    ada = await registry.create()
     nobody = WorkspaceId(str(uuid4()))
     with pytest.raises(WorkspaceNotFound):
         await request(approvals, ada, ADMIN, workspace_id=nobody)
     assert await approvals.list(ADMIN, nobody, size=50) == ()
     approval = await request(approvals, ada)
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (request(approvals, ada), decide(approvals, approval)):
             with pytest.raises(WorkspaceRemoved):
                 await write
         assert await list_ids(approvals, ada) == await list_pending(approvals) == []
-        book.clock.advance(minutes=10)
-        before = await book.events(ada.id)
+        registry.clock.advance(minutes=10)
+        before = await registry.events(ada.id)
         await approvals.deny_expired()
-        assert await book.events(ada.id) == before
+        assert await registry.events(ada.id) == before
 
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_old_approvals_are_deleted(book, approvals):
-    ada = await book.create()
+async def test_old_approvals_are_deleted(registry, approvals):
+    ada = await registry.create()
     await request(approvals, ada)
-    book.clock.advance(days=29)
+    registry.clock.advance(days=29)
     kept = await request(approvals, ada)
-    book.clock.advance(days=1)
+    registry.clock.advance(days=1)
 
     await approvals.delete_old()
 
     assert [approval.id for approval in await list_ids(approvals, ada)] == [kept.id]
 
 
-async def test_every_statement_uses_an_index(book, approvals, engine):
-    ada = await book.create()
+async def test_every_statement_uses_an_index(registry, approvals, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.approvals select n::text, 'w' || n % 500, 'a', '', '', '{}',"
         " case when n % 100 = 0 then 'pending' else 'denied' end, null, null,"
         " cast(:now as timestamptz) - n * interval '1 minute' from generate_series(1, 5000) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"now": book.clock.now()})
+        await connection.execute(many, {"now": registry.clock.now()})
         await connection.execute(sa.text("analyze registry.approvals"))
     for question, index in (
         (lambda store: store.list_newest(ada.id, limit=50), "approvals_own"),
@@ -291,7 +293,7 @@ async def test_every_statement_uses_an_index(book, approvals, engine):
         (lambda store: store.delete_old(timedelta(days=3), limit=5), "approvals_created"),
     ):
         async with Overheard(engine) as overheard:
-            async with book.store.begin() as tx:
+            async with registry.store.begin() as tx:
                 await question(ApprovalStore(tx.connection, tx.now))
             heard = list(overheard.sent)
         overheard.sent = heard

@@ -19,8 +19,8 @@ objects = st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st
 
 
 @pytest.fixture
-def configs(book):
-    return Configs(book.store)
+def configs(registry):
+    return Configs(registry.store)
 
 
 @given(objects, objects)
@@ -43,8 +43,8 @@ def test_a_text_that_is_no_object_is_refused(patch):
     assert refused.value.message == "invalid JSON"
 
 
-async def test_an_object_above_the_limit_is_refused_and_the_stored_one_stays(book, configs):
-    ada = await book.create()
+async def test_an_object_above_the_limit_is_refused_and_the_stored_one_stays(registry, configs):
+    ada = await registry.create()
     half = "x" * (MAX_CONFIG_BYTES // 2)
     await configs.merge(agent(ada.id), ada.id, json.dumps({"a": half}))
 
@@ -56,8 +56,8 @@ async def test_an_object_above_the_limit_is_refused_and_the_stored_one_stays(boo
     assert await configs.get(ADMIN, ada.id) == '{"a":1}'
 
 
-async def test_concurrent_merges_are_all_stored(book, configs):
-    ada = await book.create()
+async def test_concurrent_merges_are_all_stored(registry, configs):
+    ada = await registry.create()
     for number in range(50):
         await asyncio.gather(*(configs.merge(ADMIN, ada.id, json.dumps({f"{number}{half}": 1})) for half in "ab"))
 
@@ -65,23 +65,23 @@ async def test_concurrent_merges_are_all_stored(book, configs):
 
 
 async def test_other_organisations_and_removed_workspaces_cannot_merge_and_a_purge_deletes_the_object(
-    book, configs, engine
+    registry, configs, engine
 ):
-    ada, bob = await book.create("ada"), await book.create("bob")
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     with pytest.raises(OrgAccessDenied):
         await configs.merge(org(bob.id, "write"), ada.id, "{}")
     await configs.merge(ADMIN, ada.id, '{"a":1}')
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
         with pytest.raises(WorkspaceRemoved):
             await configs.merge(ADMIN, ada.id, "{}")
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_the_plane_has_one_viewport(book, configs):
+async def test_the_plane_has_one_viewport(registry, configs):
     assert await configs.get_viewport() == Viewport(x=0, y=0, zoom=1)
     for viewport in (Viewport(x=-3.5, y=2, zoom=0.25), Viewport(x=1, y=1, zoom=2)):
         await configs.save_viewport(viewport)

@@ -20,8 +20,8 @@ from tests.registry.strategies import NOW
 
 
 @pytest.fixture
-def entries(book):
-    return Entries(book.store, clock=book.clock)
+def entries(registry):
+    return Entries(registry.store, clock=registry.clock)
 
 
 async def put(entries, workspace, key="k", value="1", **fields):
@@ -59,8 +59,8 @@ INVALID = [
 ]
 
 
-async def test_an_invalid_write_is_refused_and_nothing_is_stored(book, entries):
-    ada = await book.create()
+async def test_an_invalid_write_is_refused_and_nothing_is_stored(registry, entries):
+    ada = await registry.create()
 
     for fields, text in INVALID:
         with pytest.raises(InvalidNote) as refused:
@@ -69,8 +69,8 @@ async def test_an_invalid_write_is_refused_and_nothing_is_stored(book, entries):
     assert await list_keys(entries, ada) == []
 
 
-async def test_a_written_value_is_returned_until_it_is_deleted(book, entries):
-    ada = await book.create()
+async def test_a_written_value_is_returned_until_it_is_deleted(registry, entries):
+    ada = await registry.create()
     written = [await put(entries, ada, value=value) for value in ('{"a":1}', "2")]
 
     assert [entry.version for entry in written] == [1, 2]
@@ -83,8 +83,8 @@ async def test_a_written_value_is_returned_until_it_is_deleted(book, entries):
     assert (await put(entries, ada, if_match_version=0)).version == 1
 
 
-async def test_of_concurrent_writes_that_expect_the_same_version_one_succeeds(book, entries):
-    ada = await book.create()
+async def test_of_concurrent_writes_that_expect_the_same_version_one_succeeds(registry, entries):
+    ada = await registry.create()
     for version in range(50):
         outcomes = await asyncio.gather(
             *(put(entries, ada, value=str(number), if_match_version=version) for number in range(3)),
@@ -98,38 +98,38 @@ async def test_of_concurrent_writes_that_expect_the_same_version_one_succeeds(bo
         assert await entries.get(ADMIN, ada.id, "k") == written[0]
 
 
-async def test_an_expired_entry_is_not_returned_and_the_sweep_deletes_it(book, entries, engine):
-    ada = await book.create()
+async def test_an_expired_entry_is_not_returned_and_the_sweep_deletes_it(registry, entries, engine):
+    ada = await registry.create()
     await put(entries, ada, "short", ttl_seconds=10)
     await put(entries, ada, "long", ttl_seconds=20)
     await put(entries, ada, "forever")
 
-    book.clock.advance(seconds=10)
+    registry.clock.advance(seconds=10)
     assert await list_keys(entries, ada) == ["forever", "long"]
     with pytest.raises(EntryNotFound):
         await entries.get(ADMIN, ada.id, "short")
     assert (await put(entries, ada, "short", if_match_version=0)).version == 1
 
-    book.clock.advance(seconds=10)
+    registry.clock.advance(seconds=10)
     await entries.delete_expired()
     async with engine.connect() as connection:
         left = set((await connection.execute(sa.select(table.c.key))).scalars())
     assert left == {"short", "forever"}
 
 
-async def test_the_sweep_finds_expired_entries_by_an_index_in_batches(book, entries, engine):
+async def test_the_sweep_finds_expired_entries_by_an_index_in_batches(registry, entries, engine):
     many = sa.text(
         "insert into registry.entries"
         " select 'w', n::text, '1', 1, now(), cast(:now as timestamptz) + n * interval '1 s'"
         " from generate_series(1, 5000) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"now": book.clock.now()})
+        await connection.execute(many, {"now": registry.clock.now()})
         await connection.execute(sa.text("analyze registry.entries"))
-    book.clock.advance(seconds=20)
+    registry.clock.advance(seconds=20)
 
     async with Overheard(engine) as overheard:
-        async with book.store.begin() as tx:
+        async with registry.store.begin() as tx:
             deleted = [await EntryStore(tx.connection, tx.now).delete_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
     overheard.sent = asked
@@ -140,8 +140,8 @@ async def test_the_sweep_finds_expired_entries_by_an_index_in_batches(book, entr
     assert "Seq Scan" not in plan
 
 
-async def test_a_list_is_paged(book, entries):
-    ada = await book.create()
+async def test_a_list_is_paged(registry, entries):
+    ada = await registry.create()
     for number in range(7):
         await put(entries, ada, f"k{number}")
 
@@ -158,8 +158,8 @@ async def test_a_list_is_paged(book, entries):
         await entries.list(ADMIN, ada.id, size=3, token="forged")
 
 
-async def test_the_number_of_entries_of_a_workspace_is_limited(book, entries, engine):
-    ada = await book.create()
+async def test_the_number_of_entries_of_a_workspace_is_limited(registry, entries, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.entries select :ada, n::text, '1', 1, now(), null from generate_series(1, :most) n"
     )
@@ -171,20 +171,20 @@ async def test_the_number_of_entries_of_a_workspace_is_limited(book, entries, en
     assert (await put(entries, ada, "1")).version == 2
 
 
-async def test_a_removed_workspace_cannot_write_and_a_purge_deletes_all_entries(book, entries, engine):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_a_removed_workspace_cannot_write_and_a_purge_deletes_all_entries(registry, entries, engine):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     await put(entries, ada)
     with pytest.raises(OrgAccessDenied):
         await entries.get(org(bob.id, "read"), ada.id, "k")
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (put(entries, ada), entries.delete(ADMIN, ada.id, "k")):
             with pytest.raises(WorkspaceRemoved):
                 await write
         assert await list_keys(entries, ada) == []
 
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []

@@ -15,7 +15,7 @@ from services.registry.notes.instructions import rules
 from services.registry.notes.instructions.rules import Instruction, InstructionDraft
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.instructions.tables import instructions as table
-from tests.registry.conftest import ADMIN, ANYBODY, agent, org
+from tests.registry.conftest import ADMIN, ANONYMOUS, agent, org
 from tests.registry.lifecycle.test_removal import Working, remove
 from tests.registry.store.test_tables import Overheard
 from tests.registry.strategies import NOW
@@ -24,8 +24,8 @@ DRAFT = InstructionDraft(scope="global", target="", title="t", content="c", prio
 
 
 @pytest.fixture
-def instructions(book):
-    return Instructions(book.store, clock=book.clock)
+def instructions(registry):
+    return Instructions(registry.store, clock=registry.clock)
 
 
 async def create(instructions, workspace=None, caller=ADMIN, **fields):
@@ -89,8 +89,8 @@ def test_limits_of_texts_count_characters():
     assert rules.parse_target(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
 
 
-async def test_an_agent_receives_the_instructions_for_all_agents_and_then_its_own(book, instructions):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_an_agent_receives_the_instructions_for_all_agents_and_then_its_own(registry, instructions):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     await create(instructions, ada, title="own", content="be kind\n")
     await create(instructions, title="low")
     await create(instructions, title="high", priority=9)
@@ -111,16 +111,16 @@ def by(ada, bob):
     return {"own": ada.id, "bob's": bob.id}.get
 
 
-async def test_an_agent_without_instructions_receives_an_empty_text(book, instructions):
-    ada = await book.create()
+async def test_an_agent_without_instructions_receives_an_empty_text(registry, instructions):
+    ada = await registry.create()
 
     assert await instructions.resolve(agent(ada.id), ada.id) == ""
     with pytest.raises(WorkspaceNotFound):
         await instructions.resolve(ADMIN, str(uuid4()))
 
 
-async def test_a_list_is_paged(book, instructions):
-    ada = await book.create()
+async def test_a_list_is_paged(registry, instructions):
+    ada = await registry.create()
     for number in range(3):
         await create(instructions, title=f"g{number}", priority=number)
         await create(instructions, ada, title=f"w{number}", priority=-number)
@@ -138,8 +138,8 @@ async def test_a_list_is_paged(book, instructions):
             await instructions.list(ADMIN, scope="", target="", size=1, token=token)
 
 
-async def test_only_operators_of_the_plane_write_instructions_for_all_agents(book, instructions):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_only_operators_of_the_plane_write_instructions_for_all_agents(registry, instructions):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     token = org(ada.id, "admin")
     everybody, bobs = await create(instructions), await create(instructions, bob)
 
@@ -156,13 +156,13 @@ async def test_only_operators_of_the_plane_write_instructions_for_all_agents(boo
     assert await list_titles(instructions, token, scope="global") == []
     await instructions.update(token, own.id, {"title": "better", "priority": 3})
     assert await list_titles(instructions, token) == ["better"]
-    await instructions.delete(ANYBODY, everybody.id)
+    await instructions.delete(ANONYMOUS, everybody.id)
     assert await list_titles(instructions, scope="global") == []
 
 
-async def test_an_update_changes_the_named_fields_or_nothing(book, instructions):
+async def test_an_update_changes_the_named_fields_or_nothing(registry, instructions):
     made = await create(instructions, title="t", priority=1)
-    book.clock.advance(seconds=5)
+    registry.clock.advance(seconds=5)
 
     now = await instructions.update(ADMIN, made.id, {"content": "d"})
 
@@ -180,8 +180,8 @@ async def test_an_update_changes_the_named_fields_or_nothing(book, instructions)
             await gone
 
 
-async def test_the_number_of_instructions_of_a_workspace_is_limited(book, instructions):
-    ada = await book.create()
+async def test_the_number_of_instructions_of_a_workspace_is_limited(registry, instructions):
+    ada = await registry.create()
     for _ in range(rules.MAX_INSTRUCTIONS_PER_TARGET - 1):
         await create(instructions, ada)
 
@@ -190,31 +190,31 @@ async def test_the_number_of_instructions_of_a_workspace_is_limited(book, instru
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True]
 
 
-async def test_a_repeated_request_is_stored_once(book, instructions):
+async def test_a_repeated_request_is_stored_once(registry, instructions):
     for _ in range(2):
         await instructions.create(ADMIN, "r", DRAFT)
 
     assert await list_titles(instructions) == ["t"]
 
 
-async def test_a_removed_workspace_gets_no_new_instruction_and_a_purge_deletes_all(book, instructions, engine):
-    ada = await book.create()
+async def test_a_removed_workspace_gets_no_new_instruction_and_a_purge_deletes_all(registry, instructions, engine):
+    ada = await registry.create()
     await create(instructions, title="for all")
     own = await create(instructions, ada)
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (create(instructions, ada), instructions.update(ADMIN, own.id, {"title": "x"})):
             with pytest.raises(WorkspaceRemoved):
                 await write
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert list((await connection.execute(sa.select(table.c.title))).scalars()) == ["for all"]
 
 
-async def test_every_statement_uses_an_index(book, instructions, engine):
-    ada = await book.create()
+async def test_every_statement_uses_an_index(registry, instructions, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.instructions select n::text, 'w' || n % 500, -n, 't', 'c', true, now(), now()"
         " from generate_series(1, 5000) n"

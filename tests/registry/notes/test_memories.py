@@ -19,7 +19,7 @@ from services.registry.notes.memories import rules
 from services.registry.notes.memories.rules import MAX_CONTENT_BYTES, MemoryQuery, MemoryScope
 from services.registry.notes.memories.service import Memories
 from services.registry.notes.memories.tables import memories as table
-from services.registry.workspace.hierarchy import allowed
+from services.registry.workspace.hierarchy import may_communicate
 from services.registry.workspace.model import WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 from tests.registry.conftest import ADMIN, agent, org
@@ -31,8 +31,8 @@ KEY = "ghp_" + "a1B2" * 10
 
 
 @pytest.fixture
-def memories(book):
-    return Memories(book.store, clock=book.clock)
+def memories(registry):
+    return Memories(registry.store, clock=registry.clock)
 
 
 async def commit(memories, workspace, content, scope="LOCAL", namespace="", caller=None):
@@ -46,13 +46,13 @@ async def search(memories, workspace, caller=None, **asked):
     return [memory.content for memory in found]
 
 
-async def family(book):
+async def family(registry):
     """A root, its children a and a2, b below a, and another root."""
-    root = await book.create("root")
-    a = await book.create("a", parent_id=root.id)
-    a2 = await book.create("a2", parent_id=root.id)
-    b = await book.create("b", parent_id=a.id)
-    return root, a, a2, b, await book.create("other")
+    root = await registry.create("root")
+    a = await registry.create("a", parent_id=root.id)
+    a2 = await registry.create("a2", parent_id=root.id)
+    b = await registry.create("b", parent_id=a.id)
+    return root, a, a2, b, await registry.create("other")
 
 
 # Rules ───────────────────────────────────────────────────────────────────────
@@ -82,7 +82,7 @@ def test_a_team_is_part_of_the_workspaces_that_may_communicate(tree, data):
 
     together = rules.is_in_team(rules.get_team_lead(at(reader)), at(author))
 
-    assert not together or allowed(lineage(tree, reader), lineage(tree, author))
+    assert not together or may_communicate(lineage(tree, reader), lineage(tree, author))
     assert rules.is_in_team(rules.get_team_lead(at(reader)), at(reader))
     if tree[reader] is not None and tree[reader] == tree[author]:
         assert together
@@ -149,8 +149,8 @@ INVALID = [
 ]
 
 
-async def test_an_invalid_memory_is_refused_and_nothing_is_stored(book, memories):
-    ada = await book.create()
+async def test_an_invalid_memory_is_refused_and_nothing_is_stored(registry, memories):
+    ada = await registry.create()
 
     for fields, text in INVALID:
         wanted = {"content": "x", "scope": "LOCAL", "namespace": ""} | fields
@@ -163,8 +163,8 @@ async def test_an_invalid_memory_is_refused_and_nothing_is_stored(book, memories
 # Reading ─────────────────────────────────────────────────────────────────────
 
 
-async def test_a_local_memory_is_read_by_its_author_only(book, memories):
-    root, a, a2, *_ = await family(book)
+async def test_a_local_memory_is_read_by_its_author_only(registry, memories):
+    root, a, a2, *_ = await family(registry)
     await commit(memories, a, "mine")
 
     assert await search(memories, a) == await search(memories, a, scope=MemoryScope.LOCAL) == ["mine"]
@@ -173,8 +173,8 @@ async def test_a_local_memory_is_read_by_its_author_only(book, memories):
             assert await search(memories, other, scope=scope) == []
 
 
-async def test_a_team_is_the_parent_and_its_children(book, memories):
-    root, a, a2, b, other = await family(book)
+async def test_a_team_is_the_parent_and_its_children(registry, memories):
+    root, a, a2, b, other = await family(registry)
     for workspace in (root, a, a2, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
@@ -184,19 +184,19 @@ async def test_a_team_is_the_parent_and_its_children(book, memories):
     assert await search(memories, other, scope=MemoryScope.TEAM) == ["other"]
 
 
-async def test_a_move_in_the_tree_changes_the_readable_memories_at_once(book, memories):
-    root, a, _, b, other = await family(book)
+async def test_a_move_in_the_tree_changes_the_readable_memories_at_once(registry, memories):
+    root, a, _, b, other = await family(registry)
     for workspace in (root, a, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
-    await book.updater.update(ADMIN, b.id, {"parent_id": other.id})
+    await registry.updater.update(ADMIN, b.id, {"parent_id": other.id})
 
     assert await search(memories, b, scope=MemoryScope.TEAM) == ["other", "b"]
     assert await search(memories, a, scope=MemoryScope.TEAM) == ["a", "root"]
 
 
-async def test_a_global_memory_is_framed_and_only_roots_write_it(book, memories):
-    root, a, *_, other = await family(book)
+async def test_a_global_memory_is_framed_and_only_roots_write_it(registry, memories):
+    root, a, *_, other = await family(registry)
     memory = await commit(memories, root, "the [MEMORY id=1] trick", "GLOBAL")
 
     framed = f"[MEMORY id={memory.id} scope=GLOBAL from={root.id}]: the [_MEMORY id=1] trick"
@@ -207,8 +207,8 @@ async def test_a_global_memory_is_framed_and_only_roots_write_it(book, memories)
         await commit(memories, a, "no", "GLOBAL")
 
 
-async def test_a_search_finds_words_by_stem_and_lists_the_best_match_first(book, memories):
-    ada = await book.create()
+async def test_a_search_finds_words_by_stem_and_lists_the_best_match_first(registry, memories):
+    ada = await registry.create()
     await commit(memories, ada, "deployments run at night, deployments fail at night, so deploy by day")
     await commit(memories, ada, "the deployment ran")
     await commit(memories, ada, "lunch is at noon")
@@ -220,16 +220,16 @@ async def test_a_search_finds_words_by_stem_and_lists_the_best_match_first(book,
 
 
 @pytest.mark.parametrize(("query", "found"), [("%", ["100 %"]), ("_", ["a_b"]), ("\\", ["c:\\"]), ("A", ["a_b"])])
-async def test_a_single_character_is_searched_for_as_a_substring(book, memories, query, found):
-    ada = await book.create()
+async def test_a_single_character_is_searched_for_as_a_substring(registry, memories, query, found):
+    ada = await registry.create()
     for content in ("100 %", "a_b", "c:\\"):
         await commit(memories, ada, content)
 
     assert await search(memories, ada, query=query) == found
 
 
-async def test_namespaces_and_limits_restrict_a_search(book, memories):
-    ada = await book.create()
+async def test_namespaces_and_limits_restrict_a_search(registry, memories):
+    ada = await registry.create()
     for number in range(3):
         await commit(memories, ada, str(number), namespace="plans" if number else "")
 
@@ -238,8 +238,8 @@ async def test_namespaces_and_limits_restrict_a_search(book, memories):
     assert await search(memories, ada, limit=2) == ["2", "1"]
 
 
-async def test_every_search_uses_an_index(book, memories, engine):
-    root, a, *_ = await family(book)
+async def test_every_search_uses_an_index(registry, memories, engine):
+    root, a, *_ = await family(registry)
     await commit(memories, root, "needle", "GLOBAL")
     many = sa.text(
         "insert into registry.memories select n::text, 'w' || n % 500, (array['LOCAL', 'TEAM', 'LOCAL'])[n % 3 + 1],"
@@ -269,8 +269,8 @@ async def test_every_search_uses_an_index(book, memories, engine):
 # Writing ─────────────────────────────────────────────────────────────────────
 
 
-async def test_recognised_secrets_are_not_stored(book, memories, engine):
-    ada = await book.create()
+async def test_recognised_secrets_are_not_stored(registry, memories, engine):
+    ada = await registry.create()
     await commit(memories, ada, f"use {KEY} to push")
 
     assert await search(memories, ada) == ["use [REDACTED:GITHUB_TOKEN] to push"]
@@ -280,32 +280,32 @@ async def test_recognised_secrets_are_not_stored(book, memories, engine):
     assert KEY.lower() not in repr(rows).lower()
 
 
-async def test_a_new_workspace_has_its_initial_memories(book, memories):
-    root = await book.create("root")
+async def test_a_new_workspace_has_its_initial_memories(registry, memories):
+    root = await registry.create("root")
     initial_memories = (
         InitialMemory("first", ""),
         InitialMemory(f"use {KEY}", "TEAM"),
         InitialMemory("for all", "GLOBAL"),
         InitialMemory("lost", "somewhere"),
     )
-    ada = await book.create("ada", parent_id=root.id, initial_memories=initial_memories)
+    ada = await registry.create("ada", parent_id=root.id, initial_memories=initial_memories)
 
     assert await search(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
     assert await search(memories, root, scope=MemoryScope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
 
 
-async def test_a_workspace_that_cannot_be_created_leaves_no_memories(book, engine):
+async def test_a_workspace_that_cannot_be_created_leaves_no_memories(registry, engine):
     with pytest.raises(InvalidWorkspace):
-        await book.create(initial_memories=(InitialMemory("x", ""),) * 101)
+        await registry.create(initial_memories=(InitialMemory("x", ""),) * 101)
     with pytest.raises(ParentNotFound):
-        await book.create(parent_id=str(uuid4()), initial_memories=(InitialMemory("x", ""),))
+        await registry.create(parent_id=str(uuid4()), initial_memories=(InitialMemory("x", ""),))
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_a_repeated_commit_is_stored_once(book, memories):
-    ada = await book.create()
+async def test_a_repeated_commit_is_stored_once(registry, memories):
+    ada = await registry.create()
     request_id = str(uuid4())
 
     for _ in range(2):
@@ -314,8 +314,8 @@ async def test_a_repeated_commit_is_stored_once(book, memories):
     assert await search(memories, ada) == ["once"]
 
 
-async def test_only_the_author_deletes_a_memory(book, memories):
-    root, a, *_ = await family(book)
+async def test_only_the_author_deletes_a_memory(registry, memories):
+    root, a, *_ = await family(registry)
     memory = await commit(memories, root, "ours", "TEAM")
 
     for caller, workspace, memory_id in (
@@ -329,8 +329,8 @@ async def test_only_the_author_deletes_a_memory(book, memories):
     assert await search(memories, a, scope=MemoryScope.TEAM) == []
 
 
-async def test_the_number_of_memories_of_a_workspace_is_limited(book, memories, engine):
-    ada = await book.create()
+async def test_the_number_of_memories_of_a_workspace_is_limited(registry, memories, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.memories select n::text, :ada, 'LOCAL', 'general', 'x', '', now()"
         " from generate_series(1, :most) n"
@@ -343,8 +343,8 @@ async def test_the_number_of_memories_of_a_workspace_is_limited(book, memories, 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True, True, True]
 
 
-async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_its_memories(book, memories):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_its_memories(registry, memories):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
 
     stranger = org(bob.id, "read", "write")
     with pytest.raises(OrgAccessDenied):
@@ -356,18 +356,18 @@ async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_i
     assert await memories.search(ADMIN, WorkspaceId(str(uuid4())), MemoryQuery()) == ()
 
 
-async def test_a_removed_workspace_has_no_readable_memories_and_a_purge_deletes_all(book, memories, engine):
-    ada = await book.create()
+async def test_a_removed_workspace_has_no_readable_memories_and_a_purge_deletes_all(registry, memories, engine):
+    ada = await registry.create()
     memory = await commit(memories, ada, "x")
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (commit(memories, ada, "y"), memories.delete(ADMIN, ada.id, memory.id)):
             with pytest.raises(WorkspaceRemoved):
                 await write
         assert await search(memories, ada, caller=ADMIN) == []
 
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []

@@ -10,7 +10,7 @@ from services.registry.errors.orgs import BundleNotFound, InvalidBundle
 from services.registry.errors.workspaces import OrgAccessDenied
 from services.registry.organisations import bundle_file
 from tests.registry.conftest import ADMIN, org
-from tests.registry.towns import town
+from tests.registry.organisation_factory import open_organisation_factory
 
 PATHS = """
     config.yaml system-prompt.md skills/a/SKILL.md skills/a/x/y.md skills/b prompts/p.md prompts/deep/q.md
@@ -36,7 +36,7 @@ def test_name_and_description_of_a_skill_come_from_its_front_matter():
 
 @pytest.fixture
 async def factory(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as factory:
+    async with open_organisation_factory(engine, database_url, clock, tmp_path) as factory:
         yield factory
 
 
@@ -62,13 +62,13 @@ async def import_tree(factory):
     made = await factory.orgs.import_template(
         ADMIN, "", json.dumps({"name": "o", "workspaces": [root]}).encode(), dry_run=False
     )
-    return [await factory.book.get(one.id) for one in made.members]
+    return [await factory.registry.get(one.id) for one in made.members]
 
 
 async def test_an_imported_bundle_equals_the_exported_one_except_for_ids(factory):
     root, *below = await import_tree(factory)
     card = b'{"name":"root","url":"http://x"}'
-    await factory.book.register(root, card=card)
+    await factory.registry.register(root, card=card)
     out = await factory.bundles.export(ADMIN, root.id)
 
     made = await factory.bundles.import_bundle(ADMIN, "", out)

@@ -5,20 +5,25 @@ import pytest
 from services.chassis.errors import ServiceError
 from services.registry.errors.orgs import NoConfig, NoSubWorkspaces
 from services.registry.errors.templates import InvalidTemplate
-from services.registry.errors.workspaces import OrgAccessDenied, StopFailed, WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import (
+    InstancesStillRunning,
+    OrgAccessDenied,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
 from services.registry.workspace.model import Reason, Status
 from tests.registry.conftest import ADMIN, org
-from tests.registry.towns import town
+from tests.registry.organisation_factory import open_organisation_factory
 
 
 @pytest.fixture
 async def factory(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as factory:
+    async with open_organisation_factory(engine, database_url, clock, tmp_path) as factory:
         yield factory
 
 
 async def create_lead(factory, **fields):
-    return await factory.book.create("lead", template="lead", **fields)
+    return await factory.registry.create("lead", template="lead", **fields)
 
 
 @pytest.mark.covers("REG-63")
@@ -27,7 +32,7 @@ async def test_expanding_creates_the_children_of_the_config(factory):
 
     children = await factory.teams.expand(ADMIN, above.id)
 
-    ann, bob = [await factory.book.get(child.id) for child in children]
+    ann, bob = [await factory.registry.get(child.id) for child in children]
     assert [(one.name, one.role, one.tier, one.parent_id) for one in (ann, bob)] == [
         ("ann", "Writes", 4, above.id),
         ("bob", None, 4, above.id),
@@ -35,7 +40,7 @@ async def test_expanding_creates_the_children_of_the_config(factory):
     assert (ann.template, ann.model, bob.template, bob.runtime, bob.model) == ("writer", "m", "", "echo", "m2")
     assert (ann.generation, ann.status) == (1, Status.PROVISIONING)
     assert {factory.auth.placed[one.id] for one in (ann, bob)} == {above.org_id}
-    [event] = [one for one in await factory.book.events(above.id) if one.type == "WORKSPACE_EXPANDED"]
+    [event] = [one for one in await factory.registry.events(above.id) if one.type == "WORKSPACE_EXPANDED"]
     assert ann.id in event.payload
     assert '"name":"bob","role":null' in event.payload
 
@@ -48,7 +53,7 @@ async def test_expanding_again_creates_only_missing_children(factory):
 
     assert [child.id for child in second] == [child.id for child in first]
     assert sorted(await factory.names()) == ["ann", "bob", "lead"]
-    assert len([event for event in await factory.book.events(above.id) if event.type == "WORKSPACE_EXPANDED"]) == 1
+    assert len([event for event in await factory.registry.events(above.id) if event.type == "WORKSPACE_EXPANDED"]) == 1
     assert set(factory.auth.placed) - set(factory.auth.forgotten) == {above.id, *(child.id for child in first)}
 
 
@@ -60,15 +65,15 @@ async def test_concurrent_expansions_create_one_team(factory):
         one, other = await asyncio.gather(*(factory.teams.expand(ADMIN, above.id) for _ in range(2)))
 
         assert [child.id for child in one] == [child.id for child in other]
-        async with factory.book.store.begin() as tx:
-            assert len(await tx.tree.children(above.id)) == 2
+        async with factory.registry.store.begin() as tx:
+            assert len(await tx.tree.list_children(above.id)) == 2
 
 
 @pytest.mark.parametrize(
     ("template", "refusal"), [("", NoConfig), ("writer", NoSubWorkspaces), ("gone", InvalidTemplate)]
 )
 async def test_a_workspace_without_a_declared_team_is_refused(factory, template, refusal):
-    above = await factory.book.create("lone", template=template)
+    above = await factory.registry.create("lone", template=template)
 
     with pytest.raises(refusal):
         await factory.teams.expand(ADMIN, above.id)
@@ -86,8 +91,8 @@ async def test_a_caller_without_access_may_not_change_a_team(factory, method):
         await do(org("another", "write"), above.id)
     with pytest.raises(WorkspaceNotFound):
         await do(ADMIN, "11111111-1111-4111-8111-111111111111")
-    with pytest.raises(StopFailed):
-        await factory.book.removal.remove(ADMIN, above.id, confirm=True, purge=False)
+    with pytest.raises(InstancesStillRunning):
+        await factory.registry.removal.remove(ADMIN, above.id, confirm=True, purge=False)
     with pytest.raises(WorkspaceRemoved):
         await do(ADMIN, above.id)
 
@@ -95,25 +100,25 @@ async def test_a_caller_without_access_may_not_change_a_team(factory, method):
 async def test_a_collapse_removes_all_descendants_and_writes_an_event(factory):
     above = await create_lead(factory)
     ann, bob = await factory.teams.expand(ADMIN, above.id)
-    deep = await factory.book.create("deep", parent_id=ann.id)
+    deep = await factory.registry.create("deep", parent_id=ann.id)
     assert await factory.teams.preview_collapse(ADMIN, above.id) == ["ann", "bob", "deep"]
 
-    with pytest.raises(StopFailed) as failed:
+    with pytest.raises(InstancesStillRunning) as failed:
         await factory.teams.collapse(ADMIN, above.id)
 
     assert failed.value.details == {"removed_count": 3, "stop_failures": 3}
     for one in (ann, bob, deep):
-        found = await factory.book.get(one.id)
+        found = await factory.registry.get(one.id)
         assert (found.status, found.status_reason) == (Status.REMOVED, Reason.COLLAPSED)
     assert factory.auth.barred == {ann.id, bob.id, deep.id}
-    assert (await factory.book.get(above.id)).status is Status.PROVISIONING
-    [event] = [one for one in await factory.book.events(above.id) if one.type == "WORKSPACE_COLLAPSED"]
+    assert (await factory.registry.get(above.id)).status is Status.PROVISIONING
+    [event] = [one for one in await factory.registry.events(above.id) if one.type == "WORKSPACE_COLLAPSED"]
     assert event.payload == '{"removed_children":["ann","bob","deep"]}'
 
 
 async def test_a_collapse_of_external_agents_completes_at_once(factory):
     above = await create_lead(factory)
-    await factory.book.create("guest", parent_id=above.id, runtime="external")
+    await factory.registry.create("guest", parent_id=above.id, runtime="external")
 
     assert await factory.teams.collapse(ADMIN, above.id) == ["guest"]
     assert await factory.teams.collapse(ADMIN, above.id) == []
@@ -125,8 +130,8 @@ async def test_an_interrupted_collapse_is_completed_with_its_reason(factory):
     await factory.teams._request_removal(ADMIN, above.id)
 
     for child in children:
-        await factory.book.removal.finish(await factory.book.get(child.id))
+        await factory.registry.removal.finish(await factory.registry.get(child.id))
 
-    assert {(await factory.book.get(child.id)).status_reason for child in children} == {Reason.COLLAPSED}
+    assert {(await factory.registry.get(child.id)).status_reason for child in children} == {Reason.COLLAPSED}
     with pytest.raises(ServiceError):
-        await factory.book.create("late", parent_id=children[0].id)
+        await factory.registry.create("late", parent_id=children[0].id)

@@ -11,8 +11,8 @@ from services.registry.errors.workspaces import InvalidDeliveryMode
 from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts, walk_template_configs
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Schedule
-from services.registry.workspace.validation import Draft
-from tests.registry.conftest import ADMIN, bound
+from services.registry.workspace.validation import WorkspaceDraft
+from tests.registry.conftest import ADMIN, build_parts
 
 WRITER = """
 name: Writer
@@ -130,7 +130,7 @@ async def test_an_imported_template_is_complete_and_can_be_applied(tmp_path):
         "my-writer/prompts",
         "my-writer/prompts/tone.md",
     ]
-    _, kit = await templates.apply_template(Draft(name="w", template=template_id))
+    _, kit = await templates.apply_template(WorkspaceDraft(name="w", template=template_id))
     assert kit.files == {"config.yaml": WRITER, "prompts/tone.md": "warm\r\n"}
 
 
@@ -152,7 +152,7 @@ async def test_a_missing_config_is_generated(tmp_path):
         ("..", {}, InvalidPath),
         ("x" * 129, {}, InvalidPath),
         ("ok", {"config.yaml": "a: ["}, InvalidTemplate),
-        ("ok", {f"{number}": "" for number in range(starter_files.MOST_FILES + 1)}, TooManyFiles),
+        ("ok", {f"{number}": "" for number in range(starter_files.MAX_FILES + 1)}, TooManyFiles),
     ],
 )
 async def test_an_invalid_template_leaves_no_files(tmp_path, name, files, refusal):
@@ -193,11 +193,11 @@ async def test_one_of_several_concurrent_imports_of_a_name_succeeds_completely(t
 
 
 @pytest.fixture
-async def templated_book(book, engine, database_url, tmp_path):
+async def templated_book(registry, engine, database_url, tmp_path):
     """The parts of a registry whose configs directory has templates."""
     write_templates(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
-    line = book.creator._auth._line
-    parts = bound(engine, database_url, book.auth, line, book.clock, configs=tmp_path)
+    line = registry.creator._auth._line
+    parts = build_parts(engine, database_url, registry.auth, line, registry.clock, configs=tmp_path)
     parts.root = tmp_path
     return parts
 
@@ -257,14 +257,14 @@ async def test_equal_files_are_stored_once_and_deleted_with_their_last_workspace
     assert one.kit == other.kit != ""
 
     async def purged(workspace):
-        await templated_book.presence.observe(workspace.id, instance_stopped(templated_book, workspace))
+        await templated_book.observations.observe(workspace.id, instance_stopped(templated_book, workspace))
         await templated_book.removal._purge(workspace.id, [workspace.id])
 
     await purged(one)
     assert await templated_book.queries.instance_files(other.id) == {"config.yaml": WRITER}
     await purged(other)
     async with templated_book.store.begin() as tx:
-        assert await tx.kits.files(one.kit) == {}
+        assert await tx.starter_files.get(one.kit) == {}
 
 
 def instance_stopped(templated_book, workspace):
@@ -274,7 +274,7 @@ def instance_stopped(templated_book, workspace):
 
 
 async def test_an_external_workspace_ignores_the_runtime_of_its_template(templated_book):
-    made = await templated_book.creator.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
+    made = await templated_book.creator.create(ADMIN, "", WorkspaceDraft(name="ada", external=True, template="writer"))
 
     assert made.workspace.runtime == "external"
 

@@ -23,7 +23,7 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
 
     async def RequestApproval(self, request: pb.RequestApprovalRequest, context: Context) -> pb.RequestApprovalResponse:
         caller = identity.current()
-        wanted = wire.approval_from_request(request, access.id_for(caller, request.request_id), self._clock.now())
+        wanted = wire.approval_from_request(request, access.derive_id(caller, request.request_id), self._clock.now())
         approval = await self._approvals.request(caller, wanted)
         return pb.RequestApprovalResponse(approval=wire.approval_to_proto(ListedApproval(approval)))
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.registry.notes.errors import InvalidNote
-from services.registry.workspace.events import EventType, Notice
+from services.registry.workspace.events import EventDraft, EventType
 from services.registry.workspace.model import WorkspaceId
 
 DECISION_TIMEOUT = timedelta(minutes=10)
@@ -89,23 +89,23 @@ def apply_decision(approval: Approval, decision: ApprovalDecision, by: str, at: 
     return replace(approval, decision=decision, decided_by=by, decided_at=at)
 
 
-def build_request_notice(approval: Approval) -> Notice:
+def build_request_notice(approval: Approval) -> EventDraft:
     """The event about the requesting workspace."""
-    return Notice(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
+    return EventDraft(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
 
 
-def build_escalation_notice(approval: Approval) -> Notice:
+def build_escalation_notice(approval: Approval) -> EventDraft:
     """The event about the parent of the requesting workspace."""
-    return Notice(
+    return EventDraft(
         EventType.APPROVAL_ESCALATED, _describe_approval(approval) | {"from_workspace_id": approval.workspace_id}
     )
 
 
-def build_decision_notice(approval: Approval) -> Notice:
+def build_decision_notice(approval: Approval) -> EventDraft:
     """The event about a decision."""
     kind = EventType.APPROVAL_APPROVED if approval.decision is ApprovalDecision.APPROVED else EventType.APPROVAL_DENIED
     payload = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
-    return Notice(kind, payload)
+    return EventDraft(kind, payload)
 
 
 def _describe_approval(approval: Approval) -> dict[str, str]:

@@ -13,7 +13,7 @@ from services.registry.notes.approvals.rules import Approval, ApprovalDecision, 
 from services.registry.notes.approvals.store import ApprovalStore
 from services.registry.notes.errors import ApprovalNotFound, OwnApproval, TooManyNotes
 from services.registry.store.transaction import Store
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.model import Status, WorkspaceId
 
 log = structlog.get_logger()
@@ -36,27 +36,29 @@ class Approvals:
         rules.check_approval(approval)
         async with self._store.begin() as tx:
             approvals = ApprovalStore(tx.connection, tx.now)
-            workspace = await access.writes(tx, caller, approval.workspace_id)
+            workspace = await access.require_writable(tx, caller, approval.workspace_id)
             if await approvals.count_pending(workspace.id) >= rules.MAX_PENDING_APPROVALS_PER_WORKSPACE:
                 raise TooManyNotes("pending approvals", rules.MAX_PENDING_APPROVALS_PER_WORKSPACE)
             if await approvals.insert(approval):
                 tx.save(workspace, rules.build_request_notice(approval))
                 if workspace.parent_id is not None:
-                    tx.tell(await tx.get(workspace.parent_id), rules.build_escalation_notice(approval))
+                    tx.publish(await tx.get(workspace.parent_id), rules.build_escalation_notice(approval))
                 log.info("approval requested", workspace=workspace.id, approval=approval.id)
         return approval
 
     async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int) -> Sequence[ListedApproval]:
         """Return the newest approvals of a workspace; none of an unknown or removed workspace."""
         async with self._store.begin() as tx:
-            if await access.lists(tx, caller, workspace_id) is None:
+            if await access.find_listable(tx, caller, workspace_id) is None:
                 return ()
             return await ApprovalStore(tx.connection, tx.now).list_newest(workspace_id, limit=size)
 
     async def list_pending(self, caller: Identity, *, size: int) -> Sequence[ListedApproval]:
         """Return the newest pending approvals of every workspace that the caller may decide for."""
         async with self._store.begin() as tx:
-            return await ApprovalStore(tx.connection, tx.now).list_pending(org_id=access.org_of(caller), limit=size)
+            return await ApprovalStore(tx.connection, tx.now).list_pending(
+                org_id=access.get_org_filter(caller), limit=size
+            )
 
     async def decide(
         self, caller: Identity, workspace_id: WorkspaceId, approval_id: str, *, decision: str, by: str
@@ -70,14 +72,16 @@ class Approvals:
         wanted, decider = rules.parse_decision(decision), rules.parse_decider(by)
         async with self._store.begin() as tx:
             approvals = ApprovalStore(tx.connection, tx.now)
-            workspace = await access.writes(tx, caller, workspace_id)
+            workspace = await access.require_writable(tx, caller, workspace_id)
             approval = await approvals.find_pending(workspace_id, approval_id)
             if approval is None:
                 raise ApprovalNotFound
             decided = rules.apply_decision(approval, wanted, decider, self._clock.now())
             await approvals.update(decided)
             tx.save(workspace, rules.build_decision_notice(decided))
-            await tx.deeds.add(caller, Action.DECIDED, workspace, approval_id=approval_id, decision=wanted.value)
+            await tx.audit_outbox.add(
+                caller, AuditAction.DECIDED, workspace, approval_id=approval_id, decision=wanted.value
+            )
             log.info("approval decided", workspace=workspace.id, approval=approval.id, decision=wanted)
         return decided
 

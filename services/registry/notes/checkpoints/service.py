@@ -33,7 +33,7 @@ class Checkpoints:
         rules.check_checkpoint(checkpoint)
         async with self._store.begin() as tx:
             checkpoints = CheckpointStore(tx.connection)
-            await access.writes(tx, caller, checkpoint.workspace_id)
+            await access.require_writable(tx, caller, checkpoint.workspace_id)
             stored = await checkpoints.put(checkpoint)
             if await checkpoints.count(checkpoint.workspace_id) > rules.MAX_CHECKPOINTS_PER_WORKSPACE:
                 raise TooManyNotes("checkpoints", rules.MAX_CHECKPOINTS_PER_WORKSPACE)
@@ -42,7 +42,7 @@ class Checkpoints:
     async def get_latest(self, caller: Identity, workspace_id: WorkspaceId) -> Checkpoint:
         """Return the step that was completed last, of any workflow; raises `CheckpointNotFound`."""
         async with self._store.begin() as tx:
-            workspace = await access.lists(tx, caller, workspace_id)
+            workspace = await access.find_listable(tx, caller, workspace_id)
             found = await CheckpointStore(tx.connection).find_latest(workspace_id) if workspace else None
         if found is None:
             raise CheckpointNotFound("no checkpoints found for workspace")
@@ -55,7 +55,7 @@ class Checkpoints:
         before = _parse_page_token(token)
         async with self._store.begin() as tx:
             found: list[Checkpoint] = []
-            if await access.lists(tx, caller, workspace_id):
+            if await access.find_listable(tx, caller, workspace_id):
                 found = await CheckpointStore(tx.connection).list_page(
                     workspace_id, workflow_id, before=before, limit=size + 1
                 )
@@ -69,7 +69,7 @@ class Checkpoints:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, workflow_id: str) -> int:
         """Delete the steps of a workflow and return their number; raises `CheckpointNotFound` if it has none."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             deleted = await CheckpointStore(tx.connection).delete_workflow(workspace_id, workflow_id)
         if not deleted:
             raise CheckpointNotFound("no checkpoints found for workflow")

@@ -18,14 +18,14 @@ class Configs:
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> str:
         """Return the object of a workspace, as JSON text."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             return await ConfigStore(tx.connection).get(workspace_id)
 
     async def merge(self, caller: Identity, workspace_id: WorkspaceId, patch: str) -> None:
         """Merge an object into that of a workspace, at the top level. The lock on the workspace keeps every merge."""
         async with self._store.begin() as tx:
             configs = ConfigStore(tx.connection)
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             merged = rules.merge_config(await configs.get(workspace_id), patch)
             await configs.put(workspace_id, merged)
 

@@ -41,7 +41,7 @@ class Entries:
         rules.check_draft(draft)
         async with self._store.begin() as tx:
             entries = EntryStore(tx.connection, tx.now)
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             before = await entries.find(workspace_id, draft.key)
             entry = rules.build_next_entry(before, draft, self._clock.now())
             if before is None and await entries.count(workspace_id) >= rules.MAX_ENTRIES_PER_WORKSPACE:
@@ -52,7 +52,7 @@ class Entries:
     async def get(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> KeyValueEntry:
         """Return the entry under a key; raises `EntryNotFound`."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             entry = await EntryStore(tx.connection, tx.now).find(workspace_id, key)
         if entry is None:
             raise EntryNotFound
@@ -64,7 +64,7 @@ class Entries:
         limit = min(size, MAX_PAGE_BYTES // rules.MAX_VALUE_BYTES)
         async with self._store.begin() as tx:
             entries = EntryStore(tx.connection, tx.now)
-            if await access.lists(tx, caller, workspace_id) is None:
+            if await access.find_listable(tx, caller, workspace_id) is None:
                 return EntryPage(())
             found = await entries.list_page(workspace_id, after=after, limit=limit)
             more = found and await entries.list_page(workspace_id, after=found[-1].key, limit=1)
@@ -73,7 +73,7 @@ class Entries:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> None:
         """Delete the entry under a key, if it exists."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             await EntryStore(tx.connection, tx.now).delete(workspace_id, key)
 
     async def delete_expired(self) -> None:

@@ -42,7 +42,7 @@ class Instructions:
             found = await InstructionStore(tx.connection).list_page(
                 scope=wanted,
                 target=target,
-                org_id=access.org_of(caller),
+                org_id=access.get_org_filter(caller),
                 after=_parse_page_token(token),
                 limit=size + 1,
             )
@@ -54,7 +54,7 @@ class Instructions:
         """Store a new instruction. If a caller repeats a `request_id`, one instruction is stored."""
         now = self._clock.now()
         instruction = Instruction(
-            id=access.id_for(caller, request_id),
+            id=access.derive_id(caller, request_id),
             target=rules.parse_target(draft),
             title=draft.title,
             content=draft.content,
@@ -87,7 +87,7 @@ class Instructions:
     async def resolve(self, caller: Identity, workspace_id: WorkspaceId) -> str:
         """Return the enabled instructions for an agent as Markdown; empty if there are none."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             enabled = await InstructionStore(tx.connection).list_enabled(workspace_id)
         return rules.render_instructions(enabled)
 
@@ -102,7 +102,7 @@ class Instructions:
 async def _check_may_write(tx: Transaction, caller: Identity, target: WorkspaceId | None) -> None:
     """Raise `PlatformAdminRequired` or an access error if the caller may not write instructions for the target."""
     if target is not None:
-        await access.writes(tx, caller, target)
+        await access.require_writable(tx, caller, target)
     elif caller.kind is Kind.ORG:
         raise PlatformAdminRequired
 

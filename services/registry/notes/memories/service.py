@@ -27,7 +27,7 @@ class Memories:
         wanted = rules.parse_scope(scope)
         rules.check_memory(content, namespace)
         memory = Memory(
-            id=access.id_for(caller, request_id),
+            id=access.derive_id(caller, request_id),
             workspace_id=workspace_id,
             scope=wanted,
             namespace=namespace or rules.DEFAULT_NAMESPACE,
@@ -36,7 +36,7 @@ class Memories:
         )
         async with self._store.begin() as tx:
             memories = MemoryStore(tx.connection)
-            author = await access.writes(tx, caller, workspace_id)
+            author = await access.require_writable(tx, caller, workspace_id)
             rules.check_author(author, wanted)
             if await memories.count(workspace_id) >= rules.MAX_MEMORIES_PER_WORKSPACE:
                 raise TooManyNotes("memories", rules.MAX_MEMORIES_PER_WORKSPACE)
@@ -46,7 +46,7 @@ class Memories:
     async def search(self, caller: Identity, workspace_id: WorkspaceId, query: MemoryQuery) -> Sequence[Memory]:
         """Return the memories that match and that the workspace may read; none for an unknown or removed one."""
         async with self._store.begin() as tx:
-            reader = await access.lists(tx, caller, workspace_id)
+            reader = await access.find_listable(tx, caller, workspace_id)
             if reader is None:
                 return ()
             found = await MemoryStore(tx.connection).search(reader.id, rules.get_team_lead(reader), query)
@@ -55,6 +55,6 @@ class Memories:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
         """Delete a memory that the workspace wrote; raises `MemoryNotFound`."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             if not await MemoryStore(tx.connection).delete(workspace_id, memory_id):
                 raise MemoryNotFound

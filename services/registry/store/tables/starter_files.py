@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-kit_files = sa.Table(
+starter_files = sa.Table(
     "kit_files",
     META,
     sa.Column("kit", sa.Text, primary_key=True),

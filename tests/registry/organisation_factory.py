@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.organisations.bundles import Bundles
 from services.registry.organisations.org_folders import OrgTemplateFolders
 from services.registry.organisations.org_import import OrgImporter
 from services.registry.organisations.teams import Teams
 from services.registry.templates.folders import TemplateFolders
-from tests.registry.conftest import Book, bound
-from tests.registry.neighbours import WillingAuth, served
-from tests.registry.vaults import WillingVault, served_vault
+from tests.registry.conftest import RegistryParts, build_parts
+from tests.registry.fake_auth import FakeAuth, serve_auth
+from tests.registry.fake_vault import FakeVault, serve_vault
 from tests.rpc import running
 
 TEMPLATES = {
@@ -24,7 +24,7 @@ TEMPLATES = {
 }
 
 
-class KnowingVault(WillingVault):
+class VaultWithGlobalSecrets(FakeVault):
     """Has some global secrets."""
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class KnowingVault(WillingVault):
 
 
 @dataclass
-class Town:
-    """A book, and what fills it."""
+class OrganisationFactory:
+    """A registry, and what fills it."""
 
-    book: Book
-    auth: WillingAuth
-    vault: KnowingVault
+    registry: RegistryParts
+    auth: FakeAuth
+    vault: VaultWithGlobalSecrets
     orgs: OrgImporter
     teams: Teams
     bundles: Bundles
@@ -58,33 +58,35 @@ class Town:
             place.write_text(text)
 
     async def names(self) -> list[str]:
-        async with self.book.store.begin() as tx:
-            return [one.name for one in await tx.lists.page(after=None, limit=1000, org_id=None)]
+        async with self.registry.store.begin() as tx:
+            return [one.name for one in await tx.lists.list_page(after=None, limit=1000, org_id=None)]
 
     async def untouched(self) -> bool:
         """Whether nothing was made: no row, no event, no files, and nothing that auth still believes in."""
         placed = set(self.auth.placed) - set(self.auth.forgotten)
-        return await self.names() == [] and await self.book.events() == [] and not placed
+        return await self.names() == [] and await self.registry.events() == [] and not placed
 
 
 @asynccontextmanager
-async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth: Any = None) -> AsyncIterator[Town]:
+async def open_organisation_factory(
+    engine: Any, database_url: str, clock: Any, tmp_path: Path, auth: Any = None
+) -> AsyncIterator[OrganisationFactory]:
     configs, org_dirs = tmp_path / "configs", tmp_path / "orgs"
     org_dirs.mkdir()
     for name, text in TEMPLATES.items():
         (configs / name).mkdir(parents=True)
         (configs / name / "config.yaml").write_text(text)
-    auth, vault = auth or WillingAuth(), KnowingVault()
-    async with running([served(auth), served_vault(vault)], caller_service="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
-        asked, templates, folders = Auth(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
-        yield Town(
-            book=book,
+    auth, vault = auth or FakeAuth(), VaultWithGlobalSecrets()
+    async with running([serve_auth(auth), serve_vault(vault)], caller_service="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
+        client, templates, folders = AuthClient(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
+        yield OrganisationFactory(
+            registry=registry,
             auth=auth,
             vault=vault,
-            orgs=OrgImporter(folders, templates=templates, creator=book.creator, auth=asked),
-            teams=Teams(book.store, creator=book.creator, removal=book.removal, auth=asked, clock=clock),
-            bundles=Bundles(book.store, creator=book.creator),
+            orgs=OrgImporter(folders, templates=templates, creator=registry.creator, auth=client),
+            teams=Teams(registry.store, creator=registry.creator, removal=registry.removal, auth=client, clock=clock),
+            bundles=Bundles(registry.store, creator=registry.creator),
             folders=folders,
             configs=configs,
             org_dirs=org_dirs,
