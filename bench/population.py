@@ -63,7 +63,7 @@ async def insert_population(connection: asyncpg.Connection, agents: Sequence[Age
     first = await _revisions(connection, len(agents))
     workspaces = [_workspace(one, now, first + place) for place, one in enumerate(agents)]
     async with connection.transaction():
-        await _put(connection, "registry.workspaces", [tables.build_row(workspace) for workspace in workspaces])
+        await _put(connection, "registry.workspaces", [_workspace_row(one) for one in workspaces])
         await _put(connection, "registry.vitals", [_vitals(workspace, now) for workspace in workspaces])
         await _put(connection, "registry.cards", [_card(workspace) for workspace in workspaces])
         if await connection.fetchval("select to_regclass('auth.tokens')"):
@@ -83,6 +83,10 @@ async def _revisions(connection: asyncpg.Connection, count: int) -> int:
     first: int = await connection.fetchval("select nextval('registry.numbers')")
     await connection.execute("select setval('registry.numbers', $1)", first + count)
     return first
+
+
+def _workspace_row(workspace: Workspace) -> dict[str, Any]:
+    return {tables.workspaces.c[key].name: value for key, value in tables.build_row(workspace).items()}
 
 
 async def _put(connection: asyncpg.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

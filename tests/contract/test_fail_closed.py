@@ -47,7 +47,7 @@ REFUSES = {
     "services/chassis/rpc.py _parse_identity": "what is no identity is nobody, and nobody is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",
-    "services/registry/lifecycle/address_check.py _resolved": "no address: refused as unresolvable",
+    "services/registry/lifecycle/address_check.py _resolve": "no address: refused as unresolvable",
 }
 """Functions of the checks that catch something and go on, and why that lets nobody in."""
 

@@ -1,8 +1,8 @@
-"""The registry's parts on a real PostgreSQL, with auth behind real gRPC and a clock that stands still."""
+"""Fixtures: the parts of the registry on a real PostgreSQL, with a fake auth over gRPC and a still clock."""
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
 from services.registry.clients import AuthClient
+from services.registry.directory.cards import CardService
 from services.registry.directory.creation import WorkspaceCreator
 from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
@@ -23,17 +24,19 @@ from services.registry.feeds.event_log import EventLog
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
-from services.registry.lifecycle.heartbeats import HeartbeatBatcher
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
 from services.registry.lifecycle.removal import RemovalService
-from services.registry.lifecycle.restarts import TemplateChooser
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.restarts import RestartService, TemplateChooser
 from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.notes.purge import delete_notes
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
-from services.registry.workspace.facts import InstanceStarted, LivenessTimeouts
+from services.registry.workspace.facts import HeartbeatReceived, InstanceStarted, LivenessTimeouts
 from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
@@ -56,37 +59,56 @@ def org(org_id: str, *scopes: str) -> Identity:
     return Identity(kind=Kind.ORG, name="token", org_id=org_id, scopes=frozenset(scopes))
 
 
+async def send_heartbeat(registry, workspace, generation=None, **fields):
+    """Receive a heartbeat of an agent whose token has the given generation; by default the current one."""
+    caller = agent(workspace.id, generation or workspace.generation or None)
+    return await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **fields))
+
+
+async def overwrite(registry, workspace, **values):
+    """Save a workspace with other values, as if its history had been another."""
+    async with registry.store.begin() as tx:
+        before = await tx.get(workspace.id, lock=True)
+        tx.save(replace(before, **values))
+    return await registry.get(workspace.id)
+
+
 @dataclass
 class RegistryParts:
-    """Everything the registry is made of, without its loops."""
+    """All parts of the registry, without its loops."""
 
     store: Store
     feed: WorkspaceFeed
     broadcasts: Broadcasts
     event_log: EventLog
     subscriptions: EventSubscriptions
-    intake: HeartbeatBatcher
     listener: NotificationListener
     creator: WorkspaceCreator
     queries: WorkspaceQueries
     updater: WorkspaceUpdater
-    door: RegistrationService
-    presence: ObservationService
+    registration: RegistrationService
+    heartbeats: HeartbeatService
+    batcher: HeartbeatBatcher
+    observations: ObservationService
+    restarts: RestartService
+    cards: CardService
+    pausing: PausingService
+    renewal: RenewalService
     removal: RemovalService
     discovery: Discovery
     sweeps: Sweeps
     auth: FakeAuth
     clock: StillClock
 
-    async def create(self, name="ada", *, caller=ADMIN, **said):
+    async def create(self, name="ada", *, caller=ADMIN, **fields):
         made = await self.creator.create(
-            caller, "", WorkspaceDraft(name=name, runtime=said.pop("runtime", "echo"), **said)
+            caller, "", WorkspaceDraft(name=name, runtime=fields.pop("runtime", "echo"), **fields)
         )
         return made.workspace
 
-    async def started(self, name="ada", *, backend="process", **said):
-        """A managed workspace whose instance a backend has started."""
-        workspace = await self.create(name, **said)
+    async def started(self, name="ada", *, backend="process", **fields):
+        """Create a managed workspace whose instance a backend has started."""
+        workspace = await self.create(name, **fields)
         now, _ = await self.observations.observe(
             workspace.id,
             InstanceStarted(
@@ -99,32 +121,36 @@ class RegistryParts:
         )
         return now
 
-    async def online(self, name="ada", **said):
-        workspace = await self.started(name, **said)
+    async def online(self, name="ada", **fields):
+        workspace = await self.started(name, **fields)
         return await self.register(workspace)
 
-    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
+    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **fields):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **said))
+        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **fields))
         return await self.get(workspace.id)
+
+    async def heartbeat(self, caller, workspace_id, fact):
+        """Receive a heartbeat of the instance whose token the caller has."""
+        return await self.heartbeats.receive(workspace_id, replace(fact, generation=caller.generation))
 
     async def get(self, workspace_id):
         async with self.store.begin() as tx:
             return await tx.get(workspace_id)
 
     async def events(self, workspace_id=""):
-        """Oldest first."""
+        """Return the events, oldest first."""
         found = await self.queries.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
         return list(found)
 
     async def watched(self, backend="process"):
-        """A provisioner listens."""
+        """Connect a provisioner."""
         async with self.store.begin() as tx:
             await tx.revisions.record_watcher("replica", backend)
 
     @asynccontextmanager
     async def following(self):
-        """The feed runs for the length of the block."""
+        """Run the feeds for the length of the block."""
         loops = (self.listener.listen(), self.feed.run(), self.event_log.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
@@ -166,12 +192,13 @@ def build_parts(
 ):
     store = Store(engine, clock)
     listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
-    feed = WorkspaceFeed(store, bell, replica_id="replica")
+    feed = WorkspaceFeed(store, listener, replica_id="replica")
     batcher = HeartbeatBatcher(store, timeouts=TIMEOUTS)
     client, known, address_checker = AuthClient(line), catalog.read_catalog(), AddressChecker(rules)
     broadcasts = Broadcasts()
-    refits = TemplateChooser(TemplateFolders(configs), TemplateFolders(org_dirs))
-    presence = ObservationService(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
+    template_chooser = TemplateChooser(TemplateFolders(configs), TemplateFolders(org_dirs))
+    renewal = RenewalService(catalog=known, clock=clock)
+    observations = ObservationService(store, renewal=renewal)
     removal = RemovalService(
         store, feed, auth=client, clock=clock, purge_steps=[delete_notes], stop_timeout=timedelta(seconds=5)
     )
@@ -181,7 +208,6 @@ def build_parts(
         broadcasts=broadcasts,
         event_log=EventLog(store, feed),
         subscriptions=EventSubscriptions(store),
-        intake=intake,
         listener=listener,
         creator=WorkspaceCreator(
             store,
@@ -193,18 +219,32 @@ def build_parts(
         ),
         queries=WorkspaceQueries(store),
         updater=WorkspaceUpdater(store, auth=client, catalog=known),
-        door=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
-        presence=presence,
+        registration=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
+        heartbeats=HeartbeatService(store, feed, broadcasts, batcher),
+        batcher=batcher,
+        observations=observations,
+        restarts=RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock),
+        cards=CardService(store),
+        pausing=PausingService(
+            store,
+            feed,
+            observations=observations,
+            renewal=renewal,
+            catalog=known,
+            clock=clock,
+            stop_timeout=timedelta(seconds=5),
+        ),
+        renewal=renewal,
         removal=removal,
         discovery=Discovery(store, address_checker=address_checker),
         sweeps=Sweeps(
             store,
-            presence=presence,
+            observations=observations,
             removal=removal,
             auth=client,
             clock=clock,
             timeouts=TIMEOUTS,
-            keep_events=timedelta(days=30),
+            event_retention=timedelta(days=30),
         ),
         auth=auth,
         clock=clock,

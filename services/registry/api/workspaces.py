@@ -1,4 +1,4 @@
-"""The servicer: speaks protobuf and decides nothing."""
+"""The servicer of RegistryService: converts protobuf and calls one service per RPC."""
 
 from collections.abc import AsyncIterator
 from typing import assert_never
@@ -9,7 +9,9 @@ from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.chassis.rpc import Context
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.catalog import Catalog
+from services.registry.directory.cards import CardService
 from services.registry.directory.creation import WorkspaceCreator
 from services.registry.directory.discovery import Discovery
 from services.registry.directory.queries import WorkspaceQueries
@@ -22,6 +24,7 @@ from services.registry.feeds.workspace_feed import (
     WorkspaceChange,
     WorkspaceFeed,
 )
+from services.registry.lifecycle.heartbeats import HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
 from services.registry.lifecycle.removal import RemovalService
@@ -30,7 +33,7 @@ from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):
-    """Unwraps, asks one part, wraps."""
+    """Serves the RPCs that create, read, change and watch workspaces."""
 
     def __init__(
         self,
@@ -38,8 +41,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         creator: WorkspaceCreator,
         queries: WorkspaceQueries,
         updater: WorkspaceUpdater,
-        door: RegistrationService,
-        presence: ObservationService,
+        registration: RegistrationService,
+        heartbeats: HeartbeatService,
+        observations: ObservationService,
+        cards: CardService,
         removal: RemovalService,
         discovery: Discovery,
         feed: WorkspaceFeed,
@@ -49,8 +54,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         self._creator = creator
         self._queries = queries
         self._updater = updater
-        self._door = door
-        self._presence = presence
+        self._registration = registration
+        self._heartbeats = heartbeats
+        self._observations = observations
+        self._cards = cards
         self._removal = removal
         self._discovery = discovery
         self._feed = feed
@@ -65,13 +72,13 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
         entry = await self._queries.get(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.GetWorkspaceResponse(workspace=self._told(entry))
+        return pb.GetWorkspaceResponse(workspace=self._build_workspace(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         size = pages.choose_page_size(request.page_size, default=100, maximum=1000)
         page = await self._queries.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
-            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next_page_token
+            workspaces=[self._build_workspace(entry) for entry in page.entries], next_page_token=page.next_page_token
         )
 
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
@@ -90,23 +97,25 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.RemoveWorkspaceResponse(cascade_deleted=cascade)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
-        said = RegistrationRequest(
+        registration = RegistrationRequest(
             card=request.agent_card, url=request.url, delivery_mode=wire.parse_delivery_mode(request.delivery_mode)
         )
-        admission = await self._door.register(identity.current(), WorkspaceId(request.workspace_id), said)
+        registered = await self._registration.register(
+            identity.current(), WorkspaceId(request.workspace_id), registration
+        )
         return pb.RegisterResponse(
-            delivery_mode=wire.build_delivery_mode(admission.delivery_mode),
-            auth_token=admission.credentials.auth_token,
-            inbound_secret=admission.credentials.inbound_secret,
+            delivery_mode=wire.build_delivery_mode(registered.delivery_mode),
+            auth_token=registered.credentials.auth_token,
+            inbound_secret=registered.credentials.inbound_secret,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
-        pulse = wire.parse_heartbeat(request, self._clock.now())
-        workspace = await self._presence.heartbeat(identity.current(), WorkspaceId(request.workspace_id), pulse)
+        fact = wire.parse_heartbeat(request, at=self._clock.now(), generation=identity.current().generation)
+        workspace = await self._heartbeats.receive(WorkspaceId(request.workspace_id), fact)
         return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        await self._presence.update_card(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
         return pb.UpdateCardResponse()
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
@@ -161,7 +170,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def ReportFact(self, request: pb.ReportFactRequest, context: Context) -> pb.ReportFactResponse:
         fact = wire.parse_fact(request, self._clock.now())
-        workspace, changed = await self._presence.observe(WorkspaceId(request.workspace_id), fact)
+        workspace, changed = await self._observations.observe(WorkspaceId(request.workspace_id), fact)
         return pb.ReportFactResponse(status=wire.build_status(workspace.status), changed=changed)
 
     async def WatchWorkspaces(
@@ -181,9 +190,11 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
                 case FeedKeepalive(revision):
-                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(FEED_SIGN_INTERVAL))
+                    yield pb.WatchWorkspacesResponse(
+                        revision=revision, keepalive=duration_from_timedelta(FEED_SIGN_INTERVAL)
+                    )
                 case _:
                     assert_never(update)
 
-    def _told(self, entry: ListedWorkspace) -> pb.Workspace:
+    def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
         return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

@@ -61,7 +61,7 @@ class WorkspaceCreator:
         self._auth = auth
         self._catalog = catalog
         self._templates = templates
-        self._address_checker = addressing
+        self._address_checker = address_checker
         self._clock = clock
 
     # Planning ────────────────────────────────────────────────────────────────

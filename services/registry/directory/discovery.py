@@ -39,7 +39,7 @@ class Discovery:
 
     def __init__(self, store: Store, *, address_checker: AddressChecker) -> None:
         self._store = store
-        self._address_checker = addressing
+        self._address_checker = address_checker
 
     async def discover(self, caller: Identity, workspace_id: WorkspaceId, caller_id: str) -> DiscoveryResult:
         """Return the address of a workspace for the workspace `caller_id`.
@@ -61,7 +61,11 @@ class Discovery:
     async def list_peers(
         self, caller: Identity, workspace_id: WorkspaceId, *, query: str, size: int, token: str
     ) -> WorkspacePage:
-        """Return siblings, then children, then the parent of a workspace; each group by name, without removed ones."""
+        """Return siblings, then children, then the parent of a workspace; each group by name, without removed ones.
+
+        Raises `OtherWorkspace` where a workspace asks for the peers of another one.
+        """
+        access.check_self(caller, workspace_id)
         group, after = _decode_peer_token(token)
         found: list[Workspace] = []
         groups: list[int] = []

@@ -53,7 +53,7 @@ class WorkspaceQueries:
         """Return the files that a new instance of the workspace gets below /configs."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            return await tx.starter_files.get(workspace.kit)
+            return await tx.starter_files.get(workspace.starter_files_digest)
 
     async def events(self, caller: Identity, *, workspace_id: str, after: int | None, size: int) -> Sequence[Event]:
         """Return stored events: newest first, or, with `after`, those with a larger event id, oldest first."""

@@ -157,13 +157,13 @@ class EventLog:
                 if is_purged:
                     self._purged.append(position.workspace_id)
                 else:
-                    moved |= dict.fromkeys(self._tree.put(position))
+                    moved |= dict.fromkeys(self._tree.place(position))
         for ids in _split_into_pages(list(moved)):
             self._fan_out.publish([self._get_audiences(workspace_id) for workspace_id in ids])
 
     def _drop_purged(self) -> None:
         for workspace_id in self._purged:
-            self._tree.drop(workspace_id)
+            self._tree.remove(workspace_id)
         for ids in _split_into_pages(self._purged):
             self._fan_out.publish([WorkspaceAudiences(workspace_id=workspace_id) for workspace_id in ids])
         self._purged = []
@@ -171,13 +171,13 @@ class EventLog:
     def _get_audiences(self, workspace_id: WorkspaceId) -> WorkspaceAudiences:
         return WorkspaceAudiences(
             workspace_id=workspace_id,
-            published_to=self._tree.told(workspace_id),
-            subscribed_to=self._tree.heard(workspace_id),
+            published_to=self._tree.find_publish_audiences(workspace_id),
+            subscribed_to=self._tree.find_subscribe_audiences(workspace_id),
         )
 
     def _address(self, event: Event, org_id: WorkspaceId) -> PublishedEvent:
         """The event with its audiences; a workspace without a position in the tree has those that need none."""
-        published_to = self._tree.told(event.workspace_id)
+        published_to = self._tree.find_publish_audiences(event.workspace_id)
         return PublishedEvent(
             event, published_to or audiences.find_purged_publish_audiences(event.workspace_id, org_id)
         )

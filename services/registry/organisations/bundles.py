@@ -44,7 +44,10 @@ class Bundles:
             tree = await tx.lists.list_by_ids(await tx.tree.list_subtree_ids(root.id))
             found = [workspace for workspace in tree if workspace.status is not Status.REMOVED]
             cards = await tx.cards([workspace.id for workspace in found])
-            files = {digest: await tx.starter_files.get(digest) for digest in {workspace.kit for workspace in found}}
+            files = {
+                digest: await tx.starter_files.get(digest)
+                for digest in {workspace.starter_files_digest for workspace in found}
+            }
         bundle = _render_tree(root, found, files, cards)
         return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -80,7 +83,7 @@ def _render_tree(
     card = cards.get(workspace.id)
     return bundle_file.render_bundle(
         workspace,
-        files[workspace.kit],
+        files[workspace.starter_files_digest],
         json.loads(card) if card else None,
         [_render_tree(child, found, files, cards) for child in children],
     )

@@ -41,7 +41,7 @@ class Teams:
         """
         async with self._store.begin() as tx:
             parent = await access.require_access(tx, caller, workspace_id)
-            files = await tx.starter_files.get(parent.kit)
+            files = await tx.starter_files.get(parent.starter_files_digest)
         if parent.status is Status.REMOVED:
             raise WorkspaceRemoved
         config = config_file.read_config(files)
@@ -66,14 +66,15 @@ class Teams:
     async def collapse(self, caller: Identity, workspace_id: WorkspaceId) -> Sequence[str]:
         """Remove all descendants of the workspace, in the steps of a removal.
 
-        Returns the names of the removed workspaces, parents first; raises `InstancesStillRunning` if an instance still runs.
+        Returns the names of the removed workspaces, parents first.
+        Raises `InstancesStillRunning` if an instance still runs.
         """
         ids = await self._request_removal(caller, workspace_id)
         if not ids:
             return []
         await self._auth.bar_workspaces(ids)
         removed = await self._mark_removed(workspace_id, ids)
-        failures = await self._removal.stops(ids)
+        failures = await self._removal.wait_for_stops(ids)
         if failures:
             raise InstancesStillRunning(removed=len(ids), failures=failures)
         return removed

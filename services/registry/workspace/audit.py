@@ -1,4 +1,4 @@
-"""What somebody did to a workspace, as the audit is told of it."""
+"""Audit records: what a caller did to a workspace, as it is sent to the audit log of auth."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from services.registry.workspace.model import Workspace, WorkspaceId
 
 
 class AuditAction(StrEnum):
-    """What can be done to a workspace by somebody, a noun and what became of it."""
+    """The actions that are audited, each a noun and a participle."""
 
     CREATED = "workspace.created"
     CHANGED = "workspace.changed"
@@ -25,7 +25,7 @@ class AuditAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """Something that somebody did. `details` is a JSON object."""
+    """One action of one caller on one workspace. `details` is a JSON object."""
 
     id: str
     at: datetime
@@ -37,11 +37,11 @@ class AuditRecord:
 
 
 def build_record(
-    actor: str, action: AuditAction, workspace: Workspace, *, deed_id: str, at: datetime, **details: object
+    actor: str, action: AuditAction, workspace: Workspace, *, record_id: str, at: datetime, **details: object
 ) -> AuditRecord:
-    """What the actor did to the workspace."""
+    """Build the record of an action of `actor` on a workspace; `details` must be JSON values."""
     return AuditRecord(
-        id=deed_id,
+        id=record_id,
         at=at,
         actor=actor,
         action=action.value,

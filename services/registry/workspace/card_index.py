@@ -1,4 +1,4 @@
-"""What an agent says it can do, as far as it can be searched for: the skills of its card, and their tags."""
+"""Extracts the search terms of an agent card: the ids, names and tags of its skills."""
 
 import re
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from enum import StrEnum
 from typing import Any
 
 MAX_TERMS_PER_CARD = 500
-"""Terms of one card that can be searched for."""
+"""Further terms of the same card are not indexed."""
 
 MAX_TERM_CHARS = 100
-"""Characters of a term; longer ones are descriptions."""
+"""Longer texts are descriptions and are not indexed."""
 
 UNSTORABLE_CHARS = re.compile("[\0\ud800-\udfff]")
-"""What JSON can say and PostgreSQL does not keep: halves of a character, and the end of a text."""
+"""Valid in JSON, but PostgreSQL cannot store them: NUL and lone surrogates."""
 
 
 class CardTermKind(StrEnum):
-    """What a term names."""
+    """Whether a term names a skill or a tag."""
 
     SKILL = "skill"
     TAG = "tag"
@@ -31,18 +31,18 @@ class CardTerm:
     text: str
 
 
-def extract_terms(card: Any) -> list[CardTerm]:  # noqa: ANN401 - somebody else's JSON
-    """The terms of a card: ids and names of its skills, and their tags. What is no text, or too long, is left out."""
+def extract_terms(card: Any) -> list[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Return the distinct terms of a card; values that are not text, or too long, are skipped."""
     found = dict.fromkeys(term for term in _iterate_terms(card) if 0 < len(term.text) <= MAX_TERM_CHARS)
     return list(found)[:MAX_TERMS_PER_CARD]
 
 
 def normalize(text: str) -> str:
-    """A text that is searched for, as terms are kept."""
+    """Return a text in the form in which terms are stored and searched."""
     return text.strip().lower()
 
 
-def _iterate_terms(card: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - somebody else's JSON
+def _iterate_terms(card: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
     skills = card.get("skills") if isinstance(card, dict) else None
     for skill in skills if isinstance(skills, list) else ():
         if not isinstance(skill, dict):
@@ -51,7 +51,7 @@ def _iterate_terms(card: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - somebody 
         yield from _build_terms(CardTermKind.TAG, skill.get("tags"))
 
 
-def _build_terms(kind: CardTermKind, texts: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - somebody else's JSON
+def _build_terms(kind: CardTermKind, texts: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
     for text in texts if isinstance(texts, list) else ():
         if isinstance(text, str) and not UNSTORABLE_CHARS.search(text):
             yield CardTerm(kind, normalize(text))

@@ -1,4 +1,4 @@
-"""From a draft to the workspace that is made of it."""
+"""Builds a new workspace from a validated draft."""
 
 from datetime import datetime, timedelta
 
@@ -10,9 +10,9 @@ from services.registry.workspace.validation import WorkspaceDraft
 
 
 def build_workspace(
-    draft: WorkspaceDraft, kit: StarterFiles, *, workspace_id: WorkspaceId, now: datetime, limit: timedelta
+    draft: WorkspaceDraft, starter_files: StarterFiles, *, workspace_id: WorkspaceId, now: datetime, limit: timedelta
 ) -> Workspace:
-    """The workspace of a checked draft. `limit` is how long its first instance may take to come up."""
+    """Build the workspace of a validated draft; `limit` is how long its first instance may take to start."""
     return Workspace(
         id=workspace_id,
         name=draft.name,
@@ -29,9 +29,9 @@ def build_workspace(
         hibernation_idle_minutes=draft.hibernation_idle_minutes,
         x=draft.x,
         y=draft.y,
-        template=kit.template,
-        kit=kit.digest,
-        brief=kit.brief,
+        template=starter_files.template,
+        starter_files_digest=starter_files.digest,
+        brief=starter_files.brief,
         status=Status.PROVISIONING,
         status_reason=Reason.CREATED,
         status_detail=STATUS_DETAILS[Reason.CREATED],

@@ -1,4 +1,4 @@
-"""Facts: what was observed, when, and of which generation."""
+"""Facts: what was observed of a workspace, when, and of which generation."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,13 +8,13 @@ from services.registry.workspace.model import Declarations, Reason, Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessTimeouts:
-    """How long an agent may be silent, by who starts it."""
+    """How long an agent may send no heartbeat, for managed and for external workspaces."""
 
     managed: timedelta
     external: timedelta
 
     def get_timeout(self, workspace: Workspace) -> timedelta:
-        """How long the agent of the workspace may be silent."""
+        """Return how long the agent of a workspace may send no heartbeat."""
         return self.external if workspace.external else self.managed
 
 
@@ -22,22 +22,22 @@ class LivenessTimeouts:
 class _BaseFact:
     at: datetime
     generation: int | None = None
-    """`None` where whoever says so knows of none."""
+    """The generation that the fact is about; `None` where the reporter does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalCreated(_BaseFact):
-    """A workspace was made whose agent the plane does not start."""
+    """A workspace was created whose agent the plane does not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered(_BaseFact):
-    """An agent said where it is and what it can do."""
+    """An agent registered its address and its card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatReceived(_BaseFact):
-    """An agent is alive, and feels like this. What it does not mention stays as it was."""
+    """An agent sent a heartbeat. `None` means that the agent reports nothing on that field."""
 
     error_rate: float = 0.0
     sample_error: str = ""
@@ -52,14 +52,14 @@ class HeartbeatReceived(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatMissed(_BaseFact):
-    """An agent was not heard for as long as it may be silent."""
+    """An agent sent no heartbeat for its timeout."""
 
     timeouts: LivenessTimeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStarted(_BaseFact):
-    """A backend has accepted an instance; the agent inside may still be booting."""
+    """A backend accepted an instance; the agent inside may still be booting."""
 
     backend: str
     address: str
@@ -80,7 +80,7 @@ class InstanceExited(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStopped(_BaseFact):
-    """Nothing runs any more, because nothing was to run."""
+    """The instance was stopped because the desired state is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class StopFailed(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningFailed(_BaseFact):
-    """An instance cannot be started; `error` is one of the fixed public texts."""
+    """An instance could not be started; `error` is one of the fixed public texts."""
 
     error: str
     missing: tuple[str, ...] = ()
@@ -100,12 +100,12 @@ class ProvisioningFailed(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningTimedOut(_BaseFact):
-    """The time allowed for an agent to come up has passed."""
+    """The agent did not come up before its deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapFailed(_BaseFact):
-    """Something that watches an instance boot says that it will not; `log_tail` is the end of what it wrote."""
+    """A caller declared that the instance will not boot; `log_tail` is the end of its log."""
 
     error: str
     log_tail: str = ""
@@ -113,41 +113,43 @@ class BootstrapFailed(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamDead(_BaseFact):
-    """A message found the agent gone."""
+    """A message could not be delivered because the agent was not reachable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartRequested(_BaseFact):
-    """A fresh instance is wanted: somebody asks, or (`AUTO_RESTART`) the plane itself does."""
+    """A new instance was requested by a caller, or (`AUTO_RESTART`) by the plane itself."""
 
+    generation: int
+    """The generation to be replaced; a request for an older one changes nothing."""
     reason: Reason
     limit: timedelta
-    """How long the new instance may take to come up."""
+    """How long the new instance may take to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseRequested(_BaseFact):
-    """Nothing is to run until somebody resumes it."""
+    """A caller paused the workspace: no instance runs until it is resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeRequested(_BaseFact):
-    """What was paused is to run again."""
+    """A caller resumed a paused workspace."""
 
     limit: timedelta
-    """How long the new instance may take to come up."""
+    """How long the new instance may take to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HibernateRequested(_BaseFact):
-    """The instance is to be stopped until it is needed: somebody asks, or it was idle for as long as it may be."""
+    """The instance is to stop until a message arrives: on request, or after its idle time."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed(_BaseFact):
-    """The workspace is no more."""
+    """The workspace was removed."""
 
 
 Fact = (
@@ -173,5 +175,5 @@ Fact = (
 
 
 def is_outdated(fact: Fact, workspace: Workspace) -> bool:
-    """Whether it was observed of another generation than the present one."""
+    """Whether the fact is about another generation than the current one."""
     return fact.generation not in {None, workspace.generation}

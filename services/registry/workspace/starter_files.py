@@ -1,4 +1,4 @@
-"""What a workspace starts with besides its fields: files below /configs, and what its agent is briefed with."""
+"""The files below /configs that an instance starts with, and the brief of its agent."""
 
 import hashlib
 import json
@@ -10,25 +10,25 @@ from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooMa
 from services.registry.workspace.model import Brief, Schedule
 
 MAX_FILES = 200
-"""Files of one kit."""
+"""Files of one workspace."""
 
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
-"""Of all files of a kit: it has to fit one message between services."""
+"""Limit on all files of a workspace together, so that they fit into one gRPC message."""
 
 MAX_PATH_BYTES = 512
-"""Of the longest path."""
+"""Limit on a path."""
 
 MAX_PATH_PART_BYTES = 255
-"""Of the longest name in a path: what file systems take."""
+"""Limit of file systems on one name in a path."""
 
 CONFIG_FILE = "config.yaml"
-"""The file that says what an agent is; every kit has one."""
+"""The configuration of the agent; every set of starter files has one."""
 
 SYSTEM_PROMPT_FILE = "system-prompt.md"
-"""Where the prompt of an agent is."""
+"""The system prompt of the agent."""
 
 RESERVED_PATHS = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
-"""What the plane itself puts beside them."""
+"""Files that the plane itself writes into the same directory."""
 
 NO_BRIEF = Brief()
 
@@ -38,7 +38,7 @@ Files = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StarterFiles:
-    """What a workspace starts with. `template` is the one it came from; empty where it came from none."""
+    """The starter files and brief of a workspace, and the template they come from (empty for none)."""
 
     template: str = ""
     files: Files = field(default_factory=dict)
@@ -46,14 +46,14 @@ class StarterFiles:
 
     @property
     def digest(self) -> str:
-        """The name of these files, the same for the same files; empty for none."""
+        """The digest of the files; equal files have equal digests, and no files have the empty one."""
         if not self.files:
             return ""
         return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
 
 
 def validate_files(files: Files) -> Files:
-    """The files, if an instance may have them; raises `TooManyFiles`, `InvalidPath` or `FilesTooLarge`."""
+    """Return the files if they are allowed; raises `TooManyFiles`, `InvalidPath` or `FilesTooLarge`."""
     if len(files) > MAX_FILES:
         raise TooManyFiles(len(files), MAX_FILES)
     for path in files:
@@ -67,12 +67,12 @@ def validate_files(files: Files) -> Files:
 
 
 def serialize_brief(brief: Brief) -> str:
-    """A brief as it is kept."""
+    """Return the text in which a brief is stored; empty for the default brief."""
     return "" if brief == Brief() else json.dumps(asdict(brief), separators=(",", ":"))
 
 
 def parse_brief(text: str) -> Brief:
-    """A brief that was kept."""
+    """Return the brief of a stored text."""
     if not text:
         return Brief()
     kept = json.loads(text)

@@ -1,4 +1,4 @@
-"""The state machine: what a fact makes of a workspace."""
+"""The state machine of workspaces: `next_state` applies a fact to a workspace."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,20 +31,20 @@ from services.registry.workspace.model import NO_BACKEND, Reason, Status, Worksp
 from services.registry.workspace.status_texts import DECLARED_EXTERNAL_DETAIL, PROVISION_TIMEOUT_TEXT, STATUS_DETAILS
 
 ONLINE_STATUSES = frozenset({Status.ONLINE, Status.DEGRADED})
-"""Silence means something here."""
+"""Statuses in which an agent must send heartbeats."""
 
 REGISTRABLE_STATUSES = ONLINE_STATUSES | {Status.PROVISIONING, Status.OFFLINE, Status.AWAITING_AGENT, Status.FAILED}
-"""A register means something here; a workspace that was stopped on purpose stays so until told otherwise."""
+"""Statuses in which an agent may register; a workspace that was stopped on request stays stopped."""
 
 AUTO_RESTART_STATUSES = ONLINE_STATUSES | {Status.PROVISIONING, Status.OFFLINE, Status.FAILED}
-"""Where the plane may start a fresh instance without being asked."""
+"""Statuses in which the plane may start a new instance without a request."""
 
 
 def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911, PLR0912 - one line for each fact
-    """The workspace once `fact` is known; the very same object if nothing changes.
+    """Return the workspace after `fact`; the same object if nothing changes.
 
-    Removed is final: a late heartbeat brings nobody back. News of another
-    generation is old news: a dying instance cannot speak for its successor.
+    A removed workspace never returns to another status. A fact about another generation changes nothing, because a
+    replaced instance must not affect its successor.
     """
     if workspace.status is Status.REMOVED:
         return _after_fact_of_removed(workspace, fact)
@@ -108,9 +108,9 @@ def _after_registered(workspace: Workspace, fact: Registered) -> Workspace:
     return _to_status(workspace, Status.ONLINE, Reason.REGISTERED, fact.at)
 
 
-def _after_heartbeat(workspace: Workspace, pulse: HeartbeatReceived) -> Workspace:
-    judged = health.judge_heartbeat(workspace, pulse)
-    return workspace if judged is None else _to_status(workspace, *judged, pulse.at)
+def _after_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Workspace:
+    judged = health.judge_heartbeat(workspace, heartbeat)
+    return workspace if judged is None else _to_status(workspace, *judged, heartbeat.at)
 
 
 def _after_missed_heartbeat(workspace: Workspace, fact: HeartbeatMissed) -> Workspace:
@@ -134,7 +134,7 @@ def _after_instance_started(workspace: Workspace, fact: InstanceStarted) -> Work
 
 
 def _after_instance_skipped(workspace: Workspace, fact: InstanceSkipped) -> Workspace:
-    """The workspace waits for an agent that brings itself, for as long as that takes."""
+    """The workspace waits without a deadline for an agent that is started outside the plane."""
     now = replace(
         workspace,
         backend=fact.backend,
@@ -152,7 +152,7 @@ def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason:
 
 
 def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -> Workspace:
-    """Claimed before the stop. Its address stays until it is stopped: if that fails, it is where it was."""
+    """The address is kept until the instance has stopped, because a failed stop restores the former status."""
     if workspace.status not in ONLINE_STATUSES or workspace.external:
         return workspace
     return _to_status(
@@ -163,8 +163,8 @@ def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -
 def _after_instance_stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
-    gone = _NO_ADDRESS | {"former_status": None}
-    return _to_status(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, **gone)
+    cleared = _NO_ADDRESS | {"former_status": None}
+    return _to_status(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, **cleared)
 
 
 def _after_stop_failed(workspace: Workspace, fact: StopFailed) -> Workspace:
@@ -177,8 +177,8 @@ def _after_stop_failed(workspace: Workspace, fact: StopFailed) -> Workspace:
 def _after_pause_requested(workspace: Workspace, fact: PauseRequested) -> Workspace:
     if workspace.status is Status.PAUSED:
         return workspace
-    gone = _NO_ADDRESS | {"former_status": None, "wake_wanted": False}
-    return _to_status(workspace, Status.PAUSED, Reason.PAUSE_REQUESTED, fact.at, **gone)
+    cleared = _NO_ADDRESS | {"former_status": None, "wake_wanted": False}
+    return _to_status(workspace, Status.PAUSED, Reason.PAUSE_REQUESTED, fact.at, **cleared)
 
 
 def _after_resume_requested(workspace: Workspace, fact: ResumeRequested) -> Workspace:
@@ -213,7 +213,7 @@ def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Wo
 
 
 def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
-    """A fresh instance is wanted."""
+    """Request a new instance: the next generation, in status provisioning."""
     return replace(
         workspace,
         status=Status.PROVISIONING,
@@ -229,20 +229,20 @@ def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit
 
 
 def _after_removed(workspace: Workspace, fact: Removed) -> Workspace:
-    """What was never started needs no stopping."""
-    idle = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    """Without an instance there is nothing to stop, so `stopped_at` is set at once."""
+    has_no_instance = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
     return _to_status(
         workspace,
         Status.REMOVED,
         workspace.removal_reason,
         fact.at,
         removed_at=fact.at,
-        stopped_at=fact.at if idle else None,
+        stopped_at=fact.at if has_no_instance else None,
     )
 
 
 def _after_fact_of_removed(workspace: Workspace, fact: Fact) -> Workspace:
-    """All that still happens to a removed workspace: its instance is stopped, or cannot be."""
+    """Only the result of stopping its instance still changes a removed workspace."""
     if workspace.stopped_at is not None:
         return workspace
     match fact:
@@ -261,7 +261,7 @@ def _to_status(
     at: datetime,
     **changes: Any,  # noqa: ANN401 - fields of the workspace
 ) -> Workspace:
-    """The workspace in another status, or in the same for another reason; the same object if neither is another."""
+    """Return the workspace with a status and reason; the same object if it has both already."""
     if (workspace.status, workspace.status_reason) == (status, reason):
         return workspace
     changes.setdefault("status_detail", STATUS_DETAILS[reason])
@@ -276,4 +276,4 @@ def _to_status(
 
 
 _NO_ADDRESS: dict[str, Any] = {"url": "", "backend_address": ""}
-"""No instance, no address."""
+"""Fields of a workspace without an instance."""

@@ -1,9 +1,9 @@
-"""What is said to people about a status, and why it is so."""
+"""The texts that explain a status to people (`status_detail`)."""
 
 from services.registry.workspace.model import Reason
 
 PROVISION_TIMEOUT_TEXT = "provisioning timed out"
-"""The public text of an instance that did not come up in time."""
+"""The public error text of an instance that did not start in time."""
 
 STATUS_DETAILS = {
     Reason.CREATED: "Created; its instance is being started.",
@@ -32,7 +32,7 @@ STATUS_DETAILS = {
     Reason.DELETED: "Deleted.",
     Reason.COLLAPSED: "Removed when the team above it was collapsed.",
 }
-"""What each reason says to people."""
+"""The text of each status reason."""
 
 DECLARED_EXTERNAL_DETAIL = "Declared by its creator, not heard from yet."
-"""What is said of an external workspace that came with its address."""
+"""The text of an external workspace that was created with its address."""

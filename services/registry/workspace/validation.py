@@ -1,4 +1,4 @@
-"""What a new or changed workspace may hold: the limits of docs/spec/rest.md, 6.3."""
+"""Validates new and changed workspaces against the limits of docs/spec/rest.md, 6.3."""
 
 import json
 import math
@@ -18,54 +18,54 @@ from services.registry.errors.workspaces import (
 from services.registry.workspace.model import EXTERNAL, DeliveryMode, DirectoryAccess, Workspace
 
 MAX_NAME_BYTES = 255
-"""Of the longest name."""
+"""Limit on a name."""
 
 MAX_ROLE_BYTES = 1000
-"""Of the longest role."""
+"""Limit on a role."""
 
 MAX_CODE_BYTES = 100
-"""Of the longest runtime or model."""
+"""Limit on a runtime or model."""
 
 MAX_DIRECTORY_BYTES = 4096
-"""Of the longest directory."""
+"""Limit on a directory path."""
 
 MAX_CARD_BYTES = 256 * 1024
-"""Of the biggest card."""
+"""Limit on a card."""
 
 MAX_CARD_DEPTH = 64
-"""Levels of the deepest card: whoever reads it after us may walk it recursively."""
+"""Levels of nesting in a card; later readers may walk it recursively."""
 
 TIERS = range(1, 5)
-"""Isolation and resources of an instance."""
+"""Allowed tiers: the isolation and resources of an instance."""
 
 DEFAULT_TIER = 3
-"""The tier of workspaces whose creator names none."""
+"""The tier of a workspace created without one."""
 
 DEFAULT_MAX_CONCURRENT_TASKS = 1
-"""What agents that do not say otherwise can do at a time."""
+"""How many tasks an agent runs at once if its creator sets no limit."""
 
 DEFAULT_RUNTIME = "langgraph"
-"""The runtime of workspaces whose creator names none."""
+"""The runtime of a workspace created without one."""
 
 MAX_INITIAL_MEMORIES = 100
-"""Memories that a workspace can begin with."""
+"""Limit on the memories with which a workspace is created."""
 
 FORBIDDEN_CHARS = frozenset("{}[]|>*&!\0")
-"""Characters that names and roles may not have: they mean something in YAML, shells or the database."""
+"""Not allowed in names and roles: these have a meaning in YAML, shells or the database."""
 
 SYSTEM_DIRECTORIES = tuple(
     PurePosixPath(folder)
     for folder in ("/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr")
 )
-"""Directories of the host that no instance may see."""
+"""Host directories that no instance may mount."""
 
 ADMIN_FIELDS = frozenset({"parent_id", "tier", "workspace_dir"})
-"""Fields that a workspace may not change of itself."""
+"""Fields that a workspace may not change with its own token."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitialMemory:
-    """A memory that a workspace is to begin with, as its creator wrote it."""
+    """A memory with which a workspace is created, not yet validated."""
 
     content: str
     scope: str
@@ -73,7 +73,7 @@ class InitialMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceDraft:
-    """A workspace as its creator wants it. What is not said is left to the defaults."""
+    """The fields of a workspace to be created; empty fields get their defaults."""
 
     name: str
     role: str = ""
@@ -81,6 +81,7 @@ class WorkspaceDraft:
     model: str = ""
     template: str = ""
     tier: int = 0
+    """0 for the tier of the template, or else the default."""
     parent_id: str | None = None
     external: bool = False
     url: str = ""
@@ -97,7 +98,7 @@ class WorkspaceDraft:
 
 
 def validate_new(draft: WorkspaceDraft) -> WorkspaceDraft:
-    """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
+    """Return the draft with its defaults; raises the error of the first limit that it exceeds."""
     _check_texts(draft)
     _check_numbers(draft)
     if variables.find_first_fault(draft.secrets):
@@ -118,18 +119,27 @@ def validate_new(draft: WorkspaceDraft) -> WorkspaceDraft:
     )
 
 
-def validate_changes(workspace: Workspace, wanted: Mapping[str, Any]) -> Workspace:
-    """The workspace with `wanted` written into it; `None` clears a field. Raises `InvalidValue`.
+def validate_tier(tier: int) -> int:
+    """Return the tier that a caller requests for a new workspace; raises `InvalidWorkspace` outside 1 to 4."""
+    if tier not in TIERS:
+        raise InvalidWorkspace
+    return tier
 
-    `parent_id` and `runtime` are passed over: what they may be depends on more than the workspace.
+
+def validate_changes(workspace: Workspace, changes: Mapping[str, Any]) -> Workspace:
+    """Return the workspace with the changed fields; `None` clears a field. Raises `InvalidValue`.
+
+    `parent_id` and `runtime` are skipped: they need the tree and the catalog, so `directory.updates` validates them.
     """
-    if ("x" in wanted) != ("y" in wanted):
+    if ("x" in changes) != ("y" in changes):
         raise InvalidValue("x and y must be given together")
-    return replace(workspace, **{name: _VALIDATORS[name](name, wanted[name]) for name in wanted if name in _VALIDATORS})
+    return replace(
+        workspace, **{name: _VALIDATORS[name](name, changes[name]) for name in changes if name in _VALIDATORS}
+    )
 
 
-def parse_card(card: bytes) -> Any:  # noqa: ANN401 - somebody else's JSON
-    """The JSON object that a card is; raises where it is none, or too big."""
+def parse_card(card: bytes) -> Any:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Return the JSON object of a card; raises `CardTooLarge` or `InvalidBody`."""
     if len(card) > MAX_CARD_BYTES:
         raise CardTooLarge(MAX_CARD_BYTES)
     try:
@@ -222,8 +232,8 @@ def _find_text_fault(text: str, limit: int) -> str | None:
     return f"must be at most {limit} characters" if len(text.encode()) > limit else None
 
 
-def _choose_max_concurrent_tasks(wanted: int) -> int:
-    return wanted if wanted > 0 else DEFAULT_MAX_CONCURRENT_TASKS
+def _choose_max_concurrent_tasks(requested: int) -> int:
+    return requested if requested > 0 else DEFAULT_MAX_CONCURRENT_TASKS
 
 
 def _validate_name(field: str, value: str | None) -> str:
@@ -264,7 +274,7 @@ def _validate_idle_minutes(field: str, value: int | None) -> int | None:
     return value or None
 
 
-def _validate_tier(field: str, value: int | None) -> int:
+def _validate_tier_change(field: str, value: int | None) -> int:
     if value is None or value not in TIERS:
         raise InvalidValue(field=field)
     return value
@@ -284,7 +294,7 @@ _VALIDATORS: Mapping[str, Callable[[str, Any], Any]] = {
     "collapsed": _validate_collapsed,
     "max_concurrent_tasks": _validate_max_concurrent_tasks,
     "hibernation_idle_minutes": _validate_idle_minutes,
-    "tier": _validate_tier,
+    "tier": _validate_tier_change,
     "workspace_dir": _validate_directory,
 }
-"""What each field that can be changed by itself may hold."""
+"""The validator of each field that can be changed independently of others."""

@@ -132,7 +132,7 @@ async def test_a_revision_is_never_committed_after_a_higher_one(registry):
             quick = asyncio.ensure_future(registry.updater.update(ADMIN, other.id, {"name": f"other-{turn}"}))
             done, _ = await asyncio.wait([quick], timeout=0.02)
             async with registry.store.begin() as reader:
-                seen = await reader.changes.changed(0, limit=9)
+                seen = await reader.revisions.list_changed(0, limit=9)
 
         assert not done
         assert all(workspace.name not in {f"one-{turn}", f"other-{turn}"} for workspace in seen)
