@@ -89,6 +89,43 @@ def test_a_payload_is_one_line_of_equivalent_json(value, indent):
     assert json.loads(logged.payload)["request_body"] == value
 
 
+@pytest.mark.parametrize(("excess", "is_sent"), [(0, True), (1, False)])
+def test_a_body_is_sent_up_to_the_limit_in_bytes(excess, is_sent):
+    body = '"' + "ü" * ((activity_broadcasts.MAX_BODIES_BYTES - 2) // 2) + '"' + " " * excess
+    [logged] = activity_broadcasts.build_activity_broadcasts(
+        replace(ANSWERED, request_body=body, response_body=None), NOW
+    )
+
+    assert ("request_body" in json.loads(logged.payload)) is is_sent
+
+
+def test_the_bodies_of_one_broadcast_share_the_limit():
+    half = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES // 2 - 2))
+    row = replace(ANSWERED, source_id="caller", request_body=half, response_body=half, tool_trace="1")
+    [logged] = activity_broadcasts.build_activity_broadcasts(row, NOW)
+
+    assert {"request_body", "response_body", "tool_trace"} & {*json.loads(logged.payload)} == {
+        "request_body",
+        "response_body",
+    }
+    assert activity_broadcasts.MAX_BODIES_BYTES == 12_582_912
+
+
+def test_every_broadcast_names_the_workspace_and_the_time():
+    broadcasts = activity_broadcasts.build_activity_broadcasts(ANSWERED, NOW)
+
+    assert [(one.event_type, one.workspace_id, one.at) for one in broadcasts] == [
+        ("ACTIVITY_LOGGED", "w", NOW),
+        ("A2A_RESPONSE", "w", NOW),
+    ]
+
+
+def test_payloads_are_compact():
+    [_, answer] = activity_broadcasts.build_activity_broadcasts(replace(ANSWERED, response_body="1"), NOW)
+
+    assert answer.payload == b'{"method":"message/send","duration_ms":7,"response_body":1}'
+
+
 def test_bodies_that_exceed_one_message_are_left_out():
     large = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES - 10))
     [logged, answer] = activity_broadcasts.build_activity_broadcasts(
