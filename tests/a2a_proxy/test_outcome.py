@@ -308,3 +308,33 @@ def test_a_tool_trace_without_content_is_none():
     assert outcome.extract_tool_trace(b'{"result":{"metadata":{"tool_trace":null}}}') is None
     assert outcome.extract_tool_trace(b'{"result":{"metadata":{"tool_trace":[]}}}') == "[]"
     assert outcome.extract_tool_trace(b'{"result":{"metadata":{"a":"tool_trace"}}}') is None
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 521, 522, 523, 524])
+def test_a_dead_status_has_to_be_settled(status):
+    assert outcome.classify(Answer(status=status)) == SuspectedDead(Answer(status=status))
+
+
+@pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b'{"a":-Infinity}'])
+def test_constants_that_are_not_json_are_not_logged(body):
+    assert outcome.decode_json(body) is None
+
+
+def test_the_parts_of_the_log_are_compact_json():
+    body = b'{"result":{"metadata":{"tool_trace":[1, {"a": 2}]}}}'
+
+    assert outcome.extract_tool_trace(body) == '[1,{"a":2}]'
+
+
+@pytest.mark.parametrize(
+    ("tail", "last"),
+    [
+        (b"data: a\r\n\r\ndata: b\r\n\r\nevent: x\r\n\r\n", b"b"),
+        (b"data: a\r\ndata: b\r\n\r\n", b"a\nb"),
+        (b"data:  two spaces\n\n", b" two spaces"),
+        (b"data: cut off", b"cut off"),
+        (b" data: indented\n\n", None),
+    ],
+)
+def test_the_last_event_is_found_with_either_line_end(tail, last):
+    assert outcome.find_last_event(tail) == last

@@ -135,3 +135,19 @@ def test_a_target_without_an_address_is_refused_with_its_status():
     assert isinstance(decision, Refusal)
     assert isinstance(decision.error, TargetUnavailable)
     assert decision.error.details == {"status": "online", "status_reason": "why"}
+
+
+def test_a_caller_without_permission_is_refused_before_any_other_reason():
+    for route in (None, ONLINE, replace(ONLINE, status=Status.REMOVED), replace(ONLINE, budget_limit=0)):
+        with pytest.raises(CommunicationDenied):
+            admitted(route, allowed=False)
+
+
+def test_a_removed_target_is_refused_before_its_budget_is_checked():
+    with pytest.raises(WorkspaceRemoved):
+        admitted(replace(ONLINE, status=Status.REMOVED, budget_limit=0))
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_polling_does_not_depend_on_the_status(status):
+    assert routing.decide(replace(ONLINE, status=status, mode=DeliveryMode.POLL)) == Poll()
