@@ -30,7 +30,7 @@ values = st.recursive(
 )
 
 
-def told(activity):
+def build_payloads(activity):
     return {
         one.event_type: json.loads(one.payload) for one in activity_broadcasts.build_activity_broadcasts(activity, NOW)
     }
@@ -38,7 +38,7 @@ def told(activity):
 
 @pytest.mark.covers("ACT-04")
 def test_a_row_is_broadcast_with_its_bodies_unchanged():
-    assert told(replace(ANSWERED, source_id="caller", tool_trace="[1]")) == {
+    assert build_payloads(replace(ANSWERED, source_id="caller", tool_trace="[1]")) == {
         "ACTIVITY_LOGGED": {
             "activity_type": "a2a_receive",
             "method": "message/send",
@@ -56,14 +56,14 @@ def test_a_row_is_broadcast_with_its_bodies_unchanged():
 
 @pytest.mark.covers("ACT-04")
 def test_missing_bodies_are_left_out():
-    told_of = told(replace(ANSWERED, request_body=None, response_body=None))
+    payloads = build_payloads(replace(ANSWERED, request_body=None, response_body=None))
 
-    assert not {"request_body", "response_body", "tool_trace"} & {*told_of["ACTIVITY_LOGGED"]}
-    assert "A2A_RESPONSE" not in told_of
+    assert not {"request_body", "response_body", "tool_trace"} & {*payloads["ACTIVITY_LOGGED"]}
+    assert "A2A_RESPONSE" not in payloads
 
 
 def test_an_answer_to_a_person_or_a_tool_has_a_broadcast_of_its_own():
-    assert told(ANSWERED)["A2A_RESPONSE"] == {
+    assert build_payloads(ANSWERED)["A2A_RESPONSE"] == {
         "method": "message/send",
         "duration_ms": 7,
         "response_body": {"result": "ü"},
@@ -76,7 +76,7 @@ def test_an_answer_to_a_person_or_a_tool_has_a_broadcast_of_its_own():
     ids=["to a workspace", "an error", "left to be fetched", "something else"],
 )
 def test_other_rows_have_no_answer_broadcast(change):
-    assert set(told(replace(ANSWERED, **change))) == {"ACTIVITY_LOGGED"}
+    assert set(build_payloads(replace(ANSWERED, **change))) == {"ACTIVITY_LOGGED"}
 
 
 @given(values, st.sampled_from([None, 1]))
