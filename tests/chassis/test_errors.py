@@ -41,7 +41,7 @@ def test_codes_have_the_numbers_of_grpc():
 
 
 def test_every_code_has_one_class():
-    assert errors.ERRORS_BY_CODE == {kind.code: kind for kind, *_ in TABLE[1:]}
+    assert {kind.code: kind for kind, *_ in TABLE[1:]} == errors.ERRORS_BY_CODE
     assert set(errors.ERRORS_BY_CODE) == set(Code)
 
 
