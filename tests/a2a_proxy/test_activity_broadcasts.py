@@ -30,7 +30,7 @@ values = st.recursive(
 )
 
 
-def told(activity):
+def build_payloads(activity):
     return {
         one.event_type: json.loads(one.payload) for one in activity_broadcasts.build_activity_broadcasts(activity, NOW)
     }
@@ -38,7 +38,7 @@ def told(activity):
 
 @pytest.mark.covers("ACT-04")
 def test_a_row_is_broadcast_with_its_bodies_unchanged():
-    assert told(replace(ANSWERED, source_id="caller", tool_trace="[1]")) == {
+    assert build_payloads(replace(ANSWERED, source_id="caller", tool_trace="[1]")) == {
         "ACTIVITY_LOGGED": {
             "activity_type": "a2a_receive",
             "method": "message/send",
@@ -56,14 +56,14 @@ def test_a_row_is_broadcast_with_its_bodies_unchanged():
 
 @pytest.mark.covers("ACT-04")
 def test_missing_bodies_are_left_out():
-    told_of = told(replace(ANSWERED, request_body=None, response_body=None))
+    payloads = build_payloads(replace(ANSWERED, request_body=None, response_body=None))
 
-    assert not {"request_body", "response_body", "tool_trace"} & {*told_of["ACTIVITY_LOGGED"]}
-    assert "A2A_RESPONSE" not in told_of
+    assert not {"request_body", "response_body", "tool_trace"} & {*payloads["ACTIVITY_LOGGED"]}
+    assert "A2A_RESPONSE" not in payloads
 
 
 def test_an_answer_to_a_person_or_a_tool_has_a_broadcast_of_its_own():
-    assert told(ANSWERED)["A2A_RESPONSE"] == {
+    assert build_payloads(ANSWERED)["A2A_RESPONSE"] == {
         "method": "message/send",
         "duration_ms": 7,
         "response_body": {"result": "ü"},
@@ -76,7 +76,7 @@ def test_an_answer_to_a_person_or_a_tool_has_a_broadcast_of_its_own():
     ids=["to a workspace", "an error", "left to be fetched", "something else"],
 )
 def test_other_rows_have_no_answer_broadcast(change):
-    assert set(told(replace(ANSWERED, **change))) == {"ACTIVITY_LOGGED"}
+    assert set(build_payloads(replace(ANSWERED, **change))) == {"ACTIVITY_LOGGED"}
 
 
 @given(values, st.sampled_from([None, 1]))
@@ -87,6 +87,43 @@ def test_a_payload_is_one_line_of_equivalent_json(value, indent):
     assert b"\n" not in logged.payload
     assert b"\r" not in logged.payload
     assert json.loads(logged.payload)["request_body"] == value
+
+
+@pytest.mark.parametrize(("excess", "is_sent"), [(0, True), (1, False)])
+def test_a_body_is_sent_up_to_the_limit_in_bytes(excess, is_sent):
+    body = '"' + "ü" * ((activity_broadcasts.MAX_BODIES_BYTES - 2) // 2) + '"' + " " * excess
+    [logged] = activity_broadcasts.build_activity_broadcasts(
+        replace(ANSWERED, request_body=body, response_body=None), NOW
+    )
+
+    assert ("request_body" in json.loads(logged.payload)) is is_sent
+
+
+def test_the_bodies_of_one_broadcast_share_the_limit():
+    half = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES // 2 - 2))
+    row = replace(ANSWERED, source_id="caller", request_body=half, response_body=half, tool_trace="1")
+    [logged] = activity_broadcasts.build_activity_broadcasts(row, NOW)
+
+    assert {"request_body", "response_body", "tool_trace"} & {*json.loads(logged.payload)} == {
+        "request_body",
+        "response_body",
+    }
+    assert activity_broadcasts.MAX_BODIES_BYTES == 12_582_912
+
+
+def test_every_broadcast_names_the_workspace_and_the_time():
+    broadcasts = activity_broadcasts.build_activity_broadcasts(ANSWERED, NOW)
+
+    assert [(one.event_type, one.workspace_id, one.at) for one in broadcasts] == [
+        ("ACTIVITY_LOGGED", "w", NOW),
+        ("A2A_RESPONSE", "w", NOW),
+    ]
+
+
+def test_payloads_are_compact():
+    [_, answer] = activity_broadcasts.build_activity_broadcasts(replace(ANSWERED, response_body="1"), NOW)
+
+    assert answer.payload == b'{"method":"message/send","duration_ms":7,"response_body":1}'
 
 
 def test_bodies_that_exceed_one_message_are_left_out():

@@ -33,9 +33,9 @@ async def test_a_workspace_can_read_its_own_activity_only(proxy, gateway):
 
 
 async def test_an_invalid_query_is_refused(proxy):
-    with pytest.raises(NotFound) as gone:
+    with pytest.raises(NotFound) as error:
         await list_activity(proxy, since_id=str(uuid4()))
-    assert gone.value.reason == "ACTIVITY_CURSOR_GONE"
+    assert error.value.reason == "ACTIVITY_CURSOR_GONE"
     with pytest.raises(InvalidArgument) as window:
         await list_activity(proxy, since=timedelta())
     assert window.value.message == "since_secs must be a positive integer"

@@ -8,6 +8,7 @@ import pytest
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis.identity import Identity, Kind
+from services.chassis.settings import Mode
 from tests.a2a_proxy.fake_gateway import (
     A_WORKSPACE,
     CALLER,
@@ -141,6 +142,21 @@ async def test_an_unsafe_address_is_refused_without_a_row(proxy, gateway):
 
     assert (refused.reason, refused.message) == ("ADDRESS_REFUSED", "workspace URL is not publicly routable")
     assert await proxy.list_activities(TARGET) == []
+
+
+@pytest.mark.covers("A2A-15", "A2A-16")
+@pytest.mark.parametrize("address", ["http://169.254.169.254/", "http://localhost:1/"], ids=["literal", "resolved"])
+async def test_a_refused_address_leaves_no_row_where_rows_are_committed_before_the_answer(database_url, address):
+    async with (
+        run_proxy(database_url, activity_delay=timedelta(), mode=Mode.PRODUCTION) as proxy,
+        open_exchange(proxy) as gateway,
+    ):
+        proxy.registry.set_workspace(TARGET, address=address, address_trusted=False)
+
+        refused = (await gateway.send_message(message_body())).refused
+
+        assert refused.reason == "ADDRESS_REFUSED"
+        assert await proxy.list_activities(TARGET) == []
 
 
 # Polling, dead and busy agents, timeouts ─────────────────────────────────────

@@ -205,6 +205,122 @@ def test_any_other_timeout_is_refused(timeout):
     assert caught.value.details == {"error": "X-Timeout must be an integer from 1 to 86400"}
 
 
+def test_the_error_of_an_unsupported_version_follows_the_protocol():
+    assert refused({"jsonrpc": "2.0", "id": 1, "method": "GetTask"}, version="2.0") == {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "error": {
+            "code": -32009,
+            "message": "A2A version '2.0' is not supported",
+            "data": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "VERSION_NOT_SUPPORTED",
+                    "domain": "a2a-protocol.org",
+                }
+            ],
+        },
+    }
+
+
+def test_the_error_shows_only_the_beginning_of_a_long_version():
+    found = refused({"jsonrpc": "2.0", "method": "GetTask"}, version="9" * 50)
+
+    assert found["error"]["message"] == f"A2A version '{'9' * 20}' is not supported"
+
+
+@pytest.mark.parametrize(
+    "version", ["0.2", "0.3", "1.0", "0.1", "1.7", "1.0.2", "0." + "0" * 18, "1." + "0" * 16 + ".1"]
+)
+def test_every_version_of_a_supported_major_is_accepted(version):
+    assert read({"jsonrpc": "2.0", "id": 1, "method": "vendor"}, version=version).version == version
+
+
+@pytest.mark.parametrize("version", ["0." + "0" * 19, "1.²", "1.", "1.0.", "2.0.0", "1.0.x"])
+def test_any_other_version_is_refused(version):
+    assert refused({"jsonrpc": "2.0", "id": 1, "method": "vendor"}, version=version)["error"]["code"] == -32009
+
+
+@pytest.mark.parametrize(
+    ("request_id", "echoed"), [("r", "r"), (7, 7), (1.5, 1.5), (None, None), ([1], None), ({"a": 1}, None)]
+)
+def test_an_error_echoes_an_id_that_json_rpc_allows(request_id, echoed):
+    request = {"jsonrpc": "2.0", "id": request_id, "method": "message/send", "params": {"message": {}}}
+
+    assert refused(request)["id"] == echoed
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1"])
+def test_an_invalid_request_is_named_as_such(body):
+    assert refused(body) == {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": {"code": -32600, "message": "invalid request: a single JSON object is required"},
+    }
+
+
+def test_a_method_that_is_not_a_text_is_empty():
+    body = b'{"jsonrpc":"2.0","id":1,"method":7}'
+
+    assert (read(body).method, read(body).body) == ("", body)
+
+
+@pytest.mark.parametrize("found", ["text", None, [], 7])
+def test_a_message_that_is_not_an_object_is_refused(found):
+    request = {"jsonrpc": "2.0", "id": 7, "method": "message/send", "params": {"message": found}}
+
+    assert refused(request)["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("parts", [[], None, "text", {"text": "hi"}])
+def test_parts_that_are_no_filled_list_are_replaced_by_the_content(parts):
+    found = sent(message(messageId="m", parts=parts, content="hi"))["params"]["message"]
+
+    assert found == {"messageId": "m", "parts": [{"kind": "text", "text": "hi"}]}
+
+
+def test_given_parts_are_kept_beside_content():
+    found = sent(message(parts=[{}], content="hi"))["params"]["message"]
+
+    assert (found["parts"], found["content"]) == ([{}], "hi")
+
+
+def test_missing_ids_are_made_from_different_halves_of_the_entropy():
+    found = sent({"method": "message/send", "params": {"message": {"parts": [{}]}}})
+
+    assert found["params"]["message"]["messageId"] == "00010203-0405-4607-8809-0a0b0c0d0e0f"
+    assert found["id"] == "10111213-1415-4617-9819-1a1b1c1d1e1f"
+
+
+def test_a_bare_body_keeps_its_id():
+    found = sent({"id": 0, "method": "message/send", "params": {"message": {"messageId": "m", "parts": [{}]}}})
+
+    assert found["id"] == 0
+
+
+def test_a_bare_body_without_params_gets_its_frame_only():
+    assert sent({"id": 1, "method": "message/send"}) == {"jsonrpc": "2.0", "id": 1, "method": "message/send"}
+
+
+@pytest.mark.parametrize("params", [[], "text", {"other": 1}])
+def test_a_bare_body_keeps_params_without_a_message(params):
+    assert sent({"id": 1, "method": "message/send", "params": params})["params"] == params
+
+
+def test_a_framed_request_keeps_its_other_members():
+    request = {"jsonrpc": "2.0", "method": "message/send", "params": {"message": {"parts": [{}]}, "a": 1}, "b": 2}
+
+    found = sent(request)
+
+    assert (found["b"], found["params"]["a"], "id" in found) == (2, 1, False)
+
+
+def test_a_completed_body_is_compact():
+    body = read({"id": 1, "method": "message/send", "params": []}).body
+
+    assert body == b'{"jsonrpc":"2.0","id":1,"method":"message/send","params":[]}'
+
+
 # Laws ────────────────────────────────────────────────────────────────────────
 
 

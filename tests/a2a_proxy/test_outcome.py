@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from http import HTTPStatus
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from services.a2a_proxy.model import (
     Fault,
     InstanceCondition,
     SendState,
+    Stream,
     SuspectedDead,
 )
 
@@ -190,4 +192,149 @@ def test_a_tool_trace_is_found_in_the_metadata_of_the_result():
     ],
 )
 def test_the_last_event_of_a_stream_is_the_last_one_with_data(tail, last):
+    assert outcome.find_last_event(tail) == last
+
+
+def test_a_stream_is_an_answer_whatever_its_status():
+    stream = Stream(status=503, headers={}, chunks=None)
+
+    assert outcome.classify(stream) == Answered(stream)
+
+
+@pytest.mark.parametrize("status", [200, 299, 300, 400, 500, 520])
+def test_every_other_answer_is_the_agents_own(status):
+    answer = Answer(status=status, body=b"{}")
+
+    assert outcome.classify(answer) == Answered(answer)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_retry_after_means_busy_with_503_only(status):
+    answer = Answer(status=status, headers={"retry-after": "3"})
+
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.ALIVE) == Answered(answer)
+
+
+def test_a_503_with_retry_after_means_busy_though_the_condition_is_unknown():
+    answer = Answer(status=503, headers={"retry-after": "3"})
+
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.UNKNOWN) == Busy()
+
+
+def test_a_dead_status_of_a_gone_instance_means_that_the_agent_may_have_the_message():
+    settled = outcome.reclassify(SuspectedDead(Answer(status=502)), InstanceCondition.GONE)
+
+    assert isinstance(settled, Failed)
+    assert settled.error.details == {"restarting": True, "delivery": "unknown"}
+
+
+@pytest.mark.parametrize(("seconds", "reported"), [(0.2, 1), (1.4, 1), (1.6, 2)])
+def test_the_exceeded_limit_is_reported_in_whole_seconds_and_at_least_one(seconds, reported):
+    found = outcome.classify(DispatchFailure(Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=seconds)))
+
+    assert isinstance(found, Failed)
+    assert found.error.details["idle_seconds"] == reported
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "is_hidden"),
+    [
+        (299, "text/html", False),
+        (300, "text/html", True),
+        (404, "application/problem+json", False),
+        (404, "text/html", True),
+    ],
+)
+def test_only_error_bodies_that_are_not_json_are_hidden(status, content_type, is_hidden):
+    answer = Answer(status=status, headers={"content-type": content_type, "content-encoding": "gzip"}, body=b"<p>")
+
+    found = outcome.hide_foreign_body(answer)
+
+    assert (found is not answer) is is_hidden
+    if is_hidden:
+        assert found.headers == {"content-type": "application/json"}
+        assert json.loads(found.body) == {"error": HTTPStatus(status).phrase}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_error"),
+    [
+        (299, b"{}", False),
+        (300, b"{}", True),
+        (200, b'{"error":{}}', True),
+        (200, b'{"result":{"error":1}}', False),
+        (200, b'["error"]', False),
+        (200, b'{"error"', False),
+    ],
+)
+def test_an_error_is_an_error_status_or_a_json_rpc_error(status, body, is_error):
+    assert outcome.is_error(Answer(status=status, body=body)) is is_error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"data":{"busy":false}}}',
+        b'{"error":{"data":[]}}',
+        b'{"error":"busy"}',
+        b'{"error":{"data":["busy"]}}',
+        b'[{"error":{"data":{"busy":true}}}]',
+        b'{"error":{"data":{"busy":1}}}',
+        b'{"error":{"busy":true}}',
+        b'{"error":{"data":{"busy":true}}',
+    ],
+)
+def test_any_other_body_does_not_mean_busy(body):
+    answer = Answer(status=200, body=body)
+
+    assert outcome.classify(answer) == Answered(answer)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"\xff", b"", b"{} {}"],
+    ids=["too deep", "not UTF-8", "empty", "two values"],
+)
+def test_a_body_that_is_not_json_is_not_logged(body):
+    assert outcome.decode_json(body) is None
+    assert outcome.extract_tool_trace(b'"tool_trace"' + body) is None
+
+
+def test_a_body_is_logged_unchanged():
+    assert outcome.decode_json(b'{ "a":  1.0 }') == '{ "a":  1.0 }'
+
+
+def test_a_tool_trace_without_content_is_none():
+    assert outcome.extract_tool_trace(b'{"result":{"metadata":{"tool_trace":null}}}') is None
+    assert outcome.extract_tool_trace(b'{"result":{"metadata":{"tool_trace":[]}}}') == "[]"
+    assert outcome.extract_tool_trace(b'{"result":{"metadata":{"a":"tool_trace"}}}') is None
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 521, 522, 523, 524])
+def test_a_dead_status_has_to_be_settled(status):
+    assert outcome.classify(Answer(status=status)) == SuspectedDead(Answer(status=status))
+
+
+@pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b'{"a":-Infinity}'])
+def test_constants_that_are_not_json_are_not_logged(body):
+    assert outcome.decode_json(body) is None
+
+
+def test_the_parts_of_the_log_are_compact_json():
+    body = b'{"result":{"metadata":{"tool_trace":[1, {"a": 2}]}}}'
+
+    assert outcome.extract_tool_trace(body) == '[1,{"a":2}]'
+
+
+@pytest.mark.parametrize(
+    ("tail", "last"),
+    [
+        (b"data: a\r\n\r\ndata: b\r\n\r\nevent: x\r\n\r\n", b"b"),
+        (b"data: a\r\ndata: b\r\n\r\n", b"a\nb"),
+        (b"data:  two spaces\n\n", b" two spaces"),
+        (b"data: cut off", b"cut off"),
+        (b" data: indented\n\n", None),
+    ],
+)
+def test_the_last_event_is_found_with_either_line_end(tail, last):
     assert outcome.find_last_event(tail) == last

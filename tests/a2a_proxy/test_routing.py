@@ -111,3 +111,43 @@ def test_a_target_without_an_address_is_refused():
 
     assert isinstance(decision, Refusal)
     assert decision.error.message == "workspace has no URL"
+
+
+@pytest.mark.parametrize("status", [Status.ONLINE, Status.DEGRADED])
+def test_a_message_to_an_available_agent_is_pushed_to_its_address(status):
+    assert routing.decide(replace(ONLINE, status=status)) == Push("http://a/", trusted=True)
+
+
+def test_a_message_to_an_external_agent_is_pushed_though_it_is_offline():
+    route = replace(ONLINE, status=Status.OFFLINE, external=True, trusted=False)
+
+    assert routing.decide(route) == Push("http://a/", trusted=False)
+
+
+@pytest.mark.parametrize("status", [Status.PROVISIONING, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT])
+def test_an_unavailable_external_agent_is_refused(status):
+    assert isinstance(routing.decide(replace(ONLINE, status=status, external=True)), Refusal)
+
+
+def test_a_target_without_an_address_is_refused_with_its_status():
+    decision = routing.decide(replace(ONLINE, address="", status_reason="why"))
+
+    assert isinstance(decision, Refusal)
+    assert isinstance(decision.error, TargetUnavailable)
+    assert decision.error.details == {"status": "online", "status_reason": "why"}
+
+
+def test_a_caller_without_permission_is_refused_before_any_other_reason():
+    for route in (None, ONLINE, replace(ONLINE, status=Status.REMOVED), replace(ONLINE, budget_limit=0)):
+        with pytest.raises(CommunicationDenied):
+            admitted(route, allowed=False)
+
+
+def test_a_removed_target_is_refused_before_its_budget_is_checked():
+    with pytest.raises(WorkspaceRemoved):
+        admitted(replace(ONLINE, status=Status.REMOVED, budget_limit=0))
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_polling_does_not_depend_on_the_status(status):
+    assert routing.decide(replace(ONLINE, status=status, mode=DeliveryMode.POLL)) == Poll()

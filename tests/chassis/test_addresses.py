@@ -1,5 +1,7 @@
 """The address rules of the public contract."""
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,104 @@ def test_an_invalid_url_has_no_endpoint(url):
 def test_a_url_has_a_host_and_a_port():
     assert parse_endpoint("http://Agent:8000/a2a") == Endpoint(host="agent", port=8000)
     assert parse_endpoint("https://agent/") == Endpoint(host="agent", port=443)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://agent/", 80), ("https://agent/", 443), ("http://agent:0/", 0), ("https://agent:80/", 80)]
+)
+def test_a_url_without_a_port_has_that_of_its_scheme(url, port):
+    assert parse_endpoint(url) == Endpoint(host="agent", port=port)
+
+
+@pytest.mark.parametrize(("length", "is_parsed"), [(2048, True), (2049, False)])
+def test_a_url_is_parsed_up_to_its_limit(length, is_parsed):
+    url = "http://agent/".ljust(length, "x")
+
+    assert (parse_endpoint(url) is not None) is is_parsed
+
+
+@pytest.mark.parametrize(
+    ("character", "is_allowed"), [("!", True), ("~", True), (" ", False), ("\x7f", False), ("\0", False), ("ü", False)]
+)
+def test_a_url_consists_of_printable_ascii(character, is_allowed):
+    assert (parse_endpoint(f"http://agent/{character}") is not None) is is_allowed
+
+
+@pytest.mark.parametrize("credentials", ["user@", "user:@", ":password@", "@", ":@"])
+def test_a_url_with_credentials_is_refused(credentials):
+    assert parse_endpoint(f"http://{credentials}agent/") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "refusal"),
+    [
+        ("2002:a00:1::1", AddressRefusal.PRIVATE),
+        ("2002:7f00:1::1", AddressRefusal.LOOPBACK),
+        ("2002:808:808::1", None),
+        ("64:ff9b::a00:1", AddressRefusal.PRIVATE),
+        ("64:ff9b::808:808", None),
+        ("64:ff9b::a00:0", AddressRefusal.PRIVATE),
+        ("64:ff9b::c0a8:1ff", AddressRefusal.PRIVATE),
+        ("64:ff9b:0:0:1::a00:1", None),
+        ("::ffff:8.8.8.8", None),
+        ("2606:4700::1111%eth0", None),
+        ("fe80::1%25", AddressRefusal.FORBIDDEN),
+    ],
+)
+def test_an_ipv4_address_inside_an_ipv6_address_is_checked(address, refusal):
+    assert find_ip_refusal(address, PRODUCTION) is refusal
+
+
+@pytest.mark.parametrize("address", ["", "agent", "10.0.0", "1.2.3.4.5"])
+def test_a_text_that_is_no_address_is_refused_as_forbidden(address):
+    assert find_ip_refusal(address, DEVELOPMENT) is AddressRefusal.FORBIDDEN
+
+
+@pytest.mark.parametrize(("address", "is_allowed"), [("10.1.2.3", True), ("10.2.0.0", False), ("fd00::1", False)])
+def test_a_private_network_that_the_operator_lists_is_allowed_in_production(address, is_allowed):
+    rules = AddressRules(allowed=(ip_network("10.1.0.0/16"),))
+
+    assert (find_ip_refusal(address, rules) is None) is is_allowed
+
+
+def test_loopback_cannot_be_allowed_by_a_list():
+    rules = AddressRules(saas=True, allowed=(ip_network("127.0.0.0/8"),))
+
+    assert find_ip_refusal("127.0.0.1", rules) is AddressRefusal.LOOPBACK
+
+
+def test_the_first_refusal_of_a_host_is_reported():
+    assert find_address_refusal(["10.0.0.1", "127.0.0.1"], PRODUCTION) is AddressRefusal.PRIVATE
+    assert find_address_refusal(["8.8.8.8", "127.0.0.1"], PRODUCTION) is AddressRefusal.LOOPBACK
+    assert find_address_refusal(["8.8.8.8", "1.1.1.1"], PRODUCTION) is None
+
+
+def test_the_texts_of_the_refusals_stay():
+    assert [str(refusal) for refusal in AddressRefusal] == [
+        "not an absolute http or https URL",
+        "the host cannot be resolved",
+        "the host resolves to an address that is never allowed",
+        "the host resolves to this machine",
+        "the host resolves to a private network",
+    ]
+
+
+def test_every_bit_of_an_embedded_address_counts():
+    rules = AddressRules(allowed=(ip_network("10.0.0.1/32"),))
+
+    assert find_ip_refusal("64:ff9b::a00:1", rules) is None
+    assert find_ip_refusal("64:ff9b::a00:0", rules) is AddressRefusal.PRIVATE
+
+
+def test_rules_and_endpoints_are_values():
+    assert not hasattr(AddressRules(), "__dict__")
+    assert not hasattr(Endpoint(host="a", port=1), "__dict__")
+    with pytest.raises(TypeError):
+        Endpoint("a", 1)
+    with pytest.raises(TypeError):
+        AddressRules(True)
+    assert hash(AddressRules()) == hash(AddressRules())
+    assert hash(Endpoint(host="a", port=1)) == hash(Endpoint(host="a", port=1))
 
 
 @given(st.text())

@@ -47,3 +47,20 @@ def test_a_maximum_that_is_no_multiple_is_reached():
 def test_bounds_that_make_no_sense_are_refused(first, maximum):
     with pytest.raises(ValueError, match="first must be positive"):
         Backoff(timedelta(seconds=first), timedelta(seconds=maximum))
+
+
+def test_the_delay_is_zero_without_a_failure_and_the_first_after_one():
+    backoff = Backoff(timedelta(seconds=1), timedelta(seconds=3))
+
+    assert [backoff.delay(failures) for failures in (-1, 0, 1)] == [timedelta(), timedelta(), timedelta(seconds=1)]
+
+
+def test_equal_bounds_are_accepted():
+    assert Backoff(timedelta(seconds=1), timedelta(seconds=1)).delay(5) == timedelta(seconds=1)
+
+
+def test_a_backoff_is_a_value():
+    backoff = Backoff(timedelta(seconds=1), timedelta(seconds=2))
+
+    assert hash(backoff) == hash(Backoff(timedelta(seconds=1), timedelta(seconds=2)))
+    assert not hasattr(backoff, "__dict__")

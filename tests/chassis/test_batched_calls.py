@@ -32,11 +32,11 @@ class WaitingActivity(activity_pb2_grpc.ActivityServiceServicer):
         self.go_on = asyncio.Event()
         self.go_on.set()
         self.waiting = self.most = 0
-        self.asked = []
+        self.received = []
 
     async def ListActivity(self, request, context):
         caller = identity.current()
-        self.asked.append(request.workspace_id)
+        self.received.append(request.workspace_id)
         self.waiting += 1
         self.most = max(self.most, self.waiting)
         await self.go_on.wait()
@@ -45,7 +45,7 @@ class WaitingActivity(activity_pb2_grpc.ActivityServiceServicer):
             raise UnknownWorkspace(details={"workspace_id": caller.name}, retry_in=timedelta(seconds=3))
         if request.workspace_id == "broken":
             raise RuntimeError("inner text")
-        if request.workspace_id == "unavailable_once" and self.asked.count("unavailable_once") == 1:
+        if request.workspace_id == "unavailable_once" and self.received.count("unavailable_once") == 1:
             raise errors.Unavailable
         return activity_pb2.ListActivityResponse(activities=[activity_pb2.Activity(id=caller.name)])
 
@@ -140,7 +140,7 @@ async def test_each_call_is_checked_and_fails_by_itself(calls):
 
 async def test_a_call_that_was_unavailable_in_its_batch_is_retried_alone(calls, servicer):
     assert await send(calls, "unavailable_once") == "unavailable_once"
-    assert servicer.asked == ["unavailable_once", "unavailable_once"]
+    assert servicer.received == ["unavailable_once", "unavailable_once"]
 
 
 async def test_a_batch_cannot_carry_the_identity_of_a_service(channel):

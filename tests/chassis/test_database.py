@@ -1,4 +1,4 @@
-"""The chassis' PostgreSQL, on a real one."""
+"""The database module on a real PostgreSQL."""
 
 import asyncio
 from datetime import timedelta
@@ -27,7 +27,7 @@ async def test_a_role_may_not_read_another_schema(database_url):
 
 
 async def test_a_missing_database_is_unavailable(tmp_path):
-    async with database.open_engine(f"postgresql://nobody@/nothing?host={tmp_path}", role=None) as engine:
+    async with database.open_engine(f"postgresql://user@/missing?host={tmp_path}", role=None) as engine:
         with pytest.raises(Unavailable):
             async with database.transaction(engine):
                 pass
@@ -88,20 +88,20 @@ async def test_a_lock_holder_that_loses_its_connection_stops_working(database_ur
 
 
 async def test_a_notification_wakes_a_waiting_reader(database_url):
-    bell = database.NotificationListener(database_url, role=None, channel="test_bell")
-    listening = asyncio.ensure_future(bell.listen())
-    second = timedelta(seconds=10)
-    assert await bell.wait(second)  # connecting rings
+    listener = database.NotificationListener(database_url, role=None, channel="test_channel")
+    listening = asyncio.ensure_future(listener.listen())
+    timeout = timedelta(seconds=10)
+    assert await listener.wait(timeout)  # connecting counts as a notification
 
-    waiting = asyncio.ensure_future(bell.wait(second))
+    waiting = asyncio.ensure_future(listener.wait(timeout))
     await asyncio.sleep(0)
     async with database.open_engine(database_url, role=None) as engine, database.transaction(engine) as connection:
-        await connection.execute(text("select pg_notify('test_bell', '')"))
+        await connection.execute(text("select pg_notify('test_channel', '')"))
 
     assert await waiting
     async with database.open_engine(database_url, role=None) as engine, database.transaction(engine) as connection:
-        await connection.execute(text("select pg_notify('test_bell', '')"))
-    await eventually(lambda: bell.wait(timedelta(0)))  # nobody was waiting, and it is still heard
-    assert not await bell.wait(timedelta(0))
+        await connection.execute(text("select pg_notify('test_channel', '')"))
+    await eventually(lambda: listener.wait(timedelta(0)))  # a notification is kept while no reader waits
+    assert not await listener.wait(timedelta(0))
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""When loops ticked, as a server tells it."""
+"""The last ticks of loops, as a server reports them."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ SOON = timedelta(milliseconds=1)
 
 
 async def fine():
-    """Nothing to do."""
+    """A tick that succeeds."""
 
 
 async def unreachable():
@@ -28,26 +28,26 @@ async def stuck():
     await asyncio.Event().wait()
 
 
-async def told(address):
-    async with clients.open_channel(address, caller_service="gateway") as line:
-        reply = await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
+async def read_ages(address):
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        reply = await channel.call(stubs.LivenessServiceStub(channel.channel).GetLiveness, pb.GetLivenessRequest())
     return {loop.name: reply.now - loop.ticked if loop.HasField("last_tick_at") else None for loop in reply.loops}
 
 
 async def test_a_loop_whose_tick_never_ends_has_no_last_tick():
     loops = [
         Loop(name="fine", run=fine, every=SOON),
-        Loop(name="in vain", run=unreachable, every=SOON),
+        Loop(name="failing", run=unreachable, every=SOON),
         Loop(name="stuck", run=stuck, every=SOON),
         Loop(name="waiting", run=stuck),
     ]
     async with listening([], loops) as address:
-        found = await told(address)
+        found = await read_ages(address)
 
-    assert set(found) == {"fine", "in vain", "stuck"}
+    assert set(found) == {"fine", "failing", "stuck"}
     assert found["stuck"] is None
     assert 0 <= found["fine"] < 30
-    assert 0 <= found["in vain"] < 30
+    assert 0 <= found["failing"] < 30
 
 
 async def test_a_loop_that_no_longer_ticks_in_this_replica_has_no_last_tick():
@@ -60,6 +60,6 @@ async def test_a_loop_that_no_longer_ticks_in_this_replica_has_no_last_tick():
 
 
 async def test_only_the_gateway_may_read_the_liveness():
-    async with listening([]) as address, clients.open_channel(address, caller_service="registry") as line:
+    async with listening([]) as address, clients.open_channel(address, caller_service="registry") as channel:
         with pytest.raises(PermissionDenied):
-            await line.call(stubs.LivenessServiceStub(line.channel).GetLiveness, pb.GetLivenessRequest())
+            await channel.call(stubs.LivenessServiceStub(channel.channel).GetLiveness, pb.GetLivenessRequest())

@@ -22,7 +22,7 @@ MOVED_WITHIN = 10.0
 
 
 class Pair:
-    """Two replicas of one service, and who ticked."""
+    """Two replicas of one service; `ticks` records which one ticked."""
 
     def __init__(self, database_url, name):
         self.ticks = []
@@ -101,12 +101,12 @@ async def test_a_failed_tick_is_logged_and_repeated_in_the_same_replica(database
         ticks.append(1)
         raise Unavailable
 
-    loop = Loop(name="in vain", run=tick, every=OFTEN, lock=AdvisoryLock(database_url, role=None, name="test.vain"))
+    loop = Loop(name="failing", run=tick, every=OFTEN, lock=AdvisoryLock(database_url, role=None, name="test.vain"))
     with capture_logs() as logged:
         async with listening([], [loop]):
             await eventually(lambda: len(ticks) > 3, within=MOVED_WITHIN)
 
-    assert {"log_level": "warning", "loop": "in vain"}.items() <= next(
-        line.items() for line in logged if line.get("loop")
+    assert {"log_level": "warning", "loop": "failing"}.items() <= next(
+        entry.items() for entry in logged if entry.get("loop")
     )
-    assert sum(line["event"] == "lock taken" for line in logged) == 1
+    assert sum(entry["event"] == "lock taken" for entry in logged) == 1

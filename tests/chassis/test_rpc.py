@@ -19,7 +19,7 @@ ADMIN = Identity(kind=Kind.ADMIN)
 
 
 class RecordingActivity(activity_pb2_grpc.ActivityServiceServicer):
-    """Answers with nothing and remembers who asked."""
+    """Answers with an empty list and records the callers."""
 
     def __init__(self):
         self.callers = []
@@ -30,7 +30,7 @@ class RecordingActivity(activity_pb2_grpc.ActivityServiceServicer):
 
 
 class FailingProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
-    """Raises what it was made with."""
+    """Raises `error`."""
 
     def __init__(self, error):
         self.error = error
@@ -46,24 +46,24 @@ class AbsentBackend(errors.Unavailable):
 
 
 class CountingProvisioner(FailingProvisioner):
-    """Raises what it was made with, and counts."""
+    """Raises `error`, and counts the calls."""
 
-    asked = 0
+    calls = 0
 
     async def CheckInstance(self, request, context):
-        self.asked += 1
+        self.calls += 1
         raise self.error
 
 
 class FlakyProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
-    """Unavailable the first time, well afterwards."""
+    """Unavailable at the first call only."""
 
     def __init__(self):
-        self.asked = 0
+        self.calls = 0
 
     async def CheckInstance(self, request, context):
-        self.asked += 1
-        if self.asked == 1:
+        self.calls += 1
+        if self.calls == 1:
             raise errors.Unavailable
         return provisioner_pb2.CheckInstanceResponse()
 
@@ -79,63 +79,63 @@ def provisioner(servicer):
     return Servicer(contract=contract, add=add, servicer=servicer)
 
 
-async def listed(line, *, workspace="w1", on_behalf_of):
-    stub = activity_pb2_grpc.ActivityServiceStub(line.channel)
-    return await line.call(
+async def list_activity(channel, *, workspace="w1", on_behalf_of):
+    stub = activity_pb2_grpc.ActivityServiceStub(channel.channel)
+    return await channel.call(
         stub.ListActivity, activity_pb2.ListActivityRequest(workspace_id=workspace), on_behalf_of=on_behalf_of
     )
 
 
-async def checked(line, **limits):
-    stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
-    return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
+async def check_instance(channel, **limits):
+    stub = provisioner_pb2_grpc.ProvisionerServiceStub(channel.channel)
+    return await channel.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(workspace_id="w1"), **limits)
 
 
 async def test_the_servicer_knows_the_caller():
     servicer = RecordingActivity()
-    async with running([activity(servicer)]) as line:
-        await listed(line, on_behalf_of=WORKSPACE)
+    async with running([activity(servicer)]) as channel:
+        await list_activity(channel, on_behalf_of=WORKSPACE)
     assert servicer.callers == [WORKSPACE]
 
 
 async def test_a_workspace_may_name_only_itself_in_the_request():
     servicer = RecordingActivity()
-    async with running([activity(servicer)]) as line:
+    async with running([activity(servicer)]) as channel:
         with pytest.raises(errors.PermissionDenied):
-            await listed(line, workspace="w2", on_behalf_of=WORKSPACE)
+            await list_activity(channel, workspace="w2", on_behalf_of=WORKSPACE)
     assert servicer.callers == []
 
 
 @pytest.mark.parametrize("kind", [Kind.ADMIN, Kind.ORG, Kind.ANONYMOUS])
 async def test_the_kinds_of_caller_in_a_rule_are_allowed(kind):
-    async with running([activity(RecordingActivity())]) as line:
-        await listed(line, on_behalf_of=Identity(kind=kind, name="somebody"))
+    async with running([activity(RecordingActivity())]) as channel:
+        await list_activity(channel, on_behalf_of=Identity(kind=kind, name="caller"))
 
 
 async def test_a_service_needs_a_rule_that_names_it():
-    async with running([activity(RecordingActivity())]) as line:
+    async with running([activity(RecordingActivity())]) as channel:
         with pytest.raises(errors.PermissionDenied):
-            await listed(line, on_behalf_of=None)
-    async with running([provisioner(FlakyProvisioner())], caller_service="registry") as line:
+            await list_activity(channel, on_behalf_of=None)
+    async with running([provisioner(FlakyProvisioner())], caller_service="registry") as channel:
         with pytest.raises(errors.PermissionDenied):
-            await checked(line)
+            await check_instance(channel)
 
 
 async def test_only_the_gateway_may_forward_identities():
-    async with running([activity(RecordingActivity())], caller_service="a2a_proxy") as line:
+    async with running([activity(RecordingActivity())], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.PermissionDenied):
-            await listed(line, on_behalf_of=ADMIN)
+            await list_activity(channel, on_behalf_of=ADMIN)
 
 
 async def test_the_identity_of_a_service_cannot_be_forwarded():
-    async with running([provisioner(FlakyProvisioner())]) as line:
+    async with running([provisioner(FlakyProvisioner())]) as channel:
         with pytest.raises(errors.Unauthenticated):
-            await checked_as(line, identity.service_identity("a2a_proxy"))
+            await check_instance_as(channel, identity.service_identity("a2a_proxy"))
 
 
-async def checked_as(line, who):
-    stub = provisioner_pb2_grpc.ProvisionerServiceStub(line.channel)
-    return await line.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=who)
+async def check_instance_as(channel, caller):
+    stub = provisioner_pb2_grpc.ProvisionerServiceStub(channel.channel)
+    return await channel.call(stub.CheckInstance, provisioner_pb2.CheckInstanceRequest(), on_behalf_of=caller)
 
 
 async def test_a_call_without_a_service_name_is_refused():
@@ -151,9 +151,9 @@ async def test_an_error_arrives_unchanged():
     )
     raised.reason, raised.domain = "NO_ROOM", "molecule.test.v1"
 
-    async with running([provisioner(FailingProvisioner(raised))], caller_service="a2a_proxy") as line:
+    async with running([provisioner(FailingProvisioner(raised))], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.FailedPrecondition) as arrived:
-            await checked(line)
+            await check_instance(channel)
 
     assert (arrived.value.reason, arrived.value.domain) == ("NO_ROOM", "molecule.test.v1")
     assert arrived.value.message == "no room"
@@ -163,73 +163,73 @@ async def test_an_error_arrives_unchanged():
 
 async def test_the_text_of_an_unexpected_error_is_withheld(capsys):
     bug = ValueError("password=hunter2")
-    async with running([provisioner(FailingProvisioner(bug))], caller_service="a2a_proxy") as line:
+    async with running([provisioner(FailingProvisioner(bug))], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.InternalError) as arrived:
-            await checked(line)
+            await check_instance(channel)
     assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
 
 
 async def test_an_unreachable_service_is_retried_until_the_timeout():
     flaky = FlakyProvisioner()
-    async with running([provisioner(flaky)], caller_service="a2a_proxy") as line:
-        await checked(line)
-    assert flaky.asked == 2
+    async with running([provisioner(flaky)], caller_service="a2a_proxy") as channel:
+        await check_instance(channel)
+    assert flaky.calls == 2
 
 
 async def test_an_error_with_a_reason_of_its_own_is_not_retried():
     counting = CountingProvisioner(AbsentBackend())
-    async with running([provisioner(counting)], caller_service="a2a_proxy") as line:
+    async with running([provisioner(counting)], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.Unavailable, match="provisioner not available"):
-            await checked(line)
-    assert counting.asked == 1
+            await check_instance(channel)
+    assert counting.calls == 1
 
 
 async def test_a_missing_service_is_unavailable(tmp_path):
-    async with clients.open_channel(f"unix:{tmp_path}/nobody.sock", caller_service="a2a_proxy") as line:
+    async with clients.open_channel(f"unix:{tmp_path}/nobody.sock", caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.Unavailable):
-            await checked(line, timeout=timedelta(milliseconds=200))
+            await check_instance(channel, timeout=timedelta(milliseconds=200))
 
 
-class AwayProvisioner(CountingProvisioner):
-    """Unavailable until it is back."""
+class UnavailableProvisioner(CountingProvisioner):
+    """Raises `error` until it is cleared."""
 
     async def CheckInstance(self, request, context):
-        self.asked += 1
+        self.calls += 1
         if self.error is not None:
             raise self.error
         return provisioner_pb2.CheckInstanceResponse()
 
 
 async def test_after_a_timeout_calls_try_once_until_one_succeeds():
-    away = AwayProvisioner(errors.Unavailable())
-    async with running([provisioner(away)], caller_service="a2a_proxy") as line:
+    unavailable = UnavailableProvisioner(errors.Unavailable())
+    async with running([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.Unavailable):
-            await checked(line)
-        waited, away.asked = away.asked, 0
+            await check_instance(channel)
+        calls_before, unavailable.calls = unavailable.calls, 0
         with pytest.raises(errors.Unavailable):
-            await checked(line)
-        asked_once, away.asked = away.asked, 0
+            await check_instance(channel)
+        calls_afterwards, unavailable.calls = unavailable.calls, 0
 
-        away.error = None
-        await checked(line)
-        away.error = errors.Unavailable()
+        unavailable.error = None
+        await check_instance(channel)
+        unavailable.error = errors.Unavailable()
         with pytest.raises(errors.Unavailable):
-            await checked(line, timeout=timedelta(milliseconds=300))
+            await check_instance(channel, timeout=timedelta(milliseconds=300))
 
-    assert waited > 5
-    assert asked_once == 1
-    assert away.asked > 2
+    assert calls_before > 5
+    assert calls_afterwards == 1
+    assert unavailable.calls > 2
 
 
 async def test_a_call_with_a_short_timeout_does_not_make_later_calls_fail_fast():
-    away = AwayProvisioner(errors.Unavailable())
-    async with running([provisioner(away)], caller_service="a2a_proxy") as line:
+    unavailable = UnavailableProvisioner(errors.Unavailable())
+    async with running([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
         for _ in range(2):
-            away.asked = 0
+            unavailable.calls = 0
             with pytest.raises(errors.Unavailable):
-                await checked(line, timeout=timedelta(milliseconds=300))
+                await check_instance(channel, timeout=timedelta(milliseconds=300))
 
-    assert away.asked > 1
+    assert unavailable.calls > 1
 
 
 def test_a_contract_without_an_access_rule_is_refused():
@@ -257,9 +257,9 @@ async def test_feeds_are_ended_when_the_service_stops():
     servicer = Servicer(contract=contract, add=auth_pb2_grpc.add_AuthServiceServicer_to_server, servicer=EndlessAuth())
     service = listening([servicer])
     address = await service.__aenter__()
-    async with clients.open_channel(address, caller_service="gateway") as line:
-        stub = auth_pb2_grpc.AuthServiceStub(line.channel)
-        feed = line.watch(stub.WatchRevocations, auth_pb2.WatchRevocationsRequest())
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        stub = auth_pb2_grpc.AuthServiceStub(channel.channel)
+        feed = channel.watch(stub.WatchRevocations, auth_pb2.WatchRevocationsRequest())
         assert (await anext(feed)).revision == 1
 
         began = asyncio.get_running_loop().time()

@@ -119,9 +119,9 @@ async def test_sigterm_drains_calls_and_exits_with_zero(tmp_path):
     try:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-        async with clients.open_channel(f"unix:{tmp_path}/t.sock", caller_service="test") as line:
-            health = health_pb2_grpc.HealthStub(line.channel)
-            answer = await line.call(health.Check, health_pb2.HealthCheckRequest(), timeout=timedelta(seconds=20))
+        async with clients.open_channel(f"unix:{tmp_path}/t.sock", caller_service="test") as channel:
+            health = health_pb2_grpc.HealthStub(channel.channel)
+            answer = await channel.call(health.Check, health_pb2.HealthCheckRequest(), timeout=timedelta(seconds=20))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 10) == 0

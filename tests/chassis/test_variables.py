@@ -22,6 +22,7 @@ def test_an_invalid_name_is_refused(name):
     "name",
     [
         *("WORKSPACE_ID", "PLATFORM_URL", "HOST", "PORT", "PARENT_ID", "ADAPTER_MODULE", "MOLECULE_ROOT"),
+        *("ENV", "GCONV_PATH", "GLIBC_TUNABLES", "IFS", "LANG", "SHELLOPTS", "DYLD_INSERT_LIBRARIES"),
         *("PATH", "HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSTARTUP", "BASH_ENV", "NODE_OPTIONS"),
     ],
 )

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class A2aProxyServiceStub:
-    """Carries messages.
+    """Delivers messages to agents.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class A2aProxyServiceStub:
 
 
 class A2aProxyServiceServicer:
-    """Carries messages.
+    """Delivers messages to agents.
     """
 
     def Exchange(self, request_iterator, context):
-        """Many calls over one stream. Each call opens with its own identity, which is checked like that of an RPC, and
-        ends with one final frame: a complete head, an end, or a refusal. Frames of one call keep their order.
+        """Multiplexes many calls over one stream. Each call opens with its own identity, which is checked like that of an
+        RPC, and ends with one final frame: a complete head, an end, or a refusal. Frames of one call keep their order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_A2aProxyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class A2aProxyService:
-    """Carries messages.
+    """Delivers messages to agents.
     """
 
     @staticmethod

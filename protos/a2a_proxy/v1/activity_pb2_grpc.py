@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ActivityServiceStub:
-    """Reads the activity of workspaces.
+    """Lists the activity of workspaces.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class ActivityServiceStub:
 
 
 class ActivityServiceServicer:
-    """Reads the activity of workspaces.
+    """Lists the activity of workspaces.
     """
 
     def ListActivity(self, request, context):
-        """The activity of one workspace: the newest first, or, after a cursor, the oldest first.
+        """Returns the activity of one workspace: the newest first, or, after a cursor, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_ActivityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ActivityService:
-    """Reads the activity of workspaces.
+    """Lists the activity of workspaces.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BroadcastServiceStub:
-    """Tells of messages as they pass.
+    """Publishes broadcasts to gateways.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class BroadcastServiceStub:
 
 
 class BroadcastServiceServicer:
-    """Tells of messages as they pass.
+    """Publishes broadcasts to gateways.
     """
 
     def WatchBroadcasts(self, request, context):
-        """What is told once, to whoever listens, and is not stored as an event: only what arises in the replica that is asked.
+        """Streams the broadcasts of the replica that is called. They are not stored as events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_BroadcastServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BroadcastService:
-    """Tells of messages as they pass.
+    """Publishes broadcasts to gateways.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BatchServiceStub:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class BatchServiceStub:
 
 
 class BatchServiceServicer:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     def CallBatch(self, request, context):
-        """Makes many calls of one unary method. Each has its own identity, is checked like a call that came alone, and has an
-        outcome of its own; the answer waits for the last of them.
+        """Makes many calls of one unary method. Each has its own identity, access check and outcome; the response is sent
+        after the last of them has finished.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_BatchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BatchService:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LivenessServiceStub:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class LivenessServiceStub:
 
 
 class LivenessServiceServicer:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     def GetLiveness(self, request, context):
-        """Tells when each loop that ticks did so last, in the replica that answers. Loops that wait for events are left out:
-        one that ends takes its service down.
+        """Returns when each periodic loop of the replica that answers last ran. Loops that wait for events are left out: one
+        that ends stops its service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_LivenessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LivenessService:
-    """Every service offers it beside its own contract.
+    """Every service serves it besides its own contract.
     """
 
     @staticmethod
