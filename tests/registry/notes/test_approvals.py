@@ -15,8 +15,8 @@ from services.registry.notes.approvals.tables import approvals as table
 from services.registry.notes.errors import ApprovalNotFound, InvalidNote, OwnApproval, TooManyNotes
 from services.registry.workspace.model import WorkspaceId
 from tests.registry.conftest import ADMIN, agent, org
-from tests.registry.lifecycle.test_removal import Working, remove
-from tests.registry.store.test_tables import Overheard
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
+from tests.registry.store.test_tables import RecordedStatements
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ async def test_unknown_and_removed_workspaces_cannot_request_and_a_purge_deletes
         await request(approvals, ada, ADMIN, workspace_id=nobody)
     assert await approvals.list(ADMIN, nobody, size=50) == ()
     approval = await request(approvals, ada)
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
 
         for write in (request(approvals, ada), decide(approvals, approval)):
@@ -292,7 +292,7 @@ async def test_every_statement_uses_an_index(registry, approvals, engine):
         (lambda store: store.list_workspaces_with_expired(limit=50), "approvals_waiting"),
         (lambda store: store.delete_old(timedelta(days=3), limit=5), "approvals_created"),
     ):
-        async with Overheard(engine) as overheard:
+        async with RecordedStatements(engine) as overheard:
             async with registry.store.begin() as tx:
                 await question(ApprovalStore(tx.connection, tx.now))
             heard = list(overheard.sent)

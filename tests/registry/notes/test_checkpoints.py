@@ -13,8 +13,8 @@ from services.registry.notes.checkpoints.tables import checkpoints as table
 from services.registry.notes.errors import CheckpointNotFound, InvalidNote, TooManyNotes
 from services.registry.workspace.model import WorkspaceId
 from tests.registry.conftest import ADMIN, agent
-from tests.registry.lifecycle.test_removal import Working, remove
-from tests.registry.store.test_tables import Overheard
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
+from tests.registry.store.test_tables import RecordedStatements
 from tests.registry.strategies import NOW
 
 STEP = {"workflow_id": "build", "step_name": "fetch", "step_index": 1, "completed_at": NOW, "payload": None}
@@ -124,7 +124,7 @@ async def test_unknown_and_removed_workspaces_have_no_steps_and_a_purge_deletes_
     with pytest.raises(WorkspaceNotFound):
         await checkpoints.delete(ADMIN, unknown, "build")
     await save(checkpoints, registry, ada)
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
 
         for write in (save(checkpoints, registry, ada), checkpoints.delete(ADMIN, ada.id, "build")):
@@ -151,7 +151,7 @@ async def test_every_statement_uses_an_index(registry, checkpoints, engine):
         (checkpoints.get_latest(ADMIN, ada.id), "checkpoints_latest"),
         (list_steps(checkpoints, ada), "checkpoints_"),
     ):
-        async with Overheard(engine) as overheard:
+        async with RecordedStatements(engine) as overheard:
             with pytest.raises(CheckpointNotFound):
                 await question
             asked = [sent for sent in overheard.sent if "FROM registry.checkpoints" in sent[0]]

@@ -13,7 +13,7 @@ from services.registry.notes.configs.service import Configs
 from services.registry.notes.configs.tables import configs as table
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
 from tests.registry.conftest import ADMIN, agent, org
-from tests.registry.lifecycle.test_removal import Working, remove
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
 
 objects = st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5))
 
@@ -71,7 +71,7 @@ async def test_other_organisations_and_removed_workspaces_cannot_merge_and_a_pur
     with pytest.raises(OrgAccessDenied):
         await configs.merge(org(bob.id, "write"), ada.id, "{}")
     await configs.merge(ADMIN, ada.id, '{"a":1}')
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
         with pytest.raises(WorkspaceRemoved):
             await configs.merge(ADMIN, ada.id, "{}")

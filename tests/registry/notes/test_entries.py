@@ -14,8 +14,8 @@ from services.registry.notes.entries.store import EntryStore
 from services.registry.notes.entries.tables import entries as table
 from services.registry.notes.errors import EntryNotFound, InvalidNote, TooManyNotes, VersionMismatch
 from tests.registry.conftest import ADMIN, agent, org
-from tests.registry.lifecycle.test_removal import Working, remove
-from tests.registry.store.test_tables import Overheard
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
+from tests.registry.store.test_tables import RecordedStatements
 from tests.registry.strategies import NOW
 
 
@@ -128,7 +128,7 @@ async def test_the_sweep_finds_expired_entries_by_an_index_in_batches(registry, 
         await connection.execute(sa.text("analyze registry.entries"))
     registry.clock.advance(seconds=20)
 
-    async with Overheard(engine) as overheard:
+    async with RecordedStatements(engine) as overheard:
         async with registry.store.begin() as tx:
             deleted = [await EntryStore(tx.connection, tx.now).delete_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
@@ -176,7 +176,7 @@ async def test_a_removed_workspace_cannot_write_and_a_purge_deletes_all_entries(
     await put(entries, ada)
     with pytest.raises(OrgAccessDenied):
         await entries.get(org(bob.id, "read"), ada.id, "k")
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
 
         for write in (put(entries, ada), entries.delete(ADMIN, ada.id, "k")):

@@ -16,8 +16,8 @@ from services.registry.notes.instructions.rules import Instruction, InstructionD
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.instructions.tables import instructions as table
 from tests.registry.conftest import ADMIN, ANONYMOUS, agent, org
-from tests.registry.lifecycle.test_removal import Working, remove
-from tests.registry.store.test_tables import Overheard
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
+from tests.registry.store.test_tables import RecordedStatements
 from tests.registry.strategies import NOW
 
 DRAFT = InstructionDraft(scope="global", target="", title="t", content="c", priority=0)
@@ -201,7 +201,7 @@ async def test_a_removed_workspace_gets_no_new_instruction_and_a_purge_deletes_a
     ada = await registry.create()
     await create(instructions, title="for all")
     own = await create(instructions, ada)
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
 
         for write in (create(instructions, ada), instructions.update(ADMIN, own.id, {"title": "x"})):
@@ -229,7 +229,7 @@ async def test_every_statement_uses_an_index(registry, instructions, engine):
             ADMIN, scope="", target="", size=50, token=encode_page_token(["w7", "-7", "2026-01-01", "7"])
         ),
     ):
-        async with Overheard(engine) as overheard:
+        async with RecordedStatements(engine) as overheard:
             await question
             asked = [sent for sent in overheard.sent if "FROM registry.instructions" in sent[0]]
         overheard.sent = asked

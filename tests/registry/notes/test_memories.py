@@ -23,8 +23,8 @@ from services.registry.workspace.hierarchy import may_communicate
 from services.registry.workspace.model import WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 from tests.registry.conftest import ADMIN, agent, org
-from tests.registry.lifecycle.test_removal import Working, remove
-from tests.registry.store.test_tables import Overheard
+from tests.registry.lifecycle.test_removal import RunningProvisioner, remove
+from tests.registry.store.test_tables import RecordedStatements
 from tests.registry.strategies import workspaces
 
 KEY = "ghp_" + "a1B2" * 10
@@ -256,7 +256,7 @@ async def test_every_search_uses_an_index(registry, memories, engine):
         (MemoryQuery(scope=MemoryScope.GLOBAL, query="needle"), "memories_"),
     )
     for question, index in questions:
-        async with Overheard(engine) as overheard:
+        async with RecordedStatements(engine) as overheard:
             await memories.search(agent(a.id), a.id, question)
             asked = [sent for sent in overheard.sent if "FROM registry.memories" in sent[0]]
         overheard.sent = asked
@@ -359,7 +359,7 @@ async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_i
 async def test_a_removed_workspace_has_no_readable_memories_and_a_purge_deletes_all(registry, memories, engine):
     ada = await registry.create()
     memory = await commit(memories, ada, "x")
-    async with Working(registry):
+    async with RunningProvisioner(registry):
         await remove(registry, ada)
 
         for write in (commit(memories, ada, "y"), memories.delete(ADMIN, ada.id, memory.id)):
