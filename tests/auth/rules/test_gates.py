@@ -342,3 +342,52 @@ def test_an_unneeded_organisation_changes_nothing(request, bearer, mode, credent
         assert outcome(request, bearer, mode, credential_state, org_id) == outcome(
             request, bearer, mode, credential_state, None
         )
+
+
+NEEDS_CREDENTIAL_STATE = {
+    (gate, bearer, mode)
+    for gate in (Gate.REGISTER, Gate.BODY)
+    for bearer in (AdminBearer(), OWN, FOREIGN, UnknownBearer(), RULER)
+    for mode in AccessMode
+} | {(Gate.REGISTER, Anonymous(), AccessMode.OPEN)}
+"""The body gates check the workspace first, unless a required bearer is missing."""
+
+
+@pytest.mark.parametrize("mode", AccessMode)
+@pytest.mark.parametrize("bearer", [AdminBearer(), OWN, FOREIGN, UnknownBearer(), Anonymous(), RULER])
+@pytest.mark.parametrize("gate", Gate)
+def test_only_the_body_gates_need_a_credential_state(gate, bearer, mode):
+    expected = (gate, bearer, mode) in NEEDS_CREDENTIAL_STATE
+    assert gates.needs_credential_state(gate, bearer, mode) is expected
+
+
+@pytest.mark.parametrize("workspace_id", [HERE, None])
+@pytest.mark.parametrize("bearer", [AdminBearer(), OWN, UnknownBearer(), Anonymous(), RULER])
+@pytest.mark.parametrize("gate", Gate)
+def test_only_organisation_tokens_for_a_workspace_need_its_organisation(gate, bearer, workspace_id):
+    within_org = {Gate.ADMIN, Gate.WORKSPACE, Gate.ANY, Gate.DISCOVERY, Gate.A2A}
+    expected = gate in within_org and bearer is RULER and workspace_id is HERE
+    assert gates.needs_org(AuthorizationRequest(gate=gate, workspace_id=workspace_id), bearer) is expected
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (Gate.ADMIN, RULER),
+        (Gate.ANY, RULER),
+        (Gate.DISCOVERY, RULER),
+        (Gate.A2A, RULER),
+        (Gate.WORKSPACE, DENIED),
+    ],
+)
+def test_only_the_workspace_gate_refuses_organisation_tokens_without_a_workspace(gate, expected):
+    assert outcome(AuthorizationRequest(gate=gate), RULER, AccessMode.CLOSED, org_id=None) == expected
+
+
+@pytest.mark.parametrize("bearer", [OWN, UnknownBearer(), AdminBearer()])
+def test_a_live_token_of_the_workspace_matters_to_anonymous_callers_only(bearer):
+    results = [
+        outcome(request(Gate.REGISTER), bearer, AccessMode.OPEN, state)
+        for state in (CredentialState.NO_LIVE_TOKEN, CredentialState.HAS_LIVE_TOKEN)
+    ]
+    assert results[0] == results[1]
