@@ -124,8 +124,10 @@ def test_the_table_is_rendered_as_markdown():
     assert scopes.render_markdown_table().splitlines() == [
         "| Scope | Opens | Implies |",
         "|---|---|---|",
-        "| `read` | reading: the discovery and auth gates, GET on the workspace gate, "
-        "sockets and streams of events | - |",
+        (
+            "| `read` | reading: the discovery and auth gates, GET on the workspace gate, "
+            "sockets and streams of events | - |"
+        ),
         "| `write` | changing: every other method on the workspace gate | - |",
         "| `a2a` | messages to agents: A2A and MCP | - |",
         "| `admin` | the admin gate within the organisation | `read`, `write`, `a2a` |",
