@@ -1,4 +1,4 @@
-"""Auth over real gRPC."""
+"""Tests `AuthService` over gRPC."""
 
 import asyncio
 from contextlib import aclosing
@@ -29,7 +29,7 @@ from tests.rpc import running
 
 
 class Auth:
-    """Auth as its neighbours call it, each in its own name."""
+    """A client of `AuthService`, in the name of one service."""
 
     def __init__(self, line):
         self.line = line
@@ -77,7 +77,7 @@ def provisioner(gateway):
 
 @pytest.fixture
 async def placed(registry):
-    """A workspace on its way from placed to removed."""
+    """A confirmed workspace."""
     placement = pb.Placement(workspace_id=str(uuid4()), org_id=str(uuid4()))
     await registry.ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[placement]))
     await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[placement]))
@@ -275,8 +275,8 @@ async def test_the_feed_sends_a_barred_workspace_and_a_revoked_token(gateway, re
     async with aclosing(gateway.watch()) as watch:
         reading = asyncio.ensure_future(reads(feed))
         try:
-            stands = await anext(watch)
-            assert stands.keepalive.seconds == 8
+            start = await anext(watch)
+            assert start.keepalive.seconds == 8
             one = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed))
             await registry.ask("RevokeTokens", pb.RevokeTokensRequest(workspace_id=placed, token_id=one.token_id))
             await registry.ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=placed))
@@ -286,7 +286,7 @@ async def test_the_feed_sends_a_barred_workspace_and_a_revoked_token(gateway, re
             await asyncio.gather(reading, return_exceptions=True)
     assert token.WhichOneof("update") == "token_digest"
     assert workspace.workspace_id == placed
-    assert stands.revision < token.revision < workspace.revision
+    assert start.revision < token.revision < workspace.revision
 
     async with aclosing(gateway.watch(10**9)) as watch:
         await anext(watch)

@@ -1,4 +1,4 @@
-"""The scopes of organisation tokens: laws, and the table in the documents."""
+"""Tests the scopes of organisation tokens, and the table in the documentation."""
 
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Tests when tokens expire."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

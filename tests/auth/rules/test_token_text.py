@@ -1,4 +1,4 @@
-"""Tokens are what entropy makes of them."""
+"""Tests the encoding, the recognition and the digests of tokens."""
 
 import base64
 import hashlib
