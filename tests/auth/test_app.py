@@ -1,4 +1,4 @@
-"""Auth as it is started: all its parts together."""
+"""Tests auth as a running service."""
 
 import asyncio
 from contextlib import aclosing
@@ -34,7 +34,7 @@ def settings(database_url, tmp_path):
 
 @pytest.fixture
 def replica(settings, engine, tmp_path):
-    """Start a replica of auth with a socket of its own."""
+    """Starts a replica of auth with its own socket."""
 
     def start(name="auth"):
         return run_service(service, settings.model_copy(update={"listen": f"unix:{tmp_path}/{name}.sock"}))

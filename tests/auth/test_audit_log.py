@@ -1,3 +1,5 @@
+"""Tests the audit log on a real PostgreSQL."""
+
 import asyncio
 import contextlib
 from uuid import uuid4
@@ -74,10 +76,10 @@ async def test_concurrent_appends_make_one_chain_without_gaps(audit_log, clock):
 async def test_audit_records_cannot_be_changed_or_deleted(audit_log, clock, engine):
     await audit_log.append_once([new_record(clock)])
 
-    for meddling in (sa.delete(AUDIT_RECORDS), sa.update(AUDIT_RECORDS).values(actor="nobody")):
+    for statement in (sa.delete(AUDIT_RECORDS), sa.update(AUDIT_RECORDS).values(actor="nobody")):
         with pytest.raises(DBAPIError, match="deeds are only added"):
             async with engine.begin() as connection:
-                await connection.execute(meddling)
+                await connection.execute(statement)
     assert len(await everything(audit_log)) == 1
 
 

@@ -1,6 +1,7 @@
 """Tests placements on a real PostgreSQL."""
 
 import asyncio
+from collections import Counter
 from uuid import uuid4
 
 import pytest
@@ -29,11 +30,21 @@ async def test_placing_again_changes_nothing_and_moving_publishes_a_revocation(
     assert await fetch_rows(found) == [("another",)]
 
 
-async def test_two_callers_can_place_the_same_workspaces_at_once(placements):
+async def test_two_callers_can_place_the_same_workspaces_at_once(placements, published, fetch_rows):
     memberships = [new_membership() for _ in range(200)]
-    for _ in range(5):
+    rounds = 5
+    for _ in range(rounds):
         moved = [OrgMembership(membership.workspace_id, str(uuid4())) for membership in memberships]
         await asyncio.gather(placements.place(moved), placements.confirm(moved[::-1]))
+
+        saved = await fetch_rows(select(PLACEMENTS.c.workspace_id, PLACEMENTS.c.org_id, PLACEMENTS.c.confirmed_at))
+        assert sorted((row.workspace_id, row.org_id) for row in saved) == sorted(
+            (membership.workspace_id, membership.org_id) for membership in moved
+        )
+        assert all(row.confirmed_at is not None for row in saved)
+    # The first round places them; in each later round one of the two callers moves them.
+    once_per_move = Counter({RevokedWorkspace(membership.workspace_id): rounds - 1 for membership in memberships})
+    assert Counter(await published()) == once_per_move
 
 
 @pytest.mark.covers("AUTH-08")

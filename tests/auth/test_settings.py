@@ -1,4 +1,4 @@
-"""What auth does not start with, in one line each."""
+"""Tests the settings of auth."""
 
 import pytest
 

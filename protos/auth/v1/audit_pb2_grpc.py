@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Keeps records in one chain, to which things are only added.
+    """Keeps audit records in one append-only hash chain.
     """
 
     def __init__(self, channel):
@@ -53,25 +53,25 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Keeps records in one chain, to which things are only added.
+    """Keeps audit records in one append-only hash chain.
     """
 
     def AppendAuditRecords(self, request, context):
-        """Adds records that were done elsewhere. Idempotent by their ids: what is known already stays as it is.
+        """Appends records of another service. Idempotent: records with a known id are skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditRecords(self, request, context):
-        """The newest records, or those after one, the oldest first. An organisation sees its own.
+        """Lists the newest records, or those after a position, the oldest first. An organisation sees its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAuditLog(self, request, context):
-        """Follows the chain for a while and says whether every record is as it was recorded.
+        """Verifies a limited number of records of the chain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Keeps records in one chain, to which things are only added.
+    """Keeps audit records in one append-only hash chain.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuthServiceStub:
-    """Judges bearers and keeps the credentials of workspaces.
+    """Checks bearers at gates and keeps the credentials of workspaces.
     """
 
     def __init__(self, channel):
@@ -93,39 +93,39 @@ class AuthServiceStub:
 
 
 class AuthServiceServicer:
-    """Judges bearers and keeps the credentials of workspaces.
+    """Checks bearers at gates and keeps the credentials of workspaces.
     """
 
     def Authorize(self, request, context):
-        """Judges one bearer at one gate: an identity, or the exact refusal of the public contract.
+        """Checks one bearer at one gate: returns an identity, or the refusal with the public text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PlaceWorkspaces(self, request, context):
-        """Makes workspaces known to auth before they are created. Idempotent. Unconfirmed placements are erased after 10 minutes.
+        """Saves workspaces before they are created. Idempotent. Unconfirmed placements are forgotten after 10 minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmWorkspaces(self, request, context):
-        """Says that placed workspaces were created. Idempotent; unknown ids are placed.
+        """Notes that placed workspaces were created. Idempotent; unknown ids are placed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BarWorkspace(self, request, context):
-        """Revokes every token of a workspace and refuses to issue another, for good. Idempotent.
+        """Revokes every token of a workspace and refuses new ones permanently. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForgetWorkspace(self, request, context):
-        """Erases all auth knows of a workspace that was not created or has been purged. Idempotent.
+        """Deletes everything about a workspace that was not created or was purged. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,29 +147,29 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeStaleTokens(self, request, context):
-        """Revokes what was issued to instances that are gone: tokens of these workspaces' instances that were not used for so
-        long. What was issued or used since is kept, also where it is issued at this moment; minted tokens are never stale.
+        """Revokes tokens of instances that no longer exist: those of these workspaces that were not used for a time. A token
+        that is issued or used meanwhile stays live. Tokens without a generation are never stale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EnsureCredentials(self, request, context):
-        """Gives a registering workspace what it lacks: a token where none is live, and the inbound secret always.
+        """Returns what a registering workspace lacks: a token if none is live, and always the inbound secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadOrHealInboundSecret(self, request, context):
-        """The secret that the plane presents to a workspace; made first where it is missing.
+        """Returns the secret that the plane presents to a workspace; creates it if it is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchRevocations(self, request, context):
-        """What was revoked, as it happens, and a sign of life every two seconds. The first message tells the present revision.
+        """Streams revocations as they commit, and a keepalive every two seconds. The first message has the current revision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,7 +242,7 @@ def add_AuthServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuthService:
-    """Judges bearers and keeps the credentials of workspaces.
+    """Checks bearers at gates and keeps the credentials of workspaces.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TokenServiceStub:
-    """Lists, mints, revokes and rotates. The text of a token is told once, by the call that makes it.
+    """Lists, mints, revokes and rotates tokens. Only the response that creates a token contains its text.
     """
 
     def __init__(self, channel):
@@ -98,88 +98,88 @@ class TokenServiceStub:
 
 
 class TokenServiceServicer:
-    """Lists, mints, revokes and rotates. The text of a token is told once, by the call that makes it.
+    """Lists, mints, revokes and rotates tokens. Only the response that creates a token contains its text.
     """
 
     def ListTokens(self, request, context):
-        """The live tokens of a workspace, the newest first; none of one that is not known.
+        """Lists the live tokens of a workspace, the newest first; none for an unknown workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MintToken(self, request, context):
-        """A further token for a workspace; at most 50 are live.
+        """Adds a token to a workspace; at most 50 are live.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Ends one token of a workspace.
+        """Revokes one token of a workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateToken(self, request, context):
-        """Puts a fresh token in the place of one, which stays in force for a grace.
+        """Replaces a token by a new one. The replaced token stays live for a grace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MintTestToken(self, request, context):
-        """A token of a workspace for whoever tests it, good for a day.
+        """Adds a token for testing a workspace, which expires after a day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrgTokens(self, request, context):
-        """The live tokens of organisations, the newest first. An organisation sees its own.
+        """Lists the live tokens of organisations, the newest first. An organisation sees its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MintOrgToken(self, request, context):
-        """A token for an organisation; never with more than its maker has, nor for longer.
+        """Adds a token to an organisation. It never exceeds the scopes or the expiry of the token that creates it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeOrgToken(self, request, context):
-        """Ends a token of an organisation, and the sessions that were opened with it.
+        """Revokes a token of an organisation, and the sessions that were opened with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateOrgToken(self, request, context):
-        """Puts a fresh token in the place of one, which stays in force for a grace.
+        """Replaces a token by a new one. The replaced token stays live for a grace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def OpenSession(self, request, context):
-        """Signs the caller in: a session for a browser, in place of the bearer.
+        """Opens a browser session, which replaces the bearer of the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Until when a session lasts.
+        """Returns when a session expires.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """Ends a session. Whoever has it may end it. Idempotent.
+        """Closes a session; the text of the session is enough. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,7 +257,7 @@ def add_TokenServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenService:
-    """Lists, mints, revokes and rotates. The text of a token is told once, by the call that makes it.
+    """Lists, mints, revokes and rotates tokens. Only the response that creates a token contains its text.
     """
 
     @staticmethod

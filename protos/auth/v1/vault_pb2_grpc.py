@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class VaultServiceStub:
-    """Keeps secrets. A secret belongs to one workspace, or is global and applies to every workspace without its own.
+    """Keeps secrets. A secret belongs to one workspace, or it is global: then it applies to every workspace that does not
+    override it.
     """
 
     def __init__(self, channel):
@@ -83,69 +84,70 @@ class VaultServiceStub:
 
 
 class VaultServiceServicer:
-    """Keeps secrets. A secret belongs to one workspace, or is global and applies to every workspace without its own.
+    """Keeps secrets. A secret belongs to one workspace, or it is global: then it applies to every workspace that does not
+    override it.
     """
 
     def ListSecrets(self, request, context):
-        """The names of secrets, never their values: a workspace's own by key, then the global ones that it does not override.
+        """Lists secrets without values: a workspace's own by name, then the global ones that it does not override.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetSecret(self, request, context):
-        """Keeps a secret in place of what was there. Whoever it applies to is started anew.
+        """Sets a secret. The workspaces that it applies to are restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSecret(self, request, context):
-        """Erases a secret. Whoever it applied to is started anew.
+        """Deletes a secret. The workspaces that it applied to are restarted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadSecrets(self, request, context):
-        """The values of all secrets that apply to a workspace, told to that workspace alone; or the names of those that cannot
-        be opened, and then no value.
+        """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, returns
+        their names and no value.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StoreSecrets(self, request, context):
-        """Keeps the secrets that a workspace is created with. It is placed and not committed yet, so nobody is started anew.
+        """Stores the secrets that a workspace is created with. The workspace does not exist yet, so no restart follows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListGlobalKeys(self, request, context):
-        """The names of the global secrets, by name.
+        """Lists the names of the global secrets, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadEnvironment(self, request, context):
-        """The values of all secrets that apply to a workspace, for the environment of its instance.
+        """Returns the values of all secrets that apply to a workspace, for the environment of its instance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSecretChanges(self, request, context):
-        """Which secrets were set or erased after a change, in the order of their commits, and a sign of life every two seconds.
-        Of several changes of one secret the last is told.
+        """Streams changes of secrets in the order of their commits, and a keepalive every two seconds. Of several changes of
+        one secret only the last is sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reseal(self, request, context):
-        """Seals some secrets anew that are not sealed with the newest key: all of a batch, or none of it.
+        """Seals a batch of secrets of older keys with the newest key: all of them, or none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,7 +210,8 @@ def add_VaultServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VaultService:
-    """Keeps secrets. A secret belongs to one workspace, or is global and applies to every workspace without its own.
+    """Keeps secrets. A secret belongs to one workspace, or it is global: then it applies to every workspace that does not
+    override it.
     """
 
     @staticmethod

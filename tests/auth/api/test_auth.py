@@ -1,4 +1,4 @@
-"""Auth over real gRPC."""
+"""Tests `AuthService` over gRPC."""
 
 import asyncio
 from contextlib import aclosing
@@ -6,12 +6,14 @@ from uuid import uuid4
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from sqlalchemy import select
 
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from protos.common.v1 import identity_pb2
 from services.auth.api.auth import AuthServicer
 from services.auth.model.authorization import AccessMode
+from services.auth.store.tables.placements import PLACEMENTS
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import (
     FailedPrecondition,
@@ -27,7 +29,7 @@ from tests.rpc import running
 
 
 class Auth:
-    """Auth as its neighbours call it, each in its own name."""
+    """A client of `AuthService`, in the name of one service."""
 
     def __init__(self, line):
         self.line = line
@@ -75,7 +77,7 @@ def provisioner(gateway):
 
 @pytest.fixture
 async def placed(registry):
-    """A workspace on its way from placed to removed."""
+    """A confirmed workspace."""
     placement = pb.Placement(workspace_id=str(uuid4()), org_id=str(uuid4()))
     await registry.ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=[placement]))
     await registry.ask("ConfirmWorkspaces", pb.ConfirmWorkspacesRequest(placements=[placement]))
@@ -226,15 +228,22 @@ async def test_a_malformed_field_is_named_in_the_error(gateway, speaker, method,
     assert refusal.value.details == {"field": field}
 
 
-async def test_a_thousand_placements_are_taken_at_once_and_none_is_fine(registry):
+async def test_a_thousand_placements_are_saved_by_one_request_and_an_empty_request_changes_nothing(
+    registry, fetch_rows
+):
     placements = [pb.Placement(workspace_id=str(uuid4()), org_id=str(uuid4())) for _ in range(1000)]
     await registry.ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=placements))
     await registry.ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest())
 
+    saved = await fetch_rows(select(PLACEMENTS.c.workspace_id, PLACEMENTS.c.org_id))
+    assert sorted(saved) == sorted((placement.workspace_id, placement.org_id) for placement in placements)
 
-async def test_of_two_placements_of_one_workspace_the_last_counts(gateway, registry, placed):
+
+async def test_of_two_placements_of_one_workspace_the_last_counts(registry, placed, fetch_rows):
     placements = [pb.Placement(workspace_id=placed, org_id=str(uuid4())) for _ in range(2)]
     await registry.ask("PlaceWorkspaces", pb.PlaceWorkspacesRequest(placements=placements))
+
+    assert await fetch_rows(select(PLACEMENTS.c.workspace_id, PLACEMENTS.c.org_id)) == [(placed, placements[-1].org_id)]
 
 
 CALLERS = {
@@ -245,6 +254,7 @@ CALLERS = {
     "ForgetWorkspace": {"registry"},
     "IssueToken": {"registry", "provisioner"},
     "RevokeTokens": {"registry", "provisioner"},
+    "RevokeStaleTokens": {"provisioner"},
     "EnsureCredentials": {"registry"},
     "ReadOrHealInboundSecret": {"registry", "provisioner", "a2a_proxy"},
 }
@@ -265,8 +275,8 @@ async def test_the_feed_sends_a_barred_workspace_and_a_revoked_token(gateway, re
     async with aclosing(gateway.watch()) as watch:
         reading = asyncio.ensure_future(reads(feed))
         try:
-            stands = await anext(watch)
-            assert stands.keepalive.seconds == 8
+            start = await anext(watch)
+            assert start.keepalive.seconds == 8
             one = await registry.ask("IssueToken", pb.IssueTokenRequest(workspace_id=placed))
             await registry.ask("RevokeTokens", pb.RevokeTokensRequest(workspace_id=placed, token_id=one.token_id))
             await registry.ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=placed))
@@ -276,7 +286,7 @@ async def test_the_feed_sends_a_barred_workspace_and_a_revoked_token(gateway, re
             await asyncio.gather(reading, return_exceptions=True)
     assert token.WhichOneof("update") == "token_digest"
     assert workspace.workspace_id == placed
-    assert stands.revision < token.revision < workspace.revision
+    assert start.revision < token.revision < workspace.revision
 
     async with aclosing(gateway.watch(10**9)) as watch:
         await anext(watch)

@@ -1,4 +1,4 @@
-"""Tokens over real gRPC: who may call, what is malformed, and what is told."""
+"""Tests `TokenService` over gRPC."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -30,8 +30,8 @@ SELF = Identity(kind=Kind.WORKSPACE, name=W)
 OTHER = Identity(kind=Kind.WORKSPACE, name=str(uuid4()))
 
 
-class Faced:
-    """The token service as the gateway calls it, on behalf of somebody."""
+class TokenServiceClient:
+    """A client of `TokenService` that calls on behalf of an identity."""
 
     def __init__(self, line):
         self.line = line
@@ -40,12 +40,12 @@ class Faced:
     async def ask(self, method, request, caller=ADMIN):
         return await self.line.call(getattr(self.stub, method), request, on_behalf_of=caller)
 
-    def as_(self, caller_service):
-        return Faced(ServiceChannel(self.line.channel, caller_service))
+    def as_(self, speaker):
+        return TokenServiceClient(ServiceChannel(self.line.channel, speaker))
 
 
 @pytest.fixture
-async def faced(store, audit_log, clock):
+async def client(store, audit_log, clock):
     servicer = TokenServicer(
         WorkspaceTokenService(store, audit_log=audit_log, clock=clock),
         OrgTokenService(store, audit_log=audit_log, clock=clock),
@@ -61,7 +61,7 @@ async def faced(store, audit_log, clock):
     async with running(
         [Servicer(contract=contract, add=rpc.add_TokenServiceServicer_to_server, servicer=servicer)]
     ) as line:
-        yield Faced(line)
+        yield TokenServiceClient(line)
 
 
 @pytest.fixture
@@ -96,19 +96,19 @@ def test_every_method_is_in_the_table_of_callers():
 
 @pytest.mark.covers("AUTH-20")
 @pytest.mark.parametrize("method", CALLERS)
-async def test_only_the_callers_in_the_contract_may_call(faced, method):
+async def test_only_the_callers_in_the_contract_may_call(client, method):
     request, admitted = CALLERS[method]
     let_in = set()
     for name, caller in EVERYBODY.items():
         try:
-            await faced.ask(method, request, caller)
+            await client.ask(method, request, caller)
             let_in.add(name)
         except ServiceError as refusal:
             if refusal.reason != PermissionDenied.reason:
                 let_in.add(name)
     assert let_in == admitted
     with pytest.raises(PermissionDenied):
-        await faced.as_("registry").ask(method, request, None)
+        await client.as_("registry").ask(method, request, None)
 
 
 MALFORMED = [
@@ -126,9 +126,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("method", "request_", "field"), MALFORMED)
-async def test_a_malformed_field_is_named_in_the_error(faced, method, request_, field):
+async def test_a_malformed_field_is_named_in_the_error(client, method, request_, field):
     with pytest.raises(InvalidArgument) as refusal:
-        await faced.ask(method, request_)
+        await client.ask(method, request_)
     assert refusal.value.details == {"field": field}
 
 
@@ -143,27 +143,27 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "request_", "words"), REFUSED)
-async def test_an_invalid_request_for_a_token_is_refused_with_its_text(faced, method, request_, words):
+async def test_an_invalid_request_for_a_token_is_refused_with_its_text(client, method, request_, words):
     with pytest.raises(InvalidArgument) as refusal:
-        await faced.ask(method, request_)
+        await client.ask(method, request_)
     assert (refusal.value.reason, refusal.value.message) == ("INVALID_TOKEN", words)
 
 
 @pytest.mark.parametrize("place", ["x", "bnVsbA==", "WyItMSJd", "WyI5OTk5OTk5OTk5OTk5OTk5Il0="])
-async def test_an_invalid_page_token_is_refused(faced, place):
+async def test_an_invalid_page_token_is_refused(client, place):
     with pytest.raises(InvalidArgument) as refusal:
-        await faced.ask("ListTokens", pb.ListTokensRequest(workspace_id=W, page_token=place))
+        await client.ask("ListTokens", pb.ListTokensRequest(workspace_id=W, page_token=place))
     assert refusal.value.reason == "INVALID_PAGE_TOKEN"
 
 
 @pytest.mark.covers("AUTH-20")
-async def test_a_workspace_token_is_minted_listed_rotated_and_revoked(faced, root):
-    minted = await faced.ask("MintToken", pb.MintTokenRequest(workspace_id=root, note="n"))
+async def test_a_workspace_token_is_minted_listed_rotated_and_revoked(client, root):
+    minted = await client.ask("MintToken", pb.MintTokenRequest(workspace_id=root, note="n"))
     grace = Duration(seconds=60)
     rotate = pb.RotateTokenRequest(workspace_id=root, token_id=minted.token.id, grace=grace)
-    rotated = await faced.ask("RotateToken", rotate)
-    first = await faced.ask("ListTokens", pb.ListTokensRequest(workspace_id=root, page_size=1))
-    second = await faced.ask(
+    rotated = await client.ask("RotateToken", rotate)
+    first = await client.ask("ListTokens", pb.ListTokensRequest(workspace_id=root, page_size=1))
+    second = await client.ask(
         "ListTokens", pb.ListTokensRequest(workspace_id=root, page_size=1, page_token=first.next_page_token)
     )
 
@@ -174,30 +174,30 @@ async def test_a_workspace_token_is_minted_listed_rotated_and_revoked(faced, roo
     for told in (first, second):
         assert minted.auth_token not in str(told)
 
-    await faced.ask("RevokeToken", pb.RevokeTokenRequest(workspace_id=root, token_id=minted.token.id))
-    left = await faced.ask("ListTokens", pb.ListTokensRequest(workspace_id=root))
+    await client.ask("RevokeToken", pb.RevokeTokenRequest(workspace_id=root, token_id=minted.token.id))
+    left = await client.ask("ListTokens", pb.ListTokensRequest(workspace_id=root))
     assert [token.id for token in left.tokens] == [rotated.token.id]
 
 
-async def test_an_organisation_token_is_minted_listed_rotated_and_revoked(faced, root):
-    minted = await faced.ask("MintOrgToken", pb.MintOrgTokenRequest(org_id=root, name="n"))
+async def test_an_organisation_token_is_minted_listed_rotated_and_revoked(client, root):
+    minted = await client.ask("MintOrgToken", pb.MintOrgTokenRequest(org_id=root, name="n"))
     assert list(minted.token.scopes) == ["read", "write", "a2a"]
-    rotated = await faced.ask("RotateOrgToken", pb.RotateOrgTokenRequest(token_id=minted.token.id))
-    left = await faced.ask("ListOrgTokens", pb.ListOrgTokensRequest())
+    rotated = await client.ask("RotateOrgToken", pb.RotateOrgTokenRequest(token_id=minted.token.id))
+    left = await client.ask("ListOrgTokens", pb.ListOrgTokensRequest())
     assert [token.id for token in left.tokens] == [rotated.token.id]
-    await faced.ask("RevokeOrgToken", pb.RevokeOrgTokenRequest(token_id=rotated.token.id))
-    assert not (await faced.ask("ListOrgTokens", pb.ListOrgTokensRequest())).tokens
+    await client.ask("RevokeOrgToken", pb.RevokeOrgTokenRequest(token_id=rotated.token.id))
+    assert not (await client.ask("ListOrgTokens", pb.ListOrgTokensRequest())).tokens
 
 
-async def test_a_session_is_opened_read_and_closed(faced):
-    opened = await faced.ask("OpenSession", pb.OpenSessionRequest())
+async def test_a_session_is_opened_read_and_closed(client):
+    opened = await client.ask("OpenSession", pb.OpenSessionRequest())
     looked = pb.GetSessionRequest(session=opened.session)
-    assert (await faced.ask("GetSession", looked, None)).expires_at == opened.expires_at
-    await faced.ask("CloseSession", pb.CloseSessionRequest(session=opened.session), None)
-    assert not (await faced.ask("GetSession", looked, None)).HasField("expires_at")
+    assert (await client.ask("GetSession", looked, None)).expires_at == opened.expires_at
+    await client.ask("CloseSession", pb.CloseSessionRequest(session=opened.session), None)
+    assert not (await client.ask("GetSession", looked, None)).HasField("expires_at")
 
 
-async def test_a_test_token_carries_its_expiry(faced, root):
-    minted = await faced.ask("MintTestToken", pb.MintTestTokenRequest(workspace_id=root))
-    [listed] = (await faced.ask("ListTokens", pb.ListTokensRequest(workspace_id=root))).tokens
+async def test_a_test_token_carries_its_expiry(client, root):
+    minted = await client.ask("MintTestToken", pb.MintTestTokenRequest(workspace_id=root))
+    [listed] = (await client.ask("ListTokens", pb.ListTokensRequest(workspace_id=root))).tokens
     assert (listed.note, listed.expires_at) == ("test token", minted.expires_at)

@@ -1,4 +1,4 @@
-"""The vault over real gRPC: who may ask what."""
+"""Tests `VaultService` over gRPC."""
 
 from contextlib import aclosing
 
@@ -26,7 +26,7 @@ OTHER = "11111111-1111-4111-8111-111111111111"
 
 
 class Caller:
-    """The vault as its neighbours call it."""
+    """A client of `VaultService`."""
 
     def __init__(self, line, identity=None):
         self.line = line

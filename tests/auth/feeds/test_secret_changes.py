@@ -1,4 +1,4 @@
-"""Changes of secrets, as the registry hears of them."""
+"""Tests the feed of secret changes."""
 
 import asyncio
 from contextlib import aclosing
@@ -24,7 +24,7 @@ def vault(store, audit_log, clock):
 
 @pytest.fixture
 def changes(store, database_url):
-    """Changes whose bell never rings; turned by hand."""
+    """A feed that the test polls."""
     return SecretChangeFeed(store, SilentListener(database_url, role=ROLE, channel=VAULT_CHANNEL))
 
 
@@ -63,14 +63,14 @@ async def test_a_stream_without_changes_begins_with_a_keepalive(changes):
 
 
 async def test_a_change_arrives_when_it_is_committed(store, vault, database_url):
-    bell = NotificationListener(database_url, role=ROLE, channel=VAULT_CHANNEL)
-    changes = SecretChangeFeed(store, bell)
+    listener = NotificationListener(database_url, role=ROLE, channel=VAULT_CHANNEL)
+    changes = SecretChangeFeed(store, listener)
 
-    async def turning():
+    async def polling():
         while True:
             await changes.poll()
 
-    tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(turning())]
+    tasks = [asyncio.ensure_future(listener.listen()), asyncio.ensure_future(polling())]
     try:
         async with aclosing(changes.watch(0)) as feed:
             assert await anext(feed) == Keepalive(0)
@@ -85,7 +85,7 @@ async def test_a_change_arrives_when_it_is_committed(store, vault, database_url)
 
 
 async def test_a_reader_misses_no_change_while_others_write(vault, changes):
-    """Ids are committed in their order: whoever has read one has read all before it."""
+    """Ids are committed in order, so a reader that has read one has read all before it."""
     seen, stop = [], asyncio.Event()
 
     async def read():
@@ -104,19 +104,19 @@ async def test_a_reader_misses_no_change_while_others_write(vault, changes):
         for number in range(20):
             await vault.set(ADMIN, None, f"{name}{number}", "v")
 
-    turning = asyncio.ensure_future(turn())
+    polling = asyncio.ensure_future(turn())
     try:
         async with asyncio.timeout(30):
             await asyncio.gather(read(), *(write(name) for name in "ABC"))
     finally:
         stop.set()
-        await turning
+        await polling
 
     assert sorted(seen) == sorted(f"{name}{number}" for name in "ABC" for number in range(20))
 
 
 async def test_no_change_is_visible_before_one_with_a_lower_id(store, clock):
-    """Whoever tells later waits for whoever has told and not committed: a reader would skip what comes between."""
+    """A later transaction waits until an earlier one commits; otherwise a reader would skip its changes."""
 
     async def tell(key):
         async with store.begin() as tx:

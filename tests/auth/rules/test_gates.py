@@ -1,4 +1,4 @@
-"""Every gate, every bearer, both modes: section 4, 6.2 and 6.4 of docs/spec/rest.md as one table."""
+"""Tests each gate with each bearer in both modes: sections 4, 6.2 and 6.4 of docs/spec/rest.md as one table."""
 
 import pytest
 from hypothesis import given
@@ -128,12 +128,12 @@ CASES = [
 
 
 def request(gate: Gate, scope: Scope | None = None) -> AuthorizationRequest:
-    """About HERE, by one who claims to be HERE."""
+    """A request about HERE, by a caller that claims to be HERE."""
     return AuthorizationRequest(gate=gate, scope=scope, workspace_id=HERE, claimed_workspace_id=HERE)
 
 
 def outcome(request, bearer, mode, credential_state=CredentialState.NO_LIVE_TOKEN, org_id="org"):
-    """As whom one passes, or why not and in which words."""
+    """Return the grant, or the class and the text of the refusal."""
     try:
         return gates.check_gate(request, bearer, mode, credential_state=credential_state, org_id=org_id)
     except ServiceError as refusal:
@@ -176,15 +176,15 @@ def org_token(*scopes: Scope, org_id: str = "org") -> OrgBearer:
     return OrgBearer(token_id=TokenId("org-token"), org_id=org_id, scopes=frozenset(scopes))
 
 
-RULER = org_token(Scope.ADMIN)
-ABROAD = org_token(Scope.ADMIN, org_id="another")
+ORG_ADMIN = org_token(Scope.ADMIN)
+OTHER_ORG_ADMIN = org_token(Scope.ADMIN, org_id="another")
 ORG_TOKENS = {
     "read": org_token(Scope.READ),
     "write": org_token(Scope.WRITE),
     "a2a": org_token(Scope.A2A),
     "usual": org_token(Scope.READ, Scope.WRITE, Scope.A2A),
-    "admin": RULER,
-    "abroad": ABROAD,
+    "admin": ORG_ADMIN,
+    "abroad": OTHER_ORG_ADMIN,
 }
 DENIED = (OrgAccessDenied, "org access denied")
 PLATFORM = (PlatformAdminRequired, "platform admin required")
@@ -192,7 +192,7 @@ LACKING = (ScopeMissing, "token scope does not allow this")
 
 
 def within(scope: Scope):
-    """What needs a scope and ends at the organisation."""
+    """The outcomes of a gate that needs this scope and admits its organisation only."""
     passing = {"usual", scope.value} if scope is not Scope.ADMIN else set()
     refused = dict.fromkeys(ORG_TOKENS.keys() - passing, LACKING)
     return refused | dict.fromkeys(passing, "pass") | {"admin": "pass", "abroad": DENIED}
@@ -240,15 +240,15 @@ def test_the_table_of_organisation_tokens_has_every_gate():
 
 @pytest.mark.parametrize("gate", [Gate.ADMIN, Gate.WORKSPACE, Gate.ANY, Gate.DISCOVERY, Gate.A2A])
 def test_an_unknown_workspace_belongs_to_no_organisation(gate):
-    assert gates.needs_org(request(gate), RULER)
-    assert outcome(request(gate, Scope.READ), RULER, AccessMode.OPEN, org_id=None) == DENIED
+    assert gates.needs_org(request(gate), ORG_ADMIN)
+    assert outcome(request(gate, Scope.READ), ORG_ADMIN, AccessMode.OPEN, org_id=None) == DENIED
 
 
 def test_a_request_about_no_workspace_needs_no_organisation():
-    assert not gates.needs_org(AuthorizationRequest(gate=Gate.ADMIN), RULER)
-    assert gates.check_gate(AuthorizationRequest(gate=Gate.ADMIN), RULER, AccessMode.CLOSED) == RULER
+    assert not gates.needs_org(AuthorizationRequest(gate=Gate.ADMIN), ORG_ADMIN)
+    assert gates.check_gate(AuthorizationRequest(gate=Gate.ADMIN), ORG_ADMIN, AccessMode.CLOSED) == ORG_ADMIN
     assert (
-        outcome(AuthorizationRequest(gate=Gate.WORKSPACE, scope=Scope.READ), RULER, AccessMode.OPEN, org_id=None)
+        outcome(AuthorizationRequest(gate=Gate.WORKSPACE, scope=Scope.READ), ORG_ADMIN, AccessMode.OPEN, org_id=None)
         == DENIED
     )
 
@@ -272,7 +272,7 @@ BODY_ORDER = [
     (Gate.BODY, FOREIGN, AccessMode.CLOSED, CredentialState.BARRED, WorkspaceBarred),
     (Gate.BODY, AdminBearer(), AccessMode.CLOSED, CredentialState.HAS_LIVE_TOKEN, InvalidBearer),
 ]
-"""Rows 3 to 7 of the body gate: what is judged first."""
+"""Rows 3 to 7 of the body gate: which check comes first."""
 
 
 @pytest.mark.covers("AUTH-09", "AUTH-23")
@@ -342,3 +342,52 @@ def test_an_unneeded_organisation_changes_nothing(request, bearer, mode, credent
         assert outcome(request, bearer, mode, credential_state, org_id) == outcome(
             request, bearer, mode, credential_state, None
         )
+
+
+NEEDS_CREDENTIAL_STATE = {
+    (gate, bearer, mode)
+    for gate in (Gate.REGISTER, Gate.BODY)
+    for bearer in (AdminBearer(), OWN, FOREIGN, UnknownBearer(), ORG_ADMIN)
+    for mode in AccessMode
+} | {(Gate.REGISTER, Anonymous(), AccessMode.OPEN)}
+"""The body gates check the workspace first, unless a required bearer is missing."""
+
+
+@pytest.mark.parametrize("mode", AccessMode)
+@pytest.mark.parametrize("bearer", [AdminBearer(), OWN, FOREIGN, UnknownBearer(), Anonymous(), ORG_ADMIN])
+@pytest.mark.parametrize("gate", Gate)
+def test_only_the_body_gates_need_a_credential_state(gate, bearer, mode):
+    expected = (gate, bearer, mode) in NEEDS_CREDENTIAL_STATE
+    assert gates.needs_credential_state(gate, bearer, mode) is expected
+
+
+@pytest.mark.parametrize("workspace_id", [HERE, None])
+@pytest.mark.parametrize("bearer", [AdminBearer(), OWN, UnknownBearer(), Anonymous(), ORG_ADMIN])
+@pytest.mark.parametrize("gate", Gate)
+def test_only_organisation_tokens_for_a_workspace_need_its_organisation(gate, bearer, workspace_id):
+    within_org = {Gate.ADMIN, Gate.WORKSPACE, Gate.ANY, Gate.DISCOVERY, Gate.A2A}
+    expected = gate in within_org and bearer is ORG_ADMIN and workspace_id is HERE
+    assert gates.needs_org(AuthorizationRequest(gate=gate, workspace_id=workspace_id), bearer) is expected
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (Gate.ADMIN, ORG_ADMIN),
+        (Gate.ANY, ORG_ADMIN),
+        (Gate.DISCOVERY, ORG_ADMIN),
+        (Gate.A2A, ORG_ADMIN),
+        (Gate.WORKSPACE, DENIED),
+    ],
+)
+def test_only_the_workspace_gate_refuses_organisation_tokens_without_a_workspace(gate, expected):
+    assert outcome(AuthorizationRequest(gate=gate), ORG_ADMIN, AccessMode.CLOSED, org_id=None) == expected
+
+
+@pytest.mark.parametrize("bearer", [OWN, UnknownBearer(), AdminBearer()])
+def test_a_live_token_of_the_workspace_matters_to_anonymous_callers_only(bearer):
+    results = [
+        outcome(request(Gate.REGISTER), bearer, AccessMode.OPEN, state)
+        for state in (CredentialState.NO_LIVE_TOKEN, CredentialState.HAS_LIVE_TOKEN)
+    ]
+    assert results[0] == results[1]

@@ -1,6 +1,11 @@
+"""Tests the hash chain of the audit log: its canonical form, and which changes verification detects."""
+
+import hashlib
+import hmac
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +107,114 @@ def test_neither_repr_nor_id_reveals_a_key():
 
     assert "quite secret" not in repr(key)
     assert "quite secret" not in key.id
+
+
+RECORD = AuditRecord(
+    id="11111111-1111-4111-8111-111111111111",
+    at=datetime(2026, 5, 1, 8, 30, 15, 42, tzinfo=timezone(timedelta(hours=2))),
+    actor="admin",
+    action="token.minted",
+    workspace_id="w",
+    org_id="o",
+    subject="é",
+    details='{"count":3}',
+)
+
+
+def digest_content(position: int, previous_digest: bytes) -> bytes:
+    """The canonical form of RECORD, written out."""
+    return (
+        f'[{position},"{previous_digest.hex()}","11111111-1111-4111-8111-111111111111",'
+        '"2026-05-01T06:30:15.000042+00:00","admin","token.minted","w","o","é","{\\"count\\":3}"]'
+    ).encode()
+
+
+def test_the_first_record_is_linked_to_32_zero_bytes():
+    first = hash_chain.link_record(RECORD, previous=None, key=ChainKey())
+
+    assert first == ChainedRecord(
+        position=1, record=RECORD, digest=hashlib.sha256(digest_content(1, bytes(32))).digest(), key_id=""
+    )
+
+
+def test_a_record_is_linked_to_the_digest_before_it_and_with_a_key_by_an_hmac():
+    key = ChainKey(b"secret")
+    previous = ChainedRecord(position=6, record=RECORD, digest=b"\x01" * 32, key_id="")
+
+    chained = hash_chain.link_record(RECORD, previous=previous, key=key)
+
+    expected = hmac.new(b"secret", digest_content(7, b"\x01" * 32), "sha256").digest()
+    assert chained == ChainedRecord(position=7, record=RECORD, digest=expected, key_id=key.id)
+
+
+def test_the_id_of_a_key_is_a_fingerprint_and_empty_without_a_key():
+    assert ChainKey().id == ""
+    assert ChainKey(b"secret").id == hashlib.sha256(b"molecule audit key secret").hexdigest()[:12]
+
+
+def test_details_are_compact_json_with_sorted_keys_and_unescaped_text():
+    assert hash_chain.serialize_details({"b": "é", "a": [1, None]}) == '{"a":[1,null],"b":"é"}'
+    assert hash_chain.serialize_details({}) == "{}"
+
+
+def test_details_may_take_4096_bytes():
+    assert hash_chain.MAX_DETAILS_BYTES == 4096
+
+
+@pytest.mark.parametrize("name", [*TEXTS, "at"])
+@pytest.mark.parametrize("key", [ChainKey(), ChainKey(b"secret")], ids=["no key", "key"])
+def test_the_digest_covers_each_field(name, key):
+    value = RECORD.at + timedelta(microseconds=1) if name == "at" else getattr(RECORD, name) + "x"
+    changed = replace(RECORD, **{name: value})
+
+    digests = [hash_chain.link_record(record, previous=None, key=key).digest for record in (RECORD, changed)]
+
+    assert digests[0] != digests[1]
+
+
+def test_neighbouring_fields_are_not_concatenated():
+    one, other = replace(RECORD, workspace_id="ab", org_id="c"), replace(RECORD, workspace_id="a", org_id="bc")
+    digests = [hash_chain.link_record(record, previous=None, key=ChainKey()).digest for record in (one, other)]
+    assert digests[0] != digests[1]
+
+
+def test_a_result_names_the_position_and_the_last_intact_digest():
+    key, other = ChainKey(b"one"), ChainKey(b"another")
+    links = chained([RECORD] * 4, key)
+    broken = [*links[:2], replace(links[2], digest=bytes(32)), links[3]]
+    relinked = [*links[:2], replace(links[2], key_id=other.id), links[3]]
+
+    assert hash_chain.verify_chain(links[1:], previous=links[0], key=key) == CheckResult(
+        verdict=Verdict.INTACT, position=4, digest=links[3].digest
+    )
+    assert hash_chain.verify_chain(broken, previous=None, key=key) == CheckResult(
+        verdict=Verdict.BROKEN, position=3, digest=links[1].digest
+    )
+    assert hash_chain.verify_chain(relinked, previous=None, key=key) == CheckResult(
+        verdict=Verdict.UNCHECKABLE, position=3, digest=links[1].digest
+    )
+    assert hash_chain.verify_chain([], previous=links[1], key=key) == CheckResult(
+        verdict=Verdict.INTACT, position=2, digest=links[1].digest
+    )
+    assert hash_chain.verify_chain([], previous=None, key=key) == CheckResult(
+        verdict=Verdict.INTACT, position=0, digest=bytes(32)
+    )
+
+
+def test_a_record_whose_position_was_changed_is_broken():
+    [link] = chained([RECORD], ChainKey())
+    result = hash_chain.verify_chain([replace(link, position=2)], previous=None, key=ChainKey())
+    assert (result.verdict, result.position) == (Verdict.BROKEN, 1)
+
+
+def test_a_record_without_a_key_is_not_accepted_as_one_with_a_key():
+    key = ChainKey(b"secret")
+    [link] = chained([RECORD], ChainKey())
+    assert hash_chain.verify_chain([replace(link, key_id=key.id)], previous=None, key=key).verdict is Verdict.BROKEN
+    [keyed] = chained([RECORD], key)
+    assert hash_chain.verify_chain([replace(keyed, key_id="")], previous=None, key=key).verdict is Verdict.BROKEN
+
+
+def test_the_defaults_of_a_record_are_empty():
+    record = AuditRecord(id="1", at=RECORD.at, actor="admin", action="vault.resealed")
+    assert (record.workspace_id, record.org_id, record.subject, record.details) == ("", "", "", "{}")

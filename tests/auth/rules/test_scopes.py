@@ -1,7 +1,8 @@
-"""The scopes of organisation tokens: laws, and the table in the documents."""
+"""Tests the scopes of organisation tokens, and the table in the documentation."""
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,3 +54,81 @@ def test_the_required_scope_follows_from_the_gate_or_else_from_the_route(gate, a
     needed = scopes.find_required_scope(gate, asked)
     fixed = [scope for scope, meaning in scopes.SCOPE_DEFINITIONS.items() if gate in meaning.gates]
     assert needed == (fixed[0] if fixed else asked if asked in {Scope.READ, Scope.WRITE} else Scope.ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("scope", "implied"),
+    [
+        (Scope.READ, {Scope.READ}),
+        (Scope.WRITE, {Scope.WRITE}),
+        (Scope.A2A, {Scope.A2A}),
+        (Scope.ADMIN, {Scope.READ, Scope.WRITE, Scope.A2A, Scope.ADMIN}),
+    ],
+)
+def test_each_scope_implies_exactly_these(scope, implied):
+    assert scopes.expand_scopes([scope]) == implied
+
+
+def test_no_scopes_imply_none():
+    assert scopes.expand_scopes([]) == frozenset()
+
+
+def test_the_default_scopes_are_all_but_admin():
+    assert frozenset({Scope.READ, Scope.WRITE, Scope.A2A}) == scopes.DEFAULT_SCOPES
+
+
+@pytest.mark.parametrize(
+    ("gate", "required"),
+    [
+        (Gate.ADMIN, Scope.ADMIN),
+        (Gate.ANY, Scope.READ),
+        (Gate.DISCOVERY, Scope.READ),
+        (Gate.A2A, Scope.A2A),
+    ],
+)
+@pytest.mark.parametrize("route_scope", [None, *Scope])
+def test_these_gates_need_one_scope_for_every_route(gate, required, route_scope):
+    assert scopes.find_required_scope(gate, route_scope) is required
+
+
+@pytest.mark.parametrize(
+    ("route_scope", "required"),
+    [
+        (None, Scope.ADMIN),
+        (Scope.READ, Scope.READ),
+        (Scope.WRITE, Scope.WRITE),
+        (Scope.A2A, Scope.ADMIN),
+        (Scope.ADMIN, Scope.ADMIN),
+    ],
+)
+def test_the_route_decides_about_the_scope_at_the_workspace_gate(route_scope, required):
+    assert scopes.find_required_scope(Gate.WORKSPACE, route_scope) is required
+
+
+@pytest.mark.parametrize(
+    ("requested", "granted", "excess"),
+    [
+        ([Scope.READ], [Scope.READ], None),
+        ([Scope.READ], [Scope.ADMIN], None),
+        ([], [], None),
+        ([Scope.A2A, Scope.WRITE], [Scope.READ], Scope.WRITE),
+        ([Scope.ADMIN], [Scope.READ, Scope.WRITE, Scope.A2A], Scope.ADMIN),
+        ([Scope.ADMIN], [], Scope.READ),
+    ],
+)
+def test_the_excess_scope_is_the_first_that_is_not_granted(requested, granted, excess):
+    assert scopes.find_excess_scope(requested, granted) is excess
+
+
+def test_the_table_is_rendered_as_markdown():
+    assert scopes.render_markdown_table().splitlines() == [
+        "| Scope | Opens | Implies |",
+        "|---|---|---|",
+        (
+            "| `read` | reading: the discovery and auth gates, GET on the workspace gate, "
+            "sockets and streams of events | - |"
+        ),
+        "| `write` | changing: every other method on the workspace gate | - |",
+        "| `a2a` | messages to agents: A2A and MCP | - |",
+        "| `admin` | the admin gate within the organisation | `read`, `write`, `a2a` |",
+    ]

@@ -1,7 +1,8 @@
-"""Tokens are what entropy makes of them."""
+"""Tests the encoding, the recognition and the digests of tokens."""
 
 import base64
 import hashlib
+import hmac
 
 import pytest
 from hypothesis import given
@@ -69,3 +70,22 @@ def test_a_token_needs_exactly_32_bytes(size):
 def test_the_repr_of_a_token_does_not_contain_its_text(entropy):
     fresh = token_text.encode_token(entropy)
     assert fresh.text not in repr(fresh)
+
+
+def test_the_text_the_digest_and_the_prefix_of_a_known_token():
+    token = token_text.encode_token(bytes(range(32)))
+    assert token.text == "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    assert token.digest.hex() == hashlib.sha256(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").hexdigest()
+    assert token.prefix == "AAECAwQF"
+
+
+@pytest.mark.parametrize("last", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+def test_the_spare_bits_of_the_last_character_are_zero(last):
+    is_possible = base64.urlsafe_b64encode(base64.urlsafe_b64decode("A" * 42 + last + "="))[42:43].decode() == last
+    assert token_text.is_well_formed("A" * 42 + last) is is_possible
+
+
+def test_a_session_mac_is_an_hmac_of_the_admin_digest_keyed_with_the_session():
+    admin_digest = token_text.digest_token("admin")
+    expected = hmac.new(b"session", admin_digest, "sha256").digest()
+    assert token_text.compute_session_mac("session", admin_digest) == expected

@@ -1,4 +1,4 @@
-"""The migrations make the tables that the code speaks of, and the queries find their indexes."""
+"""Tests that migrations and tables agree, and that queries use their indexes."""
 
 import pytest
 from alembic.autogenerate import compare_metadata

@@ -1,4 +1,4 @@
-"""Uses are written together, and none is lost."""
+"""Tests that uses of tokens are saved in batches, and that none is lost."""
 
 import asyncio
 
@@ -77,7 +77,7 @@ async def test_uses_stay_collected_if_the_database_is_unavailable(
 
 
 class InterruptedStore(Store):
-    """Lets something happen just before each transaction."""
+    """Calls a function before each transaction."""
 
     def __init__(self, engine, happens):
         super().__init__(engine)

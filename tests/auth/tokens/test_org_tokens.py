@@ -1,4 +1,4 @@
-"""Organisation tokens on a real PostgreSQL."""
+"""Tests organisation tokens on a real PostgreSQL."""
 
 import asyncio
 from datetime import timedelta
@@ -58,9 +58,9 @@ async def member(placements, root) -> WorkspaceId:
 
 @pytest.fixture
 def live(authorizer):
-    async def asked(handed, gate=Gate.ANY, **knock):
+    async def asked(minted, gate=Gate.ANY, **knock):
         try:
-            await authorizer.authorize(handed.text, AuthorizationRequest(gate=gate, **knock))
+            await authorizer.authorize(minted.text, AuthorizationRequest(gate=gate, **knock))
         except InvalidBearer:
             return False
         return True
@@ -72,8 +72,8 @@ def wanted(org_id, *some, **told) -> OrgTokenRequest:
     return OrgTokenRequest(org_id=org_id, scopes=frozenset(some) or scopes.DEFAULT_SCOPES, **told)
 
 
-def bearer_of(handed) -> Identity:
-    record = handed.record
+def bearer_of(minted) -> Identity:
+    record = minted.record
     return Identity(
         kind=Kind.ORG, name=record.token_id, org_id=record.org_id, scopes=frozenset(scopes.expand_scopes(record.scopes))
     )
@@ -85,35 +85,35 @@ async def listed(orgs, caller=ADMIN, org_id="", size=500, offset=0):
 
 @pytest.mark.covers("AUTH-17")
 async def test_an_organisation_token_belongs_to_no_workspace(orgs, authorizer, root, member):
-    handed = await orgs.mint(ADMIN, wanted(root, name="console"))
+    minted = await orgs.mint(ADMIN, wanted(root, name="console"))
 
-    granted = await authorizer.authorize(handed.text, AuthorizationRequest(gate=Gate.A2A, workspace_id=member))
+    granted = await authorizer.authorize(minted.text, AuthorizationRequest(gate=Gate.A2A, workspace_id=member))
 
-    assert granted == OrgBearer(token_id=handed.record.token_id, org_id=root, scopes=scopes.DEFAULT_SCOPES)
-    assert (handed.record.name, handed.record.created_by) == ("console", "admin-token")
-    assert handed.text not in repr(handed)
+    assert granted == OrgBearer(token_id=minted.record.token_id, org_id=root, scopes=scopes.DEFAULT_SCOPES)
+    assert (minted.record.name, minted.record.created_by) == ("console", "admin-token")
+    assert minted.text not in repr(minted)
 
 
 async def test_an_organisation_token_reaches_workspaces_of_its_organisation_only(
     orgs, authorizer, placements, root, member
 ):
-    handed = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
+    minted = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
     elsewhere = str(uuid4())
     await placements.confirm([OrgMembership(WorkspaceId(elsewhere), elsewhere)])
 
     for inside in (root, member):
-        await authorizer.authorize(handed.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(inside)))
+        await authorizer.authorize(minted.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(inside)))
     for outside in (elsewhere, str(uuid4())):
         with pytest.raises(OrgAccessDenied):
             await authorizer.authorize(
-                handed.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(outside))
+                minted.text, AuthorizationRequest(gate=Gate.ADMIN, workspace_id=WorkspaceId(outside))
             )
 
 
 async def test_the_use_of_an_organisation_token_is_recorded(orgs, authorizer, root, last_used, clock):
-    handed = await orgs.mint(ADMIN, wanted(root))
+    minted = await orgs.mint(ADMIN, wanted(root))
     clock.advance(seconds=5)
-    await authorizer.authorize(handed.text, AuthorizationRequest(gate=Gate.ANY))
+    await authorizer.authorize(minted.text, AuthorizationRequest(gate=Gate.ANY))
     await last_used.save()
 
     [record] = await orgs.list(ADMIN, org_id=root, limit=5, offset=0)
@@ -125,7 +125,7 @@ async def test_a_token_names_its_creator(orgs, root):
     second = await orgs.mint(bearer_of(first), wanted("", Scope.READ))
     third = await orgs.mint(ANONYMOUS, wanted(root))
     assert second.record.org_id == root
-    assert [handed.record.created_by for handed in (second, third)] == [f"org-token:{first.record.prefix}", ""]
+    assert [minted.record.created_by for minted in (second, third)] == [f"org-token:{first.record.prefix}", ""]
 
 
 async def test_only_a_live_root_has_tokens(orgs, placements, root, member):
@@ -142,44 +142,44 @@ async def test_only_a_live_root_has_tokens(orgs, placements, root, member):
 
 
 async def test_an_organisation_token_mints_for_its_own_organisation_only(orgs, placements, root):
-    ruler = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.ADMIN)))
+    org_admin = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.ADMIN)))
     other = str(uuid4())
     await placements.confirm([OrgMembership(WorkspaceId(other), other)])
 
     with pytest.raises(OrgAccessDenied, match=r"^org access denied$"):
-        await orgs.mint(ruler, wanted(other))
-    assert (await orgs.mint(ruler, wanted(root, *ALL))).record.scopes == ALL
+        await orgs.mint(org_admin, wanted(other))
+    assert (await orgs.mint(org_admin, wanted(root, *ALL))).record.scopes == ALL
 
 
 async def test_no_token_exceeds_the_scopes_or_the_expiry_of_its_creator(orgs, root, clock):
     end = clock.now() + MINUTE
-    maker = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.READ, Scope.WRITE, expires_at=end)))
+    creator = bearer_of(await orgs.mint(ADMIN, wanted(root, Scope.READ, Scope.WRITE, expires_at=end)))
 
     with pytest.raises(ScopeMissing) as refusal:
-        await orgs.mint(maker, wanted(root, Scope.READ, Scope.A2A))
+        await orgs.mint(creator, wanted(root, Scope.READ, Scope.A2A))
     assert refusal.value.details == {"required_scope": "a2a"}
-    made = [await orgs.mint(maker, wanted(root, Scope.READ, expires_at=at)) for at in (None, end + MINUTE)]
-    assert [handed.record.expires_at for handed in made] == [end, end]
+    made = [await orgs.mint(creator, wanted(root, Scope.READ, expires_at=at)) for at in (None, end + MINUTE)]
+    assert [minted.record.expires_at for minted in made] == [end, end]
 
 
 async def test_a_revoked_token_mints_no_token(orgs, root):
-    maker = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
-    await orgs.revoke(ADMIN, maker.record.token_id)
+    creator = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
+    await orgs.revoke(ADMIN, creator.record.token_id)
     with pytest.raises(InvalidBearer):
-        await orgs.mint(bearer_of(maker), wanted(root))
+        await orgs.mint(bearer_of(creator), wanted(root))
 
 
 async def test_a_mint_and_the_revocation_of_its_creator_at_once_leave_no_later_token(orgs, root):
     for _ in ROUNDS:
-        maker = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
+        creator = await orgs.mint(ADMIN, wanted(root, Scope.ADMIN))
         made, _ = await asyncio.gather(
-            orgs.mint(bearer_of(maker), wanted(root)),
-            orgs.revoke(ADMIN, maker.record.token_id),
+            orgs.mint(bearer_of(creator), wanted(root)),
+            orgs.revoke(ADMIN, creator.record.token_id),
             return_exceptions=True,
         )
         assert not isinstance(made, Exception) or isinstance(made, InvalidBearer)
         with pytest.raises(InvalidBearer):
-            await orgs.mint(bearer_of(maker), wanted(root))
+            await orgs.mint(bearer_of(creator), wanted(root))
         for token_id in await listed(orgs):
             await orgs.revoke(ADMIN, token_id)
 
@@ -223,14 +223,14 @@ async def test_the_limit_of_organisation_tokens_holds_even_if_two_are_minted_at_
 
 
 async def test_a_revoked_token_is_refused_and_its_revocation_is_published(orgs, root, live, published):
-    handed = await orgs.mint(ADMIN, wanted(root))
-    assert await live(handed)
+    minted = await orgs.mint(ADMIN, wanted(root))
+    assert await live(minted)
 
-    await orgs.revoke(ADMIN, handed.record.token_id)
+    await orgs.revoke(ADMIN, minted.record.token_id)
 
-    assert not await live(handed)
-    assert await published() == [RevokedToken(token_text.digest_token(handed.text))]
-    for gone in (handed.record.token_id, TokenId(str(uuid4()))):
+    assert not await live(minted)
+    assert await published() == [RevokedToken(token_text.digest_token(minted.text))]
+    for gone in (minted.record.token_id, TokenId(str(uuid4()))):
         with pytest.raises(TokenNotFound, match=r"^token not found or already revoked$"):
             await orgs.revoke(ADMIN, gone)
 
@@ -249,15 +249,15 @@ async def test_an_organisation_does_not_find_tokens_of_others(orgs, placements, 
 
 async def test_no_lookup_that_starts_after_a_revocation_succeeds(orgs, root, live):
     for _ in ROUNDS:
-        handed = await orgs.mint(ADMIN, wanted(root))
+        minted = await orgs.mint(ADMIN, wanted(root))
         committed = asyncio.Event()
 
-        async def looks_up(handed=handed, committed=committed):
+        async def looks_up(minted=minted, committed=committed):
             late = committed.is_set()
-            return late, await live(handed)
+            return late, await live(minted)
 
-        async def revokes(handed=handed, committed=committed):
-            await orgs.revoke(ADMIN, handed.record.token_id)
+        async def revokes(minted=minted, committed=committed):
+            await orgs.revoke(ADMIN, minted.record.token_id)
             committed.set()
 
         async def lookups(committed=committed):
@@ -273,26 +273,26 @@ async def test_no_lookup_that_starts_after_a_revocation_succeeds(orgs, root, liv
 
 
 async def test_a_token_ends_when_its_root_is_barred(orgs, placements, root, live, published):
-    handed = await orgs.mint(ADMIN, wanted(root))
+    minted = await orgs.mint(ADMIN, wanted(root))
     await placements.bar(WorkspaceId(root))
 
-    assert not await live(handed)
+    assert not await live(minted)
     assert await published() == [RevokedWorkspace(WorkspaceId(root))]
     assert await listed(orgs) == []
 
 
 async def test_a_token_ends_when_its_root_joins_another_organisation(orgs, placements, root, live, published):
-    handed = await orgs.mint(ADMIN, wanted(root))
+    minted = await orgs.mint(ADMIN, wanted(root))
     await placements.place([OrgMembership(WorkspaceId(root), str(uuid4()))])
 
-    assert not await live(handed)
+    assert not await live(minted)
     assert await published() == [RevokedWorkspace(WorkspaceId(root))]
 
 
 async def test_forgetting_a_root_deletes_its_tokens(orgs, placements, root, live):
-    handed = await orgs.mint(ADMIN, wanted(root))
+    minted = await orgs.mint(ADMIN, wanted(root))
     await placements.forget(WorkspaceId(root))
-    assert not await live(handed)
+    assert not await live(minted)
 
 
 async def test_a_mint_and_the_removal_of_the_root_at_once_leave_no_live_token(orgs, placements, live):
@@ -314,13 +314,13 @@ async def test_a_rotated_token_is_live_during_its_grace_and_its_successor_has_th
 
     assert new.previous_expires_at == clock.now() + MINUTE
     assert (new.record.name, new.record.scopes, new.record.org_id) == ("console", {Scope.READ}, root)
-    assert [await live(handed) for handed in (old, new)] == [True, True]
+    assert [await live(minted) for minted in (old, new)] == [True, True]
     with pytest.raises(TokenRotated):
         await orgs.rotate(ADMIN, old.record.token_id, grace=MINUTE)
 
     clock.advance(minutes=1)
 
-    assert [await live(handed) for handed in (old, new)] == [False, True]
+    assert [await live(minted) for minted in (old, new)] == [False, True]
 
 
 async def test_a_rotation_gives_no_more_than_the_caller_has(orgs, root, clock):
@@ -353,9 +353,9 @@ async def test_actions_on_tokens_are_in_the_audit_log_of_the_organisation(orgs, 
     await orgs.revoke(ADMIN, new.record.token_id)
 
     own = Identity(kind=Kind.ORG, org_id=root)
-    deeds = [link.record for link in await audit_log.list(own, workspace_id="", after=0, limit=10)]
+    records = [link.record for link in await audit_log.list(own, workspace_id="", after=0, limit=10)]
 
-    assert [(deed.action, deed.subject) for deed in deeds] == [
+    assert [(record.action, record.subject) for record in records] == [
         ("org-token.minted", old.record.token_id),
         ("org-token.rotated", old.record.token_id),
         ("org-token.revoked", new.record.token_id),

@@ -1,4 +1,4 @@
-"""Browser sessions on a real PostgreSQL."""
+"""Tests browser sessions on a real PostgreSQL."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -44,42 +44,42 @@ async def root(placements) -> str:
 
 
 async def shown(authorizer, text, gate=Gate.ANY):
-    """As whom the session passes; `None` if it does not."""
+    """Return the grant for the session; `None` if it is refused."""
     try:
         return await authorizer.authorize(None, AuthorizationRequest(gate=gate), session_text=text)
     except InvalidBearer:
         return None
 
 
-def bearer_of(handed) -> Identity:
-    return Identity(kind=Kind.ORG, name=handed.record.token_id, org_id=handed.record.org_id)
+def bearer_of(minted) -> Identity:
+    return Identity(kind=Kind.ORG, name=minted.record.token_id, org_id=minted.record.org_id)
 
 
 async def test_an_admin_opens_and_closes_a_session(sessions, authorizer, clock, published):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
 
-    assert seated.expires_at == clock.now() + LASTS == await sessions.find_expiry(seated.text)
-    assert await shown(authorizer, seated.text, Gate.PLATFORM) == AdminBearer(seated.expires_at)
-    assert seated.text not in repr(seated)
+    assert opened_session.expires_at == clock.now() + LASTS == await sessions.find_expiry(opened_session.text)
+    assert await shown(authorizer, opened_session.text, Gate.PLATFORM) == AdminBearer(opened_session.expires_at)
+    assert opened_session.text not in repr(opened_session)
 
-    await sessions.close(seated.text)
-    await sessions.close(seated.text)
+    await sessions.close(opened_session.text)
+    await sessions.close(opened_session.text)
 
-    assert await shown(authorizer, seated.text) is None
-    assert await sessions.find_expiry(seated.text) is None
-    assert await published() == [RevokedToken(token_text.digest_token(seated.text))]
+    assert await shown(authorizer, opened_session.text) is None
+    assert await sessions.find_expiry(opened_session.text) is None
+    assert await published() == [RevokedToken(token_text.digest_token(opened_session.text))]
 
 
 async def test_a_session_expires(sessions, authorizer, clock, engine):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
     clock.advance(hours=11, minutes=59)
-    assert await shown(authorizer, seated.text)
+    assert await shown(authorizer, opened_session.text)
     await sessions.delete_expired()
-    assert await shown(authorizer, seated.text)
+    assert await shown(authorizer, opened_session.text)
 
     clock.advance(minutes=1)
 
-    assert await shown(authorizer, seated.text) is None
+    assert await shown(authorizer, opened_session.text) is None
     await sessions.delete_expired()
     async with database.transaction(engine) as connection:
         assert await connection.scalar(select(func.count()).select_from(SESSIONS)) == 0
@@ -93,23 +93,23 @@ async def test_an_unknown_session_is_an_invalid_bearer_in_every_mode(authorizer,
 
 
 async def test_a_session_is_refused_as_a_bearer_and_a_bearer_as_a_session(sessions, authorizer):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
     with pytest.raises(InvalidBearer):
-        await authorizer.authorize(seated.text, AuthorizationRequest(gate=Gate.ADMIN))
+        await authorizer.authorize(opened_session.text, AuthorizationRequest(gate=Gate.ADMIN))
     assert await shown(authorizer, ADMIN_TOKEN) is None
 
 
 async def test_a_bearer_takes_precedence_over_a_session(sessions, authorizer):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
     with pytest.raises(InvalidBearer):
-        await authorizer.authorize("wrong", AuthorizationRequest(gate=Gate.ADMIN), session_text=seated.text)
+        await authorizer.authorize("wrong", AuthorizationRequest(gate=Gate.ADMIN), session_text=opened_session.text)
 
 
 async def test_a_changed_admin_token_ends_the_sessions_of_the_old_one(sessions, authorizer, open_authorizer, engine):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
     authorizer._admin_digest = token_text.digest_token("another")
-    assert await shown(authorizer, seated.text) is None
-    assert await shown(open_authorizer, seated.text) is None
+    assert await shown(authorizer, opened_session.text) is None
+    assert await shown(open_authorizer, opened_session.text) is None
 
     async with database.transaction(engine) as connection:
         [mark] = (await connection.execute(select(SESSIONS.c.operator_mark))).scalars()
@@ -123,67 +123,70 @@ async def test_no_admin_session_opens_without_an_admin_token(store, audit_log, c
 
 
 async def test_a_session_of_an_organisation_is_admitted_like_its_token(sessions, orgs, authorizer, root):
-    handed = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=frozenset({Scope.READ})))
-    seated = await sessions.open(bearer_of(handed))
-    assert await shown(authorizer, seated.text) == OrgBearer(
-        token_id=handed.record.token_id, org_id=root, scopes=frozenset({Scope.READ}), expires_at=seated.expires_at
+    minted = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=frozenset({Scope.READ})))
+    opened_session = await sessions.open(bearer_of(minted))
+    assert await shown(authorizer, opened_session.text) == OrgBearer(
+        token_id=minted.record.token_id,
+        org_id=root,
+        scopes=frozenset({Scope.READ}),
+        expires_at=opened_session.expires_at,
     )
 
 
 async def test_a_session_ends_with_its_token(sessions, orgs, authorizer, root, published):
-    handed = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
-    one, two = [await sessions.open(bearer_of(handed)) for _ in range(2)]
+    minted = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
+    one, two = [await sessions.open(bearer_of(minted)) for _ in range(2)]
 
-    await orgs.revoke(ADMIN, handed.record.token_id)
+    await orgs.revoke(ADMIN, minted.record.token_id)
 
-    assert [await shown(authorizer, seated.text) for seated in (one, two)] == [None, None]
+    assert [await shown(authorizer, opened_session.text) for opened_session in (one, two)] == [None, None]
     assert set(await published()) == {
-        RevokedToken(token_text.digest_token(text)) for text in (handed.text, one.text, two.text)
+        RevokedToken(token_text.digest_token(text)) for text in (minted.text, one.text, two.text)
     }
     with pytest.raises(InvalidBearer):
-        await sessions.open(bearer_of(handed))
+        await sessions.open(bearer_of(minted))
 
 
 async def test_a_session_ends_with_the_root_of_its_organisation(sessions, orgs, placements, authorizer, root):
-    handed = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
-    seated = await sessions.open(bearer_of(handed))
+    minted = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
+    opened_session = await sessions.open(bearer_of(minted))
     await placements.bar(WorkspaceId(root))
-    assert await shown(authorizer, seated.text) is None
+    assert await shown(authorizer, opened_session.text) is None
 
 
 async def test_a_session_never_outlives_its_token_even_if_that_is_rotated(
     sessions, orgs, authorizer, root, clock, published
 ):
-    handed = await orgs.mint(
+    minted = await orgs.mint(
         ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES, expires_at=clock.now() + timedelta(hours=1))
     )
-    seated = await sessions.open(bearer_of(handed))
-    assert seated.expires_at == clock.now() + timedelta(hours=1)
+    opened_session = await sessions.open(bearer_of(minted))
+    assert opened_session.expires_at == clock.now() + timedelta(hours=1)
 
-    await orgs.rotate(ADMIN, handed.record.token_id, grace=MINUTE)
+    await orgs.rotate(ADMIN, minted.record.token_id, grace=MINUTE)
 
-    granted = await shown(authorizer, seated.text)
+    granted = await shown(authorizer, opened_session.text)
     assert granted.expires_at == clock.now() + MINUTE
-    assert RevokedToken(token_text.digest_token(seated.text)) in await published()
+    assert RevokedToken(token_text.digest_token(opened_session.text)) in await published()
     clock.advance(minutes=1)
-    assert await shown(authorizer, seated.text) is None
+    assert await shown(authorizer, opened_session.text) is None
 
 
 async def test_no_column_holds_the_text_of_a_session(sessions, engine):
-    seated = await sessions.open(ADMIN)
+    opened_session = await sessions.open(ADMIN)
     async with database.transaction(engine) as connection:
-        assert seated.text not in str((await connection.execute(select(SESSIONS))).all())
+        assert opened_session.text not in str((await connection.execute(select(SESSIONS))).all())
 
 
 async def test_opening_and_closing_a_session_is_in_the_audit_log(sessions, orgs, audit_log, root):
-    handed = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
-    for caller in (ADMIN, bearer_of(handed)):
+    minted = await orgs.mint(ADMIN, OrgTokenRequest(org_id=root, scopes=scopes.DEFAULT_SCOPES))
+    for caller in (ADMIN, bearer_of(minted)):
         await sessions.close((await sessions.open(caller)).text)
 
-    deeds = [link.record for link in await audit_log.list(ADMIN, workspace_id="", after=0, limit=10)]
-    assert [(deed.action, deed.subject, deed.org_id) for deed in deeds[1:]] == [
+    records = [link.record for link in await audit_log.list(ADMIN, workspace_id="", after=0, limit=10)]
+    assert [(record.action, record.subject, record.org_id) for record in records[1:]] == [
         ("session.opened", "", ""),
         ("session.closed", "", ""),
-        ("session.opened", handed.record.token_id, root),
-        ("session.closed", handed.record.token_id, root),
+        ("session.opened", minted.record.token_id, root),
+        ("session.closed", minted.record.token_id, root),
     ]

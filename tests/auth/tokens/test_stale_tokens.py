@@ -1,4 +1,4 @@
-"""What instances that are gone have left behind."""
+"""Tests the revocation of tokens whose instances no longer exist."""
 
 import asyncio
 from datetime import timedelta
@@ -77,8 +77,8 @@ async def test_revoking_stale_tokens_is_published_and_recorded(
     async with store.reading() as tx:
         [told] = await tx.revocations.list_after(0, limit=10)
     assert told.target == RevokedToken(token_text.digest_token(issued.text))
-    deeds = await audit_log.list(identity.Identity(kind=Kind.ADMIN), workspace_id=workspace, after=None, limit=1)
-    assert [(link.record.action, link.record.details) for link in deeds] == [
+    records = await audit_log.list(identity.Identity(kind=Kind.ADMIN), workspace_id=workspace, after=None, limit=1)
+    assert [(link.record.action, link.record.details) for link in records] == [
         ("token.revoked", '{"count":1,"stale":true}')
     ]
-    assert issued.text not in str(deeds)
+    assert issued.text not in str(records)

@@ -1,4 +1,4 @@
-"""The tokens of workspaces as people look after them, on a real PostgreSQL."""
+"""Tests the management of workspace tokens on a real PostgreSQL."""
 
 import asyncio
 from datetime import timedelta
@@ -39,7 +39,7 @@ def mint(store, audit_log, clock):
 
 @pytest.fixture
 def live(authorizer, workspace):
-    """Whether a token opens the gate of its workspace."""
+    """Returns whether the gate of its workspace admits a token."""
 
     async def asked(text, workspace_id=workspace):
         try:
@@ -75,7 +75,7 @@ async def test_a_minted_token_is_listed_admitted_and_revoked(mint, workspace, li
 
     await mint.revoke(ADMIN, workspace, first.record.token_id)
 
-    assert [await live(handed.text) for handed in (first, second)] == [False, True]
+    assert [await live(minted.text) for minted in (first, second)] == [False, True]
     assert await listed(mint, workspace) == [second.record.token_id]
     assert await published() == [RevokedToken(token_text.digest_token(first.text))]
     with pytest.raises(TokenNotFound, match=r"^token not found or already revoked$"):
@@ -120,14 +120,14 @@ async def test_nothing_is_minted_for_an_unknown_or_barred_workspace(mint, placem
 
 async def test_an_organisation_reaches_its_own_workspaces_and_no_others(mint, membership):
     stranger = org(OrgMembership(membership.workspace_id, str(uuid4())))
-    handed = await mint.mint(org(membership), membership.workspace_id)
+    minted = await mint.mint(org(membership), membership.workspace_id)
 
-    assert await listed(mint, membership.workspace_id, org(membership)) == [handed.record.token_id]
+    assert await listed(mint, membership.workspace_id, org(membership)) == [minted.record.token_id]
     for call in (
         mint.list(stranger, membership.workspace_id, limit=1, offset=0),
         mint.mint(stranger, membership.workspace_id),
-        mint.revoke(stranger, membership.workspace_id, handed.record.token_id),
-        mint.rotate(stranger, membership.workspace_id, handed.record.token_id, grace=MINUTE),
+        mint.revoke(stranger, membership.workspace_id, minted.record.token_id),
+        mint.rotate(stranger, membership.workspace_id, minted.record.token_id, grace=MINUTE),
         mint.list(org(membership), WorkspaceId(str(uuid4())), limit=1, offset=0),
     ):
         with pytest.raises(OrgAccessDenied):
@@ -149,16 +149,16 @@ async def test_the_fifty_first_token_is_refused_even_if_two_are_minted_at_once(m
 
 
 async def test_a_token_expires_at_its_expiry(mint, workspace, live, clock):
-    handed = await mint.mint(ADMIN, workspace, expires_at=clock.now() + MINUTE)
+    minted = await mint.mint(ADMIN, workspace, expires_at=clock.now() + MINUTE)
     clock.advance(seconds=59)
-    assert await live(handed.text)
+    assert await live(minted.text)
 
     clock.advance(seconds=1)
 
-    assert not await live(handed.text)
+    assert not await live(minted.text)
     assert await listed(mint, workspace) == []
     with pytest.raises(TokenNotFound):
-        await mint.revoke(ADMIN, workspace, handed.record.token_id)
+        await mint.revoke(ADMIN, workspace, minted.record.token_id)
 
 
 @pytest.mark.parametrize("past", [timedelta(), MINUTE])
@@ -193,24 +193,24 @@ async def test_a_rotated_token_is_live_during_its_grace(
     mint, authorizer, credential_service, workspace, live, published, clock
 ):
     issued = await credential_service.issue(workspace, generation=4)
-    handed = await mint.rotate(ADMIN, workspace, issued.token_id, grace=MINUTE)
+    minted = await mint.rotate(ADMIN, workspace, issued.token_id, grace=MINUTE)
 
-    assert handed.previous_expires_at == clock.now() + MINUTE
+    assert minted.previous_expires_at == clock.now() + MINUTE
     assert await published() == [RevokedToken(token_text.digest_token(issued.text))]
     granted = await authorizer.authorize(issued.text, AuthorizationRequest(gate=Gate.ANY))
-    assert granted.expires_at == handed.previous_expires_at
-    successor = await authorizer.authorize(handed.text, AuthorizationRequest(gate=Gate.ANY))
+    assert granted.expires_at == minted.previous_expires_at
+    successor = await authorizer.authorize(minted.text, AuthorizationRequest(gate=Gate.ANY))
     assert (successor.generation, successor.expires_at) == (4, None)
 
     clock.advance(minutes=1)
 
-    assert [await live(text) for text in (issued.text, handed.text)] == [False, True]
+    assert [await live(text) for text in (issued.text, minted.text)] == [False, True]
 
 
 async def test_without_a_grace_a_rotated_token_expires_at_once(mint, workspace, live):
     old = await mint.mint(ADMIN, workspace)
     new = await mint.rotate(ADMIN, workspace, old.record.token_id, grace=timedelta())
-    assert [await live(handed.text) for handed in (old, new)] == [False, True]
+    assert [await live(minted.text) for minted in (old, new)] == [False, True]
 
 
 async def test_a_successor_has_the_same_expiry_and_note(mint, workspace, clock):
@@ -232,9 +232,9 @@ async def test_a_rotated_token_can_be_revoked_and_not_rotated_again(mint, worksp
 
 async def test_the_successor_of_an_instance_token_ends_with_its_generation(mint, credential_service, workspace, live):
     issued = await credential_service.issue(workspace, generation=1)
-    handed = await mint.rotate(ADMIN, workspace, issued.token_id, grace=MINUTE)
+    minted = await mint.rotate(ADMIN, workspace, issued.token_id, grace=MINUTE)
     await credential_service.issue(workspace, generation=2)
-    assert not await live(handed.text)
+    assert not await live(minted.text)
 
 
 @pytest.mark.parametrize("grace", [MINUTE, timedelta()])
@@ -268,13 +268,13 @@ async def test_actions_on_tokens_are_in_the_audit_log(mint, audit_log, membershi
     new = await mint.rotate(ADMIN, membership.workspace_id, old.record.token_id, grace=MINUTE)
     await mint.revoke(ADMIN, membership.workspace_id, new.record.token_id)
 
-    deeds = [
+    records = [
         link.record for link in await audit_log.list(ADMIN, workspace_id=membership.workspace_id, after=0, limit=10)
     ]
 
-    assert [(deed.action, deed.subject, deed.org_id) for deed in deeds] == [
+    assert [(record.action, record.subject, record.org_id) for record in records] == [
         ("token.minted", old.record.token_id, membership.org_id),
         ("token.rotated", old.record.token_id, membership.org_id),
         ("token.revoked", new.record.token_id, membership.org_id),
     ]
-    assert old.text not in str(deeds)
+    assert old.text not in str(records)

@@ -1,4 +1,4 @@
-"""Inbound secrets: made once, read back equal, healed under a lock."""
+"""Tests inbound secrets on a real PostgreSQL."""
 
 import asyncio
 from uuid import uuid4
@@ -19,7 +19,7 @@ UNKNOWN = WorkspaceId("00000000-0000-0000-0000-000000000000")
 
 @pytest.fixture
 def stored(engine):
-    """The column as it is, or as it is made to be."""
+    """Reads the column, or sets it."""
 
     async def column(*replaced):
         async with database.transaction(engine) as connection:

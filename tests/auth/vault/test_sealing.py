@@ -1,4 +1,4 @@
-"""What is sealed opens for its owner, its name and its key, and for nothing else."""
+"""Tests sealing: a secret opens with its owner, name and key only."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Secrets on a real PostgreSQL: bound to owner and name, listed without values, sealed anew while others write."""
+"""Tests the vault on a real PostgreSQL."""
 
 import asyncio
 from uuid import uuid4
@@ -59,7 +59,7 @@ async def other(placements):
 
 @pytest.fixture
 def rows(engine):
-    """The rows of a table."""
+    """Returns the rows of a table."""
 
     async def read(table):
         async with database.transaction(engine) as connection:
@@ -70,7 +70,7 @@ def rows(engine):
 
 @pytest.fixture
 def told(rows):
-    """The owner and name of each change, in order."""
+    """Returns the owner and key of each change, in order."""
 
     async def read():
         return [(row["workspace_id"], row["key"]) for row in await rows(SECRET_CHANGES)]
@@ -144,9 +144,9 @@ async def test_audit_records_of_secrets_contain_keys_and_no_values(vault, audit_
     await vault.delete(ADMIN, workspace, "KEY")
     await vault.reseal()
 
-    deeds = [link.record for link in await audit_log.list(ADMIN, workspace_id="", after=0, limit=50)]
+    records = [link.record for link in await audit_log.list(ADMIN, workspace_id="", after=0, limit=50)]
 
-    assert [(deed.action, deed.workspace_id, deed.subject) for deed in deeds] == [
+    assert [(record.action, record.workspace_id, record.subject) for record in records] == [
         ("secrets.stored", workspace, ""),
         ("secret.set", workspace, "KEY"),
         ("secret.set", "", "KEY"),
@@ -154,8 +154,8 @@ async def test_audit_records_of_secrets_contain_keys_and_no_values(vault, audit_
         ("secret.deleted", workspace, "KEY"),
         ("vault.resealed", "", ""),
     ]
-    assert deeds[0].org_id == membership.org_id
-    assert MARKER not in repr(deeds)
+    assert records[0].org_id == membership.org_id
+    assert MARKER not in repr(records)
 
 
 @pytest.mark.covers("PROV-25")
