@@ -234,6 +234,12 @@ def test_each_own_variable_of_the_plane_may_satisfy_a_requirement():
     assert resolve(known=Runtime(required=(("PLATFORM_URL",),))) == PLAIN
 
 
+def test_variables_of_the_plane_win_over_derived_ones():
+    runtime = Runtime(model_variables=("WORKSPACE_ID", "PLATFORM_URL"))
+
+    assert resolve(replace(DESIRED, model="m-1"), runtime) == PLAIN | {"MODEL": "m-1"}
+
+
 @pytest.mark.parametrize("adapter_module", ["", "an.adapter"])
 def test_adapter_module_is_set_only_if_there_is_one(adapter_module):
     resolved = resolve(replace(DESIRED, adapter_module=adapter_module))
