@@ -295,6 +295,14 @@ def test_first_key_of_the_provider_that_is_set_is_used():
     assert one["ANTHROPIC_AUTH_TOKEN"] == "o"
 
 
+def test_key_of_the_provider_wins_over_a_secret_with_anthropics_name():
+    secrets = {"SHORT_KEY": "s", "ANTHROPIC_AUTH_TOKEN": "mine", "ANTHROPIC_BASE_URL": "https://mine.example"}
+
+    resolved = resolve(replace(DESIRED, model="m-2"), ANTHROPIC_RUNTIME, **secrets)
+
+    assert (resolved["ANTHROPIC_AUTH_TOKEN"], resolved["ANTHROPIC_BASE_URL"]) == ("s", "https://short.example")
+
+
 def test_anthropic_key_is_kept_without_a_key_or_address_of_the_provider():
     without_key = resolve(replace(DESIRED, model="m-2"), ANTHROPIC_RUNTIME, ANTHROPIC_API_KEY="a")
     without_url = resolve(replace(DESIRED, model="m-1"), ANTHROPIC_RUNTIME, ANTHROPIC_API_KEY="a", LONG_KEY="l")
