@@ -4,16 +4,16 @@ The modules are those of the import-linter contract "Decisions are pure" and `ex
 tests of a module are the test files that import it. A mutant is killed if a test fails or takes too long; the run
 fails below the scores of tests/mutants.toml. An accepted mutant needs a reason there and does not count.
 
-This runner is our own for three reasons. mutmut 3 starts pytest with all examples of hypothesis for each mutant,
-changes only functions, not decision tables, and numbers its mutants, so a list of accepted ones would break with
-every edit; cosmic-ray starts a process for each mutant. Here a mutant is a fork of a process that has imported pytest
-and every module that does not see the mutant, and most mutants are killed by a few examples of the tests named after
-the module.
+This runner is our own for three reasons. mutmut 3 starts pytest with all hypothesis examples for each mutant, changes
+only functions, not decision tables, and numbers its mutants, so a list of accepted ones would break with every edit;
+cosmic-ray starts a process for each mutant. Here a mutant is a fork of a process that has imported pytest and every
+module that does not see the mutant, and most mutants are killed by a few examples of the tests named after the module.
 """
 
 import argparse
 import ast
 import contextlib
+import ctypes
 import fnmatch
 import gc
 import importlib
@@ -21,14 +21,16 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,18 @@ CONTRACT = "Decisions are pure"
 
 PACKAGES = ("services", "gateway", "deploy", "molecule_agent", "molecule_cli", "bench", "tests")
 
-FILE_TIME_LIMIT = 10.0
-"""Seconds that a test file may take without mutants to be used, unless it bears the module's name or is configured."""
+FILE_CPU_LIMIT = 3.0
+"""Processor seconds that a test file may take without mutants; those named after the module may take any."""
 
-MIN_TIME_LIMIT = 10.0
-TIME_LIMIT_FACTOR = 4.0
-"""A mutant counts as killed after so many times the seconds that the tests take without mutants."""
+MIN_CPU_LIMIT = 5.0
+CPU_LIMIT_FACTOR = 5.0
+"""A mutant counts as killed after so many times the processor seconds that the tests take without mutants.
+
+Processor time, because a busy machine would otherwise kill mutants that the tests do not notice.
+"""
+
+IDLE_TIME_LIMIT = 300.0
+"""Seconds after which a mutant is killed that waits instead of computing."""
 
 OPTIONS = [
     *("-q", "-x", "--assert=plain", "-p", "no:cacheprovider", "-p", "asyncio", "-p", "hypothesispytest"),
@@ -197,9 +205,13 @@ class Probe:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        file = report.nodeid.partition("::")[0]
-        self.seconds[file] = self.seconds.get(file, 0.0) + report.duration
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        started = time.process_time()
+        result = yield
+        file = item.nodeid.partition("::")[0]
+        self.seconds[file] = self.seconds.get(file, 0.0) + time.process_time() - started
+        return result
 
 
 def _run_mutants(module: str, config: Config, folder: Path) -> dict[str, list[str]]:
@@ -208,7 +220,6 @@ def _run_mutants(module: str, config: Config, folder: Path) -> dict[str, list[st
         return {"problems": ["no test file imports it"]}
     _prepare_hypothesis()
     baseline = folder / "baseline.json"
-    started = time.monotonic()
     code = _wait_for(_fork(lambda: _measure(files, config, baseline), quiet=False))
     if code != 0 or not baseline.exists():
         return {"problems": [f"its tests fail without mutants: pytest {' '.join(files)}"]}
@@ -218,11 +229,11 @@ def _run_mutants(module: str, config: Config, folder: Path) -> dict[str, list[st
     own = [file for file in files if _is_named_after(file, module)]
     if own and _wait_for(_fork(lambda: int(pytest.main([*OPTIONS, FEW_EXAMPLES, "--noconftest", *own])))) == 0:
         # Most mutants are killed without the imports of conftest.py and of the other tests.
-        runs = [[FEW_EXAMPLES, "--noconftest", *own], *runs]
-    time_limit = max(MIN_TIME_LIMIT, TIME_LIMIT_FACTOR * (time.monotonic() - started))
+        runs = [[FEW_EXAMPLES, "--noconftest", *own], [ALL_EXAMPLES, *files]]
+    cpu_limit = max(MIN_CPU_LIMIT, CPU_LIMIT_FACTOR * found["cpu"])
     _preload(module, found["modules"])
     tree = _parse(_path_of(module))
-    mutants = Mutants(module, tree, runs, config.excluded_fixtures, folder, time_limit)
+    mutants = Mutants(module, tree, runs, config.excluded_fixtures, folder, cpu_limit)
     if mutants.survivors_of([CONTROL]) != [CONTROL]:
         return {"problems": ["its tests fail in the run of a mutant that changes nothing"]}
     survivors = mutants.survivors_of(find_mutations(tree))
@@ -234,7 +245,8 @@ def _measure(files: list[str], config: Config, baseline: Path) -> int:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
         code = pytest.main([*OPTIONS, ALL_EXAMPLES, *files], plugins=[probe])
     if code == 0:
-        baseline.write_text(json.dumps({"seconds": probe.seconds, "modules": list(sys.modules)}), encoding="utf-8")
+        found = {"seconds": probe.seconds, "cpu": time.process_time(), "modules": list(sys.modules)}
+        baseline.write_text(json.dumps(found), encoding="utf-8")
     return int(code)
 
 
@@ -242,7 +254,7 @@ def _usable_files(module: str, config: Config, files: list[str], seconds: dict[s
     kept = [file for file in files if file in seconds]
     if config.files_for(module):
         return kept
-    slow = [file for file in kept if seconds[file] > FILE_TIME_LIMIT and not _is_named_after(file, module)]
+    slow = [file for file in kept if seconds[file] > FILE_CPU_LIMIT and not _is_named_after(file, module)]
     if slow:
         print(f"  too slow, left out: {' '.join(slow)}", flush=True)
     kept = [file for file in kept if file not in slow]
@@ -288,7 +300,7 @@ class Mutants:
     runs: list[list[str]]
     excluded_fixtures: list[str]
     folder: Path
-    time_limit: float
+    cpu_limit: float
 
     def survivors_of(self, mutations: Sequence[Mutation]) -> list[Mutation]:
         """The mutations that every run passes with; as many run at once as there are processors."""
@@ -299,7 +311,7 @@ class Mutants:
             while waiting and len(running) < (os.cpu_count() or 1):
                 mutation, step = waiting.pop()
                 pid = _fork(lambda mutation=mutation, step=step: self._run(mutation, self.runs[step]))
-                running[pid] = (mutation, step, time.monotonic() + self.time_limit)
+                running[pid] = (mutation, step, time.monotonic() + IDLE_TIME_LIMIT)
             time.sleep(0.005)
             for pid, (mutation, step, deadline) in list(running.items()):
                 code = _exit_code_of(pid, deadline)
@@ -314,6 +326,8 @@ class Mutants:
         return survivors
 
     def _run(self, mutation: Mutation, arguments: list[str]) -> int:
+        seconds = math.ceil(time.process_time() + self.cpu_limit)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         mutation.apply()
         path = _path_of(self.module)
         code = compile(ast.fix_missing_locations(self.tree), str(path), "exec")
@@ -347,6 +361,9 @@ class MutantLoader(importlib.machinery.SourceFileLoader):
         return self._code
 
 
+PR_SET_PDEATHSIG = 1
+"""The option of prctl(2) by which a process receives a signal when its parent ends."""
+
 # Processes ──────────────────────────────────────────────────────────────────
 
 
@@ -359,6 +376,8 @@ def _fork(work: Callable[[], int], *, quiet: bool = True) -> int:
     code = 3
     try:
         os.setpgid(0, 0)
+        with contextlib.suppress(OSError, AttributeError):  # only Linux has it
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no mutant outlives the run
         if quiet:
             nowhere = os.open(os.devnull, os.O_RDWR)
             for stream in range(3):

@@ -234,6 +234,12 @@ def test_each_own_variable_of_the_plane_may_satisfy_a_requirement():
     assert resolve(known=Runtime(required=(("PLATFORM_URL",),))) == PLAIN
 
 
+def test_variables_of_the_plane_win_over_derived_ones():
+    runtime = Runtime(model_variables=("WORKSPACE_ID", "PLATFORM_URL"))
+
+    assert resolve(replace(DESIRED, model="m-1"), runtime) == PLAIN | {"MODEL": "m-1"}
+
+
 @pytest.mark.parametrize("adapter_module", ["", "an.adapter"])
 def test_adapter_module_is_set_only_if_there_is_one(adapter_module):
     resolved = resolve(replace(DESIRED, adapter_module=adapter_module))
@@ -287,6 +293,14 @@ def test_first_key_of_the_provider_that_is_set_is_used():
     assert both["OTHER_KEY"] == "o"
     assert "ANTHROPIC_API_KEY" not in both
     assert one["ANTHROPIC_AUTH_TOKEN"] == "o"
+
+
+def test_key_of_the_provider_wins_over_a_secret_with_anthropics_name():
+    secrets = {"SHORT_KEY": "s", "ANTHROPIC_AUTH_TOKEN": "mine", "ANTHROPIC_BASE_URL": "https://mine.example"}
+
+    resolved = resolve(replace(DESIRED, model="m-2"), ANTHROPIC_RUNTIME, **secrets)
+
+    assert (resolved["ANTHROPIC_AUTH_TOKEN"], resolved["ANTHROPIC_BASE_URL"]) == ("s", "https://short.example")
 
 
 def test_anthropic_key_is_kept_without_a_key_or_address_of_the_provider():

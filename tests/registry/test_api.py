@@ -120,7 +120,7 @@ async def test_a_resumed_watch_receives_heartbeats_and_signs_of_life(registry):
 
 
 @pytest.mark.parametrize(
-    ("method", "request_", "by", "caller_service"),
+    ("method", "request_", "by", "speaker"),
     [
         ("ReportFact", pb.ReportFactRequest(workspace_id="w"), None, "gateway"),
         ("ReportFact", pb.ReportFactRequest(workspace_id="w"), ADMIN, "gateway"),

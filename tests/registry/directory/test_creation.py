@@ -195,7 +195,7 @@ async def test_secrets_are_stored_in_the_vault(book_with):
     async with book_with(vault) as registry:
         made = await registry.create(secrets={"A": "1", "B": MARKER})
 
-    assert vault.kept == {made.id: {"A": "1", "B": MARKER}}
+    assert vault.stored == {made.id: {"A": "1", "B": MARKER}}
     assert MARKER not in repr(made)
 
 
@@ -222,7 +222,7 @@ async def test_invalid_secrets_are_refused_before_anything_is_written(book_with,
         with pytest.raises(InvalidWorkspace, match="invalid workspace fields"):
             await registry.create(secrets=secrets)
 
-    assert vault.kept == auth.placed == {}
+    assert vault.stored == auth.placed == {}
 
 
 def test_the_repr_of_a_draft_omits_its_secrets():

@@ -13,7 +13,7 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.feeds.workspace_feed import Beats
+from services.registry.feeds.workspace_feed import HeartbeatBatch
 from services.registry.lifecycle.heartbeats import Effect, HeartbeatBatcher
 from services.registry.store.transaction import Store
 from services.registry.workspace.facts import (
@@ -144,7 +144,7 @@ async def test_a_card_in_a_heartbeat_is_stored_if_none_is_and_clears_a_refusal(r
 
     cardless = await send_heartbeat(registry, refused)
     carded = await send_heartbeat(registry, refused, card=b'{"second": 2}')
-    entry = await registry.directory.get(ADMIN, workspace.id)
+    entry = await registry.queries.get(ADMIN, workspace.id)
 
     assert (cardless.status, cardless.register_failed_at) == (Status.DEGRADED, registry.clock.now())
     assert (carded.status, carded.register_failed_at) == (Status.ONLINE, None)
@@ -198,14 +198,14 @@ async def test_a_heartbeat_brings_back_an_external_agent_that_had_registered(reg
 async def test_heartbeats_are_sent_to_watchers(registry):
     workspace = await registry.online()
     async with registry.following() as feed:
-        watch = feed.watch(0, pulses=True, backend="")
+        watch = feed.watch(0, include_heartbeats=True, backend="")
         await anext(watch)
         await anext(watch)
         await send_heartbeat(registry, workspace, active_tasks=4)
 
         async for update in watch:
-            if isinstance(update, Beats):
+            if isinstance(update, HeartbeatBatch):
                 break
         await watch.aclose()
 
-    assert [(told.workspace_id, told.active_tasks) for told in update.beats] == [(workspace.id, 4)]
+    assert [(told.workspace_id, told.active_tasks) for told in update.heartbeats] == [(workspace.id, 4)]

@@ -10,7 +10,7 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
 )
 from services.registry.lifecycle.restarts import TemplateChoice
-from services.registry.templates.folders import directory_of
+from services.registry.templates.folders import derive_template_id
 from services.registry.workspace.model import Reason, Status
 from tests.registry.conftest import ADMIN, agent, overwrite
 from tests.registry.organisation_factory import open_organisation_factory
@@ -192,4 +192,4 @@ async def test_a_repeated_request_applies_nothing_again(factory):
     ("name", "directory"), [("Ada Lovelace!", "ada-lovelace"), ("..", ""), ("ü", ""), ("a_b.c", "a_b.c")]
 )
 def test_a_directory_is_named_like_its_workspace(name, directory):
-    assert directory_of(name) == directory
+    assert derive_template_id(name) == directory

@@ -276,7 +276,7 @@ async def test_secrets_of_a_node_are_stored_in_the_vault(factory):
 
     made = await factory.orgs.import_template(ADMIN, "", template(workspaces=nodes), dry_run=False)
 
-    assert factory.vault.kept[made.members[0].id] == {"KEY": "a-secret-value"}
+    assert factory.vault.stored[made.members[0].id] == {"KEY": "a-secret-value"}
     assert all("a-secret-value" not in event.payload for event in await factory.registry.events())
 
 

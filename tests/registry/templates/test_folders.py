@@ -196,7 +196,7 @@ async def test_one_of_several_concurrent_imports_of_a_name_succeeds_completely(t
 async def templated_book(registry, engine, database_url, tmp_path):
     """The parts of a registry whose configs directory has templates."""
     write_templates(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
-    line = registry.creator._auth._line
+    line = registry.creator._auth._channel
     parts = build_parts(engine, database_url, registry.auth, line, registry.clock, configs=tmp_path)
     parts.root = tmp_path
     return parts
