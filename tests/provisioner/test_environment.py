@@ -34,7 +34,7 @@ texts = st.dictionaries(names, st.text(min_size=1, max_size=5), max_size=6)
 
 def read_runtime(name):
     """Read a runtime from the registry's catalogue and convert it to the provisioner's model."""
-    known = catalog.read()
+    known = catalog.read_catalog()
     found = known.find(name)
     return Runtime(
         required=found.required,

@@ -25,7 +25,7 @@ def vault():
 @pytest.fixture
 async def rollout(registry, vault, clock):
     async with running([serve_vault(vault)], caller_service="registry") as line:
-        renewal = RenewalService(catalog=catalog.read(), clock=clock)
+        renewal = RenewalService(catalog=catalog.read_catalog(), clock=clock)
         yield SecretRollout(registry.store, auth=AuthClient(line), renewal=renewal)
 
 

@@ -254,7 +254,7 @@ async def test_a_workspace_keeps_the_files_that_its_template_had_at_creation(tem
 
 async def test_equal_files_are_stored_once_and_deleted_with_their_last_workspace(templated_book):
     one, other = [await templated_book.create(name, runtime="", template="writer") for name in ("ada", "bob")]
-    assert one.kit == other.kit != ""
+    assert one.starter_files_digest == other.starter_files_digest != ""
 
     async def purged(workspace):
         await templated_book.observations.observe(workspace.id, instance_stopped(templated_book, workspace))
@@ -264,7 +264,7 @@ async def test_equal_files_are_stored_once_and_deleted_with_their_last_workspace
     assert await templated_book.queries.instance_files(other.id) == {"config.yaml": WRITER}
     await purged(other)
     async with templated_book.store.begin() as tx:
-        assert await tx.starter_files.get(one.kit) == {}
+        assert await tx.starter_files.get(one.starter_files_digest) == {}
 
 
 def instance_stopped(templated_book, workspace):
