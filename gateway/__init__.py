@@ -14,7 +14,6 @@
 | `listener`      | one listener, and what it has yet to hear                         |     |
 | `streams`       | what a client missed, then what happens, while it may and can     |     |
 | `route`         | a route as declared, and the way of a request through it          |     |
-| `shortcuts`     | straight to the routes whose paths name nothing                   |     |
 | `caller`        | header → identity, verified by auth, remembered for seconds       |     |
 | `vigils`        | who stays, and must be asked about again                          |     |
 | `credentials`   | what a request shows: a bearer, or a session and its CSRF token   |     |

@@ -5,13 +5,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp
 
-from gateway import documentation, errors
+from gateway import documentation
 from gateway.caller import Callers, digest_of
 from gateway.clients import Clients, all_dialled
 from gateway.cors import Cors
@@ -22,7 +18,6 @@ from gateway.limits import Rates
 from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.readiness import Readiness
-from gateway.render.texts import json_response
 from gateway.route import Identifies, Mounted, Route
 from gateway.routes import cards
 from gateway.routes.a2a import A2aApp
@@ -53,8 +48,8 @@ from gateway.routes.stream import Openings, SocketApp, StreamRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
+from gateway.routing import Router
 from gateway.settings import Settings
-from gateway.shortcuts import Shortcuts
 from services.chassis.settings import Mode
 
 
@@ -98,7 +93,7 @@ def _application(settings: Settings, clients: Clients, callers: Callers, exchang
     messages = A2aApp(
         callers,
         exchanges,
-        beside=Shortcuts(face(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open)),
+        beside=build_router(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open),
         base_url=forwarded.base_url,
         bearer_needed=not settings.is_open,
     )
@@ -149,45 +144,11 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
     ]
 
 
-def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded, limited: bool) -> FastAPI:
-    """The routes as an application that documents itself; `limited` where rates are."""
-    app = FastAPI(
-        title="Molecule",
-        version="1",
-        summary="A self-hosted control plane for teams of AI agents",
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        exception_handlers={HTTPException: _unrouted},
+def build_router(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded, limited: bool) -> Router:
+    """The routes, and those that describe them, as one application; `limited` where rates are."""
+    contract = ContractRoutes(lambda: documentation.build_document(documented))
+    documented = [*routes, *contract.table()]
+    return Router(
+        (route.method, route.path, Mounted(route, callers=callers, forwarded=forwarded, limited=limited))
+        for route in documented
     )
-    contract = ContractRoutes(lambda: documentation.contract(app))
-    for route in [*routes, *contract.table()]:
-        app.add_api_route(
-            route.path,
-            Mounted(route, callers=callers, forwarded=forwarded, limited=limited).__call__,
-            methods=[route.method],
-            **documentation.of(route),
-        )
-    return app
-
-
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """No route takes the request: its path is unknown, or known with other methods."""
-    if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED:
-        allowed = ", ".join(sorted(_methods(request)))
-        return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers={"Allow": allowed})
-    return errors.answer_to(errors.UnknownPath())
-
-
-METHOD_NOT_ALLOWED = 405
-
-
-def _methods(request: Request) -> set[str]:
-    """The methods that the path is known with."""
-    known: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            known |= set(route.methods or ())
-    return known

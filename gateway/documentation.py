@@ -1,18 +1,25 @@
 """The contract as machines read it, made from the declarations of the routes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from starlette.responses import Response
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from gateway.bodies import Body
 from gateway.credentials import COOKIE
+from gateway.openapi_order import order_path_item, order_schema
 from gateway.route import Route
 from gateway.routes.a2a import ROUTE
 from gateway.routes.stream import PATH as SOCKET
+
+TITLE = "Molecule"
+
+REFERENCE = "#/components/schemas/{model}"
+
+PATH_CONVERTER = re.compile(r":path\}")
 
 EVERYWHERE = frozenset({400, 403, 429, 500})
 """A path that cannot be, a foreign page, a reserved caller id, too many requests, a bug: any route answers these."""
@@ -34,23 +41,6 @@ KNOWN = [*BY_BEARER, {"session": []}]
 """How callers are known: by a bearer, or by a browser session, which needs X-CSRF-Token wherever something changes."""
 
 
-def of(route: Route) -> dict[str, Any]:
-    """What FastAPI is told about a route, all of it taken from the declaration."""
-    return {
-        "summary": route.summary,
-        "operation_id": f"{route.method.lower()}_{_slug(route.path)}",
-        "status_code": route.success,
-        "response_model": None,
-        "response_class": Response,
-        "responses": {
-            **{status: _refusal(status) for status in statuses(route)},
-            **{status: _success(status, answer, route.media_type) for status, answer in route.besides.items()},
-            route.success: _success(route.success, route.answer, route.media_type),
-        },
-        "openapi_extra": _extra(route),
-    }
-
-
 def statuses(route: Route) -> frozenset[int]:
     """Every status but success that the route can answer."""
     found = EVERYWHERE | route.refuses
@@ -65,18 +55,68 @@ def statuses(route: Route) -> frozenset[int]:
     return frozenset(found)
 
 
-def contract(app: FastAPI) -> dict[str, Any]:
-    """The whole document: the routes of `app`, and the paths of messages and of the socket, served beside it."""
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    document["paths"][ROUTE] = {"post": _a2a()}
-    document["paths"][SOCKET] = {"get": _socket()}
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {})["Refusal"] = REFUSAL
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+def build_document(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the OpenAPI document of the given routes, and of the message path and the socket, which are no routes."""
+    schemas, components = _describe_answers(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        path = PATH_CONVERTER.sub("}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas)
+    paths = {path: order_path_item(operations) for path, operations in paths.items()}
+    paths[ROUTE] = {"post": _a2a()}
+    paths[SOCKET] = {"get": _socket()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "summary": "A self-hosted control plane for teams of AI agents", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {**{name: order_schema(components[name]) for name in sorted(components)}, "Refusal": REFUSAL},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
+        },
     }
-    return document
+
+
+def _describe_answers(routes: Sequence[Route]) -> tuple[dict[tuple[str, int], dict[str, Any]], dict[str, Any]]:
+    """Return the schema of every answer by operation id and status, and the components that these refer to."""
+    answers = {
+        (_operation_id(route), status): answer
+        for route in routes
+        for status, answer in {**route.besides, route.success: route.answer}.items()
+        if answer is not None
+    }
+    mode: JsonSchemaMode = "serialization"
+    inputs = [(key, mode, TypeAdapter[Any](answer)) for key, answer in answers.items()]
+    found, referred = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE)
+    schemas = {}
+    for ((operation_id, status), _), schema in found.items():
+        if "$ref" not in schema:
+            schema["title"] = f"Response_{status}_{operation_id}".title().replace("_", " ")
+        schemas[operation_id, status] = schema
+    return schemas, referred["$defs"]
+
+
+def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+    operation_id = _operation_id(route)
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "description": "The answer to one request.",
+        "operationId": operation_id,
+    }
+    statuses_in_order = [route.success, *statuses(route), *route.besides]
+    responses = {
+        str(status): _success(status, schemas.get((operation_id, status)), route.media_type)
+        if status == route.success or status in route.besides
+        else _refusal(status)
+        for status in statuses_in_order
+    }
+    parameters = _parameters(route)
+    body = None if route.body is None else _request_body(route.body)
+    security = None if route.guard is None else KNOWN if route.guard.sessions else BY_BEARER
+    described = {"responses": responses, "parameters": parameters, "requestBody": body, "security": security}
+    return operation | {name: value for name, value in described.items() if value is not None}
 
 
 A2A_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
@@ -120,25 +160,14 @@ def _socket() -> dict[str, Any]:
     }
 
 
-def _success(status: int, answer: Any, media_type: str) -> dict[str, Any]:  # noqa: ANN401 - a type, or a union of some
-    described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    if answer is not None:
-        return {**described, "model": answer}
-    return {**described, "content": {media_type: {}}}
+def _success(status: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
+    content = {media_type: {}} if schema is None else {"application/json": {"schema": schema}}
+    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 def _refusal(status: int) -> dict[str, Any]:
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     return described if status < HTTPStatus.BAD_REQUEST else {**described, "content": REFUSED}
-
-
-def _extra(route: Route) -> dict[str, Any]:
-    extra: dict[str, Any] = {"parameters": _parameters(route)}
-    if route.body is not None:
-        extra["requestBody"] = _request_body(route.body)
-    if route.guard is not None:
-        extra["security"] = KNOWN if route.guard.sessions else BY_BEARER
-    return extra
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
@@ -171,6 +200,10 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 -
     if "$ref" in schema:
         return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     return {name: _inlined(value, definitions) for name, value in schema.items()}
+
+
+def _operation_id(route: Route) -> str:
+    return f"{route.method.lower()}_{_slug(route.path)}"
 
 
 def _slug(path: str) -> str:

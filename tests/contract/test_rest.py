@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from gateway import documentation
-from gateway.app import face, table
+from gateway.app import table
 from gateway.caller import Callers
 from gateway.clients import all_dialled
-from gateway.forwarded import Forwarded
 from gateway.live import Live
 from gateway.metrics import Metrics
+from gateway.routes.contract import ContractRoutes
 from gateway.routes.stream import Openings, StreamRoutes
 from gateway.settings import AgentCards, Settings
 from services.chassis.settings import Mode
@@ -125,11 +124,8 @@ async def document():
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
     async with all_dialled(settings) as clients:
         streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
-        yield documentation.contract(_application(table(settings, clients, Metrics(), streams)))
-
-
-def _application(routes) -> FastAPI:
-    return face(routes, callers=None, forwarded=Forwarded((), ""), limited=False)
+        routes = [*table(settings, clients, Metrics(), streams), *ContractRoutes(dict).table()]
+        yield documentation.build_document(routes)
 
 
 def documented(document):
