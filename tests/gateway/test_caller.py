@@ -134,7 +134,7 @@ async def test_no_bearer_is_told_apart_from_an_empty_one():
         {"workspace_id": W},
         {"workspace_id": V},
         {"token_digest": hashlib.sha256(b"t").digest()},
-        {"everything": pb.AllRevoked()},
+        {"all_revoked": pb.AllRevoked()},
     ],
     ids=["caller", "target", "bearer", "everything"],
 )
