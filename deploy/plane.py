@@ -159,7 +159,7 @@ class Plane:
             environment = {**self._given, **environment_of(settings, home, database_url=url)}
             for service in IN_ORDER:
                 await standing.enter_async_context(run_service(service, told_by(environment, service.settings)))
-            await standing.enter_async_context(face.serving(told_by(environment, GatewaySettings)))
+            await standing.enter_async_context(face.run_gateway(told_by(environment, GatewaySettings)))
             yield
 
 

@@ -6,7 +6,7 @@ import sys
 
 import uvloop
 
-from gateway.server import serving
+from gateway.server import run_gateway
 from gateway.settings import Settings
 from services.chassis import gc_tuning, settings, telemetry
 from services.chassis.settings import InvalidSettings
@@ -38,7 +38,7 @@ async def _until_told(values: Settings) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with serving(values):
+    async with run_gateway(values):
         gc_tuning.freeze_startup_objects()
         await told.wait()
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from gateway import documentation
-from gateway.caller import Callers, digest_of
-from gateway.clients import Clients, all_dialled
-from gateway.cors import Cors
-from gateway.edge import Edge
-from gateway.exchange import Exchanges
-from gateway.forwarded import Forwarded
-from gateway.limits import Rates
-from gateway.live import Live
-from gateway.metrics import Metrics
-from gateway.readiness import Readiness
-from gateway.route import Identifies, Mounted, Route
+from gateway.authentication import Authenticator, hash_bearer
+from gateway.clients import ServiceChannels, open_channels
+from gateway.cors import CorsPolicy
+from gateway.event_feed import EventFeed
+from gateway.exchange import ExchangePool
+from gateway.limits import RateLimiter
+from gateway.metrics import RequestMetrics
+from gateway.middleware import RequestMiddleware
+from gateway.proxy_headers import ProxyHeaders
+from gateway.readiness import ReadinessChecker
+from gateway.route import IdentityProvider, Route, RouteEndpoint
 from gateway.routes import cards
-from gateway.routes.a2a import A2aApp
+from gateway.routes.a2a import MessageApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
@@ -29,8 +29,8 @@ from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
-from gateway.routes.contract import ContractRoutes
 from gateway.routes.entries import EntryRoutes
+from gateway.routes.event_stream import EventReaders, EventStreamRoutes, WebSocketApp
 from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
@@ -38,13 +38,13 @@ from gateway.routes.liveness import LivenessRoutes
 from gateway.routes.logs import LogRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
-from gateway.routes.ops import OpsRoutes
+from gateway.routes.openapi import OpenApiRoutes
+from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
-from gateway.routes.stream import Openings, SocketApp, StreamRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
 from gateway.routes.workspaces import WorkspaceRoutes
@@ -54,7 +54,7 @@ from services.chassis.settings import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
+class Gateway:
     """The gateway as one ASGI application, and how those who listen are sent away before it stops."""
 
     app: ASGIApp
@@ -62,15 +62,15 @@ class Wired:
 
 
 @asynccontextmanager
-async def wired(settings: Settings) -> AsyncIterator[Wired]:
+async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway, for the length of the block.
 
     If the loop behind it fails, the block is cancelled and the failure raised.
     """
-    async with all_dialled(settings) as clients:
-        callers = Callers(clients.auth, operator=_operator(settings))
-        exchanges = Exchanges(clients.each_a2a_proxy)
-        live = Live(clients.registry, registries=clients.each_registry, proxies=clients.each_a2a_proxy)
+    async with open_channels(settings) as clients:
+        callers = Authenticator(clients.auth, operator=_hash_admin_token(settings))
+        exchanges = ExchangePool(clients.each_a2a_proxy)
+        live = EventFeed(clients.registry, registries=clients.each_registry, proxies=clients.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
             loops = [
                 group.create_task(callers.listen(), name="revocations"),
@@ -79,43 +79,47 @@ async def wired(settings: Settings) -> AsyncIterator[Wired]:
                 group.create_task(live.run(), name="live"),
             ]
             try:
-                yield Wired(_application(settings, clients, callers, exchanges, live), live.leave)
+                yield Gateway(_build_application(settings, clients, callers, exchanges, live), live.leave)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
-def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges, live: Live) -> ASGIApp:
-    metrics = Metrics()
-    forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
-    openings = Openings(clients.registry, live)
-    routes = table(settings, clients, metrics, StreamRoutes(callers, openings))
-    messages = A2aApp(
+def _build_application(
+    settings: Settings, clients: ServiceChannels, callers: Authenticator, exchanges: ExchangePool, live: EventFeed
+) -> ASGIApp:
+    metrics = RequestMetrics()
+    forwarded = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
+    openings = EventReaders(clients.registry, live)
+    routes = build_routes(settings, clients, metrics, EventStreamRoutes(callers, openings))
+    messages = MessageApp(
         callers,
         exchanges,
         beside=build_router(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open),
         base_url=forwarded.base_url,
         bearer_needed=not settings.is_open,
     )
-    return Edge(
-        SocketApp(callers, openings, metrics, beside=messages),
-        cors=Cors(settings.origins, settings.external_platform_url),
-        rates=None if settings.is_open else Rates(settings.rate_limit),
+    return RequestMiddleware(
+        WebSocketApp(callers, openings, metrics, beside=messages),
+        cors=CorsPolicy(settings.origins, settings.external_platform_url),
+        rates=None if settings.is_open else RateLimiter(settings.rate_limit),
         forwarded=forwarded,
         metrics=metrics,
     )
 
 
-def _operator(settings: Settings) -> bytes | None:
+def _hash_admin_token(settings: Settings) -> bytes | None:
     token = settings.admin_token.get_secret_value() if settings.admin_token else ""
-    return digest_of(token) if token else None
+    return hash_bearer(token) if token else None
 
 
-def table(settings: Settings, clients: Clients, metrics: Metrics, streams: StreamRoutes) -> list[Route]:
+def build_routes(
+    settings: Settings, clients: ServiceChannels, metrics: RequestMetrics, streams: EventStreamRoutes
+) -> list[Route]:
     """Every route, as it is declared."""
-    card_guard = cards.guard(public=settings.cards_are_public)
+    card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OpsRoutes(Readiness(clients), metrics).table(),
+        *OperationsRoutes(ReadinessChecker(clients), metrics).table(),
         *LivenessRoutes(clients).table(),
         *WorkspaceRoutes(clients.registry).table(),
         *LifecycleRoutes(clients.registry).table(),
@@ -144,11 +148,13 @@ def table(settings: Settings, clients: Clients, metrics: Metrics, streams: Strea
     ]
 
 
-def build_router(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded, limited: bool) -> Router:
+def build_router(
+    routes: Sequence[Route], *, callers: IdentityProvider, forwarded: ProxyHeaders, limited: bool
+) -> Router:
     """The routes, and those that describe them, as one application; `limited` where rates are."""
-    contract = ContractRoutes(lambda: documentation.build_document(documented))
+    contract = OpenApiRoutes(lambda: documentation.build_document(documented))
     documented = [*routes, *contract.table()]
     return Router(
-        (route.method, route.path, Mounted(route, callers=callers, forwarded=forwarded, limited=limited))
+        (route.method, route.path, RouteEndpoint(route, callers=callers, forwarded=forwarded, limited=limited))
         for route in documented
     )

@@ -11,7 +11,7 @@ SPEAKER = "gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
+class ServiceChannels:
     """The services, as the gateway reaches them."""
 
     registry: ServiceChannel
@@ -25,14 +25,14 @@ class Clients:
 
 
 @asynccontextmanager
-async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
+async def open_channels(settings: Settings) -> AsyncIterator[ServiceChannels]:
     """Lines to every service; nobody needs to be there yet."""
     async with AsyncExitStack() as stack:
 
         async def line(targets: str) -> ServiceChannel:
             return await stack.enter_async_context(open_channel(targets, speaker=SPEAKER, tls=settings.tls))
 
-        yield Clients(
+        yield ServiceChannels(
             registry=await line(settings.registry_targets),
             auth=await line(settings.auth_targets),
             a2a_proxy=await line(settings.a2a_proxy_targets),

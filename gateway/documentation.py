@@ -8,49 +8,49 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from gateway.bodies import Body
-from gateway.credentials import COOKIE
+from gateway.credentials import SESSION_COOKIE
 from gateway.openapi_order import order_path_item, order_schema
+from gateway.request_body import BodySpec
 from gateway.route import Route
-from gateway.routes.a2a import ROUTE
-from gateway.routes.stream import PATH as SOCKET
+from gateway.routes.a2a import MESSAGE_ROUTE
+from gateway.routes.event_stream import WEBSOCKET_PATH as SOCKET
 
 TITLE = "Molecule"
 
-REFERENCE = "#/components/schemas/{model}"
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 PATH_CONVERTER = re.compile(r":path\}")
 
-EVERYWHERE = frozenset({400, 403, 429, 500})
+COMMON_REFUSALS = frozenset({400, 403, 429, 500})
 """A path that cannot be, a foreign page, a reserved caller id, too many requests, a bug: any route answers these."""
 
 
-REFUSAL = {
+REFUSAL_SCHEMA = {
     "type": "object",
     "description": "Any error: a text for people, and what else there is to say about it.",
     "properties": {"error": {"type": "string"}},
     "additionalProperties": True,
 }
 
-REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+REFUSAL_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
 
 
-BY_BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+BEARER_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
-KNOWN = [*BY_BEARER, {"session": []}]
+BEARER_OR_SESSION_SECURITY = [*BEARER_SECURITY, {"session": []}]
 """How callers are known: by a bearer, or by a browser session, which needs X-CSRF-Token wherever something changes."""
 
 
-def statuses(route: Route) -> frozenset[int]:
+def list_refusal_statuses(route: Route) -> frozenset[int]:
     """Every status but success that the route can answer."""
-    found = EVERYWHERE | route.refuses
+    found = COMMON_REFUSALS | route.refusal_statuses
     if route.ids:
         found |= {400}
     if route.body is not None:
         found |= {400, 413}
     if route.guard is not None:
         found |= {401, 503}
-    if route.guard is not None and route.guard.body_field:
+    if route.guard is not None and route.guard.workspace_body_field:
         found |= {404, 410}
     return frozenset(found)
 
@@ -63,17 +63,20 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
         path = PATH_CONVERTER.sub("}", route.path)
         paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas)
     paths = {path: order_path_item(operations) for path, operations in paths.items()}
-    paths[ROUTE] = {"post": _a2a()}
-    paths[SOCKET] = {"get": _socket()}
+    paths[MESSAGE_ROUTE] = {"post": _describe_message_path()}
+    paths[SOCKET] = {"get": _describe_websocket()}
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "summary": "A self-hosted control plane for teams of AI agents", "version": "1"},
         "paths": paths,
         "components": {
-            "schemas": {**{name: order_schema(components[name]) for name in sorted(components)}, "Refusal": REFUSAL},
+            "schemas": {
+                **{name: order_schema(components[name]) for name in sorted(components)},
+                "Refusal": REFUSAL_SCHEMA,
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+                "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
             },
         },
     }
@@ -84,12 +87,12 @@ def _describe_answers(routes: Sequence[Route]) -> tuple[dict[tuple[str, int], di
     answers = {
         (_operation_id(route), status): answer
         for route in routes
-        for status, answer in {**route.besides, route.success: route.answer}.items()
+        for status, answer in {**route.other_answers, route.success: route.answer}.items()
         if answer is not None
     }
     mode: JsonSchemaMode = "serialization"
     inputs = [(key, mode, TypeAdapter[Any](answer)) for key, answer in answers.items()]
-    found, referred = TypeAdapter.json_schemas(inputs, ref_template=REFERENCE)
+    found, referred = TypeAdapter.json_schemas(inputs, ref_template=SCHEMA_REFERENCE)
     schemas = {}
     for ((operation_id, status), _), schema in found.items():
         if "$ref" not in schema:
@@ -105,34 +108,36 @@ def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str
         "description": "The answer to one request.",
         "operationId": operation_id,
     }
-    statuses_in_order = [route.success, *statuses(route), *route.besides]
+    statuses_in_order = [route.success, *list_refusal_statuses(route), *route.other_answers]
     responses = {
-        str(status): _success(status, schemas.get((operation_id, status)), route.media_type)
-        if status == route.success or status in route.besides
-        else _refusal(status)
+        str(status): _describe_success(status, schemas.get((operation_id, status)), route.media_type)
+        if status == route.success or status in route.other_answers
+        else _describe_refusal(status)
         for status in statuses_in_order
     }
-    parameters = _parameters(route)
-    body = None if route.body is None else _request_body(route.body)
-    security = None if route.guard is None else KNOWN if route.guard.sessions else BY_BEARER
+    parameters = _describe_parameters(route)
+    body = None if route.body is None else _describe_request_body(route.body)
+    security = None if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.sessions else BEARER_SECURITY
     described = {"responses": responses, "parameters": parameters, "requestBody": body, "security": security}
     return operation | {name: value for name, value in described.items() if value is not None}
 
 
-A2A_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
+MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
 
 
-def _a2a() -> dict[str, Any]:
+def _describe_message_path() -> dict[str, Any]:
     anything = {"application/json": {"schema": {"type": "object"}}}
     answered = {**anything, "text/event-stream": {"schema": {"type": "string"}}}
-    refusals = {str(status): _refusal(status) for status in A2A_REFUSALS}
+    refusals = {str(status): _describe_refusal(status) for status in MESSAGE_REFUSALS}
     return {
         "summary": "Send an A2A message: one JSON-RPC 2.0 object; streams are answered as events",
         "operationId": "post_workspaces_id_a2a",
-        "security": KNOWN,
+        "security": BEARER_OR_SESSION_SECURITY,
         "parameters": [
-            _path_parameter("id", is_id=True),
-            *_named("header", {"X-Timeout": "Seconds that the caller waits, 1 to 86400", "A2A-Version": "As in A2A"}),
+            _describe_path_parameter("id", is_id=True),
+            *_describe_text_parameters(
+                "header", {"X-Timeout": "Seconds that the caller waits, 1 to 86400", "A2A-Version": "As in A2A"}
+            ),
         ],
         "requestBody": {"required": True, "content": anything},
         "responses": {
@@ -143,63 +148,73 @@ def _a2a() -> dict[str, Any]:
     }
 
 
-SOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
+WEBSOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
 
 
-def _socket() -> dict[str, Any]:
+def _describe_websocket() -> dict[str, Any]:
     resumed = {"last_event_id": "The last event handled: what came after it comes first"}
     return {
         "summary": "Everything that the caller may hear of, as it happens: a WebSocket",
         "operationId": "get_ws",
         "security": [{"bearer": []}],
-        "parameters": [*_named("query", resumed), *_named("header", {"Last-Event-ID": "The same"})],
+        "parameters": [
+            *_describe_text_parameters("query", resumed),
+            *_describe_text_parameters("header", {"Last-Event-ID": "The same"}),
+        ],
         "responses": {
             "101": {"description": "A socket, on which every frame is an event as JSON"},
-            **{str(status): _refusal(status) for status in SOCKET_REFUSALS},
+            **{str(status): _describe_refusal(status) for status in WEBSOCKET_REFUSALS},
         },
     }
 
 
-def _success(status: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
+def _describe_success(status: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
     content = {media_type: {}} if schema is None else {"application/json": {"schema": schema}}
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def _describe_refusal(status: int) -> dict[str, Any]:
     described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    return described if status < HTTPStatus.BAD_REQUEST else {**described, "content": REFUSED}
+    return described if status < HTTPStatus.BAD_REQUEST else {**described, "content": REFUSAL_CONTENT}
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    path = [_path_parameter(name, is_id=name in route.ids) for name in route.parameters]
-    return [*path, *_named("query", route.query), *_named("header", route.headers)]
+def _describe_parameters(route: Route) -> list[dict[str, Any]]:
+    path = [_describe_path_parameter(name, is_id=name in route.ids) for name in route.parameters]
+    return [
+        *path,
+        *_describe_text_parameters("query", route.query),
+        *_describe_text_parameters("header", route.headers),
+    ]
 
 
-def _path_parameter(name: str, *, is_id: bool) -> dict[str, Any]:
+def _describe_path_parameter(name: str, *, is_id: bool) -> dict[str, Any]:
     schema = {"type": "string", "format": "uuid"} if is_id else {"type": "string"}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _named(place: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
+def _describe_text_parameters(place: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
     text = {"type": "string"}
     return [{"name": name, "in": place, "description": said, "schema": text} for name, said in names.items()]
 
 
-def _request_body(body: Body[Any]) -> dict[str, Any]:
+def _describe_request_body(body: BodySpec[Any]) -> dict[str, Any]:
     schema = body.shape.model_json_schema()
     definitions = schema.pop("$defs", {})
-    return {"required": body.required, "content": {"application/json": {"schema": _inlined(schema, definitions)}}}
+    return {
+        "required": body.required,
+        "content": {"application/json": {"schema": _inline_references(schema, definitions)}},
+    }
 
 
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything
+def _inline_references(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything
     """The schema with its references replaced: they point into it, and would point elsewhere in the document."""
     if isinstance(schema, list):
-        return [_inlined(item, definitions) for item in schema]
+        return [_inline_references(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(value, definitions) for name, value in schema.items()}
+        return _inline_references(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inline_references(value, definitions) for name, value in schema.items()}
 
 
 def _operation_id(route: Route) -> str:

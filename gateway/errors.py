@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from starlette.responses import Response
 
-from gateway.render.texts import json_response
+from gateway.json_format import json_response
 from services.chassis.errors import (
     COMMON_DOMAIN,
     Code,
@@ -22,8 +22,8 @@ A2A_PROXY = "molecule.a2a_proxy.v1"
 PROVISIONER = "molecule.provisioner.v1"
 GATEWAY = "molecule.gateway"
 
-STATUS: dict[tuple[str, str], int] = {
-    (COMMON_DOMAIN, "INTERNAL"): 500,
+HTTP_STATUS: dict[tuple[str, str], int] = {
+    (COMMON_DOMAIN, "INTERNAL_SERVER_ERROR"): 500,
     (COMMON_DOMAIN, "ACCESS_DENIED"): 403,
     (COMMON_DOMAIN, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
     (COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"): 503,
@@ -147,30 +147,30 @@ STATUS: dict[tuple[str, str], int] = {
 }
 """The HTTP status of every reason that a service can give, and of the gateway's own."""
 
-SPEAK_FOR_THEMSELVES = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
+REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
 """Reasons whose details are the whole body: the contract gives these answers a shape of their own."""
 
-INTERNAL = 500
+INTERNAL_SERVER_ERROR = 500
 
-WITHHELD = "internal error"
+INTERNAL_ERROR_TEXT = "internal error"
 """What is said of a fault: its text is for the log."""
 
-QUOTED = frozenset({(REGISTRY, "STOP_FAILED")})
+INTERNAL_REASONS_WITH_TEXT = frozenset({(REGISTRY, "STOP_FAILED")})
 """The one fault that is told in its own words: who removes a workspace must know what may still run."""
 
-OUT_OF_REACH = {
+UNAVAILABLE_BODY = {
     "code": "platform_unavailable",
     "error": "platform datastore unavailable — retry shortly",
 }
 
-TOLD_OUT_OF_REACH = ("delivery",)
+UNAVAILABLE_DETAILS = ("delivery",)
 """What else a client must know then: whether its message may have been delivered."""
 
-OUT_OF_REACH_RETRY = "5"
+UNAVAILABLE_RETRY_AFTER_SECONDS = "5"
 """Seconds after which asking again is worth it when something of the plane cannot be reached."""
 
 
-class Malformed(InvalidArgument):
+class MalformedRequest(InvalidArgument):
     """The request is not what the route takes."""
 
     domain = GATEWAY
@@ -178,7 +178,7 @@ class Malformed(InvalidArgument):
     message = "invalid request body"
 
 
-class TooLarge(InvalidArgument):
+class RequestTooLarge(InvalidArgument):
     """The body is over its cap."""
 
     domain = GATEWAY
@@ -202,7 +202,7 @@ class ForeignOrigin(PermissionDenied):
     message = "origin not allowed"
 
 
-class CsrfMissing(PermissionDenied):
+class MissingCsrfToken(PermissionDenied):
     """A browser session without what proves that its own page sent the request."""
 
     domain = GATEWAY
@@ -226,7 +226,7 @@ class UnknownPath(NotFound):
     message = "not found"
 
 
-class TooOften(ResourceExhausted):
+class RateLimitExceeded(ResourceExhausted):
     """More requests than the client is granted."""
 
     domain = GATEWAY
@@ -239,36 +239,38 @@ class TooOften(ResourceExhausted):
         return cls(message, details={"retry_after": seconds}, retry_in=timedelta(seconds=seconds))
 
 
-def answer_to(error: ServiceError) -> Response:
+def render_error(error: ServiceError) -> Response:
     """The answer that tells a client about `error`, and nothing that is not meant for it."""
-    status = status_of(error)
-    if status == STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
-        told = {name: error.details[name] for name in TOLD_OUT_OF_REACH if name in error.details}
-        return json_response({**OUT_OF_REACH, **told}, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
-    return json_response(_body(error), status, headers=_retry(error))
+    status = http_status(error)
+    if status == HTTP_STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
+        told = {name: error.details[name] for name in UNAVAILABLE_DETAILS if name in error.details}
+        return json_response(
+            {**UNAVAILABLE_BODY, **told}, status, headers={"Retry-After": UNAVAILABLE_RETRY_AFTER_SECONDS}
+        )
+    return json_response(_render_body(error), status, headers=_retry_after_header(error))
 
 
-def status_of(error: ServiceError) -> int:
+def http_status(error: ServiceError) -> int:
     """The HTTP status of `error`; a reason newer than this gateway is told by its canonical code."""
-    return STATUS.get((error.domain, error.reason)) or _BY_CODE[error.code]
+    return HTTP_STATUS.get((error.domain, error.reason)) or _HTTP_STATUS_BY_CODE[error.code]
 
 
-def _body(error: ServiceError) -> dict[str, Any]:
+def _render_body(error: ServiceError) -> dict[str, Any]:
     key = (error.domain, error.reason)
-    if key in SPEAK_FOR_THEMSELVES:
+    if key in REASONS_WITH_OWN_BODY:
         return dict(error.details)
-    if status_of(error) == INTERNAL and key not in QUOTED:
-        return {"error": WITHHELD}
+    if http_status(error) == INTERNAL_SERVER_ERROR and key not in INTERNAL_REASONS_WITH_TEXT:
+        return {"error": INTERNAL_ERROR_TEXT}
     return {"error": error.message, **error.details}
 
 
-def _retry(error: ServiceError) -> dict[str, str]:
+def _retry_after_header(error: ServiceError) -> dict[str, str]:
     if error.retry_in is None:
         return {}
     return {"Retry-After": str(max(1, round(error.retry_in.total_seconds())))}
 
 
-_BY_CODE: dict[Code, int] = {
+_HTTP_STATUS_BY_CODE: dict[Code, int] = {
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 503,
     Code.NOT_FOUND: 404,

@@ -17,16 +17,16 @@ from services.chassis.errors import COMMON_DOMAIN, ERRORS_BY_CODE, Code, Interna
 
 log = structlog.get_logger()
 
-MESSAGE = 1024 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
 """Bytes from which a message takes no further frame."""
 
-CREDIT = 64 * 1024
+CREDIT_INTERVAL_BYTES = 64 * 1024
 """Bytes taken by a client before the proxy is told: a quarter of what it sends ahead."""
 
-PAUSE = 0.1
+RECONNECT_DELAY_SECONDS = 0.1
 """Seconds before a broken stream is opened again."""
 
-CONNECT_WITHIN = 2.0
+CONNECT_TIMEOUT_SECONDS = 2.0
 """Seconds that a call waits for a stream: a proxy that was restarted is back within them."""
 
 
@@ -37,7 +37,7 @@ class Exchange:
         self._line = line
         self._stub = rpc.A2aProxyServiceStub(line.channel)
         self._ids = itertools.count(1)
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, ExchangeCall] = {}
         self._frames: deque[pb.CallFrame] = deque()
         self._wake = asyncio.Event()
         self.connected = asyncio.Event()
@@ -58,12 +58,12 @@ class Exchange:
             finally:
                 self.connected.clear()
                 self._break_calls()
-            _heed_cancellation()
-            await asyncio.sleep(PAUSE)
+            _raise_if_cancelled()
+            await asyncio.sleep(RECONNECT_DELAY_SECONDS)
 
-    def open(self, opening: pb.CallOpen) -> "Call":
+    def open(self, opening: pb.CallOpen) -> "ExchangeCall":
         """Begin a call; only while connected."""
-        call = Call(next(self._ids), self)
+        call = ExchangeCall(next(self._ids), self)
         self._calls[call.call_id] = call
         self.put(pb.CallFrame(call_id=call.call_id, open=opening))
         return call
@@ -112,7 +112,7 @@ class Exchange:
     def _batch(self) -> pb.ExchangeRequest:
         batch: list[pb.CallFrame] = []
         size = 0
-        while self._frames and size < MESSAGE:
+        while self._frames and size < MAX_BATCH_BYTES:
             frame = self._frames.popleft()
             batch.append(frame)
             size += frame.ByteSize()
@@ -123,11 +123,11 @@ class Exchange:
         unsent = {frame.call_id for frame in self._frames if frame.HasField("open")}
         self._frames.clear()
         for call in list(self._calls.values()):
-            call.hear(_broken(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
+            call.hear(_build_broken_reply(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
         self._calls.clear()
 
 
-class Exchanges:
+class ExchangePool:
     """The streams to all proxies."""
 
     def __init__(self, lines: Sequence[ServiceChannel]) -> None:
@@ -139,18 +139,18 @@ class Exchanges:
             for exchange in self._exchanges:
                 group.create_task(exchange.run())
 
-    async def open(self, opening: pb.CallOpen) -> "Call":
+    async def open(self, opening: pb.CallOpen) -> "ExchangeCall":
         """Begin a call on the stream with the fewest; raises `Unavailable` where no proxy is there."""
         connected = [exchange for exchange in self._exchanges if exchange.connected.is_set()]
         if not connected:
             connected = [await self._first()]
-        return min(connected, key=_load).open(opening)
+        return min(connected, key=_count_active_calls).open(opening)
 
     async def _first(self) -> Exchange:
         """The first stream that comes back."""
         waits = [asyncio.ensure_future(exchange.connected.wait()) for exchange in self._exchanges]
         try:
-            await asyncio.wait(waits, timeout=CONNECT_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=CONNECT_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
@@ -160,7 +160,7 @@ class Exchanges:
         raise Unavailable(details={"delivery": "not_sent"})
 
 
-class Call:
+class ExchangeCall:
     """One message on its way: the frames that come back, one after the other."""
 
     def __init__(self, call_id: int, exchange: Exchange) -> None:
@@ -186,7 +186,7 @@ class Call:
     def took(self, size: int) -> None:
         """The client has taken this much of the stream."""
         self._taken += size
-        if self._taken >= CREDIT:
+        if self._taken >= CREDIT_INTERVAL_BYTES:
             self._exchange.put(pb.CallFrame(call_id=self.call_id, credit=pb.CallCredit(bytes=self._taken)))
             self._taken = 0
 
@@ -205,7 +205,7 @@ class Call:
             self._waiter.set_result(None)
 
 
-def error_of(refused: pb.CallRefused) -> ServiceError:
+def error_from_refusal(refused: pb.CallRefused) -> ServiceError:
     """The error that a proxy refused a call with."""
     error = ERRORS_BY_CODE.get(refused.code, InternalError)(
         refused.message,
@@ -216,7 +216,7 @@ def error_of(refused: pb.CallRefused) -> ServiceError:
     return error
 
 
-def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
+def _build_broken_reply(call_id: int, delivery: str) -> pb.ReplyFrame:
     """What a proxy that is gone cannot say itself."""
     refused = pb.CallRefused(
         code=int(Code.UNAVAILABLE),
@@ -228,12 +228,12 @@ def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
     return pb.ReplyFrame(call_id=call_id, refused=refused)
 
 
-def _heed_cancellation() -> None:
+def _raise_if_cancelled() -> None:
     """End a task that was cancelled while a group of its was falling apart: the group's errors hide that."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
-def _load(exchange: Exchange) -> int:
+def _count_active_calls(exchange: Exchange) -> int:
     return exchange.load

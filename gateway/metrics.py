@@ -4,24 +4,26 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollect
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-UNMATCHED = "unmatched"
+UNMATCHED_PATH = "unmatched"
 """The path of requests that no route takes: clients choose paths, and must not choose labels."""
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-LABELS = ("method", "path", "status")
+REQUEST_LABELS = ("method", "path", "status")
 
 
-class Metrics:
+class RequestMetrics:
     """The counters of one gateway."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._requests = Counter("molecule_http_requests", "Requests answered.", LABELS, registry=self._registry)
+        self._requests = Counter(
+            "molecule_http_requests", "Requests answered.", REQUEST_LABELS, registry=self._registry
+        )
         self._seconds = Counter(
-            "molecule_http_request_duration_seconds", "Seconds spent on them.", LABELS, registry=self._registry
+            "molecule_http_request_duration_seconds", "Seconds spent on them.", REQUEST_LABELS, registry=self._registry
         )
         self._known: dict[tuple[str, str, int], tuple[Counter, Counter]] = {}
         self.websockets = Gauge(
@@ -33,7 +35,7 @@ class Metrics:
         key = (method, path, status)
         known = self._known.get(key)
         if known is None:
-            labels = (method if method in METHODS else "OTHER", path, str(status))
+            labels = (method if method in KNOWN_METHODS else "OTHER", path, str(status))
             known = self._known[key] = (self._requests.labels(*labels), self._seconds.labels(*labels))
         requests, spent = known
         requests.inc()

@@ -9,15 +9,15 @@ from typing import NotRequired
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from typing_extensions import TypedDict
 
-from gateway.clients import Clients
+from gateway.clients import ServiceChannels
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-PATIENCE = timedelta(seconds=1)
+CHECK_TIMEOUT = timedelta(seconds=1)
 """How long a service has to say how it is."""
 
 
-class Check(TypedDict):
+class ServiceCheck(TypedDict):
     """What one service said."""
 
     status: str
@@ -27,7 +27,7 @@ class Check(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class CheckedService:
     """A service, and whether the plane is ready without it."""
 
     name: str
@@ -35,38 +35,38 @@ class Watched:
     required: bool
 
 
-class Readiness:
+class ReadinessChecker:
     """Asks each service how it is."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: ServiceChannels) -> None:
         self._watched = (
-            Watched(name="registry", line=clients.registry, required=True),
-            Watched(name="auth", line=clients.auth, required=True),
-            Watched(name="a2a_proxy", line=clients.a2a_proxy, required=True),
-            Watched(name="provisioner", line=clients.provisioner, required=False),
+            CheckedService(name="registry", line=clients.registry, required=True),
+            CheckedService(name="auth", line=clients.auth, required=True),
+            CheckedService(name="a2a_proxy", line=clients.a2a_proxy, required=True),
+            CheckedService(name="provisioner", line=clients.provisioner, required=False),
         )
 
-    async def checks(self) -> dict[str, Check]:
+    async def checks(self) -> dict[str, ServiceCheck]:
         """What each says, by name. All are asked at once."""
-        found = await asyncio.gather(*(_checked(watched) for watched in self._watched))
+        found = await asyncio.gather(*(_check_service(watched) for watched in self._watched))
         return {watched.name: check for watched, check in zip(self._watched, found, strict=True)}
 
 
-async def _checked(watched: Watched) -> Check:
+async def _check_service(watched: CheckedService) -> ServiceCheck:
     began = time.perf_counter()
-    trouble = await _trouble(watched.line)
+    trouble = await _find_trouble(watched.line)
     latency = round((time.perf_counter() - began) * 1000)
     if trouble:
-        return Check(status="fail", required=watched.required, latency_ms=latency, detail=trouble)
-    return Check(status="ok", required=watched.required, latency_ms=latency)
+        return ServiceCheck(status="fail", required=watched.required, latency_ms=latency, detail=trouble)
+    return ServiceCheck(status="ok", required=watched.required, latency_ms=latency)
 
 
-async def _trouble(line: ServiceChannel) -> str:
+async def _find_trouble(line: ServiceChannel) -> str:
     """What keeps a service from being used; empty where nothing does."""
     probe = health_pb2_grpc.HealthStub(line.channel)
     try:
         check = probe.Check  # type: ignore[attr-defined] # made when the stub is
-        reply = await line.call(check, health_pb2.HealthCheckRequest(), timeout=PATIENCE)
+        reply = await line.call(check, health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT)
     except ServiceError:
         return "unreachable"
     return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"

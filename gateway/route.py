@@ -11,14 +11,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway import bodies, credentials, errors
-from gateway.bodies import Body, Shape
-from gateway.caller import Gate, bearer_of, claimed_by
+from gateway import credentials, errors, request_body
+from gateway.authentication import Gate, parse_bearer, parse_claimed_workspace
 from gateway.credentials import Credential
-from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
-from gateway.forwarded import Forwarded
-from gateway.limits import Counter, Limit
-from gateway.render.texts import json_response
+from gateway.json_format import json_response
+from gateway.limits import RouteLimit, RouteLimiter
+from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.proxy_headers import ProxyHeaders
+from gateway.request_body import BodySpec, RequestModel
 from protos.auth.v1 import auth_pb2
 from services.chassis.errors import InternalError, ServiceError
 from services.chassis.identity import Identity, Kind
@@ -26,7 +26,7 @@ from services.chassis.identity import Identity, Kind
 log = structlog.get_logger()
 
 
-class Identifies(Protocol):
+class IdentityProvider(Protocol):
     """Makes a bearer an identity."""
 
     async def identify(
@@ -53,10 +53,10 @@ class Guard:
 
     gate: Gate
     scope: str = ""
-    keyed: bool = True
-    claims: bool = False
-    body_field: str = ""
-    unaided: bool = False
+    names_workspace: bool = True
+    uses_claimed_workspace: bool = False
+    workspace_body_field: str = ""
+    admits_operator_locally: bool = False
     """The operator passes even while auth is away."""
     sessions: bool = True
     """Browser sessions pass as what they were opened with."""
@@ -64,17 +64,17 @@ class Guard:
 
 ADMIN = Guard(gate=auth_pb2.GATE_ADMIN)
 PLATFORM = Guard(gate=auth_pb2.GATE_PLATFORM)
-OPERATION = Guard(gate=auth_pb2.GATE_PLATFORM, unaided=True)
+OPERATION = Guard(gate=auth_pb2.GATE_PLATFORM, admits_operator_locally=True)
 READ = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="read")
 WRITE = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="write")
 OWN = Guard(gate=auth_pb2.GATE_OWN)
-ANY = Guard(gate=auth_pb2.GATE_ANY, keyed=False)
-SEARCH = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", keyed=False, claims=True)
-DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, claims=True)
+ANY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False)
+SEARCH = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", names_workspace=False, uses_claimed_workspace=True)
+DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, uses_claimed_workspace=True)
 SOCKET = SEARCH
-REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, body_field="id")
+REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, workspace_body_field="id")
 STATE = Guard(gate=auth_pb2.GATE_BODY)
-AGENT = Guard(gate=auth_pb2.GATE_BODY, body_field="workspace_id")
+AGENT = Guard(gate=auth_pb2.GATE_BODY, workspace_body_field="workspace_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Call:
     path: Mapping[str, str]
     body: Any
     request: Request
-    forwarded: Forwarded
+    forwarded: ProxyHeaders
 
     @property
     def query(self) -> QueryParams:
@@ -106,19 +106,19 @@ class Call:
     @property
     def claimed(self) -> str:
         """The workspace that the caller says it is."""
-        return claimed_by(self.request.scope["headers"])
+        return parse_claimed_workspace(self.request.scope["headers"])
 
 
 Handler = Callable[[Call], Awaitable[object]]
 
-NAMED = re.compile(r"\{(\w+)")
+PATH_PARAMETER = re.compile(r"\{(\w+)")
 """A place in a path."""
 
-WORKSPACE_IDS = ("id", "workspaceId")
+WORKSPACE_ID_PARAMETERS = ("id", "workspaceId")
 """What the id of a workspace is called in paths."""
 
-INVALID_IDS = {
-    **dict.fromkeys(WORKSPACE_IDS, bodies.INVALID_ID),
+INVALID_ID_TEXTS = {
+    **dict.fromkeys(WORKSPACE_ID_PARAMETERS, request_body.INVALID_WORKSPACE_ID),
     "tokenId": "invalid token ID",
     "memoryId": "invalid memory ID",
     "approvalId": "invalid approval ID",
@@ -136,39 +136,39 @@ class Route:
     handler: Handler
     summary: str
     guard: Guard | None
-    body: Body[Any] | None = None
+    body: BodySpec[Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     success: int = 200
     answer: Any = None
-    besides: Mapping[int, Any] = field(default_factory=dict)
+    other_answers: Mapping[int, Any] = field(default_factory=dict)
     """Answers of other successes, by their status."""
     media_type: str = "application/json"
-    refuses: frozenset[int] = frozenset()
-    refused: Callable[[str, ServiceError], None] | None = None
-    own_words: Callable[[str, ServiceError], Response | None] | None = None
+    refusal_statuses: frozenset[int] = frozenset()
+    on_refusal: Callable[[str, ServiceError], None] | None = None
+    render_refusal: Callable[[str, ServiceError], Response | None] | None = None
     """What this route says of a refusal in a shape of its own, by the id in the path; `None` for all others."""
-    limit: Limit | None = None
+    limit: RouteLimit | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names that the path has places for, in their order."""
-        return tuple(NAMED.findall(self.path))
+        return tuple(PATH_PARAMETER.findall(self.path))
 
     @property
     def ids(self) -> Mapping[str, str]:
         """Those of them that are ids, and what is said of one that is none."""
-        return {name: INVALID_IDS[name] for name in self.parameters if name in INVALID_IDS}
+        return {name: INVALID_ID_TEXTS[name] for name in self.parameters if name in INVALID_ID_TEXTS}
 
 
-class Mounted:
+class RouteEndpoint:
     """A route in its place: an endpoint that walks each request through the checks in their order."""
 
-    def __init__(self, route: Route, *, callers: Identifies, forwarded: Forwarded, limited: bool) -> None:
+    def __init__(self, route: Route, *, callers: IdentityProvider, forwarded: ProxyHeaders, limited: bool) -> None:
         self.route = route
         self._callers = callers
         self._forwarded = forwarded
-        self._counter = Counter(route.limit) if limited and route.limit else None
+        self._counter = RouteLimiter(route.limit) if limited and route.limit else None
 
     async def __call__(self, request: Request) -> Response:
         """The answer to one request."""
@@ -178,17 +178,17 @@ class Mounted:
         except ServiceError as error:
             return self._refused(request, self._told(request, error))
         except ClientDisconnect:
-            return Response(status_code=CLIENT_LEFT)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except Exception:  # the text of a bug is for the log alone
             log.exception("request failed", request_id=request.scope[REQUEST_ID_KEY])
-            return errors.answer_to(InternalError())
+            return errors.render_error(InternalError())
 
     def _told(self, request: Request, error: ServiceError) -> Response:
-        if self.route.own_words is not None:
-            told = self.route.own_words(request.path_params["id"].lower(), error)
+        if self.route.render_refusal is not None:
+            told = self.route.render_refusal(request.path_params["id"].lower(), error)
             if told is not None:
                 return told
-        return errors.answer_to(error)
+        return errors.render_error(error)
 
     def _rendered(self, reply: object) -> Response:
         return reply if isinstance(reply, Response) else json_response(reply, self.route.success)
@@ -196,19 +196,19 @@ class Mounted:
     def _refused(self, request: Request, answer: Response) -> Response:
         """A browser whose session nobody knows any more is told to forget it."""
         headers, guard = request.scope["headers"], self.route.guard
-        judged = guard is not None and guard.sessions and bearer_of(headers) is None
-        if judged and answer.status_code == UNKNOWN_CALLER and credentials.session_of(headers):
-            answer.headers["Set-Cookie"] = credentials.FORGOTTEN
+        judged = guard is not None and guard.sessions and parse_bearer(headers) is None
+        if judged and answer.status_code == UNAUTHORIZED and credentials.parse_session(headers):
+            answer.headers["Set-Cookie"] = credentials.CLEAR_SESSION_COOKIE
         return answer
 
     async def _passed(self, request: Request) -> Call:
         if self._counter is not None:
-            self._counter.count(self._forwarded.client(request.scope), bearer_of(request.scope["headers"]))
+            self._counter.count(self._forwarded.client(request.scope), parse_bearer(request.scope["headers"]))
         _check_storable(request.scope)
-        if self.route.guard is not None and self.route.guard.body_field:
+        if self.route.guard is not None and self.route.guard.workspace_body_field:
             return await self._passed_by_body(request, self.route.guard)
         path = self._path(request)
-        workspace_id = next((path[name] for name in WORKSPACE_IDS if name in path), "")
+        workspace_id = next((path[name] for name in WORKSPACE_ID_PARAMETERS if name in path), "")
         identity = await self._identity(request, workspace_id)
         body = await self.route.body.of(request) if self.route.body else None
         return self._call(request, identity, workspace_id, body, path)
@@ -218,22 +218,22 @@ class Mounted:
         workspace_id = ""
         try:
             body = await self._body(request)
-            workspace_id = bodies.workspace_id(getattr(body, guard.body_field))
+            workspace_id = request_body.parse_workspace_id(getattr(body, guard.workspace_body_field))
             identity = await self._identity(request, workspace_id)
         except ServiceError as error:
-            if self.route.refused is not None:
-                self.route.refused(workspace_id, error)
+            if self.route.on_refusal is not None:
+                self.route.on_refusal(workspace_id, error)
             raise
         return self._call(request, identity, workspace_id, body, {})
 
-    async def _body(self, request: Request) -> Shape:
+    async def _body(self, request: Request) -> RequestModel:
         if self.route.body is None:
             raise TypeError(self.route.path)
-        checked: Shape = await self.route.body.of(request)
+        checked: RequestModel = await self.route.body.of(request)
         return checked
 
     def _path(self, request: Request) -> Mapping[str, str]:
-        ids = {name: bodies.uuid(request.path_params[name], said) for name, said in self.route.ids.items()}
+        ids = {name: request_body.parse_uuid(request.path_params[name], said) for name, said in self.route.ids.items()}
         return request.path_params | ids
 
     async def _identity(self, request: Request, workspace_id: str) -> Identity | None:
@@ -241,15 +241,19 @@ class Mounted:
         if guard is None:
             return None
         headers = request.scope["headers"]
-        shown = credentials.shown(request.method, headers) if guard.sessions else Credential(bearer_of(headers))
-        if guard.unaided and self._callers.is_operator(shown.bearer):
+        shown = (
+            credentials.read_credential(request.method, headers)
+            if guard.sessions
+            else Credential(parse_bearer(headers))
+        )
+        if guard.admits_operator_locally and self._callers.is_operator(shown.bearer):
             return Identity(kind=Kind.ADMIN)
         return await self._callers.identify(
             shown.bearer,
             guard.gate,
             scope=guard.scope,
-            workspace_id=workspace_id if guard.keyed else "",
-            claimed=claimed_by(headers) if guard.claims else "",
+            workspace_id=workspace_id if guard.names_workspace else "",
+            claimed=parse_claimed_workspace(headers) if guard.uses_claimed_workspace else "",
             session=shown.session,
         )
 
@@ -258,7 +262,7 @@ class Mounted:
         request: Request,
         identity: Identity | None,
         workspace_id: str,
-        body: Shape | None,
+        body: RequestModel | None,
         path: Mapping[str, str],
     ) -> Call:
         return Call(
@@ -274,10 +278,10 @@ class Mounted:
 def _check_storable(scope: Scope) -> None:
     """Refuse what no database takes, in places that bodies are not checked for."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-        raise errors.Malformed("invalid path or query")
+        raise errors.MalformedRequest("invalid path or query")
 
 
-UNKNOWN_CALLER = 401
+UNAUTHORIZED = 401
 
-CLIENT_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 """Counted, never seen: the client left before its request was complete."""

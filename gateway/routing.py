@@ -10,7 +10,7 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from gateway import errors
-from gateway.render.texts import json_response
+from gateway.json_format import json_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -61,6 +61,6 @@ class Router:
             if any(pattern.match(path) for pattern, _ in patterns)
         }
         if not allowed:
-            return errors.answer_to(errors.UnknownPath())
+            return errors.render_error(errors.UnknownPath())
         headers = {"Allow": ", ".join(sorted(allowed))}
         return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers=headers)

@@ -10,35 +10,35 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.app import Wired, wired
+from gateway.app import Gateway, start_gateway
 from gateway.settings import Settings
 from services.chassis.settings import InvalidSettings
 
 log = structlog.get_logger()
 
-DRAIN = 10
+SHUTDOWN_TIMEOUT_SECONDS = 10
 """Seconds that requests under way may take to finish once the gateway is asked to stop."""
 
-BACKLOG = 2048
+LISTEN_BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
 
-HEAD_CAP = 64 * 1024
+MAX_REQUEST_HEAD_BYTES = 64 * 1024
 """Bytes of a request before its body: the parser itself knows no limit, and a client may never come to an end."""
 
 
-SAID_CAP = 64 * 1024
+MAX_CLIENT_FRAME_BYTES = 64 * 1024
 """Bytes of the largest message that a client of a socket may send: nobody listens to it anyway."""
 
-PING_EVERY = 30.0
+WEBSOCKET_PING_INTERVAL_SECONDS = 30.0
 """Seconds between two pings of a socket, and until an answer to one is given up."""
 
 
-HELD = 64 * 1024
+MAX_COALESCED_BYTES = 64 * 1024
 """Bytes that are held for the end of a turn at most."""
 
 
-class Corked:
+class CoalescingTransport:
     """A transport on which what is written in one turn of the loop leaves at once: a head and its body are one packet.
 
     Everything but writing and closing is the transport's own.
@@ -52,7 +52,7 @@ class Corked:
 
     def write(self, data: bytes) -> None:
         """Send it by the end of this turn; what is large at once, because putting it together would copy it."""
-        if len(data) > HELD:
+        if len(data) > MAX_COALESCED_BYTES:
             self._send()
             self._transport.write(data)
             return
@@ -60,7 +60,7 @@ class Corked:
             self._loop.call_soon(self._send)
         self._held.append(data)
         self._size += len(data)
-        if self._size > HELD:
+        if self._size > MAX_COALESCED_BYTES:
             self._send()
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Corked:
             self._size = 0
 
 
-class Protocol(HttpToolsProtocol):
+class GatewayHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 with heads that end, and answers in as few packets as can be."""
 
     _head = 0
@@ -86,13 +86,13 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody is there."""
-        super().connection_made(Corked(transport))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come; a head over its cap ends the connection."""
         super().data_received(data)
         self._head = self._head + len(data) if self._in_head else 0
-        if self._head > HEAD_CAP and not self.transport.is_closing():
+        if self._head > MAX_REQUEST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("Request head too large.")
 
     def on_message_begin(self) -> None:
@@ -106,7 +106,7 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """Leaves signals to whoever runs it: several services may share this process."""
 
     @contextmanager
@@ -116,38 +116,38 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[str]:
+async def run_gateway(settings: Settings) -> AsyncIterator[str]:
     """Run the gateway for the length of the block; yields its URL.
 
     Raises `InvalidSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
     """
-    with _bound(settings.host, settings.port) as listener:
-        async with wired(settings) as gateway, _running(gateway, listener):
-            url = _url(listener)
+    with _bind_socket(settings.host, settings.port) as listener:
+        async with start_gateway(settings) as gateway, _run_http_server(gateway, listener):
+            url = _format_url(listener)
             log.info("serving", address=url)
             yield url
     log.info("stopped")
 
 
 @asynccontextmanager
-async def _running(gateway: Wired, listener: socket.socket) -> AsyncIterator[None]:
+async def _run_http_server(gateway: Gateway, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(
         gateway.app,
-        http=Protocol,
+        http=GatewayHttpProtocol,
         ws="websockets-sansio",
-        ws_max_size=SAID_CAP,
-        ws_ping_interval=PING_EVERY,
-        ws_ping_timeout=PING_EVERY,
+        ws_max_size=MAX_CLIENT_FRAME_BYTES,
+        ws_ping_interval=WEBSOCKET_PING_INTERVAL_SECONDS,
+        ws_ping_timeout=WEBSOCKET_PING_INTERVAL_SECONDS,
         ws_per_message_deflate=False,  # a compressor for each of thousands of sockets costs more than it saves
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=DRAIN,
-        backlog=BACKLOG,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+        backlog=LISTEN_BACKLOG,
     )
-    server = Server(config)
+    server = HttpServer(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=[listener]), name="http")
         try:
@@ -158,7 +158,7 @@ async def _running(gateway: Wired, listener: socket.socket) -> AsyncIterator[Non
 
 
 @contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def _bind_socket(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -166,12 +166,12 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((host, port))
-            listener.listen(BACKLOG)
+            listener.listen(LISTEN_BACKLOG)
         except OSError as error:
             raise InvalidSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
         yield listener
 
 
-def _url(listener: socket.socket) -> str:
+def _format_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -4,7 +4,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from gateway.connection import Connection
+from gateway.connect_snippets import Connection
 
 
 class Created(TypedDict):

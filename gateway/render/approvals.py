@@ -2,7 +2,7 @@
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.registry.v1 import approvals_pb2
 
 
@@ -40,8 +40,8 @@ def approval(message: approvals_pb2.Approval) -> Approval:
         task_id=message.task_id,
         status=message.status,
         decided_by=message.decided_by if message.HasField("decided_by") else None,
-        decided_at=texts.moment(message.decided_at) if message.HasField("decided_at") else None,
-        created_at=texts.moment(message.created_at),
+        decided_at=json_format.format_timestamp(message.decided_at) if message.HasField("decided_at") else None,
+        created_at=json_format.format_timestamp(message.created_at),
     )
 
 
@@ -54,5 +54,5 @@ def pending_approval(message: approvals_pb2.Approval) -> PendingApproval:
         action=message.action,
         reason=message.reason,
         status=message.status,
-        created_at=texts.moment(message.created_at),
+        created_at=json_format.format_timestamp(message.created_at),
     )

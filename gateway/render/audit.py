@@ -5,7 +5,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.auth.v1 import audit_pb2 as pb
 
 
@@ -39,7 +39,7 @@ def deed(message: pb.ChainedAuditRecord) -> Deed:
     return Deed(
         place=message.position,
         id=done.id,
-        at=texts.moment(done.at),
+        at=json_format.format_timestamp(done.at),
         actor=done.actor,
         action=done.action,
         workspace_id=done.workspace_id or None,

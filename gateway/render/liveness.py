@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from typing_extensions import TypedDict
 
-from gateway.render.texts import moment
+from gateway.json_format import format_timestamp
 from protos.common.v1 import liveness_pb2 as pb
 
 
@@ -30,4 +30,4 @@ def subsystems(replicas: Sequence[pb.GetLivenessResponse]) -> dict[str, Subsyste
 
 
 def _ticked(loop: pb.TickingLoop, age: float) -> Subsystem:
-    return Subsystem(last_tick_at=moment(loop.last_tick_at), seconds_ago=int(age))
+    return Subsystem(last_tick_at=format_timestamp(loop.last_tick_at), seconds_ago=int(age))

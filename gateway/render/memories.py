@@ -5,7 +5,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.registry.v1 import entries_pb2, memories_pb2
 
 
@@ -38,7 +38,7 @@ def memory(message: memories_pb2.Memory) -> Memory:
         scope=message.scope,
         namespace=message.namespace,
         content=message.content,
-        created_at=texts.moment(message.created_at),
+        created_at=json_format.format_timestamp(message.created_at),
     )
 
 
@@ -48,8 +48,8 @@ def entry(message: entries_pb2.Entry) -> Entry:
         key=message.key,
         value=json.loads(message.value),
         version=message.version,
-        updated_at=texts.moment(message.updated_at),
+        updated_at=json_format.format_timestamp(message.updated_at),
     )
     if message.HasField("expires_at"):
-        rendered["expires_at"] = texts.moment(message.expires_at)
+        rendered["expires_at"] = json_format.format_timestamp(message.expires_at)
     return rendered

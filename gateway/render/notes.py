@@ -5,7 +5,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.registry.v1 import checkpoints_pb2, instructions_pb2
 
 
@@ -45,8 +45,8 @@ def instruction(message: instructions_pb2.Instruction) -> Instruction:
         content=message.content,
         priority=message.priority,
         enabled=message.enabled,
-        created_at=texts.moment(message.created_at),
-        updated_at=texts.moment(message.updated_at),
+        created_at=json_format.format_timestamp(message.created_at),
+        updated_at=json_format.format_timestamp(message.updated_at),
     )
 
 
@@ -58,7 +58,7 @@ def checkpoint(message: checkpoints_pb2.Checkpoint) -> Checkpoint:
         workflow_id=message.workflow_id,
         step_name=message.step_name,
         step_index=message.step_index,
-        completed_at=texts.moment(message.completed_at),
+        completed_at=json_format.format_timestamp(message.completed_at),
     )
     if message.HasField("payload"):
         rendered["payload"] = json.loads(message.payload)

@@ -2,7 +2,7 @@
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.auth.v1 import vault_pb2
 
 
@@ -22,6 +22,6 @@ def label(message: vault_pb2.Secret) -> Label:
         key=message.key,
         has_value=True,
         scope="global" if message.is_global else "workspace",
-        created_at=texts.moment(message.created_at),
-        updated_at=texts.moment(message.updated_at),
+        created_at=json_format.format_timestamp(message.created_at),
+        updated_at=json_format.format_timestamp(message.updated_at),
     )

@@ -4,7 +4,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.auth.v1 import tokens_pb2 as pb
 
 
@@ -38,13 +38,13 @@ def token(message: pb.Token) -> Token:
     shown = Token(
         id=message.id,
         prefix=message.prefix,
-        created_at=texts.moment(message.created_at),
-        last_used_at=texts.moment(message.last_used_at) if message.HasField("last_used_at") else None,
+        created_at=json_format.format_timestamp(message.created_at),
+        last_used_at=json_format.format_timestamp(message.last_used_at) if message.HasField("last_used_at") else None,
     )
     if message.note:
         shown["note"] = message.note
     if message.HasField("expires_at"):
-        shown["expires_at"] = texts.moment(message.expires_at)
+        shown["expires_at"] = json_format.format_timestamp(message.expires_at)
     return shown
 
 
@@ -55,14 +55,14 @@ def org_token(message: pb.OrgToken) -> OrgToken:
         prefix=message.prefix,
         org_id=message.org_id,
         scopes=list(message.scopes),
-        created_at=texts.moment(message.created_at),
+        created_at=json_format.format_timestamp(message.created_at),
     )
     if message.name:
         shown["name"] = message.name
     if message.created_by:
         shown["created_by"] = message.created_by
     if message.HasField("last_used_at"):
-        shown["last_used_at"] = texts.moment(message.last_used_at)
+        shown["last_used_at"] = json_format.format_timestamp(message.last_used_at)
     if message.HasField("expires_at"):
-        shown["expires_at"] = texts.moment(message.expires_at)
+        shown["expires_at"] = json_format.format_timestamp(message.expires_at)
     return shown

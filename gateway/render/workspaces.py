@@ -5,7 +5,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from gateway.render import texts
+from gateway import json_format
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2
 
@@ -102,7 +102,7 @@ def workspace(message: registry_pb2.Workspace) -> Workspace:
         tier=message.tier,
         status=status(message.status),
         status_reason=message.status_reason,
-        status_since=texts.moment(message.status_since),
+        status_since=json_format.format_timestamp(message.status_since),
         status_event_id=message.status_event_id,
         runtime=message.runtime,
         delivery_mode=delivery_mode(message.delivery_mode),
@@ -112,14 +112,16 @@ def workspace(message: registry_pb2.Workspace) -> Workspace:
         active_tasks=message.active_tasks,
         max_concurrent_tasks=message.max_concurrent_tasks,
         uptime_seconds=message.uptime_seconds,
-        last_error_rate=texts.number(message.last_error_rate),
+        last_error_rate=json_format.drop_zero_fraction(message.last_error_rate),
         current_task=message.current_task,
-        last_outbound_at=texts.moment(message.last_outbound_at) if message.HasField("last_outbound_at") else None,
+        last_outbound_at=json_format.format_timestamp(message.last_outbound_at)
+        if message.HasField("last_outbound_at")
+        else None,
         hibernation_idle_minutes=(
             message.hibernation_idle_minutes if message.HasField("hibernation_idle_minutes") else None
         ),
-        x=texts.number(message.x),
-        y=texts.number(message.y),
+        x=json_format.drop_zero_fraction(message.x),
+        y=json_format.drop_zero_fraction(message.y),
         collapsed=message.collapsed,
     )
     if message.HasField("provision_timeout"):
@@ -162,7 +164,7 @@ def event(message: registry_pb2.Event) -> Event:
         event_type=message.event_type,
         workspace_id=message.workspace_id or None,
         payload=json.loads(message.payload or b"{}"),
-        created_at=texts.moment(message.created_at),
+        created_at=json_format.format_timestamp(message.created_at),
     )
 
 
@@ -179,7 +181,7 @@ def activity(message: activity_pb2.Activity) -> Activity:
         status=message.status,
         duration_ms=message.duration_ms if message.HasField("duration_ms") else None,
         error_detail=message.error_detail if message.HasField("error_detail") else None,
-        created_at=texts.moment(message.created_at),
+        created_at=json_format.format_timestamp(message.created_at),
     )
     if message.HasField("request_body"):
         rendered["request_body"] = json.loads(message.request_body)

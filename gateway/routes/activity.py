@@ -2,18 +2,18 @@
 
 from google.protobuf.duration_pb2 import Duration
 
-from gateway.errors import Malformed
-from gateway.queries import limit, natural
+from gateway.errors import MalformedRequest
+from gateway.query_params import parse_limit, parse_natural_number
 from gateway.render import workspaces as render
 from gateway.route import READ, Call, Route
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 500
-USUALLY = 100
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 100
 
-LONGEST_AGO = 2_592_000
+MAX_LOOK_BACK_SECONDS = 2_592_000
 """Seconds that can be looked back: thirty days."""
 
 SOURCES = {
@@ -47,7 +47,7 @@ class ActivityRoutes:
                     "since_id": "Only rows after this one, oldest first",
                 },
                 answer=list[render.Activity],
-                refuses=frozenset({410}),
+                refusal_statuses=frozenset({410}),
             ),
         ]
 
@@ -55,14 +55,14 @@ class ActivityRoutes:
         """The rows asked for."""
         source = call.query.get("source", "")
         if source not in SOURCES:
-            raise Malformed("source must be 'canvas' or 'agent'")
+            raise MalformedRequest("source must be 'canvas' or 'agent'")
         request = pb.ListActivityRequest(
             workspace_id=call.workspace_id,
             type=call.query.get("type", ""),
             source=SOURCES[source],
-            since=_stretch(call.query.get("since_secs", "")),
+            since=_parse_look_back(call.query.get("since_secs", "")),
             since_id=call.query.get("since_id", "").lower(),
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
         )
         reply: pb.ListActivityResponse = await self._a2a_proxy.call(
             self._stub.ListActivity, request, on_behalf_of=call.identity
@@ -70,10 +70,10 @@ class ActivityRoutes:
         return [render.activity(row) for row in reply.activities]
 
 
-def _stretch(text: str) -> Duration | None:
+def _parse_look_back(text: str) -> Duration | None:
     if not text:
         return None
-    seconds = natural(text)
+    seconds = parse_natural_number(text)
     if not seconds:
-        raise Malformed("since_secs must be a positive integer")
-    return Duration(seconds=min(seconds, LONGEST_AGO))
+        raise MalformedRequest("since_secs must be a positive integer")
+    return Duration(seconds=min(seconds, MAX_LOOK_BACK_SECONDS))

@@ -2,17 +2,17 @@
 
 import uuid
 
-from gateway import bodies
+from gateway import request_body
 from gateway.answers.approvals import Decided
-from gateway.bodies import Body
 from gateway.render import approvals as render
+from gateway.request_body import BodySpec
 from gateway.route import ADMIN, READ, WRITE, Call, Route
 from gateway.shapes import approvals as shapes
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-NEWEST = 50
+PAGE_SIZE = 50
 
 
 class ApprovalRoutes:
@@ -31,10 +31,10 @@ class ApprovalRoutes:
                 handler=self.ask,
                 summary="Ask somebody for consent",
                 guard=WRITE,
-                body=Body(shape=shapes.NewApproval),
+                body=BodySpec(shape=shapes.NewApproval),
                 success=201,
                 answer=Decided,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -50,9 +50,9 @@ class ApprovalRoutes:
                 handler=self.decide,
                 summary="Decide a request for consent; not for the workspace that asks",
                 guard=WRITE,
-                body=Body(shape=shapes.Decision),
+                body=BodySpec(shape=shapes.Decision),
                 answer=Decided,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -72,7 +72,7 @@ class ApprovalRoutes:
             action=call.body.action,
             reason=call.body.reason,
             task_id=call.body.task_id,
-            context=bodies.payload(call.body.context),
+            context=request_body.encode_payload(call.body.context),
         )
         reply: pb.RequestApprovalResponse = await self._registry.call(
             self._stub.RequestApproval, request, on_behalf_of=call.identity
@@ -81,7 +81,7 @@ class ApprovalRoutes:
 
     async def list(self, call: Call) -> object:
         """The newest requests of a workspace."""
-        request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=NEWEST)
+        request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=PAGE_SIZE)
         reply: pb.ListApprovalsResponse = await self._registry.call(
             self._stub.ListApprovals, request, on_behalf_of=call.identity
         )
@@ -102,7 +102,7 @@ class ApprovalRoutes:
 
     async def pending(self, call: Call) -> object:
         """The newest requests that wait."""
-        request = pb.ListPendingApprovalsRequest(page_size=NEWEST)
+        request = pb.ListPendingApprovalsRequest(page_size=PAGE_SIZE)
         reply: pb.ListPendingApprovalsResponse = await self._registry.call(
             self._stub.ListPendingApprovals, request, on_behalf_of=call.identity
         )

@@ -1,16 +1,16 @@
 """Who did what."""
 
-from gateway import bodies
-from gateway.errors import Malformed
-from gateway.queries import limit, natural
+from gateway import request_body
+from gateway.errors import MalformedRequest
+from gateway.query_params import parse_limit, parse_natural_number
 from gateway.render import audit as render
 from gateway.route import ADMIN, PLATFORM, Call, Route
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 500
-USUALLY = 100
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 100
 
 
 class AuditRoutes:
@@ -35,7 +35,7 @@ class AuditRoutes:
                     "workspace_id": "Only deeds done to this workspace",
                 },
                 answer=list[render.Deed],
-                refuses=frozenset({400}),
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="GET",
@@ -45,7 +45,7 @@ class AuditRoutes:
                 guard=PLATFORM,
                 query={"after_place": "Begin after this place: 0, the default, for the whole chain"},
                 answer=render.Verification,
-                refuses=frozenset({400}),
+                refusal_statuses=frozenset({400}),
             ),
         ]
 
@@ -53,9 +53,9 @@ class AuditRoutes:
         """The deeds asked for."""
         about = call.query.get("workspace_id", "")
         request = pb.ListAuditRecordsRequest(
-            workspace_id=bodies.workspace_id(about) if about else "",
-            after_position=_place(call.query.get("after_place", "")),
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            workspace_id=request_body.parse_workspace_id(about) if about else "",
+            after_position=_parse_position(call.query.get("after_place", "")),
+            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
         )
         reply: pb.ListAuditRecordsResponse = await self._auth.call(
             self._stub.ListAuditRecords, request, on_behalf_of=call.identity
@@ -64,17 +64,17 @@ class AuditRoutes:
 
     async def verify(self, call: Call) -> object:
         """What following the chain finds."""
-        request = pb.VerifyAuditLogRequest(after_position=_place(call.query.get("after_place", "")) or 0)
+        request = pb.VerifyAuditLogRequest(after_position=_parse_position(call.query.get("after_place", "")) or 0)
         reply: pb.VerifyAuditLogResponse = await self._auth.call(
             self._stub.VerifyAuditLog, request, on_behalf_of=call.identity
         )
         return render.verification(reply)
 
 
-def _place(text: str) -> int | None:
+def _parse_position(text: str) -> int | None:
     if not text:
         return None
-    place = natural(text)
+    place = parse_natural_number(text)
     if place is None:
-        raise Malformed("after_place must be a non-negative integer")
+        raise MalformedRequest("after_place must be a non-negative integer")
     return place

@@ -1,8 +1,8 @@
 """What the agents of workspaces may spend."""
 
-from gateway.bodies import Body, Fault
-from gateway.errors import Malformed
+from gateway.errors import MalformedRequest
 from gateway.render import budgets as render
+from gateway.request_body import BodyFault, BodySpec
 from gateway.route import ADMIN, READ, Call, Route
 from gateway.shapes.budgets import Limit
 from protos.registry.v1 import budgets_pb2 as pb
@@ -12,13 +12,13 @@ from services.chassis.errors import ServiceError
 
 PATH = "/workspaces/{id}/budget"
 
-SAID = {
+REFUSAL_TEXTS = {
     "missing": "budget_limit field is required",
     "greater_than_equal": "budget_limit must be >= 0 (USD cents)",
 }
 """What is said of a limit by what is wrong with it."""
 
-NO_INTEGER = "budget_limit must be an integer (USD cents) or null"
+NOT_AN_INTEGER = "budget_limit must be an integer (USD cents) or null"
 
 
 class BudgetRoutes:
@@ -38,7 +38,7 @@ class BudgetRoutes:
                 summary="What a workspace may spend, and what it has spent",
                 guard=READ,
                 answer=render.Budget,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PATCH",
@@ -46,9 +46,9 @@ class BudgetRoutes:
                 handler=self.limit,
                 summary="Limit what a workspace may spend, or take the limit away",
                 guard=ADMIN,
-                body=Body(shape=Limit, refusal=_naming_the_fault),
+                body=BodySpec(shape=Limit, refusal=_refuse_limit),
                 answer=render.Budget,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
         ]
 
@@ -69,5 +69,5 @@ class BudgetRoutes:
         return render.budget(reply.budget)
 
 
-def _naming_the_fault(fault: Fault) -> ServiceError:
-    return Malformed(SAID.get(fault.kind, NO_INTEGER)) if fault.field else Malformed()
+def _refuse_limit(fault: BodyFault) -> ServiceError:
+    return MalformedRequest(REFUSAL_TEXTS.get(fault.kind, NOT_AN_INTEGER)) if fault.field else MalformedRequest()

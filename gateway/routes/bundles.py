@@ -6,17 +6,17 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.bodies import Body, saying, too_large
-from gateway.limits import BULK_CAP, FILES_CAP
+from gateway.json_format import encode_json
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.render import orgs as render
-from gateway.render.texts import compact
+from gateway.request_body import BodySpec, body_too_large, refuse_with_text
 from gateway.route import ADMIN, PLATFORM, Call, Route
 from gateway.shapes import orgs as shapes
 from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MANY = timedelta(seconds=40)
+IMPORT_TIMEOUT = timedelta(seconds=40)
 """How long it may take to make hundreds of workspaces."""
 
 
@@ -37,7 +37,7 @@ class BundleRoutes:
                 summary="A workspace and all below it, without secrets",
                 guard=ADMIN,
                 answer=dict[str, Any],
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
@@ -45,7 +45,7 @@ class BundleRoutes:
                 handler=self.add,
                 summary="Make the workspaces of a bundle, with new ids",
                 guard=PLATFORM,
-                body=Body(shape=shapes.Bundle, refusal=saying("invalid bundle"), cap=BULK_CAP),
+                body=BodySpec(shape=shapes.Bundle, refusal=refuse_with_text("invalid bundle"), cap=MAX_BULK_BODY_BYTES),
                 success=201,
                 answer=render.BundleMember,
             ),
@@ -60,11 +60,11 @@ class BundleRoutes:
 
     async def add(self, call: Call) -> object:
         """New workspaces."""
-        content = compact(call.body.model_extra or {})
-        if len(content) > FILES_CAP:
-            raise too_large(FILES_CAP)
+        content = encode_json(call.body.model_extra or {})
+        if len(content) > MAX_FILES_BYTES:
+            raise body_too_large(MAX_FILES_BYTES)
         request = pb.ImportBundleRequest(request_id=str(uuid.uuid4()), bundle=content)
         reply: pb.ImportBundleResponse = await self._registry.call(
-            self._stub.ImportBundle, request, on_behalf_of=call.identity, timeout=MANY
+            self._stub.ImportBundle, request, on_behalf_of=call.identity, timeout=IMPORT_TIMEOUT
         )
         return render.bundle_member(reply.root)

@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncIterator
 
-from gateway import bodies
+from gateway import request_body
 from gateway.answers.notes import Cleared, Saved
-from gateway.bodies import Body
 from gateway.render import notes as render
+from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import checkpoints_pb2 as pb
 from protos.registry.v1 import checkpoints_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class CheckpointRoutes:
@@ -31,10 +31,10 @@ class CheckpointRoutes:
                 handler=self.save,
                 summary="Keep a completed step of a workflow",
                 guard=WRITE,
-                body=Body(shape=shapes.NewCheckpoint),
+                body=BodySpec(shape=shapes.NewCheckpoint),
                 success=201,
                 answer=Saved,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -43,7 +43,7 @@ class CheckpointRoutes:
                 summary="The step that was completed last, of any workflow",
                 guard=READ,
                 answer=render.Checkpoint,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
@@ -52,7 +52,7 @@ class CheckpointRoutes:
                 summary="The completed steps of a workflow, the highest first",
                 guard=READ,
                 answer=list[render.Checkpoint],
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="DELETE",
@@ -61,7 +61,7 @@ class CheckpointRoutes:
                 summary="Delete the completed steps of a workflow",
                 guard=WRITE,
                 answer=Cleared,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
@@ -72,7 +72,7 @@ class CheckpointRoutes:
             workflow_id=call.body.workflow_id,
             step_name=call.body.step_name,
             step_index=call.body.step_index,
-            payload=None if call.body.payload is None else bodies.payload(call.body.payload),
+            payload=None if call.body.payload is None else request_body.encode_payload(call.body.payload),
         )
         reply: pb.SaveCheckpointResponse = await self._registry.call(
             self._stub.SaveCheckpoint, request, on_behalf_of=call.identity
@@ -104,7 +104,7 @@ class CheckpointRoutes:
         token = ""
         while True:
             request = pb.ListCheckpointsRequest(
-                workspace_id=call.workspace_id, workflow_id=call.path["workflow"], page_size=PAGE, page_token=token
+                workspace_id=call.workspace_id, workflow_id=call.path["workflow"], page_size=PAGE_SIZE, page_token=token
             )
             reply: pb.ListCheckpointsResponse = await self._registry.call(
                 self._stub.ListCheckpoints, request, on_behalf_of=call.identity

@@ -2,11 +2,11 @@
 
 import json
 
-from gateway import bodies
+from gateway import request_body
 from gateway.answers.notes import Config, Done, Viewport
-from gateway.bodies import Body, saying
-from gateway.limits import CONFIG_CAP
-from gateway.render.texts import number
+from gateway.json_format import drop_zero_fraction
+from gateway.limits import MAX_CONFIG_BYTES
+from gateway.request_body import BodySpec, refuse_with_text
 from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import configs_pb2 as pb
@@ -31,7 +31,7 @@ class ConfigRoutes:
                 summary="What a workspace is set to",
                 guard=READ,
                 answer=Config,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PATCH",
@@ -39,14 +39,14 @@ class ConfigRoutes:
                 handler=self.merge,
                 summary="Set keys of a workspace",
                 guard=WRITE,
-                body=Body(
+                body=BodySpec(
                     shape=shapes.ConfigPatch,
-                    refusal=saying("invalid JSON"),
-                    cap=CONFIG_CAP,
+                    refusal=refuse_with_text("invalid JSON"),
+                    cap=MAX_CONFIG_BYTES,
                     oversize="body too large or unreadable",
                 ),
                 answer=Done,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -62,7 +62,7 @@ class ConfigRoutes:
                 handler=self.save_viewport,
                 summary="Keep where the canvas stands",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewViewport, refusal=saying("invalid viewport data")),
+                body=BodySpec(shape=shapes.NewViewport, refusal=refuse_with_text("invalid viewport data")),
                 answer=Done,
             ),
         ]
@@ -77,7 +77,7 @@ class ConfigRoutes:
 
     async def merge(self, call: Call) -> object:
         """Merge an object into it."""
-        patch = bodies.payload(call.body.model_extra, saying("invalid JSON"))
+        patch = request_body.encode_payload(call.body.model_extra, refuse_with_text("invalid JSON"))
         request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
         await self._registry.call(self._stub.MergeConfig, request, on_behalf_of=call.identity)
         return Done(status="updated")
@@ -87,7 +87,9 @@ class ConfigRoutes:
         reply: pb.GetViewportResponse = await self._registry.call(
             self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
         )
-        return Viewport(x=number(reply.x), y=number(reply.y), zoom=number(reply.zoom))
+        return Viewport(
+            x=drop_zero_fraction(reply.x), y=drop_zero_fraction(reply.y), zoom=drop_zero_fraction(reply.zoom)
+        )
 
     async def save_viewport(self, call: Call) -> object:
         """Keep where it stands."""

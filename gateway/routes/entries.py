@@ -2,17 +2,17 @@
 
 from collections.abc import AsyncIterator
 
-from gateway import bodies
+from gateway import request_body
 from gateway.answers.memories import Deleted, Put
-from gateway.bodies import Body
 from gateway.render import memories as render
+from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import memories as shapes
 from protos.registry.v1 import entries_pb2 as pb
 from protos.registry.v1 import entries_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class EntryRoutes:
@@ -39,9 +39,9 @@ class EntryRoutes:
                 handler=self.put,
                 summary="Write a value under a key, if the key is at the version expected",
                 guard=WRITE,
-                body=Body(shape=shapes.NewEntry),
+                body=BodySpec(shape=shapes.NewEntry),
                 answer=Put,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -50,7 +50,7 @@ class EntryRoutes:
                 summary="What is under a key",
                 guard=READ,
                 answer=render.Entry,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="DELETE",
@@ -59,7 +59,7 @@ class EntryRoutes:
                 summary="Delete what is under a key, if anything is",
                 guard=WRITE,
                 answer=Deleted,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
@@ -72,7 +72,7 @@ class EntryRoutes:
         request = pb.PutEntryRequest(
             workspace_id=call.workspace_id,
             key=call.body.key,
-            value=bodies.payload(call.body.value),
+            value=request_body.encode_payload(call.body.value),
             ttl_seconds=call.body.ttl_seconds,
             if_match_version=call.body.if_match_version,
         )
@@ -94,7 +94,7 @@ class EntryRoutes:
     async def _pages(self, call: Call) -> AsyncIterator[pb.Entry]:
         token = ""
         while True:
-            request = pb.ListEntriesRequest(workspace_id=call.workspace_id, page_size=PAGE, page_token=token)
+            request = pb.ListEntriesRequest(workspace_id=call.workspace_id, page_size=PAGE_SIZE, page_token=token)
             reply: pb.ListEntriesResponse = await self._registry.call(
                 self._stub.ListEntries, request, on_behalf_of=call.identity
             )

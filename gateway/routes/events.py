@@ -1,17 +1,17 @@
 """What has changed in the plane."""
 
-from gateway.errors import Malformed
-from gateway.queries import limit, natural
+from gateway.errors import MalformedRequest
+from gateway.query_params import parse_limit, parse_natural_number
 from gateway.render import workspaces as render
 from gateway.route import ADMIN, Call, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 500
-USUALLY = 100
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 100
 
-QUERY = {
+QUERY_PARAMETERS = {
     "limit": "1 to 500; anything else is 100",
     "after_event_id": "Only events after this one, oldest first",
 }
@@ -33,9 +33,9 @@ class EventRoutes:
                 handler=self.list,
                 summary="Stored events: the newest, or what came after one",
                 guard=ADMIN,
-                query=QUERY,
+                query=QUERY_PARAMETERS,
                 answer=list[render.Event],
-                refuses=frozenset({400}),
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="GET",
@@ -43,7 +43,7 @@ class EventRoutes:
                 handler=self.list,
                 summary="Stored events of one workspace",
                 guard=ADMIN,
-                query=QUERY,
+                query=QUERY_PARAMETERS,
                 answer=list[render.Event],
             ),
         ]
@@ -52,8 +52,8 @@ class EventRoutes:
         """The events asked for."""
         request = pb.ListEventsRequest(
             workspace_id=call.workspace_id,
-            after_event_id=_after(call.query.get("after_event_id", "")),
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            after_event_id=_parse_after_event_id(call.query.get("after_event_id", "")),
+            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
         )
         reply: pb.ListEventsResponse = await self._registry.call(
             self._stub.ListEvents, request, on_behalf_of=call.identity
@@ -61,10 +61,10 @@ class EventRoutes:
         return [render.event(message) for message in reply.events]
 
 
-def _after(text: str) -> int | None:
+def _parse_after_event_id(text: str) -> int | None:
     if not text:
         return None
-    event_id = natural(text)
+    event_id = parse_natural_number(text)
     if event_id is None:
-        raise Malformed("after_event_id must be a non-negative integer")
+        raise MalformedRequest("after_event_id must be a non-negative integer")
     return event_id

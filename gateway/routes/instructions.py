@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.answers.notes import Done, Made, Resolved
-from gateway.bodies import Body
-from gateway.errors import Malformed
+from gateway.errors import MalformedRequest
 from gateway.render import notes as render
+from gateway.request_body import BodySpec
 from gateway.route import ADMIN, READ, Call, Route
 from gateway.shapes import notes as shapes
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 500
+PAGE_SIZE = 500
 
 
 class InstructionRoutes:
@@ -36,7 +36,7 @@ class InstructionRoutes:
                 guard=ADMIN,
                 query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
                 answer=list[render.Instruction],
-                refuses=frozenset({400}),
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="POST",
@@ -44,10 +44,10 @@ class InstructionRoutes:
                 handler=self.create,
                 summary="Tell all agents something, or one",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewInstruction),
+                body=BodySpec(shape=shapes.NewInstruction),
                 success=201,
                 answer=Made,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="PUT",
@@ -55,9 +55,9 @@ class InstructionRoutes:
                 handler=self.change,
                 summary="Change an instruction",
                 guard=ADMIN,
-                body=Body(shape=shapes.InstructionChanges),
+                body=BodySpec(shape=shapes.InstructionChanges),
                 answer=Done,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="DELETE",
@@ -66,7 +66,7 @@ class InstructionRoutes:
                 summary="Delete an instruction",
                 guard=ADMIN,
                 answer=Done,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -75,7 +75,7 @@ class InstructionRoutes:
                 summary="What an agent is told, as one text",
                 guard=READ,
                 answer=Resolved,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
         ]
 
@@ -102,7 +102,7 @@ class InstructionRoutes:
         """Change what the body names."""
         named = sorted(call.body.model_fields_set)
         if not named:
-            raise Malformed
+            raise MalformedRequest
         request = pb.UpdateInstructionRequest(
             instruction_id=call.path["instructionId"],
             instruction=pb.Instruction(**{name: getattr(call.body, name) for name in named}),
@@ -131,7 +131,7 @@ class InstructionRoutes:
             request = pb.ListInstructionsRequest(
                 scope=call.query.get("scope", ""),
                 workspace_id=call.query.get("workspace_id", "").lower(),
-                page_size=PAGE,
+                page_size=PAGE_SIZE,
                 page_token=token,
             )
             reply: pb.ListInstructionsResponse = await self._registry.call(

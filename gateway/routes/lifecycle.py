@@ -6,10 +6,10 @@ from typing import cast
 from starlette.responses import Response
 
 from gateway.answers.lifecycle import BootstrapNoted, Hibernated, Paused, Resumed, State
-from gateway.bodies import Body
 from gateway.errors import AUTH, REGISTRY
+from gateway.json_format import json_response
 from gateway.render import workspaces as render
-from gateway.render.texts import json_response
+from gateway.request_body import BodySpec
 from gateway.route import ADMIN, STATE, WRITE, Call, Route
 from gateway.shapes.lifecycle import BootstrapFailure
 from protos.registry.v1 import lifecycle_pb2 as pb
@@ -18,17 +18,17 @@ from protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-HIBERNATION = timedelta(seconds=40)
+HIBERNATION_TIMEOUT = timedelta(seconds=40)
 """How long putting to sleep may take: the registry waits up to 30 seconds for the instance to stop."""
 
-LOG_TAIL = 8192
+MAX_LOG_TAIL_BYTES = 8192
 """Bytes of what an instance wrote that are kept, its end."""
 
-TRUNCATED = "...(truncated)...\n"
+TRUNCATION_MARK = "...(truncated)...\n"
 
-UNKNOWN_FAILURE = "bootstrap failed — see log_tail"
+DEFAULT_FAILURE_TEXT = "bootstrap failed — see log_tail"
 
-GONE = {
+DELETED_REASONS = {
     (AUTH, "WORKSPACE_UNKNOWN"): {},
     (REGISTRY, "WORKSPACE_NOT_FOUND"): {},
     (AUTH, "WORKSPACE_BARRED"): {"status": "removed"},
@@ -54,7 +54,7 @@ class LifecycleRoutes:
                 summary="Stop a workspace and all below it until it is resumed",
                 guard=WRITE,
                 answer=Paused,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
@@ -63,7 +63,7 @@ class LifecycleRoutes:
                 summary="Start a paused workspace again, and what is paused below it",
                 guard=WRITE,
                 answer=Resumed,
-                refuses=frozenset({404, 409}),
+                refusal_statuses=frozenset({404, 409}),
             ),
             Route(
                 method="POST",
@@ -73,7 +73,7 @@ class LifecycleRoutes:
                 guard=WRITE,
                 query={"force": "`true`: also while it has active tasks"},
                 answer=Hibernated,
-                refuses=frozenset({404, 409, 502}),
+                refusal_statuses=frozenset({404, 409, 502}),
             ),
             Route(
                 method="POST",
@@ -81,9 +81,9 @@ class LifecycleRoutes:
                 handler=self.declare_failed,
                 summary="Report that an instance does not boot",
                 guard=ADMIN,
-                body=Body(shape=BootstrapFailure, required=False),
+                body=BodySpec(shape=BootstrapFailure, required=False),
                 answer=BootstrapNoted,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
@@ -92,8 +92,8 @@ class LifecycleRoutes:
                 summary="How a workspace stands, for its own agent",
                 guard=STATE,
                 answer=State,
-                refuses=frozenset({404}),
-                own_words=_gone,
+                refusal_statuses=frozenset({404}),
+                render_refusal=_render_deleted,
             ),
         ]
 
@@ -118,7 +118,7 @@ class LifecycleRoutes:
         """Put to sleep; answered when the instance is stopped."""
         request = pb.HibernateWorkspaceRequest(workspace_id=call.workspace_id, force=call.query.get("force") == "true")
         await self._registry.call(
-            self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION
+            self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION_TIMEOUT
         )
         return Hibernated(status="hibernated")
 
@@ -126,8 +126,8 @@ class LifecycleRoutes:
         """Pass on that an instance does not boot."""
         request = pb.ReportBootstrapFailureRequest(
             workspace_id=call.workspace_id,
-            error=call.body.error or UNKNOWN_FAILURE,
-            log_tail=_tail(call.body.log_tail),
+            error=call.body.error or DEFAULT_FAILURE_TEXT,
+            log_tail=_cut_log(call.body.log_tail),
         )
         reply: pb.ReportBootstrapFailureResponse = await self._registry.call(
             self._stub.ReportBootstrapFailure, request, on_behalf_of=call.identity
@@ -142,15 +142,15 @@ class LifecycleRoutes:
         return State(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
 
 
-def _gone(workspace_id: str, error: ServiceError) -> Response | None:
+def _render_deleted(workspace_id: str, error: ServiceError) -> Response | None:
     """An agent whose workspace is no more hears so, whatever its token is worth by now."""
-    more = GONE.get((error.domain, error.reason))
+    more = DELETED_REASONS.get((error.domain, error.reason))
     return None if more is None else json_response({"workspace_id": workspace_id, "deleted": True, **more}, 404)
 
 
-def _tail(log: str) -> str:
+def _cut_log(log: str) -> str:
     """The end of what an instance wrote, cut between characters."""
     written = log.encode()
-    if len(written) <= LOG_TAIL:
+    if len(written) <= MAX_LOG_TAIL_BYTES:
         return log
-    return TRUNCATED + written[-LOG_TAIL:].decode(errors="ignore")
+    return TRUNCATION_MARK + written[-MAX_LOG_TAIL_BYTES:].decode(errors="ignore")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from typing_extensions import TypedDict
 
-from gateway.clients import Clients
+from gateway.clients import ServiceChannels
 from gateway.render import liveness as render
 from gateway.render.liveness import Subsystem
 from gateway.route import OPERATION, Call, Route
@@ -14,7 +14,7 @@ from protos.common.v1 import liveness_pb2_grpc as stubs
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-PATIENCE = timedelta(seconds=1)
+LIVENESS_TIMEOUT = timedelta(seconds=1)
 """How long a replica has to say when its loops ticked."""
 
 
@@ -27,7 +27,7 @@ class Liveness(TypedDict):
 class LivenessRoutes:
     """Asks every replica that it has a line to."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: ServiceChannels) -> None:
         self._replicas = (*clients.each_registry, *clients.each_a2a_proxy, clients.auth, clients.provisioner)
 
     def table(self) -> list[Route]:
@@ -52,7 +52,7 @@ class LivenessRoutes:
     async def _told(self, line: ServiceChannel) -> pb.GetLivenessResponse:
         asked = stubs.LivenessServiceStub(line.channel).GetLiveness
         try:
-            told: pb.GetLivenessResponse = await line.call(asked, pb.GetLivenessRequest(), timeout=PATIENCE)
+            told: pb.GetLivenessResponse = await line.call(asked, pb.GetLivenessRequest(), timeout=LIVENESS_TIMEOUT)
         except ServiceError:
             return pb.GetLivenessResponse()
         return told

@@ -2,17 +2,17 @@
 
 from typing_extensions import TypedDict
 
-from gateway.errors import Malformed
-from gateway.queries import natural
+from gateway.errors import MalformedRequest
+from gateway.query_params import parse_natural_number
 from gateway.route import ADMIN, Call, Route
 from protos.provisioner.v1 import logs_pb2 as pb
 from protos.provisioner.v1 import logs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 5000
-USUALLY = "200"
+MAX_LINES = 5000
+DEFAULT_LINES = "200"
 
-QUERY = {"tail": "Lines, 1 to 5000; 200 if left out"}
+QUERY_PARAMETERS = {"tail": "Lines, 1 to 5000; 200 if left out"}
 
 
 class Log(TypedDict):
@@ -41,18 +41,18 @@ class LogRoutes:
                 handler=self.read,
                 summary="The last lines that the instance of a workspace has written",
                 guard=ADMIN,
-                query=QUERY,
+                query=QUERY_PARAMETERS,
                 answer=Log,
-                refuses=frozenset({404, 501, 502}),
+                refusal_statuses=frozenset({404, 501, 502}),
             )
             for path in ("/workspaces/{id}/logs", "/workspaces/{id}/console")
         ]
 
     async def read(self, call: Call) -> object:
         """The last lines."""
-        tail = natural(call.query.get("tail", USUALLY))
-        if tail is None or not 1 <= tail <= MOST:
-            raise Malformed(f"tail must be 1-{MOST}")
+        tail = parse_natural_number(call.query.get("tail", DEFAULT_LINES))
+        if tail is None or not 1 <= tail <= MAX_LINES:
+            raise MalformedRequest(f"tail must be 1-{MAX_LINES}")
         request = pb.ReadLogsRequest(workspace_id=call.workspace_id, tail=tail)
         reply: pb.ReadLogsResponse = await self._provisioner.call(
             self._stub.ReadLogs, request, on_behalf_of=call.identity

@@ -3,16 +3,16 @@
 import uuid
 
 from gateway.answers.memories import Committed, Deleted
-from gateway.bodies import Body
-from gateway.queries import limit
+from gateway.query_params import parse_limit
 from gateway.render import memories as render
+from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import memories as shapes
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 50
+MAX_LIMIT = 50
 
 
 class MemoryRoutes:
@@ -31,10 +31,10 @@ class MemoryRoutes:
                 handler=self.commit,
                 summary="Remember something, alone, as a team, or for everybody",
                 guard=WRITE,
-                body=Body(shape=shapes.NewMemory),
+                body=BodySpec(shape=shapes.NewMemory),
                 success=201,
                 answer=Committed,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -57,7 +57,7 @@ class MemoryRoutes:
                 summary="Forget a memory of the workspace itself",
                 guard=WRITE,
                 answer=Deleted,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
@@ -82,7 +82,7 @@ class MemoryRoutes:
             scope=call.query.get("scope", ""),
             query=call.query.get("q", ""),
             namespace=call.query.get("namespace", ""),
-            limit=limit(call.query.get("limit", ""), most=MOST, usual=MOST),
+            limit=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=MAX_LIMIT),
         )
         reply: pb.SearchMemoriesResponse = await self._registry.call(
             self._stub.SearchMemories, request, on_behalf_of=call.identity

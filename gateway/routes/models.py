@@ -1,7 +1,7 @@
 """Which model an agent uses."""
 
 from gateway.answers.models import Choosing, Chosen
-from gateway.bodies import Body
+from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
 from gateway.shapes import models as shapes
 from protos.registry.v1 import models_pb2 as pb
@@ -28,7 +28,7 @@ class ModelRoutes:
                 summary="The model that was chosen for a workspace",
                 guard=READ,
                 answer=Chosen,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PUT",
@@ -36,9 +36,9 @@ class ModelRoutes:
                 handler=self.choose,
                 summary="Choose the model of a workspace; a change restarts it",
                 guard=WRITE,
-                body=Body(shape=shapes.Choice),
+                body=BodySpec(shape=shapes.Choice),
                 answer=Choosing,
-                refuses=frozenset({404, 410, 422}),
+                refusal_statuses=frozenset({404, 410, 422}),
             ),
             Route(
                 method="DELETE",
@@ -47,7 +47,7 @@ class ModelRoutes:
                 summary="Leave the model to the agent; a change restarts it",
                 guard=WRITE,
                 answer=Choosing,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 

@@ -6,17 +6,17 @@ from datetime import timedelta
 from starlette.responses import Response
 
 from gateway.answers.orgs import Collapsed, Expanded, TeamMember
-from gateway.bodies import Body, too_large
-from gateway.limits import BULK_CAP, FILES_CAP
+from gateway.json_format import encode_json, json_response
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.render import orgs as render
-from gateway.render.texts import compact, json_response
+from gateway.request_body import BodySpec, body_too_large
 from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
 from gateway.shapes import orgs as shapes
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MANY = timedelta(seconds=40)
+IMPORT_TIMEOUT = timedelta(seconds=40)
 """How long it may take to make, or to stop, hundreds of workspaces."""
 
 
@@ -44,11 +44,11 @@ class OrgRoutes:
                 handler=self.add,
                 summary="Make all workspaces of an organisation, or none; with `dry_run` say what would be made (200)",
                 guard=PLATFORM,
-                body=Body(shape=shapes.OrgImport, cap=BULK_CAP),
+                body=BodySpec(shape=shapes.OrgImport, cap=MAX_BULK_BODY_BYTES),
                 success=201,
                 answer=render.ImportedOrg,
-                besides={200: render.PlannedOrg},
-                refuses=frozenset({404, 412}),
+                other_answers={200: render.PlannedOrg},
+                refusal_statuses=frozenset({404, 412}),
             ),
             Route(
                 method="POST",
@@ -57,7 +57,7 @@ class OrgRoutes:
                 summary="Make the team that the config of a workspace declares",
                 guard=WRITE,
                 answer=Expanded,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="POST",
@@ -65,9 +65,9 @@ class OrgRoutes:
                 handler=self.collapse,
                 summary="Remove everything below a workspace; with `dry_run` say what would go",
                 guard=WRITE,
-                body=Body(shape=shapes.Collapse, required=False),
+                body=BodySpec(shape=shapes.Collapse, required=False),
                 answer=Collapsed,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
@@ -84,11 +84,11 @@ class OrgRoutes:
         if call.body.dir:
             request.dir = call.body.dir
         elif call.body.template is not None:
-            request.template = _fitting(compact(call.body.template))
+            request.template = _check_size(encode_json(call.body.template))
         reply: pb.ImportOrgResponse = await self._registry.call(
-            self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=MANY
+            self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=IMPORT_TIMEOUT
         )
-        return _nothing_made(render.planned(reply)) if call.body.dry_run else render.imported(reply)
+        return _render_dry_run(render.planned(reply)) if call.body.dry_run else render.imported(reply)
 
     async def expand(self, call: Call) -> object:
         """The children of a workspace, as its config declares them."""
@@ -96,7 +96,7 @@ class OrgRoutes:
             self._stub.ExpandTeam,
             pb.ExpandTeamRequest(workspace_id=call.workspace_id),
             on_behalf_of=call.identity,
-            timeout=MANY,
+            timeout=IMPORT_TIMEOUT,
         )
         children = [
             TeamMember(id=child.id, name=child.name, role=child.role if child.HasField("role") else None)
@@ -110,16 +110,16 @@ class OrgRoutes:
             self._stub.CollapseTeam,
             pb.CollapseTeamRequest(workspace_id=call.workspace_id, dry_run=call.body.dry_run),
             on_behalf_of=call.identity,
-            timeout=MANY,
+            timeout=IMPORT_TIMEOUT,
         )
         return Collapsed(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
 
 
-def _nothing_made(planned: render.PlannedOrg) -> Response:
+def _render_dry_run(planned: render.PlannedOrg) -> Response:
     return json_response(planned, 200)
 
 
-def _fitting(template: bytes) -> bytes:
-    if len(template) > FILES_CAP:
-        raise too_large(FILES_CAP)
+def _check_size(template: bytes) -> bytes:
+    if len(template) > MAX_FILES_BYTES:
+        raise body_too_large(MAX_FILES_BYTES)
     return template

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from gateway import bodies
+from gateway import request_body
 from gateway.answers.agents import Allowed, Discovered, Registered, Told
-from gateway.bodies import Body, in_detail
-from gateway.errors import status_of
+from gateway.errors import http_status
+from gateway.json_format import json_response
 from gateway.render import workspaces as render
-from gateway.render.texts import json_response
+from gateway.request_body import BodySpec, refuse_with_detail
 from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
 from gateway.shapes import agents as shapes
 from protos.registry.v1 import registry_pb2 as pb
@@ -21,13 +21,13 @@ from services.chassis.identity import Kind
 
 log = structlog.get_logger()
 
-PEER_PAGE = 50
+PEER_PAGE_SIZE = 50
 """Peers asked for at once: fifty of the largest cards fit one message between services."""
 
-HEARD = json_response(Told(status="ok"))
+HEARTBEAT_ANSWER = json_response(Told(status="ok"))
 """What every heartbeat is answered."""
 
-BETWEEN_BEATS = 0.02
+HEARTBEAT_BATCH_INTERVAL_SECONDS = 0.02
 """Seconds from one bundle of heartbeats to the next: no agent waits for its answer, and each bundle has its price."""
 
 CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
@@ -47,7 +47,9 @@ class RegistryRoutes:
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
-        self._heartbeats = BatchedMethod(registry, self._stub.Heartbeat, _HEARTBEAT, pause=BETWEEN_BEATS)
+        self._heartbeats = BatchedMethod(
+            registry, self._stub.Heartbeat, _HEARTBEAT, pause=HEARTBEAT_BATCH_INTERVAL_SECONDS
+        )
 
     def table(self) -> list[Route]:
         """What is there."""
@@ -58,10 +60,10 @@ class RegistryRoutes:
                 handler=self.register,
                 summary="An agent says where it is and what it can do",
                 guard=REGISTER,
-                body=Body(shape=shapes.Registration, refusal=in_detail),
+                body=BodySpec(shape=shapes.Registration, refusal=refuse_with_detail),
                 answer=Registered,
-                refuses=frozenset({409}),
-                refused=_log_refused_register,
+                refusal_statuses=frozenset({409}),
+                on_refusal=_log_refused_register,
             ),
             Route(
                 method="POST",
@@ -69,7 +71,7 @@ class RegistryRoutes:
                 handler=self.heartbeat,
                 summary="An agent says that it is alive and how it feels",
                 guard=AGENT,
-                body=Body(shape=shapes.Heartbeat, refusal=in_detail),
+                body=BodySpec(shape=shapes.Heartbeat, refusal=refuse_with_detail),
                 answer=Told,
             ),
             Route(
@@ -78,7 +80,7 @@ class RegistryRoutes:
                 handler=self.update_card,
                 summary="An agent replaces its card",
                 guard=AGENT,
-                body=Body(shape=shapes.NewCard, refusal=in_detail),
+                body=BodySpec(shape=shapes.NewCard, refusal=refuse_with_detail),
                 answer=Told,
             ),
             Route(
@@ -89,7 +91,7 @@ class RegistryRoutes:
                 guard=DISCOVERY,
                 headers=CALLER_HEADER,
                 answer=Discovered,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -100,7 +102,7 @@ class RegistryRoutes:
                 headers=CALLER_HEADER,
                 query={"q": "Part of a name or role, whatever its case"},
                 answer=list[render.Peer],
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
@@ -108,7 +110,7 @@ class RegistryRoutes:
                 handler=self.check_access,
                 summary="Whether two workspaces may communicate",
                 guard=ANY,
-                body=Body(shape=shapes.AccessQuestion),
+                body=BodySpec(shape=shapes.AccessQuestion),
                 answer=Allowed,
             ),
         ]
@@ -118,7 +120,7 @@ class RegistryRoutes:
         body: shapes.Registration = call.body
         request = pb.RegisterRequest(
             workspace_id=call.workspace_id,
-            agent_card=bodies.card(body.agent_card),
+            agent_card=request_body.encode_agent_card(body.agent_card),
             url=body.url,
             delivery_mode=_MODES[body.delivery_mode],
         )
@@ -132,18 +134,20 @@ class RegistryRoutes:
 
     async def heartbeat(self, call: Call) -> object:
         """Take note of a sign of life."""
-        await self._heartbeats.call(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
-        return HEARD
+        await self._heartbeats.call(_build_heartbeat_request(call.workspace_id, call.body), on_behalf_of=call.identity)
+        return HEARTBEAT_ANSWER
 
     async def update_card(self, call: Call) -> object:
         """Replace the card of a workspace."""
-        request = pb.UpdateCardRequest(workspace_id=call.workspace_id, agent_card=bodies.card(call.body.agent_card))
+        request = pb.UpdateCardRequest(
+            workspace_id=call.workspace_id, agent_card=request_body.encode_agent_card(call.body.agent_card)
+        )
         await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
         return Told(status="updated")
 
     async def discover(self, call: Call) -> object:
         """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
-        request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_caller_id(call))
+        request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_find_caller_id(call))
         reply: pb.DiscoverWorkspaceResponse = await self._registry.call(
             self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
         )
@@ -172,7 +176,7 @@ class RegistryRoutes:
         query, token = call.query.get("q", "").strip(), ""
         while True:
             request = pb.ListPeersRequest(
-                workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE, page_token=token
+                workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE_SIZE, page_token=token
             )
             reply: pb.ListPeersResponse = await self._registry.call(
                 self._stub.ListPeers, request, on_behalf_of=call.identity
@@ -193,7 +197,7 @@ _MODES = {
 }
 
 
-def _beat(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
+def _build_heartbeat_request(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
     return pb.HeartbeatRequest(
         workspace_id=workspace_id,
         error_rate=body.error_rate,
@@ -203,27 +207,27 @@ def _beat(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
         uptime_seconds=body.uptime_seconds,
         monthly_spend=min(max(body.monthly_spend, 0), shapes.MOST_SPENT),
         runtime_state=body.runtime_state,
-        declarations=_declarations(body.runtime_metadata),
-        agent_card=None if body.agent_card is None else bodies.card(body.agent_card),
+        declarations=_build_declarations(body.runtime_metadata),
+        agent_card=None if body.agent_card is None else request_body.encode_agent_card(body.agent_card),
     )
 
 
-def _declarations(told: shapes.RuntimeMetadata | None) -> pb.Declarations | None:
+def _build_declarations(told: shapes.RuntimeMetadata | None) -> pb.Declarations | None:
     if told is None:
         return None
     idle = told.idle_timeout_seconds
     return pb.Declarations(capabilities=told.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
 
 
-def _caller_id(call: Call) -> str:
+def _find_caller_id(call: Call) -> str:
     """The workspace that asks: the bearer's own, else the one that the caller names."""
     if call.identity and call.identity.kind is Kind.WORKSPACE:
         return call.identity.name
-    return bodies.workspace_id(call.claimed) if call.claimed else ""
+    return request_body.parse_workspace_id(call.claimed) if call.claimed else ""
 
 
 def _log_refused_register(workspace_id: str, error: ServiceError) -> None:
     """Operators look for this line when an agent does not come up."""
     named = workspace_id or "unknown"
-    event = f"Registry register: workspace={named} boot_register_failed status={status_of(error)}"
+    event = f"Registry register: workspace={named} boot_register_failed status={http_status(error)}"
     log.warning(event, reason=error.details.get("reason", error.reason.lower()))

@@ -2,21 +2,21 @@
 
 from typing_extensions import TypedDict
 
-from gateway.errors import Malformed
-from gateway.queries import limit
+from gateway.errors import MalformedRequest
+from gateway.query_params import parse_limit
 from gateway.render import workspaces as render
 from gateway.route import SEARCH, Call, Route
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 100
-USUALLY = 50
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
 
-LONGEST = 255
+MAX_QUERY_LENGTH = 255
 """Characters of what is searched for."""
 
-QUERY = {
+QUERY_PARAMETERS = {
     "skill": "Id or name of a skill of the agent's card, whatever its case",
     "tag": "A tag of one of its skills, whatever its case",
     "q": "Part of name or role, whatever its case",
@@ -48,20 +48,20 @@ class SearchRoutes:
                 handler=self.search,
                 summary="Workspaces by skill, tag, name or role",
                 guard=SEARCH,
-                query=QUERY,
+                query=QUERY_PARAMETERS,
                 answer=Found,
-                refuses=frozenset({400}),
+                refusal_statuses=frozenset({400}),
             )
         ]
 
     async def search(self, call: Call) -> object:
         """The workspaces that fit, a page at a time."""
-        said = _said(call)
+        said = _parse_search(call)
         request = pb.SearchWorkspacesRequest(
             skill=said["skill"],
             tag=said["tag"],
             query=said["q"],
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
             page_token=call.query.get("page_token", ""),
         )
         reply: pb.SearchWorkspacesResponse = await self._registry.call(
@@ -72,10 +72,10 @@ class SearchRoutes:
         )
 
 
-def _said(call: Call) -> dict[str, str]:
+def _parse_search(call: Call) -> dict[str, str]:
     """What is searched for, by parameter; raises where that is too long."""
     said = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
     for name, text in said.items():
-        if len(text) > LONGEST:
-            raise Malformed(f"{name} must be at most {LONGEST} characters")
+        if len(text) > MAX_QUERY_LENGTH:
+            raise MalformedRequest(f"{name} must be at most {MAX_QUERY_LENGTH} characters")
     return said

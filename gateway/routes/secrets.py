@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 
 from gateway.answers.secrets import Done, DoneForAll, Resealed
-from gateway.bodies import Body
+from gateway.json_format import json_response
 from gateway.render import secrets as render
-from gateway.render.texts import json_response
+from gateway.request_body import BodySpec
 from gateway.route import OWN, PLATFORM, READ, WRITE, Call, Route
 from gateway.shapes import secrets as shapes
 from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-UNREADABLE = "one or more secrets failed to decrypt; refusing to return partial bundle"
+UNREADABLE_TEXT = "one or more secrets failed to decrypt; refusing to return partial bundle"
 
-GLOBAL = {"/settings/secrets": ("PUT", "POST"), "/admin/secrets": ("POST",)}
+GLOBAL_SECRET_PATHS = {"/settings/secrets": ("PUT", "POST"), "/admin/secrets": ("POST",)}
 """Where global secrets are, and with which methods they are set there."""
 
 
@@ -35,7 +35,7 @@ class SecretRoutes:
                 summary="The names of the secrets that apply to a workspace",
                 guard=READ,
                 answer=list[render.Label],
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -44,7 +44,7 @@ class SecretRoutes:
                 summary="The values of all secrets that apply, for the workspace itself",
                 guard=OWN,
                 answer=dict[str, str],
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             *(
                 Route(
@@ -53,9 +53,9 @@ class SecretRoutes:
                     handler=self.set,
                     summary="Set a secret of a workspace; it is restarted",
                     guard=WRITE,
-                    body=Body(shape=shapes.Secret),
+                    body=BodySpec(shape=shapes.Secret),
                     answer=Done,
-                    refuses=frozenset({404, 410}),
+                    refusal_statuses=frozenset({404, 410}),
                 )
                 for method in ("POST", "PUT")
             ),
@@ -66,7 +66,7 @@ class SecretRoutes:
                 summary="Erase a secret of a workspace; it is restarted",
                 guard=WRITE,
                 answer=Done,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
             *self._global_table(),
             Route(
@@ -76,12 +76,12 @@ class SecretRoutes:
                 summary="Seal a batch of secrets anew with the newest key",
                 guard=PLATFORM,
                 answer=Resealed,
-                refuses=frozenset({409}),
+                refusal_statuses=frozenset({409}),
             ),
         ]
 
     def _global_table(self) -> Iterator[Route]:
-        for path, methods in GLOBAL.items():
+        for path, methods in GLOBAL_SECRET_PATHS.items():
             yield Route(
                 method="GET",
                 path=path,
@@ -97,7 +97,7 @@ class SecretRoutes:
                     handler=self.set_for_all,
                     summary="Set a global secret; workspaces without their own are restarted",
                     guard=PLATFORM,
-                    body=Body(shape=shapes.Secret),
+                    body=BodySpec(shape=shapes.Secret),
                     answer=DoneForAll,
                 )
             yield Route(
@@ -107,7 +107,7 @@ class SecretRoutes:
                 summary="Erase a global secret; workspaces without their own are restarted",
                 guard=PLATFORM,
                 answer=DoneForAll,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             )
 
     async def list(self, call: Call) -> object:
@@ -125,7 +125,7 @@ class SecretRoutes:
             self._stub.ReadSecrets, request, on_behalf_of=call.identity
         )
         if reply.failed_keys:
-            return json_response({"error": UNREADABLE, "failed_keys": list(reply.failed_keys)}, 500)
+            return json_response({"error": UNREADABLE_TEXT, "failed_keys": list(reply.failed_keys)}, 500)
         return dict(sorted(reply.values.items()))
 
     async def set(self, call: Call) -> object:

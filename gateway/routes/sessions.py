@@ -8,9 +8,8 @@ from typing import cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
-from gateway import credentials
+from gateway import credentials, json_format
 from gateway.answers.tokens import Ended, Who
-from gateway.render import texts
 from gateway.route import ANY, Call, Guard, Route
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
@@ -18,10 +17,10 @@ from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
-BY_BEARER = Guard(gate=auth_pb2.GATE_ANY, keyed=False, sessions=False)
+BEARER_ONLY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False, sessions=False)
 """A session opens no other: it would have no end."""
 
-PATH = "/session"
+SESSION_PATH = "/session"
 
 
 class SessionRoutes:
@@ -39,16 +38,16 @@ class SessionRoutes:
         return [
             Route(
                 method="POST",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.open,
                 summary="Sign a browser in with an admin or organisation token",
-                guard=BY_BEARER,
+                guard=BEARER_ONLY,
                 success=201,
                 answer=Who,
             ),
             Route(
                 method="GET",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.show,
                 summary="Who the caller is",
                 guard=ANY,
@@ -56,12 +55,12 @@ class SessionRoutes:
             ),
             Route(
                 method="DELETE",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.close,
                 summary="Sign the browser out",
                 guard=None,
                 answer=Ended,
-                refuses=frozenset({503}),
+                refusal_statuses=frozenset({503}),
             ),
         ]
 
@@ -70,37 +69,37 @@ class SessionRoutes:
         reply: pb.OpenSessionResponse = await self._auth.call(
             self._stub.OpenSession, pb.OpenSessionRequest(), on_behalf_of=call.identity
         )
-        seconds = max(0, math.ceil(texts.unix(reply.expires_at) - self._wall()))
+        seconds = max(0, math.ceil(json_format.unix_seconds(reply.expires_at) - self._wall()))
         secure = self._secure or call.base_url.startswith("https:")
-        told = _seated(_who(call), reply.session, reply.expires_at)
-        given = credentials.cookie(reply.session, seconds=seconds, secure=secure)
-        return texts.json_response(told, 201, headers={"Set-Cookie": given, **NOT_KEPT})
+        told = _with_session(_describe_caller(call), reply.session, reply.expires_at)
+        given = credentials.render_session_cookie(reply.session, seconds=seconds, secure=secure)
+        return json_format.json_response(told, 201, headers={"Set-Cookie": given, **NO_STORE})
 
     async def show(self, call: Call) -> object:
         """Who the caller is, and how the session stands."""
-        who = _who(call)
-        session = credentials.shown("GET", call.headers.raw).session
+        who = _describe_caller(call)
+        session = credentials.read_credential("GET", call.headers.raw).session
         if session is None:
             return who
         reply: pb.GetSessionResponse = await self._auth.call(
             self._stub.GetSession, pb.GetSessionRequest(session=session)
         )
-        return texts.json_response(_seated(who, session, reply.expires_at), headers=NOT_KEPT)
+        return json_format.json_response(_with_session(who, session, reply.expires_at), headers=NO_STORE)
 
     async def close(self, call: Call) -> object:
         """End the session of the cookie, whether there is one or not."""
-        credentials.shown("DELETE", call.headers.raw)
-        session = credentials.session_of(call.headers.raw)
+        credentials.read_credential("DELETE", call.headers.raw)
+        session = credentials.parse_session(call.headers.raw)
         if session is not None:
             await self._auth.call(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
-        return _forgetting(texts.json_response(Ended(status="ended")))
+        return _clear_cookie(json_format.json_response(Ended(status="ended")))
 
 
-NOT_KEPT = {"Cache-Control": "no-store"}
+NO_STORE = {"Cache-Control": "no-store"}
 """What tells a CSRF token is kept by no cache."""
 
 
-def _who(call: Call) -> Who:
+def _describe_caller(call: Call) -> Who:
     identity = cast("Identity", call.identity)
     who = Who(kind=identity.kind.value)
     if identity.kind is Kind.ORG:
@@ -111,12 +110,12 @@ def _who(call: Call) -> Who:
     return who
 
 
-def _seated(who: Who, session: str, expires_at: Timestamp) -> Who:
-    who["csrf_token"] = credentials.csrf_token(session)
-    who["expires_at"] = texts.moment(expires_at)
+def _with_session(who: Who, session: str, expires_at: Timestamp) -> Who:
+    who["csrf_token"] = credentials.derive_csrf_token(session)
+    who["expires_at"] = json_format.format_timestamp(expires_at)
     return who
 
 
-def _forgetting(answer: Response) -> Response:
-    answer.headers["Set-Cookie"] = credentials.FORGOTTEN
+def _clear_cookie(answer: Response) -> Response:
+    answer.headers["Set-Cookie"] = credentials.CLEAR_SESSION_COOKIE
     return answer

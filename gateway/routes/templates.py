@@ -1,9 +1,9 @@
 """What workspaces are made from."""
 
 from gateway.answers.templates import Imported
-from gateway.bodies import Body, too_large
-from gateway.limits import BULK_CAP, FILES_CAP
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.render import templates as render
+from gateway.request_body import BodySpec, body_too_large
 from gateway.route import ADMIN, PLATFORM, Call, Route
 from gateway.shapes import templates as shapes
 from protos.registry.v1 import templates_pb2 as pb
@@ -36,10 +36,10 @@ class TemplateRoutes:
                 handler=self.add,
                 summary="Make a template of files",
                 guard=PLATFORM,
-                body=Body(shape=shapes.NewTemplate, cap=BULK_CAP),
+                body=BodySpec(shape=shapes.NewTemplate, cap=MAX_BULK_BODY_BYTES),
                 success=201,
                 answer=Imported,
-                refuses=frozenset({400, 409}),
+                refusal_statuses=frozenset({400, 409}),
             ),
         ]
 
@@ -55,8 +55,8 @@ class TemplateRoutes:
 
     async def add(self, call: Call) -> object:
         """A new template."""
-        if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > FILES_CAP:
-            raise too_large(FILES_CAP)
+        if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > MAX_FILES_BYTES:
+            raise body_too_large(MAX_FILES_BYTES)
         request = pb.ImportTemplateRequest(name=call.body.name, files=call.body.files)
         reply: pb.ImportTemplateResponse = await self._registry.call(
             self._stub.ImportTemplate, request, on_behalf_of=call.identity

@@ -7,11 +7,11 @@ from typing import cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway import connection
+from gateway import connect_snippets
 from gateway.answers.workspaces import Changed, Created, Removed, Restarting
-from gateway.bodies import Body, Fault, saying
-from gateway.errors import Malformed
+from gateway.errors import MalformedRequest
 from gateway.render import workspaces as render
+from gateway.request_body import BodyFault, BodySpec, refuse_with_text
 from gateway.route import ADMIN, ANY, WRITE, Call, Route
 from gateway.shapes import workspaces as shapes
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
@@ -20,10 +20,10 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import FailedPrecondition, ServiceError
 
-REMOVAL = timedelta(seconds=40)
+REMOVAL_TIMEOUT = timedelta(seconds=40)
 """How long a removal may take: the registry waits up to 30 seconds for instances to stop."""
 
-PAGE = 100
+PAGE_SIZE = 100
 """Workspaces asked for at once. Where their cards are large, fewer come."""
 
 TIERS = range(1, 5)
@@ -46,10 +46,10 @@ class WorkspaceRoutes:
                 handler=self.create,
                 summary="Create a workspace",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewWorkspace, refusal=saying("invalid workspace payload")),
+                body=BodySpec(shape=shapes.NewWorkspace, refusal=refuse_with_text("invalid workspace payload")),
                 success=201,
                 answer=Created,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
@@ -66,7 +66,7 @@ class WorkspaceRoutes:
                 summary="One workspace, also a removed one",
                 guard=ANY,
                 answer=render.Workspace,
-                refuses=frozenset({404}),
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PATCH",
@@ -74,9 +74,9 @@ class WorkspaceRoutes:
                 handler=self.change,
                 summary="Change fields of a workspace",
                 guard=WRITE,
-                body=Body(shape=shapes.Changes, refusal=_naming_the_field),
+                body=BodySpec(shape=shapes.Changes, refusal=_refuse_field),
                 answer=Changed,
-                refuses=frozenset({404, 409, 410, 422}),
+                refusal_statuses=frozenset({404, 409, 410, 422}),
             ),
             Route(
                 method="DELETE",
@@ -89,7 +89,7 @@ class WorkspaceRoutes:
                     "purge": "`true`: erase all records as well",
                 },
                 answer=Removed,
-                refuses=frozenset({404, 409}),
+                refusal_statuses=frozenset({404, 409}),
             ),
             Route(
                 method="POST",
@@ -97,21 +97,21 @@ class WorkspaceRoutes:
                 handler=self.restart,
                 summary="Start the agent anew",
                 guard=WRITE,
-                body=Body(shape=shapes.Restart, required=False),
+                body=BodySpec(shape=shapes.Restart, required=False),
                 query={"reset": "refused with `true`: no backend keeps a session apart from the files"},
                 answer=Restarting,
-                refuses=frozenset({404, 409, 410}),
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
         ]
 
     async def create(self, call: Call) -> object:
         """A new workspace; one whose agent the plane does not start is told how to connect."""
         reply: pb.CreateWorkspaceResponse = await self._registry.call(
-            self._stub.CreateWorkspace, _wanted(call.body), on_behalf_of=call.identity
+            self._stub.CreateWorkspace, _build_create_request(call.body), on_behalf_of=call.identity
         )
         made = reply.workspace
         if made.external:
-            told = connection.of(made, token=reply.auth_token, platform_url=call.base_url)
+            told = connect_snippets.build_connection(made, token=reply.auth_token, platform_url=call.base_url)
             return Created(id=made.id, external=True, status=render.status(made.status), connection=told)
         return Created(
             id=made.id,
@@ -143,7 +143,7 @@ class WorkspaceRoutes:
         reply: pb.UpdateWorkspaceResponse = await self._registry.call(
             self._stub.UpdateWorkspace, request, on_behalf_of=call.identity
         )
-        return _changed(reply, named)
+        return _render_update(reply, named)
 
     async def remove(self, call: Call) -> object:
         """Remove a workspace; answered when its instances are stopped."""
@@ -152,14 +152,14 @@ class WorkspaceRoutes:
             workspace_id=call.workspace_id, confirm=call.query.get("confirm") == "true", purge=purge
         )
         reply: pb.RemoveWorkspaceResponse = await self._registry.call(
-            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL
+            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL_TIMEOUT
         )
         return Removed(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
 
     async def restart(self, call: Call) -> object:
         """Ask for a fresh instance; answered when the wish is written."""
         if call.body.reset or call.query.get("reset") == "true":
-            raise Malformed(details={"detail": "this backend has no session to reset: restart without reset"})
+            raise MalformedRequest(details={"detail": "this backend has no session to reset: restart without reset"})
         request = lifecycle_pb2.RestartWorkspaceRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
@@ -188,7 +188,7 @@ class WorkspaceRoutes:
     async def _pages(self, call: Call) -> AsyncIterator[pb.Workspace]:
         token = ""
         while True:
-            request = pb.ListWorkspacesRequest(page_size=PAGE, page_token=token)
+            request = pb.ListWorkspacesRequest(page_size=PAGE_SIZE, page_token=token)
             reply: pb.ListWorkspacesResponse = await self._registry.call(
                 self._stub.ListWorkspaces, request, on_behalf_of=call.identity
             )
@@ -207,10 +207,10 @@ class WorkspaceRemoved(FailedPrecondition):
     message = "workspace removed"
 
 
-def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
+def _build_create_request(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
     if body.tier is not None and body.tier not in TIERS:
-        raise Malformed("invalid workspace fields")
+        raise MalformedRequest("invalid workspace fields")
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
         name=body.name,
@@ -235,7 +235,7 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     )
 
 
-def _changed(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
+def _render_update(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
     changed = Changed(status="updated")
     if reply.needs_restart or "workspace_dir" in named:
         changed["needs_restart"] = True
@@ -245,7 +245,7 @@ def _changed(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
     return changed
 
 
-def _naming_the_field(fault: Fault) -> ServiceError:
+def _refuse_field(fault: BodyFault) -> ServiceError:
     if not fault.field:
-        return Malformed()
-    return Malformed(f"invalid value for field: {fault.field}", details={"field": fault.field})
+        return MalformedRequest()
+    return MalformedRequest(f"invalid value for field: {fault.field}", details={"field": fault.field})

@@ -4,19 +4,19 @@ from typing import Any
 
 from pydantic import Field
 
-from gateway.bodies import Name, Shape
+from gateway.request_body import NonEmptyText, RequestModel
 
 
-class NewApproval(Shape):
+class NewApproval(RequestModel):
     """Body of POST /workspaces/{id}/approvals."""
 
-    action: Name
+    action: NonEmptyText
     reason: str = ""
     task_id: str = ""
     context: dict[str, Any] = Field(default_factory=dict)
 
 
-class Decision(Shape):
+class Decision(RequestModel):
     """Body of POST /workspaces/{id}/approvals/{approvalId}/decide."""
 
     decision: str = ""

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.bodies import Shape
+from gateway.request_body import RequestModel
 
 Cents = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Limit(Shape):
+class Limit(RequestModel):
     """Body of PATCH /workspaces/{id}/budget: `null` is no limit, and has to be said."""
 
     budget_limit: Cents | None

@@ -1,9 +1,9 @@
 """What is said of instances that do not boot."""
 
-from gateway.bodies import Shape
+from gateway.request_body import RequestModel
 
 
-class BootstrapFailure(Shape):
+class BootstrapFailure(RequestModel):
     """Body of POST /admin/workspaces/{id}/bootstrap-failed."""
 
     error: str = ""

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from gateway.bodies import Int64, Name, Shape
+from gateway.request_body import Int64, NonEmptyText, RequestModel
 
 
-class NewMemory(Shape):
+class NewMemory(RequestModel):
     """Body of POST /workspaces/{id}/memories."""
 
-    content: Name
+    content: NonEmptyText
     scope: str = ""
     namespace: str = ""
 
 
-class NewEntry(Shape):
+class NewEntry(RequestModel):
     """Body of POST /workspaces/{id}/memory."""
 
     key: str = ""

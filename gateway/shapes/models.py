@@ -1,9 +1,9 @@
 """What the route of models takes."""
 
-from gateway.bodies import Shape
+from gateway.request_body import RequestModel
 
 
-class Choice(Shape):
+class Choice(RequestModel):
     """Body of PUT /workspaces/{id}/model: an empty model is none."""
 
     model: str = ""

@@ -4,10 +4,10 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from gateway.bodies import Int32, Name, Shape
+from gateway.request_body import Int32, NonEmptyText, RequestModel
 
 
-class NewInstruction(Shape):
+class NewInstruction(RequestModel):
     """Body of POST /instructions."""
 
     scope: str = ""
@@ -17,7 +17,7 @@ class NewInstruction(Shape):
     priority: Int32 = 0
 
 
-class InstructionChanges(Shape):
+class InstructionChanges(RequestModel):
     """Body of PUT /instructions/{instructionId}: what is absent stays as it is."""
 
     title: str = ""
@@ -26,22 +26,22 @@ class InstructionChanges(Shape):
     enabled: bool = True
 
 
-class NewCheckpoint(Shape):
+class NewCheckpoint(RequestModel):
     """Body of POST /workspaces/{id}/checkpoints."""
 
-    workflow_id: Name
-    step_name: Name
+    workflow_id: NonEmptyText
+    step_name: NonEmptyText
     step_index: Int32 = 0
     payload: Any = None
 
 
-class ConfigPatch(Shape):
+class ConfigPatch(RequestModel):
     """Body of PATCH /workspaces/{id}/config: an object of the client's own."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class NewViewport(Shape):
+class NewViewport(RequestModel):
     """Body of PUT /canvas/viewport."""
 
     x: float

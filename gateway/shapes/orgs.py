@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gateway.bodies import Shape
+from gateway.request_body import RequestModel
 
 
-class OrgImport(Shape):
+class OrgImport(RequestModel):
     """Body of POST /org/import: a directory, or what a file says."""
 
     dir: str = ""
@@ -13,11 +13,11 @@ class OrgImport(Shape):
     dry_run: bool = False
 
 
-class Collapse(Shape):
+class Collapse(RequestModel):
     """Body of POST /workspaces/{id}/collapse."""
 
     dry_run: bool = False
 
 
-class Bundle(Shape, extra="allow"):
+class Bundle(RequestModel, extra="allow"):
     """Body of POST /bundles/import: an object, judged by the registry."""

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from gateway.bodies import Name, Shape
+from gateway.request_body import NonEmptyText, RequestModel
 
 
-class Secret(Shape):
+class Secret(RequestModel):
     """Body of a route that sets a secret."""
 
-    key: Name
+    key: NonEmptyText
     value: str = Field(min_length=1, repr=False)

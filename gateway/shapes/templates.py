@@ -1,10 +1,10 @@
 """What the routes of templates take."""
 
-from gateway.bodies import Name, Shape
+from gateway.request_body import NonEmptyText, RequestModel
 
 
-class NewTemplate(Shape):
+class NewTemplate(RequestModel):
     """Body of POST /templates/import: content by path."""
 
-    name: Name
+    name: NonEmptyText
     files: dict[str, str]

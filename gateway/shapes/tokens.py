@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from gateway.bodies import Id, Shape
-from gateway.errors import Malformed
+from gateway.errors import MalformedRequest
+from gateway.request_body import RequestModel, WorkspaceId
 
 LONGEST_GRACE = 86_400
 """Seconds that a rotated token may stay in force."""
@@ -21,7 +21,7 @@ def _moment(text: str) -> str:
     except ValueError:
         read = None
     if read is None or read.tzinfo is None or not FIRST_YEAR <= read.year <= LAST_YEAR:
-        raise Malformed("expires_at must be a time to come")
+        raise MalformedRequest("expires_at must be a time to come")
     return text
 
 
@@ -31,23 +31,23 @@ FIRST_YEAR, LAST_YEAR = 2000, 9998
 Moment = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
 
 
-class NewToken(Shape):
+class NewToken(RequestModel):
     """Body of POST /workspaces/{id}/tokens."""
 
     note: str = ""
     expires_at: Moment | None = None
 
 
-class NewOrgToken(Shape):
+class NewOrgToken(RequestModel):
     """Body of POST /org/tokens."""
 
     name: str = ""
-    org_id: Id | None = None
+    org_id: WorkspaceId | None = None
     scopes: list[str] = Field(default_factory=list)
     expires_at: Moment | None = None
 
 
-class Rotation(Shape):
+class Rotation(RequestModel):
     """Body of a rotation."""
 
     grace_seconds: Annotated[int, Field(ge=0, le=LONGEST_GRACE)] = USUAL_GRACE

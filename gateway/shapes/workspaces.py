@@ -2,36 +2,36 @@
 
 from pydantic import Field
 
-from gateway.bodies import Id, Int32, Int64, Name, Shape
+from gateway.request_body import Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
 
 MOST_SPENT = 10**12
 """US cents that a heartbeat can report at most."""
 
 
-class Place(Shape):
+class Place(RequestModel):
     """Where a workspace stands on the canvas."""
 
     x: float = 0
     y: float = 0
 
 
-class InitialMemory(Shape):
+class InitialMemory(RequestModel):
     """A memory that a new workspace begins with."""
 
     content: str = ""
     scope: str = ""
 
 
-class NewWorkspace(Shape):
+class NewWorkspace(RequestModel):
     """Body of POST /workspaces."""
 
-    name: Name
+    name: NonEmptyText
     role: str = ""
     model: str = ""
     runtime: str = ""
     template: str = ""
     tier: int | None = None
-    parent_id: Id | None = None
+    parent_id: WorkspaceId | None = None
     external: bool = False
     url: str = ""
     delivery_mode: str = ""
@@ -45,7 +45,7 @@ class NewWorkspace(Shape):
     initial_memories: list[InitialMemory] = Field(default_factory=list)
 
 
-class Changes(Shape):
+class Changes(RequestModel):
     """Body of PATCH /workspaces/{id}: what is absent stays as it is."""
 
     name: str = ""
@@ -55,13 +55,13 @@ class Changes(Shape):
     collapsed: bool = False
     max_concurrent_tasks: Int32 = 0
     hibernation_idle_minutes: Int32 | None = None
-    parent_id: Id | None = None
+    parent_id: WorkspaceId | None = None
     tier: Int32 = 0
     workspace_dir: str | None = None
     runtime: str = ""
 
 
-class Restart(Shape):
+class Restart(RequestModel):
     """Body of POST /workspaces/{id}/restart."""
 
     template: str = ""

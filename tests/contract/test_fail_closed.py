@@ -18,10 +18,10 @@ CHECKS = (
 """Where it is decided who may do what."""
 
 REFUSES = {
-    "gateway/caller.py listen": "without the feed auth is asked",
+    "gateway/authentication.py listen": "without the feed auth is asked",
     "gateway/cors.py _is_no_name": "no address and not localhost: a name, which is not believed",
-    "gateway/edge.py _answered": "a bug is answered with 500",
-    "gateway/forwarded.py _trusts": "what is no address is no trusted proxy",
+    "gateway/middleware.py _answered": "a bug is answered with 500",
+    "gateway/proxy_headers.py _trusts": "what is no address is no trusted proxy",
     "gateway/limits.py client": "what is no address is counted under its own name",
     "gateway/route.py __call__": "an error is an answer, a bug is 500",
     "services/a2a_proxy/routebook.py follow": "without the feed the registry is asked",

@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from gateway.exchange import Exchanges
-from gateway.routes.a2a import A2aApp
+from gateway.exchange import ExchangePool
+from gateway.routes.a2a import MessageApp
 from protos.auth.v1 import auth_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
@@ -75,15 +75,17 @@ async def door(database_url: str) -> AsyncIterator[Door]:
         clients.open_channel(office.address, speaker="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
-        exchanges = Exchanges([line])
+        exchanges = ExchangePool([line])
         running = group.create_task(exchanges.run())
         async with listening(application(keeper, exchanges)) as url, aiohttp.ClientSession() as http:
             yield Door(url=url, http=http, office=office, keeper=keeper)
         running.cancel()
 
 
-def application(keeper: Doorkeeper, exchanges: Exchanges) -> A2aApp:
-    return A2aApp(keeper, exchanges, beside=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True)
+def application(keeper: Doorkeeper, exchanges: ExchangePool) -> MessageApp:
+    return MessageApp(
+        keeper, exchanges, beside=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
+    )
 
 
 async def elsewhere(scope, receive, send) -> None:
@@ -325,7 +327,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
 async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
     async with (
         clients.open_channel("unix:/nowhere.sock", speaker="gateway") as line,
-        listening(application(Doorkeeper(), Exchanges([line]))) as url,
+        listening(application(Doorkeeper(), ExchangePool([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
     ):

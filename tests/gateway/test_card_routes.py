@@ -5,8 +5,8 @@ from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis import identity
 from services.chassis.errors import NotFound
-from tests.gateway.conftest import ADMIN_BEARER, standing
-from tests.gateway.neighbours import ADMIN
+from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
+from tests.gateway.fake_services import ADMIN
 
 W = "11111111-1111-4111-8111-111111111111"
 CARD = f"/workspaces/{W}/a2a/.well-known/agent-card.json"
@@ -76,7 +76,7 @@ async def test_a_workspace_without_a_card_says_so(plane):
 
 
 async def test_cards_that_are_not_public_need_a_bearer():
-    async with standing(agent_cards=AgentCards.AUTHENTICATED) as plane:
+    async with run_gateway_under_test(agent_cards=AgentCards.AUTHENTICATED) as plane:
         plane.registry.replies["GetCard"] = STORED
         del plane.auth.known[None]
 

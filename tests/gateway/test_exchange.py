@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchange, Exchanges, error_of
+from gateway.exchange import CONNECT_TIMEOUT_SECONDS, CREDIT_INTERVAL_BYTES, Exchange, ExchangePool, error_from_refusal
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.chassis import clients
@@ -78,11 +78,11 @@ def address():
 
 
 @asynccontextmanager
-async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
+async def exchanging(*addresses: str) -> AsyncIterator[ExchangePool]:
     async with asyncio.TaskGroup() as group:
         lines = [clients.open_channel(address, speaker="gateway") for address in addresses]
         opened = [await line.__aenter__() for line in lines]
-        exchanges = Exchanges(opened)
+        exchanges = ExchangePool(opened)
         running = group.create_task(exchanges.run())
         yield exchanges
         running.cancel()
@@ -137,7 +137,7 @@ async def test_a_call_under_way_when_the_stream_breaks_does_not_know_whether_it_
             call = await exchanges.open(pb.CallOpen())
             await eventually(lambda: not exchanges._exchanges[0]._frames)
 
-        error = error_of((await call.next()).refused)
+        error = error_from_refusal((await call.next()).refused)
 
         assert isinstance(error, Unavailable)
         assert error.reason == "PLATFORM_UNAVAILABLE"
@@ -183,7 +183,7 @@ async def test_without_a_proxy_nothing_was_sent(address):
             await exchanges.open(pb.CallOpen())
 
         assert caught.value.details == {"delivery": "not_sent"}
-        assert asyncio.get_running_loop().time() - began >= CONNECT_WITHIN
+        assert asyncio.get_running_loop().time() - began >= CONNECT_TIMEOUT_SECONDS
 
 
 async def test_a_proxy_that_says_goodbye_gets_no_further_calls_and_finishes_those_under_way(address):
@@ -224,12 +224,12 @@ async def test_credit_is_given_for_what_was_taken_and_leaving_is_told(address):
     async with listening(proxy, address), exchanging(address) as exchanges:
         call = await exchanges.open(pb.CallOpen())
 
-        call.took(CREDIT - 1)
+        call.took(CREDIT_INTERVAL_BYTES - 1)
         call.took(1)
         call.leave()
 
         await eventually(lambda: len(proxy.frames) == 3)
-        assert proxy.frames[1].credit.bytes == CREDIT
+        assert proxy.frames[1].credit.bytes == CREDIT_INTERVAL_BYTES
         assert proxy.frames[2].HasField("cancel")
         assert await call.next() is None
 
@@ -240,7 +240,7 @@ async def test_an_error_arrives_as_it_was_raised():
     )
     refused.retry_in.FromSeconds(3)
 
-    error = error_of(refused)
+    error = error_from_refusal(refused)
 
     assert isinstance(error, ResourceExhausted)
     assert (error.reason, error.domain, error.message) == ("BUDGET_EXCEEDED", "molecule.a2a_proxy.v1", "m")

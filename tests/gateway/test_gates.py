@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from gateway.app import table
-from gateway.caller import Callers
-from gateway.clients import all_dialled
-from gateway.live import Live
-from gateway.metrics import Metrics
-from gateway.route import INVALID_IDS
-from gateway.routes.stream import Openings, StreamRoutes
+from gateway.app import build_routes
+from gateway.authentication import Authenticator
+from gateway.clients import open_channels
+from gateway.event_feed import EventFeed
+from gateway.metrics import RequestMetrics
+from gateway.route import INVALID_ID_TEXTS
+from gateway.routes.event_stream import EventReaders, EventStreamRoutes
 from gateway.settings import AgentCards, Settings
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.settings import Mode
-from tests.gateway.neighbours import ADMIN, InvalidBearer, MissingBearer
+from tests.gateway.fake_services import ADMIN, InvalidBearer, MissingBearer
 
 W = "11111111-1111-4111-8111-111111111111"
 
@@ -157,7 +157,7 @@ def at(path, **places):
 IN_PATHS = [
     (method, path, name, said)
     for method, path in sorted(GATES)
-    for name, said in INVALID_IDS.items()
+    for name, said in INVALID_ID_TEXTS.items()
     if f"{{{name}}}" in path
 ]
 """Every route with every id in its path, and what is said of one that is none."""
@@ -173,9 +173,11 @@ async def test_every_route_is_in_the_table_of_gates():
         ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
     )
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
-    async with all_dialled(settings) as clients:
-        streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
-        routes = table(settings, clients, Metrics(), streams)
+    async with open_channels(settings) as clients:
+        streams = EventStreamRoutes(
+            Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
+        )
+        routes = build_routes(settings, clients, RequestMetrics(), streams)
 
     beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/ws")}
     assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - beside

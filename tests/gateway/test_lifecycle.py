@@ -3,7 +3,7 @@ import pytest
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import registry_pb2
 from services.chassis.errors import FailedPrecondition, NotFound
-from tests.gateway.neighbours import workspace
+from tests.gateway.fake_services import workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 

@@ -2,10 +2,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import TooOften
-from gateway.limits import HOUR, MINUTE, Buckets, Counter, Limit, Per, Quota, client, tighter
+from gateway.errors import RateLimitExceeded
+from gateway.limits import (
+    HOUR_SECONDS,
+    MINUTE_SECONDS,
+    CountedBy,
+    Quota,
+    RouteLimit,
+    RouteLimiter,
+    TokenBuckets,
+    client_bucket_key,
+    pick_stricter,
+)
 
-QUOTAS = st.builds(Quota, st.integers(1, 700), st.sampled_from([MINUTE, 3600.0]))
+QUOTAS = st.builds(Quota, st.integers(1, 700), st.sampled_from([MINUTE_SECONDS, 3600.0]))
 WAITS = st.lists(st.one_of(st.just(0.0), st.floats(0, 90)), max_size=60)
 
 
@@ -20,7 +30,7 @@ class Seconds:
 def lived(quota, waits):
     """Buckets after somebody has come again and again."""
     seconds = Seconds()
-    buckets = Buckets(quota, seconds)
+    buckets = TokenBuckets(quota, seconds)
     allowance = buckets.take("a")
     for wait in waits:
         seconds.now += wait
@@ -30,7 +40,7 @@ def lived(quota, waits):
 
 @given(st.integers(1, 50), st.integers(1, 100))
 def test_exactly_the_limit_passes_at_once(limit, requests):
-    buckets = Buckets(Quota(limit, MINUTE), Seconds())
+    buckets = TokenBuckets(Quota(limit, MINUTE_SECONDS), Seconds())
 
     passed = [not buckets.take("a").exceeded for _ in range(requests)]
 
@@ -68,7 +78,7 @@ def test_who_waits_as_long_as_told_is_let_in(quota, waits):
 @given(QUOTAS, WAITS)
 def test_no_more_is_granted_than_the_limit_and_what_has_come_since(quota, waits):
     seconds = Seconds()
-    buckets = Buckets(quota, seconds)
+    buckets = TokenBuckets(quota, seconds)
     granted = 0
     for wait in waits:
         seconds.now += wait
@@ -78,7 +88,7 @@ def test_no_more_is_granted_than_the_limit_and_what_has_come_since(quota, waits)
 
 
 def test_clients_are_counted_apart():
-    buckets = Buckets(Quota(1, MINUTE), Seconds())
+    buckets = TokenBuckets(Quota(1, MINUTE_SECONDS), Seconds())
 
     assert not buckets.take("a").exceeded
     assert not buckets.take("b").exceeded
@@ -87,7 +97,7 @@ def test_clients_are_counted_apart():
 
 @given(st.lists(st.integers(0, 30), max_size=200))
 def test_memory_is_bounded(keys):
-    buckets = Buckets(Quota(5, MINUTE), Seconds(), capacity=10)
+    buckets = TokenBuckets(Quota(5, MINUTE_SECONDS), Seconds(), capacity=10)
     for key in keys:
         buckets.take(str(key))
 
@@ -96,10 +106,10 @@ def test_memory_is_bounded(keys):
 
 def test_who_has_not_come_for_a_window_is_forgotten():
     seconds = Seconds()
-    buckets = Buckets(Quota(5, MINUTE), seconds)
+    buckets = TokenBuckets(Quota(5, MINUTE_SECONDS), seconds)
     for number in range(20):
         buckets.take(str(number))
-    seconds.now += MINUTE
+    seconds.now += MINUTE_SECONDS
     buckets.take("a")
 
     assert list(buckets._levels) == ["a"]
@@ -107,14 +117,14 @@ def test_who_has_not_come_for_a_window_is_forgotten():
 
 def test_of_two_allowances_the_tighter_one_counts():
     seconds = Seconds()
-    one, other = Buckets(Quota(3, MINUTE), seconds), Buckets(Quota(3, MINUTE), seconds)
+    one, other = TokenBuckets(Quota(3, MINUTE_SECONDS), seconds), TokenBuckets(Quota(3, MINUTE_SECONDS), seconds)
     other.take("b")
-    left = tighter(one.take("a"), other.take("b"))
+    left = pick_stricter(one.take("a"), other.take("b"))
     assert (left.remaining, left.exceeded) == (1, False)
 
     other.take("b")
-    assert tighter(one.take("a"), other.take("b")).exceeded
-    assert tighter(other.take("b"), one.take("a")).exceeded
+    assert pick_stricter(one.take("a"), other.take("b")).exceeded
+    assert pick_stricter(other.take("b"), one.take("a")).exceeded
 
 
 @pytest.mark.parametrize(
@@ -130,24 +140,26 @@ def test_of_two_allowances_the_tighter_one_counts():
     ],
 )
 def test_a_client_with_a_network_of_its_own_is_one_client(address, counted):
-    assert client(address) == counted
+    assert client_bucket_key(address) == counted
 
 
 def test_a_route_may_grant_less_to_each_address():
-    counter = Counter(Limit(quota=Quota(10, HOUR), per=Per.ADDRESS), Seconds())
+    counter = RouteLimiter(RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS), Seconds())
     for number in range(10):
         counter.count("192.0.2.7", f"bearer {number}")
 
-    with pytest.raises(TooOften) as refused:
+    with pytest.raises(RateLimitExceeded) as refused:
         counter.count("192.0.2.7", None)
     assert (refused.value.message, refused.value.details) == ("rate limit exceeded", {"retry_after": 360})
     counter.count("192.0.2.8", None)
 
 
 def test_a_route_may_grant_less_to_each_bearer_and_say_so_in_its_own_words():
-    counter = Counter(Limit(quota=Quota(1, MINUTE), per=Per.BEARER, message="MCP rate limit exceeded"), Seconds())
+    counter = RouteLimiter(
+        RouteLimit(quota=Quota(1, MINUTE_SECONDS), per=CountedBy.BEARER, message="MCP rate limit exceeded"), Seconds()
+    )
     counter.count("192.0.2.7", "one")
     counter.count("192.0.2.7", "another")
 
-    with pytest.raises(TooOften, match="MCP rate limit exceeded"):
+    with pytest.raises(RateLimitExceeded, match="MCP rate limit exceeded"):
         counter.count("192.0.2.8", "one")

@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis.errors import FailedPrecondition
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.fake_services import ANONYMOUS
 
 W = "11111111-1111-4111-8111-111111111111"
 ROW = "22222222-2222-4222-8222-222222222222"

@@ -10,7 +10,7 @@ from gateway.render.liveness import subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
-from tests.gateway.conftest import ADMIN_BEARER, standing
+from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 from tests.rpc import listening
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ async def test_the_operator_sees_the_loops_of_whoever_answers_while_auth_is_away
     loops = [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1)), Loop(name="waiting", run=wait)]
     async with (
         listening([], loops) as proxy,
-        standing(
+        run_gateway_under_test(
             admin_token=SecretStr(ADMIN_BEARER),
             a2a_proxy_targets=proxy,
             registry_targets=f"unix:{tmp_path}/nobody.sock",

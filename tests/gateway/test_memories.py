@@ -5,14 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.gateway import notebook
+from tests.gateway import gateway_with_registry
 
 NOBODY = str(uuid4())
 
 
 @pytest.fixture
 async def book(database_url, tmp_path):
-    async with notebook.opened(database_url, f"unix:{tmp_path}/r.sock") as book:
+    async with gateway_with_registry.run_gateway_with_registry(database_url, f"unix:{tmp_path}/r.sock") as book:
         yield book
 
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.gateway import notebook
+from tests.gateway import gateway_with_registry
 
 NOBODY = str(uuid4())
 UNKNOWN = (404, {"error": "workspace not found"})
@@ -12,7 +12,7 @@ UNKNOWN = (404, {"error": "workspace not found"})
 
 @pytest.fixture
 async def book(database_url, tmp_path):
-    async with notebook.opened(database_url, f"unix:{tmp_path}/r.sock") as book:
+    async with gateway_with_registry.run_gateway_with_registry(database_url, f"unix:{tmp_path}/r.sock") as book:
         yield book
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.limits import CARD_CAP
+from gateway.limits import MAX_CARD_BYTES
 from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import InvalidArgument, Unauthenticated
-from tests.gateway.neighbours import ADMIN, ANONYMOUS, workspace
+from tests.gateway.fake_services import ADMIN, ANONYMOUS, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 V = "22222222-2222-4222-8222-222222222222"
@@ -122,8 +122,8 @@ async def test_a_lost_token_is_told_apart_from_a_refused_url(plane, capsys):
 
 
 async def test_a_card_over_its_cap_is_refused_before_the_registry_is_asked(plane):
-    large = {"a": "x" * CARD_CAP}
-    too_large = {"error": "agent_card too large", "max_bytes": CARD_CAP}
+    large = {"a": "x" * MAX_CARD_BYTES}
+    too_large = {"error": "agent_card too large", "max_bytes": MAX_CARD_BYTES}
 
     for path, key in (("register", "id"), ("heartbeat", "workspace_id"), ("update-card", "workspace_id")):
         answer = await plane.http.post(f"/registry/{path}", json={key: W, "agent_card": large}, headers=AS_W)

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.render import texts
+from gateway import json_format
 from gateway.render import workspaces as render
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
@@ -97,18 +97,18 @@ def test_what_a_workspace_has_is_shown():
 def test_numbers_without_a_fraction_are_written_without_one():
     shown = render.workspace(bare(x=100.0, y=0.5, last_error_rate=0))
 
-    assert b'"last_error_rate":0,' in texts.compact(shown)
-    assert texts.compact([shown["x"], shown["y"]]) == b"[100,0.5]"
+    assert b'"last_error_rate":0,' in json_format.encode_json(shown)
+    assert json_format.encode_json([shown["x"], shown["y"]]) == b"[100,0.5]"
 
 
 def test_answers_are_compact_and_plain():
-    assert texts.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
+    assert json_format.encode_json({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
 def test_half_a_character_is_answered_escaped_as_it_came_and_carried_nowhere_else():
-    assert texts.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
+    assert json_format.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
     with pytest.raises(UnicodeEncodeError):
-        texts.compact({"a": "\ud83d"})
+        json_format.encode_json({"a": "\ud83d"})
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -116,7 +116,7 @@ def test_moments_are_written_to_the_microsecond_in_utc(when):
     stamp = Timestamp()
     stamp.FromDatetime(when)
 
-    text = texts.moment(stamp)
+    text = json_format.format_timestamp(stamp)
     assert datetime.fromisoformat(text) == when
     assert len(text) == len("2026-05-01T08:30:00.123456Z")
     assert text.endswith("Z")

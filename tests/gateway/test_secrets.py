@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import vault_pb2 as pb
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from tests.gateway.neighbours import ADMIN, workspace
+from tests.gateway.fake_services import ADMIN, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 

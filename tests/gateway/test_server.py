@@ -7,11 +7,11 @@ import sys
 import httpx
 import pytest
 
-from gateway.server import serving
+from gateway.server import run_gateway
 from gateway.settings import Settings
 from services.chassis.settings import InvalidSettings, Mode
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ADMIN, workspace
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ADMIN, workspace
 from tests.waiting import eventually
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -146,9 +146,13 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(plane):
 
 
 async def test_a_request_under_way_is_answered_before_the_gateway_stops():
-    async with standing() as first, httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as group:
+    async with (
+        run_gateway_under_test() as first,
+        httpx.AsyncClient(trust_env=False) as http,
+        asyncio.TaskGroup() as group,
+    ):
         first.auth.hold = asyncio.Event()
-        async with serving(first.settings) as url:
+        async with run_gateway(first.settings) as url:
             asking = group.create_task(http.get(f"{url}/workspaces"))
             await first.auth.arrived.wait()
             group.create_task(once_refused(url, first.auth.hold.set))
@@ -177,7 +181,7 @@ async def test_a_taken_port_is_one_clear_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
-            async with serving(Settings(mode=Mode.DEVELOPMENT, port=port, **TARGETS)):
+            async with run_gateway(Settings(mode=Mode.DEVELOPMENT, port=port, **TARGETS)):
                 pass
 
 

@@ -10,14 +10,14 @@ from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from services.chassis.identity import Identity, Kind
 from services.chassis.settings import Mode
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ADMIN, ANONYMOUS, KnowingAuth, org, workspace
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ADMIN, ANONYMOUS, FakeAuth, org, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 O = "33333333-3333-4333-8333-333333333333"  # noqa: E741 - the organisation
 S = "s" * 43
 COOKIE = {"Cookie": f"molecule_session={S}"}
-CSRF = {"X-CSRF-Token": credentials.csrf_token(S)}
+CSRF = {"X-CSRF-Token": credentials.derive_csrf_token(S)}
 
 
 def later():
@@ -25,7 +25,7 @@ def later():
 
 
 def auth():
-    return KnowingAuth(
+    return FakeAuth(
         known={None: ANONYMOUS, "a": ADMIN, "o": org(O, "read", "write"), "w": workspace(W)},
         sessions={S: org(O, "read")},
     )
@@ -33,7 +33,7 @@ def auth():
 
 @pytest.fixture
 async def signing():
-    async with standing(auth=auth()) as plane:
+    async with run_gateway_under_test(auth=auth()) as plane:
         plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())
         plane.tokens.replies["GetSession"] = pb.GetSessionResponse(expires_at=later())
         yield plane
@@ -93,7 +93,7 @@ async def test_a_bearer_signs_in_whatever_cookie_is_left_over(signing):
 
 @pytest.mark.parametrize("settings", [{"mode": Mode.PRODUCTION, "admin_token": "a", "bind_host": "127.0.0.1"}, {}])
 async def test_a_cookie_is_secure_but_over_plain_http_in_development(settings):
-    async with standing(auth=auth(), **settings) as plane:
+    async with run_gateway_under_test(auth=auth(), **settings) as plane:
         plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())
         answer = await plane.http.post("/session", headers=bearer("a"))
     assert answer.headers["set-cookie"].endswith("; Secure") is bool(settings)
@@ -121,7 +121,7 @@ async def test_a_page_that_was_loaded_again_learns_its_csrf_token(signing):
 async def test_signing_out_ends_the_session_and_clears_the_cookie(signing):
     answer = await signing.http.delete("/session", headers={**COOKIE, **CSRF})
     assert answer.json() == {"status": "ended"}
-    assert answer.headers["set-cookie"] == credentials.FORGOTTEN
+    assert answer.headers["set-cookie"] == credentials.CLEAR_SESSION_COOKIE
     [closed] = signing.tokens.asked
     assert (closed.request.session, closed.caller.kind) == (S, Kind.SERVICE)
 
@@ -144,7 +144,9 @@ async def test_signing_out_without_a_session_is_fine_and_with_a_bearer_needs_no_
         ("POST", f"/workspaces/{W}/a2a"),
     ],
 )
-@pytest.mark.parametrize("csrf", [{}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": credentials.csrf_token("t" * 43)}])
+@pytest.mark.parametrize(
+    "csrf", [{}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": credentials.derive_csrf_token("t" * 43)}]
+)
 async def test_a_write_by_cookie_needs_the_csrf_token(signing, method, path, csrf):
     answer = await signing.http.request(method, path, headers={**COOKIE, **csrf})
     assert (answer.status_code, answer.json()) == (403, {"error": "csrf token missing or wrong"})
@@ -173,7 +175,7 @@ async def test_a_bearer_always_wins(signing):
 async def test_a_session_that_nobody_knows_is_refused_and_forgotten(signing, text):
     answer = await signing.http.get("/workspaces", headers={"Cookie": f"molecule_session={text}".encode("latin-1")})
     assert answer.status_code == 401
-    assert answer.headers["set-cookie"] == credentials.FORGOTTEN
+    assert answer.headers["set-cookie"] == credentials.CLEAR_SESSION_COOKIE
 
 
 async def test_a_wrong_bearer_leaves_the_session_alone(signing):

@@ -3,10 +3,10 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from gateway.limits import FILES_CAP
+from gateway.limits import MAX_FILES_BYTES
 from protos.registry.v1 import templates_pb2 as pb
 from services.chassis.errors import AlreadyExists, InvalidArgument
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.fake_services import ANONYMOUS
 
 
 @pytest.mark.covers("REG-58")
@@ -77,9 +77,12 @@ async def test_a_body_that_is_none_is_refused(plane, body):
 
 
 async def test_files_that_no_message_holds_are_too_large(plane):
-    answer = await plane.http.post("/templates/import", json={"name": "x", "files": {"a": "x" * FILES_CAP}})
+    answer = await plane.http.post("/templates/import", json={"name": "x", "files": {"a": "x" * MAX_FILES_BYTES}})
 
-    assert (answer.status_code, answer.json()) == (413, {"error": "request body too large", "max_bytes": FILES_CAP})
+    assert (answer.status_code, answer.json()) == (
+        413,
+        {"error": "request body too large", "max_bytes": MAX_FILES_BYTES},
+    )
     assert plane.templates.asked == []
 
 

@@ -6,8 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import tokens_pb2 as pb
 from services.chassis.errors import ResourceExhausted
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ADMIN, KnowingAuth
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ADMIN, FakeAuth
 
 W = "11111111-1111-4111-8111-111111111111"
 T = "22222222-2222-4222-8222-222222222222"
@@ -217,7 +217,7 @@ async def test_an_organisation_token_is_minted(plane):
 
 
 async def test_organisation_tokens_are_minted_ten_times_an_hour_from_one_address():
-    async with standing(auth=KnowingAuth(known={"a": ADMIN}), admin_token="a") as plane:
+    async with run_gateway_under_test(auth=FakeAuth(known={"a": ADMIN}), admin_token="a") as plane:
         answers = [
             await plane.http.post("/org/tokens", json={"org_id": O}, headers={"Authorization": "Bearer a"})
             for _ in range(11)

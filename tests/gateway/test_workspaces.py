@@ -7,8 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.registry.v1 import lifecycle_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import FailedPrecondition, InternalError, InvalidArgument, NotFound, Unavailable
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ANONYMOUS
 
 W = "11111111-1111-4111-8111-111111111111"
 P = "22222222-2222-4222-8222-222222222222"
@@ -176,7 +176,7 @@ async def test_an_external_workspace_is_told_how_to_connect(plane):
 
 
 async def test_the_public_address_is_the_one_that_is_set():
-    async with standing(external_platform_url="https://plane.example/") as plane:
+    async with run_gateway_under_test(external_platform_url="https://plane.example/") as plane:
         made = workspace(external=True, delivery_mode=pb.DELIVERY_MODE_POLL)
         plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t")
         answer = await plane.http.post("/workspaces", json={"name": "n", "external": True})
