@@ -95,12 +95,12 @@ def _build_application(
     messages = MessageApp(
         callers,
         exchanges,
-        beside=build_router(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open),
+        fallback=build_router(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open),
         base_url=forwarded.base_url,
         bearer_needed=not settings.is_open,
     )
     return RequestMiddleware(
-        WebSocketApp(callers, openings, metrics, beside=messages),
+        WebSocketApp(callers, openings, metrics, fallback=messages),
         cors=CorsPolicy(settings.origins, settings.external_platform_url),
         rates=None if settings.is_open else RateLimiter(settings.rate_limit),
         forwarded=forwarded,
@@ -119,32 +119,32 @@ def build_routes(
     """Every route, as it is declared."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OperationsRoutes(ReadinessChecker(clients), metrics).table(),
-        *LivenessRoutes(clients).table(),
-        *WorkspaceRoutes(clients.registry).table(),
-        *LifecycleRoutes(clients.registry).table(),
-        *LogRoutes(clients.provisioner).table(),
-        *SearchRoutes(clients.registry).table(),
-        *RegistryRoutes(clients.registry).table(),
-        *EventRoutes(clients.registry).table(),
-        *streams.table(),
-        *MemoryRoutes(clients.registry).table(),
-        *ApprovalRoutes(clients.registry).table(),
-        *CheckpointRoutes(clients.registry).table(),
-        *ConfigRoutes(clients.registry).table(),
-        *InstructionRoutes(clients.registry).table(),
-        *EntryRoutes(clients.registry).table(),
-        *TemplateRoutes(clients.registry).table(),
-        *OrgRoutes(clients.registry).table(),
-        *BundleRoutes(clients.registry).table(),
-        *ActivityRoutes(clients.a2a_proxy).table(),
-        *AuditRoutes(clients.auth).table(),
-        *TokenRoutes(clients.auth).table(),
-        *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).table(),
-        *SecretRoutes(clients.auth).table(),
-        *ModelRoutes(clients.registry).table(),
-        *BudgetRoutes(clients.registry).table(),
-        *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
+        *OperationsRoutes(ReadinessChecker(clients), metrics).list_routes(),
+        *LivenessRoutes(clients).list_routes(),
+        *WorkspaceRoutes(clients.registry).list_routes(),
+        *LifecycleRoutes(clients.registry).list_routes(),
+        *LogRoutes(clients.provisioner).list_routes(),
+        *SearchRoutes(clients.registry).list_routes(),
+        *RegistryRoutes(clients.registry).list_routes(),
+        *EventRoutes(clients.registry).list_routes(),
+        *streams.list_routes(),
+        *MemoryRoutes(clients.registry).list_routes(),
+        *ApprovalRoutes(clients.registry).list_routes(),
+        *CheckpointRoutes(clients.registry).list_routes(),
+        *ConfigRoutes(clients.registry).list_routes(),
+        *InstructionRoutes(clients.registry).list_routes(),
+        *EntryRoutes(clients.registry).list_routes(),
+        *TemplateRoutes(clients.registry).list_routes(),
+        *OrgRoutes(clients.registry).list_routes(),
+        *BundleRoutes(clients.registry).list_routes(),
+        *ActivityRoutes(clients.a2a_proxy).list_routes(),
+        *AuditRoutes(clients.auth).list_routes(),
+        *TokenRoutes(clients.auth).list_routes(),
+        *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).list_routes(),
+        *SecretRoutes(clients.auth).list_routes(),
+        *ModelRoutes(clients.registry).list_routes(),
+        *BudgetRoutes(clients.registry).list_routes(),
+        *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
     ]
 
 
@@ -153,7 +153,7 @@ def build_router(
 ) -> Router:
     """The routes, and those that describe them, as one application; `limited` where rates are."""
     contract = OpenApiRoutes(lambda: documentation.build_document(documented))
-    documented = [*routes, *contract.table()]
+    documented = [*routes, *contract.list_routes()]
     return Router(
         (route.method, route.path, RouteEndpoint(route, callers=callers, forwarded=forwarded, limited=limited))
         for route in documented

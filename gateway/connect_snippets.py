@@ -3,27 +3,13 @@
 import json
 import shlex
 
-from typing_extensions import TypedDict
-
 from gateway import snippets
-from gateway.render.workspaces import delivery_mode
+from gateway.schemas.connections import Connection
+from gateway.schemas.workspaces import render_delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
 
 END_OF_HEREDOC = "END_OF_FILE"
 """Ends what is written to a file; a line of its own that nothing written contains."""
-
-
-class Connection(TypedDict):
-    """What the creator of an external workspace hands to its agent. The token is told once."""
-
-    workspace_id: str
-    auth_token: str
-    platform_url: str
-    registry_endpoint: str
-    heartbeat_endpoint: str
-    curl_register_template: str
-    python_snippet: str
-    claude_code_channel_snippet: str
 
 
 def build_connection(workspace: pb.Workspace, *, token: str, platform_url: str) -> Connection:
@@ -58,7 +44,7 @@ def _build_registration(workspace: pb.Workspace) -> dict[str, object]:
             "defaultOutputModes": ["text/plain"],
             "skills": [],
         },
-        "delivery_mode": delivery_mode(workspace.delivery_mode),
+        "delivery_mode": render_delivery_mode(workspace.delivery_mode),
     }
     if workspace.url:
         words["url"] = workspace.url

@@ -58,7 +58,8 @@ def derive_csrf_token(session: str) -> str:
 
 def render_session_cookie(session: str, *, seconds: int, secure: bool) -> str:
     """The header that gives a browser its session: no page can read it, no other site can send it."""
-    return f"{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+    protection = "HttpOnly; SameSite=Strict; Secure" if secure else "HttpOnly; SameSite=Strict"
+    return f"{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; {protection}"
 
 
 CLEAR_SESSION_COOKIE = f"{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"

@@ -9,15 +9,19 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from gateway.credentials import SESSION_COOKIE
-from gateway.openapi_order import order_path_item, order_schema
+from gateway.published_schemas import (
+    SCHEMA_REFERENCE,
+    name_components,
+    order_path_item,
+    order_schema,
+    rename_references,
+)
 from gateway.request_body import BodySpec
 from gateway.route import Route
 from gateway.routes.a2a import MESSAGE_ROUTE
 from gateway.routes.event_stream import WEBSOCKET_PATH as SOCKET
 
 TITLE = "Molecule"
-
-SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 PATH_CONVERTER = re.compile(r":path\}")
 
@@ -93,12 +97,15 @@ def _describe_answers(routes: Sequence[Route]) -> tuple[dict[tuple[str, int], di
     mode: JsonSchemaMode = "serialization"
     inputs = [(key, mode, TypeAdapter[Any](answer)) for key, answer in answers.items()]
     found, referred = TypeAdapter.json_schemas(inputs, ref_template=SCHEMA_REFERENCE)
+    names = name_components(referred["$defs"])
     schemas = {}
-    for ((operation_id, status), _), schema in found.items():
+    for ((operation_id, status), _), described in found.items():
+        schema = rename_references(described, names)
         if "$ref" not in schema:
             schema["title"] = f"Response_{status}_{operation_id}".title().replace("_", " ")
         schemas[operation_id, status] = schema
-    return schemas, referred["$defs"]
+    components = {names[name]: rename_references(definition, names) for name, definition in referred["$defs"].items()}
+    return schemas, components
 
 
 def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
@@ -198,7 +205,7 @@ def _describe_text_parameters(place: str, names: Mapping[str, str]) -> list[dict
 
 
 def _describe_request_body(body: BodySpec[Any]) -> dict[str, Any]:
-    schema = body.shape.model_json_schema()
+    schema = body.model.model_json_schema()
     definitions = schema.pop("$defs", {})
     return {
         "required": body.required,

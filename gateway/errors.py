@@ -23,7 +23,7 @@ PROVISIONER = "molecule.provisioner.v1"
 GATEWAY = "molecule.gateway"
 
 HTTP_STATUS: dict[tuple[str, str], int] = {
-    (COMMON_DOMAIN, "INTERNAL_SERVER_ERROR"): 500,
+    (COMMON_DOMAIN, "INTERNAL"): 500,
     (COMMON_DOMAIN, "ACCESS_DENIED"): 403,
     (COMMON_DOMAIN, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
     (COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"): 503,

@@ -127,7 +127,7 @@ class RequestMiddleware:
     def _refusal(self, scope: Scope, passage: RequestContext) -> Response | None:
         """The answer to a request that gets no further, in the order of the contract."""
         if passage.origin is not None:
-            if not self._cors.allows(passage.origin, self._forwarded.own_url(scope)):
+            if not self._cors.allows(passage.origin, self._forwarded.request_url(scope)):
                 return errors.render_error(errors.ForeignOrigin())
             passage.extra += self._cors.answer_headers(passage.origin)
             if passage.preflight and scope.get("method") == "OPTIONS":

@@ -33,9 +33,9 @@ class ProxyHeaders:
 
     def base_url(self, scope: Scope) -> str:
         """The public address of the plane, without a final `/`."""
-        return self._external_url or self.own_url(scope)
+        return self._external_url or self.request_url(scope)
 
-    def own_url(self, scope: Scope) -> str:
+    def request_url(self, scope: Scope) -> str:
         """The scheme and host that the client asked for."""
         scheme, host = str(scope["scheme"]), _first_header_value(scope, b"host")
         if self._trusts(_peer_address(scope)):

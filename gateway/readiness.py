@@ -4,26 +4,16 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NotRequired
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from typing_extensions import TypedDict
 
 from gateway.clients import ServiceChannels
+from gateway.schemas.operations import ServiceCheck
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 CHECK_TIMEOUT = timedelta(seconds=1)
 """How long a service has to say how it is."""
-
-
-class ServiceCheck(TypedDict):
-    """What one service said."""
-
-    status: str
-    required: bool
-    latency_ms: int
-    detail: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

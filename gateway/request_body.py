@@ -1,116 +1,58 @@
-"""Request bodies: read up to a cap, parsed strictly, checked against what the route takes."""
+"""Request bodies: reads up to a size limit, parses JSON strictly and validates the route's model."""
 
 import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
-from uuid import UUID
+from typing import Any, Generic, NoReturn, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.errors import MalformedRequest, RequestTooLarge
 from gateway.json_format import encode_json
 from gateway.limits import MAX_BODY_BYTES, MAX_CARD_BYTES
+from gateway.schemas.request_model import RequestModel
 from services.chassis.errors import ServiceError
 
 READ_TIMEOUT_SECONDS = 30.0
-"""Seconds in which a body has to be here."""
+"""Time within which a client has to send the whole body."""
 
 MAX_DETAIL_LENGTH = 200
-"""Characters of a detail: it quotes names that the client chose."""
-
-INVALID_WORKSPACE_ID = "invalid workspace ID"
-
-B = TypeVar("B", bound="RequestModel")
-
-
-class RequestModel(BaseModel):
-    """What a route takes: strict about types, blind to what it does not know."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-def parse_workspace_id(text: str) -> str:
-    """`text` as the plane writes the ids of workspaces; raises `MalformedRequest` for what is none."""
-    return parse_uuid(text, INVALID_WORKSPACE_ID)
-
-
-def parse_uuid(text: str, refusal: str) -> str:
-    """`text` as the plane writes ids; raises `MalformedRequest` with `refusal` for what is none."""
-    if len(text) != UUID_LENGTH:
-        raise MalformedRequest(refusal)
-    try:
-        canonical = str(UUID(text))
-    except ValueError:
-        raise MalformedRequest(refusal) from None
-    if canonical != text.lower():
-        raise MalformedRequest(refusal)
-    return canonical
-
-
-UUID_LENGTH = 36
+"""Characters of the detail of a fault: it quotes names that the client chose."""
 
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""The escape of a NUL, not the escape of a backslash in front of `u0000`."""
+"""The JSON escape of a NUL; an escaped backslash before the text `u0000` is none."""
 
-
-def _check_workspace_id(text: str) -> str:
-    try:
-        return parse_workspace_id(text)
-    except MalformedRequest:
-        message = "Input should be a UUID"
-        raise ValueError(message) from None
-
-
-def _clamp_to_bits(bits: int) -> Callable[[int], int]:
-    top = 2 ** (bits - 1) - 1
-    return lambda value: max(-top, min(top, value))
-
-
-NonEmptyText = Annotated[str, Field(min_length=1)]
-"""A string that has to be there."""
-
-WorkspaceId = Annotated[str, AfterValidator(_check_workspace_id)]
-"""The id of a workspace."""
-
-Int32 = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-
-ClampedInt32 = Annotated[int, AfterValidator(_clamp_to_bits(32))]
-"""A number that an agent reports; one too large to be carried is as good as the largest."""
-
-ClampedInt64 = Annotated[int, AfterValidator(_clamp_to_bits(64))]
-"""The same with more room."""
+M = TypeVar("M", bound=RequestModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyFault:
-    """The first thing wrong with a body."""
+    """The first fault of a body."""
 
     field: str = ""
     detail: str = "not valid JSON"
     kind: str = ""
-    """What pydantic calls it."""
+    """The type of the error in pydantic."""
 
 
 FaultToError = Callable[[BodyFault], ServiceError]
 
 
 def refuse_malformed(_: BodyFault) -> ServiceError:
-    """Refuse with the text of every route that has none of its own."""
+    """Return the error of routes without a text of their own."""
     return MalformedRequest()
 
 
 def refuse_with_text(message: str) -> FaultToError:
-    """Refuse with one text, whatever is wrong."""
+    """Return a function that gives every fault the same text."""
     return lambda _: MalformedRequest(message)
 
 
 def refuse_with_detail(fault: BodyFault) -> ServiceError:
-    """Refuse as the routes for agents do: an agent author needs to know what is wrong."""
+    """Return the error of the routes for agents: it names the field and the fault, for the authors of agents."""
     detail = f"{fault.field}: {fault.detail}" if fault.field else fault.detail
     return MalformedRequest(
         "invalid request body", details={"reason": "invalid_body", "detail": detail[:MAX_DETAIL_LENGTH]}
@@ -118,83 +60,84 @@ def refuse_with_detail(fault: BodyFault) -> ServiceError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodySpec(Generic[B]):
-    """What a route takes, and how it refuses anything else."""
+class BodySpec(Generic[M]):
+    """The body that a route takes, and the errors for any other."""
 
-    shape: type[B]
-    refusal: FaultToError = refuse_malformed
+    model: type[M]
+    fault_to_error: FaultToError = refuse_malformed
     required: bool = True
-    cap: int = MAX_BODY_BYTES
-    oversize: str = ""
+    max_bytes: int = MAX_BODY_BYTES
+    too_large_text: str = ""
 
-    async def of(self, request: Request) -> B:
-        """The body of `request`, checked."""
-        raw = await self._read(request)
+    async def read(self, request: Request) -> M:
+        """Read and validate the body of a request."""
+        raw = await self._read_bytes(request)
         if not raw and not self.required:
-            return self.shape()
-        return self.checked(raw)
+            return self.model()
+        return self.parse(raw)
 
-    def checked(self, raw: bytes) -> B:
-        """`raw` as the shape; raises what the route refuses with."""
-        value = self._parsed(raw)
+    def parse(self, raw: bytes) -> M:
+        """Return the model of a body; raises the error that `fault_to_error` makes of its first fault."""
         try:
-            return self.shape.model_validate(value)
-        except ValidationError as error:
-            self._refuse(error)
-
-    async def _read(self, request: Request) -> bytes:
-        try:
-            return await read_body(request, self.cap)
-        except RequestTooLarge:
-            if not self.oversize:
-                raise
-            raise RequestTooLarge(self.oversize) from None
-
-    def _parsed(self, raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-        try:
-            return parse_json(raw)
+            value = parse_json(raw)
         except ValueError:
-            raise self.refusal(BodyFault()) from None
+            raise self.fault_to_error(BodyFault()) from None
+        try:
+            return self.model.model_validate(value)
+        except ValidationError as error:
+            self._raise_first_fault(error)
 
-    def _refuse(self, error: ValidationError) -> NoReturn:
+    async def _read_bytes(self, request: Request) -> bytes:
+        try:
+            return await read_body(request, self.max_bytes)
+        except RequestTooLarge:
+            if not self.too_large_text:
+                raise
+            raise RequestTooLarge(self.too_large_text) from None
+
+    def _raise_first_fault(self, error: ValidationError) -> NoReturn:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=first["msg"], kind=first["type"])
-        raise self.refusal(fault) from None
+        raise self.fault_to_error(fault) from None
 
 
-async def read_body(request: Request, cap: int) -> bytes:
-    """The bytes of the body; raises `RequestTooLarge` as soon as they are known to be over `cap`."""
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the bytes of the body.
+
+    Raises `RequestTooLarge` as soon as the body is known to exceed `max_bytes`, and `MalformedRequest` for a body that
+    does not arrive in time.
+    """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > cap:
-        raise body_too_large(cap)
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise body_too_large(max_bytes)
     try:
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            return await _collect_chunks(request.stream(), cap)
+            return await _collect_chunks(request.stream(), max_bytes)
     except TimeoutError:
         raise MalformedRequest from None
 
 
-async def _collect_chunks(stream: AsyncIterator[bytes], cap: int) -> bytes:
+async def _collect_chunks(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in stream:
         size += len(chunk)
-        if size > cap:
-            raise body_too_large(cap)
+        if size > max_bytes:
+            raise body_too_large(max_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def body_too_large(cap: int) -> RequestTooLarge:
-    """The refusal of a body over `cap`."""
-    return RequestTooLarge(details={"max_bytes": cap})
+def body_too_large(max_bytes: int) -> RequestTooLarge:
+    """Return the error for a body that exceeds `max_bytes`."""
+    return RequestTooLarge(details={"max_bytes": max_bytes})
 
 
 def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """The JSON value of `raw`; raises `ValueError` for what is not JSON, or cannot be passed on as JSON.
+    """Return the value of a JSON text; raises `ValueError` for other bytes, and for JSON that cannot be stored.
 
-    Refused besides: numbers that are none, halves of surrogate pairs, NUL characters and nesting without end:
-    each parses, and none survives the way through a database and back.
+    Python parses NaN and infinities, halves of surrogate pairs, NUL characters and unlimited nesting; PostgreSQL stores
+    none of them.
     """
     try:
         value = json.loads(raw.decode(), parse_constant=_refuse_constant)
@@ -217,16 +160,16 @@ def _refuse_nul(value: object) -> None:
         raise ValueError(message)
 
 
-def encode_payload(value: object, refusal: FaultToError = refuse_malformed) -> bytes:
-    """A client's own JSON as it is stored; refused with numbers beyond what JSON readers know."""
+def encode_payload(value: object, fault_to_error: FaultToError = refuse_malformed) -> bytes:
+    """Return a client's JSON value as it is stored; raises the route's error for a number out of range."""
     try:
         return encode_json(value)
     except (ValueError, RecursionError):
-        raise refusal(BodyFault()) from None
+        raise fault_to_error(BodyFault()) from None
 
 
 def encode_agent_card(value: dict[str, Any]) -> bytes:
-    """An agent card as it is stored; raises `RequestTooLarge` over its cap."""
+    """Return an agent card as it is stored; raises `RequestTooLarge` above `MAX_CARD_BYTES`."""
     try:
         encoded = encode_json(value)
     except (ValueError, RecursionError):

@@ -11,14 +11,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from gateway import credentials, errors, request_body
+from gateway import credentials, errors
 from gateway.authentication import Gate, parse_bearer, parse_claimed_workspace
 from gateway.credentials import Credential
+from gateway.ids import INVALID_WORKSPACE_ID, parse_uuid, parse_workspace_id
 from gateway.json_format import json_response
 from gateway.limits import RouteLimit, RouteLimiter
 from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.proxy_headers import ProxyHeaders
-from gateway.request_body import BodySpec, RequestModel
+from gateway.request_body import BodySpec
+from gateway.schemas.request_model import RequestModel
 from protos.auth.v1 import auth_pb2
 from services.chassis.errors import InternalError, ServiceError
 from services.chassis.identity import Identity, Kind
@@ -118,7 +120,7 @@ WORKSPACE_ID_PARAMETERS = ("id", "workspaceId")
 """What the id of a workspace is called in paths."""
 
 INVALID_ID_TEXTS = {
-    **dict.fromkeys(WORKSPACE_ID_PARAMETERS, request_body.INVALID_WORKSPACE_ID),
+    **dict.fromkeys(WORKSPACE_ID_PARAMETERS, INVALID_WORKSPACE_ID),
     "tokenId": "invalid token ID",
     "memoryId": "invalid memory ID",
     "approvalId": "invalid approval ID",
@@ -210,7 +212,7 @@ class RouteEndpoint:
         path = self._path(request)
         workspace_id = next((path[name] for name in WORKSPACE_ID_PARAMETERS if name in path), "")
         identity = await self._identity(request, workspace_id)
-        body = await self.route.body.of(request) if self.route.body else None
+        body = await self.route.body.read(request) if self.route.body else None
         return self._call(request, identity, workspace_id, body, path)
 
     async def _passed_by_body(self, request: Request, guard: Guard) -> Call:
@@ -218,7 +220,7 @@ class RouteEndpoint:
         workspace_id = ""
         try:
             body = await self._body(request)
-            workspace_id = request_body.parse_workspace_id(getattr(body, guard.workspace_body_field))
+            workspace_id = parse_workspace_id(getattr(body, guard.workspace_body_field))
             identity = await self._identity(request, workspace_id)
         except ServiceError as error:
             if self.route.on_refusal is not None:
@@ -229,11 +231,11 @@ class RouteEndpoint:
     async def _body(self, request: Request) -> RequestModel:
         if self.route.body is None:
             raise TypeError(self.route.path)
-        checked: RequestModel = await self.route.body.of(request)
+        checked: RequestModel = await self.route.body.read(request)
         return checked
 
     def _path(self, request: Request) -> Mapping[str, str]:
-        ids = {name: request_body.parse_uuid(request.path_params[name], said) for name, said in self.route.ids.items()}
+        ids = {name: parse_uuid(request.path_params[name], said) for name, said in self.route.ids.items()}
         return request.path_params | ids
 
     async def _identity(self, request: Request, workspace_id: str) -> Identity | None:

@@ -77,21 +77,21 @@ class MessageApp:
         callers: Callers,
         exchanges: ExchangePool,
         *,
-        beside: ASGIApp,
+        fallback: ASGIApp,
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
     ) -> None:
         """`base_url` is the public address of the plane; with `bearer_needed` the cards that pass say so."""
         self._callers = callers
         self._exchanges = exchanges
-        self._beside = beside
+        self._fallback = fallback
         self._base_url = base_url
         self._bearer_needed = bearer_needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or not MESSAGE_PATH.fullmatch(scope["path"]):
-            await self._beside(scope, receive, send)
+            await self._fallback(scope, receive, send)
             return
         scope[ROUTE_KEY] = MESSAGE_ROUTE
         if scope["method"] == "POST":

@@ -4,8 +4,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from gateway.errors import MalformedRequest
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.render import workspaces as render
 from gateway.route import READ, Call, Route
+from gateway.schemas.activity import Activity, render_activity
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -30,7 +30,7 @@ class ActivityRoutes:
         self._a2a_proxy = a2a_proxy
         self._stub = rpc.ActivityServiceStub(a2a_proxy.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -46,7 +46,7 @@ class ActivityRoutes:
                     "since_secs": "Only rows of the last so many seconds, at most 2592000",
                     "since_id": "Only rows after this one, oldest first",
                 },
-                answer=list[render.Activity],
+                answer=list[Activity],
                 refusal_statuses=frozenset({410}),
             ),
         ]
@@ -67,7 +67,7 @@ class ActivityRoutes:
         reply: pb.ListActivityResponse = await self._a2a_proxy.call(
             self._stub.ListActivity, request, on_behalf_of=call.identity
         )
-        return [render.activity(row) for row in reply.activities]
+        return [render_activity(row) for row in reply.activities]
 
 
 def _parse_look_back(text: str) -> Duration | None:

@@ -2,12 +2,17 @@
 
 import uuid
 
-from gateway import request_body
-from gateway.answers.approvals import Decided
-from gateway.render import approvals as render
-from gateway.request_body import BodySpec
+from gateway.request_body import BodySpec, encode_payload
 from gateway.route import ADMIN, READ, WRITE, Call, Route
-from gateway.shapes import approvals as shapes
+from gateway.schemas.approvals import (
+    Approval,
+    ApprovalDecision,
+    ApprovalStatus,
+    NewApproval,
+    PendingApproval,
+    render_approval,
+    render_pending_approval,
+)
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -22,7 +27,7 @@ class ApprovalRoutes:
         self._registry = registry
         self._stub = rpc.ApprovalServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -31,9 +36,9 @@ class ApprovalRoutes:
                 handler=self.ask,
                 summary="Ask somebody for consent",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.NewApproval),
+                body=BodySpec(model=NewApproval),
                 success=201,
-                answer=Decided,
+                answer=ApprovalStatus,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -42,7 +47,7 @@ class ApprovalRoutes:
                 handler=self.list,
                 summary="The newest requests for consent of a workspace",
                 guard=READ,
-                answer=list[render.Approval],
+                answer=list[Approval],
             ),
             Route(
                 method="POST",
@@ -50,8 +55,8 @@ class ApprovalRoutes:
                 handler=self.decide,
                 summary="Decide a request for consent; not for the workspace that asks",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.Decision),
-                answer=Decided,
+                body=BodySpec(model=ApprovalDecision),
+                answer=ApprovalStatus,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -60,7 +65,7 @@ class ApprovalRoutes:
                 handler=self.pending,
                 summary="The newest requests for consent that wait for somebody",
                 guard=ADMIN,
-                answer=list[render.PendingApproval],
+                answer=list[PendingApproval],
             ),
         ]
 
@@ -72,12 +77,12 @@ class ApprovalRoutes:
             action=call.body.action,
             reason=call.body.reason,
             task_id=call.body.task_id,
-            context=request_body.encode_payload(call.body.context),
+            context=encode_payload(call.body.context),
         )
         reply: pb.RequestApprovalResponse = await self._registry.call(
             self._stub.RequestApproval, request, on_behalf_of=call.identity
         )
-        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
     async def list(self, call: Call) -> object:
         """The newest requests of a workspace."""
@@ -85,7 +90,7 @@ class ApprovalRoutes:
         reply: pb.ListApprovalsResponse = await self._registry.call(
             self._stub.ListApprovals, request, on_behalf_of=call.identity
         )
-        return [render.approval(message) for message in reply.approvals]
+        return [render_approval(message) for message in reply.approvals]
 
     async def decide(self, call: Call) -> object:
         """Decide a request."""
@@ -98,7 +103,7 @@ class ApprovalRoutes:
         reply: pb.DecideApprovalResponse = await self._registry.call(
             self._stub.DecideApproval, request, on_behalf_of=call.identity
         )
-        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
     async def pending(self, call: Call) -> object:
         """The newest requests that wait."""
@@ -106,4 +111,4 @@ class ApprovalRoutes:
         reply: pb.ListPendingApprovalsResponse = await self._registry.call(
             self._stub.ListPendingApprovals, request, on_behalf_of=call.identity
         )
-        return [render.pending_approval(message) for message in reply.approvals]
+        return [render_pending_approval(message) for message in reply.approvals]

@@ -1,10 +1,10 @@
 """Who did what."""
 
-from gateway import request_body
 from gateway.errors import MalformedRequest
+from gateway.ids import parse_workspace_id
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.render import audit as render
 from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.schemas.audit import AuditRecord, AuditVerification, render_record, render_verification
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -20,7 +20,7 @@ class AuditRoutes:
         self._auth = auth
         self._stub = rpc.AuditServiceStub(auth.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -34,7 +34,7 @@ class AuditRoutes:
                     "after_place": "Only deeds after this place in the chain, oldest first",
                     "workspace_id": "Only deeds done to this workspace",
                 },
-                answer=list[render.Deed],
+                answer=list[AuditRecord],
                 refusal_statuses=frozenset({400}),
             ),
             Route(
@@ -44,7 +44,7 @@ class AuditRoutes:
                 summary="Whether the chain of deeds is as it was recorded",
                 guard=PLATFORM,
                 query={"after_place": "Begin after this place: 0, the default, for the whole chain"},
-                answer=render.Verification,
+                answer=AuditVerification,
                 refusal_statuses=frozenset({400}),
             ),
         ]
@@ -53,14 +53,14 @@ class AuditRoutes:
         """The deeds asked for."""
         about = call.query.get("workspace_id", "")
         request = pb.ListAuditRecordsRequest(
-            workspace_id=request_body.parse_workspace_id(about) if about else "",
+            workspace_id=parse_workspace_id(about) if about else "",
             after_position=_parse_position(call.query.get("after_place", "")),
             page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
         )
         reply: pb.ListAuditRecordsResponse = await self._auth.call(
             self._stub.ListAuditRecords, request, on_behalf_of=call.identity
         )
-        return [render.deed(message) for message in reply.records]
+        return [render_record(message) for message in reply.records]
 
     async def verify(self, call: Call) -> object:
         """What following the chain finds."""
@@ -68,7 +68,7 @@ class AuditRoutes:
         reply: pb.VerifyAuditLogResponse = await self._auth.call(
             self._stub.VerifyAuditLog, request, on_behalf_of=call.identity
         )
-        return render.verification(reply)
+        return render_verification(reply)
 
 
 def _parse_position(text: str) -> int | None:

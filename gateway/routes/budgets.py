@@ -1,10 +1,9 @@
 """What the agents of workspaces may spend."""
 
 from gateway.errors import MalformedRequest
-from gateway.render import budgets as render
 from gateway.request_body import BodyFault, BodySpec
 from gateway.route import ADMIN, READ, Call, Route
-from gateway.shapes.budgets import Limit
+from gateway.schemas.budgets import Budget, BudgetLimit, render_budget
 from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -28,7 +27,7 @@ class BudgetRoutes:
         self._registry = registry
         self._stub = rpc.BudgetServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -37,7 +36,7 @@ class BudgetRoutes:
                 handler=self.get,
                 summary="What a workspace may spend, and what it has spent",
                 guard=READ,
-                answer=render.Budget,
+                answer=Budget,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -46,8 +45,8 @@ class BudgetRoutes:
                 handler=self.limit,
                 summary="Limit what a workspace may spend, or take the limit away",
                 guard=ADMIN,
-                body=BodySpec(shape=Limit, refusal=_refuse_limit),
-                answer=render.Budget,
+                body=BodySpec(model=BudgetLimit, fault_to_error=_refuse_limit),
+                answer=Budget,
                 refusal_statuses=frozenset({404}),
             ),
         ]
@@ -58,7 +57,7 @@ class BudgetRoutes:
         reply: pb.GetBudgetResponse = await self._registry.call(
             self._stub.GetBudget, request, on_behalf_of=call.identity
         )
-        return render.budget(reply.budget)
+        return render_budget(reply.budget)
 
     async def limit(self, call: Call) -> object:
         """Set the limit."""
@@ -66,7 +65,7 @@ class BudgetRoutes:
         reply: pb.SetBudgetResponse = await self._registry.call(
             self._stub.SetBudget, request, on_behalf_of=call.identity
         )
-        return render.budget(reply.budget)
+        return render_budget(reply.budget)
 
 
 def _refuse_limit(fault: BodyFault) -> ServiceError:

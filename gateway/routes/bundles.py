@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from gateway.json_format import encode_json
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
-from gateway.render import orgs as render
 from gateway.request_body import BodySpec, body_too_large, refuse_with_text
 from gateway.route import ADMIN, PLATFORM, Call, Route
-from gateway.shapes import orgs as shapes
+from gateway.schemas.bundles import BundleImport, BundleMember, render_bundle_member
 from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -27,7 +26,7 @@ class BundleRoutes:
         self._registry = registry
         self._stub = rpc.BundleServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -45,9 +44,13 @@ class BundleRoutes:
                 handler=self.add,
                 summary="Make the workspaces of a bundle, with new ids",
                 guard=PLATFORM,
-                body=BodySpec(shape=shapes.Bundle, refusal=refuse_with_text("invalid bundle"), cap=MAX_BULK_BODY_BYTES),
+                body=BodySpec(
+                    model=BundleImport,
+                    fault_to_error=refuse_with_text("invalid bundle"),
+                    max_bytes=MAX_BULK_BODY_BYTES,
+                ),
                 success=201,
-                answer=render.BundleMember,
+                answer=BundleMember,
             ),
         ]
 
@@ -67,4 +70,4 @@ class BundleRoutes:
         reply: pb.ImportBundleResponse = await self._registry.call(
             self._stub.ImportBundle, request, on_behalf_of=call.identity, timeout=IMPORT_TIMEOUT
         )
-        return render.bundle_member(reply.root)
+        return render_bundle_member(reply.root)

@@ -25,7 +25,7 @@ class CardRoutes:
         self._guard = guard
         self._bearer_needed = bearer_needed
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there: the path of today, and the one of clients up to 0.2."""
         return [
             self._route("/workspaces/{id}/a2a/.well-known/agent-card.json", "The agent card"),

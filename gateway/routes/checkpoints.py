@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 
-from gateway import request_body
-from gateway.answers.notes import Cleared, Saved
-from gateway.render import notes as render
-from gateway.request_body import BodySpec
+from gateway.request_body import BodySpec, encode_payload
 from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.schemas.checkpoints import (
+    Checkpoint,
+    DeletedCheckpoints,
+    NewCheckpoint,
+    SavedCheckpoint,
+    render_checkpoint,
+)
 from protos.registry.v1 import checkpoints_pb2 as pb
 from protos.registry.v1 import checkpoints_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -22,7 +25,7 @@ class CheckpointRoutes:
         self._registry = registry
         self._stub = rpc.CheckpointServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there. The name of a workflow may hold slashes, so it takes the rest of the path."""
         return [
             Route(
@@ -31,9 +34,9 @@ class CheckpointRoutes:
                 handler=self.save,
                 summary="Keep a completed step of a workflow",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.NewCheckpoint),
+                body=BodySpec(model=NewCheckpoint),
                 success=201,
-                answer=Saved,
+                answer=SavedCheckpoint,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -42,7 +45,7 @@ class CheckpointRoutes:
                 handler=self.latest,
                 summary="The step that was completed last, of any workflow",
                 guard=READ,
-                answer=render.Checkpoint,
+                answer=Checkpoint,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -51,7 +54,7 @@ class CheckpointRoutes:
                 handler=self.list,
                 summary="The completed steps of a workflow, the highest first",
                 guard=READ,
-                answer=list[render.Checkpoint],
+                answer=list[Checkpoint],
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -60,7 +63,7 @@ class CheckpointRoutes:
                 handler=self.delete,
                 summary="Delete the completed steps of a workflow",
                 guard=WRITE,
-                answer=Cleared,
+                answer=DeletedCheckpoints,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
@@ -72,13 +75,15 @@ class CheckpointRoutes:
             workflow_id=call.body.workflow_id,
             step_name=call.body.step_name,
             step_index=call.body.step_index,
-            payload=None if call.body.payload is None else request_body.encode_payload(call.body.payload),
+            payload=None if call.body.payload is None else encode_payload(call.body.payload),
         )
         reply: pb.SaveCheckpointResponse = await self._registry.call(
             self._stub.SaveCheckpoint, request, on_behalf_of=call.identity
         )
         kept = reply.checkpoint
-        return Saved(id=kept.id, workspace_id=kept.workspace_id, workflow_id=kept.workflow_id, step_name=kept.step_name)
+        return SavedCheckpoint(
+            id=kept.id, workspace_id=kept.workspace_id, workflow_id=kept.workflow_id, step_name=kept.step_name
+        )
 
     async def latest(self, call: Call) -> object:
         """The step that was completed last."""
@@ -86,11 +91,11 @@ class CheckpointRoutes:
         reply: pb.GetLatestCheckpointResponse = await self._registry.call(
             self._stub.GetLatestCheckpoint, request, on_behalf_of=call.identity
         )
-        return render.checkpoint(reply.checkpoint)
+        return render_checkpoint(reply.checkpoint)
 
     async def list(self, call: Call) -> object:
         """The steps of a workflow."""
-        return [render.checkpoint(message) async for message in self._pages(call)]
+        return [render_checkpoint(message) async for message in self._pages(call)]
 
     async def delete(self, call: Call) -> object:
         """Delete the steps of a workflow."""
@@ -98,7 +103,7 @@ class CheckpointRoutes:
         reply: pb.DeleteCheckpointsResponse = await self._registry.call(
             self._stub.DeleteCheckpoints, request, on_behalf_of=call.identity
         )
-        return Cleared(deleted=reply.deleted, workflow_id=call.path["workflow"])
+        return DeletedCheckpoints(deleted=reply.deleted, workflow_id=call.path["workflow"])
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Checkpoint]:
         token = ""

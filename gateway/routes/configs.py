@@ -2,13 +2,12 @@
 
 import json
 
-from gateway import request_body
-from gateway.answers.notes import Config, Done, Viewport
 from gateway.json_format import drop_zero_fraction
 from gateway.limits import MAX_CONFIG_BYTES
-from gateway.request_body import BodySpec, refuse_with_text
+from gateway.request_body import BodySpec, encode_payload, refuse_with_text
 from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.schemas.configs import CanvasViewport, ConfigPatch, ViewportUpdate, WorkspaceConfig
+from gateway.schemas.instructions import ChangeResult
 from protos.registry.v1 import configs_pb2 as pb
 from protos.registry.v1 import configs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -21,7 +20,7 @@ class ConfigRoutes:
         self._registry = registry
         self._stub = rpc.ConfigServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -30,7 +29,7 @@ class ConfigRoutes:
                 handler=self.get,
                 summary="What a workspace is set to",
                 guard=READ,
-                answer=Config,
+                answer=WorkspaceConfig,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -40,12 +39,12 @@ class ConfigRoutes:
                 summary="Set keys of a workspace",
                 guard=WRITE,
                 body=BodySpec(
-                    shape=shapes.ConfigPatch,
-                    refusal=refuse_with_text("invalid JSON"),
-                    cap=MAX_CONFIG_BYTES,
-                    oversize="body too large or unreadable",
+                    model=ConfigPatch,
+                    fault_to_error=refuse_with_text("invalid JSON"),
+                    max_bytes=MAX_CONFIG_BYTES,
+                    too_large_text="body too large or unreadable",
                 ),
-                answer=Done,
+                answer=ChangeResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -54,7 +53,7 @@ class ConfigRoutes:
                 handler=self.viewport,
                 summary="Where the canvas stands",
                 guard=ANY,
-                answer=Viewport,
+                answer=CanvasViewport,
             ),
             Route(
                 method="PUT",
@@ -62,8 +61,8 @@ class ConfigRoutes:
                 handler=self.save_viewport,
                 summary="Keep where the canvas stands",
                 guard=ADMIN,
-                body=BodySpec(shape=shapes.NewViewport, refusal=refuse_with_text("invalid viewport data")),
-                answer=Done,
+                body=BodySpec(model=ViewportUpdate, fault_to_error=refuse_with_text("invalid viewport data")),
+                answer=ChangeResult,
             ),
         ]
 
@@ -73,21 +72,21 @@ class ConfigRoutes:
         reply: pb.GetConfigResponse = await self._registry.call(
             self._stub.GetConfig, request, on_behalf_of=call.identity
         )
-        return Config(data=json.loads(reply.data))
+        return WorkspaceConfig(data=json.loads(reply.data))
 
     async def merge(self, call: Call) -> object:
         """Merge an object into it."""
-        patch = request_body.encode_payload(call.body.model_extra, refuse_with_text("invalid JSON"))
+        patch = encode_payload(call.body.model_extra, refuse_with_text("invalid JSON"))
         request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
         await self._registry.call(self._stub.MergeConfig, request, on_behalf_of=call.identity)
-        return Done(status="updated")
+        return ChangeResult(status="updated")
 
     async def viewport(self, call: Call) -> object:
         """Where the canvas stands."""
         reply: pb.GetViewportResponse = await self._registry.call(
             self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
         )
-        return Viewport(
+        return CanvasViewport(
             x=drop_zero_fraction(reply.x), y=drop_zero_fraction(reply.y), zoom=drop_zero_fraction(reply.zoom)
         )
 
@@ -95,4 +94,4 @@ class ConfigRoutes:
         """Keep where it stands."""
         request = pb.SaveViewportRequest(x=call.body.x, y=call.body.y, zoom=call.body.zoom)
         await self._registry.call(self._stub.SaveViewport, request, on_behalf_of=call.identity)
-        return Done(status="saved")
+        return ChangeResult(status="saved")

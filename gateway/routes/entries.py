@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from gateway import request_body
-from gateway.answers.memories import Deleted, Put
-from gateway.render import memories as render
-from gateway.request_body import BodySpec
+from gateway.request_body import BodySpec, encode_payload
 from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import memories as shapes
+from gateway.schemas.entries import Entry, EntryWriteResult, NewEntry, render_entry
+from gateway.schemas.memories import DeletionResult
 from protos.registry.v1 import entries_pb2 as pb
 from protos.registry.v1 import entries_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -22,7 +20,7 @@ class EntryRoutes:
         self._registry = registry
         self._stub = rpc.EntryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there. A key may hold slashes, so it takes the rest of the path."""
         return [
             Route(
@@ -31,7 +29,7 @@ class EntryRoutes:
                 handler=self.list,
                 summary="Everything that a workspace keeps by key",
                 guard=READ,
-                answer=list[render.Entry],
+                answer=list[Entry],
             ),
             Route(
                 method="POST",
@@ -39,8 +37,8 @@ class EntryRoutes:
                 handler=self.put,
                 summary="Write a value under a key, if the key is at the version expected",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.NewEntry),
-                answer=Put,
+                body=BodySpec(model=NewEntry),
+                answer=EntryWriteResult,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -49,7 +47,7 @@ class EntryRoutes:
                 handler=self.get,
                 summary="What is under a key",
                 guard=READ,
-                answer=render.Entry,
+                answer=Entry,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -58,38 +56,38 @@ class EntryRoutes:
                 handler=self.delete,
                 summary="Delete what is under a key, if anything is",
                 guard=WRITE,
-                answer=Deleted,
+                answer=DeletionResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
     async def list(self, call: Call) -> object:
         """Every entry, by key."""
-        return [render.entry(message) async for message in self._pages(call)]
+        return [render_entry(message) async for message in self._pages(call)]
 
     async def put(self, call: Call) -> object:
         """Write a value."""
         request = pb.PutEntryRequest(
             workspace_id=call.workspace_id,
             key=call.body.key,
-            value=request_body.encode_payload(call.body.value),
+            value=encode_payload(call.body.value),
             ttl_seconds=call.body.ttl_seconds,
             if_match_version=call.body.if_match_version,
         )
         reply: pb.PutEntryResponse = await self._registry.call(self._stub.PutEntry, request, on_behalf_of=call.identity)
-        return Put(key=reply.entry.key, status="ok", version=reply.entry.version)
+        return EntryWriteResult(key=reply.entry.key, status="ok", version=reply.entry.version)
 
     async def get(self, call: Call) -> object:
         """One entry."""
         request = pb.GetEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
         reply: pb.GetEntryResponse = await self._registry.call(self._stub.GetEntry, request, on_behalf_of=call.identity)
-        return render.entry(reply.entry)
+        return render_entry(reply.entry)
 
     async def delete(self, call: Call) -> object:
         """Delete an entry."""
         request = pb.DeleteEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
         await self._registry.call(self._stub.DeleteEntry, request, on_behalf_of=call.identity)
-        return Deleted(status="deleted")
+        return DeletionResult(status="deleted")
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Entry]:
         token = ""

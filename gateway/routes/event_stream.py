@@ -108,7 +108,7 @@ class EventStreamRoutes:
         self._callers = callers
         self._openings = openings
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -178,17 +178,17 @@ class WebSocketApp:
     """The socket of events; everything else is for the application beside it."""
 
     def __init__(
-        self, callers: Authenticator, openings: EventReaders, metrics: RequestMetrics, *, beside: ASGIApp
+        self, callers: Authenticator, openings: EventReaders, metrics: RequestMetrics, *, fallback: ASGIApp
     ) -> None:
         self._callers = callers
         self._openings = openings
         self._metrics = metrics
-        self._beside = beside
+        self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one socket."""
         if scope["type"] not in {"http", "websocket"} or (scope["type"] == "http" and scope["path"] != WEBSOCKET_PATH):
-            await self._beside(scope, receive, send)
+            await self._fallback(scope, receive, send)
             return
         if scope["path"] == WEBSOCKET_PATH:
             scope[ROUTE_KEY] = WEBSOCKET_PATH

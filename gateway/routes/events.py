@@ -2,8 +2,8 @@
 
 from gateway.errors import MalformedRequest
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.render import workspaces as render
 from gateway.route import ADMIN, Call, Route
+from gateway.schemas.events import Event, render_event
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -24,7 +24,7 @@ class EventRoutes:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -34,7 +34,7 @@ class EventRoutes:
                 summary="Stored events: the newest, or what came after one",
                 guard=ADMIN,
                 query=QUERY_PARAMETERS,
-                answer=list[render.Event],
+                answer=list[Event],
                 refusal_statuses=frozenset({400}),
             ),
             Route(
@@ -44,7 +44,7 @@ class EventRoutes:
                 summary="Stored events of one workspace",
                 guard=ADMIN,
                 query=QUERY_PARAMETERS,
-                answer=list[render.Event],
+                answer=list[Event],
             ),
         ]
 
@@ -58,7 +58,7 @@ class EventRoutes:
         reply: pb.ListEventsResponse = await self._registry.call(
             self._stub.ListEvents, request, on_behalf_of=call.identity
         )
-        return [render.event(message) for message in reply.events]
+        return [render_event(message) for message in reply.events]
 
 
 def _parse_after_event_id(text: str) -> int | None:

@@ -5,12 +5,18 @@ from collections.abc import AsyncIterator
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.answers.notes import Done, Made, Resolved
 from gateway.errors import MalformedRequest
-from gateway.render import notes as render
 from gateway.request_body import BodySpec
 from gateway.route import ADMIN, READ, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.schemas.instructions import (
+    ChangeResult,
+    CreatedInstruction,
+    Instruction,
+    InstructionChanges,
+    NewInstruction,
+    ResolvedInstructions,
+    render_instruction,
+)
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -25,7 +31,7 @@ class InstructionRoutes:
         self._registry = registry
         self._stub = rpc.InstructionServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there. Who may tell everybody something, the registry judges: the path does not say it."""
         return [
             Route(
@@ -35,7 +41,7 @@ class InstructionRoutes:
                 summary="Instructions, those for everybody first",
                 guard=ADMIN,
                 query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
-                answer=list[render.Instruction],
+                answer=list[Instruction],
                 refusal_statuses=frozenset({400}),
             ),
             Route(
@@ -44,9 +50,9 @@ class InstructionRoutes:
                 handler=self.create,
                 summary="Tell all agents something, or one",
                 guard=ADMIN,
-                body=BodySpec(shape=shapes.NewInstruction),
+                body=BodySpec(model=NewInstruction),
                 success=201,
-                answer=Made,
+                answer=CreatedInstruction,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -55,8 +61,8 @@ class InstructionRoutes:
                 handler=self.change,
                 summary="Change an instruction",
                 guard=ADMIN,
-                body=BodySpec(shape=shapes.InstructionChanges),
-                answer=Done,
+                body=BodySpec(model=InstructionChanges),
+                answer=ChangeResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -65,7 +71,7 @@ class InstructionRoutes:
                 handler=self.delete,
                 summary="Delete an instruction",
                 guard=ADMIN,
-                answer=Done,
+                answer=ChangeResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -74,14 +80,14 @@ class InstructionRoutes:
                 handler=self.resolve,
                 summary="What an agent is told, as one text",
                 guard=READ,
-                answer=Resolved,
+                answer=ResolvedInstructions,
                 refusal_statuses=frozenset({404}),
             ),
         ]
 
     async def list(self, call: Call) -> object:
         """The instructions asked for."""
-        return [render.instruction(message) async for message in self._pages(call)]
+        return [render_instruction(message) async for message in self._pages(call)]
 
     async def create(self, call: Call) -> object:
         """Add an instruction."""
@@ -96,7 +102,7 @@ class InstructionRoutes:
         reply: pb.CreateInstructionResponse = await self._registry.call(
             self._stub.CreateInstruction, request, on_behalf_of=call.identity
         )
-        return Made(id=reply.instruction.id)
+        return CreatedInstruction(id=reply.instruction.id)
 
     async def change(self, call: Call) -> object:
         """Change what the body names."""
@@ -109,13 +115,13 @@ class InstructionRoutes:
             update_mask=FieldMask(paths=named),
         )
         await self._registry.call(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
-        return Done(status="updated")
+        return ChangeResult(status="updated")
 
     async def delete(self, call: Call) -> object:
         """Delete an instruction."""
         request = pb.DeleteInstructionRequest(instruction_id=call.path["instructionId"])
         await self._registry.call(self._stub.DeleteInstruction, request, on_behalf_of=call.identity)
-        return Done(status="deleted")
+        return ChangeResult(status="deleted")
 
     async def resolve(self, call: Call) -> object:
         """What an agent is told."""
@@ -123,7 +129,7 @@ class InstructionRoutes:
         reply: pb.ResolveInstructionsResponse = await self._registry.call(
             self._stub.ResolveInstructions, request, on_behalf_of=call.identity
         )
-        return Resolved(workspace_id=call.workspace_id, instructions=reply.instructions)
+        return ResolvedInstructions(workspace_id=call.workspace_id, instructions=reply.instructions)
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Instruction]:
         token = ""

@@ -5,13 +5,19 @@ from typing import cast
 
 from starlette.responses import Response
 
-from gateway.answers.lifecycle import BootstrapNoted, Hibernated, Paused, Resumed, State
 from gateway.errors import AUTH, REGISTRY
 from gateway.json_format import json_response
-from gateway.render import workspaces as render
 from gateway.request_body import BodySpec
 from gateway.route import ADMIN, STATE, WRITE, Call, Route
-from gateway.shapes.lifecycle import BootstrapFailure
+from gateway.schemas.lifecycle import (
+    BootstrapFailure,
+    BootstrapFailureResult,
+    HibernationResult,
+    PauseResult,
+    ResumeResult,
+    WorkspaceState,
+)
+from gateway.schemas.workspaces import render_status
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from protos.registry.v1 import registry_pb2, registry_pb2_grpc
@@ -44,7 +50,7 @@ class LifecycleRoutes:
         self._stub = rpc.LifecycleServiceStub(registry.channel)
         self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -53,7 +59,7 @@ class LifecycleRoutes:
                 handler=self.pause,
                 summary="Stop a workspace and all below it until it is resumed",
                 guard=WRITE,
-                answer=Paused,
+                answer=PauseResult,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -62,7 +68,7 @@ class LifecycleRoutes:
                 handler=self.resume,
                 summary="Start a paused workspace again, and what is paused below it",
                 guard=WRITE,
-                answer=Resumed,
+                answer=ResumeResult,
                 refusal_statuses=frozenset({404, 409}),
             ),
             Route(
@@ -72,7 +78,7 @@ class LifecycleRoutes:
                 summary="Stop an agent until it is needed",
                 guard=WRITE,
                 query={"force": "`true`: also while it has active tasks"},
-                answer=Hibernated,
+                answer=HibernationResult,
                 refusal_statuses=frozenset({404, 409, 502}),
             ),
             Route(
@@ -81,8 +87,8 @@ class LifecycleRoutes:
                 handler=self.declare_failed,
                 summary="Report that an instance does not boot",
                 guard=ADMIN,
-                body=BodySpec(shape=BootstrapFailure, required=False),
-                answer=BootstrapNoted,
+                body=BodySpec(model=BootstrapFailure, required=False),
+                answer=BootstrapFailureResult,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -91,7 +97,7 @@ class LifecycleRoutes:
                 handler=self.state,
                 summary="How a workspace stands, for its own agent",
                 guard=STATE,
-                answer=State,
+                answer=WorkspaceState,
                 refusal_statuses=frozenset({404}),
                 render_refusal=_render_deleted,
             ),
@@ -103,7 +109,7 @@ class LifecycleRoutes:
         reply: pb.PauseWorkspaceResponse = await self._registry.call(
             self._stub.PauseWorkspace, request, on_behalf_of=call.identity
         )
-        paused = Paused(status="paused", paused_count=reply.paused)
+        paused = PauseResult(status="paused", paused_count=reply.paused)
         return paused | {"stops_later": True} if reply.stops_later else paused
 
     async def resume(self, call: Call) -> object:
@@ -112,7 +118,7 @@ class LifecycleRoutes:
         reply: pb.ResumeWorkspaceResponse = await self._registry.call(
             self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
         )
-        return Resumed(status=render.status(reply.status), resumed_count=reply.resumed)
+        return ResumeResult(status=render_status(reply.status), resumed_count=reply.resumed)
 
     async def hibernate(self, call: Call) -> object:
         """Put to sleep; answered when the instance is stopped."""
@@ -120,7 +126,7 @@ class LifecycleRoutes:
         await self._registry.call(
             self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION_TIMEOUT
         )
-        return Hibernated(status="hibernated")
+        return HibernationResult(status="hibernated")
 
     async def declare_failed(self, call: Call) -> object:
         """Pass on that an instance does not boot."""
@@ -132,14 +138,14 @@ class LifecycleRoutes:
         reply: pb.ReportBootstrapFailureResponse = await self._registry.call(
             self._stub.ReportBootstrapFailure, request, on_behalf_of=call.identity
         )
-        return BootstrapNoted(ok=True) if reply.changed else BootstrapNoted(ok=True, no_change=True)
+        return BootstrapFailureResult(ok=True) if reply.changed else BootstrapFailureResult(ok=True, no_change=True)
 
     async def state(self, call: Call) -> object:
         """How the caller's own workspace stands."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=call.workspace_id)
         reply = await self._registry.call(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
-        status = render.status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
-        return State(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
+        status = render_status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
+        return WorkspaceState(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
 
 
 def _render_deleted(workspace_id: str, error: ServiceError) -> Response | None:

@@ -3,12 +3,9 @@
 import asyncio
 from datetime import timedelta
 
-from typing_extensions import TypedDict
-
 from gateway.clients import ServiceChannels
-from gateway.render import liveness as render
-from gateway.render.liveness import Subsystem
 from gateway.route import OPERATION, Call, Route
+from gateway.schemas.liveness import LivenessReport, render_subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
 from services.chassis.clients import ServiceChannel
@@ -18,19 +15,13 @@ LIVENESS_TIMEOUT = timedelta(seconds=1)
 """How long a replica has to say when its loops ticked."""
 
 
-class Liveness(TypedDict):
-    """Answer of /admin/liveness."""
-
-    subsystems: dict[str, Subsystem]
-
-
 class LivenessRoutes:
     """Asks every replica that it has a line to."""
 
     def __init__(self, clients: ServiceChannels) -> None:
         self._replicas = (*clients.each_registry, *clients.each_a2a_proxy, clients.auth, clients.provisioner)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -39,7 +30,7 @@ class LivenessRoutes:
                 handler=self.list,
                 summary="When the loops of the services last ticked",
                 guard=OPERATION,
-                answer=Liveness,
+                answer=LivenessReport,
             )
         ]
 
@@ -47,7 +38,7 @@ class LivenessRoutes:
         """The loops of whoever answers; `/ready` says who does not."""
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(self._told(line)) for line in self._replicas]
-        return Liveness(subsystems=render.subsystems([answer.result() for answer in answers]))
+        return LivenessReport(subsystems=render_subsystems([answer.result() for answer in answers]))
 
     async def _told(self, line: ServiceChannel) -> pb.GetLivenessResponse:
         asked = stubs.LivenessServiceStub(line.channel).GetLiveness

@@ -1,10 +1,9 @@
 """What instances have written."""
 
-from typing_extensions import TypedDict
-
 from gateway.errors import MalformedRequest
 from gateway.query_params import parse_natural_number
 from gateway.route import ADMIN, Call, Route
+from gateway.schemas.logs import InstanceLog
 from protos.provisioner.v1 import logs_pb2 as pb
 from protos.provisioner.v1 import logs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -15,16 +14,6 @@ DEFAULT_LINES = "200"
 QUERY_PARAMETERS = {"tail": "Lines, 1 to 5000; 200 if left out"}
 
 
-class Log(TypedDict):
-    """The end of what an instance wrote, and whether there was more before it."""
-
-    workspace_id: str
-    backend: str
-    tail: int
-    truncated: bool
-    output: str
-
-
 class LogRoutes:
     """Asks the provisioner."""
 
@@ -32,7 +21,7 @@ class LogRoutes:
         self._provisioner = provisioner
         self._stub = rpc.LogServiceStub(provisioner.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -42,7 +31,7 @@ class LogRoutes:
                 summary="The last lines that the instance of a workspace has written",
                 guard=ADMIN,
                 query=QUERY_PARAMETERS,
-                answer=Log,
+                answer=InstanceLog,
                 refusal_statuses=frozenset({404, 501, 502}),
             )
             for path in ("/workspaces/{id}/logs", "/workspaces/{id}/console")
@@ -57,7 +46,7 @@ class LogRoutes:
         reply: pb.ReadLogsResponse = await self._provisioner.call(
             self._stub.ReadLogs, request, on_behalf_of=call.identity
         )
-        return Log(
+        return InstanceLog(
             workspace_id=call.workspace_id,
             backend=reply.backend,
             tail=tail,

@@ -2,12 +2,10 @@
 
 import uuid
 
-from gateway.answers.memories import Committed, Deleted
 from gateway.query_params import parse_limit
-from gateway.render import memories as render
 from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import memories as shapes
+from gateway.schemas.memories import CommittedMemory, DeletionResult, Memory, NewMemory, render_memory
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -22,7 +20,7 @@ class MemoryRoutes:
         self._registry = registry
         self._stub = rpc.MemoryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -31,9 +29,9 @@ class MemoryRoutes:
                 handler=self.commit,
                 summary="Remember something, alone, as a team, or for everybody",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.NewMemory),
+                body=BodySpec(model=NewMemory),
                 success=201,
-                answer=Committed,
+                answer=CommittedMemory,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -48,7 +46,7 @@ class MemoryRoutes:
                     "namespace": "Only memories of this namespace",
                     "limit": "1 to 50; anything else is 50",
                 },
-                answer=list[render.Memory],
+                answer=list[Memory],
             ),
             Route(
                 method="DELETE",
@@ -56,7 +54,7 @@ class MemoryRoutes:
                 handler=self.delete,
                 summary="Forget a memory of the workspace itself",
                 guard=WRITE,
-                answer=Deleted,
+                answer=DeletionResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
@@ -73,7 +71,7 @@ class MemoryRoutes:
         reply: pb.CommitMemoryResponse = await self._registry.call(
             self._stub.CommitMemory, request, on_behalf_of=call.identity
         )
-        return Committed(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
+        return CommittedMemory(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
 
     async def search(self, call: Call) -> object:
         """The memories asked for."""
@@ -87,10 +85,10 @@ class MemoryRoutes:
         reply: pb.SearchMemoriesResponse = await self._registry.call(
             self._stub.SearchMemories, request, on_behalf_of=call.identity
         )
-        return [render.memory(message) for message in reply.memories]
+        return [render_memory(message) for message in reply.memories]
 
     async def delete(self, call: Call) -> object:
         """Forget a memory."""
         request = pb.DeleteMemoryRequest(workspace_id=call.workspace_id, memory_id=call.path["memoryId"])
         await self._registry.call(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
-        return Deleted(status="deleted")
+        return DeletionResult(status="deleted")

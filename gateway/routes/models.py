@@ -1,9 +1,8 @@
 """Which model an agent uses."""
 
-from gateway.answers.models import Choosing, Chosen
 from gateway.request_body import BodySpec
 from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import models as shapes
+from gateway.schemas.models import ChosenModel, ModelChoice, ModelChoiceResult
 from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -18,7 +17,7 @@ class ModelRoutes:
         self._registry = registry
         self._stub = rpc.ModelServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -27,7 +26,7 @@ class ModelRoutes:
                 handler=self.get,
                 summary="The model that was chosen for a workspace",
                 guard=READ,
-                answer=Chosen,
+                answer=ChosenModel,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -36,8 +35,8 @@ class ModelRoutes:
                 handler=self.choose,
                 summary="Choose the model of a workspace; a change restarts it",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.Choice),
-                answer=Choosing,
+                body=BodySpec(model=ModelChoice),
+                answer=ModelChoiceResult,
                 refusal_statuses=frozenset({404, 410, 422}),
             ),
             Route(
@@ -46,7 +45,7 @@ class ModelRoutes:
                 handler=self.clear,
                 summary="Leave the model to the agent; a change restarts it",
                 guard=WRITE,
-                answer=Choosing,
+                answer=ModelChoiceResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
@@ -55,19 +54,19 @@ class ModelRoutes:
         """What was chosen."""
         request = pb.GetModelRequest(workspace_id=call.workspace_id)
         reply: pb.GetModelResponse = await self._registry.call(self._stub.GetModel, request, on_behalf_of=call.identity)
-        return Chosen(model=reply.model, source="workspace_secrets" if reply.model else "default")
+        return ChosenModel(model=reply.model, source="workspace_secrets" if reply.model else "default")
 
     async def choose(self, call: Call) -> object:
         """Choose, or clear the choice with an empty one."""
         await self._choose(call, call.body.model)
         if not call.body.model:
-            return Choosing(status="cleared")
-        return Choosing(model=call.body.model, status="saved")
+            return ModelChoiceResult(status="cleared")
+        return ModelChoiceResult(model=call.body.model, status="saved")
 
     async def clear(self, call: Call) -> object:
         """Clear the choice."""
         await self._choose(call, "")
-        return Choosing(status="cleared")
+        return ModelChoiceResult(status="cleared")
 
     async def _choose(self, call: Call, model: str) -> None:
         request = pb.SetModelRequest(workspace_id=call.workspace_id, model=model)

@@ -48,7 +48,7 @@ class OpenApiRoutes:
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(

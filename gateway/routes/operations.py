@@ -1,25 +1,12 @@
 """Is the plane there, is it ready, what has it done."""
 
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from gateway.json_format import json_response
 from gateway.metrics import CONTENT_TYPE, RequestMetrics
-from gateway.readiness import ReadinessChecker, ServiceCheck
+from gateway.readiness import ReadinessChecker
 from gateway.route import OPERATION, Call, Route
-
-
-class Health(TypedDict):
-    """Answer of /health."""
-
-    status: str
-
-
-class Ready(TypedDict):
-    """Answer of /ready."""
-
-    status: str
-    checks: dict[str, ServiceCheck]
+from gateway.schemas.operations import Health, ReadinessStatus
 
 
 class OperationsRoutes:
@@ -29,7 +16,7 @@ class OperationsRoutes:
         self._readiness = readiness
         self._metrics = metrics
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -46,7 +33,7 @@ class OperationsRoutes:
                 handler=self.ready,
                 summary="The services answer",
                 guard=None,
-                answer=Ready,
+                answer=ReadinessStatus,
                 refusal_statuses=frozenset({503}),
             ),
             Route(
@@ -67,7 +54,9 @@ class OperationsRoutes:
         """Every service that is needed answers; or which one does not."""
         checks = await self._readiness.checks()
         missing = any(check["required"] and check["status"] == "fail" for check in checks.values())
-        return json_response(Ready(status="degraded" if missing else "ready", checks=checks), 503 if missing else 200)
+        return json_response(
+            ReadinessStatus(status="degraded" if missing else "ready", checks=checks), 503 if missing else 200
+        )
 
     async def metrics(self, _: Call) -> object:
         """Counters, as Prometheus reads them."""

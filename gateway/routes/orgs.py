@@ -5,13 +5,23 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
-from gateway.answers.orgs import Collapsed, Expanded, TeamMember
 from gateway.json_format import encode_json, json_response
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
-from gateway.render import orgs as render
 from gateway.request_body import BodySpec, body_too_large
 from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
-from gateway.shapes import orgs as shapes
+from gateway.schemas.orgs import (
+    CollapseOptions,
+    CollapseResult,
+    ExpansionResult,
+    ImportedOrg,
+    OrgImport,
+    OrgTemplate,
+    PlannedOrg,
+    TeamMember,
+    render_imported_org,
+    render_org_template,
+    render_planned_org,
+)
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -27,7 +37,7 @@ class OrgRoutes:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -36,7 +46,7 @@ class OrgRoutes:
                 handler=self.list,
                 summary="The organisations that can be imported",
                 guard=ADMIN,
-                answer=list[render.OrgTemplate],
+                answer=list[OrgTemplate],
             ),
             Route(
                 method="POST",
@@ -44,10 +54,10 @@ class OrgRoutes:
                 handler=self.add,
                 summary="Make all workspaces of an organisation, or none; with `dry_run` say what would be made (200)",
                 guard=PLATFORM,
-                body=BodySpec(shape=shapes.OrgImport, cap=MAX_BULK_BODY_BYTES),
+                body=BodySpec(model=OrgImport, max_bytes=MAX_BULK_BODY_BYTES),
                 success=201,
-                answer=render.ImportedOrg,
-                other_answers={200: render.PlannedOrg},
+                answer=ImportedOrg,
+                other_answers={200: PlannedOrg},
                 refusal_statuses=frozenset({404, 412}),
             ),
             Route(
@@ -56,7 +66,7 @@ class OrgRoutes:
                 handler=self.expand,
                 summary="Make the team that the config of a workspace declares",
                 guard=WRITE,
-                answer=Expanded,
+                answer=ExpansionResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -65,8 +75,8 @@ class OrgRoutes:
                 handler=self.collapse,
                 summary="Remove everything below a workspace; with `dry_run` say what would go",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.Collapse, required=False),
-                answer=Collapsed,
+                body=BodySpec(model=CollapseOptions, required=False),
+                answer=CollapseResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
@@ -76,7 +86,7 @@ class OrgRoutes:
         reply: pb.ListOrgTemplatesResponse = await self._registry.call(
             self._stub.ListOrgTemplates, pb.ListOrgTemplatesRequest(), on_behalf_of=call.identity
         )
-        return [render.org_template(message) for message in reply.templates]
+        return [render_org_template(message) for message in reply.templates]
 
     async def add(self, call: Call) -> object:
         """A new organisation, or what it would be."""
@@ -88,7 +98,7 @@ class OrgRoutes:
         reply: pb.ImportOrgResponse = await self._registry.call(
             self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=IMPORT_TIMEOUT
         )
-        return _render_dry_run(render.planned(reply)) if call.body.dry_run else render.imported(reply)
+        return _render_dry_run(render_planned_org(reply)) if call.body.dry_run else render_imported_org(reply)
 
     async def expand(self, call: Call) -> object:
         """The children of a workspace, as its config declares them."""
@@ -102,7 +112,7 @@ class OrgRoutes:
             TeamMember(id=child.id, name=child.name, role=child.role if child.HasField("role") else None)
             for child in reply.children
         ]
-        return Expanded(status="expanded", children=children)
+        return ExpansionResult(status="expanded", children=children)
 
     async def collapse(self, call: Call) -> object:
         """What was below a workspace is gone, or would be."""
@@ -112,10 +122,10 @@ class OrgRoutes:
             on_behalf_of=call.identity,
             timeout=IMPORT_TIMEOUT,
         )
-        return Collapsed(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
+        return CollapseResult(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
 
 
-def _render_dry_run(planned: render.PlannedOrg) -> Response:
+def _render_dry_run(planned: PlannedOrg) -> Response:
     return json_response(planned, 200)
 
 

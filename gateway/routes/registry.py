@@ -4,14 +4,26 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from gateway import request_body
-from gateway.answers.agents import Allowed, Discovered, Registered, Told
 from gateway.errors import http_status
+from gateway.ids import parse_workspace_id
 from gateway.json_format import json_response
-from gateway.render import workspaces as render
-from gateway.request_body import BodySpec, refuse_with_detail
+from gateway.request_body import BodySpec, encode_agent_card, refuse_with_detail
 from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
-from gateway.shapes import agents as shapes
+from gateway.schemas.agents import (
+    MAX_MONTHLY_SPEND,
+    AccessCheck,
+    AccessDecision,
+    AgentUpdateResult,
+    CardUpdate,
+    DiscoveredWorkspace,
+    Heartbeat,
+    Peer,
+    Registration,
+    RegistrationResult,
+    RuntimeMetadata,
+    render_peer,
+)
+from gateway.schemas.workspaces import render_delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.batched_calls import BatchedMethod
@@ -24,7 +36,7 @@ log = structlog.get_logger()
 PEER_PAGE_SIZE = 50
 """Peers asked for at once: fifty of the largest cards fit one message between services."""
 
-HEARTBEAT_ANSWER = json_response(Told(status="ok"))
+HEARTBEAT_ANSWER = json_response(AgentUpdateResult(status="ok"))
 """What every heartbeat is answered."""
 
 HEARTBEAT_BATCH_INTERVAL_SECONDS = 0.02
@@ -51,7 +63,7 @@ class RegistryRoutes:
             registry, self._stub.Heartbeat, _HEARTBEAT, pause=HEARTBEAT_BATCH_INTERVAL_SECONDS
         )
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -60,8 +72,8 @@ class RegistryRoutes:
                 handler=self.register,
                 summary="An agent says where it is and what it can do",
                 guard=REGISTER,
-                body=BodySpec(shape=shapes.Registration, refusal=refuse_with_detail),
-                answer=Registered,
+                body=BodySpec(model=Registration, fault_to_error=refuse_with_detail),
+                answer=RegistrationResult,
                 refusal_statuses=frozenset({409}),
                 on_refusal=_log_refused_register,
             ),
@@ -71,8 +83,8 @@ class RegistryRoutes:
                 handler=self.heartbeat,
                 summary="An agent says that it is alive and how it feels",
                 guard=AGENT,
-                body=BodySpec(shape=shapes.Heartbeat, refusal=refuse_with_detail),
-                answer=Told,
+                body=BodySpec(model=Heartbeat, fault_to_error=refuse_with_detail),
+                answer=AgentUpdateResult,
             ),
             Route(
                 method="POST",
@@ -80,8 +92,8 @@ class RegistryRoutes:
                 handler=self.update_card,
                 summary="An agent replaces its card",
                 guard=AGENT,
-                body=BodySpec(shape=shapes.NewCard, refusal=refuse_with_detail),
-                answer=Told,
+                body=BodySpec(model=CardUpdate, fault_to_error=refuse_with_detail),
+                answer=AgentUpdateResult,
             ),
             Route(
                 method="GET",
@@ -90,7 +102,7 @@ class RegistryRoutes:
                 summary="Where a workspace is reached",
                 guard=DISCOVERY,
                 headers=CALLER_HEADER,
-                answer=Discovered,
+                answer=DiscoveredWorkspace,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -101,7 +113,7 @@ class RegistryRoutes:
                 guard=DISCOVERY,
                 headers=CALLER_HEADER,
                 query={"q": "Part of a name or role, whatever its case"},
-                answer=list[render.Peer],
+                answer=list[Peer],
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -110,22 +122,22 @@ class RegistryRoutes:
                 handler=self.check_access,
                 summary="Whether two workspaces may communicate",
                 guard=ANY,
-                body=BodySpec(shape=shapes.AccessQuestion),
-                answer=Allowed,
+                body=BodySpec(model=AccessCheck),
+                answer=AccessDecision,
             ),
         ]
 
     async def register(self, call: Call) -> object:
         """Bring a workspace online."""
-        body: shapes.Registration = call.body
+        body: Registration = call.body
         request = pb.RegisterRequest(
             workspace_id=call.workspace_id,
-            agent_card=request_body.encode_agent_card(body.agent_card),
+            agent_card=encode_agent_card(body.agent_card),
             url=body.url,
             delivery_mode=_MODES[body.delivery_mode],
         )
         reply: pb.RegisterResponse = await self._registry.call(self._stub.Register, request, on_behalf_of=call.identity)
-        registered = Registered(status="registered", delivery_mode=render.delivery_mode(reply.delivery_mode))
+        registered = RegistrationResult(status="registered", delivery_mode=render_delivery_mode(reply.delivery_mode))
         if reply.HasField("inbound_secret"):
             registered["platform_inbound_secret"] = reply.inbound_secret
         if reply.HasField("auth_token"):
@@ -140,10 +152,10 @@ class RegistryRoutes:
     async def update_card(self, call: Call) -> object:
         """Replace the card of a workspace."""
         request = pb.UpdateCardRequest(
-            workspace_id=call.workspace_id, agent_card=request_body.encode_agent_card(call.body.agent_card)
+            workspace_id=call.workspace_id, agent_card=encode_agent_card(call.body.agent_card)
         )
         await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
-        return Told(status="updated")
+        return AgentUpdateResult(status="updated")
 
     async def discover(self, call: Call) -> object:
         """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
@@ -151,18 +163,18 @@ class RegistryRoutes:
         reply: pb.DiscoverWorkspaceResponse = await self._registry.call(
             self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
         )
-        return Discovered(
+        return DiscoveredWorkspace(
             id=reply.id,
             name=reply.name,
             url=reply.url or f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
-            delivery_mode=render.delivery_mode(reply.delivery_mode),
+            delivery_mode=render_delivery_mode(reply.delivery_mode),
         )
 
     async def peers(self, call: Call) -> object:
         """Whom a workspace may talk to."""
         if call.identity and call.identity.kind is Kind.WORKSPACE and call.identity.name != call.workspace_id:
             raise NotThisWorkspace
-        return [render.peer(message) async for message in self._peers(call)]
+        return [render_peer(message) async for message in self._peers(call)]
 
     async def check_access(self, call: Call) -> object:
         """Whether two workspaces may communicate."""
@@ -170,7 +182,7 @@ class RegistryRoutes:
         reply: pb.CheckAccessResponse = await self._registry.call(
             self._stub.CheckAccess, request, on_behalf_of=call.identity
         )
-        return Allowed(allowed=reply.allowed)
+        return AccessDecision(allowed=reply.allowed)
 
     async def _peers(self, call: Call) -> AsyncIterator[pb.Workspace]:
         query, token = call.query.get("q", "").strip(), ""
@@ -197,7 +209,7 @@ _MODES = {
 }
 
 
-def _build_heartbeat_request(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
+def _build_heartbeat_request(workspace_id: str, body: Heartbeat) -> pb.HeartbeatRequest:
     return pb.HeartbeatRequest(
         workspace_id=workspace_id,
         error_rate=body.error_rate,
@@ -205,14 +217,14 @@ def _build_heartbeat_request(workspace_id: str, body: shapes.Heartbeat) -> pb.He
         current_task=body.current_task,
         active_tasks=body.active_tasks,
         uptime_seconds=body.uptime_seconds,
-        monthly_spend=min(max(body.monthly_spend, 0), shapes.MOST_SPENT),
+        monthly_spend=min(max(body.monthly_spend, 0), MAX_MONTHLY_SPEND),
         runtime_state=body.runtime_state,
         declarations=_build_declarations(body.runtime_metadata),
-        agent_card=None if body.agent_card is None else request_body.encode_agent_card(body.agent_card),
+        agent_card=None if body.agent_card is None else encode_agent_card(body.agent_card),
     )
 
 
-def _build_declarations(told: shapes.RuntimeMetadata | None) -> pb.Declarations | None:
+def _build_declarations(told: RuntimeMetadata | None) -> pb.Declarations | None:
     if told is None:
         return None
     idle = told.idle_timeout_seconds
@@ -223,7 +235,7 @@ def _find_caller_id(call: Call) -> str:
     """The workspace that asks: the bearer's own, else the one that the caller names."""
     if call.identity and call.identity.kind is Kind.WORKSPACE:
         return call.identity.name
-    return request_body.parse_workspace_id(call.claimed) if call.claimed else ""
+    return parse_workspace_id(call.claimed) if call.claimed else ""
 
 
 def _log_refused_register(workspace_id: str, error: ServiceError) -> None:

@@ -1,11 +1,9 @@
 """Finding workspaces by what their agents can do."""
 
-from typing_extensions import TypedDict
-
 from gateway.errors import MalformedRequest
 from gateway.query_params import parse_limit
-from gateway.render import workspaces as render
 from gateway.route import SEARCH, Call, Route
+from gateway.schemas.agents import SearchPage, render_peer
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -25,13 +23,6 @@ QUERY_PARAMETERS = {
 }
 
 
-class Found(TypedDict):
-    """A page of what was found."""
-
-    workspaces: list[render.Peer]
-    next: str | None
-
-
 class SearchRoutes:
     """Asks the registry."""
 
@@ -39,7 +30,7 @@ class SearchRoutes:
         self._registry = registry
         self._stub = rpc.SearchServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -49,7 +40,7 @@ class SearchRoutes:
                 summary="Workspaces by skill, tag, name or role",
                 guard=SEARCH,
                 query=QUERY_PARAMETERS,
-                answer=Found,
+                answer=SearchPage,
                 refusal_statuses=frozenset({400}),
             )
         ]
@@ -67,8 +58,8 @@ class SearchRoutes:
         reply: pb.SearchWorkspacesResponse = await self._registry.call(
             self._stub.SearchWorkspaces, request, on_behalf_of=call.identity
         )
-        return Found(
-            workspaces=[render.peer(message) for message in reply.workspaces], next=reply.next_page_token or None
+        return SearchPage(
+            workspaces=[render_peer(message) for message in reply.workspaces], next=reply.next_page_token or None
         )
 
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 
-from gateway.answers.secrets import Done, DoneForAll, Resealed
 from gateway.json_format import json_response
-from gateway.render import secrets as render
 from gateway.request_body import BodySpec
 from gateway.route import OWN, PLATFORM, READ, WRITE, Call, Route
-from gateway.shapes import secrets as shapes
+from gateway.schemas.secrets import (
+    GlobalSecretChangeResult,
+    NewSecret,
+    ResealResult,
+    SecretChangeResult,
+    SecretLabel,
+    render_label,
+)
 from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -25,7 +30,7 @@ class SecretRoutes:
         self._auth = auth
         self._stub = rpc.VaultServiceStub(auth.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -34,7 +39,7 @@ class SecretRoutes:
                 handler=self.list,
                 summary="The names of the secrets that apply to a workspace",
                 guard=READ,
-                answer=list[render.Label],
+                answer=list[SecretLabel],
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -53,8 +58,8 @@ class SecretRoutes:
                     handler=self.set,
                     summary="Set a secret of a workspace; it is restarted",
                     guard=WRITE,
-                    body=BodySpec(shape=shapes.Secret),
-                    answer=Done,
+                    body=BodySpec(model=NewSecret),
+                    answer=SecretChangeResult,
                     refusal_statuses=frozenset({404, 410}),
                 )
                 for method in ("POST", "PUT")
@@ -65,7 +70,7 @@ class SecretRoutes:
                 handler=self.delete,
                 summary="Erase a secret of a workspace; it is restarted",
                 guard=WRITE,
-                answer=Done,
+                answer=SecretChangeResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             *self._global_table(),
@@ -75,7 +80,7 @@ class SecretRoutes:
                 handler=self.reseal,
                 summary="Seal a batch of secrets anew with the newest key",
                 guard=PLATFORM,
-                answer=Resealed,
+                answer=ResealResult,
                 refusal_statuses=frozenset({409}),
             ),
         ]
@@ -88,7 +93,7 @@ class SecretRoutes:
                 handler=self.list,
                 summary="The names of the global secrets",
                 guard=PLATFORM,
-                answer=list[render.Label],
+                answer=list[SecretLabel],
             )
             for method in methods:
                 yield Route(
@@ -97,8 +102,8 @@ class SecretRoutes:
                     handler=self.set_for_all,
                     summary="Set a global secret; workspaces without their own are restarted",
                     guard=PLATFORM,
-                    body=BodySpec(shape=shapes.Secret),
-                    answer=DoneForAll,
+                    body=BodySpec(model=NewSecret),
+                    answer=GlobalSecretChangeResult,
                 )
             yield Route(
                 method="DELETE",
@@ -106,7 +111,7 @@ class SecretRoutes:
                 handler=self.delete_for_all,
                 summary="Erase a global secret; workspaces without their own are restarted",
                 guard=PLATFORM,
-                answer=DoneForAll,
+                answer=GlobalSecretChangeResult,
                 refusal_statuses=frozenset({404}),
             )
 
@@ -116,7 +121,7 @@ class SecretRoutes:
         reply: pb.ListSecretsResponse = await self._auth.call(
             self._stub.ListSecrets, request, on_behalf_of=call.identity
         )
-        return [render.label(message) for message in reply.secrets]
+        return [render_label(message) for message in reply.secrets]
 
     async def tell(self, call: Call) -> object:
         """All values, or none and why."""
@@ -131,29 +136,29 @@ class SecretRoutes:
     async def set(self, call: Call) -> object:
         """Keep a secret of a workspace."""
         await self._set(call)
-        return Done(key=call.body.key, status="saved")
+        return SecretChangeResult(key=call.body.key, status="saved")
 
     async def set_for_all(self, call: Call) -> object:
         """Keep a global secret."""
         await self._set(call)
-        return DoneForAll(key=call.body.key, scope="global", status="saved")
+        return GlobalSecretChangeResult(key=call.body.key, scope="global", status="saved")
 
     async def delete(self, call: Call) -> object:
         """Erase a secret of a workspace."""
         await self._delete(call)
-        return Done(key=call.path["key"], status="deleted")
+        return SecretChangeResult(key=call.path["key"], status="deleted")
 
     async def delete_for_all(self, call: Call) -> object:
         """Erase a global secret."""
         await self._delete(call)
-        return DoneForAll(key=call.path["key"], scope="global", status="deleted")
+        return GlobalSecretChangeResult(key=call.path["key"], scope="global", status="deleted")
 
     async def reseal(self, call: Call) -> object:
         """Seal a batch anew; how far that got."""
         reply: pb.ResealResponse = await self._auth.call(
             self._stub.Reseal, pb.ResealRequest(), on_behalf_of=call.identity
         )
-        return Resealed(resealed=reply.resealed, remaining=reply.remaining, key_version=reply.key_version)
+        return ResealResult(resealed=reply.resealed, remaining=reply.remaining, key_version=reply.key_version)
 
     async def _set(self, call: Call) -> None:
         request = pb.SetSecretRequest(workspace_id=call.workspace_id, key=call.body.key, value=call.body.value)

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from gateway import credentials, json_format
-from gateway.answers.tokens import Ended, Who
 from gateway.route import ANY, Call, Guard, Route
+from gateway.schemas.tokens import CallerDescription, RevocationResult
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
@@ -33,7 +33,7 @@ class SessionRoutes:
         self._secure = secure
         self._wall = wall
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -43,7 +43,7 @@ class SessionRoutes:
                 summary="Sign a browser in with an admin or organisation token",
                 guard=BEARER_ONLY,
                 success=201,
-                answer=Who,
+                answer=CallerDescription,
             ),
             Route(
                 method="GET",
@@ -51,7 +51,7 @@ class SessionRoutes:
                 handler=self.show,
                 summary="Who the caller is",
                 guard=ANY,
-                answer=Who,
+                answer=CallerDescription,
             ),
             Route(
                 method="DELETE",
@@ -59,7 +59,7 @@ class SessionRoutes:
                 handler=self.close,
                 summary="Sign the browser out",
                 guard=None,
-                answer=Ended,
+                answer=RevocationResult,
                 refusal_statuses=frozenset({503}),
             ),
         ]
@@ -92,16 +92,16 @@ class SessionRoutes:
         session = credentials.parse_session(call.headers.raw)
         if session is not None:
             await self._auth.call(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
-        return _clear_cookie(json_format.json_response(Ended(status="ended")))
+        return _clear_cookie(json_format.json_response(RevocationResult(status="ended")))
 
 
 NO_STORE = {"Cache-Control": "no-store"}
 """What tells a CSRF token is kept by no cache."""
 
 
-def _describe_caller(call: Call) -> Who:
+def _describe_caller(call: Call) -> CallerDescription:
     identity = cast("Identity", call.identity)
-    who = Who(kind=identity.kind.value)
+    who = CallerDescription(kind=identity.kind.value)
     if identity.kind is Kind.ORG:
         who["org_id"] = identity.org_id
         who["scopes"] = sorted(identity.scopes)
@@ -110,7 +110,7 @@ def _describe_caller(call: Call) -> Who:
     return who
 
 
-def _with_session(who: Who, session: str, expires_at: Timestamp) -> Who:
+def _with_session(who: CallerDescription, session: str, expires_at: Timestamp) -> CallerDescription:
     who["csrf_token"] = credentials.derive_csrf_token(session)
     who["expires_at"] = json_format.format_timestamp(expires_at)
     return who

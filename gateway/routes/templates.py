@@ -1,11 +1,16 @@
 """What workspaces are made from."""
 
-from gateway.answers.templates import Imported
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
-from gateway.render import templates as render
 from gateway.request_body import BodySpec, body_too_large
 from gateway.route import ADMIN, PLATFORM, Call, Route
-from gateway.shapes import templates as shapes
+from gateway.schemas.templates import (
+    ImportedTemplate,
+    NewTemplate,
+    Template,
+    TemplateList,
+    render_problem,
+    render_template,
+)
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
@@ -18,7 +23,7 @@ class TemplateRoutes:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -28,7 +33,7 @@ class TemplateRoutes:
                 summary="The templates that workspaces can be made from",
                 guard=ADMIN,
                 query={"problems": "`1`: also what is wrong with the directories that are no templates"},
-                answer=list[render.Template] | render.Templates,
+                answer=list[Template] | TemplateList,
             ),
             Route(
                 method="POST",
@@ -36,9 +41,9 @@ class TemplateRoutes:
                 handler=self.add,
                 summary="Make a template of files",
                 guard=PLATFORM,
-                body=BodySpec(shape=shapes.NewTemplate, cap=MAX_BULK_BODY_BYTES),
+                body=BodySpec(model=NewTemplate, max_bytes=MAX_BULK_BODY_BYTES),
                 success=201,
-                answer=Imported,
+                answer=ImportedTemplate,
                 refusal_statuses=frozenset({400, 409}),
             ),
         ]
@@ -48,10 +53,10 @@ class TemplateRoutes:
         reply: pb.ListTemplatesResponse = await self._registry.call(
             self._stub.ListTemplates, pb.ListTemplatesRequest(), on_behalf_of=call.identity
         )
-        templates = [render.template(message) for message in reply.templates]
+        templates = [render_template(message) for message in reply.templates]
         if call.query.get("problems") != "1":
             return templates
-        return render.Templates(templates=templates, problems=[render.problem(message) for message in reply.problems])
+        return TemplateList(templates=templates, problems=[render_problem(message) for message in reply.problems])
 
     async def add(self, call: Call) -> object:
         """A new template."""
@@ -61,4 +66,4 @@ class TemplateRoutes:
         reply: pb.ImportTemplateResponse = await self._registry.call(
             self._stub.ImportTemplate, request, on_behalf_of=call.identity
         )
-        return Imported(id=reply.id, name=call.body.name, status="imported")
+        return ImportedTemplate(id=reply.id, name=call.body.name, status="imported")

@@ -5,15 +5,27 @@ from datetime import datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway import json_format, request_body
-from gateway.answers.tokens import Ended, Minted, OrgMinted, OrgTokens, Revoked, TestToken, Tokens
+from gateway import json_format
 from gateway.errors import MalformedRequest
+from gateway.ids import parse_uuid
 from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.render import tokens as render
 from gateway.request_body import BodySpec, refuse_with_text
 from gateway.route import ADMIN, READ, WRITE, Call, Guard, Route
-from gateway.shapes.tokens import NewOrgToken, NewToken, Rotation
+from gateway.schemas.tokens import (
+    MintedOrgToken,
+    MintedToken,
+    NewOrgToken,
+    NewToken,
+    OrgTokenList,
+    RevocationResult,
+    RevokedOrgToken,
+    TestToken,
+    TokenList,
+    TokenRotation,
+    render_org_token,
+    render_token,
+)
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
@@ -33,7 +45,9 @@ MAX_OFFSET = 2**31
 SAVE_NOW_TEXT = "Save this token now — it cannot be retrieved again."
 COPY_NOW_TEXT = "copy this token now; it will not be shown again"
 
-ROTATION_BODY = BodySpec(shape=Rotation, refusal=refuse_with_text("grace_seconds must be 0-86400"), required=False)
+ROTATION_BODY = BodySpec(
+    model=TokenRotation, fault_to_error=refuse_with_text("grace_seconds must be 0-86400"), required=False
+)
 
 
 class TokenRoutes:
@@ -43,7 +57,7 @@ class TokenRoutes:
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [*self._of_workspaces(), *self._of_orgs()]
 
@@ -56,7 +70,7 @@ class TokenRoutes:
                 summary="The live tokens of a workspace, newest first",
                 guard=READ,
                 query={"limit": "1 to 200; anything else is 50", "offset": "How many to pass over first"},
-                answer=Tokens,
+                answer=TokenList,
             ),
             Route(
                 method="POST",
@@ -64,9 +78,9 @@ class TokenRoutes:
                 handler=self.mint,
                 summary="Mint a further token for a workspace",
                 guard=WRITE,
-                body=BodySpec(shape=NewToken, required=False),
+                body=BodySpec(model=NewToken, required=False),
                 success=201,
-                answer=Minted,
+                answer=MintedToken,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -75,7 +89,7 @@ class TokenRoutes:
                 handler=self.revoke,
                 summary="End a token of a workspace",
                 guard=WRITE,
-                answer=Ended,
+                answer=RevocationResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -86,7 +100,7 @@ class TokenRoutes:
                 guard=WRITE,
                 body=ROTATION_BODY,
                 success=201,
-                answer=Minted,
+                answer=MintedToken,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -109,7 +123,7 @@ class TokenRoutes:
                 summary="The live organisation tokens, newest first",
                 guard=ADMIN,
                 query={"org_id": "Of this organisation only"},
-                answer=OrgTokens,
+                answer=OrgTokenList,
                 refusal_statuses=frozenset({400}),
             ),
             Route(
@@ -118,8 +132,8 @@ class TokenRoutes:
                 handler=self.mint_for_org,
                 summary="Mint a token for an organisation",
                 guard=ADMIN,
-                body=BodySpec(shape=NewOrgToken),
-                answer=OrgMinted,
+                body=BodySpec(model=NewOrgToken),
+                answer=MintedOrgToken,
                 refusal_statuses=frozenset({404}),
                 limit=MINT_LIMIT,
             ),
@@ -129,7 +143,7 @@ class TokenRoutes:
                 handler=self.revoke_of_org,
                 summary="End an organisation token, and the sessions opened with it",
                 guard=ADMIN,
-                answer=Revoked,
+                answer=RevokedOrgToken,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -140,7 +154,7 @@ class TokenRoutes:
                 guard=ADMIN,
                 body=ROTATION_BODY,
                 success=201,
-                answer=OrgMinted,
+                answer=MintedOrgToken,
                 refusal_statuses=frozenset({404, 409}),
             ),
         ]
@@ -153,7 +167,7 @@ class TokenRoutes:
             offset=_parse_offset(call.query.get("offset", "")),
         )
         reply: pb.ListTokensResponse = await self._auth.call(self._stub.ListTokens, request, on_behalf_of=call.identity)
-        return Tokens(count=len(reply.tokens), tokens=[render.token(message) for message in reply.tokens])
+        return TokenList(count=len(reply.tokens), tokens=[render_token(message) for message in reply.tokens])
 
     async def mint(self, call: Call) -> object:
         """A further token of a workspace."""
@@ -167,7 +181,7 @@ class TokenRoutes:
         """End a token of a workspace."""
         request = pb.RevokeTokenRequest(workspace_id=call.workspace_id, token_id=call.path["tokenId"])
         await self._auth.call(self._stub.RevokeToken, request, on_behalf_of=call.identity)
-        return Ended(status="revoked")
+        return RevocationResult(status="revoked")
 
     async def rotate(self, call: Call) -> object:
         """A fresh token in the place of one."""
@@ -198,11 +212,11 @@ class TokenRoutes:
     async def list_of_orgs(self, call: Call) -> object:
         """The live tokens of organisations."""
         org_id = call.query.get("org_id", "")
-        request = pb.ListOrgTokensRequest(org_id=request_body.parse_uuid(org_id, "invalid org ID") if org_id else "")
+        request = pb.ListOrgTokensRequest(org_id=parse_uuid(org_id, "invalid org ID") if org_id else "")
         reply: pb.ListOrgTokensResponse = await self._auth.call(
             self._stub.ListOrgTokens, request, on_behalf_of=call.identity
         )
-        return OrgTokens(count=len(reply.tokens), tokens=[render.org_token(message) for message in reply.tokens])
+        return OrgTokenList(count=len(reply.tokens), tokens=[render_org_token(message) for message in reply.tokens])
 
     async def mint_for_org(self, call: Call) -> object:
         """A token of an organisation."""
@@ -221,7 +235,7 @@ class TokenRoutes:
         await self._auth.call(
             self._stub.RevokeOrgToken, pb.RevokeOrgTokenRequest(token_id=token_id), on_behalf_of=call.identity
         )
-        return Revoked(revoked=token_id)
+        return RevokedOrgToken(revoked=token_id)
 
     async def rotate_of_org(self, call: Call) -> object:
         """A fresh token in the place of one."""
@@ -253,16 +267,18 @@ def _parse_expiry(text: str | None) -> Timestamp | None:
     return stamp
 
 
-def _render_minted(reply: pb.MintTokenResponse | pb.RotateTokenResponse, workspace_id: str) -> Minted:
-    minted = Minted(id=reply.token.id, auth_token=reply.auth_token, workspace_id=workspace_id, message=SAVE_NOW_TEXT)
+def _render_minted(reply: pb.MintTokenResponse | pb.RotateTokenResponse, workspace_id: str) -> MintedToken:
+    minted = MintedToken(
+        id=reply.token.id, auth_token=reply.auth_token, workspace_id=workspace_id, message=SAVE_NOW_TEXT
+    )
     if reply.token.HasField("expires_at"):
         minted["expires_at"] = json_format.format_timestamp(reply.token.expires_at)
     return minted
 
 
-def _render_minted_org(reply: pb.MintOrgTokenResponse | pb.RotateOrgTokenResponse) -> OrgMinted:
+def _render_minted_org(reply: pb.MintOrgTokenResponse | pb.RotateOrgTokenResponse) -> MintedOrgToken:
     token = reply.token
-    minted = OrgMinted(
+    minted = MintedOrgToken(
         id=token.id,
         prefix=token.prefix,
         org_id=token.org_id,

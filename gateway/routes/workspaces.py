@@ -8,12 +8,23 @@ from typing import cast
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import connect_snippets
-from gateway.answers.workspaces import Changed, Created, Removed, Restarting
 from gateway.errors import MalformedRequest
-from gateway.render import workspaces as render
 from gateway.request_body import BodyFault, BodySpec, refuse_with_text
 from gateway.route import ADMIN, ANY, WRITE, Call, Route
-from gateway.shapes import workspaces as shapes
+from gateway.schemas.workspaces import (
+    CreatedWorkspace,
+    ListedWorkspace,
+    NewWorkspace,
+    RemovalResult,
+    RestartOptions,
+    RestartResult,
+    Workspace,
+    WorkspaceChanges,
+    WorkspaceUpdateResult,
+    render_listed_workspace,
+    render_status,
+    render_workspace,
+)
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -37,7 +48,7 @@ class WorkspaceRoutes:
         self._stub = rpc.RegistryServiceStub(registry.channel)
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
+    def list_routes(self) -> list[Route]:
         """What is there."""
         return [
             Route(
@@ -46,9 +57,9 @@ class WorkspaceRoutes:
                 handler=self.create,
                 summary="Create a workspace",
                 guard=ADMIN,
-                body=BodySpec(shape=shapes.NewWorkspace, refusal=refuse_with_text("invalid workspace payload")),
+                body=BodySpec(model=NewWorkspace, fault_to_error=refuse_with_text("invalid workspace payload")),
                 success=201,
-                answer=Created,
+                answer=CreatedWorkspace,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -57,7 +68,7 @@ class WorkspaceRoutes:
                 handler=self.list,
                 summary="All workspaces, by creation time",
                 guard=ADMIN,
-                answer=list[render.ListedWorkspace],
+                answer=list[ListedWorkspace],
             ),
             Route(
                 method="GET",
@@ -65,7 +76,7 @@ class WorkspaceRoutes:
                 handler=self.get,
                 summary="One workspace, also a removed one",
                 guard=ANY,
-                answer=render.Workspace,
+                answer=Workspace,
                 refusal_statuses=frozenset({404}),
             ),
             Route(
@@ -74,8 +85,8 @@ class WorkspaceRoutes:
                 handler=self.change,
                 summary="Change fields of a workspace",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.Changes, refusal=_refuse_field),
-                answer=Changed,
+                body=BodySpec(model=WorkspaceChanges, fault_to_error=_refuse_field),
+                answer=WorkspaceUpdateResult,
                 refusal_statuses=frozenset({404, 409, 410, 422}),
             ),
             Route(
@@ -88,7 +99,7 @@ class WorkspaceRoutes:
                     "confirm": "`true`: remove what is below, too",
                     "purge": "`true`: erase all records as well",
                 },
-                answer=Removed,
+                answer=RemovalResult,
                 refusal_statuses=frozenset({404, 409}),
             ),
             Route(
@@ -97,9 +108,9 @@ class WorkspaceRoutes:
                 handler=self.restart,
                 summary="Start the agent anew",
                 guard=WRITE,
-                body=BodySpec(shape=shapes.Restart, required=False),
+                body=BodySpec(model=RestartOptions, required=False),
                 query={"reset": "refused with `true`: no backend keeps a session apart from the files"},
-                answer=Restarting,
+                answer=RestartResult,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
         ]
@@ -112,28 +123,28 @@ class WorkspaceRoutes:
         made = reply.workspace
         if made.external:
             told = connect_snippets.build_connection(made, token=reply.auth_token, platform_url=call.base_url)
-            return Created(id=made.id, external=True, status=render.status(made.status), connection=told)
-        return Created(
+            return CreatedWorkspace(id=made.id, external=True, status=render_status(made.status), connection=told)
+        return CreatedWorkspace(
             id=made.id,
-            status=render.status(made.status),
+            status=render_status(made.status),
             awareness_namespace=f"workspace:{made.id}",
             workspace_access=made.workspace_access,
         )
 
     async def list(self, call: Call) -> object:
         """Every workspace that the caller may see."""
-        return [render.listed_workspace(message) async for message in self._pages(call)]
+        return [render_listed_workspace(message) async for message in self._pages(call)]
 
     async def get(self, call: Call) -> object:
         """One workspace."""
-        return render.workspace(await self._get(call))
+        return render_workspace(await self._get(call))
 
     async def change(self, call: Call) -> object:
         """Change what the body names. A body that names nothing still has to find its workspace."""
         named = sorted(call.body.model_fields_set)
         if not named:
             await self._find_unchanged(call)
-            return Changed(status="updated")
+            return WorkspaceUpdateResult(status="updated")
         values = {name: getattr(call.body, name) for name in named}
         request = pb.UpdateWorkspaceRequest(
             workspace_id=call.workspace_id,
@@ -154,7 +165,7 @@ class WorkspaceRoutes:
         reply: pb.RemoveWorkspaceResponse = await self._registry.call(
             self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL_TIMEOUT
         )
-        return Removed(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
+        return RemovalResult(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
 
     async def restart(self, call: Call) -> object:
         """Ask for a fresh instance; answered when the wish is written."""
@@ -170,8 +181,8 @@ class WorkspaceRoutes:
         reply: lifecycle_pb2.RestartWorkspaceResponse = await self._registry.call(
             self._lifecycle.RestartWorkspace, request, on_behalf_of=call.identity
         )
-        return Restarting(
-            status=render.status(reply.workspace.status),
+        return RestartResult(
+            status=render_status(reply.workspace.status),
             config_dir=reply.template or "existing-volume",
             reset_session=False,
         )
@@ -207,7 +218,7 @@ class WorkspaceRemoved(FailedPrecondition):
     message = "workspace removed"
 
 
-def _build_create_request(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
+def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:
     """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
     if body.tier is not None and body.tier not in TIERS:
         raise MalformedRequest("invalid workspace fields")
@@ -235,8 +246,8 @@ def _build_create_request(body: shapes.NewWorkspace) -> pb.CreateWorkspaceReques
     )
 
 
-def _render_update(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
-    changed = Changed(status="updated")
+def _render_update(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> WorkspaceUpdateResult:
+    changed = WorkspaceUpdateResult(status="updated")
     if reply.needs_restart or "workspace_dir" in named:
         changed["needs_restart"] = True
     if reply.model_was_reset:

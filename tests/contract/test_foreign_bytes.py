@@ -10,13 +10,15 @@ from ipaddress import ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import agent_cards, credentials, extended_card, limits, middleware, query_params, request_body
+from gateway import agent_cards, credentials, extended_card, limits, middleware, query_params
 from gateway.authentication import parse_bearer, parse_claimed_workspace
 from gateway.cors import CorsPolicy
+from gateway.ids import parse_workspace_id
 from gateway.proxy_headers import ProxyHeaders
-from gateway.request_body import BodySpec, RequestModel
+from gateway.request_body import BodySpec, encode_agent_card, parse_json
 from gateway.routes import a2a
-from gateway.shapes import agents, approvals, budgets, memories, models, secrets, templates, workspaces
+from gateway.schemas import agents, approvals, budgets, entries, memories, models, secrets, templates, workspaces
+from gateway.schemas.request_model import RequestModel
 from services.a2a_proxy import envelope
 from services.a2a_proxy.errors import MalformedMessage
 from services.auth import tokens
@@ -107,7 +109,7 @@ BODIES |= OBJECTS.map(lambda value: json.dumps(value).encode())
 
 SHAPES = [
     shape
-    for module in (agents, approvals, budgets, memories, models, secrets, templates, workspaces)
+    for module in (agents, approvals, budgets, entries, memories, models, secrets, templates, workspaces)
     for shape in vars(module).values()
     if isinstance(shape, type) and issubclass(shape, RequestModel) and shape is not RequestModel
 ]
@@ -145,7 +147,7 @@ def test_where_a_request_comes_from_and_which_page_may_call(headers):
     for trusted in ((), (ip_network("0.0.0.0/0"),)):
         forwarded = ProxyHeaders(trusted, "")
         limits.client_bucket_key(forwarded.client(scope(headers)))
-        own = forwarded.own_url(scope(headers))
+        own = forwarded.request_url(scope(headers))
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         for origin in (*origins, own):
             CorsPolicy([], "").allows(origin, own)
@@ -156,7 +158,7 @@ def test_where_a_request_comes_from_and_which_page_may_call(headers):
 def test_bodies(raw):
     for shape in SHAPES:
         with suppress(ServiceError):
-            BodySpec(shape=shape).checked(raw)
+            BodySpec(model=shape).parse(raw)
 
 
 @given(BODIES)
@@ -165,9 +167,9 @@ def test_cards_that_are_registered(raw):
     with suppress(InvalidBody, CardTooLarge):
         validation.read_card(raw)
     with suppress(ServiceError, ValueError):
-        read = request_body.parse_json(raw)
+        read = parse_json(raw)
         if isinstance(read, dict):
-            request_body.encode_agent_card(read)
+            encode_agent_card(read)
 
 
 @given(OBJECTS, st.text(max_size=8))
@@ -217,7 +219,7 @@ def test_numbers_in_queries_and_ids_of_events(text):
 @example("{" + "0" * 34 + "}")
 @example("urn:uuid:" + "0" * 27)
 def test_ids_in_paths(text):
-    for read in (request_body.parse_workspace_id, lambda text: a2a._parse_target(f"/workspaces/{text}/a2a")):
+    for read in (parse_workspace_id, lambda text: a2a._parse_target(f"/workspaces/{text}/a2a")):
         with suppress(ServiceError):
             assert len(read(text)) == 36
 

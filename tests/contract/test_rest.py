@@ -126,7 +126,7 @@ async def document():
         streams = EventStreamRoutes(
             Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
         )
-        routes = [*build_routes(settings, clients, RequestMetrics(), streams), *OpenApiRoutes(dict).table()]
+        routes = [*build_routes(settings, clients, RequestMetrics(), streams), *OpenApiRoutes(dict).list_routes()]
         yield documentation.build_document(routes)
 
 

@@ -26,8 +26,8 @@ class GatewayUnderTest:
 
     auth: FakeAuth
     registry: ScriptedService = field(default_factory=fake_services.registry)
-    herald: FakeEventService = field(default_factory=FakeEventService)
-    crier: FakeBroadcastService = field(default_factory=FakeBroadcastService)
+    event_feed: FakeEventService = field(default_factory=FakeEventService)
+    broadcast_feed: FakeBroadcastService = field(default_factory=FakeBroadcastService)
     activities: ScriptedService = field(default_factory=fake_services.activities)
     search: ScriptedService = field(default_factory=fake_services.search)
     lifecycle: ScriptedService = field(default_factory=fake_services.lifecycle)
@@ -46,9 +46,9 @@ class GatewayUnderTest:
     @property
     def asked(self) -> fake_services.ReceivedCall:
         """The only call that the registry received."""
-        return self.asked_of(self.registry)
+        return self.only_call_of(self.registry)
 
-    def asked_of(self, servicer: ScriptedService) -> fake_services.ReceivedCall:
+    def only_call_of(self, servicer: ScriptedService) -> fake_services.ReceivedCall:
         """The only call that `servicer` received."""
         [only] = servicer.asked
         return only
@@ -67,7 +67,7 @@ async def run_gateway_under_test(
 ) -> AsyncIterator[GatewayUnderTest]:
     """A gateway for the length of the block; open development unless the settings say otherwise."""
     known = auth or FakeAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN})
-    plane = GatewayUnderTest(auth=known, herald=herald or FakeEventService())
+    plane = GatewayUnderTest(auth=known, event_feed=herald or FakeEventService())
     async with AsyncExitStack() as stack:
 
         async def at(*servicers: Servicer) -> str:
@@ -82,7 +82,7 @@ async def run_gateway_under_test(
                 ),
                 "registry_targets": await at(
                     plane.registry.servicer(),
-                    plane.herald.servicer(),
+                    plane.event_feed.servicer(),
                     plane.lifecycle.servicer(),
                     plane.search.servicer(),
                     plane.templates.servicer(),
@@ -91,7 +91,7 @@ async def run_gateway_under_test(
                     plane.budgets.servicer(),
                 ),
                 "a2a_proxy_targets": await at(
-                    plane.activities.servicer(), plane.crier.servicer(), *([proxy] if proxy else [])
+                    plane.activities.servicer(), plane.broadcast_feed.servicer(), *([proxy] if proxy else [])
                 ),
                 "provisioner_targets": await at(plane.logs.servicer()),
                 **settings,

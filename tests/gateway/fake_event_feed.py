@@ -33,11 +33,11 @@ class WorkspaceNotFound(NotFound):
 class FakeEventService(rpc.EventServiceServicer):
     """A registry that knows some workspaces, and tells what a test lets happen to them."""
 
-    circles: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    audiences: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     events: list[pb.PublishedEvent] = field(default_factory=list)
-    horizon: int = 0
+    oldest_event_id: int = 0
     removed: set[str] = field(default_factory=set)
-    away: bool = False
+    is_unavailable: bool = False
     watched_after: list[int] = field(default_factory=list)
     resolved: list[tuple[identity.Identity, pb.ResolveSubscriptionRequest]] = field(default_factory=list)
     replays: list[pb.ReplayEventsRequest] = field(default_factory=list)
@@ -48,19 +48,19 @@ class FakeEventService(rpc.EventServiceServicer):
 
     # What a test lets happen ─────────────────────────────────────────────────
 
-    def place(
+    def place_workspace(
         self, workspace_id: str, published_to: list[str] | None = None, subscribed_to: list[str] | None = None
     ) -> None:
         """A workspace stands somewhere."""
         circles = ["everything", f"one:{workspace_id}", *(published_to or [])], subscribed_to or []
-        self.circles[workspace_id] = circles
+        self.audiences[workspace_id] = circles
         self._say(
-            pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=[self._placement(workspace_id)]))
+            pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=[self._audiences_of(workspace_id)]))
         )
 
-    def happen(self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", **payload) -> int:
+    def publish(self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", **payload) -> int:
         """A stored event."""
-        number = self.events[-1].event.event_id + 10 if self.events else max(self.horizon, 0) + 10
+        number = self.events[-1].event.event_id + 10 if self.events else max(self.oldest_event_id, 0) + 10
         event = pb.StoredEvent(
             event_id=number,
             event_type=event_type,
@@ -68,12 +68,12 @@ class FakeEventService(rpc.EventServiceServicer):
             payload=json.dumps(payload, separators=(",", ":")).encode(),
             created_at=Timestamp(seconds=1_777_624_200, nanos=123_456_000),
         )
-        published_to = self.circles.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
+        published_to = self.audiences.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
         self.events.append(pb.PublishedEvent(event=event, published_to=published_to))
         self._say(pb.WatchEventsResponse(event=self.events[-1]))
         return number
 
-    def alive(self) -> None:
+    def send_keepalive(self) -> None:
         self._say(pb.WatchEventsResponse(keepalive=Duration(seconds=2)))
 
     def broadcast(self, workspace_id: str, event_type: str = "WORKSPACE_HEARTBEAT", **payload) -> None:
@@ -87,7 +87,7 @@ class FakeEventService(rpc.EventServiceServicer):
         for queue in self.broadcasting:
             queue.put_nowait(pb.WatchBroadcastsResponse(broadcasts=[told]))
 
-    def break_off(self) -> None:
+    def break_feeds(self) -> None:
         """Break every watch of events."""
         self._say(None)
         self._watchers.clear()
@@ -96,27 +96,27 @@ class FakeEventService(rpc.EventServiceServicer):
         for queue in self._watchers:
             queue.put_nowait(message)
 
-    def _placement(self, workspace_id: str) -> pb.WorkspaceAudiences:
-        published_to, subscribed_to = self.circles[workspace_id]
+    def _audiences_of(self, workspace_id: str) -> pb.WorkspaceAudiences:
+        published_to, subscribed_to = self.audiences[workspace_id]
         return pb.WorkspaceAudiences(workspace_id=workspace_id, published_to=published_to, subscribed_to=subscribed_to)
 
     # What the gateway asks ───────────────────────────────────────────────────
 
     async def WatchEvents(self, request, context) -> AsyncIterator[pb.WatchEventsResponse]:
-        if self.away:
+        if self.is_unavailable:
             raise Unavailable
         self.watched_after.append(request.after_event_id)
-        if 0 < request.after_event_id < self.horizon:
+        if 0 < request.after_event_id < self.oldest_event_id:
             raise EventIdGone
         queue: asyncio.Queue = asyncio.Queue()
         past = [told for told in self.events if told.event.event_id > request.after_event_id]
-        placements = [self._placement(workspace_id) for workspace_id in self.circles]
+        placements = [self._audiences_of(workspace_id) for workspace_id in self.audiences]
         self._watchers.append(queue)
         yield pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=placements))
         if request.after_event_id:
             for told in past:
                 yield pb.WatchEventsResponse(event=told)
-        reached = self.events[-1].event.event_id if self.events else self.horizon
+        reached = self.events[-1].event.event_id if self.events else self.oldest_event_id
         yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=reached))
         while (message := await queue.get()) is not None:
             yield message
@@ -133,16 +133,16 @@ class FakeEventService(rpc.EventServiceServicer):
     async def ResolveSubscription(self, request, context) -> pb.ResolveSubscriptionResponse:
         caller = identity.current()
         self.resolved.append((caller, request))
-        if request.workspace_id and request.workspace_id not in self.circles:
+        if request.workspace_id and request.workspace_id not in self.audiences:
             raise WorkspaceNotFound
-        if request.HasField("after_event_id") and request.after_event_id < self.horizon:
+        if request.HasField("after_event_id") and request.after_event_id < self.oldest_event_id:
             raise EventIdGone
         over = request.workspace_id in self.removed
         return pb.ResolveSubscriptionResponse(
             subscribed_to=self._listens_to(caller, request.workspace_id),
             subscribed_as=caller.name if caller.kind is Kind.WORKSPACE and not request.workspace_id else "",
             ended=over,
-            head_event_id=self.events[-1].event.event_id if self.events else self.horizon,
+            head_event_id=self.events[-1].event.event_id if self.events else self.oldest_event_id,
         )
 
     async def ReplayEvents(self, request, context) -> pb.ReplayEventsResponse:
@@ -152,7 +152,7 @@ class FakeEventService(rpc.EventServiceServicer):
         caller = identity.current()
         heard = set(self._listens_to(caller, request.workspace_id))
         if caller.kind is Kind.WORKSPACE and not request.workspace_id:
-            heard |= set(self.circles[caller.name][1])
+            heard |= set(self.audiences[caller.name][1])
         through = request.through_event_id or 2**62
         found = [
             told.event

@@ -54,7 +54,7 @@ class FakeAuth(rpc.AuthServiceServicer):
     refusal: ServiceError | None = None
     asked: list[pb.AuthorizeRequest] = field(default_factory=list)
     watchers: list[asyncio.Queue[pb.WatchRevocationsResponse | None]] = field(default_factory=list)
-    begun_after: list[int] = field(default_factory=list)
+    watched_after: list[int] = field(default_factory=list)
     hold: asyncio.Event | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -74,14 +74,14 @@ class FakeAuth(rpc.AuthServiceServicer):
         return pb.AuthorizeResponse(identity=identity.to_wire(found), expires_at=self.expires_at)
 
     async def WatchRevocations(self, request, context) -> AsyncIterator[pb.WatchRevocationsResponse]:
-        self.begun_after.append(request.after_revision)
+        self.watched_after.append(request.after_revision)
         queue: asyncio.Queue[pb.WatchRevocationsResponse | None] = asyncio.Queue()
         self.watchers.append(queue)
         yield pb.WatchRevocationsResponse(revision=max(request.after_revision, 1), keepalive=Duration(seconds=2))
         while (news := await queue.get()) is not None:
             yield news
 
-    def tell(self, news: pb.WatchRevocationsResponse | None) -> None:
+    def send_update(self, news: pb.WatchRevocationsResponse | None) -> None:
         """Send to every watcher; `None` breaks the feed."""
         for queue in self.watchers:
             queue.put_nowait(news)
@@ -100,8 +100,8 @@ class AuthWithBrokenFeed(FakeAuth):
     """Breaks its feed with a bug the first time, and is well afterwards."""
 
     async def WatchRevocations(self, request, context):
-        if not self.begun_after:
-            self.begun_after.append(request.after_revision)
+        if not self.watched_after:
+            self.watched_after.append(request.after_revision)
             message = "a bug"
             raise RuntimeError(message)
         async for news in super().WatchRevocations(request, context):

@@ -84,7 +84,7 @@ async def door(database_url: str) -> AsyncIterator[Door]:
 
 def application(keeper: Doorkeeper, exchanges: ExchangePool) -> MessageApp:
     return MessageApp(
-        keeper, exchanges, beside=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
+        keeper, exchanges, fallback=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
     )
 
 

@@ -66,7 +66,7 @@ async def following(auth):
 
 async def told(callers, auth, **news):
     revision = callers._revision + 1
-    auth.tell(pb.WatchRevocationsResponse(revision=revision, **news))
+    auth.send_update(pb.WatchRevocationsResponse(revision=revision, **news))
     await eventually(lambda: callers._revision == revision)
 
 
@@ -274,16 +274,16 @@ async def test_a_broken_feed_is_resumed_where_it_broke():
     auth = knowing(t=ADMIN)
     async with following(auth) as (callers, _):
         await told(callers, auth, workspace_id=W)
-        auth.tell(None)
-        await eventually(lambda: len(auth.begun_after) == 2)
+        auth.send_update(None)
+        await eventually(lambda: len(auth.watched_after) == 2)
 
-    assert auth.begun_after == [0, 2]
+    assert auth.watched_after == [0, 2]
 
 
 async def test_a_feed_that_breaks_by_a_bug_is_taken_up_again():
     auth = AuthWithBrokenFeed(known={"t": ADMIN})
     async with following(auth):
-        assert auth.begun_after == [0, 0]
+        assert auth.watched_after == [0, 0]
 
 
 async def test_a_refusal_is_not_remembered():

@@ -22,9 +22,9 @@ V = "22222222-2222-4222-8222-222222222222"
 @pytest.fixture
 async def plane():
     herald = FakeEventService()
-    herald.place(W)
-    herald.place(V)
-    async with run_gateway_under_test(herald=herald) as plane:
+    herald.place_workspace(W)
+    herald.place_workspace(V)
+    async with run_gateway_under_test(event_feed=herald) as plane:
         await eventually(lambda: herald.watched_after)
         yield plane
 
@@ -40,8 +40,8 @@ def ids(events):
 async def test_a_stream_is_written_as_the_contract_has_it(plane):
     async with open_event_stream(plane.http, W) as stream:
         headers = stream.response.headers
-        plane.herald.happen(V)
-        number = plane.herald.happen(W, "WORKSPACE_ONLINE", url="http://x", name="ü")
+        plane.event_feed.publish(V)
+        number = plane.event_feed.publish(W, "WORKSPACE_ONLINE", url="http://x", name="ü")
         frame = await stream.frame()
 
     assert headers["content-type"] == "text/event-stream"
@@ -58,7 +58,7 @@ async def test_a_stream_is_written_as_the_contract_has_it(plane):
 @pytest.mark.covers("GW-03")
 async def test_a_socket_says_what_the_contract_has_it_say(plane):
     async with open_websocket(plane.url) as socket:
-        number = plane.herald.happen(W, url="http://x")
+        number = plane.event_feed.publish(W, url="http://x")
         frame = await socket.recv()
 
     assert frame == (
@@ -70,10 +70,10 @@ async def test_a_socket_says_what_the_contract_has_it_say(plane):
 
 async def test_what_is_told_once_has_no_number(plane):
     async with open_event_stream(plane.http, W) as stream, open_websocket(plane.url) as socket:
-        await eventually(lambda: plane.herald.broadcasting and plane.crier.listeners)
-        plane.herald.broadcast(W, active_tasks=1)
+        await eventually(lambda: plane.event_feed.broadcasting and plane.broadcast_feed.listeners)
+        plane.event_feed.broadcast(W, active_tasks=1)
         frame, said = await stream.frame(), await receive_event(socket)
-        plane.crier.broadcast(W, b'{"method":null}')
+        plane.broadcast_feed.broadcast(W, b'{"method":null}')
         logged = await receive_event(socket)
 
     assert frame == b'data: {"type":"WORKSPACE_HEARTBEAT","timestamp":1777624200000,"data":{"active_tasks":1}}\n\n'
@@ -83,15 +83,15 @@ async def test_what_is_told_once_has_no_number(plane):
 
 async def test_nobody_is_listened_to_for_nobody(plane):
     async with open_event_stream(plane.http, W):
-        await eventually(lambda: plane.herald.broadcasting)
+        await eventually(lambda: plane.event_feed.broadcasting)
     async with open_event_stream(plane.http, W) as stream:
-        await eventually(lambda: plane.herald.broadcasting)
-        plane.herald.broadcast(W)
+        await eventually(lambda: plane.event_feed.broadcasting)
+        plane.event_feed.broadcast(W)
         assert await stream.event()
 
     def left():
-        plane.herald.broadcast(W)
-        return not plane.herald.broadcasting
+        plane.event_feed.broadcast(W)
+        return not plane.event_feed.broadcasting
 
     await eventually(left)
 
@@ -100,7 +100,7 @@ async def test_what_a_client_says_is_ignored(plane):
     async with open_websocket(plane.url) as socket:
         for said in ("hello", b"\x00", "{}"):
             await socket.send(said)
-        plane.herald.happen(W)
+        plane.event_feed.publish(W)
         assert (await receive_event(socket))["workspace_id"] == W
 
 
@@ -109,24 +109,24 @@ async def test_what_a_client_says_is_ignored(plane):
 
 async def test_a_workspace_hears_its_circles_as_they_change(plane):
     plane.auth.known["w"] = workspace(W)
-    plane.herald.place(W, ["beside:r"], ["beside:r"])
-    plane.herald.place(V, ["beside:r"])
+    plane.event_feed.place_workspace(W, ["beside:r"], ["beside:r"])
+    plane.event_feed.place_workspace(V, ["beside:r"])
     async with open_websocket(plane.url, bearer="w") as socket:
-        first = plane.herald.happen(V)
-        plane.herald.place(V, ["beside:other"])
-        plane.herald.happen(V)
-        plane.herald.place(W, ["beside:other"], ["beside:other"])
-        third = plane.herald.happen(V)
+        first = plane.event_feed.publish(V)
+        plane.event_feed.place_workspace(V, ["beside:other"])
+        plane.event_feed.publish(V)
+        plane.event_feed.place_workspace(W, ["beside:other"], ["beside:other"])
+        third = plane.event_feed.publish(V)
 
         assert ids([await receive_event(socket), await receive_event(socket)]) == [first, third]
 
 
 async def test_an_organisation_hears_its_own(plane):
     plane.auth.known["o"] = Identity(kind=Kind.ORG, name="t", org_id="o1", scopes=frozenset({"read"}))
-    plane.herald.place(W, ["org:o1"])
+    plane.event_feed.place_workspace(W, ["org:o1"])
     async with open_websocket(plane.url, bearer="o") as socket:
-        plane.herald.happen(V)
-        number = plane.herald.happen(W)
+        plane.event_feed.publish(V)
+        number = plane.event_feed.publish(W)
 
         assert ids([await receive_event(socket)]) == [number]
     assert [asked.scope for asked in plane.auth.asked] == ["read"] * len(plane.auth.asked)
@@ -134,19 +134,19 @@ async def test_an_organisation_hears_its_own(plane):
 
 async def test_news_that_reaches_a_listener_by_two_circles_is_told_once(plane):
     plane.auth.known["w"] = workspace(W)
-    plane.herald.place(V, ["beside:r", "below:r"])
-    plane.herald.place(W, [], ["beside:r", "below:r"])
+    plane.event_feed.place_workspace(V, ["beside:r", "below:r"])
+    plane.event_feed.place_workspace(W, [], ["beside:r", "below:r"])
     async with open_websocket(plane.url, bearer="w") as socket:
-        numbers = [plane.herald.happen(V), plane.herald.happen(V)]
+        numbers = [plane.event_feed.publish(V), plane.event_feed.publish(V)]
 
         assert ids([await receive_event(socket), await receive_event(socket)]) == numbers
 
 
 async def test_what_is_told_once_about_somebody_unknown_is_told_to_nobody(plane):
     async with open_websocket(plane.url) as socket:
-        await eventually(lambda: plane.herald.broadcasting)
-        plane.herald.broadcast("33333333-3333-4333-8333-333333333333")
-        plane.herald.broadcast(W)
+        await eventually(lambda: plane.event_feed.broadcasting)
+        plane.event_feed.broadcast("33333333-3333-4333-8333-333333333333")
+        plane.event_feed.broadcast(W)
         assert (await receive_event(socket))["workspace_id"] == W
 
 
@@ -156,61 +156,61 @@ async def test_what_is_told_once_about_somebody_unknown_is_told_to_nobody(plane)
 @pytest.mark.covers("BEY-02")
 @pytest.mark.parametrize("how", ["header", "query"])
 async def test_who_comes_back_hears_what_it_missed_first(plane, how):
-    numbers = [plane.herald.happen(W) for _ in range(5)]
-    plane.herald.page = 2
+    numbers = [plane.event_feed.publish(W) for _ in range(5)]
+    plane.event_feed.page = 2
     after = {"after": numbers[1]} if how == "header" else {"query": f"?last_event_id={numbers[1]}"}
     async with open_websocket(plane.url, **after) as socket:
         missed = [await receive_event(socket) for _ in range(3)]
-        numbers.append(plane.herald.happen(W))
+        numbers.append(plane.event_feed.publish(W))
         live = await receive_event(socket)
 
     assert ids([*missed, live]) == numbers[2:]
 
 
 async def test_what_happens_during_a_replay_is_lost_by_nobody_and_told_twice_to_nobody(plane):
-    numbers = [plane.herald.happen(W) for _ in range(3)]
-    plane.herald.before_replay = [lambda: numbers.append(plane.herald.happen(W)) for _ in range(4)]
-    plane.herald.page = 1
+    numbers = [plane.event_feed.publish(W) for _ in range(3)]
+    plane.event_feed.before_replay = [lambda: numbers.append(plane.event_feed.publish(W)) for _ in range(4)]
+    plane.event_feed.page = 1
     async with open_event_stream(plane.http, W, after=numbers[0]) as stream:
         heard = [await stream.event() for _ in range(6)]
-        numbers.append(plane.herald.happen(W))
+        numbers.append(plane.event_feed.publish(W))
         heard.append(await stream.event())
 
     assert ids(heard) == numbers[1:]
 
 
 async def test_a_client_that_knows_more_than_this_gateway_is_told_nothing_twice(plane):
-    first = plane.herald.happen(W)
-    plane.herald.place(W)
+    first = plane.event_feed.publish(W)
+    plane.event_feed.place_workspace(W)
     async with open_event_stream(plane.http, W, after=first + 10) as stream:
-        plane.herald.happen(W)
-        third = plane.herald.happen(W)
+        plane.event_feed.publish(W)
+        third = plane.event_feed.publish(W)
         assert ids([await stream.event()]) == [third]
 
 
 async def test_a_broken_watch_loses_nothing(plane):
     async with open_websocket(plane.url) as socket:
-        first = plane.herald.happen(W)
+        first = plane.event_feed.publish(W)
         assert ids([await receive_event(socket)]) == [first]
-        plane.herald.break_off()
-        missed = [plane.herald.happen(W), plane.herald.happen(V)]
+        plane.event_feed.break_feeds()
+        missed = [plane.event_feed.publish(W), plane.event_feed.publish(V)]
 
         assert ids([await receive_event(socket), await receive_event(socket)]) == missed
-    assert plane.herald.watched_after[-1] == first
+    assert plane.event_feed.watched_after[-1] == first
 
 
 async def test_a_gateway_that_missed_what_is_not_kept_sends_its_listeners_away(plane):
     async with open_websocket(plane.url) as socket:
-        plane.herald.happen(W)
+        plane.event_feed.publish(W)
         await receive_event(socket)
-        plane.herald.horizon = 1000
-        plane.herald.break_off()
+        plane.event_feed.oldest_event_id = 1000
+        plane.event_feed.break_feeds()
         with pytest.raises(ConnectionClosed) as closed:
             await receive_event(socket)
     async with open_websocket(plane.url) as again:
-        plane.herald.events.clear()
-        await eventually(lambda: 0 in plane.herald.watched_after[1:])
-        number = plane.herald.happen(W)
+        plane.event_feed.events.clear()
+        await eventually(lambda: 0 in plane.event_feed.watched_after[1:])
+        number = plane.event_feed.publish(W)
         assert ids([await receive_event(again)]) == [number]
 
     assert closed.value.rcvd.code == 1012
@@ -221,14 +221,14 @@ async def test_a_gateway_that_missed_what_is_not_kept_sends_its_listeners_away(p
 
 async def test_a_stream_ends_with_its_workspace(plane):
     async with open_event_stream(plane.http, W) as stream:
-        numbers = [plane.herald.happen(W), plane.herald.happen(W, "WORKSPACE_REMOVED")]
-        plane.herald.happen(W)
+        numbers = [plane.event_feed.publish(W), plane.event_feed.publish(W, "WORKSPACE_REMOVED")]
+        plane.event_feed.publish(W)
         assert ids(await stream.rest()) == numbers
 
 
 async def test_the_stream_of_what_was_removed_tells_what_was_missed_and_ends(plane):
-    numbers = [plane.herald.happen(W), plane.herald.happen(W, "WORKSPACE_REMOVED")]
-    plane.herald.removed.add(W)
+    numbers = [plane.event_feed.publish(W), plane.event_feed.publish(W, "WORKSPACE_REMOVED")]
+    plane.event_feed.removed.add(W)
     async with open_event_stream(plane.http, W, after=0) as stream:
         assert ids(await stream.rest()) == numbers
 
@@ -267,7 +267,7 @@ async def all_events(socket):
 
 def said_until(plane, heard):
     """Something happens again and again, until both have heard of it."""
-    plane.herald.happen(W)
+    plane.event_feed.publish(W)
     return heard._value == 2
 
 
@@ -277,9 +277,9 @@ def said_until(plane, heard):
 @pytest.fixture
 async def closed_plane():
     herald = FakeEventService()
-    herald.place(W, ["beside:"], ["beside:"])
+    herald.place_workspace(W, ["beside:"], ["beside:"])
     auth = FakeAuth(known={ADMIN_BEARER: ADMIN, "w": workspace(W)})
-    async with run_gateway_under_test(auth=auth, herald=herald, admin_token=ADMIN_BEARER) as plane:
+    async with run_gateway_under_test(auth=auth, event_feed=herald, admin_token=ADMIN_BEARER) as plane:
         await eventually(lambda: auth.watchers)
         yield plane
 
@@ -295,12 +295,12 @@ async def test_a_revoked_token_ends_what_it_opened(closed_plane, news):
         open_event_stream(plane.http, W, Authorization="Bearer w") as stream,
     ):
         del plane.auth.known["w"]
-        plane.auth.tell(pb.WatchRevocationsResponse(revision=9, **news))
+        plane.auth.send_update(pb.WatchRevocationsResponse(revision=9, **news))
         async with asyncio.timeout(5):
             with pytest.raises(ConnectionClosed) as closed:
                 await receive_event(socket)
             assert await stream.rest() == []
-        plane.herald.happen(W)
+        plane.event_feed.publish(W)
         assert await receive_event(other)
 
     assert closed.value.rcvd.code == 1008
@@ -310,10 +310,10 @@ async def test_a_revocation_of_somebody_else_disturbs_nobody(closed_plane):
     plane = closed_plane
     async with open_websocket(plane.url, bearer="w") as socket:
         asked = len(plane.auth.asked)
-        plane.auth.tell(pb.WatchRevocationsResponse(revision=9, workspace_id=V))
-        plane.auth.tell(pb.WatchRevocationsResponse(revision=10, workspace_id=W))
+        plane.auth.send_update(pb.WatchRevocationsResponse(revision=9, workspace_id=V))
+        plane.auth.send_update(pb.WatchRevocationsResponse(revision=10, workspace_id=W))
         await eventually(lambda: len(plane.auth.asked) > asked)
-        plane.herald.happen(W)
+        plane.event_feed.publish(W)
 
         assert (await receive_event(socket))["workspace_id"] == W
     assert len(plane.auth.asked) == asked + 1
@@ -342,7 +342,7 @@ async def refused(plane, **options):
 
 
 async def test_a_socket_is_refused_in_the_words_of_the_contract(plane):
-    plane.herald.horizon = 5
+    plane.event_feed.oldest_event_id = 5
 
     assert (await refused(plane, query="?last_event_id=x"))[:2] == (
         400,
@@ -358,7 +358,7 @@ async def test_a_socket_is_refused_in_the_words_of_the_contract(plane):
 
 
 async def test_a_stream_is_refused_in_the_words_of_the_contract(plane):
-    plane.herald.horizon = 5
+    plane.event_feed.oldest_event_id = 5
     path = f"/workspaces/{W}/events/stream"
     answers = [
         await plane.http.get(path, params={"last_event_id": "1.5"}),
@@ -386,9 +386,9 @@ async def test_a_socket_elsewhere_and_no_socket_here_are_refused(plane):
 
 
 async def test_before_the_gateway_knows_anything_nobody_is_told_lies():
-    herald = FakeEventService(away=True)
-    herald.place(W)
-    async with run_gateway_under_test(herald=herald) as plane:
+    herald = FakeEventService(is_unavailable=True)
+    herald.place_workspace(W)
+    async with run_gateway_under_test(event_feed=herald) as plane:
         asking = asyncio.ensure_future(plane.http.get(f"/workspaces/{W}/events/stream", timeout=20))
         answer = await asking
 

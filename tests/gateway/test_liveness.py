@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from gateway.render.liveness import subsystems
+from gateway.schemas.liveness import render_subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
@@ -29,13 +29,13 @@ def replica(**ticked):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_loop_that_another_replica_holds_is_as_old_as_its_last_tick_there(order):
-    found = subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
+    found = render_subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
 
     assert found == {"silence": {"last_tick_at": "2026-05-01T12:00:00.000000Z", "seconds_ago": 2}}
 
 
 def test_a_loop_that_nobody_has_ticked_is_not_given_an_age():
-    assert subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
+    assert render_subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
 
 
 async def tick():

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import json_format
-from gateway.render import workspaces as render
+from gateway.schemas.activity import render_activity
+from gateway.schemas.agents import render_peer
+from gateway.schemas.events import render_event
+from gateway.schemas.workspaces import render_listed_workspace, render_workspace
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
 
@@ -54,12 +57,12 @@ def bare(**fields):
 
 
 def test_a_workspace_has_exactly_the_keys_of_the_contract():
-    assert list(render.workspace(bare())) == ALONE
-    assert list(render.listed_workspace(bare())) == LISTED
+    assert list(render_workspace(bare())) == ALONE
+    assert list(render_listed_workspace(bare())) == LISTED
 
 
 def test_what_a_workspace_lacks_is_null():
-    shown = render.listed_workspace(bare())
+    shown = render_listed_workspace(bare())
 
     absent = [
         "role",
@@ -75,7 +78,7 @@ def test_what_a_workspace_lacks_is_null():
 
 
 def test_what_a_workspace_has_is_shown():
-    shown = render.listed_workspace(
+    shown = render_listed_workspace(
         bare(
             role="r",
             agent_card=b'{"name":"c"}',
@@ -95,7 +98,7 @@ def test_what_a_workspace_has_is_shown():
 
 
 def test_numbers_without_a_fraction_are_written_without_one():
-    shown = render.workspace(bare(x=100.0, y=0.5, last_error_rate=0))
+    shown = render_workspace(bare(x=100.0, y=0.5, last_error_rate=0))
 
     assert b'"last_error_rate":0,' in json_format.encode_json(shown)
     assert json_format.encode_json([shown["x"], shown["y"]]) == b"[100,0.5]"
@@ -123,7 +126,7 @@ def test_moments_are_written_to_the_microsecond_in_utc(when):
 
 
 def test_an_event_of_no_workspace_has_none():
-    shown = render.event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
+    shown = render_event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
 
     assert shown == {
         "id": "e",
@@ -137,16 +140,16 @@ def test_an_event_of_no_workspace_has_none():
 
 def test_activity_has_bodies_only_where_there_are_any():
     row = activity_pb2.Activity(id="a", workspace_id="w", activity_type="a2a_receive", status="ok", created_at=WHEN)
-    assert not {"request_body", "response_body", "tool_trace"} & set(render.activity(row))
-    assert render.activity(row)["source_id"] is None
+    assert not {"request_body", "response_body", "tool_trace"} & set(render_activity(row))
+    assert render_activity(row)["source_id"] is None
 
     row.request_body = json.dumps({"jsonrpc": "2.0"}).encode()
     row.tool_trace = b"[]"
-    assert render.activity(row)["request_body"] == {"jsonrpc": "2.0"}
-    assert render.activity(row)["tool_trace"] == []
+    assert render_activity(row)["request_body"] == {"jsonrpc": "2.0"}
+    assert render_activity(row)["tool_trace"] == []
 
 
 def test_a_peer_has_exactly_the_keys_of_the_contract():
     keys = ["id", "name", "role", "tier", "status", "agent_card", "url", "parent_id", "active_tasks", "delivery_mode"]
 
-    assert list(render.peer(bare())) == keys
+    assert list(render_peer(bare())) == keys

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import request_body
 from gateway.errors import MalformedRequest, RequestTooLarge
+from gateway.ids import parse_workspace_id
 from gateway.json_format import encode_json
 from gateway.limits import MAX_CARD_BYTES
-from gateway.request_body import BodySpec, parse_json, parse_workspace_id, refuse_with_detail
-from gateway.shapes.agents import Heartbeat, Registration
-from gateway.shapes.workspaces import Changes, NewWorkspace
+from gateway.request_body import BodySpec, encode_agent_card, parse_json, refuse_with_detail
+from gateway.schemas.agents import Heartbeat, Registration
+from gateway.schemas.workspaces import NewWorkspace, WorkspaceChanges
 from services.chassis.errors import ServiceError
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -92,7 +92,7 @@ def test_what_is_no_uuid_is_no_id(text):
 
 def heartbeat(**fields):
     raw = encode_json({"workspace_id": "w", **fields})
-    return BodySpec(shape=Heartbeat, refusal=refuse_with_detail).checked(raw)
+    return BodySpec(model=Heartbeat, fault_to_error=refuse_with_detail).parse(raw)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_a_number_too_large_for_a_fraction_is_refused():
 
 
 def test_an_unknown_delivery_mode_is_refused_in_its_own_words():
-    body = BodySpec(shape=Registration, refusal=refuse_with_detail)
+    body = BodySpec(model=Registration, fault_to_error=refuse_with_detail)
     with pytest.raises(MalformedRequest) as refused:
-        body.checked(encode_json({"id": "w", "agent_card": {}, "delivery_mode": "carrier-pigeon"}))
+        body.parse(encode_json({"id": "w", "agent_card": {}, "delivery_mode": "carrier-pigeon"}))
 
     assert (refused.value.message, refused.value.details) == ("invalid delivery_mode", {})
 
 
-SHAPES = (NewWorkspace, Changes, Heartbeat, Registration)
+SHAPES = (NewWorkspace, WorkspaceChanges, Heartbeat, Registration)
 fields = st.sampled_from(sorted({name for shape in SHAPES for name in shape.model_fields}))
 
 
@@ -157,20 +157,20 @@ fields = st.sampled_from(sorted({name for shape in SHAPES for name in shape.mode
 def test_a_body_becomes_its_shape_or_is_refused(value):
     for shape in SHAPES:
         try:
-            BodySpec(shape=shape).checked(encode_json(value))
+            BodySpec(model=shape).parse(encode_json(value))
         except ServiceError:
             continue
 
 
 def test_a_card_at_its_cap_passes_and_one_over_it_does_not():
     frame = len(encode_json({"a": ""}))
-    assert len(request_body.encode_agent_card({"a": "x" * (MAX_CARD_BYTES - frame)})) == MAX_CARD_BYTES
+    assert len(encode_agent_card({"a": "x" * (MAX_CARD_BYTES - frame)})) == MAX_CARD_BYTES
 
     with pytest.raises(RequestTooLarge) as refused:
-        request_body.encode_agent_card({"a": "x" * (MAX_CARD_BYTES - frame + 1)})
+        encode_agent_card({"a": "x" * (MAX_CARD_BYTES - frame + 1)})
     assert (refused.value.message, refused.value.details) == ("agent_card too large", {"max_bytes": MAX_CARD_BYTES})
 
 
 def test_a_card_with_a_number_beyond_all_numbers_is_refused():
     with pytest.raises(MalformedRequest, match="invalid request body"):
-        request_body.encode_agent_card(parse_json(b'{"a":1e999}'))
+        encode_agent_card(parse_json(b'{"a":1e999}'))

@@ -34,7 +34,7 @@ async def test_every_table_is_built_from_what_it_is_given():
         ]
 
     for routes in built:
-        for route in routes.table():
+        for route in routes.list_routes():
             assert route.handler.__self__ is routes
 
 

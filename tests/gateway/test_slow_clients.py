@@ -24,8 +24,8 @@ MANY = 700
 @pytest.fixture
 async def plane():
     herald = FakeEventService(page=50)
-    herald.place(W)
-    async with run_gateway_under_test(herald=herald) as plane:
+    herald.place_workspace(W)
+    async with run_gateway_under_test(event_feed=herald) as plane:
         yield plane
 
 
@@ -34,7 +34,7 @@ async def happen(plane, count):
     async with open_websocket(plane.url) as quick:
         numbers = []
         for _ in range(count):
-            numbers.append(plane.herald.happen(W, text=LARGE))
+            numbers.append(plane.event_feed.publish(W, text=LARGE))
             assert (await receive_event(quick))["event_id"] == numbers[-1]
         return numbers
 
@@ -73,7 +73,7 @@ async def test_a_slow_socket_delays_nobody_and_is_sent_away_to_come_back(plane):
 async def test_a_slow_stream_delays_nobody_and_ends_so_that_it_can_come_back(plane):
     request = (b"GET /workspaces/%s/events/stream HTTP/1.1" % W.encode(), b"Host: h")
     async with knocking(plane, *request) as (reader, _):
-        await eventually(lambda: plane.herald.resolved)
+        await eventually(lambda: plane.event_feed.resolved)
         numbers = await happen(plane, MANY)
         async with asyncio.timeout(20):
             said = await reader.read()

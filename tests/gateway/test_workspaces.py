@@ -339,8 +339,8 @@ async def test_a_workspace_is_restarted(plane, body):
 
     assert answer.status_code == 200
     assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False}
-    assert plane.asked_of(plane.lifecycle).request.workspace_id == W
-    assert plane.asked_of(plane.lifecycle).request.request_id
+    assert plane.only_call_of(plane.lifecycle).request.workspace_id == W
+    assert plane.only_call_of(plane.lifecycle).request.request_id
 
 
 @pytest.mark.parametrize(("query", "body"), [("?reset=true", b""), ("", b'{"reset":true}')])
@@ -362,7 +362,7 @@ async def test_a_restart_says_which_template_it_applied(plane):
     answer = await plane.http.post(f"/workspaces/{W}/restart", json=wish)
 
     assert answer.json() == {"status": "provisioning", "config_dir": "poet", "reset_session": False}
-    asked = plane.asked_of(plane.lifecycle).request
+    asked = plane.only_call_of(plane.lifecycle).request
     assert (asked.template, asked.apply_template, asked.rebuild_config) == ("poet", True, True)
 
 
