@@ -1,4 +1,4 @@
-"""Wiring: the routes behind their gates, messages and sockets beside them, the edge around all of it."""
+"""Builds the gateway: middleware around the WebSocket, the message path and the routes behind their guards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,14 +11,16 @@ from gateway import documentation
 from gateway.authentication import Authenticator, hash_bearer
 from gateway.clients import ServiceChannels, open_channels
 from gateway.cors import CorsPolicy
+from gateway.endpoint import RouteEndpoint
 from gateway.event_feed import EventFeed
 from gateway.exchange import ExchangePool
+from gateway.guards import IdentityProvider
 from gateway.limits import RateLimiter
 from gateway.metrics import RequestMetrics
 from gateway.middleware import RequestMiddleware
 from gateway.proxy_headers import ProxyHeaders
 from gateway.readiness import ReadinessChecker
-from gateway.route import IdentityProvider, Route, RouteEndpoint
+from gateway.route import Route
 from gateway.routes import cards
 from gateway.routes.a2a import MessageApp
 from gateway.routes.activity import ActivityRoutes
@@ -30,7 +32,8 @@ from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
 from gateway.routes.entries import EntryRoutes
-from gateway.routes.event_stream import EventReaders, EventStreamRoutes, WebSocketApp
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
@@ -47,6 +50,7 @@ from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
+from gateway.routes.websocket import WebSocketApp
 from gateway.routes.workspaces import WorkspaceRoutes
 from gateway.routing import Router
 from gateway.settings import Settings
@@ -55,55 +59,62 @@ from services.chassis.settings import Mode
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The gateway as one ASGI application, and how those who listen are sent away before it stops."""
+    """The gateway as one ASGI application."""
 
     app: ASGIApp
-    leave: Callable[[], None]
+    end_subscriptions: Callable[[], None]
+    """Ends the event streams and WebSockets, which would delay the end of the server."""
 
 
 @asynccontextmanager
 async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """The gateway, for the length of the block.
+    """Run the gateway's feeds and streams within the `with` block; yields the application.
 
-    If the loop behind it fails, the block is cancelled and the failure raised.
+    If one of them fails, the block is cancelled and the error raised.
     """
-    async with open_channels(settings) as clients:
-        callers = Authenticator(clients.auth, operator=_hash_admin_token(settings))
-        exchanges = ExchangePool(clients.each_a2a_proxy)
-        live = EventFeed(clients.registry, registries=clients.each_registry, proxies=clients.each_a2a_proxy)
+    async with open_channels(settings) as channels:
+        authenticator = Authenticator(channels.auth, operator=_hash_admin_token(settings))
+        exchanges = ExchangePool(channels.each_a2a_proxy)
+        feed = EventFeed(channels.registry, registries=channels.each_registry, proxies=channels.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
             loops = [
-                group.create_task(callers.listen(), name="revocations"),
-                group.create_task(callers.doubt(), name="doubt"),
+                group.create_task(authenticator.follow_revocations(), name="revocations"),
+                group.create_task(authenticator.reauthorise_while_feed_is_stale(), name="reauthorisation"),
                 group.create_task(exchanges.run(), name="exchanges"),
-                group.create_task(live.run(), name="live"),
+                group.create_task(feed.run(), name="events"),
             ]
             try:
-                yield Gateway(_build_application(settings, clients, callers, exchanges, live), live.leave)
+                application = _build_application(settings, channels, authenticator, exchanges, feed)
+                yield Gateway(application, feed.end_subscriptions)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
 def _build_application(
-    settings: Settings, clients: ServiceChannels, callers: Authenticator, exchanges: ExchangePool, live: EventFeed
+    settings: Settings,
+    channels: ServiceChannels,
+    authenticator: Authenticator,
+    exchanges: ExchangePool,
+    feed: EventFeed,
 ) -> ASGIApp:
     metrics = RequestMetrics()
-    forwarded = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
-    openings = EventReaders(clients.registry, live)
-    routes = build_routes(settings, clients, metrics, EventStreamRoutes(callers, openings))
+    proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
+    readers = EventReaders(channels.registry, feed)
+    routes = build_routes(settings, channels, metrics, EventStreamRoutes(authenticator, readers))
+    router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
     messages = MessageApp(
-        callers,
+        authenticator,
         exchanges,
-        fallback=build_router(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open),
-        base_url=forwarded.base_url,
+        fallback=router,
+        base_url=proxy_headers.base_url,
         bearer_needed=not settings.is_open,
     )
     return RequestMiddleware(
-        WebSocketApp(callers, openings, metrics, fallback=messages),
+        WebSocketApp(authenticator, readers, metrics, fallback=messages),
         cors=CorsPolicy(settings.origins, settings.external_platform_url),
         rates=None if settings.is_open else RateLimiter(settings.rate_limit),
-        forwarded=forwarded,
+        proxy_headers=proxy_headers,
         metrics=metrics,
     )
 
@@ -114,47 +125,51 @@ def _hash_admin_token(settings: Settings) -> bytes | None:
 
 
 def build_routes(
-    settings: Settings, clients: ServiceChannels, metrics: RequestMetrics, streams: EventStreamRoutes
+    settings: Settings, channels: ServiceChannels, metrics: RequestMetrics, streams: EventStreamRoutes
 ) -> list[Route]:
-    """Every route, as it is declared."""
+    """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OperationsRoutes(ReadinessChecker(clients), metrics).list_routes(),
-        *LivenessRoutes(clients).list_routes(),
-        *WorkspaceRoutes(clients.registry).list_routes(),
-        *LifecycleRoutes(clients.registry).list_routes(),
-        *LogRoutes(clients.provisioner).list_routes(),
-        *SearchRoutes(clients.registry).list_routes(),
-        *RegistryRoutes(clients.registry).list_routes(),
-        *EventRoutes(clients.registry).list_routes(),
+        *OperationsRoutes(ReadinessChecker(channels), metrics).list_routes(),
+        *LivenessRoutes(channels).list_routes(),
+        *WorkspaceRoutes(channels.registry).list_routes(),
+        *LifecycleRoutes(channels.registry).list_routes(),
+        *LogRoutes(channels.provisioner).list_routes(),
+        *SearchRoutes(channels.registry).list_routes(),
+        *RegistryRoutes(channels.registry).list_routes(),
+        *EventRoutes(channels.registry).list_routes(),
         *streams.list_routes(),
-        *MemoryRoutes(clients.registry).list_routes(),
-        *ApprovalRoutes(clients.registry).list_routes(),
-        *CheckpointRoutes(clients.registry).list_routes(),
-        *ConfigRoutes(clients.registry).list_routes(),
-        *InstructionRoutes(clients.registry).list_routes(),
-        *EntryRoutes(clients.registry).list_routes(),
-        *TemplateRoutes(clients.registry).list_routes(),
-        *OrgRoutes(clients.registry).list_routes(),
-        *BundleRoutes(clients.registry).list_routes(),
-        *ActivityRoutes(clients.a2a_proxy).list_routes(),
-        *AuditRoutes(clients.auth).list_routes(),
-        *TokenRoutes(clients.auth).list_routes(),
-        *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).list_routes(),
-        *SecretRoutes(clients.auth).list_routes(),
-        *ModelRoutes(clients.registry).list_routes(),
-        *BudgetRoutes(clients.registry).list_routes(),
-        *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
+        *MemoryRoutes(channels.registry).list_routes(),
+        *ApprovalRoutes(channels.registry).list_routes(),
+        *CheckpointRoutes(channels.registry).list_routes(),
+        *ConfigRoutes(channels.registry).list_routes(),
+        *InstructionRoutes(channels.registry).list_routes(),
+        *EntryRoutes(channels.registry).list_routes(),
+        *TemplateRoutes(channels.registry).list_routes(),
+        *OrgRoutes(channels.registry).list_routes(),
+        *BundleRoutes(channels.registry).list_routes(),
+        *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *AuditRoutes(channels.auth).list_routes(),
+        *TokenRoutes(channels.auth).list_routes(),
+        *SessionRoutes(channels.auth, secure=settings.mode is Mode.PRODUCTION).list_routes(),
+        *SecretRoutes(channels.auth).list_routes(),
+        *ModelRoutes(channels.registry).list_routes(),
+        *BudgetRoutes(channels.registry).list_routes(),
+        *CardRoutes(channels.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
     ]
 
 
 def build_router(
-    routes: Sequence[Route], *, callers: IdentityProvider, forwarded: ProxyHeaders, limited: bool
+    routes: Sequence[Route], *, callers: IdentityProvider, proxy_headers: ProxyHeaders, is_limited: bool
 ) -> Router:
-    """The routes, and those that describe them, as one application; `limited` where rates are."""
+    """Return the router of the routes and of those that describe them; `is_limited` enforces the routes' own limits."""
     contract = OpenApiRoutes(lambda: documentation.build_document(documented))
     documented = [*routes, *contract.list_routes()]
     return Router(
-        (route.method, route.path, RouteEndpoint(route, callers=callers, forwarded=forwarded, limited=limited))
+        (
+            route.method,
+            route.path,
+            RouteEndpoint(route, callers=callers, proxy_headers=proxy_headers, is_limited=is_limited),
+        )
         for route in documented
     )

@@ -19,7 +19,7 @@ from gateway.published_schemas import (
 from gateway.request_body import BodySpec
 from gateway.route import Route
 from gateway.routes.a2a import MESSAGE_ROUTE
-from gateway.routes.event_stream import WEBSOCKET_PATH as SOCKET
+from gateway.routes.websocket import WEBSOCKET_PATH
 
 TITLE = "Molecule"
 
@@ -68,7 +68,7 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
         paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas)
     paths = {path: order_path_item(operations) for path, operations in paths.items()}
     paths[MESSAGE_ROUTE] = {"post": _describe_message_path()}
-    paths[SOCKET] = {"get": _describe_websocket()}
+    paths[WEBSOCKET_PATH] = {"get": _describe_websocket()}
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "summary": "A self-hosted control plane for teams of AI agents", "version": "1"},
@@ -124,7 +124,9 @@ def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str
     }
     parameters = _describe_parameters(route)
     body = None if route.body is None else _describe_request_body(route.body)
-    security = None if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.sessions else BEARER_SECURITY
+    security = (
+        None if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.allows_sessions else BEARER_SECURITY
+    )
     described = {"responses": responses, "parameters": parameters, "requestBody": body, "security": security}
     return operation | {name: value for name, value in described.items() if value is not None}
 

@@ -234,7 +234,7 @@ class RateLimitExceeded(ResourceExhausted):
     message = "rate limit exceeded"
 
     @classmethod
-    def until(cls, seconds: int, message: str | None = None) -> Self:
+    def for_seconds(cls, seconds: int, message: str | None = None) -> Self:
         """Refuse for so many seconds."""
         return cls(message, details={"retry_after": seconds}, retry_in=timedelta(seconds=seconds))
 

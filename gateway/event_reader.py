@@ -1,4 +1,4 @@
-"""One client that listens: what it missed, then what happens, for as long as it may and can."""
+"""Delivers events to one client: first those that it missed, then those that happen while it is connected."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -12,73 +12,83 @@ from gateway.subscriptions import EndReason, EventSubscription, SubscriptionEnde
 from services.chassis.errors import ServiceError, Unavailable
 
 KEEPALIVE_INTERVAL = timedelta(seconds=30)
-"""How long nothing is said until something is said all the same."""
+"""Time without an event after which the client is sent a keepalive."""
 
 WORKSPACE_REMOVED_EVENT = "WORKSPACE_REMOVED"
-"""The last that is ever told of a workspace."""
+"""The last event of a workspace."""
 
 Replay = Callable[[int, int], AsyncIterator[LiveEvent]]
-"""The events after one and up to another (0: all there are) that a client may hear of."""
+"""Reads the events of the client after one event id and up to another; 0 means without end."""
 
 SendEvent = Callable[[LiveEvent | None], Awaitable[bool]]
-"""Says news to a client, or that it is quiet; whether it may go on."""
+"""Sends an event, or a keepalive for `None`; returns whether more events may follow."""
 
 
 class EventReader:
-    """What a client is let hear."""
+    """Reads the events of one client."""
 
     def __init__(
-        self, live: EventFeed, view: SubscribedAudiences, replay: Replay, *, after: int, over: bool, capacity: int
+        self,
+        feed: EventFeed,
+        audiences: SubscribedAudiences,
+        replay: Replay,
+        *,
+        after: int,
+        is_finished: bool,
+        capacity: int,
     ) -> None:
-        """`after` is the last event that it knows; `over` where nothing can happen any more."""
-        self._live = live
-        self._view = view
+        """`after` is the id of the last event that the client knows; `is_finished` if no new event can follow.
+
+        `capacity` is the number of unread events that the gateway keeps for the client.
+        """
+        self._feed = feed
+        self._audiences = audiences
         self._replay = replay
         self._after = after
-        self._over = over
+        self._is_finished = is_finished
         self._capacity = capacity
 
-    async def tell(self, say: SendEvent) -> EndReason:
-        """Say what is heard, until it ends; why it does."""
+    async def deliver_to(self, send: SendEvent) -> EndReason:
+        """Send the events until they end; returns why."""
         try:
-            async with aclosing(self._told()) as told:
-                async for news in told:
-                    if not await say(news):
+            async with aclosing(self._read()) as events:
+                async for event in events:
+                    if not await send(event):
                         break
         except SubscriptionEnded as ended:
-            return ended.ending
+            return ended.reason
         except ServiceError:
-            return EndReason.UNSURE
-        return EndReason.OVER
+            return EndReason.UNAVAILABLE
+        return EndReason.FINISHED
 
-    async def _told(self) -> AsyncGenerator[LiveEvent | None, None]:
-        """What it missed, up to where everybody has been told when it is through with that; then what happens."""
-        known, reached = self._after, -1
-        while not self._over and reached != (now := await self._live.reached()):
-            reached = now
-            if known < reached:
-                async for news in self._replay(known, reached):
-                    yield news
-                known = reached
-        if self._over:
-            async for news in self._replay(known, 0):
-                yield news
+    async def _read(self) -> AsyncGenerator[LiveEvent | None, None]:
+        """Replay up to the position of the feed until the feed has not moved meanwhile, then subscribe to it."""
+        known, position = self._after, -1
+        while not self._is_finished and position != (latest := await self._feed.position()):
+            position = latest
+            if known < position:
+                async for event in self._replay(known, position):
+                    yield event
+                known = position
+        if self._is_finished:
+            async for event in self._replay(known, 0):
+                yield event
             return
-        listener = EventSubscription(self._capacity, known)
-        with self._live.attached(listener, self._view):
+        subscription = EventSubscription(self._capacity, known)
+        with self._feed.attach(subscription, self._audiences):
             while True:
-                yield await listener.next(KEEPALIVE_INTERVAL)
+                yield await subscription.next(KEEPALIVE_INTERVAL)
 
 
 async def run_until_end(
-    telling: Callable[[], Awaitable[EndReason]],
+    deliver: Callable[[], Awaitable[EndReason]],
     *,
-    staying: Callable[[], Awaitable[Any]],
-    leaving: Callable[[], Awaitable[Any]],
+    authorization: Callable[[], Awaitable[Any]],
+    departure: Callable[[], Awaitable[Any]],
 ) -> EndReason:
-    """Tell until that ends, or the client may not stay, or leaves; which of these it was."""
-    tasks = [asyncio.ensure_future(telling()), asyncio.ensure_future(_watch_authorization(staying))]
-    tasks.append(asyncio.ensure_future(_watch_client(leaving)))
+    """Deliver until the events end, the authorization fails or the client departs; returns which came first."""
+    tasks = [asyncio.ensure_future(deliver()), asyncio.ensure_future(_watch_authorization(authorization))]
+    tasks.append(asyncio.ensure_future(_watch_client(departure)))
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -88,16 +98,16 @@ async def run_until_end(
     return next(task.result() for task in reversed(tasks) if task in done)
 
 
-async def _watch_authorization(staying: Callable[[], Awaitable[Any]]) -> EndReason:
+async def _watch_authorization(authorization: Callable[[], Awaitable[Any]]) -> EndReason:
     try:
-        await staying()
+        await authorization()
     except Unavailable:
-        return EndReason.UNSURE
+        return EndReason.UNAVAILABLE
     except ServiceError:
-        return EndReason.REFUSED
-    return EndReason.LEFT
+        return EndReason.UNAUTHORISED
+    return EndReason.CLIENT_LEFT
 
 
-async def _watch_client(leaving: Callable[[], Awaitable[Any]]) -> EndReason:
-    await leaving()
-    return EndReason.LEFT
+async def _watch_client(departure: Callable[[], Awaitable[Any]]) -> EndReason:
+    await departure()
+    return EndReason.CLIENT_LEFT

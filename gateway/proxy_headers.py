@@ -17,7 +17,7 @@ class ProxyHeaders:
         self._trusted = tuple(trusted)
         self._external_url = external_url
 
-    def client(self, scope: Scope) -> str:
+    def client_address(self, scope: Scope) -> str:
         """The address of the client: the last one in front of the trusted proxies."""
         peer = _peer_address(scope)
         if not self._trusts(peer):

@@ -1,4 +1,4 @@
-"""Who stays after it was let in, and must be asked about again when something happens."""
+"""Open connections that are authorised again when a permission may have changed."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -6,74 +6,74 @@ from contextlib import contextmanager
 from math import inf
 
 RevocationName = str | bytes
+"""A workspace or organisation by its id, or a token by its digest."""
 
 
 class OpenConnection:
-    """Stands beside one who stays."""
+    """One connection, and the signal to authorise it again."""
 
-    def __init__(self, vigils: "OpenConnections") -> None:
-        self._vigils = vigils
-        self._disturbance = asyncio.Event()
+    def __init__(self, connections: "OpenConnections") -> None:
+        self._connections = connections
+        self._check_requested = asyncio.Event()
         self.names: set[RevocationName] = set()
 
-    def heed(self, names: Iterable[RevocationName]) -> None:
-        """Whatever happens to one of these concerns it from now on."""
-        self._vigils.heed(self, {name for name in names if name})
+    def watch_names(self, names: Iterable[RevocationName]) -> None:
+        """Be signalled from now on when one of these is revoked, in addition to the names watched before."""
+        self._connections.watch_names(self, {name for name in names if name})
 
-    def calm(self) -> None:
-        """What happened so far has been seen to."""
-        self._disturbance.clear()
+    def clear_request(self) -> None:
+        """Forget the requests so far. Call it before the check, so that a request during the check is kept."""
+        self._check_requested.clear()
 
-    def disturb(self) -> None:
-        """Something happened."""
-        self._disturbance.set()
+    def request_check(self) -> None:
+        self._check_requested.set()
 
-    async def disturbed(self, *, within: float) -> None:
-        """Wait until something happens, or so many seconds have passed."""
+    async def wait_for_request(self, *, timeout_seconds: float) -> None:
+        """Wait until a check is requested, at most for the given time."""
         try:
-            async with asyncio.timeout(None if within == inf else max(within, 0)):
-                await self._disturbance.wait()
+            async with asyncio.timeout(None if timeout_seconds == inf else max(timeout_seconds, 0)):
+                await self._check_requested.wait()
         except TimeoutError:
             return
 
 
 class OpenConnections:
-    """All who stay, by the names that they go by."""
+    """All open connections, indexed by the names whose revocation concerns them."""
 
     def __init__(self) -> None:
-        self._kept: set[OpenConnection] = set()
+        self._connections: set[OpenConnection] = set()
         self._by_name: dict[RevocationName, set[OpenConnection]] = {}
 
     @contextmanager
-    def kept(self) -> Iterator[OpenConnection]:
-        """One more stays, for the length of the block."""
-        vigil = OpenConnection(self)
-        self._kept.add(vigil)
+    def track(self) -> Iterator[OpenConnection]:
+        """Track one more connection within the `with` block."""
+        connection = OpenConnection(self)
+        self._connections.add(connection)
         try:
-            yield vigil
+            yield connection
         finally:
-            self._kept.discard(vigil)
-            self._forget(vigil)
+            self._connections.discard(connection)
+            self._forget(connection)
 
-    def heed(self, vigil: OpenConnection, names: set[RevocationName]) -> None:
-        """Whatever happens to one of these concerns `vigil`, besides what did before."""
-        for name in names - vigil.names:
-            self._by_name.setdefault(name, set()).add(vigil)
-        vigil.names |= names
+    def watch_names(self, connection: OpenConnection, names: set[RevocationName]) -> None:
+        """Signal the connection when one of the names is revoked."""
+        for name in names - connection.names:
+            self._by_name.setdefault(name, set()).add(connection)
+        connection.names |= names
 
-    def disturb(self, name: RevocationName) -> None:
-        """Something happened to whoever goes by this name."""
-        for vigil in self._by_name.get(name, ()):
-            vigil.disturb()
+    def request_checks(self, name: RevocationName) -> None:
+        """Signal the connections that watch a name."""
+        for connection in self._by_name.get(name, ()):
+            connection.request_check()
 
-    def disturb_all(self) -> None:
-        """Something happened that may concern anybody."""
-        for vigil in self._kept:
-            vigil.disturb()
+    def request_all_checks(self) -> None:
+        """Signal every connection."""
+        for connection in self._connections:
+            connection.request_check()
 
-    def _forget(self, vigil: OpenConnection) -> None:
-        for name in vigil.names:
+    def _forget(self, connection: OpenConnection) -> None:
+        for name in connection.names:
             found = self._by_name[name]
-            found.discard(vigil)
+            found.discard(connection)
             if not found:
                 del self._by_name[name]

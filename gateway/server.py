@@ -1,4 +1,4 @@
-"""Serving the gateway over HTTP: bound before anything else, drained at the end."""
+"""Serves the gateway over HTTP: binds the port first and drains requests at the end."""
 
 import asyncio
 import socket
@@ -17,97 +17,94 @@ from services.chassis.settings import InvalidSettings
 log = structlog.get_logger()
 
 SHUTDOWN_TIMEOUT_SECONDS = 10
-"""Seconds that requests under way may take to finish once the gateway is asked to stop."""
+"""Time for active requests to finish once the gateway is asked to stop."""
 
 LISTEN_BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
-
 MAX_REQUEST_HEAD_BYTES = 64 * 1024
-"""Bytes of a request before its body: the parser itself knows no limit, and a client may never come to an end."""
-
+"""Size of a request line and headers. The parser has no limit of its own."""
 
 MAX_CLIENT_FRAME_BYTES = 64 * 1024
-"""Bytes of the largest message that a client of a socket may send: nobody listens to it anyway."""
+"""Size of a WebSocket message from a client, which the gateway reads and ignores."""
 
 WEBSOCKET_PING_INTERVAL_SECONDS = 30.0
-"""Seconds between two pings of a socket, and until an answer to one is given up."""
-
+"""Time between two pings, and until the answer to one is overdue."""
 
 MAX_COALESCED_BYTES = 64 * 1024
-"""Bytes that are held for the end of a turn at most."""
+"""Bytes that are held until the end of a turn of the event loop."""
 
 
 class CoalescingTransport:
-    """A transport on which what is written in one turn of the loop leaves at once: a head and its body are one packet.
+    """A transport that sends what is written in one turn of the event loop as one packet: a head with its body.
 
-    Everything but writing and closing is the transport's own.
+    Everything but writing and closing is delegated to the wrapped transport.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._held: list[bytes] = []
-        self._size = 0
+        self._held_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Send it by the end of this turn; what is large at once, because putting it together would copy it."""
+        """Send data by the end of this turn; large data at once, because joining it would copy it."""
         if len(data) > MAX_COALESCED_BYTES:
-            self._send()
+            self._flush()
             self._transport.write(data)
             return
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._flush)
         self._held.append(data)
-        self._size += len(data)
-        if self._size > MAX_COALESCED_BYTES:
-            self._send()
+        self._held_bytes += len(data)
+        if self._held_bytes > MAX_COALESCED_BYTES:
+            self._flush()
 
     def close(self) -> None:
-        """Send what is held, and end the connection."""
-        self._send()
+        """Send the held data and close the connection."""
+        self._flush()
         self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever transports have
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the attributes of any transport
         return getattr(self._transport, name)
 
-    def _send(self) -> None:
+    def _flush(self) -> None:
         if self._held:
             self._transport.write(b"".join(self._held))
             self._held.clear()
-            self._size = 0
+            self._held_bytes = 0
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with heads that end, and answers in as few packets as can be."""
+    """HTTP/1.1 with a limit for request heads and coalesced writes."""
 
-    _head = 0
+    _head_bytes = 0
     _in_head = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody is there."""
+        """Wrap the transport of a new connection."""
         super().connection_made(CoalescingTransport(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        """Take in what has come; a head over its cap ends the connection."""
+        """Parse received data; close the connection if the head exceeds its limit."""
         super().data_received(data)
-        self._head = self._head + len(data) if self._in_head else 0
-        if self._head > MAX_REQUEST_HEAD_BYTES and not self.transport.is_closing():
+        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if self._head_bytes > MAX_REQUEST_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("Request head too large.")
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Note that a head begins."""
         self._in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head has ended."""
+        """Note that the head is complete."""
         self._in_head = False
         super().on_headers_complete()
 
 
 class HttpServer(uvicorn.Server):
-    """Leaves signals to whoever runs it: several services may share this process."""
+    """A server that leaves signals to the process, which may run several services."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -117,9 +114,10 @@ class HttpServer(uvicorn.Server):
 
 @asynccontextmanager
 async def run_gateway(settings: Settings) -> AsyncIterator[str]:
-    """Run the gateway for the length of the block; yields its URL.
+    """Run the gateway within the `with` block; yields its URL.
 
-    Raises `InvalidSettings` if the address is taken. If a loop fails, the block is cancelled and the failure raised.
+    Raises `InvalidSettings` if the address is in use. If a background task fails, the block is cancelled and the error
+    raised.
     """
     with _bind_socket(settings.host, settings.port) as listener:
         async with start_gateway(settings) as gateway, _run_http_server(gateway, listener):
@@ -153,7 +151,7 @@ async def _run_http_server(gateway: Gateway, listener: socket.socket) -> AsyncIt
         try:
             yield
         finally:
-            gateway.leave()
+            gateway.end_subscriptions()
             server.should_exit = True
 
 

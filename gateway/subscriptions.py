@@ -1,91 +1,75 @@
-"""One listener and what it has yet to hear."""
+"""The unread events of one client, and the reasons for which its subscription ends."""
 
-import asyncio
-from collections import deque
 from datetime import timedelta
 from enum import Enum, auto
 
 from gateway.live_event import LiveEvent
+from services.chassis.fan_out import Subscription
 
 
 class EndReason(Enum):
-    """Why a listener hears no more."""
+    """Why a client receives no more events."""
 
-    LEFT = auto()
-    """It has left by itself."""
+    CLIENT_LEFT = auto()
 
-    OVER = auto()
-    """There is nothing more to hear."""
+    FINISHED = auto()
+    """No further event can follow."""
 
-    SLOW = auto()
-    """It did not keep up: the next stored event would have been lost. It comes back and goes on."""
+    TOO_SLOW = auto()
+    """The next stored event does not fit into the queue. The client reconnects and resumes."""
 
-    LEAVING = auto()
-    """This gateway stops, or has lost the thread itself: it comes back, elsewhere, and goes on."""
+    GATEWAY_LEAVING = auto()
+    """The gateway stops, or has missed events itself. The client reconnects and resumes."""
 
-    REFUSED = auto()
-    """It may not listen any more."""
+    UNAUTHORISED = auto()
 
-    UNSURE = auto()
-    """Nobody can say whether it may listen."""
+    UNAVAILABLE = auto()
+    """A service does not answer, so the permission of the client is unknown."""
 
 
 class SubscriptionEnded(Exception):
-    """A listener hears no more."""
+    """The subscription delivers no more events."""
 
-    def __init__(self, ending: EndReason) -> None:
-        super().__init__(ending.name)
-        self.ending = ending
+    def __init__(self, reason: EndReason) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
 
 
 class EventSubscription:
-    """Takes news without ever waiting, so that nobody waits for a slow one; hands them on as they are wanted."""
+    """A bounded queue of events. Writing never waits, so a slow client delays no other.
+
+    In a full queue an unread broadcast gives way to a stored event and a new broadcast is dropped. A full queue of
+    stored events ends the subscription, because a client may rely on receiving all of them.
+    """
 
     def __init__(self, capacity: int, after: int) -> None:
-        """It has room for so many, and has heard of every stored event up to `after`."""
-        self._capacity = capacity
-        self._after = after
-        self._unheard: deque[LiveEvent] = deque()
-        self._ending: EndReason | None = None
-        self._some = asyncio.Event()
+        """`after` is the id of the last stored event that the client knows."""
+        self._last_event_id = after
+        self._unread: Subscription[LiveEvent] = Subscription(
+            capacity=capacity, overflow_error=lambda: SubscriptionEnded(EndReason.TOO_SLOW)
+        )
 
-    def hear(self, news: LiveEvent) -> None:
-        """Take news. Where there is no room, what is not kept gives way to what is; if all is kept, it ends."""
-        if self._ending is not None or (news.event_id is not None and news.event_id <= self._after):
+    def put(self, event: LiveEvent) -> None:
+        """Add an event, unless the client knows it."""
+        if event.event_id is None:
+            if not self._unread.is_full:
+                self._unread.put(event)
             return
-        if len(self._unheard) >= self._capacity and not self._makes_room(news):
+        if event.event_id <= self._last_event_id:
             return
-        self._unheard.append(news)
-        self._after = self._after if news.event_id is None else news.event_id
-        self._some.set()
+        if self._unread.is_full:
+            self._unread.discard_first(_is_broadcast)
+        self._unread.put(event)
+        self._last_event_id = event.event_id
 
-    def end(self, ending: EndReason) -> None:
-        """Hear no more."""
-        self._ending = self._ending or ending
-        self._unheard.clear()
-        self._some.set()
+    def end(self, reason: EndReason) -> None:
+        """Discard the unread events and end the subscription; the first reason counts."""
+        self._unread.close(SubscriptionEnded(reason))
 
-    async def next(self, within: timedelta) -> LiveEvent | None:
-        """The next news, or nothing by then; raises `SubscriptionEnded`."""
-        if not self._some.is_set():
-            try:
-                async with asyncio.timeout(within.total_seconds()):
-                    await self._some.wait()
-            except TimeoutError:
-                return None
-        if self._ending is not None:
-            raise SubscriptionEnded(self._ending)
-        news = self._unheard.popleft()
-        if not self._unheard:
-            self._some.clear()
-        return news
+    async def next(self, timeout: timedelta) -> LiveEvent | None:  # noqa: ASYNC109 - no event is a usual result
+        """Return the oldest unread event, or `None` after `timeout`; raises `SubscriptionEnded`."""
+        return await self._unread.next(timeout)
 
-    def _makes_room(self, news: LiveEvent) -> bool:
-        if news.event_id is None:
-            return False
-        for place, waiting in enumerate(self._unheard):
-            if waiting.event_id is None:
-                del self._unheard[place]
-                return True
-        self.end(EndReason.SLOW)
-        return False
+
+def _is_broadcast(event: LiveEvent) -> bool:
+    return event.event_id is None

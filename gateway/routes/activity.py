@@ -3,8 +3,9 @@
 from google.protobuf.duration_pb2 import Duration
 
 from gateway.errors import MalformedRequest
+from gateway.guards import READ
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.route import READ, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.activity import Activity, render_activity
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc

@@ -2,8 +2,9 @@
 
 import uuid
 
+from gateway.guards import ADMIN, READ, WRITE
 from gateway.request_body import BodySpec, encode_payload
-from gateway.route import ADMIN, READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.approvals import (
     Approval,
     ApprovalDecision,

@@ -1,9 +1,10 @@
 """Who did what."""
 
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, PLATFORM
 from gateway.ids import parse_workspace_id
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.audit import AuditRecord, AuditVerification, render_record, render_verification
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc

@@ -1,8 +1,9 @@
 """What the agents of workspaces may spend."""
 
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, READ
 from gateway.request_body import BodyFault, BodySpec
-from gateway.route import ADMIN, READ, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.budgets import Budget, BudgetLimit, render_budget
 from protos.registry.v1 import budgets_pb2 as pb
 from protos.registry.v1 import budgets_pb2_grpc as rpc

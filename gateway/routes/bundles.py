@@ -6,10 +6,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gateway.guards import ADMIN, PLATFORM
 from gateway.json_format import encode_json
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.request_body import BodySpec, body_too_large, refuse_with_text
-from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.bundles import BundleImport, BundleMember, render_bundle_member
 from protos.registry.v1 import bundles_pb2 as pb
 from protos.registry.v1 import bundles_pb2_grpc as rpc

@@ -6,8 +6,9 @@ import json
 from starlette.responses import Response
 
 from gateway import agent_cards
+from gateway.guards import ANY, Guard
 from gateway.json_format import encode_json
-from gateway.route import ANY, Call, Guard, Route
+from gateway.route import Call, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 
+from gateway.guards import READ, WRITE
 from gateway.request_body import BodySpec, encode_payload
-from gateway.route import READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.checkpoints import (
     Checkpoint,
     DeletedCheckpoints,

@@ -2,10 +2,11 @@
 
 import json
 
+from gateway.guards import ADMIN, ANY, READ, WRITE
 from gateway.json_format import drop_zero_fraction
 from gateway.limits import MAX_CONFIG_BYTES
 from gateway.request_body import BodySpec, encode_payload, refuse_with_text
-from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.configs import CanvasViewport, ConfigPatch, ViewportUpdate, WorkspaceConfig
 from gateway.schemas.instructions import ChangeResult
 from protos.registry.v1 import configs_pb2 as pb

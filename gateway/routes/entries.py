@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 
+from gateway.guards import READ, WRITE
 from gateway.request_body import BodySpec, encode_payload
-from gateway.route import READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.entries import Entry, EntryWriteResult, NewEntry, render_entry
 from gateway.schemas.memories import DeletionResult
 from protos.registry.v1 import entries_pb2 as pb

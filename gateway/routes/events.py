@@ -1,8 +1,9 @@
 """What has changed in the plane."""
 
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN
 from gateway.query_params import parse_limit, parse_natural_number
-from gateway.route import ADMIN, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.events import Event, render_event
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc

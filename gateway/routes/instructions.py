@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, READ
 from gateway.request_body import BodySpec
-from gateway.route import ADMIN, READ, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.instructions import (
     ChangeResult,
     CreatedInstruction,

@@ -6,9 +6,10 @@ from typing import cast
 from starlette.responses import Response
 
 from gateway.errors import AUTH, REGISTRY
+from gateway.guards import ADMIN, STATE, WRITE
 from gateway.json_format import json_response
 from gateway.request_body import BodySpec
-from gateway.route import ADMIN, STATE, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.lifecycle import (
     BootstrapFailure,
     BootstrapFailureResult,

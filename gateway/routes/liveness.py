@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from gateway.clients import ServiceChannels
-from gateway.route import OPERATION, Call, Route
+from gateway.guards import OPERATION
+from gateway.route import Call, Route
 from gateway.schemas.liveness import LivenessReport, render_subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs

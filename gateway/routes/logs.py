@@ -1,8 +1,9 @@
 """What instances have written."""
 
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN
 from gateway.query_params import parse_natural_number
-from gateway.route import ADMIN, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.logs import InstanceLog
 from protos.provisioner.v1 import logs_pb2 as pb
 from protos.provisioner.v1 import logs_pb2_grpc as rpc

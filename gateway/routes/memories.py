@@ -2,9 +2,10 @@
 
 import uuid
 
+from gateway.guards import READ, WRITE
 from gateway.query_params import parse_limit
 from gateway.request_body import BodySpec
-from gateway.route import READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.memories import CommittedMemory, DeletionResult, Memory, NewMemory, render_memory
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc

@@ -1,7 +1,8 @@
 """Which model an agent uses."""
 
+from gateway.guards import READ, WRITE
 from gateway.request_body import BodySpec
-from gateway.route import READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.models import ChosenModel, ModelChoice, ModelChoiceResult
 from protos.registry.v1 import models_pb2 as pb
 from protos.registry.v1 import models_pb2_grpc as rpc

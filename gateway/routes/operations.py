@@ -2,10 +2,11 @@
 
 from starlette.responses import Response
 
+from gateway.guards import OPERATION
 from gateway.json_format import json_response
 from gateway.metrics import CONTENT_TYPE, RequestMetrics
 from gateway.readiness import ReadinessChecker
-from gateway.route import OPERATION, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.operations import Health, ReadinessStatus
 
 

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 from starlette.responses import Response
 
+from gateway.guards import ADMIN, PLATFORM, WRITE
 from gateway.json_format import encode_json, json_response
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.request_body import BodySpec, body_too_large
-from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.orgs import (
     CollapseOptions,
     CollapseResult,

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 import structlog
 
 from gateway.errors import http_status
+from gateway.guards import AGENT, ANY, DISCOVERY, REGISTER
 from gateway.ids import parse_workspace_id
 from gateway.json_format import json_response
 from gateway.request_body import BodySpec, encode_agent_card, refuse_with_detail
-from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.agents import (
     MAX_MONTHLY_SPEND,
     AccessCheck,
@@ -235,7 +236,7 @@ def _find_caller_id(call: Call) -> str:
     """The workspace that asks: the bearer's own, else the one that the caller names."""
     if call.identity and call.identity.kind is Kind.WORKSPACE:
         return call.identity.name
-    return parse_workspace_id(call.claimed) if call.claimed else ""
+    return parse_workspace_id(call.claimed_workspace) if call.claimed_workspace else ""
 
 
 def _log_refused_register(workspace_id: str, error: ServiceError) -> None:

@@ -1,8 +1,9 @@
 """Finding workspaces by what their agents can do."""
 
 from gateway.errors import MalformedRequest
+from gateway.guards import SEARCH
 from gateway.query_params import parse_limit
-from gateway.route import SEARCH, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.agents import SearchPage, render_peer
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc

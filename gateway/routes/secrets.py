@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from gateway.guards import OWN, PLATFORM, READ, WRITE
 from gateway.json_format import json_response
 from gateway.request_body import BodySpec
-from gateway.route import OWN, PLATFORM, READ, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.secrets import (
     GlobalSecretChangeResult,
     NewSecret,

@@ -9,7 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
 from gateway import credentials, json_format
-from gateway.route import ANY, Call, Guard, Route
+from gateway.guards import ANY, Guard
+from gateway.route import Call, Route
 from gateway.schemas.tokens import CallerDescription, RevocationResult
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
@@ -17,7 +18,7 @@ from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
-BEARER_ONLY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False, sessions=False)
+BEARER_ONLY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False, allows_sessions=False)
 """A session opens no other: it would have no end."""
 
 SESSION_PATH = "/session"

@@ -1,8 +1,9 @@
 """What workspaces are made from."""
 
+from gateway.guards import ADMIN, PLATFORM
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
 from gateway.request_body import BodySpec, body_too_large
-from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.templates import (
     ImportedTemplate,
     NewTemplate,

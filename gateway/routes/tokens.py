@@ -7,11 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import json_format
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, READ, WRITE, Guard
 from gateway.ids import parse_uuid
 from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
 from gateway.query_params import parse_limit, parse_natural_number
 from gateway.request_body import BodySpec, refuse_with_text
-from gateway.route import ADMIN, READ, WRITE, Call, Guard, Route
+from gateway.route import Call, Route
 from gateway.schemas.tokens import (
     MintedOrgToken,
     MintedToken,
@@ -31,7 +32,7 @@ from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-TEST_GUARD = Guard(gate=auth_pb2.GATE_TEST, sessions=False)
+TEST_GUARD = Guard(gate=auth_pb2.GATE_TEST, allows_sessions=False)
 """By bearer alone: what a GET mints, no page must be able to ask for."""
 
 MINT_LIMIT = RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS)

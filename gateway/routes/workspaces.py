@@ -9,8 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import connect_snippets
 from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, ANY, WRITE
 from gateway.request_body import BodyFault, BodySpec, refuse_with_text
-from gateway.route import ADMIN, ANY, WRITE, Call, Route
+from gateway.route import Call, Route
 from gateway.schemas.workspaces import (
     CreatedWorkspace,
     ListedWorkspace,

@@ -10,7 +10,19 @@ CHECKS = (
         f"services/auth/{name}.py"
         for name in ("gates", "keyring", "minting", "orgs", "scopes", "sessions", "tokens", "lifetimes", "sealing")
     ),
-    *(f"gateway/{name}.py" for name in ("caller", "cors", "edge", "forwarded", "limits", "route")),
+    *(
+        f"gateway/{name}.py"
+        for name in (
+            "authentication",
+            "authorization_cache",
+            "cors",
+            "endpoint",
+            "guards",
+            "limits",
+            "middleware",
+            "proxy_headers",
+        )
+    ),
     *(f"services/registry/{name}.py" for name in ("addressing", "callers", "hierarchy", "circles")),
     *(f"services/a2a_proxy/{name}.py" for name in ("routebook", "routing")),
     *(f"services/chassis/{name}.py" for name in ("addresses", "identity", "rpc")),
@@ -18,12 +30,11 @@ CHECKS = (
 """Where it is decided who may do what."""
 
 REFUSES = {
-    "gateway/authentication.py listen": "without the feed auth is asked",
-    "gateway/cors.py _is_no_name": "no address and not localhost: a name, which is not believed",
-    "gateway/middleware.py _answered": "a bug is answered with 500",
-    "gateway/proxy_headers.py _trusts": "what is no address is no trusted proxy",
-    "gateway/limits.py client": "what is no address is counted under its own name",
-    "gateway/route.py __call__": "an error is an answer, a bug is 500",
+    "gateway/cors.py _has_local_or_literal_host": "a host name does not prove the origin",
+    "gateway/middleware.py _answer": "a bug is answered with 500",
+    "gateway/proxy_headers.py _trusts": "a peer without an address is no trusted proxy",
+    "gateway/limits.py client_bucket_key": "a client without an address is counted by its text",
+    "gateway/endpoint.py __call__": "an error is an answer, a bug is 500",
     "services/a2a_proxy/routebook.py follow": "without the feed the registry is asked",
     "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _plain": "no address: refused as forbidden",

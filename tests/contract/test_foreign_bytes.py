@@ -146,7 +146,7 @@ def test_headers(headers):
 def test_where_a_request_comes_from_and_which_page_may_call(headers):
     for trusted in ((), (ip_network("0.0.0.0/0"),)):
         forwarded = ProxyHeaders(trusted, "")
-        limits.client_bucket_key(forwarded.client(scope(headers)))
+        limits.client_bucket_key(forwarded.client_address(scope(headers)))
         own = forwarded.request_url(scope(headers))
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         for origin in (*origins, own):

@@ -12,7 +12,8 @@ from gateway.authentication import Authenticator
 from gateway.clients import open_channels
 from gateway.event_feed import EventFeed
 from gateway.metrics import RequestMetrics
-from gateway.routes.event_stream import EventReaders, EventStreamRoutes
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.openapi import OpenApiRoutes
 from gateway.settings import AgentCards, Settings
 from services.chassis.settings import Mode

@@ -22,7 +22,7 @@ ADMIN_BEARER = "the-operator"
 
 @dataclass(kw_only=True)
 class GatewayUnderTest:
-    """A gateway that stands, and its neighbours."""
+    """A running gateway and the fake services behind it."""
 
     auth: FakeAuth
     registry: ScriptedService = field(default_factory=fake_services.registry)
@@ -44,13 +44,13 @@ class GatewayUnderTest:
     http: httpx.AsyncClient = field(init=False)
 
     @property
-    def asked(self) -> fake_services.ReceivedCall:
+    def only_call(self) -> fake_services.ReceivedCall:
         """The only call that the registry received."""
         return self.only_call_of(self.registry)
 
-    def only_call_of(self, servicer: ScriptedService) -> fake_services.ReceivedCall:
-        """The only call that `servicer` received."""
-        [only] = servicer.asked
+    def only_call_of(self, service: ScriptedService) -> fake_services.ReceivedCall:
+        """The only call that `service` received."""
+        [only] = service.received
         return only
 
 
@@ -62,12 +62,12 @@ async def run_gateway_under_test(
     *,
     auth: FakeAuth | None = None,
     proxy: Servicer | None = None,
-    herald: FakeEventService | None = None,
+    event_feed: FakeEventService | None = None,
     **settings: Any,
 ) -> AsyncIterator[GatewayUnderTest]:
-    """A gateway for the length of the block; open development unless the settings say otherwise."""
+    """Run a gateway within the `with` block; open development unless the settings say otherwise."""
     known = auth or FakeAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN})
-    plane = GatewayUnderTest(auth=known, event_feed=herald or FakeEventService())
+    plane = GatewayUnderTest(auth=known, event_feed=event_feed or FakeEventService())
     async with AsyncExitStack() as stack:
 
         async def at(*servicers: Servicer) -> str:

@@ -52,14 +52,14 @@ class FakeAuth(rpc.AuthServiceServicer):
     sessions: dict[str, Identity] = field(default_factory=dict)
     expires_at: Timestamp | None = None
     refusal: ServiceError | None = None
-    asked: list[pb.AuthorizeRequest] = field(default_factory=list)
+    received: list[pb.AuthorizeRequest] = field(default_factory=list)
     watchers: list[asyncio.Queue[pb.WatchRevocationsResponse | None]] = field(default_factory=list)
     watched_after: list[int] = field(default_factory=list)
     hold: asyncio.Event | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def Authorize(self, request, context):
-        self.asked.append(request)
+        self.received.append(request)
         self.arrived.set()
         bearer = request.bearer if request.HasField("bearer") else None
         found = self.known.get(bearer)
@@ -131,7 +131,7 @@ class ScriptedService:
     def __init__(self, contract: ServiceDescriptor) -> None:
         self._contract = contract
         self.replies: dict[str, Any] = {}
-        self.asked: list[ReceivedCall] = []
+        self.received: list[ReceivedCall] = []
 
     def servicer(self) -> Servicer:
         return Servicer(contract=self._contract, add=self._add, servicer=self)
@@ -150,7 +150,7 @@ class ScriptedService:
 
     def _answering(self, method: MethodDescriptor) -> Any:
         async def answer(request: Message, _: object) -> Message:
-            self.asked.append(ReceivedCall(method.name, request, identity.current()))
+            self.received.append(ReceivedCall(method.name, request, identity.current()))
             reply = self.replies.get(method.name, GetMessageClass(method.output_type)())
             if isinstance(reply, list):
                 reply = reply.pop(0)

@@ -49,7 +49,7 @@ async def test_a_message_passes_the_edge_and_its_gate():
 
         [first, _] = proxy.opened
         assert (first.workspace_id, first.identity.name, first.request_id) == (V, W, "mine")
-        assert auth.asked[0] == auth_pb2.AuthorizeRequest(
+        assert auth.received[0] == auth_pb2.AuthorizeRequest(
             bearer="w", gate=auth_pb2.GATE_A2A, scope="a2a", workspace_id=V
         )
 
@@ -64,4 +64,4 @@ async def test_a_message_to_what_is_no_workspace_is_refused_before_the_gate(plan
     answer = await plane.http.post("/workspaces/not-an-id/a2a", content=b"{}")
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
-    assert plane.auth.asked == []
+    assert plane.auth.received == []

@@ -18,7 +18,7 @@ async def test_deeds_are_asked_for(plane, query, asked):
     answer = await plane.http.get(f"/audit{query}")
 
     assert answer.content == b"[]"
-    assert [one.request for one in plane.audit.asked] == [pb.ListAuditRecordsRequest(**asked)]
+    assert [one.request for one in plane.audit.received] == [pb.ListAuditRecordsRequest(**asked)]
 
 
 async def test_deeds_are_shown(plane):
@@ -43,7 +43,7 @@ async def test_the_chain_is_followed(plane):
     answer = await plane.http.get("/audit/verification", params={"after_place": "4"})
 
     assert answer.json() == {"verdict": "uncheckable", "place": 5, "complete": True, "digest": "01"}
-    assert [one.request for one in plane.audit.asked] == [pb.VerifyAuditLogRequest(after_position=4)]
+    assert [one.request for one in plane.audit.received] == [pb.VerifyAuditLogRequest(after_position=4)]
 
 
 @pytest.mark.parametrize("path", ["/audit", "/audit/verification"])
@@ -55,7 +55,7 @@ async def test_a_place_that_is_none_is_refused(plane, path, text):
         400,
         {"error": "after_place must be a non-negative integer"},
     )
-    assert plane.audit.asked == []
+    assert plane.audit.received == []
 
 
 async def test_an_id_that_is_none_is_refused(plane):

@@ -5,17 +5,12 @@ from contextlib import asynccontextmanager
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.authentication import (
-    MAX_CACHE_AGE_SECONDS,
-    SILENCE,
-    Authenticator,
-    hash_bearer,
-    parse_bearer,
-    parse_claimed_workspace,
-)
+from gateway.authentication import Authenticator, hash_bearer, parse_bearer, parse_claimed_workspace
+from gateway.authorization_cache import MAX_CACHE_AGE_SECONDS
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis import clients
 from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.feeds import FEED_SILENCE_LIMIT
 from services.chassis.identity import Identity, Kind
 from tests.gateway.fake_services import (
     ADMIN,
@@ -34,8 +29,8 @@ W = "11111111-1111-4111-8111-111111111111"
 V = "22222222-2222-4222-8222-222222222222"
 
 
-class StillTime:
-    """Seconds that pass only when told to."""
+class ManualClock:
+    """Seconds that pass only when the test adds some."""
 
     def __init__(self):
         self.now = 1000.0
@@ -45,54 +40,54 @@ class StillTime:
 
 
 @asynccontextmanager
-async def listening_callers(auth):
-    time = StillTime()
+async def run_authenticator(auth):
+    time = ManualClock()
     async with running([auth.servicer()]) as line:
-        callers = Authenticator(line, monotonic=time, wall=time)
+        authenticator = Authenticator(line, monotonic=time, wall=time)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(callers.listen())
-            yield callers, time
+            task = group.create_task(authenticator.follow_revocations())
+            yield authenticator, time
             task.cancel()
 
 
 @asynccontextmanager
-async def following(auth):
-    """Callers that have heard their feed."""
-    async with listening_callers(auth) as (callers, time):
-        await eventually(lambda: callers._heard > 0)
+async def run_authenticator_with_feed(auth):
+    """An authenticator whose revocation feed is alive."""
+    async with run_authenticator(auth) as (authenticator, time):
+        await eventually(authenticator._feed.is_fresh)
         time.now += 0.001
-        yield callers, time
+        yield authenticator, time
 
 
-async def told(callers, auth, **news):
-    revision = callers._revision + 1
-    auth.send_update(pb.WatchRevocationsResponse(revision=revision, **news))
-    await eventually(lambda: callers._revision == revision)
+async def revoke(authenticator, auth, **update):
+    revision = authenticator._revision + 1
+    auth.send_update(pb.WatchRevocationsResponse(revision=revision, **update))
+    await eventually(lambda: authenticator._revision == revision)
 
 
-def knowing(**known):
+def auth_that_knows(**known):
     return FakeAuth(known=known)
 
 
 async def test_a_bearer_is_asked_about_once_within_five_seconds():
-    auth = knowing(t=workspace(W, generation=3))
-    async with following(auth) as (callers, time):
-        first = await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+    auth = auth_that_knows(t=workspace(W, generation=3))
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        first = await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += MAX_CACHE_AGE_SECONDS - 0.01
-        again = await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        again = await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
     assert first == again == workspace(W, generation=3)
-    assert len(auth.asked) == 1
+    assert len(auth.received) == 1
 
 
 async def test_after_five_seconds_auth_is_asked_again():
-    auth = knowing(t=ADMIN)
-    async with following(auth) as (callers, time):
-        await callers.identify("t", pb.GATE_ADMIN)
+    auth = auth_that_knows(t=ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await authenticator.identify("t", pb.GATE_ADMIN)
         time.now += MAX_CACHE_AGE_SECONDS
-        await callers.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 @pytest.mark.parametrize(
@@ -107,36 +102,36 @@ async def test_after_five_seconds_auth_is_asked_again():
     ],
     ids=str,
 )
-async def test_what_is_remembered_for_one_question_answers_no_other(other):
+async def test_what_is_remembered_for_one_query_answers_no_other(other):
     auth = FakeAuth(known={"t": ADMIN, "u": ADMIN, None: ANONYMOUS})
-    question = {"bearer": "t", "gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W, "claimed": W}
-    async with following(auth) as (callers, _):
-        await callers.identify(**question)
-        await callers.identify(**question | other)
+    query = {"bearer": "t", "gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W, "claimed": W}
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await authenticator.identify(**query)
+        await authenticator.identify(**query | other)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
-async def test_the_question_reaches_auth_as_it_was_asked():
-    auth = knowing(t=ADMIN)
-    async with following(auth) as (callers, _):
-        await callers.identify("t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
+async def test_the_query_reaches_auth_as_it_was_asked():
+    auth = auth_that_knows(t=ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await authenticator.identify("t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
 
-    assert auth.asked == [
+    assert auth.received == [
         pb.AuthorizeRequest(bearer="t", gate=pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed_workspace_id=V)
     ]
 
 
 async def test_no_bearer_is_told_apart_from_an_empty_one():
     auth = FakeAuth(known={None: ANONYMOUS})
-    async with following(auth) as (callers, _):
-        await callers.identify(None, pb.GATE_ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await authenticator.identify(None, pb.GATE_ADMIN)
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await callers.identify("", pb.GATE_ADMIN)
+            await authenticator.identify("", pb.GATE_ADMIN)
 
 
 @pytest.mark.parametrize(
-    "news",
+    "update",
     [
         {"workspace_id": W},
         {"workspace_id": V},
@@ -145,135 +140,135 @@ async def test_no_bearer_is_told_apart_from_an_empty_one():
     ],
     ids=["caller", "target", "bearer", "everything"],
 )
-async def test_a_revocation_voids_what_it_concerns(news):
-    auth = knowing(t=workspace(W))
-    async with following(auth) as (callers, time):
-        await callers.identify("t", pb.GATE_A2A, workspace_id=V)
+async def test_a_revocation_voids_what_it_concerns(update):
+    auth = auth_that_knows(t=workspace(W))
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await authenticator.identify("t", pb.GATE_A2A, workspace_id=V)
         time.now += 0.5
-        await told(callers, auth, **news)
-        await callers.identify("t", pb.GATE_A2A, workspace_id=V)
+        await revoke(authenticator, auth, **update)
+        await authenticator.identify("t", pb.GATE_A2A, workspace_id=V)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_the_removal_of_a_root_voids_what_is_remembered_of_its_tokens():
-    auth = knowing(t=org(V, "read"))
-    async with following(auth) as (callers, time):
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+    auth = auth_that_knows(t=org(V, "read"))
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += 0.5
-        await told(callers, auth, workspace_id=V)
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await revoke(authenticator, auth, workspace_id=V)
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_an_answer_is_not_used_after_what_was_shown_has_expired():
-    auth = knowing(t=ADMIN)
-    async with following(auth) as (callers, time):
+    auth = auth_that_knows(t=ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
         auth.expires_at = Timestamp(seconds=int(time.now) + 2, nanos=500_000_000)
-        await callers.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
         time.now = int(time.now) + 2.4
-        await callers.identify("t", pb.GATE_ADMIN)
-        assert len(auth.asked) == 1
+        await authenticator.identify("t", pb.GATE_ADMIN)
+        assert len(auth.received) == 1
         time.now += 0.1
-        await callers.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_a_late_expiry_makes_no_answer_last_longer():
-    auth = knowing(t=ADMIN)
+    auth = auth_that_knows(t=ADMIN)
     auth.expires_at = Timestamp(seconds=10_000)
-    async with following(auth) as (callers, time):
-        await callers.identify("t", pb.GATE_ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await authenticator.identify("t", pb.GATE_ADMIN)
         time.now += MAX_CACHE_AGE_SECONDS
-        await callers.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_a_session_is_asked_about_where_there_is_no_bearer():
     auth = FakeAuth(known={"t": ADMIN}, sessions={"s": org(V, "read")})
-    async with following(auth) as (callers, _):
-        by_bearer = await callers.identify("t", pb.GATE_ANY, session="s")
-        by_session = await callers.identify(None, pb.GATE_ANY, session="s")
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        by_bearer = await authenticator.identify("t", pb.GATE_ANY, session="s")
+        by_session = await authenticator.identify(None, pb.GATE_ANY, session="s")
 
     assert (by_bearer, by_session) == (ADMIN, org(V, "read"))
-    assert [asked.HasField("session") for asked in auth.asked] == [False, True]
+    assert [asked.HasField("session") for asked in auth.received] == [False, True]
 
 
 async def test_a_session_is_no_bearer_even_where_it_is_remembered():
     auth = FakeAuth(sessions={"s": ADMIN})
-    async with following(auth) as (callers, _):
-        await callers.identify(None, pb.GATE_ADMIN, session="s")
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await authenticator.identify(None, pb.GATE_ADMIN, session="s")
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await callers.identify("s", pb.GATE_ADMIN)
+            await authenticator.identify("s", pb.GATE_ADMIN)
 
 
 async def test_a_revocation_leaves_others_alone():
-    auth = knowing(t=workspace(W))
-    async with following(auth) as (callers, time):
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+    auth = auth_that_knows(t=workspace(W))
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += 0.5
-        await told(callers, auth, workspace_id=V)
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await revoke(authenticator, auth, workspace_id=V)
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
-    assert len(auth.asked) == 1
+    assert len(auth.received) == 1
 
 
 async def test_an_answer_that_a_revocation_overtakes_is_not_used_again():
-    auth = knowing(t=workspace(W))
+    auth = auth_that_knows(t=workspace(W))
     auth.hold = asyncio.Event()
-    async with following(auth) as (callers, time), asyncio.TaskGroup() as group:
-        asking = group.create_task(callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W))
+    async with run_authenticator_with_feed(auth) as (authenticator, time), asyncio.TaskGroup() as group:
+        asking = group.create_task(authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W))
         await auth.arrived.wait()
         time.now += 0.5
-        await told(callers, auth, workspace_id=W)
+        await revoke(authenticator, auth, workspace_id=W)
         auth.hold.set()
         await asking
 
         auth.known = {}
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+            await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
 
 async def test_a_revoked_bearer_that_is_let_in_again_is_remembered_again():
-    auth = knowing(t=workspace(W))
-    async with following(auth) as (callers, time):
-        await told(callers, auth, workspace_id=W)
+    auth = auth_that_knows(t=workspace(W))
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        await revoke(authenticator, auth, workspace_id=W)
         time.now += 0.5
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
-        await callers.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
-    assert len(auth.asked) == 1
+    assert len(auth.received) == 1
 
 
 @pytest.mark.covers("BEY-05")
 async def test_while_the_feed_has_not_been_heard_nothing_remembered_is_used():
     auth = AuthWithSilentFeed(known={"t": ADMIN})
-    async with listening_callers(auth) as (callers, _):
-        await callers.identify("t", pb.GATE_ADMIN)
-        await callers.identify("t", pb.GATE_ADMIN)
+    async with run_authenticator(auth) as (authenticator, _):
+        await authenticator.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 @pytest.mark.covers("BEY-05")
 async def test_after_eight_seconds_of_silence_nothing_remembered_is_used():
-    auth = knowing(t=ADMIN)
-    async with following(auth) as (callers, time):
-        time.now += SILENCE - 1
-        await callers.identify("t", pb.GATE_ADMIN)
+    auth = auth_that_knows(t=ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
+        time.now += FEED_SILENCE_LIMIT.total_seconds() - 1
+        await authenticator.identify("t", pb.GATE_ADMIN)
         time.now += 1.01
-        await callers.identify("t", pb.GATE_ADMIN)
+        await authenticator.identify("t", pb.GATE_ADMIN)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_a_broken_feed_is_resumed_where_it_broke():
-    auth = knowing(t=ADMIN)
-    async with following(auth) as (callers, _):
-        await told(callers, auth, workspace_id=W)
+    auth = auth_that_knows(t=ADMIN)
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await revoke(authenticator, auth, workspace_id=W)
         auth.send_update(None)
         await eventually(lambda: len(auth.watched_after) == 2)
 
@@ -282,59 +277,59 @@ async def test_a_broken_feed_is_resumed_where_it_broke():
 
 async def test_a_feed_that_breaks_by_a_bug_is_taken_up_again():
     auth = AuthWithBrokenFeed(known={"t": ADMIN})
-    async with following(auth):
+    async with run_authenticator_with_feed(auth):
         assert auth.watched_after == [0, 0]
 
 
 async def test_a_refusal_is_not_remembered():
-    auth = knowing()
-    async with following(auth) as (callers, _):
+    auth = auth_that_knows()
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
         for _ in range(2):
             with pytest.raises(ServiceError) as refused:
-                await callers.identify("t", pb.GATE_ADMIN)
+                await authenticator.identify("t", pb.GATE_ADMIN)
             assert refused.value.reason == InvalidBearer.reason
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 async def test_a_first_register_is_asked_about_every_time():
     auth = FakeAuth(known={None: ANONYMOUS})
-    async with following(auth) as (callers, _):
-        await callers.identify(None, pb.GATE_REGISTER, workspace_id=W)
-        await callers.identify(None, pb.GATE_REGISTER, workspace_id=W)
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
+        await authenticator.identify(None, pb.GATE_REGISTER, workspace_id=W)
+        await authenticator.identify(None, pb.GATE_REGISTER, workspace_id=W)
 
-    assert len(auth.asked) == 2
+    assert len(auth.received) == 2
 
 
 @pytest.mark.covers("BEY-05")
 async def test_auth_that_cannot_be_asked_lets_nobody_in():
-    auth = knowing(t=ADMIN)
+    auth = auth_that_knows(t=ADMIN)
     auth.refusal = Unavailable()
-    async with following(auth) as (callers, _):
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
         with pytest.raises(Unavailable):
-            await callers.identify("t", pb.GATE_ADMIN)
+            await authenticator.identify("t", pb.GATE_ADMIN)
 
 
 async def test_an_identity_of_no_known_kind_is_nobody():
-    auth = knowing(t=Identity(kind=Kind.ADMIN))
-    auth.Authorize = _answering_nobody
-    async with following(auth) as (callers, _):
+    auth = auth_that_knows(t=Identity(kind=Kind.ADMIN))
+    auth.Authorize = answer_without_identity
+    async with run_authenticator_with_feed(auth) as (authenticator, _):
         with pytest.raises(ServiceError, match="internal error"):
-            await callers.identify("t", pb.GATE_ADMIN)
+            await authenticator.identify("t", pb.GATE_ADMIN)
 
 
-async def _answering_nobody(request, context):
+async def answer_without_identity(request, context):
     return pb.AuthorizeResponse()
 
 
 async def test_memory_is_given_back_as_it_grows_old():
     auth = FakeAuth(known={f"t{n}": ADMIN for n in range(20)})
-    async with following(auth) as (callers, time):
+    async with run_authenticator_with_feed(auth) as (authenticator, time):
         for n in range(20):
-            await callers.identify(f"t{n}", pb.GATE_ADMIN)
+            await authenticator.identify(f"t{n}", pb.GATE_ADMIN)
             time.now += 1.0
 
-        assert len(callers._memories) <= MAX_CACHE_AGE_SECONDS + 1
+        assert len(authenticator._cache) <= MAX_CACHE_AGE_SECONDS + 1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def test_a_limit_is_set_or_taken_away(plane, limit):
     answer = await plane.http.patch(PATH, json={"budget_limit": limit})
 
     assert (answer.status_code, answer.json()["budget_limit"]) == (200, limit)
-    assert [one.request for one in plane.budgets.asked] == [pb.SetBudgetRequest(workspace_id=W, budget_limit=limit)]
+    assert [one.request for one in plane.budgets.received] == [pb.SetBudgetRequest(workspace_id=W, budget_limit=limit)]
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ async def test_what_is_no_limit_is_refused_and_changes_nothing(plane, body, said
     answer = await plane.http.patch(PATH, content=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": said})
-    assert plane.budgets.asked == []
+    assert plane.budgets.received == []

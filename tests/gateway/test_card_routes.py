@@ -28,8 +28,8 @@ async def test_a_public_card_is_read_without_asking_who_reads(plane):
     assert answer.json()["url"] == f"{plane.url}/workspaces/{W}/a2a"
     assert answer.headers["cache-control"] == "public, max-age=60"
     assert answer.headers["content-type"] == "application/json"
-    assert plane.auth.asked == []
-    assert plane.asked.caller == identity.service_identity("gateway")
+    assert plane.auth.received == []
+    assert plane.only_call.caller == identity.service_identity("gateway")
 
 
 async def test_the_older_path_has_the_same_card(plane):
@@ -85,8 +85,8 @@ async def test_cards_that_are_not_public_need_a_bearer():
 
         assert (refused.status_code, read.status_code) == (401, 200)
         assert read.headers["cache-control"] == "private, max-age=60"
-        assert plane.auth.asked[0].gate == auth_pb2.GATE_ANY
-        assert plane.asked.caller == ADMIN
+        assert plane.auth.received[0].gate == auth_pb2.GATE_ANY
+        assert plane.only_call.caller == ADMIN
 
 
 async def test_in_open_development_the_card_asks_for_no_bearer(plane):

@@ -49,8 +49,8 @@ async def test_the_curl_command_registers_as_it_stands(plane):
     out = await run("sh", "-c", told(plane.url)["curl_register_template"])
 
     assert json.loads(out) == {"status": "registered", "delivery_mode": "poll"}
-    assert plane.asked.caller == workspace(W)
-    assert json.loads(plane.asked.request.agent_card)["name"] == 'it\'s "$(quoted)"'
+    assert plane.only_call.caller == workspace(W)
+    assert json.loads(plane.only_call.request.agent_card)["name"] == 'it\'s "$(quoted)"'
 
 
 async def test_the_python_snippet_registers_and_beats(plane):
@@ -59,7 +59,9 @@ async def test_the_python_snippet_registers_and_beats(plane):
 
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", told(plane.url)["python_snippet"])
     try:
-        await eventually(lambda: [call.method for call in plane.registry.asked] == ["Register", "Heartbeat"], within=20)
+        await eventually(
+            lambda: [call.method for call in plane.registry.received] == ["Register", "Heartbeat"], within=20
+        )
     finally:
         process.kill()
         await process.wait()

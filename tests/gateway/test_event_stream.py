@@ -21,11 +21,11 @@ V = "22222222-2222-4222-8222-222222222222"
 
 @pytest.fixture
 async def plane():
-    herald = FakeEventService()
-    herald.place_workspace(W)
-    herald.place_workspace(V)
-    async with run_gateway_under_test(event_feed=herald) as plane:
-        await eventually(lambda: herald.watched_after)
+    event_feed = FakeEventService()
+    event_feed.place_workspace(W)
+    event_feed.place_workspace(V)
+    async with run_gateway_under_test(event_feed=event_feed) as plane:
+        await eventually(lambda: event_feed.watched_after)
         yield plane
 
 
@@ -129,7 +129,7 @@ async def test_an_organisation_hears_its_own(plane):
         number = plane.event_feed.publish(W)
 
         assert ids([await receive_event(socket)]) == [number]
-    assert [asked.scope for asked in plane.auth.asked] == ["read"] * len(plane.auth.asked)
+    assert [asked.scope for asked in plane.auth.received] == ["read"] * len(plane.auth.received)
 
 
 async def test_news_that_reaches_a_listener_by_two_circles_is_told_once(plane):
@@ -276,10 +276,10 @@ def said_until(plane, heard):
 
 @pytest.fixture
 async def closed_plane():
-    herald = FakeEventService()
-    herald.place_workspace(W, ["beside:"], ["beside:"])
+    event_feed = FakeEventService()
+    event_feed.place_workspace(W, ["beside:"], ["beside:"])
     auth = FakeAuth(known={ADMIN_BEARER: ADMIN, "w": workspace(W)})
-    async with run_gateway_under_test(auth=auth, event_feed=herald, admin_token=ADMIN_BEARER) as plane:
+    async with run_gateway_under_test(auth=auth, event_feed=event_feed, admin_token=ADMIN_BEARER) as plane:
         await eventually(lambda: auth.watchers)
         yield plane
 
@@ -309,14 +309,14 @@ async def test_a_revoked_token_ends_what_it_opened(closed_plane, news):
 async def test_a_revocation_of_somebody_else_disturbs_nobody(closed_plane):
     plane = closed_plane
     async with open_websocket(plane.url, bearer="w") as socket:
-        asked = len(plane.auth.asked)
+        asked = len(plane.auth.received)
         plane.auth.send_update(pb.WatchRevocationsResponse(revision=9, workspace_id=V))
         plane.auth.send_update(pb.WatchRevocationsResponse(revision=10, workspace_id=W))
-        await eventually(lambda: len(plane.auth.asked) > asked)
+        await eventually(lambda: len(plane.auth.received) > asked)
         plane.event_feed.publish(W)
 
         assert (await receive_event(socket))["workspace_id"] == W
-    assert len(plane.auth.asked) == asked + 1
+    assert len(plane.auth.received) == asked + 1
 
 
 async def test_while_nobody_tells_of_revocations_everybody_is_asked_about(closed_plane):
@@ -386,9 +386,9 @@ async def test_a_socket_elsewhere_and_no_socket_here_are_refused(plane):
 
 
 async def test_before_the_gateway_knows_anything_nobody_is_told_lies():
-    herald = FakeEventService(is_unavailable=True)
-    herald.place_workspace(W)
-    async with run_gateway_under_test(event_feed=herald) as plane:
+    event_feed = FakeEventService(is_unavailable=True)
+    event_feed.place_workspace(W)
+    async with run_gateway_under_test(event_feed=event_feed) as plane:
         asking = asyncio.ensure_future(plane.http.get(f"/workspaces/{W}/events/stream", timeout=20))
         answer = await asking
 

@@ -12,7 +12,8 @@ from gateway.clients import open_channels
 from gateway.event_feed import EventFeed
 from gateway.metrics import RequestMetrics
 from gateway.route import INVALID_ID_TEXTS
-from gateway.routes.event_stream import EventReaders, EventStreamRoutes
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
 from gateway.settings import AgentCards, Settings
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import Unavailable
@@ -191,7 +192,7 @@ async def test_every_route_is_in_the_table_of_gates():
 async def test_auth_is_asked_what_the_contract_says(plane, method, path):
     await plane.http.request(method, at(path), content=content(method, path), headers={"Authorization": "Bearer b"})
 
-    [asked] = plane.auth.asked
+    [asked] = plane.auth.received
     assert asked == pb.AuthorizeRequest(bearer="b", **GATES[method, path])
 
 
@@ -212,7 +213,7 @@ async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, sta
     )
 
     assert {answer.status_code for answer in answers} == {status}
-    assert plane.registry.asked == plane.activities.asked == []
+    assert plane.registry.received == plane.activities.received == []
 
 
 @pytest.mark.parametrize(("method", "path", "name", "said"), IN_PATHS)
@@ -220,7 +221,7 @@ async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path
     answer = await plane.http.request(method, at(path, **{name: "not-an-id"}))
 
     assert (answer.status_code, answer.json()) == (400, {"error": said})
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 @pytest.mark.parametrize(
@@ -243,4 +244,4 @@ async def test_the_caller_is_told_to_the_service(plane):
 
     await plane.http.get("/workspaces", headers={"Authorization": "Bearer b"})
 
-    assert plane.asked.caller == ADMIN
+    assert plane.only_call.caller == ADMIN

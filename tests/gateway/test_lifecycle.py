@@ -21,7 +21,7 @@ class Barred(FailedPrecondition):
 
 
 def asked(plane):
-    [only] = plane.lifecycle.asked
+    [only] = plane.lifecycle.received
     return only.request
 
 

@@ -23,11 +23,11 @@ ROW = "22222222-2222-4222-8222-222222222222"
 )
 async def test_events_are_asked_for(plane, query, request_):
     for path, keyed in ((f"/events{query}", {}), (f"/events/{W}{query}", {"workspace_id": W})):
-        plane.registry.asked.clear()
+        plane.registry.received.clear()
         answer = await plane.http.get(path)
 
         assert answer.content == b"[]"
-        assert plane.asked.request == registry_pb2.ListEventsRequest(**request_, **keyed)
+        assert plane.only_call.request == registry_pb2.ListEventsRequest(**request_, **keyed)
 
 
 async def test_events_are_shown(plane):
@@ -68,7 +68,7 @@ async def test_activity_is_asked_for(plane, query, request_):
     answer = await plane.http.get(f"/workspaces/{W}/activity{query}")
 
     assert answer.content == b"[]"
-    [asked] = plane.activities.asked
+    [asked] = plane.activities.received
     assert asked.request == activity_pb2.ListActivityRequest(workspace_id=W, **request_)
     assert asked.caller == ANONYMOUS
 
@@ -86,7 +86,7 @@ async def test_a_question_about_activity_that_is_none_is_refused(plane, query, t
     answer = await plane.http.get(f"/workspaces/{W}/activity?{query}")
 
     assert (answer.status_code, answer.json()) == (400, {"error": text})
-    assert plane.activities.asked == []
+    assert plane.activities.received == []
 
 
 class CursorGone(FailedPrecondition):

@@ -18,7 +18,7 @@ async def test_a_log_is_told_by_either_name(plane, path, query, tail):
 
     told = {"workspace_id": W, "backend": "process", "tail": tail, "truncated": True, "output": "a\0\ufffd\n"}
     assert (answer.status_code, answer.json()) == (200, told)
-    assert [one.request for one in plane.logs.asked] == [pb.ReadLogsRequest(workspace_id=W, tail=tail)]
+    assert [one.request for one in plane.logs.received] == [pb.ReadLogsRequest(workspace_id=W, tail=tail)]
 
 
 @pytest.mark.parametrize("tail", ["0", "5001", "-1", "x", "", "1.5", "9" * 40])
@@ -26,7 +26,7 @@ async def test_a_tail_that_is_none_is_refused(plane, tail):
     answer = await plane.http.get(f"/workspaces/{W}/logs", params={"tail": tail})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "tail must be 1-5000"})
-    assert plane.logs.asked == []
+    assert plane.logs.received == []
 
 
 @pytest.mark.covers("PROV-55")

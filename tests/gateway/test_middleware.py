@@ -61,7 +61,7 @@ async def test_what_no_database_takes_is_refused_before_anybody_is_asked(plane, 
     answer = await plane.http.get(path.replace("{id}", "11111111-1111-4111-8111-111111111111"))
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid path or query"})
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/workspaces/", "/workspaces/x/y/z", "//workspaces", "/docs/"])

@@ -30,12 +30,12 @@ async def test_a_model_is_chosen(plane, sent, asked, body):
     answer = await plane.http.put(PATH, json=sent)
 
     assert (answer.status_code, answer.json()) == (200, body)
-    assert [one.request for one in plane.models.asked] == [pb.SetModelRequest(workspace_id=W, model=asked)]
+    assert [one.request for one in plane.models.received] == [pb.SetModelRequest(workspace_id=W, model=asked)]
 
 
 async def test_a_choice_is_cleared(plane):
     assert (await plane.http.delete(PATH)).json() == {"status": "cleared"}
-    assert [one.request for one in plane.models.asked] == [pb.SetModelRequest(workspace_id=W)]
+    assert [one.request for one in plane.models.received] == [pb.SetModelRequest(workspace_id=W)]
 
 
 @pytest.mark.covers("REG-54")

@@ -10,7 +10,7 @@ async def test_health_asks_nobody(plane):
     answer = await plane.http.get("/health")
 
     assert (answer.status_code, answer.content) == (200, b'{"status":"ok"}')
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 async def test_a_plane_whose_services_answer_is_ready(plane):

@@ -56,7 +56,7 @@ async def test_an_organisation_is_imported_by_its_directory(plane):
             "workspaces": [{"id": W, "name": "lead", "tier": 2}, {"id": "x", "name": "ann", "tier": 1}],
         },
     )
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert (asked.request.dir, asked.request.dry_run, bool(asked.request.request_id)) == ("d", False, True)
 
 
@@ -78,7 +78,7 @@ async def test_a_dry_run_answers_what_would_be_made(plane):
             "unset_recommended_env": ["A", {"any_of": ["B", "C"]}],
         },
     )
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert json.loads(asked.request.template) == {"name": "o"}
 
 
@@ -122,8 +122,8 @@ async def test_a_team_is_expanded_and_collapsed(plane):
     }
     assert asked_only.json() == {"status": "unchanged", "removed": ["ann", "bob"]}
     assert collapsed.json() == {"status": "collapsed", "removed": ["ann", "bob"]}
-    assert [asked.request.workspace_id for asked in plane.templates.asked] == [W, W, W]
-    assert [asked.request.dry_run for asked in plane.templates.asked[1:]] == [True, False]
+    assert [asked.request.workspace_id for asked in plane.templates.received] == [W, W, W]
+    assert [asked.request.dry_run for asked in plane.templates.received[1:]] == [True, False]
 
 
 async def test_a_bundle_goes_out_and_comes_in_as_it_is(plane):
@@ -141,7 +141,7 @@ async def test_a_bundle_goes_out_and_comes_in_as_it_is(plane):
     back = await plane.http.post("/bundles/import", content=out.content)
 
     assert out.json() == {"name": "root", "x": 1}
-    assert json.loads(plane.bundles.asked[1].request.bundle) == out.json()
+    assert json.loads(plane.bundles.received[1].request.bundle) == out.json()
     assert (back.status_code, back.json()) == (
         201,
         {

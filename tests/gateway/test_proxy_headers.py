@@ -26,7 +26,7 @@ def scope(peer="10.0.0.1", *, scheme="http", **headers):
     ],
 )
 def test_the_client_is_the_last_one_before_the_trusted_proxies(peer, hops, client):
-    assert ProxyHeaders(PROXIES, "").client(scope(peer, x_forwarded_for=hops)) == client
+    assert ProxyHeaders(PROXIES, "").client_address(scope(peer, x_forwarded_for=hops)) == client
 
 
 def test_the_host_that_was_asked_for_is_the_address_of_the_plane():

@@ -57,8 +57,8 @@ async def test_an_agent_registers(plane):
         "platform_inbound_secret": "s",
         "auth_token": "t",
     }
-    assert plane.asked.caller == workspace(W, generation=4)
-    assert plane.asked.request == pb.RegisterRequest(
+    assert plane.only_call.caller == workspace(W, generation=4)
+    assert plane.only_call.request == pb.RegisterRequest(
         workspace_id=W,
         agent_card='{"name":"é","version":1}'.encode(),
         url="http://u",
@@ -73,7 +73,7 @@ async def test_what_an_agent_has_already_is_not_told_again(plane):
 async def test_the_gate_is_asked_about_the_workspace_in_the_body(plane):
     await register(plane, id=W.upper())
 
-    assert plane.auth.asked == [auth_pb2.AuthorizeRequest(bearer="w", gate=auth_pb2.GATE_REGISTER, workspace_id=W)]
+    assert plane.auth.received == [auth_pb2.AuthorizeRequest(bearer="w", gate=auth_pb2.GATE_REGISTER, workspace_id=W)]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_the_content_is_judged_before_the_bearer(plane, body, answer):
     refused = await plane.http.post("/registry/register", json=body, headers={"Authorization": "Bearer wrong"})
 
     assert (refused.status_code, refused.json()) == (400, {"error": "invalid request body", **answer})
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 async def test_a_body_that_is_no_json_is_told_so(plane):
@@ -128,7 +128,7 @@ async def test_a_card_over_its_cap_is_refused_before_the_registry_is_asked(plane
     for path, key in (("register", "id"), ("heartbeat", "workspace_id"), ("update-card", "workspace_id")):
         answer = await plane.http.post(f"/registry/{path}", json={key: W, "agent_card": large}, headers=AS_W)
         assert (answer.status_code, answer.json()) == (413, too_large)
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 async def test_a_body_over_its_cap_is_refused(plane):
@@ -145,7 +145,7 @@ async def test_the_golden_heartbeat_of_the_agent_package_is_understood(plane):
     answer = await plane.http.post("/registry/heartbeat", json=golden, headers=AS_W)
 
     assert answer.status_code == 200
-    said = plane.asked.request
+    said = plane.only_call.request
     assert dict(said.declarations.capabilities) == golden["runtime_metadata"]["capabilities"]
     assert said.declarations.idle_timeout_seconds == 600
     assert (said.runtime_state, said.error_rate, said.active_tasks) == ("wedged", 0.5, 1)
@@ -169,7 +169,7 @@ async def test_a_heartbeat_carries_what_the_agent_feels(plane):
     answer = await plane.http.post("/registry/heartbeat", json=body, headers=AS_W)
 
     assert answer.content == b'{"status":"ok"}'
-    assert plane.asked.request == pb.HeartbeatRequest(
+    assert plane.only_call.request == pb.HeartbeatRequest(
         workspace_id=W,
         error_rate=1,
         sample_error="e",
@@ -195,20 +195,20 @@ async def test_a_heartbeat_carries_what_the_agent_feels(plane):
 async def test_saying_nothing_is_told_apart_from_declaring_nothing(plane, metadata, declared):
     await plane.http.post("/registry/heartbeat", json={"workspace_id": W, **metadata}, headers=AS_W)
 
-    assert plane.asked.request == pb.HeartbeatRequest(workspace_id=W, declarations=declared)
+    assert plane.only_call.request == pb.HeartbeatRequest(workspace_id=W, declarations=declared)
 
 
 async def test_negative_spend_is_none(plane):
     await plane.http.post("/registry/heartbeat", json={"workspace_id": W, "monthly_spend": -7}, headers=AS_W)
 
-    assert plane.asked.request.monthly_spend == 0
+    assert plane.only_call.request.monthly_spend == 0
 
 
 async def test_a_card_is_replaced(plane):
     answer = await plane.http.post("/registry/update-card", json={"workspace_id": W, "agent_card": CARD}, headers=AS_W)
 
     assert answer.content == b'{"status":"updated"}'
-    assert json.loads(plane.asked.request.agent_card) == CARD
+    assert json.loads(plane.only_call.request.agent_card) == CARD
 
 
 async def test_a_workspace_discovers_another_as_itself(plane):
@@ -218,7 +218,7 @@ async def test_a_workspace_discovers_another_as_itself(plane):
     answer = await plane.http.get(f"/registry/discover/{V}", headers=AS_W)
 
     assert answer.json() == {"id": V, "name": "v", "url": "http://v:8000", "delivery_mode": "push"}
-    assert plane.asked.request == pb.DiscoverWorkspaceRequest(workspace_id=V, caller_id=W)
+    assert plane.only_call.request == pb.DiscoverWorkspaceRequest(workspace_id=V, caller_id=W)
 
 
 async def test_where_the_plane_names_no_address_it_names_its_own(plane):
@@ -233,14 +233,14 @@ async def test_where_the_plane_names_no_address_it_names_its_own(plane):
 async def test_without_a_bearer_the_header_says_who_asks(plane):
     await plane.http.get(f"/registry/discover/{V}", headers={"X-Workspace-ID": W.upper()})
 
-    assert plane.asked.request.caller_id == W
-    assert plane.asked.caller == ANONYMOUS
+    assert plane.only_call.request.caller_id == W
+    assert plane.only_call.caller == ANONYMOUS
 
 
 async def test_the_claim_to_be_a_workspace_reaches_auth(plane):
     await plane.http.get(f"/registry/discover/{V}", headers={**AS_W, "X-Workspace-ID": V})
 
-    assert plane.auth.asked[0].claimed_workspace_id == V
+    assert plane.auth.received[0].claimed_workspace_id == V
 
 
 async def test_a_claim_that_is_no_id_is_refused(plane):
@@ -268,21 +268,21 @@ async def test_peers_are_all_pages_in_order(plane):
     answer = await plane.http.get(f"/registry/{W}/peers?q=%20Part%20", headers=AS_W)
 
     assert [peer["name"] for peer in answer.json()] == ["a", "b"]
-    assert [asked.request.query for asked in plane.registry.asked] == ["Part", "Part"]
+    assert [asked.request.query for asked in plane.registry.received] == ["Part", "Part"]
 
 
 async def test_the_peers_of_another_workspace_are_not_told(plane):
     answer = await plane.http.get(f"/registry/{V}/peers", headers=AS_W)
 
     assert (answer.status_code, answer.json()) == (401, {"error": "invalid workspace auth token"})
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 async def test_the_operator_sees_the_peers_of_every_workspace(plane):
     answer = await plane.http.get(f"/registry/{V}/peers", headers={"Authorization": "Bearer the-operator"})
 
     assert answer.content == b"[]"
-    assert plane.asked.caller == ADMIN
+    assert plane.only_call.caller == ADMIN
 
 
 async def test_access_is_asked_for(plane):
@@ -291,7 +291,7 @@ async def test_access_is_asked_for(plane):
     answer = await plane.http.post("/registry/check-access", json={"caller_id": W.upper(), "target_id": V})
 
     assert answer.content == b'{"allowed":true}'
-    assert plane.asked.request == pb.CheckAccessRequest(caller_id=W, target_id=V)
+    assert plane.only_call.request == pb.CheckAccessRequest(caller_id=W, target_id=V)
 
 
 @pytest.mark.parametrize("body", [{}, {"caller_id": W}, {"caller_id": W, "target_id": "x"}, {"caller_id": 1}])

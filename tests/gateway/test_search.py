@@ -10,7 +10,7 @@ async def test_what_is_searched_for_is_asked(plane):
     answer = await plane.http.get("/registry/search?skill=Write&tag=prose&q=ada&limit=7&page_token=x")
 
     assert answer.json() == {"workspaces": [], "next": None}
-    [asked] = plane.search.asked
+    [asked] = plane.search.received
     assert asked.request == pb.SearchWorkspacesRequest(
         skill="Write", tag="prose", query="ada", page_size=7, page_token="x"
     )
@@ -33,4 +33,4 @@ async def test_too_long_a_text_is_refused(plane, name):
     answer = await plane.http.get("/registry/search", params={name: "x" * 256})
 
     assert (answer.status_code, answer.json()) == (400, {"error": f"{name} must be at most 255 characters"})
-    assert plane.search.asked == []
+    assert plane.search.received == []

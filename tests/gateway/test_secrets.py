@@ -36,7 +36,7 @@ async def test_a_list_names_secrets_and_tells_no_value(plane):
         {"key": "OWN", "has_value": True, "scope": "workspace", **dates},
         {"key": "SHARED", "has_value": True, "scope": "global", **dates},
     ]
-    assert plane.vault.asked[0].request == pb.ListSecretsRequest(workspace_id=W)
+    assert plane.vault.received[0].request == pb.ListSecretsRequest(workspace_id=W)
 
 
 @pytest.mark.parametrize("path", ["/settings/secrets", "/admin/secrets"])
@@ -46,7 +46,7 @@ async def test_global_secrets_are_listed_alone(plane, path):
     answer = await plane.http.get(path)
 
     assert [secret["scope"] for secret in answer.json()] == ["global"]
-    assert plane.vault.asked[0].request == pb.ListSecretsRequest()
+    assert plane.vault.received[0].request == pb.ListSecretsRequest()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -54,7 +54,7 @@ async def test_a_secret_is_set_and_not_repeated(plane, method):
     answer = await plane.http.request(method, f"/workspaces/{W}/secrets", json={"key": "KEY", "value": "marker"})
 
     assert (answer.status_code, answer.json()) == (200, {"key": "KEY", "status": "saved"})
-    [asked] = plane.vault.asked
+    [asked] = plane.vault.received
     assert asked.request == pb.SetSecretRequest(workspace_id=W, key="KEY", value="marker")
 
 
@@ -64,14 +64,14 @@ async def test_a_global_secret_is_set(plane, method, path):
     answer = await plane.http.request(method, path, json={"key": "KEY", "value": "marker"})
 
     assert answer.json() == {"key": "KEY", "scope": "global", "status": "saved"}
-    assert plane.vault.asked[0].request == pb.SetSecretRequest(key="KEY", value="marker")
+    assert plane.vault.received[0].request == pb.SetSecretRequest(key="KEY", value="marker")
 
 
 async def test_a_secret_is_deleted(plane):
     answer = await plane.http.delete(f"/workspaces/{W}/secrets/KEY")
 
     assert answer.json() == {"key": "KEY", "status": "deleted"}
-    assert plane.vault.asked[0].request == pb.DeleteSecretRequest(workspace_id=W, key="KEY")
+    assert plane.vault.received[0].request == pb.DeleteSecretRequest(workspace_id=W, key="KEY")
 
 
 @pytest.mark.parametrize("path", ["/settings/secrets", "/admin/secrets"])
@@ -79,7 +79,7 @@ async def test_a_global_secret_is_deleted(plane, path):
     answer = await plane.http.delete(f"{path}/KEY")
 
     assert answer.json() == {"key": "KEY", "scope": "global", "status": "deleted"}
-    assert plane.vault.asked[0].request == pb.DeleteSecretRequest(key="KEY")
+    assert plane.vault.received[0].request == pb.DeleteSecretRequest(key="KEY")
 
 
 async def test_a_secret_that_is_not_there_is_not_found(plane):
@@ -97,7 +97,7 @@ async def test_a_secret_needs_a_name_and_a_value(plane, body):
     answer = await plane.http.post("/settings/secrets", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
-    assert plane.vault.asked == []
+    assert plane.vault.received == []
 
 
 async def test_a_broken_limit_is_told_in_the_words_of_the_vault(plane):
@@ -120,7 +120,7 @@ async def test_values_are_told_to_the_workspace(plane, mine):
     answer = await plane.http.get(f"/workspaces/{W}/secrets/values", headers=mine)
 
     assert answer.content == b'{"A":"1","B":"2"}'
-    assert plane.vault.asked[0].caller == workspace(W)
+    assert plane.vault.received[0].caller == workspace(W)
 
 
 async def test_of_values_that_cannot_be_opened_the_names_are_told_and_no_other_value(plane, mine):

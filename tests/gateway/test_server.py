@@ -57,7 +57,7 @@ async def test_the_first_of_two_bearers_counts(plane):
     )
 
     assert answer.startswith(b"HTTP/1.1 200")
-    assert plane.asked.caller == workspace(W)
+    assert plane.only_call.caller == workspace(W)
 
 
 async def test_a_body_without_an_announced_length_is_refused_where_it_passes_the_cap(plane):
@@ -96,7 +96,7 @@ async def test_absurd_paths_are_answered(plane, path):
     answer = await said(plane, b"GET " + path + b" HTTP/1.1", b"Host: h", b"Connection: close", b"", b"")
 
     assert answer.split(b" ")[1] in {b"400", b"404"}
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ async def test_a_client_that_leaves_in_the_middle_hurts_nobody(plane):
     async with spoken_to(plane) as (_, writer):
         writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
         await writer.drain()
-        await eventually(lambda: plane.auth.asked)
+        await eventually(lambda: plane.auth.received)
 
     assert (await plane.http.get("/health")).status_code == 200
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 async def test_a_request_under_way_is_answered_before_the_gateway_stops():

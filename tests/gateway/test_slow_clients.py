@@ -23,9 +23,9 @@ MANY = 700
 
 @pytest.fixture
 async def plane():
-    herald = FakeEventService(page=50)
-    herald.place_workspace(W)
-    async with run_gateway_under_test(event_feed=herald) as plane:
+    event_feed = FakeEventService(page=50)
+    event_feed.place_workspace(W)
+    async with run_gateway_under_test(event_feed=event_feed) as plane:
         yield plane
 
 

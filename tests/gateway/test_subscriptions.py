@@ -9,95 +9,95 @@ from hypothesis import strategies as st
 from gateway.live_event import LiveEvent
 from gateway.subscriptions import EndReason, EventSubscription, SubscriptionEnded
 
-SOON = timedelta(seconds=0.01)
+SHORT_TIMEOUT = timedelta(seconds=0.01)
 
 
-def news(event_id=None):
+def live_event(event_id=None):
     return LiveEvent(type="T", workspace_id="w", payload=b'{"a":1}', at=Timestamp(seconds=1), event_id=event_id)
 
 
-async def heard(listener):
+async def read_all(subscription):
     found = []
-    while (one := await listener.next(SOON)) is not None:
-        found.append(one.event_id)
+    while (event := await subscription.next(SHORT_TIMEOUT)) is not None:
+        found.append(event.event_id)
     return found
 
 
-async def test_news_is_heard_in_order_and_quiet_is_nothing():
-    listener = EventSubscription(4, 0)
+async def test_events_are_read_in_order_and_a_quiet_queue_returns_none():
+    subscription = EventSubscription(4, 0)
     for event_id in (1, None, 2):
-        listener.hear(news(event_id))
+        subscription.put(live_event(event_id))
 
-    assert await heard(listener) == [1, None, 2]
-    assert await listener.next(SOON) is None
+    assert await read_all(subscription) == [1, None, 2]
+    assert await subscription.next(SHORT_TIMEOUT) is None
 
 
-async def test_what_was_heard_before_is_not_heard_again():
-    listener = EventSubscription(9, 5)
+async def test_a_stored_event_that_the_client_knows_is_ignored():
+    subscription = EventSubscription(9, 5)
     for event_id in (4, 5, 6, 6, 5, 7):
-        listener.hear(news(event_id))
+        subscription.put(live_event(event_id))
 
-    assert await heard(listener) == [6, 7]
+    assert await read_all(subscription) == [6, 7]
 
 
-async def test_what_is_not_kept_gives_way_the_oldest_first():
-    listener = EventSubscription(3, 0)
+async def test_in_a_full_queue_the_oldest_broadcast_gives_way_to_a_stored_event():
+    subscription = EventSubscription(3, 0)
     for event_id in (None, 1, None, None, 2, 3):
-        listener.hear(news(event_id))
+        subscription.put(live_event(event_id))
 
-    assert await heard(listener) == [1, 2, 3]
+    assert await read_all(subscription) == [1, 2, 3]
 
 
-async def test_before_something_kept_would_be_lost_it_ends():
-    listener = EventSubscription(2, 0)
+async def test_a_full_queue_of_stored_events_ends_the_subscription():
+    subscription = EventSubscription(2, 0)
     for event_id in (1, 2, 3, 4):
-        listener.hear(news(event_id))
+        subscription.put(live_event(event_id))
 
     with pytest.raises(SubscriptionEnded) as ended:
-        await listener.next(SOON)
-    assert ended.value.ending is EndReason.SLOW
+        await subscription.next(SHORT_TIMEOUT)
+    assert ended.value.reason is EndReason.TOO_SLOW
 
 
-async def test_the_first_reason_to_end_stays():
-    listener = EventSubscription(1, 0)
-    listener.end(EndReason.LEAVING)
-    listener.end(EndReason.SLOW)
-    listener.hear(news(1))
+async def test_the_first_reason_to_end_counts():
+    subscription = EventSubscription(1, 0)
+    subscription.end(EndReason.GATEWAY_LEAVING)
+    subscription.end(EndReason.TOO_SLOW)
+    subscription.put(live_event(1))
 
     with pytest.raises(SubscriptionEnded) as ended:
-        await listener.next(SOON)
-    assert ended.value.ending is EndReason.LEAVING
+        await subscription.next(SHORT_TIMEOUT)
+    assert ended.value.reason is EndReason.GATEWAY_LEAVING
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 8), st.sets(st.integers(0, 39)))
-async def test_kept_news_is_heard_without_a_gap_for_as_long_as_it_is_heard(kept, capacity, pauses):
-    listener = EventSubscription(capacity, 0)
-    found, told = [], []
+async def test_stored_events_are_read_without_a_gap_until_the_subscription_ends(kept, capacity, pauses):
+    subscription = EventSubscription(capacity, 0)
+    found, sent = [], []
     for number, is_kept in enumerate(kept, start=1):
-        listener.hear(news(number if is_kept else None))
-        told += [number] if is_kept else []
+        subscription.put(live_event(number if is_kept else None))
+        sent += [number] if is_kept else []
         try:
-            while number not in pauses and (one := await listener.next(timedelta(0))) is not None:
-                found += [] if one.event_id is None else [one.event_id]
+            while number not in pauses and (event := await subscription.next(timedelta(0))) is not None:
+                found += [] if event.event_id is None else [event.event_id]
         except SubscriptionEnded:
             break
 
-    assert found == told[: len(found)]
+    assert found == sent[: len(found)]
 
 
 @given(st.binary().map(lambda raw: {"text": raw.decode("latin-1")}), st.none() | st.integers(0, 2**62))
 def test_frames_are_json_on_one_line(payload, event_id):
-    one = LiveEvent(
+    event = LiveEvent(
         type="T", workspace_id="w", payload=json.dumps(payload).encode(), at=Timestamp(seconds=1), event_id=event_id
     )
-    lines = one.chunk.split(b"\n")
+    lines = event.sse_frame.split(b"\n")
     numbered = {} if event_id is None else {"event_id": event_id}
 
     assert lines[-2:] == [b"", b""]
     assert lines[:-3] == ([] if event_id is None else [b"id: %d" % event_id])
     assert json.loads(lines[-3].removeprefix(b"data: ")) == {"type": "T", "timestamp": 1000, "data": payload} | numbered
     assert (
-        json.loads(one.text)
+        json.loads(event.websocket_frame)
         == {
             "event": "T",
             "workspace_id": "w",

@@ -52,7 +52,7 @@ async def test_templates_are_listed_as_the_contract_writes_them(plane):
         "templates": plain.json(),
         "problems": [{"dir": "broken", "problem": "line 1: not readable YAML"}],
     }
-    assert plane.templates.asked[0].caller == ANONYMOUS
+    assert plane.templates.received[0].caller == ANONYMOUS
 
 
 async def test_a_template_is_imported(plane):
@@ -61,7 +61,7 @@ async def test_a_template_is_imported(plane):
     answer = await plane.http.post("/templates/import", json={"name": "My Writer", "files": {"a/b.md": "x"}})
 
     assert (answer.status_code, answer.json()) == (201, {"id": "my-writer", "name": "My Writer", "status": "imported"})
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert asked.request == pb.ImportTemplateRequest(name="My Writer", files={"a/b.md": "x"})
 
 
@@ -73,7 +73,7 @@ async def test_a_body_that_is_none_is_refused(plane, body):
     answer = await plane.http.post("/templates/import", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
-    assert plane.templates.asked == []
+    assert plane.templates.received == []
 
 
 async def test_files_that_no_message_holds_are_too_large(plane):
@@ -83,7 +83,7 @@ async def test_files_that_no_message_holds_are_too_large(plane):
         413,
         {"error": "request body too large", "max_bytes": MAX_FILES_BYTES},
     )
-    assert plane.templates.asked == []
+    assert plane.templates.received == []
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ async def test_refusals_are_told_as_the_contract_has_them(plane, refusal, reason
 async def test_a_workspace_is_created_from_a_template(plane):
     await plane.http.post("/workspaces", json={"name": "ada", "template": "writer"})
 
-    assert plane.asked.request.template == "writer"
+    assert plane.only_call.request.template == "writer"

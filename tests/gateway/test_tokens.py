@@ -25,7 +25,7 @@ class TooMany(ResourceExhausted):
 
 
 def asked(plane):
-    [only] = plane.tokens.asked
+    [only] = plane.tokens.received
     return only.request
 
 
@@ -48,7 +48,7 @@ async def test_tokens_are_asked_for(plane, query, told):
 async def test_an_offset_that_is_none_is_refused(plane, offset):
     answer = await plane.http.get(f"/workspaces/{W}/tokens", params={"offset": offset})
     assert (answer.status_code, answer.json()) == (400, {"error": "offset must be a non-negative integer"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
 @pytest.mark.covers("AUTH-20")
@@ -109,7 +109,7 @@ async def test_a_note_and_an_end_are_passed_on(plane):
 async def test_a_time_that_is_none_is_refused(plane, path, moment):
     answer = await plane.http.post(path, json={"expires_at": moment})
     assert (answer.status_code, answer.json()) == (400, {"error": "expires_at must be a time to come"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
 async def test_too_many_tokens_are_too_many(plane):
@@ -156,7 +156,7 @@ async def test_a_token_is_rotated(plane, body, seconds):
 async def test_a_grace_that_is_none_is_refused(plane, path, grace):
     answer = await plane.http.post(path, json={"grace_seconds": grace})
     assert (answer.status_code, answer.json()) == (400, {"error": "grace_seconds must be 0-86400"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
 async def test_a_test_token_is_told_with_its_end(plane):
@@ -238,7 +238,7 @@ async def test_an_organisation_token_is_rotated_and_revoked(plane):
     told = rotated.json()
     assert (told["name"], told["expires_at"], told["previous_expires_at"]) == ("n", SHOWN_LATER, SHOWN_AT)
     assert revoked.json() == {"revoked": T}
-    assert [one.request for one in plane.tokens.asked] == [
+    assert [one.request for one in plane.tokens.received] == [
         pb.RotateOrgTokenRequest(token_id=T, grace=Duration(seconds=300)),
         pb.RevokeOrgTokenRequest(token_id=T),
     ]

@@ -45,7 +45,7 @@ async def test_a_managed_workspace_is_created(plane):
         "awareness_namespace": f"workspace:{W}",
         "workspace_access": "none",
     }
-    assert plane.asked.caller == ANONYMOUS
+    assert plane.only_call.caller == ANONYMOUS
 
 
 async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
@@ -73,7 +73,7 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
 
     await plane.http.post("/workspaces", json=body)
 
-    request = plane.asked.request
+    request = plane.only_call.request
     assert request.request_id
     request.request_id = ""
     assert request == pb.CreateWorkspaceRequest(
@@ -123,7 +123,7 @@ async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, ra
     answer = await plane.http.post("/workspaces", content=raw)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace payload"})
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane
     answer = await plane.http.post("/workspaces", json={"name": "n", **field})
 
     assert (answer.status_code, answer.json()) == (400, {"error": text})
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
@@ -194,7 +194,7 @@ async def test_the_list_is_all_pages_in_order(plane):
     answer = await plane.http.get("/workspaces")
 
     assert [shown["name"] for shown in answer.json()] == ["a", "b", "c"]
-    assert [asked.request.page_token for asked in plane.registry.asked] == ["", "more"]
+    assert [asked.request.page_token for asked in plane.registry.received] == ["", "more"]
     assert "monthly_spend" in answer.json()[0]
 
 
@@ -207,7 +207,7 @@ async def test_one_workspace_is_read(plane):
 
     answer = await plane.http.get(f"/workspaces/{W.upper()}")
 
-    assert plane.asked.request.workspace_id == W
+    assert plane.only_call.request.workspace_id == W
     assert '"role":"é/ü"' in answer.text
     assert '"x":100,' in answer.text
     assert "monthly_spend" not in answer.json()
@@ -228,7 +228,7 @@ async def test_a_change_names_the_fields_that_the_body_has(plane):
     answer = await plane.http.patch(f"/workspaces/{W}", json=body)
 
     assert answer.json() == {"status": "updated", "needs_restart": True}
-    request = plane.asked.request
+    request = plane.only_call.request
     assert list(request.update_mask.paths) == ["hibernation_idle_minutes", "name", "workspace_dir", "x", "y"]
     assert request.changes == pb.WorkspaceChanges(name="m", x=1, y=2)
 
@@ -264,7 +264,7 @@ async def test_a_field_of_the_wrong_type_is_named(plane, field, value):
 
     assert answer.status_code == 400
     assert answer.json() == {"error": f"invalid value for field: {field}", "field": field}
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"{"])
@@ -301,7 +301,7 @@ async def test_a_workspace_is_removed(plane, query, confirm, purge, status):
     answer = await plane.http.delete(f"/workspaces/{W}{query}")
 
     assert answer.json() == {"status": status, "cascade_deleted": 6}
-    assert plane.asked.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
+    assert plane.only_call.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
 
 
 async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
@@ -347,7 +347,7 @@ async def test_a_workspace_is_restarted(plane, body):
 async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, query, body):
     answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
 
-    assert plane.lifecycle.asked == []
+    assert plane.lifecycle.received == []
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid request body"
     assert "restart without reset" in answer.json()["detail"]
@@ -381,7 +381,7 @@ async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
     answer = await plane.http.post(f"/workspaces/{W}/restart")
 
     assert (answer.status_code, answer.json()) == (503, {"error": "provisioner not available"})
-    assert len(plane.lifecycle.asked) == 1
+    assert len(plane.lifecycle.received) == 1
 
 
 async def test_a_time_to_retry_reaches_the_client(plane):
@@ -400,7 +400,7 @@ async def test_repeated_commands_differ_in_their_request_id(plane):
     for _ in range(2):
         await plane.http.post(f"/workspaces/{W}/restart")
 
-    first, second = plane.lifecycle.asked
+    first, second = plane.lifecycle.received
     assert first.request.request_id != second.request.request_id
 
 
