@@ -54,7 +54,7 @@ from services.registry.api.models import ModelServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.budgets import Budgets
 from services.registry.directory.creation import Founding
 from services.registry.directory.discovery import Directions
@@ -66,15 +66,15 @@ from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.heartbeats import Intake
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.pausing import Pausing
-from services.registry.lifecycle.registration import Door
-from services.registry.lifecycle.removal import Removal
-from services.registry.lifecycle.renewal import Renewal
-from services.registry.lifecycle.restarts import Refits
-from services.registry.lifecycle.secret_rollout import Turnover
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.registration import RegistrationService
+from services.registry.lifecycle.removal import RemovalService
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.restarts import TemplateChooser
+from services.registry.lifecycle.secret_rollout import SecretRollout
 from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.notes.approvals.api import ApprovalServicer
 from services.registry.notes.approvals.service import Approvals
@@ -93,15 +93,15 @@ from services.registry.organisations.org_folders import OrgFolders
 from services.registry.organisations.org_import import Orgs
 from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
-from services.registry.store.tables.schema import DOORBELL, META
+from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates, load_runtime_provision_timeouts
-from services.registry.workspace.facts import Patience
+from services.registry.workspace.facts import LivenessTimeouts
 
 NAME = "registry"
 ROLE = "molecule_registry"
 
-Beats: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
+PeriodicTasks: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
 """What is done from time to time, and how often, by name."""
 
 
@@ -117,42 +117,44 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         clients.open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
     ):
         store = Store(engine, clock)
-        auth = Auth(line)
-        addressing = Addressing(settings.address_rules)
-        bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
+        auth = AuthClient(line)
+        address_checker = AddressChecker(settings.address_rules)
+        bell = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
         feed = Feed(store, bell, replica_id=str(uuid4()))
         templates = Templates(settings.configs_dir)
         folders = OrgFolders(settings.org_templates_dir)
-        founding = Founding(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
-        directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
+        founding = Founding(store, auth=auth, catalog=known, address_checker=address_checker, clock=clock)
+        directory = Directory(
+            store, auth=auth, catalog=known, templates=templates, address_checker=address_checker, clock=clock
+        )
         editing = Editing(store, auth=auth, catalog=known)
-        patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
-        intake = Intake(store, patience=patience)
+        timeouts = LivenessTimeouts(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
+        intake = HeartbeatBatcher(store, timeouts=timeouts)
         broadcasts = Broadcasts()
         chronicle = Chronicle(store, feed)
-        refits = Refits(templates, Templates(settings.org_templates_dir))
-        presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-        door = Door(store, auth=auth, addressing=addressing, clock=clock)
-        removal = Removal(store, feed, auth=auth, clock=clock)
+        refits = TemplateChooser(templates, Templates(settings.org_templates_dir))
+        presence = ObservationService(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
+        door = RegistrationService(store, auth=auth, address_checker=address_checker, clock=clock)
+        removal = RemovalService(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(
             store,
             presence=presence,
             removal=removal,
             auth=auth,
             clock=clock,
-            patience=patience,
+            timeouts=timeouts,
             keep_events=settings.event_retention,
         )
-        notes, tending = _notes(store, clock, keep=settings.event_retention)
-        renewal = Renewal(catalog=known, clock=clock)
-        turnover = Turnover(store, auth=auth, renewal=renewal)
+        notes, tending = _build_notes(store, clock, keep=settings.event_retention)
+        renewal = RenewalService(catalog=known, clock=clock)
+        turnover = SecretRollout(store, auth=auth, renewal=renewal)
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
             door=door,
             presence=presence,
             removal=removal,
-            directions=Directions(store, addressing=addressing),
+            directions=Directions(store, address_checker=address_checker),
             feed=feed,
             catalog=known,
             clock=clock,
@@ -173,7 +175,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
                     servicer=LifecycleServicer(
-                        Pausing(store, feed, presence=presence, catalog=known, clock=clock), presence
+                        PausingService(store, feed, presence=presence, catalog=known, clock=clock), presence
                     ),
                 ),
                 Servicer(
@@ -220,13 +222,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="doorbell", run=bell.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="chronicle", run=chronicle.run),
-                *_sweeping(_looking(sweeps) | tending, url),
+                *_build_loops(_list_sweeps(sweeps) | tending, url),
                 Loop(name="turnover", run=turnover.follow, lock=AdvisoryLock(url, role=ROLE, name="registry.turnover")),
             ],
         )
 
 
-def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], Beats]:
+def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], PeriodicTasks]:
     """Those who keep what agents and people write down, and what is done about it from time to time."""
     approvals, entries = Approvals(store, clock=clock, keep=keep), Entries(store, clock=clock)
 
@@ -272,7 +274,7 @@ def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Service
     }
 
 
-def _looking(sweeps: Sweeps) -> Beats:
+def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
     return {
         "silence": (sweeps.silence, timedelta(seconds=5)),
         "overdue": (sweeps.overdue, timedelta(seconds=5)),
@@ -283,7 +285,7 @@ def _looking(sweeps: Sweeps) -> Beats:
     }
 
 
-def _sweeping(beats: Beats, url: str) -> list[Loop]:
+def _build_loops(beats: PeriodicTasks, url: str) -> list[Loop]:
     """Each in one replica at a time."""
     return [
         Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=ROLE, name=f"registry.{name}"))

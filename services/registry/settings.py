@@ -11,13 +11,13 @@ from services.chassis.addresses import AddressRules, Network
 from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
 
 
-def _networks(value: object) -> object:
+def _parse_networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
-def _days(value: object) -> object:
+def _parse_days(value: object) -> object:
     return timedelta(days=float(value)) if isinstance(value, str) else value
 
 
@@ -46,12 +46,12 @@ class Settings(DatabaseSettings):
     org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
     """Directory of the org templates; one that is missing has none."""
 
-    event_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
+    event_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
         default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
     )
     """Days that events are kept."""
 
-    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )
     """Private networks, joined by commas, that agents may be on in production."""

@@ -15,7 +15,7 @@ from services.registry.settings import Settings
 from tests import databases
 from tests.gateway.conftest import Standing, standing
 from tests.gateway.neighbours import workspace
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import listening
 
 
@@ -56,7 +56,7 @@ async def opened(database_url: str, listen: str) -> AsyncIterator[Notebook]:
     """For the length of the block."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(databases.fresh(database_url, service))
-        auth = await stack.enter_async_context(listening([served(WillingAuth())]))
+        auth = await stack.enter_async_context(listening([serve_auth(FakeAuth())]))
         values = Settings(mode="development", listen=listen, database_url=database_url, auth_targets=auth)
         address = await stack.enter_async_context(run_service(service, values))
         yield Notebook(await stack.enter_async_context(standing(registry_targets=address)))

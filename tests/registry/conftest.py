@@ -13,7 +13,7 @@ from services.chassis.database import NotificationListener
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
@@ -21,29 +21,29 @@ from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.heartbeats import Intake
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.registration import Door, Registration
-from services.registry.lifecycle.removal import Removal
-from services.registry.lifecycle.restarts import Refits
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
+from services.registry.lifecycle.removal import RemovalService
+from services.registry.lifecycle.restarts import TemplateChooser
 from services.registry.lifecycle.sweeps import Sweeps
-from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates
-from services.registry.workspace.facts import InstanceStarted, Patience
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.facts import InstanceStarted, LivenessTimeouts
+from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import running
 
-NOWHERE = Path("/nowhere")
-AT_HOME = AddressRules(development=True)
+MISSING_DIRECTORY = Path("/nowhere")
+DEVELOPMENT_RULES = AddressRules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
-ANYBODY = Identity(kind=Kind.ANONYMOUS)
+ANONYMOUS = Identity(kind=Kind.ANONYMOUS)
 CARD = b'{"name": "lead"}'
-PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+TIMEOUTS = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 
 
 def agent(workspace_id: str, generation: int | None = None) -> Identity:
@@ -55,7 +55,7 @@ def org(org_id: str, *scopes: str) -> Identity:
 
 
 @dataclass
-class Book:
+class RegistryParts:
     """Everything the registry is made of, without its loops."""
 
     store: Store
@@ -63,20 +63,22 @@ class Book:
     broadcasts: Broadcasts
     chronicle: Chronicle
     views: Views
-    intake: Intake
-    bell: NotificationListener
+    intake: HeartbeatBatcher
+    listener: NotificationListener
     directory: Directory
     editing: Editing
-    door: Door
-    presence: Presence
-    removal: Removal
+    door: RegistrationService
+    presence: ObservationService
+    removal: RemovalService
     directions: Directions
     sweeps: Sweeps
-    auth: WillingAuth
+    auth: FakeAuth
     clock: StillClock
 
     async def create(self, name="ada", *, caller=ADMIN, **said):
-        made = await self.directory.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
+        made = await self.directory.create(
+            caller, "", WorkspaceDraft(name=name, runtime=said.pop("runtime", "echo"), **said)
+        )
         return made.workspace
 
     async def started(self, name="ada", *, backend="process", **said):
@@ -100,7 +102,7 @@ class Book:
 
     async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.door.register(caller, workspace.id, Registration(card=card, url=url, **said))
+        await self.door.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **said))
         return await self.get(workspace.id)
 
     async def get(self, workspace_id):
@@ -115,12 +117,12 @@ class Book:
     async def watched(self, backend="process"):
         """A provisioner listens."""
         async with self.store.begin() as tx:
-            await tx.changes.note_watcher("replica", backend)
+            await tx.revisions.record_watcher("replica", backend)
 
     @asynccontextmanager
     async def following(self):
         """The feed runs for the length of the block."""
-        loops = (self.bell.listen(), self.feed.run(), self.chronicle.run())
+        loops = (self.listener.listen(), self.feed.run(), self.chronicle.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             yield self.feed
@@ -132,7 +134,7 @@ class Book:
 
 @pytest.fixture
 def auth():
-    return WillingAuth()
+    return FakeAuth()
 
 
 @pytest.fixture
@@ -142,45 +144,60 @@ async def engine(database_url):
 
 
 @pytest.fixture
-async def book(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock)
-        yield book
+async def registry(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock)
+        yield registry
 
 
-def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
+def build_parts(
+    engine,
+    database_url,
+    auth,
+    line,
+    clock,
+    *,
+    rules=DEVELOPMENT_RULES,
+    configs=MISSING_DIRECTORY,
+    org_dirs=MISSING_DIRECTORY,
+):
     store = Store(engine, clock)
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(store, bell, replica_id="replica")
-    intake = Intake(store, patience=PATIENCE)
-    asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
+    listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    feed = Feed(store, listener, replica_id="replica")
+    intake = HeartbeatBatcher(store, timeouts=TIMEOUTS)
+    client, known, address_checker = AuthClient(line), catalog.read(), AddressChecker(rules)
     broadcasts = Broadcasts()
-    refits = Refits(Templates(configs), Templates(org_dirs))
-    presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-    removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
-    return Book(
+    refits = TemplateChooser(Templates(configs), Templates(org_dirs))
+    presence = ObservationService(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
+    removal = RemovalService(store, feed, auth=client, clock=clock, stop_within=timedelta(seconds=5))
+    return RegistryParts(
         store=store,
         feed=feed,
         broadcasts=broadcasts,
         chronicle=Chronicle(store, feed),
         views=Views(store),
         intake=intake,
-        bell=bell,
+        listener=listener,
         directory=Directory(
-            store, auth=asked, catalog=known, templates=Templates(configs), addressing=addressing, clock=clock
+            store,
+            auth=client,
+            catalog=known,
+            templates=Templates(configs),
+            address_checker=address_checker,
+            clock=clock,
         ),
-        editing=Editing(store, auth=asked, catalog=known),
-        door=Door(store, auth=asked, addressing=addressing, clock=clock),
+        editing=Editing(store, auth=client, catalog=known),
+        door=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
         presence=presence,
         removal=removal,
-        directions=Directions(store, addressing=addressing),
+        directions=Directions(store, address_checker=address_checker),
         sweeps=Sweeps(
             store,
             presence=presence,
             removal=removal,
-            auth=asked,
+            auth=client,
             clock=clock,
-            patience=PATIENCE,
+            timeouts=TIMEOUTS,
             keep_events=timedelta(days=30),
         ),
         auth=auth,

@@ -12,7 +12,7 @@ from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import SIGN_EVERY
 from services.registry.wire import events as wire
 from services.registry.wire.workspaces import duration_to
-from services.registry.workspace.events import Stretch
+from services.registry.workspace.events import EventRange
 
 
 class EventServicer(rpc.EventServiceServicer):
@@ -56,7 +56,7 @@ class EventServicer(rpc.EventServiceServicer):
         replay = await self._views.replay(
             identity.current(),
             request.workspace_id,
-            Stretch(after=request.after_event_id, through=request.through_event_id),
+            EventRange(after=request.after_event_id, through=request.through_event_id),
             size=pages.page_size(request.page_size, default=500, most=500),
         )
         return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)

@@ -4,17 +4,17 @@ from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.pausing import Pausing
-from services.registry.lifecycle.restarts import Wish
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.restarts import TemplateChoice
 from services.registry.wire import workspaces as wire
-from services.registry.workspace.model import Entry, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class LifecycleServicer(rpc.LifecycleServiceServicer):
     """Unwraps, asks, wraps."""
 
-    def __init__(self, pausing: Pausing, observations: Presence) -> None:
+    def __init__(self, pausing: PausingService, observations: ObservationService) -> None:
         self._pausing = pausing
         self._observations = observations
 
@@ -24,7 +24,7 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
 
     async def ResumeWorkspace(self, request: pb.ResumeWorkspaceRequest, context: Context) -> pb.ResumeWorkspaceResponse:
         workspace, resumed = await self._pausing.resume(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.ResumeWorkspaceResponse(status=wire.status_to(workspace.status), resumed=resumed)
+        return pb.ResumeWorkspaceResponse(status=wire.build_status(workspace.status), resumed=resumed)
 
     async def HibernateWorkspace(
         self, request: pb.HibernateWorkspaceRequest, context: Context
@@ -47,7 +47,7 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
     async def RestartWorkspace(
         self, request: pb.RestartWorkspaceRequest, context: Context
     ) -> pb.RestartWorkspaceResponse:
-        wish = Wish(
+        wish = TemplateChoice(
             template=request.template,
             apply_template=request.apply_template,
             rebuild_config=request.rebuild_config,
@@ -56,6 +56,6 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
             identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
         )
         return pb.RestartWorkspaceResponse(
-            workspace=wire.workspace_to(Entry(restarting.workspace)),
+            workspace=wire.build_workspace(ListedWorkspace(restarting.workspace)),
             template=restarting.kit.template if restarting.kit else "",
         )

@@ -116,7 +116,7 @@ class ConfirmationRequired(_Registry, errors.FailedPrecondition):
         )
 
 
-class StopFailed(_Registry, errors.InternalError):
+class InstancesStillRunning(_Registry, errors.InternalError):
     reason = "STOP_FAILED"
 
     def __init__(self, *, removed: int, failures: dict[str, str]) -> None:

@@ -18,10 +18,10 @@ from services.registry.errors.lifecycle import (
 )
 from services.registry.errors.workspaces import NotSupported, ParentPaused, ProvisionerUnavailable
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.observations import ATTENTION, Presence, tell_change
+from services.registry.lifecycle.observations import WATCHER_LIFETIME, ObservationService, log_status_change
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import events, state_machine
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.facts import (
     BootstrapFailed,
     Fact,
@@ -32,21 +32,21 @@ from services.registry.workspace.facts import (
     StopFailed,
 )
 from services.registry.workspace.model import Reason, Status, Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
 log = structlog.get_logger()
 
-STOP_WITHIN = timedelta(seconds=30)
+STOP_TIMEOUT = timedelta(seconds=30)
 """How long whoever puts a workspace to sleep waits for its instance to stop."""
 
-LOOK_EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 """How long the wait trusts the feed before it looks by itself."""
 
-LATE = "no answer in time"
+STOP_TIMEOUT_TEXT = "no answer in time"
 """What is kept of a stop that nobody reported on."""
 
 
-class Pausing:
+class PausingService:
     """What people and messages want of a workspace that is, besides restarting it."""
 
     def __init__(
@@ -54,10 +54,10 @@ class Pausing:
         store: Store,
         feed: Feed,
         *,
-        presence: Presence,
+        presence: ObservationService,
         catalog: Catalog,
         clock: Clock,
-        stop_within: timedelta = STOP_WITHIN,
+        stop_within: timedelta = STOP_TIMEOUT,
     ) -> None:
         self._store = store
         self._feed = feed
@@ -74,10 +74,10 @@ class Pausing:
             access.check_org(caller, found)
             if found is None or found.status in {Status.PAUSED, Status.REMOVED}:
                 raise NothingToPause
-            before = [below for below in await tx.tree.locked(workspace_id) if below.status is not Status.REMOVED]
+            before = [below for below in await tx.tree.lock_subtree(workspace_id) if below.status is not Status.REMOVED]
             paused = [one for one in before if self._change(tx, one, PauseRequested(at=self._clock.now())) is not one]
-            await tx.deeds.add(caller, Action.PAUSED, *paused)
-            return len(paused), await tx.changes.is_watched(self._clock.now() - ATTENTION)
+            await tx.audit_outbox.add(caller, AuditAction.PAUSED, *paused)
+            return len(paused), await tx.revisions.is_watched(self._clock.now() - WATCHER_LIFETIME)
 
     async def resume(self, caller: Identity, workspace_id: WorkspaceId) -> tuple[Workspace, int]:
         """Resume it and what is paused below it, as far as only paused ones are between; how it is, and how many."""
@@ -87,21 +87,21 @@ class Pausing:
             access.check_org(caller, found)
             if found is None or found.status is not Status.PAUSED:
                 raise NothingToResume
-            above = await tx.tree.paused_above(workspace_id)
+            above = await tx.tree.find_paused_ancestor(workspace_id)
             if above is not None:
                 raise ParentPaused(above)
-            before = _reached_through_paused(await tx.tree.locked(workspace_id))
+            before = _find_connected_paused(await tx.tree.lock_subtree(workspace_id))
             await self._check_startable(tx, *before)
             now = [self._change(tx, one, self._resumption(one)) for one in before]
-            await tx.deeds.add(caller, Action.RESUMED, *now)
-        return tx.numbered(now[0]), len(now)
+            await tx.audit_outbox.add(caller, AuditAction.RESUMED, *now)
+        return tx.get_saved(now[0]), len(now)
 
     async def hibernate(self, caller: Identity, workspace_id: WorkspaceId, *, force: bool) -> None:
         """Put it to sleep: claimed first, then stopped. If that fails it is as it was, and `HibernationFailed`."""
         async with self._store.begin() as tx:
             before = await tx.find(workspace_id, lock=True)
             access.check_org(caller, before)
-            if before is None or before.status not in SPEAKING:
+            if before is None or before.status not in ONLINE_STATUSES:
                 raise NothingToHibernate
             if before.external:
                 raise NotSupported("external workspaces cannot be hibernated")
@@ -110,7 +110,7 @@ class Pausing:
             await self._check_startable(tx, before)
             fact = HibernateRequested(at=self._clock.now(), reason=Reason.HIBERNATE_REQUESTED)
             claimed = self._change(tx, before, fact)
-            await tx.deeds.add(caller, Action.HIBERNATED, claimed, force=force)
+            await tx.audit_outbox.add(caller, AuditAction.HIBERNATED, claimed, force=force)
         await self._stopped(claimed)
 
     async def wake(self, workspace_id: WorkspaceId) -> None:
@@ -126,18 +126,18 @@ class Pausing:
     async def declare_failed(self, caller: Identity, workspace_id: WorkspaceId, *, error: str, log_tail: str) -> bool:
         """Take somebody's word that its instance does not boot; whether it was booting."""
         async with self._store.begin() as tx:
-            before = await access.reached(tx, caller, workspace_id, lock=True)
+            before = await access.require_access(tx, caller, workspace_id, lock=True)
             now = self._change(tx, before, BootstrapFailed(at=self._clock.now(), error=error, log_tail=log_tail))
             if now is before:
                 return False
-            await tx.deeds.add(caller, Action.DECLARED_FAILED, now)
+            await tx.audit_outbox.add(caller, AuditAction.DECLARED_FAILED, now)
             return True
 
     def _change(self, tx: Transaction, before: Workspace, fact: Fact) -> Workspace:
-        now = state_machine.after(before, fact)
+        now = state_machine.next_state(before, fact)
         if now is not before:
-            tx.save(now, *events.of_change(before, now, fact))
-            tell_change(before, now)
+            tx.save(now, *events.build_change_events(before, now, fact))
+            log_status_change(before, now)
         return now
 
     def _resumption(self, workspace: Workspace) -> ResumeRequested:
@@ -146,7 +146,7 @@ class Pausing:
     async def _check_startable(self, tx: Transaction, *workspaces: Workspace) -> None:
         """Somebody listens who stops and starts instances, where one of these has one."""
         managed = any(not workspace.external for workspace in workspaces)
-        if managed and not await tx.changes.is_watched(self._clock.now() - ATTENTION):
+        if managed and not await tx.revisions.is_watched(self._clock.now() - WATCHER_LIFETIME):
             raise ProvisionerUnavailable
 
     async def _stopped(self, claimed: Workspace) -> None:
@@ -159,15 +159,15 @@ class Pausing:
             if now.status is not Status.HIBERNATING:
                 break
             if loop.time() >= deadline:
-                fact = StopFailed(at=self._clock.now(), generation=claimed.generation, text=LATE)
+                fact = StopFailed(at=self._clock.now(), generation=claimed.generation, text=STOP_TIMEOUT_TEXT)
                 now, _ = await self._presence.observe(claimed.id, fact)
                 break
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+            await self._feed.turned(min(POLL_INTERVAL, timedelta(seconds=max(deadline - loop.time(), 0))))
         if now.status_reason is Reason.HIBERNATE_FAILED:
             raise HibernationFailed
 
 
-def _reached_through_paused(tree: list[Workspace]) -> list[Workspace]:
+def _find_connected_paused(tree: list[Workspace]) -> list[Workspace]:
     """The first of the tree and those below it that are paused, with nothing else between; parents come first."""
     reached = {tree[0].id}
     for below in tree[1:]:

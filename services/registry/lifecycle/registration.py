@@ -7,10 +7,10 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidArgument, ServiceError
 from services.chassis.identity import Identity, Kind
-from services.registry.clients import Auth, Credentials
+from services.registry.clients import AuthClient, Credentials
 from services.registry.errors.workspaces import InvalidBody, WorkspaceRemoved, WrongStatus
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.observations import check_generation, tell_change
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.observations import check_generation, log_status_change
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, routes, state_machine, validation
 from services.registry.workspace.facts import Registered
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class RegistrationRequest:
     """What an agent says of itself when it comes."""
 
     card: bytes
@@ -29,7 +29,7 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class RegistrationResult:
     """What it is told."""
 
     delivery_mode: DeliveryMode
@@ -37,28 +37,30 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _ValidatedRequest:
     card: object
     url: str
     delivery_mode: DeliveryMode
 
 
-class Door:
+class RegistrationService:
     """Where agents register."""
 
-    def __init__(self, store: Store, *, auth: Auth, addressing: Addressing, clock: Clock) -> None:
+    def __init__(self, store: Store, *, auth: AuthClient, address_checker: AddressChecker, clock: Clock) -> None:
         self._store = store
         self._auth = auth
-        self._addressing = addressing
+        self._address_checker = address_checker
         self._clock = clock
 
-    async def register(self, caller: Identity, workspace_id: WorkspaceId, said: Registration) -> Admission:
+    async def register(
+        self, caller: Identity, workspace_id: WorkspaceId, said: RegistrationRequest
+    ) -> RegistrationResult:
         """Bring a workspace online. Answers with what the agent lacks: a token if none is live, the inbound secret.
 
         Refused content is remembered against the agent, if it came with its token.
         """
         async with self._store.begin() as tx:
-            workspace = _welcome(caller, await tx.get(workspace_id))
+            workspace = _require_registrable(caller, await tx.get(workspace_id))
         try:
             judged = await self._judge(workspace, said)
         except InvalidArgument as refusal:
@@ -69,20 +71,22 @@ class Door:
         else:
             await self._bring_online(caller, workspace_id, said, judged)
             credentials = await self._lacking(workspace_id)
-        return Admission(delivery_mode=judged.delivery_mode, credentials=credentials)
+        return RegistrationResult(delivery_mode=judged.delivery_mode, credentials=credentials)
 
-    async def _judge(self, workspace: Workspace, said: Registration) -> _Judged:
-        card = validation.read_card(said.card)
-        mode = routes.delivery_mode(said.delivery_mode, workspace.delivery_mode, external=workspace.external)
+    async def _judge(self, workspace: Workspace, said: RegistrationRequest) -> _ValidatedRequest:
+        card = validation.parse_card(said.card)
+        mode = routes.choose_delivery_mode(said.delivery_mode, workspace.delivery_mode, external=workspace.external)
         if mode is DeliveryMode.POLL:
-            return _Judged(card=card, url="", delivery_mode=mode)
+            return _ValidatedRequest(card=card, url="", delivery_mode=mode)
         if not said.url:
             raise InvalidBody("url_validate_failed", "url is required for delivery mode push")
         if said.url.rstrip("/") != workspace.backend_address.rstrip("/"):
-            refusal = await self._addressing.refusal(said.url, own_name=routes.own_name(workspace))
+            refusal = await self._address_checker.find_refusal(
+                said.url, own_name=routes.get_instance_hostname(workspace)
+            )
             if refusal is not None:
                 raise InvalidBody("url_validate_failed", refusal.value)
-        return _Judged(card=card, url=said.url, delivery_mode=mode)
+        return _ValidatedRequest(card=card, url=said.url, delivery_mode=mode)
 
     async def _remember_failure(self, caller: Identity, workspace_id: WorkspaceId, refusal: InvalidArgument) -> None:
         reason = refusal.details.get("reason", refusal.reason)
@@ -93,26 +97,26 @@ class Door:
             await tx.patch([workspace_id], register_failed_at=self._clock.now())
 
     async def _admit_stranger(
-        self, caller: Identity, workspace_id: WorkspaceId, said: Registration, judged: _Judged
+        self, caller: Identity, workspace_id: WorkspaceId, said: RegistrationRequest, judged: _ValidatedRequest
     ) -> Credentials:
         """Without a token only the first may come: auth decides who that is, before anything is written."""
-        credentials = await self._auth.ensure_for_anybody(workspace_id)
+        credentials = await self._auth.ensure_credentials(workspace_id, anonymous=True)
         try:
             await self._bring_online(caller, workspace_id, said, judged)
         except Exception:
             if credentials.token_id:
-                await self._auth.revoke(workspace_id, credentials.token_id)
+                await self._auth.revoke_token(workspace_id, credentials.token_id)
             raise
         return credentials
 
     async def _bring_online(
-        self, caller: Identity, workspace_id: WorkspaceId, said: Registration, judged: _Judged
+        self, caller: Identity, workspace_id: WorkspaceId, said: RegistrationRequest, judged: _ValidatedRequest
     ) -> None:
         async with self._store.begin() as tx:
-            before = _welcome(caller, await tx.get(workspace_id, lock=True))
+            before = _require_registrable(caller, await tx.get(workspace_id, lock=True))
             at = self._clock.now()
             now = replace(
-                state_machine.after(before, Registered(at=at, generation=caller.generation)),
+                state_machine.next_state(before, Registered(at=at, generation=caller.generation)),
                 url=judged.url,
                 delivery_mode=judged.delivery_mode,
                 has_card=True,
@@ -120,24 +124,24 @@ class Door:
                 register_failed_at=None,
                 vitals=replace(before.vitals, last_seen=at),
             )
-            tx.save(now, events.of_registration(now, judged.card))
+            tx.save(now, events.build_registration_event(now, judged.card))
             await tx.put_card(workspace_id, said.card)
-            tell_change(before, now)
+            log_status_change(before, now)
 
     async def _lacking(self, workspace_id: WorkspaceId) -> Credentials:
         """What the agent lacks; nothing where auth cannot say, because the next register asks again."""
         try:
-            return await self._auth.ensure_for_bearer(workspace_id)
+            return await self._auth.ensure_credentials(workspace_id, anonymous=False)
         except ServiceError as error:
             log.warning("inbound secret not told", workspace=workspace_id, error=repr(error))
             return Credentials()
 
 
-def _welcome(caller: Identity, workspace: Workspace) -> Workspace:
+def _require_registrable(caller: Identity, workspace: Workspace) -> Workspace:
     """The workspace, if it may register now."""
     if workspace.status is Status.REMOVED:
         raise WorkspaceRemoved
-    if workspace.status not in state_machine.REACHABLE:
+    if workspace.status not in state_machine.REGISTRABLE_STATUSES:
         raise WrongStatus(workspace.status)
     check_generation(caller, workspace)
     return workspace

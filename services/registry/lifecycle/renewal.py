@@ -2,14 +2,14 @@
 
 from services.chassis.clock import Clock
 from services.registry.catalog import Catalog
-from services.registry.lifecycle.observations import tell_change
+from services.registry.lifecycle.observations import log_status_change
 from services.registry.store.transaction import Transaction
 from services.registry.workspace import events, state_machine
 from services.registry.workspace.facts import RestartRequested
 from services.registry.workspace.model import NO_BACKEND, Reason, Workspace
 
 
-class Renewal:
+class RenewalService:
     """Asks for fresh instances where the plane may start one by itself."""
 
     def __init__(self, *, catalog: Catalog, clock: Clock) -> None:
@@ -24,7 +24,7 @@ class Renewal:
         """
         now = await self._asked(tx, workspace)
         if now is not workspace:
-            tell_change(workspace, now)
+            log_status_change(workspace, now)
         return now
 
     async def _asked(self, tx: Transaction, workspace: Workspace) -> Workspace:
@@ -36,8 +36,8 @@ class Renewal:
             reason=Reason.AUTO_RESTART,
             limit=self._catalog.provision_limit(workspace.runtime),
         )
-        now = state_machine.after(workspace, fact)
-        if now is workspace or await tx.tree.paused_above(workspace.id) is not None:
+        now = state_machine.next_state(workspace, fact)
+        if now is workspace or await tx.tree.find_paused_ancestor(workspace.id) is not None:
             return workspace
-        tx.save(now, *events.of_change(workspace, now, fact))
+        tx.save(now, *events.build_change_events(workspace, now, fact))
         return now

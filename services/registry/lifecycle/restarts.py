@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 from services.registry.templates.folders import Templates, directory_of
 from services.registry.workspace.model import Workspace
-from services.registry.workspace.starter_files import Kit
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.starter_files import StarterFiles
+from services.registry.workspace.validation import WorkspaceDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class TemplateChoice:
     """What somebody who restarts a workspace says of templates."""
 
     template: str = ""
@@ -17,14 +17,14 @@ class Wish:
     rebuild_config: bool = False
 
 
-class Refits:
+class TemplateChooser:
     """Chooses the template of a restart (section 6.3 of the REST contract, "Template choice")."""
 
     def __init__(self, templates: Templates, org_templates: Templates) -> None:
         self._templates = templates
         self._org_templates = org_templates
 
-    async def chosen(self, workspace: Workspace, wish: Wish) -> Kit | None:
+    async def chosen(self, workspace: Workspace, wish: TemplateChoice) -> StarterFiles | None:
         """What the template gives, or nothing where the workspace keeps what it has.
 
         Raises `InvalidTemplate` for a named one that is none, and for any that cannot be used.
@@ -33,16 +33,16 @@ class Refits:
         if found is None:
             return None
         templates, template_id = found
-        _, kit = await templates.kit(Draft(name="", template=template_id))
+        _, kit = await templates.kit(WorkspaceDraft(name="", template=template_id))
         return kit
 
-    async def _first(self, workspace: Workspace, wish: Wish) -> tuple[Templates, str] | None:
+    async def _first(self, workspace: Workspace, wish: TemplateChoice) -> tuple[Templates, str] | None:
         for templates, template_id in self._candidates(workspace, wish):
             if await templates.has(template_id):
                 return templates, template_id
         return None
 
-    def _candidates(self, workspace: Workspace, wish: Wish) -> list[tuple[Templates, str]]:
+    def _candidates(self, workspace: Workspace, wish: TemplateChoice) -> list[tuple[Templates, str]]:
         own = directory_of(workspace.name)
         candidates = []
         if wish.apply_template:
@@ -54,6 +54,6 @@ class Refits:
         return candidates
 
 
-def refitted(workspace: Workspace, kit: Kit) -> Workspace:
+def apply_starter_files(workspace: Workspace, kit: StarterFiles) -> Workspace:
     """The workspace with what a template gives it. Runtime, model and tier stay: they are its own by now."""
-    return replace(workspace, template=kit.template, kit=kit.digest, brief=kit.brief)
+    return replace(workspace, template=kit.template, starter_files_digest=kit.digest, brief=kit.brief)

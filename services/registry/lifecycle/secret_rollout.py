@@ -6,9 +6,9 @@ from contextlib import aclosing
 import structlog
 
 from services.chassis.errors import ServiceError, Unavailable
-from services.registry.clients import Auth, SecretChange
-from services.registry.lifecycle.renewal import Renewal
-from services.registry.store.secret_changes import Mark
+from services.registry.clients import AuthClient, SecretChange
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.store.secret_changes import RolloutCursor
 from services.registry.store.transaction import Store
 
 log = structlog.get_logger()
@@ -19,18 +19,20 @@ SILENCE = 8.0
 PAUSE = 1.0
 """Seconds before a broken feed is opened again."""
 
-BATCH = 200
+MAX_WORKSPACES_PER_TRANSACTION = 200
 """Workspaces renewed in one transaction, so that a change of all holds nobody up."""
 
 
-class Turnover:
+class SecretRollout:
     """Raises the generations that a change of a secret concerns, and marks the change in the same transaction.
 
     So each change is carried out once, whoever dies meanwhile. Any number of them while an instance is being started
     cost one further start.
     """
 
-    def __init__(self, store: Store, *, auth: Auth, renewal: Renewal, batch: int = BATCH) -> None:
+    def __init__(
+        self, store: Store, *, auth: AuthClient, renewal: RenewalService, batch: int = MAX_WORKSPACES_PER_TRANSACTION
+    ) -> None:
         self._store = store
         self._auth = auth
         self._renewal = renewal
@@ -49,17 +51,17 @@ class Turnover:
         """Renew everybody whom the change concerns."""
         if change.workspace_id is not None:
             async with self._store.begin() as tx:
-                for workspace in await tx.renewals.one(change.workspace_id):
+                for workspace in await tx.secret_rollout.lock_workspace(change.workspace_id):
                     await self._renewal.renew(tx, workspace)
-                await tx.renewals.put_mark(Mark(finished=change.id))
+                await tx.secret_rollout.save_cursor(RolloutCursor(finished=change.id))
             return
         while not await self._carry_on(change):
             continue
 
     async def _follow_once(self) -> None:
         async with self._store.begin() as tx:
-            mark = await tx.renewals.mark()
-        async with aclosing(self._auth.secret_changes(mark.finished)) as feed:
+            mark = await tx.secret_rollout.get_cursor()
+        async with aclosing(self._auth.watch_secret_changes(mark.finished)) as feed:
             while True:
                 async with asyncio.timeout(SILENCE):
                     change = await anext(feed, _ENDED)
@@ -71,15 +73,15 @@ class Turnover:
     async def _carry_on(self, change: SecretChange) -> bool:
         """Renew the next workspaces for a change of all; whether those were the last."""
         async with self._store.begin() as tx:
-            mark = await tx.renewals.mark()
+            mark = await tx.secret_rollout.get_cursor()
             within = mark.within if mark.under_way == change.id else ""
-            batch = await tx.renewals.running(after=within, limit=self._batch)
+            batch = await tx.secret_rollout.lock_restartable(after=within, limit=self._batch)
             for workspace in batch:
                 if workspace.id not in change.overridden_by:
                     await self._renewal.renew(tx, workspace)
             over = len(batch) < self._batch
-            going_on = Mark(finished=mark.finished, under_way=change.id, within=batch[-1].id if batch else "")
-            await tx.renewals.put_mark(Mark(finished=change.id) if over else going_on)
+            going_on = RolloutCursor(finished=mark.finished, under_way=change.id, within=batch[-1].id if batch else "")
+            await tx.secret_rollout.save_cursor(RolloutCursor(finished=change.id) if over else going_on)
         return over
 
 

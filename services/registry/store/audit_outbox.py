@@ -7,31 +7,34 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from services.chassis.identity import Identity
-from services.registry.store.identity_map import Reader
-from services.registry.store.tables.audit_outbox import deeds as table
+from services.registry.store.identity_map import IdentityMap
+from services.registry.store.tables.audit_outbox import audit_outbox as table
 from services.registry.workspace import audit
-from services.registry.workspace.audit import Action, Deed
+from services.registry.workspace.audit import AuditAction, AuditRecord
 from services.registry.workspace.model import Workspace
 
 
-class Deeds:
+class AuditOutbox:
     """The outbox, within a transaction."""
 
-    def __init__(self, reader: Reader, now: datetime) -> None:
-        self._reader = reader
+    def __init__(self, reader: IdentityMap, now: datetime) -> None:
+        self._identity_map = reader
         self._now = now
 
-    async def add(self, caller: Identity, action: Action, *done_to: Workspace, **details: object) -> None:
+    async def add(self, caller: Identity, action: AuditAction, *done_to: Workspace, **details: object) -> None:
         """The caller did this to each of the workspaces."""
-        done = [audit.of(caller.actor, action, one, deed_id=str(uuid4()), at=self._now, **details) for one in done_to]
+        done = [
+            audit.build_record(caller.actor, action, one, record_id=str(uuid4()), at=self._now, **details)
+            for one in done_to
+        ]
         if done:
-            await self._reader.connection.execute(sa.insert(table), [_row_of(deed) for deed in done])
+            await self._identity_map.connection.execute(sa.insert(table), [_build_row(deed) for deed in done])
 
-    async def oldest(self, limit: int) -> Sequence[Deed]:
+    async def list_oldest(self, limit: int) -> Sequence[AuditRecord]:
         """What the audit is to be told of next."""
-        found = await self._reader.connection.execute(sa.select(table).order_by(table.c.place).limit(limit))
+        found = await self._identity_map.connection.execute(sa.select(table).order_by(table.c.place).limit(limit))
         return [
-            Deed(
+            AuditRecord(
                 id=row.id,
                 at=row.at,
                 actor=row.actor,
@@ -43,12 +46,12 @@ class Deeds:
             for row in found
         ]
 
-    async def arrived(self, told: Sequence[Deed]) -> None:
+    async def delete(self, told: Sequence[AuditRecord]) -> None:
         """The audit knows these."""
-        await self._reader.connection.execute(sa.delete(table).where(table.c.id.in_([deed.id for deed in told])))
+        await self._identity_map.connection.execute(sa.delete(table).where(table.c.id.in_([deed.id for deed in told])))
 
 
-def _row_of(deed: Deed) -> dict[str, object]:
+def _build_row(deed: AuditRecord) -> dict[str, object]:
     return {
         "id": deed.id,
         "at": deed.at,

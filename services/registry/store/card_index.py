@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from services.registry.store.identity_map import Reader
+from services.registry.store.identity_map import IdentityMap
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.card_index import terms
+from services.registry.store.tables.card_index import card_terms
 from services.registry.store.tables.workspaces import workspaces
-from services.registry.workspace.card_index import Kind, Term
+from services.registry.workspace.card_index import CardTerm, CardTermKind
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class CardQuery:
     """What is searched for: all of it must fit; what is empty fits everything."""
 
     skill: str = ""
@@ -24,31 +24,37 @@ class Wanted:
     among: Sequence[WorkspaceId] | None = None
 
 
-class Terms:
+class CardIndex:
     """What the agents of workspaces can do, within a transaction."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: IdentityMap) -> None:
+        self._identity_map = reader
 
-    async def put(self, workspace_id: WorkspaceId, found: Sequence[Term]) -> None:
+    async def replace(self, workspace_id: WorkspaceId, found: Sequence[CardTerm]) -> None:
         """Keep the terms of a card in place of those of the card before."""
-        await self._reader.connection.execute(sa.delete(terms).where(terms.c.workspace_id == workspace_id))
+        await self._identity_map.connection.execute(
+            sa.delete(card_terms).where(card_terms.c.workspace_id == workspace_id)
+        )
         if found:
             rows = [{"workspace_id": workspace_id, "kind": term.kind.value, "text": term.text} for term in found]
-            await self._reader.connection.execute(sa.insert(terms), rows)
+            await self._identity_map.connection.execute(sa.insert(card_terms), rows)
 
-    async def search(self, wanted: Wanted, *, after: tuple[str, str] | None, limit: int) -> list[Workspace]:
+    async def search(self, wanted: CardQuery, *, after: tuple[str, str] | None, limit: int) -> list[Workspace]:
         """Workspaces that are not removed and fit, by name, then id."""
-        statement = tables.everything.where(tables.kept, *_fitting(wanted))
+        statement = tables.select_workspaces.where(tables.is_not_removed, *_build_conditions(wanted))
         if after is not None:
             statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > after)
-        return await self._reader.listed(statement.order_by(workspaces.c.name, workspaces.c.id).limit(limit))
+        return await self._identity_map.load(statement.order_by(workspaces.c.name, workspaces.c.id).limit(limit))
 
 
-def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    fits = [_can(kind, text) for kind, text in ((Kind.SKILL, wanted.skill), (Kind.TAG, wanted.tag)) if text]
+def _build_conditions(wanted: CardQuery) -> list[sa.ColumnElement[bool]]:
+    fits = [
+        _has_term(kind, text)
+        for kind, text in ((CardTermKind.SKILL, wanted.skill), (CardTermKind.TAG, wanted.tag))
+        if text
+    ]
     if wanted.text:
-        fits.append(tables.saying(wanted.text))
+        fits.append(tables.contains_text(wanted.text))
     if wanted.org_id is not None:
         fits.append(workspaces.c.org_id == wanted.org_id)
     if wanted.among is not None:
@@ -56,5 +62,7 @@ def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
     return fits
 
 
-def _can(kind: Kind, text: str) -> sa.ColumnElement[bool]:
-    return workspaces.c.id.in_(sa.select(terms.c.workspace_id).where(terms.c.kind == kind.value, terms.c.text == text))
+def _has_term(kind: CardTermKind, text: str) -> sa.ColumnElement[bool]:
+    return workspaces.c.id.in_(
+        sa.select(card_terms.c.workspace_id).where(card_terms.c.kind == kind.value, card_terms.c.text == text)
+    )

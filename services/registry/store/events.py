@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.events import event_horizon
-from services.registry.store.tables.schema import numbers
+from services.registry.store.tables.schema import revision_sequence
 from services.registry.store.tables.workspaces import events, workspaces
-from services.registry.workspace.audiences import Spot
-from services.registry.workspace.events import Event, Scope, Stretch
+from services.registry.workspace.audiences import TreePosition
+from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import WorkspaceId
 
 
-class Events:
+class EventStore:
     """The events, and what must be known of workspaces to tell of them."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
@@ -25,44 +25,44 @@ class Events:
 
     # Reading ─────────────────────────────────────────────────────────────────
 
-    async def head(self) -> int:
+    async def get_head(self) -> int:
         """The highest event; the horizon where none is kept."""
         highest = await self._connection.scalar(sa.select(sa.func.max(events.c.event_id)))
-        return highest or await self.horizon()
+        return highest or await self.get_horizon()
 
-    async def after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
+    async def list_after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
         """The events after one, oldest first, each with the organisation that it arose in."""
         statement = sa.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id).limit(limit)
-        return [(tables.event_of(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
+        return [(tables.build_event(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
 
-    async def between(self, stretch: Stretch, scope: Scope, *, limit: int) -> list[Event]:
+    async def list_range(self, stretch: EventRange, scope: EventFilter, *, limit: int) -> list[Event]:
         """The events of a stretch, oldest first, as far as they are in scope."""
-        conditions = [events.c.event_id > stretch.after, *_in(scope)]
+        conditions = [events.c.event_id > stretch.after, *_build_conditions(scope)]
         if stretch.through:
             conditions.append(events.c.event_id <= stretch.through)
         statement = sa.select(events).where(*conditions).order_by(events.c.event_id).limit(limit)
-        return [tables.event_of(row) for row in await self._connection.execute(statement)]
+        return [tables.build_event(row) for row in await self._connection.execute(statement)]
 
-    async def spots(self, revision: int, *, limit: int) -> list[tuple[Spot, int, bool]]:
+    async def list_positions(self, revision: int, *, limit: int) -> list[tuple[TreePosition, int, bool]]:
         """Where workspaces stand that changed after a revision, their revisions, and whether they were purged."""
         row = workspaces.c
         statement = sa.select(row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("gone"))
         found = await self._connection.execute(
             statement.where(row.revision > revision).order_by(row.revision).limit(limit)
         )
-        return [(Spot(one.id, one.parent_id, one.org_id), one.revision, one.gone) for one in found]
+        return [(TreePosition(one.id, one.parent_id, one.org_id), one.revision, one.gone) for one in found]
 
     # How far back ────────────────────────────────────────────────────────────
 
-    async def horizon(self) -> int:
+    async def get_horizon(self) -> int:
         """The highest event that was forgotten because of its age; 0 where none was."""
         return await self._connection.scalar(sa.select(event_horizon.c.event_id)) or 0
 
-    async def last_number(self) -> int:
+    async def get_last_number(self) -> int:
         """A number that no event has passed yet."""
         return await self._connection.scalar(sa.select(_LAST_VALUE)) or 0
 
-    async def forget(self, age: timedelta, *, limit: int) -> int:
+    async def delete_old(self, age: timedelta, *, limit: int) -> int:
         """Delete old events, the oldest first, at most so many; the number deleted. The horizon moves with them."""
         old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age)
         oldest = old.order_by(events.c.created_at).limit(limit)
@@ -82,10 +82,12 @@ class Events:
         )
 
 
-_LAST_VALUE = sa.table(numbers.name, sa.column("last_value", sa.BigInteger), schema=numbers.schema).c.last_value
+_LAST_VALUE = sa.table(
+    revision_sequence.name, sa.column("last_value", sa.BigInteger), schema=revision_sequence.schema
+).c.last_value
 
 
-def _in(scope: Scope) -> list[sa.ColumnElement[bool]]:
+def _build_conditions(scope: EventFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if scope.org_id is not None:
         conditions.append(events.c.org_id == scope.org_id)

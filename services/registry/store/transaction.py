@@ -27,27 +27,27 @@ from services.registry.notes.instructions.store import KeptInstructions
 from services.registry.notes.instructions.tables import instructions
 from services.registry.notes.memories.store import KeptMemories
 from services.registry.notes.memories.tables import memories
-from services.registry.store.audit_outbox import Deeds
-from services.registry.store.card_index import Terms
-from services.registry.store.events import Events
-from services.registry.store.identity_map import Reader, locked
-from services.registry.store.lists import Lists
-from services.registry.store.overdue import Due
-from services.registry.store.revisions import Changes
-from services.registry.store.secret_changes import Renewals
-from services.registry.store.starter_files import Kits
+from services.registry.store.audit_outbox import AuditOutbox
+from services.registry.store.card_index import CardIndex
+from services.registry.store.events import EventStore
+from services.registry.store.identity_map import IdentityMap, with_row_locks
+from services.registry.store.lists import WorkspaceLists
+from services.registry.store.overdue import OverdueQueries
+from services.registry.store.revisions import RevisionQueries
+from services.registry.store.secret_changes import SecretRolloutStore
+from services.registry.store.starter_files import StarterFileStore
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.card_index import terms
-from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.card_index import card_terms
+from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
-from services.registry.store.tree import Tree
-from services.registry.store.vitals import Felt
+from services.registry.store.tree import TreeQueries
+from services.registry.store.vitals import VitalsWriter
 from services.registry.workspace import card_index
-from services.registry.workspace.events import EventType, Notice, written
+from services.registry.workspace.events import EventDraft, EventType, render_payload
 from services.registry.workspace.model import Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
-REVISIONS = 0x4D6F6C01
+REVISION_LOCK = 0x4D6F6C01
 """The advisory lock under which numbers are taken and committed."""
 
 
@@ -56,7 +56,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
-        self._singly = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
 
     @asynccontextmanager
@@ -68,9 +68,9 @@ class Store:
             await tx.write()
 
     @asynccontextmanager
-    async def singly(self) -> AsyncIterator["Transaction"]:
+    async def autocommit(self) -> AsyncIterator["Transaction"]:
         """Each statement for itself, without BEGIN and COMMIT: where nothing is saved or what is read relied upon."""
-        async with database.transaction(self._singly) as connection:
+        async with database.transaction(self._autocommit_engine) as connection:
             yield Transaction(connection, self._clock.now())
 
 
@@ -80,25 +80,25 @@ class Transaction:
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
-        self._reader = Reader(connection)
-        self.tree = Tree(self._reader)
-        self.lists = Lists(self._reader)
-        self.changes = Changes(self._reader, now)
-        self.due = Due(self._reader, now)
-        self.felt = Felt(self._reader)
-        self.terms = Terms(self._reader)
-        self.deeds = Deeds(self._reader, now)
-        self.renewals = Renewals(self._reader)
-        self.events = Events(connection, now)
+        self._identity_map = IdentityMap(connection)
+        self.tree = TreeQueries(self._identity_map)
+        self.lists = WorkspaceLists(self._identity_map)
+        self.revisions = RevisionQueries(self._identity_map, now)
+        self.overdue = OverdueQueries(self._identity_map, now)
+        self.vitals = VitalsWriter(self._identity_map)
+        self.card_index = CardIndex(self._identity_map)
+        self.audit_outbox = AuditOutbox(self._identity_map, now)
+        self.secret_rollout = SecretRolloutStore(self._identity_map)
+        self.events = EventStore(connection, now)
         self.approvals = KeptApprovals(connection, now)
         self.checkpoints = KeptCheckpoints(connection)
         self.configs = KeptConfigs(connection)
         self.instructions = KeptInstructions(connection)
         self.memories = KeptMemories(connection)
         self.entries = KeptEntries(connection, now)
-        self.kits = Kits(self._reader)
+        self.starter_files = StarterFileStore(self._identity_map)
         self._saved: dict[WorkspaceId, Workspace] = {}
-        self._notices: list[tuple[Workspace, Notice]] = []
+        self._notices: list[tuple[Workspace, EventDraft]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
 
     # One workspace ───────────────────────────────────────────────────────────
@@ -114,18 +114,18 @@ class Transaction:
         """The same, or nothing."""
         found = await self._connection.execute(_GET_LOCKED if lock else _GET, {"id": workspace_id})
         row = found.one_or_none()
-        return None if row is None else self._reader.remembered(row)
+        return None if row is None else self._identity_map.remember(row)
 
-    def save(self, workspace: Workspace, *notices: Notice) -> None:
+    def save(self, workspace: Workspace, *notices: EventDraft) -> None:
         """Keep a new or a locked workspace under a new revision, and tell what is to be told."""
         self._saved[workspace.id] = workspace
-        self.tell(workspace, *notices)
+        self.publish(workspace, *notices)
 
-    def tell(self, workspace: Workspace, *notices: Notice) -> None:
+    def publish(self, workspace: Workspace, *notices: EventDraft) -> None:
         """Tell of a workspace that stays as it is, beside another that is saved: every event comes with a revision."""
         self._notices.extend((workspace, notice) for notice in notices)
 
-    def numbered(self, workspace: Workspace) -> Workspace:
+    def get_saved(self, workspace: Workspace) -> Workspace:
         """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
         return self._written.get(workspace.id, workspace)
 
@@ -138,7 +138,7 @@ class Transaction:
         """Keep the card of a locked workspace, and what can be found by it."""
         put = insert(cards).values(workspace_id=workspace_id, card=card)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
-        await self.terms.put(workspace_id, card_index.of(json.loads(card)))
+        await self.card_index.replace(workspace_id, card_index.extract_terms(json.loads(card)))
 
     async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
         """Write fields that nobody else needs to know of: no revision."""
@@ -148,10 +148,10 @@ class Transaction:
         """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, terms, memories, entries, approvals, checkpoints, configs):
+        for table in (cards, card_terms, memories, entries, approvals, checkpoints, configs):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
         await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
-        await self.kits.let_go(ids)
+        await self.starter_files.delete_unshared(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
         """Auth knows these for good, unless one has moved since."""
@@ -169,48 +169,50 @@ class Transaction:
         """
         if not self._saved:
             return
-        numbers = iter(await self._numbers(len(self._saved) + len(self._notices)))
+        numbers = iter(await self._take_revisions(len(self._saved) + len(self._notices)))
         last: dict[WorkspaceId, int] = {}
         told = []
         for about, notice in self._notices:
             last[about.id] = next(numbers)
-            told.append(self._event_row(last[about.id], self._saved.get(about.id, about), notice))
+            told.append(self._build_event_row(last[about.id], self._saved.get(about.id, about), notice))
         for workspace in self._saved.values():
-            self._written[workspace.id] = self._stamped(workspace, last, next(numbers))
+            self._written[workspace.id] = self._with_revision(workspace, last, next(numbers))
         await self._write_workspaces([self._written[workspace_id] for workspace_id in self._saved])
         await self._write_vitals()
         if told:
             await self._connection.execute(sa.insert(events), told)
         self._saved, self._notices = {}, []
 
-    async def _numbers(self, count: int) -> Sequence[int]:
-        found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": DOORBELL, "count": count})
+    async def _take_revisions(self, count: int) -> Sequence[int]:
+        found = await self._connection.execute(
+            _NUMBERS, {"key": REVISION_LOCK, "bell": REVISION_CHANNEL, "count": count}
+        )
         return found.scalars().all()
 
-    def _event_row(self, number: int, workspace: Workspace, notice: Notice) -> dict[str, Any]:
+    def _build_event_row(self, number: int, workspace: Workspace, notice: EventDraft) -> dict[str, Any]:
         return {
             "event_id": number,
             "id": str(uuid4()),
             "type": notice.type.value,
             "workspace_id": workspace.id,
             "org_id": workspace.org_id,
-            "payload": written(notice.payload),
+            "payload": render_payload(notice.payload),
             "created_at": self._now,
         }
 
-    def _stamped(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
-        before = self._reader.before.get(workspace.id)
-        turned = workspace.id in last and (before is None or _turn(before) != _turn(workspace))
+    def _with_revision(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
+        before = self._identity_map.loaded.get(workspace.id)
+        turned = workspace.id in last and (before is None or _status_cause(before) != _status_cause(workspace))
         event_id = last[workspace.id] if turned else workspace.status_event_id
         return replace(workspace, revision=revision, status_event_id=event_id)
 
     async def _write_workspaces(self, stamped: Sequence[Workspace]) -> None:
         known = [
-            tables.row_of(workspace) | {"key": workspace.id}
+            tables.build_row(workspace) | {"key": workspace.id}
             for workspace in stamped
-            if workspace.id in self._reader.before
+            if workspace.id in self._identity_map.loaded
         ]
-        fresh = [tables.row_of(workspace) for workspace in stamped if workspace.id not in self._reader.before]
+        fresh = [tables.build_row(workspace) for workspace in stamped if workspace.id not in self._identity_map.loaded]
         if known:
             await self._connection.execute(_UPDATE, known)
         if fresh:
@@ -219,8 +221,8 @@ class Transaction:
     async def _write_vitals(self) -> None:
         known, fresh = [], []
         for workspace in self._saved.values():
-            before = self._reader.before.get(workspace.id)
-            row = tables.vitals_of(workspace) | {"look_at": _look_at(workspace, self._now)}
+            before = self._identity_map.loaded.get(workspace.id)
+            row = tables.build_vitals_row(workspace) | {"look_at": _first_look_at(workspace, self._now)}
             if before is None:
                 fresh.append(row | {"workspace_id": workspace.id})
             elif (before.vitals, before.status) != (workspace.vitals, workspace.status):
@@ -231,18 +233,18 @@ class Transaction:
             await self._connection.execute(sa.insert(vitals), fresh)
 
 
-def _turn(workspace: Workspace) -> tuple[object, ...]:
+def _status_cause(workspace: Workspace) -> tuple[object, ...]:
     """What makes an event the cause of the present status."""
     return workspace.status, workspace.status_reason, workspace.generation
 
 
-def _look_at(workspace: Workspace, now: datetime) -> datetime | None:
+def _first_look_at(workspace: Workspace, now: datetime) -> datetime | None:
     """When the silence sweep looks first; it puts that off by itself."""
-    return (workspace.vitals.last_seen or now) if workspace.status in SPEAKING else None
+    return (workspace.vitals.last_seen or now) if workspace.status in ONLINE_STATUSES else None
 
 
-_GET = tables.everything.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
-_GET_LOCKED = locked(_GET)
+_GET = tables.select_workspaces.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
+_GET_LOCKED = with_row_locks(_GET)
 _CARDS = sa.select(cards).where(cards.c.workspace_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text))))
 _UPDATE = sa.update(workspaces).where(workspaces.c.id == sa.bindparam("key"))
 _UPDATE_VITALS = sa.update(vitals).where(vitals.c.workspace_id == sa.bindparam("key"))

@@ -13,39 +13,39 @@ from services.registry.workspace import routes
 from services.registry.workspace.events import Event
 from services.registry.workspace.facts import (
     Fact,
+    HeartbeatReceived,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
     ProvisioningFailed,
-    Pulse,
     StopFailed,
     UpstreamDead,
 )
 from services.registry.workspace.model import (
-    Beat,
     Brief,
     Declarations,
     DeliveryMode,
     DesiredState,
-    Entry,
+    HeartbeatNotice,
+    ListedWorkspace,
     Status,
     Workspace,
 )
-from services.registry.workspace.validation import CARD_BYTES, Draft, InitialMemory
+from services.registry.workspace.validation import MAX_CARD_BYTES, InitialMemory, WorkspaceDraft
 
-MOST_SPEND = 10**12
+MAX_MONTHLY_SPEND_CENTS = 10**12
 """Cents a month; what an agent says beyond is cut."""
 
-MOST_TEXT = 4096
+MAX_AGENT_TEXT_CHARS = 4096
 """Characters kept of an agent's complaint or task."""
 
 # In ──────────────────────────────────────────────────────────────────────────
 
 
-def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
+def parse_draft(request: pb.CreateWorkspaceRequest) -> WorkspaceDraft:
     """A new workspace as its creator wants it."""
-    return Draft(
+    return WorkspaceDraft(
         name=request.name,
         role=request.role,
         runtime=request.runtime,
@@ -70,7 +70,7 @@ def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
     )
 
 
-def changes_from(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
+def parse_changes(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
     """The fields to change by name; `None` for those that are named and absent. Raises `InvalidValue`."""
     known = pb.WorkspaceChanges.DESCRIPTOR.fields_by_name
     for path in request.update_mask.paths:
@@ -82,32 +82,34 @@ def changes_from(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
     return {path: given.get(path) for path in request.update_mask.paths}
 
 
-def pulse_from(request: pb.HeartbeatRequest, at: datetime) -> Pulse:
+def parse_heartbeat(request: pb.HeartbeatRequest, at: datetime) -> HeartbeatReceived:
     """A heartbeat; whose generation it is of, the caller's identity says."""
-    return Pulse(
+    return HeartbeatReceived(
         at=at,
         error_rate=request.error_rate,
-        sample_error=_kept(request.sample_error),
-        current_task=_kept(request.current_task),
+        sample_error=_clean_text(request.sample_error),
+        current_task=_clean_text(request.current_task),
         active_tasks=max(request.active_tasks, 0),
         uptime_seconds=max(request.uptime_seconds, 0),
-        monthly_spend=min(max(request.monthly_spend, 0), MOST_SPEND),
+        monthly_spend=min(max(request.monthly_spend, 0), MAX_MONTHLY_SPEND_CENTS),
         wedged=request.runtime_state == "wedged",
-        declarations=declarations_from(request.declarations) if request.HasField("declarations") else None,
-        card=request.agent_card if request.HasField("agent_card") and len(request.agent_card) <= CARD_BYTES else None,
+        declarations=parse_declarations(request.declarations) if request.HasField("declarations") else None,
+        card=request.agent_card
+        if request.HasField("agent_card") and len(request.agent_card) <= MAX_CARD_BYTES
+        else None,
     )
 
 
-def declarations_from(message: pb.Declarations) -> Declarations:
+def parse_declarations(message: pb.Declarations) -> Declarations:
     """What an agent declares; what it declares not to do is the same as what it leaves out."""
     seconds = message.idle_timeout_seconds if message.HasField("idle_timeout_seconds") else 0
     return Declarations(
         capabilities=frozenset(name for name, does in message.capabilities.items() if does and name),
-        idle_timeout=timedelta(seconds=min(seconds, _MOST_SECONDS)) if seconds > 0 else None,
+        idle_timeout=timedelta(seconds=min(seconds, _MAX_IDLE_TIMEOUT_SECONDS)) if seconds > 0 else None,
     )
 
 
-def fact_from(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
+def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
     """Something observed of a generation; raises `InvalidValue` where nothing is said."""
     generation = request.generation
     match request.WhichOneof("fact"):
@@ -137,15 +139,15 @@ def fact_from(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR
             assert_never(other)
 
 
-def mode_from(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
+def parse_delivery_mode(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
     """A delivery mode; `None` where the agent does not say."""
-    return _MODES_IN.get(value)
+    return _DELIVERY_MODES_BY_NUMBER.get(value)
 
 
 # Out ─────────────────────────────────────────────────────────────────────────
 
 
-def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb.Workspace:
+def build_workspace(entry: ListedWorkspace, provision_timeout: timedelta | None = None) -> pb.Workspace:
     """A workspace as its owner sees it. `provision_timeout` is what a template of its runtime declares."""
     workspace, felt = entry.workspace, entry.workspace.vitals
     return pb.Workspace(
@@ -153,14 +155,14 @@ def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb
         name=workspace.name,
         role=workspace.role,
         tier=workspace.tier,
-        status=status_to(workspace.status),
+        status=build_status(workspace.status),
         status_reason=workspace.status_reason,
         status_detail=workspace.status_detail,
         status_since=timestamp_to(workspace.status_since),
         status_event_id=workspace.status_event_id,
         runtime=workspace.runtime,
         model=workspace.model,
-        delivery_mode=mode_to(workspace.delivery_mode),
+        delivery_mode=build_delivery_mode(workspace.delivery_mode),
         url=workspace.url or workspace.backend_address,
         agent_card=entry.card,
         parent_id=workspace.parent_id,
@@ -186,15 +188,15 @@ def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb
     )
 
 
-def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
+def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
     """A workspace as the other services need it."""
-    address = routes.address(workspace)
+    address = routes.find_address(workspace)
     return pb.WorkspaceRecord(
         id=workspace.id,
         name=workspace.name,
         parent_id=workspace.parent_id,
         org_id=workspace.org_id,
-        status=status_to(workspace.status),
+        status=build_status(workspace.status),
         status_reason=workspace.status_reason,
         status_since=timestamp_to(workspace.status_since),
         runtime=workspace.runtime,
@@ -202,26 +204,26 @@ def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
         tier=workspace.tier,
         external=workspace.external,
         generation=workspace.generation,
-        desired_state=_DESIRES[routes.desire(workspace)],
-        delivery_mode=mode_to(workspace.delivery_mode),
+        desired_state=_DESIRED_STATES[routes.find_desired_state(workspace)],
+        delivery_mode=build_delivery_mode(workspace.delivery_mode),
         address=address.url,
         address_trusted=address.trusted,
         max_concurrent_tasks=workspace.max_concurrent_tasks,
         budget_limit=workspace.budget_limit,
         monthly_spend=workspace.vitals.monthly_spend,
-        declarations=declarations_to(workspace.declarations),
+        declarations=build_declarations(workspace.declarations),
         adapter_module=adapter_module,
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         instance_reference=workspace.instance_reference,
         revision=workspace.revision,
-        brief=brief_to(workspace.brief),
-        starter_files=workspace.kit,
+        brief=build_brief(workspace.brief),
+        starter_files=workspace.starter_files_digest,
         template=workspace.template,
     )
 
 
-def brief_to(brief: Brief) -> pb.Brief | None:
+def build_brief(brief: Brief) -> pb.Brief | None:
     """What an agent is to be told; nothing where there is nothing."""
     if brief == Brief():
         return None
@@ -238,7 +240,7 @@ def brief_to(brief: Brief) -> pb.Brief | None:
     )
 
 
-def declarations_to(declarations: Declarations) -> pb.Declarations:
+def build_declarations(declarations: Declarations) -> pb.Declarations:
     """What an agent declared."""
     idle = declarations.idle_timeout
     return pb.Declarations(
@@ -247,7 +249,7 @@ def declarations_to(declarations: Declarations) -> pb.Declarations:
     )
 
 
-def beat_to(beat: Beat) -> pb.HeartbeatNotice:
+def build_heartbeat_notice(beat: HeartbeatNotice) -> pb.HeartbeatNotice:
     """A heartbeat, as it arrived."""
     return pb.HeartbeatNotice(
         workspace_id=beat.workspace_id,
@@ -257,7 +259,7 @@ def beat_to(beat: Beat) -> pb.HeartbeatNotice:
     )
 
 
-def event_to(event: Event) -> pb.Event:
+def build_event(event: Event) -> pb.Event:
     """A stored event."""
     return pb.Event(
         id=event.id,
@@ -269,14 +271,14 @@ def event_to(event: Event) -> pb.Event:
     )
 
 
-def status_to(status: Status) -> pb.WorkspaceStatus.ValueType:
+def build_status(status: Status) -> pb.WorkspaceStatus.ValueType:
     """The status as the contract writes it."""
     return _STATUSES[status]
 
 
-def mode_to(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
+def build_delivery_mode(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
     """The delivery mode as the contract writes it."""
-    return _MODES_OUT[mode]
+    return _DELIVERY_MODES[mode]
 
 
 def timestamp_to(moment: datetime) -> Timestamp:
@@ -292,9 +294,9 @@ def duration_to(span: timedelta) -> Duration:
     return duration
 
 
-def _kept(text: str) -> str:
+def _clean_text(text: str) -> str:
     """What is kept of an agent's words: PostgreSQL has no place for NUL, and nobody for a novel."""
-    return text.replace("\0", "")[:MOST_TEXT]
+    return text.replace("\0", "")[:MAX_AGENT_TEXT_CHARS]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -304,15 +306,15 @@ _DAY = 24 * 60 * 60
 
 _STATUSES = {status: pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}") for status in Status}
 
-_MOST_SECONDS = int(timedelta(days=365).total_seconds())
+_MAX_IDLE_TIMEOUT_SECONDS = int(timedelta(days=365).total_seconds())
 
-_MODES_OUT = {
+_DELIVERY_MODES = {
     DeliveryMode.PUSH: pb.DELIVERY_MODE_PUSH,
     DeliveryMode.POLL: pb.DELIVERY_MODE_POLL,
 }
-_MODES_IN = {number: mode for mode, number in _MODES_OUT.items()}
+_DELIVERY_MODES_BY_NUMBER = {number: mode for mode, number in _DELIVERY_MODES.items()}
 
-_DESIRES = {
+_DESIRED_STATES = {
     DesiredState.RUNNING: pb.DESIRED_STATE_RUNNING,
     DesiredState.STOPPED: pb.DESIRED_STATE_STOPPED,
     DesiredState.UNTOUCHED: pb.DESIRED_STATE_UNTOUCHED,

@@ -5,78 +5,85 @@ import sqlalchemy as sa
 from services.chassis import database
 from services.chassis.errors import Unavailable
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
-from services.registry.lifecycle.heartbeats import Intake, Meaning
+from services.registry.lifecycle.heartbeats import Effect, HeartbeatBatcher
 from services.registry.store.transaction import Store
-from services.registry.workspace.facts import Pulse
+from services.registry.workspace.facts import HeartbeatReceived
 from services.registry.workspace.model import Status
-from tests.registry.conftest import ADMIN, PATIENCE
+from tests.registry.conftest import ADMIN, TIMEOUTS
 
 
-def pulse(book, **said):
-    return Pulse(at=book.clock.now(), **said)
+def pulse(registry, **said):
+    return HeartbeatReceived(at=registry.clock.now(), **said)
 
 
-async def test_what_waits_is_taken_in_together_and_everybody_gets_an_answer(book, engine):
-    made = [await book.online(f"w{number}") for number in range(20)]
-    gone = await book.create(runtime="external")
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+async def test_what_waits_is_taken_in_together_and_everybody_gets_an_answer(registry, engine):
+    made = [await registry.online(f"w{number}") for number in range(20)]
+    gone = await registry.create(runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
     commits = []
     sa.event.listen(engine.sync_engine, "commit", commits.append)
 
     heard = await asyncio.gather(
-        *(book.intake.hear(workspace.id, pulse(book, active_tasks=number)) for number, workspace in enumerate(made)),
-        book.intake.hear(gone.id, pulse(book)),
-        book.intake.hear("nobody", pulse(book)),
+        *(
+            registry.intake.hear(workspace.id, pulse(registry, active_tasks=number))
+            for number, workspace in enumerate(made)
+        ),
+        registry.intake.hear(gone.id, pulse(registry)),
+        registry.intake.hear("nobody", pulse(registry)),
         return_exceptions=True,
     )
-    kept = [await book.get(workspace.id) for workspace in made]
+    kept = [await registry.get(workspace.id) for workspace in made]
 
     assert len(commits) - len(kept) <= 2
     assert [workspace.vitals.active_tasks for workspace in kept] == list(range(20))
-    assert [one.meaning for one in heard[:20]] == [Meaning.NOTED] * 20
+    assert [one.meaning for one in heard[:20]] == [Effect.NOTED] * 20
     assert [type(one) for one in heard[20:]] == [WorkspaceRemoved, WorkspaceNotFound]
 
 
-async def test_of_two_heartbeats_of_one_workspace_the_later_stays(book):
-    workspace = await book.online()
+async def test_of_two_heartbeats_of_one_workspace_the_later_stays(registry):
+    workspace = await registry.online()
 
-    await asyncio.gather(*(book.intake.hear(workspace.id, pulse(book, active_tasks=number)) for number in range(5)))
+    await asyncio.gather(
+        *(registry.intake.hear(workspace.id, pulse(registry, active_tasks=number)) for number in range(5))
+    )
 
-    assert (await book.get(workspace.id)).vitals.active_tasks == 4
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 4
 
 
-async def test_what_matters_is_left_to_who_can_lock(book):
-    workspace = await book.online()
+async def test_what_matters_is_left_to_who_can_lock(registry):
+    workspace = await registry.online()
 
-    heard = await book.intake.hear(workspace.id, pulse(book, wedged=True, active_tasks=7))
-    kept = await book.get(workspace.id)
+    heard = await registry.intake.hear(workspace.id, pulse(registry, wedged=True, active_tasks=7))
+    kept = await registry.get(workspace.id)
 
-    assert (heard.meaning, heard.before.status) == (Meaning.MATTERS, Status.ONLINE)
+    assert (heard.meaning, heard.before.status) == (Effect.MATTERS, Status.ONLINE)
     assert (kept.status, kept.vitals.active_tasks) == (Status.ONLINE, 0)
 
 
-async def test_old_news_is_not_noted(book):
-    workspace = await book.online()
+async def test_old_news_is_not_noted(registry):
+    workspace = await registry.online()
 
-    heard = await book.intake.hear(workspace.id, pulse(book, generation=7, active_tasks=7))
+    heard = await registry.intake.hear(workspace.id, pulse(registry, generation=7, active_tasks=7))
 
-    assert heard.meaning is Meaning.OLD_NEWS
-    assert (await book.get(workspace.id)).vitals.active_tasks == 0
+    assert heard.meaning is Effect.OLD_NEWS
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 0
 
 
-async def test_a_database_that_is_away_is_everybodys_answer_and_the_intake_goes_on(book, clock):
+async def test_a_database_that_is_away_is_everybodys_answer_and_the_intake_goes_on(registry, clock):
     async with database.open_engine("postgresql://nobody@127.0.0.1:1/nothing", role=None) as nowhere:
-        intake = Intake(Store(nowhere, clock), patience=PATIENCE)
+        intake = HeartbeatBatcher(Store(nowhere, clock), timeouts=TIMEOUTS)
         for _ in range(2):
-            answers = await asyncio.gather(*(intake.hear("w", pulse(book)) for _ in range(3)), return_exceptions=True)
+            answers = await asyncio.gather(
+                *(intake.hear("w", pulse(registry)) for _ in range(3)), return_exceptions=True
+            )
             assert [type(answer) for answer in answers] == [Unavailable] * 3
 
 
-async def test_a_caller_that_has_gone_disturbs_nobody(book):
-    workspace = await book.online()
-    gone = asyncio.ensure_future(book.intake.hear(workspace.id, pulse(book, active_tasks=1)))
+async def test_a_caller_that_has_gone_disturbs_nobody(registry):
+    workspace = await registry.online()
+    gone = asyncio.ensure_future(registry.intake.hear(workspace.id, pulse(registry, active_tasks=1)))
     await asyncio.sleep(0)
     gone.cancel()
 
-    assert (await book.intake.hear(workspace.id, pulse(book, active_tasks=2))).meaning is Meaning.NOTED
-    assert (await book.get(workspace.id)).vitals.active_tasks == 2
+    assert (await registry.intake.hear(workspace.id, pulse(registry, active_tasks=2))).meaning is Effect.NOTED
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 2

@@ -4,16 +4,16 @@ import pytest
 
 from services.registry.errors.templates import InvalidTemplate
 from services.registry.errors.workspaces import NotSupported
-from services.registry.lifecycle.restarts import Wish
+from services.registry.lifecycle.restarts import TemplateChoice
 from services.registry.templates.folders import directory_of
 from tests.registry.conftest import ADMIN
-from tests.registry.towns import town
+from tests.registry.organisation_factory import open_organisation_factory
 
 
 @pytest.fixture
 async def hall(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as hall:
-        await hall.book.watched()
+    async with open_organisation_factory(engine, database_url, clock, tmp_path) as hall:
+        await hall.registry.watched()
         yield hall
 
 
@@ -24,19 +24,19 @@ def put(root, name, text="runtime: echo\n", **files):
 
 
 async def restarted(hall, workspace, request_id="", **wish):
-    restarting = await hall.book.presence.restart(ADMIN, workspace.id, request_id, Wish(**wish))
+    restarting = await hall.registry.presence.restart(ADMIN, workspace.id, request_id, TemplateChoice(**wish))
     return restarting.workspace, restarting.kit.template if restarting.kit else None
 
 
 async def files_of(hall, workspace):
-    now = await hall.book.get(workspace.id)
-    async with hall.book.store.begin() as tx:
-        return await tx.kits.files(now.kit)
+    now = await hall.registry.get(workspace.id)
+    async with hall.registry.store.begin() as tx:
+        return await tx.starter_files.get(now.starter_files_digest)
 
 
 async def test_a_named_template_gives_its_files_and_its_brief_and_takes_nothing_that_is_the_workspaces_own(hall):
     put(hall.configs, "poet", "runtime: other\nmodel: m2\ntier: 1\ninitial_prompt: Rhyme.\n", **{"tone.md": "warm"})
-    workspace = await hall.book.create("ada", template="writer", tier=4)
+    workspace = await hall.registry.create("ada", template="writer", tier=4)
 
     now, applied = await restarted(hall, workspace, template="poet")
 
@@ -64,7 +64,7 @@ async def test_without_a_name_the_first_that_is_there_is_applied(hall, there, wi
     for name in there:
         root = hall.org_dirs if name.startswith("orgs/") else hall.configs
         put(root, name.removeprefix("orgs/"), **{"from.md": name})
-    workspace = await hall.book.create("Ada Lovelace", template="writer")
+    workspace = await hall.registry.create("Ada Lovelace", template="writer")
     before = await files_of(hall, workspace)
 
     now, found = await restarted(hall, workspace, **wish)
@@ -78,7 +78,7 @@ async def test_without_a_name_the_first_that_is_there_is_applied(hall, there, wi
 async def test_an_org_template_comes_before_the_default_of_the_runtime(hall):
     put(hall.org_dirs, "ada", **{"from.md": "org"})
     put(hall.configs, "echo-default", **{"from.md": "default"})
-    workspace = await hall.book.create("ada")
+    workspace = await hall.registry.create("ada")
 
     await restarted(hall, workspace, apply_template=True, rebuild_config=True)
 
@@ -88,24 +88,24 @@ async def test_an_org_template_comes_before_the_default_of_the_runtime(hall):
 @pytest.mark.parametrize("template", ["nowhere", "../writer", "/etc", "x" * 300, "broken"])
 async def test_a_template_that_cannot_be_applied_restarts_nothing(hall, template):
     put(hall.configs, "broken", "runtime: [")
-    workspace = await hall.book.create("ada", template="writer")
+    workspace = await hall.registry.create("ada", template="writer")
 
     with pytest.raises(InvalidTemplate):
         await restarted(hall, workspace, template=template)
 
-    assert await hall.book.get(workspace.id) == workspace
+    assert await hall.registry.get(workspace.id) == workspace
 
 
 async def test_one_that_is_found_by_name_and_is_broken_is_refused_as_well(hall):
     put(hall.configs, "ada", "runtime: [")
-    workspace = await hall.book.create("ada")
+    workspace = await hall.registry.create("ada")
 
     with pytest.raises(InvalidTemplate):
         await restarted(hall, workspace, apply_template=True)
 
 
 async def test_whether_a_restart_is_possible_comes_before_its_template(hall):
-    workspace = await hall.book.create("ada", runtime="external")
+    workspace = await hall.registry.create("ada", runtime="external")
 
     with pytest.raises(NotSupported):
         await restarted(hall, workspace, template="nowhere")
@@ -113,7 +113,7 @@ async def test_whether_a_restart_is_possible_comes_before_its_template(hall):
 
 async def test_a_request_that_is_repeated_applies_nothing_again(hall):
     put(hall.configs, "poet")
-    workspace = await hall.book.create("ada")
+    workspace = await hall.registry.create("ada")
     await restarted(hall, workspace, "once", template="poet")
     again, applied = await restarted(hall, workspace, "once", template="poet")
 

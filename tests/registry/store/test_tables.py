@@ -14,7 +14,7 @@ from protos.registry.v1 import registry_pb2 as pb
 from services.registry.store.tables import workspaces as tables
 from services.registry.workspace.model import Status
 from services.registry.workspace.validation import DEFAULT_MAX_CONCURRENT_TASKS
-from tests.registry.conftest import PATIENCE
+from tests.registry.conftest import TIMEOUTS
 
 SOURCE = Path(__file__).parents[2] / "services" / "registry"
 
@@ -73,8 +73,8 @@ async def test_the_migrations_make_the_tables(engine):
 
 
 @pytest.mark.covers("REG-13", "REG-34")
-async def test_the_database_itself_refuses_what_the_contract_does_not_know(book, engine):
-    made = await book.create()
+async def test_the_database_itself_refuses_what_the_contract_does_not_know(registry, engine):
+    made = await registry.create()
     for wrong in ("delivery_mode = 'pull'", "delivery_mode = null", "workspace_access = 'all'"):
         with pytest.raises(IntegrityError):
             async with engine.begin() as connection:
@@ -82,7 +82,7 @@ async def test_the_database_itself_refuses_what_the_contract_does_not_know(book,
     for status in Status:
         async with engine.begin() as connection:
             await connection.execute(sa.update(tables.workspaces).values(status=status))
-        assert (await book.get(made.id)).status is status
+        assert (await registry.get(made.id)).status is status
 
 
 @pytest.mark.covers("REG-04")
@@ -119,9 +119,9 @@ class Overheard:
                 yield "\n".join(planned.scalars())
 
 
-async def crowd(book, engine):
+async def crowd(registry, engine):
     """Five thousand more like one that is online, and as many events; statistics as they would be."""
-    await book.online()
+    await registry.online()
     columns = [column.name for column in tables.workspaces.c]
     other = {
         "id": "'w' || n",
@@ -147,21 +147,21 @@ async def crowd(book, engine):
 
 
 @pytest.mark.covers("PROV-47")
-async def test_what_is_due_is_found_by_an_index(book, engine):
-    await crowd(book, engine)
+async def test_what_is_due_is_found_by_an_index(registry, engine):
+    await crowd(registry, engine)
     for question, index in (
-        (lambda tx: tx.due.overdue(limit=5), "workspaces_starting"),
-        (lambda tx: tx.due.silent(PATIENCE, limit=5), "vitals_look_at"),
-        (lambda tx: tx.due.unplaced(limit=5), "workspaces_unplaced"),
-        (lambda tx: tx.due.unfinished(PATIENCE.managed, limit=5), "workspaces_unfinished"),
-        (lambda tx: tx.events.forget(PATIENCE.managed, limit=5), "events_created"),
-        (lambda tx: tx.changes.changed(1_004_995, limit=500), "workspaces_revision"),
-        (lambda tx: tx.lists.page(after=None, limit=5, org_id=None), "workspaces_created"),
-        (lambda tx: tx.lists.page(after=None, limit=100, org_id="o7"), "workspaces_org"),
-        (lambda tx: tx.lists.events_after(0, limit=5, workspace_id="w7", org_id=None), "events_workspace"),
+        (lambda tx: tx.overdue.list_unstarted(limit=5), "workspaces_starting"),
+        (lambda tx: tx.overdue.list_silent(TIMEOUTS, limit=5), "vitals_look_at"),
+        (lambda tx: tx.overdue.list_unplaced(limit=5), "workspaces_unplaced"),
+        (lambda tx: tx.overdue.list_unfinished_removals(TIMEOUTS.managed, limit=5), "workspaces_unfinished"),
+        (lambda tx: tx.events.delete_old(TIMEOUTS.managed, limit=5), "events_created"),
+        (lambda tx: tx.revisions.list_changed(1_004_995, limit=500), "workspaces_revision"),
+        (lambda tx: tx.lists.list_page(after=None, limit=5, org_id=None), "workspaces_created"),
+        (lambda tx: tx.lists.list_page(after=None, limit=100, org_id="o7"), "workspaces_org"),
+        (lambda tx: tx.lists.list_events_after(0, limit=5, workspace_id="w7", org_id=None), "events_workspace"),
     ):
         async with Overheard(engine) as overheard:
-            async with book.store.begin() as tx:
+            async with registry.store.begin() as tx:
                 await question(tx)
             heard = list(overheard.sent)
         overheard.sent = heard

@@ -11,6 +11,8 @@ from services.registry.workspace import events
 from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
@@ -19,21 +21,19 @@ from services.registry.workspace.facts import (
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
-    is_old_news,
+    is_outdated,
 )
-from services.registry.workspace.health import heard, quietly
+from services.registry.workspace.health import apply_heartbeat, find_vitals_only_update
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace
-from services.registry.workspace.state_machine import after
-from services.registry.workspace.status_texts import DETAILS
-from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
+from services.registry.workspace.state_machine import next_state
+from services.registry.workspace.status_texts import STATUS_DETAILS
+from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS, facts, with_current_generation, workspaces
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
 PAUSED, GOING, GONE, FAILED, REMOVED = (
@@ -76,12 +76,12 @@ def workspace(status=ON, **said):
 
 
 def pulse(**said):
-    return Pulse(**{"at": NOW} | said)
+    return HeartbeatReceived(**{"at": NOW} | said)
 
 
 def felt(before, **said):
     beat = pulse(**said)
-    return after(heard(before, beat), beat)
+    return next_state(apply_heartbeat(before, beat), beat)
 
 
 LONG = NOW - timedelta(hours=1)
@@ -89,7 +89,7 @@ RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED
 AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
 RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
 SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
-SILENCE = Silence(at=NOW, patience=PATIENCE)
+SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS)
 quiet = Vitals(last_seen=LONG)
 remote = {"runtime": "external", "backend": "", "generation": 0}
 came = {**remote, "registered_at": LONG}
@@ -148,33 +148,33 @@ EXAMPLES = [
 # Laws ────────────────────────────────────────────────────────────────────────
 
 
-@given(workspaces, facts.filter(lambda fact: not isinstance(fact, Pulse)))
+@given(workspaces, facts.filter(lambda fact: not isinstance(fact, HeartbeatReceived)))
 def test_hearing_a_fact_twice_is_hearing_it_once(before, fact):
-    once = after(before, fact)
+    once = next_state(before, fact)
 
-    assert after(once, fact) is once
+    assert next_state(once, fact) is once
 
 
-@given(workspaces, KINDS[Pulse])
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
 def test_hearing_a_heartbeat_twice_is_hearing_it_once_where_no_register_was_refused(before, beat):
     before = replace(before, register_failed_at=None)
-    once = after(before, beat)
+    once = next_state(before, beat)
 
-    assert after(once, beat) is once
+    assert next_state(once, beat) is once
 
 
-@given(workspaces, KINDS[Pulse])
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
 def test_the_same_heartbeat_settles_after_two(before, beat):
-    twice = after(after(before, beat), beat)
+    twice = next_state(next_state(before, beat), beat)
 
-    assert after(twice, beat) is twice
+    assert next_state(twice, beat) is twice
 
 
-@given(workspaces, KINDS[Pulse])
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
 def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, beat):
-    assume(before.status is not Status.REMOVED and not is_old_news(beat, before))
+    assume(before.status is not Status.REMOVED and not is_outdated(beat, before))
 
-    now, vitals = after(heard(before, beat), beat), quietly(before, beat)
+    now, vitals = next_state(apply_heartbeat(before, beat), beat), find_vitals_only_update(before, beat)
 
     if vitals is not None:
         assert now == replace(before, vitals=vitals)
@@ -182,23 +182,23 @@ def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, 
         assert now != replace(before, vitals=now.vitals)
 
 
-@given(workspaces, st.sampled_from([kind for kind in KINDS if kind is not Removed]).flatmap(KINDS.get))
+@given(workspaces, st.sampled_from([kind for kind in FACTS_BY_TYPE if kind is not Removed]).flatmap(FACTS_BY_TYPE.get))
 def test_a_dying_instance_cannot_speak_for_its_successor(before, fact):
     before = before if before.status is not REMOVED else replace(before, status=ON)
 
-    assert after(before, replace(fact, generation=before.generation - 1)) is before
+    assert next_state(before, replace(fact, generation=before.generation - 1)) is before
 
 
 @given(workspaces, facts)
 def test_removed_is_final(before, fact):
     before = replace(before, status=REMOVED)
 
-    assert after(before, fact).status is REMOVED
+    assert next_state(before, fact).status is REMOVED
 
 
 @given(workspaces, facts)
 def test_whatever_does_not_change_is_the_very_same_object(before, fact):
-    now = after(before, fact)
+    now = next_state(before, fact)
 
     assert now is before or now != before
 
@@ -206,21 +206,21 @@ def test_whatever_does_not_change_is_the_very_same_object(before, fact):
 @pytest.mark.covers("BEY-13")
 @given(workspaces, facts)
 def test_every_change_of_status_says_why_since_when_and_what_it_tells(before, fact):
-    now = after(before, current(fact, before))
+    now = next_state(before, with_current_generation(fact, before))
 
     if now.status is not before.status:
         assert now.status_since == fact.at
         assert now.status_detail
-        [notice] = events.of_change(before, now, fact)
+        [notice] = events.build_change_events(before, now, fact)
         assert notice.payload["status"] == now.status
         assert notice.payload["status_reason"] == now.status_reason
     elif now.generation == before.generation:
-        assert events.of_change(before, now, fact) == ()
+        assert events.build_change_events(before, now, fact) == ()
 
 
 @given(workspaces, facts)
 def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
-    raised = after(before, fact).generation - before.generation
+    raised = next_state(before, fact).generation - before.generation
 
     assert raised == 0 or (raised == 1 and isinstance(fact, RestartRequested | ResumeRequested))
 
@@ -229,12 +229,12 @@ def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
 def test_the_plane_never_starts_external_agents(before, fact):
     before = replace(before, runtime="external")
 
-    assert after(before, fact).generation == before.generation
+    assert next_state(before, fact).generation == before.generation
 
 
 @given(workspaces, facts)
 def test_only_what_is_starting_has_a_deadline(before, fact):
-    now = after(before, fact)
+    now = next_state(before, fact)
 
     if now.status is not before.status and now.status is not P:
         assert now.provision_deadline is None
@@ -246,7 +246,7 @@ def test_only_what_is_starting_has_a_deadline(before, fact):
 @pytest.mark.covers("REG-36")
 @pytest.mark.parametrize(("before", "fact", "to", "reason"), EXAMPLES)
 def test_each_row_of_the_table_leads_where_it_says(before, fact, to, reason):
-    now = after(before, fact)
+    now = next_state(before, fact)
 
     assert (now.status, now.status_reason) == (to, reason)
 
@@ -254,7 +254,7 @@ def test_each_row_of_the_table_leads_where_it_says(before, fact, to, reason):
 @pytest.mark.covers("REG-36")
 @given(workspaces, facts)
 def test_nothing_leads_where_the_table_does_not(before, fact):
-    now = after(before, current(fact, before))
+    now = next_state(before, with_current_generation(fact, before))
 
     if (now.status, now.generation) != (before.status, before.generation):
         assert now.status in TABLE[before.status]
@@ -336,14 +336,14 @@ def test_who_says_nothing_about_itself_changes_nothing_and_who_says_none_clears_
 def test_how_long_an_agent_may_be_silent_depends_on_who_starts_it(runtime, seconds, status):
     heard_last = Vitals(last_seen=NOW - timedelta(seconds=seconds))
 
-    assert after(workspace(runtime=runtime, vitals=heard_last), SILENCE).status is status
+    assert next_state(workspace(runtime=runtime, vitals=heard_last), SILENCE).status is status
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in {ON, DEG}])
 def test_silence_means_something_only_of_agents_that_speak(status):
     before = workspace(status, vitals=quiet)
 
-    assert after(before, SILENCE) is before
+    assert next_state(before, SILENCE) is before
 
 
 @pytest.mark.parametrize("status", [WAIT, PAUSED, GOING, GONE, FAILED])
@@ -358,22 +358,22 @@ def test_a_heartbeat_does_not_bring_back_what_was_stopped_or_has_failed(status):
 def test_an_exit_while_an_instance_is_starting_is_the_reconcilers_business():
     before = workspace(P)
 
-    assert after(before, InstanceExited(at=NOW)) is before
+    assert next_state(before, InstanceExited(at=NOW)) is before
 
 
 def test_a_workspace_that_nobody_starts_waits_without_end():
-    waiting = after(
+    waiting = next_state(
         workspace(P, backend="", provision_deadline=NOW), InstanceSkipped(at=NOW, generation=1, backend="none")
     )
 
     assert waiting.provision_deadline is None
-    assert after(waiting, ProvisioningTimedOut(at=NOW + timedelta(days=9))) is waiting
+    assert next_state(waiting, ProvisioningTimedOut(at=NOW + timedelta(days=9))) is waiting
 
 
 def test_what_a_backend_says_of_an_instance_is_kept_and_a_restart_forgets_where_it_was():
     started = InstanceStarted(at=NOW, generation=1, backend="process", address="http://127.0.0.1:5", reference="r")
-    now = after(workspace(P, url="http://127.0.0.1:5"), started)
-    again = after(now, RESTART)
+    now = next_state(workspace(P, url="http://127.0.0.1:5"), started)
+    again = next_state(now, RESTART)
 
     assert (now.backend, now.backend_address, now.instance_reference) == ("process", "http://127.0.0.1:5", "r")
     assert (again.url, again.backend_address, again.instance_reference) == ("", "", "")
@@ -384,8 +384,8 @@ def test_what_a_backend_says_of_an_instance_is_kept_and_a_restart_forgets_where_
 def test_a_failure_tells_its_fixed_text_its_runtime_and_what_is_missing():
     fact = ProvisioningFailed(at=NOW, error="missing required environment", missing=("KEY",))
     before = workspace(P)
-    now = after(before, fact)
-    [notice] = events.of_change(before, now, fact)
+    now = next_state(before, fact)
+    [notice] = events.build_change_events(before, now, fact)
 
     assert now.vitals.sample_error == "missing required environment"
     assert {name: notice.payload[name] for name in ("error", "missing", "runtime")} == {
@@ -397,9 +397,9 @@ def test_a_failure_tells_its_fixed_text_its_runtime_and_what_is_missing():
 
 @pytest.mark.covers("REG-65")
 def test_a_removed_workspace_remembers_whether_its_instance_stopped():
-    removed = after(workspace(), Removed(at=NOW))
-    stuck = after(removed, StopFailed(at=NOW, generation=1, text="device busy"))
-    stopped = after(stuck, InstanceStopped(at=NOW, generation=1))
+    removed = next_state(workspace(), Removed(at=NOW))
+    stuck = next_state(removed, StopFailed(at=NOW, generation=1, text="device busy"))
+    stopped = next_state(stuck, InstanceStopped(at=NOW, generation=1))
 
     assert (removed.stopped_at, stuck.stop_error) == (None, "device busy")
     assert (stopped.stopped_at, stopped.stop_error) == (NOW, "")
@@ -407,11 +407,11 @@ def test_a_removed_workspace_remembers_whether_its_instance_stopped():
 
 @pytest.mark.parametrize("said", [remote, {"backend": "none"}, {"generation": 0}])
 def test_what_was_never_started_needs_no_stopping(said):
-    assert after(workspace(**said), Removed(at=NOW)).stopped_at == NOW
+    assert next_state(workspace(**said), Removed(at=NOW)).stopped_at == NOW
 
 
 def test_every_reason_has_a_sentence_for_people():
-    assert set(DETAILS) == set(Reason)
+    assert set(STATUS_DETAILS) == set(Reason)
 
 
 @pytest.mark.covers("BEY-13")

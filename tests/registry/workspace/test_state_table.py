@@ -11,6 +11,8 @@ from services.registry.workspace import events
 from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
@@ -19,19 +21,17 @@ from services.registry.workspace.facts import (
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
 )
-from services.registry.workspace.health import heard
+from services.registry.workspace.health import apply_heartbeat
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
-from services.registry.workspace.state_machine import after
-from tests.registry.strategies import KINDS, NOW, PATIENCE
+from services.registry.workspace.state_machine import next_state
+from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "spec" / "rest.md"
 
@@ -118,8 +118,12 @@ def workspaces(status):
 FACTS = [
     ExternalCreated(at=NOW),
     Registered(at=NOW),
-    *[Pulse(at=NOW, wedged=wedged, error_rate=rate) for wedged in (False, True) for rate in (0.0, 0.3, 0.5)],
-    Silence(at=NOW, patience=PATIENCE),
+    *[
+        HeartbeatReceived(at=NOW, wedged=wedged, error_rate=rate)
+        for wedged in (False, True)
+        for rate in (0.0, 0.3, 0.5)
+    ],
+    HeartbeatMissed(at=NOW, timeouts=TIMEOUTS),
     InstanceStarted(at=NOW, backend="process", address="http://127.0.0.1:2", reference="r"),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),
@@ -142,8 +146,8 @@ def happening():
     found = set()
     for status, fact in itertools.product(Status, FACTS):
         for workspace in workspaces(status):
-            before = heard(workspace, fact) if isinstance(fact, Pulse) else workspace
-            now = after(before, fact)
+            before = apply_heartbeat(workspace, fact) if isinstance(fact, HeartbeatReceived) else workspace
+            now = next_state(before, fact)
             if (now.status, now.status_reason, now.generation) == (before.status, BEFORE, before.generation):
                 continue
             reason = UNCHANGED if now.status_reason is BEFORE else now.status_reason.value
@@ -154,8 +158,8 @@ def happening():
 def told(before, now, fact):
     """The type of the event, where there is exactly one."""
     if isinstance(fact, Registered):
-        return events.of_registration(now, {}).type.value
-    [notice] = events.of_change(before, now, fact)
+        return events.build_registration_event(now, {}).type.value
+    [notice] = events.build_change_events(before, now, fact)
     assert notice.payload["status"] == now.status
     return notice.type.value
 
@@ -180,7 +184,7 @@ def test_a_workspace_begins_as_the_table_says():
     assert [first[1], first[3], first[4]] == [
         Status.PROVISIONING.value,
         f"`{Reason.CREATED.value}`",
-        events.of_creation(workspace).type.value,
+        events.build_creation_event(workspace).type.value,
     ]
 
 
@@ -193,4 +197,4 @@ def test_the_table_knows_every_status_and_every_reason():
 
 
 def test_every_kind_of_fact_was_tried():
-    assert {type(fact) for fact in FACTS} == set(KINDS)
+    assert {type(fact) for fact in FACTS} == set(FACTS_BY_TYPE)

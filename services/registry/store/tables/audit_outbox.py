@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-deeds = sa.Table(
+audit_outbox = sa.Table(
     "deeds",
     META,
     sa.Column("place", sa.BigInteger, sa.Identity(), primary_key=True),

@@ -6,8 +6,8 @@ from services.chassis.database import metadata
 
 META = metadata("registry")
 
-DOORBELL = "registry_feed"
+REVISION_CHANNEL = "registry_feed"
 """Rung by every commit that raises a revision."""
 
-numbers = sa.Sequence("numbers", schema=META.schema, metadata=META)
+revision_sequence = sa.Sequence("numbers", schema=META.schema, metadata=META)
 """The one sequence: revisions and event ids, in the order of commits."""

@@ -6,7 +6,7 @@ from services.registry.store.tables.schema import META
 
 # One row. While a change of a global secret is being carried out, `under_way` is its id and `within` the last workspace
 # that was renewed for it.
-turnovers = sa.Table(
+rollout_cursors = sa.Table(
     "turnovers",
     META,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

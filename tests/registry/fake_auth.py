@@ -10,7 +10,7 @@ from services.chassis.errors import Unauthenticated, Unavailable
 from services.chassis.service import Servicer
 
 
-class DeafAudit(audit_pb2_grpc.AuditServiceServicer):
+class AuditWithLostReply(audit_pb2_grpc.AuditServiceServicer):
     """Forgets to answer the first time it is told something, and keeps what it hears once."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class DeafAudit(audit_pb2_grpc.AuditServiceServicer):
         return audit_pb2.AppendAuditRecordsResponse()
 
 
-class WillingAuth(rpc.AuthServiceServicer):
+class FakeAuth(rpc.AuthServiceServicer):
     """Does what it is asked, and remembers it."""
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ class WillingAuth(rpc.AuthServiceServicer):
         return token_id
 
 
-class SecretlessAuth(WillingAuth):
+class AuthWithoutCredentials(FakeAuth):
     """Cannot read its vault."""
 
     async def EnsureCredentials(self, request, context):
         raise Unavailable
 
 
-class HesitantAuth(WillingAuth):
+class BlockingAuth(FakeAuth):
     """Answers a register only when it is let."""
 
     def __init__(self) -> None:
@@ -96,21 +96,21 @@ class HesitantAuth(WillingAuth):
         return await super().EnsureCredentials(request, context)
 
 
-class BarlessAuth(WillingAuth):
+class AuthWithoutBarring(FakeAuth):
     """Cannot bar anybody just now."""
 
     async def BarWorkspace(self, request, context):
         raise Unavailable
 
 
-class PlacelessAuth(WillingAuth):
+class AuthWithoutPlacing(FakeAuth):
     """Cannot place anybody just now."""
 
     async def PlaceWorkspaces(self, request, context):
         raise Unavailable
 
 
-def served(auth: WillingAuth) -> Servicer:
+def serve_auth(auth: FakeAuth) -> Servicer:
     return Servicer(
         contract=pb.DESCRIPTOR.services_by_name["AuthService"],
         add=rpc.add_AuthServiceServicer_to_server,
@@ -118,7 +118,7 @@ def served(auth: WillingAuth) -> Servicer:
     )
 
 
-def served_audit(audit: DeafAudit) -> Servicer:
+def serve_audit(audit: AuditWithLostReply) -> Servicer:
     return Servicer(
         contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
         add=audit_pb2_grpc.add_AuditServiceServicer_to_server,

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from services.registry import catalog
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.creation import Founding
-from services.registry.lifecycle.address_check import Addressing
+from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.organisations.bundles import Bundles
 from services.registry.organisations.org_folders import OrgFolders
 from services.registry.organisations.org_import import Orgs
 from services.registry.organisations.teams import Teams
 from services.registry.templates.folders import Templates
-from tests.registry.conftest import AT_HOME, Book, bound
-from tests.registry.neighbours import WillingAuth, served
-from tests.registry.vaults import WillingVault, served_vault
+from tests.registry.conftest import DEVELOPMENT_RULES, RegistryParts, build_parts
+from tests.registry.fake_auth import FakeAuth, serve_auth
+from tests.registry.fake_vault import FakeVault, serve_vault
 from tests.rpc import running
 
 TEMPLATES = {
@@ -27,7 +27,7 @@ TEMPLATES = {
 }
 
 
-class KnowingVault(WillingVault):
+class VaultWithGlobalSecrets(FakeVault):
     """Has some global secrets."""
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class KnowingVault(WillingVault):
 
 
 @dataclass
-class Town:
-    """A book, and what fills it."""
+class OrganisationFactory:
+    """A registry, and what fills it."""
 
-    book: Book
-    auth: WillingAuth
-    vault: KnowingVault
+    registry: RegistryParts
+    auth: FakeAuth
+    vault: VaultWithGlobalSecrets
     founding: Founding
     orgs: Orgs
     teams: Teams
@@ -62,37 +62,50 @@ class Town:
             place.write_text(text)
 
     async def names(self) -> list[str]:
-        async with self.book.store.begin() as tx:
-            return [one.name for one in await tx.lists.page(after=None, limit=1000, org_id=None)]
+        async with self.registry.store.begin() as tx:
+            return [one.name for one in await tx.lists.list_page(after=None, limit=1000, org_id=None)]
 
     async def untouched(self) -> bool:
         """Whether nothing was made: no row, no event, no files, and nothing that auth still believes in."""
         placed = set(self.auth.placed) - set(self.auth.forgotten)
-        return await self.names() == [] and await self.book.events() == [] and not placed
+        return await self.names() == [] and await self.registry.events() == [] and not placed
 
 
 @asynccontextmanager
-async def town(engine: Any, database_url: str, clock: Any, tmp_path: Path, auth: Any = None) -> AsyncIterator[Town]:
+async def open_organisation_factory(
+    engine: Any, database_url: str, clock: Any, tmp_path: Path, auth: Any = None
+) -> AsyncIterator[OrganisationFactory]:
     configs, org_dirs = tmp_path / "configs", tmp_path / "orgs"
     org_dirs.mkdir()
     for name, text in TEMPLATES.items():
         (configs / name).mkdir(parents=True)
         (configs / name / "config.yaml").write_text(text)
-    auth, vault = auth or WillingAuth(), KnowingVault()
-    async with running([served(auth), served_vault(vault)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
-        asked, templates, folders = Auth(line), Templates(configs), OrgFolders(org_dirs)
-        founding = Founding(book.store, auth=asked, catalog=catalog.read(), addressing=Addressing(AT_HOME), clock=clock)
-        yield Town(
-            book=book,
+    auth, vault = auth or FakeAuth(), VaultWithGlobalSecrets()
+    async with running([serve_auth(auth), serve_vault(vault)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
+        client, templates, folders = AuthClient(line), Templates(configs), OrgFolders(org_dirs)
+        founding = Founding(
+            registry.store,
+            auth=client,
+            catalog=catalog.read(),
+            address_checker=AddressChecker(DEVELOPMENT_RULES),
+            clock=clock,
+        )
+        yield OrganisationFactory(
+            registry=registry,
             auth=auth,
             vault=vault,
             founding=founding,
-            orgs=Orgs(folders, templates=templates, founding=founding, auth=asked),
+            orgs=Orgs(folders, templates=templates, founding=founding, auth=client),
             teams=Teams(
-                book.store, templates=templates, founding=founding, removal=book.removal, auth=asked, clock=clock
+                registry.store,
+                templates=templates,
+                founding=founding,
+                removal=registry.removal,
+                auth=client,
+                clock=clock,
             ),
-            bundles=Bundles(book.store, founding=founding),
+            bundles=Bundles(registry.store, founding=founding),
             folders=folders,
             configs=configs,
             org_dirs=org_dirs,

@@ -8,7 +8,7 @@ from services.chassis.errors import Unavailable
 from services.chassis.service import Servicer
 
 
-class WillingVault(rpc.VaultServiceServicer):
+class FakeVault(rpc.VaultServiceServicer):
     """Keeps what it is given, and tells of changes."""
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class WillingVault(rpc.VaultServiceServicer):
         self._changed = asyncio.Event()
 
 
-class ClosedVault(WillingVault):
+class UnavailableVault(FakeVault):
     """Cannot keep anything just now."""
 
     async def StoreSecrets(self, request, context):
         raise Unavailable
 
 
-def served_vault(vault: WillingVault) -> Servicer:
+def serve_vault(vault: FakeVault) -> Servicer:
     return Servicer(
         contract=pb.DESCRIPTOR.services_by_name["VaultService"],
         add=rpc.add_VaultServiceServicer_to_server,
