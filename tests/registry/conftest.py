@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
 from services.registry.clients import AuthClient
+from services.registry.directory.cards import CardService
 from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
@@ -22,11 +23,13 @@ from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import Feed
 from services.registry.lifecycle.address_check import AddressChecker
-from services.registry.lifecycle.heartbeats import HeartbeatBatcher
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
 from services.registry.lifecycle.removal import RemovalService
-from services.registry.lifecycle.restarts import TemplateChooser
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.restarts import RestartService, TemplateChooser
 from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
@@ -63,12 +66,17 @@ class RegistryParts:
     broadcasts: Broadcasts
     chronicle: Chronicle
     views: Views
-    intake: HeartbeatBatcher
     listener: NotificationListener
     directory: Directory
     editing: Editing
-    door: RegistrationService
-    presence: ObservationService
+    registration: RegistrationService
+    heartbeats: HeartbeatService
+    batcher: HeartbeatBatcher
+    observations: ObservationService
+    restarts: RestartService
+    cards: CardService
+    pausing: PausingService
+    renewal: RenewalService
     removal: RemovalService
     directions: Directions
     sweeps: Sweeps
@@ -84,7 +92,7 @@ class RegistryParts:
     async def started(self, name="ada", *, backend="process", **said):
         """A managed workspace whose instance a backend has started."""
         workspace = await self.create(name, **said)
-        now, _ = await self.presence.observe(
+        now, _ = await self.observations.observe(
             workspace.id,
             InstanceStarted(
                 at=self.clock.now(),
@@ -102,8 +110,12 @@ class RegistryParts:
 
     async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.door.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **said))
+        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **said))
         return await self.get(workspace.id)
+
+    async def heartbeat(self, caller, workspace_id, fact):
+        """Receive a heartbeat of the instance whose token the caller has."""
+        return await self.heartbeats.receive(workspace_id, replace(fact, generation=caller.generation))
 
     async def get(self, workspace_id):
         async with self.store.begin() as tx:
@@ -164,19 +176,19 @@ def build_parts(
     store = Store(engine, clock)
     listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
     feed = Feed(store, listener, replica_id="replica")
-    intake = HeartbeatBatcher(store, timeouts=TIMEOUTS)
+    batcher = HeartbeatBatcher(store, timeouts=TIMEOUTS)
     client, known, address_checker = AuthClient(line), catalog.read(), AddressChecker(rules)
     broadcasts = Broadcasts()
-    refits = TemplateChooser(Templates(configs), Templates(org_dirs))
-    presence = ObservationService(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-    removal = RemovalService(store, feed, auth=client, clock=clock, stop_within=timedelta(seconds=5))
+    template_chooser = TemplateChooser(Templates(configs), Templates(org_dirs))
+    renewal = RenewalService(catalog=known, clock=clock)
+    observations = ObservationService(store, renewal=renewal)
+    removal = RemovalService(store, feed, auth=client, clock=clock, stop_timeout=timedelta(seconds=5))
     return RegistryParts(
         store=store,
         feed=feed,
         broadcasts=broadcasts,
         chronicle=Chronicle(store, feed),
         views=Views(store),
-        intake=intake,
         listener=listener,
         directory=Directory(
             store,
@@ -187,18 +199,32 @@ def build_parts(
             clock=clock,
         ),
         editing=Editing(store, auth=client, catalog=known),
-        door=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
-        presence=presence,
+        registration=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
+        heartbeats=HeartbeatService(store, feed, broadcasts, batcher),
+        batcher=batcher,
+        observations=observations,
+        restarts=RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock),
+        cards=CardService(store),
+        pausing=PausingService(
+            store,
+            feed,
+            observations=observations,
+            renewal=renewal,
+            catalog=known,
+            clock=clock,
+            stop_timeout=timedelta(seconds=5),
+        ),
+        renewal=renewal,
         removal=removal,
         directions=Directions(store, address_checker=address_checker),
         sweeps=Sweeps(
             store,
-            presence=presence,
+            observations=observations,
             removal=removal,
             auth=client,
             clock=clock,
             timeouts=TIMEOUTS,
-            keep_events=timedelta(days=30),
+            event_retention=timedelta(days=30),
         ),
         auth=auth,
         clock=clock,

@@ -19,7 +19,7 @@ class AuditWithLostReply(audit_pb2_grpc.AuditServiceServicer):
 
     async def AppendAuditRecords(self, request, context):
         self.told += 1
-        self.heard.update({deed.id: deed for deed in request.deeds})
+        self.heard.update({deed.id: deed for deed in request.records})
         if self.told == 1:
             raise Unavailable
         return audit_pb2.AppendAuditRecordsResponse()

@@ -1,4 +1,4 @@
-"""Any workspace, and any fact."""
+"""Hypothesis strategies for workspaces and facts."""
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -117,14 +117,14 @@ facts = st.one_of(*FACTS_BY_TYPE.values())
 
 
 def with_current_generation(fact, workspace):
-    """The fact, as news of the present generation."""
+    """The fact, about the current generation."""
     return replace(fact, generation=workspace.generation)
 
 
-def build_fact(kind, at):
-    """A fact of this kind, of whatever generation there is."""
-    said = {
-        "patience": TIMEOUTS,
+def build_fact(kind, at, generation):
+    """A fact of this kind; its generation where the kind requires one."""
+    values = {
+        "timeouts": TIMEOUTS,
         "backend": "process",
         "address": "http://127.0.0.1:2",
         "reference": "r",
@@ -133,4 +133,6 @@ def build_fact(kind, at):
         "reason": Reason.IDLE if kind is HibernateRequested else Reason.RESTART_REQUESTED,
         "limit": timedelta(minutes=10),
     }
-    return kind(at=at, **{field.name: said[field.name] for field in fields(kind) if field.name in said})
+    if kind is RestartRequested:
+        values["generation"] = generation
+    return kind(at=at, **{field.name: values[field.name] for field in fields(kind) if field.name in values})

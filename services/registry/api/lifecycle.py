@@ -1,22 +1,21 @@
-"""The servicer of pausing, resuming and hibernating."""
+"""The servicer of LifecycleService: converts protobuf and calls one service per RPC."""
 
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
-from services.registry.lifecycle.restarts import TemplateChoice
+from services.registry.lifecycle.restarts import RestartService, TemplateChoice
 from services.registry.wire import workspaces as wire
 from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class LifecycleServicer(rpc.LifecycleServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Serves the RPCs that pause, resume, hibernate, wake and restart workspaces."""
 
-    def __init__(self, pausing: PausingService, observations: ObservationService) -> None:
+    def __init__(self, pausing: PausingService, restarts: RestartService) -> None:
         self._pausing = pausing
-        self._observations = observations
+        self._restarts = restarts
 
     async def PauseWorkspace(self, request: pb.PauseWorkspaceRequest, context: Context) -> pb.PauseWorkspaceResponse:
         paused, watched = await self._pausing.pause(identity.current(), WorkspaceId(request.workspace_id))
@@ -47,15 +46,15 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
     async def RestartWorkspace(
         self, request: pb.RestartWorkspaceRequest, context: Context
     ) -> pb.RestartWorkspaceResponse:
-        wish = TemplateChoice(
+        choice = TemplateChoice(
             template=request.template,
             apply_template=request.apply_template,
             rebuild_config=request.rebuild_config,
         )
-        restarting = await self._observations.restart(
-            identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
+        result = await self._restarts.restart(
+            identity.current(), WorkspaceId(request.workspace_id), request.request_id, choice
         )
         return pb.RestartWorkspaceResponse(
-            workspace=wire.build_workspace(ListedWorkspace(restarting.workspace)),
-            template=restarting.kit.template if restarting.kit else "",
+            workspace=wire.build_workspace(ListedWorkspace(result.workspace)),
+            template=result.starter_files.template if result.starter_files else "",
         )

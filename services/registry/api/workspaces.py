@@ -1,4 +1,4 @@
-"""The servicer: speaks protobuf and decides nothing."""
+"""The servicer of RegistryService: converts protobuf and calls one service per RPC."""
 
 from collections.abc import AsyncIterator
 from typing import assert_never
@@ -9,11 +9,13 @@ from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
 from services.registry.catalog import Catalog
+from services.registry.directory.cards import CardService
 from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
 from services.registry.errors.workspaces import CardNotAvailable
 from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
+from services.registry.lifecycle.heartbeats import HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
 from services.registry.lifecycle.removal import RemovalService
@@ -22,15 +24,17 @@ from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):
-    """Unwraps, asks one part, wraps."""
+    """Serves the RPCs that create, read, change and watch workspaces."""
 
     def __init__(
         self,
         *,
         directory: Directory,
         editing: Editing,
-        door: RegistrationService,
-        presence: ObservationService,
+        registration: RegistrationService,
+        heartbeats: HeartbeatService,
+        observations: ObservationService,
+        cards: CardService,
         removal: RemovalService,
         directions: Directions,
         feed: Feed,
@@ -39,8 +43,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     ) -> None:
         self._directory = directory
         self._editing = editing
-        self._door = door
-        self._presence = presence
+        self._registration = registration
+        self._heartbeats = heartbeats
+        self._observations = observations
+        self._cards = cards
         self._removal = removal
         self._directions = directions
         self._feed = feed
@@ -55,13 +61,13 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
         entry = await self._directory.get(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.GetWorkspaceResponse(workspace=self._told(entry))
+        return pb.GetWorkspaceResponse(workspace=self._build_workspace(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         size = pages.page_size(request.page_size, default=100, most=1000)
         page = await self._directory.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
-            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[self._build_workspace(entry) for entry in page.entries], next_page_token=page.next
         )
 
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
@@ -80,23 +86,25 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.RemoveWorkspaceResponse(cascade_deleted=cascade)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
-        said = RegistrationRequest(
+        registration = RegistrationRequest(
             card=request.agent_card, url=request.url, delivery_mode=wire.parse_delivery_mode(request.delivery_mode)
         )
-        admission = await self._door.register(identity.current(), WorkspaceId(request.workspace_id), said)
+        registered = await self._registration.register(
+            identity.current(), WorkspaceId(request.workspace_id), registration
+        )
         return pb.RegisterResponse(
-            delivery_mode=wire.build_delivery_mode(admission.delivery_mode),
-            auth_token=admission.credentials.auth_token,
-            inbound_secret=admission.credentials.inbound_secret,
+            delivery_mode=wire.build_delivery_mode(registered.delivery_mode),
+            auth_token=registered.credentials.auth_token,
+            inbound_secret=registered.credentials.inbound_secret,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
-        pulse = wire.parse_heartbeat(request, self._clock.now())
-        workspace = await self._presence.heartbeat(identity.current(), WorkspaceId(request.workspace_id), pulse)
+        fact = wire.parse_heartbeat(request, at=self._clock.now(), generation=identity.current().generation)
+        workspace = await self._heartbeats.receive(WorkspaceId(request.workspace_id), fact)
         return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        await self._presence.update_card(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
         return pb.UpdateCardResponse()
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
@@ -153,7 +161,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     async def ReportFact(self, request: pb.ReportFactRequest, context: Context) -> pb.ReportFactResponse:
         fact = wire.parse_fact(request, self._clock.now())
-        workspace, changed = await self._presence.observe(WorkspaceId(request.workspace_id), fact)
+        workspace, changed = await self._observations.observe(WorkspaceId(request.workspace_id), fact)
         return pb.ReportFactResponse(status=wire.build_status(workspace.status), changed=changed)
 
     async def WatchWorkspaces(
@@ -177,5 +185,5 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                 case _:
                     assert_never(news)
 
-    def _told(self, entry: ListedWorkspace) -> pb.Workspace:
+    def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
         return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

@@ -1,4 +1,4 @@
-"""Whether an agent's URL may be dialled: the resolver is asked, the rules of the chassis judge."""
+"""Checks the URL of an agent: resolves its host and applies the address rules of the chassis."""
 
 import asyncio
 import socket
@@ -6,17 +6,17 @@ import socket
 from services.chassis.addresses import AddressRefusal, AddressRules, find_address_refusal, parse_endpoint
 
 RESOLVE_TIMEOUT_SECONDS = 5.0
-"""Seconds that a name may take to be resolved; after that it counts as unresolvable."""
+"""After this time a name counts as unresolvable."""
 
 
 class AddressChecker:
-    """Judges the URLs that agents and their creators give."""
+    """Checks the URLs that agents and callers of CreateWorkspace give."""
 
     def __init__(self, rules: AddressRules) -> None:
         self._rules = rules
 
     async def find_refusal(self, url: str, *, own_name: str = "") -> AddressRefusal | None:
-        """Why the URL may not be dialled; `None` if it may. A host of `own_name` is not judged."""
+        """Return why the URL is refused; `None` if it is allowed. The host `own_name` is always allowed."""
         where = parse_endpoint(url)
         if where is None:
             return AddressRefusal.MALFORMED

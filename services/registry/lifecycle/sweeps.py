@@ -1,4 +1,4 @@
-"""What nobody reports is looked for: silence, agents that never came up, work that stopped half way, what is old."""
+"""Periodic checks: missed heartbeats, late instances, interrupted work, audit records to send, old records."""
 
 from datetime import timedelta
 
@@ -16,54 +16,56 @@ from services.registry.workspace.model import Workspace
 log = structlog.get_logger()
 
 SWEEP_BATCH_SIZE = 500
-"""Workspaces or events taken at a time."""
+"""How many workspaces, events or audit records one step handles."""
 
 REMOVAL_GRACE = timedelta(seconds=60)
-"""Age below which a removal is left to whoever began it."""
+"""Age below which a removal is left to the request that began it."""
 
 WATCHER_RETENTION = timedelta(hours=1)
-"""Age at which a provisioner that stopped listening is forgotten."""
+"""How long a provisioner that no longer watches is stored."""
 
 
 class Sweeps:
-    """One method for each thing to look for. Each looks at what is due, never at everything there is."""
+    """One method for each check. Each reads only the rows that are due, by an index."""
 
     def __init__(
         self,
         store: Store,
         *,
-        presence: ObservationService,
+        observations: ObservationService,
         removal: RemovalService,
         auth: AuthClient,
         clock: Clock,
         timeouts: LivenessTimeouts,
-        keep_events: timedelta,
+        event_retention: timedelta,
     ) -> None:
         self._store = store
-        self._presence = presence
+        self._observations = observations
         self._removal = removal
         self._auth = auth
         self._clock = clock
         self._timeouts = timeouts
-        self._keep_events = keep_events
+        self._event_retention = event_retention
 
-    async def silence(self) -> None:
-        """Agents that should have been heard by now."""
+    async def check_heartbeats(self) -> None:
+        """Report a missed heartbeat of every agent whose timeout has passed."""
         async with self._store.begin() as tx:
             silent = await tx.overdue.list_silent(self._timeouts, limit=SWEEP_BATCH_SIZE)
         for workspace_id in silent:
-            await self._presence.observe(workspace_id, HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts))
+            await self._observations.observe(
+                workspace_id, HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts)
+            )
 
-    async def overdue(self) -> None:
-        """Agents that did not come up in time."""
+    async def fail_unstarted(self) -> None:
+        """Report every workspace whose agent did not come up before its deadline."""
         async with self._store.begin() as tx:
-            overdue = await tx.overdue.list_unstarted(limit=SWEEP_BATCH_SIZE)
-        for workspace in overdue:
+            unstarted = await tx.overdue.list_unstarted(limit=SWEEP_BATCH_SIZE)
+        for workspace in unstarted:
             fact = ProvisioningTimedOut(at=self._clock.now(), generation=workspace.generation)
-            await self._presence.observe(workspace.id, fact)
+            await self._observations.observe(workspace.id, fact)
 
-    async def placements(self) -> None:
-        """Workspaces that auth knows for the time being only, or in another organisation than they are in now."""
+    async def confirm_placements(self) -> None:
+        """Confirm to auth the workspaces that were created or moved to another organisation."""
         async with self._store.begin() as tx:
             unplaced = await tx.overdue.list_unplaced(limit=SWEEP_BATCH_SIZE)
         if not unplaced:
@@ -72,34 +74,34 @@ class Sweeps:
         async with self._store.begin() as tx:
             await tx.confirm_placements(unplaced)
 
-    async def removals(self) -> None:
-        """Removals and purges that stopped half way."""
+    async def finish_removals(self) -> None:
+        """Complete interrupted removals and purges."""
         async with self._store.begin() as tx:
             unfinished = await tx.overdue.list_unfinished_removals(REMOVAL_GRACE, limit=SWEEP_BATCH_SIZE)
         for workspace in unfinished:
             await self._finish(workspace)
 
-    async def deeds(self) -> None:
-        """What was done, for the audit: told until it is known to have arrived, however long that takes."""
+    async def send_audit_records(self) -> None:
+        """Send the audit records of the outbox to auth; each stays in the outbox until auth has answered."""
         while True:
             async with self._store.begin() as tx:
-                done = await tx.audit_outbox.list_oldest(SWEEP_BATCH_SIZE)
-            if not done:
+                records = await tx.audit_outbox.list_oldest(SWEEP_BATCH_SIZE)
+            if not records:
                 return
             try:
-                await self._auth.append_audit_records(done)
+                await self._auth.append_audit_records(records)
             except ServiceError as error:
-                log.warning("audit not told yet", waiting=len(done), error=repr(error))
+                log.warning("audit records not sent", waiting=len(records), error=repr(error))
                 return
             async with self._store.begin() as tx:
-                await tx.audit_outbox.delete(done)
+                await tx.audit_outbox.delete(records)
 
-    async def old(self) -> None:
-        """Events past their time, and provisioners that have not listened for long."""
-        gone = SWEEP_BATCH_SIZE
-        while gone == SWEEP_BATCH_SIZE:
+    async def delete_old_records(self) -> None:
+        """Delete events older than the retention, and provisioners that no longer watch."""
+        deleted = SWEEP_BATCH_SIZE
+        while deleted == SWEEP_BATCH_SIZE:
             async with self._store.begin() as tx:
-                gone = await tx.events.delete_old(self._keep_events, limit=SWEEP_BATCH_SIZE)
+                deleted = await tx.events.delete_old(self._event_retention, limit=SWEEP_BATCH_SIZE)
         async with self._store.begin() as tx:
             await tx.overdue.delete_watchers(WATCHER_RETENTION)
 
@@ -107,4 +109,4 @@ class Sweeps:
         try:
             await self._removal.finish(workspace)
         except ServiceError as error:
-            log.warning("removal not finished yet", workspace=workspace.id, error=repr(error))
+            log.warning("removal not finished", workspace=workspace.id, error=repr(error))

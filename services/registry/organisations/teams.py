@@ -83,7 +83,7 @@ class Teams:
             return []
         await self._auth.bar_workspaces(ids)
         gone = await self._commit(workspace_id, ids)
-        failures = await self._removal.stops(ids)
+        failures = await self._removal.wait_for_stops(ids)
         if failures:
             raise InstancesStillRunning(removed=len(ids), failures=failures)
         return gone

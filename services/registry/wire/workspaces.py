@@ -82,10 +82,11 @@ def parse_changes(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
     return {path: given.get(path) for path in request.update_mask.paths}
 
 
-def parse_heartbeat(request: pb.HeartbeatRequest, at: datetime) -> HeartbeatReceived:
-    """A heartbeat; whose generation it is of, the caller's identity says."""
+def parse_heartbeat(request: pb.HeartbeatRequest, *, at: datetime, generation: int | None) -> HeartbeatReceived:
+    """Return the heartbeat; `at` is the server's time, `generation` the one of the caller's token."""
     return HeartbeatReceived(
         at=at,
+        generation=generation,
         error_rate=request.error_rate,
         sample_error=_clean_text(request.sample_error),
         current_task=_clean_text(request.current_task),

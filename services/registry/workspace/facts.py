@@ -120,6 +120,8 @@ class UpstreamDead(_BaseFact):
 class RestartRequested(_BaseFact):
     """A new instance was requested by a caller, or (`AUTO_RESTART`) by the plane itself."""
 
+    generation: int
+    """The generation to be replaced; a request for an older one changes nothing."""
     reason: Reason
     limit: timedelta
     """How long the new instance may take to start."""

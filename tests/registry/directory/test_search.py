@@ -98,7 +98,7 @@ async def test_who_searches_finds_whom_it_may_know(search, tree):
 
 
 async def test_a_new_card_replaces_what_could_be_found(registry, search, tree):
-    await registry.presence.update_card(agent(tree["writer"].id, 1), tree["writer"].id, card("poet", "verse"))
+    await registry.cards.update(agent(tree["writer"].id, 1), tree["writer"].id, card("poet", "verse"))
 
     assert await found(search, skill="writer") == []
     assert await found(search, skill="poet", tag="verse") == ["writer"]

@@ -137,7 +137,7 @@ async def test_silence_is_judged_by_the_runtime_that_was_committed(registry):
         silence = HeartbeatMissed(at=registry.clock.now(), timeouts=patience)
 
         await asyncio.gather(
-            registry.presence.observe(workspace.id, silence), update(registry, workspace, runtime="external")
+            registry.observations.observe(workspace.id, silence), update(registry, workspace, runtime="external")
         )
         kept = await registry.get(workspace.id)
         events = [event.type for event in await registry.events(workspace.id)]
@@ -154,7 +154,7 @@ async def test_a_workspace_moves_with_all_below_it_into_another_organisation(reg
     root, other = await registry.create("root"), await registry.create("other")
     child = await registry.create("child", parent_id=root.id)
     grandchild = await registry.create("grandchild", parent_id=child.id)
-    await registry.sweeps.placements()
+    await registry.sweeps.confirm_placements()
 
     await update(registry, child, parent_id=other.id)
     moved = [await registry.get(workspace.id) for workspace in (child, grandchild)]
@@ -162,7 +162,7 @@ async def test_a_workspace_moves_with_all_below_it_into_another_organisation(reg
     assert moved[0].parent_id == other.id
     assert {workspace.org_id for workspace in moved} == {other.id}
     assert registry.auth.placed[grandchild.id] == other.id
-    await registry.sweeps.placements()
+    await registry.sweeps.confirm_placements()
     assert registry.auth.confirmed[grandchild.id] == other.id
 
 
@@ -224,14 +224,14 @@ async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_a
     tree = [await registry.create("top", parent_id=root.id)]
     for level in range(depth):
         tree += [await registry.create(f"{level}{name}", parent_id=tree[-1].id) for name in "ab"]
-    await registry.sweeps.placements()
+    await registry.sweeps.confirm_placements()
 
     for parent, org_id in ((near, other.id), (None, tree[0].id), (root, root.id)):
         await update(registry, tree[0], parent_id=parent and parent.id)
         moved = [await registry.get(workspace.id) for workspace in tree]
         assert {workspace.org_id for workspace in moved} == {org_id}
         assert {registry.auth.placed[workspace.id] for workspace in tree} == {org_id}
-        await registry.sweeps.placements()
+        await registry.sweeps.confirm_placements()
         assert {registry.auth.confirmed[workspace.id] for workspace in tree} == {org_id}
         assert all([(await registry.get(workspace.id)).placement_confirmed for workspace in tree])
     assert (await registry.get(near.id)).org_id == other.id

@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 async def beat(registry, workspace, **said):
     caller = agent(workspace.id, workspace.generation or None)
-    await registry.presence.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **said))
+    await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **said))
 
 
 async def told(registry, count):
@@ -75,9 +75,7 @@ async def test_old_news_is_not_broadcast(registry):
     workspace = await registry.online()
     listening = await told(registry, 1)
     stale = agent(workspace.id, workspace.generation - 1)
-    await registry.presence.heartbeat(
-        stale, workspace.id, HeartbeatReceived(at=registry.clock.now(), current_task="late")
-    )
+    await registry.heartbeat(stale, workspace.id, HeartbeatReceived(at=registry.clock.now(), current_task="late"))
     await beat(registry, workspace, current_task="now")
 
     assert [one.payload["current_task"] for one in await listening if "current_task" in one.payload] == ["now"]

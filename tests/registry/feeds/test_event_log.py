@@ -148,7 +148,7 @@ async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(
     await registry.create()
     await registry.create()
     registry.clock.advance(days=31)
-    await registry.sweeps.old()
+    await registry.sweeps.delete_old_records()
     async with registry.following():
         with pytest.raises(EventIdGone):
             await begun(registry.chronicle.watch(seen))

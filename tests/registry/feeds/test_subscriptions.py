@@ -118,7 +118,7 @@ async def test_who_names_an_event_that_is_kept_or_the_last_that_is_not_may_go_on
     for _ in range(3):
         await registry.create()
         registry.clock.advance(days=12)
-    await registry.sweeps.old()
+    await registry.sweeps.delete_old_records()
     ids = [event.event_id for event in await registry.events()]
     async with registry.store.begin() as tx:
         horizon = await tx.events.get_horizon()
@@ -137,8 +137,8 @@ async def test_the_horizon_stays_where_nothing_is_left(registry):
     await registry.create()
     last = (await registry.events())[-1].event_id
     registry.clock.advance(days=31)
-    await registry.sweeps.old()
-    await registry.sweeps.old()
+    await registry.sweeps.delete_old_records()
+    await registry.sweeps.delete_old_records()
 
     assert await registry.events() == []
     await registry.views.resolve(ADMIN, "", last)

@@ -43,14 +43,14 @@ async def step(registry, dice, workspace_id):
     ]
     match dice.choice(["fact", "fact", "fact", "beat", "beat", "beat", "register", "restart", "remove"]):
         case "fact":
-            await registry.presence.observe(workspace_id, dice.choice(facts))
+            await registry.observations.observe(workspace_id, dice.choice(facts))
         case "beat":
             pulse = HeartbeatReceived(at=at, error_rate=dice.choice([0.0, 0.05, 0.9]), wedged=dice.random() < 0.1)
-            await registry.presence.heartbeat(caller, workspace_id, pulse)
+            await registry.heartbeat(caller, workspace_id, pulse)
         case "register":
             await registry.register(workspace, url="http://127.0.0.1:9")
         case "restart":
-            await registry.presence.restart(ADMIN, workspace_id, "")
+            await registry.restarts.restart(ADMIN, workspace_id, "")
         case "remove" if dice.random() < 0.1:
             await registry.removal.remove(ADMIN, workspace_id, confirm=True, purge=False)
         case _:
@@ -104,7 +104,7 @@ async def test_no_status_changes_without_an_event_of_its_own(registry):
         UpstreamDead(at=registry.clock.now(), generation=1),
         ProvisioningFailed(at=registry.clock.now(), generation=2, error="provisioning failed"),
     ):
-        now, _ = await registry.presence.observe(workspace.id, fact)
+        now, _ = await registry.observations.observe(workspace.id, fact)
         now = await registry.get(now.id)
         causes.append((now.status, now.status_event_id))
         registry.clock.advance(minutes=1)

@@ -45,7 +45,7 @@ def types(events):
 
 async def beat(registry, workspace, generation=None, **said):
     caller = agent(workspace.id, generation or workspace.generation or None)
-    return await registry.presence.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **said))
+    return await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **said))
 
 
 async def put(registry, workspace, **values):
@@ -63,8 +63,8 @@ async def put(registry, workspace, **values):
 async def test_a_register_brings_a_workspace_online_and_gives_what_is_lacking(registry):
     made = await registry.create()
 
-    first = await registry.door.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
-    again = await registry.door.register(agent(made.id), made.id, RegistrationRequest(card=CARD, url=HERE))
+    first = await registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
+    again = await registry.registration.register(agent(made.id), made.id, RegistrationRequest(card=CARD, url=HERE))
     kept = await registry.get(made.id)
 
     assert (kept.status, kept.status_reason, kept.url) == (Status.ONLINE, Reason.REGISTERED, HERE)
@@ -94,7 +94,7 @@ async def test_without_a_token_only_the_first_may_come(registry):
     before = await registry.events()
 
     with pytest.raises(Unauthenticated):
-        await registry.door.register(ANONYMOUS, workspace.id, RegistrationRequest(card=CARD, url=HERE))
+        await registry.registration.register(ANONYMOUS, workspace.id, RegistrationRequest(card=CARD, url=HERE))
 
     assert await registry.events() == before
 
@@ -105,7 +105,7 @@ async def test_a_token_made_for_a_register_that_fails_is_revoked(engine, databas
         registry = build_parts(engine, database_url, auth, line, clock)
         made = await registry.create()
         stranger = asyncio.ensure_future(
-            registry.door.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
+            registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
         )
         await auth.asked.wait()
         await put(registry, made, status=Status.PAUSED)
@@ -124,7 +124,9 @@ async def test_a_register_succeeds_without_the_secret_when_it_cannot_be_made(eng
         registry = build_parts(engine, database_url, auth, line, clock)
         made = await registry.create()
 
-        admission = await registry.door.register(agent(made.id, 1), made.id, RegistrationRequest(card=CARD, url=HERE))
+        admission = await registry.registration.register(
+            agent(made.id, 1), made.id, RegistrationRequest(card=CARD, url=HERE)
+        )
 
     assert admission.credentials.inbound_secret is None
     assert (await registry.get(made.id)).status is Status.ONLINE
@@ -193,7 +195,7 @@ async def test_a_refused_stranger_is_not_remembered(registry):
     made = await registry.create()
 
     with pytest.raises(InvalidBody):
-        await registry.door.register(ANONYMOUS, made.id, RegistrationRequest(card=b"[]", url=HERE))
+        await registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=b"[]", url=HERE))
 
     assert (await registry.get(made.id)).register_failed_at is None
 
@@ -214,7 +216,7 @@ async def test_who_is_not_there_cannot_register(registry):
     await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceNotFound):
-        await registry.door.register(agent(UNKNOWN), UNKNOWN, RegistrationRequest(card=CARD, url=HERE))
+        await registry.registration.register(agent(UNKNOWN), UNKNOWN, RegistrationRequest(card=CARD, url=HERE))
     with pytest.raises(WorkspaceRemoved):
         await registry.register(gone)
 
@@ -222,7 +224,7 @@ async def test_who_is_not_there_cannot_register(registry):
 async def test_an_instance_that_was_replaced_cannot_register_for_its_successor(registry):
     await registry.watched()
     workspace = await registry.online()
-    await registry.presence.restart(ADMIN, workspace.id, "")
+    await registry.restarts.restart(ADMIN, workspace.id, "")
 
     with pytest.raises(StaleToken):
         await registry.register(workspace)
@@ -341,7 +343,7 @@ async def test_heartbeats_are_told_live_with_what_they_say(registry):
 async def test_a_new_card_replaces_the_old_and_is_told(registry):
     workspace = await registry.online()
 
-    await registry.presence.update_card(agent(workspace.id), workspace.id, b'{"name": "Eve"}')
+    await registry.cards.update(agent(workspace.id), workspace.id, b'{"name": "Eve"}')
     [*_, last] = await registry.events(workspace.id)
 
     assert (await registry.directory.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
@@ -356,8 +358,8 @@ async def test_a_new_card_replaces_the_old_and_is_told(registry):
 async def test_a_lost_agent_is_started_anew_in_the_same_transaction(registry, kind):
     workspace = await registry.online()
 
-    now, changed = await registry.presence.observe(workspace.id, kind(at=registry.clock.now(), generation=1))
-    again, repeated = await registry.presence.observe(workspace.id, kind(at=registry.clock.now(), generation=1))
+    now, changed = await registry.observations.observe(workspace.id, kind(at=registry.clock.now(), generation=1))
+    again, repeated = await registry.observations.observe(workspace.id, kind(at=registry.clock.now(), generation=1))
 
     assert (now.status, now.status_reason, now.generation) == (Status.PROVISIONING, Reason.AUTO_RESTART, 2)
     assert (changed, repeated) == (True, False)
@@ -370,17 +372,17 @@ async def test_a_lost_agent_below_a_paused_workspace_stays_lost(registry):
     parent = await put(registry, await registry.create("boss"), status=Status.PAUSED)
     child = await registry.online("child", parent_id=parent.id)
 
-    now, _ = await registry.presence.observe(child.id, InstanceExited(at=registry.clock.now(), generation=1))
+    now, _ = await registry.observations.observe(child.id, InstanceExited(at=registry.clock.now(), generation=1))
 
     assert (now.status, now.generation) == (Status.OFFLINE, 1)
 
 
 async def test_a_lost_agent_that_brought_itself_is_not_started(registry):
     made = await registry.create()
-    await registry.presence.observe(made.id, InstanceSkipped(at=registry.clock.now(), generation=1, backend="none"))
+    await registry.observations.observe(made.id, InstanceSkipped(at=registry.clock.now(), generation=1, backend="none"))
     await registry.register(made)
 
-    now, _ = await registry.presence.observe(made.id, UpstreamDead(at=registry.clock.now(), generation=1))
+    now, _ = await registry.observations.observe(made.id, UpstreamDead(at=registry.clock.now(), generation=1))
 
     assert (now.status, now.generation) == (Status.OFFLINE, 1)
 
@@ -403,10 +405,10 @@ async def test_a_row_goes_where_the_state_machine_says(registry, runtime, status
     }
     for kind in FACTS_BY_TYPE:
         before = await put(registry, made, **history)
-        fact = build_fact(kind, registry.clock.now())
+        fact = build_fact(kind, registry.clock.now(), before.generation)
         expected = next_state(before, fact)
 
-        now, changed = await registry.presence.observe(made.id, fact)
+        now, changed = await registry.observations.observe(made.id, fact)
         kept = await registry.get(made.id)
 
         assert kept.status is now.status is expected.status, kind
@@ -422,7 +424,9 @@ async def test_the_events_tell_the_status_of_every_row(registry):
         await registry.create(f"w{number}", runtime=runtime) for number, runtime in enumerate(["echo", "external"] * 3)
     ]
     for turn, kind in enumerate([kind for kind in FACTS_BY_TYPE if kind not in {Removed, Registered}] * 3):
-        await registry.presence.observe(made[turn % len(made)].id, build_fact(kind, registry.clock.now()))
+        before = await registry.get(made[turn % len(made)].id)
+        fact = build_fact(kind, registry.clock.now(), before.generation)
+        await registry.observations.observe(before.id, fact)
         registry.clock.advance(minutes=11)
 
     told = {event.workspace_id: event for event in await registry.events() if "status" in json.loads(event.payload)}
@@ -442,7 +446,7 @@ async def test_a_restart_is_one_commit_that_asks_for_the_next_generation(registr
     await registry.watched()
     workspace = await registry.online()
 
-    now = (await registry.presence.restart(agent(workspace.id, 1), workspace.id, "")).workspace
+    now = (await registry.restarts.restart(agent(workspace.id, 1), workspace.id, "")).workspace
 
     assert (now.status, now.status_reason, now.generation) == (Status.PROVISIONING, Reason.RESTART_REQUESTED, 2)
     assert (now.url, now.backend_address) == ("", "")
@@ -455,7 +459,7 @@ async def test_three_restarts_are_three_generations_and_one_repeated_is_one(regi
     workspace = await registry.online()
 
     for request in ("a", "b", "b", "c", "", ""):
-        now = (await registry.presence.restart(ADMIN, workspace.id, request)).workspace
+        now = (await registry.restarts.restart(ADMIN, workspace.id, request)).workspace
 
     assert now.generation == 6
 
@@ -465,11 +469,11 @@ async def test_a_restart_needs_somebody_who_can_start_instances(registry):
     await registry.watched("none")
 
     with pytest.raises(ProvisionerUnavailable):
-        await registry.presence.restart(ADMIN, workspace.id, "")
+        await registry.restarts.restart(ADMIN, workspace.id, "")
     await registry.watched("process")
     registry.clock.advance(seconds=11)
     with pytest.raises(ProvisionerUnavailable):
-        await registry.presence.restart(ADMIN, workspace.id, "")
+        await registry.restarts.restart(ADMIN, workspace.id, "")
 
 
 async def test_what_the_plane_does_not_start_it_does_not_restart(registry):
@@ -486,7 +490,7 @@ async def test_what_the_plane_does_not_start_it_does_not_restart(registry):
         (gone, WorkspaceRemoved, "workspace removed"),
     ):
         with pytest.raises(refusal) as refused:
-            await registry.presence.restart(ADMIN, workspace.id, "")
+            await registry.restarts.restart(ADMIN, workspace.id, "")
         assert refused.value.message == text
 
 

@@ -3,7 +3,6 @@ from datetime import timedelta
 
 import pytest
 
-from services.registry import catalog
 from services.registry.errors.lifecycle import (
     HibernationFailed,
     NothingToHibernate,
@@ -19,7 +18,6 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WrongStatus,
 )
-from services.registry.lifecycle.pausing import PausingService
 from services.registry.workspace import routes
 from services.registry.workspace.facts import HeartbeatReceived, InstanceStopped, StopFailed
 from services.registry.workspace.model import DesiredState, Reason, Status
@@ -31,14 +29,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def pausing(registry):
-    return PausingService(
-        registry.store,
-        registry.feed,
-        presence=registry.presence,
-        catalog=catalog.read(),
-        clock=registry.clock,
-        stop_within=timedelta(seconds=5),
-    )
+    return registry.pausing
 
 
 @pytest.fixture
@@ -60,7 +51,7 @@ async def statuses(registry, *workspaces):
 
 
 async def pulse(registry, workspace, **said):
-    await registry.presence.heartbeat(
+    await registry.heartbeat(
         agent(workspace.id, workspace.generation), workspace.id, HeartbeatReceived(at=registry.clock.now(), **said)
     )
 
@@ -98,7 +89,7 @@ async def test_a_part_is_not_resumed_while_what_is_above_it_is_paused(registry, 
     with pytest.raises(ParentPaused, match='parent workspace "root" is paused — resume it first'):
         await pausing.resume(ADMIN, tree[1].id)
     with pytest.raises(ParentPaused):
-        await registry.presence.restart(ADMIN, tree[3].id, "")
+        await registry.restarts.restart(ADMIN, tree[3].id, "")
 
     assert set(await statuses(registry, *tree)) == {Status.PAUSED}
 
@@ -169,7 +160,7 @@ async def report(registry, workspace, fact_type, **said):
         return await statuses(registry, workspace) == [Status.HIBERNATING]
 
     await eventually(claimed)
-    await registry.presence.observe(
+    await registry.observations.observe(
         workspace.id, fact_type(at=registry.clock.now(), generation=workspace.generation, **said)
     )
 
@@ -214,7 +205,7 @@ async def test_a_workspace_that_cannot_be_stopped_is_as_it_was(registry, pausing
 
 
 async def test_whoever_does_not_answer_in_time_counts_as_not_stopped(registry, pausing, tree):
-    pausing._stop_within = timedelta(seconds=0)
+    pausing._stop_timeout = timedelta(seconds=0)
 
     with pytest.raises(HibernationFailed):
         await pausing.hibernate(ADMIN, tree[2].id, force=False)
@@ -232,12 +223,12 @@ async def test_a_message_or_a_restart_while_it_falls_asleep_wakes_it_as_soon_as_
 
             await eventually(claimed)
             if wanted is None:
-                await registry.presence.restart(ADMIN, sleeper.id, "")
-                await registry.presence.restart(ADMIN, sleeper.id, "")
+                await registry.restarts.restart(ADMIN, sleeper.id, "")
+                await registry.restarts.restart(ADMIN, sleeper.id, "")
             else:
                 await wanted(sleeper.id)
             stopped = InstanceStopped(at=registry.clock.now(), generation=sleeper.generation)
-            await registry.presence.observe(sleeper.id, stopped)
+            await registry.observations.observe(sleeper.id, stopped)
             await hibernating
         now = await registry.get(sleeper.id)
         assert (now.status, now.status_reason, now.wake_wanted) == (Status.PROVISIONING, Reason.WAKE, False)

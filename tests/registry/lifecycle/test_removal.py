@@ -50,7 +50,7 @@ class Provisioner:
         self.asked.append(workspace.id)
         said = {"at": self.registry.clock.now(), "generation": workspace.generation}
         text = self.refusals.get(workspace.name)
-        await self.registry.presence.observe(
+        await self.registry.observations.observe(
             workspace.id, InstanceStopped(**said) if text is None else NotStopped(text=text, **said)
         )
 
@@ -130,12 +130,14 @@ async def test_what_could_not_be_stopped_has_no_key_at_once_and_is_erased_only_w
             await remove(registry, tree[0], purge=True)
         keys = [registry.auth.live.get(workspace.id) for workspace in tree]
         registry.clock.advance(minutes=2)
-        await registry.sweeps.removals()
+        await registry.sweeps.finish_removals()
         stuck = await registry.get(tree[1].id)
         async with registry.store.begin() as tx:
             named = {workspace.id for workspace in await tx.revisions.list_live(0, limit=9)}
 
-        await registry.presence.observe(stuck.id, InstanceStopped(at=registry.clock.now(), generation=stuck.generation))
+        await registry.observations.observe(
+            stuck.id, InstanceStopped(at=registry.clock.now(), generation=stuck.generation)
+        )
         await eventually(lambda: swept(registry, stuck))
 
     assert keys == [None, None]
@@ -240,10 +242,10 @@ async def test_a_removal_that_stopped_half_way_is_finished_by_the_sweep(engine, 
     auth = type(registry.auth).__mro__[1]()
     async with running([serve_auth(auth)], speaker="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
-        await registry.sweeps.removals()
+        await registry.sweeps.finish_removals()
         early = (await registry.get(root.id)).status
         clock.advance(minutes=2)
-        await registry.sweeps.removals()
+        await registry.sweeps.finish_removals()
         removed = (await registry.get(child.id)).status
         await eventually(lambda: swept(registry, root))
 
@@ -252,7 +254,7 @@ async def test_a_removal_that_stopped_half_way_is_finished_by_the_sweep(engine, 
 
 
 async def swept(registry, root):
-    await registry.sweeps.removals()
+    await registry.sweeps.finish_removals()
     try:
         await registry.get(root.id)
     except WorkspaceNotFound:

@@ -24,8 +24,8 @@ def put(root, name, text="runtime: echo\n", **files):
 
 
 async def restarted(hall, workspace, request_id="", **wish):
-    restarting = await hall.registry.presence.restart(ADMIN, workspace.id, request_id, TemplateChoice(**wish))
-    return restarting.workspace, restarting.kit.template if restarting.kit else None
+    restarted = await hall.registry.restarts.restart(ADMIN, workspace.id, request_id, TemplateChoice(**wish))
+    return restarted.workspace, restarted.starter_files.template if restarted.starter_files else None
 
 
 async def files_of(hall, workspace):

@@ -89,7 +89,7 @@ async def test_a_global_change_skips_those_it_does_not_reach(registry, following
     skipped.append(await registry.started("brings itself", backend=NO_BACKEND))
     external = await registry.create("external", runtime="external")
 
-    await following.carry_out(SecretChange(id=7, workspace_id=None, overridden_by=frozenset({overriding.id})))
+    await following.apply(SecretChange(id=7, workspace_id=None, overridden_by=frozenset({overriding.id})))
 
     assert await generations(registry, *reached, failed) == [2, 2, 2, 2]
     assert set(await generations(registry, *skipped)) == {1}
@@ -102,14 +102,14 @@ async def test_a_change_below_a_paused_one_starts_nothing(registry, following):
     below = await registry.online("below", parent_id=parent.id)
     await put(registry, parent, status=Status.PAUSED)
 
-    await following.carry_out(SecretChange(id=1, workspace_id=below.id))
+    await following.apply(SecretChange(id=1, workspace_id=below.id))
 
     assert await generations(registry, below) == [1]
     assert (await mark(registry)).finished == 1
 
 
 async def test_a_change_of_one_that_is_gone_is_over(registry, following):
-    await following.carry_out(SecretChange(id=3, workspace_id="11111111-1111-4111-8111-111111111111"))
+    await following.apply(SecretChange(id=3, workspace_id="11111111-1111-4111-8111-111111111111"))
 
     assert (await mark(registry)).finished == 3
 
@@ -133,17 +133,17 @@ async def test_a_change_of_all_that_was_cut_short_goes_on_after_the_last_it_has_
     async with registry.store.begin() as tx:
         await tx.secret_rollout.save_cursor(RolloutCursor(finished=4, under_way=5, within=workspaces[1].id))
 
-    await following.carry_out(SecretChange(id=5, workspace_id=None))
+    await following.apply(SecretChange(id=5, workspace_id=None))
 
     assert await generations(registry, *workspaces) == [1, 1, 2, 2]
     assert await mark(registry) == RolloutCursor(finished=5)
 
 
 async def test_a_change_of_all_is_carried_out_in_small_steps(registry, following):
-    small = SecretRollout(registry.store, auth=following._auth, renewal=following._renewal, batch=2)
+    small = SecretRollout(registry.store, auth=following._auth, renewal=following._renewal, batch_size=2)
     workspaces = [await registry.online(str(number)) for number in range(5)]
 
-    await small.carry_out(SecretChange(id=1, workspace_id=None))
+    await small.apply(SecretChange(id=1, workspace_id=None))
 
     assert await generations(registry, *workspaces) == [2] * 5
 
@@ -184,6 +184,6 @@ async def test_a_pause_that_comes_at_the_same_moment_is_never_undone(registry, f
         async def pause(workspace=workspace):
             await put(registry, workspace, status=Status.PAUSED)
 
-        await asyncio.gather(pause(), following.carry_out(SecretChange(id=1, workspace_id=workspace.id)))
+        await asyncio.gather(pause(), following.apply(SecretChange(id=1, workspace_id=workspace.id)))
 
         assert (await registry.get(workspace.id)).status is Status.PAUSED

@@ -12,8 +12,8 @@ from tests.registry.lifecycle.test_observations import beat, put
 
 async def later(registry, **span):
     registry.clock.advance(**span)
-    await registry.sweeps.silence()
-    await registry.sweeps.overdue()
+    await registry.sweeps.check_heartbeats()
+    await registry.sweeps.fail_unstarted()
 
 
 @pytest.mark.covers("REG-37", "REG-38")
@@ -83,7 +83,9 @@ async def test_an_agent_that_does_not_come_up_in_time_has_failed(registry):
 
 async def test_a_workspace_that_nobody_starts_waits_for_its_agent_for_ever(registry):
     waiting = await registry.create()
-    await registry.presence.observe(waiting.id, InstanceSkipped(at=registry.clock.now(), generation=1, backend="none"))
+    await registry.observations.observe(
+        waiting.id, InstanceSkipped(at=registry.clock.now(), generation=1, backend="none")
+    )
 
     await later(registry, days=3)
 
@@ -93,9 +95,9 @@ async def test_a_workspace_that_nobody_starts_waits_for_its_agent_for_ever(regis
 async def test_placements_are_confirmed_once(registry):
     made = await registry.create()
 
-    await registry.sweeps.placements()
+    await registry.sweeps.confirm_placements()
     registry.auth.confirmed.clear()
-    await registry.sweeps.placements()
+    await registry.sweeps.confirm_placements()
 
     assert (await registry.get(made.id)).placement_confirmed
     assert registry.auth.confirmed == {}
@@ -108,7 +110,7 @@ async def test_old_events_are_forgotten_in_batches(registry):
     kept = await registry.create()
     registry.clock.advance(days=2)
 
-    await registry.sweeps.old()
+    await registry.sweeps.delete_old_records()
 
     assert [event.workspace_id for event in await registry.events()] == [kept.id]
 
@@ -116,7 +118,7 @@ async def test_old_events_are_forgotten_in_batches(registry):
 async def test_provisioners_that_went_long_ago_are_forgotten(registry):
     await registry.watched()
     registry.clock.advance(hours=2)
-    await registry.sweeps.old()
+    await registry.sweeps.delete_old_records()
 
     async with registry.store.begin() as tx:
         assert not await tx.revisions.is_watched(registry.clock.now() - timedelta(days=1))

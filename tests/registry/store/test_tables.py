@@ -16,7 +16,7 @@ from services.registry.workspace.model import Status
 from services.registry.workspace.validation import DEFAULT_MAX_CONCURRENT_TASKS
 from tests.registry.conftest import TIMEOUTS
 
-SOURCE = Path(__file__).parents[2] / "services" / "registry"
+SOURCE = Path(__file__).parents[3] / "services" / "registry"
 
 
 def migrated() -> set[str]:

@@ -255,7 +255,7 @@ async def test_files_are_kept_once_and_go_with_the_last_workspace_that_has_them(
     assert one.starter_files_digest == other.starter_files_digest != ""
 
     async def purged(workspace):
-        await shelf.presence.observe(workspace.id, stopped(shelf, workspace))
+        await shelf.observations.observe(workspace.id, stopped(shelf, workspace))
         await shelf.removal._purge(workspace.id, [workspace.id])
 
     await purged(one)

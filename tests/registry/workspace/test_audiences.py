@@ -31,47 +31,59 @@ def lineage(tree, name):
     return found
 
 
-def planted(tree):
-    forest = AudienceTree()
+def build_tree(tree):
+    audiences = AudienceTree()
     for name, parent in tree.items():
-        forest.put(TreePosition(name, parent, lineage(tree, name)[-1]))
-    return forest
+        audiences.place(TreePosition(name, parent, lineage(tree, name)[-1]))
+    return audiences
 
 
 @given(parents)
 def test_news_reaches_exactly_those_who_may_communicate(chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = planted(tree)
+    audiences = build_tree(tree)
 
     for viewer in NAMES:
         for target in NAMES:
-            meets = bool({*forest.heard(viewer)} & {*forest.told(target)})
+            meets = bool({*audiences.find_subscribe_audiences(viewer)} & {*audiences.find_publish_audiences(target)})
             assert meets == may_communicate(lineage(tree, viewer), lineage(tree, target))
 
 
 @given(parents, moves)
 def test_whoever_is_not_named_by_a_move_is_told_as_before(chosen, wanted):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = planted(tree)
+    audiences = build_tree(tree)
     for number, parent in wanted:
-        before = {name: (forest.told(name), forest.heard(name)) for name in NAMES}
+        before = {
+            name: (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name)) for name in NAMES
+        }
         tree[NAMES[number]] = parent_of(number, parent)
         named = {
-            name for below in NAMES for name in forest.put(TreePosition(below, tree[below], lineage(tree, below)[-1]))
+            name
+            for below in NAMES
+            for name in audiences.place(TreePosition(below, tree[below], lineage(tree, below)[-1]))
         }
 
-        assert all(before[name] == (forest.told(name), forest.heard(name)) for name in NAMES if name not in named)
-    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
+        assert all(
+            before[name] == (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name))
+            for name in NAMES
+            if name not in named
+        )
+    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+    }
 
 
 @given(st.permutations(NAMES), parents)
 def test_a_child_may_be_met_before_its_parent(order, chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = AudienceTree()
+    audiences = AudienceTree()
     for name in order:
-        forest.put(TreePosition(name, tree[name], lineage(tree, name)[-1]))
+        audiences.place(TreePosition(name, tree[name], lineage(tree, name)[-1]))
 
-    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
+    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+    }
 
 
 def test_an_ancestor_hears_up_to_a_distance():
@@ -90,10 +102,10 @@ def test_news_is_told_to_everything_to_the_organisation_and_to_who_listens_to_on
 
 
 def test_who_is_forgotten_is_told_to_nobody():
-    forest = planted({"root": None, "a": "root"})
-    forest.drop("a")
-    forest.drop("a")
+    audiences = build_tree({"root": None, "a": "root"})
+    audiences.remove("a")
+    audiences.remove("a")
 
-    assert forest.told("a") == forest.heard("a") == ()
-    assert list(forest) == ["root"]
-    assert forest.put(TreePosition("root", None, "root")) == ()
+    assert audiences.find_publish_audiences("a") == audiences.find_subscribe_audiences("a") == ()
+    assert list(audiences) == ["root"]
+    assert audiences.place(TreePosition("root", None, "root")) == ()

@@ -29,7 +29,7 @@ async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(registry):
     root = await registry.create("root")
     below = await registry.create("below", caller=org(root.id, "admin"), parent_id=root.id)
     await registry.editing.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
-    await registry.presence.restart(ADMIN, below.id, "")
+    await registry.restarts.restart(ADMIN, below.id, "")
     async with registry.following():
         with pytest.raises(ServiceError):  # nobody stops what runs
             await registry.removal.remove(ADMIN, root.id, confirm=True, purge=False)
@@ -59,7 +59,7 @@ async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, a
     async with running([serve_auth(auth)], speaker="registry") as line:  # an auth that does not know of audits yet
         registry = build_parts(engine, database_url, auth, line, clock)
         await registry.create("root")
-        await registry.sweeps.deeds()
+        await registry.sweeps.send_audit_records()
 
         assert len(await waiting(registry)) == 1
 
@@ -67,7 +67,7 @@ async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, a
 async def test_the_audit_is_told_until_it_has_heard(registry, audit):
     root = await registry.create("root")
 
-    await registry.sweeps.deeds()
+    await registry.sweeps.send_audit_records()
 
     assert await waiting(registry) == []
     [heard] = audit.heard.values()

@@ -33,7 +33,7 @@ from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, 
 from services.registry.workspace.state_machine import next_state
 from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "spec" / "rest.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "spec" / "rest.md"
 
 BEFORE = Reason.CREATED
 """Why a workspace has its status before anything happens here: no fact brings this reason, so it shows what is kept."""
@@ -133,7 +133,10 @@ FACTS = [
     ProvisioningTimedOut(at=NOW),
     BootstrapFailed(at=NOW, error="no"),
     UpstreamDead(at=NOW),
-    *[RestartRequested(at=NOW, reason=why, limit=LIMIT) for why in (Reason.RESTART_REQUESTED, Reason.AUTO_RESTART)],
+    *[
+        RestartRequested(at=NOW, generation=1, reason=why, limit=LIMIT)
+        for why in (Reason.RESTART_REQUESTED, Reason.AUTO_RESTART)
+    ],
     PauseRequested(at=NOW),
     ResumeRequested(at=NOW, limit=LIMIT),
     *[HibernateRequested(at=NOW, reason=why) for why in (Reason.HIBERNATE_REQUESTED, Reason.IDLE)],
