@@ -8,6 +8,7 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.catalog import Catalog
 from services.registry.directory.cards import CardService
 from services.registry.directory.discovery import Directions
@@ -181,7 +182,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
                 case Alive(revision):
-                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(SIGN_EVERY))
+                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=duration_from_timedelta(SIGN_EVERY))
                 case _:
                     assert_never(news)
 

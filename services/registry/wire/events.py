@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from protos.registry.v1 import events_pb2 as pb
-from services.registry.wire.workspaces import timestamp_to
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.workspace.audiences import Audiences, WorkspaceAudiences
 from services.registry.workspace.events import Broadcast, Event, render_payload
 
@@ -15,7 +15,7 @@ def stored_to(event: Event) -> pb.StoredEvent:
         event_type=event.type,
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
-        created_at=timestamp_to(event.created_at),
+        created_at=timestamp_from_datetime(event.created_at),
     )
 
 
@@ -42,5 +42,5 @@ def broadcast_to(broadcast: Broadcast) -> pb.Broadcast:
         event_type=broadcast.type,
         workspace_id=broadcast.workspace_id,
         payload=render_payload(broadcast.payload).encode(),
-        created_at=timestamp_to(broadcast.at),
+        created_at=timestamp_from_datetime(broadcast.at),
     )

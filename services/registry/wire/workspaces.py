@@ -1,13 +1,11 @@
-"""Protobuf and model, both ways."""
+"""Converts workspaces, facts and events between protobuf and the model."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from protos.registry.v1 import registry_pb2 as pb
+from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
 from services.registry.workspace import routes
 from services.registry.workspace.events import Event
@@ -35,16 +33,16 @@ from services.registry.workspace.model import (
 from services.registry.workspace.validation import MAX_CARD_BYTES, InitialMemory, WorkspaceDraft
 
 MAX_MONTHLY_SPEND_CENTS = 10**12
-"""Cents a month; what an agent says beyond is cut."""
+"""A higher monthly spend, in cents, is reduced to this."""
 
 MAX_AGENT_TEXT_CHARS = 4096
-"""Characters kept of an agent's complaint or task."""
+"""Longer error samples and task names are cut."""
 
 # In ──────────────────────────────────────────────────────────────────────────
 
 
 def parse_draft(request: pb.CreateWorkspaceRequest) -> WorkspaceDraft:
-    """A new workspace as its creator wants it."""
+    """Return the draft of a create request."""
     return WorkspaceDraft(
         name=request.name,
         role=request.role,
@@ -71,7 +69,7 @@ def parse_draft(request: pb.CreateWorkspaceRequest) -> WorkspaceDraft:
 
 
 def parse_changes(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
-    """The fields to change by name; `None` for those that are named and absent. Raises `InvalidValue`."""
+    """Return the fields to change by name, `None` for a field that is to be cleared; raises `InvalidValue`."""
     known = pb.WorkspaceChanges.DESCRIPTOR.fields_by_name
     for path in request.update_mask.paths:
         if path not in known:
@@ -102,7 +100,7 @@ def parse_heartbeat(request: pb.HeartbeatRequest, *, at: datetime, generation: i
 
 
 def parse_declarations(message: pb.Declarations) -> Declarations:
-    """What an agent declares; what it declares not to do is the same as what it leaves out."""
+    """Return the declarations of an agent; a capability that is false counts as absent."""
     seconds = message.idle_timeout_seconds if message.HasField("idle_timeout_seconds") else 0
     return Declarations(
         capabilities=frozenset(name for name, does in message.capabilities.items() if does and name),
@@ -111,13 +109,17 @@ def parse_declarations(message: pb.Declarations) -> Declarations:
 
 
 def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
-    """Something observed of a generation; raises `InvalidValue` where nothing is said."""
+    """Return the reported fact; raises `InvalidValue` if the request has none."""
     generation = request.generation
     match request.WhichOneof("fact"):
         case "instance_started":
-            said = request.instance_started
+            started = request.instance_started
             return InstanceStarted(
-                at=at, generation=generation, backend=said.backend, address=said.address, reference=said.reference
+                at=at,
+                generation=generation,
+                backend=started.backend,
+                address=started.address,
+                reference=started.reference,
             )
         case "instance_skipped":
             return InstanceSkipped(at=at, generation=generation, backend=request.instance_skipped.backend)
@@ -141,16 +143,16 @@ def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PL
 
 
 def parse_delivery_mode(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
-    """A delivery mode; `None` where the agent does not say."""
+    """Return the delivery mode; `None` if unspecified."""
     return _DELIVERY_MODES_BY_NUMBER.get(value)
 
 
 # Out ─────────────────────────────────────────────────────────────────────────
 
 
-def build_workspace(entry: ListedWorkspace, provision_timeout: timedelta | None = None) -> pb.Workspace:
-    """A workspace as its owner sees it. `provision_timeout` is what a template of its runtime declares."""
-    workspace, felt = entry.workspace, entry.workspace.vitals
+def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None = None) -> pb.Workspace:
+    """Return a workspace as callers outside the plane see it; `provision_timeout` is the one its runtime declares."""
+    workspace, vitals = listed.workspace, listed.workspace.vitals
     return pb.Workspace(
         id=workspace.id,
         name=workspace.name,
@@ -159,21 +161,21 @@ def build_workspace(entry: ListedWorkspace, provision_timeout: timedelta | None 
         status=build_status(workspace.status),
         status_reason=workspace.status_reason,
         status_detail=workspace.status_detail,
-        status_since=timestamp_to(workspace.status_since),
+        status_since=timestamp_from_datetime(workspace.status_since),
         status_event_id=workspace.status_event_id,
         runtime=workspace.runtime,
         model=workspace.model,
         delivery_mode=build_delivery_mode(workspace.delivery_mode),
         url=workspace.url or workspace.backend_address,
-        agent_card=entry.card,
+        agent_card=listed.card,
         parent_id=workspace.parent_id,
         org_id=workspace.org_id,
-        active_tasks=felt.active_tasks,
+        active_tasks=vitals.active_tasks,
         max_concurrent_tasks=workspace.max_concurrent_tasks,
-        uptime_seconds=felt.uptime_seconds,
-        last_error_rate=felt.error_rate,
-        last_sample_error=felt.sample_error,
-        current_task=felt.current_task,
+        uptime_seconds=vitals.uptime_seconds,
+        last_error_rate=vitals.error_rate,
+        last_sample_error=vitals.sample_error,
+        current_task=vitals.current_task,
         hibernation_idle_minutes=workspace.hibernation_idle_minutes,
         x=workspace.x,
         y=workspace.y,
@@ -181,16 +183,16 @@ def build_workspace(entry: ListedWorkspace, provision_timeout: timedelta | None 
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         budget_limit=workspace.budget_limit,
-        monthly_spend=felt.monthly_spend,
-        provision_timeout=duration_to(provision_timeout) if provision_timeout else None,
-        created_at=timestamp_to(workspace.created_at),
+        monthly_spend=vitals.monthly_spend,
+        provision_timeout=duration_from_timedelta(provision_timeout) if provision_timeout else None,
+        created_at=timestamp_from_datetime(workspace.created_at),
         generation=workspace.generation,
         external=workspace.external,
     )
 
 
 def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
-    """A workspace as the other services need it."""
+    """Return a workspace as the other services see it."""
     address = routes.find_address(workspace)
     return pb.WorkspaceRecord(
         id=workspace.id,
@@ -199,7 +201,7 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
         org_id=workspace.org_id,
         status=build_status(workspace.status),
         status_reason=workspace.status_reason,
-        status_since=timestamp_to(workspace.status_since),
+        status_since=timestamp_from_datetime(workspace.status_since),
         runtime=workspace.runtime,
         model=workspace.model,
         tier=workspace.tier,
@@ -225,7 +227,7 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
 
 
 def build_brief(brief: Brief) -> pb.Brief | None:
-    """What an agent is to be told; nothing where there is nothing."""
+    """Return the brief; `None` for an empty one."""
     if brief == Brief():
         return None
     return pb.Brief(
@@ -242,7 +244,7 @@ def build_brief(brief: Brief) -> pb.Brief | None:
 
 
 def build_declarations(declarations: Declarations) -> pb.Declarations:
-    """What an agent declared."""
+    """Return the declarations of an agent."""
     idle = declarations.idle_timeout
     return pb.Declarations(
         capabilities=dict.fromkeys(sorted(declarations.capabilities), True),
@@ -250,60 +252,42 @@ def build_declarations(declarations: Declarations) -> pb.Declarations:
     )
 
 
-def build_heartbeat_notice(beat: HeartbeatNotice) -> pb.HeartbeatNotice:
-    """A heartbeat, as it arrived."""
+def build_heartbeat_notice(notice: HeartbeatNotice) -> pb.HeartbeatNotice:
+    """Return the notice of a heartbeat."""
     return pb.HeartbeatNotice(
-        workspace_id=beat.workspace_id,
-        active_tasks=beat.active_tasks,
-        current_task=beat.current_task,
-        uptime_seconds=beat.uptime_seconds,
+        workspace_id=notice.workspace_id,
+        active_tasks=notice.active_tasks,
+        current_task=notice.current_task,
+        uptime_seconds=notice.uptime_seconds,
     )
 
 
 def build_event(event: Event) -> pb.Event:
-    """A stored event."""
+    """Return a stored event."""
     return pb.Event(
         id=event.id,
         event_id=event.event_id,
         event_type=event.type,
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
-        created_at=timestamp_to(event.created_at),
+        created_at=timestamp_from_datetime(event.created_at),
     )
 
 
 def build_status(status: Status) -> pb.WorkspaceStatus.ValueType:
-    """The status as the contract writes it."""
+    """Return the enum value of a status."""
     return _STATUSES[status]
 
 
 def build_delivery_mode(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
-    """The delivery mode as the contract writes it."""
+    """Return the enum value of a delivery mode."""
     return _DELIVERY_MODES[mode]
 
 
-def timestamp_to(moment: datetime) -> Timestamp:
-    """The moment as the contract writes it."""
-    since = moment - _EPOCH
-    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
-
-
-def duration_to(span: timedelta) -> Duration:
-    """The span as the contract writes it."""
-    duration = Duration()
-    duration.FromTimedelta(span)
-    return duration
-
-
 def _clean_text(text: str) -> str:
-    """What is kept of an agent's words: PostgreSQL has no place for NUL, and nobody for a novel."""
+    """Return a text of an agent without NUL, which PostgreSQL cannot store, and cut to its limit."""
     return text.replace("\0", "")[:MAX_AGENT_TEXT_CHARS]
 
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_DAY = 24 * 60 * 60
-"""Seconds."""
 
 _STATUSES = {status: pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}") for status in Status}
 
