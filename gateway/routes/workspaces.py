@@ -218,7 +218,7 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
         runtime=body.runtime,
         model=body.model,
         template=body.template,
-        tier=body.tier or 0,
+        tier=body.tier,
         parent_id=body.parent_id,
         external=body.external,
         url=body.url,

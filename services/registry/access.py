@@ -3,7 +3,13 @@
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from services.chassis.identity import Identity, Kind
-from services.registry.errors.workspaces import OrgAccessDenied, StaleToken, WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import (
+    OrgAccessDenied,
+    OtherWorkspace,
+    StaleToken,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
 from services.registry.store.transaction import Transaction
 from services.registry.workspace import hierarchy
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
@@ -37,6 +43,12 @@ def check_org(caller: Identity, workspace: Workspace | None) -> None:
     """Raise `OrgAccessDenied` if an organisation token is used for an unknown or a foreign workspace."""
     if caller.kind is Kind.ORG and (workspace is None or workspace.org_id != caller.org_id):
         raise OrgAccessDenied
+
+
+def check_self(caller: Identity, workspace_id: WorkspaceId) -> None:
+    """Raise `OtherWorkspace` for a workspace token that is used for another workspace."""
+    if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
+        raise OtherWorkspace
 
 
 def check_generation(caller: Identity, workspace: Workspace) -> None:

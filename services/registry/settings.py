@@ -1,4 +1,4 @@
-"""What can be set."""
+"""The settings of the registry."""
 
 from datetime import timedelta
 from ipaddress import ip_network
@@ -22,7 +22,7 @@ def _parse_days(value: object) -> object:
 
 
 class Settings(DatabaseSettings):
-    """Everything the registry needs to know."""
+    """The settings of the registry, read from environment variables."""
 
     model_config = with_prefix("REGISTRY_")
 

@@ -10,7 +10,7 @@ from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from protos.registry.v1.lifecycle_pb2_grpc import LifecycleServiceStub
 from services.chassis import clients
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import run_service
 from services.registry.app import service
@@ -238,3 +238,85 @@ async def test_an_idle_time_that_is_none_clears_it(registry):
         await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
         route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
         assert route.record.declarations.idle_timeout_seconds == max(seconds, 0)
+
+
+@pytest.mark.parametrize("tier", [0, -1, 5, 2**31 - 1])
+async def test_a_tier_outside_its_range_is_refused_before_anything_else(registry, tier):
+    with pytest.raises(InvalidArgument) as refusal:
+        await registry.create(tier=tier, template="no-such-template")
+
+    listed = await registry.ask("ListWorkspaces", pb.ListWorkspacesRequest(), by=ADMIN)
+    assert (refusal.value.reason, refusal.value.message) == ("INVALID_WORKSPACE", "invalid workspace fields")
+    assert refusal.value.details == {}
+    assert list(listed.workspaces) == []
+
+
+async def test_a_workspace_without_a_tier_gets_the_default_one(registry):
+    assert (await registry.create(runtime="echo")).tier == 3
+    assert (await registry.create(runtime="echo", tier=1)).tier == 1
+
+
+async def test_an_allowed_empty_mask_returns_the_unchanged_workspace(registry):
+    made = await registry.create(runtime="echo")
+    request = pb.UpdateWorkspaceRequest(workspace_id=made.id, allow_empty_mask=True)
+
+    answer = await registry.ask("UpdateWorkspace", request, by=ADMIN)
+    events = await registry.ask("ListEvents", pb.ListEventsRequest(), by=ADMIN)
+
+    assert answer == pb.UpdateWorkspaceResponse(workspace=made)
+    assert [event.event_type for event in events.events] == ["WORKSPACE_PROVISIONING"]
+
+
+@pytest.mark.parametrize("paths", [[], ["name"]])
+async def test_an_update_of_a_removed_or_unknown_workspace_is_refused(registry, paths):
+    removed = await registry.create(external=True)
+    await registry.ask("RemoveWorkspace", pb.RemoveWorkspaceRequest(workspace_id=removed.id), by=ADMIN)
+
+    for workspace_id, kind, reason, text in (
+        (removed.id, FailedPrecondition, "WORKSPACE_REMOVED", "workspace removed"),
+        ("unknown", NotFound, "WORKSPACE_NOT_FOUND", "workspace not found"),
+    ):
+        request = pb.UpdateWorkspaceRequest(
+            workspace_id=workspace_id,
+            changes=pb.WorkspaceChanges(name="eve"),
+            update_mask=FieldMask(paths=paths),
+            allow_empty_mask=True,
+        )
+        with pytest.raises(kind) as refusal:
+            await registry.ask("UpdateWorkspace", request, by=ADMIN)
+        assert (refusal.value.reason, refusal.value.message) == (reason, text)
+        assert refusal.value.details == {}
+
+
+async def test_an_allowed_empty_mask_shows_an_organisation_nothing_of_another(registry):
+    other = await registry.create(external=True)
+    by = Identity(kind=Kind.ORG, name="token", org_id="another", scopes=frozenset({"admin"}))
+    request = pb.UpdateWorkspaceRequest(workspace_id=other.id, allow_empty_mask=True)
+
+    with pytest.raises(NotFound) as refusal:
+        await registry.ask("UpdateWorkspace", request, by=by)
+
+    assert refusal.value.reason == "WORKSPACE_NOT_FOUND"
+
+
+async def test_a_workspace_lists_its_own_peers_only(registry):
+    root = await registry.create(external=True)
+    child = await registry.create(external=True, parent_id=root.id)
+    by = Identity(kind=Kind.WORKSPACE, name=child.id)
+
+    own = await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=child.id), by=by)
+    assert [workspace.id for workspace in own.workspaces] == [root.id]
+    for workspace_id in (root.id, "unknown"):
+        with pytest.raises(Unauthenticated) as refusal:
+            await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=workspace_id), by=by)
+        assert (refusal.value.domain, refusal.value.reason) == ("molecule.registry.v1", "UNAUTHENTICATED")
+        assert (refusal.value.message, refusal.value.details) == ("invalid workspace auth token", {})
+
+
+async def test_a_heartbeat_counts_for_the_generation_of_its_token(registry):
+    made = await registry.create(runtime="echo")
+
+    for generation, status in ((7, pb.WORKSPACE_STATUS_PROVISIONING), (1, pb.WORKSPACE_STATUS_ONLINE)):
+        by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=generation)
+        answer = await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id), by=by)
+        assert answer.status == status

@@ -58,7 +58,11 @@ class Directions:
         return await self._direction(workspace)
 
     async def peers(self, caller: Identity, workspace_id: WorkspaceId, *, query: str, size: int, token: str) -> Page:
-        """Siblings, children and parent of a workspace: each group by name, none removed."""
+        """Siblings, children and parent of a workspace: each group by name, none removed.
+
+        Raises `OtherWorkspace` where a workspace asks for the peers of another one.
+        """
+        access.check_self(caller, workspace_id)
         group, after = _peer_place(token)
         found: list[Workspace] = []
         groups: list[int] = []

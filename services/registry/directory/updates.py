@@ -16,6 +16,7 @@ from services.registry.errors.workspaces import (
     OrgAccessDenied,
     ParentCycle,
     RuntimeConflict,
+    WorkspaceNotFound,
     WorkspaceRemoved,
 )
 from services.registry.store.transaction import Store, Transaction
@@ -43,6 +44,8 @@ class Editing:
 
     async def update(self, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]) -> Update:
         """Write fields of a workspace; `None` clears one. All of them are written, or none is."""
+        if not wanted:
+            return await self._find_unchanged(caller, workspace_id)
         for field in sorted(validation.ADMIN_FIELDS & wanted.keys()):
             if not access.has_admin_rights(caller):
                 raise FieldRequiresAdmin(field)
@@ -68,6 +71,16 @@ class Editing:
             needs_restart="workspace_dir" in wanted,
             model_was_reset=now.model != before.model,
         )
+
+    async def _find_unchanged(self, caller: Identity, workspace_id: WorkspaceId) -> Update:
+        """Return the workspace if the caller may see it; raises `WorkspaceNotFound` or `WorkspaceRemoved`."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+            if not await access.may_see(tx, caller, workspace):
+                raise WorkspaceNotFound
+            if workspace.status is Status.REMOVED:
+                raise WorkspaceRemoved
+            return Update(entry=await with_card(tx, workspace))
 
     async def _locked(
         self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Deeds on their way to the audit: written with what was done, deleted once they have arrived."""
+"""The outbox of audit records: written in the transaction of the action, deleted once auth has stored them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,23 +15,23 @@ from services.registry.workspace.model import Workspace
 
 
 class AuditOutbox:
-    """The outbox, within a transaction."""
+    """The outbox, within one transaction."""
 
-    def __init__(self, reader: IdentityMap, now: datetime) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
-    async def add(self, caller: Identity, action: AuditAction, *done_to: Workspace, **details: object) -> None:
-        """The caller did this to each of the workspaces."""
-        done = [
-            audit.build_record(caller.actor, action, one, record_id=str(uuid4()), at=self._now, **details)
-            for one in done_to
+    async def add(self, caller: Identity, action: AuditAction, *workspaces: Workspace, **details: object) -> None:
+        """Add a record of the caller's action for each of the workspaces."""
+        records = [
+            audit.build_record(caller.actor, action, workspace, record_id=str(uuid4()), at=self._now, **details)
+            for workspace in workspaces
         ]
-        if done:
-            await self._identity_map.connection.execute(sa.insert(table), [_build_row(deed) for deed in done])
+        if records:
+            await self._identity_map.connection.execute(sa.insert(table), [_build_row(record) for record in records])
 
     async def list_oldest(self, limit: int) -> Sequence[AuditRecord]:
-        """What the audit is to be told of next."""
+        """Return the oldest records, oldest first."""
         found = await self._identity_map.connection.execute(sa.select(table).order_by(table.c.place).limit(limit))
         return [
             AuditRecord(
@@ -46,18 +46,20 @@ class AuditOutbox:
             for row in found
         ]
 
-    async def delete(self, told: Sequence[AuditRecord]) -> None:
-        """The audit knows these."""
-        await self._identity_map.connection.execute(sa.delete(table).where(table.c.id.in_([deed.id for deed in told])))
+    async def delete(self, records: Sequence[AuditRecord]) -> None:
+        """Delete records that auth has stored."""
+        await self._identity_map.connection.execute(
+            sa.delete(table).where(table.c.id.in_([record.id for record in records]))
+        )
 
 
-def _build_row(deed: AuditRecord) -> dict[str, object]:
+def _build_row(record: AuditRecord) -> dict[str, object]:
     return {
-        "id": deed.id,
-        "at": deed.at,
-        "actor": deed.actor,
-        "action": deed.action,
-        "workspace_id": deed.workspace_id,
-        "org_id": deed.org_id,
-        "details": deed.details,
+        "id": record.id,
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "workspace_id": record.workspace_id,
+        "org_id": record.org_id,
+        "details": record.details,
     }

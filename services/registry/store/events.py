@@ -1,4 +1,4 @@
-"""Stored events: from one on, between two, about whom; and how far back they are kept."""
+"""Reads stored events and tree positions for the event log, and deletes old events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from services.registry.workspace.model import WorkspaceId
 
 
 class EventStore:
-    """The events, and what must be known of workspaces to tell of them."""
+    """Stored events, and the tree positions that decide their audiences, within one transaction."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -26,59 +26,61 @@ class EventStore:
     # Reading ─────────────────────────────────────────────────────────────────
 
     async def get_head(self) -> int:
-        """The highest event; the horizon where none is kept."""
+        """Return the highest event id; the horizon if no event is stored."""
         highest = await self._connection.scalar(sa.select(sa.func.max(events.c.event_id)))
         return highest or await self.get_horizon()
 
     async def list_after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
-        """The events after one, oldest first, each with the organisation that it arose in."""
+        """Return events after an id, oldest first, each with the organisation of its workspace at that time."""
         statement = sa.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id).limit(limit)
         return [(tables.build_event(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
 
-    async def list_range(self, stretch: EventRange, scope: EventFilter, *, limit: int) -> list[Event]:
-        """The events of a stretch, oldest first, as far as they are in scope."""
-        conditions = [events.c.event_id > stretch.after, *_build_conditions(scope)]
-        if stretch.through:
-            conditions.append(events.c.event_id <= stretch.through)
+    async def list_range(self, event_range: EventRange, event_filter: EventFilter, *, limit: int) -> list[Event]:
+        """Return the events of a range that pass the filter, oldest first."""
+        conditions = [events.c.event_id > event_range.after, *_build_conditions(event_filter)]
+        if event_range.through:
+            conditions.append(events.c.event_id <= event_range.through)
         statement = sa.select(events).where(*conditions).order_by(events.c.event_id).limit(limit)
         return [tables.build_event(row) for row in await self._connection.execute(statement)]
 
     async def list_positions(self, revision: int, *, limit: int) -> list[tuple[TreePosition, int, bool]]:
-        """Where workspaces stand that changed after a revision, their revisions, and whether they were purged."""
+        """Return the positions of workspaces changed after a revision, with the revision and whether it was purged."""
         row = workspaces.c
-        statement = sa.select(row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("gone"))
+        statement = sa.select(
+            row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("is_purged")
+        )
         found = await self._connection.execute(
             statement.where(row.revision > revision).order_by(row.revision).limit(limit)
         )
-        return [(TreePosition(one.id, one.parent_id, one.org_id), one.revision, one.gone) for one in found]
+        return [(TreePosition(one.id, one.parent_id, one.org_id), one.revision, one.is_purged) for one in found]
 
-    # How far back ────────────────────────────────────────────────────────────
+    # Retention ────────────────────────────────────────────────────────────
 
     async def get_horizon(self) -> int:
-        """The highest event that was forgotten because of its age; 0 where none was."""
+        """Return the highest event id that was deleted because of its age; 0 for none."""
         return await self._connection.scalar(sa.select(event_horizon.c.event_id)) or 0
 
     async def get_last_number(self) -> int:
-        """A number that no event has passed yet."""
+        """Return the last number taken from the sequence; no event has a higher one."""
         return await self._connection.scalar(sa.select(_LAST_VALUE)) or 0
 
     async def delete_old(self, age: timedelta, *, limit: int) -> int:
-        """Delete old events, the oldest first, at most so many; the number deleted. The horizon moves with them."""
+        """Delete at most `limit` events older than `age`, oldest first, and raise the horizon; return how many."""
         old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age)
         oldest = old.order_by(events.c.created_at).limit(limit)
-        gone = await self._connection.execute(
+        deleted = await self._connection.execute(
             sa.delete(events).where(events.c.event_id.in_(oldest)).returning(events.c.event_id)
         )
-        ids: Sequence[int] = gone.scalars().all()
+        ids: Sequence[int] = deleted.scalars().all()
         if ids:
             await self._raise_horizon(max(ids))
         return len(ids)
 
     async def _raise_horizon(self, event_id: int) -> None:
-        put = insert(event_horizon).values(event_id=event_id)
-        higher = sa.func.greatest(event_horizon.c.event_id, put.excluded.event_id)
+        upsert = insert(event_horizon).values(event_id=event_id)
+        higher = sa.func.greatest(event_horizon.c.event_id, upsert.excluded.event_id)
         await self._connection.execute(
-            put.on_conflict_do_update(index_elements=["one"], set_={"event_id": higher}),
+            upsert.on_conflict_do_update(index_elements=["one"], set_={"event_id": higher}),
         )
 
 
@@ -87,10 +89,12 @@ _LAST_VALUE = sa.table(
 ).c.last_value
 
 
-def _build_conditions(scope: EventFilter) -> list[sa.ColumnElement[bool]]:
+def _build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    if scope.org_id is not None:
-        conditions.append(events.c.org_id == scope.org_id)
-    if scope.workspace_ids is not None:
-        conditions.append(events.c.workspace_id == sa.any_(sa.literal(list(scope.workspace_ids), ARRAY(sa.Text))))
+    if event_filter.org_id is not None:
+        conditions.append(events.c.org_id == event_filter.org_id)
+    if event_filter.workspace_ids is not None:
+        conditions.append(
+            events.c.workspace_id == sa.any_(sa.literal(list(event_filter.workspace_ids), ARRAY(sa.Text)))
+        )
     return conditions

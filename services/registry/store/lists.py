@@ -1,4 +1,4 @@
-"""Pages of workspaces, peers and events."""
+"""Reads pages of workspaces, peers and events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from services.registry.workspace.model import Workspace, WorkspaceId
 
 @dataclass(frozen=True, slots=True)
 class ListPosition:
-    """Where a list goes on: after this name and id, with this text in name or role, for so many."""
+    """A page of peers: at most `limit` after a name and id, with the query text in their name or role."""
 
     limit: int
     after: tuple[str, str] | None = None
@@ -25,17 +25,17 @@ class ListPosition:
 
 
 class WorkspaceLists:
-    """What is read some at a time."""
+    """Lists of workspaces and events, within one transaction."""
 
-    def __init__(self, reader: IdentityMap) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
     async def list_by_ids(self, ids: Sequence[WorkspaceId]) -> list[Workspace]:
-        """Those of the workspaces that are known, also removed ones."""
+        """Return the workspaces with these ids that exist, removed ones included."""
         return await self._identity_map.load(_SELECT_BY_IDS, {"ids": list(ids)})
 
     async def list_page(self, *, after: tuple[datetime, str] | None, limit: int, org_id: str | None) -> list[Workspace]:
-        """Workspaces that are not removed, by creation, then id; of one organisation if it is given."""
+        """Return workspaces that are not removed, by creation time, then id; of one organisation if it is given."""
         statement = tables.select_workspaces.where(tables.is_not_removed)
         if org_id is not None:
             statement = statement.where(workspaces.c.org_id == org_id)
@@ -43,37 +43,39 @@ class WorkspaceLists:
             statement = statement.where(sa.tuple_(workspaces.c.created_at, workspaces.c.id) > after)
         return await self._identity_map.load(statement.order_by(workspaces.c.created_at, workspaces.c.id).limit(limit))
 
-    async def list_siblings(self, workspace: Workspace, place: ListPosition) -> list[Workspace]:
-        """The others with its parent; of a root, the other roots."""
+    async def list_siblings(self, workspace: Workspace, position: ListPosition) -> list[Workspace]:
+        """Return the other workspaces with its parent; for a root, the other roots."""
         shared = workspaces.c.parent_id
         same = shared.is_(None) if workspace.parent_id is None else shared == workspace.parent_id
-        return await self._list_peers(sa.and_(same, workspaces.c.id != workspace.id), place)
+        return await self._list_peers(sa.and_(same, workspaces.c.id != workspace.id), position)
 
-    async def list_children(self, workspace: Workspace, place: ListPosition) -> list[Workspace]:
-        """Those right below it."""
-        return await self._list_peers(workspaces.c.parent_id == workspace.id, place)
+    async def list_children(self, workspace: Workspace, position: ListPosition) -> list[Workspace]:
+        """Return its children."""
+        return await self._list_peers(workspaces.c.parent_id == workspace.id, position)
 
-    async def list_parent(self, workspace: Workspace, place: ListPosition) -> list[Workspace]:
-        """The one right above it, if any."""
-        return await self._list_peers(workspaces.c.id == workspace.parent_id, place)
+    async def list_parent(self, workspace: Workspace, position: ListPosition) -> list[Workspace]:
+        """Return its parent, if any."""
+        return await self._list_peers(workspaces.c.id == workspace.parent_id, position)
 
-    async def _list_peers(self, related: sa.ColumnElement[bool], place: ListPosition) -> list[Workspace]:
+    async def _list_peers(self, related: sa.ColumnElement[bool], position: ListPosition) -> list[Workspace]:
         statement = tables.select_workspaces.where(tables.is_not_removed, related)
-        if place.query:
-            statement = statement.where(tables.contains_text(place.query))
-        if place.after is not None:
-            statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > place.after)
-        return await self._identity_map.load(statement.order_by(workspaces.c.name, workspaces.c.id).limit(place.limit))
+        if position.query:
+            statement = statement.where(tables.contains_text(position.query))
+        if position.after is not None:
+            statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > position.after)
+        return await self._identity_map.load(
+            statement.order_by(workspaces.c.name, workspaces.c.id).limit(position.limit)
+        )
 
     async def list_newest_events(self, *, limit: int, workspace_id: str, org_id: str | None) -> list[Event]:
-        """The newest events, newest first."""
+        """Return the newest events, newest first."""
         statement = _select_events(workspace_id, org_id).order_by(events.c.event_id.desc()).limit(limit)
         return [tables.build_event(row) for row in await self._identity_map.connection.execute(statement)]
 
     async def list_events_after(
         self, event_id: int, *, limit: int, workspace_id: str, org_id: str | None
     ) -> list[Event]:
-        """The events after one, oldest first."""
+        """Return the events after an id, oldest first."""
         statement = _select_events(workspace_id, org_id).where(events.c.event_id > event_id)
         found = await self._identity_map.connection.execute(statement.order_by(events.c.event_id).limit(limit))
         return [tables.build_event(row) for row in found]

@@ -1,4 +1,4 @@
-"""What the sweeps look for: each an index scan of what is due."""
+"""Finds what the sweeps handle; each query is an index scan of the rows that are due."""
 
 from datetime import datetime, timedelta
 
@@ -12,14 +12,14 @@ from services.registry.workspace.model import EXTERNAL, Workspace, WorkspaceId
 
 
 class OverdueQueries:
-    """What should have happened by now."""
+    """Queries for rows that are due, within one transaction."""
 
-    def __init__(self, reader: IdentityMap, now: datetime) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
     async def list_silent(self, timeouts: LivenessTimeouts, *, limit: int) -> list[WorkspaceId]:
-        """Workspaces that should have been heard by now. Those heard in time, though seldom, wait on."""
+        """Return workspaces whose heartbeat is overdue; first move `look_at` of those that are not."""
         allowed = sa.case((workspaces.c.runtime == EXTERNAL, timeouts.external), else_=timeouts.managed)
         due = sa.and_(vitals.c.workspace_id == workspaces.c.id, vitals.c.look_at <= self._now)
         await self._identity_map.connection.execute(
@@ -36,23 +36,23 @@ class OverdueQueries:
         return list(found.scalars())
 
     async def list_unstarted(self, *, limit: int) -> list[Workspace]:
-        """Workspaces whose agent did not come up in time."""
+        """Return starting workspaces whose deadline has passed."""
         statement = tables.select_workspaces.where(tables.is_starting, workspaces.c.provision_deadline <= self._now)
         return await self._identity_map.load(statement.order_by(workspaces.c.provision_deadline).limit(limit))
 
     async def list_unplaced(self, *, limit: int) -> list[Workspace]:
-        """Workspaces that auth was not told for good of."""
+        """Return workspaces whose placement is not confirmed to auth."""
         return await self._identity_map.load(
             tables.select_workspaces.where(tables.is_unplaced).order_by(workspaces.c.created_at).limit(limit)
         )
 
     async def list_unfinished_removals(self, age: timedelta, *, limit: int) -> list[Workspace]:
-        """Workspaces whose removal, or whose purge, stopped half way."""
+        """Return workspaces whose removal or purge was requested longer than `age` ago and is not complete."""
         statement = tables.select_workspaces.where(
             tables.is_unfinished, workspaces.c.removal_wanted_at <= self._now - age
         )
         return await self._identity_map.load(statement.order_by(workspaces.c.removal_wanted_at).limit(limit))
 
     async def delete_watchers(self, age: timedelta) -> None:
-        """Delete provisioners that have not listened for long."""
+        """Delete provisioners that have not watched for longer than `age`."""
         await self._identity_map.connection.execute(sa.delete(watchers).where(watchers.c.seen_at < self._now - age))

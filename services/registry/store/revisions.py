@@ -17,8 +17,8 @@ WATCHER_LIFETIME = timedelta(seconds=10)
 class RevisionQueries:
     """The workspaces table as a feed, within one transaction."""
 
-    def __init__(self, reader: IdentityMap, now: datetime) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
     async def get_head(self) -> int:

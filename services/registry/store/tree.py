@@ -1,4 +1,4 @@
-"""Who is above and below whom."""
+"""Reads ancestors and descendants, and locks the tree."""
 
 from collections.abc import Sequence
 
@@ -11,31 +11,31 @@ from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, Lineage
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 TREE_LOCK = 0x4D6F6C02
-"""The advisory lock under which the shape of the tree changes."""
+"""The advisory lock under which the tree changes its shape."""
 
 MAX_DEPTH = 1000
-"""Levels that a walk through the tree takes at most."""
+"""Levels at which a recursive query stops."""
 
 
 class TreeQueries:
-    """The tree, as one transaction sees it."""
+    """The tree, within one transaction."""
 
-    def __init__(self, reader: IdentityMap) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
     async def lock(self) -> None:
-        """Nobody else changes the shape of the tree until this transaction ends. Taken before any row."""
+        """Lock the shape of the tree until the transaction ends; must be taken before any row lock."""
         await self._identity_map.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TREE_LOCK)))
 
     async def get_lineage(self, workspace_id: WorkspaceId) -> Lineage:
-        """The workspace and those above it, the nearest first; empty for an unknown one."""
+        """Return the workspace and its ancestors, the nearest first; empty for an unknown workspace."""
         found = await self._identity_map.connection.execute(
             sa.select(_above.c.id).order_by(_above.c.level), {"start": workspace_id}
         )
         return tuple(found.scalars())
 
     async def find_paused_ancestor(self, workspace_id: WorkspaceId) -> str | None:
-        """The name of the nearest paused ancestor."""
+        """Return the name of the nearest paused ancestor, if any."""
         statement = (
             sa.select(workspaces.c.name)
             .join_from(_above, workspaces, workspaces.c.id == _above.c.id)
@@ -47,14 +47,14 @@ class TreeQueries:
         return name
 
     async def list_subtree_ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
-        """The workspace and all below it, whatever their status: parents before children, each level by name."""
+        """Return the ids of the workspace and its descendants in any status: level by level, each by name."""
         found = await self._identity_map.connection.execute(
             sa.select(_below.c.id).order_by(_below.c.level, _below.c.name, _below.c.id), {"start": workspace_id}
         )
         return found.scalars().all()
 
     async def list_reachable_ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
-        """All that `hierarchy.allowed` lets it communicate with, itself included; empty for an unknown one."""
+        """Return the ids with which `hierarchy.may_communicate` holds, its own included; empty for an unknown one."""
         itself = workspaces.alias()
         same_parent = workspaces.c.parent_id.is_not_distinct_from(itself.c.parent_id)
         beside = sa.select(workspaces.c.id).join_from(itself, workspaces, same_parent)
@@ -67,12 +67,12 @@ class TreeQueries:
         return found.scalars().all()
 
     async def list_children(self, workspace_id: WorkspaceId) -> list[Workspace]:
-        """Those right below it that are not removed, the oldest first."""
+        """Return its children that are not removed, the oldest first."""
         statement = tables.select_workspaces.where(tables.is_not_removed, workspaces.c.parent_id == workspace_id)
         return await self._identity_map.load(statement.order_by(workspaces.c.created_at, workspaces.c.id))
 
     async def lock_subtree(self, workspace_id: WorkspaceId) -> list[Workspace]:
-        """The same, locked. Only under the lock of the tree."""
+        """Lock and return the workspace and its descendants; requires the lock of the tree."""
         order = {found: number for number, found in enumerate(await self.list_subtree_ids(workspace_id))}
         statement = tables.select_workspaces.where(workspaces.c.id.in_(order)).order_by(workspaces.c.id)
         found = await self._identity_map.load(with_row_locks(statement))

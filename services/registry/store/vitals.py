@@ -1,4 +1,4 @@
-"""How agents feel, written many at a time."""
+"""Writes the vitals of many workspaces with one statement."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,29 +14,31 @@ from services.registry.workspace.model import Vitals, WorkspaceId
 
 
 class VitalsWriter:
-    """What heartbeats say that changes nothing else."""
+    """Writes vitals, within one transaction."""
 
-    def __init__(self, reader: IdentityMap) -> None:
-        self._identity_map = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
-    async def write(self, felt: Mapping[WorkspaceId, Vitals], timeouts: LivenessTimeouts) -> None:
-        """Keep how agents feel whose workspaces this transaction has read: no lock, no revision, one statement.
+    async def write(self, new_vitals: Mapping[WorkspaceId, Vitals], timeouts: LivenessTimeouts) -> None:
+        """Write the vitals of workspaces that this transaction has read: no row lock, no revision, one statement.
 
-        When the silence sweep is to look is put off where less than half the agent's time is left: so a healthy agent
-        is never looked at, and most of its heartbeats still leave the index alone.
+        `look_at`, the time of the next check by the sweep, moves only once less than half of the timeout is left. So
+        the sweep never reads a healthy agent, and most heartbeats do not touch the index.
         """
-        if not felt:
+        if not new_vitals:
             return
-        rows = [self._build_row(workspace_id, felt[workspace_id], timeouts) for workspace_id in sorted(felt)]
+        rows = [
+            self._build_row(workspace_id, new_vitals[workspace_id], timeouts) for workspace_id in sorted(new_vitals)
+        ]
         columns = zip(*rows, strict=True)
         await self._identity_map.connection.execute(_UPDATE_VITALS, dict(zip(_TYPES, columns, strict=True)))
 
-    def _build_row(self, workspace_id: WorkspaceId, said: Vitals, timeouts: LivenessTimeouts) -> tuple[object, ...]:
-        """In the order of `_TYPES`."""
+    def _build_row(self, workspace_id: WorkspaceId, vitals: Vitals, timeouts: LivenessTimeouts) -> tuple[object, ...]:
+        """Return the values in the order of `_TYPES`."""
         allowed = timeouts.get_timeout(self._identity_map.loaded[workspace_id])
-        late = said.last_seen and said.last_seen + allowed
-        soon = said.last_seen and said.last_seen + allowed / 2
-        return workspace_id, late, soon, *(getattr(said, name) for name in _VITALS_COLUMNS)
+        late = vitals.last_seen and vitals.last_seen + allowed
+        soon = vitals.last_seen and vitals.last_seen + allowed / 2
+        return workspace_id, late, soon, *(getattr(vitals, name) for name in _VITALS_COLUMNS)
 
 
 _VITALS_COLUMNS = tuple(field.name for field in fields(Vitals))
@@ -64,4 +66,4 @@ _UPDATE_VITALS = (
         | {"look_at": sa.case((vitals.c.look_at < _UPDATES.c.soon, _UPDATES.c.late), else_=vitals.c.look_at)}
     )
 )
-"""Rows come in the order of ids, as locks are taken."""
+"""Rows are ordered by id, so that concurrent statements lock them in one order."""

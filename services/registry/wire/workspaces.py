@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
-from services.registry.workspace import routes
+from services.registry.workspace import routes, validation
 from services.registry.workspace.events import Event
 from services.registry.workspace.facts import (
     Fact,
@@ -42,14 +42,14 @@ MAX_AGENT_TEXT_CHARS = 4096
 
 
 def parse_draft(request: pb.CreateWorkspaceRequest) -> WorkspaceDraft:
-    """Return the draft of a create request."""
+    """Return the draft of a create request; raises `InvalidWorkspace` for a tier outside its range."""
     return WorkspaceDraft(
         name=request.name,
         role=request.role,
         runtime=request.runtime,
         model=request.model,
         template=request.template,
-        tier=request.tier,
+        tier=validation.validate_tier(request.tier) if request.HasField("tier") else 0,
         parent_id=request.parent_id if request.HasField("parent_id") else None,
         external=request.external,
         url=request.url,
@@ -74,7 +74,7 @@ def parse_changes(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
     for path in request.update_mask.paths:
         if path not in known:
             raise InvalidValue(field=path)
-    if not request.update_mask.paths:
+    if not request.update_mask.paths and not request.allow_empty_mask:
         raise InvalidValue(field="update_mask")
     given = {field.name: value for field, value in request.changes.ListFields()}
     return {path: given.get(path) for path in request.update_mask.paths}

@@ -81,6 +81,7 @@ class WorkspaceDraft:
     model: str = ""
     template: str = ""
     tier: int = 0
+    """0 for the tier of the template, or else the default."""
     parent_id: str | None = None
     external: bool = False
     url: str = ""
@@ -116,6 +117,13 @@ def validate_new(draft: WorkspaceDraft) -> WorkspaceDraft:
         max_concurrent_tasks=_choose_max_concurrent_tasks(draft.max_concurrent_tasks),
         hibernation_idle_minutes=draft.hibernation_idle_minutes or None,
     )
+
+
+def validate_tier(tier: int) -> int:
+    """Return the tier that a caller requests for a new workspace; raises `InvalidWorkspace` outside 1 to 4."""
+    if tier not in TIERS:
+        raise InvalidWorkspace
+    return tier
 
 
 def validate_changes(workspace: Workspace, changes: Mapping[str, Any]) -> Workspace:
@@ -266,7 +274,7 @@ def _validate_idle_minutes(field: str, value: int | None) -> int | None:
     return value or None
 
 
-def _validate_tier(field: str, value: int | None) -> int:
+def _validate_tier_change(field: str, value: int | None) -> int:
     if value is None or value not in TIERS:
         raise InvalidValue(field=field)
     return value
@@ -286,7 +294,7 @@ _VALIDATORS: Mapping[str, Callable[[str, Any], Any]] = {
     "collapsed": _validate_collapsed,
     "max_concurrent_tasks": _validate_max_concurrent_tasks,
     "hibernation_idle_minutes": _validate_idle_minutes,
-    "tier": _validate_tier,
+    "tier": _validate_tier_change,
     "workspace_dir": _validate_directory,
 }
 """The validator of each field that can be changed independently of others."""

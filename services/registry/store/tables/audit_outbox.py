@@ -1,4 +1,4 @@
-"""Deeds that the audit has yet to be told of."""
+"""The table of audit records that are not sent to auth yet."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""What agents say they can do, by what it can be searched for. Kept beside the card it was read from."""
+"""The table of search terms of cards."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""The schema, its one sequence, and its doorbell."""
+"""The schema, its sequence, and its notification channel."""
 
 import sqlalchemy as sa
 
@@ -7,7 +7,7 @@ from services.chassis.database import metadata
 META = metadata("registry")
 
 REVISION_CHANNEL = "registry_feed"
-"""Rung by every commit that raises a revision."""
+"""The channel that every commit with a new revision notifies."""
 
 revision_sequence = sa.Sequence("numbers", schema=META.schema, metadata=META)
-"""The one sequence: revisions and event ids, in the order of commits."""
+"""Revisions and event ids, in the order of commits."""

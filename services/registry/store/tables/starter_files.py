@@ -1,4 +1,4 @@
-"""The files that instances start with. Workspaces made from the same files share them."""
+"""The table of starter files. Workspaces with equal files share them."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Workspaces, how they are, their cards, what happened to them, and who watches."""
+"""The tables of workspaces, vitals, cards, events and watchers, and their rows as model objects."""
 
 from dataclasses import fields
 from typing import Any
@@ -29,13 +29,13 @@ _status = postgresql.ENUM(
 
 
 def render_status(status: Status) -> sa.ColumnElement[Status]:
-    """The status as part of the statement's text: only so does PostgreSQL see that a partial index fits."""
+    """Render the status into the statement text, because PostgreSQL matches partial indexes only by literals."""
     return sa.literal_column(f"'{status.value}'", _status)
 
 
 _timestamp = sa.DateTime(timezone=True)
 
-# What changes seldom: identity, wishes, what was declared and reported. Every save raises `revision`.
+# What changes seldom. Every save raises `revision`.
 workspaces = sa.Table(
     "workspaces",
     META,
@@ -99,26 +99,26 @@ is_not_removed = _row.status != render_status(Status.REMOVED)
 
 
 def contains_text(text: str) -> sa.ColumnElement[bool]:
-    """Workspaces with a text in their name or role, whatever its case."""
-    said = sa.func.lower(_row.name), sa.func.lower(sa.func.coalesce(_row.role, ""))
-    return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in said))
+    """Match workspaces with a text in their name or role, ignoring case."""
+    columns = sa.func.lower(_row.name), sa.func.lower(sa.func.coalesce(_row.role, ""))
+    return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in columns))
 
 
 is_live = sa.and_(_row.purged_at.is_(None), sa.or_(is_not_removed, _row.stopped_at.is_(None)))
-"""What a reader who starts anew must know of; the rest it need not have heard of."""
+"""Workspaces of the snapshot that a new watcher receives."""
 
 is_starting = sa.and_(_row.status == render_status(Status.PROVISIONING), _row.provision_deadline.isnot(None))
-"""Workspaces whose agent must come up in time."""
+"""Workspaces with a start deadline."""
 
 is_unplaced = sa.and_(_row.placement_confirmed.is_(False), is_not_removed)
-"""Workspaces that auth does not know for good yet."""
+"""Workspaces whose placement is not confirmed to auth."""
 
 is_unfinished = sa.and_(
     _row.removal_wanted_at.isnot(None),
     _row.purged_at.is_(None),
     sa.or_(is_not_removed, sa.and_(_row.purge_wanted.is_(True), _row.stopped_at.isnot(None))),
 )
-"""Workspaces whose removal, or whose purge, can be done and is not."""
+"""Workspaces whose removal or purge is possible and not complete."""
 
 sa.Index("workspaces_revision", _row.revision, unique=True)
 sa.Index("workspaces_live", _row.revision, postgresql_where=is_live)
@@ -134,8 +134,8 @@ sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=is_sta
 sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=is_unplaced)
 sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=is_unfinished)
 
-# What changes with every heartbeat. No index but that on `look_at`, which most heartbeats leave alone: updates stay
-# within the page (HOT; the migration leaves room there), however many workspaces there are.
+# What changes with every heartbeat. The only index is on `look_at`, which most heartbeats do not change, so that
+# updates stay within the page (HOT; the migration leaves room there).
 vitals = sa.Table(
     "vitals",
     META,
@@ -147,13 +147,13 @@ vitals = sa.Table(
     sa.Column("active_tasks", sa.Integer, nullable=False),
     sa.Column("uptime_seconds", sa.BigInteger, nullable=False),
     sa.Column("monthly_spend", sa.BigInteger, nullable=False),
-    # When the silence sweep is to look next; null where silence means nothing.
+    # When the heartbeat sweep checks next; null in statuses without heartbeats.
     sa.Column("look_at", _timestamp),
 )
 
 sa.Index("vitals_look_at", vitals.c.look_at, postgresql_where=vitals.c.look_at.isnot(None))
 
-# Cards are big and seldom wanted.
+# A table of its own, because cards are large and seldom read.
 cards = sa.Table(
     "cards",
     META,
@@ -176,7 +176,7 @@ events = sa.Table(
     sa.Index("events_created", "created_at"),
 )
 
-# Provisioners that listen, by the replica they listen to.
+# Provisioners that watch the feed, by replica.
 watchers = sa.Table(
     "watchers",
     META,
@@ -198,14 +198,14 @@ _FIELD_SETTERS = tuple((field.name, getattr(Workspace, field.name).__set__) for 
 select_workspaces = sa.select(*workspaces.c, *(vitals.c[name] for name in _VITALS)).join_from(
     workspaces, vitals, vitals.c.workspace_id == workspaces.c.id
 )
-"""All that makes up a `Workspace`."""
+"""Selects every column of a `Workspace`."""
 
 
 def build_workspace(row: sa.Row[Any]) -> Workspace:
-    """The workspace in a row of `select_workspaces`.
+    """Return the workspace of a row of `select_workspaces`.
 
-    Every heartbeat and every line of a list reads one, so values are taken by their places and put into theirs: the
-    `__init__` of a frozen value of fifty fields takes as long as all the rest.
+    Fields are set by position and without `__init__`, because every heartbeat reads one and the `__init__` of a frozen
+    dataclass of fifty fields takes as long as everything else.
     """
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
     values["status_reason"] = Reason(values["status_reason"])
@@ -222,7 +222,7 @@ def build_workspace(row: sa.Row[Any]) -> Workspace:
 
 
 def build_row(workspace: Workspace) -> dict[str, Any]:
-    """The row that keeps a workspace."""
+    """Return the values of a row of `workspaces`, by column key."""
     return {name: getattr(workspace, name) for name in _PLAIN_FIELDS} | {
         "capabilities": sorted(workspace.declarations.capabilities),
         "idle_timeout": workspace.declarations.idle_timeout,
@@ -231,12 +231,12 @@ def build_row(workspace: Workspace) -> dict[str, Any]:
 
 
 def build_vitals_row(workspace: Workspace) -> dict[str, Any]:
-    """The row that keeps how its agent feels, without the key."""
+    """Return the values of a row of `vitals`, without the id."""
     return {name: getattr(workspace.vitals, name) for name in _VITALS}
 
 
 def build_event(row: sa.Row[Any]) -> Event:
-    """The event in a row."""
+    """Return the event of a row."""
     return Event(
         id=row.id,
         event_id=row.event_id,
