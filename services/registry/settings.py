@@ -38,13 +38,13 @@ class Settings(DatabaseSettings):
     """Seconds of silence until an external workspace awaits its agent."""
 
     provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
-    """Seconds that an agent may take to come up, whatever its runtime; by runtime when unset."""
+    """Seconds that an agent may take to start, for every runtime; the limit of its runtime when unset."""
 
     configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
-    """Directory of the workspace templates; one that is missing has none."""
+    """Directory of the workspace templates; a missing directory has none."""
 
     org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
-    """Directory of the org templates; one that is missing has none."""
+    """Directory of the org templates; a missing directory has none."""
 
     event_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
         default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"

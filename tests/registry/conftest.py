@@ -1,4 +1,4 @@
-"""The registry's parts on a real PostgreSQL, with auth behind real gRPC and a clock that stands still."""
+"""Fixtures: the parts of the registry on a real PostgreSQL, with a fake auth over gRPC and a still clock."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -34,7 +34,7 @@ from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates
-from services.registry.workspace.facts import InstanceStarted, LivenessTimeouts
+from services.registry.workspace.facts import HeartbeatReceived, InstanceStarted, LivenessTimeouts
 from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
@@ -57,9 +57,23 @@ def org(org_id: str, *scopes: str) -> Identity:
     return Identity(kind=Kind.ORG, name="token", org_id=org_id, scopes=frozenset(scopes))
 
 
+async def send_heartbeat(registry, workspace, generation=None, **fields):
+    """Receive a heartbeat of an agent whose token has the given generation; by default the current one."""
+    caller = agent(workspace.id, generation or workspace.generation or None)
+    return await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **fields))
+
+
+async def overwrite(registry, workspace, **values):
+    """Save a workspace with other values, as if its history had been another."""
+    async with registry.store.begin() as tx:
+        before = await tx.get(workspace.id, lock=True)
+        tx.save(replace(before, **values))
+    return await registry.get(workspace.id)
+
+
 @dataclass
 class RegistryParts:
-    """Everything the registry is made of, without its loops."""
+    """All parts of the registry, without its loops."""
 
     store: Store
     feed: Feed
@@ -83,15 +97,15 @@ class RegistryParts:
     auth: FakeAuth
     clock: StillClock
 
-    async def create(self, name="ada", *, caller=ADMIN, **said):
+    async def create(self, name="ada", *, caller=ADMIN, **fields):
         made = await self.directory.create(
-            caller, "", WorkspaceDraft(name=name, runtime=said.pop("runtime", "echo"), **said)
+            caller, "", WorkspaceDraft(name=name, runtime=fields.pop("runtime", "echo"), **fields)
         )
         return made.workspace
 
-    async def started(self, name="ada", *, backend="process", **said):
-        """A managed workspace whose instance a backend has started."""
-        workspace = await self.create(name, **said)
+    async def started(self, name="ada", *, backend="process", **fields):
+        """Create a managed workspace whose instance a backend has started."""
+        workspace = await self.create(name, **fields)
         now, _ = await self.observations.observe(
             workspace.id,
             InstanceStarted(
@@ -104,13 +118,13 @@ class RegistryParts:
         )
         return now
 
-    async def online(self, name="ada", **said):
-        workspace = await self.started(name, **said)
+    async def online(self, name="ada", **fields):
+        workspace = await self.started(name, **fields)
         return await self.register(workspace)
 
-    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
+    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **fields):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **said))
+        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **fields))
         return await self.get(workspace.id)
 
     async def heartbeat(self, caller, workspace_id, fact):
@@ -122,18 +136,18 @@ class RegistryParts:
             return await tx.get(workspace_id)
 
     async def events(self, workspace_id=""):
-        """Oldest first."""
+        """Return the events, oldest first."""
         found = await self.directory.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
         return list(found)
 
     async def watched(self, backend="process"):
-        """A provisioner listens."""
+        """Connect a provisioner."""
         async with self.store.begin() as tx:
             await tx.revisions.record_watcher("replica", backend)
 
     @asynccontextmanager
     async def following(self):
-        """The feed runs for the length of the block."""
+        """Run the feeds for the length of the block."""
         loops = (self.listener.listen(), self.feed.run(), self.chronicle.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:

@@ -1,4 +1,4 @@
-"""Auth, as the registry meets it: servicers behind real gRPC, named after what they do."""
+"""Fake servicers of auth for tests over real gRPC; each faulty one is named after its fault."""
 
 import asyncio
 from uuid import uuid4
@@ -11,22 +11,22 @@ from services.chassis.service import Servicer
 
 
 class AuditWithLostReply(audit_pb2_grpc.AuditServiceServicer):
-    """Forgets to answer the first time it is told something, and keeps what it hears once."""
+    """Stores records by id, but fails to answer the first call."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, audit_pb2.AuditRecord] = {}
-        self.told = 0
+        self.records: dict[str, audit_pb2.AuditRecord] = {}
+        self.calls = 0
 
     async def AppendAuditRecords(self, request, context):
-        self.told += 1
-        self.heard.update({deed.id: deed for deed in request.records})
-        if self.told == 1:
+        self.calls += 1
+        self.records.update({record.id: record for record in request.records})
+        if self.calls == 1:
             raise Unavailable
         return audit_pb2.AppendAuditRecordsResponse()
 
 
 class FakeAuth(rpc.AuthServiceServicer):
-    """Does what it is asked, and remembers it."""
+    """Answers every call, and records what it was asked."""
 
     def __init__(self) -> None:
         self.placed: dict[str, str] = {}
@@ -76,14 +76,14 @@ class FakeAuth(rpc.AuthServiceServicer):
 
 
 class AuthWithoutCredentials(FakeAuth):
-    """Cannot read its vault."""
+    """Cannot provide credentials."""
 
     async def EnsureCredentials(self, request, context):
         raise Unavailable
 
 
 class BlockingAuth(FakeAuth):
-    """Answers a register only when it is let."""
+    """Answers EnsureCredentials only after `answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,14 +97,14 @@ class BlockingAuth(FakeAuth):
 
 
 class AuthWithoutBarring(FakeAuth):
-    """Cannot bar anybody just now."""
+    """Cannot bar workspaces."""
 
     async def BarWorkspace(self, request, context):
         raise Unavailable
 
 
 class AuthWithoutPlacing(FakeAuth):
-    """Cannot place anybody just now."""
+    """Cannot place workspaces."""
 
     async def PlaceWorkspaces(self, request, context):
         raise Unavailable

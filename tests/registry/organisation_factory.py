@@ -1,4 +1,4 @@
-"""The registry with everything that makes many workspaces at once, on directories of a test."""
+"""Builds organisations in tests: the registry's imports, teams and bundles on template directories of the test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ TEMPLATES = {
 
 
 class VaultWithGlobalSecrets(FakeVault):
-    """Has some global secrets."""
+    """Lists the global secrets of a test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class VaultWithGlobalSecrets(FakeVault):
 
 @dataclass
 class OrganisationFactory:
-    """A registry, and what fills it."""
+    """The parts of the registry, and the services that create many workspaces at once."""
 
     registry: RegistryParts
     auth: FakeAuth
@@ -66,7 +66,7 @@ class OrganisationFactory:
             return [one.name for one in await tx.lists.list_page(after=None, limit=1000, org_id=None)]
 
     async def untouched(self) -> bool:
-        """Whether nothing was made: no row, no event, no files, and nothing that auth still believes in."""
+        """Whether nothing was created: no workspace, no event, and no placement left in auth."""
         placed = set(self.auth.placed) - set(self.auth.forgotten)
         return await self.names() == [] and await self.registry.events() == [] and not placed
 

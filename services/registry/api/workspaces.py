@@ -168,10 +168,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def WatchWorkspaces(
         self, request: pb.WatchWorkspacesRequest, context: Context
     ) -> AsyncIterator[pb.WatchWorkspacesResponse]:
-        async for news in self._feed.watch(
+        async for update in self._feed.watch(
             request.after_revision, pulses=request.include_heartbeats, backend=request.backend
         ):
-            match news:
+            match update:
                 case Changed(workspace):
                     record = wire.build_record(workspace, self._catalog.adapter_module(workspace.runtime))
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
@@ -184,7 +184,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
                 case Alive(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, keepalive=duration_from_timedelta(SIGN_EVERY))
                 case _:
-                    assert_never(news)
+                    assert_never(update)
 
     def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
         return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

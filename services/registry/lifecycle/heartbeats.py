@@ -51,7 +51,7 @@ class HeartbeatBatcher:
     """Writes the vitals of many heartbeats with two statements, without row locks and without a revision.
 
     Each statement is committed by itself, because a transaction would not isolate the two either. A change between them
-    is seen by the next heartbeat; whatever must not race is applied again under a lock.
+    is seen by the next heartbeat; a change that must not race is applied again under a lock.
     """
 
     def __init__(self, store: Store, *, timeouts: LivenessTimeouts) -> None:

@@ -185,7 +185,7 @@ class Transaction:
 
     async def _take_revisions(self, count: int) -> Sequence[int]:
         found = await self._connection.execute(
-            _NUMBERS, {"key": REVISION_LOCK, "bell": REVISION_CHANNEL, "count": count}
+            _TAKE_REVISIONS, {"key": REVISION_LOCK, "channel": REVISION_CHANNEL, "count": count}
         )
         return found.scalars().all()
 
@@ -249,8 +249,8 @@ _CARDS = sa.select(cards).where(cards.c.workspace_id == sa.any_(sa.bindparam("id
 _UPDATE = sa.update(workspaces).where(workspaces.c.id == sa.bindparam("key"))
 _UPDATE_VITALS = sa.update(vitals).where(vitals.c.workspace_id == sa.bindparam("key"))
 
-_NUMBERS = sa.text(
-    "with held as materialized (select pg_advisory_xact_lock(:key), pg_notify(:bell, ''))"
+_TAKE_REVISIONS = sa.text(
+    "with held as materialized (select pg_advisory_xact_lock(:key), pg_notify(:channel, ''))"
     " select nextval('registry.numbers') from held, generate_series(1, :count)"
 )
 """One statement, so that the lock is held before the first revision is taken."""

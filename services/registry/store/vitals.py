@@ -54,7 +54,7 @@ _TYPES: dict[str, sa.types.TypeEngine[Any]] = {
 
 _UPDATES = (
     sa.func.unnest(*(sa.bindparam(name, type_=ARRAY(kind)) for name, kind in _TYPES.items()))
-    .table_valued(*_TYPES, name="heard")
+    .table_valued(*_TYPES, name="updates")
     .render_derived()
 )
 

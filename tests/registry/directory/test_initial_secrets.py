@@ -32,7 +32,7 @@ async def test_secrets_are_in_the_vault_before_there_is_a_workspace(book_with):
     async with book_with(vault) as registry:
         made = await registry.create(secrets={"A": "1", "B": MARKER})
 
-    assert vault.kept == {made.id: {"A": "1", "B": MARKER}}
+    assert vault.stored == {made.id: {"A": "1", "B": MARKER}}
     assert MARKER not in repr(made)
 
 
@@ -59,7 +59,7 @@ async def test_bad_secrets_are_refused_before_anything_is_written(book_with, aut
         with pytest.raises(InvalidWorkspace, match="invalid workspace fields"):
             await registry.create(secrets=secrets)
 
-    assert vault.kept == auth.placed == {}
+    assert vault.stored == auth.placed == {}
 
 
 def test_a_draft_does_not_show_its_secrets():

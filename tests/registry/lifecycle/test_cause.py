@@ -1,4 +1,4 @@
-"""Every status has its cause in the log of events, and the log alone tells every status."""
+"""Every status has an event as its cause, and the events alone reproduce every status."""
 
 import contextlib
 import json
@@ -26,27 +26,27 @@ STEPS = 60
 
 
 async def step(registry, dice, workspace_id):
-    """Something happens to a workspace: a fact, a heartbeat, a register, a restart, rarely its end."""
+    """Apply a random fact, heartbeat, register, restart or removal to a workspace."""
     workspace = await registry.get(workspace_id)
     generation = dice.choice([workspace.generation, workspace.generation, workspace.generation - 1])
     caller = agent(workspace_id, generation or None)
-    at, said = registry.clock.now(), {"at": registry.clock.now(), "generation": generation}
+    at, fields = registry.clock.now(), {"at": registry.clock.now(), "generation": generation}
     facts = [
-        InstanceStarted(**said, backend="process", address="http://127.0.0.1:9", reference="r"),
-        InstanceExited(**said),
-        InstanceStopped(**said),
-        StopFailed(**said, text="no"),
-        ProvisioningFailed(**said, error="provisioning failed"),
-        ProvisioningTimedOut(**said),
+        InstanceStarted(**fields, backend="process", address="http://127.0.0.1:9", reference="r"),
+        InstanceExited(**fields),
+        InstanceStopped(**fields),
+        StopFailed(**fields, text="no"),
+        ProvisioningFailed(**fields, error="provisioning failed"),
+        ProvisioningTimedOut(**fields),
         HeartbeatMissed(at=at, timeouts=TIMEOUTS),
-        UpstreamDead(**said),
+        UpstreamDead(**fields),
     ]
     match dice.choice(["fact", "fact", "fact", "beat", "beat", "beat", "register", "restart", "remove"]):
         case "fact":
             await registry.observations.observe(workspace_id, dice.choice(facts))
         case "beat":
-            pulse = HeartbeatReceived(at=at, error_rate=dice.choice([0.0, 0.05, 0.9]), wedged=dice.random() < 0.1)
-            await registry.heartbeat(caller, workspace_id, pulse)
+            heartbeat = HeartbeatReceived(at=at, error_rate=dice.choice([0.0, 0.05, 0.9]), wedged=dice.random() < 0.1)
+            await registry.heartbeat(caller, workspace_id, heartbeat)
         case "register":
             await registry.register(workspace, url="http://127.0.0.1:9")
         case "restart":
@@ -57,8 +57,8 @@ async def step(registry, dice, workspace_id):
             pass
 
 
-def replayed(events):
-    """What the log alone says of each workspace: how it is, why, since when, and which event made it so."""
+def replay_events(events):
+    """Return the status, reason, time and causing event of each workspace, from the events alone."""
     known = {}
     for event in events:
         payload = json.loads(event.payload)
@@ -70,14 +70,14 @@ def replayed(events):
     return known
 
 
-def shown(row):
+def read_status(row):
     since = row.status_since.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return (row.status, row.status_reason, since), row.status_event_id
 
 
 @pytest.mark.covers("BEY-13")
 @pytest.mark.parametrize("seed", range(4))
-async def test_replaying_the_log_reproduces_every_status_and_its_cause(registry, seed):
+async def test_replaying_the_events_reproduces_every_status_and_its_cause(registry, seed):
     dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
     await registry.watched()
     made = [
@@ -92,7 +92,7 @@ async def test_replaying_the_log_reproduces_every_status_and_its_cause(registry,
             await step(registry, dice, workspace_id)
         seen.add((await registry.get(workspace_id)).status)
 
-    assert replayed(await registry.events()) == {one.id: shown(await registry.get(one.id)) for one in made}
+    assert replay_events(await registry.events()) == {one.id: read_status(await registry.get(one.id)) for one in made}
     assert len(seen) > 2
 
 

@@ -50,14 +50,14 @@ async def statuses(registry, *workspaces):
     return [(await registry.get(workspace.id)).status for workspace in workspaces]
 
 
-async def pulse(registry, workspace, **said):
+async def send_values(registry, workspace, **fields):
     await registry.heartbeat(
-        agent(workspace.id, workspace.generation), workspace.id, HeartbeatReceived(at=registry.clock.now(), **said)
+        agent(workspace.id, workspace.generation), workspace.id, HeartbeatReceived(at=registry.clock.now(), **fields)
     )
 
 
 @pytest.mark.covers("REG-36")
-async def test_a_tree_is_paused_as_a_whole_and_nothing_of_it_is_to_run(registry, pausing, tree):
+async def test_pausing_stops_the_whole_subtree(registry, pausing, tree):
     paused = await pausing.pause(ADMIN, tree[0].id)
 
     assert paused == (4, True)
@@ -70,7 +70,7 @@ async def test_a_tree_is_paused_as_a_whole_and_nothing_of_it_is_to_run(registry,
 
 
 @pytest.mark.covers("REG-36")
-async def test_a_tree_is_resumed_with_fresh_instances_whoever_paused_which_part_of_it(registry, pausing, tree):
+async def test_resuming_starts_new_instances_of_every_paused_part(registry, pausing, tree):
     await pausing.pause(ADMIN, tree[3].id)
     await pausing.pause(ADMIN, tree[0].id)
 
@@ -83,7 +83,7 @@ async def test_a_tree_is_resumed_with_fresh_instances_whoever_paused_which_part_
         assert now.provision_deadline is not None
 
 
-async def test_a_part_is_not_resumed_while_what_is_above_it_is_paused(registry, pausing, tree):
+async def test_a_workspace_below_a_paused_one_is_not_resumed(registry, pausing, tree):
     await pausing.pause(ADMIN, tree[0].id)
 
     with pytest.raises(ParentPaused, match='parent workspace "root" is paused — resume it first'):
@@ -94,7 +94,7 @@ async def test_a_part_is_not_resumed_while_what_is_above_it_is_paused(registry, 
     assert set(await statuses(registry, *tree)) == {Status.PAUSED}
 
 
-async def test_an_external_workspace_waits_for_its_agent_again(registry, pausing):
+async def test_a_resumed_external_workspace_awaits_its_agent(registry, pausing):
     external = await registry.create(runtime="external", url="http://127.0.0.1:9")
     await pausing.pause(ADMIN, external.id)
 
@@ -104,14 +104,14 @@ async def test_an_external_workspace_waits_for_its_agent_again(registry, pausing
     assert (await registry.register(external, url="http://127.0.0.1:9")).status is Status.ONLINE
 
 
-async def test_who_is_paused_cannot_register_itself_back(registry, pausing, tree):
+async def test_a_paused_workspace_cannot_register(registry, pausing, tree):
     await pausing.pause(ADMIN, tree[2].id)
 
     with pytest.raises(WrongStatus, match="workspace is paused"):
         await registry.register(tree[2])
 
 
-async def test_pausing_without_anybody_who_stops_is_kept_and_told_and_resuming_is_refused(registry, pausing):
+async def test_without_a_provisioner_pausing_succeeds_and_resuming_is_refused(registry, pausing):
     workspace = await registry.started()
 
     assert await pausing.pause(ADMIN, workspace.id) == (1, False)
@@ -120,7 +120,7 @@ async def test_pausing_without_anybody_who_stops_is_kept_and_told_and_resuming_i
     assert await statuses(registry, workspace) == [Status.PAUSED]
 
 
-async def test_what_is_not_there_or_not_so_is_refused_and_nothing_changes(registry, pausing, tree):
+async def test_a_wrong_status_or_unknown_workspace_is_refused_and_nothing_changes(registry, pausing, tree):
     await pausing.pause(ADMIN, tree[2].id)
     before = await registry.events()
 
@@ -141,7 +141,7 @@ async def test_what_is_not_there_or_not_so_is_refused_and_nothing_changes(regist
     assert await registry.events() == before
 
 
-async def test_of_two_who_pause_at_once_one_does(registry, pausing):
+async def test_of_two_concurrent_pauses_one_succeeds(registry, pausing):
     for _ in range(50):
         workspace = await registry.create()
         done = await asyncio.gather(*(pausing.pause(ADMIN, workspace.id) for _ in range(2)), return_exceptions=True)
@@ -153,7 +153,7 @@ async def test_of_two_who_pause_at_once_one_does(registry, pausing):
 # Sleep ───────────────────────────────────────────────────────────────────────
 
 
-async def report(registry, workspace, fact_type, **said):
+async def report(registry, workspace, fact_type, **fields):
     """A provisioner does its work and says so, once the workspace is claimed."""
 
     async def claimed():
@@ -161,11 +161,11 @@ async def report(registry, workspace, fact_type, **said):
 
     await eventually(claimed)
     await registry.observations.observe(
-        workspace.id, fact_type(at=registry.clock.now(), generation=workspace.generation, **said)
+        workspace.id, fact_type(at=registry.clock.now(), generation=workspace.generation, **fields)
     )
 
 
-async def test_a_workspace_sleeps_once_its_instance_is_stopped_and_wakes_with_a_fresh_one(registry, pausing, tree):
+async def test_a_workspace_hibernates_when_its_instance_has_stopped_and_wakes_with_a_new_one(registry, pausing, tree):
     sleeper = tree[2]
     async with registry.following():
         await asyncio.gather(
@@ -187,9 +187,9 @@ async def test_a_workspace_sleeps_once_its_instance_is_stopped_and_wakes_with_a_
     assert types[-3:] == ["WORKSPACE_HIBERNATING", "WORKSPACE_HIBERNATED", "WORKSPACE_PROVISIONING"]
 
 
-async def test_a_workspace_that_cannot_be_stopped_is_as_it_was(registry, pausing, tree):
+async def test_a_workspace_that_cannot_be_stopped_gets_its_former_status(registry, pausing, tree):
     sleeper = tree[2]
-    await pulse(registry, sleeper, error_rate=0.9)
+    await send_values(registry, sleeper, error_rate=0.9)
     before = await registry.get(sleeper.id)
     async with registry.following():
         hibernating = asyncio.ensure_future(pausing.hibernate(ADMIN, sleeper.id, force=False))
@@ -204,7 +204,7 @@ async def test_a_workspace_that_cannot_be_stopped_is_as_it_was(registry, pausing
     assert now.generation == before.generation
 
 
-async def test_whoever_does_not_answer_in_time_counts_as_not_stopped(registry, pausing, tree):
+async def test_no_answer_in_time_counts_as_a_failed_stop(registry, pausing, tree):
     pausing._stop_timeout = timedelta(seconds=0)
 
     with pytest.raises(HibernationFailed):
@@ -213,7 +213,7 @@ async def test_whoever_does_not_answer_in_time_counts_as_not_stopped(registry, p
     assert await statuses(registry, tree[2]) == [Status.ONLINE]
 
 
-async def test_a_message_or_a_restart_while_it_falls_asleep_wakes_it_as_soon_as_it_sleeps(registry, pausing, tree):
+async def test_a_message_or_restart_during_hibernation_wakes_the_workspace_afterwards(registry, pausing, tree):
     for sleeper, wanted in ((tree[2], pausing.wake), (tree[3], None)):
         async with registry.following():
             hibernating = asyncio.ensure_future(pausing.hibernate(ADMIN, sleeper.id, force=False))
@@ -235,15 +235,15 @@ async def test_a_message_or_a_restart_while_it_falls_asleep_wakes_it_as_soon_as_
         assert now.generation == sleeper.generation + 1
 
 
-async def test_waking_what_does_not_sleep_changes_nothing(registry, pausing, tree):
+async def test_waking_a_workspace_that_does_not_hibernate_changes_nothing(registry, pausing, tree):
     before = await registry.get(tree[0].id)
     await pausing.wake(tree[0].id)
 
     assert await registry.get(tree[0].id) == before
 
 
-async def test_an_agent_at_work_is_put_to_sleep_by_force_only(registry, pausing, tree):
-    await pulse(registry, tree[2], active_tasks=2)
+async def test_an_agent_with_active_tasks_hibernates_by_force_only(registry, pausing, tree):
+    await send_values(registry, tree[2], active_tasks=2)
 
     with pytest.raises(TasksActive) as refusal:
         await pausing.hibernate(ADMIN, tree[2].id, force=False)
@@ -255,7 +255,7 @@ async def test_an_agent_at_work_is_put_to_sleep_by_force_only(registry, pausing,
     assert await statuses(registry, tree[2]) == [Status.HIBERNATED]
 
 
-async def test_what_the_plane_does_not_start_does_not_sleep(registry, pausing):
+async def test_an_external_workspace_cannot_hibernate(registry, pausing):
     external = await registry.create(runtime="external", url="http://127.0.0.1:9")
     managed = await registry.online()
 
@@ -268,7 +268,7 @@ async def test_what_the_plane_does_not_start_does_not_sleep(registry, pausing):
 # Booting ─────────────────────────────────────────────────────────────────────
 
 
-async def test_an_instance_that_is_said_not_to_boot_has_failed_with_what_it_wrote(registry, pausing):
+async def test_a_declared_boot_failure_stores_the_log_tail(registry, pausing):
     workspace = await registry.started()
 
     assert await pausing.declare_failed(ADMIN, workspace.id, error="no such model", log_tail="Traceback")

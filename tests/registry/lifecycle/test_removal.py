@@ -31,7 +31,7 @@ async def family(registry, create):
 
 
 class Provisioner:
-    """Stops what is to be forgotten, or says why it cannot."""
+    """Reports stopped instances of removed workspaces, or a failed stop by workspace name."""
 
     def __init__(self, registry, **refusals):
         self.registry = registry
@@ -39,8 +39,8 @@ class Provisioner:
         self.asked = []
 
     async def run(self):
-        async for news in self.registry.feed.watch(0, pulses=False, backend="process"):
-            workspace = getattr(news, "workspace", None)
+        async for update in self.registry.feed.watch(0, pulses=False, backend="process"):
+            workspace = getattr(update, "workspace", None)
             if workspace is not None and workspace.status is Status.REMOVED and workspace.stopped_at is None:
                 await self.stop(workspace)
 
@@ -48,15 +48,15 @@ class Provisioner:
         if workspace.stop_error:
             return
         self.asked.append(workspace.id)
-        said = {"at": self.registry.clock.now(), "generation": workspace.generation}
+        fields = {"at": self.registry.clock.now(), "generation": workspace.generation}
         text = self.refusals.get(workspace.name)
         await self.registry.observations.observe(
-            workspace.id, InstanceStopped(**said) if text is None else NotStopped(text=text, **said)
+            workspace.id, InstanceStopped(**fields) if text is None else NotStopped(text=text, **fields)
         )
 
 
-class Working:
-    """A provisioner at work for the length of the block."""
+class RunningProvisioner:
+    """Runs a provisioner for the length of the block."""
 
     def __init__(self, registry, **refusals):
         self.provisioner = Provisioner(registry, **refusals)
@@ -75,9 +75,9 @@ class Working:
 
 
 @pytest.mark.covers("REG-64")
-async def test_a_tree_goes_as_a_whole_and_is_answered_when_all_has_stopped(registry):
+async def test_a_subtree_is_removed_and_the_call_returns_when_all_has_stopped(registry):
     tree = await family(registry, registry.started)
-    async with Working(registry) as provisioner:
+    async with RunningProvisioner(registry) as provisioner:
         cascade = await remove(registry, tree[0])
         kept = [await registry.get(workspace.id) for workspace in tree]
 
@@ -89,7 +89,7 @@ async def test_a_tree_goes_as_a_whole_and_is_answered_when_all_has_stopped(regis
     assert [event.type for event in await registry.events()].count("WORKSPACE_REMOVED") == 4
 
 
-async def test_children_are_not_removed_by_accident(registry):
+async def test_children_are_removed_only_with_confirmation(registry):
     root, first, second, _ = await family(registry, registry.create)
 
     with pytest.raises(ConfirmationRequired) as refusal:
@@ -101,9 +101,9 @@ async def test_children_are_not_removed_by_accident(registry):
 
 
 @pytest.mark.covers("REG-65", "REG-66")
-async def test_what_could_not_be_stopped_is_told_and_tried_again_with_the_same_instances(registry):
+async def test_a_failed_stop_is_reported_and_repeated_for_the_same_instances(registry):
     tree = await family(registry, registry.started)
-    async with Working(registry, first="device busy", third="no such host") as provisioner:
+    async with RunningProvisioner(registry, first="device busy", third="no such host") as provisioner:
         with pytest.raises(InstancesStillRunning) as refusal:
             await remove(registry, tree[0])
         told = refusal.value
@@ -121,11 +121,11 @@ async def test_what_could_not_be_stopped_is_told_and_tried_again_with_the_same_i
 
 
 @pytest.mark.covers("REG-68")
-async def test_what_could_not_be_stopped_has_no_key_at_once_and_is_erased_only_when_it_has_stopped(registry):
+async def test_a_running_removed_workspace_is_barred_at_once_and_purged_after_its_stop(registry):
     """The half of the registry: it names the workspace to the provisioner until its instance has stopped."""
     tree = [await registry.online("root")]
     tree.append(await registry.online("child", parent_id=tree[0].id))
-    async with Working(registry, child="device busy"):
+    async with RunningProvisioner(registry, child="device busy"):
         with pytest.raises(InstancesStillRunning):
             await remove(registry, tree[0], purge=True)
         keys = [registry.auth.live.get(workspace.id) for workspace in tree]
@@ -145,7 +145,7 @@ async def test_what_could_not_be_stopped_has_no_key_at_once_and_is_erased_only_w
     assert stuck.id in named
 
 
-async def test_without_a_provisioner_the_rows_go_and_the_rest_is_told(registry):
+async def test_without_a_provisioner_the_rows_are_removed_and_the_failed_stops_reported(registry):
     workspace = await registry.started()
 
     with pytest.raises(InstancesStillRunning) as refusal:
@@ -155,7 +155,7 @@ async def test_without_a_provisioner_the_rows_go_and_the_rest_is_told(registry):
     assert (await registry.get(workspace.id)).status is Status.REMOVED
 
 
-async def test_whoever_is_silent_is_not_waited_for_for_ever(registry):
+async def test_the_wait_for_stops_has_a_limit(registry):
     workspace = await registry.started()
     await registry.watched()
 
@@ -165,7 +165,7 @@ async def test_whoever_is_silent_is_not_waited_for_for_ever(registry):
     assert "no answer in time" in refusal.value.message
 
 
-async def test_what_runs_nowhere_goes_at_once(registry):
+async def test_a_workspace_without_an_instance_is_removed_at_once(registry):
     external = await registry.create(runtime="external")
     skipped = await registry.started(backend="none")
 
@@ -174,7 +174,7 @@ async def test_what_runs_nowhere_goes_at_once(registry):
     assert await remove(registry, skipped) == 0
 
 
-async def test_deny_comes_first(engine, database_url, clock):
+async def test_tokens_are_barred_before_the_removal_is_committed(engine, database_url, clock):
     auth = AuthWithoutBarring()
     async with running([serve_auth(auth)], speaker="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
@@ -190,7 +190,7 @@ async def test_deny_comes_first(engine, database_url, clock):
     assert between.removal_wanted_at is not None
 
 
-async def test_a_purge_leaves_nothing_but_the_news_of_it(registry):
+async def test_a_purge_leaves_only_the_tombstone_and_the_removal_event(registry):
     root = await registry.create("root", runtime="external")
     child = await registry.register(await registry.create("child", runtime="external", parent_id=root.id), url="")
 
@@ -213,7 +213,7 @@ async def test_a_purge_leaves_nothing_but_the_news_of_it(registry):
     assert set(registry.auth.forgotten) == {root.id, child.id}
 
 
-async def test_what_was_removed_before_can_be_purged(registry):
+async def test_a_removed_workspace_can_be_purged(registry):
     workspace = await registry.create(runtime="external")
     await remove(registry, workspace)
 
@@ -222,7 +222,7 @@ async def test_what_was_removed_before_can_be_purged(registry):
         await remove(registry, workspace)
 
 
-async def test_an_organisation_removes_its_own(registry):
+async def test_an_organisation_removes_only_its_own_workspaces(registry):
     mine, other = await registry.create("mine", runtime="external"), await registry.create("other", runtime="external")
 
     with pytest.raises(OrgAccessDenied):
@@ -231,11 +231,13 @@ async def test_an_organisation_removes_its_own(registry):
 
 
 @pytest.mark.covers("REG-67")
-async def test_a_removal_that_stopped_half_way_is_finished_by_the_sweep(engine, database_url, clock):
+async def test_the_sweep_completes_an_interrupted_removal(engine, database_url, clock):
     auth = AuthWithoutBarring()
     async with running([serve_auth(auth)], speaker="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
-        root, child, *_ = await family(registry, lambda name, **said: registry.create(name, runtime="external", **said))
+        root, child, *_ = await family(
+            registry, lambda name, **fields: registry.create(name, runtime="external", **fields)
+        )
         with pytest.raises(Unavailable):
             await remove(registry, root, purge=True)
 
@@ -262,7 +264,7 @@ async def swept(registry, root):
     return False
 
 
-async def test_no_child_is_born_while_its_parent_goes(registry):
+async def test_no_child_is_created_during_the_removal_of_its_parent(registry):
     for _ in range(20):
         parent = await registry.create("parent", runtime="external")
         going = remove(registry, parent)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from services.registry.store.tables.workspaces import vitals
 from services.registry.workspace.facts import InstanceSkipped
 from services.registry.workspace.model import Reason, Status
-from tests.registry.lifecycle.test_observations import beat, put
+from tests.registry.conftest import overwrite, send_heartbeat
 
 
 async def later(registry, **span):
@@ -17,7 +17,7 @@ async def later(registry, **span):
 
 
 @pytest.mark.covers("REG-37", "REG-38")
-async def test_silence_costs_a_managed_workspace_its_instance_and_an_external_its_status(registry):
+async def test_a_missed_heartbeat_replaces_a_managed_instance_and_an_external_workspace_awaits_its_agent(registry):
     managed = await registry.online("managed")
     external = await registry.register(await registry.create("external", runtime="external"), url="")
     brought = await registry.online("brought", backend="none")
@@ -41,12 +41,12 @@ async def test_silence_costs_a_managed_workspace_its_instance_and_an_external_it
     ]
 
 
-async def test_who_is_heard_is_not_silent(registry):
+async def test_an_agent_with_heartbeats_stays_online(registry):
     workspace = await registry.online()
 
     for _ in range(20):
         await later(registry, seconds=30)
-        await beat(registry, workspace)
+        await send_heartbeat(registry, workspace)
 
     assert (await registry.get(workspace.id)).status is Status.ONLINE
 
@@ -54,8 +54,8 @@ async def test_who_is_heard_is_not_silent(registry):
 @pytest.mark.parametrize(
     "status", [Status.PROVISIONING, Status.HIBERNATING, Status.HIBERNATED, Status.FAILED, Status.PAUSED]
 )
-async def test_who_is_not_expected_to_speak_may_be_silent(registry, status):
-    workspace = await put(registry, await registry.online(), status=status)
+async def test_a_status_without_heartbeats_has_no_timeout(registry, status):
+    workspace = await overwrite(registry, await registry.online(), status=status)
 
     await later(registry, hours=1)
 
@@ -63,7 +63,7 @@ async def test_who_is_not_expected_to_speak_may_be_silent(registry, status):
 
 
 @pytest.mark.covers("PROV-47")
-async def test_an_agent_that_does_not_come_up_in_time_has_failed(registry):
+async def test_an_agent_that_misses_its_start_deadline_is_failed(registry):
     slow, quick = await registry.create("slow", runtime="hermes"), await registry.create("quick")
 
     await later(registry, minutes=9)
@@ -81,7 +81,7 @@ async def test_an_agent_that_does_not_come_up_in_time_has_failed(registry):
     assert json.loads(last.payload)["runtime"] == "hermes"
 
 
-async def test_a_workspace_that_nobody_starts_waits_for_its_agent_for_ever(registry):
+async def test_a_workspace_without_a_backend_waits_without_a_deadline(registry):
     waiting = await registry.create()
     await registry.observations.observe(
         waiting.id, InstanceSkipped(at=registry.clock.now(), generation=1, backend="none")
@@ -103,7 +103,7 @@ async def test_placements_are_confirmed_once(registry):
     assert registry.auth.confirmed == {}
 
 
-async def test_old_events_are_forgotten_in_batches(registry):
+async def test_old_events_are_deleted_in_batches(registry):
     for _ in range(3):
         await registry.create()
     registry.clock.advance(days=29)
@@ -115,7 +115,7 @@ async def test_old_events_are_forgotten_in_batches(registry):
     assert [event.workspace_id for event in await registry.events()] == [kept.id]
 
 
-async def test_provisioners_that_went_long_ago_are_forgotten(registry):
+async def test_provisioners_that_no_longer_watch_are_deleted(registry):
     await registry.watched()
     registry.clock.advance(hours=2)
     await registry.sweeps.delete_old_records()
@@ -124,13 +124,13 @@ async def test_provisioners_that_went_long_ago_are_forgotten(registry):
         assert not await tx.revisions.is_watched(registry.clock.now() - timedelta(days=1))
 
 
-async def test_a_healthy_agent_is_never_looked_at_and_most_heartbeats_leave_the_index_alone(registry, engine):
+async def test_the_sweep_skips_healthy_agents_and_most_heartbeats_do_not_touch_the_index(registry, engine):
     workspace = await registry.online()
     looks = []
 
     for _ in range(20):
         registry.clock.advance(seconds=30)
-        await beat(registry, workspace)
+        await send_heartbeat(registry, workspace)
         async with engine.connect() as connection:
             looks.append(await connection.scalar(select(vitals.c.look_at)) - registry.clock.now())
 
@@ -138,11 +138,11 @@ async def test_a_healthy_agent_is_never_looked_at_and_most_heartbeats_leave_the_
     assert looks.count(timedelta(seconds=180)) == 5
 
 
-async def test_who_was_heard_in_time_though_seldom_is_looked_at_again_when_the_time_is_up(registry, engine):
+async def test_a_rare_but_timely_heartbeat_moves_the_next_check(registry, engine):
     workspace = await registry.online()
     for _ in range(2):
         registry.clock.advance(seconds=80)
-        await beat(registry, workspace)
+        await send_heartbeat(registry, workspace)
 
     await later(registry, seconds=101)  # the first heartbeat is 181 seconds ago, the second 101
     heard = (await registry.get(workspace.id)).status

@@ -276,7 +276,7 @@ async def test_secrets_of_a_node_are_stored_before_it_is_there(hall):
 
     made = await hall.orgs.import_template(ADMIN, "", template(workspaces=nodes), dry_run=False)
 
-    assert hall.vault.kept[made.members[0].id] == {"KEY": "a-secret-value"}
+    assert hall.vault.stored[made.members[0].id] == {"KEY": "a-secret-value"}
     assert all("a-secret-value" not in event.payload for event in await hall.registry.events())
 
 

@@ -39,7 +39,7 @@ def build_tree(tree):
 
 
 @given(parents)
-def test_news_reaches_exactly_those_who_may_communicate(chosen):
+def test_two_workspaces_share_an_audience_exactly_if_they_may_communicate(chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
     audiences = build_tree(tree)
 
@@ -50,7 +50,7 @@ def test_news_reaches_exactly_those_who_may_communicate(chosen):
 
 
 @given(parents, moves)
-def test_whoever_is_not_named_by_a_move_is_told_as_before(chosen, wanted):
+def test_a_move_keeps_the_audiences_of_every_workspace_that_it_does_not_name(chosen, wanted):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
     audiences = build_tree(tree)
     for number, parent in wanted:
@@ -75,7 +75,7 @@ def test_whoever_is_not_named_by_a_move_is_told_as_before(chosen, wanted):
 
 
 @given(st.permutations(NAMES), parents)
-def test_a_child_may_be_met_before_its_parent(order, chosen):
+def test_a_child_may_be_placed_before_its_parent(order, chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
     audiences = AudienceTree()
     for name in order:
@@ -86,7 +86,7 @@ def test_a_child_may_be_met_before_its_parent(order, chosen):
     }
 
 
-def test_an_ancestor_hears_up_to_a_distance():
+def test_an_ancestor_subscribes_up_to_the_maximum_distance():
     chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
 
     assert {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE:])} & {*find_publish_audiences(chain, "o")}
@@ -94,14 +94,14 @@ def test_an_ancestor_hears_up_to_a_distance():
     assert not {*find_subscribe_audiences(chain)} & {*find_publish_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :], "o")}
 
 
-def test_news_is_told_to_everything_to_the_organisation_and_to_who_listens_to_one():
-    circles = find_publish_audiences(["a", "root"], "root")
+def test_events_are_published_to_everything_the_organisation_and_the_workspace():
+    audiences = find_publish_audiences(["a", "root"], "root")
 
-    assert {EVERYTHING, name_org_audience("root"), name_workspace_audience("a")} <= {*circles}
+    assert {EVERYTHING, name_org_audience("root"), name_workspace_audience("a")} <= {*audiences}
     assert name_org_audience("root") not in find_subscribe_audiences(["a", "root"])
 
 
-def test_who_is_forgotten_is_told_to_nobody():
+def test_a_removed_workspace_has_no_audiences():
     audiences = build_tree({"root": None, "a": "root"})
     audiences.remove("a")
     audiences.remove("a")

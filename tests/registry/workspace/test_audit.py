@@ -21,17 +21,17 @@ async def registry(engine, database_url, auth, audit, clock):
 
 async def waiting(registry):
     async with registry.store.begin() as tx:
-        return [(deed.actor, deed.action, deed.workspace_id) for deed in await tx.audit_outbox.list_oldest(500)]
+        return [(record.actor, record.action, record.workspace_id) for record in await tx.audit_outbox.list_oldest(500)]
 
 
-async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(registry):
+async def test_an_action_on_a_workspace_waits_in_the_outbox(registry):
     await registry.watched()
     root = await registry.create("root")
     below = await registry.create("below", caller=org(root.id, "admin"), parent_id=root.id)
     await registry.editing.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
     await registry.restarts.restart(ADMIN, below.id, "")
     async with registry.following():
-        with pytest.raises(ServiceError):  # nobody stops what runs
+        with pytest.raises(ServiceError):  # no provisioner stops the instances
             await registry.removal.remove(ADMIN, root.id, confirm=True, purge=False)
 
     assert await waiting(registry) == [
@@ -44,7 +44,7 @@ async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(registry):
     ]
 
 
-async def test_what_changes_nothing_and_what_is_refused_is_no_deed(registry):
+async def test_an_action_without_effect_and_a_refused_one_have_no_record(registry):
     root = await registry.create("root")
     before = await waiting(registry)
 
@@ -55,8 +55,8 @@ async def test_what_changes_nothing_and_what_is_refused_is_no_deed(registry):
     assert await waiting(registry) == before
 
 
-async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], speaker="registry") as line:  # an auth that does not know of audits yet
+async def test_records_wait_while_auth_has_no_audit_log(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:  # an auth without an audit log
         registry = build_parts(engine, database_url, auth, line, clock)
         await registry.create("root")
         await registry.sweeps.send_audit_records()
@@ -64,18 +64,18 @@ async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, a
         assert len(await waiting(registry)) == 1
 
 
-async def test_the_audit_is_told_until_it_has_heard(registry, audit):
+async def test_a_record_is_sent_until_auth_has_answered(registry, audit):
     root = await registry.create("root")
 
     await registry.sweeps.send_audit_records()
 
     assert await waiting(registry) == []
-    [heard] = audit.heard.values()
-    assert audit.told == 2
-    assert (heard.actor, heard.action, heard.workspace_id, heard.org_id) == (
+    [record] = audit.records.values()
+    assert audit.calls == 2
+    assert (record.actor, record.action, record.workspace_id, record.org_id) == (
         "admin",
         "workspace.created",
         root.id,
         root.id,
     )
-    assert json.loads(heard.details) == {"name": "root", "runtime": "echo"}
+    assert json.loads(record.details) == {"name": "root", "runtime": "echo"}

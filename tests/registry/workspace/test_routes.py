@@ -27,12 +27,12 @@ PUSH, POLL = DeliveryMode.PUSH, DeliveryMode.POLL
         (None, None, False, PUSH),
     ],
 )
-def test_what_is_asked_wins_then_what_is_stored_then_what_suits_the_runtime(asked, stored, external, mode):
+def test_the_requested_mode_wins_then_the_stored_one_then_the_default_of_the_runtime(asked, stored, external, mode):
     assert choose_delivery_mode(asked, stored, external=external) is mode
 
 
 @pytest.mark.covers("REG-03")
-def test_an_external_workspace_that_names_its_address_is_pushed_to():
+def test_an_external_workspace_with_an_address_gets_push_delivery():
     assert choose_delivery_mode(None, None, external=True, url="http://ada.example") is PUSH
 
 
@@ -48,32 +48,32 @@ def test_an_external_workspace_that_names_its_address_is_pushed_to():
         (Status.REMOVED, DesiredState.FORGOTTEN),
     ],
 )
-def test_what_is_to_become_of_an_instance_follows_from_the_status(status, wanted):
+def test_the_desired_state_follows_from_the_status(status, wanted):
     assert find_desired_state(workspace(status)) is wanted
 
 
 @pytest.mark.covers("REG-06")
 @given(workspaces)
-def test_no_instance_of_an_external_workspace_is_ever_wanted(any_workspace):
+def test_no_external_workspace_has_a_running_desired_state(any_workspace):
     external = replace(any_workspace, runtime="external")
 
     assert find_desired_state(external) in {DesiredState.STOPPED, DesiredState.FORGOTTEN}
 
 
-def test_the_address_its_backend_reports_is_dialled_and_trusted():
+def test_an_address_of_the_backend_is_used_and_trusted():
     started = workspace(backend_address="http://127.0.0.1:5", url="http://elsewhere.example")
 
     assert find_address(started) == Address("http://127.0.0.1:5", trusted=True)
 
 
-def test_the_address_an_agent_registers_is_never_trusted():
+def test_an_address_of_the_agent_is_never_trusted():
     own = {"url": "http://ada.example"}
 
     assert find_address(workspace(backend="none", **own)) == Address("http://ada.example")
     assert find_address(workspace(runtime="external", backend_address="http://10.0.0.1", **own)) == Address(own["url"])
 
 
-def test_a_budget_is_used_up_when_it_is_reached():
+def test_a_budget_is_exceeded_when_the_spend_reaches_it():
     assert not is_over_budget(workspace(vitals=Vitals(monthly_spend=10**9)))
     assert not is_over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=4)))
     assert is_over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=5)))

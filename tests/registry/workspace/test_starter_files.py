@@ -20,12 +20,12 @@ briefs = st.builds(
 
 
 @given(briefs)
-def test_a_brief_comes_back_as_it_was_kept(brief):
+def test_a_brief_survives_serialization(brief):
     assert starter_files.parse_brief(starter_files.serialize_brief(brief)) == brief
 
 
 @given(st.dictionaries(st.text("ab/.", min_size=1, max_size=8), texts, max_size=6))
-def test_what_is_let_in_stays_below_the_root(files):
+def test_an_accepted_path_stays_below_the_root(files):
     try:
         starter_files.validate_files(files)
     except InvalidPath:
@@ -36,7 +36,7 @@ def test_what_is_let_in_stays_below_the_root(files):
 
 
 @given(st.dictionaries(texts, texts, max_size=4))
-def test_the_same_files_have_the_same_name_in_any_order(files):
+def test_equal_files_have_one_digest_in_any_order(files):
     turned = dict(reversed(files.items()))
 
     assert StarterFiles(files=files).digest == StarterFiles(files=turned).digest
@@ -64,17 +64,17 @@ def test_the_same_files_have_the_same_name_in_any_order(files):
         "a/" * 300 + "b",
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused(path):
+def test_a_path_that_leaves_the_directory_is_refused(path):
     with pytest.raises(InvalidPath):
         starter_files.validate_files({path: ""})
 
 
-def test_a_file_is_no_folder():
+def test_a_path_cannot_be_both_file_and_folder():
     with pytest.raises(InvalidPath):
         starter_files.validate_files({"a": "", "a/b": ""})
 
 
-def test_there_is_an_end_to_files():
+def test_too_many_or_too_large_files_are_refused():
     many = {f"file-{number}": "" for number in range(starter_files.MAX_FILES)}
 
     assert starter_files.validate_files(many) == many

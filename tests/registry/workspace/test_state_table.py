@@ -176,7 +176,7 @@ def test_every_row_of_the_table_happens():
 
 
 @pytest.mark.covers("REG-36", "BEY-13")
-def test_nothing_happens_that_the_table_does_not_tell():
+def test_no_change_happens_that_the_table_does_not_list():
     assert happening() - documented() == set()
 
 
@@ -191,7 +191,7 @@ def test_a_workspace_begins_as_the_table_says():
     ]
 
 
-def test_the_table_knows_every_status_and_every_reason():
+def test_the_table_lists_every_status_and_every_reason():
     section = DOCUMENT.read_text().partition("\n## 7. ")[2]
     listed = re.search(r"Ten statuses: ([a-z_, ]+)\.", section)
 
@@ -199,5 +199,5 @@ def test_the_table_knows_every_status_and_every_reason():
     assert {word for row in rows() for word in re.findall(r"`(\w+)`", row[3])} == {reason.value for reason in Reason}
 
 
-def test_every_kind_of_fact_was_tried():
+def test_every_kind_of_fact_is_tested():
     assert {type(fact) for fact in FACTS} == set(FACTS_BY_TYPE)

@@ -23,7 +23,7 @@ from services.registry.workspace.validation import (
 from tests.registry.workspace.test_state_machine import workspace
 
 
-def test_what_is_not_said_is_filled_in():
+def test_absent_fields_get_their_defaults():
     draft = validate_new(WorkspaceDraft(name="ada"))
 
     assert (draft.runtime, draft.tier, draft.workspace_access, draft.max_concurrent_tasks) == (
@@ -35,21 +35,21 @@ def test_what_is_not_said_is_filled_in():
 
 
 @pytest.mark.covers("REG-06")
-@pytest.mark.parametrize("said", [{"external": True}, {"runtime": "external"}, {"external": True, "runtime": "echo"}])
-def test_external_is_a_runtime(said):
-    draft = validate_new(WorkspaceDraft(name="ada", **said))
+@pytest.mark.parametrize("fields", [{"external": True}, {"runtime": "external"}, {"external": True, "runtime": "echo"}])
+def test_external_is_a_runtime(fields):
+    draft = validate_new(WorkspaceDraft(name="ada", **fields))
 
     assert (draft.external, draft.runtime) == (True, "external")
 
 
 @pytest.mark.covers("REG-04")
-@pytest.mark.parametrize(("said", "kept"), [(3, 3), (0, 1), (-2, 1)])
-def test_an_agent_can_do_at_least_one_thing_at_a_time(said, kept):
-    assert validate_new(WorkspaceDraft(name="ada", max_concurrent_tasks=said)).max_concurrent_tasks == kept
+@pytest.mark.parametrize(("fields", "kept"), [(3, 3), (0, 1), (-2, 1)])
+def test_an_agent_has_at_least_one_concurrent_task(fields, kept):
+    assert validate_new(WorkspaceDraft(name="ada", max_concurrent_tasks=fields)).max_concurrent_tasks == kept
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("fields", "text"),
     [
         ({"name": ""}, "invalid workspace fields"),
         ({"name": "  "}, "invalid workspace fields"),
@@ -73,9 +73,9 @@ def test_an_agent_can_do_at_least_one_thing_at_a_time(said, kept):
         ({"workspace_access": "all", "workspace_dir": "/srv/x"}, "invalid workspace access"),
     ],
 )
-def test_a_draft_over_a_limit_is_refused_with_the_text_of_the_contract(said, text):
+def test_a_draft_over_a_limit_is_refused_with_its_public_text(fields, text):
     with pytest.raises(InvalidWorkspace) as refusal:
-        validate_new(WorkspaceDraft(**{"name": "ada"} | said))
+        validate_new(WorkspaceDraft(**{"name": "ada"} | fields))
 
     assert refusal.value.message == text
 
@@ -86,7 +86,7 @@ def test_an_unknown_delivery_mode_is_refused():
         validate_new(WorkspaceDraft(name="ada", delivery_mode="carrier-pigeon"))
 
 
-def test_a_directory_beside_the_systems_is_fine():
+def test_a_directory_outside_the_system_directories_is_allowed():
     assert (
         validate_new(WorkspaceDraft(name="ada", workspace_dir="/srv/ada", workspace_access="read_write")).workspace_dir
         == "/srv/ada"
@@ -109,14 +109,14 @@ def test_a_directory_beside_the_systems_is_fine():
         ({"workspace_dir": "/proc/1"}, "invalid workspace directory"),
     ],
 )
-def test_a_change_over_a_limit_is_refused_with_the_text_of_the_contract(wanted, text):
+def test_a_change_over_a_limit_is_refused_with_its_public_text(wanted, text):
     with pytest.raises(InvalidValue) as refusal:
         validate_changes(workspace(), wanted)
 
     assert refusal.value.message == text
 
 
-def test_a_change_writes_what_it_names_and_nothing_else():
+def test_a_change_writes_only_the_named_fields():
     before = workspace(role="cook", workspace_dir="/srv/x")
     now = validate_changes(before, {"name": "eve", "role": None, "x": 1.5, "y": 2.5, "workspace_dir": "", "tier": 2})
 
@@ -132,12 +132,12 @@ def test_a_card_is_any_json_object(card):
 @pytest.mark.parametrize(
     "card", [b"", b"[]", b'"x"', b"{", b'{"a": NaN}', b"\xff", b"[" * 200_000, b'{"a":' * 200 + b"1" + b"}" * 200]
 )
-def test_whatever_is_no_card_is_refused_whole(card):
+def test_an_invalid_card_is_refused(card):
     with pytest.raises(InvalidBody):
         parse_card(card)
 
 
-def test_a_card_has_a_limit():
+def test_a_card_has_a_size_limit():
     with pytest.raises(CardTooLarge) as refusal:
         parse_card(b'{"a":"' + b"x" * MAX_CARD_BYTES + b'"}')
 
@@ -145,6 +145,6 @@ def test_a_card_has_a_limit():
 
 
 @given(st.binary(max_size=300))
-def test_reading_a_card_never_fails_in_another_way(card):
+def test_parsing_a_card_raises_no_other_error(card):
     with contextlib.suppress(InvalidArgument):
         parse_card(card)
