@@ -17,7 +17,7 @@ import asyncpg
 from services.auth import tokens
 from services.auth.model import Fresh
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.workspace.model import EXTERNAL, DeliveryMode, Reason, Status, Workspace, WorkspaceId
 
 TEAM = 100
@@ -63,14 +63,14 @@ async def settle(connection: asyncpg.Connection, agents: Sequence[Agent]) -> Non
     first = await _revisions(connection, len(agents))
     workspaces = [_workspace(one, now, first + place) for place, one in enumerate(agents)]
     async with connection.transaction():
-        await _put(connection, "registry.workspaces", [tables.row_of(workspace) for workspace in workspaces])
+        await _put(connection, "registry.workspaces", [_workspace(one) for one in workspaces])
         await _put(connection, "registry.vitals", [_vitals(workspace, now) for workspace in workspaces])
         await _put(connection, "registry.cards", [_card(workspace) for workspace in workspaces])
         if await connection.fetchval("select to_regclass('auth.tokens')"):
             await _put(connection, "auth.placements", [_placement(workspace) for workspace in workspaces])
             await _put(connection, "auth.tokens", [_token(one, now) for one in agents])
     await connection.execute("analyze")
-    await connection.execute("select pg_notify($1, '')", DOORBELL)
+    await connection.execute("select pg_notify($1, '')", REVISION_CHANNEL)
 
 
 async def refresh(connection: asyncpg.Connection) -> None:
@@ -83,6 +83,10 @@ async def _revisions(connection: asyncpg.Connection, count: int) -> int:
     first: int = await connection.fetchval("select nextval('registry.numbers')")
     await connection.execute("select setval('registry.numbers', $1)", first + count)
     return first
+
+
+def _workspace(workspace: Workspace) -> dict[str, Any]:
+    return {tables.workspaces.c[key].name: value for key, value in tables.build_row(workspace).items()}
 
 
 async def _put(connection: asyncpg.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -115,7 +119,7 @@ def _workspace(one: Agent, now: datetime, revision: int) -> Workspace:
 
 
 def _vitals(workspace: Workspace, now: datetime) -> dict[str, Any]:
-    return tables.vitals_of(workspace) | {"workspace_id": workspace.id, "last_seen": now, "look_at": now}
+    return tables.build_vitals_row(workspace) | {"workspace_id": workspace.id, "last_seen": now, "look_at": now}
 
 
 def _card(workspace: Workspace) -> dict[str, Any]:

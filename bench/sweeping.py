@@ -16,10 +16,10 @@ from deploy.plane import fresh_database
 from services.chassis import database
 from services.registry.app import ROLE
 from services.registry.store.transaction import Store
-from services.registry.workspace.facts import Patience
+from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.model import Workspace, WorkspaceId
 
-PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+PATIENCE = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 """As the settings of the registry have it."""
 
 EVERY = timedelta(seconds=5)
@@ -97,7 +97,7 @@ async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
 
 async def _crowd(store: Store, count: int) -> Sequence[Workspace]:
     async with store.begin() as tx:
-        return await tx.lists.several([WorkspaceId(agent(number).workspace_id) for number in range(count)])
+        return await tx.lists.list_by_ids([WorkspaceId(agent(number).workspace_id) for number in range(count)])
 
 
 async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
@@ -105,22 +105,22 @@ async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
     for start in range(0, len(some), LIMIT):
         heard = [one.id for one in some[start : start + LIMIT]]
         async with store.begin() as tx:
-            found = await tx.lists.several(heard)
-            await tx.felt.note({one.id: replace(one.vitals, last_seen=now) for one in found}, PATIENCE)
+            found = await tx.lists.list_by_ids(heard)
+            await tx.vitals.write({one.id: replace(one.vitals, last_seen=now) for one in found}, PATIENCE)
 
 
 async def _sweep(store: Store) -> None:
     """What the loops of the registry ask of the table, each in a transaction of its own."""
     async with store.begin() as tx:
-        silent = await tx.due.silent(PATIENCE, limit=LIMIT)
+        silent = await tx.overdue.list_silent(PATIENCE, limit=LIMIT)
     if silent:
         raise RuntimeError(f"{len(silent)} healthy agents were called silent")
     async with store.begin() as tx:
-        await tx.due.overdue(limit=LIMIT)
+        await tx.overdue.list_unstarted(limit=LIMIT)
     async with store.begin() as tx:
-        await tx.due.unplaced(limit=LIMIT)
+        await tx.overdue.list_unplaced(limit=LIMIT)
     async with store.begin() as tx:
-        await tx.due.unfinished(EVERY, limit=LIMIT)
+        await tx.overdue.list_unfinished_removals(EVERY, limit=LIMIT)
 
 
 async def _touched(engine: AsyncEngine) -> float:

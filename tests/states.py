@@ -10,27 +10,27 @@ from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
     Fact,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
-    Patience,
+    LivenessTimeouts,
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
 )
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
-from services.registry.workspace.state_machine import after
-from services.registry.workspace.status_texts import DETAILS
+from services.registry.workspace.state_machine import next_state
+from services.registry.workspace.status_texts import STATUS_DETAILS
 
 PAGE = Path("docs/states.md")
 
@@ -43,10 +43,10 @@ MINUTE = timedelta(minutes=1)
 FACTS: tuple[Fact, ...] = (
     ExternalCreated(at=NOW),
     Registered(at=NOW),
-    Pulse(at=NOW),
-    Pulse(at=NOW, wedged=True),
-    Pulse(at=NOW, error_rate=1.0),
-    Silence(at=NOW, patience=Patience(managed=MINUTE, external=MINUTE)),
+    HeartbeatReceived(at=NOW),
+    HeartbeatReceived(at=NOW, wedged=True),
+    HeartbeatReceived(at=NOW, error_rate=1.0),
+    HeartbeatMissed(at=NOW, timeouts=LivenessTimeouts(managed=MINUTE, external=MINUTE)),
     InstanceStarted(at=NOW, backend="process", address="", reference=""),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),
@@ -56,8 +56,8 @@ FACTS: tuple[Fact, ...] = (
     ProvisioningTimedOut(at=NOW),
     BootstrapFailed(at=NOW, error=""),
     UpstreamDead(at=NOW),
-    RestartRequested(at=NOW, reason=Reason.RESTART_REQUESTED, limit=MINUTE),
-    RestartRequested(at=NOW, reason=Reason.AUTO_RESTART, limit=MINUTE),
+    RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED, limit=MINUTE),
+    RestartRequested(at=NOW, generation=1, reason=Reason.AUTO_RESTART, limit=MINUTE),
     PauseRequested(at=NOW),
     ResumeRequested(at=NOW, limit=MINUTE),
     HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED),
@@ -91,7 +91,7 @@ def changes() -> list[Change]:
     found = {
         Change(before=before.status, to=now.status, reason=now.status_reason, told=_told(fact))
         for before, fact in product(_workspaces(), FACTS)
-        if (now := after(before, fact)).status is not before.status or now.generation != before.generation
+        if (now := next_state(before, fact)).status is not before.status or now.generation != before.generation
     }
     return sorted(found, key=lambda change: (_place(change.before), _place(change.to), change.reason, change.told))
 
@@ -159,7 +159,7 @@ def _reasons(found: list[Change]) -> list[str]:
     gives: dict[Reason, set[Status]] = defaultdict(set, {Reason.CREATED: {Status.PROVISIONING}})
     for change in found:
         gives[change.reason].add(change.to)
-    rows = [f"| `{reason}` | {_list(gives[reason])} | {DETAILS[reason]} |" for reason in Reason]
+    rows = [f"| `{reason}` | {_list(gives[reason])} | {STATUS_DETAILS[reason]} |" for reason in Reason]
     return ["## Reasons", "", "| Reason | Status | What people are told |", "|---|---|---|", *rows]
 
 

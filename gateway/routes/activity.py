@@ -1,4 +1,4 @@
-"""What agents did and received."""
+"""Routes of the activity log."""
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -15,7 +15,7 @@ MAX_LIMIT = 500
 DEFAULT_LIMIT = 100
 
 MAX_LOOK_BACK_SECONDS = 2_592_000
-"""Seconds that can be looked back: thirty days."""
+"""Thirty days."""
 
 SOURCES = {
     "": pb.ACTIVITY_SOURCE_UNSPECIFIED,
@@ -25,19 +25,19 @@ SOURCES = {
 
 
 class ActivityRoutes:
-    """Asks the A2A proxy, which keeps the log."""
+    """Routes to the A2A proxy, which keeps the log."""
 
     def __init__(self, a2a_proxy: ServiceChannel) -> None:
         self._a2a_proxy = a2a_proxy
         self._stub = rpc.ActivityServiceStub(a2a_proxy.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/activity",
-                handler=self.list,
+                handler=self.list_activity,
                 summary="Activity of a workspace: the newest, or what came after a row",
                 guard=READ,
                 query={
@@ -52,8 +52,8 @@ class ActivityRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The rows asked for."""
+    async def list_activity(self, call: Call) -> object:
+        """List the rows that match the query."""
         source = call.query.get("source", "")
         if source not in SOURCES:
             raise MalformedRequest("source must be 'canvas' or 'agent'")

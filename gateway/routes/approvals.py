@@ -1,4 +1,4 @@
-"""What agents may not do without somebody's consent."""
+"""Routes of approvals: requests of agents that a person or another workspace decides."""
 
 import uuid
 
@@ -22,19 +22,19 @@ PAGE_SIZE = 50
 
 
 class ApprovalRoutes:
-    """Asks the registry, which keeps requests for consent."""
+    """Routes to the registry, which keeps the requests."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ApprovalServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
                 path="/workspaces/{id}/approvals",
-                handler=self.ask,
+                handler=self.request,
                 summary="Ask somebody for consent",
                 guard=WRITE,
                 body=BodySpec(model=NewApproval),
@@ -45,7 +45,7 @@ class ApprovalRoutes:
             Route(
                 method="GET",
                 path="/workspaces/{id}/approvals",
-                handler=self.list,
+                handler=self.list_requests,
                 summary="The newest requests for consent of a workspace",
                 guard=READ,
                 answer=list[Approval],
@@ -63,15 +63,15 @@ class ApprovalRoutes:
             Route(
                 method="GET",
                 path="/approvals/pending",
-                handler=self.pending,
+                handler=self.list_pending,
                 summary="The newest requests for consent that wait for somebody",
                 guard=ADMIN,
                 answer=list[PendingApproval],
             ),
         ]
 
-    async def ask(self, call: Call) -> object:
-        """Ask for consent."""
+    async def request(self, call: Call) -> object:
+        """Request an approval."""
         request = pb.RequestApprovalRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
@@ -85,8 +85,8 @@ class ApprovalRoutes:
         )
         return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
-    async def list(self, call: Call) -> object:
-        """The newest requests of a workspace."""
+    async def list_requests(self, call: Call) -> object:
+        """List the newest requests of a workspace."""
         request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=PAGE_SIZE)
         reply: pb.ListApprovalsResponse = await self._registry.call(
             self._stub.ListApprovals, request, on_behalf_of=call.identity
@@ -106,8 +106,8 @@ class ApprovalRoutes:
         )
         return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
-    async def pending(self, call: Call) -> object:
-        """The newest requests that wait."""
+    async def list_pending(self, call: Call) -> object:
+        """List the newest undecided requests."""
         request = pb.ListPendingApprovalsRequest(page_size=PAGE_SIZE)
         reply: pb.ListPendingApprovalsResponse = await self._registry.call(
             self._stub.ListPendingApprovals, request, on_behalf_of=call.identity

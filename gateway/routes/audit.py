@@ -1,4 +1,4 @@
-"""Who did what."""
+"""Routes of the audit log."""
 
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN, PLATFORM
@@ -15,19 +15,19 @@ DEFAULT_LIMIT = 100
 
 
 class AuditRoutes:
-    """Asks auth, which keeps the chain of deeds."""
+    """Routes to auth, which keeps the log and its hash chain."""
 
     def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.AuditServiceStub(auth.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/audit",
-                handler=self.list,
+                handler=self.list_records,
                 summary="Who did what: the newest deeds, or those after one",
                 guard=ADMIN,
                 query={
@@ -50,11 +50,11 @@ class AuditRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The deeds asked for."""
-        about = call.query.get("workspace_id", "")
+    async def list_records(self, call: Call) -> object:
+        """List the records that match the query."""
+        workspace_id = call.query.get("workspace_id", "")
         request = pb.ListAuditRecordsRequest(
-            workspace_id=parse_workspace_id(about) if about else "",
+            workspace_id=parse_workspace_id(workspace_id) if workspace_id else "",
             after_position=_parse_position(call.query.get("after_place", "")),
             page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
         )
@@ -64,7 +64,7 @@ class AuditRoutes:
         return [render_record(message) for message in reply.records]
 
     async def verify(self, call: Call) -> object:
-        """What following the chain finds."""
+        """Verify the hash chain."""
         request = pb.VerifyAuditLogRequest(after_position=_parse_position(call.query.get("after_place", "")) or 0)
         reply: pb.VerifyAuditLogResponse = await self._auth.call(
             self._stub.VerifyAuditLog, request, on_behalf_of=call.identity

@@ -1,4 +1,4 @@
-"""What the agents of workspaces may spend."""
+"""Routes of budgets."""
 
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN, READ
@@ -16,20 +16,20 @@ REFUSAL_TEXTS = {
     "missing": "budget_limit field is required",
     "greater_than_equal": "budget_limit must be >= 0 (USD cents)",
 }
-"""What is said of a limit by what is wrong with it."""
+"""Error texts, by the type of the fault in pydantic."""
 
 NOT_AN_INTEGER = "budget_limit must be an integer (USD cents) or null"
 
 
 class BudgetRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.BudgetServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -43,7 +43,7 @@ class BudgetRoutes:
             Route(
                 method="PATCH",
                 path=PATH,
-                handler=self.limit,
+                handler=self.set_limit,
                 summary="Limit what a workspace may spend, or take the limit away",
                 guard=ADMIN,
                 body=BodySpec(model=BudgetLimit, fault_to_error=_refuse_limit),
@@ -53,15 +53,15 @@ class BudgetRoutes:
         ]
 
     async def get(self, call: Call) -> object:
-        """How it stands."""
+        """Read the budget and what was spent."""
         request = pb.GetBudgetRequest(workspace_id=call.workspace_id)
         reply: pb.GetBudgetResponse = await self._registry.call(
             self._stub.GetBudget, request, on_behalf_of=call.identity
         )
         return render_budget(reply.budget)
 
-    async def limit(self, call: Call) -> object:
-        """Set the limit."""
+    async def set_limit(self, call: Call) -> object:
+        """Set or remove the limit."""
         request = pb.SetBudgetRequest(workspace_id=call.workspace_id, budget_limit=call.body.budget_limit)
         reply: pb.SetBudgetResponse = await self._registry.call(
             self._stub.SetBudget, request, on_behalf_of=call.identity

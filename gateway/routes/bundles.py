@@ -1,4 +1,4 @@
-"""Bundles: trees of workspaces to take along."""
+"""Routes of bundles: a workspace and its descendants as one file."""
 
 import uuid
 from datetime import timedelta
@@ -17,18 +17,18 @@ from protos.registry.v1 import bundles_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 IMPORT_TIMEOUT = timedelta(seconds=40)
-"""How long it may take to make hundreds of workspaces."""
+"""Time to create hundreds of workspaces."""
 
 
 class BundleRoutes:
-    """Asks the registry, which packs and unpacks them."""
+    """Routes to the registry, which writes and reads bundles."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.BundleServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -42,7 +42,7 @@ class BundleRoutes:
             Route(
                 method="POST",
                 path="/bundles/import",
-                handler=self.add,
+                handler=self.import_bundle,
                 summary="Make the workspaces of a bundle, with new ids",
                 guard=PLATFORM,
                 body=BodySpec(
@@ -56,14 +56,14 @@ class BundleRoutes:
         ]
 
     async def export(self, call: Call) -> object:
-        """The bundle, as the registry wrote it."""
+        """Return the bundle as the registry wrote it."""
         reply: pb.ExportBundleResponse = await self._registry.call(
             self._stub.ExportBundle, pb.ExportBundleRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
         return Response(reply.bundle, media_type="application/json")
 
-    async def add(self, call: Call) -> object:
-        """New workspaces."""
+    async def import_bundle(self, call: Call) -> object:
+        """Create the workspaces of a bundle."""
         content = encode_json(call.body.model_extra or {})
         if len(content) > MAX_FILES_BYTES:
             raise body_too_large(MAX_FILES_BYTES)

@@ -1,4 +1,4 @@
-"""Agent cards, at the addresses where A2A clients look for them."""
+"""Routes of agent cards, at the paths where A2A clients look for them."""
 
 import hashlib
 import json
@@ -14,11 +14,10 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 CARD_MAX_AGE_SECONDS = 60
-"""Seconds that a client may keep a card without asking again."""
 
 
 class CardRoutes:
-    """Asks the registry for the card, and shows the plane's view of it."""
+    """Routes to the registry; the cards lead to the plane instead of the agent."""
 
     def __init__(self, registry: ServiceChannel, *, guard: Guard | None, bearer_needed: bool) -> None:
         self._registry = registry
@@ -27,18 +26,18 @@ class CardRoutes:
         self._bearer_needed = bearer_needed
 
     def list_routes(self) -> list[Route]:
-        """What is there: the path of today, and the one of clients up to 0.2."""
+        """Return the current path, and the path of A2A clients up to 0.2."""
         return [
             self._route("/workspaces/{id}/a2a/.well-known/agent-card.json", "The agent card"),
             self._route("/workspaces/{id}/a2a/.well-known/agent.json", "The agent card, at its older path"),
         ]
 
     async def read(self, call: Call) -> object:
-        """The card; 304 where the client has it already."""
+        """Return the card, or 304 if the client has it."""
         reply: pb.GetCardResponse = await self._registry.call(
             self._stub.GetCard, pb.GetCardRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
-        body = encode_json(self._shown(call, json.loads(reply.agent_card)))
+        body = encode_json(self._render(call, json.loads(reply.agent_card)))
         tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = {"ETag": tag, "Cache-Control": self._cache_control(), "Vary": "A2A-Version"}
         if _matches_etag(tag, call.headers.getlist("if-none-match")):
@@ -59,7 +58,7 @@ class CardRoutes:
             refusal_statuses=frozenset({304, 401, 404, 410, 503}),
         )
 
-    def _shown(self, call: Call, card: agent_cards.Card) -> agent_cards.Card:
+    def _render(self, call: Call, card: agent_cards.Card) -> agent_cards.Card:
         url = f"{call.base_url}/workspaces/{call.workspace_id}/a2a"
         form = (
             agent_cards.render_current_card
@@ -73,11 +72,11 @@ class CardRoutes:
 
 
 def choose_guard(*, public: bool) -> Guard | None:
-    """Who may read cards: everybody, or any live principal."""
+    """Return the guard of cards: none if they are public, otherwise any valid credential."""
     return None if public else ANY
 
 
 def _matches_etag(tag: str, conditions: list[str]) -> bool:
-    """Whether If-None-Match names the tag; compared weakly, as RFC 9110 asks for."""
+    """Whether If-None-Match names the tag, by the weak comparison of RFC 9110."""
     named = {part.strip().removeprefix("W/") for line in conditions for part in line.split(",")}
     return "*" in named or tag.removeprefix("W/") in named

@@ -1,4 +1,4 @@
-"""How far agents have come with what they do in steps."""
+"""Routes of checkpoints: completed steps of a workflow."""
 
 from collections.abc import AsyncIterator
 
@@ -20,14 +20,14 @@ PAGE_SIZE = 100
 
 
 class CheckpointRoutes:
-    """Asks the registry, which keeps checkpoints."""
+    """Routes to the registry, which keeps checkpoints."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.CheckpointServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there. The name of a workflow may hold slashes, so it takes the rest of the path."""
+        """Return the routes. The name of a workflow may contain slashes, so it takes the rest of the path."""
         return [
             Route(
                 method="POST",
@@ -43,7 +43,7 @@ class CheckpointRoutes:
             Route(
                 method="GET",
                 path="/workspaces/{id}/checkpoints/latest",
-                handler=self.latest,
+                handler=self.get_latest,
                 summary="The step that was completed last, of any workflow",
                 guard=READ,
                 answer=Checkpoint,
@@ -52,7 +52,7 @@ class CheckpointRoutes:
             Route(
                 method="GET",
                 path="/workspaces/{id}/checkpoints/{workflow:path}",
-                handler=self.list,
+                handler=self.list_steps,
                 summary="The completed steps of a workflow, the highest first",
                 guard=READ,
                 answer=list[Checkpoint],
@@ -70,7 +70,7 @@ class CheckpointRoutes:
         ]
 
     async def save(self, call: Call) -> object:
-        """Keep a step."""
+        """Save a step."""
         request = pb.SaveCheckpointRequest(
             workspace_id=call.workspace_id,
             workflow_id=call.body.workflow_id,
@@ -86,16 +86,16 @@ class CheckpointRoutes:
             id=kept.id, workspace_id=kept.workspace_id, workflow_id=kept.workflow_id, step_name=kept.step_name
         )
 
-    async def latest(self, call: Call) -> object:
-        """The step that was completed last."""
+    async def get_latest(self, call: Call) -> object:
+        """Return the step that was completed last."""
         request = pb.GetLatestCheckpointRequest(workspace_id=call.workspace_id)
         reply: pb.GetLatestCheckpointResponse = await self._registry.call(
             self._stub.GetLatestCheckpoint, request, on_behalf_of=call.identity
         )
         return render_checkpoint(reply.checkpoint)
 
-    async def list(self, call: Call) -> object:
-        """The steps of a workflow."""
+    async def list_steps(self, call: Call) -> object:
+        """List the steps of a workflow."""
         return [render_checkpoint(message) async for message in self._pages(call)]
 
     async def delete(self, call: Call) -> object:

@@ -1,4 +1,4 @@
-"""What workspaces and the canvas are set to."""
+"""Routes of configurations and of the viewport of the canvas."""
 
 import json
 
@@ -15,14 +15,14 @@ from services.chassis.clients import ServiceChannel
 
 
 class ConfigRoutes:
-    """Asks the registry, which keeps configurations."""
+    """Routes to the registry, which keeps both."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ConfigServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -51,7 +51,7 @@ class ConfigRoutes:
             Route(
                 method="GET",
                 path="/canvas/viewport",
-                handler=self.viewport,
+                handler=self.get_viewport,
                 summary="Where the canvas stands",
                 guard=ANY,
                 answer=CanvasViewport,
@@ -68,7 +68,7 @@ class ConfigRoutes:
         ]
 
     async def get(self, call: Call) -> object:
-        """The object of a workspace."""
+        """Return the configuration of a workspace."""
         request = pb.GetConfigRequest(workspace_id=call.workspace_id)
         reply: pb.GetConfigResponse = await self._registry.call(
             self._stub.GetConfig, request, on_behalf_of=call.identity
@@ -76,14 +76,14 @@ class ConfigRoutes:
         return WorkspaceConfig(data=json.loads(reply.data))
 
     async def merge(self, call: Call) -> object:
-        """Merge an object into it."""
+        """Merge an object into the configuration of a workspace."""
         patch = encode_payload(call.body.model_extra, refuse_with_text("invalid JSON"))
         request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
         await self._registry.call(self._stub.MergeConfig, request, on_behalf_of=call.identity)
         return ChangeResult(status="updated")
 
-    async def viewport(self, call: Call) -> object:
-        """Where the canvas stands."""
+    async def get_viewport(self, call: Call) -> object:
+        """Return the viewport."""
         reply: pb.GetViewportResponse = await self._registry.call(
             self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
         )
@@ -92,7 +92,7 @@ class ConfigRoutes:
         )
 
     async def save_viewport(self, call: Call) -> object:
-        """Keep where it stands."""
+        """Save the viewport."""
         request = pb.SaveViewportRequest(x=call.body.x, y=call.body.y, zoom=call.body.zoom)
         await self._registry.call(self._stub.SaveViewport, request, on_behalf_of=call.identity)
         return ChangeResult(status="saved")

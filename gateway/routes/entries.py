@@ -1,4 +1,4 @@
-"""What agents keep by key."""
+"""Routes of entries: values that agents keep by key."""
 
 from collections.abc import AsyncIterator
 
@@ -15,19 +15,19 @@ PAGE_SIZE = 100
 
 
 class EntryRoutes:
-    """Asks the registry, which keeps entries."""
+    """Routes to the registry, which keeps entries."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.EntryServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there. A key may hold slashes, so it takes the rest of the path."""
+        """Return the routes. A key may contain slashes, so it takes the rest of the path."""
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/memory",
-                handler=self.list,
+                handler=self.list_entries,
                 summary="Everything that a workspace keeps by key",
                 guard=READ,
                 answer=list[Entry],
@@ -62,8 +62,8 @@ class EntryRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every entry, by key."""
+    async def list_entries(self, call: Call) -> object:
+        """List the entries by key."""
         return [render_entry(message) async for message in self._pages(call)]
 
     async def put(self, call: Call) -> object:
@@ -79,7 +79,7 @@ class EntryRoutes:
         return EntryWriteResult(key=reply.entry.key, status="ok", version=reply.entry.version)
 
     async def get(self, call: Call) -> object:
-        """One entry."""
+        """Return one entry."""
         request = pb.GetEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
         reply: pb.GetEntryResponse = await self._registry.call(self._stub.GetEntry, request, on_behalf_of=call.identity)
         return render_entry(reply.entry)

@@ -1,4 +1,4 @@
-"""What has changed in the plane."""
+"""Routes of stored events."""
 
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN
@@ -19,19 +19,19 @@ QUERY_PARAMETERS = {
 
 
 class EventRoutes:
-    """Asks the registry, which keeps the stored events."""
+    """Routes to the registry, which stores events."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/events",
-                handler=self.list,
+                handler=self.list_events,
                 summary="Stored events: the newest, or what came after one",
                 guard=ADMIN,
                 query=QUERY_PARAMETERS,
@@ -41,7 +41,7 @@ class EventRoutes:
             Route(
                 method="GET",
                 path="/events/{workspaceId}",
-                handler=self.list,
+                handler=self.list_events,
                 summary="Stored events of one workspace",
                 guard=ADMIN,
                 query=QUERY_PARAMETERS,
@@ -49,8 +49,8 @@ class EventRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The events asked for."""
+    async def list_events(self, call: Call) -> object:
+        """List the events that match the query."""
         request = pb.ListEventsRequest(
             workspace_id=call.workspace_id,
             after_event_id=_parse_after_event_id(call.query.get("after_event_id", "")),

@@ -1,4 +1,4 @@
-"""What operators tell agents."""
+"""Routes of instructions for agents."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -26,19 +26,19 @@ PAGE_SIZE = 500
 
 
 class InstructionRoutes:
-    """Asks the registry, which keeps instructions."""
+    """Routes to the registry, which keeps instructions."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.InstructionServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there. Who may tell everybody something, the registry judges: the path does not say it."""
+        """Return the routes. The registry decides which callers may write global instructions."""
         return [
             Route(
                 method="GET",
                 path="/instructions",
-                handler=self.list,
+                handler=self.list_instructions,
                 summary="Instructions, those for everybody first",
                 guard=ADMIN,
                 query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
@@ -86,12 +86,12 @@ class InstructionRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The instructions asked for."""
+    async def list_instructions(self, call: Call) -> object:
+        """List the instructions that match the query."""
         return [render_instruction(message) async for message in self._pages(call)]
 
     async def create(self, call: Call) -> object:
-        """Add an instruction."""
+        """Create an instruction."""
         request = pb.CreateInstructionRequest(
             request_id=str(uuid.uuid4()),
             scope=call.body.scope,
@@ -106,14 +106,14 @@ class InstructionRoutes:
         return CreatedInstruction(id=reply.instruction.id)
 
     async def change(self, call: Call) -> object:
-        """Change what the body names."""
-        named = sorted(call.body.model_fields_set)
-        if not named:
+        """Change the fields that the body names."""
+        fields = sorted(call.body.model_fields_set)
+        if not fields:
             raise MalformedRequest
         request = pb.UpdateInstructionRequest(
             instruction_id=call.path["instructionId"],
-            instruction=pb.Instruction(**{name: getattr(call.body, name) for name in named}),
-            update_mask=FieldMask(paths=named),
+            instruction=pb.Instruction(**{name: getattr(call.body, name) for name in fields}),
+            update_mask=FieldMask(paths=fields),
         )
         await self._registry.call(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
         return ChangeResult(status="updated")
@@ -125,7 +125,7 @@ class InstructionRoutes:
         return ChangeResult(status="deleted")
 
     async def resolve(self, call: Call) -> object:
-        """What an agent is told."""
+        """Return the instructions of an agent as one text."""
         request = pb.ResolveInstructionsRequest(workspace_id=call.workspace_id)
         reply: pb.ResolveInstructionsResponse = await self._registry.call(
             self._stub.ResolveInstructions, request, on_behalf_of=call.identity

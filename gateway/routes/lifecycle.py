@@ -1,4 +1,4 @@
-"""Pausing, resuming and hibernating workspaces, and what their agents may know of that."""
+"""Routes that pause, resume and hibernate workspaces, and the state that their agents read."""
 
 from datetime import timedelta
 from typing import cast
@@ -26,10 +26,10 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 HIBERNATION_TIMEOUT = timedelta(seconds=40)
-"""How long putting to sleep may take: the registry waits up to 30 seconds for the instance to stop."""
+"""Time for a hibernation: the registry waits up to 30 seconds for the instance to stop."""
 
 MAX_LOG_TAIL_BYTES = 8192
-"""Bytes of what an instance wrote that are kept, its end."""
+"""Bytes of the log of an instance that are sent on: its end."""
 
 TRUNCATION_MARK = "...(truncated)...\n"
 
@@ -40,11 +40,11 @@ DELETED_REASONS = {
     (REGISTRY, "WORKSPACE_NOT_FOUND"): {},
     (AUTH, "WORKSPACE_BARRED"): {"status": "removed"},
 }
-"""Refusals that tell an agent to end, and what else they say."""
+"""Errors that mean that the workspace is deleted, with further members of the answer."""
 
 
 class LifecycleRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
@@ -52,7 +52,7 @@ class LifecycleRoutes:
         self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -85,7 +85,7 @@ class LifecycleRoutes:
             Route(
                 method="POST",
                 path="/admin/workspaces/{id}/bootstrap-failed",
-                handler=self.declare_failed,
+                handler=self.report_bootstrap_failure,
                 summary="Report that an instance does not boot",
                 guard=ADMIN,
                 body=BodySpec(model=BootstrapFailure, required=False),
@@ -95,7 +95,7 @@ class LifecycleRoutes:
             Route(
                 method="GET",
                 path="/workspaces/{id}/state",
-                handler=self.state,
+                handler=self.read_state,
                 summary="How a workspace stands, for its own agent",
                 guard=STATE,
                 answer=WorkspaceState,
@@ -105,7 +105,7 @@ class LifecycleRoutes:
         ]
 
     async def pause(self, call: Call) -> object:
-        """Pause; answered when the wish is written."""
+        """Pause a workspace; answered after the commit."""
         request = pb.PauseWorkspaceRequest(workspace_id=call.workspace_id)
         reply: pb.PauseWorkspaceResponse = await self._registry.call(
             self._stub.PauseWorkspace, request, on_behalf_of=call.identity
@@ -114,7 +114,7 @@ class LifecycleRoutes:
         return paused | {"stops_later": True} if reply.stops_later else paused
 
     async def resume(self, call: Call) -> object:
-        """Resume; answered when the wish is written."""
+        """Resume a workspace; answered after the commit."""
         request = pb.ResumeWorkspaceRequest(workspace_id=call.workspace_id)
         reply: pb.ResumeWorkspaceResponse = await self._registry.call(
             self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
@@ -122,15 +122,15 @@ class LifecycleRoutes:
         return ResumeResult(status=render_status(reply.status), resumed_count=reply.resumed)
 
     async def hibernate(self, call: Call) -> object:
-        """Put to sleep; answered when the instance is stopped."""
+        """Hibernate a workspace; answered once its instance has stopped."""
         request = pb.HibernateWorkspaceRequest(workspace_id=call.workspace_id, force=call.query.get("force") == "true")
         await self._registry.call(
             self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION_TIMEOUT
         )
         return HibernationResult(status="hibernated")
 
-    async def declare_failed(self, call: Call) -> object:
-        """Pass on that an instance does not boot."""
+    async def report_bootstrap_failure(self, call: Call) -> object:
+        """Report that an instance does not boot."""
         request = pb.ReportBootstrapFailureRequest(
             workspace_id=call.workspace_id,
             error=call.body.error or DEFAULT_FAILURE_TEXT,
@@ -141,8 +141,8 @@ class LifecycleRoutes:
         )
         return BootstrapFailureResult(ok=True) if reply.changed else BootstrapFailureResult(ok=True, no_change=True)
 
-    async def state(self, call: Call) -> object:
-        """How the caller's own workspace stands."""
+    async def read_state(self, call: Call) -> object:
+        """Return the state of the caller's own workspace."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=call.workspace_id)
         reply = await self._registry.call(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
         status = render_status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
@@ -150,14 +150,14 @@ class LifecycleRoutes:
 
 
 def _render_deleted(workspace_id: str, error: ServiceError) -> Response | None:
-    """An agent whose workspace is no more hears so, whatever its token is worth by now."""
+    """Render the answer to an agent whose workspace is deleted, which may have revoked its token."""
     more = DELETED_REASONS.get((error.domain, error.reason))
     return None if more is None else json_response({"workspace_id": workspace_id, "deleted": True, **more}, 404)
 
 
 def _cut_log(log: str) -> str:
-    """The end of what an instance wrote, cut between characters."""
-    written = log.encode()
-    if len(written) <= MAX_LOG_TAIL_BYTES:
+    """Return the end of a log, cut between characters."""
+    encoded = log.encode()
+    if len(encoded) <= MAX_LOG_TAIL_BYTES:
         return log
-    return TRUNCATION_MARK + written[-MAX_LOG_TAIL_BYTES:].decode(errors="ignore")
+    return TRUNCATION_MARK + encoded[-MAX_LOG_TAIL_BYTES:].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""When the loops of the services last ticked."""
+"""Routes of the liveness of background loops."""
 
 import asyncio
 from datetime import timedelta
@@ -13,17 +13,17 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 LIVENESS_TIMEOUT = timedelta(seconds=1)
-"""How long a replica has to say when its loops ticked."""
+"""Time for a replica to answer."""
 
 
 class LivenessRoutes:
-    """Asks every replica that it has a line to."""
+    """Routes to every replica that the gateway knows."""
 
     def __init__(self, clients: ServiceChannels) -> None:
         self._replicas = (*clients.each_registry, *clients.each_a2a_proxy, clients.auth, clients.provisioner)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -36,15 +36,17 @@ class LivenessRoutes:
         ]
 
     async def list(self, _: Call) -> object:
-        """The loops of whoever answers; `/ready` says who does not."""
+        """Return the loops of the replicas that answer; `/ready` names the services that do not."""
         async with asyncio.TaskGroup() as group:
-            answers = [group.create_task(self._told(line)) for line in self._replicas]
+            answers = [group.create_task(self._get_liveness(line)) for line in self._replicas]
         return LivenessReport(subsystems=render_subsystems([answer.result() for answer in answers]))
 
-    async def _told(self, line: ServiceChannel) -> pb.GetLivenessResponse:
-        asked = stubs.LivenessServiceStub(line.channel).GetLiveness
+    async def _get_liveness(self, channel: ServiceChannel) -> pb.GetLivenessResponse:
+        method = stubs.LivenessServiceStub(channel.channel).GetLiveness
         try:
-            told: pb.GetLivenessResponse = await line.call(asked, pb.GetLivenessRequest(), timeout=LIVENESS_TIMEOUT)
+            reply: pb.GetLivenessResponse = await channel.call(
+                method, pb.GetLivenessRequest(), timeout=LIVENESS_TIMEOUT
+            )
         except ServiceError:
             return pb.GetLivenessResponse()
-        return told
+        return reply

@@ -1,4 +1,4 @@
-"""What instances have written."""
+"""Routes of the logs of instances."""
 
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN
@@ -16,14 +16,14 @@ QUERY_PARAMETERS = {"tail": "Lines, 1 to 5000; 200 if left out"}
 
 
 class LogRoutes:
-    """Asks the provisioner."""
+    """Routes to the provisioner."""
 
     def __init__(self, provisioner: ServiceChannel) -> None:
         self._provisioner = provisioner
         self._stub = rpc.LogServiceStub(provisioner.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -39,7 +39,7 @@ class LogRoutes:
         ]
 
     async def read(self, call: Call) -> object:
-        """The last lines."""
+        """Return the last lines."""
         tail = parse_natural_number(call.query.get("tail", DEFAULT_LINES))
         if tail is None or not 1 <= tail <= MAX_LINES:
             raise MalformedRequest(f"tail must be 1-{MAX_LINES}")

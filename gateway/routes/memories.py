@@ -1,4 +1,4 @@
-"""What agents remember."""
+"""Routes of memories: texts that agents keep."""
 
 import uuid
 
@@ -15,14 +15,14 @@ MAX_LIMIT = 50
 
 
 class MemoryRoutes:
-    """Asks the registry, which keeps memories."""
+    """Routes to the registry, which keeps memories."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.MemoryServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -61,7 +61,7 @@ class MemoryRoutes:
         ]
 
     async def commit(self, call: Call) -> object:
-        """Keep a memory."""
+        """Save a memory."""
         request = pb.CommitMemoryRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
@@ -75,7 +75,7 @@ class MemoryRoutes:
         return CommittedMemory(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
 
     async def search(self, call: Call) -> object:
-        """The memories asked for."""
+        """List the memories that match the query."""
         request = pb.SearchMemoriesRequest(
             workspace_id=call.workspace_id,
             scope=call.query.get("scope", ""),
@@ -89,7 +89,7 @@ class MemoryRoutes:
         return [render_memory(message) for message in reply.memories]
 
     async def delete(self, call: Call) -> object:
-        """Forget a memory."""
+        """Delete a memory."""
         request = pb.DeleteMemoryRequest(workspace_id=call.workspace_id, memory_id=call.path["memoryId"])
         await self._registry.call(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
         return DeletionResult(status="deleted")

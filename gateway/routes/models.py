@@ -1,4 +1,4 @@
-"""Which model an agent uses."""
+"""Routes of the model of a workspace."""
 
 from gateway.guards import READ, WRITE
 from gateway.request_body import BodySpec
@@ -12,14 +12,14 @@ PATH = "/workspaces/{id}/model"
 
 
 class ModelRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ModelServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -52,13 +52,13 @@ class ModelRoutes:
         ]
 
     async def get(self, call: Call) -> object:
-        """What was chosen."""
+        """Return the chosen model."""
         request = pb.GetModelRequest(workspace_id=call.workspace_id)
         reply: pb.GetModelResponse = await self._registry.call(self._stub.GetModel, request, on_behalf_of=call.identity)
         return ChosenModel(model=reply.model, source="workspace_secrets" if reply.model else "default")
 
     async def choose(self, call: Call) -> object:
-        """Choose, or clear the choice with an empty one."""
+        """Choose a model; an empty one clears the choice."""
         await self._choose(call, call.body.model)
         if not call.body.model:
             return ModelChoiceResult(status="cleared")

@@ -1,4 +1,4 @@
-"""The contract itself, for machines and for people."""
+"""Routes of the OpenAPI document and of its pages."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -43,37 +43,37 @@ SwaggerUIBundle({
 
 
 class OpenApiRoutes:
-    """Describes every route, these two included."""
+    """Routes that describe all routes, themselves included."""
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/openapi.json",
-                handler=self.document,
+                handler=self.get_document,
                 summary="The machine-readable contract",
                 guard=None,
             ),
             Route(
                 method="GET",
                 path="/docs",
-                handler=self.pages,
+                handler=self.get_page,
                 summary="Pages of the contract",
                 guard=None,
                 media_type="text/html",
             ),
         ]
 
-    async def document(self, _: Call) -> object:
-        """The machine-readable contract."""
+    async def get_document(self, _: Call) -> object:
+        """Return the OpenAPI document."""
         return Response(self._document, media_type="application/json")
 
-    async def pages(self, _: Call) -> object:
-        """The contract, to look through and to try out."""
+    async def get_page(self, _: Call) -> object:
+        """Return the Swagger UI of the document."""
         return Response(
             SWAGGER_PAGE, media_type="text/html", headers={"Content-Security-Policy": SWAGGER_SECURITY_POLICY}
         )

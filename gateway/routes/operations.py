@@ -1,4 +1,4 @@
-"""Is the plane there, is it ready, what has it done."""
+"""Routes of health, readiness and metrics."""
 
 from starlette.responses import Response
 
@@ -11,19 +11,19 @@ from gateway.schemas.operations import Health, ReadinessStatus
 
 
 class OperationsRoutes:
-    """Knows the gateway itself, and asks every service how it is."""
+    """Routes about the plane itself."""
 
     def __init__(self, readiness: ReadinessChecker, metrics: RequestMetrics) -> None:
         self._readiness = readiness
         self._metrics = metrics
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/health",
-                handler=self.health,
+                handler=self.get_health,
                 summary="This process is there",
                 guard=None,
                 answer=Health,
@@ -31,7 +31,7 @@ class OperationsRoutes:
             Route(
                 method="GET",
                 path="/ready",
-                handler=self.ready,
+                handler=self.get_readiness,
                 summary="The services answer",
                 guard=None,
                 answer=ReadinessStatus,
@@ -40,25 +40,25 @@ class OperationsRoutes:
             Route(
                 method="GET",
                 path="/metrics",
-                handler=self.metrics,
+                handler=self.get_metrics,
                 summary="Counters, as Prometheus reads them",
                 guard=OPERATION,
                 media_type="text/plain",
             ),
         ]
 
-    async def health(self, _: Call) -> object:
-        """This process answers."""
+    async def get_health(self, _: Call) -> object:
+        """Answer that this process runs."""
         return Health(status="ok")
 
-    async def ready(self, _: Call) -> object:
-        """Every service that is needed answers; or which one does not."""
+    async def get_readiness(self, _: Call) -> object:
+        """Return the checks of the services; 503 if a required one failed."""
         checks = await self._readiness.checks()
         missing = any(check["required"] and check["status"] == "fail" for check in checks.values())
         return json_response(
             ReadinessStatus(status="degraded" if missing else "ready", checks=checks), 503 if missing else 200
         )
 
-    async def metrics(self, _: Call) -> object:
-        """Counters, as Prometheus reads them."""
+    async def get_metrics(self, _: Call) -> object:
+        """Return the metrics in the format of Prometheus."""
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,4 +1,4 @@
-"""Organisations and their teams: made of files, grown, and taken away."""
+"""Routes that import organisations, and expand and collapse teams."""
 
 import uuid
 from datetime import timedelta
@@ -28,23 +28,23 @@ from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 IMPORT_TIMEOUT = timedelta(seconds=40)
-"""How long it may take to make, or to stop, hundreds of workspaces."""
+"""Time to create or to stop hundreds of workspaces."""
 
 
 class OrgRoutes:
-    """Asks the registry, which makes them."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/org/templates",
-                handler=self.list,
+                handler=self.list_templates,
                 summary="The organisations that can be imported",
                 guard=ADMIN,
                 answer=list[OrgTemplate],
@@ -52,7 +52,7 @@ class OrgRoutes:
             Route(
                 method="POST",
                 path="/org/import",
-                handler=self.add,
+                handler=self.import_org,
                 summary="Make all workspaces of an organisation, or none; with `dry_run` say what would be made (200)",
                 guard=PLATFORM,
                 body=BodySpec(model=OrgImport, max_bytes=MAX_BULK_BODY_BYTES),
@@ -82,15 +82,15 @@ class OrgRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every org template by its directory."""
+    async def list_templates(self, call: Call) -> object:
+        """List the org templates by directory."""
         reply: pb.ListOrgTemplatesResponse = await self._registry.call(
             self._stub.ListOrgTemplates, pb.ListOrgTemplatesRequest(), on_behalf_of=call.identity
         )
         return [render_org_template(message) for message in reply.templates]
 
-    async def add(self, call: Call) -> object:
-        """A new organisation, or what it would be."""
+    async def import_org(self, call: Call) -> object:
+        """Import an organisation, or return what an import would create."""
         request = pb.ImportOrgRequest(request_id=str(uuid.uuid4()), dry_run=call.body.dry_run)
         if call.body.dir:
             request.dir = call.body.dir
@@ -102,7 +102,7 @@ class OrgRoutes:
         return _render_dry_run(render_planned_org(reply)) if call.body.dry_run else render_imported_org(reply)
 
     async def expand(self, call: Call) -> object:
-        """The children of a workspace, as its config declares them."""
+        """Create the team that the config of a workspace declares."""
         reply: pb.ExpandTeamResponse = await self._registry.call(
             self._stub.ExpandTeam,
             pb.ExpandTeamRequest(workspace_id=call.workspace_id),
@@ -116,7 +116,7 @@ class OrgRoutes:
         return ExpansionResult(status="expanded", children=children)
 
     async def collapse(self, call: Call) -> object:
-        """What was below a workspace is gone, or would be."""
+        """Remove the descendants of a workspace, or return what would be removed."""
         reply: pb.CollapseTeamResponse = await self._registry.call(
             self._stub.CollapseTeam,
             pb.CollapseTeamRequest(workspace_id=call.workspace_id, dry_run=call.body.dry_run),

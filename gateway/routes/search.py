@@ -1,4 +1,4 @@
-"""Finding workspaces by what their agents can do."""
+"""Routes that find workspaces by the skills of their agents."""
 
 from gateway.errors import MalformedRequest
 from gateway.guards import SEARCH
@@ -13,7 +13,6 @@ MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 
 MAX_QUERY_LENGTH = 255
-"""Characters of what is searched for."""
 
 QUERY_PARAMETERS = {
     "skill": "Id or name of a skill of the agent's card, whatever its case",
@@ -25,14 +24,14 @@ QUERY_PARAMETERS = {
 
 
 class SearchRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.SearchServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -47,12 +46,12 @@ class SearchRoutes:
         ]
 
     async def search(self, call: Call) -> object:
-        """The workspaces that fit, a page at a time."""
-        said = _parse_search(call)
+        """Return one page of the workspaces that match."""
+        texts = _parse_search(call)
         request = pb.SearchWorkspacesRequest(
-            skill=said["skill"],
-            tag=said["tag"],
-            query=said["q"],
+            skill=texts["skill"],
+            tag=texts["tag"],
+            query=texts["q"],
             page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
             page_token=call.query.get("page_token", ""),
         )
@@ -65,9 +64,9 @@ class SearchRoutes:
 
 
 def _parse_search(call: Call) -> dict[str, str]:
-    """What is searched for, by parameter; raises where that is too long."""
-    said = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
-    for name, text in said.items():
+    """Return the search texts by parameter; raises `MalformedRequest` for one that is too long."""
+    texts = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
+    for name, text in texts.items():
         if len(text) > MAX_QUERY_LENGTH:
             raise MalformedRequest(f"{name} must be at most {MAX_QUERY_LENGTH} characters")
-    return said
+    return texts

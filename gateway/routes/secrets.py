@@ -1,4 +1,4 @@
-"""Secrets of workspaces, global ones, and sealing all of them anew."""
+"""Routes of secrets: of workspaces, global ones, and the renewal of their encryption."""
 
 from collections.abc import Iterator
 
@@ -21,23 +21,23 @@ from services.chassis.clients import ServiceChannel
 UNREADABLE_TEXT = "one or more secrets failed to decrypt; refusing to return partial bundle"
 
 GLOBAL_SECRET_PATHS = {"/settings/secrets": ("PUT", "POST"), "/admin/secrets": ("POST",)}
-"""Where global secrets are, and with which methods they are set there."""
+"""The paths of global secrets, with the methods that set one."""
 
 
 class SecretRoutes:
-    """Asks auth, which keeps the vault."""
+    """Routes to auth, which keeps the secrets."""
 
     def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.VaultServiceStub(auth.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/secrets",
-                handler=self.list,
+                handler=self.list_secrets,
                 summary="The names of the secrets that apply to a workspace",
                 guard=READ,
                 answer=list[SecretLabel],
@@ -46,7 +46,7 @@ class SecretRoutes:
             Route(
                 method="GET",
                 path="/workspaces/{id}/secrets/values",
-                handler=self.tell,
+                handler=self.read_values,
                 summary="The values of all secrets that apply, for the workspace itself",
                 guard=OWN,
                 answer=dict[str, str],
@@ -91,7 +91,7 @@ class SecretRoutes:
             yield Route(
                 method="GET",
                 path=path,
-                handler=self.list,
+                handler=self.list_secrets,
                 summary="The names of the global secrets",
                 guard=PLATFORM,
                 answer=list[SecretLabel],
@@ -100,7 +100,7 @@ class SecretRoutes:
                 yield Route(
                     method=method,
                     path=path,
-                    handler=self.set_for_all,
+                    handler=self.set_global,
                     summary="Set a global secret; workspaces without their own are restarted",
                     guard=PLATFORM,
                     body=BodySpec(model=NewSecret),
@@ -109,23 +109,23 @@ class SecretRoutes:
             yield Route(
                 method="DELETE",
                 path=f"{path}/{{key}}",
-                handler=self.delete_for_all,
+                handler=self.delete_global,
                 summary="Erase a global secret; workspaces without their own are restarted",
                 guard=PLATFORM,
                 answer=GlobalSecretChangeResult,
                 refusal_statuses=frozenset({404}),
             )
 
-    async def list(self, call: Call) -> object:
-        """What applies to a workspace, or to all: one page holds as many as there can be."""
+    async def list_secrets(self, call: Call) -> object:
+        """List the secrets of a workspace or the global ones; one page holds all of them."""
         request = pb.ListSecretsRequest(workspace_id=call.workspace_id)
         reply: pb.ListSecretsResponse = await self._auth.call(
             self._stub.ListSecrets, request, on_behalf_of=call.identity
         )
         return [render_label(message) for message in reply.secrets]
 
-    async def tell(self, call: Call) -> object:
-        """All values, or none and why."""
+    async def read_values(self, call: Call) -> object:
+        """Return all values, or an error if one cannot be decrypted."""
         request = pb.ReadSecretsRequest(workspace_id=call.workspace_id)
         reply: pb.ReadSecretsResponse = await self._auth.call(
             self._stub.ReadSecrets, request, on_behalf_of=call.identity
@@ -135,27 +135,27 @@ class SecretRoutes:
         return dict(sorted(reply.values.items()))
 
     async def set(self, call: Call) -> object:
-        """Keep a secret of a workspace."""
+        """Set a secret of a workspace."""
         await self._set(call)
         return SecretChangeResult(key=call.body.key, status="saved")
 
-    async def set_for_all(self, call: Call) -> object:
-        """Keep a global secret."""
+    async def set_global(self, call: Call) -> object:
+        """Set a global secret."""
         await self._set(call)
         return GlobalSecretChangeResult(key=call.body.key, scope="global", status="saved")
 
     async def delete(self, call: Call) -> object:
-        """Erase a secret of a workspace."""
+        """Delete a secret of a workspace."""
         await self._delete(call)
         return SecretChangeResult(key=call.path["key"], status="deleted")
 
-    async def delete_for_all(self, call: Call) -> object:
-        """Erase a global secret."""
+    async def delete_global(self, call: Call) -> object:
+        """Delete a global secret."""
         await self._delete(call)
         return GlobalSecretChangeResult(key=call.path["key"], scope="global", status="deleted")
 
     async def reseal(self, call: Call) -> object:
-        """Seal a batch anew; how far that got."""
+        """Encrypt a batch of secrets with the newest key."""
         reply: pb.ResealResponse = await self._auth.call(
             self._stub.Reseal, pb.ResealRequest(), on_behalf_of=call.identity
         )

@@ -1,4 +1,4 @@
-"""Browser sessions: a bearer exchanged for a cookie."""
+"""Routes of browser sessions: a bearer exchanged for a cookie."""
 
 import math
 import time
@@ -19,23 +19,23 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
 BEARER_ONLY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False, allows_sessions=False)
-"""A session opens no other: it would have no end."""
+"""A session cannot open another one: it would never end."""
 
 SESSION_PATH = "/session"
 
 
 class SessionRoutes:
-    """Asks auth, and speaks with browsers."""
+    """Routes to auth, which keeps sessions."""
 
     def __init__(self, auth: ServiceChannel, *, secure: bool, wall: Callable[[], float] = time.time) -> None:
-        """`secure` where cookies never travel over plain http."""
+        """With `secure`, browsers send the cookie over HTTPS only."""
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
         self._secure = secure
         self._wall = wall
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -66,29 +66,29 @@ class SessionRoutes:
         ]
 
     async def open(self, call: Call) -> object:
-        """A session in the place of the bearer."""
+        """Open a session with a bearer."""
         reply: pb.OpenSessionResponse = await self._auth.call(
             self._stub.OpenSession, pb.OpenSessionRequest(), on_behalf_of=call.identity
         )
         seconds = max(0, math.ceil(json_format.unix_seconds(reply.expires_at) - self._wall()))
         secure = self._secure or call.base_url.startswith("https:")
-        told = _with_session(_describe_caller(call), reply.session, reply.expires_at)
-        given = credentials.render_session_cookie(reply.session, seconds=seconds, secure=secure)
-        return json_format.json_response(told, 201, headers={"Set-Cookie": given, **NO_STORE})
+        described = _with_session(_describe_caller(call), reply.session, reply.expires_at)
+        cookie = credentials.render_session_cookie(reply.session, seconds=seconds, secure=secure)
+        return json_format.json_response(described, 201, headers={"Set-Cookie": cookie, **NO_STORE})
 
     async def show(self, call: Call) -> object:
-        """Who the caller is, and how the session stands."""
-        who = _describe_caller(call)
+        """Describe the caller and its session."""
+        caller = _describe_caller(call)
         session = credentials.read_credential("GET", call.headers.raw).session
         if session is None:
-            return who
+            return caller
         reply: pb.GetSessionResponse = await self._auth.call(
             self._stub.GetSession, pb.GetSessionRequest(session=session)
         )
-        return json_format.json_response(_with_session(who, session, reply.expires_at), headers=NO_STORE)
+        return json_format.json_response(_with_session(caller, session, reply.expires_at), headers=NO_STORE)
 
     async def close(self, call: Call) -> object:
-        """End the session of the cookie, whether there is one or not."""
+        """End the session of the cookie, if there is one."""
         credentials.read_credential("DELETE", call.headers.raw)
         session = credentials.parse_session(call.headers.raw)
         if session is not None:
@@ -97,24 +97,24 @@ class SessionRoutes:
 
 
 NO_STORE = {"Cache-Control": "no-store"}
-"""What tells a CSRF token is kept by no cache."""
+"""No cache may keep an answer with a CSRF token."""
 
 
 def _describe_caller(call: Call) -> CallerDescription:
     identity = cast("Identity", call.identity)
-    who = CallerDescription(kind=identity.kind.value)
+    caller = CallerDescription(kind=identity.kind.value)
     if identity.kind is Kind.ORG:
-        who["org_id"] = identity.org_id
-        who["scopes"] = sorted(identity.scopes)
+        caller["org_id"] = identity.org_id
+        caller["scopes"] = sorted(identity.scopes)
     if identity.kind is Kind.WORKSPACE:
-        who["workspace_id"] = identity.name
-    return who
+        caller["workspace_id"] = identity.name
+    return caller
 
 
-def _with_session(who: CallerDescription, session: str, expires_at: Timestamp) -> CallerDescription:
-    who["csrf_token"] = credentials.derive_csrf_token(session)
-    who["expires_at"] = json_format.format_timestamp(expires_at)
-    return who
+def _with_session(caller: CallerDescription, session: str, expires_at: Timestamp) -> CallerDescription:
+    caller["csrf_token"] = credentials.derive_csrf_token(session)
+    caller["expires_at"] = json_format.format_timestamp(expires_at)
+    return caller
 
 
 def _clear_cookie(answer: Response) -> Response:

@@ -1,4 +1,4 @@
-"""What workspaces are made from."""
+"""Routes of templates."""
 
 from gateway.guards import ADMIN, PLATFORM
 from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
@@ -18,19 +18,19 @@ from services.chassis.clients import ServiceChannel
 
 
 class TemplateRoutes:
-    """Asks the registry, which keeps the templates."""
+    """Routes to the registry, which keeps templates."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/templates",
-                handler=self.list,
+                handler=self.list_templates,
                 summary="The templates that workspaces can be made from",
                 guard=ADMIN,
                 query={"problems": "`1`: also what is wrong with the directories that are no templates"},
@@ -39,7 +39,7 @@ class TemplateRoutes:
             Route(
                 method="POST",
                 path="/templates/import",
-                handler=self.add,
+                handler=self.import_template,
                 summary="Make a template of files",
                 guard=PLATFORM,
                 body=BodySpec(model=NewTemplate, max_bytes=MAX_BULK_BODY_BYTES),
@@ -49,8 +49,8 @@ class TemplateRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every template by its directory."""
+    async def list_templates(self, call: Call) -> object:
+        """List the templates by directory."""
         reply: pb.ListTemplatesResponse = await self._registry.call(
             self._stub.ListTemplates, pb.ListTemplatesRequest(), on_behalf_of=call.identity
         )
@@ -59,8 +59,8 @@ class TemplateRoutes:
             return templates
         return TemplateList(templates=templates, problems=[render_problem(message) for message in reply.problems])
 
-    async def add(self, call: Call) -> object:
-        """A new template."""
+    async def import_template(self, call: Call) -> object:
+        """Import a template."""
         if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > MAX_FILES_BYTES:
             raise body_too_large(MAX_FILES_BYTES)
         request = pb.ImportTemplateRequest(name=call.body.name, files=call.body.files)

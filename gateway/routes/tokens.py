@@ -1,4 +1,4 @@
-"""The tokens of workspaces and of organisations."""
+"""Routes of tokens: of workspaces and of organisations."""
 
 from datetime import datetime
 
@@ -33,7 +33,7 @@ from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 TEST_GUARD = Guard(gate=auth_pb2.GATE_TEST, allows_sessions=False)
-"""By bearer alone: what a GET mints, no page must be able to ask for."""
+"""Without sessions: a page of another site must not be able to mint a token with a GET."""
 
 MINT_LIMIT = RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS)
 
@@ -41,7 +41,6 @@ MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 
 MAX_OFFSET = 2**31
-"""Tokens that a page passes over at most."""
 
 SAVE_NOW_TEXT = "Save this token now — it cannot be retrieved again."
 COPY_NOW_TEXT = "copy this token now; it will not be shown again"
@@ -52,22 +51,22 @@ ROTATION_BODY = BodySpec(
 
 
 class TokenRoutes:
-    """Asks auth."""
+    """Routes to auth."""
 
     def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
-        return [*self._of_workspaces(), *self._of_orgs()]
+        """Return the routes of this class."""
+        return [*self._workspace_routes(), *self._org_routes()]
 
-    def _of_workspaces(self) -> list[Route]:
+    def _workspace_routes(self) -> list[Route]:
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/tokens",
-                handler=self.list,
+                handler=self.list_of_workspace,
                 summary="The live tokens of a workspace, newest first",
                 guard=READ,
                 query={"limit": "1 to 200; anything else is 50", "offset": "How many to pass over first"},
@@ -107,7 +106,7 @@ class TokenRoutes:
             Route(
                 method="GET",
                 path="/admin/workspaces/{id}/test-token",
-                handler=self.mint_for_test,
+                handler=self.mint_test_token,
                 summary="Mint a token to test a workspace with, good for a day",
                 guard=TEST_GUARD,
                 answer=TestToken,
@@ -115,12 +114,12 @@ class TokenRoutes:
             ),
         ]
 
-    def _of_orgs(self) -> list[Route]:
+    def _org_routes(self) -> list[Route]:
         return [
             Route(
                 method="GET",
                 path="/org/tokens",
-                handler=self.list_of_orgs,
+                handler=self.list_org_tokens,
                 summary="The live organisation tokens, newest first",
                 guard=ADMIN,
                 query={"org_id": "Of this organisation only"},
@@ -130,7 +129,7 @@ class TokenRoutes:
             Route(
                 method="POST",
                 path="/org/tokens",
-                handler=self.mint_for_org,
+                handler=self.mint_org_token,
                 summary="Mint a token for an organisation",
                 guard=ADMIN,
                 body=BodySpec(model=NewOrgToken),
@@ -141,7 +140,7 @@ class TokenRoutes:
             Route(
                 method="DELETE",
                 path="/org/tokens/{tokenId}",
-                handler=self.revoke_of_org,
+                handler=self.revoke_org_token,
                 summary="End an organisation token, and the sessions opened with it",
                 guard=ADMIN,
                 answer=RevokedOrgToken,
@@ -150,7 +149,7 @@ class TokenRoutes:
             Route(
                 method="POST",
                 path="/org/tokens/{tokenId}/rotate",
-                handler=self.rotate_of_org,
+                handler=self.rotate_org_token,
                 summary="Put a fresh token in the place of one, which stays in force for a grace",
                 guard=ADMIN,
                 body=ROTATION_BODY,
@@ -160,7 +159,7 @@ class TokenRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> object:
+    async def list_of_workspace(self, call: Call) -> object:
         """The live tokens of a workspace."""
         request = pb.ListTokensRequest(
             workspace_id=call.workspace_id,
@@ -179,13 +178,13 @@ class TokenRoutes:
         return _render_minted(reply, call.workspace_id)
 
     async def revoke(self, call: Call) -> object:
-        """End a token of a workspace."""
+        """Revoke a token of a workspace."""
         request = pb.RevokeTokenRequest(workspace_id=call.workspace_id, token_id=call.path["tokenId"])
         await self._auth.call(self._stub.RevokeToken, request, on_behalf_of=call.identity)
         return RevocationResult(status="revoked")
 
     async def rotate(self, call: Call) -> object:
-        """A fresh token in the place of one."""
+        """Replace a token; the old one expires after a grace period."""
         request = pb.RotateTokenRequest(
             workspace_id=call.workspace_id,
             token_id=call.path["tokenId"],
@@ -198,8 +197,8 @@ class TokenRoutes:
         minted["previous_expires_at"] = json_format.format_timestamp(reply.previous_expires_at)
         return minted
 
-    async def mint_for_test(self, call: Call) -> object:
-        """A token for whoever tests a workspace."""
+    async def mint_test_token(self, call: Call) -> object:
+        """Mint a token to test a workspace with."""
         request = pb.MintTestTokenRequest(workspace_id=call.workspace_id)
         reply: pb.MintTestTokenResponse = await self._auth.call(
             self._stub.MintTestToken, request, on_behalf_of=call.identity
@@ -210,8 +209,8 @@ class TokenRoutes:
             expires_at=json_format.format_timestamp(reply.expires_at),
         )
 
-    async def list_of_orgs(self, call: Call) -> object:
-        """The live tokens of organisations."""
+    async def list_org_tokens(self, call: Call) -> object:
+        """List the valid tokens of organisations."""
         org_id = call.query.get("org_id", "")
         request = pb.ListOrgTokensRequest(org_id=parse_uuid(org_id, "invalid org ID") if org_id else "")
         reply: pb.ListOrgTokensResponse = await self._auth.call(
@@ -219,8 +218,8 @@ class TokenRoutes:
         )
         return OrgTokenList(count=len(reply.tokens), tokens=[render_org_token(message) for message in reply.tokens])
 
-    async def mint_for_org(self, call: Call) -> object:
-        """A token of an organisation."""
+    async def mint_org_token(self, call: Call) -> object:
+        """Mint a token of an organisation."""
         body = call.body
         request = pb.MintOrgTokenRequest(
             org_id=body.org_id or "", name=body.name, scopes=body.scopes, expires_at=_parse_expiry(body.expires_at)
@@ -230,16 +229,16 @@ class TokenRoutes:
         )
         return _render_minted_org(reply)
 
-    async def revoke_of_org(self, call: Call) -> object:
-        """End a token of an organisation."""
+    async def revoke_org_token(self, call: Call) -> object:
+        """Revoke a token of an organisation."""
         token_id = call.path["tokenId"]
         await self._auth.call(
             self._stub.RevokeOrgToken, pb.RevokeOrgTokenRequest(token_id=token_id), on_behalf_of=call.identity
         )
         return RevokedOrgToken(revoked=token_id)
 
-    async def rotate_of_org(self, call: Call) -> object:
-        """A fresh token in the place of one."""
+    async def rotate_org_token(self, call: Call) -> object:
+        """Replace a token; the old one expires after a grace period."""
         request = pb.RotateOrgTokenRequest(
             token_id=call.path["tokenId"], grace=Duration(seconds=call.body.grace_seconds)
         )

@@ -1,9 +1,8 @@
-"""The life of workspaces: create, read, change, remove, restart."""
+"""Routes that create, read, change, remove and restart workspaces."""
 
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -30,19 +29,17 @@ from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
-from services.chassis.errors import FailedPrecondition, ServiceError
+from services.chassis.errors import ServiceError
 
 REMOVAL_TIMEOUT = timedelta(seconds=40)
-"""How long a removal may take: the registry waits up to 30 seconds for instances to stop."""
+"""Time for a removal: the registry waits up to 30 seconds for instances to stop."""
 
 PAGE_SIZE = 100
-"""Workspaces asked for at once. Where their cards are large, fewer come."""
-
-TIERS = range(1, 5)
+"""Workspaces of one page; the registry sends fewer if their cards are large."""
 
 
 class WorkspaceRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
@@ -50,7 +47,7 @@ class WorkspaceRoutes:
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(registry.channel)
 
     def list_routes(self) -> list[Route]:
-        """What is there."""
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -66,7 +63,7 @@ class WorkspaceRoutes:
             Route(
                 method="GET",
                 path="/workspaces",
-                handler=self.list,
+                handler=self.list_workspaces,
                 summary="All workspaces, by creation time",
                 guard=ADMIN,
                 answer=list[ListedWorkspace],
@@ -117,48 +114,52 @@ class WorkspaceRoutes:
         ]
 
     async def create(self, call: Call) -> object:
-        """A new workspace; one whose agent the plane does not start is told how to connect."""
+        """Create a workspace; for an external agent the answer says how it connects."""
         reply: pb.CreateWorkspaceResponse = await self._registry.call(
             self._stub.CreateWorkspace, _build_create_request(call.body), on_behalf_of=call.identity
         )
-        made = reply.workspace
-        if made.external:
-            told = connect_snippets.build_connection(made, token=reply.auth_token, platform_url=call.base_url)
-            return CreatedWorkspace(id=made.id, external=True, status=render_status(made.status), connection=told)
+        created = reply.workspace
+        if created.external:
+            connection = connect_snippets.build_connection(created, token=reply.auth_token, platform_url=call.base_url)
+            return CreatedWorkspace(
+                id=created.id, external=True, status=render_status(created.status), connection=connection
+            )
         return CreatedWorkspace(
-            id=made.id,
-            status=render_status(made.status),
-            awareness_namespace=f"workspace:{made.id}",
-            workspace_access=made.workspace_access,
+            id=created.id,
+            status=render_status(created.status),
+            awareness_namespace=f"workspace:{created.id}",
+            workspace_access=created.workspace_access,
         )
 
-    async def list(self, call: Call) -> object:
-        """Every workspace that the caller may see."""
+    async def list_workspaces(self, call: Call) -> object:
+        """List the workspaces that the caller may see."""
         return [render_listed_workspace(message) async for message in self._pages(call)]
 
     async def get(self, call: Call) -> object:
-        """One workspace."""
-        return render_workspace(await self._get(call))
+        """Return one workspace."""
+        request = pb.GetWorkspaceRequest(workspace_id=call.workspace_id)
+        reply: pb.GetWorkspaceResponse = await self._registry.call(
+            self._stub.GetWorkspace, request, on_behalf_of=call.identity
+        )
+        return render_workspace(reply.workspace)
 
     async def change(self, call: Call) -> object:
-        """Change what the body names. A body that names nothing still has to find its workspace."""
-        named = sorted(call.body.model_fields_set)
-        if not named:
-            await self._find_unchanged(call)
-            return WorkspaceUpdateResult(status="updated")
-        values = {name: getattr(call.body, name) for name in named}
+        """Change the fields that the body names. A body without fields has the registry look for the workspace."""
+        fields = sorted(call.body.model_fields_set)
+        values = {name: getattr(call.body, name) for name in fields}
         request = pb.UpdateWorkspaceRequest(
             workspace_id=call.workspace_id,
             changes=pb.WorkspaceChanges(**{name: value for name, value in values.items() if value is not None}),
-            update_mask=FieldMask(paths=named),
+            update_mask=FieldMask(paths=fields),
+            allow_empty_mask=True,
         )
         reply: pb.UpdateWorkspaceResponse = await self._registry.call(
             self._stub.UpdateWorkspace, request, on_behalf_of=call.identity
         )
-        return _render_update(reply, named)
+        return _render_update(reply, fields)
 
     async def remove(self, call: Call) -> object:
-        """Remove a workspace; answered when its instances are stopped."""
+        """Remove a workspace; answered once its instances have stopped."""
         purge = call.query.get("purge") == "true"
         request = pb.RemoveWorkspaceRequest(
             workspace_id=call.workspace_id, confirm=call.query.get("confirm") == "true", purge=purge
@@ -169,7 +170,7 @@ class WorkspaceRoutes:
         return RemovalResult(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
 
     async def restart(self, call: Call) -> object:
-        """Ask for a fresh instance; answered when the wish is written."""
+        """Request a new instance; answered after the commit."""
         if call.body.reset or call.query.get("reset") == "true":
             raise MalformedRequest(details={"detail": "this backend has no session to reset: restart without reset"})
         request = lifecycle_pb2.RestartWorkspaceRequest(
@@ -188,15 +189,6 @@ class WorkspaceRoutes:
             reset_session=False,
         )
 
-    async def _get(self, call: Call) -> pb.Workspace:
-        request = pb.GetWorkspaceRequest(workspace_id=call.workspace_id)
-        reply = await self._registry.call(self._stub.GetWorkspace, request, on_behalf_of=call.identity)
-        return cast("pb.GetWorkspaceResponse", reply).workspace
-
-    async def _find_unchanged(self, call: Call) -> None:
-        if (await self._get(call)).status == pb.WORKSPACE_STATUS_REMOVED:
-            raise WorkspaceRemoved
-
     async def _pages(self, call: Call) -> AsyncIterator[pb.Workspace]:
         token = ""
         while True:
@@ -211,18 +203,8 @@ class WorkspaceRoutes:
                 return
 
 
-class WorkspaceRemoved(FailedPrecondition):
-    """A write on a workspace that has been removed."""
-
-    domain = "molecule.registry.v1"
-    reason = "WORKSPACE_REMOVED"
-    message = "workspace removed"
-
-
 def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:
-    """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
-    if body.tier is not None and body.tier not in TIERS:
-        raise MalformedRequest("invalid workspace fields")
+    """Return the request of a body. A tier is sent with its presence, so that the registry can refuse 0."""
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
         name=body.name,
@@ -230,7 +212,7 @@ def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:
         runtime=body.runtime,
         model=body.model,
         template=body.template,
-        tier=body.tier or 0,
+        tier=body.tier,
         parent_id=body.parent_id,
         external=body.external,
         url=body.url,
@@ -247,9 +229,9 @@ def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:
     )
 
 
-def _render_update(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> WorkspaceUpdateResult:
+def _render_update(reply: pb.UpdateWorkspaceResponse, fields: list[str]) -> WorkspaceUpdateResult:
     changed = WorkspaceUpdateResult(status="updated")
-    if reply.needs_restart or "workspace_dir" in named:
+    if reply.needs_restart or "workspace_dir" in fields:
         changed["needs_restart"] = True
     if reply.model_was_reset:
         changed["model_was_reset"] = True

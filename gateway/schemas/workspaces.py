@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from gateway import json_format
 from gateway.schemas.connections import Connection
-from gateway.schemas.request_model import Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
+from gateway.schemas.request_model import ClampedInt32, Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
 from protos.registry.v1 import registry_pb2
 
 
@@ -34,7 +34,7 @@ class NewWorkspace(RequestModel):
     model: str = ""
     runtime: str = ""
     template: str = ""
-    tier: int | None = None
+    tier: ClampedInt32 | None = None
     parent_id: WorkspaceId | None = None
     external: bool = False
     url: str = ""

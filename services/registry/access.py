@@ -1,31 +1,37 @@
-"""What a caller may see and touch, and what is called after it."""
+"""Decides which workspaces a caller may see and change."""
 
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from services.chassis.identity import Identity, Kind
-from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound, WorkspaceRemoved
+from services.registry.errors.workspaces import (
+    OrgAccessDenied,
+    OtherWorkspace,
+    StaleToken,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
 from services.registry.store.transaction import Transaction
 from services.registry.workspace import hierarchy
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 ADMIN_SCOPE = "admin"
-"""The scope of an organisation token that opens the admin gate within its organisation."""
+"""The scope with which an organisation token passes the admin gate within its organisation."""
 
 
-def commands(caller: Identity) -> bool:
-    """Whether the caller would pass the admin gate."""
+def has_admin_rights(caller: Identity) -> bool:
+    """Whether the caller passes the admin gate."""
     return caller.kind in {Kind.ADMIN, Kind.ANONYMOUS} or (caller.kind is Kind.ORG and ADMIN_SCOPE in caller.scopes)
 
 
-def org_of(caller: Identity) -> str | None:
-    """The organisation that lists are limited to."""
+def get_org_filter(caller: Identity) -> str | None:
+    """Return the organisation to which lists are limited; `None` for no limit."""
     return caller.org_id if caller.kind is Kind.ORG else None
 
 
-def id_for(caller: Identity, request_id: str, place: int = 0) -> str:
-    """The id of what a request makes: the same for the same caller's same request, a new one for a nameless request.
+def derive_id(caller: Identity, request_id: str, place: int = 0) -> str:
+    """Return the id of what a request creates: random without a `request_id`, otherwise derived from it and the caller.
 
-    `place` tells apart what one request makes many of.
+    A repeated request so creates nothing new. `place` numbers the workspaces that one request creates.
     """
     if not request_id:
         return str(uuid4())
@@ -34,13 +40,27 @@ def id_for(caller: Identity, request_id: str, place: int = 0) -> str:
 
 
 def check_org(caller: Identity, workspace: Workspace | None) -> None:
-    """An organisation token ends at its organisation; what does not exist lies outside of it too."""
+    """Raise `OrgAccessDenied` if an organisation token is used for an unknown or a foreign workspace."""
     if caller.kind is Kind.ORG and (workspace is None or workspace.org_id != caller.org_id):
         raise OrgAccessDenied
 
 
-async def reached(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
-    """The workspace, if the caller may touch it; raises `OrgAccessDenied` or `WorkspaceNotFound`."""
+def check_self(caller: Identity, workspace_id: WorkspaceId) -> None:
+    """Raise `OtherWorkspace` for a workspace token that is used for another workspace."""
+    if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
+        raise OtherWorkspace
+
+
+def check_generation(caller: Identity, workspace: Workspace) -> None:
+    """Raise `StaleToken` for the token of a replaced instance, which auth may not have revoked yet."""
+    if caller.generation not in {None, workspace.generation}:
+        raise StaleToken
+
+
+async def require_access(
+    tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False
+) -> Workspace:
+    """Return the workspace if the caller may access it; raises `OrgAccessDenied` or `WorkspaceNotFound`."""
     workspace = await tx.find(workspace_id, lock=lock)
     check_org(caller, workspace)
     if workspace is None:
@@ -48,31 +68,31 @@ async def reached(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, 
     return workspace
 
 
-async def writes(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
-    """The workspace, locked, if the caller may write something down for it; raises `WorkspaceRemoved` besides.
+async def require_writable(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace:
+    """Return the locked workspace if the caller may add records to it; raises also `WorkspaceRemoved`.
 
-    Under the lock no purge overtakes what is written, and what is counted stays as it was counted.
+    The lock keeps a purge from missing the new records, and the count of records valid until the commit.
     """
-    workspace = await reached(tx, caller, workspace_id, lock=True)
+    workspace = await require_access(tx, caller, workspace_id, lock=True)
     if workspace.status is Status.REMOVED:
         raise WorkspaceRemoved
     return workspace
 
 
-async def lists(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace | None:
-    """The workspace whose notes the caller lists; `None` where it is unknown or removed, and the list empty."""
+async def find_listable(tx: Transaction, caller: Identity, workspace_id: WorkspaceId) -> Workspace | None:
+    """Return the workspace whose notes the caller lists; `None` if it is unknown or removed."""
     workspace = await tx.find(workspace_id)
     check_org(caller, workspace)
     return None if workspace is None or workspace.status is Status.REMOVED else workspace
 
 
-async def sees(tx: Transaction, caller: Identity, workspace: Workspace) -> bool:
-    """Whether the caller may know of the workspace at all."""
+async def may_see(tx: Transaction, caller: Identity, workspace: Workspace) -> bool:
+    """Whether the caller may see the workspace."""
     match caller.kind:
         case Kind.ADMIN | Kind.ANONYMOUS | Kind.SERVICE:
             return True
         case Kind.ORG:
             return workspace.org_id == caller.org_id
         case Kind.WORKSPACE:
-            viewer = await tx.tree.lineage(WorkspaceId(caller.name))
-            return hierarchy.visible(viewer, await tx.tree.lineage(workspace.id))
+            viewer = await tx.tree.get_lineage(WorkspaceId(caller.name))
+            return hierarchy.may_see(viewer, await tx.tree.get_lineage(workspace.id))

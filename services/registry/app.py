@@ -1,4 +1,4 @@
-"""The wiring of the registry."""
+"""Builds the registry: its parts, servicers and background loops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,8 +54,9 @@ from services.registry.api.models import ModelServicer
 from services.registry.api.search import SearchServicer
 from services.registry.api.templates import TemplateServicer
 from services.registry.api.workspaces import RegistryServicer
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.budgets import Budgets
+from services.registry.directory.cards import CardService
 from services.registry.directory.creation import Founding
 from services.registry.directory.discovery import Directions
 from services.registry.directory.model_choice import Models
@@ -66,15 +67,15 @@ from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.heartbeats import Intake
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.pausing import Pausing
-from services.registry.lifecycle.registration import Door
-from services.registry.lifecycle.removal import Removal
-from services.registry.lifecycle.renewal import Renewal
-from services.registry.lifecycle.restarts import Refits
-from services.registry.lifecycle.secret_rollout import Turnover
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.registration import RegistrationService
+from services.registry.lifecycle.removal import RemovalService
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.restarts import RestartService, TemplateChooser
+from services.registry.lifecycle.secret_rollout import SecretRollout
 from services.registry.lifecycle.sweeps import Sweeps
 from services.registry.notes.approvals.api import ApprovalServicer
 from services.registry.notes.approvals.service import Approvals
@@ -93,66 +94,71 @@ from services.registry.organisations.org_folders import OrgFolders
 from services.registry.organisations.org_import import Orgs
 from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
-from services.registry.store.tables.schema import DOORBELL, META
+from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates, load_runtime_provision_timeouts
-from services.registry.workspace.facts import Patience
+from services.registry.workspace.facts import LivenessTimeouts
 
 NAME = "registry"
 ROLE = "molecule_registry"
 
-Beats: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
-"""What is done from time to time, and how often, by name."""
+PeriodicTasks: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
+"""Functions that run periodically and their intervals, by name."""
 
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
-    """Put the parts together."""
+    """Build all parts and yield the servicers and loops to run."""
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     known = catalog.read(limit=settings.provision_timeout, declared=declared)
     url = settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=ROLE) as engine,
-        clients.open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as line,
+        clients.open_channel(settings.auth_targets, speaker=NAME, tls=settings.tls) as auth_channel,
     ):
         store = Store(engine, clock)
-        auth = Auth(line)
-        addressing = Addressing(settings.address_rules)
-        bell = NotificationListener(url, role=ROLE, channel=DOORBELL)
-        feed = Feed(store, bell, replica_id=str(uuid4()))
+        auth = AuthClient(auth_channel)
+        address_checker = AddressChecker(settings.address_rules)
+        listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
+        feed = Feed(store, listener, replica_id=str(uuid4()))
         templates = Templates(settings.configs_dir)
         folders = OrgFolders(settings.org_templates_dir)
-        founding = Founding(store, auth=auth, catalog=known, addressing=addressing, clock=clock)
-        directory = Directory(store, auth=auth, catalog=known, templates=templates, addressing=addressing, clock=clock)
+        founding = Founding(store, auth=auth, catalog=known, address_checker=address_checker, clock=clock)
+        directory = Directory(
+            store, auth=auth, catalog=known, templates=templates, address_checker=address_checker, clock=clock
+        )
         editing = Editing(store, auth=auth, catalog=known)
-        patience = Patience(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
-        intake = Intake(store, patience=patience)
+        timeouts = LivenessTimeouts(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         broadcasts = Broadcasts()
         chronicle = Chronicle(store, feed)
-        refits = Refits(templates, Templates(settings.org_templates_dir))
-        presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-        door = Door(store, auth=auth, addressing=addressing, clock=clock)
-        removal = Removal(store, feed, auth=auth, clock=clock)
+        renewal = RenewalService(catalog=known, clock=clock)
+        observations = ObservationService(store, renewal=renewal)
+        heartbeats = HeartbeatService(store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts))
+        template_chooser = TemplateChooser(templates, Templates(settings.org_templates_dir))
+        restarts = RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock)
+        pausing = PausingService(store, feed, observations=observations, renewal=renewal, catalog=known, clock=clock)
+        removal = RemovalService(store, feed, auth=auth, clock=clock)
         sweeps = Sweeps(
             store,
-            presence=presence,
+            observations=observations,
             removal=removal,
             auth=auth,
             clock=clock,
-            patience=patience,
-            keep_events=settings.event_retention,
+            timeouts=timeouts,
+            event_retention=settings.event_retention,
         )
-        notes, tending = _notes(store, clock, keep=settings.event_retention)
-        renewal = Renewal(catalog=known, clock=clock)
-        turnover = Turnover(store, auth=auth, renewal=renewal)
+        note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
+        secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)
         servicer = RegistryServicer(
             directory=directory,
             editing=editing,
-            door=door,
-            presence=presence,
+            registration=RegistrationService(store, auth=auth, address_checker=address_checker, clock=clock),
+            heartbeats=heartbeats,
+            observations=observations,
+            cards=CardService(store),
             removal=removal,
-            directions=Directions(store, addressing=addressing),
+            directions=Directions(store, address_checker=address_checker),
             feed=feed,
             catalog=known,
             clock=clock,
@@ -172,9 +178,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Servicer(
                     contract=lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"],
                     add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server,
-                    servicer=LifecycleServicer(
-                        Pausing(store, feed, presence=presence, catalog=known, clock=clock), presence
-                    ),
+                    servicer=LifecycleServicer(pausing, restarts),
                 ),
                 Servicer(
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
@@ -199,7 +203,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     add=bundles_pb2_grpc.add_BundleServiceServicer_to_server,
                     servicer=BundleServicer(Bundles(store, founding=founding)),
                 ),
-                *notes,
+                *note_servicers,
                 Servicer(
                     contract=catalog_pb2.DESCRIPTOR.services_by_name["CatalogService"],
                     add=catalog_pb2_grpc.add_CatalogServiceServicer_to_server,
@@ -217,17 +221,21 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 ),
             ],
             loops=[
-                Loop(name="doorbell", run=bell.listen),
+                Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
-                Loop(name="chronicle", run=chronicle.run),
-                *_sweeping(_looking(sweeps) | tending, url),
-                Loop(name="turnover", run=turnover.follow, lock=AdvisoryLock(url, role=ROLE, name="registry.turnover")),
+                Loop(name="event_log", run=chronicle.run),
+                *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
+                Loop(
+                    name="secret_rollout",
+                    run=secret_rollout.follow,
+                    lock=AdvisoryLock(url, role=ROLE, name="registry.secret_rollout"),
+                ),
             ],
         )
 
 
-def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], Beats]:
-    """Those who keep what agents and people write down, and what is done about it from time to time."""
+def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Servicer], PeriodicTasks]:
+    """Return the servicers of the notes, and the functions that expire them."""
     approvals, entries = Approvals(store, clock=clock, keep=keep), Entries(store, clock=clock)
 
     async def tidy() -> None:
@@ -272,22 +280,22 @@ def _notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[Service
     }
 
 
-def _looking(sweeps: Sweeps) -> Beats:
+def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
     return {
-        "silence": (sweeps.silence, timedelta(seconds=5)),
-        "overdue": (sweeps.overdue, timedelta(seconds=5)),
-        "placements": (sweeps.placements, timedelta(seconds=5)),
-        "removals": (sweeps.removals, timedelta(seconds=15)),
-        "deeds": (sweeps.deeds, timedelta(seconds=1)),
-        "old": (sweeps.old, timedelta(minutes=10)),
+        "heartbeats": (sweeps.check_heartbeats, timedelta(seconds=5)),
+        "unstarted": (sweeps.fail_unstarted, timedelta(seconds=5)),
+        "placements": (sweeps.confirm_placements, timedelta(seconds=5)),
+        "removals": (sweeps.finish_removals, timedelta(seconds=15)),
+        "audit_records": (sweeps.send_audit_records, timedelta(seconds=1)),
+        "old_records": (sweeps.delete_old_records, timedelta(minutes=10)),
     }
 
 
-def _sweeping(beats: Beats, url: str) -> list[Loop]:
-    """Each in one replica at a time."""
+def _build_loops(tasks: PeriodicTasks, url: str) -> list[Loop]:
+    """Return a loop for each task; it runs in one replica at a time."""
     return [
         Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=ROLE, name=f"registry.{name}"))
-        for name, (run, every) in beats.items()
+        for name, (run, every) in tasks.items()
     ]
 
 

@@ -1,28 +1,31 @@
-"""What the registry asks of auth."""
+"""The RPCs of auth that the registry calls, in the registry's own types."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from typing import TypeVar
 
 from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
-from services.registry.workspace.audit import Deed
+from services.chassis.timestamps import timestamp_from_datetime
+from services.registry.workspace.audit import AuditRecord
 from services.registry.workspace.model import Workspace, WorkspaceId
 
-AT_ONCE = 8
+MAX_CONCURRENT_CALLS = 8
 """How many workspaces are barred or forgotten at a time."""
 
-BATCH = 1000
-"""Placements that auth takes in one call."""
+MAX_PLACEMENTS_PER_CALL = 1000
+"""How many placements auth accepts in one call."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a registering agent lacked: a token where none was live, and the secret the plane shows to it."""
+    """What a registering agent lacks: a token where none is live, and the inbound secret."""
 
     auth_token: str | None = None
     token_id: str = ""
@@ -31,100 +34,98 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretChange:
-    """A secret was set or erased: one workspace's, or a global one, which does not reach those that override it."""
+    """A change of a secret of one workspace, or of a global secret (`workspace_id` is `None`).
+
+    A change of a global secret does not concern the workspaces in `overridden_by`, which have their own value.
+    """
 
     id: int
     workspace_id: WorkspaceId | None
     overridden_by: frozenset[WorkspaceId] = frozenset()
 
 
-class Auth:
-    """Auth, as the registry sees it. Everything here is idempotent but `issue`."""
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """A sign of life of a feed: there was no change."""
 
-    def __init__(self, line: ServiceChannel) -> None:
-        self._line = line
-        self._stub = rpc.AuthServiceStub(line.channel)
-        self._audit = audit_pb2_grpc.AuditServiceStub(line.channel)
-        self._vault = vault_pb2_grpc.VaultServiceStub(line.channel)
 
-    async def place(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
-        """Make workspaces known, each with its organisation, before they are committed."""
-        for some in _batches(workspaces):
-            await self._line.call(self._stub.PlaceWorkspaces, pb.PlaceWorkspacesRequest(placements=some))
+class AuthClient:
+    """Calls auth. Every method but `issue_token` is idempotent; each raises `ServiceError`."""
 
-    async def confirm(self, workspaces: Sequence[Workspace]) -> None:
-        """Say that placed workspaces were committed."""
-        for some in _batches([(workspace.id, workspace.org_id) for workspace in workspaces]):
-            await self._line.call(self._stub.ConfirmWorkspaces, pb.ConfirmWorkspacesRequest(placements=some))
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._stub = rpc.AuthServiceStub(channel.channel)
+        self._audit = audit_pb2_grpc.AuditServiceStub(channel.channel)
+        self._vault = vault_pb2_grpc.VaultServiceStub(channel.channel)
 
-    async def bar(self, ids: Sequence[WorkspaceId]) -> None:
-        """Revoke every token of the workspaces, and let none be issued again."""
-        await self._each(self._bar, ids)
+    async def place_workspaces(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
+        """Tell auth of workspaces, each with its organisation, before they are committed."""
+        for batch in _split(workspaces, MAX_PLACEMENTS_PER_CALL):
+            request = pb.PlaceWorkspacesRequest(placements=_build_placements(batch))
+            await self._channel.call(self._stub.PlaceWorkspaces, request)
 
-    async def forget(self, ids: Sequence[WorkspaceId]) -> None:
-        """Erase what auth knows of workspaces that were not committed or are purged."""
-        await self._each(self._forget, ids)
+    async def confirm_workspaces(self, workspaces: Sequence[Workspace]) -> None:
+        """Tell auth that placed workspaces were committed."""
+        for batch in _split([(one.id, one.org_id) for one in workspaces], MAX_PLACEMENTS_PER_CALL):
+            request = pb.ConfirmWorkspacesRequest(placements=_build_placements(batch))
+            await self._channel.call(self._stub.ConfirmWorkspaces, request)
 
-    async def keep_secrets(self, workspace_id: WorkspaceId, secrets: Mapping[str, str]) -> None:
-        """Keep what a workspace is created with."""
-        request = vault_pb2.StoreSecretsRequest(workspace_id=workspace_id, secrets=secrets)
-        await self._line.call(self._vault.StoreSecrets, request)
-
-    async def secret_changes(self, after: int) -> AsyncGenerator[SecretChange | None, None]:
-        """The changes of secrets after one of them, in their order; `None` for a sign of life."""
-        request = vault_pb2.WatchSecretChangesRequest(after=after)
-        async for message in self._line.watch(self._vault.WatchSecretChanges, request):
-            yield _change(message.change) if message.HasField("change") else None
-
-    async def issue(self, workspace_id: WorkspaceId) -> str:
-        """A token for a workspace whose instance the plane does not start."""
-        answer = await self._line.call(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
-        return str(answer.auth_token)
-
-    async def revoke(self, workspace_id: WorkspaceId, token_id: str) -> None:
-        """Revoke one token."""
-        request = pb.RevokeTokensRequest(workspace_id=workspace_id, token_id=token_id)
-        await self._line.call(self._stub.RevokeTokens, request)
-
-    async def ensure_for_bearer(self, workspace_id: WorkspaceId) -> Credentials:
-        """What an agent lacks that came with its token."""
-        return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id))
-
-    async def ensure_for_anybody(self, workspace_id: WorkspaceId) -> Credentials:
-        """What an agent lacks that came without one; refused once a token is live."""
-        return await self._ensure(pb.EnsureCredentialsRequest(workspace_id=workspace_id, anonymous=True))
-
-    async def global_keys(self) -> frozenset[str]:
-        """The names of the secrets that every workspace has."""
-        answer = await self._line.call(self._vault.ListGlobalKeys, vault_pb2.ListGlobalKeysRequest())
-        return frozenset(answer.keys)
-
-    async def record(self, deeds: Sequence[Deed]) -> None:
-        """Tell the audit what was done; what it knows already it keeps as it is."""
-        await self._line.call(
-            self._audit.AppendAuditRecords, audit_pb2.AppendAuditRecordsRequest(records=map(_deed_to, deeds))
+    async def bar_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Revoke every token of the workspaces, and prevent new ones."""
+        await _call_each(
+            lambda one: self._channel.call(self._stub.BarWorkspace, pb.BarWorkspaceRequest(workspace_id=one)), ids
         )
 
-    async def _ensure(self, request: pb.EnsureCredentialsRequest) -> Credentials:
-        answer = await self._line.call(self._stub.EnsureCredentials, request)
+    async def forget_workspaces(self, ids: Sequence[WorkspaceId]) -> None:
+        """Erase what auth stores of workspaces that were not committed or are purged."""
+        await _call_each(
+            lambda one: self._channel.call(self._stub.ForgetWorkspace, pb.ForgetWorkspaceRequest(workspace_id=one)), ids
+        )
+
+    async def store_secrets(self, workspace_id: WorkspaceId, secrets: Mapping[str, str]) -> None:
+        """Store the secrets with which a workspace is created."""
+        request = vault_pb2.StoreSecretsRequest(workspace_id=workspace_id, secrets=secrets)
+        await self._channel.call(self._vault.StoreSecrets, request)
+
+    async def watch_secret_changes(self, after: int) -> AsyncGenerator[SecretChange | Keepalive, None]:
+        """Yield the changes of secrets after the one with this id, in their order, and signs of life."""
+        request = vault_pb2.WatchSecretChangesRequest(after=after)
+        async with aclosing(self._channel.watch(self._vault.WatchSecretChanges, request)) as messages:
+            async for message in messages:
+                yield _build_secret_change(message.change) if message.HasField("change") else Keepalive()
+
+    async def issue_token(self, workspace_id: WorkspaceId) -> str:
+        """Return a new token for a workspace whose instance the plane does not start."""
+        answer = await self._channel.call(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
+        return str(answer.auth_token)
+
+    async def revoke_token(self, workspace_id: WorkspaceId, token_id: str) -> None:
+        """Revoke one token."""
+        request = pb.RevokeTokensRequest(workspace_id=workspace_id, token_id=token_id)
+        await self._channel.call(self._stub.RevokeTokens, request)
+
+    async def ensure_credentials(self, workspace_id: WorkspaceId, *, anonymous: bool) -> Credentials:
+        """Return what a registering agent lacks; auth refuses an `anonymous` agent once a token is live."""
+        request = pb.EnsureCredentialsRequest(workspace_id=workspace_id, anonymous=anonymous)
+        answer = await self._channel.call(self._stub.EnsureCredentials, request)
         return Credentials(
             auth_token=answer.auth_token if answer.HasField("auth_token") else None,
             token_id=answer.token_id,
             inbound_secret=answer.inbound_secret if answer.HasField("inbound_secret") else None,
         )
 
-    async def _bar(self, workspace_id: WorkspaceId) -> None:
-        await self._line.call(self._stub.BarWorkspace, pb.BarWorkspaceRequest(workspace_id=workspace_id))
+    async def list_global_keys(self) -> frozenset[str]:
+        """Return the names of the global secrets."""
+        answer = await self._channel.call(self._vault.ListGlobalKeys, vault_pb2.ListGlobalKeysRequest())
+        return frozenset(answer.keys)
 
-    async def _forget(self, workspace_id: WorkspaceId) -> None:
-        await self._line.call(self._stub.ForgetWorkspace, pb.ForgetWorkspaceRequest(workspace_id=workspace_id))
-
-    async def _each(self, ask: Callable[[WorkspaceId], Awaitable[None]], ids: Sequence[WorkspaceId]) -> None:
-        for start in range(0, len(ids), AT_ONCE):
-            await asyncio.gather(*(ask(workspace_id) for workspace_id in ids[start : start + AT_ONCE]))
+    async def append_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        """Append records to the audit log; auth ignores those that it has already."""
+        request = audit_pb2.AppendAuditRecordsRequest(records=map(_build_audit_record, records))
+        await self._channel.call(self._audit.AppendAuditRecords, request)
 
 
-def _change(change: vault_pb2.SecretChange) -> SecretChange:
+def _build_secret_change(change: vault_pb2.SecretChange) -> SecretChange:
     return SecretChange(
         id=change.id,
         workspace_id=WorkspaceId(change.workspace_id) if change.workspace_id else None,
@@ -132,20 +133,28 @@ def _change(change: vault_pb2.SecretChange) -> SecretChange:
     )
 
 
-def _deed_to(deed: Deed) -> audit_pb2.AuditRecord:
-    at = Timestamp()
-    at.FromDatetime(deed.at)
+def _build_audit_record(record: AuditRecord) -> audit_pb2.AuditRecord:
     return audit_pb2.AuditRecord(
-        id=deed.id,
-        at=at,
-        actor=deed.actor,
-        action=deed.action,
-        workspace_id=deed.workspace_id,
-        org_id=deed.org_id,
-        details=deed.details.encode(),
+        id=record.id,
+        at=timestamp_from_datetime(record.at),
+        actor=record.actor,
+        action=record.action,
+        workspace_id=record.workspace_id,
+        org_id=record.org_id,
+        details=record.details.encode(),
     )
 
 
-def _batches(workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> Iterator[list[pb.Placement]]:
-    for start in range(0, len(workspaces), BATCH):
-        yield [pb.Placement(workspace_id=one, org_id=org) for one, org in workspaces[start : start + BATCH]]
+def _build_placements(workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> list[pb.Placement]:
+    return [pb.Placement(workspace_id=workspace_id, org_id=org_id) for workspace_id, org_id in workspaces]
+
+
+async def _call_each(call: Callable[[WorkspaceId], Awaitable[object]], ids: Sequence[WorkspaceId]) -> None:
+    for batch in _split(ids, MAX_CONCURRENT_CALLS):
+        await asyncio.gather(*(call(workspace_id) for workspace_id in batch))
+
+
+def _split(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in batches of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

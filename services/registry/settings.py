@@ -1,4 +1,4 @@
-"""What can be set."""
+"""The settings of the registry."""
 
 from datetime import timedelta
 from ipaddress import ip_network
@@ -11,18 +11,18 @@ from services.chassis.addresses import AddressRules, Network
 from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
 
 
-def _networks(value: object) -> object:
+def _parse_networks(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
-def _days(value: object) -> object:
+def _parse_days(value: object) -> object:
     return timedelta(days=float(value)) if isinstance(value, str) else value
 
 
 class Settings(DatabaseSettings):
-    """Everything the registry needs to know."""
+    """The settings of the registry, read from environment variables."""
 
     model_config = with_prefix("REGISTRY_")
 
@@ -38,20 +38,20 @@ class Settings(DatabaseSettings):
     """Seconds of silence until an external workspace awaits its agent."""
 
     provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
-    """Seconds that an agent may take to come up, whatever its runtime; by runtime when unset."""
+    """Seconds that an agent may take to start, for every runtime; the limit of its runtime when unset."""
 
     configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
-    """Directory of the workspace templates; one that is missing has none."""
+    """Directory of the workspace templates; a missing directory has none."""
 
     org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
-    """Directory of the org templates; one that is missing has none."""
+    """Directory of the org templates; a missing directory has none."""
 
-    event_retention: Annotated[timedelta, BeforeValidator(_days)] = Field(
+    event_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
         default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
     )
     """Days that events are kept."""
 
-    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )
     """Private networks, joined by commas, that agents may be on in production."""

@@ -23,7 +23,10 @@ CHECKS = (
             "proxy_headers",
         )
     ),
-    *(f"services/registry/{name}.py" for name in ("addressing", "callers", "hierarchy", "circles")),
+    *(
+        f"services/registry/{name}.py"
+        for name in ("access", "lifecycle/address_check", "workspace/hierarchy", "workspace/audiences")
+    ),
     *(f"services/a2a_proxy/{name}.py" for name in ("routebook", "routing")),
     *(f"services/chassis/{name}.py" for name in ("addresses", "identity", "rpc")),
 )
@@ -38,12 +41,12 @@ REFUSES = {
     "services/a2a_proxy/routebook.py follow": "without the feed the registry is asked",
     "services/auth/keyring.py _tellable_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _plain": "no address: refused as forbidden",
-    "services/chassis/addresses.py place": "no URL: there is no place to go to",
-    "services/chassis/identity.py acting_as": "only in a context that never had the identity is there none to put back",
+    "services/chassis/addresses.py parse_endpoint": "no URL: there is no place to go to",
+    "services/chassis/identity.py act_as": "only in a context that never had the identity is there none to put back",
     "services/chassis/rpc.py _identity": "what is no identity is nobody, and nobody is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",
-    "services/registry/lifecycle/address_check.py _resolved": "no address: refused as unresolvable",
+    "services/registry/lifecycle/address_check.py _resolve": "no address: refused as unresolvable",
 }
 """Functions of the checks that catch something and go on, and why that lets nobody in."""
 

@@ -165,7 +165,7 @@ def test_bodies(raw):
 @example(DEEP)
 def test_cards_that_are_registered(raw):
     with suppress(InvalidBody, CardTooLarge):
-        validation.read_card(raw)
+        validation.parse_card(raw)
     with suppress(ServiceError, ValueError):
         read = parse_json(raw)
         if isinstance(read, dict):

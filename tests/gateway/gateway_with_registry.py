@@ -15,7 +15,7 @@ from services.registry.settings import Settings
 from tests import databases
 from tests.gateway.conftest import GatewayUnderTest, run_gateway_under_test
 from tests.gateway.fake_services import workspace
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import listening
 
 
@@ -56,7 +56,7 @@ async def run_gateway_with_registry(database_url: str, listen: str) -> AsyncIter
     """For the length of the block."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(databases.fresh(database_url, service))
-        auth = await stack.enter_async_context(listening([served(WillingAuth())]))
+        auth = await stack.enter_async_context(listening([serve_auth(FakeAuth())]))
         values = Settings(mode="development", listen=listen, database_url=database_url, auth_targets=auth)
         address = await stack.enter_async_context(run_service(service, values))
         yield GatewayWithRegistry(await stack.enter_async_context(run_gateway_under_test(registry_targets=address)))

@@ -271,11 +271,15 @@ async def test_peers_are_all_pages_in_order(plane):
     assert [asked.request.query for asked in plane.registry.received] == ["Part", "Part"]
 
 
-async def test_the_peers_of_another_workspace_are_not_told(plane):
+async def test_the_registry_refuses_the_peers_of_another_workspace(plane):
+    refusal = Unauthenticated("invalid workspace auth token")
+    refusal.domain, refusal.reason = "molecule.registry.v1", "UNAUTHENTICATED"
+    plane.registry.replies["ListPeers"] = refusal
+
     answer = await plane.http.get(f"/registry/{V}/peers", headers=AS_W)
 
     assert (answer.status_code, answer.json()) == (401, {"error": "invalid workspace auth token"})
-    assert plane.registry.received == []
+    assert (plane.only_call.request.workspace_id, plane.only_call.caller.name) == (V, W)
 
 
 async def test_the_operator_sees_the_peers_of_every_workspace(plane):

@@ -2,6 +2,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.registry.v1 import lifecycle_pb2
@@ -127,18 +128,31 @@ async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, ra
 
 
 @pytest.mark.parametrize(
-    ("field", "text"),
+    ("field", "text", "sent"),
     [
-        ({"tier": 0}, "invalid workspace fields"),
-        ({"tier": 5}, "invalid workspace fields"),
-        ({"tier": 10**30}, "invalid workspace fields"),
+        ({"tier": 0}, "invalid workspace fields", 0),
+        ({"tier": 5}, "invalid workspace fields", 5),
+        ({"tier": 10**30}, "invalid workspace fields", 2**31 - 1),
     ],
 )
-async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane, field, text):
+async def test_a_tier_is_sent_with_its_presence_and_refused_by_the_registry(plane, field, text, sent):
+    refusal = InvalidArgument(text)
+    refusal.domain, refusal.reason = "molecule.registry.v1", "INVALID_WORKSPACE"
+    plane.registry.replies["CreateWorkspace"] = refusal
+
     answer = await plane.http.post("/workspaces", json={"name": "n", **field})
 
     assert (answer.status_code, answer.json()) == (400, {"error": text})
-    assert plane.registry.received == []
+    request = plane.only_call.request
+    assert (request.HasField("tier"), request.tier) == (True, sent)
+
+
+async def test_an_absent_tier_is_sent_as_absent(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+
+    await plane.http.post("/workspaces", json={"name": "n"})
+
+    assert not plane.only_call.request.HasField("tier")
 
 
 async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
@@ -274,16 +288,22 @@ async def test_a_change_that_is_no_object_is_refused(plane, raw):
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
-async def test_a_change_of_nothing_finds_its_workspace(plane):
-    plane.registry.replies["GetWorkspace"] = pb.GetWorkspaceResponse(workspace=workspace())
+async def test_a_change_without_fields_is_answered_or_refused_by_the_registry(plane):
+    plane.registry.replies["UpdateWorkspace"] = pb.UpdateWorkspaceResponse(workspace=workspace())
     found = await plane.http.patch(f"/workspaces/{W}", json={"budget_limit": 1})
 
-    gone = pb.GetWorkspaceResponse(workspace=workspace(status=pb.WORKSPACE_STATUS_REMOVED))
-    plane.registry.replies["GetWorkspace"] = gone
+    refusal = FailedPrecondition("workspace removed")
+    refusal.domain, refusal.reason = "molecule.registry.v1", "WORKSPACE_REMOVED"
+    plane.registry.replies["UpdateWorkspace"] = refusal
     removed = await plane.http.patch(f"/workspaces/{W}", json={})
 
     assert (found.status_code, found.json()) == (200, {"status": "updated"})
     assert (removed.status_code, removed.json()) == (410, {"error": "workspace removed"})
+    assert [call.request for call in plane.registry.received] == [
+        pb.UpdateWorkspaceRequest(
+            workspace_id=W, changes=pb.WorkspaceChanges(), update_mask=FieldMask(), allow_empty_mask=True
+        )
+    ] * 2
 
 
 @pytest.mark.parametrize(

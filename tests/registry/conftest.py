@@ -1,8 +1,8 @@
-"""The registry's parts on a real PostgreSQL, with auth behind real gRPC and a clock that stands still."""
+"""Fixtures: the parts of the registry on a real PostgreSQL, with a fake auth over gRPC and a still clock."""
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from services.chassis.database import NotificationListener
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
 from services.registry.app import ROLE, service
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
+from services.registry.directory.cards import CardService
 from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
@@ -21,29 +22,31 @@ from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import Chronicle
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.heartbeats import Intake
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.registration import Door, Registration
-from services.registry.lifecycle.removal import Removal
-from services.registry.lifecycle.restarts import Refits
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
+from services.registry.lifecycle.removal import RemovalService
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.restarts import RestartService, TemplateChooser
 from services.registry.lifecycle.sweeps import Sweeps
-from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import Templates
-from services.registry.workspace.facts import InstanceStarted, Patience
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.facts import HeartbeatReceived, InstanceStarted, LivenessTimeouts
+from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import running
 
-NOWHERE = Path("/nowhere")
-AT_HOME = AddressRules(development=True)
+MISSING_DIRECTORY = Path("/nowhere")
+DEVELOPMENT_RULES = AddressRules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
-ANYBODY = Identity(kind=Kind.ANONYMOUS)
+ANONYMOUS = Identity(kind=Kind.ANONYMOUS)
 CARD = b'{"name": "lead"}'
-PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+TIMEOUTS = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 
 
 def agent(workspace_id: str, generation: int | None = None) -> Identity:
@@ -54,35 +57,56 @@ def org(org_id: str, *scopes: str) -> Identity:
     return Identity(kind=Kind.ORG, name="token", org_id=org_id, scopes=frozenset(scopes))
 
 
+async def send_heartbeat(registry, workspace, generation=None, **fields):
+    """Receive a heartbeat of an agent whose token has the given generation; by default the current one."""
+    caller = agent(workspace.id, generation or workspace.generation or None)
+    return await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **fields))
+
+
+async def overwrite(registry, workspace, **values):
+    """Save a workspace with other values, as if its history had been another."""
+    async with registry.store.begin() as tx:
+        before = await tx.get(workspace.id, lock=True)
+        tx.save(replace(before, **values))
+    return await registry.get(workspace.id)
+
+
 @dataclass
-class Book:
-    """Everything the registry is made of, without its loops."""
+class RegistryParts:
+    """All parts of the registry, without its loops."""
 
     store: Store
     feed: Feed
     broadcasts: Broadcasts
     chronicle: Chronicle
     views: Views
-    intake: Intake
-    bell: NotificationListener
+    listener: NotificationListener
     directory: Directory
     editing: Editing
-    door: Door
-    presence: Presence
-    removal: Removal
+    registration: RegistrationService
+    heartbeats: HeartbeatService
+    batcher: HeartbeatBatcher
+    observations: ObservationService
+    restarts: RestartService
+    cards: CardService
+    pausing: PausingService
+    renewal: RenewalService
+    removal: RemovalService
     directions: Directions
     sweeps: Sweeps
-    auth: WillingAuth
+    auth: FakeAuth
     clock: StillClock
 
-    async def create(self, name="ada", *, caller=ADMIN, **said):
-        made = await self.directory.create(caller, "", Draft(name=name, runtime=said.pop("runtime", "echo"), **said))
+    async def create(self, name="ada", *, caller=ADMIN, **fields):
+        made = await self.directory.create(
+            caller, "", WorkspaceDraft(name=name, runtime=fields.pop("runtime", "echo"), **fields)
+        )
         return made.workspace
 
-    async def started(self, name="ada", *, backend="process", **said):
-        """A managed workspace whose instance a backend has started."""
-        workspace = await self.create(name, **said)
-        now, _ = await self.presence.observe(
+    async def started(self, name="ada", *, backend="process", **fields):
+        """Create a managed workspace whose instance a backend has started."""
+        workspace = await self.create(name, **fields)
+        now, _ = await self.observations.observe(
             workspace.id,
             InstanceStarted(
                 at=self.clock.now(),
@@ -94,33 +118,37 @@ class Book:
         )
         return now
 
-    async def online(self, name="ada", **said):
-        workspace = await self.started(name, **said)
+    async def online(self, name="ada", **fields):
+        workspace = await self.started(name, **fields)
         return await self.register(workspace)
 
-    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **said):
+    async def register(self, workspace, *, card=CARD, url="http://127.0.0.1:9", **fields):
         caller = agent(workspace.id, workspace.generation or None)
-        await self.door.register(caller, workspace.id, Registration(card=card, url=url, **said))
+        await self.registration.register(caller, workspace.id, RegistrationRequest(card=card, url=url, **fields))
         return await self.get(workspace.id)
+
+    async def heartbeat(self, caller, workspace_id, fact):
+        """Receive a heartbeat of the instance whose token the caller has."""
+        return await self.heartbeats.receive(workspace_id, replace(fact, generation=caller.generation))
 
     async def get(self, workspace_id):
         async with self.store.begin() as tx:
             return await tx.get(workspace_id)
 
     async def events(self, workspace_id=""):
-        """Oldest first."""
+        """Return the events, oldest first."""
         found = await self.directory.events(ADMIN, workspace_id=workspace_id, after=0, size=500)
         return list(found)
 
     async def watched(self, backend="process"):
-        """A provisioner listens."""
+        """Connect a provisioner."""
         async with self.store.begin() as tx:
-            await tx.changes.note_watcher("replica", backend)
+            await tx.revisions.record_watcher("replica", backend)
 
     @asynccontextmanager
     async def following(self):
-        """The feed runs for the length of the block."""
-        loops = (self.bell.listen(), self.feed.run(), self.chronicle.run())
+        """Run the feeds for the length of the block."""
+        loops = (self.listener.listen(), self.feed.run(), self.chronicle.run())
         tasks = [asyncio.ensure_future(loop) for loop in loops]
         try:
             yield self.feed
@@ -132,7 +160,7 @@ class Book:
 
 @pytest.fixture
 def auth():
-    return WillingAuth()
+    return FakeAuth()
 
 
 @pytest.fixture
@@ -142,46 +170,75 @@ async def engine(database_url):
 
 
 @pytest.fixture
-async def book(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock)
-        yield book
+async def registry(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock)
+        yield registry
 
 
-def bound(engine, database_url, auth, line, clock, *, rules=AT_HOME, configs=NOWHERE, org_dirs=NOWHERE):
+def build_parts(
+    engine,
+    database_url,
+    auth,
+    line,
+    clock,
+    *,
+    rules=DEVELOPMENT_RULES,
+    configs=MISSING_DIRECTORY,
+    org_dirs=MISSING_DIRECTORY,
+):
     store = Store(engine, clock)
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(store, bell, replica_id="replica")
-    intake = Intake(store, patience=PATIENCE)
-    asked, known, addressing = Auth(line), catalog.read(), Addressing(rules)
+    listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    feed = Feed(store, listener, replica_id="replica")
+    batcher = HeartbeatBatcher(store, timeouts=TIMEOUTS)
+    client, known, address_checker = AuthClient(line), catalog.read(), AddressChecker(rules)
     broadcasts = Broadcasts()
-    refits = Refits(Templates(configs), Templates(org_dirs))
-    presence = Presence(store, feed, broadcasts, intake, refits=refits, catalog=known, clock=clock)
-    removal = Removal(store, feed, auth=asked, clock=clock, stop_within=timedelta(seconds=5))
-    return Book(
+    template_chooser = TemplateChooser(Templates(configs), Templates(org_dirs))
+    renewal = RenewalService(catalog=known, clock=clock)
+    observations = ObservationService(store, renewal=renewal)
+    removal = RemovalService(store, feed, auth=client, clock=clock, stop_timeout=timedelta(seconds=5))
+    return RegistryParts(
         store=store,
         feed=feed,
         broadcasts=broadcasts,
         chronicle=Chronicle(store, feed),
         views=Views(store),
-        intake=intake,
-        bell=bell,
+        listener=listener,
         directory=Directory(
-            store, auth=asked, catalog=known, templates=Templates(configs), addressing=addressing, clock=clock
+            store,
+            auth=client,
+            catalog=known,
+            templates=Templates(configs),
+            address_checker=address_checker,
+            clock=clock,
         ),
-        editing=Editing(store, auth=asked, catalog=known),
-        door=Door(store, auth=asked, addressing=addressing, clock=clock),
-        presence=presence,
+        editing=Editing(store, auth=client, catalog=known),
+        registration=RegistrationService(store, auth=client, address_checker=address_checker, clock=clock),
+        heartbeats=HeartbeatService(store, feed, broadcasts, batcher),
+        batcher=batcher,
+        observations=observations,
+        restarts=RestartService(store, renewal=renewal, template_chooser=template_chooser, clock=clock),
+        cards=CardService(store),
+        pausing=PausingService(
+            store,
+            feed,
+            observations=observations,
+            renewal=renewal,
+            catalog=known,
+            clock=clock,
+            stop_timeout=timedelta(seconds=5),
+        ),
+        renewal=renewal,
         removal=removal,
-        directions=Directions(store, addressing=addressing),
+        directions=Directions(store, address_checker=address_checker),
         sweeps=Sweeps(
             store,
-            presence=presence,
+            observations=observations,
             removal=removal,
-            auth=asked,
+            auth=client,
             clock=clock,
-            patience=PATIENCE,
-            keep_events=timedelta(days=30),
+            timeouts=TIMEOUTS,
+            event_retention=timedelta(days=30),
         ),
         auth=auth,
         clock=clock,

@@ -1,4 +1,4 @@
-"""Any workspace, and any fact."""
+"""Hypothesis strategies for workspaces and facts."""
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -8,28 +8,28 @@ from hypothesis import strategies as st
 from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
-    Patience,
+    LivenessTimeouts,
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
 )
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = Patience(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+TIMEOUTS = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 
 moments = st.integers(0, 600).map(lambda seconds: NOW - timedelta(seconds=seconds))
 
@@ -62,11 +62,11 @@ workspaces = st.builds(
 generations = st.none() | st.integers(0, 6)
 at = st.just(NOW)
 
-KINDS = {
+FACTS_BY_TYPE = {
     ExternalCreated: st.builds(ExternalCreated, at=at, generation=generations),
     Registered: st.builds(Registered, at=at, generation=generations),
-    Pulse: st.builds(
-        Pulse,
+    HeartbeatReceived: st.builds(
+        HeartbeatReceived,
         at=at,
         generation=generations,
         error_rate=st.sampled_from([0.0, 0.09, 0.1, 0.49, 0.5, 1.0]),
@@ -76,7 +76,7 @@ KINDS = {
         declarations=st.none() | st.just(Declarations()),
         card=st.none() | st.just(b"{}"),
     ),
-    Silence: st.builds(Silence, at=at, generation=generations, patience=st.just(PATIENCE)),
+    HeartbeatMissed: st.builds(HeartbeatMissed, at=at, generation=generations, timeouts=st.just(TIMEOUTS)),
     InstanceStarted: st.builds(
         InstanceStarted,
         at=at,
@@ -113,18 +113,18 @@ KINDS = {
     Removed: st.builds(Removed, at=at, generation=st.none()),
 }
 
-facts = st.one_of(*KINDS.values())
+facts = st.one_of(*FACTS_BY_TYPE.values())
 
 
-def current(fact, workspace):
-    """The fact, as news of the present generation."""
+def with_current_generation(fact, workspace):
+    """The fact, about the current generation."""
     return replace(fact, generation=workspace.generation)
 
 
-def plain(kind, at):
-    """A fact of this kind, of whatever generation there is."""
-    said = {
-        "patience": PATIENCE,
+def build_fact(kind, at, generation):
+    """A fact of this kind; its generation where the kind requires one."""
+    values = {
+        "timeouts": TIMEOUTS,
         "backend": "process",
         "address": "http://127.0.0.1:2",
         "reference": "r",
@@ -133,4 +133,6 @@ def plain(kind, at):
         "reason": Reason.IDLE if kind is HibernateRequested else Reason.RESTART_REQUESTED,
         "limit": timedelta(minutes=10),
     }
-    return kind(at=at, **{field.name: said[field.name] for field in fields(kind) if field.name in said})
+    if kind is RestartRequested:
+        values["generation"] = generation
+    return kind(at=at, **{field.name: values[field.name] for field in fields(kind) if field.name in values})

@@ -1,4 +1,4 @@
-"""The registry as its neighbours meet it: its own process wiring, over real gRPC."""
+"""The RPCs of the registry over real gRPC, with the wiring of `app.py`."""
 
 from contextlib import aclosing
 
@@ -10,53 +10,53 @@ from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from protos.registry.v1.lifecycle_pb2_grpc import LifecycleServiceStub
 from services.chassis import clients
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import listening
 
 ADMIN = Identity(kind=Kind.ADMIN)
 
 
-class Registry:
-    """The registry over a line of each of its neighbours."""
+class RegistryClient:
+    """Calls the registry in the name of each service."""
 
-    def __init__(self, address, lines):
+    def __init__(self, address, channels):
         self.address = address
-        self._lines = lines
+        self._channels = channels
 
     async def ask(self, method, request, *, by=None, speaker="gateway"):
-        line = self._lines[speaker]
+        channel = self._channels[speaker]
         stub_of = LifecycleServiceStub if method == "RestartWorkspace" else rpc.RegistryServiceStub
-        return await line.call(getattr(stub_of(line.channel), method), request, on_behalf_of=by)
+        return await channel.call(getattr(stub_of(channel.channel), method), request, on_behalf_of=by)
 
     def watch(self, request, *, speaker="provisioner"):
-        line = self._lines[speaker]
-        return line.watch(rpc.RegistryServiceStub(line.channel).WatchWorkspaces, request)
+        channel = self._channels[speaker]
+        return channel.watch(rpc.RegistryServiceStub(channel.channel).WatchWorkspaces, request)
 
-    async def create(self, **said):
-        answer = await self.ask("CreateWorkspace", pb.CreateWorkspaceRequest(name="ada", **said), by=ADMIN)
+    async def create(self, **fields):
+        answer = await self.ask("CreateWorkspace", pb.CreateWorkspaceRequest(name="ada", **fields), by=ADMIN)
         return answer.workspace
 
 
 @pytest.fixture
 async def registry(database_url, tmp_path):
-    async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
+    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )
         async with run_service(service, values) as address:
             speakers = ("gateway", "provisioner", "a2a_proxy")
             async with clients.open_channel(address, speaker="gateway") as one:
-                lines = {speaker: clients.ServiceChannel(one.channel, speaker) for speaker in speakers}
-                yield Registry(address, lines)
+                channels = {speaker: clients.ServiceChannel(one.channel, speaker) for speaker in speakers}
+                yield RegistryClient(address, channels)
 
 
-async def test_a_workspace_is_created_registered_heard_and_read(registry):
+async def test_a_workspace_is_created_registered_and_read_over_grpc(registry):
     made = await registry.create(runtime="echo")
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
 
@@ -75,7 +75,7 @@ async def test_a_workspace_is_created_registered_heard_and_read(registry):
     assert (read.workspace.active_tasks, read.workspace.agent_card) == (2, b'{"name":"lead"}')
 
 
-async def test_the_feed_tells_what_is_and_then_what_changes(registry):
+async def test_the_feed_sends_a_snapshot_and_then_changes(registry):
     made = await registry.create(runtime="echo")
 
     async with aclosing(registry.watch(pb.WatchWorkspacesRequest(backend="process"))) as feed:
@@ -90,31 +90,33 @@ async def test_the_feed_tells_what_is_and_then_what_changes(registry):
             ),
             speaker="provisioner",
         )
-        async for news in feed:
-            if news.WhichOneof("update") == "changed":
+        async for update in feed:
+            if update.WhichOneof("update") == "changed":
                 break
 
-    assert (news.changed.address, news.changed.address_trusted) == ("http://127.0.0.1:7", True)
-    assert news.changed.desired_state == pb.DESIRED_STATE_RUNNING
-    assert news.changed.adapter_module == "molecule_agent.echo"
+    assert (update.changed.address, update.changed.address_trusted) == ("http://127.0.0.1:7", True)
+    assert update.changed.desired_state == pb.DESIRED_STATE_RUNNING
+    assert update.changed.adapter_module == "molecule_agent.echo"
 
 
-async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
+async def test_a_resumed_watch_receives_heartbeats_and_signs_of_life(registry):
     made = await registry.create(runtime="echo")
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
 
     async with aclosing(
         registry.watch(pb.WatchWorkspacesRequest(include_heartbeats=True), speaker="a2a_proxy")
     ) as feed:
-        async for news in feed:
-            if news.WhichOneof("update") == "keepalive":
+        async for update in feed:
+            if update.WhichOneof("update") == "keepalive":
                 break
         await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, active_tasks=3), by=by)
-        async for news in feed:
-            if news.WhichOneof("update") == "heartbeats":
+        async for update in feed:
+            if update.WhichOneof("update") == "heartbeats":
                 break
 
-    assert [(pulse.workspace_id, pulse.active_tasks) for pulse in news.heartbeats.heartbeats] == [(made.id, 3)]
+    assert [(heartbeat.workspace_id, heartbeat.active_tasks) for heartbeat in update.heartbeats.heartbeats] == [
+        (made.id, 3)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -131,12 +133,12 @@ async def test_a_watch_that_resumes_hears_pulses_and_signs_of_life(registry):
         ("RestartWorkspace", lifecycle_pb2.RestartWorkspaceRequest(workspace_id="w"), None, "provisioner"),
     ],
 )
-async def test_the_contract_says_who_may_call(registry, method, request_, by, speaker):
+async def test_the_access_options_decide_which_callers_are_refused(registry, method, request_, by, speaker):
     with pytest.raises(PermissionDenied):
         await registry.ask(method, request_, by=by, speaker=speaker)
 
 
-async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_contract(registry):
+async def test_errors_arrive_with_their_reason_and_public_text(registry):
     external = await registry.create(external=True)
 
     for method, request, kind, reason, text in (
@@ -182,7 +184,7 @@ async def test_refusals_arrive_with_their_reason_and_the_text_of_the_public_cont
         assert refusal.value.domain == "molecule.registry.v1"
 
 
-async def test_the_whole_life_of_a_workspace_over_the_wire(registry):
+async def test_the_rpcs_from_creation_to_removal(registry):
     root = await registry.create(external=True)
     child = await registry.create(external=True, parent_id=root.id)
 
@@ -217,24 +219,106 @@ async def test_the_whole_life_of_a_workspace_over_the_wire(registry):
     assert child.status_event_id in {event.event_id for event in events.events}
 
 
-async def test_what_an_agent_declares_reaches_its_senders(registry):
+async def test_declarations_reach_senders(registry):
     made = await registry.create(runtime="echo")
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
-    said = pb.Declarations(capabilities={"session": True, "scheduler": False, "": True}, idle_timeout_seconds=60)
+    fields = pb.Declarations(capabilities={"session": True, "scheduler": False, "": True}, idle_timeout_seconds=60)
 
-    await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
+    await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=fields), by=by)
     route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
 
     assert route.record.declarations == pb.Declarations(capabilities={"session": True}, idle_timeout_seconds=60)
 
 
 @pytest.mark.covers("REG-43")
-async def test_an_idle_time_that_is_none_clears_it(registry):
+async def test_an_idle_time_of_zero_clears_it(registry):
     made = await registry.create(runtime="echo")
     by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=1)
 
     for seconds in (60, 0, 60, -5):
-        said = pb.Declarations(idle_timeout_seconds=seconds)
-        await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=said), by=by)
+        fields = pb.Declarations(idle_timeout_seconds=seconds)
+        await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id, declarations=fields), by=by)
         route = await registry.ask("ResolveRoute", pb.ResolveRouteRequest(workspace_id=made.id), speaker="a2a_proxy")
         assert route.record.declarations.idle_timeout_seconds == max(seconds, 0)
+
+
+@pytest.mark.parametrize("tier", [0, -1, 5, 2**31 - 1])
+async def test_a_tier_outside_its_range_is_refused_before_anything_else(registry, tier):
+    with pytest.raises(InvalidArgument) as refusal:
+        await registry.create(tier=tier, template="no-such-template")
+
+    listed = await registry.ask("ListWorkspaces", pb.ListWorkspacesRequest(), by=ADMIN)
+    assert (refusal.value.reason, refusal.value.message) == ("INVALID_WORKSPACE", "invalid workspace fields")
+    assert refusal.value.details == {}
+    assert list(listed.workspaces) == []
+
+
+async def test_a_workspace_without_a_tier_gets_the_default_one(registry):
+    assert (await registry.create(runtime="echo")).tier == 3
+    assert (await registry.create(runtime="echo", tier=1)).tier == 1
+
+
+async def test_an_allowed_empty_mask_returns_the_unchanged_workspace(registry):
+    made = await registry.create(runtime="echo")
+    request = pb.UpdateWorkspaceRequest(workspace_id=made.id, allow_empty_mask=True)
+
+    answer = await registry.ask("UpdateWorkspace", request, by=ADMIN)
+    events = await registry.ask("ListEvents", pb.ListEventsRequest(), by=ADMIN)
+
+    assert answer == pb.UpdateWorkspaceResponse(workspace=made)
+    assert [event.event_type for event in events.events] == ["WORKSPACE_PROVISIONING"]
+
+
+@pytest.mark.parametrize("paths", [[], ["name"]])
+async def test_an_update_of_a_removed_or_unknown_workspace_is_refused(registry, paths):
+    removed = await registry.create(external=True)
+    await registry.ask("RemoveWorkspace", pb.RemoveWorkspaceRequest(workspace_id=removed.id), by=ADMIN)
+
+    for workspace_id, kind, reason, text in (
+        (removed.id, FailedPrecondition, "WORKSPACE_REMOVED", "workspace removed"),
+        ("unknown", NotFound, "WORKSPACE_NOT_FOUND", "workspace not found"),
+    ):
+        request = pb.UpdateWorkspaceRequest(
+            workspace_id=workspace_id,
+            changes=pb.WorkspaceChanges(name="eve"),
+            update_mask=FieldMask(paths=paths),
+            allow_empty_mask=True,
+        )
+        with pytest.raises(kind) as refusal:
+            await registry.ask("UpdateWorkspace", request, by=ADMIN)
+        assert (refusal.value.reason, refusal.value.message) == (reason, text)
+        assert refusal.value.details == {}
+
+
+async def test_an_allowed_empty_mask_shows_an_organisation_nothing_of_another(registry):
+    other = await registry.create(external=True)
+    by = Identity(kind=Kind.ORG, name="token", org_id="another", scopes=frozenset({"admin"}))
+    request = pb.UpdateWorkspaceRequest(workspace_id=other.id, allow_empty_mask=True)
+
+    with pytest.raises(NotFound) as refusal:
+        await registry.ask("UpdateWorkspace", request, by=by)
+
+    assert refusal.value.reason == "WORKSPACE_NOT_FOUND"
+
+
+async def test_a_workspace_lists_its_own_peers_only(registry):
+    root = await registry.create(external=True)
+    child = await registry.create(external=True, parent_id=root.id)
+    by = Identity(kind=Kind.WORKSPACE, name=child.id)
+
+    own = await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=child.id), by=by)
+    assert [workspace.id for workspace in own.workspaces] == [root.id]
+    for workspace_id in (root.id, "unknown"):
+        with pytest.raises(Unauthenticated) as refusal:
+            await registry.ask("ListPeers", pb.ListPeersRequest(workspace_id=workspace_id), by=by)
+        assert (refusal.value.domain, refusal.value.reason) == ("molecule.registry.v1", "UNAUTHENTICATED")
+        assert (refusal.value.message, refusal.value.details) == ("invalid workspace auth token", {})
+
+
+async def test_a_heartbeat_counts_for_the_generation_of_its_token(registry):
+    made = await registry.create(runtime="echo")
+
+    for generation, status in ((7, pb.WORKSPACE_STATUS_PROVISIONING), (1, pb.WORKSPACE_STATUS_ONLINE)):
+        by = Identity(kind=Kind.WORKSPACE, name=made.id, generation=generation)
+        answer = await registry.ask("Heartbeat", pb.HeartbeatRequest(workspace_id=made.id), by=by)
+        assert answer.status == status

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LifecycleServiceStub:
-    """Pauses, resumes, hibernates and wakes workspaces.
+    """Pauses, resumes, hibernates, wakes and restarts workspaces.
     """
 
     def __init__(self, channel):
@@ -68,46 +68,46 @@ class LifecycleServiceStub:
 
 
 class LifecycleServiceServicer:
-    """Pauses, resumes, hibernates and wakes workspaces.
+    """Pauses, resumes, hibernates, wakes and restarts workspaces.
     """
 
     def PauseWorkspace(self, request, context):
-        """Stops a workspace and all below it until it is resumed. Answered when the wish is written.
+        """Stops a workspace and its descendants until it is resumed. Answers after the commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeWorkspace(self, request, context):
-        """Starts a paused workspace again, and what is paused below it. Answered when the wish is written.
+        """Starts a paused workspace and its paused descendants again. Answers after the commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HibernateWorkspace(self, request, context):
-        """Stops the instance of a workspace until it is needed. Answered when it is stopped.
+        """Stops the instance of a workspace until a message arrives. Answers when it has stopped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WakeWorkspace(self, request, context):
-        """Asks for a hibernating workspace, because a message is there for it. Any number of calls cause one start.
+        """Starts a hibernating workspace because a message for it arrived. Any number of calls cause one start.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportBootstrapFailure(self, request, context):
-        """Takes the word of whoever watches an instance boot that it will not.
+        """Records a caller's statement that an instance does not boot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestartWorkspace(self, request, context):
-        """Asks for a fresh instance. Answered when the wish is written.
+        """Requests a new instance. Answers after the commit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ def add_LifecycleServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LifecycleService:
-    """Pauses, resumes, hibernates and wakes workspaces.
+    """Pauses, resumes, hibernates, wakes and restarts workspaces.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """Keeps the book of workspaces, and is the only writer of their status.
+    """Stores workspaces, and is the only writer of their status.
     """
 
     def __init__(self, channel):
@@ -118,53 +118,53 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """Keeps the book of workspaces, and is the only writer of their status.
+    """Stores workspaces, and is the only writer of their status.
     """
 
     def CreateWorkspace(self, request, context):
-        """Creates a workspace. The instance, where there is to be one, is started after the answer.
+        """Creates a workspace. Its instance, if it has one, is started after the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWorkspace(self, request, context):
-        """One workspace, also a removed one. What the caller may not see does not exist.
+        """Returns one workspace, also a removed one. A workspace that the caller may not see counts as unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkspaces(self, request, context):
-        """The workspaces that are not removed, by creation time, then id.
+        """Lists the workspaces that are not removed, by creation time, then id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWorkspace(self, request, context):
-        """Changes fields of a workspace. Some need more than the workspace's own token.
+        """Changes fields of a workspace. Some fields require the admin gate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveWorkspace(self, request, context):
-        """Removes a workspace and all below it: the rows first, then the instances. Repeating it repeats the stops.
+        """Removes a workspace and its descendants: first the rows, then the instances. A repeated call repeats the stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Register(self, request, context):
-        """Records where an agent is and what it can do, and brings its workspace online.
+        """Stores the address and card of an agent, and brings its workspace online.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Records that an agent is alive and how it feels.
+        """Receives a heartbeat of an agent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,57 +178,58 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCard(self, request, context):
-        """The card of a workspace, as it was registered, for who may see the workspace. Where cards are public, the gateway
-        asks in nobody's name.
+        """Returns the card of a workspace as it was registered, if the caller may see the workspace. Where cards are public,
+        the gateway calls without an identity.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiscoverWorkspace(self, request, context):
-        """Where a caller reaches another workspace.
+        """Returns the address at which a caller reaches another workspace.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPeers(self, request, context):
-        """Siblings, children and parent of a workspace: each group by name, none removed.
+        """Lists siblings, children and parent of a workspace: each group by name, without removed ones. A workspace lists its own
+        peers only (ERROR_REASON_UNAUTHENTICATED otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckAccess(self, request, context):
-        """Whether two workspaces may communicate; false for what is unknown or may not be seen.
+        """Returns whether two workspaces may communicate; false if one is unknown or invisible to the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Stored events: the newest first, or, after an id, the oldest first.
+        """Lists stored events: the newest first or, after an id, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveRoute(self, request, context):
-        """All that a sender must know about a target, and whether this caller may send to it.
+        """Returns what a sender needs to know about a target, and whether the caller may send to it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportFact(self, request, context):
-        """Takes note of something observed about a workspace. Idempotent; old news changes nothing.
+        """Applies a fact about a workspace. Idempotent; an outdated fact changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchWorkspaces(self, request, context):
-        """The workspaces and their changes, in the order of their revisions, and a sign of life every two seconds.
+        """Streams the workspaces and their changes by revision, and a sign of life every two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -326,7 +327,7 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """Keeps the book of workspaces, and is the only writer of their status.
+    """Stores workspaces, and is the only writer of their status.
     """
 
     @staticmethod

@@ -1,1 +1,1 @@
-"""The servicers: they speak protobuf and decide nothing."""
+"""The gRPC servicers: convert protobuf and call one service per RPC."""

@@ -6,13 +6,13 @@ from protos.registry.v1 import events_pb2 as pb
 from protos.registry.v1 import events_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.rpc import Context
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import CaughtUp, Chronicle, Quiet, Told
 from services.registry.feeds.subscriptions import Views
 from services.registry.feeds.workspace_feed import SIGN_EVERY
 from services.registry.wire import events as wire
-from services.registry.wire.workspaces import duration_to
-from services.registry.workspace.events import Stretch
+from services.registry.workspace.events import EventRange
 
 
 class EventServicer(rpc.EventServiceServicer):
@@ -33,7 +33,7 @@ class EventServicer(rpc.EventServiceServicer):
                 case CaughtUp(event_id):
                     yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=event_id))
                 case Quiet():
-                    yield pb.WatchEventsResponse(keepalive=duration_to(SIGN_EVERY))
+                    yield pb.WatchEventsResponse(keepalive=duration_from_timedelta(SIGN_EVERY))
                 case placed:
                     yield pb.WatchEventsResponse(audiences=wire.placements_to(placed))
 
@@ -56,7 +56,7 @@ class EventServicer(rpc.EventServiceServicer):
         replay = await self._views.replay(
             identity.current(),
             request.workspace_id,
-            Stretch(after=request.after_event_id, through=request.through_event_id),
+            EventRange(after=request.after_event_id, through=request.through_event_id),
             size=pages.page_size(request.page_size, default=500, most=500),
         )
         return pb.ReplayEventsResponse(events=[wire.stored_to(event) for event in replay.events], more=replay.more)

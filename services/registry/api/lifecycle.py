@@ -1,22 +1,21 @@
-"""The servicer of pausing, resuming and hibernating."""
+"""The servicer of LifecycleService: converts protobuf and calls one service per RPC."""
 
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from services.chassis import identity
 from services.chassis.rpc import Context
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.pausing import Pausing
-from services.registry.lifecycle.restarts import Wish
+from services.registry.lifecycle.pausing import PausingService
+from services.registry.lifecycle.restarts import RestartService, TemplateChoice
 from services.registry.wire import workspaces as wire
-from services.registry.workspace.model import Entry, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class LifecycleServicer(rpc.LifecycleServiceServicer):
-    """Unwraps, asks, wraps."""
+    """Serves the RPCs that pause, resume, hibernate, wake and restart workspaces."""
 
-    def __init__(self, pausing: Pausing, observations: Presence) -> None:
+    def __init__(self, pausing: PausingService, restarts: RestartService) -> None:
         self._pausing = pausing
-        self._observations = observations
+        self._restarts = restarts
 
     async def PauseWorkspace(self, request: pb.PauseWorkspaceRequest, context: Context) -> pb.PauseWorkspaceResponse:
         paused, watched = await self._pausing.pause(identity.current(), WorkspaceId(request.workspace_id))
@@ -24,7 +23,7 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
 
     async def ResumeWorkspace(self, request: pb.ResumeWorkspaceRequest, context: Context) -> pb.ResumeWorkspaceResponse:
         workspace, resumed = await self._pausing.resume(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.ResumeWorkspaceResponse(status=wire.status_to(workspace.status), resumed=resumed)
+        return pb.ResumeWorkspaceResponse(status=wire.build_status(workspace.status), resumed=resumed)
 
     async def HibernateWorkspace(
         self, request: pb.HibernateWorkspaceRequest, context: Context
@@ -47,15 +46,15 @@ class LifecycleServicer(rpc.LifecycleServiceServicer):
     async def RestartWorkspace(
         self, request: pb.RestartWorkspaceRequest, context: Context
     ) -> pb.RestartWorkspaceResponse:
-        wish = Wish(
+        choice = TemplateChoice(
             template=request.template,
             apply_template=request.apply_template,
             rebuild_config=request.rebuild_config,
         )
-        restarting = await self._observations.restart(
-            identity.current(), WorkspaceId(request.workspace_id), request.request_id, wish
+        result = await self._restarts.restart(
+            identity.current(), WorkspaceId(request.workspace_id), request.request_id, choice
         )
         return pb.RestartWorkspaceResponse(
-            workspace=wire.workspace_to(Entry(restarting.workspace)),
-            template=restarting.kit.template if restarting.kit else "",
+            workspace=wire.build_workspace(ListedWorkspace(result.workspace)),
+            template=result.starter_files.template if result.starter_files else "",
         )

@@ -26,5 +26,5 @@ class SearchServicer(rpc.SearchServiceServicer):
             token=request.page_token,
         )
         return pb.SearchWorkspacesResponse(
-            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[wire.build_workspace(entry) for entry in page.entries], next_page_token=page.next
         )

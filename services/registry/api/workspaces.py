@@ -1,4 +1,4 @@
-"""The servicer: speaks protobuf and decides nothing."""
+"""The servicer of RegistryService: converts protobuf and calls one service per RPC."""
 
 from collections.abc import AsyncIterator
 from typing import assert_never
@@ -8,30 +8,35 @@ from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis import identity, pages
 from services.chassis.clock import Clock
 from services.chassis.rpc import Context
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.catalog import Catalog
+from services.registry.directory.cards import CardService
 from services.registry.directory.discovery import Directions
 from services.registry.directory.queries import Directory
 from services.registry.directory.updates import Editing
 from services.registry.errors.workspaces import CardNotAvailable
 from services.registry.feeds.workspace_feed import SIGN_EVERY, Alive, Beats, Changed, Feed, SnapshotDone
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.registration import Door, Registration
-from services.registry.lifecycle.removal import Removal
+from services.registry.lifecycle.heartbeats import HeartbeatService
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.registration import RegistrationRequest, RegistrationService
+from services.registry.lifecycle.removal import RemovalService
 from services.registry.wire import workspaces as wire
-from services.registry.workspace.model import Entry, WorkspaceId
+from services.registry.workspace.model import ListedWorkspace, WorkspaceId
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):
-    """Unwraps, asks one part, wraps."""
+    """Serves the RPCs that create, read, change and watch workspaces."""
 
     def __init__(
         self,
         *,
         directory: Directory,
         editing: Editing,
-        door: Door,
-        presence: Presence,
-        removal: Removal,
+        registration: RegistrationService,
+        heartbeats: HeartbeatService,
+        observations: ObservationService,
+        cards: CardService,
+        removal: RemovalService,
         directions: Directions,
         feed: Feed,
         catalog: Catalog,
@@ -39,8 +44,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     ) -> None:
         self._directory = directory
         self._editing = editing
-        self._door = door
-        self._presence = presence
+        self._registration = registration
+        self._heartbeats = heartbeats
+        self._observations = observations
+        self._cards = cards
         self._removal = removal
         self._directions = directions
         self._feed = feed
@@ -48,27 +55,27 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         self._clock = clock
 
     async def CreateWorkspace(self, request: pb.CreateWorkspaceRequest, context: Context) -> pb.CreateWorkspaceResponse:
-        made = await self._directory.create(identity.current(), request.request_id, wire.draft_from(request))
+        made = await self._directory.create(identity.current(), request.request_id, wire.parse_draft(request))
         return pb.CreateWorkspaceResponse(
-            workspace=wire.workspace_to(Entry(made.workspace)), auth_token=made.auth_token
+            workspace=wire.build_workspace(ListedWorkspace(made.workspace)), auth_token=made.auth_token
         )
 
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Context) -> pb.GetWorkspaceResponse:
         entry = await self._directory.get(identity.current(), WorkspaceId(request.workspace_id))
-        return pb.GetWorkspaceResponse(workspace=self._told(entry))
+        return pb.GetWorkspaceResponse(workspace=self._build_workspace(entry))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Context) -> pb.ListWorkspacesResponse:
         size = pages.page_size(request.page_size, default=100, most=1000)
         page = await self._directory.list(identity.current(), size=size, token=request.page_token)
         return pb.ListWorkspacesResponse(
-            workspaces=[self._told(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[self._build_workspace(entry) for entry in page.entries], next_page_token=page.next
         )
 
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
-        changes = wire.changes_from(request)
+        changes = wire.parse_changes(request)
         update = await self._editing.update(identity.current(), WorkspaceId(request.workspace_id), changes)
         return pb.UpdateWorkspaceResponse(
-            workspace=wire.workspace_to(update.entry),
+            workspace=wire.build_workspace(update.entry),
             needs_restart=update.needs_restart,
             model_was_reset=update.model_was_reset,
         )
@@ -80,23 +87,25 @@ class RegistryServicer(rpc.RegistryServiceServicer):
         return pb.RemoveWorkspaceResponse(cascade_deleted=cascade)
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
-        said = Registration(
-            card=request.agent_card, url=request.url, delivery_mode=wire.mode_from(request.delivery_mode)
+        registration = RegistrationRequest(
+            card=request.agent_card, url=request.url, delivery_mode=wire.parse_delivery_mode(request.delivery_mode)
         )
-        admission = await self._door.register(identity.current(), WorkspaceId(request.workspace_id), said)
+        registered = await self._registration.register(
+            identity.current(), WorkspaceId(request.workspace_id), registration
+        )
         return pb.RegisterResponse(
-            delivery_mode=wire.mode_to(admission.delivery_mode),
-            auth_token=admission.credentials.auth_token,
-            inbound_secret=admission.credentials.inbound_secret,
+            delivery_mode=wire.build_delivery_mode(registered.delivery_mode),
+            auth_token=registered.credentials.auth_token,
+            inbound_secret=registered.credentials.inbound_secret,
         )
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, context: Context) -> pb.HeartbeatResponse:
-        pulse = wire.pulse_from(request, self._clock.now())
-        workspace = await self._presence.heartbeat(identity.current(), WorkspaceId(request.workspace_id), pulse)
-        return pb.HeartbeatResponse(status=wire.status_to(workspace.status))
+        fact = wire.parse_heartbeat(request, at=self._clock.now(), generation=identity.current().generation)
+        workspace = await self._heartbeats.receive(WorkspaceId(request.workspace_id), fact)
+        return pb.HeartbeatResponse(status=wire.build_status(workspace.status))
 
     async def UpdateCard(self, request: pb.UpdateCardRequest, context: Context) -> pb.UpdateCardResponse:
-        await self._presence.update_card(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
+        await self._cards.update(identity.current(), WorkspaceId(request.workspace_id), request.agent_card)
         return pb.UpdateCardResponse()
 
     async def GetCard(self, request: pb.GetCardRequest, context: Context) -> pb.GetCardResponse:
@@ -115,7 +124,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             id=found.workspace.id,
             name=found.workspace.name,
             url=found.url,
-            delivery_mode=wire.mode_to(found.workspace.delivery_mode),
+            delivery_mode=wire.build_delivery_mode(found.workspace.delivery_mode),
         )
 
     async def ListPeers(self, request: pb.ListPeersRequest, context: Context) -> pb.ListPeersResponse:
@@ -127,7 +136,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             token=request.page_token,
         )
         return pb.ListPeersResponse(
-            workspaces=[wire.workspace_to(entry) for entry in page.entries], next_page_token=page.next
+            workspaces=[wire.build_workspace(entry) for entry in page.entries], next_page_token=page.next
         )
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
@@ -143,39 +152,39 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             after=request.after_event_id if request.HasField("after_event_id") else None,
             size=pages.page_size(request.page_size, default=100, most=500),
         )
-        return pb.ListEventsResponse(events=[wire.event_to(event) for event in found])
+        return pb.ListEventsResponse(events=[wire.build_event(event) for event in found])
 
     async def ResolveRoute(self, request: pb.ResolveRouteRequest, context: Context) -> pb.ResolveRouteResponse:
         workspace, allowed = await self._directions.route(WorkspaceId(request.workspace_id), request.caller_id)
         return pb.ResolveRouteResponse(
-            record=wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime)), allowed=allowed
+            record=wire.build_record(workspace, self._catalog.adapter_module(workspace.runtime)), allowed=allowed
         )
 
     async def ReportFact(self, request: pb.ReportFactRequest, context: Context) -> pb.ReportFactResponse:
-        fact = wire.fact_from(request, self._clock.now())
-        workspace, changed = await self._presence.observe(WorkspaceId(request.workspace_id), fact)
-        return pb.ReportFactResponse(status=wire.status_to(workspace.status), changed=changed)
+        fact = wire.parse_fact(request, self._clock.now())
+        workspace, changed = await self._observations.observe(WorkspaceId(request.workspace_id), fact)
+        return pb.ReportFactResponse(status=wire.build_status(workspace.status), changed=changed)
 
     async def WatchWorkspaces(
         self, request: pb.WatchWorkspacesRequest, context: Context
     ) -> AsyncIterator[pb.WatchWorkspacesResponse]:
-        async for news in self._feed.watch(
+        async for update in self._feed.watch(
             request.after_revision, pulses=request.include_heartbeats, backend=request.backend
         ):
-            match news:
+            match update:
                 case Changed(workspace):
-                    record = wire.record_to(workspace, self._catalog.adapter_module(workspace.runtime))
+                    record = wire.build_record(workspace, self._catalog.adapter_module(workspace.runtime))
                     yield pb.WatchWorkspacesResponse(revision=workspace.revision, changed=record)
                 case Beats(beats):
                     yield pb.WatchWorkspacesResponse(
-                        heartbeats=pb.HeartbeatNotices(heartbeats=map(wire.beat_to, beats))
+                        heartbeats=pb.HeartbeatNotices(heartbeats=map(wire.build_heartbeat_notice, beats))
                     )
                 case SnapshotDone(revision):
                     yield pb.WatchWorkspacesResponse(revision=revision, snapshot_done=pb.SnapshotDone())
                 case Alive(revision):
-                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=wire.duration_to(SIGN_EVERY))
+                    yield pb.WatchWorkspacesResponse(revision=revision, keepalive=duration_from_timedelta(SIGN_EVERY))
                 case _:
-                    assert_never(news)
+                    assert_never(update)
 
-    def _told(self, entry: Entry) -> pb.Workspace:
-        return wire.workspace_to(entry, self._catalog.declared_limit(entry.workspace.runtime))
+    def _build_workspace(self, entry: ListedWorkspace) -> pb.Workspace:
+        return wire.build_workspace(entry, self._catalog.declared_limit(entry.workspace.runtime))

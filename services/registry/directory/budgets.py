@@ -7,7 +7,7 @@ from services.registry import access
 from services.registry.errors.budgets import InvalidBudget
 from services.registry.errors.workspaces import WorkspaceNotFound
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 
@@ -33,12 +33,12 @@ class Budgets:
             now = replace(before, budget_limit=cents)
             tx.save(now)
             said = {"before": before.budget_limit, "budget_limit": cents}
-            await tx.deeds.add(caller, Action.BUDGET_CHANGED, now, **said)
+            await tx.audit_outbox.add(caller, AuditAction.BUDGET_CHANGED, now, **said)
         return now
 
 
 async def _present(tx: Transaction, caller: Identity, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
-    workspace = await access.reached(tx, caller, workspace_id, lock=lock)
+    workspace = await access.require_access(tx, caller, workspace_id, lock=lock)
     if workspace.status is Status.REMOVED:
         raise WorkspaceNotFound
     return workspace

@@ -16,12 +16,12 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
     WorkspaceUnavailable,
 )
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.store.lists import Place
+from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.store.lists import ListPosition
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import hierarchy
 from services.registry.workspace.model import DeliveryMode, Status, Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
 log = structlog.get_logger()
 
@@ -37,9 +37,9 @@ class Direction:
 class Directions:
     """Answers who asks for the way."""
 
-    def __init__(self, store: Store, *, addressing: Addressing) -> None:
+    def __init__(self, store: Store, *, address_checker: AddressChecker) -> None:
         self._store = store
-        self._addressing = addressing
+        self._address_checker = address_checker
 
     async def discover(self, caller: Identity, workspace_id: WorkspaceId, asking: str) -> Direction:
         """The way to a workspace, for a caller or for the workspace `asking` that it acts for.
@@ -52,21 +52,25 @@ class Directions:
         async with self._store.begin() as tx:
             if asking and not await _may_talk(tx, asking, workspace_id):
                 raise DiscoveryDenied
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
         if workspace.status is Status.REMOVED:
             raise WorkspaceRemoved
         return await self._direction(workspace)
 
     async def peers(self, caller: Identity, workspace_id: WorkspaceId, *, query: str, size: int, token: str) -> Page:
-        """Siblings, children and parent of a workspace: each group by name, none removed."""
+        """Siblings, children and parent of a workspace: each group by name, none removed.
+
+        Raises `OtherWorkspace` where a workspace asks for the peers of another one.
+        """
+        access.check_self(caller, workspace_id)
         group, after = _peer_place(token)
         found: list[Workspace] = []
         groups: list[int] = []
         async with self._store.begin() as tx:
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
             walks = _walks(tx, caller, workspace)
             while group < len(walks) and len(found) < size:
-                some = await walks[group](workspace, Place(size - len(found), after, query.strip()))
+                some = await walks[group](workspace, ListPosition(size - len(found), after, query.strip()))
                 found.extend(some)
                 groups.extend([group] * len(some))
                 group, after = group + 1, None
@@ -81,7 +85,7 @@ class Directions:
         async with self._store.begin() as tx:
             for workspace_id in (one, other):
                 workspace = await tx.find(workspace_id)
-                if workspace is None or not await access.sees(tx, caller, workspace):
+                if workspace is None or not await access.may_see(tx, caller, workspace):
                     return False
             return await _may_talk(tx, one, other)
 
@@ -94,13 +98,13 @@ class Directions:
     async def _direction(self, workspace: Workspace) -> Direction:
         if workspace.delivery_mode is DeliveryMode.POLL:
             return Direction(workspace)
-        if workspace.status not in SPEAKING:
+        if workspace.status not in ONLINE_STATUSES:
             raise WorkspaceUnavailable(workspace.status)
         if not workspace.external:
             return Direction(workspace)
         if not workspace.url:
             raise WorkspaceUnavailable(workspace.status)
-        refusal = await self._addressing.refusal(workspace.url)
+        refusal = await self._address_checker.find_refusal(workspace.url)
         if refusal is not None:
             log.warning("address not told", workspace=workspace.id, refusal=refusal.value)
             raise AddressUnsafe
@@ -108,19 +112,21 @@ class Directions:
 
 
 async def _may_talk(tx: Transaction, one: str, other: str) -> bool:
-    return hierarchy.allowed(await tx.tree.lineage(WorkspaceId(one)), await tx.tree.lineage(WorkspaceId(other)))
+    return hierarchy.may_communicate(
+        await tx.tree.get_lineage(WorkspaceId(one)), await tx.tree.get_lineage(WorkspaceId(other))
+    )
 
 
-Walk = Callable[[Workspace, Place], Awaitable[list[Workspace]]]
+Walk = Callable[[Workspace, ListPosition], Awaitable[list[Workspace]]]
 
 
 def _walks(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[Walk, ...]:
     """What peers are gathered from. The siblings of a root are other organisations, which no organisation is shown."""
     strangers = caller.kind is Kind.ORG and workspace.parent_id is None
-    return _none if strangers else tx.lists.siblings, tx.lists.children, tx.lists.parent
+    return _none if strangers else tx.lists.list_siblings, tx.lists.list_children, tx.lists.list_parent
 
 
-async def _none(_: Workspace, __: Place) -> list[Workspace]:
+async def _none(_: Workspace, __: ListPosition) -> list[Workspace]:
     return []
 
 

@@ -13,24 +13,24 @@ from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.errors.workspaces import (
     InvalidWorkspace,
     OrgAccessDenied,
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.lifecycle.address_check import Addressing
+from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.notes.memories import rules as notes
 from services.registry.store.transaction import Store, Transaction
 from services.registry.templates.folders import Templates
 from services.registry.workspace import events, factory, hierarchy, state_machine, validation
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.events import Event
 from services.registry.workspace.facts import ExternalCreated
-from services.registry.workspace.model import Entry, Status, Workspace, WorkspaceId
-from services.registry.workspace.starter_files import Files, Kit
-from services.registry.workspace.validation import Draft, InitialMemory
+from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
+from services.registry.workspace.starter_files import Files, StarterFiles
+from services.registry.workspace.validation import InitialMemory, WorkspaceDraft
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ PAGE_BYTES = 8 * 1024 * 1024
 class Page:
     """Some of a list, and the token to go on with; empty on the last one."""
 
-    entries: list[Entry]
+    entries: list[ListedWorkspace]
     next: str = ""
 
 
@@ -64,42 +64,42 @@ class Directory:
         self,
         store: Store,
         *,
-        auth: Auth,
+        auth: AuthClient,
         catalog: Catalog,
         templates: Templates,
-        addressing: Addressing,
+        address_checker: AddressChecker,
         clock: Clock,
     ) -> None:
         self._store = store
         self._templates = templates
         self._auth = auth
         self._catalog = catalog
-        self._addressing = addressing
+        self._address_checker = address_checker
         self._clock = clock
 
     # Making ──────────────────────────────────────────────────────────────────
 
-    async def create(self, caller: Identity, request_id: str, draft: Draft) -> Creation:
+    async def create(self, caller: Identity, request_id: str, draft: WorkspaceDraft) -> Creation:
         """Make a workspace. Its id and secrets are with auth first, so that nobody meets one that auth does not know.
 
         The same caller's same `request_id` makes one workspace, however often it is sent.
         """
         draft, kit = await self._templates.kit(draft)
-        draft = validation.checked(draft)
+        draft = validation.validate_new(draft)
         await self._check_url(draft)
-        workspace = factory.drafted(
+        workspace = factory.build_workspace(
             draft,
             kit,
-            workspace_id=WorkspaceId(access.id_for(caller, request_id)),
+            workspace_id=WorkspaceId(access.derive_id(caller, request_id)),
             now=self._clock.now(),
             limit=self._catalog.provision_limit(draft.runtime),
         )
         workspace = replace(workspace, org_id=await self._org_for(caller, workspace))
-        await self._auth.place([(workspace.id, workspace.org_id)])
+        await self._auth.place_workspaces([(workspace.id, workspace.org_id)])
         try:
             if draft.secrets:
-                await self._auth.keep_secrets(workspace.id, draft.secrets)
-            token = await self._auth.issue(workspace.id) if workspace.external else None
+                await self._auth.store_secrets(workspace.id, draft.secrets)
+            token = await self._auth.issue_token(workspace.id) if workspace.external else None
             workspace = await self._insert(caller, workspace, kit, draft.initial_memories)
         except Exception:
             await self._take_back(workspace)
@@ -107,10 +107,10 @@ class Directory:
         log.info("workspace created", workspace=workspace.id, status=workspace.status, runtime=workspace.runtime)
         return Creation(workspace=workspace, auth_token=token)
 
-    async def _check_url(self, draft: Draft) -> None:
+    async def _check_url(self, draft: WorkspaceDraft) -> None:
         if not draft.url:
             return
-        refusal = await self._addressing.refusal(draft.url)
+        refusal = await self._address_checker.find_refusal(draft.url)
         if refusal is not None:
             raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
 
@@ -122,10 +122,10 @@ class Directory:
         async with self._store.begin() as tx:
             parent = await tx.find(workspace.parent_id)
         access.check_org(caller, parent)
-        return hierarchy.open_parent(parent).org_id
+        return hierarchy.require_open_parent(parent).org_id
 
     async def _insert(
-        self, caller: Identity, workspace: Workspace, kit: Kit, begun_with: Sequence[InitialMemory]
+        self, caller: Identity, workspace: Workspace, kit: StarterFiles, begun_with: Sequence[InitialMemory]
     ) -> Workspace:
         async with self._store.begin() as tx:
             await tx.tree.lock()
@@ -133,15 +133,15 @@ class Directory:
             if already is not None:
                 return already
             if workspace.parent_id is not None:
-                parent = hierarchy.open_parent(await tx.find(workspace.parent_id, lock=True))
+                parent = hierarchy.require_open_parent(await tx.find(workspace.parent_id, lock=True))
                 workspace = replace(workspace, org_id=parent.org_id)
-            await tx.kits.keep([kit])
+            await tx.starter_files.save([kit])
             await tx.memories.put(notes.initial(workspace, begun_with, (str(uuid4()) for _ in begun_with)))
             fact = ExternalCreated(at=workspace.created_at)
-            now = state_machine.after(workspace, fact)
-            tx.save(now, events.of_creation(workspace), *events.of_change(workspace, now, fact))
-            await tx.deeds.add(caller, Action.CREATED, now, name=now.name, runtime=now.runtime)
-        return tx.numbered(now)
+            now = state_machine.next_state(workspace, fact)
+            tx.save(now, events.build_creation_event(workspace), *events.build_change_events(workspace, now, fact))
+            await tx.audit_outbox.add(caller, AuditAction.CREATED, now, name=now.name, runtime=now.runtime)
+        return tx.get_saved(now)
 
     async def _take_back(self, workspace: Workspace) -> None:
         """Undo the placement of a workspace that was not committed; auth forgets it by itself if this fails too."""
@@ -149,17 +149,17 @@ class Directory:
             async with self._store.begin() as tx:
                 committed = await tx.find(workspace.id)
             if committed is None:
-                await self._auth.forget([workspace.id])
+                await self._auth.forget_workspaces([workspace.id])
         except ServiceError as error:
             log.warning("placement left behind", workspace=workspace.id, error=repr(error))
 
     # Reading ─────────────────────────────────────────────────────────────────
 
-    async def get(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+    async def get(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
         """One workspace, also a removed one. What the caller may not see does not exist."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            if not await access.sees(tx, caller, workspace):
+            if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
             return await with_card(tx, workspace)
 
@@ -167,21 +167,21 @@ class Directory:
         """Workspaces that are not removed, by creation, then id."""
         after = _created_place(token)
         async with self._store.begin() as tx:
-            found = await tx.lists.page(after=after, limit=size, org_id=access.org_of(caller))
+            found = await tx.lists.list_page(after=after, limit=size, org_id=access.get_org_filter(caller))
             entries = await with_cards(tx, found)
         if len(entries) == len(found) < size:
             return Page(entries)
         last = entries[-1].workspace
         return Page(entries, pages.encode_page_token([last.created_at.isoformat(), last.id]))
 
-    async def card(self, caller: Identity, workspace_id: WorkspaceId) -> Entry:
+    async def card(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
         """The workspace with the card it registered, if any; raises `WorkspaceRemoved`.
 
         Where cards are public the gateway asks in nobody's name, and sees all of them.
         """
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            if not await access.sees(tx, caller, workspace):
+            if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
             if workspace.status is Status.REMOVED:
                 raise WorkspaceRemoved
@@ -191,24 +191,24 @@ class Directory:
         """What an instance of the workspace starts with below /configs."""
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
-            return await tx.kits.files(workspace.kit)
+            return await tx.starter_files.get(workspace.starter_files_digest)
 
     async def events(self, caller: Identity, *, workspace_id: str, after: int | None, size: int) -> Sequence[Event]:
         """Stored events: the newest first, or, after one, the oldest first."""
-        org_id = access.org_of(caller)
+        org_id = access.get_org_filter(caller)
         async with self._store.begin() as tx:
             if workspace_id and org_id is not None:
-                await access.reached(tx, caller, WorkspaceId(workspace_id))
+                await access.require_access(tx, caller, WorkspaceId(workspace_id))
             if after is None:
-                found = await tx.lists.events_before(limit=size, workspace_id=workspace_id, org_id=org_id)
+                found = await tx.lists.list_newest_events(limit=size, workspace_id=workspace_id, org_id=org_id)
             else:
-                found = await tx.lists.events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
-        return events.fitting(found)
+                found = await tx.lists.list_events_after(after, limit=size, workspace_id=workspace_id, org_id=org_id)
+        return events.take_page(found)
 
 
-async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[Entry]:
+async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[ListedWorkspace]:
     """The first of the workspaces, with their cards: as many as fit into one answer, and at least one."""
-    entries: list[Entry] = []
+    entries: list[ListedWorkspace] = []
     weight = 0
     for start in range(0, len(workspaces), CARDS_AT_ONCE):
         some = workspaces[start : start + CARDS_AT_ONCE]
@@ -218,14 +218,14 @@ async def with_cards(tx: Transaction, workspaces: Sequence[Workspace]) -> list[E
             weight += len(card or b"")
             if entries and weight > PAGE_BYTES:
                 return entries
-            entries.append(Entry(workspace, card))
+            entries.append(ListedWorkspace(workspace, card))
     return entries
 
 
-async def with_card(tx: Transaction, workspace: Workspace) -> Entry:
+async def with_card(tx: Transaction, workspace: Workspace) -> ListedWorkspace:
     """The workspace with its card."""
     found = await tx.cards([workspace.id]) if workspace.has_card else {}
-    return Entry(workspace, found.get(workspace.id))
+    return ListedWorkspace(workspace, found.get(workspace.id))
 
 
 def _created_place(token: str) -> tuple[datetime, str] | None:

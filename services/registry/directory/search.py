@@ -4,7 +4,7 @@ from services.chassis import pages
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.directory.queries import Page, with_cards
-from services.registry.store.card_index import Wanted
+from services.registry.store.card_index import CardQuery
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import card_index
 from services.registry.workspace.model import WorkspaceId
@@ -20,14 +20,14 @@ class Search:
         """Those that fit, by name, then id; an agent finds whom it may communicate with, itself included."""
         after = _place(token)
         async with self._store.begin() as tx:
-            wanted = Wanted(
-                skill=card_index.read(skill),
-                tag=card_index.read(tag),
-                text=card_index.read(text),
-                org_id=access.org_of(caller),
+            wanted = CardQuery(
+                skill=card_index.normalize(skill),
+                tag=card_index.normalize(tag),
+                text=card_index.normalize(text),
+                org_id=access.get_org_filter(caller),
                 among=await _known_to(tx, caller),
             )
-            found = await tx.terms.search(wanted, after=after, limit=size)
+            found = await tx.card_index.search(wanted, after=after, limit=size)
             entries = await with_cards(tx, found)
         if len(entries) == len(found) < size:
             return Page(entries)
@@ -38,7 +38,7 @@ class Search:
 async def _known_to(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
     if caller.kind is not Kind.WORKSPACE:
         return None
-    return list(await tx.tree.circle(WorkspaceId(caller.name)))
+    return list(await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))
 
 
 def _place(token: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from typing import Any
 from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.queries import with_card
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
@@ -16,19 +16,20 @@ from services.registry.errors.workspaces import (
     OrgAccessDenied,
     ParentCycle,
     RuntimeConflict,
+    WorkspaceNotFound,
     WorkspaceRemoved,
 )
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import hierarchy, validation
-from services.registry.workspace.audit import Action
-from services.registry.workspace.model import Entry, Status, Workspace, WorkspaceId
+from services.registry.workspace.audit import AuditAction
+from services.registry.workspace.model import ListedWorkspace, Status, Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """A workspace that was changed."""
 
-    entry: Entry
+    entry: ListedWorkspace
     needs_restart: bool = False
     model_was_reset: bool = False
 
@@ -36,15 +37,17 @@ class Update:
 class Editing:
     """Changes workspaces, one at a time or a tree at once."""
 
-    def __init__(self, store: Store, *, auth: Auth, catalog: Catalog) -> None:
+    def __init__(self, store: Store, *, auth: AuthClient, catalog: Catalog) -> None:
         self._store = store
         self._auth = auth
         self._catalog = catalog
 
     async def update(self, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]) -> Update:
         """Write fields of a workspace; `None` clears one. All of them are written, or none is."""
-        for field in sorted(validation.NEED_ADMIN & wanted.keys()):
-            if not access.commands(caller):
+        if not wanted:
+            return await self._find_unchanged(caller, workspace_id)
+        for field in sorted(validation.ADMIN_FIELDS & wanted.keys()):
+            if not access.has_admin_rights(caller):
                 raise FieldRequiresAdmin(field)
         if "parent_id" in wanted:
             await self._place_below(caller, workspace_id, wanted["parent_id"])
@@ -54,27 +57,37 @@ class Editing:
             before = await self._locked(tx, caller, workspace_id, wanted)
             if before.status is Status.REMOVED:
                 raise WorkspaceRemoved
-            now = validation.changed(before, wanted)
+            now = validation.validate_changes(before, wanted)
             if "runtime" in wanted:
                 now = self._with_runtime(now, wanted["runtime"])
             if "parent_id" in wanted:
                 now = await self._moved(tx, caller, now, wanted["parent_id"])
             if now != before:
                 tx.save(now)
-                await tx.deeds.add(caller, Action.CHANGED, now, fields=sorted(wanted))
+                await tx.audit_outbox.add(caller, AuditAction.CHANGED, now, fields=sorted(wanted))
             entry = await with_card(tx, now)
         return Update(
-            entry=replace(entry, workspace=tx.numbered(now)),
+            entry=replace(entry, workspace=tx.get_saved(now)),
             needs_restart="workspace_dir" in wanted,
             model_was_reset=now.model != before.model,
         )
+
+    async def _find_unchanged(self, caller: Identity, workspace_id: WorkspaceId) -> Update:
+        """Return the workspace if the caller may see it; raises `WorkspaceNotFound` or `WorkspaceRemoved`."""
+        async with self._store.begin() as tx:
+            workspace = await tx.get(workspace_id)
+            if not await access.may_see(tx, caller, workspace):
+                raise WorkspaceNotFound
+            if workspace.status is Status.REMOVED:
+                raise WorkspaceRemoved
+            return Update(entry=await with_card(tx, workspace))
 
     async def _locked(
         self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, wanted: Mapping[str, Any]
     ) -> Workspace:
         """The workspace, locked; raises `RuntimeConflict` where another change of what it runs won meanwhile."""
-        seen = await access.reached(tx, caller, workspace_id)
-        now = await access.reached(tx, caller, workspace_id, lock=True)
+        seen = await access.require_access(tx, caller, workspace_id)
+        now = await access.require_access(tx, caller, workspace_id, lock=True)
         if "runtime" in wanted and (seen.runtime, seen.model) != (now.runtime, now.model):
             raise RuntimeConflict(runtime=now.runtime, model=now.model)
         return now
@@ -98,17 +111,17 @@ class Editing:
         Auth is told before the commit. Whatever comes between is put right by the sweep that confirms placements.
         """
         async with self._store.begin() as tx:
-            workspace = await access.reached(tx, caller, workspace_id)
+            workspace = await access.require_access(tx, caller, workspace_id)
             org_id = await _org_below(tx, caller, workspace, parent_id)
-            tree = await tx.tree.ids(workspace_id) if org_id != workspace.org_id else ()
+            tree = await tx.tree.list_subtree_ids(workspace_id) if org_id != workspace.org_id else ()
             await tx.patch(tree, placement_confirmed=False)
         if tree:
-            await self._auth.place([(below, org_id) for below in tree])
+            await self._auth.place_workspaces([(below, org_id) for below in tree])
 
     async def _moved(self, tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> Workspace:
         org_id = await _org_below(tx, caller, workspace, parent_id)
         if org_id != workspace.org_id:
-            for below in (await tx.tree.locked(workspace.id))[1:]:
+            for below in (await tx.tree.lock_subtree(workspace.id))[1:]:
                 tx.save(replace(below, org_id=org_id, placement_confirmed=False))
         return replace(
             workspace,
@@ -124,8 +137,8 @@ async def _org_below(tx: Transaction, caller: Identity, workspace: Workspace, pa
         if caller.kind is Kind.ORG and workspace.parent_id is not None:
             raise OrgAccessDenied
         return workspace.id
-    parent = hierarchy.open_parent(await tx.find(WorkspaceId(parent_id)))
+    parent = hierarchy.require_open_parent(await tx.find(WorkspaceId(parent_id)))
     access.check_org(caller, parent)
-    if hierarchy.cycle(workspace.id, await tx.tree.lineage(parent.id)):
+    if hierarchy.is_cycle(workspace.id, await tx.tree.get_lineage(parent.id)):
         raise ParentCycle
     return parent.org_id

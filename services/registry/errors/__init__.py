@@ -1,1 +1,1 @@
-"""The refusals."""
+"""The errors that callers receive; reasons are those of the contract, texts those of docs/spec/rest.md."""

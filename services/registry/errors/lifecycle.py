@@ -1,4 +1,4 @@
-"""The refusals of pausing, resuming and hibernating. Texts are those of docs/spec/rest.md, 6.3."""
+"""Errors of pausing, resuming and hibernating. Texts are those of docs/spec/rest.md, 6.3."""
 
 from services.chassis import errors
 
@@ -33,7 +33,7 @@ class TasksActive(errors.FailedPrecondition):
 
 
 class HibernationFailed(errors.FailedPrecondition):
-    """The instance could not be stopped, and the workspace is as it was before."""
+    """The instance could not be stopped; the workspace has its former status again."""
 
     domain = DOMAIN
     reason = "HIBERNATION_FAILED"

@@ -1,4 +1,4 @@
-"""The refusals of the registry. Reasons are those of the contract, texts those of docs/spec/rest.md."""
+"""Errors about workspaces. Reasons are those of the contract, texts those of docs/spec/rest.md."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -72,7 +72,7 @@ class FieldRequiresAdmin(_Registry, errors.PermissionDenied):
 
 
 class InvalidValue(_Registry, errors.InvalidArgument):
-    """A field cannot have this value; where the text does not say so, `field` names it."""
+    """A field has an invalid value; `field` names it where the text does not."""
 
     reason = "INVALID_VALUE"
 
@@ -116,13 +116,13 @@ class ConfirmationRequired(_Registry, errors.FailedPrecondition):
         )
 
 
-class StopFailed(_Registry, errors.InternalError):
+class InstancesStillRunning(_Registry, errors.InternalError):
     reason = "STOP_FAILED"
 
     def __init__(self, *, removed: int, failures: dict[str, str]) -> None:
-        told = "; ".join(f"stop {workspace_id}: {text}" for workspace_id, text in failures.items())
+        texts = "; ".join(f"stop {workspace_id}: {text}" for workspace_id, text in failures.items())
         super().__init__(
-            f"workspace marked removed, but {len(failures)} stop call(s) failed — please retry: {told}",
+            f"workspace marked removed, but {len(failures)} stop call(s) failed — please retry: {texts}",
             details={"removed_count": removed, "stop_failures": len(failures)},
         )
 
@@ -139,7 +139,7 @@ class ParentPaused(_Registry, errors.FailedPrecondition):
 
 
 class ProvisionerUnavailable(_Registry, errors.FailedPrecondition):
-    """Not `Unavailable`: asking again within the same call changes nothing."""
+    """Not `Unavailable`, because a retry within the same call does not help."""
 
     reason = "PROVISIONER_UNAVAILABLE"
     message = "provisioner not available"
@@ -174,14 +174,21 @@ class CardNotAvailable(_Registry, errors.NotFound):
 
 
 class StaleToken(_Registry, errors.Unauthenticated):
-    """The token belongs to an instance that has been replaced."""
+    """The token belongs to an instance that was replaced."""
+
+    reason = "UNAUTHENTICATED"
+    message = "invalid workspace auth token"
+
+
+class OtherWorkspace(_Registry, errors.Unauthenticated):
+    """The token belongs to another workspace than the one that the request is about."""
 
     reason = "UNAUTHENTICATED"
     message = "invalid workspace auth token"
 
 
 class FeedOverrun(errors.Unavailable):
-    """The reader fell behind; it resumes from its last revision."""
+    """The reader is too slow; it can resume from its last revision."""
 
     def __init__(self) -> None:
         super().__init__(retry_in=timedelta(seconds=1))

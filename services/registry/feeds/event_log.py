@@ -17,7 +17,7 @@ from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds.workspace_feed import LOOK_EVERY, SIGN_EVERY, STALE, Feed
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import audiences
-from services.registry.workspace.audiences import Circles, Forest, Placed, Spot
+from services.registry.workspace.audiences import Audiences, AudienceTree, TreePosition, WorkspaceAudiences
 from services.registry.workspace.events import Event
 from services.registry.workspace.model import WorkspaceId
 
@@ -38,7 +38,7 @@ class Told:
     """An event, and to whom it is told."""
 
     event: Event
-    published_to: Circles
+    published_to: Audiences
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Quiet:
     """Nothing happened, and the chronicle would have told."""
 
 
-News = Sequence[Placed] | Told | CaughtUp | Quiet
+News = Sequence[WorkspaceAudiences] | Told | CaughtUp | Quiet
 
 
 class Chronicle:
@@ -63,7 +63,7 @@ class Chronicle:
         """The `feed` says when there is something to read: every event comes with a revision."""
         self._store = store
         self._feed = feed
-        self._forest = Forest()
+        self._forest = AudienceTree()
         self._gone: list[WorkspaceId] = []
         self._revision = 0
         self._reached = 0
@@ -105,11 +105,11 @@ class Chronicle:
 
     async def _past(self, after: int, through: int) -> AsyncIterator[Told]:
         async with self._store.begin() as tx:
-            if after < await tx.events.horizon():
+            if after < await tx.events.get_horizon():
                 raise EventIdGone
         while after < through:
             async with self._store.begin() as tx:
-                page = await tx.events.after(after, limit=PAGE)
+                page = await tx.events.list_after(after, limit=PAGE)
             for event, org_id in page:
                 if event.event_id <= through:
                     yield self._told(event, org_id)
@@ -134,8 +134,8 @@ class Chronicle:
         while page is None or len(page) == PAGE:
             async with self._store.begin() as tx:
                 if not self._begun.is_set():
-                    self._reached = await tx.events.head()
-                page = await tx.events.after(self._reached, limit=PAGE)
+                    self._reached = await tx.events.get_head()
+                page = await tx.events.list_after(self._reached, limit=PAGE)
                 await self._replant(tx)
             for event, org_id in page:
                 self._tell(self._told(event, org_id))
@@ -147,56 +147,56 @@ class Chronicle:
     async def _replant(self, tx: Transaction) -> None:
         """Take note of who stands where now; who was purged stands until all events about it are told."""
         moved: dict[WorkspaceId, None] = {}
-        page: list[tuple[Spot, int, bool]] | None = None
+        page: list[tuple[TreePosition, int, bool]] | None = None
         while page is None or len(page) == SPOTS:
-            page = await tx.events.spots(self._revision, limit=SPOTS)
+            page = await tx.events.list_positions(self._revision, limit=SPOTS)
             for spot, revision, gone in page:
                 self._revision = revision
                 if gone:
                     self._gone.append(spot.workspace_id)
                 else:
-                    moved |= dict.fromkeys(self._forest.put(spot))
+                    moved |= dict.fromkeys(self._forest.place(spot))
         for some in _in_pages(list(moved)):
             self._tell([self._placed(workspace_id) for workspace_id in some])
 
     def _uproot(self) -> None:
         for workspace_id in self._gone:
-            self._forest.drop(workspace_id)
+            self._forest.remove(workspace_id)
         for some in _in_pages(self._gone):
-            self._tell([Placed(workspace_id=workspace_id) for workspace_id in some])
+            self._tell([WorkspaceAudiences(workspace_id=workspace_id) for workspace_id in some])
         self._gone = []
 
-    def _tell(self, news: Sequence[Placed] | Told) -> None:
+    def _tell(self, news: Sequence[WorkspaceAudiences] | Told) -> None:
         for watcher in self._watchers:
             watcher.hear(news)
 
-    def _placed(self, workspace_id: WorkspaceId) -> Placed:
-        return Placed(
+    def _placed(self, workspace_id: WorkspaceId) -> WorkspaceAudiences:
+        return WorkspaceAudiences(
             workspace_id=workspace_id,
-            published_to=self._forest.told(workspace_id),
-            subscribed_to=self._forest.heard(workspace_id),
+            published_to=self._forest.find_publish_audiences(workspace_id),
+            subscribed_to=self._forest.find_subscribe_audiences(workspace_id),
         )
 
     def _told(self, event: Event, org_id: WorkspaceId) -> Told:
-        standing = self._forest.told(event.workspace_id)
-        return Told(event, standing or audiences.told_of_the_gone(event.workspace_id, org_id))
+        standing = self._forest.find_publish_audiences(event.workspace_id)
+        return Told(event, standing or audiences.find_purged_publish_audiences(event.workspace_id, org_id))
 
 
 class _Watcher:
     """What one watcher has yet to read."""
 
     def __init__(self) -> None:
-        self._unread: asyncio.Queue[Sequence[Placed] | Told] = asyncio.Queue()
+        self._unread: asyncio.Queue[Sequence[WorkspaceAudiences] | Told] = asyncio.Queue()
         self._overrun = False
 
-    def hear(self, news: Sequence[Placed] | Told) -> None:
+    def hear(self, news: Sequence[WorkspaceAudiences] | Told) -> None:
         """Take news; one too many ends the watch."""
         if self._unread.qsize() >= BACKLOG:
             self._overrun = True
         else:
             self._unread.put_nowait(news)
 
-    async def next(self, *, within: timedelta) -> Sequence[Placed] | Told | None:
+    async def next(self, *, within: timedelta) -> Sequence[WorkspaceAudiences] | Told | None:
         """The next news, or nothing by then; raises `FeedOverrun`."""
         if self._overrun:
             raise FeedOverrun

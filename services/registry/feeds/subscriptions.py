@@ -9,8 +9,8 @@ from services.registry import access
 from services.registry.errors.events import EventIdGone
 from services.registry.store.transaction import Store, Transaction
 from services.registry.workspace import audiences, events
-from services.registry.workspace.audiences import Circles
-from services.registry.workspace.events import Event, Scope, Stretch
+from services.registry.workspace.audiences import Audiences
+from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import Status, WorkspaceId
 
 
@@ -21,7 +21,7 @@ class View:
     `head` is the last event that there is.
     """
 
-    subscribed_to: Circles = ()
+    subscribed_to: Audiences = ()
     subscribed_as: str = ""
     over: bool = False
     head: int = 0
@@ -45,35 +45,37 @@ class Views:
         """What the caller may listen to; raises `EventIdGone` if it cannot go on after that event."""
         async with self._store.begin() as tx:
             view = await self._of_one(tx, caller, workspace_id) if workspace_id else _of_caller(caller)
-            if after is not None and not await tx.events.horizon() <= after <= await tx.events.last_number():
+            if after is not None and not await tx.events.get_horizon() <= after <= await tx.events.get_last_number():
                 raise EventIdGone
-            return replace(view, head=await tx.events.head())
+            return replace(view, head=await tx.events.get_head())
 
-    async def replay(self, caller: Identity, workspace_id: str, stretch: Stretch, *, size: int) -> Replay:
+    async def replay(self, caller: Identity, workspace_id: str, stretch: EventRange, *, size: int) -> Replay:
         """The first of the events of a stretch that the caller may hear of; raises `EventIdGone`."""
         async with self._store.begin() as tx:
             scope = await self._scope(tx, caller, workspace_id)
-            found = await tx.events.between(stretch, scope, limit=size)
-            if stretch.after < await tx.events.horizon():
+            found = await tx.events.list_range(stretch, scope, limit=size)
+            if stretch.after < await tx.events.get_horizon():
                 raise EventIdGone
-        told = list(events.fitting(found))
+        told = list(events.take_page(found))
         return Replay(told, more=len(told) < len(found) or len(found) == size)
 
     async def _of_one(self, tx: Transaction, caller: Identity, workspace_id: str) -> View:
-        workspace = await access.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
-        return View(subscribed_to=(audiences.of_one(workspace_id),), over=workspace.status is Status.REMOVED)
+        workspace = await access.require_access(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
+        return View(
+            subscribed_to=(audiences.name_workspace_audience(workspace_id),), over=workspace.status is Status.REMOVED
+        )
 
-    async def _scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> Scope:
+    async def _scope(self, tx: Transaction, caller: Identity, workspace_id: str) -> EventFilter:
         if workspace_id:
-            await access.reached(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
-            return Scope(workspace_ids=(WorkspaceId(workspace_id),))
+            await access.require_access(tx, _itself(caller, workspace_id), WorkspaceId(workspace_id))
+            return EventFilter(workspace_ids=(WorkspaceId(workspace_id),))
         match caller.kind:
             case Kind.ADMIN | Kind.ANONYMOUS:
-                return Scope()
+                return EventFilter()
             case Kind.ORG:
-                return Scope(org_id=caller.org_id)
+                return EventFilter(org_id=caller.org_id)
             case Kind.WORKSPACE:
-                return Scope(workspace_ids=await tx.tree.circle(WorkspaceId(caller.name)))
+                return EventFilter(workspace_ids=await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))
             case Kind.SERVICE:
                 raise PermissionDenied
             case _:
@@ -85,7 +87,7 @@ def _of_caller(caller: Identity) -> View:
         case Kind.ADMIN | Kind.ANONYMOUS:
             return View(subscribed_to=(audiences.EVERYTHING,))
         case Kind.ORG:
-            return View(subscribed_to=(audiences.of_org(caller.org_id),))
+            return View(subscribed_to=(audiences.name_org_audience(caller.org_id),))
         case Kind.WORKSPACE:
             return View(subscribed_as=caller.name)
         case Kind.SERVICE:

@@ -15,7 +15,7 @@ from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.store.transaction import Store
-from services.registry.workspace.model import Beat, Workspace
+from services.registry.workspace.model import HeartbeatNotice, Workspace
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class Alive:
 class Beats:
     """Heartbeats that arrived meanwhile."""
 
-    beats: tuple[Beat, ...]
+    beats: tuple[HeartbeatNotice, ...]
 
 
 News = Changed | Beats | SnapshotDone | Alive
@@ -91,7 +91,7 @@ class Feed:
                 log.warning("feed waits for the database")
             await self._bell.wait(LOOK_EVERY)
 
-    def beat(self, beat: Beat) -> None:
+    def beat(self, beat: HeartbeatNotice) -> None:
         """Tell those who want to know that an agent is alive."""
         for watcher in self._watchers:
             watcher.hear_beat(beat)
@@ -140,14 +140,14 @@ class Feed:
         if after <= self._revision:
             return self._revision
         async with self._store.begin() as tx:
-            return await tx.changes.head()
+            return await tx.revisions.get_head()
 
     async def _past(self, after: int, head: int) -> AsyncIterator[News]:
         anew = after == 0 or after > head
         cursor = 0 if anew else after
         while True:
             async with self._store.begin() as tx:
-                page = await (tx.changes.alive if anew else tx.changes.changed)(cursor, limit=PAGE)
+                page = await (tx.revisions.list_live if anew else tx.revisions.list_changed)(cursor, limit=PAGE)
             for workspace in page:
                 yield Changed(workspace)
             if len(page) < PAGE:
@@ -176,17 +176,17 @@ class Feed:
     async def _attend(self, backend: str) -> None:
         if backend:
             async with self._store.begin() as tx:
-                await tx.changes.note_watcher(self._replica_id, backend)
+                await tx.revisions.record_watcher(self._replica_id, backend)
 
     async def _catch_up(self) -> None:
         if not self._begun.is_set():
             async with self._store.begin() as tx:
-                self._revision = await tx.changes.head()
+                self._revision = await tx.revisions.get_head()
             self._begun.set()
         page: list[Workspace] | None = None
         while page is None or len(page) == PAGE:
             async with self._store.begin() as tx:
-                page = await tx.changes.changed(self._revision, limit=PAGE)
+                page = await tx.revisions.list_changed(self._revision, limit=PAGE)
             self._tell(page)
         self._read_at = asyncio.get_running_loop().time()
 
@@ -208,7 +208,7 @@ class _Watcher:
         self._pulses = pulses
         self._unread: asyncio.Queue[Changed | None] = asyncio.Queue()
         """Nothing stands for the heartbeats: one place in the row for all that arrive before its turn."""
-        self._beats: list[Beat] = []
+        self._beats: list[HeartbeatNotice] = []
         self._overrun = False
 
     @property
@@ -223,7 +223,7 @@ class _Watcher:
         else:
             self._unread.put_nowait(news)
 
-    def hear_beat(self, beat: Beat) -> None:
+    def hear_beat(self, beat: HeartbeatNotice) -> None:
         """Take a heartbeat if it is wanted and there is room."""
         if not self._pulses or len(self._beats) >= BACKLOG_OF_BEATS:
             return

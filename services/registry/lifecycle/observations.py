@@ -1,234 +1,32 @@
-"""The heart of status: agents beat, fall silent, are lost and are started anew."""
+"""Applies facts that other services and the sweeps report about a workspace."""
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
-
-import structlog
-
-from services.chassis.clock import Clock
-from services.chassis.identity import Identity
-from services.registry import access
-from services.registry.catalog import Catalog
-from services.registry.errors.workspaces import (
-    NotSupported,
-    ParentPaused,
-    ProvisionerUnavailable,
-    StaleToken,
-    WorkspaceRemoved,
-    WrongStatus,
-)
-from services.registry.feeds.broadcasts import Broadcasts
-from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.heartbeats import Intake, Meaning, felt
-from services.registry.lifecycle.restarts import Refits, Wish, refitted
-from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import events, state_machine, validation
-from services.registry.workspace.audit import Action
-from services.registry.workspace.facts import Fact, Pulse, RestartRequested
-from services.registry.workspace.model import Beat, Reason, Status, Workspace, WorkspaceId
-from services.registry.workspace.starter_files import Kit
-
-log = structlog.get_logger()
-
-ATTENTION = timedelta(seconds=10)
-"""How long ago a provisioner may have been heard and still count as listening."""
+from services.registry.lifecycle import transitions
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.store.transaction import Store
+from services.registry.workspace.facts import Fact
+from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 
-NO_WISH = Wish()
+class ObservationService:
+    """Applies reported facts, and starts the instance that a fact makes necessary in the same transaction."""
 
-
-@dataclass(frozen=True, slots=True)
-class Restarting:
-    """A workspace that was asked for a fresh instance, and what that puts on where a template was applied."""
-
-    workspace: Workspace
-    kit: Kit | None
-
-
-class Presence:
-    """Takes note of what agents say, and of what is said of them."""
-
-    def __init__(
-        self,
-        store: Store,
-        feed: Feed,
-        broadcasts: Broadcasts,
-        intake: Intake,
-        *,
-        refits: Refits,
-        catalog: Catalog,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, store: Store, *, renewal: RenewalService) -> None:
         self._store = store
-        self._feed = feed
-        self._broadcasts = broadcasts
-        self._intake = intake
-        self._refits = refits
-        self._catalog = catalog
-        self._clock = clock
-
-    # Agents speak ────────────────────────────────────────────────────────────
-
-    async def heartbeat(self, caller: Identity, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
-        """Take note that an agent is alive and how it feels; raises `WorkspaceRemoved`.
-
-        Mostly nothing changes that anybody but the next reader needs to know: then the intake has noted it already.
-        """
-        pulse = replace(pulse, at=self._clock.now(), generation=caller.generation)
-        heard = await self._intake.hear(workspace_id, pulse)
-        if heard.meaning is Meaning.OLD_NEWS:
-            return heard.before
-        now = await self._change(workspace_id, pulse) if heard.meaning is Meaning.MATTERS else heard.before
-        beat = Beat(
-            workspace_id=workspace_id,
-            active_tasks=pulse.active_tasks,
-            current_task=pulse.current_task,
-            uptime_seconds=pulse.uptime_seconds,
-        )
-        self._feed.beat(beat)
-        for broadcast in events.of_heartbeat(heard.before.vitals.current_task, beat, pulse.at):
-            self._broadcasts.tell(broadcast)
-        return now
-
-    async def update_card(self, caller: Identity, workspace_id: WorkspaceId, card: bytes) -> None:
-        """Replace the card of a workspace."""
-        async with self._store.begin() as tx:
-            workspace = await tx.get(workspace_id)
-        if workspace.status is Status.REMOVED:
-            raise WorkspaceRemoved
-        read = validation.read_card(card)
-        async with self._store.begin() as tx:
-            before = await tx.get(workspace_id, lock=True)
-            if before.status is Status.REMOVED:
-                raise WorkspaceRemoved
-            check_generation(caller, before)
-            tx.save(replace(before, has_card=True), events.of_card(read))
-            await tx.put_card(workspace_id, card)
-
-    # Others speak of them ────────────────────────────────────────────────────
+        self._renewal = renewal
 
     async def observe(self, workspace_id: WorkspaceId, fact: Fact) -> tuple[Workspace, bool]:
-        """Take note of a fact: the workspace as it is now, and whether that is news.
+        """Apply a fact; return the workspace as it is then, and whether the fact changed it.
 
-        An agent that is lost is started anew in the same transaction, unless somebody paused what is above it.
+        A workspace that lost its instance gets a new one, unless an ancestor is paused. One that finished hibernating
+        is started again if a message arrived meanwhile. Raises `WorkspaceNotFound`.
         """
         async with self._store.begin() as tx:
             before = await tx.get(workspace_id, lock=True)
-            now = state_machine.after(before, fact)
+            now = transitions.apply(tx, before, fact)
             if now is before:
                 return before, False
-            tx.save(now, *events.of_change(before, now, fact))
-            tell_change(before, now)
             if now.status is Status.OFFLINE and before.status is not Status.OFFLINE and now.restartable:
-                now = await self._start_anew(tx, now)
+                now = await self._renewal.renew(tx, now)
             if now.status is Status.HIBERNATED and now.wake_wanted:
-                now = self._woken(tx, now)
+                now = self._renewal.wake(tx, now)
         return now, True
-
-    async def restart(
-        self, caller: Identity, workspace_id: WorkspaceId, request_id: str, wish: Wish = NO_WISH
-    ) -> Restarting:
-        """Ask for a fresh instance. Answered when the wish is written.
-
-        The same `request_id` asks once. Raises `InvalidTemplate`.
-        """
-        kit = await self._chosen(caller, workspace_id, wish)
-        async with self._store.begin() as tx:
-            before = await access.reached(tx, caller, workspace_id, lock=True)
-            if request_id and before.restart_request == request_id:
-                return Restarting(before, kit)
-            await self._check_restartable(tx, before)
-            fact = self._restart_fact(before, Reason.RESTART_REQUESTED)
-            now = state_machine.after(before, fact)
-            if now is before and not before.wake_wanted:
-                raise WrongStatus(before.status)
-            now = replace(now, restart_request=request_id)
-            if kit is not None:
-                now = refitted(now, kit)
-                await tx.kits.keep([kit])
-            tx.save(now, *events.of_change(before, now, fact))
-            await tx.deeds.add(caller, Action.RESTARTED, now, generation=now.generation, **_applied(kit))
-            tell_change(before, now)
-        return Restarting(tx.numbered(now), kit)
-
-    # Changing ────────────────────────────────────────────────────────────────
-
-    async def _chosen(self, caller: Identity, workspace_id: WorkspaceId, wish: Wish) -> Kit | None:
-        """What the restart puts on; templates are files, so they are read before the transaction."""
-        if wish == NO_WISH:
-            return None
-        async with self._store.begin() as tx:
-            workspace = await access.reached(tx, caller, workspace_id)
-            await self._check_restartable(tx, workspace)
-        return await self._refits.chosen(workspace, wish)
-
-    async def _change(self, workspace_id: WorkspaceId, pulse: Pulse) -> Workspace:
-        """Judge a heartbeat again, locked: it changes what others need to know."""
-        async with self._store.begin() as tx:
-            before = await tx.get(workspace_id, lock=True)
-            now = felt(before, pulse)
-            if now is not before:
-                if pulse.card is not None and not before.has_card:
-                    await tx.put_card(workspace_id, pulse.card)
-                tx.save(now, *events.of_change(before, now, pulse))
-                tell_change(before, now)
-        return now
-
-    async def _start_anew(self, tx: Transaction, lost: Workspace) -> Workspace:
-        if await tx.tree.paused_above(lost.id) is not None:
-            return lost
-        fact = self._restart_fact(lost, Reason.AUTO_RESTART)
-        now = state_machine.after(lost, fact)
-        tx.save(now, *events.of_change(lost, now, fact))
-        tell_change(lost, now)
-        return now
-
-    def _woken(self, tx: Transaction, asleep: Workspace) -> Workspace:
-        """Somebody wanted it while it fell asleep."""
-        fact = self._restart_fact(asleep, Reason.WAKE)
-        now = state_machine.after(asleep, fact)
-        tx.save(now, *events.of_change(asleep, now, fact))
-        tell_change(asleep, now)
-        return now
-
-    async def _check_restartable(self, tx: Transaction, workspace: Workspace) -> None:
-        if workspace.status is Status.REMOVED:
-            raise WorkspaceRemoved
-        if workspace.external:
-            raise NotSupported("external workspaces cannot be restarted")
-        paused = await tx.tree.paused_above(workspace.id)
-        if paused is not None:
-            raise ParentPaused(paused)
-        if not await tx.changes.is_watched(self._clock.now() - ATTENTION):
-            raise ProvisionerUnavailable
-
-    def _restart_fact(self, workspace: Workspace, reason: Reason) -> RestartRequested:
-        return RestartRequested(
-            at=self._clock.now(),
-            generation=workspace.generation,
-            reason=reason,
-            limit=self._catalog.provision_limit(workspace.runtime),
-        )
-
-
-def _applied(kit: Kit | None) -> dict[str, str]:
-    return {"template": kit.template} if kit else {}
-
-
-def check_generation(caller: Identity, workspace: Workspace) -> None:
-    """A token of an instance that was replaced opens nothing, even before auth has revoked it."""
-    if caller.generation not in {None, workspace.generation}:
-        raise StaleToken
-
-
-def tell_change(before: Workspace, now: Workspace) -> None:
-    """A line in the log for each change of status, and for each fresh instance."""
-    if (before.status, before.generation) != (now.status, now.generation):
-        log.info(
-            "status changed",
-            workspace=now.id,
-            status=now.status,
-            before=before.status,
-            reason=now.status_reason,
-            generation=now.generation,
-        )

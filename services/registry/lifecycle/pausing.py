@@ -1,9 +1,7 @@
-"""The heart of rest: workspaces are paused with all below them, resumed, put to sleep and woken."""
+"""Pauses, resumes, hibernates and wakes workspaces, and accepts that an instance failed to boot."""
 
 import asyncio
 from datetime import timedelta
-
-import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity
@@ -18,157 +16,153 @@ from services.registry.errors.lifecycle import (
 )
 from services.registry.errors.workspaces import NotSupported, ParentPaused, ProvisionerUnavailable
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.observations import ATTENTION, Presence, tell_change
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.lifecycle.transitions import apply_for_caller
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import events, state_machine
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.facts import (
     BootstrapFailed,
-    Fact,
     HibernateRequested,
     PauseRequested,
-    RestartRequested,
     ResumeRequested,
     StopFailed,
 )
 from services.registry.workspace.model import Reason, Status, Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
-log = structlog.get_logger()
+STOP_TIMEOUT = timedelta(seconds=30)
+"""How long a hibernate request waits for the instance to stop."""
 
-STOP_WITHIN = timedelta(seconds=30)
-"""How long whoever puts a workspace to sleep waits for its instance to stop."""
+POLL_INTERVAL = timedelta(seconds=1)
+"""How long the wait relies on the feed before it reads the table again."""
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How long the wait trusts the feed before it looks by itself."""
-
-LATE = "no answer in time"
-"""What is kept of a stop that nobody reported on."""
+STOP_TIMEOUT_TEXT = "no answer in time"
+"""The stop error that is stored if the provisioner reports nothing."""
 
 
-class Pausing:
-    """What people and messages want of a workspace that is, besides restarting it."""
+class PausingService:
+    """Stops instances on request, and starts them again."""
 
     def __init__(
         self,
         store: Store,
         feed: Feed,
         *,
-        presence: Presence,
+        observations: ObservationService,
+        renewal: RenewalService,
         catalog: Catalog,
         clock: Clock,
-        stop_within: timedelta = STOP_WITHIN,
+        stop_timeout: timedelta = STOP_TIMEOUT,
     ) -> None:
         self._store = store
         self._feed = feed
-        self._presence = presence
+        self._observations = observations
+        self._renewal = renewal
         self._catalog = catalog
         self._clock = clock
-        self._stop_within = stop_within
+        self._stop_timeout = stop_timeout
 
     async def pause(self, caller: Identity, workspace_id: WorkspaceId) -> tuple[int, bool]:
-        """Pause it and all below it: how many, and whether somebody is there to stop them; else they stop later."""
+        """Pause a workspace and its descendants; return how many, and whether a provisioner is connected.
+
+        Without a provisioner the instances are stopped once one connects. Raises `NothingToPause`.
+        """
         async with self._store.begin() as tx:
             await tx.tree.lock()
             found = await tx.find(workspace_id)
             access.check_org(caller, found)
             if found is None or found.status in {Status.PAUSED, Status.REMOVED}:
                 raise NothingToPause
-            before = [below for below in await tx.tree.locked(workspace_id) if below.status is not Status.REMOVED]
-            paused = [one for one in before if self._change(tx, one, PauseRequested(at=self._clock.now())) is not one]
-            await tx.deeds.add(caller, Action.PAUSED, *paused)
-            return len(paused), await tx.changes.is_watched(self._clock.now() - ATTENTION)
+            tree = [below for below in await tx.tree.lock_subtree(workspace_id) if below.status is not Status.REMOVED]
+            facts = [(one, PauseRequested(at=self._clock.now())) for one in tree]
+            paused = await apply_for_caller(tx, caller, AuditAction.PAUSED, facts)
+            return len(paused), await tx.revisions.is_watched(self._clock.now())
 
     async def resume(self, caller: Identity, workspace_id: WorkspaceId) -> tuple[Workspace, int]:
-        """Resume it and what is paused below it, as far as only paused ones are between; how it is, and how many."""
+        """Resume a workspace and its paused descendants; return the workspace, and how many were resumed.
+
+        A descendant below one that is not paused is not resumed. Raises `NothingToResume`, `ParentPaused` or
+        `ProvisionerUnavailable`.
+        """
         async with self._store.begin() as tx:
             await tx.tree.lock()
             found = await tx.find(workspace_id)
             access.check_org(caller, found)
             if found is None or found.status is not Status.PAUSED:
                 raise NothingToResume
-            above = await tx.tree.paused_above(workspace_id)
-            if above is not None:
-                raise ParentPaused(above)
-            before = _reached_through_paused(await tx.tree.locked(workspace_id))
-            await self._check_startable(tx, *before)
-            now = [self._change(tx, one, self._resumption(one)) for one in before]
-            await tx.deeds.add(caller, Action.RESUMED, *now)
-        return tx.numbered(now[0]), len(now)
+            paused_ancestor = await tx.tree.find_paused_ancestor(workspace_id)
+            if paused_ancestor is not None:
+                raise ParentPaused(paused_ancestor)
+            paused = _find_connected_paused(await tx.tree.lock_subtree(workspace_id))
+            await self._require_provisioner(tx, *paused)
+            facts = [(one, self._build_resume_fact(one)) for one in paused]
+            resumed = await apply_for_caller(tx, caller, AuditAction.RESUMED, facts)
+        return tx.get_saved(resumed[0]), len(resumed)
 
     async def hibernate(self, caller: Identity, workspace_id: WorkspaceId, *, force: bool) -> None:
-        """Put it to sleep: claimed first, then stopped. If that fails it is as it was, and `HibernationFailed`."""
+        """Hibernate a workspace; returns when its instance has stopped.
+
+        The status is committed before the stop. Raises `NothingToHibernate`, `NotSupported`, `TasksActive`,
+        `ProvisionerUnavailable`, or `HibernationFailed` after the former status was restored.
+        """
         async with self._store.begin() as tx:
             before = await tx.find(workspace_id, lock=True)
             access.check_org(caller, before)
-            if before is None or before.status not in SPEAKING:
+            if before is None or before.status not in ONLINE_STATUSES:
                 raise NothingToHibernate
             if before.external:
                 raise NotSupported("external workspaces cannot be hibernated")
             if before.vitals.active_tasks and not force:
                 raise TasksActive(before.vitals.active_tasks)
-            await self._check_startable(tx, before)
+            await self._require_provisioner(tx, before)
             fact = HibernateRequested(at=self._clock.now(), reason=Reason.HIBERNATE_REQUESTED)
-            claimed = self._change(tx, before, fact)
-            await tx.deeds.add(caller, Action.HIBERNATED, claimed, force=force)
-        await self._stopped(claimed)
+            [hibernating] = await apply_for_caller(tx, caller, AuditAction.HIBERNATED, [(before, fact)], force=force)
+        await self._wait_until_stopped(hibernating)
 
     async def wake(self, workspace_id: WorkspaceId) -> None:
-        """Start it if it sleeps; if it is about to, as soon as it does."""
+        """Start a hibernated workspace; one that still hibernates is started afterwards. Others do not change."""
         async with self._store.begin() as tx:
             before = await tx.get(workspace_id, lock=True)
             if before.status in {Status.HIBERNATING, Status.HIBERNATED}:
-                fact = RestartRequested(
-                    at=self._clock.now(), reason=Reason.WAKE, limit=self._catalog.provision_limit(before.runtime)
-                )
-                self._change(tx, before, fact)
+                self._renewal.wake(tx, before)
 
     async def declare_failed(self, caller: Identity, workspace_id: WorkspaceId, *, error: str, log_tail: str) -> bool:
-        """Take somebody's word that its instance does not boot; whether it was booting."""
+        """Record a caller's statement that the instance does not boot; return whether it was booting."""
         async with self._store.begin() as tx:
-            before = await access.reached(tx, caller, workspace_id, lock=True)
-            now = self._change(tx, before, BootstrapFailed(at=self._clock.now(), error=error, log_tail=log_tail))
-            if now is before:
-                return False
-            await tx.deeds.add(caller, Action.DECLARED_FAILED, now)
-            return True
+            before = await access.require_access(tx, caller, workspace_id, lock=True)
+            fact = BootstrapFailed(at=self._clock.now(), error=error, log_tail=log_tail)
+            return bool(await apply_for_caller(tx, caller, AuditAction.DECLARED_FAILED, [(before, fact)]))
 
-    def _change(self, tx: Transaction, before: Workspace, fact: Fact) -> Workspace:
-        now = state_machine.after(before, fact)
-        if now is not before:
-            tx.save(now, *events.of_change(before, now, fact))
-            tell_change(before, now)
-        return now
-
-    def _resumption(self, workspace: Workspace) -> ResumeRequested:
+    def _build_resume_fact(self, workspace: Workspace) -> ResumeRequested:
         return ResumeRequested(at=self._clock.now(), limit=self._catalog.provision_limit(workspace.runtime))
 
-    async def _check_startable(self, tx: Transaction, *workspaces: Workspace) -> None:
-        """Somebody listens who stops and starts instances, where one of these has one."""
-        managed = any(not workspace.external for workspace in workspaces)
-        if managed and not await tx.changes.is_watched(self._clock.now() - ATTENTION):
+    async def _require_provisioner(self, tx: Transaction, *workspaces: Workspace) -> None:
+        """Raise `ProvisionerUnavailable` if one of the workspaces is managed and no provisioner is connected."""
+        is_managed = any(not workspace.external for workspace in workspaces)
+        if is_managed and not await tx.revisions.is_watched(self._clock.now()):
             raise ProvisionerUnavailable
 
-    async def _stopped(self, claimed: Workspace) -> None:
-        """Wait until the instance is known to be stopped, or not to be; late news counts as a failure."""
+    async def _wait_until_stopped(self, hibernating: Workspace) -> None:
+        """Wait until the provisioner reports the result of the stop; no report in time counts as a failure."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._stop_within.total_seconds()
+        deadline = loop.time() + self._stop_timeout.total_seconds()
         while True:
             async with self._store.begin() as tx:
-                now = await tx.get(claimed.id)
+                now = await tx.get(hibernating.id)
             if now.status is not Status.HIBERNATING:
                 break
             if loop.time() >= deadline:
-                fact = StopFailed(at=self._clock.now(), generation=claimed.generation, text=LATE)
-                now, _ = await self._presence.observe(claimed.id, fact)
+                fact = StopFailed(at=self._clock.now(), generation=hibernating.generation, text=STOP_TIMEOUT_TEXT)
+                now, _ = await self._observations.observe(hibernating.id, fact)
                 break
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+            await self._feed.turned(min(POLL_INTERVAL, timedelta(seconds=max(deadline - loop.time(), 0))))
         if now.status_reason is Reason.HIBERNATE_FAILED:
             raise HibernationFailed
 
 
-def _reached_through_paused(tree: list[Workspace]) -> list[Workspace]:
-    """The first of the tree and those below it that are paused, with nothing else between; parents come first."""
+def _find_connected_paused(tree: list[Workspace]) -> list[Workspace]:
+    """Return the root of `tree` and the paused workspaces whose ancestors up to it are paused; parents come first."""
     reached = {tree[0].id}
     for below in tree[1:]:
         if below.status is Status.PAUSED and below.parent_id in reached:

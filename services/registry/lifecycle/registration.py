@@ -1,4 +1,4 @@
-"""How an agent is let in: it says where it is and what it can do, and is told what it lacks."""
+"""Registers agents: validates address and card, brings the workspace online, and returns missing credentials."""
 
 from dataclasses import dataclass, replace
 
@@ -7,10 +7,11 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidArgument, ServiceError
 from services.chassis.identity import Identity, Kind
-from services.registry.clients import Auth, Credentials
+from services.registry import access
+from services.registry.clients import AuthClient, Credentials
 from services.registry.errors.workspaces import InvalidBody, WorkspaceRemoved, WrongStatus
-from services.registry.lifecycle.address_check import Addressing
-from services.registry.lifecycle.observations import check_generation, tell_change
+from services.registry.lifecycle import transitions
+from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.store.transaction import Store
 from services.registry.workspace import events, routes, state_machine, validation
 from services.registry.workspace.facts import Registered
@@ -20,8 +21,8 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """What an agent says of itself when it comes."""
+class RegistrationRequest:
+    """What an agent sends when it registers."""
 
     card: bytes
     url: str = ""
@@ -29,62 +30,68 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What it is told."""
+class RegistrationResult:
+    """What a registered agent receives."""
 
     delivery_mode: DeliveryMode
     credentials: Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
+class _ValidatedRequest:
     card: object
+    card_bytes: bytes
     url: str
     delivery_mode: DeliveryMode
 
 
-class Door:
-    """Where agents register."""
+class RegistrationService:
+    """Registers agents."""
 
-    def __init__(self, store: Store, *, auth: Auth, addressing: Addressing, clock: Clock) -> None:
+    def __init__(self, store: Store, *, auth: AuthClient, address_checker: AddressChecker, clock: Clock) -> None:
         self._store = store
         self._auth = auth
-        self._addressing = addressing
+        self._address_checker = address_checker
         self._clock = clock
 
-    async def register(self, caller: Identity, workspace_id: WorkspaceId, said: Registration) -> Admission:
-        """Bring a workspace online. Answers with what the agent lacks: a token if none is live, the inbound secret.
+    async def register(
+        self, caller: Identity, workspace_id: WorkspaceId, request: RegistrationRequest
+    ) -> RegistrationResult:
+        """Bring a workspace online.
 
-        Refused content is remembered against the agent, if it came with its token.
+        Returns a token if none is live, and the inbound secret. If an agent with a token sends a refused request, the
+        failure is stored with its workspace. Raises `WorkspaceRemoved`, `WrongStatus`, `StaleToken`, `InvalidBody`,
+        `CardTooLarge`, or what auth refuses an agent without a token with.
         """
         async with self._store.begin() as tx:
-            workspace = _welcome(caller, await tx.get(workspace_id))
+            workspace = _require_registrable(caller, await tx.get(workspace_id))
         try:
-            judged = await self._judge(workspace, said)
+            validated = await self._validate(workspace, request)
         except InvalidArgument as refusal:
-            await self._remember_failure(caller, workspace_id, refusal)
+            await self._store_failure(caller, workspace_id, refusal)
             raise
         if caller.kind is Kind.ANONYMOUS:
-            credentials = await self._admit_stranger(caller, workspace_id, said, judged)
+            credentials = await self._register_anonymous(caller, workspace_id, validated)
         else:
-            await self._bring_online(caller, workspace_id, said, judged)
-            credentials = await self._lacking(workspace_id)
-        return Admission(delivery_mode=judged.delivery_mode, credentials=credentials)
+            await self._bring_online(caller, workspace_id, validated)
+            credentials = await self._find_missing_credentials(workspace_id)
+        return RegistrationResult(delivery_mode=validated.delivery_mode, credentials=credentials)
 
-    async def _judge(self, workspace: Workspace, said: Registration) -> _Judged:
-        card = validation.read_card(said.card)
-        mode = routes.delivery_mode(said.delivery_mode, workspace.delivery_mode, external=workspace.external)
+    async def _validate(self, workspace: Workspace, request: RegistrationRequest) -> _ValidatedRequest:
+        card = validation.parse_card(request.card)
+        mode = routes.choose_delivery_mode(request.delivery_mode, workspace.delivery_mode, external=workspace.external)
         if mode is DeliveryMode.POLL:
-            return _Judged(card=card, url="", delivery_mode=mode)
-        if not said.url:
+            return _ValidatedRequest(card=card, card_bytes=request.card, url="", delivery_mode=mode)
+        if not request.url:
             raise InvalidBody("url_validate_failed", "url is required for delivery mode push")
-        if said.url.rstrip("/") != workspace.backend_address.rstrip("/"):
-            refusal = await self._addressing.refusal(said.url, own_name=routes.own_name(workspace))
+        if request.url.rstrip("/") != workspace.backend_address.rstrip("/"):
+            hostname = routes.get_instance_hostname(workspace)
+            refusal = await self._address_checker.find_refusal(request.url, own_name=hostname)
             if refusal is not None:
                 raise InvalidBody("url_validate_failed", refusal.value)
-        return _Judged(card=card, url=said.url, delivery_mode=mode)
+        return _ValidatedRequest(card=card, card_bytes=request.card, url=request.url, delivery_mode=mode)
 
-    async def _remember_failure(self, caller: Identity, workspace_id: WorkspaceId, refusal: InvalidArgument) -> None:
+    async def _store_failure(self, caller: Identity, workspace_id: WorkspaceId, refusal: InvalidArgument) -> None:
         reason = refusal.details.get("reason", refusal.reason)
         log.warning("Registry register: workspace=%s boot_register_failed status=%s", workspace_id, 400, reason=reason)
         if caller.kind is not Kind.WORKSPACE:
@@ -92,52 +99,57 @@ class Door:
         async with self._store.begin() as tx:
             await tx.patch([workspace_id], register_failed_at=self._clock.now())
 
-    async def _admit_stranger(
-        self, caller: Identity, workspace_id: WorkspaceId, said: Registration, judged: _Judged
+    async def _register_anonymous(
+        self, caller: Identity, workspace_id: WorkspaceId, validated: _ValidatedRequest
     ) -> Credentials:
-        """Without a token only the first may come: auth decides who that is, before anything is written."""
-        credentials = await self._auth.ensure_for_anybody(workspace_id)
+        """Auth decides before anything is written: without a token, only the first register call is allowed."""
+        credentials = await self._auth.ensure_credentials(workspace_id, anonymous=True)
         try:
-            await self._bring_online(caller, workspace_id, said, judged)
+            await self._bring_online(caller, workspace_id, validated)
         except Exception:
             if credentials.token_id:
-                await self._auth.revoke(workspace_id, credentials.token_id)
+                await self._auth.revoke_token(workspace_id, credentials.token_id)
             raise
         return credentials
 
-    async def _bring_online(
-        self, caller: Identity, workspace_id: WorkspaceId, said: Registration, judged: _Judged
-    ) -> None:
-        async with self._store.begin() as tx:
-            before = _welcome(caller, await tx.get(workspace_id, lock=True))
-            at = self._clock.now()
-            now = replace(
-                state_machine.after(before, Registered(at=at, generation=caller.generation)),
-                url=judged.url,
-                delivery_mode=judged.delivery_mode,
+    async def _bring_online(self, caller: Identity, workspace_id: WorkspaceId, validated: _ValidatedRequest) -> None:
+        def decide(before: Workspace, fact: Registered) -> Workspace:
+            return replace(
+                state_machine.next_state(before, fact),
+                url=validated.url,
+                delivery_mode=validated.delivery_mode,
                 has_card=True,
-                registered_at=at,
+                registered_at=fact.at,
                 register_failed_at=None,
-                vitals=replace(before.vitals, last_seen=at),
+                vitals=replace(before.vitals, last_seen=fact.at),
             )
-            tx.save(now, events.of_registration(now, judged.card))
-            await tx.put_card(workspace_id, said.card)
-            tell_change(before, now)
 
-    async def _lacking(self, workspace_id: WorkspaceId) -> Credentials:
-        """What the agent lacks; nothing where auth cannot say, because the next register asks again."""
+        async with self._store.begin() as tx:
+            before = _require_registrable(caller, await tx.get(workspace_id, lock=True))
+            fact = Registered(at=self._clock.now(), generation=caller.generation)
+            transitions.apply(
+                tx,
+                before,
+                fact,
+                decide=decide,
+                build_events=lambda _, after, __: [events.build_registration_event(after, validated.card)],
+            )
+            await tx.put_card(workspace_id, validated.card_bytes)
+
+    async def _find_missing_credentials(self, workspace_id: WorkspaceId) -> Credentials:
+        """Return what the agent lacks; nothing if auth cannot answer, because the next register call asks again."""
         try:
-            return await self._auth.ensure_for_bearer(workspace_id)
+            return await self._auth.ensure_credentials(workspace_id, anonymous=False)
         except ServiceError as error:
-            log.warning("inbound secret not told", workspace=workspace_id, error=repr(error))
+            log.warning("inbound secret not returned", workspace=workspace_id, error=repr(error))
             return Credentials()
 
 
-def _welcome(caller: Identity, workspace: Workspace) -> Workspace:
-    """The workspace, if it may register now."""
+def _require_registrable(caller: Identity, workspace: Workspace) -> Workspace:
+    """Return the workspace if the caller may register it in its present status."""
     if workspace.status is Status.REMOVED:
         raise WorkspaceRemoved
-    if workspace.status not in state_machine.REACHABLE:
+    if workspace.status not in state_machine.REGISTRABLE_STATUSES:
         raise WrongStatus(workspace.status)
-    check_generation(caller, workspace)
+    access.check_generation(caller, workspace)
     return workspace

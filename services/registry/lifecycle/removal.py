@@ -1,140 +1,149 @@
-"""Removing a tree: deny first, commit, then see that everything stops; erasing it if that is wanted."""
+"""Removes a workspace and its descendants: bars their tokens, commits, waits for the instances, purges on request."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import access
-from services.registry.clients import Auth
-from services.registry.errors.workspaces import ConfirmationRequired, StopFailed, WorkspaceNotFound
+from services.registry.clients import AuthClient
+from services.registry.errors.workspaces import ConfirmationRequired, InstancesStillRunning, WorkspaceNotFound
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.lifecycle.observations import ATTENTION
+from services.registry.lifecycle import transitions
 from services.registry.store.transaction import Store
-from services.registry.workspace import events, state_machine
-from services.registry.workspace.audit import Action
+from services.registry.workspace import events
+from services.registry.workspace.audit import AuditAction
+from services.registry.workspace.events import EventDraft
 from services.registry.workspace.facts import Removed
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 log = structlog.get_logger()
 
-STOP_WITHIN = timedelta(seconds=30)
-"""How long a caller waits for the instances to stop."""
+STOP_TIMEOUT = timedelta(seconds=30)
+"""How long a remove request waits for the instances to stop."""
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How long the wait trusts the feed before it looks by itself."""
+POLL_INTERVAL = timedelta(seconds=1)
+"""How long the wait relies on the feed before it reads the table again."""
 
-LATE = "no answer in time"
-"""What is said of an instance that nobody reported on."""
+STOP_TIMEOUT_TEXT = "no answer in time"
+"""The stop error of an instance on which the provisioner reports nothing."""
 
-NOBODY = "provisioner not available"
-"""What is said of an instance that nobody is there to stop."""
+NO_PROVISIONER_TEXT = "provisioner not available"
+"""The stop error of an instance while no provisioner is connected."""
 
 
-class Removal:
-    """Removes workspaces. Every step can be repeated, and a sweep repeats what stopped half way."""
+class RemovalService:
+    """Removes workspaces. Every step can be repeated, and a sweep repeats an interrupted removal."""
 
     def __init__(
-        self, store: Store, feed: Feed, *, auth: Auth, clock: Clock, stop_within: timedelta = STOP_WITHIN
+        self, store: Store, feed: Feed, *, auth: AuthClient, clock: Clock, stop_timeout: timedelta = STOP_TIMEOUT
     ) -> None:
         self._store = store
         self._feed = feed
         self._auth = auth
         self._clock = clock
-        self._stop_within = stop_within
+        self._stop_timeout = stop_timeout
 
     async def remove(self, caller: Identity, workspace_id: WorkspaceId, *, confirm: bool, purge: bool) -> int:
-        """Remove a workspace and all below it; how many went with it.
+        """Remove a workspace and its descendants; return the number of descendants.
 
-        Raises `ConfirmationRequired` where there are children and the caller does not know, and `StopFailed` where
-        the rows are removed but something still runs. Repeating it repeats the stops.
+        Raises `ConfirmationRequired` if there are children and `confirm` is false, and `InstancesStillRunning` if the
+        workspaces are removed but an instance still runs. Repeating the call repeats the stops.
         """
-        ids = await self._want(caller, workspace_id, confirm=confirm, purge=purge)
-        await self._auth.bar(ids)
+        ids = await self._request_removal(caller, workspace_id, confirm=confirm, purge=purge)
+        await self._auth.bar_workspaces(ids)
         ids = await self._commit(workspace_id)
-        failures = await self.stops(ids)
+        failures = await self.wait_for_stops(ids)
         if failures:
-            raise StopFailed(removed=len(ids), failures=failures)
+            raise InstancesStillRunning(removed=len(ids), failures=failures)
         if purge:
             await self._purge(workspace_id, ids)
         return len(ids) - 1
 
     async def finish(self, workspace: Workspace) -> None:
-        """Do what is left of a removal that stopped half way."""
+        """Complete an interrupted removal."""
         if workspace.status is Status.REMOVED:
             await self._purge(workspace.id, [workspace.id])
             return
         async with self._store.begin() as tx:
-            ids = await tx.tree.ids(workspace.id)
-        await self._auth.bar(ids)
+            ids = await tx.tree.list_subtree_ids(workspace.id)
+        await self._auth.bar_workspaces(ids)
         await self._commit(workspace.id)
 
-    async def _want(
+    async def _request_removal(
         self, caller: Identity, workspace_id: WorkspaceId, *, confirm: bool, purge: bool
     ) -> Sequence[WorkspaceId]:
-        """Write down that the tree is to go: from now on nothing new comes below it."""
+        """Store that the subtree is to be removed; from then on it accepts no new children."""
         async with self._store.begin() as tx:
             await tx.tree.lock()
-            await access.reached(tx, caller, workspace_id)
-            tree = await tx.tree.locked(workspace_id)
-            children = [below for below in tree if below.parent_id == workspace_id and _stands(below)]
+            await access.require_access(tx, caller, workspace_id)
+            tree = await tx.tree.lock_subtree(workspace_id)
+            children = [below for below in tree if below.parent_id == workspace_id and _is_not_removed(below)]
             if children and not confirm:
                 raise ConfirmationRequired([{"id": child.id, "name": child.name} for child in children])
             ids = [below.id for below in tree]
-            wish = {"purge_wanted": True} if purge else {}
-            await tx.patch(ids, removal_wanted_at=self._clock.now(), **wish)
-            await tx.deeds.add(caller, Action.REMOVED, *tree, purge=purge)
+            purge_fields = {"purge_wanted": True} if purge else {}
+            await tx.patch(ids, removal_wanted_at=self._clock.now(), **purge_fields)
+            await tx.audit_outbox.add(caller, AuditAction.REMOVED, *tree, purge=purge)
         return ids
 
     async def _commit(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+        """Set every workspace of the subtree to removed; repeat the stop of those whose instance still runs."""
         async with self._store.begin() as tx:
             await tx.tree.lock()
-            tree = await tx.tree.locked(workspace_id)
+            tree = await tx.tree.lock_subtree(workspace_id)
+
             for before in tree:
-                now = state_machine.after(before, Removed(at=self._clock.now()))
-                if now is not before:
-                    cascade = len(tree) - 1 if before.id == workspace_id else 0
-                    tx.save(now, events.of_removal(now, cascade))
-                    log.info("status changed", workspace=now.id, status=now.status, before=before.status)
-                elif now.stopped_at is None:
-                    tx.save(replace(now, stop_error=""))
+                fact = Removed(at=self._clock.now())
+                cascade = len(tree) - 1 if before.id == workspace_id else 0
+                after = transitions.apply(tx, before, fact, build_events=partial(_build_events, cascade))
+                if after is before and before.stopped_at is None:
+                    tx.save(replace(before, stop_error=""))
         if not tree:
             raise WorkspaceNotFound
         return [below.id for below in tree]
 
-    async def stops(self, ids: Sequence[WorkspaceId]) -> dict[str, str]:
-        """Wait until nothing runs any more; what could not be stopped, and why."""
+    async def wait_for_stops(self, ids: Sequence[WorkspaceId]) -> dict[str, str]:
+        """Wait until all instances have stopped; return the error of each that has not, by id."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._stop_within.total_seconds()
+        deadline = loop.time() + self._stop_timeout.total_seconds()
         while True:
             async with self._store.begin() as tx:
-                running = [workspace for workspace in await tx.lists.several(ids) if workspace.stopped_at is None]
-                watched = await tx.changes.is_watched(self._clock.now() - ATTENTION)
+                running = [workspace for workspace in await tx.lists.list_by_ids(ids) if workspace.stopped_at is None]
+                watched = await tx.revisions.is_watched(self._clock.now())
             if all(workspace.stop_error for workspace in running) or not watched or loop.time() >= deadline:
-                return {workspace.id: workspace.stop_error or (LATE if watched else NOBODY) for workspace in running}
-            await self._feed.turned(min(LOOK_EVERY, timedelta(seconds=max(deadline - loop.time(), 0))))
+                return {
+                    workspace.id: workspace.stop_error or (STOP_TIMEOUT_TEXT if watched else NO_PROVISIONER_TEXT)
+                    for workspace in running
+                }
+            await self._feed.turned(min(POLL_INTERVAL, timedelta(seconds=max(deadline - loop.time(), 0))))
 
     async def _purge(self, workspace_id: WorkspaceId, ids: Sequence[WorkspaceId]) -> None:
-        """Leave nothing but the number that tells watchers so."""
-        await self._auth.forget(ids)
+        """Erase all records; a tombstone with a new revision remains, so that watchers see the purge."""
+        await self._auth.forget_workspaces(ids)
         async with self._store.begin() as tx:
             await tx.tree.lock()
-            for workspace in await tx.tree.locked(workspace_id):
+            for workspace in await tx.tree.lock_subtree(workspace_id):
                 if workspace.id in ids:
-                    tx.save(_tombstone(workspace, self._clock))
+                    tx.save(_build_tombstone(workspace, self._clock))
             await tx.erase_records(ids)
         log.info("workspaces purged", workspace=workspace_id, count=len(ids))
 
 
-def _stands(workspace: Workspace) -> bool:
+def _build_events(cascade: int, _before: Workspace, after: Workspace, _fact: Removed) -> list[EventDraft]:
+    return [events.build_removal_event(after, cascade)]
+
+
+def _is_not_removed(workspace: Workspace) -> bool:
     return workspace.status is not Status.REMOVED
 
 
-def _tombstone(workspace: Workspace, clock: Clock) -> Workspace:
+def _build_tombstone(workspace: Workspace, clock: Clock) -> Workspace:
     return Workspace(
         id=workspace.id,
         name="",

@@ -1,43 +1,45 @@
-"""A fresh instance for a workspace of which something has changed that instances learn at their start."""
+"""Starts new instances without a caller's request: after a loss, a change of configuration, or a waking message."""
 
 from services.chassis.clock import Clock
 from services.registry.catalog import Catalog
-from services.registry.lifecycle.observations import tell_change
+from services.registry.lifecycle import transitions
 from services.registry.store.transaction import Transaction
-from services.registry.workspace import events, state_machine
+from services.registry.workspace import state_machine
 from services.registry.workspace.facts import RestartRequested
 from services.registry.workspace.model import NO_BACKEND, Reason, Workspace
 
 
-class Renewal:
-    """Asks for fresh instances where the plane may start one by itself."""
+class RenewalService:
+    """Requests new instances for workspaces that the caller has locked."""
 
     def __init__(self, *, catalog: Catalog, clock: Clock) -> None:
         self._catalog = catalog
         self._clock = clock
 
     async def renew(self, tx: Transaction, workspace: Workspace) -> Workspace:
-        """The locked workspace, saved, with a fresh instance wanted.
+        """Request a new instance if the plane may start one by itself; return the workspace as it is then.
 
-        Without one where it is external, stopped on purpose, or below one that is paused: whoever starts its instance
-        later starts it with what is there then.
+        Unchanged if it is external, stopped on request, below a paused workspace, or of a plane without a backend. An
+        instance that is started later starts with the new configuration anyway.
         """
-        now = await self._asked(tx, workspace)
-        if now is not workspace:
-            tell_change(workspace, now)
-        return now
-
-    async def _asked(self, tx: Transaction, workspace: Workspace) -> Workspace:
         if workspace.backend == NO_BACKEND:
             return workspace
-        fact = RestartRequested(
+        fact = self.build_restart_fact(workspace, Reason.AUTO_RESTART)
+        if state_machine.next_state(workspace, fact) is workspace:
+            return workspace
+        if await tx.tree.find_paused_ancestor(workspace.id) is not None:
+            return workspace
+        return transitions.apply(tx, workspace, fact)
+
+    def wake(self, tx: Transaction, workspace: Workspace) -> Workspace:
+        """Request a new instance for a hibernated workspace; one that still hibernates starts afterwards."""
+        return transitions.apply(tx, workspace, self.build_restart_fact(workspace, Reason.WAKE))
+
+    def build_restart_fact(self, workspace: Workspace, reason: Reason) -> RestartRequested:
+        """Return the request for a new instance of the current generation, with the start limit of its runtime."""
+        return RestartRequested(
             at=self._clock.now(),
             generation=workspace.generation,
-            reason=Reason.AUTO_RESTART,
+            reason=reason,
             limit=self._catalog.provision_limit(workspace.runtime),
         )
-        now = state_machine.after(workspace, fact)
-        if now is workspace or await tx.tree.paused_above(workspace.id) is not None:
-            return workspace
-        tx.save(now, *events.of_change(workspace, now, fact))
-        return now

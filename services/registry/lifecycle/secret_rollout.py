@@ -1,86 +1,81 @@
-"""Instances are renewed when their secrets change: one replica follows what auth tells, and remembers how far."""
+"""Starts new instances when their secrets change.
 
-import asyncio
+One replica follows the feed of auth. It stores how far it got in the transaction that requests the new instances, so
+that each change is applied once even if the process dies. Several changes while an instance starts cost one more start.
+"""
+
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 
-import structlog
-
-from services.chassis.errors import ServiceError, Unavailable
-from services.registry.clients import Auth, SecretChange
-from services.registry.lifecycle.renewal import Renewal
-from services.registry.store.secret_changes import Mark
+from services.chassis.backoff import Backoff
+from services.chassis.feeds import FeedReader
+from services.registry.clients import AuthClient, Keepalive, SecretChange
+from services.registry.lifecycle.renewal import RenewalService
+from services.registry.store.secret_changes import RolloutCursor
 from services.registry.store.transaction import Store
 
-log = structlog.get_logger()
+RECONNECT_BACKOFF = Backoff(first=timedelta(seconds=1), maximum=timedelta(seconds=1))
+"""The pause before the feed of auth is opened again."""
 
-SILENCE = 8.0
-"""Seconds without a word from auth after which the feed is opened anew."""
-
-PAUSE = 1.0
-"""Seconds before a broken feed is opened again."""
-
-BATCH = 200
-"""Workspaces renewed in one transaction, so that a change of all holds nobody up."""
+MAX_WORKSPACES_PER_TRANSACTION = 200
+"""Limits how long a change of a global secret holds row locks."""
 
 
-class Turnover:
-    """Raises the generations that a change of a secret concerns, and marks the change in the same transaction.
+class SecretRollout:
+    """Follows changes of secrets and requests new instances for the workspaces that use them."""
 
-    So each change is carried out once, whoever dies meanwhile. Any number of them while an instance is being started
-    cost one further start.
-    """
-
-    def __init__(self, store: Store, *, auth: Auth, renewal: Renewal, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        auth: AuthClient,
+        renewal: RenewalService,
+        batch_size: int = MAX_WORKSPACES_PER_TRANSACTION,
+        backoff: Backoff = RECONNECT_BACKOFF,
+    ) -> None:
         self._store = store
         self._auth = auth
         self._renewal = renewal
-        self._batch = batch
+        self._batch_size = batch_size
+        self._reader = FeedReader("secret changes", self._open_stream, backoff=backoff)
 
     async def follow(self) -> None:
-        """Follow until cancelled."""
+        """Apply changes until cancelled."""
         while True:
-            try:
-                await self._follow_once()
-            except (ServiceError, TimeoutError) as error:
-                log.warning("changes of secrets not followed", error=repr(error))
-            await asyncio.sleep(PAUSE)
+            async with self._reader.connection() as messages:
+                async for change in messages:
+                    if isinstance(change, SecretChange):
+                        await self.apply(change)
 
-    async def carry_out(self, change: SecretChange) -> None:
-        """Renew everybody whom the change concerns."""
+    async def apply(self, change: SecretChange) -> None:
+        """Request a new instance for every workspace that the change concerns."""
         if change.workspace_id is not None:
             async with self._store.begin() as tx:
-                for workspace in await tx.renewals.one(change.workspace_id):
+                for workspace in await tx.secret_rollout.lock_workspace(change.workspace_id):
                     await self._renewal.renew(tx, workspace)
-                await tx.renewals.put_mark(Mark(finished=change.id))
+                await tx.secret_rollout.save_cursor(RolloutCursor(finished=change.id))
             return
-        while not await self._carry_on(change):
+        while not await self._apply_next_batch(change):
             continue
 
-    async def _follow_once(self) -> None:
+    async def _open_stream(self) -> AsyncGenerator[SecretChange | Keepalive, None]:
         async with self._store.begin() as tx:
-            mark = await tx.renewals.mark()
-        async with aclosing(self._auth.secret_changes(mark.finished)) as feed:
-            while True:
-                async with asyncio.timeout(SILENCE):
-                    change = await anext(feed, _ENDED)
-                if change is _ENDED:
-                    raise Unavailable
-                if isinstance(change, SecretChange):
-                    await self.carry_out(change)
+            cursor = await tx.secret_rollout.get_cursor()
+        async with aclosing(self._auth.watch_secret_changes(cursor.finished)) as changes:
+            async for change in changes:
+                yield change
 
-    async def _carry_on(self, change: SecretChange) -> bool:
-        """Renew the next workspaces for a change of all; whether those were the last."""
+    async def _apply_next_batch(self, change: SecretChange) -> bool:
+        """Apply a change of a global secret to the next workspaces; return whether these were the last."""
         async with self._store.begin() as tx:
-            mark = await tx.renewals.mark()
-            within = mark.within if mark.under_way == change.id else ""
-            batch = await tx.renewals.running(after=within, limit=self._batch)
+            cursor = await tx.secret_rollout.get_cursor()
+            after = cursor.within if cursor.under_way == change.id else ""
+            batch = await tx.secret_rollout.lock_restartable(after=after, limit=self._batch_size)
             for workspace in batch:
                 if workspace.id not in change.overridden_by:
                     await self._renewal.renew(tx, workspace)
-            over = len(batch) < self._batch
-            going_on = Mark(finished=mark.finished, under_way=change.id, within=batch[-1].id if batch else "")
-            await tx.renewals.put_mark(Mark(finished=change.id) if over else going_on)
-        return over
-
-
-_ENDED = object()
+            is_last = len(batch) < self._batch_size
+            partial = RolloutCursor(finished=cursor.finished, under_way=change.id, within=batch[-1].id if batch else "")
+            await tx.secret_rollout.save_cursor(RolloutCursor(finished=change.id) if is_last else partial)
+        return is_last

@@ -1,4 +1,4 @@
-"""What nobody reports is looked for: silence, agents that never came up, work that stopped half way, what is old."""
+"""Periodic checks: missed heartbeats, late instances, interrupted work, audit records to send, old records."""
 
 from datetime import timedelta
 
@@ -6,105 +6,107 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
-from services.registry.clients import Auth
-from services.registry.lifecycle.observations import Presence
-from services.registry.lifecycle.removal import Removal
+from services.registry.clients import AuthClient
+from services.registry.lifecycle.observations import ObservationService
+from services.registry.lifecycle.removal import RemovalService
 from services.registry.store.transaction import Store
-from services.registry.workspace.facts import Patience, ProvisioningTimedOut, Silence
+from services.registry.workspace.facts import HeartbeatMissed, LivenessTimeouts, ProvisioningTimedOut
 from services.registry.workspace.model import Workspace
 
 log = structlog.get_logger()
 
-BATCH = 500
-"""Workspaces or events taken at a time."""
+SWEEP_BATCH_SIZE = 500
+"""How many workspaces, events or audit records one step handles."""
 
-UNDER_WAY = timedelta(seconds=60)
-"""Age below which a removal is left to whoever began it."""
+REMOVAL_GRACE = timedelta(seconds=60)
+"""Age below which a removal is left to the request that began it."""
 
-FORGOTTEN = timedelta(hours=1)
-"""Age at which a provisioner that stopped listening is forgotten."""
+WATCHER_RETENTION = timedelta(hours=1)
+"""How long a provisioner that no longer watches is stored."""
 
 
 class Sweeps:
-    """One method for each thing to look for. Each looks at what is due, never at everything there is."""
+    """One method for each check. Each reads only the rows that are due, by an index."""
 
     def __init__(
         self,
         store: Store,
         *,
-        presence: Presence,
-        removal: Removal,
-        auth: Auth,
+        observations: ObservationService,
+        removal: RemovalService,
+        auth: AuthClient,
         clock: Clock,
-        patience: Patience,
-        keep_events: timedelta,
+        timeouts: LivenessTimeouts,
+        event_retention: timedelta,
     ) -> None:
         self._store = store
-        self._presence = presence
+        self._observations = observations
         self._removal = removal
         self._auth = auth
         self._clock = clock
-        self._patience = patience
-        self._keep_events = keep_events
+        self._timeouts = timeouts
+        self._event_retention = event_retention
 
-    async def silence(self) -> None:
-        """Agents that should have been heard by now."""
+    async def check_heartbeats(self) -> None:
+        """Report a missed heartbeat of every agent whose timeout has passed."""
         async with self._store.begin() as tx:
-            silent = await tx.due.silent(self._patience, limit=BATCH)
+            silent = await tx.overdue.list_silent(self._timeouts, limit=SWEEP_BATCH_SIZE)
         for workspace_id in silent:
-            await self._presence.observe(workspace_id, Silence(at=self._clock.now(), patience=self._patience))
+            await self._observations.observe(
+                workspace_id, HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts)
+            )
 
-    async def overdue(self) -> None:
-        """Agents that did not come up in time."""
+    async def fail_unstarted(self) -> None:
+        """Report every workspace whose agent did not come up before its deadline."""
         async with self._store.begin() as tx:
-            overdue = await tx.due.overdue(limit=BATCH)
-        for workspace in overdue:
+            unstarted = await tx.overdue.list_unstarted(limit=SWEEP_BATCH_SIZE)
+        for workspace in unstarted:
             fact = ProvisioningTimedOut(at=self._clock.now(), generation=workspace.generation)
-            await self._presence.observe(workspace.id, fact)
+            await self._observations.observe(workspace.id, fact)
 
-    async def placements(self) -> None:
-        """Workspaces that auth knows for the time being only, or in another organisation than they are in now."""
+    async def confirm_placements(self) -> None:
+        """Confirm to auth the workspaces that were created or moved to another organisation."""
         async with self._store.begin() as tx:
-            unplaced = await tx.due.unplaced(limit=BATCH)
+            unplaced = await tx.overdue.list_unplaced(limit=SWEEP_BATCH_SIZE)
         if not unplaced:
             return
-        await self._auth.confirm(unplaced)
+        await self._auth.confirm_workspaces(unplaced)
         async with self._store.begin() as tx:
             await tx.confirm_placements(unplaced)
 
-    async def removals(self) -> None:
-        """Removals and purges that stopped half way."""
+    async def finish_removals(self) -> None:
+        """Complete interrupted removals and purges."""
         async with self._store.begin() as tx:
-            unfinished = await tx.due.unfinished(UNDER_WAY, limit=BATCH)
+            unfinished = await tx.overdue.list_unfinished_removals(REMOVAL_GRACE, limit=SWEEP_BATCH_SIZE)
         for workspace in unfinished:
             await self._finish(workspace)
 
-    async def deeds(self) -> None:
-        """What was done, for the audit: told until it is known to have arrived, however long that takes."""
+    async def send_audit_records(self) -> None:
+        """Send the audit records of the outbox to auth; each stays in the outbox until auth has answered."""
         while True:
             async with self._store.begin() as tx:
-                done = await tx.deeds.oldest(BATCH)
-            if not done:
+                records = await tx.audit_outbox.list_oldest(SWEEP_BATCH_SIZE)
+            if not records:
                 return
             try:
-                await self._auth.record(done)
+                await self._auth.append_audit_records(records)
             except ServiceError as error:
-                log.warning("audit not told yet", waiting=len(done), error=repr(error))
+                log.warning("audit records not sent", waiting=len(records), error=repr(error))
                 return
             async with self._store.begin() as tx:
-                await tx.deeds.arrived(done)
+                await tx.audit_outbox.delete(records)
 
-    async def old(self) -> None:
-        """Events past their time, and provisioners that have not listened for long."""
-        gone = BATCH
-        while gone == BATCH:
+    async def delete_old_records(self) -> None:
+        """Delete events older than the retention, and provisioners that no longer watch."""
+        deleted = SWEEP_BATCH_SIZE
+        while deleted == SWEEP_BATCH_SIZE:
             async with self._store.begin() as tx:
-                gone = await tx.events.forget(self._keep_events, limit=BATCH)
+                deleted = await tx.events.delete_old(self._event_retention, limit=SWEEP_BATCH_SIZE)
         async with self._store.begin() as tx:
-            await tx.due.forget_watchers(FORGOTTEN)
+            await tx.overdue.delete_watchers(WATCHER_RETENTION)
 
     async def _finish(self, workspace: Workspace) -> None:
         try:
             await self._removal.finish(workspace)
         except ServiceError as error:
-            log.warning("removal not finished yet", workspace=workspace.id, error=repr(error))
+            log.warning("removal not finished", workspace=workspace.id, error=repr(error))

@@ -11,8 +11,8 @@ from services.registry.errors.orgs import InvalidBundle
 from services.registry.templates.bounded_yaml import BadDocument, read
 from services.registry.templates.config_file import Timetable, complaint, schedules_of
 from services.registry.workspace.model import EXTERNAL, Brief, Workspace
-from services.registry.workspace.starter_files import MOST_FILES, SYSTEM_PROMPT, Files, Kit
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.starter_files import MAX_FILES, SYSTEM_PROMPT_FILE, Files, StarterFiles
+from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_DIRECTORY_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 SCHEMA = "1.0"
 """The form of bundles."""
@@ -25,7 +25,7 @@ SKILLS, PROMPTS, TOOLS = "skills/", "prompts/", "tools/"
 SKILL = "SKILL.md"
 """The file in which a skill says what it is."""
 
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
+Code = Annotated[str, Field(max_length=MAX_CODE_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
@@ -33,8 +33,8 @@ Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 class Packed:
     """A workspace that was read from a bundle, and the place of the one above it."""
 
-    draft: Draft
-    kit: Kit
+    draft: WorkspaceDraft
+    kit: StarterFiles
     parent: int | None
 
 
@@ -43,12 +43,12 @@ class _Said(BaseModel):
 
 
 class _Skill(_Said):
-    id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES, pattern="^[^/]+$")]
     files: dict[str, str] = {}
 
 
 class _Tool(_Said):
-    id: Annotated[str, Field(min_length=1, max_length=CODE_BYTES, pattern="^[^/]+$")]
+    id: Annotated[str, Field(min_length=1, max_length=MAX_CODE_BYTES, pattern="^[^/]+$")]
     config: dict[str, Any] = {}
 
 
@@ -58,22 +58,22 @@ class _Place(_Said):
 
 
 class _Bundle(_Said):
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     description: str = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
     model: Code = ""
     runtime: Code = ""
-    template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    template: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     delivery_mode: Code = ""
-    workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    workspace_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     workspace_access: Code = ""
     budget_limit: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, lt=2**31)] = 0
     hibernation_idle_minutes: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     canvas: _Place = _Place()
     system_prompt: str = ""
-    skills: Annotated[list[_Skill], Field(max_length=MOST_FILES)] = []
-    tools: Annotated[list[_Tool], Field(max_length=MOST_FILES)] = []
+    skills: Annotated[list[_Skill], Field(max_length=MAX_FILES)] = []
+    tools: Annotated[list[_Tool], Field(max_length=MAX_FILES)] = []
     prompts: dict[str, str] = {}
     files: dict[str, str] = {}
     initial_prompt: str = ""
@@ -147,14 +147,14 @@ def sorted_out(files: Files) -> dict[str, Any]:
             prompts[rest] = text
         elif (config := _tool(path, text)) is not None:
             tools.append({"id": path.removeprefix(TOOLS).removesuffix(".json"), "config": config})
-        elif path != SYSTEM_PROMPT:
+        elif path != SYSTEM_PROMPT_FILE:
             others[path] = text
     return {
-        "system_prompt": files.get(SYSTEM_PROMPT, ""),
+        "system_prompt": files.get(SYSTEM_PROMPT_FILE, ""),
         "skills": [{"id": name, **_introduced(name, inside), "files": inside} for name, inside in skills.items()],
         "tools": tools,
         "prompts": prompts,
-        "files": others | ({SYSTEM_PROMPT: ""} if files.get(SYSTEM_PROMPT) == "" else {}),
+        "files": others | ({SYSTEM_PROMPT_FILE: ""} if files.get(SYSTEM_PROMPT_FILE) == "" else {}),
     }
 
 
@@ -162,7 +162,7 @@ def put_together(said: _Bundle) -> Files:
     """The files of which a bundle was made."""
     files = dict(said.files)
     if said.system_prompt:
-        files[SYSTEM_PROMPT] = said.system_prompt
+        files[SYSTEM_PROMPT_FILE] = said.system_prompt
     for skill in said.skills:
         files |= {f"{SKILLS}{skill.id}/{path}": text for path, text in skill.files.items()}
     files |= {f"{PROMPTS}{path}": text for path, text in said.prompts.items()}
@@ -175,9 +175,9 @@ def parts(content: Mapping[str, Any]) -> _Bundle:
     return _Bundle.model_validate({"name": "parts", **content})
 
 
-def _draft(said: _Bundle) -> Draft:
+def _draft(said: _Bundle) -> WorkspaceDraft:
     external = said.runtime == EXTERNAL
-    return Draft(
+    return WorkspaceDraft(
         name=said.name,
         role=said.description,
         runtime=said.runtime,
@@ -195,14 +195,14 @@ def _draft(said: _Bundle) -> Draft:
     )
 
 
-def _kit(said: _Bundle) -> Kit:
+def _kit(said: _Bundle) -> StarterFiles:
     brief = Brief(
         initial_prompt=said.initial_prompt,
         idle_prompt=said.idle_prompt,
         schedules=schedules_of(said.schedules),
         plugins=tuple(said.plugins),
     )
-    return Kit(template=said.template, files=put_together(said), brief=brief)
+    return StarterFiles(template=said.template, files=put_together(said), brief=brief)
 
 
 def _tool(path: str, text: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from services.registry.store.transaction import Store
 from services.registry.templates import config_file
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
-from services.registry.workspace.starter_files import CONFIG, Files
+from services.registry.workspace.starter_files import CONFIG_FILE, Files
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,10 @@ class Bundles:
             access.check_org(caller, root)
             if root is None or root.status is Status.REMOVED:
                 raise BundleNotFound
-            found = [one for one in await tx.lists.several(await tx.tree.ids(root.id)) if _stands(one)]
+            found = [one for one in await tx.lists.list_by_ids(await tx.tree.list_subtree_ids(root.id)) if _stands(one)]
             cards = await tx.cards([one.id for one in found])
-            files = {digest: await tx.kits.files(digest) for digest in {one.kit for one in found}}
+            digests = {one.starter_files_digest for one in found}
+            files = {digest: await tx.starter_files.get(digest) for digest in digests}
         made = _bundled(root, found, files, cards)
         return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -58,9 +59,9 @@ class Bundles:
 
     async def _seed(self, one: Packed) -> Seed:
         try:
-            files = starter_files.checked(one.kit.files)
-            if files and CONFIG not in files:
-                files = starter_files.checked({**files, CONFIG: config_file.generated(one.draft)})
+            files = starter_files.validate_files(one.kit.files)
+            if files and CONFIG_FILE not in files:
+                files = starter_files.validate_files({**files, CONFIG_FILE: config_file.generated(one.draft)})
             seed = Seed(draft=one.draft, kit=replace(one.kit, files=files), parent=one.parent)
             return await self._founding.checked(seed)
         except ServiceError as refusal:
@@ -83,7 +84,7 @@ def _bundled(
     card = cards.get(workspace.id)
     return bundle_file.written(
         workspace,
-        files[workspace.kit],
+        files[workspace.starter_files_digest],
         json.loads(card) if card else None,
         [_bundled(child, found, files, cards) for child in below],
     )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from services.registry.errors.orgs import InvalidOrgTemplate
 from services.registry.templates.config_file import TEXT, Timetable, complaint, schedules_of
 from services.registry.workspace.model import Brief
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, PATH_BYTES, Draft
+from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_DIRECTORY_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 DEFAULT_TIER = 2
 """The tier of workspaces for which neither the file nor their template names one."""
@@ -36,7 +36,7 @@ class _Strict(BaseModel):
 
 
 Variable = Annotated[str, AfterValidator(_variable)]
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
+Code = Annotated[str, Field(max_length=MAX_CODE_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 Prompt = Annotated[str, Field(max_length=TEXT)]
 
@@ -58,7 +58,7 @@ class _Place(_Strict):
 class Defaults(_Strict):
     """What holds for every workspace of the organisation that does not say otherwise, nor does its template."""
 
-    template: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    template: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     runtime: Code = ""
     model: Code = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
@@ -76,22 +76,22 @@ class Defaults(_Strict):
 class Node(Defaults):
     """A workspace, and those below it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     role: str = ""
     external: bool = False
-    url: Annotated[str, Field(max_length=PATH_BYTES)] = ""
-    workspace_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    url: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
+    workspace_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     workspace_access: Code = ""
     secrets: Annotated[dict[str, str], Field(max_length=500, repr=False)] = {}
     canvas: _Place = _Place()
     system_prompt: Prompt = ""
-    files_dir: Annotated[str, Field(max_length=PATH_BYTES)] = ""
+    files_dir: Annotated[str, Field(max_length=MAX_DIRECTORY_BYTES)] = ""
     schedules: Annotated[list[Timetable], Field(max_length=200)] = []
     children: Annotated[list["Node"], Field(max_length=MOST)] = []
 
 
 class _Org(_Strict):
-    name: Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
     description: Annotated[str, Field(max_length=TEXT)] = ""
     defaults: Defaults = Defaults()
     required_env: Needs = []
@@ -142,9 +142,9 @@ def org(said: Any) -> Org:  # noqa: ANN401 - somebody else's YAML or JSON
     )
 
 
-def draft_of(node: Node, defaults: Defaults) -> Draft:
+def draft_of(node: Node, defaults: Defaults) -> WorkspaceDraft:
     """The workspace as the file wants it, before its template and the defaults are asked."""
-    return Draft(
+    return WorkspaceDraft(
         name=node.name,
         role=node.role,
         runtime=node.runtime,

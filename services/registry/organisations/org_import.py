@@ -7,7 +7,7 @@ from typing import Any
 
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
-from services.registry.clients import Auth
+from services.registry.clients import AuthClient
 from services.registry.directory.creation import Founding, Seed
 from services.registry.errors.orgs import InvalidOrgTemplate, MissingEnvironment, OrgSourceRequired
 from services.registry.organisations import org_file
@@ -17,8 +17,8 @@ from services.registry.templates import config_file
 from services.registry.templates.folders import BadFolder, Templates
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import WorkspaceId
-from services.registry.workspace.starter_files import CONFIG, SYSTEM_PROMPT, Files, Kit
-from services.registry.workspace.validation import Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, SYSTEM_PROMPT_FILE, Files, StarterFiles
+from services.registry.workspace.validation import WorkspaceDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Import:
 class Orgs:
     """Makes organisations of files."""
 
-    def __init__(self, folders: OrgFolders, *, templates: Templates, founding: Founding, auth: Auth) -> None:
+    def __init__(self, folders: OrgFolders, *, templates: Templates, founding: Founding, auth: AuthClient) -> None:
         self._folders = folders
         self._templates = templates
         self._founding = founding
@@ -75,7 +75,7 @@ class Orgs:
     ) -> Import:
         org = org_file.org(said)
         seeds = await _Sowing(org, folder, self._folders, self._templates, self._founding).seeds()
-        there = await self._auth.global_keys()
+        there = await self._auth.list_global_keys()
         if missing := org_file.missing(org.required, there):
             raise MissingEnvironment(missing)
         made = [] if dry_run else await self._founding.found(caller, request_id, seeds)
@@ -96,7 +96,7 @@ class _Sowing:
         self._folders = folders
         self._templates = templates
         self._founding = founding
-        self._kits: dict[str, tuple[Draft, Kit]] = {}
+        self._kits: dict[str, tuple[WorkspaceDraft, StarterFiles]] = {}
         self._files: dict[str, Files] = {}
 
     async def seeds(self) -> list[Seed]:
@@ -118,11 +118,11 @@ class _Sowing:
             detail = refusal.details.get("detail")
             raise InvalidOrgTemplate(f"{planned.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
 
-    async def _from_template(self, node: Node, defaults: Defaults) -> tuple[Draft, Kit]:
+    async def _from_template(self, node: Node, defaults: Defaults) -> tuple[WorkspaceDraft, StarterFiles]:
         """The draft with what its template says, and then with the defaults of the organisation."""
         draft = org_file.draft_of(node, defaults)
         if draft.template not in self._kits:
-            self._kits[draft.template] = await self._templates.kit(Draft(name="", template=draft.template))
+            self._kits[draft.template] = await self._templates.kit(WorkspaceDraft(name="", template=draft.template))
         said, kit = self._kits[draft.template]
         if not draft.external:
             draft = replace(
@@ -132,15 +132,15 @@ class _Sowing:
             )
         return replace(draft, tier=draft.tier or said.tier or defaults.tier or org_file.DEFAULT_TIER), kit
 
-    async def _with_own(self, node: Node, draft: Draft, files: Files) -> Files:
+    async def _with_own(self, node: Node, draft: WorkspaceDraft, files: Files) -> Files:
         """The files of the template, those of the node's own directory over them, and its prompt."""
         if node.files_dir:
             files = {**files, **await self._directory(node.files_dir)}
         if node.system_prompt:
-            files = {**files, SYSTEM_PROMPT: node.system_prompt}
-        if files and CONFIG not in files:
-            files = {**files, CONFIG: config_file.generated(draft)}
-        return starter_files.checked(files) if node.files_dir or node.system_prompt else files
+            files = {**files, SYSTEM_PROMPT_FILE: node.system_prompt}
+        if files and CONFIG_FILE not in files:
+            files = {**files, CONFIG_FILE: config_file.generated(draft)}
+        return starter_files.validate_files(files) if node.files_dir or node.system_prompt else files
 
     async def _directory(self, folder: str) -> Files:
         if not self._folder:

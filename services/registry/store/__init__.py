@@ -1,20 +1,18 @@
-"""Where the book is kept: the only place, with `tables`, that knows SQL.
+"""Reads and writes the registry's schema; together with the stores of the notes, the only place that knows SQL.
 
-| Module        | What it holds                                             |
-|---------------|-----------------------------------------------------------|
-| `transaction` | Store, Transaction: one workspace at a time; numbering    |
-| `tree`        | who is above and below whom                               |
-| `lists`       | pages of workspaces, peers and events                     |
-| `changes`     | what changed after a revision, and who listens            |
-| `felt`        | how agents feel, many at a time                           |
-| `due`         | what the sweeps look for                                  |
-| `events`      | stored events, and how far back they are kept             |
-| `approvals`   | what agents may not do without somebody's consent         |
-| `checkpoints` | how far agents have come                                  |
-| `configs`     | what workspaces and the canvas are set to                 |
-| `instructions`| what operators tell agents                                |
-| `memories`    | what agents remember                                      |
-| `entries`     | what agents keep by key                                   |
-| `kits`        | the files that instances start with                       |
-| `reader`      | rows into workspaces, remembered as they were read        |
+| Module           | What it holds                                                                  |
+|------------------|--------------------------------------------------------------------------------|
+| `transaction`    | Store and Transaction: locks, saves and numbers workspaces                     |
+| `identity_map`   | the workspaces that a transaction has read                                     |
+| `tree`           | ancestors, descendants, and the lock of the tree                               |
+| `lists`          | pages of workspaces, peers and events                                          |
+| `revisions`      | workspaces changed after a revision; connected provisioners                    |
+| `vitals`         | writes the values of many heartbeats at once                                   |
+| `overdue`        | what the sweeps look for                                                       |
+| `events`         | stored events and their retention                                              |
+| `card_index`     | search by skill, tag and text                                                  |
+| `starter_files`  | the files that instances start with                                            |
+| `audit_outbox`   | audit records that are not sent yet                                            |
+| `secret_changes` | how far changes of secrets are applied                                         |
+| `tables/`        | the tables                                                                     |
 """

@@ -1,4 +1,4 @@
-"""Deeds on their way to the audit: written with what was done, deleted once they have arrived."""
+"""The outbox of audit records: written in the transaction of the action, deleted once auth has stored them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,31 +7,34 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from services.chassis.identity import Identity
-from services.registry.store.identity_map import Reader
-from services.registry.store.tables.audit_outbox import deeds as table
+from services.registry.store.identity_map import IdentityMap
+from services.registry.store.tables.audit_outbox import audit_outbox as table
 from services.registry.workspace import audit
-from services.registry.workspace.audit import Action, Deed
+from services.registry.workspace.audit import AuditAction, AuditRecord
 from services.registry.workspace.model import Workspace
 
 
-class Deeds:
-    """The outbox, within a transaction."""
+class AuditOutbox:
+    """The outbox, within one transaction."""
 
-    def __init__(self, reader: Reader, now: datetime) -> None:
-        self._reader = reader
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
-    async def add(self, caller: Identity, action: Action, *done_to: Workspace, **details: object) -> None:
-        """The caller did this to each of the workspaces."""
-        done = [audit.of(caller.actor, action, one, deed_id=str(uuid4()), at=self._now, **details) for one in done_to]
-        if done:
-            await self._reader.connection.execute(sa.insert(table), [_row_of(deed) for deed in done])
+    async def add(self, caller: Identity, action: AuditAction, *workspaces: Workspace, **details: object) -> None:
+        """Add a record of the caller's action for each of the workspaces."""
+        records = [
+            audit.build_record(caller.actor, action, workspace, record_id=str(uuid4()), at=self._now, **details)
+            for workspace in workspaces
+        ]
+        if records:
+            await self._identity_map.connection.execute(sa.insert(table), [_build_row(record) for record in records])
 
-    async def oldest(self, limit: int) -> Sequence[Deed]:
-        """What the audit is to be told of next."""
-        found = await self._reader.connection.execute(sa.select(table).order_by(table.c.place).limit(limit))
+    async def list_oldest(self, limit: int) -> Sequence[AuditRecord]:
+        """Return the oldest records, oldest first."""
+        found = await self._identity_map.connection.execute(sa.select(table).order_by(table.c.place).limit(limit))
         return [
-            Deed(
+            AuditRecord(
                 id=row.id,
                 at=row.at,
                 actor=row.actor,
@@ -43,18 +46,20 @@ class Deeds:
             for row in found
         ]
 
-    async def arrived(self, told: Sequence[Deed]) -> None:
-        """The audit knows these."""
-        await self._reader.connection.execute(sa.delete(table).where(table.c.id.in_([deed.id for deed in told])))
+    async def delete(self, records: Sequence[AuditRecord]) -> None:
+        """Delete records that auth has stored."""
+        await self._identity_map.connection.execute(
+            sa.delete(table).where(table.c.id.in_([record.id for record in records]))
+        )
 
 
-def _row_of(deed: Deed) -> dict[str, object]:
+def _build_row(record: AuditRecord) -> dict[str, object]:
     return {
-        "id": deed.id,
-        "at": deed.at,
-        "actor": deed.actor,
-        "action": deed.action,
-        "workspace_id": deed.workspace_id,
-        "org_id": deed.org_id,
-        "details": deed.details,
+        "id": record.id,
+        "at": record.at,
+        "actor": record.actor,
+        "action": record.action,
+        "workspace_id": record.workspace_id,
+        "org_id": record.org_id,
+        "details": record.details,
     }

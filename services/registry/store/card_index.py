@@ -1,60 +1,69 @@
-"""Searching for workspaces by what their agents can do."""
+"""Searches workspaces by the skills and tags of their cards, and by name and role."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from services.registry.store.identity_map import Reader
+from services.registry.store.identity_map import IdentityMap
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.card_index import terms
+from services.registry.store.tables.card_index import card_terms
 from services.registry.store.tables.workspaces import workspaces
-from services.registry.workspace.card_index import Kind, Term
+from services.registry.workspace.card_index import CardTerm, CardTermKind
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is searched for: all of it must fit; what is empty fits everything."""
+class CardQuery:
+    """A search: every given condition must hold; an empty one always holds."""
 
     skill: str = ""
     tag: str = ""
     text: str = ""
     org_id: str | None = None
     among: Sequence[WorkspaceId] | None = None
+    """Only these workspaces; `None` for all."""
 
 
-class Terms:
-    """What the agents of workspaces can do, within a transaction."""
+class CardIndex:
+    """The search terms of cards, within one transaction."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
-    async def put(self, workspace_id: WorkspaceId, found: Sequence[Term]) -> None:
-        """Keep the terms of a card in place of those of the card before."""
-        await self._reader.connection.execute(sa.delete(terms).where(terms.c.workspace_id == workspace_id))
-        if found:
-            rows = [{"workspace_id": workspace_id, "kind": term.kind.value, "text": term.text} for term in found]
-            await self._reader.connection.execute(sa.insert(terms), rows)
+    async def replace(self, workspace_id: WorkspaceId, new_terms: Sequence[CardTerm]) -> None:
+        """Replace the terms of a workspace."""
+        await self._identity_map.connection.execute(
+            sa.delete(card_terms).where(card_terms.c.workspace_id == workspace_id)
+        )
+        if new_terms:
+            rows = [{"workspace_id": workspace_id, "kind": term.kind.value, "text": term.text} for term in new_terms]
+            await self._identity_map.connection.execute(sa.insert(card_terms), rows)
 
-    async def search(self, wanted: Wanted, *, after: tuple[str, str] | None, limit: int) -> list[Workspace]:
-        """Workspaces that are not removed and fit, by name, then id."""
-        statement = tables.everything.where(tables.kept, *_fitting(wanted))
+    async def search(self, query: CardQuery, *, after: tuple[str, str] | None, limit: int) -> list[Workspace]:
+        """Return matching workspaces that are not removed, by name, then id."""
+        statement = tables.select_workspaces.where(tables.is_not_removed, *_build_conditions(query))
         if after is not None:
             statement = statement.where(sa.tuple_(workspaces.c.name, workspaces.c.id) > after)
-        return await self._reader.listed(statement.order_by(workspaces.c.name, workspaces.c.id).limit(limit))
+        return await self._identity_map.load(statement.order_by(workspaces.c.name, workspaces.c.id).limit(limit))
 
 
-def _fitting(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
-    fits = [_can(kind, text) for kind, text in ((Kind.SKILL, wanted.skill), (Kind.TAG, wanted.tag)) if text]
-    if wanted.text:
-        fits.append(tables.saying(wanted.text))
-    if wanted.org_id is not None:
-        fits.append(workspaces.c.org_id == wanted.org_id)
-    if wanted.among is not None:
-        fits.append(workspaces.c.id.in_(wanted.among))
-    return fits
+def _build_conditions(query: CardQuery) -> list[sa.ColumnElement[bool]]:
+    conditions = [
+        _has_term(kind, text)
+        for kind, text in ((CardTermKind.SKILL, query.skill), (CardTermKind.TAG, query.tag))
+        if text
+    ]
+    if query.text:
+        conditions.append(tables.contains_text(query.text))
+    if query.org_id is not None:
+        conditions.append(workspaces.c.org_id == query.org_id)
+    if query.among is not None:
+        conditions.append(workspaces.c.id.in_(query.among))
+    return conditions
 
 
-def _can(kind: Kind, text: str) -> sa.ColumnElement[bool]:
-    return workspaces.c.id.in_(sa.select(terms.c.workspace_id).where(terms.c.kind == kind.value, terms.c.text == text))
+def _has_term(kind: CardTermKind, text: str) -> sa.ColumnElement[bool]:
+    return workspaces.c.id.in_(
+        sa.select(card_terms.c.workspace_id).where(card_terms.c.kind == kind.value, card_terms.c.text == text)
+    )

@@ -1,4 +1,4 @@
-"""Stored events: from one on, between two, about whom; and how far back they are kept."""
+"""Reads stored events and tree positions for the event log, and deletes old events."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,15 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.events import event_horizon
-from services.registry.store.tables.schema import numbers
+from services.registry.store.tables.schema import revision_sequence
 from services.registry.store.tables.workspaces import events, workspaces
-from services.registry.workspace.audiences import Spot
-from services.registry.workspace.events import Event, Scope, Stretch
+from services.registry.workspace.audiences import TreePosition
+from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import WorkspaceId
 
 
-class Events:
-    """The events, and what must be known of workspaces to tell of them."""
+class EventStore:
+    """Stored events, and the tree positions that decide their audiences, within one transaction."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
@@ -25,70 +25,76 @@ class Events:
 
     # Reading ─────────────────────────────────────────────────────────────────
 
-    async def head(self) -> int:
-        """The highest event; the horizon where none is kept."""
+    async def get_head(self) -> int:
+        """Return the highest event id; the horizon if no event is stored."""
         highest = await self._connection.scalar(sa.select(sa.func.max(events.c.event_id)))
-        return highest or await self.horizon()
+        return highest or await self.get_horizon()
 
-    async def after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
-        """The events after one, oldest first, each with the organisation that it arose in."""
+    async def list_after(self, event_id: int, *, limit: int) -> list[tuple[Event, WorkspaceId]]:
+        """Return events after an id, oldest first, each with the organisation of its workspace at that time."""
         statement = sa.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id).limit(limit)
-        return [(tables.event_of(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
+        return [(tables.build_event(row), WorkspaceId(row.org_id)) for row in await self._connection.execute(statement)]
 
-    async def between(self, stretch: Stretch, scope: Scope, *, limit: int) -> list[Event]:
-        """The events of a stretch, oldest first, as far as they are in scope."""
-        conditions = [events.c.event_id > stretch.after, *_in(scope)]
-        if stretch.through:
-            conditions.append(events.c.event_id <= stretch.through)
+    async def list_range(self, event_range: EventRange, event_filter: EventFilter, *, limit: int) -> list[Event]:
+        """Return the events of a range that pass the filter, oldest first."""
+        conditions = [events.c.event_id > event_range.after, *_build_conditions(event_filter)]
+        if event_range.through:
+            conditions.append(events.c.event_id <= event_range.through)
         statement = sa.select(events).where(*conditions).order_by(events.c.event_id).limit(limit)
-        return [tables.event_of(row) for row in await self._connection.execute(statement)]
+        return [tables.build_event(row) for row in await self._connection.execute(statement)]
 
-    async def spots(self, revision: int, *, limit: int) -> list[tuple[Spot, int, bool]]:
-        """Where workspaces stand that changed after a revision, their revisions, and whether they were purged."""
+    async def list_positions(self, revision: int, *, limit: int) -> list[tuple[TreePosition, int, bool]]:
+        """Return the positions of workspaces changed after a revision, with the revision and whether it was purged."""
         row = workspaces.c
-        statement = sa.select(row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("gone"))
+        statement = sa.select(
+            row.id, row.parent_id, row.org_id, row.revision, row.purged_at.isnot(None).label("is_purged")
+        )
         found = await self._connection.execute(
             statement.where(row.revision > revision).order_by(row.revision).limit(limit)
         )
-        return [(Spot(one.id, one.parent_id, one.org_id), one.revision, one.gone) for one in found]
+        return [(TreePosition(one.id, one.parent_id, one.org_id), one.revision, one.is_purged) for one in found]
 
-    # How far back ────────────────────────────────────────────────────────────
+    # Retention ────────────────────────────────────────────────────────────
 
-    async def horizon(self) -> int:
-        """The highest event that was forgotten because of its age; 0 where none was."""
+    async def get_horizon(self) -> int:
+        """Return the highest event id that was deleted because of its age; 0 for none."""
         return await self._connection.scalar(sa.select(event_horizon.c.event_id)) or 0
 
-    async def last_number(self) -> int:
-        """A number that no event has passed yet."""
+    async def get_last_number(self) -> int:
+        """Return the last number taken from the sequence; no event has a higher one."""
         return await self._connection.scalar(sa.select(_LAST_VALUE)) or 0
 
-    async def forget(self, age: timedelta, *, limit: int) -> int:
-        """Delete old events, the oldest first, at most so many; the number deleted. The horizon moves with them."""
+    async def delete_old(self, age: timedelta, *, limit: int) -> int:
+        """Delete at most `limit` events older than `age`, oldest first, and raise the horizon; return how many."""
         old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age)
         oldest = old.order_by(events.c.created_at).limit(limit)
-        gone = await self._connection.execute(
+        deleted = await self._connection.execute(
             sa.delete(events).where(events.c.event_id.in_(oldest)).returning(events.c.event_id)
         )
-        ids: Sequence[int] = gone.scalars().all()
+        ids: Sequence[int] = deleted.scalars().all()
         if ids:
             await self._raise_horizon(max(ids))
         return len(ids)
 
     async def _raise_horizon(self, event_id: int) -> None:
-        put = insert(event_horizon).values(event_id=event_id)
-        higher = sa.func.greatest(event_horizon.c.event_id, put.excluded.event_id)
+        upsert = insert(event_horizon).values(event_id=event_id)
+        higher = sa.func.greatest(event_horizon.c.event_id, upsert.excluded.event_id)
         await self._connection.execute(
-            put.on_conflict_do_update(index_elements=["one"], set_={"event_id": higher}),
+            upsert.on_conflict_do_update(index_elements=["one"], set_={"event_id": higher}),
         )
 
 
-_LAST_VALUE = sa.table(numbers.name, sa.column("last_value", sa.BigInteger), schema=numbers.schema).c.last_value
+_LAST_VALUE = sa.table(
+    revision_sequence.name, sa.column("last_value", sa.BigInteger), schema=revision_sequence.schema
+).c.last_value
 
 
-def _in(scope: Scope) -> list[sa.ColumnElement[bool]]:
+def _build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    if scope.org_id is not None:
-        conditions.append(events.c.org_id == scope.org_id)
-    if scope.workspace_ids is not None:
-        conditions.append(events.c.workspace_id == sa.any_(sa.literal(list(scope.workspace_ids), ARRAY(sa.Text))))
+    if event_filter.org_id is not None:
+        conditions.append(events.c.org_id == event_filter.org_id)
+    if event_filter.workspace_ids is not None:
+        conditions.append(
+            events.c.workspace_id == sa.any_(sa.literal(list(event_filter.workspace_ids), ARRAY(sa.Text)))
+        )
     return conditions

@@ -1,4 +1,4 @@
-"""Rows into workspaces, remembered as they were read."""
+"""Keeps the workspaces that a transaction has read, as they were read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +11,24 @@ from services.registry.store.tables.workspaces import vitals, workspaces
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 
-class Reader:
-    """What one transaction has read. Saving compares with it."""
+class IdentityMap:
+    """The workspaces of one transaction by id. A save compares with them to decide what to write."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
-        self.before: dict[WorkspaceId, Workspace] = {}
+        self.loaded: dict[WorkspaceId, Workspace] = {}
 
-    async def listed(self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None) -> list[Workspace]:
-        """The workspaces of a statement over `tables.everything`."""
-        return [self.remembered(row) for row in await self.connection.execute(statement, values)]
+    async def load(self, statement: sa.Select[Any], values: Mapping[str, Any] | None = None) -> list[Workspace]:
+        """Return the workspaces of a statement based on `tables.select_workspaces`."""
+        return [self.remember(row) for row in await self.connection.execute(statement, values)]
 
-    def remembered(self, row: sa.Row[Any]) -> Workspace:
-        """The workspace in a row."""
-        workspace = tables.workspace_of(row)
-        self.before[workspace.id] = workspace
+    def remember(self, row: sa.Row[Any]) -> Workspace:
+        """Return the workspace of a row, and keep it."""
+        workspace = tables.build_workspace(row)
+        self.loaded[workspace.id] = workspace
         return workspace
 
 
-def locked(statement: sa.Select[Any]) -> sa.Select[Any]:
-    """Both rows, so that no heartbeat comes between reading and writing."""
+def with_row_locks(statement: sa.Select[Any]) -> sa.Select[Any]:
+    """Lock the rows of workspace and vitals, so that no heartbeat is written between the read and the save."""
     return statement.with_for_update(of=[workspaces, vitals])

@@ -1,33 +1,33 @@
-"""What the sweeps look for: each an index scan of what is due."""
+"""Finds what the sweeps handle; each query is an index scan of the rows that are due."""
 
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from services.registry.store.identity_map import Reader
+from services.registry.store.identity_map import IdentityMap
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.workspaces import vitals, watchers, workspaces
-from services.registry.workspace.facts import Patience
+from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.model import EXTERNAL, Workspace, WorkspaceId
 
 
-class Due:
-    """What should have happened by now."""
+class OverdueQueries:
+    """Queries for rows that are due, within one transaction."""
 
-    def __init__(self, reader: Reader, now: datetime) -> None:
-        self._reader = reader
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
-    async def silent(self, patience: Patience, *, limit: int) -> list[WorkspaceId]:
-        """Workspaces that should have been heard by now. Those heard in time, though seldom, wait on."""
-        allowed = sa.case((workspaces.c.runtime == EXTERNAL, patience.external), else_=patience.managed)
+    async def list_silent(self, timeouts: LivenessTimeouts, *, limit: int) -> list[WorkspaceId]:
+        """Return workspaces whose heartbeat is overdue; first move `look_at` of those that are not."""
+        allowed = sa.case((workspaces.c.runtime == EXTERNAL, timeouts.external), else_=timeouts.managed)
         due = sa.and_(vitals.c.workspace_id == workspaces.c.id, vitals.c.look_at <= self._now)
-        await self._reader.connection.execute(
+        await self._identity_map.connection.execute(
             sa.update(vitals)
             .where(due, vitals.c.last_seen + allowed > self._now)
             .values(look_at=vitals.c.last_seen + allowed)
         )
-        found = await self._reader.connection.execute(
+        found = await self._identity_map.connection.execute(
             sa.select(vitals.c.workspace_id)
             .where(vitals.c.look_at <= self._now)
             .order_by(vitals.c.look_at)
@@ -35,22 +35,24 @@ class Due:
         )
         return list(found.scalars())
 
-    async def overdue(self, *, limit: int) -> list[Workspace]:
-        """Workspaces whose agent did not come up in time."""
-        statement = tables.everything.where(tables.starting, workspaces.c.provision_deadline <= self._now)
-        return await self._reader.listed(statement.order_by(workspaces.c.provision_deadline).limit(limit))
+    async def list_unstarted(self, *, limit: int) -> list[Workspace]:
+        """Return starting workspaces whose deadline has passed."""
+        statement = tables.select_workspaces.where(tables.is_starting, workspaces.c.provision_deadline <= self._now)
+        return await self._identity_map.load(statement.order_by(workspaces.c.provision_deadline).limit(limit))
 
-    async def unplaced(self, *, limit: int) -> list[Workspace]:
-        """Workspaces that auth was not told for good of."""
-        return await self._reader.listed(
-            tables.everything.where(tables.unplaced).order_by(workspaces.c.created_at).limit(limit)
+    async def list_unplaced(self, *, limit: int) -> list[Workspace]:
+        """Return workspaces whose placement is not confirmed to auth."""
+        return await self._identity_map.load(
+            tables.select_workspaces.where(tables.is_unplaced).order_by(workspaces.c.created_at).limit(limit)
         )
 
-    async def unfinished(self, age: timedelta, *, limit: int) -> list[Workspace]:
-        """Workspaces whose removal, or whose purge, stopped half way."""
-        statement = tables.everything.where(tables.unfinished, workspaces.c.removal_wanted_at <= self._now - age)
-        return await self._reader.listed(statement.order_by(workspaces.c.removal_wanted_at).limit(limit))
+    async def list_unfinished_removals(self, age: timedelta, *, limit: int) -> list[Workspace]:
+        """Return workspaces whose removal or purge was requested longer than `age` ago and is not complete."""
+        statement = tables.select_workspaces.where(
+            tables.is_unfinished, workspaces.c.removal_wanted_at <= self._now - age
+        )
+        return await self._identity_map.load(statement.order_by(workspaces.c.removal_wanted_at).limit(limit))
 
-    async def forget_watchers(self, age: timedelta) -> None:
-        """Delete provisioners that have not listened for long."""
-        await self._reader.connection.execute(sa.delete(watchers).where(watchers.c.seen_at < self._now - age))
+    async def delete_watchers(self, age: timedelta) -> None:
+        """Delete provisioners that have not watched for longer than `age`."""
+        await self._identity_map.connection.execute(sa.delete(watchers).where(watchers.c.seen_at < self._now - age))

@@ -1,48 +1,54 @@
-"""What changed after a revision, and who listens."""
+"""Reads changes by revision, and which provisioners watch the feed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.registry.store.identity_map import Reader
+from services.registry.store.identity_map import IdentityMap
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.workspaces import watchers, workspaces
 from services.registry.workspace.model import NO_BACKEND, Workspace
 
+WATCHER_LIFETIME = timedelta(seconds=10)
+"""How long after its last sign a provisioner still counts as connected."""
 
-class Changes:
-    """The table as a feed."""
 
-    def __init__(self, reader: Reader, now: datetime) -> None:
-        self._reader = reader
+class RevisionQueries:
+    """The workspaces table as a feed, within one transaction."""
+
+    def __init__(self, identity_map: IdentityMap, now: datetime) -> None:
+        self._identity_map = identity_map
         self._now = now
 
-    async def head(self) -> int:
-        """The highest revision."""
+    async def get_head(self) -> int:
+        """Return the highest revision."""
         return (
-            await self._reader.connection.scalar(sa.select(sa.func.coalesce(sa.func.max(workspaces.c.revision), 0)))
+            await self._identity_map.connection.scalar(
+                sa.select(sa.func.coalesce(sa.func.max(workspaces.c.revision), 0))
+            )
             or 0
         )
 
-    async def changed(self, revision: int, *, limit: int) -> list[Workspace]:
-        """What changed after a revision, in the order of revisions; also what was removed or purged."""
-        statement = tables.everything.where(workspaces.c.revision > revision)
-        return await self._reader.listed(statement.order_by(workspaces.c.revision).limit(limit))
+    async def list_changed(self, revision: int, *, limit: int) -> list[Workspace]:
+        """Return the workspaces changed after a revision, by revision; removed and purged ones included."""
+        statement = tables.select_workspaces.where(workspaces.c.revision > revision)
+        return await self._identity_map.load(statement.order_by(workspaces.c.revision).limit(limit))
 
-    async def alive(self, revision: int, *, limit: int) -> list[Workspace]:
-        """The same, without removals that are over."""
-        statement = tables.everything.where(workspaces.c.revision > revision, tables.live)
-        return await self._reader.listed(statement.order_by(workspaces.c.revision).limit(limit))
+    async def list_live(self, revision: int, *, limit: int) -> list[Workspace]:
+        """Return the same, without workspaces that are removed and stopped."""
+        statement = tables.select_workspaces.where(workspaces.c.revision > revision, tables.is_live)
+        return await self._identity_map.load(statement.order_by(workspaces.c.revision).limit(limit))
 
-    async def note_watcher(self, replica_id: str, backend: str) -> None:
-        """A provisioner with this backend listens to this replica."""
-        put = insert(watchers).values(replica_id=replica_id, backend=backend, seen_at=self._now)
-        await self._reader.connection.execute(
-            put.on_conflict_do_update(index_elements=["replica_id", "backend"], set_={"seen_at": self._now})
+    async def record_watcher(self, replica_id: str, backend: str) -> None:
+        """Record that a provisioner with this backend watches this replica."""
+        upsert = insert(watchers).values(replica_id=replica_id, backend=backend, seen_at=self._now)
+        await self._identity_map.connection.execute(
+            upsert.on_conflict_do_update(index_elements=["replica_id", "backend"], set_={"seen_at": self._now})
         )
 
-    async def is_watched(self, since: datetime) -> bool:
-        """Whether a provisioner that can start instances listened since then."""
+    async def is_watched(self, now: datetime) -> bool:
+        """Whether a provisioner that can start instances is connected at `now`."""
+        since = now - WATCHER_LIFETIME
         statement = sa.select(watchers.c.backend).where(watchers.c.seen_at > since, watchers.c.backend != NO_BACKEND)
-        return await self._reader.connection.scalar(statement.limit(1)) is not None
+        return await self._identity_map.connection.scalar(statement.limit(1)) is not None

@@ -1,52 +1,56 @@
-"""The files that instances start with. Kept and let go of under the lock of the tree, so that none is lost between."""
+"""Stores the files that instances start with.
+
+Files are saved and deleted under the lock of the tree, so that no workspace loses files that it still names.
+"""
 
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from services.registry.store.identity_map import Reader
-from services.registry.store.tables.starter_files import kit_files
+from services.registry.store.identity_map import IdentityMap
+from services.registry.store.tables.starter_files import starter_files as table
 from services.registry.store.tables.workspaces import workspaces
 from services.registry.workspace.model import WorkspaceId
-from services.registry.workspace.starter_files import Files, Kit
+from services.registry.workspace.starter_files import Files, StarterFiles
 
 
-class Kits:
-    """The files, as one transaction sees them."""
+class StarterFileStore:
+    """Starter files, within one transaction."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
-    async def keep(self, kits: Iterable[Kit]) -> None:
-        """Keep the files of the kits; those that are kept already cost a look."""
-        fresh = {kit.digest: kit for kit in kits if kit.files}
-        known = await self._reader.connection.execute(
-            sa.select(kit_files.c.kit).where(kit_files.c.kit.in_(fresh)).distinct()
+    async def save(self, starter_files: Iterable[StarterFiles]) -> None:
+        """Store each set of files whose digest is not stored yet."""
+        unsaved = {one.digest: one for one in starter_files if one.files}
+        stored = await self._identity_map.connection.execute(
+            sa.select(table.c.digest).where(table.c.digest.in_(unsaved)).distinct()
         )
-        for digest in known.scalars():
-            del fresh[digest]
+        for digest in stored.scalars():
+            del unsaved[digest]
         rows = [
-            {"kit": digest, "path": path, "content": text}
-            for digest, kit in fresh.items()
-            for path, text in kit.files.items()
+            {"digest": digest, "path": path, "content": text}
+            for digest, one in unsaved.items()
+            for path, text in one.files.items()
         ]
         if rows:
-            await self._reader.connection.execute(insert(kit_files).on_conflict_do_nothing(), rows)
+            await self._identity_map.connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
-    async def files(self, digest: str) -> Files:
-        """The files of a kit; none for the empty one."""
+    async def get(self, digest: str) -> Files:
+        """Return the files of a digest; no files for the empty one."""
         if not digest:
             return {}
-        found = await self._reader.connection.execute(
-            sa.select(kit_files.c.path, kit_files.c.content).where(kit_files.c.kit == digest)
+        found = await self._identity_map.connection.execute(
+            sa.select(table.c.path, table.c.content).where(table.c.digest == digest)
         )
         return {row.path: row.content for row in found}
 
-    async def let_go(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete the files that none but these workspaces have. Before these are written without them."""
-        theirs = sa.select(workspaces.c.kit).where(workspaces.c.id.in_(ids), workspaces.c.kit != "")
-        others = sa.select(workspaces.c.id).where(workspaces.c.kit == kit_files.c.kit, workspaces.c.id.not_in(ids))
-        await self._reader.connection.execute(
-            sa.delete(kit_files).where(kit_files.c.kit.in_(theirs), ~sa.exists(others))
+    async def delete_unshared(self, ids: Sequence[WorkspaceId]) -> None:
+        """Delete the files that only these workspaces use; called before the workspaces are saved without them."""
+        column = workspaces.c.starter_files_digest
+        digests = sa.select(column).where(workspaces.c.id.in_(ids), column != "")
+        others = sa.select(workspaces.c.id).where(column == table.c.digest, workspaces.c.id.not_in(ids))
+        await self._identity_map.connection.execute(
+            sa.delete(table).where(table.c.digest.in_(digests), ~sa.exists(others))
         )

@@ -1,4 +1,4 @@
-"""Transactions on the book. What is saved in one is numbered at its end, so that numbers are committed in order."""
+"""Transactions of the registry. What is saved gets its revisions at the end, so that these are committed in order."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -27,28 +27,28 @@ from services.registry.notes.instructions.store import KeptInstructions
 from services.registry.notes.instructions.tables import instructions
 from services.registry.notes.memories.store import KeptMemories
 from services.registry.notes.memories.tables import memories
-from services.registry.store.audit_outbox import Deeds
-from services.registry.store.card_index import Terms
-from services.registry.store.events import Events
-from services.registry.store.identity_map import Reader, locked
-from services.registry.store.lists import Lists
-from services.registry.store.overdue import Due
-from services.registry.store.revisions import Changes
-from services.registry.store.secret_changes import Renewals
-from services.registry.store.starter_files import Kits
+from services.registry.store.audit_outbox import AuditOutbox
+from services.registry.store.card_index import CardIndex
+from services.registry.store.events import EventStore
+from services.registry.store.identity_map import IdentityMap, with_row_locks
+from services.registry.store.lists import WorkspaceLists
+from services.registry.store.overdue import OverdueQueries
+from services.registry.store.revisions import RevisionQueries
+from services.registry.store.secret_changes import SecretRolloutStore
+from services.registry.store.starter_files import StarterFileStore
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.card_index import terms
-from services.registry.store.tables.schema import DOORBELL
+from services.registry.store.tables.card_index import card_terms
+from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
-from services.registry.store.tree import Tree
-from services.registry.store.vitals import Felt
+from services.registry.store.tree import TreeQueries
+from services.registry.store.vitals import VitalsWriter
 from services.registry.workspace import card_index
-from services.registry.workspace.events import EventType, Notice, written
+from services.registry.workspace.events import EventDraft, EventType, render_payload
 from services.registry.workspace.model import Workspace, WorkspaceId
-from services.registry.workspace.state_machine import SPEAKING
+from services.registry.workspace.state_machine import ONLINE_STATUSES
 
-REVISIONS = 0x4D6F6C01
-"""The advisory lock under which numbers are taken and committed."""
+REVISION_LOCK = 0x4D6F6C01
+"""The advisory lock under which revisions are taken and committed."""
 
 
 class Store:
@@ -56,105 +56,105 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
-        self._singly = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator["Transaction"]:
-        """One transaction: what was saved in it is written, numbered and committed at the end of the block."""
+        """Run one transaction: at the end of the block, what was saved is written under new revisions and committed."""
         async with database.transaction(self._engine) as connection:
             tx = Transaction(connection, self._clock.now())
             yield tx
             await tx.write()
 
     @asynccontextmanager
-    async def singly(self) -> AsyncIterator["Transaction"]:
-        """Each statement for itself, without BEGIN and COMMIT: where nothing is saved or what is read relied upon."""
-        async with database.transaction(self._singly) as connection:
+    async def autocommit(self) -> AsyncIterator["Transaction"]:
+        """Commit each statement by itself, without BEGIN and COMMIT; nothing may be saved in this mode."""
+        async with database.transaction(self._autocommit_engine) as connection:
             yield Transaction(connection, self._clock.now())
 
 
 class Transaction:
-    """One transaction on the book."""
+    """One transaction: reads and locks workspaces, and collects what is to be saved."""
 
     def __init__(self, connection: AsyncConnection, now: datetime) -> None:
         self._connection = connection
         self._now = now
-        self._reader = Reader(connection)
-        self.tree = Tree(self._reader)
-        self.lists = Lists(self._reader)
-        self.changes = Changes(self._reader, now)
-        self.due = Due(self._reader, now)
-        self.felt = Felt(self._reader)
-        self.terms = Terms(self._reader)
-        self.deeds = Deeds(self._reader, now)
-        self.renewals = Renewals(self._reader)
-        self.events = Events(connection, now)
+        self._identity_map = IdentityMap(connection)
+        self.tree = TreeQueries(self._identity_map)
+        self.lists = WorkspaceLists(self._identity_map)
+        self.revisions = RevisionQueries(self._identity_map, now)
+        self.overdue = OverdueQueries(self._identity_map, now)
+        self.vitals = VitalsWriter(self._identity_map)
+        self.card_index = CardIndex(self._identity_map)
+        self.audit_outbox = AuditOutbox(self._identity_map, now)
+        self.secret_rollout = SecretRolloutStore(self._identity_map)
+        self.events = EventStore(connection, now)
         self.approvals = KeptApprovals(connection, now)
         self.checkpoints = KeptCheckpoints(connection)
         self.configs = KeptConfigs(connection)
         self.instructions = KeptInstructions(connection)
         self.memories = KeptMemories(connection)
         self.entries = KeptEntries(connection, now)
-        self.kits = Kits(self._reader)
+        self.starter_files = StarterFileStore(self._identity_map)
         self._saved: dict[WorkspaceId, Workspace] = {}
-        self._notices: list[tuple[Workspace, Notice]] = []
+        self._drafts: list[tuple[Workspace, EventDraft]] = []
         self._written: dict[WorkspaceId, Workspace] = {}
 
     # One workspace ───────────────────────────────────────────────────────────
 
     async def get(self, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace:
-        """The workspace, also a removed one; raises `WorkspaceNotFound` for one that never was or was purged."""
+        """Return the workspace, also a removed one; raises `WorkspaceNotFound` if it is unknown or purged."""
         workspace = await self.find(workspace_id, lock=lock)
         if workspace is None:
             raise WorkspaceNotFound
         return workspace
 
     async def find(self, workspace_id: WorkspaceId, *, lock: bool = False) -> Workspace | None:
-        """The same, or nothing."""
+        """Return the workspace, or `None`."""
         found = await self._connection.execute(_GET_LOCKED if lock else _GET, {"id": workspace_id})
         row = found.one_or_none()
-        return None if row is None else self._reader.remembered(row)
+        return None if row is None else self._identity_map.remember(row)
 
-    def save(self, workspace: Workspace, *notices: Notice) -> None:
-        """Keep a new or a locked workspace under a new revision, and tell what is to be told."""
+    def save(self, workspace: Workspace, *drafts: EventDraft) -> None:
+        """Save a new or locked workspace under a new revision, and publish its events."""
         self._saved[workspace.id] = workspace
-        self.tell(workspace, *notices)
+        self.publish(workspace, *drafts)
 
-    def tell(self, workspace: Workspace, *notices: Notice) -> None:
-        """Tell of a workspace that stays as it is, beside another that is saved: every event comes with a revision."""
-        self._notices.extend((workspace, notice) for notice in notices)
+    def publish(self, workspace: Workspace, *drafts: EventDraft) -> None:
+        """Publish events of an unchanged workspace; another one must be saved, because every event needs a revision."""
+        self._drafts.extend((workspace, draft) for draft in drafts)
 
-    def numbered(self, workspace: Workspace) -> Workspace:
-        """Once the transaction is over: a workspace saved in it, with its revision and the event of its status."""
+    def get_saved(self, workspace: Workspace) -> Workspace:
+        """Return, after the commit, the workspace as it was saved: with its revision and `status_event_id`."""
         return self._written.get(workspace.id, workspace)
 
     async def cards(self, ids: Sequence[WorkspaceId]) -> dict[WorkspaceId, bytes]:
-        """The cards of those that have one."""
+        """Return the cards of those that have one, by id."""
         found = await self._connection.execute(_CARDS, {"ids": list(ids)})
         return {row.workspace_id: row.card for row in found}
 
     async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
-        """Keep the card of a locked workspace, and what can be found by it."""
+        """Store the card of a locked workspace, and its search terms."""
         put = insert(cards).values(workspace_id=workspace_id, card=card)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
-        await self.terms.put(workspace_id, card_index.of(json.loads(card)))
+        await self.card_index.replace(workspace_id, card_index.extract_terms(json.loads(card)))
 
     async def patch(self, ids: Sequence[WorkspaceId], **values: Any) -> None:  # noqa: ANN401 - columns of different types
-        """Write fields that nobody else needs to know of: no revision."""
+        """Write fields that watchers do not need: no new revision."""
         await self._connection.execute(sa.update(workspaces).where(workspaces.c.id.in_(ids)).values(**values))
 
     async def erase_records(self, ids: Sequence[WorkspaceId]) -> None:
-        """Delete what was kept about workspaces besides themselves, and the news that they were removed."""
+        """Delete all records of workspaces but their rows and their removal events."""
         past = sa.and_(events.c.workspace_id.in_(ids), events.c.type != EventType.WORKSPACE_REMOVED.value)
         await self._connection.execute(sa.delete(events).where(past))
-        for table in (cards, terms, memories, entries, approvals, checkpoints, configs):
+        for table in (cards, card_terms, memories, entries, approvals, checkpoints, configs):
             await self._connection.execute(sa.delete(table).where(table.c.workspace_id.in_(ids)))
         await self._connection.execute(sa.delete(instructions).where(instructions.c.target.in_(ids)))
-        await self.kits.let_go(ids)
+        await self.starter_files.delete_unshared(ids)
 
     async def confirm_placements(self, placed: Sequence[Workspace]) -> None:
-        """Auth knows these for good, unless one has moved since."""
+        """Store that auth has confirmed these placements, unless a workspace has moved since."""
         known = [(workspace.id, workspace.org_id) for workspace in placed]
         same = sa.tuple_(workspaces.c.id, workspaces.c.org_id).in_(known)
         await self._connection.execute(sa.update(workspaces).where(same).values(placement_confirmed=True))
@@ -162,55 +162,57 @@ class Transaction:
     # Writing ─────────────────────────────────────────────────────────────────
 
     async def write(self) -> None:
-        """Number and write what was saved.
+        """Write what was saved, under new revisions.
 
-        The lock is held until the commit, and nothing is waited for under it: rows that exist are locked already, and
-        new ones come under the lock of the tree.
+        The revision lock is held until the commit. No other lock is waited for under it: existing rows are locked
+        already, and new rows are inserted under the lock of the tree.
         """
         if not self._saved:
             return
-        numbers = iter(await self._numbers(len(self._saved) + len(self._notices)))
+        numbers = iter(await self._take_revisions(len(self._saved) + len(self._drafts)))
         last: dict[WorkspaceId, int] = {}
-        told = []
-        for about, notice in self._notices:
+        event_rows = []
+        for about, draft in self._drafts:
             last[about.id] = next(numbers)
-            told.append(self._event_row(last[about.id], self._saved.get(about.id, about), notice))
+            event_rows.append(self._build_event_row(last[about.id], self._saved.get(about.id, about), draft))
         for workspace in self._saved.values():
-            self._written[workspace.id] = self._stamped(workspace, last, next(numbers))
+            self._written[workspace.id] = self._with_revision(workspace, last, next(numbers))
         await self._write_workspaces([self._written[workspace_id] for workspace_id in self._saved])
         await self._write_vitals()
-        if told:
-            await self._connection.execute(sa.insert(events), told)
-        self._saved, self._notices = {}, []
+        if event_rows:
+            await self._connection.execute(sa.insert(events), event_rows)
+        self._saved, self._drafts = {}, []
 
-    async def _numbers(self, count: int) -> Sequence[int]:
-        found = await self._connection.execute(_NUMBERS, {"key": REVISIONS, "bell": DOORBELL, "count": count})
+    async def _take_revisions(self, count: int) -> Sequence[int]:
+        found = await self._connection.execute(
+            _TAKE_REVISIONS, {"key": REVISION_LOCK, "channel": REVISION_CHANNEL, "count": count}
+        )
         return found.scalars().all()
 
-    def _event_row(self, number: int, workspace: Workspace, notice: Notice) -> dict[str, Any]:
+    def _build_event_row(self, number: int, workspace: Workspace, draft: EventDraft) -> dict[str, Any]:
         return {
             "event_id": number,
             "id": str(uuid4()),
-            "type": notice.type.value,
+            "type": draft.type.value,
             "workspace_id": workspace.id,
             "org_id": workspace.org_id,
-            "payload": written(notice.payload),
+            "payload": render_payload(draft.payload),
             "created_at": self._now,
         }
 
-    def _stamped(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
-        before = self._reader.before.get(workspace.id)
-        turned = workspace.id in last and (before is None or _turn(before) != _turn(workspace))
+    def _with_revision(self, workspace: Workspace, last: dict[WorkspaceId, int], revision: int) -> Workspace:
+        before = self._identity_map.loaded.get(workspace.id)
+        turned = workspace.id in last and (before is None or _status_cause(before) != _status_cause(workspace))
         event_id = last[workspace.id] if turned else workspace.status_event_id
         return replace(workspace, revision=revision, status_event_id=event_id)
 
     async def _write_workspaces(self, stamped: Sequence[Workspace]) -> None:
         known = [
-            tables.row_of(workspace) | {"key": workspace.id}
+            tables.build_row(workspace) | {"key": workspace.id}
             for workspace in stamped
-            if workspace.id in self._reader.before
+            if workspace.id in self._identity_map.loaded
         ]
-        fresh = [tables.row_of(workspace) for workspace in stamped if workspace.id not in self._reader.before]
+        fresh = [tables.build_row(workspace) for workspace in stamped if workspace.id not in self._identity_map.loaded]
         if known:
             await self._connection.execute(_UPDATE, known)
         if fresh:
@@ -219,8 +221,8 @@ class Transaction:
     async def _write_vitals(self) -> None:
         known, fresh = [], []
         for workspace in self._saved.values():
-            before = self._reader.before.get(workspace.id)
-            row = tables.vitals_of(workspace) | {"look_at": _look_at(workspace, self._now)}
+            before = self._identity_map.loaded.get(workspace.id)
+            row = tables.build_vitals_row(workspace) | {"look_at": _first_look_at(workspace, self._now)}
             if before is None:
                 fresh.append(row | {"workspace_id": workspace.id})
             elif (before.vitals, before.status) != (workspace.vitals, workspace.status):
@@ -231,24 +233,24 @@ class Transaction:
             await self._connection.execute(sa.insert(vitals), fresh)
 
 
-def _turn(workspace: Workspace) -> tuple[object, ...]:
-    """What makes an event the cause of the present status."""
+def _status_cause(workspace: Workspace) -> tuple[object, ...]:
+    """Return the values whose change makes an event the cause of the present status."""
     return workspace.status, workspace.status_reason, workspace.generation
 
 
-def _look_at(workspace: Workspace, now: datetime) -> datetime | None:
-    """When the silence sweep looks first; it puts that off by itself."""
-    return (workspace.vitals.last_seen or now) if workspace.status in SPEAKING else None
+def _first_look_at(workspace: Workspace, now: datetime) -> datetime | None:
+    """Return when the heartbeat sweep first looks at the workspace; the sweep moves this time by itself."""
+    return (workspace.vitals.last_seen or now) if workspace.status in ONLINE_STATUSES else None
 
 
-_GET = tables.everything.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
-_GET_LOCKED = locked(_GET)
+_GET = tables.select_workspaces.where(workspaces.c.id == sa.bindparam("id"), workspaces.c.purged_at.is_(None))
+_GET_LOCKED = with_row_locks(_GET)
 _CARDS = sa.select(cards).where(cards.c.workspace_id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text))))
 _UPDATE = sa.update(workspaces).where(workspaces.c.id == sa.bindparam("key"))
 _UPDATE_VITALS = sa.update(vitals).where(vitals.c.workspace_id == sa.bindparam("key"))
 
-_NUMBERS = sa.text(
-    "with held as materialized (select pg_advisory_xact_lock(:key), pg_notify(:bell, ''))"
+_TAKE_REVISIONS = sa.text(
+    "with held as materialized (select pg_advisory_xact_lock(:key), pg_notify(:channel, ''))"
     " select nextval('registry.numbers') from held, generate_series(1, :count)"
 )
-"""One statement, in this order: the lock is held before the first number is taken."""
+"""One statement, so that the lock is held before the first revision is taken."""

@@ -1,81 +1,81 @@
-"""Who is above and below whom."""
+"""Reads ancestors and descendants, and locks the tree."""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.registry.store.identity_map import Reader, locked
+from services.registry.store.identity_map import IdentityMap, with_row_locks
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.workspaces import workspaces
-from services.registry.workspace.hierarchy import REACH, Lineage
+from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, Lineage
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
-LOCK = 0x4D6F6C02
-"""The advisory lock under which the shape of the tree changes."""
+TREE_LOCK = 0x4D6F6C02
+"""The advisory lock under which the tree changes its shape."""
 
-DEEPEST = 1000
-"""Levels that a walk through the tree takes at most."""
+MAX_DEPTH = 1000
+"""Levels at which a recursive query stops."""
 
 
-class Tree:
-    """The tree, as one transaction sees it."""
+class TreeQueries:
+    """The tree, within one transaction."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, identity_map: IdentityMap) -> None:
+        self._identity_map = identity_map
 
     async def lock(self) -> None:
-        """Nobody else changes the shape of the tree until this transaction ends. Taken before any row."""
-        await self._reader.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        """Lock the shape of the tree until the transaction ends; must be taken before any row lock."""
+        await self._identity_map.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TREE_LOCK)))
 
-    async def lineage(self, workspace_id: WorkspaceId) -> Lineage:
-        """The workspace and those above it, the nearest first; empty for an unknown one."""
-        found = await self._reader.connection.execute(
+    async def get_lineage(self, workspace_id: WorkspaceId) -> Lineage:
+        """Return the workspace and its ancestors, the nearest first; empty for an unknown workspace."""
+        found = await self._identity_map.connection.execute(
             sa.select(_above.c.id).order_by(_above.c.level), {"start": workspace_id}
         )
         return tuple(found.scalars())
 
-    async def paused_above(self, workspace_id: WorkspaceId) -> str | None:
-        """The name of the nearest paused ancestor."""
+    async def find_paused_ancestor(self, workspace_id: WorkspaceId) -> str | None:
+        """Return the name of the nearest paused ancestor, if any."""
         statement = (
             sa.select(workspaces.c.name)
             .join_from(_above, workspaces, workspaces.c.id == _above.c.id)
-            .where(_above.c.level > 0, workspaces.c.status == tables.literal(Status.PAUSED))
+            .where(_above.c.level > 0, workspaces.c.status == tables.render_status(Status.PAUSED))
             .order_by(_above.c.level)
             .limit(1)
         )
-        name: str | None = await self._reader.connection.scalar(statement, {"start": workspace_id})
+        name: str | None = await self._identity_map.connection.scalar(statement, {"start": workspace_id})
         return name
 
-    async def ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
-        """The workspace and all below it, whatever their status: parents before children, each level by name."""
-        found = await self._reader.connection.execute(
+    async def list_subtree_ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+        """Return the ids of the workspace and its descendants in any status: level by level, each by name."""
+        found = await self._identity_map.connection.execute(
             sa.select(_below.c.id).order_by(_below.c.level, _below.c.name, _below.c.id), {"start": workspace_id}
         )
         return found.scalars().all()
 
-    async def circle(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
-        """All that `hierarchy.allowed` lets it communicate with, itself included; empty for an unknown one."""
+    async def list_reachable_ids(self, workspace_id: WorkspaceId) -> Sequence[WorkspaceId]:
+        """Return the ids with which `hierarchy.may_communicate` holds, its own included; empty for an unknown one."""
         itself = workspaces.alias()
         same_parent = workspaces.c.parent_id.is_not_distinct_from(itself.c.parent_id)
         beside = sa.select(workspaces.c.id).join_from(itself, workspaces, same_parent)
         beside = beside.where(
             itself.c.id == sa.bindparam("start"), itself.c.purged_at.is_(None), workspaces.c.purged_at.is_(None)
         )
-        above = sa.select(_above.c.id).where(_above.c.level <= REACH)
-        below = sa.select(_below.c.id).where(_below.c.level <= REACH)
-        found = await self._reader.connection.execute(sa.union(above, below, beside), {"start": workspace_id})
+        above = sa.select(_above.c.id).where(_above.c.level <= MAX_ANCESTOR_DISTANCE)
+        below = sa.select(_below.c.id).where(_below.c.level <= MAX_ANCESTOR_DISTANCE)
+        found = await self._identity_map.connection.execute(sa.union(above, below, beside), {"start": workspace_id})
         return found.scalars().all()
 
-    async def children(self, workspace_id: WorkspaceId) -> list[Workspace]:
-        """Those right below it that are not removed, the oldest first."""
-        statement = tables.everything.where(tables.kept, workspaces.c.parent_id == workspace_id)
-        return await self._reader.listed(statement.order_by(workspaces.c.created_at, workspaces.c.id))
+    async def list_children(self, workspace_id: WorkspaceId) -> list[Workspace]:
+        """Return its children that are not removed, the oldest first."""
+        statement = tables.select_workspaces.where(tables.is_not_removed, workspaces.c.parent_id == workspace_id)
+        return await self._identity_map.load(statement.order_by(workspaces.c.created_at, workspaces.c.id))
 
-    async def locked(self, workspace_id: WorkspaceId) -> list[Workspace]:
-        """The same, locked. Only under the lock of the tree."""
-        order = {found: number for number, found in enumerate(await self.ids(workspace_id))}
-        statement = tables.everything.where(workspaces.c.id.in_(order)).order_by(workspaces.c.id)
-        found = await self._reader.listed(locked(statement))
+    async def lock_subtree(self, workspace_id: WorkspaceId) -> list[Workspace]:
+        """Lock and return the workspace and its descendants; requires the lock of the tree."""
+        order = {found: number for number, found in enumerate(await self.list_subtree_ids(workspace_id))}
+        statement = tables.select_workspaces.where(workspaces.c.id.in_(order)).order_by(workspaces.c.id)
+        found = await self._identity_map.load(with_row_locks(statement))
         return sorted(found, key=lambda workspace: order[workspace.id])
 
 
@@ -86,7 +86,7 @@ def _walk(name: str, *, upwards: bool) -> sa.CTE:
     seen = walk.cte(name, recursive=True)
     step = workspaces.c.id == seen.c.parent_id if upwards else workspaces.c.parent_id == seen.c.id
     further = sa.select(*place, seen.c.level + 1).join_from(seen, workspaces, step)
-    return seen.union_all(further.where(seen.c.level < DEEPEST))
+    return seen.union_all(further.where(seen.c.level < MAX_DEPTH))
 
 
 _above = _walk("above", upwards=True)

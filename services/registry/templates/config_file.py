@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.registry.templates.bounded_yaml import BadDocument, read
 from services.registry.workspace.model import EXTERNAL, Brief, Schedule
-from services.registry.workspace.starter_files import CONFIG, Kit
-from services.registry.workspace.validation import CODE_BYTES, NAME_BYTES, Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, StarterFiles
+from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_NAME_BYTES, WorkspaceDraft
 
 CONFIG_BYTES = 256 * 1024
 """Of the largest config.yaml."""
@@ -21,9 +21,9 @@ TEXT = 32 * 1024
 MANY = 200
 """Of anything that is listed."""
 
-Code = Annotated[str, Field(max_length=CODE_BYTES)]
+Code = Annotated[str, Field(max_length=MAX_CODE_BYTES)]
 Prompt = Annotated[str, Field(max_length=TEXT)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_BYTES)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 
 
 class _Said(BaseModel):
@@ -35,8 +35,8 @@ class Timetable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
-    cron_expr: Annotated[str, Field(min_length=9, max_length=CODE_BYTES)]
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
+    cron_expr: Annotated[str, Field(min_length=9, max_length=MAX_CODE_BYTES)]
     prompt: Annotated[str, Field(min_length=1, max_length=TEXT)]
     timezone: Code = "UTC"
     enabled: bool = True
@@ -46,7 +46,7 @@ class Model(_Said):
     """A model that agents of a template can use."""
 
     id: Name
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
     required_env: Annotated[list[Code], Field(max_length=MANY)] = []
 
 
@@ -67,7 +67,7 @@ class _Running(_Said):
 class Recipe(_Said):
     """What a config.yaml says."""
 
-    name: Annotated[str, Field(max_length=NAME_BYTES)] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_BYTES)] = ""
     description: Annotated[str, Field(max_length=TEXT)] = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
     runtime: Code = ""
@@ -138,7 +138,7 @@ def schedules_of(timetables: list[Timetable]) -> tuple[Schedule, ...]:
     )
 
 
-def defaulted(draft: Draft, said: Recipe) -> Draft:
+def defaulted(draft: WorkspaceDraft, said: Recipe) -> WorkspaceDraft:
     """The draft with what the template says wherever its creator said nothing."""
     if draft.external or draft.runtime == EXTERNAL:
         return draft
@@ -150,7 +150,7 @@ def defaulted(draft: Draft, said: Recipe) -> Draft:
     )
 
 
-def generated(draft: Draft) -> str:
+def generated(draft: WorkspaceDraft) -> str:
     """A config.yaml for a workspace that has none. JSON is YAML."""
     said: dict[str, Any] = {"name": draft.name, "description": draft.role, "tier": draft.tier, "runtime": draft.runtime}
     if draft.model:
@@ -158,9 +158,9 @@ def generated(draft: Draft) -> str:
     return json.dumps({key: value for key, value in said.items() if value}, indent=2, ensure_ascii=False) + "\n"
 
 
-def of_kit(kit: Kit) -> Recipe | None:
+def of_kit(kit: StarterFiles) -> Recipe | None:
     """What the config.yaml of a kit says; `None` where there is none that can be read."""
-    text = kit.files.get(CONFIG)
+    text = kit.files.get(CONFIG_FILE)
     try:
         return recipe(text.encode()) if text is not None else None
     except BadDocument:

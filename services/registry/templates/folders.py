@@ -15,8 +15,8 @@ from services.registry.templates import config_file
 from services.registry.templates.bounded_yaml import BadDocument
 from services.registry.templates.config_file import Recipe
 from services.registry.workspace import starter_files
-from services.registry.workspace.starter_files import CONFIG, Files, Kit
-from services.registry.workspace.validation import DEFAULT_RUNTIME, Draft
+from services.registry.workspace.starter_files import CONFIG_FILE, Files, StarterFiles
+from services.registry.workspace.validation import DEFAULT_RUNTIME, WorkspaceDraft
 
 log = structlog.get_logger()
 
@@ -56,16 +56,16 @@ class Templates:
         """Every template by name, and what is wrong with the others."""
         return await asyncio.to_thread(self._all)
 
-    async def kit(self, draft: Draft) -> tuple[Draft, Kit]:
+    async def kit(self, draft: WorkspaceDraft) -> tuple[WorkspaceDraft, StarterFiles]:
         """The draft with the defaults of its template, and what that gives it; raises `InvalidTemplate`."""
         if not draft.template:
-            return draft, Kit()
+            return draft, StarterFiles()
         said, files = await asyncio.to_thread(self._read, draft.template)
-        return config_file.defaulted(draft, said), Kit(template=draft.template, files=files, brief=said.brief)
+        return config_file.defaulted(draft, said), StarterFiles(template=draft.template, files=files, brief=said.brief)
 
     async def has(self, template_id: str) -> bool:
         """Whether there is a template of this name."""
-        config = self._root / template_id / CONFIG
+        config = self._root / template_id / CONFIG_FILE
         return bool(NAME.fullmatch(template_id)) and await asyncio.to_thread(config.is_file)
 
     async def add(self, name: str, files: Files) -> str:
@@ -73,13 +73,13 @@ class Templates:
         template_id = directory_of(name)
         if not NAME.fullmatch(template_id):
             raise InvalidPath
-        files = starter_files.checked(
-            {CONFIG: config_file.generated(Draft(name=name, runtime=DEFAULT_RUNTIME)), **files}
+        files = starter_files.validate_files(
+            {CONFIG_FILE: config_file.generated(WorkspaceDraft(name=name, runtime=DEFAULT_RUNTIME)), **files}
         )
         try:
-            config_file.recipe(files[CONFIG].encode())
+            config_file.recipe(files[CONFIG_FILE].encode())
         except BadDocument as fault:
-            raise InvalidTemplate(f"{CONFIG}: {fault}") from None
+            raise InvalidTemplate(f"{CONFIG_FILE}: {fault}") from None
         await asyncio.to_thread(self._write, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
@@ -104,7 +104,7 @@ class Templates:
             raise InvalidTemplate
         try:
             files = files_in(place)
-            return config_file.recipe(files.get(CONFIG, "").encode()), files
+            return config_file.recipe(files.get(CONFIG_FILE, "").encode()), files
         except (BadDocument, BadFolder) as fault:
             raise InvalidTemplate(str(fault)) from None
 
@@ -136,7 +136,7 @@ class BadFolder(Exception):
 def walk_template_configs(root: Path, visit: Visit) -> None:
     """Show `visit` each template by name, with its config.yaml. What is none, or not readable, is passed over."""
     for place in _places(root):
-        config = place / CONFIG
+        config = place / CONFIG_FILE
         try:
             if config.is_file() and _within(config, root):
                 with config.open("rb") as file:
@@ -172,15 +172,15 @@ def files_in(place: Path) -> Files:
             raise BadFolder(f"{name}: leads out of the directory")
         try:
             weight += path.stat().st_size
-            if weight > starter_files.MOST_BYTES or len(files) >= starter_files.MOST_FILES:
-                raise BadFolder(f"more than {starter_files.MOST_FILES} files or {starter_files.MOST_BYTES} bytes")
+            if weight > starter_files.MAX_TOTAL_BYTES or len(files) >= starter_files.MAX_FILES:
+                raise BadFolder(f"more than {starter_files.MAX_FILES} files or {starter_files.MAX_TOTAL_BYTES} bytes")
             files[name] = _text(path)
         except OSError as error:
             raise BadFolder(f"{name}: {error.strerror}") from None
         except ValueError:
             raise BadFolder(f"{name}: not UTF-8 text") from None
     try:
-        return starter_files.checked(files)
+        return starter_files.validate_files(files)
     except (InvalidPath, TooManyFiles) as refusal:
         raise BadFolder(refusal.message) from None
 

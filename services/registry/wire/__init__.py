@@ -1,1 +1,1 @@
-"""Protobuf and model, both ways."""
+"""Converts between protobuf and the model, in both directions."""

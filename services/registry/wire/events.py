@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from protos.registry.v1 import events_pb2 as pb
-from services.registry.wire.workspaces import timestamp_to
-from services.registry.workspace.audiences import Circles, Placed
-from services.registry.workspace.events import Broadcast, Event, written
+from services.chassis.timestamps import timestamp_from_datetime
+from services.registry.workspace.audiences import Audiences, WorkspaceAudiences
+from services.registry.workspace.events import Broadcast, Event, render_payload
 
 
 def stored_to(event: Event) -> pb.StoredEvent:
@@ -15,16 +15,16 @@ def stored_to(event: Event) -> pb.StoredEvent:
         event_type=event.type,
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
-        created_at=timestamp_to(event.created_at),
+        created_at=timestamp_from_datetime(event.created_at),
     )
 
 
-def published_to(event: Event, circles: Circles) -> pb.PublishedEvent:
+def published_to(event: Event, circles: Audiences) -> pb.PublishedEvent:
     """An event on its way to those it is told to."""
     return pb.PublishedEvent(event=stored_to(event), published_to=circles)
 
 
-def placements_to(placed: Iterable[Placed]) -> pb.WorkspaceAudiencesUpdate:
+def placements_to(placed: Iterable[WorkspaceAudiences]) -> pb.WorkspaceAudiencesUpdate:
     """Where news of workspaces is told."""
     return pb.WorkspaceAudiencesUpdate(
         workspaces=[
@@ -41,6 +41,6 @@ def broadcast_to(broadcast: Broadcast) -> pb.Broadcast:
     return pb.Broadcast(
         event_type=broadcast.type,
         workspace_id=broadcast.workspace_id,
-        payload=written(broadcast.payload).encode(),
-        created_at=timestamp_to(broadcast.at),
+        payload=render_payload(broadcast.payload).encode(),
+        created_at=timestamp_from_datetime(broadcast.at),
     )

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from protos.registry.v1 import templates_pb2 as pb
+from services.chassis.timestamps import duration_from_timedelta
 from services.registry.organisations import org_file
 from services.registry.organisations.org_folders import OrgTemplate
 from services.registry.templates.folders import Problem, Template
-from services.registry.wire.workspaces import duration_to
 
 
 def template_to(template: Template) -> pb.Template:
@@ -27,7 +27,7 @@ def template_to(template: Template) -> pb.Template:
             pb.TemplateModel(id=model.id, name=model.name, required_env=model.required_env) for model in said.models
         ],
         required_env=said.needed,
-        provision_timeout=duration_to(timedelta(seconds=seconds)) if seconds else None,
+        provision_timeout=duration_from_timedelta(timedelta(seconds=seconds)) if seconds else None,
     )
 
 

@@ -1,57 +1,55 @@
-"""Protobuf and model, both ways."""
+"""Converts workspaces, facts and events between protobuf and the model."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from protos.registry.v1 import registry_pb2 as pb
+from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
-from services.registry.workspace import routes
+from services.registry.workspace import routes, validation
 from services.registry.workspace.events import Event
 from services.registry.workspace.facts import (
     Fact,
+    HeartbeatReceived,
     InstanceExited,
     InstanceSkipped,
     InstanceStarted,
     InstanceStopped,
     ProvisioningFailed,
-    Pulse,
     StopFailed,
     UpstreamDead,
 )
 from services.registry.workspace.model import (
-    Beat,
     Brief,
     Declarations,
     DeliveryMode,
     DesiredState,
-    Entry,
+    HeartbeatNotice,
+    ListedWorkspace,
     Status,
     Workspace,
 )
-from services.registry.workspace.validation import CARD_BYTES, Draft, InitialMemory
+from services.registry.workspace.validation import MAX_CARD_BYTES, InitialMemory, WorkspaceDraft
 
-MOST_SPEND = 10**12
-"""Cents a month; what an agent says beyond is cut."""
+MAX_MONTHLY_SPEND_CENTS = 10**12
+"""A higher monthly spend, in cents, is reduced to this."""
 
-MOST_TEXT = 4096
-"""Characters kept of an agent's complaint or task."""
+MAX_AGENT_TEXT_CHARS = 4096
+"""Longer error samples and task names are cut."""
 
 # In ──────────────────────────────────────────────────────────────────────────
 
 
-def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
-    """A new workspace as its creator wants it."""
-    return Draft(
+def parse_draft(request: pb.CreateWorkspaceRequest) -> WorkspaceDraft:
+    """Return the draft of a create request; raises `InvalidWorkspace` for a tier outside its range."""
+    return WorkspaceDraft(
         name=request.name,
         role=request.role,
         runtime=request.runtime,
         model=request.model,
         template=request.template,
-        tier=request.tier,
+        tier=validation.validate_tier(request.tier) if request.HasField("tier") else 0,
         parent_id=request.parent_id if request.HasField("parent_id") else None,
         external=request.external,
         url=request.url,
@@ -70,51 +68,58 @@ def draft_from(request: pb.CreateWorkspaceRequest) -> Draft:
     )
 
 
-def changes_from(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
-    """The fields to change by name; `None` for those that are named and absent. Raises `InvalidValue`."""
+def parse_changes(request: pb.UpdateWorkspaceRequest) -> Mapping[str, Any]:
+    """Return the fields to change by name, `None` for a field that is to be cleared; raises `InvalidValue`."""
     known = pb.WorkspaceChanges.DESCRIPTOR.fields_by_name
     for path in request.update_mask.paths:
         if path not in known:
             raise InvalidValue(field=path)
-    if not request.update_mask.paths:
+    if not request.update_mask.paths and not request.allow_empty_mask:
         raise InvalidValue(field="update_mask")
     given = {field.name: value for field, value in request.changes.ListFields()}
     return {path: given.get(path) for path in request.update_mask.paths}
 
 
-def pulse_from(request: pb.HeartbeatRequest, at: datetime) -> Pulse:
-    """A heartbeat; whose generation it is of, the caller's identity says."""
-    return Pulse(
+def parse_heartbeat(request: pb.HeartbeatRequest, *, at: datetime, generation: int | None) -> HeartbeatReceived:
+    """Return the heartbeat; `at` is the server's time, `generation` the one of the caller's token."""
+    return HeartbeatReceived(
         at=at,
+        generation=generation,
         error_rate=request.error_rate,
-        sample_error=_kept(request.sample_error),
-        current_task=_kept(request.current_task),
+        sample_error=_clean_text(request.sample_error),
+        current_task=_clean_text(request.current_task),
         active_tasks=max(request.active_tasks, 0),
         uptime_seconds=max(request.uptime_seconds, 0),
-        monthly_spend=min(max(request.monthly_spend, 0), MOST_SPEND),
+        monthly_spend=min(max(request.monthly_spend, 0), MAX_MONTHLY_SPEND_CENTS),
         wedged=request.runtime_state == "wedged",
-        declarations=declarations_from(request.declarations) if request.HasField("declarations") else None,
-        card=request.agent_card if request.HasField("agent_card") and len(request.agent_card) <= CARD_BYTES else None,
+        declarations=parse_declarations(request.declarations) if request.HasField("declarations") else None,
+        card=request.agent_card
+        if request.HasField("agent_card") and len(request.agent_card) <= MAX_CARD_BYTES
+        else None,
     )
 
 
-def declarations_from(message: pb.Declarations) -> Declarations:
-    """What an agent declares; what it declares not to do is the same as what it leaves out."""
+def parse_declarations(message: pb.Declarations) -> Declarations:
+    """Return the declarations of an agent; a capability that is false counts as absent."""
     seconds = message.idle_timeout_seconds if message.HasField("idle_timeout_seconds") else 0
     return Declarations(
         capabilities=frozenset(name for name, does in message.capabilities.items() if does and name),
-        idle_timeout=timedelta(seconds=min(seconds, _MOST_SECONDS)) if seconds > 0 else None,
+        idle_timeout=timedelta(seconds=min(seconds, _MAX_IDLE_TIMEOUT_SECONDS)) if seconds > 0 else None,
     )
 
 
-def fact_from(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
-    """Something observed of a generation; raises `InvalidValue` where nothing is said."""
+def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR0911 - one line for each fact
+    """Return the reported fact; raises `InvalidValue` if the request has none."""
     generation = request.generation
     match request.WhichOneof("fact"):
         case "instance_started":
-            said = request.instance_started
+            started = request.instance_started
             return InstanceStarted(
-                at=at, generation=generation, backend=said.backend, address=said.address, reference=said.reference
+                at=at,
+                generation=generation,
+                backend=started.backend,
+                address=started.address,
+                reference=started.reference,
             )
         case "instance_skipped":
             return InstanceSkipped(at=at, generation=generation, backend=request.instance_skipped.backend)
@@ -137,40 +142,40 @@ def fact_from(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PLR
             assert_never(other)
 
 
-def mode_from(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
-    """A delivery mode; `None` where the agent does not say."""
-    return _MODES_IN.get(value)
+def parse_delivery_mode(value: pb.DeliveryMode.ValueType) -> DeliveryMode | None:
+    """Return the delivery mode; `None` if unspecified."""
+    return _DELIVERY_MODES_BY_NUMBER.get(value)
 
 
 # Out ─────────────────────────────────────────────────────────────────────────
 
 
-def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb.Workspace:
-    """A workspace as its owner sees it. `provision_timeout` is what a template of its runtime declares."""
-    workspace, felt = entry.workspace, entry.workspace.vitals
+def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None = None) -> pb.Workspace:
+    """Return a workspace as callers outside the plane see it; `provision_timeout` is the one its runtime declares."""
+    workspace, vitals = listed.workspace, listed.workspace.vitals
     return pb.Workspace(
         id=workspace.id,
         name=workspace.name,
         role=workspace.role,
         tier=workspace.tier,
-        status=status_to(workspace.status),
+        status=build_status(workspace.status),
         status_reason=workspace.status_reason,
         status_detail=workspace.status_detail,
-        status_since=timestamp_to(workspace.status_since),
+        status_since=timestamp_from_datetime(workspace.status_since),
         status_event_id=workspace.status_event_id,
         runtime=workspace.runtime,
         model=workspace.model,
-        delivery_mode=mode_to(workspace.delivery_mode),
+        delivery_mode=build_delivery_mode(workspace.delivery_mode),
         url=workspace.url or workspace.backend_address,
-        agent_card=entry.card,
+        agent_card=listed.card,
         parent_id=workspace.parent_id,
         org_id=workspace.org_id,
-        active_tasks=felt.active_tasks,
+        active_tasks=vitals.active_tasks,
         max_concurrent_tasks=workspace.max_concurrent_tasks,
-        uptime_seconds=felt.uptime_seconds,
-        last_error_rate=felt.error_rate,
-        last_sample_error=felt.sample_error,
-        current_task=felt.current_task,
+        uptime_seconds=vitals.uptime_seconds,
+        last_error_rate=vitals.error_rate,
+        last_sample_error=vitals.sample_error,
+        current_task=vitals.current_task,
         hibernation_idle_minutes=workspace.hibernation_idle_minutes,
         x=workspace.x,
         y=workspace.y,
@@ -178,51 +183,51 @@ def workspace_to(entry: Entry, provision_timeout: timedelta | None = None) -> pb
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         budget_limit=workspace.budget_limit,
-        monthly_spend=felt.monthly_spend,
-        provision_timeout=duration_to(provision_timeout) if provision_timeout else None,
-        created_at=timestamp_to(workspace.created_at),
+        monthly_spend=vitals.monthly_spend,
+        provision_timeout=duration_from_timedelta(provision_timeout) if provision_timeout else None,
+        created_at=timestamp_from_datetime(workspace.created_at),
         generation=workspace.generation,
         external=workspace.external,
     )
 
 
-def record_to(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
-    """A workspace as the other services need it."""
-    address = routes.address(workspace)
+def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:
+    """Return a workspace as the other services see it."""
+    address = routes.find_address(workspace)
     return pb.WorkspaceRecord(
         id=workspace.id,
         name=workspace.name,
         parent_id=workspace.parent_id,
         org_id=workspace.org_id,
-        status=status_to(workspace.status),
+        status=build_status(workspace.status),
         status_reason=workspace.status_reason,
-        status_since=timestamp_to(workspace.status_since),
+        status_since=timestamp_from_datetime(workspace.status_since),
         runtime=workspace.runtime,
         model=workspace.model,
         tier=workspace.tier,
         external=workspace.external,
         generation=workspace.generation,
-        desired_state=_DESIRES[routes.desire(workspace)],
-        delivery_mode=mode_to(workspace.delivery_mode),
+        desired_state=_DESIRED_STATES[routes.find_desired_state(workspace)],
+        delivery_mode=build_delivery_mode(workspace.delivery_mode),
         address=address.url,
         address_trusted=address.trusted,
         max_concurrent_tasks=workspace.max_concurrent_tasks,
         budget_limit=workspace.budget_limit,
         monthly_spend=workspace.vitals.monthly_spend,
-        declarations=declarations_to(workspace.declarations),
+        declarations=build_declarations(workspace.declarations),
         adapter_module=adapter_module,
         workspace_dir=workspace.workspace_dir,
         workspace_access=workspace.workspace_access,
         instance_reference=workspace.instance_reference,
         revision=workspace.revision,
-        brief=brief_to(workspace.brief),
-        starter_files=workspace.kit,
+        brief=build_brief(workspace.brief),
+        starter_files=workspace.starter_files_digest,
         template=workspace.template,
     )
 
 
-def brief_to(brief: Brief) -> pb.Brief | None:
-    """What an agent is to be told; nothing where there is nothing."""
+def build_brief(brief: Brief) -> pb.Brief | None:
+    """Return the brief; `None` for an empty one."""
     if brief == Brief():
         return None
     return pb.Brief(
@@ -238,8 +243,8 @@ def brief_to(brief: Brief) -> pb.Brief | None:
     )
 
 
-def declarations_to(declarations: Declarations) -> pb.Declarations:
-    """What an agent declared."""
+def build_declarations(declarations: Declarations) -> pb.Declarations:
+    """Return the declarations of an agent."""
     idle = declarations.idle_timeout
     return pb.Declarations(
         capabilities=dict.fromkeys(sorted(declarations.capabilities), True),
@@ -247,72 +252,54 @@ def declarations_to(declarations: Declarations) -> pb.Declarations:
     )
 
 
-def beat_to(beat: Beat) -> pb.HeartbeatNotice:
-    """A heartbeat, as it arrived."""
+def build_heartbeat_notice(notice: HeartbeatNotice) -> pb.HeartbeatNotice:
+    """Return the notice of a heartbeat."""
     return pb.HeartbeatNotice(
-        workspace_id=beat.workspace_id,
-        active_tasks=beat.active_tasks,
-        current_task=beat.current_task,
-        uptime_seconds=beat.uptime_seconds,
+        workspace_id=notice.workspace_id,
+        active_tasks=notice.active_tasks,
+        current_task=notice.current_task,
+        uptime_seconds=notice.uptime_seconds,
     )
 
 
-def event_to(event: Event) -> pb.Event:
-    """A stored event."""
+def build_event(event: Event) -> pb.Event:
+    """Return a stored event."""
     return pb.Event(
         id=event.id,
         event_id=event.event_id,
         event_type=event.type,
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
-        created_at=timestamp_to(event.created_at),
+        created_at=timestamp_from_datetime(event.created_at),
     )
 
 
-def status_to(status: Status) -> pb.WorkspaceStatus.ValueType:
-    """The status as the contract writes it."""
+def build_status(status: Status) -> pb.WorkspaceStatus.ValueType:
+    """Return the enum value of a status."""
     return _STATUSES[status]
 
 
-def mode_to(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
-    """The delivery mode as the contract writes it."""
-    return _MODES_OUT[mode]
+def build_delivery_mode(mode: DeliveryMode) -> pb.DeliveryMode.ValueType:
+    """Return the enum value of a delivery mode."""
+    return _DELIVERY_MODES[mode]
 
 
-def timestamp_to(moment: datetime) -> Timestamp:
-    """The moment as the contract writes it."""
-    since = moment - _EPOCH
-    return Timestamp(seconds=since.days * _DAY + since.seconds, nanos=since.microseconds * 1000)
+def _clean_text(text: str) -> str:
+    """Return a text of an agent without NUL, which PostgreSQL cannot store, and cut to its limit."""
+    return text.replace("\0", "")[:MAX_AGENT_TEXT_CHARS]
 
-
-def duration_to(span: timedelta) -> Duration:
-    """The span as the contract writes it."""
-    duration = Duration()
-    duration.FromTimedelta(span)
-    return duration
-
-
-def _kept(text: str) -> str:
-    """What is kept of an agent's words: PostgreSQL has no place for NUL, and nobody for a novel."""
-    return text.replace("\0", "")[:MOST_TEXT]
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_DAY = 24 * 60 * 60
-"""Seconds."""
 
 _STATUSES = {status: pb.WorkspaceStatus.Value(f"WORKSPACE_STATUS_{status.name}") for status in Status}
 
-_MOST_SECONDS = int(timedelta(days=365).total_seconds())
+_MAX_IDLE_TIMEOUT_SECONDS = int(timedelta(days=365).total_seconds())
 
-_MODES_OUT = {
+_DELIVERY_MODES = {
     DeliveryMode.PUSH: pb.DELIVERY_MODE_PUSH,
     DeliveryMode.POLL: pb.DELIVERY_MODE_POLL,
 }
-_MODES_IN = {number: mode for mode, number in _MODES_OUT.items()}
+_DELIVERY_MODES_BY_NUMBER = {number: mode for mode, number in _DELIVERY_MODES.items()}
 
-_DESIRES = {
+_DESIRED_STATES = {
     DesiredState.RUNNING: pb.DESIRED_STATE_RUNNING,
     DesiredState.STOPPED: pb.DESIRED_STATE_STOPPED,
     DesiredState.UNTOUCHED: pb.DESIRED_STATE_UNTOUCHED,

@@ -1,25 +1,25 @@
-"""Circles: to whom news of a workspace is told, and what a workspace listens to (docs/spec/rest.md, 8.3).
+"""Audiences: the names under which events of a workspace are published and subscribed to (docs/spec/rest.md, 8.3).
 
-A circle is a name. News reaches a listener where both know one in common, which is so exactly where
-`hierarchy.allowed` lets the two communicate. So a workspace is known by a handful of names, however many there are to
-hear of it, and a move in the tree changes the names of what has moved and of nothing else.
+A subscriber receives an event if it belongs to one of the event's audiences. Two workspaces share an audience exactly
+where `hierarchy.may_communicate` holds. A workspace has a handful of audiences, however many subscribers there are, and
+a move in the tree changes the audiences of the moved subtree only.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.registry.workspace.hierarchy import REACH, Lineage
+from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, Lineage
 from services.registry.workspace.model import WorkspaceId
 
 EVERYTHING = "everything"
-"""The circle to which all news is told."""
+"""The audience of every event."""
 
-Circles = tuple[str, ...]
+Audiences = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a workspace stands in the tree."""
+class TreePosition:
+    """The position of a workspace in the tree."""
 
     workspace_id: WorkspaceId
     parent_id: WorkspaceId | None
@@ -27,65 +27,73 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """Where news of a workspace is told from now on, and what it listens to; nothing of both where it is no more."""
+class WorkspaceAudiences:
+    """The audiences of one workspace; both are empty after it was purged."""
 
     workspace_id: WorkspaceId
-    published_to: Circles = ()
-    subscribed_to: Circles = ()
+    published_to: Audiences = ()
+    subscribed_to: Audiences = ()
 
 
-def of_org(org_id: str) -> str:
-    """The circle of an organisation."""
+def name_org_audience(org_id: str) -> str:
+    """Return the audience of an organisation."""
     return f"org:{org_id}"
 
 
-def of_one(workspace_id: str) -> str:
-    """The circle of exactly one workspace."""
+def name_workspace_audience(workspace_id: str) -> str:
+    """Return the audience of exactly one workspace."""
     return f"one:{workspace_id}"
 
 
-def told(lineage: Lineage, org_id: str) -> Circles:
-    """To whom news of the first of `lineage` is told."""
-    above = lineage[1 : REACH + 1]
-    return *told_of_the_gone(lineage[0], org_id), _beside(lineage), *(f"below:{ancestor}" for ancestor in above)
+def find_publish_audiences(lineage: Lineage, org_id: str) -> Audiences:
+    """Return the audiences to which events of the first workspace of `lineage` are published."""
+    above = lineage[1 : MAX_ANCESTOR_DISTANCE + 1]
+    return (
+        *find_purged_publish_audiences(lineage[0], org_id),
+        _name_sibling_audience(lineage),
+        *(f"below:{ancestor}" for ancestor in above),
+    )
 
 
-def told_of_the_gone(workspace_id: str, org_id: str) -> Circles:
-    """The same of a workspace that has no place in the tree any more."""
-    return EVERYTHING, of_org(org_id), of_one(workspace_id)
+def find_purged_publish_audiences(workspace_id: str, org_id: str) -> Audiences:
+    """Return the audiences to which events of a purged workspace are published: it has no position in the tree."""
+    return EVERYTHING, name_org_audience(org_id), name_workspace_audience(workspace_id)
 
 
-def heard(lineage: Lineage) -> Circles:
-    """What the first of `lineage` listens to."""
-    above = lineage[1 : REACH + 1]
-    return _beside(lineage), f"below:{lineage[0]}", *(of_one(ancestor) for ancestor in above)
+def find_subscribe_audiences(lineage: Lineage) -> Audiences:
+    """Return the audiences to which the first workspace of `lineage` subscribes."""
+    above = lineage[1 : MAX_ANCESTOR_DISTANCE + 1]
+    return (
+        _name_sibling_audience(lineage),
+        f"below:{lineage[0]}",
+        *(name_workspace_audience(ancestor) for ancestor in above),
+    )
 
 
-class Forest:
-    """Where every workspace stands, in memory."""
+class AudienceTree:
+    """Keeps the position of every workspace in memory."""
 
     def __init__(self) -> None:
-        self._spots: dict[WorkspaceId, Spot] = {}
+        self._positions: dict[WorkspaceId, TreePosition] = {}
         self._children: dict[WorkspaceId, set[WorkspaceId]] = {}
 
     def __iter__(self) -> Iterator[WorkspaceId]:
-        return iter(self._spots)
+        return iter(self._positions)
 
-    def put(self, spot: Spot) -> Iterable[WorkspaceId]:
-        """Take note of where a workspace stands now; those whose circles are others than before."""
-        known = self._spots.get(spot.workspace_id)
-        if known == spot:
+    def place(self, position: TreePosition) -> Iterable[WorkspaceId]:
+        """Record the position of a workspace; return the ids of the workspaces whose audiences may have changed."""
+        known = self._positions.get(position.workspace_id)
+        if known == position:
             return ()
-        self.drop(spot.workspace_id)
-        self._spots[spot.workspace_id] = spot
-        if spot.parent_id is not None:
-            self._children.setdefault(spot.parent_id, set()).add(spot.workspace_id)
-        return tuple(self._with_all_below(spot.workspace_id))
+        self.remove(position.workspace_id)
+        self._positions[position.workspace_id] = position
+        if position.parent_id is not None:
+            self._children.setdefault(position.parent_id, set()).add(position.workspace_id)
+        return tuple(self._iterate_subtree(position.workspace_id))
 
-    def drop(self, workspace_id: WorkspaceId) -> None:
-        """Forget a workspace."""
-        known = self._spots.pop(workspace_id, None)
+    def remove(self, workspace_id: WorkspaceId) -> None:
+        """Remove a workspace."""
+        known = self._positions.pop(workspace_id, None)
         if known is None or known.parent_id is None:
             return
         siblings = self._children[known.parent_id]
@@ -93,36 +101,36 @@ class Forest:
         if not siblings:
             del self._children[known.parent_id]
 
-    def told(self, workspace_id: WorkspaceId) -> Circles:
-        """To whom its news is told; nobody where it is unknown."""
-        spot = self._spots.get(workspace_id)
-        return () if spot is None else told(self._lineage(spot), spot.org_id)
+    def find_publish_audiences(self, workspace_id: WorkspaceId) -> Audiences:
+        """Return the audiences of its events; none for an unknown workspace."""
+        position = self._positions.get(workspace_id)
+        return () if position is None else find_publish_audiences(self._get_lineage(position), position.org_id)
 
-    def heard(self, workspace_id: WorkspaceId) -> Circles:
-        """What it listens to; nothing where it is unknown."""
-        spot = self._spots.get(workspace_id)
-        return () if spot is None else heard(self._lineage(spot))
+    def find_subscribe_audiences(self, workspace_id: WorkspaceId) -> Audiences:
+        """Return the audiences to which it subscribes; none for an unknown workspace."""
+        position = self._positions.get(workspace_id)
+        return () if position is None else find_subscribe_audiences(self._get_lineage(position))
 
-    def _lineage(self, spot: Spot) -> Lineage:
-        """The workspace and those above it, as far as they may matter."""
-        found = [spot.workspace_id]
-        while spot.parent_id is not None and len(found) <= REACH:
-            found.append(spot.parent_id)
-            above = self._spots.get(spot.parent_id)
+    def _get_lineage(self, position: TreePosition) -> Lineage:
+        """Return the workspace and its ancestors, up to `MAX_ANCESTOR_DISTANCE` levels."""
+        found = [position.workspace_id]
+        while position.parent_id is not None and len(found) <= MAX_ANCESTOR_DISTANCE:
+            found.append(position.parent_id)
+            above = self._positions.get(position.parent_id)
             if above is None:
                 break
-            spot = above
+            position = above
         return found
 
-    def _with_all_below(self, workspace_id: WorkspaceId) -> Iterator[WorkspaceId]:
-        waiting = [workspace_id]
-        while waiting:
-            found = waiting.pop()
-            if found in self._spots:
+    def _iterate_subtree(self, workspace_id: WorkspaceId) -> Iterator[WorkspaceId]:
+        pending = [workspace_id]
+        while pending:
+            found = pending.pop()
+            if found in self._positions:
                 yield found
-            waiting.extend(self._children.get(found, ()))
+            pending.extend(self._children.get(found, ()))
 
 
-def _beside(lineage: Lineage) -> str:
-    """The circle of those with the same parent; roots have none in common, and that is what they share."""
+def _name_sibling_audience(lineage: Lineage) -> str:
+    """Return the audience of a workspace and its siblings; all roots share one."""
     return f"beside:{''.join(lineage[1:2])}"

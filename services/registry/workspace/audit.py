@@ -1,4 +1,4 @@
-"""What somebody did to a workspace, as the audit is told of it."""
+"""Audit records: what a caller did to a workspace, as it is sent to the audit log of auth."""
 
 import json
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from enum import StrEnum
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 
-class Action(StrEnum):
-    """What can be done to a workspace by somebody, a noun and what became of it."""
+class AuditAction(StrEnum):
+    """The actions that are audited, each a noun and a participle."""
 
     CREATED = "workspace.created"
     CHANGED = "workspace.changed"
@@ -24,8 +24,8 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """Something that somebody did. `details` is a JSON object."""
+class AuditRecord:
+    """One action of one caller on one workspace. `details` is a JSON object."""
 
     id: str
     at: datetime
@@ -36,10 +36,12 @@ class Deed:
     details: str
 
 
-def of(actor: str, action: Action, workspace: Workspace, *, deed_id: str, at: datetime, **details: object) -> Deed:
-    """What the actor did to the workspace."""
-    return Deed(
-        id=deed_id,
+def build_record(
+    actor: str, action: AuditAction, workspace: Workspace, *, record_id: str, at: datetime, **details: object
+) -> AuditRecord:
+    """Build the record of an action of `actor` on a workspace; `details` must be JSON values."""
+    return AuditRecord(
+        id=record_id,
         at=at,
         actor=actor,
         action=action.value,

@@ -1,4 +1,4 @@
-"""What an agent says it can do, as far as it can be searched for: the skills of its card, and their tags."""
+"""Extracts the search terms of an agent card: the ids, names and tags of its skills."""
 
 import re
 from collections.abc import Iterator
@@ -6,52 +6,52 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-MOST = 500
-"""Terms of one card that can be searched for."""
+MAX_TERMS_PER_CARD = 500
+"""Further terms of the same card are not indexed."""
 
-LONGEST = 100
-"""Characters of a term; longer ones are descriptions."""
+MAX_TERM_CHARS = 100
+"""Longer texts are descriptions and are not indexed."""
 
-UNKEPT = re.compile("[\0\ud800-\udfff]")
-"""What JSON can say and PostgreSQL does not keep: halves of a character, and the end of a text."""
+UNSTORABLE_CHARS = re.compile("[\0\ud800-\udfff]")
+"""Valid in JSON, but PostgreSQL cannot store them: NUL and lone surrogates."""
 
 
-class Kind(StrEnum):
-    """What a term names."""
+class CardTermKind(StrEnum):
+    """Whether a term names a skill or a tag."""
 
     SKILL = "skill"
     TAG = "tag"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Term:
+class CardTerm:
     """A skill or a tag, in lower case."""
 
-    kind: Kind
+    kind: CardTermKind
     text: str
 
 
-def of(card: Any) -> list[Term]:  # noqa: ANN401 - somebody else's JSON
-    """The terms of a card: ids and names of its skills, and their tags. What is no text, or too long, is left out."""
-    found = dict.fromkeys(term for term in _named(card) if 0 < len(term.text) <= LONGEST)
-    return list(found)[:MOST]
+def extract_terms(card: Any) -> list[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Return the distinct terms of a card; values that are not text, or too long, are skipped."""
+    found = dict.fromkeys(term for term in _iterate_terms(card) if 0 < len(term.text) <= MAX_TERM_CHARS)
+    return list(found)[:MAX_TERMS_PER_CARD]
 
 
-def read(text: str) -> str:
-    """A text that is searched for, as terms are kept."""
+def normalize(text: str) -> str:
+    """Return a text in the form in which terms are stored and searched."""
     return text.strip().lower()
 
 
-def _named(card: Any) -> Iterator[Term]:  # noqa: ANN401 - somebody else's JSON
+def _iterate_terms(card: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
     skills = card.get("skills") if isinstance(card, dict) else None
     for skill in skills if isinstance(skills, list) else ():
         if not isinstance(skill, dict):
             continue
-        yield from _terms(Kind.SKILL, [skill.get("id"), skill.get("name")])
-        yield from _terms(Kind.TAG, skill.get("tags"))
+        yield from _build_terms(CardTermKind.SKILL, [skill.get("id"), skill.get("name")])
+        yield from _build_terms(CardTermKind.TAG, skill.get("tags"))
 
 
-def _terms(kind: Kind, texts: Any) -> Iterator[Term]:  # noqa: ANN401 - somebody else's JSON
+def _build_terms(kind: CardTermKind, texts: Any) -> Iterator[CardTerm]:  # noqa: ANN401 - unvalidated JSON of an agent
     for text in texts if isinstance(texts, list) else ():
-        if isinstance(text, str) and not UNKEPT.search(text):
-            yield Term(kind, read(text))
+        if isinstance(text, str) and not UNSTORABLE_CHARS.search(text):
+            yield CardTerm(kind, normalize(text))

@@ -1,4 +1,4 @@
-"""What others are told of a change."""
+"""Builds the events that the registry stores and broadcasts when a workspace changes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from services.registry.workspace.facts import BootstrapFailed, Fact, ProvisioningFailed
-from services.registry.workspace.model import Beat, Reason, Status, Workspace, WorkspaceId
+from services.registry.workspace.model import HeartbeatNotice, Reason, Status, Workspace, WorkspaceId
 
-PAGE_BYTES = 8 * 1024 * 1024
-"""Of events in one answer: well within what a message may be."""
+MAX_EVENT_PAGE_BYTES = 8 * 1024 * 1024
+"""Limit on the payloads of one answer, well below the gRPC message limit."""
 
 
 class EventType(StrEnum):
@@ -37,8 +37,8 @@ class EventType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """What others are to be told, before it has a number."""
+class EventDraft:
+    """An event to be published; the transaction gives it its number."""
 
     type: EventType
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What others were told. `payload` is JSON text."""
+    """A stored event. `payload` is JSON text."""
 
     id: str
     event_id: int
@@ -65,7 +65,7 @@ class BroadcastType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broadcast:
-    """What is told once and not kept."""
+    """An event that is sent to current subscribers and not stored."""
 
     type: BroadcastType
     workspace_id: WorkspaceId
@@ -74,121 +74,123 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """The events after one and up to another; `through` 0 is no bound."""
+class EventRange:
+    """The events with an id above `after` and at most `through`; `through` 0 means no upper bound."""
 
     after: int
     through: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose events: those of these workspaces, those that arose in this organisation; all where neither is said."""
+class EventFilter:
+    """Selects events of the given workspaces, or of one organisation; all events where neither is given."""
 
     workspace_ids: Sequence[WorkspaceId] | None = None
     org_id: str | None = None
 
 
-def fitting(found: Sequence[Event]) -> Sequence[Event]:
-    """The first of the events: as many as fit into one answer, and at least one."""
-    weight = 0
+def take_page(found: Sequence[Event]) -> Sequence[Event]:
+    """Return as many of the first events as fit into one answer, and at least one."""
+    total_bytes = 0
     for count, event in enumerate(found):
-        weight += len(event.payload)
-        if count and weight > PAGE_BYTES:
+        total_bytes += len(event.payload)
+        if count and total_bytes > MAX_EVENT_PAGE_BYTES:
             return found[:count]
     return found
 
 
-def of_creation(workspace: Workspace) -> Notice:
-    """A workspace was made."""
-    return _about(workspace, EventType.WORKSPACE_PROVISIONING, _introduced(workspace))
+def build_creation_event(workspace: Workspace) -> EventDraft:
+    """Build the event of a created workspace."""
+    return _build_event(workspace, EventType.WORKSPACE_PROVISIONING, _describe_workspace(workspace))
 
 
-def of_change(before: Workspace, now: Workspace, fact: Fact) -> tuple[Notice, ...]:
-    """What `fact` brought about; nothing where neither the status nor the wanted instance is another."""
+def build_change_events(before: Workspace, now: Workspace, fact: Fact) -> tuple[EventDraft, ...]:
+    """Build the event of a change of status or generation that `fact` caused; none where both are unchanged."""
     if (before.status, before.generation) == (now.status, now.generation):
         return ()
-    return (_changed(before, now, fact),)
+    return (_build_change_event(before, now, fact),)
 
 
-def of_registration(workspace: Workspace, card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON
-    """An agent registered; told even where the workspace was online before."""
-    told = {"agent_card": card, "url": workspace.url, "delivery_mode": workspace.delivery_mode}
-    return _about(workspace, EventType.WORKSPACE_ONLINE, told)
+def build_registration_event(workspace: Workspace, card: Any) -> EventDraft:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Build the event of a register call; it is published even if the workspace was online before."""
+    payload = {"agent_card": card, "url": workspace.url, "delivery_mode": workspace.delivery_mode}
+    return _build_event(workspace, EventType.WORKSPACE_ONLINE, payload)
 
 
-def of_removal(workspace: Workspace, cascade: int) -> Notice:
-    """A workspace was removed, and `cascade` others with it."""
-    told = {"cascade_deleted": cascade} if cascade else {}
-    return _about(workspace, EventType.WORKSPACE_REMOVED, told)
+def build_removal_event(workspace: Workspace, cascade: int) -> EventDraft:
+    """Build the event of a removed workspace; `cascade` descendants were removed with it."""
+    payload = {"cascade_deleted": cascade} if cascade else {}
+    return _build_event(workspace, EventType.WORKSPACE_REMOVED, payload)
 
 
-def of_expansion(children: Sequence[Workspace]) -> Notice:
-    """A workspace got its team."""
-    told = [{"id": child.id, "name": child.name, "role": child.role} for child in children]
-    return Notice(EventType.WORKSPACE_EXPANDED, {"children": told})
+def build_expansion_event(children: Sequence[Workspace]) -> EventDraft:
+    """Build the event of a workspace whose team was created."""
+    payload = [{"id": child.id, "name": child.name, "role": child.role} for child in children]
+    return EventDraft(EventType.WORKSPACE_EXPANDED, {"children": payload})
 
 
-def of_collapse(names: Sequence[str]) -> Notice:
-    """All that was below a workspace was removed."""
-    return Notice(EventType.WORKSPACE_COLLAPSED, {"removed_children": list(names)})
+def build_collapse_event(names: Sequence[str]) -> EventDraft:
+    """Build the event of a workspace whose descendants were removed."""
+    return EventDraft(EventType.WORKSPACE_COLLAPSED, {"removed_children": list(names)})
 
 
-def of_card(card: Any) -> Notice:  # noqa: ANN401 - somebody else's JSON
-    """An agent replaced its card."""
-    return Notice(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
+def build_card_event(card: Any) -> EventDraft:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Build the event of a replaced card."""
+    return EventDraft(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
 
 
-def of_heartbeat(task_before: str, beat: Beat, at: datetime) -> tuple[Broadcast, ...]:
-    """What a heartbeat tells whoever listens; its task only where it is another than before."""
-    alive = {"active_tasks": beat.active_tasks, "uptime_seconds": beat.uptime_seconds}
-    told = (_broadcast(BroadcastType.WORKSPACE_HEARTBEAT, beat, alive, at),)
-    if beat.current_task == task_before:
-        return told
-    task = {"active_tasks": beat.active_tasks, "current_task": beat.current_task}
-    return _broadcast(BroadcastType.TASK_UPDATED, beat, task, at), *told
+def build_heartbeat_broadcasts(task_before: str, notice: HeartbeatNotice, at: datetime) -> tuple[Broadcast, ...]:
+    """Build the broadcasts of a heartbeat; `TASK_UPDATED` only where the task changed."""
+    liveness = {"active_tasks": notice.active_tasks, "uptime_seconds": notice.uptime_seconds}
+    broadcasts = (_build_broadcast(BroadcastType.WORKSPACE_HEARTBEAT, notice, liveness, at),)
+    if notice.current_task == task_before:
+        return broadcasts
+    task = {"active_tasks": notice.active_tasks, "current_task": notice.current_task}
+    return _build_broadcast(BroadcastType.TASK_UPDATED, notice, task, at), *broadcasts
 
 
-def _broadcast(kind: BroadcastType, beat: Beat, said: Mapping[str, Any], at: datetime) -> Broadcast:
-    return Broadcast(type=kind, workspace_id=beat.workspace_id, payload=said, at=at)
+def _build_broadcast(
+    kind: BroadcastType, notice: HeartbeatNotice, payload: Mapping[str, Any], at: datetime
+) -> Broadcast:
+    return Broadcast(type=kind, workspace_id=notice.workspace_id, payload=payload, at=at)
 
 
-def written(payload: Mapping[str, Any]) -> str:
-    """A payload as JSON text, on one line and in ASCII."""
+def render_payload(payload: Mapping[str, Any]) -> str:
+    """Render a payload as JSON text, on one line and in ASCII."""
     return json.dumps(dict(payload), separators=(",", ":"))
 
 
-def _changed(before: Workspace, now: Workspace, fact: Fact) -> Notice:  # noqa: C901, PLR0911 - one line for each status
+def _build_change_event(before: Workspace, now: Workspace, fact: Fact) -> EventDraft:  # noqa: C901, PLR0911 - one line for each status
     match now.status:
         case Status.PROVISIONING:
-            return _about(now, EventType.WORKSPACE_PROVISIONING, _introduced(now))
+            return _build_event(now, EventType.WORKSPACE_PROVISIONING, _describe_workspace(now))
         case Status.ONLINE:
-            return _about(now, EventType.WORKSPACE_ONLINE, _back(before, now))
+            return _build_event(now, EventType.WORKSPACE_ONLINE, _describe_recovery(before, now))
         case Status.DEGRADED:
-            return _about(now, EventType.WORKSPACE_DEGRADED, _sickness(now))
+            return _build_event(now, EventType.WORKSPACE_DEGRADED, _describe_degradation(now))
         case Status.OFFLINE:
-            return _about(now, EventType.WORKSPACE_OFFLINE, {})
+            return _build_event(now, EventType.WORKSPACE_OFFLINE, {})
         case Status.AWAITING_AGENT:
-            return _about(now, EventType.WORKSPACE_AWAITING_AGENT, {"external": now.external, "name": now.name})
+            return _build_event(now, EventType.WORKSPACE_AWAITING_AGENT, {"external": now.external, "name": now.name})
         case Status.FAILED:
-            return _about(now, EventType.WORKSPACE_PROVISION_FAILED, _failure(now, fact))
+            return _build_event(now, EventType.WORKSPACE_PROVISION_FAILED, _describe_failure(now, fact))
         case Status.PAUSED:
-            return _about(now, EventType.WORKSPACE_PAUSED, {"name": now.name})
+            return _build_event(now, EventType.WORKSPACE_PAUSED, {"name": now.name})
         case Status.HIBERNATING:
-            return _about(now, EventType.WORKSPACE_HIBERNATING, {"name": now.name, "tier": now.tier})
+            return _build_event(now, EventType.WORKSPACE_HIBERNATING, {"name": now.name, "tier": now.tier})
         case Status.HIBERNATED:
-            return _about(now, EventType.WORKSPACE_HIBERNATED, {"name": now.name, "tier": now.tier})
+            return _build_event(now, EventType.WORKSPACE_HIBERNATED, {"name": now.name, "tier": now.tier})
         case Status.REMOVED:
-            return _about(now, EventType.WORKSPACE_REMOVED, {})
+            return _build_event(now, EventType.WORKSPACE_REMOVED, {})
         case _:
             assert_never(now.status)
 
 
-def _about(workspace: Workspace, kind: EventType, told: Mapping[str, Any]) -> Notice:
-    return Notice(
+def _build_event(workspace: Workspace, kind: EventType, payload: Mapping[str, Any]) -> EventDraft:
+    return EventDraft(
         kind,
         {
-            **told,
+            **payload,
             "status": workspace.status,
             "status_reason": workspace.status_reason,
             "status_since": workspace.status_since.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -196,39 +198,39 @@ def _about(workspace: Workspace, kind: EventType, told: Mapping[str, Any]) -> No
     )
 
 
-def _introduced(workspace: Workspace) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": workspace.name, "runtime": workspace.runtime, "tier": workspace.tier}
+def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
+    payload: dict[str, Any] = {"name": workspace.name, "runtime": workspace.runtime, "tier": workspace.tier}
     if workspace.parent_id is not None:
-        told["parent_id"] = workspace.parent_id
-    return told | {"x": _number(workspace.x), "y": _number(workspace.y)}
+        payload["parent_id"] = workspace.parent_id
+    return payload | {"x": _to_json_number(workspace.x), "y": _to_json_number(workspace.y)}
 
 
-def _back(before: Workspace, now: Workspace) -> dict[str, Any]:
+def _describe_recovery(before: Workspace, now: Workspace) -> dict[str, Any]:
     if now.status_reason is Reason.EXTERNAL_CREATED:
         return {"external": True, "name": now.name}
     return {"recovered_from": before.status}
 
 
-def _sickness(workspace: Workspace) -> dict[str, Any]:
-    told: dict[str, Any] = {"sample_error": workspace.vitals.sample_error}
+def _describe_degradation(workspace: Workspace) -> dict[str, Any]:
+    payload: dict[str, Any] = {"sample_error": workspace.vitals.sample_error}
     match workspace.status_reason:
         case Reason.ERROR_RATE:
-            return told | {"error_rate": _number(workspace.vitals.error_rate)}
+            return payload | {"error_rate": _to_json_number(workspace.vitals.error_rate)}
         case Reason.WEDGED:
-            return told | {"runtime_state": "wedged"}
+            return payload | {"runtime_state": "wedged"}
         case _:
-            return told
+            return payload
 
 
-def _failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
-    told: dict[str, Any] = {"error": workspace.vitals.sample_error, "runtime": workspace.runtime}
+def _describe_failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
+    payload: dict[str, Any] = {"error": workspace.vitals.sample_error, "runtime": workspace.runtime}
     if isinstance(fact, ProvisioningFailed) and fact.missing:
-        told["missing"] = list(fact.missing)
+        payload["missing"] = list(fact.missing)
     if isinstance(fact, BootstrapFailed) and fact.log_tail:
-        told["log_tail"] = fact.log_tail
-    return told
+        payload["log_tail"] = fact.log_tail
+    return payload
 
 
-def _number(value: float) -> float:
-    """The value as the contract writes it: without a fraction where it has none."""
+def _to_json_number(value: float) -> float:
+    """Return a whole number as `int`, so that JSON shows it without a fraction."""
     return int(value) if value.is_integer() else value

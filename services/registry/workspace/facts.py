@@ -1,4 +1,4 @@
-"""Facts: what was observed, when, and of which generation."""
+"""Facts: what was observed of a workspace, when, and of which generation."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,37 +7,37 @@ from services.registry.workspace.model import Declarations, Reason, Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long an agent may be silent, by who starts it."""
+class LivenessTimeouts:
+    """How long an agent may send no heartbeat, for managed and for external workspaces."""
 
     managed: timedelta
     external: timedelta
 
-    def with_agent_of(self, workspace: Workspace) -> timedelta:
-        """How long the agent of the workspace may be silent."""
+    def get_timeout(self, workspace: Workspace) -> timedelta:
+        """Return how long the agent of a workspace may send no heartbeat."""
         return self.external if workspace.external else self.managed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Observed:
+class _BaseFact:
     at: datetime
     generation: int | None = None
-    """`None` where whoever says so knows of none."""
+    """The generation that the fact is about; `None` where the reporter does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExternalCreated(_Observed):
-    """A workspace was made whose agent the plane does not start."""
+class ExternalCreated(_BaseFact):
+    """A workspace was created whose agent the plane does not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered(_Observed):
-    """An agent said where it is and what it can do."""
+class Registered(_BaseFact):
+    """An agent registered its address and its card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse(_Observed):
-    """An agent is alive, and feels like this. What it does not mention stays as it was."""
+class HeartbeatReceived(_BaseFact):
+    """An agent sent a heartbeat. `None` means that the agent reports nothing on that field."""
 
     error_rate: float = 0.0
     sample_error: str = ""
@@ -51,15 +51,15 @@ class Pulse(_Observed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence(_Observed):
-    """An agent was not heard for as long as it may be silent."""
+class HeartbeatMissed(_BaseFact):
+    """An agent sent no heartbeat for its timeout."""
 
-    patience: Patience
+    timeouts: LivenessTimeouts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceStarted(_Observed):
-    """A backend has accepted an instance; the agent inside may still be booting."""
+class InstanceStarted(_BaseFact):
+    """A backend accepted an instance; the agent inside may still be booting."""
 
     backend: str
     address: str
@@ -67,94 +67,96 @@ class InstanceStarted(_Observed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceSkipped(_Observed):
+class InstanceSkipped(_BaseFact):
     """This plane starts no instances."""
 
     backend: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceExited(_Observed):
+class InstanceExited(_BaseFact):
     """An instance ended by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceStopped(_Observed):
-    """Nothing runs any more, because nothing was to run."""
+class InstanceStopped(_BaseFact):
+    """The instance was stopped because the desired state is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopFailed(_Observed):
+class StopFailed(_BaseFact):
     """An instance could not be stopped."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisioningFailed(_Observed):
-    """An instance cannot be started; `error` is one of the fixed public texts."""
+class ProvisioningFailed(_BaseFact):
+    """An instance could not be started; `error` is one of the fixed public texts."""
 
     error: str
     missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisioningTimedOut(_Observed):
-    """The time allowed for an agent to come up has passed."""
+class ProvisioningTimedOut(_BaseFact):
+    """The agent did not come up before its deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BootstrapFailed(_Observed):
-    """Something that watches an instance boot says that it will not; `log_tail` is the end of what it wrote."""
+class BootstrapFailed(_BaseFact):
+    """A caller declared that the instance will not boot; `log_tail` is the end of its log."""
 
     error: str
     log_tail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamDead(_Observed):
-    """A message found the agent gone."""
+class UpstreamDead(_BaseFact):
+    """A message could not be delivered because the agent was not reachable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestartRequested(_Observed):
-    """A fresh instance is wanted: somebody asks, or (`AUTO_RESTART`) the plane itself does."""
+class RestartRequested(_BaseFact):
+    """A new instance was requested by a caller, or (`AUTO_RESTART`) by the plane itself."""
 
+    generation: int
+    """The generation to be replaced; a request for an older one changes nothing."""
     reason: Reason
     limit: timedelta
-    """How long the new instance may take to come up."""
+    """How long the new instance may take to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PauseRequested(_Observed):
-    """Nothing is to run until somebody resumes it."""
+class PauseRequested(_BaseFact):
+    """A caller paused the workspace: no instance runs until it is resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeRequested(_Observed):
-    """What was paused is to run again."""
+class ResumeRequested(_BaseFact):
+    """A caller resumed a paused workspace."""
 
     limit: timedelta
-    """How long the new instance may take to come up."""
+    """How long the new instance may take to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HibernateRequested(_Observed):
-    """The instance is to be stopped until it is needed: somebody asks, or it was idle for as long as it may be."""
+class HibernateRequested(_BaseFact):
+    """The instance is to stop until a message arrives: on request, or after its idle time."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removed(_Observed):
-    """The workspace is no more."""
+class Removed(_BaseFact):
+    """The workspace was removed."""
 
 
 Fact = (
     ExternalCreated
     | Registered
-    | Pulse
-    | Silence
+    | HeartbeatReceived
+    | HeartbeatMissed
     | InstanceStarted
     | InstanceSkipped
     | InstanceExited
@@ -172,6 +174,6 @@ Fact = (
 )
 
 
-def is_old_news(fact: Fact, workspace: Workspace) -> bool:
-    """Whether it was observed of another generation than the present one."""
+def is_outdated(fact: Fact, workspace: Workspace) -> bool:
+    """Whether the fact is about another generation than the current one."""
     return fact.generation not in {None, workspace.generation}

@@ -1,116 +1,116 @@
-"""How an agent feels: what a heartbeat says of it, and what that means."""
+"""Decides what a heartbeat changes: the vitals of an agent, and the status of its workspace."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.registry.workspace.facts import Pulse, is_old_news
+from services.registry.workspace.facts import HeartbeatReceived, is_outdated
 from services.registry.workspace.model import Reason, Status, Vitals, Workspace
 
-SICK = 0.5
-"""Error rate from which an agent is degraded."""
+DEGRADED_ERROR_RATE = 0.5
+"""Error rate from which an agent counts as degraded."""
 
-WELL = 0.1
-"""Error rate below which it is online again. The gap between the two stops flapping."""
+RECOVERED_ERROR_RATE = 0.1
+"""Error rate below which a degraded agent is online again; the gap to the other limit prevents flapping."""
 
-FRESH = timedelta(minutes=5)
-"""How long a failed register counts against an agent."""
+REGISTER_FAILURE_LIFETIME = timedelta(minutes=5)
+"""How long a refused register call counts against an agent."""
 
 STATUS_MGMT = "status_mgmt"
 """The capability of agents that judge their own error rate."""
 
-Judgement = tuple[Status, Reason] | None
-"""The status that a heartbeat brings, and why; nothing where it leaves things as they are."""
+StatusChange = tuple[Status, Reason] | None
+"""The new status and its reason; `None` for no change."""
 
 
-def heard(workspace: Workspace, pulse: Pulse) -> Workspace:
-    """The workspace with what a heartbeat says of its agent; its status is judged apart.
+def apply_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Workspace:
+    """Return the workspace with the vitals, declarations and card of a heartbeat; the status is judged separately.
 
-    A card ends the memory of a failed register: whoever can show one has been let in since. Old news
-    and news of a removed workspace change nothing.
+    A heartbeat with a card clears a failed register call. An outdated heartbeat, and one of a removed workspace,
+    changes nothing: the same object is returned.
     """
-    if workspace.status is Status.REMOVED or is_old_news(pulse, workspace):
+    if workspace.status is Status.REMOVED or is_outdated(heartbeat, workspace):
         return workspace
     return replace(
         workspace,
-        has_card=workspace.has_card or pulse.card is not None,
-        register_failed_at=None if pulse.card is not None else workspace.register_failed_at,
-        declarations=workspace.declarations if pulse.declarations is None else pulse.declarations,
-        vitals=_vitals(workspace, pulse),
+        has_card=workspace.has_card or heartbeat.card is not None,
+        register_failed_at=None if heartbeat.card is not None else workspace.register_failed_at,
+        declarations=workspace.declarations if heartbeat.declarations is None else heartbeat.declarations,
+        vitals=_build_vitals(workspace, heartbeat),
     )
 
 
-def quietly(workspace: Workspace, pulse: Pulse) -> Vitals | None:
-    """How the agent feels after a heartbeat of this generation that changes nothing besides; `None` if more changes.
+def find_vitals_only_update(workspace: Workspace, heartbeat: HeartbeatReceived) -> Vitals | None:
+    """Return the new vitals if a heartbeat of the current generation changes nothing else; otherwise `None`.
 
-    Nearly every heartbeat is one, and is told apart without making another workspace of it.
+    Nearly every heartbeat changes only vitals, so this avoids building another `Workspace` for it.
     """
-    card_is_news = pulse.card is not None and (not workspace.has_card or workspace.register_failed_at is not None)
-    declares_anew = pulse.declarations is not None and pulse.declarations != workspace.declarations
-    if card_is_news or declares_anew or judge(workspace, pulse) is not None:
+    is_card_new = heartbeat.card is not None and (not workspace.has_card or workspace.register_failed_at is not None)
+    are_declarations_new = heartbeat.declarations is not None and heartbeat.declarations != workspace.declarations
+    if is_card_new or are_declarations_new or judge_heartbeat(workspace, heartbeat) is not None:
         return None
-    return _vitals(workspace, pulse)
+    return _build_vitals(workspace, heartbeat)
 
 
-def judge(workspace: Workspace, pulse: Pulse) -> Judgement:
-    """One heartbeat, judged against the status at its start; the first match wins."""
+def judge_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> StatusChange:
+    """Return the status change that a heartbeat causes; the first matching rule wins."""
     match workspace.status:
         case Status.ONLINE:
-            return _judge_online(workspace, pulse)
-        case Status.DEGRADED if _recovered(workspace, pulse):
+            return _judge_online(workspace, heartbeat)
+        case Status.DEGRADED if _has_recovered(workspace, heartbeat):
             return Status.ONLINE, Reason.RECOVERED
         case Status.OFFLINE | Status.PROVISIONING:
-            return _judge_arrival(workspace, pulse)
+            return _judge_arrival(workspace, heartbeat)
         case Status.AWAITING_AGENT if workspace.registered_at is not None:
-            return _judge_arrival(workspace, pulse)
+            return _judge_arrival(workspace, heartbeat)
         case _:
             return None
 
 
-def _vitals(workspace: Workspace, pulse: Pulse) -> Vitals:
+def _build_vitals(workspace: Workspace, heartbeat: HeartbeatReceived) -> Vitals:
     return Vitals(
-        last_seen=pulse.at,
-        error_rate=pulse.error_rate,
-        sample_error=pulse.sample_error,
-        current_task=pulse.current_task,
-        active_tasks=pulse.active_tasks,
-        uptime_seconds=pulse.uptime_seconds,
-        monthly_spend=pulse.monthly_spend or workspace.vitals.monthly_spend,
+        last_seen=heartbeat.at,
+        error_rate=heartbeat.error_rate,
+        sample_error=heartbeat.sample_error,
+        current_task=heartbeat.current_task,
+        active_tasks=heartbeat.active_tasks,
+        uptime_seconds=heartbeat.uptime_seconds,
+        monthly_spend=heartbeat.monthly_spend or workspace.vitals.monthly_spend,
     )
 
 
-def _judge_arrival(workspace: Workspace, pulse: Pulse) -> Judgement:
-    """An agent that comes up sick is degraded at once: nobody is told that it is well in between."""
-    sickness = _sickness(workspace, pulse)
-    return (Status.ONLINE, Reason.HEARTBEAT) if sickness is None else (Status.DEGRADED, sickness)
+def _judge_arrival(workspace: Workspace, heartbeat: HeartbeatReceived) -> StatusChange:
+    """A starting agent that reports errors becomes degraded at once, without an online event in between."""
+    degradation = _find_degradation(workspace, heartbeat)
+    return (Status.ONLINE, Reason.HEARTBEAT) if degradation is None else (Status.DEGRADED, degradation)
 
 
-def _judge_online(workspace: Workspace, pulse: Pulse) -> Judgement:
-    sickness = _sickness(workspace, pulse)
-    if sickness is not None:
-        return Status.DEGRADED, sickness
-    if _register_failed_lately(workspace, pulse.at):
+def _judge_online(workspace: Workspace, heartbeat: HeartbeatReceived) -> StatusChange:
+    degradation = _find_degradation(workspace, heartbeat)
+    if degradation is not None:
+        return Status.DEGRADED, degradation
+    if _has_register_failed_lately(workspace, heartbeat.at):
         return Status.DEGRADED, Reason.REGISTER_FAILED
     if workspace.status_reason is Reason.EXTERNAL_CREATED:
         return Status.ONLINE, Reason.HEARTBEAT
     return None
 
 
-def _sickness(workspace: Workspace, pulse: Pulse) -> Reason | None:
-    if pulse.wedged:
+def _find_degradation(workspace: Workspace, heartbeat: HeartbeatReceived) -> Reason | None:
+    if heartbeat.wedged:
         return Reason.WEDGED
-    if pulse.error_rate >= SICK and STATUS_MGMT not in workspace.declarations.capabilities:
+    if heartbeat.error_rate >= DEGRADED_ERROR_RATE and STATUS_MGMT not in workspace.declarations.capabilities:
         return Reason.ERROR_RATE
     return None
 
 
-def _recovered(workspace: Workspace, pulse: Pulse) -> bool:
+def _has_recovered(workspace: Workspace, heartbeat: HeartbeatReceived) -> bool:
     return (
-        pulse.error_rate < WELL
-        and not pulse.wedged
-        and not _register_failed_lately(workspace, pulse.at)
+        heartbeat.error_rate < RECOVERED_ERROR_RATE
+        and not heartbeat.wedged
+        and not _has_register_failed_lately(workspace, heartbeat.at)
         and STATUS_MGMT not in workspace.declarations.capabilities
     )
 
 
-def _register_failed_lately(workspace: Workspace, now: datetime) -> bool:
-    return workspace.register_failed_at is not None and now - workspace.register_failed_at < FRESH
+def _has_register_failed_lately(workspace: Workspace, now: datetime) -> bool:
+    return workspace.register_failed_at is not None and now - workspace.register_failed_at < REGISTER_FAILURE_LIFETIME

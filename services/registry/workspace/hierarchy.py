@@ -1,6 +1,6 @@
-"""The tree of an organisation: who may communicate, who may be seen, and what would be a cycle.
+"""Rules of the organisation tree: which workspaces may communicate, which are visible, and what is a cycle.
 
-A lineage is a workspace and those above it, the nearest first: `(id, parent, ..., root)`.
+A lineage is a workspace and its ancestors, the nearest first: `(id, parent, ..., root)`.
 """
 
 from collections.abc import Sequence
@@ -8,40 +8,44 @@ from collections.abc import Sequence
 from services.registry.errors.workspaces import ParentNotFound
 from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
-REACH = 32
-"""How many levels up an ancestor may be and still be talked to."""
+MAX_ANCESTOR_DISTANCE = 32
+"""How many levels above a workspace an ancestor may be for the two to communicate."""
 
 Lineage = Sequence[WorkspaceId]
 
 
-def allowed(one: Lineage, other: Lineage) -> bool:
+def may_communicate(one: Lineage, other: Lineage) -> bool:
     """Whether two workspaces may communicate (docs/spec/rest.md, 5.1); an empty lineage is an unknown workspace."""
     if not one or not other:
         return False
     if one[0] == other[0]:
         return True
-    return _siblings(one, other) or one[0] in other[1 : REACH + 1] or other[0] in one[1 : REACH + 1]
+    return (
+        _are_siblings(one, other)
+        or one[0] in other[1 : MAX_ANCESTOR_DISTANCE + 1]
+        or other[0] in one[1 : MAX_ANCESTOR_DISTANCE + 1]
+    )
 
 
-def visible(viewer: Lineage, target: Lineage) -> bool:
-    """Whether a workspace may know of another: of its own organisation, and of all it may communicate with."""
+def may_see(viewer: Lineage, target: Lineage) -> bool:
+    """Whether a workspace may see another: one of its organisation, or one it may communicate with."""
     if not viewer or not target:
         return False
-    return viewer[-1] == target[-1] or allowed(viewer, target)
+    return viewer[-1] == target[-1] or may_communicate(viewer, target)
 
 
-def cycle(workspace_id: WorkspaceId, parent: Lineage) -> bool:
-    """Whether a workspace put below the first of `parent` would be below itself."""
+def is_cycle(workspace_id: WorkspaceId, parent: Lineage) -> bool:
+    """Whether a workspace would be its own ancestor if its parent were the first of `parent`."""
     return workspace_id in parent
 
 
-def open_parent(parent: Workspace | None) -> Workspace:
-    """The parent, if it can have children: one that is gone, or about to go, cannot. Raises `ParentNotFound`."""
+def require_open_parent(parent: Workspace | None) -> Workspace:
+    """Return the parent if it can have children; raises `ParentNotFound` if it is unknown, removed or being removed."""
     if parent is None or parent.status is Status.REMOVED or parent.removal_wanted_at is not None:
         raise ParentNotFound
     return parent
 
 
-def _siblings(one: Lineage, other: Lineage) -> bool:
-    """Children of one parent, or both roots."""
+def _are_siblings(one: Lineage, other: Lineage) -> bool:
+    """Whether the two have one parent, or are both roots."""
     return one[1:2] == other[1:2]

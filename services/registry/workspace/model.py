@@ -1,4 +1,4 @@
-"""What the registry knows of workspaces."""
+"""The data of a workspace: its fields, status, declarations and vitals."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,11 +11,11 @@ EXTERNAL = "external"
 """The runtime of agents that the plane does not start."""
 
 NO_BACKEND = "none"
-"""The backend that starts nothing: agents bring themselves."""
+"""The backend that starts no instances: agents are started outside the plane."""
 
 
 class Status(StrEnum):
-    """How a workspace is."""
+    """The status of a workspace (docs/spec/rest.md, section 7)."""
 
     PROVISIONING = "provisioning"
     ONLINE = "online"
@@ -60,14 +60,14 @@ class Reason(StrEnum):
 
 
 class DeliveryMode(StrEnum):
-    """How messages reach an agent: posted to its address, or fetched by it."""
+    """How an agent receives messages: the plane posts them, or the agent polls."""
 
     PUSH = "push"
     POLL = "poll"
 
 
-class Access(StrEnum):
-    """What an instance may do with the workspace's directory of the host."""
+class DirectoryAccess(StrEnum):
+    """How an instance may access the host directory of its workspace."""
 
     NONE = "none"
     READ_ONLY = "read_only"
@@ -75,7 +75,7 @@ class Access(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What is to become of the instance of a workspace."""
+    """What the provisioner is to do with the instance of a workspace."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -85,7 +85,7 @@ class DesiredState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What an agent says it does itself, and how long it may be silent at work."""
+    """The capabilities that an agent declares, and how long it may send no heartbeat while it works."""
 
     capabilities: frozenset[str] = frozenset()
     idle_timeout: timedelta | None = None
@@ -93,7 +93,7 @@ class Declarations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """How an agent felt when it was last heard. Money in cents of a US dollar."""
+    """The values of the last heartbeat of an agent. Money is in cents of a US dollar."""
 
     last_seen: datetime | None = None
     error_rate: float = 0.0
@@ -106,7 +106,7 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A message that a workspace is to get by the clock, as it was declared."""
+    """A message that a workspace receives at the times of a cron expression, as it was declared."""
 
     name: str
     cron_expr: str
@@ -117,7 +117,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
-    """What an agent is to be told, as its template or its organisation declares it. Kept and passed on as it is."""
+    """Prompts, schedules and plugins that a template or organisation file declares; stored and sent unchanged."""
 
     initial_prompt: str = ""
     idle_prompt: str = ""
@@ -127,7 +127,7 @@ class Brief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """A place in the organisation that an agent fills. Its card is kept beside it, because cards are big."""
+    """A position in an organisation that an agent fills. Its card is stored separately, because cards are large."""
 
     id: WorkspaceId
     name: str
@@ -143,7 +143,7 @@ class Workspace:
     model: str | None = None
     parent_id: WorkspaceId | None = None
     workspace_dir: str | None = None
-    workspace_access: Access = Access.NONE
+    workspace_access: DirectoryAccess = DirectoryAccess.NONE
     budget_limit: int | None = None
     max_concurrent_tasks: int = 1
     hibernation_idle_minutes: int | None = None
@@ -151,23 +151,23 @@ class Workspace:
     y: float = 0.0
     collapsed: bool = False
     template: str = ""
-    """The template it was made from; empty where it was made from none."""
-    kit: str = ""
-    """The name of the files that its instances start with; empty for none."""
+    """The template it was created from; empty for none."""
+    starter_files_digest: str = ""
+    """The digest of the files that its instances start with; empty for none."""
     brief: Brief = Brief()
 
     status_detail: str = ""
     status_event_id: int = 0
     former_status: Status | None = None
-    """What a hibernating workspace goes back to if its instance cannot be stopped."""
+    """The status to which a hibernating workspace returns if its instance cannot be stopped."""
     wake_wanted: bool = False
-    """A hibernating workspace is to start again as soon as it hibernates."""
+    """Whether a hibernating workspace is to start again as soon as it is hibernated."""
 
     generation: int = 0
-    """How often an instance was asked for; 0 where none ever was."""
+    """How often an instance was requested; 0 for never."""
     provision_deadline: datetime | None = None
     restart_request: str = ""
-    """The id of the last request to restart, so that repeating it asks once."""
+    """The id of the last restart request, so that a repeated request restarts once."""
     backend: str = ""
     backend_address: str = ""
     instance_reference: str = ""
@@ -186,33 +186,33 @@ class Workspace:
     purge_wanted: bool = False
     removed_at: datetime | None = None
     stopped_at: datetime | None = None
-    """When nothing of a removed workspace was left running."""
+    """When the instance of a removed workspace had stopped."""
     stop_error: str = ""
     purged_at: datetime | None = None
     revision: int = 0
 
     @property
     def external(self) -> bool:
-        """True where the plane does not start the agent."""
+        """Whether the agent is started outside the plane."""
         return self.runtime == EXTERNAL
 
     @property
     def restartable(self) -> bool:
-        """True where a backend is known to start its instances."""
+        """Whether a backend is known that starts its instances."""
         return not self.external and self.backend not in {"", NO_BACKEND}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A workspace as the book shows it: with its card."""
+class ListedWorkspace:
+    """A workspace together with its card."""
 
     workspace: Workspace
     card: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
-    """A heartbeat, as it arrived."""
+class HeartbeatNotice:
+    """The part of a heartbeat that is sent to watchers."""
 
     workspace_id: WorkspaceId
     active_tasks: int

@@ -1,4 +1,4 @@
-"""What a sender and the provisioner must know about a workspace."""
+"""Decides the address, delivery mode and desired state of a workspace."""
 
 from dataclasses import dataclass
 
@@ -7,50 +7,50 @@ from services.registry.workspace.model import DeliveryMode, DesiredState, Status
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an agent is dialled. Trusted where its backend said so; judged before use where it did itself."""
+    """The address of an agent: trusted if its backend reported it, checked before use if the agent did."""
 
     url: str = ""
     trusted: bool = False
 
 
-WANTED = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
-"""Where an instance is to run."""
+RUNNING_STATUSES = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE})
+"""Statuses in which an instance is to run."""
 
 
-def desire(workspace: Workspace) -> DesiredState:
-    """What is to become of its instance."""
+def find_desired_state(workspace: Workspace) -> DesiredState:
+    """Return the desired state of its instance."""
     if workspace.status is Status.REMOVED:
         return DesiredState.FORGOTTEN
     if workspace.external or workspace.generation == 0:
         return DesiredState.STOPPED
-    if workspace.status in WANTED:
+    if workspace.status in RUNNING_STATUSES:
         return DesiredState.RUNNING
     return DesiredState.UNTOUCHED if workspace.status is Status.FAILED else DesiredState.STOPPED
 
 
-def address(workspace: Workspace) -> Address:
-    """Where messages for it are posted; an empty one where nowhere is known."""
+def find_address(workspace: Workspace) -> Address:
+    """Return the address to which messages are posted; an empty one where none is known."""
     if not workspace.external and workspace.backend_address:
         return Address(workspace.backend_address, trusted=True)
     return Address(workspace.url)
 
 
-def delivery_mode(
-    asked: DeliveryMode | None, stored: DeliveryMode | None, *, external: bool, url: str = ""
+def choose_delivery_mode(
+    requested: DeliveryMode | None, stored: DeliveryMode | None, *, external: bool, url: str = ""
 ) -> DeliveryMode:
-    """How messages reach an agent: what it asks for, else what it had, else what suits where it runs."""
-    if asked is not None:
-        return asked
+    """Return the requested mode, else the stored one, else the default for where the agent runs."""
+    if requested is not None:
+        return requested
     if stored is not None:
         return stored
     return DeliveryMode.POLL if external and not url else DeliveryMode.PUSH
 
 
-def own_name(workspace: Workspace) -> str:
-    """The host under which a workspace may register itself unjudged: what its backend calls its instance."""
+def get_instance_hostname(workspace: Workspace) -> str:
+    """Return the host name that a backend gives to the instance; an agent may register it without an address check."""
     return f"ws-{workspace.id[:12]}"
 
 
-def over_budget(workspace: Workspace) -> bool:
-    """Whether it has spent what it may."""
+def is_over_budget(workspace: Workspace) -> bool:
+    """Whether the monthly spend has reached the budget limit."""
     return workspace.budget_limit is not None and workspace.vitals.monthly_spend >= workspace.budget_limit

@@ -1,4 +1,4 @@
-"""What a workspace starts with besides its fields: files below /configs, and what its agent is briefed with."""
+"""The files below /configs that an instance starts with, and the brief of its agent."""
 
 import hashlib
 import json
@@ -9,26 +9,26 @@ from pathlib import PurePosixPath
 from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooManyFiles
 from services.registry.workspace.model import Brief, Schedule
 
-MOST_FILES = 200
-"""Files of one kit."""
+MAX_FILES = 200
+"""Files of one workspace."""
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Of all files of a kit: it has to fit one message between services."""
+MAX_TOTAL_BYTES = 8 * 1024 * 1024
+"""Limit on all files of a workspace together, so that they fit into one gRPC message."""
 
-PATH_BYTES = 512
-"""Of the longest path."""
+MAX_PATH_BYTES = 512
+"""Limit on a path."""
 
-PART_BYTES = 255
-"""Of the longest name in a path: what file systems take."""
+MAX_PATH_PART_BYTES = 255
+"""Limit of file systems on one name in a path."""
 
-CONFIG = "config.yaml"
-"""The file that says what an agent is; every kit has one."""
+CONFIG_FILE = "config.yaml"
+"""The configuration of the agent; every set of starter files has one."""
 
-SYSTEM_PROMPT = "system-prompt.md"
-"""Where the prompt of an agent is."""
+SYSTEM_PROMPT_FILE = "system-prompt.md"
+"""The system prompt of the agent."""
 
-TAKEN = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
-"""What the plane itself puts beside them."""
+RESERVED_PATHS = frozenset({".auth_token", ".platform_inbound_secret", ".molecule-kit"})
+"""Files that the plane itself writes into the same directory."""
 
 NO_BRIEF = Brief()
 
@@ -37,8 +37,8 @@ Files = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
-    """What a workspace starts with. `template` is the one it came from; empty where it came from none."""
+class StarterFiles:
+    """The starter files and brief of a workspace, and the template they come from (empty for none)."""
 
     template: str = ""
     files: Files = field(default_factory=dict)
@@ -46,33 +46,33 @@ class Kit:
 
     @property
     def digest(self) -> str:
-        """The name of these files, the same for the same files; empty for none."""
+        """The digest of the files; equal files have equal digests, and no files have the empty one."""
         if not self.files:
             return ""
         return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
 
 
-def checked(files: Files) -> Files:
-    """The files, if an instance may have them; raises `TooManyFiles`, `InvalidPath` or `FilesTooLarge`."""
-    if len(files) > MOST_FILES:
-        raise TooManyFiles(len(files), MOST_FILES)
+def validate_files(files: Files) -> Files:
+    """Return the files if they are allowed; raises `TooManyFiles`, `InvalidPath` or `FilesTooLarge`."""
+    if len(files) > MAX_FILES:
+        raise TooManyFiles(len(files), MAX_FILES)
     for path in files:
         _check_path(path)
     folders = {str(folder) for path in files for folder in PurePosixPath(path).parents}
     if folders & files.keys():
         raise InvalidPath
-    if sum(len(text.encode()) for text in files.values()) > MOST_BYTES:
-        raise FilesTooLarge(MOST_BYTES)
+    if sum(len(text.encode()) for text in files.values()) > MAX_TOTAL_BYTES:
+        raise FilesTooLarge(MAX_TOTAL_BYTES)
     return files
 
 
-def brief_text(brief: Brief) -> str:
-    """A brief as it is kept."""
+def serialize_brief(brief: Brief) -> str:
+    """Return the text in which a brief is stored; empty for the default brief."""
     return "" if brief == Brief() else json.dumps(asdict(brief), separators=(",", ":"))
 
 
-def brief_of(text: str) -> Brief:
-    """A brief that was kept."""
+def parse_brief(text: str) -> Brief:
+    """Return the brief of a stored text."""
     if not text:
         return Brief()
     kept = json.loads(text)
@@ -83,11 +83,13 @@ def brief_of(text: str) -> Brief:
 def _check_path(path: str) -> None:
     parts = path.split("/")
     fits = (
-        len(path.encode(errors="replace")) <= PATH_BYTES
+        len(path.encode(errors="replace")) <= MAX_PATH_BYTES
         and path.isprintable()
         and "\\" not in path
-        and path not in TAKEN
-        and not any(part in {"", ".", ".."} or len(part.encode(errors="replace")) > PART_BYTES for part in parts)
+        and path not in RESERVED_PATHS
+        and not any(
+            part in {"", ".", ".."} or len(part.encode(errors="replace")) > MAX_PATH_PART_BYTES for part in parts
+        )
     )
     if not fits:
         raise InvalidPath

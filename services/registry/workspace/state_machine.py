@@ -1,4 +1,4 @@
-"""The state machine: what a fact makes of a workspace."""
+"""The state machine of workspaces: `next_state` applies a fact to a workspace."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,6 +9,8 @@ from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
     Fact,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
@@ -17,111 +19,111 @@ from services.registry.workspace.facts import (
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
-    is_old_news,
+    is_outdated,
 )
 from services.registry.workspace.model import NO_BACKEND, Reason, Status, Workspace
-from services.registry.workspace.status_texts import DECLARED, DETAILS, TIMED_OUT
+from services.registry.workspace.status_texts import DECLARED_EXTERNAL_DETAIL, PROVISION_TIMEOUT_TEXT, STATUS_DETAILS
 
-SPEAKING = frozenset({Status.ONLINE, Status.DEGRADED})
-"""Silence means something here."""
+ONLINE_STATUSES = frozenset({Status.ONLINE, Status.DEGRADED})
+"""Statuses in which an agent must send heartbeats."""
 
-REACHABLE = SPEAKING | {Status.PROVISIONING, Status.OFFLINE, Status.AWAITING_AGENT, Status.FAILED}
-"""A register means something here; a workspace that was stopped on purpose stays so until told otherwise."""
+REGISTRABLE_STATUSES = ONLINE_STATUSES | {Status.PROVISIONING, Status.OFFLINE, Status.AWAITING_AGENT, Status.FAILED}
+"""Statuses in which an agent may register; a workspace that was stopped on request stays stopped."""
 
-RESTARTED_BY_ITSELF = SPEAKING | {Status.PROVISIONING, Status.OFFLINE, Status.FAILED}
-"""Where the plane may start a fresh instance without being asked."""
+AUTO_RESTART_STATUSES = ONLINE_STATUSES | {Status.PROVISIONING, Status.OFFLINE, Status.FAILED}
+"""Statuses in which the plane may start a new instance without a request."""
 
 
-def after(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911, PLR0912 - one line for each fact
-    """The workspace once `fact` is known; the very same object if nothing changes.
+def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PLR0911, PLR0912 - one line for each fact
+    """Return the workspace after `fact`; the same object if nothing changes.
 
-    Removed is final: a late heartbeat brings nobody back. News of another
-    generation is old news: a dying instance cannot speak for its successor.
+    A removed workspace never returns to another status. A fact about another generation changes nothing, because a
+    replaced instance must not affect its successor.
     """
     if workspace.status is Status.REMOVED:
-        return _laid_to_rest(workspace, fact)
-    if is_old_news(fact, workspace):
+        return _after_fact_of_removed(workspace, fact)
+    if is_outdated(fact, workspace):
         return workspace
     match fact:
         case ExternalCreated():
-            return _declared(workspace, fact)
+            return _after_external_created(workspace, fact)
         case Registered():
-            return _registered(workspace, fact)
-        case Pulse():
-            return _felt(workspace, fact)
-        case Silence():
-            return _silent(workspace, fact)
+            return _after_registered(workspace, fact)
+        case HeartbeatReceived():
+            return _after_heartbeat(workspace, fact)
+        case HeartbeatMissed():
+            return _after_missed_heartbeat(workspace, fact)
         case InstanceStarted():
-            return _started(workspace, fact)
+            return _after_instance_started(workspace, fact)
         case InstanceSkipped():
-            return _skipped(workspace, fact)
+            return _after_instance_skipped(workspace, fact)
         case InstanceExited():
-            return _lost(workspace, SPEAKING, Reason.CONTAINER_NOT_RUNNING, fact.at)
+            return _after_instance_lost(workspace, ONLINE_STATUSES, Reason.CONTAINER_NOT_RUNNING, fact.at)
         case UpstreamDead():
-            return _lost(workspace, SPEAKING | {Status.FAILED}, Reason.UPSTREAM_DEAD, fact.at)
+            return _after_instance_lost(workspace, ONLINE_STATUSES | {Status.FAILED}, Reason.UPSTREAM_DEAD, fact.at)
         case InstanceStopped():
-            return _stopped(workspace, fact)
+            return _after_instance_stopped(workspace, fact)
         case StopFailed():
-            return _kept_running(workspace, fact)
+            return _after_stop_failed(workspace, fact)
         case ProvisioningFailed():
-            return _failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at)
+            return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at)
         case ProvisioningTimedOut():
-            return _timed_out(workspace, fact)
+            return _after_provisioning_timed_out(workspace, fact)
         case BootstrapFailed():
-            return _failed(workspace, Reason.BOOTSTRAP_FAILED, fact.error, fact.at)
+            return _to_failed(workspace, Reason.BOOTSTRAP_FAILED, fact.error, fact.at)
         case RestartRequested():
-            return _restarted(workspace, fact)
+            return _after_restart_requested(workspace, fact)
         case PauseRequested():
-            return _paused(workspace, fact)
+            return _after_pause_requested(workspace, fact)
         case ResumeRequested():
-            return _resumed(workspace, fact)
+            return _after_resume_requested(workspace, fact)
         case HibernateRequested():
-            return _hibernating(workspace, fact)
+            return _after_hibernate_requested(workspace, fact)
         case Removed():
-            return _removed(workspace, fact)
+            return _after_removed(workspace, fact)
         case _:
             assert_never(fact)
 
 
-def _declared(workspace: Workspace, fact: ExternalCreated) -> Workspace:
+def _after_external_created(workspace: Workspace, fact: ExternalCreated) -> Workspace:
     if workspace.status is not Status.PROVISIONING or not workspace.external:
         return workspace
     if not workspace.url:
-        return _as(workspace, Status.AWAITING_AGENT, Reason.EXTERNAL_CREATED, fact.at)
+        return _to_status(workspace, Status.AWAITING_AGENT, Reason.EXTERNAL_CREATED, fact.at)
     seen = replace(workspace.vitals, last_seen=fact.at)
-    return _as(workspace, Status.ONLINE, Reason.EXTERNAL_CREATED, fact.at, status_detail=DECLARED, vitals=seen)
+    return _to_status(
+        workspace, Status.ONLINE, Reason.EXTERNAL_CREATED, fact.at, status_detail=DECLARED_EXTERNAL_DETAIL, vitals=seen
+    )
 
 
-def _registered(workspace: Workspace, fact: Registered) -> Workspace:
-    if workspace.status not in REACHABLE:
+def _after_registered(workspace: Workspace, fact: Registered) -> Workspace:
+    if workspace.status not in REGISTRABLE_STATUSES:
         return workspace
-    return _as(workspace, Status.ONLINE, Reason.REGISTERED, fact.at)
+    return _to_status(workspace, Status.ONLINE, Reason.REGISTERED, fact.at)
 
 
-def _felt(workspace: Workspace, pulse: Pulse) -> Workspace:
-    judged = health.judge(workspace, pulse)
-    return workspace if judged is None else _as(workspace, *judged, pulse.at)
+def _after_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Workspace:
+    judged = health.judge_heartbeat(workspace, heartbeat)
+    return workspace if judged is None else _to_status(workspace, *judged, heartbeat.at)
 
 
-def _silent(workspace: Workspace, fact: Silence) -> Workspace:
-    limit = fact.patience.with_agent_of(workspace)
+def _after_missed_heartbeat(workspace: Workspace, fact: HeartbeatMissed) -> Workspace:
+    limit = fact.timeouts.get_timeout(workspace)
     seen = workspace.vitals.last_seen
-    if workspace.status not in SPEAKING or (seen is not None and fact.at - seen < limit):
+    if workspace.status not in ONLINE_STATUSES or (seen is not None and fact.at - seen < limit):
         return workspace
     if workspace.external:
-        return _as(workspace, Status.AWAITING_AGENT, Reason.AGENT_STALE, fact.at)
-    return _as(workspace, Status.OFFLINE, Reason.LIVENESS_TIMEOUT, fact.at)
+        return _to_status(workspace, Status.AWAITING_AGENT, Reason.AGENT_STALE, fact.at)
+    return _to_status(workspace, Status.OFFLINE, Reason.LIVENESS_TIMEOUT, fact.at)
 
 
-def _started(workspace: Workspace, fact: InstanceStarted) -> Workspace:
+def _after_instance_started(workspace: Workspace, fact: InstanceStarted) -> Workspace:
     now = replace(
         workspace,
         backend=fact.backend,
@@ -131,8 +133,8 @@ def _started(workspace: Workspace, fact: InstanceStarted) -> Workspace:
     return workspace if now == workspace else now
 
 
-def _skipped(workspace: Workspace, fact: InstanceSkipped) -> Workspace:
-    """The workspace waits for an agent that brings itself, for as long as that takes."""
+def _after_instance_skipped(workspace: Workspace, fact: InstanceSkipped) -> Workspace:
+    """The workspace waits without a deadline for an agent that is started outside the plane."""
     now = replace(
         workspace,
         backend=fact.backend,
@@ -143,102 +145,104 @@ def _skipped(workspace: Workspace, fact: InstanceSkipped) -> Workspace:
     return workspace if now == workspace else now
 
 
-def _lost(workspace: Workspace, where: frozenset[Status], reason: Reason, at: datetime) -> Workspace:
+def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason: Reason, at: datetime) -> Workspace:
     if workspace.status not in where or workspace.external:
         return workspace
-    return _as(workspace, Status.OFFLINE, reason, at)
+    return _to_status(workspace, Status.OFFLINE, reason, at)
 
 
-def _hibernating(workspace: Workspace, fact: HibernateRequested) -> Workspace:
-    """Claimed before the stop. Its address stays until it is stopped: if that fails, it is where it was."""
-    if workspace.status not in SPEAKING or workspace.external:
+def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -> Workspace:
+    """The address is kept until the instance has stopped, because a failed stop restores the former status."""
+    if workspace.status not in ONLINE_STATUSES or workspace.external:
         return workspace
-    return _as(workspace, Status.HIBERNATING, fact.reason, fact.at, former_status=workspace.status, wake_wanted=False)
+    return _to_status(
+        workspace, Status.HIBERNATING, fact.reason, fact.at, former_status=workspace.status, wake_wanted=False
+    )
 
 
-def _stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
+def _after_instance_stopped(workspace: Workspace, fact: InstanceStopped) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
-    gone = _NOWHERE | {"former_status": None}
-    return _as(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, **gone)
+    cleared = _NO_ADDRESS | {"former_status": None}
+    return _to_status(workspace, Status.HIBERNATED, workspace.status_reason, fact.at, **cleared)
 
 
-def _kept_running(workspace: Workspace, fact: StopFailed) -> Workspace:
+def _after_stop_failed(workspace: Workspace, fact: StopFailed) -> Workspace:
     if workspace.status is not Status.HIBERNATING:
         return workspace
     back = workspace.former_status or Status.ONLINE
-    return _as(workspace, back, Reason.HIBERNATE_FAILED, fact.at, former_status=None, wake_wanted=False)
+    return _to_status(workspace, back, Reason.HIBERNATE_FAILED, fact.at, former_status=None, wake_wanted=False)
 
 
-def _paused(workspace: Workspace, fact: PauseRequested) -> Workspace:
+def _after_pause_requested(workspace: Workspace, fact: PauseRequested) -> Workspace:
     if workspace.status is Status.PAUSED:
         return workspace
-    gone = _NOWHERE | {"former_status": None, "wake_wanted": False}
-    return _as(workspace, Status.PAUSED, Reason.PAUSE_REQUESTED, fact.at, **gone)
+    cleared = _NO_ADDRESS | {"former_status": None, "wake_wanted": False}
+    return _to_status(workspace, Status.PAUSED, Reason.PAUSE_REQUESTED, fact.at, **cleared)
 
 
-def _resumed(workspace: Workspace, fact: ResumeRequested) -> Workspace:
+def _after_resume_requested(workspace: Workspace, fact: ResumeRequested) -> Workspace:
     if workspace.status is not Status.PAUSED:
         return workspace
     if workspace.external:
-        return _as(workspace, Status.AWAITING_AGENT, Reason.RESUME_REQUESTED, fact.at)
-    return _anew(workspace, Reason.RESUME_REQUESTED, fact.at, fact.limit)
+        return _to_status(workspace, Status.AWAITING_AGENT, Reason.RESUME_REQUESTED, fact.at)
+    return _to_new_generation(workspace, Reason.RESUME_REQUESTED, fact.at, fact.limit)
 
 
-def _failed(workspace: Workspace, reason: Reason, error: str, at: datetime) -> Workspace:
+def _to_failed(workspace: Workspace, reason: Reason, error: str, at: datetime) -> Workspace:
     if workspace.status is not Status.PROVISIONING:
         return workspace
-    return _as(workspace, Status.FAILED, reason, at, vitals=replace(workspace.vitals, sample_error=error))
+    return _to_status(workspace, Status.FAILED, reason, at, vitals=replace(workspace.vitals, sample_error=error))
 
 
-def _timed_out(workspace: Workspace, fact: ProvisioningTimedOut) -> Workspace:
+def _after_provisioning_timed_out(workspace: Workspace, fact: ProvisioningTimedOut) -> Workspace:
     if workspace.provision_deadline is None or fact.at < workspace.provision_deadline:
         return workspace
-    return _failed(workspace, Reason.PROVISION_TIMEOUT, TIMED_OUT, fact.at)
+    return _to_failed(workspace, Reason.PROVISION_TIMEOUT, PROVISION_TIMEOUT_TEXT, fact.at)
 
 
-def _restarted(workspace: Workspace, fact: RestartRequested) -> Workspace:
+def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Workspace:
     if workspace.external:
         return workspace
-    if fact.reason is Reason.AUTO_RESTART and workspace.status not in RESTARTED_BY_ITSELF:
+    if fact.reason is Reason.AUTO_RESTART and workspace.status not in AUTO_RESTART_STATUSES:
         return workspace
     if workspace.status is Status.HIBERNATING:
         return workspace if workspace.wake_wanted else replace(workspace, wake_wanted=True)
     reason = Reason.WAKE if workspace.status is Status.HIBERNATED else fact.reason
-    return _anew(workspace, reason, fact.at, fact.limit)
+    return _to_new_generation(workspace, reason, fact.at, fact.limit)
 
 
-def _anew(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
-    """A fresh instance is wanted."""
+def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
+    """Request a new instance: the next generation, in status provisioning."""
     return replace(
         workspace,
         status=Status.PROVISIONING,
         status_reason=reason,
-        status_detail=DETAILS[reason],
+        status_detail=STATUS_DETAILS[reason],
         status_since=at,
         generation=workspace.generation + 1,
         provision_deadline=at + limit,
         instance_reference="",
         wake_wanted=False,
-        **_NOWHERE,
+        **_NO_ADDRESS,
     )
 
 
-def _removed(workspace: Workspace, fact: Removed) -> Workspace:
-    """What was never started needs no stopping."""
-    idle = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
-    return _as(
+def _after_removed(workspace: Workspace, fact: Removed) -> Workspace:
+    """Without an instance there is nothing to stop, so `stopped_at` is set at once."""
+    has_no_instance = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    return _to_status(
         workspace,
         Status.REMOVED,
         workspace.removal_reason,
         fact.at,
         removed_at=fact.at,
-        stopped_at=fact.at if idle else None,
+        stopped_at=fact.at if has_no_instance else None,
     )
 
 
-def _laid_to_rest(workspace: Workspace, fact: Fact) -> Workspace:
-    """All that still happens to a removed workspace: its instance is stopped, or cannot be."""
+def _after_fact_of_removed(workspace: Workspace, fact: Fact) -> Workspace:
+    """Only the result of stopping its instance still changes a removed workspace."""
     if workspace.stopped_at is not None:
         return workspace
     match fact:
@@ -250,17 +254,17 @@ def _laid_to_rest(workspace: Workspace, fact: Fact) -> Workspace:
             return workspace
 
 
-def _as(
+def _to_status(
     workspace: Workspace,
     status: Status,
     reason: Reason,
     at: datetime,
     **changes: Any,  # noqa: ANN401 - fields of the workspace
 ) -> Workspace:
-    """The workspace in another status, or in the same for another reason; the same object if neither is another."""
+    """Return the workspace with a status and reason; the same object if it has both already."""
     if (workspace.status, workspace.status_reason) == (status, reason):
         return workspace
-    changes.setdefault("status_detail", DETAILS[reason])
+    changes.setdefault("status_detail", STATUS_DETAILS[reason])
     return replace(
         workspace,
         status=status,
@@ -271,5 +275,5 @@ def _as(
     )
 
 
-_NOWHERE: dict[str, Any] = {"url": "", "backend_address": ""}
-"""No instance, no address."""
+_NO_ADDRESS: dict[str, Any] = {"url": "", "backend_address": ""}
+"""Fields of a workspace without an instance."""

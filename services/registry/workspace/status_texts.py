@@ -1,11 +1,11 @@
-"""What is said to people about a status, and why it is so."""
+"""The texts that explain a status to people (`status_detail`)."""
 
 from services.registry.workspace.model import Reason
 
-TIMED_OUT = "provisioning timed out"
-"""The public text of an instance that did not come up in time."""
+PROVISION_TIMEOUT_TEXT = "provisioning timed out"
+"""The public error text of an instance that did not start in time."""
 
-DETAILS = {
+STATUS_DETAILS = {
     Reason.CREATED: "Created; its instance is being started.",
     Reason.EXTERNAL_CREATED: "Waiting for its agent to register.",
     Reason.REGISTERED: "The agent registered.",
@@ -32,7 +32,7 @@ DETAILS = {
     Reason.DELETED: "Deleted.",
     Reason.COLLAPSED: "Removed when the team above it was collapsed.",
 }
-"""What each reason says to people."""
+"""The text of each status reason."""
 
-DECLARED = "Declared by its creator, not heard from yet."
-"""What is said of an external workspace that came with its address."""
+DECLARED_EXTERNAL_DETAIL = "Declared by its creator, not heard from yet."
+"""The text of an external workspace that was created with its address."""

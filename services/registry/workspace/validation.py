@@ -1,4 +1,4 @@
-"""What a new or changed workspace may hold: the limits of docs/spec/rest.md, 6.3."""
+"""Validates new and changed workspaces against the limits of docs/spec/rest.md, 6.3."""
 
 import json
 import math
@@ -15,65 +15,65 @@ from services.registry.errors.workspaces import (
     InvalidValue,
     InvalidWorkspace,
 )
-from services.registry.workspace.model import EXTERNAL, Access, DeliveryMode, Workspace
+from services.registry.workspace.model import EXTERNAL, DeliveryMode, DirectoryAccess, Workspace
 
-NAME_BYTES = 255
-"""Of the longest name."""
+MAX_NAME_BYTES = 255
+"""Limit on a name."""
 
-ROLE_BYTES = 1000
-"""Of the longest role."""
+MAX_ROLE_BYTES = 1000
+"""Limit on a role."""
 
-CODE_BYTES = 100
-"""Of the longest runtime or model."""
+MAX_CODE_BYTES = 100
+"""Limit on a runtime or model."""
 
-PATH_BYTES = 4096
-"""Of the longest directory."""
+MAX_DIRECTORY_BYTES = 4096
+"""Limit on a directory path."""
 
-CARD_BYTES = 256 * 1024
-"""Of the biggest card."""
+MAX_CARD_BYTES = 256 * 1024
+"""Limit on a card."""
 
-CARD_DEPTH = 64
-"""Levels of the deepest card: whoever reads it after us may walk it recursively."""
+MAX_CARD_DEPTH = 64
+"""Levels of nesting in a card; later readers may walk it recursively."""
 
 TIERS = range(1, 5)
-"""Isolation and resources of an instance."""
+"""Allowed tiers: the isolation and resources of an instance."""
 
 DEFAULT_TIER = 3
-"""The tier of workspaces whose creator names none."""
+"""The tier of a workspace created without one."""
 
 DEFAULT_MAX_CONCURRENT_TASKS = 1
-"""What agents that do not say otherwise can do at a time."""
+"""How many tasks an agent runs at once if its creator sets no limit."""
 
 DEFAULT_RUNTIME = "langgraph"
-"""The runtime of workspaces whose creator names none."""
+"""The runtime of a workspace created without one."""
 
-MOST_INITIAL_MEMORIES = 100
-"""Memories that a workspace can begin with."""
+MAX_INITIAL_MEMORIES = 100
+"""Limit on the memories with which a workspace is created."""
 
-FORBIDDEN = frozenset("{}[]|>*&!\0")
-"""Characters that names and roles may not have: they mean something in YAML, shells or the database."""
+FORBIDDEN_CHARS = frozenset("{}[]|>*&!\0")
+"""Not allowed in names and roles: these have a meaning in YAML, shells or the database."""
 
-SYSTEM = tuple(
+SYSTEM_DIRECTORIES = tuple(
     PurePosixPath(folder)
     for folder in ("/etc", "/var", "/proc", "/sys", "/dev", "/boot", "/sbin", "/bin", "/lib", "/usr")
 )
-"""Directories of the host that no instance may see."""
+"""Host directories that no instance may mount."""
 
-NEED_ADMIN = frozenset({"parent_id", "tier", "workspace_dir"})
-"""Fields that a workspace may not change of itself."""
+ADMIN_FIELDS = frozenset({"parent_id", "tier", "workspace_dir"})
+"""Fields that a workspace may not change with its own token."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitialMemory:
-    """A memory that a workspace is to begin with, as its creator wrote it."""
+    """A memory with which a workspace is created, not yet validated."""
 
     content: str
     scope: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A workspace as its creator wants it. What is not said is left to the defaults."""
+class WorkspaceDraft:
+    """The fields of a workspace to be created; empty fields get their defaults."""
 
     name: str
     role: str = ""
@@ -81,6 +81,7 @@ class Draft:
     model: str = ""
     template: str = ""
     tier: int = 0
+    """0 for the tier of the template, or else the default."""
     parent_id: str | None = None
     external: bool = False
     url: str = ""
@@ -96,8 +97,8 @@ class Draft:
     initial_memories: tuple[InitialMemory, ...] = field(default=(), repr=False)
 
 
-def checked(draft: Draft) -> Draft:
-    """The draft with its defaults filled in; raises the refusal of the first limit it breaks."""
+def validate_new(draft: WorkspaceDraft) -> WorkspaceDraft:
+    """Return the draft with its defaults; raises the error of the first limit that it exceeds."""
     _check_texts(draft)
     _check_numbers(draft)
     if variables.find_first_fault(draft.secrets):
@@ -112,51 +113,60 @@ def checked(draft: Draft) -> Draft:
         runtime=EXTERNAL if external else draft.runtime or DEFAULT_RUNTIME,
         url=draft.url if external else "",
         tier=draft.tier or DEFAULT_TIER,
-        workspace_access=draft.workspace_access or Access.NONE,
-        max_concurrent_tasks=_concurrency(draft.max_concurrent_tasks),
+        workspace_access=draft.workspace_access or DirectoryAccess.NONE,
+        max_concurrent_tasks=_choose_max_concurrent_tasks(draft.max_concurrent_tasks),
         hibernation_idle_minutes=draft.hibernation_idle_minutes or None,
     )
 
 
-def changed(workspace: Workspace, wanted: Mapping[str, Any]) -> Workspace:
-    """The workspace with `wanted` written into it; `None` clears a field. Raises `InvalidValue`.
+def validate_tier(tier: int) -> int:
+    """Return the tier that a caller requests for a new workspace; raises `InvalidWorkspace` outside 1 to 4."""
+    if tier not in TIERS:
+        raise InvalidWorkspace
+    return tier
 
-    `parent_id` and `runtime` are passed over: what they may be depends on more than the workspace.
+
+def validate_changes(workspace: Workspace, changes: Mapping[str, Any]) -> Workspace:
+    """Return the workspace with the changed fields; `None` clears a field. Raises `InvalidValue`.
+
+    `parent_id` and `runtime` are skipped: they need the tree and the catalog, so `directory.updates` validates them.
     """
-    if ("x" in wanted) != ("y" in wanted):
+    if ("x" in changes) != ("y" in changes):
         raise InvalidValue("x and y must be given together")
-    return replace(workspace, **{name: _RULES[name](name, wanted[name]) for name in wanted if name in _RULES})
+    return replace(
+        workspace, **{name: _VALIDATORS[name](name, changes[name]) for name in changes if name in _VALIDATORS}
+    )
 
 
-def read_card(card: bytes) -> Any:  # noqa: ANN401 - somebody else's JSON
-    """The JSON object that a card is; raises where it is none, or too big."""
-    if len(card) > CARD_BYTES:
-        raise CardTooLarge(CARD_BYTES)
+def parse_card(card: bytes) -> Any:  # noqa: ANN401 - unvalidated JSON of an agent
+    """Return the JSON object of a card; raises `CardTooLarge` or `InvalidBody`."""
+    if len(card) > MAX_CARD_BYTES:
+        raise CardTooLarge(MAX_CARD_BYTES)
     try:
-        read = json.loads(card, parse_constant=_no_constant)
+        read = json.loads(card, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
         raise InvalidBody("invalid_body", "agent_card must be a JSON object")
-    if _is_deeper(read, CARD_DEPTH):
-        raise InvalidBody("invalid_body", f"agent_card has more than {CARD_DEPTH} levels")
+    if _is_deeper(read, MAX_CARD_DEPTH):
+        raise InvalidBody("invalid_body", f"agent_card has more than {MAX_CARD_DEPTH} levels")
     return read
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(name)
 
 
 def _is_deeper(read: object, levels: int) -> bool:
     level: list[object] = [read]
     for _ in range(levels):
-        level = [part for whole in level for part in _parts(whole)]
+        level = [part for whole in level for part in _iterate_parts(whole)]
         if not level:
             return False
     return True
 
 
-def _parts(whole: object) -> Iterable[object]:
+def _iterate_parts(whole: object) -> Iterable[object]:
     match whole:
         case dict():
             return whole.values()
@@ -166,11 +176,11 @@ def _parts(whole: object) -> Iterable[object]:
             return ()
 
 
-def _check_texts(draft: Draft) -> None:
+def _check_texts(draft: WorkspaceDraft) -> None:
     fits = (
         draft.name.strip() != ""
-        and _text_fault(draft.name, NAME_BYTES) is None
-        and _text_fault(draft.role, ROLE_BYTES) is None
+        and _find_text_fault(draft.name, MAX_NAME_BYTES) is None
+        and _find_text_fault(draft.role, MAX_ROLE_BYTES) is None
         and all(_is_code(text) for text in (draft.runtime, draft.model))
     )
     if not fits:
@@ -178,14 +188,14 @@ def _check_texts(draft: Draft) -> None:
 
 
 def _is_code(text: str) -> bool:
-    return len(text.encode()) <= CODE_BYTES and not set(text) & set("\r\n\0")
+    return len(text.encode()) <= MAX_CODE_BYTES and not set(text) & set("\r\n\0")
 
 
-def _check_numbers(draft: Draft) -> None:
+def _check_numbers(draft: WorkspaceDraft) -> None:
     fits = (
         draft.tier in {0, *TIERS}
         and (draft.budget_limit or 0) >= 0
-        and len(draft.initial_memories) <= MOST_INITIAL_MEMORIES
+        and len(draft.initial_memories) <= MAX_INITIAL_MEMORIES
         and (draft.hibernation_idle_minutes or 0) >= 0
         and math.isfinite(draft.x)
         and math.isfinite(draft.y)
@@ -194,93 +204,97 @@ def _check_numbers(draft: Draft) -> None:
         raise InvalidWorkspace
 
 
-def _check_directory(draft: Draft) -> None:
+def _check_directory(draft: WorkspaceDraft) -> None:
     if draft.workspace_dir and not _is_safe_directory(draft.workspace_dir):
         raise InvalidWorkspace("invalid workspace directory")
-    if draft.workspace_access not in {"", *Access}:
+    if draft.workspace_access not in {"", *DirectoryAccess}:
         raise InvalidWorkspace("invalid workspace access")
-    if draft.workspace_access not in {"", Access.NONE} and not draft.workspace_dir:
+    if draft.workspace_access not in {"", DirectoryAccess.NONE} and not draft.workspace_dir:
         raise InvalidWorkspace("invalid workspace access")
 
 
 def _is_safe_directory(text: str) -> bool:
     path = PurePosixPath(text)
-    fits = len(text.encode()) <= PATH_BYTES and "\0" not in text and path.is_absolute() and ".." not in path.parts
+    fits = (
+        len(text.encode()) <= MAX_DIRECTORY_BYTES and "\0" not in text and path.is_absolute() and ".." not in path.parts
+    )
     plain = PurePosixPath("/", *path.parts[1:])
-    return fits and plain != PurePosixPath("/") and not any(plain.is_relative_to(folder) for folder in SYSTEM)
+    return (
+        fits and plain != PurePosixPath("/") and not any(plain.is_relative_to(folder) for folder in SYSTEM_DIRECTORIES)
+    )
 
 
-def _text_fault(text: str, limit: int) -> str | None:
+def _find_text_fault(text: str, limit: int) -> str | None:
     if set(text) & set("\r\n"):
         return "must not contain newline characters"
-    if set(text) & FORBIDDEN:
+    if set(text) & FORBIDDEN_CHARS:
         return "contains invalid characters"
     return f"must be at most {limit} characters" if len(text.encode()) > limit else None
 
 
-def _concurrency(wanted: int) -> int:
-    return wanted if wanted > 0 else DEFAULT_MAX_CONCURRENT_TASKS
+def _choose_max_concurrent_tasks(requested: int) -> int:
+    return requested if requested > 0 else DEFAULT_MAX_CONCURRENT_TASKS
 
 
-def _name(field: str, value: str | None) -> str:
+def _validate_name(field: str, value: str | None) -> str:
     if not value or not value.strip():
         raise InvalidValue(field=field)
-    if fault := _text_fault(value, NAME_BYTES):
+    if fault := _find_text_fault(value, MAX_NAME_BYTES):
         raise InvalidValue(f"{field} {fault}")
     return value
 
 
-def _role(field: str, value: str | None) -> str | None:
-    if value and (fault := _text_fault(value, ROLE_BYTES)):
+def _validate_role(field: str, value: str | None) -> str | None:
+    if value and (fault := _find_text_fault(value, MAX_ROLE_BYTES)):
         raise InvalidValue(f"{field} {fault}")
     return value or None
 
 
-def _coordinate(field: str, value: float | None) -> float:
+def _validate_coordinate(field: str, value: float | None) -> float:
     if value is None or not math.isfinite(value):
         raise InvalidValue(field=field)
     return value
 
 
-def _collapsed(field: str, value: bool | None) -> bool:  # noqa: FBT001 - it is the value of the field
+def _validate_collapsed(field: str, value: bool | None) -> bool:  # noqa: FBT001 - it is the value of the field
     if value is None:
         raise InvalidValue(field=field)
     return value
 
 
-def _max_concurrent_tasks(field: str, value: int | None) -> int:
+def _validate_max_concurrent_tasks(field: str, value: int | None) -> int:
     if value is None:
         raise InvalidValue(field=field)
-    return _concurrency(value)
+    return _choose_max_concurrent_tasks(value)
 
 
-def _idle_minutes(field: str, value: int | None) -> int | None:
+def _validate_idle_minutes(field: str, value: int | None) -> int | None:
     if value is not None and value < 0:
         raise InvalidValue(field=field)
     return value or None
 
 
-def _tier(field: str, value: int | None) -> int:
+def _validate_tier_change(field: str, value: int | None) -> int:
     if value is None or value not in TIERS:
         raise InvalidValue(field=field)
     return value
 
 
-def _directory(_: str, value: str | None) -> str | None:
+def _validate_directory(_: str, value: str | None) -> str | None:
     if value and not _is_safe_directory(value):
         raise InvalidValue("invalid workspace directory")
     return value or None
 
 
-_RULES: Mapping[str, Callable[[str, Any], Any]] = {
-    "name": _name,
-    "role": _role,
-    "x": _coordinate,
-    "y": _coordinate,
-    "collapsed": _collapsed,
-    "max_concurrent_tasks": _max_concurrent_tasks,
-    "hibernation_idle_minutes": _idle_minutes,
-    "tier": _tier,
-    "workspace_dir": _directory,
+_VALIDATORS: Mapping[str, Callable[[str, Any], Any]] = {
+    "name": _validate_name,
+    "role": _validate_role,
+    "x": _validate_coordinate,
+    "y": _validate_coordinate,
+    "collapsed": _validate_collapsed,
+    "max_concurrent_tasks": _validate_max_concurrent_tasks,
+    "hibernation_idle_minutes": _validate_idle_minutes,
+    "tier": _validate_tier_change,
+    "workspace_dir": _validate_directory,
 }
-"""What each field that can be changed by itself may hold."""
+"""The validator of each field that can be changed independently of others."""

@@ -13,10 +13,10 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.workspace.model import Access, DeliveryMode, Reason, Status
-from services.registry.workspace.validation import Draft
-from tests.registry.conftest import ADMIN, ANYBODY, CARD, agent, bound, org
-from tests.registry.neighbours import PlacelessAuth, served
+from services.registry.workspace.model import DeliveryMode, DirectoryAccess, Reason, Status
+from services.registry.workspace.validation import WorkspaceDraft
+from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, org
+from tests.registry.fake_auth import AuthWithoutPlacing, serve_auth
 from tests.rpc import running
 
 
@@ -28,8 +28,8 @@ def payload(event):
 
 
 @pytest.mark.covers("REG-01", "REG-04", "REG-05")
-async def test_what_is_created_is_kept_as_it_was_said(book):
-    made = await book.create(
+async def test_what_is_created_is_kept_as_it_was_said(registry):
+    made = await registry.create(
         "ada",
         role="cook",
         runtime="hermes",
@@ -44,148 +44,148 @@ async def test_what_is_created_is_kept_as_it_was_said(book):
         x=1.5,
         y=-2.0,
     )
-    kept = await book.get(made.id)
+    kept = await registry.get(made.id)
 
     assert (kept.name, kept.role, kept.runtime, kept.model, kept.tier) == ("ada", "cook", "hermes", "some/model", 2)
     assert (kept.delivery_mode, kept.workspace_dir, kept.workspace_access) == (
         DeliveryMode.POLL,
         "/srv/ada",
-        Access.READ_ONLY,
+        DirectoryAccess.READ_ONLY,
     )
     assert (kept.budget_limit, kept.max_concurrent_tasks, kept.hibernation_idle_minutes) == (500, 3, 7)
     assert (kept.x, kept.y, kept.org_id) == (1.5, -2.0, kept.id)
 
 
 @pytest.mark.covers("REG-36", "PROV-47", "REG-60")
-async def test_a_managed_workspace_wants_its_first_instance_in_time(book):
-    made = await book.create(runtime="hermes")
+async def test_a_managed_workspace_wants_its_first_instance_in_time(registry):
+    made = await registry.create(runtime="hermes")
 
     assert (made.status, made.status_reason, made.generation) == (Status.PROVISIONING, Reason.CREATED, 1)
     assert (made.provision_deadline - made.created_at).total_seconds() == 1800
-    assert [event.type for event in await book.events()] == ["WORKSPACE_PROVISIONING"]
+    assert [event.type for event in await registry.events()] == ["WORKSPACE_PROVISIONING"]
 
 
 @pytest.mark.covers("REG-03", "REG-06")
-async def test_an_external_workspace_waits_for_its_agent_with_a_token(book):
-    made = await book.directory.create(ADMIN, "", Draft(name="ada", external=True))
-    kept = await book.get(made.workspace.id)
+async def test_an_external_workspace_waits_for_its_agent_with_a_token(registry):
+    made = await registry.directory.create(ADMIN, "", WorkspaceDraft(name="ada", external=True))
+    kept = await registry.get(made.workspace.id)
 
     assert made.auth_token == "token"
     assert (kept.status, kept.status_reason) == (Status.AWAITING_AGENT, Reason.EXTERNAL_CREATED)
     assert (kept.delivery_mode, kept.generation) == (DeliveryMode.POLL, 0)
-    assert [event.type for event in await book.events()] == ["WORKSPACE_PROVISIONING", "WORKSPACE_AWAITING_AGENT"]
+    assert [event.type for event in await registry.events()] == ["WORKSPACE_PROVISIONING", "WORKSPACE_AWAITING_AGENT"]
 
 
-async def test_an_external_workspace_with_an_address_is_online_at_once(book):
-    made = await book.create(external=True, url="http://127.0.0.1:9")
-    kept = await book.get(made.id)
+async def test_an_external_workspace_with_an_address_is_online_at_once(registry):
+    made = await registry.create(external=True, url="http://127.0.0.1:9")
+    kept = await registry.get(made.id)
 
     assert (kept.status, kept.url, kept.delivery_mode) == (Status.ONLINE, "http://127.0.0.1:9", DeliveryMode.PUSH)
     assert "not heard from yet" in kept.status_detail
-    assert payload((await book.events())[-1])["external"] is True
+    assert payload((await registry.events())[-1])["external"] is True
 
 
 async def test_an_external_address_that_may_not_be_dialled_is_refused(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock, rules=AddressRules())
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(InvalidWorkspace) as refusal:
-            await book.create(external=True, url="http://127.0.0.1:9")
+            await registry.create(external=True, url="http://127.0.0.1:9")
 
     assert refusal.value.details["reason"] == "url_validate_failed"
     assert auth.placed == {}
 
 
 @pytest.mark.covers("REG-03")
-async def test_a_refused_draft_leaves_no_trace(book):
+async def test_a_refused_draft_leaves_no_trace(registry):
     with pytest.raises(InvalidDeliveryMode):
-        await book.create(delivery_mode="carrier-pigeon")
+        await registry.create(delivery_mode="carrier-pigeon")
 
-    assert book.auth.placed == {}
-    assert await book.events() == []
+    assert registry.auth.placed == {}
+    assert await registry.events() == []
 
 
-async def test_the_same_request_makes_one_workspace(book):
-    draft = Draft(name="ada", runtime="echo")
+async def test_the_same_request_makes_one_workspace(registry):
+    draft = WorkspaceDraft(name="ada", runtime="echo")
 
-    once = await book.directory.create(ADMIN, "r1", draft)
-    again = await book.directory.create(ADMIN, "r1", draft)
-    other = await book.directory.create(ADMIN, "r2", draft)
+    once = await registry.directory.create(ADMIN, "r1", draft)
+    again = await registry.directory.create(ADMIN, "r1", draft)
+    other = await registry.directory.create(ADMIN, "r2", draft)
 
     assert once.workspace.id == again.workspace.id != other.workspace.id
-    assert len(await book.events()) == 2
-    assert book.auth.forgotten == []
+    assert len(await registry.events()) == 2
+    assert registry.auth.forgotten == []
 
 
 @pytest.mark.covers("REG-01")
-async def test_a_creation_that_cannot_be_committed_is_taken_back(book, engine):
+async def test_a_creation_that_cannot_be_committed_is_taken_back(registry, engine):
     async with engine.begin() as connection:
         await connection.execute(
             sa.text("alter table registry.events add constraint broken check (org_id = '') not valid")
         )
     try:
         with pytest.raises(sa.exc.IntegrityError):
-            await book.create()
+            await registry.create()
     finally:
         async with engine.begin() as connection:
             await connection.execute(sa.text("alter table registry.events drop constraint broken"))
 
-    assert book.auth.forgotten == list(book.auth.placed)
-    assert await book.events() == []
+    assert registry.auth.forgotten == list(registry.auth.placed)
+    assert await registry.events() == []
 
 
 async def test_nothing_is_created_that_auth_does_not_know(engine, database_url, clock):
-    auth = PlacelessAuth()
-    async with running([served(auth)], speaker="registry") as line:
-        book = bound(engine, database_url, auth, line, clock)
+    auth = AuthWithoutPlacing()
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock)
 
         with pytest.raises(Unavailable):
-            await book.create()
+            await registry.create()
 
-        assert await book.events() == []
+        assert await registry.events() == []
 
 
-async def test_a_child_belongs_to_the_organisation_of_its_parent(book):
-    root = await book.create("root")
-    child = await book.create("child", parent_id=root.id)
-    grandchild = await book.create("grandchild", parent_id=child.id)
+async def test_a_child_belongs_to_the_organisation_of_its_parent(registry):
+    root = await registry.create("root")
+    child = await registry.create("child", parent_id=root.id)
+    grandchild = await registry.create("grandchild", parent_id=child.id)
 
     assert (child.org_id, grandchild.org_id) == (root.id, root.id)
-    assert book.auth.placed == {root.id: root.id, child.id: root.id, grandchild.id: root.id}
+    assert registry.auth.placed == {root.id: root.id, child.id: root.id, grandchild.id: root.id}
 
 
-async def test_there_is_no_child_of_what_is_not_there(book):
-    gone = await book.create("gone", runtime="external")
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+async def test_there_is_no_child_of_what_is_not_there(registry):
+    gone = await registry.create("gone", runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     for parent_id in (gone.id, "7b2e7c9e-0000-4000-8000-000000000000"):
         with pytest.raises(ParentNotFound):
-            await book.create(parent_id=parent_id)
+            await registry.create(parent_id=parent_id)
 
 
-async def test_an_organisation_creates_below_its_own_only(book):
-    mine, other = await book.create("mine"), await book.create("other")
+async def test_an_organisation_creates_below_its_own_only(registry):
+    mine, other = await registry.create("mine"), await registry.create("other")
     caller = org(mine.id, "admin")
 
-    assert (await book.create(caller=caller, parent_id=mine.id)).org_id == mine.id
+    assert (await registry.create(caller=caller, parent_id=mine.id)).org_id == mine.id
     for parent_id in (None, other.id, "7b2e7c9e-0000-4000-8000-000000000000"):
         with pytest.raises(OrgAccessDenied):
-            await book.create(caller=caller, parent_id=parent_id)
+            await registry.create(caller=caller, parent_id=parent_id)
 
 
 # Reading ─────────────────────────────────────────────────────────────────────
 
 
-async def test_the_list_is_read_in_pages_and_holds_nothing_removed(book):
+async def test_the_list_is_read_in_pages_and_holds_nothing_removed(registry):
     made = []
     for number in range(5):
-        made.append((await book.create(f"w{number}", runtime="external")).id)
-        book.clock.advance(seconds=1)
-    await book.removal.remove(ADMIN, made[2], confirm=False, purge=False)
+        made.append((await registry.create(f"w{number}", runtime="external")).id)
+        registry.clock.advance(seconds=1)
+    await registry.removal.remove(ADMIN, made[2], confirm=False, purge=False)
 
     seen, token = [], ""
     while True:
-        page = await book.directory.list(ANYBODY, size=2, token=token)
+        page = await registry.directory.list(ANONYMOUS, size=2, token=token)
         seen.extend(entry.workspace.id for entry in page.entries)
         token = page.next
         if not token:
@@ -194,72 +194,72 @@ async def test_the_list_is_read_in_pages_and_holds_nothing_removed(book):
     assert seen == [made[0], made[1], made[3], made[4]]
 
 
-async def test_an_organisation_lists_its_own(book):
-    mine, _ = await book.create("mine"), await book.create("other")
-    child = await book.create("child", parent_id=mine.id)
+async def test_an_organisation_lists_its_own(registry):
+    mine, _ = await registry.create("mine"), await registry.create("other")
+    child = await registry.create("child", parent_id=mine.id)
 
-    page = await book.directory.list(org(mine.id), size=100, token="")
+    page = await registry.directory.list(org(mine.id), size=100, token="")
 
     assert {entry.workspace.id for entry in page.entries} == {mine.id, child.id}
 
 
-async def test_a_page_of_big_cards_stops_where_an_answer_is_full(book):
+async def test_a_page_of_big_cards_stops_where_an_answer_is_full(registry):
     card = b'{"x": "' + b"y" * 200_000 + b'"}'
     for number in range(45):
-        await book.register(await book.create(f"w{number:02}"), card=card)
+        await registry.register(await registry.create(f"w{number:02}"), card=card)
 
-    page = await book.directory.list(ADMIN, size=1000, token="")
-    rest = await book.directory.list(ADMIN, size=1000, token=page.next)
+    page = await registry.directory.list(ADMIN, size=1000, token="")
+    rest = await registry.directory.list(ADMIN, size=1000, token=page.next)
 
     assert 0 < len(page.entries) < 45
     assert len(page.entries) + len(rest.entries) == 45
     assert rest.next == ""
 
 
-async def test_what_may_not_be_seen_does_not_exist(book):
-    mine, other = await book.create("mine"), await book.create("other")
-    child, stranger = await book.create("a", parent_id=mine.id), await book.create("b", parent_id=other.id)
+async def test_what_may_not_be_seen_does_not_exist(registry):
+    mine, other = await registry.create("mine"), await registry.create("other")
+    child, stranger = await registry.create("a", parent_id=mine.id), await registry.create("b", parent_id=other.id)
 
-    assert (await book.directory.get(agent(child.id), mine.id)).workspace.name == "mine"
-    assert (await book.directory.get(agent(mine.id), other.id)).workspace.name == "other"
+    assert (await registry.directory.get(agent(child.id), mine.id)).workspace.name == "mine"
+    assert (await registry.directory.get(agent(mine.id), other.id)).workspace.name == "other"
     for caller, hidden in ((agent(child.id), stranger.id), (agent(child.id), other.id), (org(mine.id), other.id)):
-        for read in (book.directory.get, book.directory.card):
+        for read in (registry.directory.get, registry.directory.card):
             with pytest.raises(WorkspaceNotFound):
                 await read(caller, hidden)
 
 
-async def test_a_removed_workspace_can_be_read_but_its_card_is_gone(book):
-    online = await book.register(await book.create(runtime="external"))
-    await book.removal.remove(ADMIN, online.id, confirm=False, purge=False)
+async def test_a_removed_workspace_can_be_read_but_its_card_is_gone(registry):
+    online = await registry.register(await registry.create(runtime="external"))
+    await registry.removal.remove(ADMIN, online.id, confirm=False, purge=False)
 
-    assert (await book.directory.get(ADMIN, online.id)).card == CARD
+    assert (await registry.directory.get(ADMIN, online.id)).card == CARD
     with pytest.raises(WorkspaceRemoved):
-        await book.directory.card(ADMIN, online.id)
+        await registry.directory.card(ADMIN, online.id)
 
 
 # Events ──────────────────────────────────────────────────────────────────────
 
 
-async def test_events_are_read_from_the_newest_or_on_from_one(book):
-    root = await book.online("root")
-    other = await book.create("other")
-    ids = [event.event_id for event in await book.events()]
+async def test_events_are_read_from_the_newest_or_on_from_one(registry):
+    root = await registry.online("root")
+    other = await registry.create("other")
+    ids = [event.event_id for event in await registry.events()]
 
-    newest = await book.directory.events(ADMIN, workspace_id="", after=None, size=2)
-    further = await book.directory.events(ADMIN, workspace_id="", after=ids[0], size=500)
-    own = await book.directory.events(org(root.id), workspace_id="", after=None, size=500)
+    newest = await registry.directory.events(ADMIN, workspace_id="", after=None, size=2)
+    further = await registry.directory.events(ADMIN, workspace_id="", after=ids[0], size=500)
+    own = await registry.directory.events(org(root.id), workspace_id="", after=None, size=500)
 
     assert [event.event_id for event in newest] == ids[:-3:-1]
     assert [event.event_id for event in further] == ids[1:]
     assert {event.workspace_id for event in own} == {root.id}
     with pytest.raises(OrgAccessDenied):
-        await book.directory.events(org(root.id), workspace_id=other.id, after=None, size=5)
+        await registry.directory.events(org(root.id), workspace_id=other.id, after=None, size=5)
 
 
 @pytest.mark.covers("BEY-13")
-async def test_a_status_names_the_event_that_brought_it(book):
-    workspace = await book.online()
-    last = (await book.events(workspace.id))[-1]
+async def test_a_status_names_the_event_that_brought_it(registry):
+    workspace = await registry.online()
+    last = (await registry.events(workspace.id))[-1]
 
     assert workspace.status_event_id == last.event_id
     assert payload(last)["status"] == workspace.status

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from services.chassis import pages
 from services.registry.directory.search import Search
 from services.registry.workspace import card_index
-from services.registry.workspace.card_index import LONGEST, MOST, Kind, Term
+from services.registry.workspace.card_index import MAX_TERM_CHARS, MAX_TERMS_PER_CARD, CardTerm, CardTermKind
 from tests.registry.conftest import ADMIN, agent, org
 
 anything = st.recursive(
@@ -22,28 +22,32 @@ anything = st.recursive(
 
 @given(anything)
 def test_any_card_has_terms_that_can_be_kept(card):
-    found = card_index.of(card)
+    found = card_index.extract_terms(card)
 
-    assert len(found) == len(set(found)) <= MOST
-    assert all(term.text == card_index.read(term.text) and 0 < len(term.text) <= LONGEST for term in found)
+    assert len(found) == len(set(found)) <= MAX_TERMS_PER_CARD
+    assert all(term.text == card_index.normalize(term.text) and 0 < len(term.text) <= MAX_TERM_CHARS for term in found)
 
 
 def test_what_the_database_cannot_keep_is_no_term():
-    assert card_index.of({"skills": [{"id": "a\0b", "name": "\ud800", "tags": ["x\udfffy", "hot"]}]}) == [
-        Term(Kind.TAG, "hot")
+    assert card_index.extract_terms({"skills": [{"id": "a\0b", "name": "\ud800", "tags": ["x\udfffy", "hot"]}]}) == [
+        CardTerm(CardTermKind.TAG, "hot")
     ]
 
 
 def test_skills_are_found_by_id_and_name_and_their_tags():
     card = {"skills": [{"id": "Write", "name": " Writes Well ", "tags": ["Prose", "prose", 3, "x" * 101]}, "no skill"]}
 
-    assert card_index.of(card) == [Term(Kind.SKILL, "write"), Term(Kind.SKILL, "writes well"), Term(Kind.TAG, "prose")]
+    assert card_index.extract_terms(card) == [
+        CardTerm(CardTermKind.SKILL, "write"),
+        CardTerm(CardTermKind.SKILL, "writes well"),
+        CardTerm(CardTermKind.TAG, "prose"),
+    ]
 
 
 def test_of_a_card_with_more_the_first_are_found():
-    card = {"skills": [{"id": str(number)} for number in range(MOST + 1)]}
+    card = {"skills": [{"id": str(number)} for number in range(MAX_TERMS_PER_CARD + 1)]}
 
-    assert len(card_index.of(card)) == MOST
+    assert len(card_index.extract_terms(card)) == MAX_TERMS_PER_CARD
 
 
 def card(name, *tags):
@@ -51,24 +55,24 @@ def card(name, *tags):
 
 
 @pytest.fixture
-def search(book):
-    return Search(book.store)
+def search(registry):
+    return Search(registry.store)
 
 
 @pytest.fixture
-async def tree(book):
+async def tree(registry):
     """A lead with a writer and a reviewer; below the writer a proofreader; beside the lead a stranger."""
-    lead = await book.create("lead")
-    writer = await book.create("writer", parent_id=lead.id, role="Writes prose")
+    lead = await registry.create("lead")
+    writer = await registry.create("writer", parent_id=lead.id, role="Writes prose")
     made = {
         "lead": lead,
         "writer": writer,
-        "reviewer": await book.create("reviewer", parent_id=lead.id),
-        "proofreader": await book.create("proofreader", parent_id=writer.id),
-        "stranger": await book.create("stranger"),
+        "reviewer": await registry.create("reviewer", parent_id=lead.id),
+        "proofreader": await registry.create("proofreader", parent_id=writer.id),
+        "stranger": await registry.create("stranger"),
     }
     for name, tags in (("writer", ["prose", "Draft"]), ("reviewer", ["prose"]), ("stranger", ["prose"])):
-        await book.register(made[name], card=card(name, *tags))
+        await registry.register(made[name], card=card(name, *tags))
     return made
 
 
@@ -93,8 +97,8 @@ async def test_who_searches_finds_whom_it_may_know(search, tree):
     assert await found(search, agent("00000000-0000-4000-8000-000000000000")) == []
 
 
-async def test_a_new_card_replaces_what_could_be_found(book, search, tree):
-    await book.presence.update_card(agent(tree["writer"].id, 1), tree["writer"].id, card("poet", "verse"))
+async def test_a_new_card_replaces_what_could_be_found(registry, search, tree):
+    await registry.cards.update(agent(tree["writer"].id, 1), tree["writer"].id, card("poet", "verse"))
 
     assert await found(search, skill="writer") == []
     assert await found(search, skill="poet", tag="verse") == ["writer"]

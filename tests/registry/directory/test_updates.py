@@ -15,109 +15,109 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.store.tree import LOCK
-from services.registry.workspace.facts import Patience, Silence
+from services.registry.store.tree import TREE_LOCK
+from services.registry.workspace.facts import HeartbeatMissed, LivenessTimeouts
 from services.registry.workspace.model import Status
-from tests.registry.conftest import ADMIN, ANYBODY, PATIENCE, agent, org
+from tests.registry.conftest import ADMIN, ANONYMOUS, TIMEOUTS, agent, org
 from tests.waiting import eventually
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 
 
-async def update(book, workspace, caller=ADMIN, **wanted):
-    return await book.editing.update(caller, workspace.id, wanted)
+async def update(registry, workspace, caller=ADMIN, **wanted):
+    return await registry.editing.update(caller, workspace.id, wanted)
 
 
-async def test_fields_are_changed_under_a_new_revision_and_without_an_event(book):
-    before = await book.create()
-    told = await book.events()
+async def test_fields_are_changed_under_a_new_revision_and_without_an_event(registry):
+    before = await registry.create()
+    told = await registry.events()
 
-    changed = await update(book, before, name="eve", role="cook", x=1.0, y=2.0, max_concurrent_tasks=0)
-    kept = await book.get(before.id)
-    same = await update(book, before, name="eve")
+    changed = await update(registry, before, name="eve", role="cook", x=1.0, y=2.0, max_concurrent_tasks=0)
+    kept = await registry.get(before.id)
+    same = await update(registry, before, name="eve")
 
     assert (kept.name, kept.role, kept.x, kept.max_concurrent_tasks) == ("eve", "cook", 1.0, 1)
     assert changed.needs_restart is False
-    assert kept.revision > (await book.get(before.id)).revision - 1 > 0
+    assert kept.revision > (await registry.get(before.id)).revision - 1 > 0
     assert same.entry.workspace.revision == kept.revision
-    assert await book.events() == told
+    assert await registry.events() == told
 
 
 @pytest.mark.parametrize("wanted", [{"tier": 2}, {"workspace_dir": "/srv/x"}, {"parent_id": None}])
-async def test_some_fields_need_more_than_ones_own_token(book, wanted):
-    workspace = await book.create()
+async def test_some_fields_need_more_than_ones_own_token(registry, wanted):
+    workspace = await registry.create()
 
     for caller in (agent(workspace.id), org(workspace.id, "write")):
         with pytest.raises(FieldRequiresAdmin) as refusal:
-            await update(book, workspace, caller, **wanted)
+            await update(registry, workspace, caller, **wanted)
         assert refusal.value.details == {"field": next(iter(wanted))}
-    for caller in (ADMIN, ANYBODY, org(workspace.id, "admin")):
-        assert (await update(book, workspace, caller, **wanted)).needs_restart is ("workspace_dir" in wanted)
+    for caller in (ADMIN, ANONYMOUS, org(workspace.id, "admin")):
+        assert (await update(registry, workspace, caller, **wanted)).needs_restart is ("workspace_dir" in wanted)
 
 
-async def test_a_refused_field_keeps_all_the_others_from_being_written(book):
-    workspace = await book.create()
+async def test_a_refused_field_keeps_all_the_others_from_being_written(registry):
+    workspace = await registry.create()
 
     with pytest.raises(InvalidValue):
-        await update(book, workspace, name="eve", tier=9)
+        await update(registry, workspace, name="eve", tier=9)
 
-    assert (await book.get(workspace.id)).name == "ada"
+    assert (await registry.get(workspace.id)).name == "ada"
 
 
-async def test_what_is_not_there_is_not_changed(book):
-    gone = await book.create(runtime="external")
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+async def test_what_is_not_there_is_not_changed(registry):
+    gone = await registry.create(runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
 
     with pytest.raises(WorkspaceRemoved):
-        await update(book, gone, name="eve")
+        await update(registry, gone, name="eve")
     with pytest.raises(WorkspaceNotFound):
-        await book.editing.update(ADMIN, UNKNOWN, {"name": "eve"})
+        await registry.editing.update(ADMIN, UNKNOWN, {"name": "eve"})
     with pytest.raises(OrgAccessDenied):
-        await book.editing.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
+        await registry.editing.update(org("o", "admin"), UNKNOWN, {"name": "eve"})
 
 
 # Runtimes and models ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.covers("REG-50", "REG-52")
-async def test_a_model_that_does_not_fit_gives_way_to_the_default_of_the_new_runtime(book):
-    workspace = await book.create(runtime="claude-code", model="moonshot/kimi-k2.6")
+async def test_a_model_that_does_not_fit_gives_way_to_the_default_of_the_new_runtime(registry):
+    workspace = await registry.create(runtime="claude-code", model="moonshot/kimi-k2.6")
 
-    changed = await update(book, workspace, runtime="google-adk")
-    kept = await book.get(workspace.id)
+    changed = await update(registry, workspace, runtime="google-adk")
+    kept = await registry.get(workspace.id)
 
     assert changed.model_was_reset
     assert (kept.runtime, kept.model) == ("google-adk", "google/gemini-2.5-pro")
 
 
 @pytest.mark.covers("REG-53")
-async def test_a_model_that_fits_stays(book):
-    workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
-    without = await book.create(runtime="crewai")
+async def test_a_model_that_fits_stays(registry):
+    workspace = await registry.create(runtime="crewai", model="openai/gpt-5.1")
+    without = await registry.create(runtime="crewai")
 
-    assert not (await update(book, workspace, runtime="deepagents")).model_was_reset
-    assert (await book.get(workspace.id)).model == "openai/gpt-5.1"
-    assert not (await update(book, without, runtime="echo")).model_was_reset
+    assert not (await update(registry, workspace, runtime="deepagents")).model_was_reset
+    assert (await registry.get(workspace.id)).model == "openai/gpt-5.1"
+    assert not (await update(registry, without, runtime="echo")).model_was_reset
 
 
 @pytest.mark.covers("REG-51")
 @pytest.mark.parametrize("runtime", ["no-such-thing", "echo"])
-async def test_a_runtime_without_a_model_to_fall_back_on_is_refused(book, runtime):
-    workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
+async def test_a_runtime_without_a_model_to_fall_back_on_is_refused(registry, runtime):
+    workspace = await registry.create(runtime="crewai", model="openai/gpt-5.1")
 
     with pytest.raises(ModelNotRegistered) as refusal:
-        await update(book, workspace, name="eve", runtime=runtime)
+        await update(registry, workspace, name="eve", runtime=runtime)
 
     assert refusal.value.details == {"model": "openai/gpt-5.1", "runtime": runtime, "valid_models": []}
-    kept = await book.get(workspace.id)
+    kept = await registry.get(workspace.id)
     assert (kept.runtime, kept.name) == ("crewai", "ada")
 
 
-async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_told(book):
-    workspace = await book.create(runtime="crewai", model="openai/gpt-5.1")
-    async with book.store.begin() as winner:
+async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_told(registry):
+    workspace = await registry.create(runtime="crewai", model="openai/gpt-5.1")
+    async with registry.store.begin() as winner:
         before = await winner.get(workspace.id, lock=True)
-        loser = asyncio.ensure_future(update(book, workspace, runtime="deepagents"))
+        loser = asyncio.ensure_future(update(registry, workspace, runtime="deepagents"))
         done, _ = await asyncio.wait([loser], timeout=0.2)
         winner.save(replace(before, runtime="langgraph"))
 
@@ -125,20 +125,22 @@ async def test_of_two_changes_of_the_runtime_at_once_one_wins_and_the_other_is_t
     with pytest.raises(RuntimeConflict) as refusal:
         await loser
     assert refusal.value.details == {"runtime": "langgraph", "model": "openai/gpt-5.1"}
-    assert (await book.get(workspace.id)).runtime == "langgraph"
+    assert (await registry.get(workspace.id)).runtime == "langgraph"
 
 
 @pytest.mark.covers("REG-37")
-async def test_silence_is_judged_by_the_runtime_that_was_committed(book):
-    patience = Patience(managed=PATIENCE.external, external=PATIENCE.external)
+async def test_silence_is_judged_by_the_runtime_that_was_committed(registry):
+    patience = LivenessTimeouts(managed=TIMEOUTS.external, external=TIMEOUTS.external)
     for _ in range(50):
-        workspace = await book.online(backend="none")
-        book.clock.advance(minutes=5)
-        silence = Silence(at=book.clock.now(), patience=patience)
+        workspace = await registry.online(backend="none")
+        registry.clock.advance(minutes=5)
+        silence = HeartbeatMissed(at=registry.clock.now(), timeouts=patience)
 
-        await asyncio.gather(book.presence.observe(workspace.id, silence), update(book, workspace, runtime="external"))
-        kept = await book.get(workspace.id)
-        events = [event.type for event in await book.events(workspace.id)]
+        await asyncio.gather(
+            registry.observations.observe(workspace.id, silence), update(registry, workspace, runtime="external")
+        )
+        kept = await registry.get(workspace.id)
+        events = [event.type for event in await registry.events(workspace.id)]
 
         assert kept.runtime == "external"
         assert kept.status in {Status.OFFLINE, Status.AWAITING_AGENT}
@@ -148,60 +150,60 @@ async def test_silence_is_judged_by_the_runtime_that_was_committed(book):
 # Moving ──────────────────────────────────────────────────────────────────────
 
 
-async def test_a_workspace_moves_with_all_below_it_into_another_organisation(book):
-    root, other = await book.create("root"), await book.create("other")
-    child = await book.create("child", parent_id=root.id)
-    grandchild = await book.create("grandchild", parent_id=child.id)
-    await book.sweeps.placements()
+async def test_a_workspace_moves_with_all_below_it_into_another_organisation(registry):
+    root, other = await registry.create("root"), await registry.create("other")
+    child = await registry.create("child", parent_id=root.id)
+    grandchild = await registry.create("grandchild", parent_id=child.id)
+    await registry.sweeps.confirm_placements()
 
-    await update(book, child, parent_id=other.id)
-    moved = [await book.get(workspace.id) for workspace in (child, grandchild)]
+    await update(registry, child, parent_id=other.id)
+    moved = [await registry.get(workspace.id) for workspace in (child, grandchild)]
 
     assert moved[0].parent_id == other.id
     assert {workspace.org_id for workspace in moved} == {other.id}
-    assert book.auth.placed[grandchild.id] == other.id
-    await book.sweeps.placements()
-    assert book.auth.confirmed[grandchild.id] == other.id
+    assert registry.auth.placed[grandchild.id] == other.id
+    await registry.sweeps.confirm_placements()
+    assert registry.auth.confirmed[grandchild.id] == other.id
 
 
-async def test_a_workspace_becomes_a_root_of_its_own(book):
-    root = await book.create("root")
-    child = await book.create("child", parent_id=root.id)
+async def test_a_workspace_becomes_a_root_of_its_own(registry):
+    root = await registry.create("root")
+    child = await registry.create("child", parent_id=root.id)
 
-    await update(book, child, parent_id=None)
-    kept = await book.get(child.id)
+    await update(registry, child, parent_id=None)
+    kept = await registry.get(child.id)
 
     assert (kept.parent_id, kept.org_id) == (None, child.id)
 
 
-async def test_nothing_moves_below_itself_or_below_nothing(book):
-    root = await book.create("root")
-    child = await book.create("child", parent_id=root.id)
-    grandchild = await book.create("grandchild", parent_id=child.id)
+async def test_nothing_moves_below_itself_or_below_nothing(registry):
+    root = await registry.create("root")
+    child = await registry.create("child", parent_id=root.id)
+    grandchild = await registry.create("grandchild", parent_id=child.id)
 
     for below in (root, child, grandchild):
         with pytest.raises(ParentCycle):
-            await update(book, root, parent_id=below.id)
+            await update(registry, root, parent_id=below.id)
     with pytest.raises(ParentNotFound):
-        await update(book, child, parent_id=UNKNOWN)
+        await update(registry, child, parent_id=UNKNOWN)
 
 
-async def test_two_moves_at_once_never_make_a_circle(book, engine):
+async def test_two_moves_at_once_never_make_a_circle(registry, engine):
     """Both are begun before either is decided: whoever moves first holds the tree until both have asked for it."""
     for _ in range(50):
-        one, other = await book.create("one"), await book.create("other")
-        below = await book.create("below", parent_id=one.id)
-        async with book.store.begin() as tx:
+        one, other = await registry.create("one"), await registry.create("other")
+        below = await registry.create("below", parent_id=one.id)
+        async with registry.store.begin() as tx:
             await tx.tree.lock()
             moves = [
-                asyncio.ensure_future(update(book, one, parent_id=other.id)),
-                asyncio.ensure_future(update(book, other, parent_id=below.id)),
+                asyncio.ensure_future(update(registry, one, parent_id=other.id)),
+                asyncio.ensure_future(update(registry, other, parent_id=below.id)),
             ]
             await eventually(lambda: waiting_for_the_tree(engine, 2))
 
         outcomes = await asyncio.gather(*moves, return_exceptions=True)
-        async with book.store.begin() as tx:
-            lineages = [await tx.tree.lineage(each.id) for each in (one, other, below)]
+        async with registry.store.begin() as tx:
+            lineages = [await tx.tree.get_lineage(each.id) for each in (one, other, below)]
 
         assert sum(isinstance(outcome, ParentCycle) for outcome in outcomes) == 1
         assert all(len(lineage) == len(set(lineage)) <= 3 for lineage in lineages)
@@ -212,34 +214,34 @@ async def waiting_for_the_tree(engine, count):
     """Whether so many transactions wait for the lock of the tree."""
     question = sa.text("select count(*) from pg_locks where locktype = 'advisory' and not granted and objid = :lock")
     async with engine.connect() as connection:
-        return await connection.scalar(question, {"lock": LOCK}) == count
+        return await connection.scalar(question, {"lock": TREE_LOCK}) == count
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_auth(book, depth):
-    root, other = await book.create("root"), await book.create("other")
-    near = await book.create("near", parent_id=other.id)
-    tree = [await book.create("top", parent_id=root.id)]
+async def test_a_moved_tree_belongs_to_its_new_organisation_in_the_book_and_in_auth(registry, depth):
+    root, other = await registry.create("root"), await registry.create("other")
+    near = await registry.create("near", parent_id=other.id)
+    tree = [await registry.create("top", parent_id=root.id)]
     for level in range(depth):
-        tree += [await book.create(f"{level}{name}", parent_id=tree[-1].id) for name in "ab"]
-    await book.sweeps.placements()
+        tree += [await registry.create(f"{level}{name}", parent_id=tree[-1].id) for name in "ab"]
+    await registry.sweeps.confirm_placements()
 
     for parent, org_id in ((near, other.id), (None, tree[0].id), (root, root.id)):
-        await update(book, tree[0], parent_id=parent and parent.id)
-        moved = [await book.get(workspace.id) for workspace in tree]
+        await update(registry, tree[0], parent_id=parent and parent.id)
+        moved = [await registry.get(workspace.id) for workspace in tree]
         assert {workspace.org_id for workspace in moved} == {org_id}
-        assert {book.auth.placed[workspace.id] for workspace in tree} == {org_id}
-        await book.sweeps.placements()
-        assert {book.auth.confirmed[workspace.id] for workspace in tree} == {org_id}
-        assert all([(await book.get(workspace.id)).placement_confirmed for workspace in tree])
-    assert (await book.get(near.id)).org_id == other.id
+        assert {registry.auth.placed[workspace.id] for workspace in tree} == {org_id}
+        await registry.sweeps.confirm_placements()
+        assert {registry.auth.confirmed[workspace.id] for workspace in tree} == {org_id}
+        assert all([(await registry.get(workspace.id)).placement_confirmed for workspace in tree])
+    assert (await registry.get(near.id)).org_id == other.id
 
 
-async def test_an_organisation_moves_nothing_across_its_border(book):
-    mine, other = await book.create("mine"), await book.create("other")
-    child = await book.create("child", parent_id=mine.id)
+async def test_an_organisation_moves_nothing_across_its_border(registry):
+    mine, other = await registry.create("mine"), await registry.create("other")
+    child = await registry.create("child", parent_id=mine.id)
     caller = org(mine.id, "admin")
 
     for parent_id in (other.id, None, UNKNOWN):
         with pytest.raises((OrgAccessDenied, ParentNotFound)):
-            await update(book, child, caller, parent_id=parent_id)
+            await update(registry, child, caller, parent_id=parent_id)

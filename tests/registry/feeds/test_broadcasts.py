@@ -6,22 +6,22 @@ import pytest
 from services.registry.feeds import broadcasts as module
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.workspace.events import Broadcast, BroadcastType
-from services.registry.workspace.facts import Pulse
+from services.registry.workspace.facts import HeartbeatReceived
 from tests.registry.conftest import agent
 from tests.waiting import eventually
 
 
-async def beat(book, workspace, **said):
+async def beat(registry, workspace, **said):
     caller = agent(workspace.id, workspace.generation or None)
-    await book.presence.heartbeat(caller, workspace.id, Pulse(at=book.clock.now(), **said))
+    await registry.heartbeat(caller, workspace.id, HeartbeatReceived(at=registry.clock.now(), **said))
 
 
-async def told(book, count):
+async def told(registry, count):
     """A task that collects what is broadcast."""
     found = []
 
     async def listen():
-        async with aclosing(book.broadcasts.watch()) as watch:
+        async with aclosing(registry.broadcasts.watch()) as watch:
             async for together in watch:
                 found.extend(together)
                 if len(found) >= count:
@@ -29,54 +29,54 @@ async def told(book, count):
         return found
 
     listening = asyncio.ensure_future(listen())
-    await eventually(lambda: book.broadcasts._listeners)
+    await eventually(lambda: registry.broadcasts._listeners)
     return listening
 
 
 @pytest.mark.covers("REG-23")
-async def test_every_heartbeat_is_broadcast_and_none_is_stored(book):
-    workspace = await book.online()
-    stored = await book.events()
-    listening = await told(book, 3)
+async def test_every_heartbeat_is_broadcast_and_none_is_stored(registry):
+    workspace = await registry.online()
+    stored = await registry.events()
+    listening = await told(registry, 3)
     for _ in range(3):
-        await beat(book, workspace, active_tasks=2, uptime_seconds=9)
+        await beat(registry, workspace, active_tasks=2, uptime_seconds=9)
 
     assert [
         (one.type, one.workspace_id, dict(one.payload)) for one in await listening if one.type != "TASK_UPDATED"
     ] == [("WORKSPACE_HEARTBEAT", workspace.id, {"active_tasks": 2, "uptime_seconds": 9})] * 3
-    assert await book.events() == stored
+    assert await registry.events() == stored
 
 
 @pytest.mark.covers("REG-24")
-async def test_a_task_is_broadcast_when_it_is_another(book):
-    workspace = await book.online()
-    listening = await told(book, 5)
+async def test_a_task_is_broadcast_when_it_is_another(registry):
+    workspace = await registry.online()
+    listening = await told(registry, 5)
     for task in ("a", "a", "b"):
-        await beat(book, workspace, current_task=task, active_tasks=1)
+        await beat(registry, workspace, current_task=task, active_tasks=1)
     tasks = [one.payload for one in await listening if one.type is BroadcastType.TASK_UPDATED]
 
     assert tasks == [{"active_tasks": 1, "current_task": "a"}, {"active_tasks": 1, "current_task": "b"}]
-    assert "TASK_UPDATED" not in {event.type for event in await book.events()}
+    assert "TASK_UPDATED" not in {event.type for event in await registry.events()}
 
 
 @pytest.mark.covers("REG-32")
-async def test_ten_healthy_heartbeats_store_nothing_and_a_bad_one_stores_one_event(book):
-    workspace = await book.online()
-    stored = len(await book.events())
+async def test_ten_healthy_heartbeats_store_nothing_and_a_bad_one_stores_one_event(registry):
+    workspace = await registry.online()
+    stored = len(await registry.events())
     for _ in range(10):
-        await beat(book, workspace)
-    assert len(await book.events()) == stored
+        await beat(registry, workspace)
+    assert len(await registry.events()) == stored
 
-    await asyncio.gather(*(beat(book, workspace, error_rate=0.9) for _ in range(6)))
-    assert [event.type for event in (await book.events())[stored:]] == ["WORKSPACE_DEGRADED"]
+    await asyncio.gather(*(beat(registry, workspace, error_rate=0.9) for _ in range(6)))
+    assert [event.type for event in (await registry.events())[stored:]] == ["WORKSPACE_DEGRADED"]
 
 
-async def test_old_news_is_not_broadcast(book):
-    workspace = await book.online()
-    listening = await told(book, 1)
+async def test_old_news_is_not_broadcast(registry):
+    workspace = await registry.online()
+    listening = await told(registry, 1)
     stale = agent(workspace.id, workspace.generation - 1)
-    await book.presence.heartbeat(stale, workspace.id, Pulse(at=book.clock.now(), current_task="late"))
-    await beat(book, workspace, current_task="now")
+    await registry.heartbeat(stale, workspace.id, HeartbeatReceived(at=registry.clock.now(), current_task="late"))
+    await beat(registry, workspace, current_task="now")
 
     assert [one.payload["current_task"] for one in await listening if "current_task" in one.payload] == ["now"]
 

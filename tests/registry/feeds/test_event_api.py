@@ -17,14 +17,14 @@ from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
 from tests.registry.conftest import ADMIN, agent
-from tests.registry.neighbours import WillingAuth, served
+from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.rpc import listening
 
 
 @pytest.fixture
 async def lines(database_url, tmp_path):
     """A line to each of two replicas."""
-    async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
+    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
 
         def values(name):
             listen = f"unix:{tmp_path}/{name}.sock"
@@ -139,7 +139,7 @@ async def test_only_the_gateway_watches_and_nobody_listens_in_a_service_s_name(l
 
 
 async def test_a_replica_that_stops_sends_its_watchers_away(database_url, tmp_path):
-    async with databases.fresh(database_url, service), listening([served(WillingAuth())]) as auth:
+    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )

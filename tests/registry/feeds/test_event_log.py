@@ -11,9 +11,9 @@ from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds import event_log as chronicle_module
 from services.registry.feeds.event_log import CaughtUp, Chronicle, Quiet, Told
 from services.registry.feeds.workspace_feed import Feed
-from services.registry.store.tables.schema import DOORBELL
-from services.registry.workspace.audiences import EVERYTHING, of_one, of_org
-from services.registry.workspace.events import EventType, Notice
+from services.registry.store.tables.schema import REVISION_CHANNEL
+from services.registry.workspace.audiences import EVERYTHING, name_org_audience, name_workspace_audience
+from services.registry.workspace.events import EventDraft, EventType
 from tests.registry.conftest import ADMIN
 
 EXTERNAL = {"runtime": "external"}
@@ -49,29 +49,35 @@ async def events(watch, count):
     return None
 
 
-async def test_who_begins_hears_where_everybody_stands_and_no_old_news(book):
-    root = await book.create("root", **EXTERNAL)
-    child = await book.create("child", parent_id=root.id, **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
+async def test_who_begins_hears_where_everybody_stands_and_no_old_news(registry):
+    root = await registry.create("root", **EXTERNAL)
+    child = await registry.create("child", parent_id=root.id, **EXTERNAL)
+    async with registry.following(), aclosing(registry.chronicle.watch(0)) as watch:
         placed, told, reached = await begun(watch)
 
     assert told == []
-    assert reached == (await book.events())[-1].event_id
+    assert reached == (await registry.events())[-1].event_id
     assert {*placed[child.id].published_to} == {
-        *(EVERYTHING, of_org(root.id), of_one(child.id), f"beside:{root.id}", f"below:{root.id}")
+        *(
+            EVERYTHING,
+            name_org_audience(root.id),
+            name_workspace_audience(child.id),
+            f"beside:{root.id}",
+            f"below:{root.id}",
+        )
     }
-    assert of_one(root.id) in placed[child.id].subscribed_to
+    assert name_workspace_audience(root.id) in placed[child.id].subscribed_to
 
 
-async def test_who_goes_on_hears_what_it_missed_and_then_what_happens(book):
-    one = await book.create("one", **EXTERNAL)
-    seen = (await book.events())[0].event_id
-    async with book.following(), aclosing(book.chronicle.watch(seen)) as watch:
+async def test_who_goes_on_hears_what_it_missed_and_then_what_happens(registry):
+    one = await registry.create("one", **EXTERNAL)
+    seen = (await registry.events())[0].event_id
+    async with registry.following(), aclosing(registry.chronicle.watch(seen)) as watch:
         _, told, reached = await begun(watch)
-        other = await book.create("other", **EXTERNAL)
+        other = await registry.create("other", **EXTERNAL)
         live = await events(watch, 2)
 
-    stored = await book.events()
+    stored = await registry.events()
     assert [event.event_id for event in told] == [event.event_id for event in stored[1:2]]
     assert reached == stored[1].event_id
     assert [event for event, _, _ in live] == stored[2:]
@@ -79,47 +85,47 @@ async def test_who_goes_on_hears_what_it_missed_and_then_what_happens(book):
 
 
 @pytest.mark.covers("REG-32")
-async def test_where_a_workspace_stands_is_told_before_the_news_of_it(book):
-    root, other = await book.create("root", **EXTERNAL), await book.create("other", **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
+async def test_where_a_workspace_stands_is_told_before_the_news_of_it(registry):
+    root, other = await registry.create("root", **EXTERNAL), await registry.create("other", **EXTERNAL)
+    async with registry.following(), aclosing(registry.chronicle.watch(0)) as watch:
         await begun(watch)
-        child = await book.create("child", parent_id=root.id, **EXTERNAL)
+        child = await registry.create("child", parent_id=root.id, **EXTERNAL)
         [(_, circles, placed), _] = await events(watch, 2)
         assert placed[child.id].published_to == circles
 
-        await book.editing.update(ADMIN, child.id, {"parent_id": other.id})
-        await book.register(await book.get(child.id), url="")
+        await registry.editing.update(ADMIN, child.id, {"parent_id": other.id})
+        await registry.register(await registry.get(child.id), url="")
         [(event, circles, placed)] = await events(watch, 1)
 
     assert event.type == "WORKSPACE_ONLINE"
     assert placed[child.id].published_to == circles
-    assert of_org(other.id) in circles
-    assert of_org(root.id) not in circles
+    assert name_org_audience(other.id) in circles
+    assert name_org_audience(root.id) not in circles
 
 
-async def test_the_last_news_of_a_purged_workspace_is_told_to_those_who_heard_of_it(book):
-    root = await book.create("root", **EXTERNAL)
-    child = await book.create("child", parent_id=root.id, **EXTERNAL)
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
+async def test_the_last_news_of_a_purged_workspace_is_told_to_those_who_heard_of_it(registry):
+    root = await registry.create("root", **EXTERNAL)
+    child = await registry.create("child", parent_id=root.id, **EXTERNAL)
+    async with registry.following(), aclosing(registry.chronicle.watch(0)) as watch:
         await begun(watch)
-        await book.removal.remove(ADMIN, child.id, confirm=True, purge=True)
+        await registry.removal.remove(ADMIN, child.id, confirm=True, purge=True)
         [(event, circles, _)] = await events(watch, 1)
         gone = await anext(watch)
 
     assert (event.type, event.workspace_id) == ("WORKSPACE_REMOVED", child.id)
-    assert {of_one(child.id), of_org(root.id), EVERYTHING} <= {*circles}
+    assert {name_workspace_audience(child.id), name_org_audience(root.id), EVERYTHING} <= {*circles}
     assert [(one.workspace_id, one.published_to, one.subscribed_to) for one in gone] == [(child.id, (), ())]
 
 
-async def test_an_event_from_before_a_purge_is_told_to_those_who_need_no_place_in_the_tree(book):
-    root = await book.create("root", **EXTERNAL)
-    seen = (await book.events())[-1].event_id
-    await book.removal.remove(ADMIN, root.id, confirm=True, purge=True)
-    async with book.following(), aclosing(book.chronicle.watch(seen)) as watch:
+async def test_an_event_from_before_a_purge_is_told_to_those_who_need_no_place_in_the_tree(registry):
+    root = await registry.create("root", **EXTERNAL)
+    seen = (await registry.events())[-1].event_id
+    await registry.removal.remove(ADMIN, root.id, confirm=True, purge=True)
+    async with registry.following(), aclosing(registry.chronicle.watch(seen)) as watch:
         [(event, circles, _)] = await events_or_caught_up(watch)
 
     assert event.type == "WORKSPACE_REMOVED"
-    assert circles == (EVERYTHING, of_org(root.id), of_one(root.id))
+    assert circles == (EVERYTHING, name_org_audience(root.id), name_workspace_audience(root.id))
 
 
 async def events_or_caught_up(watch):
@@ -135,34 +141,34 @@ async def events_or_caught_up(watch):
     return None
 
 
-async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(book):
-    await book.create()
-    seen = (await book.events())[0].event_id
-    book.clock.advance(days=31)
-    await book.create()
-    await book.create()
-    book.clock.advance(days=31)
-    await book.sweeps.old()
-    async with book.following():
+async def test_events_that_are_not_kept_any_more_are_not_passed_over_in_silence(registry):
+    await registry.create()
+    seen = (await registry.events())[0].event_id
+    registry.clock.advance(days=31)
+    await registry.create()
+    await registry.create()
+    registry.clock.advance(days=31)
+    await registry.sweeps.delete_old_records()
+    async with registry.following():
         with pytest.raises(EventIdGone):
-            await begun(book.chronicle.watch(seen))
+            await begun(registry.chronicle.watch(seen))
 
 
-async def test_every_event_is_told_once_and_in_order_by_every_replica(book, database_url):
-    made = [await book.create(f"w{number}", **EXTERNAL) for number in range(4)]
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    feed = Feed(book.store, bell, replica_id="second")
-    second = Chronicle(book.store, feed)
-    loops = [asyncio.ensure_future(loop) for loop in (bell.listen(), feed.run(), second.run())]
+async def test_every_event_is_told_once_and_in_order_by_every_replica(registry, database_url):
+    made = [await registry.create(f"w{number}", **EXTERNAL) for number in range(4)]
+    listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    feed = Feed(registry.store, listener, replica_id="second")
+    second = Chronicle(registry.store, feed)
+    loops = [asyncio.ensure_future(loop) for loop in (listener.listen(), feed.run(), second.run())]
     async with (
-        book.following(),
-        aclosing(book.chronicle.watch(0)) as one,
+        registry.following(),
+        aclosing(registry.chronicle.watch(0)) as one,
         aclosing(second.watch(0)) as other,
     ):
         await begun(one)
         await begun(other)
         for turn in range(50):
-            await asyncio.gather(*(note(book, workspace, turn) for workspace in made))
+            await asyncio.gather(*(note(registry, workspace, turn) for workspace in made))
         heard = [event.event_id for event, _, _ in await events(one, 200)]
         also = [event.event_id for event, _, _ in await events(other, 200)]
     for loop in loops:
@@ -172,27 +178,27 @@ async def test_every_event_is_told_once_and_in_order_by_every_replica(book, data
     assert heard == also == sorted(set(heard))
 
 
-async def note(book, workspace, turn):
-    async with book.store.begin() as tx:
+async def note(registry, workspace, turn):
+    async with registry.store.begin() as tx:
         known = await tx.get(workspace.id, lock=True)
-        tx.save(known, Notice(EventType.AGENT_CARD_UPDATED, {"turn": turn}))
+        tx.save(known, EventDraft(EventType.AGENT_CARD_UPDATED, {"turn": turn}))
 
 
-async def test_who_falls_behind_is_sent_away_to_come_back(book):
-    await book.create()
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
+async def test_who_falls_behind_is_sent_away_to_come_back(registry):
+    await registry.create()
+    async with registry.following(), aclosing(registry.chronicle.watch(0)) as watch:
         await begun(watch)
-        [watcher] = book.chronicle._watchers
-        told = Told(replace((await book.events())[0], event_id=10**9), ())
+        [watcher] = registry.chronicle._watchers
+        told = Told(replace((await registry.events())[0], event_id=10**9), ())
         for _ in range(chronicle_module.BACKLOG + 1):
             watcher.hear(told)
 
         with pytest.raises(FeedOverrun):
             await anext(watch)
-    assert book.chronicle._watchers == set()
+    assert registry.chronicle._watchers == set()
 
 
-async def test_a_chronicle_says_that_it_is_alive(book):
-    async with book.following(), aclosing(book.chronicle.watch(0)) as watch:
+async def test_a_chronicle_says_that_it_is_alive(registry):
+    async with registry.following(), aclosing(registry.chronicle.watch(0)) as watch:
         assert await begun(watch) == ({}, [], 0)
         assert await anext(watch) == Quiet()

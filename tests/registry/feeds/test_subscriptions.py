@@ -7,102 +7,102 @@ from services.chassis.errors import PermissionDenied
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import OrgAccessDenied, WorkspaceNotFound
 from services.registry.feeds.subscriptions import View
-from services.registry.workspace.audiences import EVERYTHING, of_one, of_org
-from services.registry.workspace.events import EventType, Notice, Stretch
-from services.registry.workspace.hierarchy import allowed
-from tests.registry.conftest import ADMIN, ANYBODY, agent, org
+from services.registry.workspace.audiences import EVERYTHING, name_org_audience, name_workspace_audience
+from services.registry.workspace.events import EventDraft, EventRange, EventType
+from services.registry.workspace.hierarchy import may_communicate
+from tests.registry.conftest import ADMIN, ANONYMOUS, agent, org
 
 EXTERNAL = {"runtime": "external"}
 
 
-async def replayed(book, caller, workspace_id="", *, after=0, through=0, size=500):
-    return (await book.views.replay(caller, workspace_id, Stretch(after, through), size=size)).events
+async def replayed(registry, caller, workspace_id="", *, after=0, through=0, size=500):
+    return (await registry.views.replay(caller, workspace_id, EventRange(after, through), size=size)).events
 
 
-async def family(book):
+async def family(registry):
     """Root ── a ── b, root ── a2, and a second root."""
-    root = await book.create("root", **EXTERNAL)
-    a = await book.create("a", parent_id=root.id, **EXTERNAL)
-    b = await book.create("b", parent_id=a.id, **EXTERNAL)
-    a2 = await book.create("a2", parent_id=root.id, **EXTERNAL)
-    root2 = await book.create("root2", **EXTERNAL)
+    root = await registry.create("root", **EXTERNAL)
+    a = await registry.create("a", parent_id=root.id, **EXTERNAL)
+    b = await registry.create("b", parent_id=a.id, **EXTERNAL)
+    a2 = await registry.create("a2", parent_id=root.id, **EXTERNAL)
+    root2 = await registry.create("root2", **EXTERNAL)
     return root, a, b, a2, root2
 
 
-async def test_a_view_is_what_the_caller_may_hear_of(book):
-    root = await book.create("root", **EXTERNAL)
+async def test_a_view_is_what_the_caller_may_hear_of(registry):
+    root = await registry.create("root", **EXTERNAL)
 
-    head = (await book.events())[-1].event_id
+    head = (await registry.events())[-1].event_id
     expected = {
         (ADMIN, ""): View(subscribed_to=(EVERYTHING,), head=head),
-        (ANYBODY, ""): View(subscribed_to=(EVERYTHING,), head=head),
-        (org(root.id), ""): View(subscribed_to=(of_org(root.id),), head=head),
+        (ANONYMOUS, ""): View(subscribed_to=(EVERYTHING,), head=head),
+        (org(root.id), ""): View(subscribed_to=(name_org_audience(root.id),), head=head),
         (agent(root.id), ""): View(subscribed_as=root.id, head=head),
-        (agent(root.id), root.id): View(subscribed_to=(of_one(root.id),), head=head),
+        (agent(root.id), root.id): View(subscribed_to=(name_workspace_audience(root.id),), head=head),
     }
     for (caller, workspace_id), view in expected.items():
-        assert await book.views.resolve(caller, workspace_id, None) == view
+        assert await registry.views.resolve(caller, workspace_id, None) == view
 
 
-async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_operator(book):
-    root, a, *_, root2 = await family(book)
+async def test_a_view_of_one_workspace_is_for_itself_its_organisation_and_the_operator(registry):
+    root, a, *_, root2 = await family(registry)
     for caller, refusal in (
         (org(root2.id), OrgAccessDenied),
         (agent(root.id), PermissionDenied),
         (identity.service_identity("x"), PermissionDenied),
     ):
         with pytest.raises(refusal):
-            await book.views.resolve(caller, "" if caller.kind is identity.Kind.SERVICE else a.id, None)
+            await registry.views.resolve(caller, "" if caller.kind is identity.Kind.SERVICE else a.id, None)
         with pytest.raises(refusal):
-            await replayed(book, caller, "" if caller.kind is identity.Kind.SERVICE else a.id)
+            await replayed(registry, caller, "" if caller.kind is identity.Kind.SERVICE else a.id)
     with pytest.raises(WorkspaceNotFound):
-        await book.views.resolve(ADMIN, "00000000-0000-4000-8000-000000000000", None)
+        await registry.views.resolve(ADMIN, "00000000-0000-4000-8000-000000000000", None)
 
 
-async def test_the_view_of_a_removed_workspace_is_over(book):
-    workspace = await book.create(**EXTERNAL)
-    await book.removal.remove(ADMIN, workspace.id, confirm=False, purge=False)
+async def test_the_view_of_a_removed_workspace_is_over(registry):
+    workspace = await registry.create(**EXTERNAL)
+    await registry.removal.remove(ADMIN, workspace.id, confirm=False, purge=False)
 
-    assert (await book.views.resolve(ADMIN, workspace.id, None)).over
-    assert [event.type for event in await replayed(book, ADMIN, workspace.id)][-1] == "WORKSPACE_REMOVED"
+    assert (await registry.views.resolve(ADMIN, workspace.id, None)).over
+    assert [event.type for event in await replayed(registry, ADMIN, workspace.id)][-1] == "WORKSPACE_REMOVED"
 
 
-async def test_everybody_is_replayed_what_it_may_hear_of_and_nothing_else(book):
-    made = {workspace.id: workspace for workspace in await family(book)}
+async def test_everybody_is_replayed_what_it_may_hear_of_and_nothing_else(registry):
+    made = {workspace.id: workspace for workspace in await family(registry)}
     root, *_, root2 = made.values()
     lineages = {}
-    async with book.store.begin() as tx:
+    async with registry.store.begin() as tx:
         for each in made:
-            lineages[each] = await tx.tree.lineage(each)
+            lineages[each] = await tx.tree.get_lineage(each)
 
     for viewer in made:
-        heard = {event.workspace_id for event in await replayed(book, agent(viewer))}
-        assert heard == {each for each in made if allowed(lineages[viewer], lineages[each])}
-    assert {event.workspace_id for event in await replayed(book, ADMIN)} == {*made}
-    assert {event.workspace_id for event in await replayed(book, org(root.id))} == {*made} - {root2.id}
-    assert await replayed(book, agent("00000000-0000-4000-8000-000000000000")) == []
+        heard = {event.workspace_id for event in await replayed(registry, agent(viewer))}
+        assert heard == {each for each in made if may_communicate(lineages[viewer], lineages[each])}
+    assert {event.workspace_id for event in await replayed(registry, ADMIN)} == {*made}
+    assert {event.workspace_id for event in await replayed(registry, org(root.id))} == {*made} - {root2.id}
+    assert await replayed(registry, agent("00000000-0000-4000-8000-000000000000")) == []
 
 
-async def test_a_replay_is_told_in_pages_up_to_where_it_is_wanted(book):
-    await family(book)
-    everything = await book.events()
+async def test_a_replay_is_told_in_pages_up_to_where_it_is_wanted(registry):
+    await family(registry)
+    everything = await registry.events()
     ids = [event.event_id for event in everything]
 
-    first = await book.views.replay(ADMIN, "", Stretch(0, ids[-2]), size=4)
-    rest = await book.views.replay(ADMIN, "", Stretch(first.events[-1].event_id, ids[-2]), size=500)
+    first = await registry.views.replay(ADMIN, "", EventRange(0, ids[-2]), size=4)
+    rest = await registry.views.replay(ADMIN, "", EventRange(first.events[-1].event_id, ids[-2]), size=500)
 
     assert [*first.events, *rest.events] == everything[:-1]
     assert (first.more, rest.more) == (True, False)
 
 
-async def test_events_that_do_not_fit_one_answer_are_told_in_several(book):
-    workspace = await book.create(**EXTERNAL)
-    async with book.store.begin() as tx:
+async def test_events_that_do_not_fit_one_answer_are_told_in_several(registry):
+    workspace = await registry.create(**EXTERNAL)
+    async with registry.store.begin() as tx:
         known = await tx.get(workspace.id, lock=True)
-        tx.save(known, *[Notice(EventType.AGENT_CARD_UPDATED, {"agent_card": "x" * 3_000_000})] * 4)
+        tx.save(known, *[EventDraft(EventType.AGENT_CARD_UPDATED, {"agent_card": "x" * 3_000_000})] * 4)
     after, sizes = 0, []
     while True:
-        replay = await book.views.replay(ADMIN, workspace.id, Stretch(after), size=500)
+        replay = await registry.views.replay(ADMIN, workspace.id, EventRange(after), size=500)
         sizes.append(len(replay.events))
         after = replay.events[-1].event_id
         if not replay.more:
@@ -114,66 +114,66 @@ async def test_events_that_do_not_fit_one_answer_are_told_in_several(book):
 # How far back ────────────────────────────────────────────────────────────────
 
 
-async def test_who_names_an_event_that_is_kept_or_the_last_that_is_not_may_go_on(book):
+async def test_who_names_an_event_that_is_kept_or_the_last_that_is_not_may_go_on(registry):
     for _ in range(3):
-        await book.create()
-        book.clock.advance(days=12)
-    await book.sweeps.old()
-    ids = [event.event_id for event in await book.events()]
-    async with book.store.begin() as tx:
-        horizon = await tx.events.horizon()
+        await registry.create()
+        registry.clock.advance(days=12)
+    await registry.sweeps.delete_old_records()
+    ids = [event.event_id for event in await registry.events()]
+    async with registry.store.begin() as tx:
+        horizon = await tx.events.get_horizon()
 
     assert 0 < horizon < ids[0]
     for after in (horizon, *ids):
-        await book.views.resolve(ADMIN, "", after)
+        await registry.views.resolve(ADMIN, "", after)
     for gone in (0, horizon - 1):
         with pytest.raises(EventIdGone):
-            await book.views.resolve(ADMIN, "", gone)
+            await registry.views.resolve(ADMIN, "", gone)
         with pytest.raises(EventIdGone):
-            await replayed(book, ADMIN, after=gone)
+            await replayed(registry, ADMIN, after=gone)
 
 
-async def test_the_horizon_stays_where_nothing_is_left(book):
-    await book.create()
-    last = (await book.events())[-1].event_id
-    book.clock.advance(days=31)
-    await book.sweeps.old()
-    await book.sweeps.old()
+async def test_the_horizon_stays_where_nothing_is_left(registry):
+    await registry.create()
+    last = (await registry.events())[-1].event_id
+    registry.clock.advance(days=31)
+    await registry.sweeps.delete_old_records()
+    await registry.sweeps.delete_old_records()
 
-    assert await book.events() == []
-    await book.views.resolve(ADMIN, "", last)
+    assert await registry.events() == []
+    await registry.views.resolve(ADMIN, "", last)
     with pytest.raises(EventIdGone):
-        await book.views.resolve(ADMIN, "", last - 1)
+        await registry.views.resolve(ADMIN, "", last - 1)
 
 
-async def test_before_anything_was_forgotten_the_beginning_may_be_named_and_the_future_may_not(book):
-    await book.views.resolve(ADMIN, "", 0)
+async def test_before_anything_was_forgotten_the_beginning_may_be_named_and_the_future_may_not(registry):
+    await registry.views.resolve(ADMIN, "", 0)
     with pytest.raises(EventIdGone):
-        await book.views.resolve(ADMIN, "", 2**62)
+        await registry.views.resolve(ADMIN, "", 2**62)
 
 
-async def test_the_last_event_may_be_named_though_a_purge_erased_it(book):
-    workspace = await book.create(**EXTERNAL)
-    named = [event.event_id for event in await book.events()]
-    await book.removal.remove(ADMIN, workspace.id, confirm=False, purge=True)
+async def test_the_last_event_may_be_named_though_a_purge_erased_it(registry):
+    workspace = await registry.create(**EXTERNAL)
+    named = [event.event_id for event in await registry.events()]
+    await registry.removal.remove(ADMIN, workspace.id, confirm=False, purge=True)
 
     for after in named:
-        assert (await book.views.resolve(ADMIN, "", after)).subscribed_to
-        assert [event.type for event in await replayed(book, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
+        assert (await registry.views.resolve(ADMIN, "", after)).subscribed_to
+        assert [event.type for event in await replayed(registry, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
 
 
-async def test_the_oldest_are_forgotten_first(book):
+async def test_the_oldest_are_forgotten_first(registry):
     for _ in range(4):
-        await book.create()
-        book.clock.advance(hours=1)
-    ids = [event.event_id for event in await book.events()]
-    book.clock.advance(days=40)
+        await registry.create()
+        registry.clock.advance(hours=1)
+    ids = [event.event_id for event in await registry.events()]
+    registry.clock.advance(days=40)
     horizons = []
     for left in (3, 2, 1, 0):
-        async with book.store.begin() as tx:
-            assert await tx.events.forget(book.clock.now() - book.clock.now(), limit=1) == 1
-            horizons.append(await tx.events.horizon())
-            assert len(await tx.events.after(0, limit=9)) == left
+        async with registry.store.begin() as tx:
+            assert await tx.events.delete_old(registry.clock.now() - registry.clock.now(), limit=1) == 1
+            horizons.append(await tx.events.get_horizon())
+            assert len(await tx.events.list_after(0, limit=9)) == left
 
     assert horizons == ids
     assert all(one < other for one, other in pairwise(horizons))

@@ -9,11 +9,11 @@ from services.registry.app import ROLE
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds import workspace_feed as feed_module
 from services.registry.feeds.workspace_feed import Alive, Beats, Changed, Feed, SnapshotDone
-from services.registry.store.tables.schema import DOORBELL
-from services.registry.workspace.model import Beat
+from services.registry.store.tables.schema import REVISION_CHANNEL
+from services.registry.workspace.model import HeartbeatNotice
 from tests.registry.conftest import ADMIN
 
-BEAT = Beat(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
+BEAT = HeartbeatNotice(workspace_id="w", active_tasks=1, current_task="", uptime_seconds=1)
 
 
 async def snapshot(watch):
@@ -34,11 +34,11 @@ async def change(watch):
     return None
 
 
-async def test_a_watch_begins_with_what_there_is_and_goes_on_with_what_changes(book):
-    one, other = await book.create("one"), await book.create("other")
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
+async def test_a_watch_begins_with_what_there_is_and_goes_on_with_what_changes(registry):
+    one, other = await registry.create("one"), await registry.create("other")
+    async with registry.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         there, revision = await snapshot(watch)
-        await book.editing.update(ADMIN, one.id, {"name": "eve"})
+        await registry.editing.update(ADMIN, one.id, {"name": "eve"})
         changed = await change(watch)
 
     assert [workspace.id for workspace in there] == [one.id, other.id]
@@ -46,10 +46,10 @@ async def test_a_watch_begins_with_what_there_is_and_goes_on_with_what_changes(b
     assert changed.revision > revision == there[-1].revision
 
 
-async def test_a_watch_resumes_after_the_revision_it_names(book):
-    one, other = await book.create("one"), await book.create("other")
-    seen = (await book.get(one.id)).revision
-    async with book.following() as feed, aclosing(feed.watch(seen, pulses=False, backend="")) as watch:
+async def test_a_watch_resumes_after_the_revision_it_names(registry):
+    one, other = await registry.create("one"), await registry.create("other")
+    seen = (await registry.get(one.id)).revision
+    async with registry.following() as feed, aclosing(feed.watch(seen, pulses=False, backend="")) as watch:
         first = await change(watch)
         sign = await anext(watch)
 
@@ -57,44 +57,47 @@ async def test_a_watch_resumes_after_the_revision_it_names(book):
     assert sign == Alive(first.revision)
 
 
-async def test_a_revision_that_never_was_begins_anew(book):
-    one = await book.create("one")
-    async with book.following() as feed, aclosing(feed.watch(10**12, pulses=False, backend="")) as watch:
+async def test_a_revision_that_never_was_begins_anew(registry):
+    one = await registry.create("one")
+    async with registry.following() as feed, aclosing(feed.watch(10**12, pulses=False, backend="")) as watch:
         there, _ = await snapshot(watch)
 
     assert [workspace.id for workspace in there] == [one.id]
 
 
-async def test_removals_that_are_over_are_told_to_who_resumes_and_not_to_who_begins(book):
-    gone = await book.create(runtime="external")
-    seen = (await book.get(gone.id)).revision
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=True)
-    async with book.following() as feed:
+async def test_removals_that_are_over_are_told_to_who_resumes_and_not_to_who_begins(registry):
+    gone = await registry.create(runtime="external")
+    seen = (await registry.get(gone.id)).revision
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=True)
+    async with registry.following() as feed:
         async with aclosing(feed.watch(0, pulses=False, backend="")) as watch:
             assert (await snapshot(watch))[0] == []
         async with aclosing(feed.watch(seen, pulses=False, backend="")) as watch:
             assert (await change(watch)).id == gone.id
 
 
-async def test_the_feed_says_that_it_is_alive_and_that_a_provisioner_listens(book):
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="process")) as watch:
+async def test_the_feed_says_that_it_is_alive_and_that_a_provisioner_listens(registry):
+    async with registry.following() as feed, aclosing(feed.watch(0, pulses=False, backend="process")) as watch:
         await snapshot(watch)
         signs = [await anext(watch), await anext(watch)]
-        async with book.store.begin() as tx:
-            watched = await tx.changes.is_watched(book.clock.now().replace(year=2000))
+        async with registry.store.begin() as tx:
+            watched = await tx.revisions.is_watched(registry.clock.now().replace(year=2000))
 
     assert signs == [Alive(0), Alive(0)]
     assert watched
 
 
-async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
-    made = [await book.create(f"w{number}") for number in range(4)]
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
+async def test_every_change_arrives_once_and_in_the_order_of_revisions(registry):
+    made = [await registry.create(f"w{number}") for number in range(4)]
+    async with registry.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
         seen = []
         for turn in range(60):
             await asyncio.gather(
-                *(book.editing.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"}) for workspace in made)
+                *(
+                    registry.editing.update(ADMIN, workspace.id, {"name": f"{workspace.id}-{turn}"})
+                    for workspace in made
+                )
             )
         last = {workspace.id: f"{workspace.id}-59" for workspace in made}
         while last:
@@ -106,27 +109,27 @@ async def test_every_change_arrives_once_and_in_the_order_of_revisions(book):
     assert seen == sorted(set(seen))
 
 
-async def test_a_number_is_never_committed_after_a_higher_one(book):
-    one, other = await book.create("one"), await book.create("other")
+async def test_a_number_is_never_committed_after_a_higher_one(registry):
+    one, other = await registry.create("one"), await registry.create("other")
     for turn in range(50):
-        async with book.store.begin() as slow:
+        async with registry.store.begin() as slow:
             workspace = await slow.get(one.id, lock=True)
             slow.save(replace(workspace, name=f"one-{turn}"))
             await slow.write()
-            quick = asyncio.ensure_future(book.editing.update(ADMIN, other.id, {"name": f"other-{turn}"}))
+            quick = asyncio.ensure_future(registry.editing.update(ADMIN, other.id, {"name": f"other-{turn}"}))
             done, _ = await asyncio.wait([quick], timeout=0.02)
-            async with book.store.begin() as reader:
-                seen = await reader.changes.changed(0, limit=9)
+            async with registry.store.begin() as reader:
+                seen = await reader.revisions.list_changed(0, limit=9)
 
         assert not done
         assert all(workspace.name not in {f"one-{turn}", f"other-{turn}"} for workspace in seen)
         assert (await quick).entry.workspace.name == f"other-{turn}"
-        assert (await book.get(one.id)).revision < (await book.get(other.id)).revision
+        assert (await registry.get(one.id)).revision < (await registry.get(other.id)).revision
 
 
-async def test_who_falls_behind_is_sent_away_to_come_back(book):
-    made = await book.create()
-    async with book.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
+async def test_who_falls_behind_is_sent_away_to_come_back(registry):
+    made = await registry.create()
+    async with registry.following() as feed, aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
         [watcher] = feed._watchers
         for _ in range(feed_module.BACKLOG + 1):
@@ -137,9 +140,9 @@ async def test_who_falls_behind_is_sent_away_to_come_back(book):
     assert feed._watchers == set()
 
 
-async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(book):
+async def test_heartbeats_go_to_those_who_want_them_and_never_crowd_out_changes(registry):
     async with (
-        book.following() as feed,
+        registry.following() as feed,
         aclosing(feed.watch(0, pulses=True, backend="")) as keen,
         aclosing(feed.watch(0, pulses=False, backend="")) as calm,
     ):
@@ -166,8 +169,8 @@ class StoppedFeed(Feed):
         await asyncio.Event().wait()
 
 
-async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
-    feed = StoppedFeed(book.store, book.bell, replica_id="r")
+async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(registry):
+    feed = StoppedFeed(registry.store, registry.listener, replica_id="r")
     reading = asyncio.ensure_future(feed.run())
     async with aclosing(feed.watch(0, pulses=False, backend="")) as watch:
         await snapshot(watch)
@@ -180,18 +183,18 @@ async def test_a_feed_that_cannot_read_does_not_say_that_it_is_alive(book):
     assert not done
 
 
-async def test_two_replicas_tell_the_same(book, engine, database_url, auth, clock):
-    bell = NotificationListener(database_url, role=ROLE, channel=DOORBELL)
-    second = Feed(book.store, bell, replica_id="second")
-    tasks = [asyncio.ensure_future(bell.listen()), asyncio.ensure_future(second.run())]
+async def test_two_replicas_tell_the_same(registry, engine, database_url, auth, clock):
+    listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    second = Feed(registry.store, listener, replica_id="second")
+    tasks = [asyncio.ensure_future(listener.listen()), asyncio.ensure_future(second.run())]
     async with (
-        book.following() as first,
+        registry.following() as first,
         aclosing(first.watch(0, pulses=False, backend="")) as one,
         aclosing(second.watch(0, pulses=False, backend="")) as other,
     ):
         await snapshot(one)
         await snapshot(other)
-        made = await book.create()
+        made = await registry.create()
 
         assert (await change(one)).id == (await change(other)).id == made.id
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Every status has its cause in the log of events, and the log alone tells every status."""
+"""Every status has an event as its cause, and the events alone reproduce every status."""
 
 import contextlib
 import json
@@ -8,57 +8,57 @@ import pytest
 
 from services.chassis.errors import ServiceError
 from services.registry.workspace.facts import (
+    HeartbeatMissed,
+    HeartbeatReceived,
     InstanceExited,
     InstanceStarted,
     InstanceStopped,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
-    Silence,
     StopFailed,
     UpstreamDead,
 )
-from tests.registry.conftest import ADMIN, PATIENCE, agent
+from tests.registry.conftest import ADMIN, TIMEOUTS, agent
 
 WORKSPACES = 4
 
 STEPS = 60
 
 
-async def step(book, dice, workspace_id):
-    """Something happens to a workspace: a fact, a heartbeat, a register, a restart, rarely its end."""
-    workspace = await book.get(workspace_id)
+async def step(registry, dice, workspace_id):
+    """Apply a random fact, heartbeat, register, restart or removal to a workspace."""
+    workspace = await registry.get(workspace_id)
     generation = dice.choice([workspace.generation, workspace.generation, workspace.generation - 1])
     caller = agent(workspace_id, generation or None)
-    at, said = book.clock.now(), {"at": book.clock.now(), "generation": generation}
+    at, fields = registry.clock.now(), {"at": registry.clock.now(), "generation": generation}
     facts = [
-        InstanceStarted(**said, backend="process", address="http://127.0.0.1:9", reference="r"),
-        InstanceExited(**said),
-        InstanceStopped(**said),
-        StopFailed(**said, text="no"),
-        ProvisioningFailed(**said, error="provisioning failed"),
-        ProvisioningTimedOut(**said),
-        Silence(at=at, patience=PATIENCE),
-        UpstreamDead(**said),
+        InstanceStarted(**fields, backend="process", address="http://127.0.0.1:9", reference="r"),
+        InstanceExited(**fields),
+        InstanceStopped(**fields),
+        StopFailed(**fields, text="no"),
+        ProvisioningFailed(**fields, error="provisioning failed"),
+        ProvisioningTimedOut(**fields),
+        HeartbeatMissed(at=at, timeouts=TIMEOUTS),
+        UpstreamDead(**fields),
     ]
     match dice.choice(["fact", "fact", "fact", "beat", "beat", "beat", "register", "restart", "remove"]):
         case "fact":
-            await book.presence.observe(workspace_id, dice.choice(facts))
+            await registry.observations.observe(workspace_id, dice.choice(facts))
         case "beat":
-            pulse = Pulse(at=at, error_rate=dice.choice([0.0, 0.05, 0.9]), wedged=dice.random() < 0.1)
-            await book.presence.heartbeat(caller, workspace_id, pulse)
+            heartbeat = HeartbeatReceived(at=at, error_rate=dice.choice([0.0, 0.05, 0.9]), wedged=dice.random() < 0.1)
+            await registry.heartbeat(caller, workspace_id, heartbeat)
         case "register":
-            await book.register(workspace, url="http://127.0.0.1:9")
+            await registry.register(workspace, url="http://127.0.0.1:9")
         case "restart":
-            await book.presence.restart(ADMIN, workspace_id, "")
+            await registry.restarts.restart(ADMIN, workspace_id, "")
         case "remove" if dice.random() < 0.1:
-            await book.removal.remove(ADMIN, workspace_id, confirm=True, purge=False)
+            await registry.removal.remove(ADMIN, workspace_id, confirm=True, purge=False)
         case _:
             pass
 
 
-def replayed(events):
-    """What the log alone says of each workspace: how it is, why, since when, and which event made it so."""
+def replay_events(events):
+    """Return the status, reason, time and causing event of each workspace, from the events alone."""
     known = {}
     for event in events:
         payload = json.loads(event.payload)
@@ -70,43 +70,45 @@ def replayed(events):
     return known
 
 
-def shown(row):
+def read_status(row):
     since = row.status_since.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return (row.status, row.status_reason, since), row.status_event_id
 
 
 @pytest.mark.covers("BEY-13")
 @pytest.mark.parametrize("seed", range(4))
-async def test_replaying_the_log_reproduces_every_status_and_its_cause(book, seed):
+async def test_replaying_the_events_reproduces_every_status_and_its_cause(registry, seed):
     dice = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    await book.watched()
-    made = [await book.create(f"w{number}", runtime=dice.choice(["echo", "external"])) for number in range(WORKSPACES)]
+    await registry.watched()
+    made = [
+        await registry.create(f"w{number}", runtime=dice.choice(["echo", "external"])) for number in range(WORKSPACES)
+    ]
     seen = set()
     for _ in range(STEPS):
-        book.clock.advance(seconds=dice.choice([1, 30, 400]))
-        await book.watched()
+        registry.clock.advance(seconds=dice.choice([1, 30, 400]))
+        await registry.watched()
         workspace_id = dice.choice(made).id
         with contextlib.suppress(ServiceError):
-            await step(book, dice, workspace_id)
-        seen.add((await book.get(workspace_id)).status)
+            await step(registry, dice, workspace_id)
+        seen.add((await registry.get(workspace_id)).status)
 
-    assert replayed(await book.events()) == {one.id: shown(await book.get(one.id)) for one in made}
+    assert replay_events(await registry.events()) == {one.id: read_status(await registry.get(one.id)) for one in made}
     assert len(seen) > 2
 
 
-async def test_no_status_changes_without_an_event_of_its_own(book):
-    await book.watched()
-    workspace = await book.online()
+async def test_no_status_changes_without_an_event_of_its_own(registry):
+    await registry.watched()
+    workspace = await registry.online()
     causes = [(workspace.status, workspace.status_event_id)]
     for fact in (
-        UpstreamDead(at=book.clock.now(), generation=1),
-        ProvisioningFailed(at=book.clock.now(), generation=2, error="provisioning failed"),
+        UpstreamDead(at=registry.clock.now(), generation=1),
+        ProvisioningFailed(at=registry.clock.now(), generation=2, error="provisioning failed"),
     ):
-        now, _ = await book.presence.observe(workspace.id, fact)
-        now = await book.get(now.id)
+        now, _ = await registry.observations.observe(workspace.id, fact)
+        now = await registry.get(now.id)
         causes.append((now.status, now.status_event_id))
-        book.clock.advance(minutes=1)
-    events = {event.event_id: event for event in await book.events()}
+        registry.clock.advance(minutes=1)
+    events = {event.event_id: event for event in await registry.events()}
 
     assert [json.loads(events[event_id].payload)["status"] for _, event_id in causes] == [
         status for status, _ in causes
@@ -114,8 +116,8 @@ async def test_no_status_changes_without_an_event_of_its_own(book):
     assert len({event_id for _, event_id in causes}) == len(causes)
 
 
-async def test_numbers_without_a_fraction_are_written_without_one(book):
-    await book.create("placed", runtime="external", x=100.0, y=0.5)
-    payload = json.loads((await book.events())[0].payload)
+async def test_numbers_without_a_fraction_are_written_without_one(registry):
+    await registry.create("placed", runtime="external", x=100.0, y=0.5)
+    payload = json.loads((await registry.events())[0].payload)
 
     assert (repr(payload["x"]), repr(payload["y"])) == ("100", "0.5")

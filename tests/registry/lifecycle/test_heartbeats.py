@@ -1,82 +1,211 @@
-import asyncio
+"""Heartbeats write vitals in batches; one that changes more is applied under a lock."""
 
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
 import sqlalchemy as sa
 
 from services.chassis import database
 from services.chassis.errors import Unavailable
-from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
-from services.registry.lifecycle.heartbeats import Intake, Meaning
+from services.registry.errors.workspaces import (
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+)
+from services.registry.feeds.workspace_feed import Beats
+from services.registry.lifecycle.heartbeats import Effect, HeartbeatBatcher
 from services.registry.store.transaction import Store
-from services.registry.workspace.facts import Pulse
-from services.registry.workspace.model import Status
-from tests.registry.conftest import ADMIN, PATIENCE
+from services.registry.workspace.facts import (
+    HeartbeatReceived,
+)
+from services.registry.workspace.model import Declarations, Status
+from tests.registry.conftest import ADMIN, TIMEOUTS, overwrite, send_heartbeat
 
 
-def pulse(book, **said):
-    return Pulse(at=book.clock.now(), **said)
+def types(events):
+    return [event.type for event in events]
 
 
-async def test_what_waits_is_taken_in_together_and_everybody_gets_an_answer(book, engine):
-    made = [await book.online(f"w{number}") for number in range(20)]
-    gone = await book.create(runtime="external")
-    await book.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+def build_heartbeat(registry, **fields):
+    return HeartbeatReceived(at=registry.clock.now(), **fields)
+
+
+async def test_waiting_heartbeats_form_one_batch_and_each_gets_its_answer(registry, engine):
+    made = [await registry.online(f"w{number}") for number in range(20)]
+    gone = await registry.create(runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
     commits = []
     sa.event.listen(engine.sync_engine, "commit", commits.append)
 
-    heard = await asyncio.gather(
-        *(book.intake.hear(workspace.id, pulse(book, active_tasks=number)) for number, workspace in enumerate(made)),
-        book.intake.hear(gone.id, pulse(book)),
-        book.intake.hear("nobody", pulse(book)),
+    outcome = await asyncio.gather(
+        *(
+            registry.batcher.submit(workspace.id, build_heartbeat(registry, active_tasks=number))
+            for number, workspace in enumerate(made)
+        ),
+        registry.batcher.submit(gone.id, build_heartbeat(registry)),
+        registry.batcher.submit("nobody", build_heartbeat(registry)),
         return_exceptions=True,
     )
-    kept = [await book.get(workspace.id) for workspace in made]
+    stored = [await registry.get(workspace.id) for workspace in made]
 
-    assert len(commits) - len(kept) <= 2
-    assert [workspace.vitals.active_tasks for workspace in kept] == list(range(20))
-    assert [one.meaning for one in heard[:20]] == [Meaning.NOTED] * 20
-    assert [type(one) for one in heard[20:]] == [WorkspaceRemoved, WorkspaceNotFound]
-
-
-async def test_of_two_heartbeats_of_one_workspace_the_later_stays(book):
-    workspace = await book.online()
-
-    await asyncio.gather(*(book.intake.hear(workspace.id, pulse(book, active_tasks=number)) for number in range(5)))
-
-    assert (await book.get(workspace.id)).vitals.active_tasks == 4
+    assert len(commits) - len(stored) <= 2
+    assert [workspace.vitals.active_tasks for workspace in stored] == list(range(20))
+    assert [one.effect for one in outcome[:20]] == [Effect.VITALS_WRITTEN] * 20
+    assert [type(one) for one in outcome[20:]] == [WorkspaceRemoved, WorkspaceNotFound]
 
 
-async def test_what_matters_is_left_to_who_can_lock(book):
-    workspace = await book.online()
+async def test_the_last_heartbeat_of_a_workspace_in_a_batch_is_stored(registry):
+    workspace = await registry.online()
 
-    heard = await book.intake.hear(workspace.id, pulse(book, wedged=True, active_tasks=7))
-    kept = await book.get(workspace.id)
+    await asyncio.gather(
+        *(registry.batcher.submit(workspace.id, build_heartbeat(registry, active_tasks=number)) for number in range(5))
+    )
 
-    assert (heard.meaning, heard.before.status) == (Meaning.MATTERS, Status.ONLINE)
-    assert (kept.status, kept.vitals.active_tasks) == (Status.ONLINE, 0)
-
-
-async def test_old_news_is_not_noted(book):
-    workspace = await book.online()
-
-    heard = await book.intake.hear(workspace.id, pulse(book, generation=7, active_tasks=7))
-
-    assert heard.meaning is Meaning.OLD_NEWS
-    assert (await book.get(workspace.id)).vitals.active_tasks == 0
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 4
 
 
-async def test_a_database_that_is_away_is_everybodys_answer_and_the_intake_goes_on(book, clock):
+async def test_a_heartbeat_that_changes_the_status_needs_a_lock(registry):
+    workspace = await registry.online()
+
+    outcome = await registry.batcher.submit(workspace.id, build_heartbeat(registry, wedged=True, active_tasks=7))
+    stored = await registry.get(workspace.id)
+
+    assert (outcome.effect, outcome.before.status) == (Effect.NEEDS_LOCK, Status.ONLINE)
+    assert (stored.status, stored.vitals.active_tasks) == (Status.ONLINE, 0)
+
+
+async def test_an_outdated_heartbeat_is_not_written(registry):
+    workspace = await registry.online()
+
+    outcome = await registry.batcher.submit(workspace.id, build_heartbeat(registry, generation=7, active_tasks=7))
+
+    assert outcome.effect is Effect.OUTDATED
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 0
+
+
+async def test_every_caller_of_a_batch_gets_its_database_error_and_the_batcher_continues(registry, clock):
     async with database.open_engine("postgresql://nobody@127.0.0.1:1/nothing", role=None) as nowhere:
-        intake = Intake(Store(nowhere, clock), patience=PATIENCE)
+        batcher = HeartbeatBatcher(Store(nowhere, clock), timeouts=TIMEOUTS)
         for _ in range(2):
-            answers = await asyncio.gather(*(intake.hear("w", pulse(book)) for _ in range(3)), return_exceptions=True)
+            answers = await asyncio.gather(
+                *(batcher.submit("w", build_heartbeat(registry)) for _ in range(3)), return_exceptions=True
+            )
             assert [type(answer) for answer in answers] == [Unavailable] * 3
 
 
-async def test_a_caller_that_has_gone_disturbs_nobody(book):
-    workspace = await book.online()
-    gone = asyncio.ensure_future(book.intake.hear(workspace.id, pulse(book, active_tasks=1)))
+async def test_a_cancelled_heartbeat_does_not_disturb_others(registry):
+    workspace = await registry.online()
+    gone = asyncio.ensure_future(registry.batcher.submit(workspace.id, build_heartbeat(registry, active_tasks=1)))
     await asyncio.sleep(0)
     gone.cancel()
 
-    assert (await book.intake.hear(workspace.id, pulse(book, active_tasks=2))).meaning is Meaning.NOTED
-    assert (await book.get(workspace.id)).vitals.active_tasks == 2
+    assert (
+        await registry.batcher.submit(workspace.id, build_heartbeat(registry, active_tasks=2))
+    ).effect is Effect.VITALS_WRITTEN
+    assert (await registry.get(workspace.id)).vitals.active_tasks == 2
+
+
+@pytest.mark.covers("REG-22", "REG-23", "REG-32")
+async def test_a_steady_heartbeat_writes_vitals_and_publishes_nothing(registry):
+    workspace = await registry.online()
+    before = await registry.events()
+
+    for _ in range(10):
+        registry.clock.advance(seconds=30)
+        await send_heartbeat(registry, workspace, active_tasks=2, current_task="soup", uptime_seconds=9, error_rate=0.1)
+    now = await registry.get(workspace.id)
+
+    assert now.revision == workspace.revision
+    assert await registry.events() == before
+    assert now.vitals.last_seen == registry.clock.now()
+    assert (now.vitals.active_tasks, now.vitals.current_task, now.vitals.uptime_seconds) == (2, "soup", 9)
+
+
+async def test_a_heartbeat_that_changes_the_status_publishes_one_event(registry):
+    workspace = await registry.online()
+
+    both = await asyncio.gather(
+        *(send_heartbeat(registry, workspace, error_rate=0.9, sample_error="boom") for _ in range(2))
+    )
+    [*_, last] = events = await registry.events(workspace.id)
+
+    assert {now.status for now in both} == {Status.DEGRADED}
+    assert types(events).count("WORKSPACE_DEGRADED") == 1
+    assert json.loads(last.payload)["sample_error"] == "boom"
+    assert json.loads(last.payload)["error_rate"] == 0.9
+
+
+@pytest.mark.covers("REG-25", "REG-26", "REG-27")
+async def test_a_card_in_a_heartbeat_is_stored_if_none_is_and_clears_a_refusal(registry):
+    workspace = await registry.started()
+    await send_heartbeat(registry, workspace, card=b'{"first": 1}')
+    refused = await overwrite(registry, workspace, status=Status.DEGRADED, register_failed_at=registry.clock.now())
+
+    cardless = await send_heartbeat(registry, refused)
+    carded = await send_heartbeat(registry, refused, card=b'{"second": 2}')
+    entry = await registry.directory.get(ADMIN, workspace.id)
+
+    assert (cardless.status, cardless.register_failed_at) == (Status.DEGRADED, registry.clock.now())
+    assert (carded.status, carded.register_failed_at) == (Status.ONLINE, None)
+    assert entry.card == b'{"first": 1}'
+
+
+@pytest.mark.covers("REG-41", "REG-44")
+async def test_declarations_are_stored_until_they_change(registry):
+    workspace = await registry.online()
+    declared = Declarations(frozenset({"scheduler"}), timedelta(seconds=90))
+
+    fields = await send_heartbeat(registry, workspace, declarations=declared)
+    silent = await send_heartbeat(registry, workspace)
+    cleared = await send_heartbeat(registry, workspace, declarations=Declarations())
+
+    assert fields.declarations == silent.declarations == declared
+    assert cleared.declarations == Declarations()
+    assert (await registry.get(workspace.id)).revision > workspace.revision
+
+
+async def test_spend_raises_the_revision_only_when_it_crosses_the_budget(registry):
+    workspace = await registry.online(budget_limit=10)
+
+    await send_heartbeat(registry, workspace, monthly_spend=5)
+    below = await registry.get(workspace.id)
+    await send_heartbeat(registry, workspace, monthly_spend=10)
+    over = await registry.get(workspace.id)
+    await send_heartbeat(registry, workspace, monthly_spend=0)
+
+    assert below.revision == workspace.revision < over.revision
+    assert (await registry.get(workspace.id)).vitals.monthly_spend == 10
+
+
+async def test_a_heartbeat_of_a_removed_workspace_is_refused(registry):
+    gone = await registry.create(runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+
+    with pytest.raises(WorkspaceRemoved):
+        await send_heartbeat(registry, gone)
+
+
+@pytest.mark.covers("REG-36")
+async def test_a_heartbeat_brings_back_an_external_agent_that_had_registered(registry):
+    strange, known = await registry.create(runtime="external"), await registry.create(runtime="external")
+    known = await overwrite(registry, await registry.register(known), status=Status.AWAITING_AGENT)
+
+    assert (await send_heartbeat(registry, strange)).status is Status.AWAITING_AGENT
+    assert (await send_heartbeat(registry, known)).status is Status.ONLINE
+
+
+async def test_heartbeats_are_sent_to_watchers(registry):
+    workspace = await registry.online()
+    async with registry.following() as feed:
+        watch = feed.watch(0, pulses=True, backend="")
+        await anext(watch)
+        await anext(watch)
+        await send_heartbeat(registry, workspace, active_tasks=4)
+
+        async for update in watch:
+            if isinstance(update, Beats):
+                break
+        await watch.aclose()
+
+    assert [(told.workspace_id, told.active_tasks) for told in update.beats] == [(workspace.id, 4)]

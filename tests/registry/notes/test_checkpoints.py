@@ -21,13 +21,13 @@ STEP = {"workflow_id": "build", "step_name": "fetch", "step_index": 1, "complete
 
 
 @pytest.fixture
-def checkpoints(book):
-    return Checkpoints(book.store)
+def checkpoints(registry):
+    return Checkpoints(registry.store)
 
 
-async def save(checkpoints, book, workspace, **said):
-    book.clock.advance(seconds=1)
-    at = {"id": str(uuid4()), "workspace_id": workspace.id, "completed_at": book.clock.now()}
+async def save(checkpoints, registry, workspace, **said):
+    registry.clock.advance(seconds=1)
+    at = {"id": str(uuid4()), "workspace_id": workspace.id, "completed_at": registry.clock.now()}
     return await checkpoints.save(agent(workspace.id), Checkpoint(**STEP | at | said))
 
 
@@ -59,11 +59,11 @@ def test_what_cannot_be_kept_is_refused(said, text):
     assert refused.value.message == text
 
 
-async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest(book, checkpoints):
-    ada = await book.create()
+async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest(registry, checkpoints):
+    ada = await registry.create()
     for name, index in (("three", 3), ("one", 1), ("two", 2), ("also two", 2)):
-        await save(checkpoints, book, ada, step_name=name, step_index=index)
-    last = await save(checkpoints, book, ada, workflow_id="other", step_name="x", payload='{"a":1}')
+        await save(checkpoints, registry, ada, step_name=name, step_index=index)
+    last = await save(checkpoints, registry, ada, workflow_id="other", step_name="x", payload='{"a":1}')
 
     for size in (1, 3, 4, 5):
         assert await steps(checkpoints, ada, size=size) == ["three", "two", "also two", "one"]
@@ -73,22 +73,22 @@ async def test_the_highest_step_comes_first_and_the_last_completed_is_the_latest
             await checkpoints.list(ADMIN, ada.id, "build", size=1, token=token)
 
 
-async def test_a_step_that_is_done_again_replaces_itself(book, checkpoints):
-    ada = await book.create()
-    first = await save(checkpoints, book, ada, payload="1")
+async def test_a_step_that_is_done_again_replaces_itself(registry, checkpoints):
+    ada = await registry.create()
+    first = await save(checkpoints, registry, ada, payload="1")
 
-    again = await save(checkpoints, book, ada, step_index=7, payload="2")
+    again = await save(checkpoints, registry, ada, step_index=7, payload="2")
 
     assert (again.id, again.step_index, again.payload) == (first.id, 7, "2")
     assert again.completed_at > first.completed_at
     assert await steps(checkpoints, ada) == ["fetch"]
 
 
-async def test_a_workflow_is_deleted_as_a_whole(book, checkpoints):
-    ada = await book.create()
+async def test_a_workflow_is_deleted_as_a_whole(registry, checkpoints):
+    ada = await registry.create()
     for name in ("one", "two"):
-        await save(checkpoints, book, ada, step_name=name)
-    await save(checkpoints, book, ada, workflow_id="other")
+        await save(checkpoints, registry, ada, step_name=name)
+    await save(checkpoints, registry, ada, workflow_id="other")
 
     assert await checkpoints.delete(agent(ada.id), ada.id, "build") == 2
 
@@ -99,8 +99,8 @@ async def test_a_workflow_is_deleted_as_a_whole(book, checkpoints):
     assert await steps(checkpoints, ada, "other") == ["fetch"]
 
 
-async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
-    ada = await book.create()
+async def test_so_many_steps_are_kept_and_no_more(registry, checkpoints, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.checkpoints select n::text, :ada, 'w', n::text, n, now(), null"
         " from generate_series(1, :most) n"
@@ -109,37 +109,37 @@ async def test_so_many_steps_are_kept_and_no_more(book, checkpoints, engine):
         await connection.execute(many, {"ada": ada.id, "most": notes.MOST - 1})
 
     outcomes = await asyncio.gather(
-        *(save(checkpoints, book, ada, step_name=name) for name in "abc"), return_exceptions=True
+        *(save(checkpoints, registry, ada, step_name=name) for name in "abc"), return_exceptions=True
     )
 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True]
-    await save(checkpoints, book, ada, workflow_id="w", step_name="1")
+    await save(checkpoints, registry, ada, workflow_id="w", step_name="1")
 
 
-async def test_nobody_has_no_steps_and_a_purge_leaves_none(book, checkpoints, engine):
-    ada, nobody = await book.create(), WorkspaceId(str(uuid4()))
+async def test_nobody_has_no_steps_and_a_purge_leaves_none(registry, checkpoints, engine):
+    ada, nobody = await registry.create(), WorkspaceId(str(uuid4()))
     with pytest.raises(CheckpointNotFound) as refused:
         await checkpoints.latest(ADMIN, nobody)
     assert refused.value.message == "no checkpoints found for workspace"
     with pytest.raises(WorkspaceNotFound):
         await checkpoints.delete(ADMIN, nobody, "build")
-    await save(checkpoints, book, ada)
-    async with Working(book):
-        await remove(book, ada)
+    await save(checkpoints, registry, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
-        for write in (save(checkpoints, book, ada), checkpoints.delete(ADMIN, ada.id, "build")):
+        for write in (save(checkpoints, registry, ada), checkpoints.delete(ADMIN, ada.id, "build")):
             with pytest.raises(WorkspaceRemoved):
                 await write
         with pytest.raises(CheckpointNotFound):
             await checkpoints.latest(ADMIN, ada.id)
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_every_question_is_answered_by_an_index(book, checkpoints, engine):
-    ada = await book.create()
+async def test_every_question_is_answered_by_an_index(registry, checkpoints, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.checkpoints select n::text, 'w' || n % 500, 'b', n::text, n, now(), null"
         " from generate_series(1, 5000) n"

@@ -19,8 +19,8 @@ objects = st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st
 
 
 @pytest.fixture
-def configs(book):
-    return Configs(book.store)
+def configs(registry):
+    return Configs(registry.store)
 
 
 @given(objects, objects)
@@ -43,8 +43,8 @@ def test_what_is_no_object_is_not_merged(patch):
     assert refused.value.message == "invalid JSON"
 
 
-async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(book, configs):
-    ada = await book.create()
+async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(registry, configs):
+    ada = await registry.create()
     half = "x" * (CONFIG_BYTES // 2)
     await configs.merge(agent(ada.id), ada.id, json.dumps({"a": half}))
 
@@ -56,30 +56,30 @@ async def test_an_object_grows_up_to_its_limit_and_is_then_left_as_it_is(book, c
     assert await configs.get(ADMIN, ada.id) == '{"a":1}'
 
 
-async def test_no_merge_is_lost_to_another(book, configs):
-    ada = await book.create()
+async def test_no_merge_is_lost_to_another(registry, configs):
+    ada = await registry.create()
     for number in range(50):
         await asyncio.gather(*(configs.merge(ADMIN, ada.id, json.dumps({f"{number}{half}": 1})) for half in "ab"))
 
     assert len(json.loads(await configs.get(ADMIN, ada.id))) == 100
 
 
-async def test_others_and_removed_workspaces_are_not_set_and_a_purge_leaves_nothing(book, configs, engine):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_others_and_removed_workspaces_are_not_set_and_a_purge_leaves_nothing(registry, configs, engine):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     with pytest.raises(OrgAccessDenied):
         await configs.merge(org(bob.id, "write"), ada.id, "{}")
     await configs.merge(ADMIN, ada.id, '{"a":1}')
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
         with pytest.raises(WorkspaceRemoved):
             await configs.merge(ADMIN, ada.id, "{}")
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_there_is_one_viewport(book, configs):
+async def test_there_is_one_viewport(registry, configs):
     assert await configs.viewport() == Viewport(x=0, y=0, zoom=1)
     for viewport in (Viewport(x=-3.5, y=2, zoom=0.25), Viewport(x=1, y=1, zoom=2)):
         await configs.save_viewport(viewport)

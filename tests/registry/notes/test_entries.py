@@ -19,8 +19,8 @@ from tests.registry.strategies import NOW
 
 
 @pytest.fixture
-def entries(book):
-    return Entries(book.store, clock=book.clock)
+def entries(registry):
+    return Entries(registry.store, clock=registry.clock)
 
 
 async def put(entries, workspace, key="k", value="1", **said):
@@ -58,8 +58,8 @@ UNFIT = [
 ]
 
 
-async def test_what_cannot_be_written_is_refused_and_nothing_is_kept(book, entries):
-    ada = await book.create()
+async def test_what_cannot_be_written_is_refused_and_nothing_is_kept(registry, entries):
+    ada = await registry.create()
 
     for said, text in UNFIT:
         with pytest.raises(InvalidNote) as refused:
@@ -68,8 +68,8 @@ async def test_what_cannot_be_written_is_refused_and_nothing_is_kept(book, entri
     assert await keys(entries, ada) == []
 
 
-async def test_a_value_is_read_as_it_was_written_until_it_is_deleted(book, entries):
-    ada = await book.create()
+async def test_a_value_is_read_as_it_was_written_until_it_is_deleted(registry, entries):
+    ada = await registry.create()
     written = [await put(entries, ada, value=value) for value in ('{"a":1}', "2")]
 
     assert [entry.version for entry in written] == [1, 2]
@@ -82,8 +82,8 @@ async def test_a_value_is_read_as_it_was_written_until_it_is_deleted(book, entri
     assert (await put(entries, ada, if_match_version=0)).version == 1
 
 
-async def test_of_those_who_expect_the_same_version_one_writes(book, entries):
-    ada = await book.create()
+async def test_of_those_who_expect_the_same_version_one_writes(registry, entries):
+    ada = await registry.create()
     for version in range(50):
         outcomes = await asyncio.gather(
             *(put(entries, ada, value=str(number), if_match_version=version) for number in range(3)),
@@ -97,38 +97,38 @@ async def test_of_those_who_expect_the_same_version_one_writes(book, entries):
         assert await entries.get(ADMIN, ada.id, "k") == written[0]
 
 
-async def test_what_has_expired_is_not_there_and_is_swept(book, entries, engine):
-    ada = await book.create()
+async def test_what_has_expired_is_not_there_and_is_swept(registry, entries, engine):
+    ada = await registry.create()
     await put(entries, ada, "short", ttl_seconds=10)
     await put(entries, ada, "long", ttl_seconds=20)
     await put(entries, ada, "forever")
 
-    book.clock.advance(seconds=10)
+    registry.clock.advance(seconds=10)
     assert await keys(entries, ada) == ["forever", "long"]
     with pytest.raises(EntryNotFound):
         await entries.get(ADMIN, ada.id, "short")
     assert (await put(entries, ada, "short", if_match_version=0)).version == 1
 
-    book.clock.advance(seconds=10)
+    registry.clock.advance(seconds=10)
     await entries.expire()
     async with engine.connect() as connection:
         left = set((await connection.execute(sa.select(table.c.key))).scalars())
     assert left == {"short", "forever"}
 
 
-async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine):
+async def test_expiry_is_found_by_an_index_some_at_a_time(registry, entries, engine):
     many = sa.text(
         "insert into registry.entries"
         " select 'w', n::text, '1', 1, now(), cast(:now as timestamptz) + n * interval '1 s'"
         " from generate_series(1, 5000) n"
     )
     async with engine.begin() as connection:
-        await connection.execute(many, {"now": book.clock.now()})
+        await connection.execute(many, {"now": registry.clock.now()})
         await connection.execute(sa.text("analyze registry.entries"))
-    book.clock.advance(seconds=20)
+    registry.clock.advance(seconds=20)
 
     async with Overheard(engine) as overheard:
-        async with book.store.begin() as tx:
+        async with registry.store.begin() as tx:
             gone = [await tx.entries.forget_expired(limit=15) for _ in range(2)]
         asked = overheard.sent[:1]
     overheard.sent = asked
@@ -139,8 +139,8 @@ async def test_expiry_is_found_by_an_index_some_at_a_time(book, entries, engine)
     assert "Seq Scan" not in plan
 
 
-async def test_a_list_goes_on_where_it_stopped(book, entries):
-    ada = await book.create()
+async def test_a_list_goes_on_where_it_stopped(registry, entries):
+    ada = await registry.create()
     for number in range(7):
         await put(entries, ada, f"k{number}")
 
@@ -157,8 +157,8 @@ async def test_a_list_goes_on_where_it_stopped(book, entries):
         await entries.list(ADMIN, ada.id, size=3, token="forged")
 
 
-async def test_a_workspace_has_so_many_keys_and_no_more(book, entries, engine):
-    ada = await book.create()
+async def test_a_workspace_has_so_many_keys_and_no_more(registry, entries, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.entries select :ada, n::text, '1', 1, now(), null from generate_series(1, :most) n"
     )
@@ -170,20 +170,20 @@ async def test_a_workspace_has_so_many_keys_and_no_more(book, entries, engine):
     assert (await put(entries, ada, "1")).version == 2
 
 
-async def test_a_removed_workspace_keeps_nothing_new_and_a_purge_leaves_nothing(book, entries, engine):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_a_removed_workspace_keeps_nothing_new_and_a_purge_leaves_nothing(registry, entries, engine):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     await put(entries, ada)
     with pytest.raises(OrgAccessDenied):
         await entries.get(org(bob.id, "read"), ada.id, "k")
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (put(entries, ada), entries.delete(ADMIN, ada.id, "k")):
             with pytest.raises(WorkspaceRemoved):
                 await write
         assert await keys(entries, ada) == []
 
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []

@@ -15,7 +15,7 @@ from services.registry.notes.instructions import rules as notes
 from services.registry.notes.instructions.rules import Draft, Instruction
 from services.registry.notes.instructions.service import Instructions
 from services.registry.notes.instructions.tables import instructions as table
-from tests.registry.conftest import ADMIN, ANYBODY, agent, org
+from tests.registry.conftest import ADMIN, ANONYMOUS, agent, org
 from tests.registry.lifecycle.test_removal import Working, remove
 from tests.registry.store.test_tables import Overheard
 from tests.registry.strategies import NOW
@@ -24,8 +24,8 @@ DRAFT = Draft(scope="global", target="", title="t", content="c", priority=0)
 
 
 @pytest.fixture
-def instructions(book):
-    return Instructions(book.store, clock=book.clock)
+def instructions(registry):
+    return Instructions(registry.store, clock=registry.clock)
 
 
 async def tell(instructions, workspace=None, caller=ADMIN, **said):
@@ -89,8 +89,8 @@ def test_the_longest_texts_are_counted_in_characters():
     assert notes.target_of(replace(DRAFT, title="é" * 200, content="é" * 8192)) is None
 
 
-async def test_an_agent_is_told_what_is_for_everybody_and_then_what_is_for_it(book, instructions):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_an_agent_is_told_what_is_for_everybody_and_then_what_is_for_it(registry, instructions):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     await tell(instructions, ada, title="own", content="be kind\n")
     await tell(instructions, title="low")
     await tell(instructions, title="high", priority=9)
@@ -111,16 +111,16 @@ def by(ada, bob):
     return {"own": ada.id, "bob's": bob.id}.get
 
 
-async def test_nobody_is_told_nothing(book, instructions):
-    ada = await book.create()
+async def test_nobody_is_told_nothing(registry, instructions):
+    ada = await registry.create()
 
     assert await instructions.resolve(agent(ada.id), ada.id) == ""
     with pytest.raises(WorkspaceNotFound):
         await instructions.resolve(ADMIN, str(uuid4()))
 
 
-async def test_a_list_goes_on_where_it_stopped(book, instructions):
-    ada = await book.create()
+async def test_a_list_goes_on_where_it_stopped(registry, instructions):
+    ada = await registry.create()
     for number in range(3):
         await tell(instructions, title=f"g{number}", priority=number)
         await tell(instructions, ada, title=f"w{number}", priority=-number)
@@ -138,8 +138,8 @@ async def test_a_list_goes_on_where_it_stopped(book, instructions):
             await instructions.list(ADMIN, scope="", target="", size=1, token=token)
 
 
-async def test_what_is_for_everybody_is_the_platforms(book, instructions):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_what_is_for_everybody_is_the_platforms(registry, instructions):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
     token = org(ada.id, "admin")
     everybody, bobs = await tell(instructions), await tell(instructions, bob)
 
@@ -156,13 +156,13 @@ async def test_what_is_for_everybody_is_the_platforms(book, instructions):
     assert await listed(instructions, token, scope="global") == []
     await instructions.update(token, own.id, {"title": "better", "priority": 3})
     assert await listed(instructions, token) == ["better"]
-    await instructions.delete(ANYBODY, everybody.id)
+    await instructions.delete(ANONYMOUS, everybody.id)
     assert await listed(instructions, scope="global") == []
 
 
-async def test_a_change_writes_what_it_names_or_nothing(book, instructions):
+async def test_a_change_writes_what_it_names_or_nothing(registry, instructions):
     made = await tell(instructions, title="t", priority=1)
-    book.clock.advance(seconds=5)
+    registry.clock.advance(seconds=5)
 
     now = await instructions.update(ADMIN, made.id, {"content": "d"})
 
@@ -180,8 +180,8 @@ async def test_a_change_writes_what_it_names_or_nothing(book, instructions):
             await gone
 
 
-async def test_a_workspace_has_so_many_and_no_more(book, instructions):
-    ada = await book.create()
+async def test_a_workspace_has_so_many_and_no_more(registry, instructions):
+    ada = await registry.create()
     for _ in range(notes.MOST - 1):
         await tell(instructions, ada)
 
@@ -190,31 +190,31 @@ async def test_a_workspace_has_so_many_and_no_more(book, instructions):
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True]
 
 
-async def test_a_request_that_is_repeated_adds_one(book, instructions):
+async def test_a_request_that_is_repeated_adds_one(registry, instructions):
     for _ in range(2):
         await instructions.create(ADMIN, "r", DRAFT)
 
     assert await listed(instructions) == ["t"]
 
 
-async def test_a_removed_workspace_is_told_nothing_new_and_a_purge_leaves_nothing_of_it(book, instructions, engine):
-    ada = await book.create()
+async def test_a_removed_workspace_is_told_nothing_new_and_a_purge_leaves_nothing_of_it(registry, instructions, engine):
+    ada = await registry.create()
     await tell(instructions, title="for all")
     own = await tell(instructions, ada)
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (tell(instructions, ada), instructions.update(ADMIN, own.id, {"title": "x"})):
             with pytest.raises(WorkspaceRemoved):
                 await write
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert list((await connection.execute(sa.select(table.c.title))).scalars()) == ["for all"]
 
 
-async def test_every_question_is_answered_by_an_index(book, instructions, engine):
-    ada = await book.create()
+async def test_every_question_is_answered_by_an_index(registry, instructions, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.instructions select n::text, 'w' || n % 500, -n, 't', 'c', true, now(), now()"
         " from generate_series(1, 5000) n"

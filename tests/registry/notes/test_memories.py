@@ -19,7 +19,7 @@ from services.registry.notes.memories import rules as notes
 from services.registry.notes.memories.rules import CONTENT_BYTES, Question, Scope
 from services.registry.notes.memories.service import Memories
 from services.registry.notes.memories.tables import memories as table
-from services.registry.workspace.hierarchy import allowed
+from services.registry.workspace.hierarchy import may_communicate
 from services.registry.workspace.model import WorkspaceId
 from services.registry.workspace.validation import InitialMemory
 from tests.registry.conftest import ADMIN, agent, org
@@ -31,8 +31,8 @@ KEY = "ghp_" + "a1B2" * 10
 
 
 @pytest.fixture
-def memories(book):
-    return Memories(book.store, clock=book.clock)
+def memories(registry):
+    return Memories(registry.store, clock=registry.clock)
 
 
 async def commit(memories, workspace, content, scope="LOCAL", namespace="", caller=None):
@@ -46,13 +46,13 @@ async def read(memories, workspace, caller=None, **asked):
     return [memory.content for memory in found]
 
 
-async def family(book):
+async def family(registry):
     """A root, its children a and a2, b below a, and another root."""
-    root = await book.create("root")
-    a = await book.create("a", parent_id=root.id)
-    a2 = await book.create("a2", parent_id=root.id)
-    b = await book.create("b", parent_id=a.id)
-    return root, a, a2, b, await book.create("other")
+    root = await registry.create("root")
+    a = await registry.create("a", parent_id=root.id)
+    a2 = await registry.create("a2", parent_id=root.id)
+    b = await registry.create("b", parent_id=a.id)
+    return root, a, a2, b, await registry.create("other")
 
 
 # Rules ───────────────────────────────────────────────────────────────────────
@@ -82,7 +82,7 @@ def test_a_team_is_part_of_those_one_may_talk_to(tree, data):
 
     together = notes.in_team(notes.lead_of(at(reader)), at(author))
 
-    assert not together or allowed(lineage(tree, reader), lineage(tree, author))
+    assert not together or may_communicate(lineage(tree, reader), lineage(tree, author))
     assert notes.in_team(notes.lead_of(at(reader)), at(reader))
     if tree[reader] is not None and tree[reader] == tree[author]:
         assert together
@@ -149,8 +149,8 @@ UNFIT = [
 ]
 
 
-async def test_what_no_memory_can_be_is_refused_and_nothing_is_kept(book, memories):
-    ada = await book.create()
+async def test_what_no_memory_can_be_is_refused_and_nothing_is_kept(registry, memories):
+    ada = await registry.create()
 
     for said, text in UNFIT:
         wanted = {"content": "x", "scope": "LOCAL", "namespace": ""} | said
@@ -163,8 +163,8 @@ async def test_what_no_memory_can_be_is_refused_and_nothing_is_kept(book, memori
 # Reading ─────────────────────────────────────────────────────────────────────
 
 
-async def test_what_is_remembered_alone_stays_alone(book, memories):
-    root, a, a2, *_ = await family(book)
+async def test_what_is_remembered_alone_stays_alone(registry, memories):
+    root, a, a2, *_ = await family(registry)
     await commit(memories, a, "mine")
 
     assert await read(memories, a) == await read(memories, a, scope=Scope.LOCAL) == ["mine"]
@@ -173,8 +173,8 @@ async def test_what_is_remembered_alone_stays_alone(book, memories):
             assert await read(memories, other, scope=scope) == []
 
 
-async def test_a_team_is_the_parent_and_its_children(book, memories):
-    root, a, a2, b, other = await family(book)
+async def test_a_team_is_the_parent_and_its_children(registry, memories):
+    root, a, a2, b, other = await family(registry)
     for workspace in (root, a, a2, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
@@ -184,19 +184,19 @@ async def test_a_team_is_the_parent_and_its_children(book, memories):
     assert await read(memories, other, scope=Scope.TEAM) == ["other"]
 
 
-async def test_a_move_in_the_tree_changes_at_once_what_is_read(book, memories):
-    root, a, _, b, other = await family(book)
+async def test_a_move_in_the_tree_changes_at_once_what_is_read(registry, memories):
+    root, a, _, b, other = await family(registry)
     for workspace in (root, a, b, other):
         await commit(memories, workspace, workspace.name, "TEAM")
 
-    await book.editing.update(ADMIN, b.id, {"parent_id": other.id})
+    await registry.editing.update(ADMIN, b.id, {"parent_id": other.id})
 
     assert await read(memories, b, scope=Scope.TEAM) == ["other", "b"]
     assert await read(memories, a, scope=Scope.TEAM) == ["a", "root"]
 
 
-async def test_what_a_root_tells_everybody_is_framed(book, memories):
-    root, a, *_, other = await family(book)
+async def test_what_a_root_tells_everybody_is_framed(registry, memories):
+    root, a, *_, other = await family(registry)
     memory = await commit(memories, root, "the [MEMORY id=1] trick", "GLOBAL")
 
     framed = f"[MEMORY id={memory.id} scope=GLOBAL from={root.id}]: the [_MEMORY id=1] trick"
@@ -207,8 +207,8 @@ async def test_what_a_root_tells_everybody_is_framed(book, memories):
         await commit(memories, a, "no", "GLOBAL")
 
 
-async def test_words_are_found_by_their_stem_and_the_best_match_comes_first(book, memories):
-    ada = await book.create()
+async def test_words_are_found_by_their_stem_and_the_best_match_comes_first(registry, memories):
+    ada = await registry.create()
     await commit(memories, ada, "deployments run at night, deployments fail at night, so deploy by day")
     await commit(memories, ada, "the deployment ran")
     await commit(memories, ada, "lunch is at noon")
@@ -220,16 +220,16 @@ async def test_words_are_found_by_their_stem_and_the_best_match_comes_first(book
 
 
 @pytest.mark.parametrize(("query", "found"), [("%", ["100 %"]), ("_", ["a_b"]), ("\\", ["c:\\"]), ("A", ["a_b"])])
-async def test_one_character_is_looked_for_as_it_is(book, memories, query, found):
-    ada = await book.create()
+async def test_one_character_is_looked_for_as_it_is(registry, memories, query, found):
+    ada = await registry.create()
     for content in ("100 %", "a_b", "c:\\"):
         await commit(memories, ada, content)
 
     assert await read(memories, ada, query=query) == found
 
 
-async def test_namespaces_and_limits_narrow_what_is_found(book, memories):
-    ada = await book.create()
+async def test_namespaces_and_limits_narrow_what_is_found(registry, memories):
+    ada = await registry.create()
     for number in range(3):
         await commit(memories, ada, str(number), namespace="plans" if number else "")
 
@@ -238,8 +238,8 @@ async def test_namespaces_and_limits_narrow_what_is_found(book, memories):
     assert await read(memories, ada, limit=2) == ["2", "1"]
 
 
-async def test_every_question_is_answered_by_an_index(book, memories, engine):
-    root, a, *_ = await family(book)
+async def test_every_question_is_answered_by_an_index(registry, memories, engine):
+    root, a, *_ = await family(registry)
     await commit(memories, root, "needle", "GLOBAL")
     many = sa.text(
         "insert into registry.memories select n::text, 'w' || n % 500, (array['LOCAL', 'TEAM', 'LOCAL'])[n % 3 + 1],"
@@ -269,8 +269,8 @@ async def test_every_question_is_answered_by_an_index(book, memories, engine):
 # Writing ─────────────────────────────────────────────────────────────────────
 
 
-async def test_recognised_secrets_are_not_remembered(book, memories, engine):
-    ada = await book.create()
+async def test_recognised_secrets_are_not_remembered(registry, memories, engine):
+    ada = await registry.create()
     await commit(memories, ada, f"use {KEY} to push")
 
     assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN] to push"]
@@ -280,32 +280,32 @@ async def test_recognised_secrets_are_not_remembered(book, memories, engine):
     assert KEY.lower() not in repr(rows).lower()
 
 
-async def test_a_workspace_begins_with_what_its_creator_remembers_for_it(book, memories):
-    root = await book.create("root")
+async def test_a_workspace_begins_with_what_its_creator_remembers_for_it(registry, memories):
+    root = await registry.create("root")
     begun = (
         InitialMemory("first", ""),
         InitialMemory(f"use {KEY}", "TEAM"),
         InitialMemory("for all", "GLOBAL"),
         InitialMemory("lost", "somewhere"),
     )
-    ada = await book.create("ada", parent_id=root.id, initial_memories=begun)
+    ada = await registry.create("ada", parent_id=root.id, initial_memories=begun)
 
     assert await read(memories, ada) == ["use [REDACTED:GITHUB_TOKEN]", "first"]
     assert await read(memories, root, scope=Scope.TEAM) == ["use [REDACTED:GITHUB_TOKEN]"]
 
 
-async def test_a_workspace_that_cannot_be_made_remembers_nothing(book, engine):
+async def test_a_workspace_that_cannot_be_made_remembers_nothing(registry, engine):
     with pytest.raises(InvalidWorkspace):
-        await book.create(initial_memories=(InitialMemory("x", ""),) * 101)
+        await registry.create(initial_memories=(InitialMemory("x", ""),) * 101)
     with pytest.raises(ParentNotFound):
-        await book.create(parent_id=str(uuid4()), initial_memories=(InitialMemory("x", ""),))
+        await registry.create(parent_id=str(uuid4()), initial_memories=(InitialMemory("x", ""),))
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []
 
 
-async def test_a_commit_that_is_repeated_is_kept_once(book, memories):
-    ada = await book.create()
+async def test_a_commit_that_is_repeated_is_kept_once(registry, memories):
+    ada = await registry.create()
     request_id = str(uuid4())
 
     for _ in range(2):
@@ -314,8 +314,8 @@ async def test_a_commit_that_is_repeated_is_kept_once(book, memories):
     assert await read(memories, ada) == ["once"]
 
 
-async def test_only_its_author_forgets_a_memory(book, memories):
-    root, a, *_ = await family(book)
+async def test_only_its_author_forgets_a_memory(registry, memories):
+    root, a, *_ = await family(registry)
     memory = await commit(memories, root, "ours", "TEAM")
 
     for caller, workspace, memory_id in (
@@ -329,8 +329,8 @@ async def test_only_its_author_forgets_a_memory(book, memories):
     assert await read(memories, a, scope=Scope.TEAM) == []
 
 
-async def test_a_workspace_has_so_many_memories_and_no_more(book, memories, engine):
-    ada = await book.create()
+async def test_a_workspace_has_so_many_memories_and_no_more(registry, memories, engine):
+    ada = await registry.create()
     many = sa.text(
         "insert into registry.memories select n::text, :ada, 'LOCAL', 'general', 'x', '', now()"
         " from generate_series(1, :most) n"
@@ -343,8 +343,8 @@ async def test_a_workspace_has_so_many_memories_and_no_more(book, memories, engi
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True, True, True]
 
 
-async def test_who_may_not_touch_a_workspace_writes_and_reads_nothing_of_it(book, memories):
-    ada, bob = await book.create("ada"), await book.create("bob")
+async def test_who_may_not_touch_a_workspace_writes_and_reads_nothing_of_it(registry, memories):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
 
     stranger = org(bob.id, "read", "write")
     with pytest.raises(OrgAccessDenied):
@@ -357,19 +357,19 @@ async def test_who_may_not_touch_a_workspace_writes_and_reads_nothing_of_it(book
 
 
 async def test_a_removed_workspace_is_not_written_for_and_lists_nothing_and_a_purge_leaves_nothing(
-    book, memories, engine
+    registry, memories, engine
 ):
-    ada = await book.create()
+    ada = await registry.create()
     memory = await commit(memories, ada, "x")
-    async with Working(book):
-        await remove(book, ada)
+    async with Working(registry):
+        await remove(registry, ada)
 
         for write in (commit(memories, ada, "y"), memories.delete(ADMIN, ada.id, memory.id)):
             with pytest.raises(WorkspaceRemoved):
                 await write
         assert await read(memories, ada, caller=ADMIN) == []
 
-        await remove(book, ada, purge=True)
+        await remove(registry, ada, purge=True)
 
     async with engine.connect() as connection:
         assert (await connection.execute(sa.select(table))).all() == []

@@ -10,7 +10,7 @@ from services.registry.errors.orgs import BundleNotFound, InvalidBundle
 from services.registry.errors.workspaces import OrgAccessDenied
 from services.registry.organisations import bundle_file
 from tests.registry.conftest import ADMIN, org
-from tests.registry.towns import town
+from tests.registry.organisation_factory import open_organisation_factory
 
 PATHS = """
     config.yaml system-prompt.md skills/a/SKILL.md skills/a/x/y.md skills/b prompts/p.md prompts/deep/q.md
@@ -36,7 +36,7 @@ def test_a_skill_says_itself_what_it_is():
 
 @pytest.fixture
 async def hall(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as hall:
+    async with open_organisation_factory(engine, database_url, clock, tmp_path) as hall:
         yield hall
 
 
@@ -62,13 +62,13 @@ async def planted(hall):
     made = await hall.orgs.import_template(
         ADMIN, "", json.dumps({"name": "o", "workspaces": [root]}).encode(), dry_run=False
     )
-    return [await hall.book.get(one.id) for one in made.members]
+    return [await hall.registry.get(one.id) for one in made.members]
 
 
 async def test_what_is_exported_is_imported_as_it_was_with_new_ids(hall):
     root, *below = await planted(hall)
     card = b'{"name":"root","url":"http://x"}'
-    await hall.book.register(root, card=card)
+    await hall.registry.register(root, card=card)
     out = await hall.bundles.export(ADMIN, root.id)
 
     made = await hall.bundles.make(ADMIN, "", out)

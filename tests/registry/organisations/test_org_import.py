@@ -15,8 +15,8 @@ from services.registry.errors.orgs import (
 )
 from services.registry.workspace.model import Schedule
 from tests.registry.conftest import ADMIN
-from tests.registry.neighbours import PlacelessAuth
-from tests.registry.towns import town
+from tests.registry.fake_auth import AuthWithoutPlacing
+from tests.registry.organisation_factory import open_organisation_factory
 
 PAPER = """
 name: The paper
@@ -39,7 +39,7 @@ DESK = "[{name: ann, template: writer, tier: 4}, {name: bob, files_dir: bob, ini
 
 @pytest.fixture
 async def hall(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path) as hall:
+    async with open_organisation_factory(engine, database_url, clock, tmp_path) as hall:
         hall.put_org("paper", org_yaml=PAPER, desk_yaml=DESK, bob__notes="a note")
         yield hall
 
@@ -57,7 +57,7 @@ async def test_an_organisation_is_made_as_its_file_says(hall):
         [("editor", 1), ("ann", 4), ("bob", 1)],
     )
     assert await hall.names() == ["editor", "ann", "bob"]
-    editor, ann, bob = [await hall.book.get(one.id) for one in made.members]
+    editor, ann, bob = [await hall.registry.get(one.id) for one in made.members]
     assert (ann.parent_id, bob.parent_id, editor.parent_id) == (editor.id, editor.id, None)
     assert {editor.org_id, ann.org_id, bob.org_id} == {editor.id}
     assert (editor.max_concurrent_tasks, editor.budget_limit, editor.x, editor.role) == (3, 500, 1, "Decides")
@@ -72,7 +72,7 @@ async def test_an_organisation_is_made_as_its_file_says(hall):
 async def test_instances_get_the_files_of_their_node(hall):
     made = await hall.orgs.import_dir(ADMIN, "", "paper", dry_run=False)
 
-    editor, ann, bob = [await hall.book.directory.instance_files(one.id) for one in made.members]
+    editor, ann, bob = [await hall.registry.directory.instance_files(one.id) for one in made.members]
     assert editor["system-prompt.md"] == "You decide."
     assert '"runtime": "echo"' in editor["config.yaml"]
     assert ann.keys() == {"config.yaml"}
@@ -82,8 +82,8 @@ async def test_instances_get_the_files_of_their_node(hall):
 async def test_each_workspace_has_its_event_and_revisions_grow_from_the_root(hall):
     made = await hall.orgs.import_dir(ADMIN, "", "paper", dry_run=False)
 
-    assert [event.type for event in await hall.book.events()] == ["WORKSPACE_PROVISIONING"] * 3
-    revisions = [(await hall.book.get(one.id)).revision for one in made.members]
+    assert [event.type for event in await hall.registry.events()] == ["WORKSPACE_PROVISIONING"] * 3
+    revisions = [(await hall.registry.get(one.id)).revision for one in made.members]
     assert revisions == sorted(revisions)
 
 
@@ -247,7 +247,7 @@ async def test_org_templates_are_listed_and_broken_ones_left_out(hall):
 
 
 async def test_when_auth_cannot_place_them_nothing_is_made(engine, database_url, clock, tmp_path):
-    async with town(engine, database_url, clock, tmp_path, PlacelessAuth()) as hall:
+    async with open_organisation_factory(engine, database_url, clock, tmp_path, AuthWithoutPlacing()) as hall:
         with pytest.raises(Unavailable):
             await hall.orgs.import_template(ADMIN, "", template(), dry_run=False)
 
@@ -255,7 +255,7 @@ async def test_when_auth_cannot_place_them_nothing_is_made(engine, database_url,
 
 
 async def test_when_the_rows_cannot_be_written_auth_forgets_them(hall):
-    async with hall.book.store.begin() as tx:
+    async with hall.registry.store.begin() as tx:
         await tx._connection.exec_driver_sql(
             "alter table registry.workspaces add constraint no_bob check (name <> 'bob')"
         )
@@ -263,7 +263,7 @@ async def test_when_the_rows_cannot_be_written_auth_forgets_them(hall):
         with pytest.raises(Exception, match="no_bob"):
             await hall.orgs.import_dir(ADMIN, "", "paper", dry_run=False)
     finally:
-        async with hall.book.store.begin() as tx:
+        async with hall.registry.store.begin() as tx:
             await tx._connection.exec_driver_sql("alter table registry.workspaces drop constraint no_bob")
 
     assert set(hall.auth.forgotten) == set(hall.auth.placed)
@@ -276,8 +276,8 @@ async def test_secrets_of_a_node_are_stored_before_it_is_there(hall):
 
     made = await hall.orgs.import_template(ADMIN, "", template(workspaces=nodes), dry_run=False)
 
-    assert hall.vault.kept[made.members[0].id] == {"KEY": "a-secret-value"}
-    assert all("a-secret-value" not in event.payload for event in await hall.book.events())
+    assert hall.vault.stored[made.members[0].id] == {"KEY": "a-secret-value"}
+    assert all("a-secret-value" not in event.payload for event in await hall.registry.events())
 
 
 async def test_an_external_node_waits_for_its_agent(hall):
@@ -285,4 +285,7 @@ async def test_an_external_node_waits_for_its_agent(hall):
 
     made = await hall.orgs.import_template(ADMIN, "", template(workspaces=nodes), dry_run=False)
 
-    assert [(await hall.book.get(one.id)).status.value for one in made.members] == ["awaiting_agent", "provisioning"]
+    assert [(await hall.registry.get(one.id)).status.value for one in made.members] == [
+        "awaiting_agent",
+        "provisioning",
+    ]

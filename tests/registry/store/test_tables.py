@@ -1,4 +1,4 @@
-"""What the tables say, what the migrations make, and what the statements use."""
+"""The tables agree with the migrations, the contract and the indexes that statements use."""
 
 import ast
 import re
@@ -14,9 +14,9 @@ from protos.registry.v1 import registry_pb2 as pb
 from services.registry.store.tables import workspaces as tables
 from services.registry.workspace.model import Status
 from services.registry.workspace.validation import DEFAULT_MAX_CONCURRENT_TASKS
-from tests.registry.conftest import PATIENCE
+from tests.registry.conftest import TIMEOUTS
 
-SOURCE = Path(__file__).parents[2] / "services" / "registry"
+SOURCE = Path(__file__).parents[3] / "services" / "registry"
 
 
 def migrated() -> set[str]:
@@ -43,7 +43,7 @@ def used() -> set[str]:
 
 
 @pytest.mark.covers("ENG-02")
-def test_every_status_in_code_is_in_the_database_and_every_one_in_the_database_in_code():
+def test_code_and_database_have_the_same_statuses():
     assert migrated() == {status.value for status in Status}
     assert used() == migrated()
 
@@ -55,7 +55,7 @@ def test_the_contract_has_the_same_statuses():
     assert named - {"unspecified"} == {status.value for status in Status}
 
 
-async def test_the_migrations_make_the_tables(engine):
+async def test_the_migrations_create_the_tables(engine):
     def differences(connection):
         context = MigrationContext.configure(
             connection,
@@ -73,8 +73,8 @@ async def test_the_migrations_make_the_tables(engine):
 
 
 @pytest.mark.covers("REG-13", "REG-34")
-async def test_the_database_itself_refuses_what_the_contract_does_not_know(book, engine):
-    made = await book.create()
+async def test_the_database_refuses_values_outside_the_contract(registry, engine):
+    made = await registry.create()
     for wrong in ("delivery_mode = 'pull'", "delivery_mode = null", "workspace_access = 'all'"):
         with pytest.raises(IntegrityError):
             async with engine.begin() as connection:
@@ -82,7 +82,7 @@ async def test_the_database_itself_refuses_what_the_contract_does_not_know(book,
     for status in Status:
         async with engine.begin() as connection:
             await connection.execute(sa.update(tables.workspaces).values(status=status))
-        assert (await book.get(made.id)).status is status
+        assert (await registry.get(made.id)).status is status
 
 
 @pytest.mark.covers("REG-04")
@@ -95,21 +95,21 @@ async def test_the_column_agrees_with_the_default_of_the_code(engine):
         assert int(await connection.scalar(question)) == DEFAULT_MAX_CONCURRENT_TASKS
 
 
-class Overheard:
-    """Plans every statement that a store sends, instead of guessing what it would send."""
+class RecordedStatements:
+    """Records the statements that a store sends, and explains them."""
 
     def __init__(self, engine):
         self.engine = engine
         self.sent = []
 
     async def __aenter__(self):
-        sa.event.listen(self.engine.sync_engine, "before_cursor_execute", self._hear)
+        sa.event.listen(self.engine.sync_engine, "before_cursor_execute", self._record)
         return self
 
     async def __aexit__(self, *_):
-        sa.event.remove(self.engine.sync_engine, "before_cursor_execute", self._hear)
+        sa.event.remove(self.engine.sync_engine, "before_cursor_execute", self._record)
 
-    def _hear(self, _connection, _cursor, statement, parameters, _context, _many):
+    def _record(self, _connection, _cursor, statement, parameters, _context, _many):
         self.sent.append((statement, parameters))
 
     async def plans(self):
@@ -119,9 +119,9 @@ class Overheard:
                 yield "\n".join(planned.scalars())
 
 
-async def crowd(book, engine):
-    """Five thousand more like one that is online, and as many events; statistics as they would be."""
-    await book.online()
+async def insert_copies(registry, engine):
+    """Insert five thousand copies of an online workspace and as many events, and update the statistics."""
+    await registry.online()
     columns = [column.name for column in tables.workspaces.c]
     other = {
         "id": "'w' || n",
@@ -132,10 +132,10 @@ async def crowd(book, engine):
         "created_at": "created_at + n * interval '1 second'",
     }
     copied = ", ".join(other.get(name, name) for name in columns)
-    felt = "last_seen, error_rate, sample_error, current_task, active_tasks, uptime_seconds, monthly_spend"
+    vitals = "last_seen, error_rate, sample_error, current_task, active_tasks, uptime_seconds, monthly_spend"
     copies = {
         f"workspaces ({', '.join(columns)})": copied,
-        "vitals": f"'w' || n, {felt}, look_at + n * interval '1 second'",
+        "vitals": f"'w' || n, {vitals}, look_at + n * interval '1 second'",
         "events": "1000000 + n, id, type, 'w' || n, 'o' || n / 10, payload, created_at + n * interval '1 minute'",
     }
     async with engine.begin() as connection:
@@ -147,25 +147,25 @@ async def crowd(book, engine):
 
 
 @pytest.mark.covers("PROV-47")
-async def test_what_is_due_is_found_by_an_index(book, engine):
-    await crowd(book, engine)
+async def test_due_rows_are_found_by_an_index(registry, engine):
+    await insert_copies(registry, engine)
     for question, index in (
-        (lambda tx: tx.due.overdue(limit=5), "workspaces_starting"),
-        (lambda tx: tx.due.silent(PATIENCE, limit=5), "vitals_look_at"),
-        (lambda tx: tx.due.unplaced(limit=5), "workspaces_unplaced"),
-        (lambda tx: tx.due.unfinished(PATIENCE.managed, limit=5), "workspaces_unfinished"),
-        (lambda tx: tx.events.forget(PATIENCE.managed, limit=5), "events_created"),
-        (lambda tx: tx.changes.changed(1_004_995, limit=500), "workspaces_revision"),
-        (lambda tx: tx.lists.page(after=None, limit=5, org_id=None), "workspaces_created"),
-        (lambda tx: tx.lists.page(after=None, limit=100, org_id="o7"), "workspaces_org"),
-        (lambda tx: tx.lists.events_after(0, limit=5, workspace_id="w7", org_id=None), "events_workspace"),
+        (lambda tx: tx.overdue.list_unstarted(limit=5), "workspaces_starting"),
+        (lambda tx: tx.overdue.list_silent(TIMEOUTS, limit=5), "vitals_look_at"),
+        (lambda tx: tx.overdue.list_unplaced(limit=5), "workspaces_unplaced"),
+        (lambda tx: tx.overdue.list_unfinished_removals(TIMEOUTS.managed, limit=5), "workspaces_unfinished"),
+        (lambda tx: tx.events.delete_old(TIMEOUTS.managed, limit=5), "events_created"),
+        (lambda tx: tx.revisions.list_changed(1_004_995, limit=500), "workspaces_revision"),
+        (lambda tx: tx.lists.list_page(after=None, limit=5, org_id=None), "workspaces_created"),
+        (lambda tx: tx.lists.list_page(after=None, limit=100, org_id="o7"), "workspaces_org"),
+        (lambda tx: tx.lists.list_events_after(0, limit=5, workspace_id="w7", org_id=None), "events_workspace"),
     ):
-        async with Overheard(engine) as overheard:
-            async with book.store.begin() as tx:
+        async with RecordedStatements(engine) as statements:
+            async with registry.store.begin() as tx:
                 await question(tx)
-            heard = list(overheard.sent)
-        overheard.sent = heard
-        plans = "\n".join([plan async for plan in overheard.plans()])
+            sent = list(statements.sent)
+        statements.sent = sent
+        plans = "\n".join([plan async for plan in statements.plans()])
 
         assert index in plans
         assert "Seq Scan" not in plans

@@ -11,8 +11,8 @@ from services.registry.errors.workspaces import InvalidDeliveryMode
 from services.registry.templates.folders import Templates, load_runtime_provision_timeouts, walk_template_configs
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Schedule
-from services.registry.workspace.validation import Draft
-from tests.registry.conftest import ADMIN, bound
+from services.registry.workspace.validation import WorkspaceDraft
+from tests.registry.conftest import ADMIN, build_parts
 
 WRITER = """
 name: Writer
@@ -128,7 +128,7 @@ async def test_an_imported_template_is_there_whole_and_can_be_used(tmp_path):
         "my-writer/prompts",
         "my-writer/prompts/tone.md",
     ]
-    _, kit = await templates.kit(Draft(name="w", template=template_id))
+    _, kit = await templates.kit(WorkspaceDraft(name="w", template=template_id))
     assert kit.files == {"config.yaml": WRITER, "prompts/tone.md": "warm\r\n"}
 
 
@@ -150,7 +150,7 @@ async def test_a_config_is_made_where_none_is_given(tmp_path):
         ("..", {}, InvalidPath),
         ("x" * 129, {}, InvalidPath),
         ("ok", {"config.yaml": "a: ["}, InvalidTemplate),
-        ("ok", {f"{number}": "" for number in range(starter_files.MOST_FILES + 1)}, TooManyFiles),
+        ("ok", {f"{number}": "" for number in range(starter_files.MAX_FILES + 1)}, TooManyFiles),
     ],
 )
 async def test_what_cannot_be_a_template_leaves_nothing_behind(tmp_path, name, files, refusal):
@@ -191,11 +191,11 @@ async def test_of_many_imports_of_one_name_one_wins_whole(tmp_path):
 
 
 @pytest.fixture
-async def shelf(book, engine, database_url, tmp_path):
-    """The book over a directory with templates."""
+async def shelf(registry, engine, database_url, tmp_path):
+    """The registry over a directory with templates."""
     put(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
-    line = book.directory._auth._line
-    shelved = bound(engine, database_url, book.auth, line, book.clock, configs=tmp_path)
+    line = registry.directory._auth._line
+    shelved = build_parts(engine, database_url, registry.auth, line, registry.clock, configs=tmp_path)
     shelved.root = tmp_path
     return shelved
 
@@ -252,17 +252,17 @@ async def test_a_workspace_keeps_the_files_of_its_template_as_they_were(shelf):
 
 async def test_files_are_kept_once_and_go_with_the_last_workspace_that_has_them(shelf):
     one, other = [await shelf.create(name, runtime="", template="writer") for name in ("ada", "bob")]
-    assert one.kit == other.kit != ""
+    assert one.starter_files_digest == other.starter_files_digest != ""
 
     async def purged(workspace):
-        await shelf.presence.observe(workspace.id, stopped(shelf, workspace))
+        await shelf.observations.observe(workspace.id, stopped(shelf, workspace))
         await shelf.removal._purge(workspace.id, [workspace.id])
 
     await purged(one)
     assert await shelf.directory.instance_files(other.id) == {"config.yaml": WRITER}
     await purged(other)
     async with shelf.store.begin() as tx:
-        assert await tx.kits.files(one.kit) == {}
+        assert await tx.starter_files.get(one.starter_files_digest) == {}
 
 
 def stopped(shelf, workspace):
@@ -272,7 +272,7 @@ def stopped(shelf, workspace):
 
 
 async def test_an_external_workspace_takes_no_runtime_of_a_template(shelf):
-    made = await shelf.directory.create(ADMIN, "", Draft(name="ada", external=True, template="writer"))
+    made = await shelf.directory.create(ADMIN, "", WorkspaceDraft(name="ada", external=True, template="writer"))
 
     assert made.workspace.runtime == "external"
 

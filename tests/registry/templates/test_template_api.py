@@ -11,9 +11,9 @@ from services.chassis.service import run_service
 from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
-from tests.registry.neighbours import WillingAuth, served
-from tests.registry.towns import KnowingVault
-from tests.registry.vaults import served_vault
+from tests.registry.fake_auth import FakeAuth, serve_auth
+from tests.registry.fake_vault import serve_vault
+from tests.registry.organisation_factory import VaultWithGlobalSecrets
 from tests.rpc import listening
 
 ADMIN = Identity(kind=Kind.ADMIN)
@@ -38,7 +38,7 @@ class Shelf:
 async def shelf(database_url, tmp_path):
     (tmp_path / "configs" / "slow").mkdir(parents=True)
     (tmp_path / "configs" / "slow" / "config.yaml").write_text(HERMES)
-    neighbours = [served(WillingAuth()), served_vault(KnowingVault())]
+    neighbours = [serve_auth(FakeAuth()), serve_vault(VaultWithGlobalSecrets())]
     async with databases.fresh(database_url, service), listening(neighbours) as auth:
         values = Settings(
             mode="development",

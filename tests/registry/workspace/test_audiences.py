@@ -1,8 +1,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.workspace.audiences import EVERYTHING, Forest, Spot, heard, of_one, of_org, told
-from services.registry.workspace.hierarchy import REACH, allowed
+from services.registry.workspace.audiences import (
+    EVERYTHING,
+    AudienceTree,
+    TreePosition,
+    find_publish_audiences,
+    find_subscribe_audiences,
+    name_org_audience,
+    name_workspace_audience,
+)
+from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, may_communicate
 
 NAMES = [f"w{number}" for number in range(9)]
 
@@ -23,67 +31,81 @@ def lineage(tree, name):
     return found
 
 
-def planted(tree):
-    forest = Forest()
+def build_tree(tree):
+    audiences = AudienceTree()
     for name, parent in tree.items():
-        forest.put(Spot(name, parent, lineage(tree, name)[-1]))
-    return forest
+        audiences.place(TreePosition(name, parent, lineage(tree, name)[-1]))
+    return audiences
 
 
 @given(parents)
-def test_news_reaches_exactly_those_who_may_communicate(chosen):
+def test_two_workspaces_share_an_audience_exactly_if_they_may_communicate(chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = planted(tree)
+    audiences = build_tree(tree)
 
     for viewer in NAMES:
         for target in NAMES:
-            meets = bool({*forest.heard(viewer)} & {*forest.told(target)})
-            assert meets == allowed(lineage(tree, viewer), lineage(tree, target))
+            meets = bool({*audiences.find_subscribe_audiences(viewer)} & {*audiences.find_publish_audiences(target)})
+            assert meets == may_communicate(lineage(tree, viewer), lineage(tree, target))
 
 
 @given(parents, moves)
-def test_whoever_is_not_named_by_a_move_is_told_as_before(chosen, wanted):
+def test_a_move_keeps_the_audiences_of_every_workspace_that_it_does_not_name(chosen, wanted):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = planted(tree)
+    audiences = build_tree(tree)
     for number, parent in wanted:
-        before = {name: (forest.told(name), forest.heard(name)) for name in NAMES}
+        before = {
+            name: (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name)) for name in NAMES
+        }
         tree[NAMES[number]] = parent_of(number, parent)
-        named = {name for below in NAMES for name in forest.put(Spot(below, tree[below], lineage(tree, below)[-1]))}
+        named = {
+            name
+            for below in NAMES
+            for name in audiences.place(TreePosition(below, tree[below], lineage(tree, below)[-1]))
+        }
 
-        assert all(before[name] == (forest.told(name), forest.heard(name)) for name in NAMES if name not in named)
-    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
+        assert all(
+            before[name] == (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name))
+            for name in NAMES
+            if name not in named
+        )
+    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+    }
 
 
 @given(st.permutations(NAMES), parents)
-def test_a_child_may_be_met_before_its_parent(order, chosen):
+def test_a_child_may_be_placed_before_its_parent(order, chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
-    forest = Forest()
+    audiences = AudienceTree()
     for name in order:
-        forest.put(Spot(name, tree[name], lineage(tree, name)[-1]))
+        audiences.place(TreePosition(name, tree[name], lineage(tree, name)[-1]))
 
-    assert {name: forest.told(name) for name in NAMES} == {name: planted(tree).told(name) for name in NAMES}
-
-
-def test_an_ancestor_hears_up_to_a_distance():
-    chain = [str(level) for level in range(REACH + 2)]
-
-    assert {*heard(chain[REACH:])} & {*told(chain, "o")}
-    assert not {*heard(chain[REACH + 1 :])} & {*told(chain, "o")}
-    assert not {*heard(chain)} & {*told(chain[REACH + 1 :], "o")}
+    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+    }
 
 
-def test_news_is_told_to_everything_to_the_organisation_and_to_who_listens_to_one():
-    circles = told(["a", "root"], "root")
+def test_an_ancestor_subscribes_up_to_the_maximum_distance():
+    chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
 
-    assert {EVERYTHING, of_org("root"), of_one("a")} <= {*circles}
-    assert of_org("root") not in heard(["a", "root"])
+    assert {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE:])} & {*find_publish_audiences(chain, "o")}
+    assert not {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :])} & {*find_publish_audiences(chain, "o")}
+    assert not {*find_subscribe_audiences(chain)} & {*find_publish_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :], "o")}
 
 
-def test_who_is_forgotten_is_told_to_nobody():
-    forest = planted({"root": None, "a": "root"})
-    forest.drop("a")
-    forest.drop("a")
+def test_events_are_published_to_everything_the_organisation_and_the_workspace():
+    audiences = find_publish_audiences(["a", "root"], "root")
 
-    assert forest.told("a") == forest.heard("a") == ()
-    assert list(forest) == ["root"]
-    assert forest.put(Spot("root", None, "root")) == ()
+    assert {EVERYTHING, name_org_audience("root"), name_workspace_audience("a")} <= {*audiences}
+    assert name_org_audience("root") not in find_subscribe_audiences(["a", "root"])
+
+
+def test_a_removed_workspace_has_no_audiences():
+    audiences = build_tree({"root": None, "a": "root"})
+    audiences.remove("a")
+    audiences.remove("a")
+
+    assert audiences.find_publish_audiences("a") == audiences.find_subscribe_audiences("a") == ()
+    assert list(audiences) == ["root"]
+    assert audiences.place(TreePosition("root", None, "root")) == ()

@@ -3,38 +3,38 @@ import json
 import pytest
 
 from services.chassis.errors import ServiceError
-from tests.registry.conftest import ADMIN, agent, bound, org
-from tests.registry.neighbours import DeafAudit, served, served_audit
+from tests.registry.conftest import ADMIN, agent, build_parts, org
+from tests.registry.fake_auth import AuditWithLostReply, serve_audit, serve_auth
 from tests.rpc import running
 
 
 @pytest.fixture
 def audit():
-    return DeafAudit()
+    return AuditWithLostReply()
 
 
 @pytest.fixture
-async def book(engine, database_url, auth, audit, clock):
-    async with running([served(auth), served_audit(audit)], speaker="registry") as line:
-        yield bound(engine, database_url, auth, line, clock)
+async def registry(engine, database_url, auth, audit, clock):
+    async with running([serve_auth(auth), serve_audit(audit)], speaker="registry") as line:
+        yield build_parts(engine, database_url, auth, line, clock)
 
 
-async def waiting(book):
-    async with book.store.begin() as tx:
-        return [(deed.actor, deed.action, deed.workspace_id) for deed in await tx.deeds.oldest(500)]
+async def waiting(registry):
+    async with registry.store.begin() as tx:
+        return [(record.actor, record.action, record.workspace_id) for record in await tx.audit_outbox.list_oldest(500)]
 
 
-async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(book):
-    await book.watched()
-    root = await book.create("root")
-    below = await book.create("below", caller=org(root.id, "admin"), parent_id=root.id)
-    await book.editing.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
-    await book.presence.restart(ADMIN, below.id, "")
-    async with book.following():
-        with pytest.raises(ServiceError):  # nobody stops what runs
-            await book.removal.remove(ADMIN, root.id, confirm=True, purge=False)
+async def test_an_action_on_a_workspace_waits_in_the_outbox(registry):
+    await registry.watched()
+    root = await registry.create("root")
+    below = await registry.create("below", caller=org(root.id, "admin"), parent_id=root.id)
+    await registry.editing.update(agent(below.id, below.generation), below.id, {"name": "renamed"})
+    await registry.restarts.restart(ADMIN, below.id, "")
+    async with registry.following():
+        with pytest.raises(ServiceError):  # no provisioner stops the instances
+            await registry.removal.remove(ADMIN, root.id, confirm=True, purge=False)
 
-    assert await waiting(book) == [
+    assert await waiting(registry) == [
         ("admin", "workspace.created", root.id),
         ("org-token:token", "workspace.created", below.id),
         (f"workspace:{below.id}", "workspace.changed", below.id),
@@ -44,38 +44,38 @@ async def test_what_somebody_does_to_a_workspace_waits_for_the_audit(book):
     ]
 
 
-async def test_what_changes_nothing_and_what_is_refused_is_no_deed(book):
-    root = await book.create("root")
-    before = await waiting(book)
+async def test_an_action_without_effect_and_a_refused_one_have_no_record(registry):
+    root = await registry.create("root")
+    before = await waiting(registry)
 
-    await book.editing.update(ADMIN, root.id, {"name": "root"})
+    await registry.editing.update(ADMIN, root.id, {"name": "root"})
     with pytest.raises(ServiceError):
-        await book.editing.update(agent(root.id, root.generation), root.id, {"tier": 1})
+        await registry.editing.update(agent(root.id, root.generation), root.id, {"tier": 1})
 
-    assert await waiting(book) == before
-
-
-async def test_deeds_wait_while_the_audit_cannot_be_told(engine, database_url, auth, clock):
-    async with running([served(auth)], speaker="registry") as line:  # an auth that does not know of audits yet
-        book = bound(engine, database_url, auth, line, clock)
-        await book.create("root")
-        await book.sweeps.deeds()
-
-        assert len(await waiting(book)) == 1
+    assert await waiting(registry) == before
 
 
-async def test_the_audit_is_told_until_it_has_heard(book, audit):
-    root = await book.create("root")
+async def test_records_wait_while_auth_has_no_audit_log(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:  # an auth without an audit log
+        registry = build_parts(engine, database_url, auth, line, clock)
+        await registry.create("root")
+        await registry.sweeps.send_audit_records()
 
-    await book.sweeps.deeds()
+        assert len(await waiting(registry)) == 1
 
-    assert await waiting(book) == []
-    [heard] = audit.heard.values()
-    assert audit.told == 2
-    assert (heard.actor, heard.action, heard.workspace_id, heard.org_id) == (
+
+async def test_a_record_is_sent_until_auth_has_answered(registry, audit):
+    root = await registry.create("root")
+
+    await registry.sweeps.send_audit_records()
+
+    assert await waiting(registry) == []
+    [record] = audit.records.values()
+    assert audit.calls == 2
+    assert (record.actor, record.action, record.workspace_id, record.org_id) == (
         "admin",
         "workspace.created",
         root.id,
         root.id,
     )
-    assert json.loads(heard.details) == {"name": "root", "runtime": "echo"}
+    assert json.loads(record.details) == {"name": "root", "runtime": "echo"}

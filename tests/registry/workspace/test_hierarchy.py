@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.workspace.hierarchy import REACH, allowed, cycle, visible
+from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, is_cycle, may_communicate, may_see
 
 # root ── a ── b        root2 ── c
 #      └─ a2 ── b2
@@ -47,47 +47,47 @@ members = st.sampled_from([str(member) for member in MEMBERS])
 
 
 @given(lineages, lineages)
-def test_who_may_talk_may_be_answered(one, other):
-    assert allowed(one, other) == allowed(other, one)
+def test_communication_is_symmetric(one, other):
+    assert may_communicate(one, other) == may_communicate(other, one)
 
 
 @given(lineages, lineages)
-def test_who_may_be_talked_to_may_be_seen(one, other):
-    assert visible(one, other) or not allowed(one, other)
+def test_a_workspace_sees_every_one_that_it_may_communicate_with(one, other):
+    assert may_see(one, other) or not may_communicate(one, other)
 
 
 @given(forests(), members, members)
-def test_in_any_tree_who_may_talk_may_be_answered_and_everybody_to_itself(forest, one, other):
+def test_in_any_tree_communication_is_symmetric_and_reflexive(forest, one, other):
     mine, theirs = lineage(forest, one), lineage(forest, other)
 
-    assert allowed(mine, theirs) == allowed(theirs, mine)
-    assert allowed(mine, mine)
-    assert not allowed(mine, ())
-    assert not allowed((), mine)
+    assert may_communicate(mine, theirs) == may_communicate(theirs, mine)
+    assert may_communicate(mine, mine)
+    assert not may_communicate(mine, ())
+    assert not may_communicate((), mine)
 
 
 @given(forests(), members, members)
-def test_in_any_tree_family_is_ancestors_descendants_and_siblings(forest, one, other):
+def test_in_any_tree_ancestors_descendants_and_siblings_communicate(forest, one, other):
     family = other in lineage(forest, one) or one in lineage(forest, other) or forest[one] == forest[other]
 
-    assert allowed(lineage(forest, one), lineage(forest, other)) == family
+    assert may_communicate(lineage(forest, one), lineage(forest, other)) == family
 
 
 @given(forests(), st.lists(st.tuples(members, st.none() | members), max_size=30))
-def test_no_moves_make_a_circle_where_each_is_refused_that_would(forest, moves):
+def test_moves_without_a_cycle_never_form_one(forest, moves):
     for moved, parent in moves:
-        if parent is None or not cycle(moved, lineage(forest, parent)):
+        if parent is None or not is_cycle(moved, lineage(forest, parent)):
             forest[moved] = parent
 
         assert all(lineage(forest, member) for member in forest)
 
 
 @given(forests(), members, members)
-def test_only_a_move_that_would_make_a_circle_is_refused(forest, moved, parent):
+def test_only_a_move_that_forms_a_cycle_is_refused(forest, moved, parent):
     above = lineage(forest, parent)
 
-    assert cycle(moved, above) == (moved in above)
-    if cycle(moved, above):
+    assert is_cycle(moved, above) == (moved in above)
+    if is_cycle(moved, above):
         forest[moved] = parent
         with pytest.raises(AssertionError):
             lineage(forest, moved)
@@ -109,25 +109,25 @@ def test_only_a_move_that_would_make_a_circle_is_refused(forest, moved, parent):
         ("unknown", "unknown", False),
     ],
 )
-def test_family_talks_and_aunts_do_not(one, other, may):
-    assert allowed(TREE[one], TREE[other]) is may
+def test_siblings_and_ancestors_communicate_and_aunts_do_not(one, other, may):
+    assert may_communicate(TREE[one], TREE[other]) is may
 
 
-@pytest.mark.parametrize(("levels", "may"), [(REACH, True), (REACH + 1, False)])
-def test_an_ancestor_is_family_up_to_a_distance(levels, may):
+@pytest.mark.parametrize(("levels", "may"), [(MAX_ANCESTOR_DISTANCE, True), (MAX_ANCESTOR_DISTANCE + 1, False)])
+def test_an_ancestor_communicates_up_to_the_maximum_distance(levels, may):
     chain = tuple(str(level) for level in range(levels + 1))
 
-    assert allowed(chain, chain[-1:]) is may
+    assert may_communicate(chain, chain[-1:]) is may
 
 
 def test_a_workspace_sees_its_organisation_and_other_roots_only_as_a_root():
-    assert visible(TREE["b"], TREE["b2"])
-    assert visible(TREE["root"], TREE["root2"])
-    assert not visible(TREE["b"], TREE["root2"])
-    assert not visible(TREE["b"], TREE["c"])
+    assert may_see(TREE["b"], TREE["b2"])
+    assert may_see(TREE["root"], TREE["root2"])
+    assert not may_see(TREE["b"], TREE["root2"])
+    assert not may_see(TREE["b"], TREE["c"])
 
 
-def test_nobody_is_below_itself():
-    assert cycle("root", TREE["b"])
-    assert cycle("b", TREE["b"])
-    assert not cycle("b", TREE["a2"])
+def test_a_workspace_is_not_its_own_ancestor():
+    assert is_cycle("root", TREE["b"])
+    assert is_cycle("b", TREE["b"])
+    assert not is_cycle("b", TREE["a2"])

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 
 from services.registry.workspace.model import DeliveryMode, DesiredState, Status, Vitals
-from services.registry.workspace.routes import Address, address, delivery_mode, desire, over_budget
+from services.registry.workspace.routes import (
+    Address,
+    choose_delivery_mode,
+    find_address,
+    find_desired_state,
+    is_over_budget,
+)
 from tests.registry.strategies import workspaces
 from tests.registry.workspace.test_state_machine import workspace
 
@@ -21,13 +27,13 @@ PUSH, POLL = DeliveryMode.PUSH, DeliveryMode.POLL
         (None, None, False, PUSH),
     ],
 )
-def test_what_is_asked_wins_then_what_is_stored_then_what_suits_the_runtime(asked, stored, external, mode):
-    assert delivery_mode(asked, stored, external=external) is mode
+def test_the_requested_mode_wins_then_the_stored_one_then_the_default_of_the_runtime(asked, stored, external, mode):
+    assert choose_delivery_mode(asked, stored, external=external) is mode
 
 
 @pytest.mark.covers("REG-03")
-def test_an_external_workspace_that_names_its_address_is_pushed_to():
-    assert delivery_mode(None, None, external=True, url="http://ada.example") is PUSH
+def test_an_external_workspace_with_an_address_gets_push_delivery():
+    assert choose_delivery_mode(None, None, external=True, url="http://ada.example") is PUSH
 
 
 @pytest.mark.parametrize(
@@ -42,33 +48,33 @@ def test_an_external_workspace_that_names_its_address_is_pushed_to():
         (Status.REMOVED, DesiredState.FORGOTTEN),
     ],
 )
-def test_what_is_to_become_of_an_instance_follows_from_the_status(status, wanted):
-    assert desire(workspace(status)) is wanted
+def test_the_desired_state_follows_from_the_status(status, wanted):
+    assert find_desired_state(workspace(status)) is wanted
 
 
 @pytest.mark.covers("REG-06")
 @given(workspaces)
-def test_no_instance_of_an_external_workspace_is_ever_wanted(any_workspace):
+def test_no_external_workspace_has_a_running_desired_state(any_workspace):
     external = replace(any_workspace, runtime="external")
 
-    assert desire(external) in {DesiredState.STOPPED, DesiredState.FORGOTTEN}
+    assert find_desired_state(external) in {DesiredState.STOPPED, DesiredState.FORGOTTEN}
 
 
-def test_the_address_its_backend_reports_is_dialled_and_trusted():
+def test_an_address_of_the_backend_is_used_and_trusted():
     started = workspace(backend_address="http://127.0.0.1:5", url="http://elsewhere.example")
 
-    assert address(started) == Address("http://127.0.0.1:5", trusted=True)
+    assert find_address(started) == Address("http://127.0.0.1:5", trusted=True)
 
 
-def test_the_address_an_agent_registers_is_never_trusted():
+def test_an_address_of_the_agent_is_never_trusted():
     own = {"url": "http://ada.example"}
 
-    assert address(workspace(backend="none", **own)) == Address("http://ada.example")
-    assert address(workspace(runtime="external", backend_address="http://10.0.0.1", **own)) == Address(own["url"])
+    assert find_address(workspace(backend="none", **own)) == Address("http://ada.example")
+    assert find_address(workspace(runtime="external", backend_address="http://10.0.0.1", **own)) == Address(own["url"])
 
 
-def test_a_budget_is_used_up_when_it_is_reached():
-    assert not over_budget(workspace(vitals=Vitals(monthly_spend=10**9)))
-    assert not over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=4)))
-    assert over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=5)))
-    assert over_budget(workspace(budget_limit=0))
+def test_a_budget_is_exceeded_when_the_spend_reaches_it():
+    assert not is_over_budget(workspace(vitals=Vitals(monthly_spend=10**9)))
+    assert not is_over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=4)))
+    assert is_over_budget(workspace(budget_limit=5, vitals=Vitals(monthly_spend=5)))
+    assert is_over_budget(workspace(budget_limit=0))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from services.registry.errors.templates import FilesTooLarge, InvalidPath, TooManyFiles
 from services.registry.workspace import starter_files
 from services.registry.workspace.model import Brief, Schedule
-from services.registry.workspace.starter_files import Kit
+from services.registry.workspace.starter_files import StarterFiles
 
 texts = st.text(max_size=20)
 briefs = st.builds(
@@ -20,14 +20,14 @@ briefs = st.builds(
 
 
 @given(briefs)
-def test_a_brief_comes_back_as_it_was_kept(brief):
-    assert starter_files.brief_of(starter_files.brief_text(brief)) == brief
+def test_a_brief_survives_serialization(brief):
+    assert starter_files.parse_brief(starter_files.serialize_brief(brief)) == brief
 
 
 @given(st.dictionaries(st.text("ab/.", min_size=1, max_size=8), texts, max_size=6))
-def test_what_is_let_in_stays_below_the_root(files):
+def test_an_accepted_path_stays_below_the_root(files):
     try:
-        starter_files.checked(files)
+        starter_files.validate_files(files)
     except InvalidPath:
         return
     for path in files:
@@ -36,11 +36,11 @@ def test_what_is_let_in_stays_below_the_root(files):
 
 
 @given(st.dictionaries(texts, texts, max_size=4))
-def test_the_same_files_have_the_same_name_in_any_order(files):
+def test_equal_files_have_one_digest_in_any_order(files):
     turned = dict(reversed(files.items()))
 
-    assert Kit(files=files).digest == Kit(files=turned).digest
-    assert (Kit(files=files).digest == "") == (not files)
+    assert StarterFiles(files=files).digest == StarterFiles(files=turned).digest
+    assert (StarterFiles(files=files).digest == "") == (not files)
 
 
 @pytest.mark.parametrize(
@@ -64,21 +64,21 @@ def test_the_same_files_have_the_same_name_in_any_order(files):
         "a/" * 300 + "b",
     ],
 )
-def test_a_path_that_leads_elsewhere_is_refused(path):
+def test_a_path_that_leaves_the_directory_is_refused(path):
     with pytest.raises(InvalidPath):
-        starter_files.checked({path: ""})
+        starter_files.validate_files({path: ""})
 
 
-def test_a_file_is_no_folder():
+def test_a_path_cannot_be_both_file_and_folder():
     with pytest.raises(InvalidPath):
-        starter_files.checked({"a": "", "a/b": ""})
+        starter_files.validate_files({"a": "", "a/b": ""})
 
 
-def test_there_is_an_end_to_files():
-    many = {f"file-{number}": "" for number in range(starter_files.MOST_FILES)}
+def test_too_many_or_too_large_files_are_refused():
+    many = {f"file-{number}": "" for number in range(starter_files.MAX_FILES)}
 
-    assert starter_files.checked(many) == many
+    assert starter_files.validate_files(many) == many
     with pytest.raises(TooManyFiles, match=r"too many files \(201\), max 200"):
-        starter_files.checked({**many, "one-more": ""})
+        starter_files.validate_files({**many, "one-more": ""})
     with pytest.raises(FilesTooLarge):
-        starter_files.checked({"large": "x" * (starter_files.MOST_BYTES + 1)})
+        starter_files.validate_files({"large": "x" * (starter_files.MAX_TOTAL_BYTES + 1)})

@@ -11,6 +11,8 @@ from services.registry.workspace import events
 from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
@@ -19,21 +21,19 @@ from services.registry.workspace.facts import (
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
-    is_old_news,
+    is_outdated,
 )
-from services.registry.workspace.health import heard, quietly
+from services.registry.workspace.health import apply_heartbeat, find_vitals_only_update
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace
-from services.registry.workspace.state_machine import after
-from services.registry.workspace.status_texts import DETAILS
-from tests.registry.strategies import KINDS, NOW, PATIENCE, current, facts, workspaces
+from services.registry.workspace.state_machine import next_state
+from services.registry.workspace.status_texts import STATUS_DETAILS
+from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS, facts, with_current_generation, workspaces
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
 PAUSED, GOING, GONE, FAILED, REMOVED = (
@@ -59,7 +59,7 @@ TABLE = {
 """docs/spec/rest.md, section 7: where each status can go by the facts that there are."""
 
 
-def workspace(status=ON, **said):
+def workspace(status=ON, **fields):
     values = {
         "id": "w",
         "org_id": "w",
@@ -72,16 +72,16 @@ def workspace(status=ON, **said):
         "backend": "process",
         "vitals": Vitals(last_seen=NOW),
     }
-    return Workspace(**values | {"status": status} | said)
+    return Workspace(**values | {"status": status} | fields)
 
 
-def pulse(**said):
-    return Pulse(**{"at": NOW} | said)
+def build_heartbeat(**fields):
+    return HeartbeatReceived(**{"at": NOW} | fields)
 
 
-def felt(before, **said):
-    beat = pulse(**said)
-    return after(heard(before, beat), beat)
+def after_heartbeat(before, **fields):
+    heartbeat = build_heartbeat(**fields)
+    return next_state(apply_heartbeat(before, heartbeat), heartbeat)
 
 
 LONG = NOW - timedelta(hours=1)
@@ -89,7 +89,7 @@ RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED
 AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
 RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
 SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
-SILENCE = Silence(at=NOW, patience=PATIENCE)
+SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS)
 quiet = Vitals(last_seen=LONG)
 remote = {"runtime": "external", "backend": "", "generation": 0}
 came = {**remote, "registered_at": LONG}
@@ -103,17 +103,17 @@ EXAMPLES = [
     (workspace(FAILED), Registered(at=NOW), ON, Reason.REGISTERED),
     (workspace(P, **remote, url=""), ExternalCreated(at=NOW), WAIT, Reason.EXTERNAL_CREATED),
     (workspace(P, **remote, url="http://ada.example"), ExternalCreated(at=NOW), ON, Reason.EXTERNAL_CREATED),
-    (workspace(P), pulse(), ON, Reason.HEARTBEAT),
-    (workspace(OFF), pulse(), ON, Reason.HEARTBEAT),
-    (workspace(WAIT, **came), pulse(), ON, Reason.HEARTBEAT),
-    (workspace(P), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
-    (workspace(P), pulse(wedged=True), DEG, Reason.WEDGED),
-    (workspace(OFF), pulse(error_rate=1.0), DEG, Reason.ERROR_RATE),
-    (workspace(WAIT, **came), pulse(wedged=True), DEG, Reason.WEDGED),
-    (workspace(ON), pulse(wedged=True), DEG, Reason.WEDGED),
-    (workspace(ON), pulse(error_rate=0.5), DEG, Reason.ERROR_RATE),
-    (workspace(ON, register_failed_at=NOW), pulse(), DEG, Reason.REGISTER_FAILED),
-    (workspace(DEG), pulse(error_rate=0.09), ON, Reason.RECOVERED),
+    (workspace(P), build_heartbeat(), ON, Reason.HEARTBEAT),
+    (workspace(OFF), build_heartbeat(), ON, Reason.HEARTBEAT),
+    (workspace(WAIT, **came), build_heartbeat(), ON, Reason.HEARTBEAT),
+    (workspace(P), build_heartbeat(error_rate=0.5), DEG, Reason.ERROR_RATE),
+    (workspace(P), build_heartbeat(wedged=True), DEG, Reason.WEDGED),
+    (workspace(OFF), build_heartbeat(error_rate=1.0), DEG, Reason.ERROR_RATE),
+    (workspace(WAIT, **came), build_heartbeat(wedged=True), DEG, Reason.WEDGED),
+    (workspace(ON), build_heartbeat(wedged=True), DEG, Reason.WEDGED),
+    (workspace(ON), build_heartbeat(error_rate=0.5), DEG, Reason.ERROR_RATE),
+    (workspace(ON, register_failed_at=NOW), build_heartbeat(), DEG, Reason.REGISTER_FAILED),
+    (workspace(DEG), build_heartbeat(error_rate=0.09), ON, Reason.RECOVERED),
     (workspace(ON, vitals=quiet), SILENCE, OFF, Reason.LIVENESS_TIMEOUT),
     (workspace(DEG, vitals=quiet), SILENCE, OFF, Reason.LIVENESS_TIMEOUT),
     (workspace(ON, vitals=quiet, **remote), SILENCE, WAIT, Reason.AGENT_STALE),
@@ -148,33 +148,33 @@ EXAMPLES = [
 # Laws ────────────────────────────────────────────────────────────────────────
 
 
-@given(workspaces, facts.filter(lambda fact: not isinstance(fact, Pulse)))
-def test_hearing_a_fact_twice_is_hearing_it_once(before, fact):
-    once = after(before, fact)
+@given(workspaces, facts.filter(lambda fact: not isinstance(fact, HeartbeatReceived)))
+def test_applying_a_fact_twice_equals_applying_it_once(before, fact):
+    once = next_state(before, fact)
 
-    assert after(once, fact) is once
+    assert next_state(once, fact) is once
 
 
-@given(workspaces, KINDS[Pulse])
-def test_hearing_a_heartbeat_twice_is_hearing_it_once_where_no_register_was_refused(before, beat):
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
+def test_a_repeated_heartbeat_changes_nothing_if_no_register_was_refused(before, heartbeat):
     before = replace(before, register_failed_at=None)
-    once = after(before, beat)
+    once = next_state(before, heartbeat)
 
-    assert after(once, beat) is once
-
-
-@given(workspaces, KINDS[Pulse])
-def test_the_same_heartbeat_settles_after_two(before, beat):
-    twice = after(after(before, beat), beat)
-
-    assert after(twice, beat) is twice
+    assert next_state(once, heartbeat) is once
 
 
-@given(workspaces, KINDS[Pulse])
-def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, beat):
-    assume(before.status is not Status.REMOVED and not is_old_news(beat, before))
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
+def test_the_same_heartbeat_changes_nothing_after_the_second_time(before, heartbeat):
+    twice = next_state(next_state(before, heartbeat), heartbeat)
 
-    now, vitals = after(heard(before, beat), beat), quietly(before, beat)
+    assert next_state(twice, heartbeat) is twice
+
+
+@given(workspaces, FACTS_BY_TYPE[HeartbeatReceived])
+def test_a_vitals_only_heartbeat_changes_vitals_and_nothing_else(before, heartbeat):
+    assume(before.status is not Status.REMOVED and not is_outdated(heartbeat, before))
+
+    now, vitals = next_state(apply_heartbeat(before, heartbeat), heartbeat), find_vitals_only_update(before, heartbeat)
 
     if vitals is not None:
         assert now == replace(before, vitals=vitals)
@@ -182,45 +182,45 @@ def test_a_quiet_heartbeat_changes_how_the_agent_feels_and_nothing_else(before, 
         assert now != replace(before, vitals=now.vitals)
 
 
-@given(workspaces, st.sampled_from([kind for kind in KINDS if kind is not Removed]).flatmap(KINDS.get))
-def test_a_dying_instance_cannot_speak_for_its_successor(before, fact):
+@given(workspaces, st.sampled_from([kind for kind in FACTS_BY_TYPE if kind is not Removed]).flatmap(FACTS_BY_TYPE.get))
+def test_a_fact_about_another_generation_changes_nothing(before, fact):
     before = before if before.status is not REMOVED else replace(before, status=ON)
 
-    assert after(before, replace(fact, generation=before.generation - 1)) is before
+    assert next_state(before, replace(fact, generation=before.generation - 1)) is before
 
 
 @given(workspaces, facts)
-def test_removed_is_final(before, fact):
+def test_a_removed_workspace_keeps_its_status(before, fact):
     before = replace(before, status=REMOVED)
 
-    assert after(before, fact).status is REMOVED
+    assert next_state(before, fact).status is REMOVED
 
 
 @given(workspaces, facts)
-def test_whatever_does_not_change_is_the_very_same_object(before, fact):
-    now = after(before, fact)
+def test_an_unchanged_workspace_is_the_same_object(before, fact):
+    now = next_state(before, fact)
 
     assert now is before or now != before
 
 
 @pytest.mark.covers("BEY-13")
 @given(workspaces, facts)
-def test_every_change_of_status_says_why_since_when_and_what_it_tells(before, fact):
-    now = after(before, current(fact, before))
+def test_every_change_of_status_has_a_reason_a_time_and_an_event(before, fact):
+    now = next_state(before, with_current_generation(fact, before))
 
     if now.status is not before.status:
         assert now.status_since == fact.at
         assert now.status_detail
-        [notice] = events.of_change(before, now, fact)
+        [notice] = events.build_change_events(before, now, fact)
         assert notice.payload["status"] == now.status
         assert notice.payload["status_reason"] == now.status_reason
     elif now.generation == before.generation:
-        assert events.of_change(before, now, fact) == ()
+        assert events.build_change_events(before, now, fact) == ()
 
 
 @given(workspaces, facts)
-def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
-    raised = after(before, fact).generation - before.generation
+def test_only_a_restart_or_resume_raises_the_generation(before, fact):
+    raised = next_state(before, fact).generation - before.generation
 
     assert raised == 0 or (raised == 1 and isinstance(fact, RestartRequested | ResumeRequested))
 
@@ -229,12 +229,12 @@ def test_only_a_wish_for_a_fresh_instance_raises_the_generation(before, fact):
 def test_the_plane_never_starts_external_agents(before, fact):
     before = replace(before, runtime="external")
 
-    assert after(before, fact).generation == before.generation
+    assert next_state(before, fact).generation == before.generation
 
 
 @given(workspaces, facts)
-def test_only_what_is_starting_has_a_deadline(before, fact):
-    now = after(before, fact)
+def test_only_a_provisioning_workspace_has_a_deadline(before, fact):
+    now = next_state(before, fact)
 
     if now.status is not before.status and now.status is not P:
         assert now.provision_deadline is None
@@ -245,16 +245,16 @@ def test_only_what_is_starting_has_a_deadline(before, fact):
 
 @pytest.mark.covers("REG-36")
 @pytest.mark.parametrize(("before", "fact", "to", "reason"), EXAMPLES)
-def test_each_row_of_the_table_leads_where_it_says(before, fact, to, reason):
-    now = after(before, fact)
+def test_each_row_of_the_table_leads_to_its_status(before, fact, to, reason):
+    now = next_state(before, fact)
 
     assert (now.status, now.status_reason) == (to, reason)
 
 
 @pytest.mark.covers("REG-36")
 @given(workspaces, facts)
-def test_nothing_leads_where_the_table_does_not(before, fact):
-    now = after(before, current(fact, before))
+def test_no_fact_leads_to_a_status_that_the_table_does_not_list(before, fact):
+    now = next_state(before, with_current_generation(fact, before))
 
     if (now.status, now.generation) != (before.status, before.generation):
         assert now.status in TABLE[before.status]
@@ -270,14 +270,14 @@ def test_the_rows_make_up_the_whole_table():
 
 
 @pytest.mark.covers("REG-28")
-def test_an_agent_is_degraded_from_half_of_its_work_failing():
-    assert felt(workspace(), error_rate=0.49).status is ON
-    assert felt(workspace(), error_rate=0.5).status is DEG
+def test_an_agent_is_degraded_from_an_error_rate_of_one_half():
+    assert after_heartbeat(workspace(), error_rate=0.49).status is ON
+    assert after_heartbeat(workspace(), error_rate=0.5).status is DEG
 
 
 @pytest.mark.covers("REG-29")
 @pytest.mark.parametrize(
-    ("said", "failed_ago", "status"),
+    ("fields", "failed_ago", "status"),
     [
         ({"error_rate": 0.1}, None, DEG),
         ({"error_rate": 0.09}, None, ON),
@@ -286,46 +286,46 @@ def test_an_agent_is_degraded_from_half_of_its_work_failing():
         ({}, timedelta(minutes=5, seconds=1), ON),
     ],
 )
-def test_an_agent_recovers_when_it_works_is_not_stuck_and_was_not_refused_lately(said, failed_ago, status):
+def test_an_agent_recovers_without_errors_or_a_recent_refused_register(fields, failed_ago, status):
     failed_at = None if failed_ago is None else NOW - failed_ago
 
-    assert felt(workspace(DEG, register_failed_at=failed_at), **said).status is status
+    assert after_heartbeat(workspace(DEG, register_failed_at=failed_at), **fields).status is status
 
 
 @pytest.mark.covers("REG-30")
-def test_a_stuck_agent_is_degraded_however_well_its_work_goes():
-    assert felt(workspace(), wedged=True, error_rate=0.0).status_reason is Reason.WEDGED
+def test_a_wedged_agent_is_degraded_at_any_error_rate():
+    assert after_heartbeat(workspace(), wedged=True, error_rate=0.0).status_reason is Reason.WEDGED
 
 
 @pytest.mark.covers("REG-31")
 def test_a_refused_register_counts_for_five_minutes():
-    assert felt(workspace(register_failed_at=NOW - timedelta(minutes=1))).status is DEG
-    assert felt(workspace(register_failed_at=NOW - timedelta(minutes=6))).status is ON
+    assert after_heartbeat(workspace(register_failed_at=NOW - timedelta(minutes=1))).status is DEG
+    assert after_heartbeat(workspace(register_failed_at=NOW - timedelta(minutes=6))).status is ON
 
 
 @pytest.mark.covers("REG-33")
-def test_who_judges_its_own_errors_is_not_judged_by_them():
+def test_an_agent_that_manages_its_status_is_not_judged_by_its_error_rate():
     own = Declarations(frozenset({"status_mgmt"}))
 
-    assert felt(workspace(declarations=own), error_rate=0.8).status is ON
-    assert felt(workspace(DEG, declarations=own), error_rate=0.05).status is DEG
-    assert felt(workspace(declarations=own), wedged=True).status is DEG
+    assert after_heartbeat(workspace(declarations=own), error_rate=0.8).status is ON
+    assert after_heartbeat(workspace(DEG, declarations=own), error_rate=0.05).status is DEG
+    assert after_heartbeat(workspace(declarations=own), wedged=True).status is DEG
 
 
 @pytest.mark.covers("REG-27")
-def test_a_card_ends_the_memory_of_a_refused_register_before_the_status_is_judged():
+def test_a_card_clears_a_refused_register_before_the_status_is_judged():
     before = workspace(DEG, has_card=True, register_failed_at=NOW - timedelta(minutes=2))
 
-    assert felt(before).status is DEG
-    assert felt(before, card=b"{}").status is ON
+    assert after_heartbeat(before).status is DEG
+    assert after_heartbeat(before, card=b"{}").status is ON
 
 
 @pytest.mark.covers("REG-41", "REG-44")
-def test_who_says_nothing_about_itself_changes_nothing_and_who_says_none_clears_all():
+def test_absent_declarations_change_nothing_and_empty_ones_clear_all():
     declared = workspace(declarations=Declarations(frozenset({"scheduler"}), timedelta(seconds=60)))
 
-    assert felt(declared).declarations == declared.declarations
-    assert felt(declared, declarations=Declarations()).declarations == Declarations()
+    assert after_heartbeat(declared).declarations == declared.declarations
+    assert after_heartbeat(declared, declarations=Declarations()).declarations == Declarations()
 
 
 @pytest.mark.covers("REG-37", "REG-38")
@@ -333,47 +333,47 @@ def test_who_says_nothing_about_itself_changes_nothing_and_who_says_none_clears_
     ("runtime", "seconds", "status"),
     [("echo", 179, ON), ("echo", 180, OFF), ("external", 89, ON), ("external", 91, WAIT), ("echo", 91, ON)],
 )
-def test_how_long_an_agent_may_be_silent_depends_on_who_starts_it(runtime, seconds, status):
+def test_the_heartbeat_timeout_depends_on_the_runtime(runtime, seconds, status):
     heard_last = Vitals(last_seen=NOW - timedelta(seconds=seconds))
 
-    assert after(workspace(runtime=runtime, vitals=heard_last), SILENCE).status is status
+    assert next_state(workspace(runtime=runtime, vitals=heard_last), SILENCE).status is status
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in {ON, DEG}])
-def test_silence_means_something_only_of_agents_that_speak(status):
+def test_a_missed_heartbeat_counts_only_in_online_statuses(status):
     before = workspace(status, vitals=quiet)
 
-    assert after(before, SILENCE) is before
+    assert next_state(before, SILENCE) is before
 
 
 @pytest.mark.parametrize("status", [WAIT, PAUSED, GOING, GONE, FAILED])
-def test_a_heartbeat_does_not_bring_back_what_was_stopped_or_has_failed(status):
+def test_a_heartbeat_does_not_revive_a_stopped_or_failed_workspace(status):
     before = workspace(status)
-    now = felt(before, active_tasks=3)
+    now = after_heartbeat(before, active_tasks=3)
 
     assert now.status is status
     assert now.vitals.active_tasks == 3
 
 
-def test_an_exit_while_an_instance_is_starting_is_the_reconcilers_business():
+def test_an_exit_during_provisioning_changes_nothing():
     before = workspace(P)
 
-    assert after(before, InstanceExited(at=NOW)) is before
+    assert next_state(before, InstanceExited(at=NOW)) is before
 
 
-def test_a_workspace_that_nobody_starts_waits_without_end():
-    waiting = after(
+def test_a_workspace_without_a_backend_has_no_deadline():
+    waiting = next_state(
         workspace(P, backend="", provision_deadline=NOW), InstanceSkipped(at=NOW, generation=1, backend="none")
     )
 
     assert waiting.provision_deadline is None
-    assert after(waiting, ProvisioningTimedOut(at=NOW + timedelta(days=9))) is waiting
+    assert next_state(waiting, ProvisioningTimedOut(at=NOW + timedelta(days=9))) is waiting
 
 
-def test_what_a_backend_says_of_an_instance_is_kept_and_a_restart_forgets_where_it_was():
+def test_the_reference_of_an_instance_is_stored_and_a_restart_clears_its_address():
     started = InstanceStarted(at=NOW, generation=1, backend="process", address="http://127.0.0.1:5", reference="r")
-    now = after(workspace(P, url="http://127.0.0.1:5"), started)
-    again = after(now, RESTART)
+    now = next_state(workspace(P, url="http://127.0.0.1:5"), started)
+    again = next_state(now, RESTART)
 
     assert (now.backend, now.backend_address, now.instance_reference) == ("process", "http://127.0.0.1:5", "r")
     assert (again.url, again.backend_address, again.instance_reference) == ("", "", "")
@@ -381,11 +381,11 @@ def test_what_a_backend_says_of_an_instance_is_kept_and_a_restart_forgets_where_
 
 
 @pytest.mark.covers("PROV-23", "PROV-47")
-def test_a_failure_tells_its_fixed_text_its_runtime_and_what_is_missing():
+def test_a_failure_event_has_its_text_its_runtime_and_what_is_missing():
     fact = ProvisioningFailed(at=NOW, error="missing required environment", missing=("KEY",))
     before = workspace(P)
-    now = after(before, fact)
-    [notice] = events.of_change(before, now, fact)
+    now = next_state(before, fact)
+    [notice] = events.build_change_events(before, now, fact)
 
     assert now.vitals.sample_error == "missing required environment"
     assert {name: notice.payload[name] for name in ("error", "missing", "runtime")} == {
@@ -396,27 +396,27 @@ def test_a_failure_tells_its_fixed_text_its_runtime_and_what_is_missing():
 
 
 @pytest.mark.covers("REG-65")
-def test_a_removed_workspace_remembers_whether_its_instance_stopped():
-    removed = after(workspace(), Removed(at=NOW))
-    stuck = after(removed, StopFailed(at=NOW, generation=1, text="device busy"))
-    stopped = after(stuck, InstanceStopped(at=NOW, generation=1))
+def test_a_removed_workspace_stores_whether_its_instance_stopped():
+    removed = next_state(workspace(), Removed(at=NOW))
+    stuck = next_state(removed, StopFailed(at=NOW, generation=1, text="device busy"))
+    stopped = next_state(stuck, InstanceStopped(at=NOW, generation=1))
 
     assert (removed.stopped_at, stuck.stop_error) == (None, "device busy")
     assert (stopped.stopped_at, stopped.stop_error) == (NOW, "")
 
 
-@pytest.mark.parametrize("said", [remote, {"backend": "none"}, {"generation": 0}])
-def test_what_was_never_started_needs_no_stopping(said):
-    assert after(workspace(**said), Removed(at=NOW)).stopped_at == NOW
+@pytest.mark.parametrize("fields", [remote, {"backend": "none"}, {"generation": 0}])
+def test_a_workspace_without_an_instance_is_stopped_at_once(fields):
+    assert next_state(workspace(**fields), Removed(at=NOW)).stopped_at == NOW
 
 
-def test_every_reason_has_a_sentence_for_people():
-    assert set(DETAILS) == set(Reason)
+def test_every_reason_has_a_detail_text():
+    assert set(STATUS_DETAILS) == set(Reason)
 
 
 @pytest.mark.covers("BEY-13")
 def test_one_module_writes_statuses():
-    source = Path(__file__).parents[2] / "services" / "registry"
+    source = Path(__file__).parents[3] / "services" / "registry"
     writers = {
         path.name
         for path in source.rglob("*.py")
@@ -426,4 +426,4 @@ def test_one_module_writes_statuses():
         and any(keyword.arg == "status" for keyword in node.keywords)
     }
 
-    assert writers == {"status.py"}
+    assert writers == {"state_machine.py"}

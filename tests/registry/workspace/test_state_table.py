@@ -11,6 +11,8 @@ from services.registry.workspace import events
 from services.registry.workspace.facts import (
     BootstrapFailed,
     ExternalCreated,
+    HeartbeatMissed,
+    HeartbeatReceived,
     HibernateRequested,
     InstanceExited,
     InstanceSkipped,
@@ -19,21 +21,19 @@ from services.registry.workspace.facts import (
     PauseRequested,
     ProvisioningFailed,
     ProvisioningTimedOut,
-    Pulse,
     Registered,
     Removed,
     RestartRequested,
     ResumeRequested,
-    Silence,
     StopFailed,
     UpstreamDead,
 )
-from services.registry.workspace.health import heard
+from services.registry.workspace.health import apply_heartbeat
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
-from services.registry.workspace.state_machine import after
-from tests.registry.strategies import KINDS, NOW, PATIENCE
+from services.registry.workspace.state_machine import next_state
+from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "spec" / "rest.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "spec" / "rest.md"
 
 BEFORE = Reason.CREATED
 """Why a workspace has its status before anything happens here: no fact brings this reason, so it shows what is kept."""
@@ -118,8 +118,12 @@ def workspaces(status):
 FACTS = [
     ExternalCreated(at=NOW),
     Registered(at=NOW),
-    *[Pulse(at=NOW, wedged=wedged, error_rate=rate) for wedged in (False, True) for rate in (0.0, 0.3, 0.5)],
-    Silence(at=NOW, patience=PATIENCE),
+    *[
+        HeartbeatReceived(at=NOW, wedged=wedged, error_rate=rate)
+        for wedged in (False, True)
+        for rate in (0.0, 0.3, 0.5)
+    ],
+    HeartbeatMissed(at=NOW, timeouts=TIMEOUTS),
     InstanceStarted(at=NOW, backend="process", address="http://127.0.0.1:2", reference="r"),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),
@@ -129,7 +133,10 @@ FACTS = [
     ProvisioningTimedOut(at=NOW),
     BootstrapFailed(at=NOW, error="no"),
     UpstreamDead(at=NOW),
-    *[RestartRequested(at=NOW, reason=why, limit=LIMIT) for why in (Reason.RESTART_REQUESTED, Reason.AUTO_RESTART)],
+    *[
+        RestartRequested(at=NOW, generation=1, reason=why, limit=LIMIT)
+        for why in (Reason.RESTART_REQUESTED, Reason.AUTO_RESTART)
+    ],
     PauseRequested(at=NOW),
     ResumeRequested(at=NOW, limit=LIMIT),
     *[HibernateRequested(at=NOW, reason=why) for why in (Reason.HIBERNATE_REQUESTED, Reason.IDLE)],
@@ -142,8 +149,8 @@ def happening():
     found = set()
     for status, fact in itertools.product(Status, FACTS):
         for workspace in workspaces(status):
-            before = heard(workspace, fact) if isinstance(fact, Pulse) else workspace
-            now = after(before, fact)
+            before = apply_heartbeat(workspace, fact) if isinstance(fact, HeartbeatReceived) else workspace
+            now = next_state(before, fact)
             if (now.status, now.status_reason, now.generation) == (before.status, BEFORE, before.generation):
                 continue
             reason = UNCHANGED if now.status_reason is BEFORE else now.status_reason.value
@@ -154,8 +161,8 @@ def happening():
 def told(before, now, fact):
     """The type of the event, where there is exactly one."""
     if isinstance(fact, Registered):
-        return events.of_registration(now, {}).type.value
-    [notice] = events.of_change(before, now, fact)
+        return events.build_registration_event(now, {}).type.value
+    [notice] = events.build_change_events(before, now, fact)
     assert notice.payload["status"] == now.status
     return notice.type.value
 
@@ -169,7 +176,7 @@ def test_every_row_of_the_table_happens():
 
 
 @pytest.mark.covers("REG-36", "BEY-13")
-def test_nothing_happens_that_the_table_does_not_tell():
+def test_no_change_happens_that_the_table_does_not_list():
     assert happening() - documented() == set()
 
 
@@ -180,11 +187,11 @@ def test_a_workspace_begins_as_the_table_says():
     assert [first[1], first[3], first[4]] == [
         Status.PROVISIONING.value,
         f"`{Reason.CREATED.value}`",
-        events.of_creation(workspace).type.value,
+        events.build_creation_event(workspace).type.value,
     ]
 
 
-def test_the_table_knows_every_status_and_every_reason():
+def test_the_table_lists_every_status_and_every_reason():
     section = DOCUMENT.read_text().partition("\n## 7. ")[2]
     listed = re.search(r"Ten statuses: ([a-z_, ]+)\.", section)
 
@@ -192,5 +199,5 @@ def test_the_table_knows_every_status_and_every_reason():
     assert {word for row in rows() for word in re.findall(r"`(\w+)`", row[3])} == {reason.value for reason in Reason}
 
 
-def test_every_kind_of_fact_was_tried():
-    assert {type(fact) for fact in FACTS} == set(KINDS)
+def test_every_kind_of_fact_is_tested():
+    assert {type(fact) for fact in FACTS} == set(FACTS_BY_TYPE)

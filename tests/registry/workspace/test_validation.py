@@ -13,12 +13,18 @@ from services.registry.errors.workspaces import (
     InvalidValue,
     InvalidWorkspace,
 )
-from services.registry.workspace.validation import CARD_BYTES, Draft, changed, checked, read_card
+from services.registry.workspace.validation import (
+    MAX_CARD_BYTES,
+    WorkspaceDraft,
+    parse_card,
+    validate_changes,
+    validate_new,
+)
 from tests.registry.workspace.test_state_machine import workspace
 
 
-def test_what_is_not_said_is_filled_in():
-    draft = checked(Draft(name="ada"))
+def test_absent_fields_get_their_defaults():
+    draft = validate_new(WorkspaceDraft(name="ada"))
 
     assert (draft.runtime, draft.tier, draft.workspace_access, draft.max_concurrent_tasks) == (
         "langgraph",
@@ -29,21 +35,21 @@ def test_what_is_not_said_is_filled_in():
 
 
 @pytest.mark.covers("REG-06")
-@pytest.mark.parametrize("said", [{"external": True}, {"runtime": "external"}, {"external": True, "runtime": "echo"}])
-def test_external_is_a_runtime(said):
-    draft = checked(Draft(name="ada", **said))
+@pytest.mark.parametrize("fields", [{"external": True}, {"runtime": "external"}, {"external": True, "runtime": "echo"}])
+def test_external_is_a_runtime(fields):
+    draft = validate_new(WorkspaceDraft(name="ada", **fields))
 
     assert (draft.external, draft.runtime) == (True, "external")
 
 
 @pytest.mark.covers("REG-04")
-@pytest.mark.parametrize(("said", "kept"), [(3, 3), (0, 1), (-2, 1)])
-def test_an_agent_can_do_at_least_one_thing_at_a_time(said, kept):
-    assert checked(Draft(name="ada", max_concurrent_tasks=said)).max_concurrent_tasks == kept
+@pytest.mark.parametrize(("fields", "kept"), [(3, 3), (0, 1), (-2, 1)])
+def test_an_agent_has_at_least_one_concurrent_task(fields, kept):
+    assert validate_new(WorkspaceDraft(name="ada", max_concurrent_tasks=fields)).max_concurrent_tasks == kept
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("fields", "text"),
     [
         ({"name": ""}, "invalid workspace fields"),
         ({"name": "  "}, "invalid workspace fields"),
@@ -67,9 +73,9 @@ def test_an_agent_can_do_at_least_one_thing_at_a_time(said, kept):
         ({"workspace_access": "all", "workspace_dir": "/srv/x"}, "invalid workspace access"),
     ],
 )
-def test_a_draft_over_a_limit_is_refused_with_the_text_of_the_contract(said, text):
+def test_a_draft_over_a_limit_is_refused_with_its_public_text(fields, text):
     with pytest.raises(InvalidWorkspace) as refusal:
-        checked(Draft(**{"name": "ada"} | said))
+        validate_new(WorkspaceDraft(**{"name": "ada"} | fields))
 
     assert refusal.value.message == text
 
@@ -77,14 +83,15 @@ def test_a_draft_over_a_limit_is_refused_with_the_text_of_the_contract(said, tex
 @pytest.mark.covers("REG-03")
 def test_an_unknown_delivery_mode_is_refused():
     with pytest.raises(InvalidDeliveryMode):
-        checked(Draft(name="ada", delivery_mode="carrier-pigeon"))
+        validate_new(WorkspaceDraft(name="ada", delivery_mode="carrier-pigeon"))
 
 
-def test_a_directory_beside_the_systems_is_fine():
+def test_a_directory_outside_the_system_directories_is_allowed():
     assert (
-        checked(Draft(name="ada", workspace_dir="/srv/ada", workspace_access="read_write")).workspace_dir == "/srv/ada"
+        validate_new(WorkspaceDraft(name="ada", workspace_dir="/srv/ada", workspace_access="read_write")).workspace_dir
+        == "/srv/ada"
     )
-    assert checked(Draft(name="ada", workspace_dir="/etcetera")).workspace_dir == "/etcetera"
+    assert validate_new(WorkspaceDraft(name="ada", workspace_dir="/etcetera")).workspace_dir == "/etcetera"
 
 
 @pytest.mark.parametrize(
@@ -102,16 +109,16 @@ def test_a_directory_beside_the_systems_is_fine():
         ({"workspace_dir": "/proc/1"}, "invalid workspace directory"),
     ],
 )
-def test_a_change_over_a_limit_is_refused_with_the_text_of_the_contract(wanted, text):
+def test_a_change_over_a_limit_is_refused_with_its_public_text(wanted, text):
     with pytest.raises(InvalidValue) as refusal:
-        changed(workspace(), wanted)
+        validate_changes(workspace(), wanted)
 
     assert refusal.value.message == text
 
 
-def test_a_change_writes_what_it_names_and_nothing_else():
+def test_a_change_writes_only_the_named_fields():
     before = workspace(role="cook", workspace_dir="/srv/x")
-    now = changed(before, {"name": "eve", "role": None, "x": 1.5, "y": 2.5, "workspace_dir": "", "tier": 2})
+    now = validate_changes(before, {"name": "eve", "role": None, "x": 1.5, "y": 2.5, "workspace_dir": "", "tier": 2})
 
     assert (now.name, now.role, now.x, now.y, now.workspace_dir, now.tier) == ("eve", None, 1.5, 2.5, None, 2)
     assert (now.collapsed, now.max_concurrent_tasks) == (before.collapsed, before.max_concurrent_tasks)
@@ -119,25 +126,25 @@ def test_a_change_writes_what_it_names_and_nothing_else():
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
 def test_a_card_is_any_json_object(card):
-    assert read_card(json.dumps(card).encode()) == card
+    assert parse_card(json.dumps(card).encode()) == card
 
 
 @pytest.mark.parametrize(
     "card", [b"", b"[]", b'"x"', b"{", b'{"a": NaN}', b"\xff", b"[" * 200_000, b'{"a":' * 200 + b"1" + b"}" * 200]
 )
-def test_whatever_is_no_card_is_refused_whole(card):
+def test_an_invalid_card_is_refused(card):
     with pytest.raises(InvalidBody):
-        read_card(card)
+        parse_card(card)
 
 
-def test_a_card_has_a_limit():
+def test_a_card_has_a_size_limit():
     with pytest.raises(CardTooLarge) as refusal:
-        read_card(b'{"a":"' + b"x" * CARD_BYTES + b'"}')
+        parse_card(b'{"a":"' + b"x" * MAX_CARD_BYTES + b'"}')
 
     assert refusal.value.details == {"max_bytes": 262144}
 
 
 @given(st.binary(max_size=300))
-def test_reading_a_card_never_fails_in_another_way(card):
+def test_parsing_a_card_raises_no_other_error(card):
     with contextlib.suppress(InvalidArgument):
-        read_card(card)
+        parse_card(card)

@@ -24,7 +24,7 @@ class ApprovalServicer(rpc.ApprovalServiceServicer):
 
     async def RequestApproval(self, request: pb.RequestApprovalRequest, context: Context) -> pb.RequestApprovalResponse:
         caller = identity.current()
-        wanted = wire.approval_from(request, access.id_for(caller, request.request_id), self._clock.now())
+        wanted = wire.approval_from(request, access.derive_id(caller, request.request_id), self._clock.now())
         approval = await self._approvals.ask(caller, wanted)
         return pb.RequestApprovalResponse(approval=wire.approval_to(Listed(approval)))
 

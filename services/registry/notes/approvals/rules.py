@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.registry.notes.errors import InvalidNote
-from services.registry.workspace.events import EventType, Notice
+from services.registry.workspace.events import EventDraft, EventType
 from services.registry.workspace.model import WorkspaceId
 
 WAIT = timedelta(minutes=10)
@@ -90,21 +90,21 @@ def decided(approval: Approval, decision: Decision, by: str, at: datetime) -> Ap
     return replace(approval, decision=decision, decided_by=by, decided_at=at)
 
 
-def asked(approval: Approval) -> Notice:
+def asked(approval: Approval) -> EventDraft:
     """What is told of the workspace that asks."""
-    return Notice(EventType.APPROVAL_REQUESTED, _about(approval) | {"task_id": approval.task_id})
+    return EventDraft(EventType.APPROVAL_REQUESTED, _about(approval) | {"task_id": approval.task_id})
 
 
-def escalated(approval: Approval) -> Notice:
+def escalated(approval: Approval) -> EventDraft:
     """What is told of the workspace above it."""
-    return Notice(EventType.APPROVAL_ESCALATED, _about(approval) | {"from_workspace_id": approval.workspace_id})
+    return EventDraft(EventType.APPROVAL_ESCALATED, _about(approval) | {"from_workspace_id": approval.workspace_id})
 
 
-def settled(approval: Approval) -> Notice:
+def settled(approval: Approval) -> EventDraft:
     """What is told of a decision."""
     kind = EventType.APPROVAL_APPROVED if approval.decision is Decision.APPROVED else EventType.APPROVAL_DENIED
     told = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
-    return Notice(kind, told)
+    return EventDraft(kind, told)
 
 
 def _about(approval: Approval) -> dict[str, str]:

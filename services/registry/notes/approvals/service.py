@@ -12,7 +12,7 @@ from services.registry.notes.approvals import rules as notes
 from services.registry.notes.approvals.rules import Approval, Decision, Listed
 from services.registry.notes.errors import ApprovalNotFound, OwnApproval, TooManyNotes
 from services.registry.store.transaction import Store
-from services.registry.workspace.audit import Action
+from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.model import Status, WorkspaceId
 
 log = structlog.get_logger()
@@ -34,27 +34,27 @@ class Approvals:
         """Ask for consent, once: the same request does not ask again, however often it is sent."""
         notes.check(approval)
         async with self._store.begin() as tx:
-            workspace = await access.writes(tx, caller, approval.workspace_id)
+            workspace = await access.require_writable(tx, caller, approval.workspace_id)
             if await tx.approvals.count_open(workspace.id) >= notes.MOST:
                 raise TooManyNotes("pending approvals", notes.MOST)
             if await tx.approvals.put(approval):
                 tx.save(workspace, notes.asked(approval))
                 if workspace.parent_id is not None:
-                    tx.tell(await tx.get(workspace.parent_id), notes.escalated(approval))
+                    tx.publish(await tx.get(workspace.parent_id), notes.escalated(approval))
                 log.info("approval requested", workspace=workspace.id, approval=approval.id)
         return approval
 
     async def list(self, caller: Identity, workspace_id: WorkspaceId, *, size: int) -> Sequence[Listed]:
         """The newest requests of a workspace; none of one that is unknown or removed."""
         async with self._store.begin() as tx:
-            if await access.lists(tx, caller, workspace_id) is None:
+            if await access.find_listable(tx, caller, workspace_id) is None:
                 return ()
             return await tx.approvals.newest(workspace_id, limit=size)
 
     async def pending(self, caller: Identity, *, size: int) -> Sequence[Listed]:
         """The newest requests that wait for somebody, of every workspace that the caller may decide for."""
         async with self._store.begin() as tx:
-            return await tx.approvals.open(org_id=access.org_of(caller), limit=size)
+            return await tx.approvals.open(org_id=access.get_org_filter(caller), limit=size)
 
     async def decide(
         self, caller: Identity, workspace_id: WorkspaceId, approval_id: str, *, decision: str, by: str
@@ -64,14 +64,16 @@ class Approvals:
             raise OwnApproval
         wanted, decider = notes.decision_of(decision), notes.decider_of(by)
         async with self._store.begin() as tx:
-            workspace = await access.writes(tx, caller, workspace_id)
+            workspace = await access.require_writable(tx, caller, workspace_id)
             approval = await tx.approvals.find_open(workspace_id, approval_id)
             if approval is None:
                 raise ApprovalNotFound
             settled = notes.decided(approval, wanted, decider, self._clock.now())
             await tx.approvals.settle(settled)
             tx.save(workspace, notes.settled(settled))
-            await tx.deeds.add(caller, Action.DECIDED, workspace, approval_id=approval_id, decision=wanted.value)
+            await tx.audit_outbox.add(
+                caller, AuditAction.DECIDED, workspace, approval_id=approval_id, decision=wanted.value
+            )
             log.info("approval decided", workspace=workspace.id, approval=approval.id, decision=wanted)
         return settled
 

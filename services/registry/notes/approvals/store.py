@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.registry.notes.approvals import tables
 from services.registry.notes.approvals.rules import WAIT, Approval, Listed
 from services.registry.notes.approvals.tables import approvals
-from services.registry.store.tables.workspaces import kept, workspaces
+from services.registry.store.tables.workspaces import is_not_removed, workspaces
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -49,7 +49,7 @@ class KeptApprovals:
         statement = (
             sa.select(approvals, workspaces.c.name)
             .join_from(approvals, workspaces, workspaces.c.id == approvals.c.workspace_id)
-            .where(self._open, kept)
+            .where(self._open, is_not_removed)
         )
         if org_id is not None:
             statement = statement.where(workspaces.c.org_id == org_id)

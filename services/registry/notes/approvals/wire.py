@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from protos.registry.v1 import approvals_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.approvals.rules import Approval, Listed
-from services.registry.wire.workspaces import timestamp_to
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -34,6 +34,6 @@ def approval_to(listed: Listed) -> pb.Approval:
         context=approval.context.encode(),
         status=approval.decision,
         decided_by=approval.decided_by,
-        decided_at=timestamp_to(approval.decided_at) if approval.decided_at else None,
-        created_at=timestamp_to(approval.created_at),
+        decided_at=timestamp_from_datetime(approval.decided_at) if approval.decided_at else None,
+        created_at=timestamp_from_datetime(approval.created_at),
     )

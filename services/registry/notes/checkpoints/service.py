@@ -31,7 +31,7 @@ class Checkpoints:
         """Keep a step; the same step of the same workflow is replaced."""
         notes.check(checkpoint)
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, checkpoint.workspace_id)
+            await access.require_writable(tx, caller, checkpoint.workspace_id)
             kept = await tx.checkpoints.put(checkpoint)
             if await tx.checkpoints.count(checkpoint.workspace_id) > notes.MOST:
                 raise TooManyNotes("checkpoints", notes.MOST)
@@ -40,7 +40,7 @@ class Checkpoints:
     async def latest(self, caller: Identity, workspace_id: WorkspaceId) -> Checkpoint:
         """The step that was completed last, of any workflow; raises `CheckpointNotFound`."""
         async with self._store.begin() as tx:
-            known = await access.lists(tx, caller, workspace_id)
+            known = await access.find_listable(tx, caller, workspace_id)
             found = await tx.checkpoints.latest(workspace_id) if known else None
         if found is None:
             raise CheckpointNotFound("no checkpoints found for workspace")
@@ -52,7 +52,7 @@ class Checkpoints:
         """The steps of a workflow, the highest first; raises `CheckpointNotFound` where there is none."""
         before = _place(token)
         async with self._store.begin() as tx:
-            known = await access.lists(tx, caller, workspace_id)
+            known = await access.find_listable(tx, caller, workspace_id)
             found = await tx.checkpoints.page(workspace_id, workflow_id, before=before, limit=size + 1) if known else []
         if not found and before is None:
             raise CheckpointNotFound("no checkpoints found for workflow")
@@ -64,7 +64,7 @@ class Checkpoints:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, workflow_id: str) -> int:
         """Delete the steps of a workflow; how many there were. Raises `CheckpointNotFound` where that is none."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             deleted = await tx.checkpoints.delete(workspace_id, workflow_id)
         if not deleted:
             raise CheckpointNotFound("no checkpoints found for workflow")

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from protos.registry.v1 import checkpoints_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.checkpoints.rules import Checkpoint
-from services.registry.wire.workspaces import timestamp_to
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -29,6 +29,6 @@ def checkpoint_to(checkpoint: Checkpoint) -> pb.Checkpoint:
         workflow_id=checkpoint.workflow_id,
         step_name=checkpoint.step_name,
         step_index=checkpoint.step_index,
-        completed_at=timestamp_to(checkpoint.completed_at),
+        completed_at=timestamp_from_datetime(checkpoint.completed_at),
         payload=None if checkpoint.payload is None else checkpoint.payload.encode(),
     )

@@ -17,13 +17,13 @@ class Configs:
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> str:
         """The object of a workspace, as JSON text."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             return await tx.configs.get(workspace_id)
 
     async def merge(self, caller: Identity, workspace_id: WorkspaceId, patch: str) -> None:
         """Merge an object into that of a workspace, at the top level. Under its lock no merge is lost to another."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             now = notes.merged(await tx.configs.get(workspace_id), patch)
             await tx.configs.put(workspace_id, now)
 

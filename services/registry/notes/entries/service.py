@@ -39,7 +39,7 @@ class Entries:
         """Write a value; raises `VersionMismatch` where the key is at another version than expected."""
         notes.check(draft)
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             before = await tx.entries.find(workspace_id, draft.key)
             entry = notes.after(before, draft, self._clock.now())
             if before is None and await tx.entries.count(workspace_id) >= notes.MOST:
@@ -50,7 +50,7 @@ class Entries:
     async def get(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> Entry:
         """What is under a key; raises `EntryNotFound`."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             entry = await tx.entries.find(workspace_id, key)
         if entry is None:
             raise EntryNotFound
@@ -60,7 +60,7 @@ class Entries:
         """Entries by key; none of a workspace that is unknown or removed."""
         after = pages.decode_page_token(token, 1)[0] if token else ""
         async with self._store.begin() as tx:
-            if await access.lists(tx, caller, workspace_id) is None:
+            if await access.find_listable(tx, caller, workspace_id) is None:
                 return Page(())
             found = await tx.entries.page(workspace_id, after=after, limit=min(size, PAGE_BYTES // notes.VALUE_BYTES))
             more = found and await tx.entries.page(workspace_id, after=found[-1].key, limit=1)
@@ -69,7 +69,7 @@ class Entries:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, key: str) -> None:
         """Delete what is under a key, if anything is."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             await tx.entries.delete(workspace_id, key)
 
     async def expire(self) -> None:

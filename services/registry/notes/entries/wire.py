@@ -1,8 +1,8 @@
 """Entries: protobuf and model."""
 
 from protos.registry.v1 import entries_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.entries.rules import Draft, Entry
-from services.registry.wire.workspaces import timestamp_to
 
 
 def draft_from(request: pb.PutEntryRequest) -> Draft:
@@ -21,6 +21,6 @@ def entry_to(entry: Entry) -> pb.Entry:
         key=entry.key,
         value=entry.value.encode(),
         version=entry.version,
-        updated_at=timestamp_to(entry.updated_at),
-        expires_at=timestamp_to(entry.expires_at) if entry.expires_at else None,
+        updated_at=timestamp_from_datetime(entry.updated_at),
+        expires_at=timestamp_from_datetime(entry.expires_at) if entry.expires_at else None,
     )

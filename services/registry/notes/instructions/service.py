@@ -37,7 +37,7 @@ class Instructions:
         wanted = notes.scope_of(scope) if scope else None
         async with self._store.begin() as tx:
             found = await tx.instructions.page(
-                scope=wanted, target=target, org_id=access.org_of(caller), after=_place(token), limit=size + 1
+                scope=wanted, target=target, org_id=access.get_org_filter(caller), after=_place(token), limit=size + 1
             )
         if len(found) <= size:
             return Page(found)
@@ -47,7 +47,7 @@ class Instructions:
         """Add an instruction. The same caller's same `request_id` adds one, however often it is sent."""
         now = self._clock.now()
         instruction = Instruction(
-            id=access.id_for(caller, request_id),
+            id=access.derive_id(caller, request_id),
             target=notes.target_of(draft),
             title=draft.title,
             content=draft.content,
@@ -78,7 +78,7 @@ class Instructions:
     async def resolve(self, caller: Identity, workspace_id: WorkspaceId) -> str:
         """What an agent is told, as Markdown; empty where that is nothing."""
         async with self._store.begin() as tx:
-            await access.reached(tx, caller, workspace_id)
+            await access.require_access(tx, caller, workspace_id)
             told = await tx.instructions.told(workspace_id)
         return notes.resolved(told)
 
@@ -93,7 +93,7 @@ class Instructions:
 async def _check(tx: Transaction, caller: Identity, target: WorkspaceId | None) -> None:
     """Let the caller tell somebody something, or everybody."""
     if target is not None:
-        await access.writes(tx, caller, target)
+        await access.require_writable(tx, caller, target)
     elif caller.kind is Kind.ORG:
         raise PlatformAdminRequired
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from protos.registry.v1 import instructions_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.errors.workspaces import InvalidValue
 from services.registry.notes.instructions.rules import CHANGEABLE, Draft, Instruction
-from services.registry.wire.workspaces import timestamp_to
 
 
 def draft_from(request: pb.CreateInstructionRequest) -> Draft:
@@ -40,6 +40,6 @@ def instruction_to(instruction: Instruction) -> pb.Instruction:
         content=instruction.content,
         priority=instruction.priority,
         enabled=instruction.enabled,
-        created_at=timestamp_to(instruction.created_at),
-        updated_at=timestamp_to(instruction.updated_at),
+        created_at=timestamp_from_datetime(instruction.created_at),
+        updated_at=timestamp_from_datetime(instruction.updated_at),
     )

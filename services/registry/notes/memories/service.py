@@ -26,7 +26,7 @@ class Memories:
         wanted = notes.scope_of(scope)
         notes.check(content, namespace)
         memory = Memory(
-            id=access.id_for(caller, request_id),
+            id=access.derive_id(caller, request_id),
             workspace_id=workspace_id,
             scope=wanted,
             namespace=namespace or notes.NAMESPACE,
@@ -34,7 +34,7 @@ class Memories:
             created_at=self._clock.now(),
         )
         async with self._store.begin() as tx:
-            author = await access.writes(tx, caller, workspace_id)
+            author = await access.require_writable(tx, caller, workspace_id)
             notes.check_author(author, wanted)
             if await tx.memories.count(workspace_id) >= notes.MOST:
                 raise TooManyNotes("memories", notes.MOST)
@@ -44,7 +44,7 @@ class Memories:
     async def search(self, caller: Identity, workspace_id: WorkspaceId, question: Question) -> Sequence[Memory]:
         """The memories that a workspace looks for and may read; none for one that is unknown or removed."""
         async with self._store.begin() as tx:
-            reader = await access.lists(tx, caller, workspace_id)
+            reader = await access.find_listable(tx, caller, workspace_id)
             if reader is None:
                 return ()
             found = await tx.memories.search(reader.id, notes.lead_of(reader), question)
@@ -53,6 +53,6 @@ class Memories:
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
         """Delete a memory of the workspace itself; raises `MemoryNotFound`."""
         async with self._store.begin() as tx:
-            await access.writes(tx, caller, workspace_id)
+            await access.require_writable(tx, caller, workspace_id)
             if not await tx.memories.delete(workspace_id, memory_id):
                 raise MemoryNotFound

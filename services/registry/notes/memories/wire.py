@@ -1,9 +1,9 @@
 """Memories: protobuf and model."""
 
 from protos.registry.v1 import memories_pb2 as pb
+from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.memories import rules as notes
 from services.registry.notes.memories.rules import Memory, Question
-from services.registry.wire.workspaces import timestamp_to
 
 MOST = 50
 """Memories in one answer."""
@@ -23,5 +23,5 @@ def memory_to(memory: Memory) -> pb.Memory:
         scope=memory.scope,
         namespace=memory.namespace,
         content=memory.content,
-        created_at=timestamp_to(memory.created_at),
+        created_at=timestamp_from_datetime(memory.created_at),
     )

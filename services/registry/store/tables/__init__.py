@@ -1,1 +1,1 @@
-"""The schema `registry`."""
+"""The tables of the schema `registry`."""

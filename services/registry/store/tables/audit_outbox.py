@@ -1,10 +1,10 @@
-"""Deeds that the audit has yet to be told of."""
+"""The table of audit records that are not sent to auth yet."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-deeds = sa.Table(
+audit_outbox = sa.Table(
     "deeds",
     META,
     sa.Column("place", sa.BigInteger, sa.Identity(), primary_key=True),

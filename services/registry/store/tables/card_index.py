@@ -1,11 +1,11 @@
-"""What agents say they can do, by what it can be searched for. Kept beside the card it was read from."""
+"""The table of search terms of cards."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 from services.registry.store.tables.workspaces import workspaces
 
-terms = sa.Table(
+card_terms = sa.Table(
     "terms",
     META,
     sa.Column("kind", sa.Text, primary_key=True),
@@ -13,4 +13,4 @@ terms = sa.Table(
     sa.Column("workspace_id", sa.Text, sa.ForeignKey(workspaces.c.id, ondelete="CASCADE"), primary_key=True),
 )
 
-sa.Index("terms_of_workspace", terms.c.workspace_id)
+sa.Index("terms_of_workspace", card_terms.c.workspace_id)

@@ -1,10 +1,10 @@
-"""How far back events are kept."""
+"""The table of the event horizon."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-# One row at most: the highest id that was forgotten because of its age.
+# One row at most: the highest id that was deleted because of its age.
 event_horizon = sa.Table(
     "event_horizon",
     META,

@@ -1,4 +1,4 @@
-"""The schema, its one sequence, and its doorbell."""
+"""The schema, its sequence, and its notification channel."""
 
 import sqlalchemy as sa
 
@@ -6,8 +6,8 @@ from services.chassis.database import metadata
 
 META = metadata("registry")
 
-DOORBELL = "registry_feed"
-"""Rung by every commit that raises a revision."""
+REVISION_CHANNEL = "registry_feed"
+"""The channel that every commit with a new revision notifies."""
 
-numbers = sa.Sequence("numbers", schema=META.schema, metadata=META)
-"""The one sequence: revisions and event ids, in the order of commits."""
+revision_sequence = sa.Sequence("numbers", schema=META.schema, metadata=META)
+"""Revisions and event ids, in the order of commits."""

@@ -1,12 +1,12 @@
-"""How far the changes of secrets were followed."""
+"""The table of the cursor of secret changes."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-# One row. While a change of a global secret is being carried out, `under_way` is its id and `within` the last workspace
-# that was renewed for it.
-turnovers = sa.Table(
+# One row. While a change of a global secret is being applied, `under_way` is its id and `within` the last workspace
+# that it has reached.
+rollout_cursors = sa.Table(
     "turnovers",
     META,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),

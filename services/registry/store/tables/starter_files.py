@@ -1,13 +1,13 @@
-"""The files that instances start with. Workspaces made from the same files share them."""
+"""The table of starter files. Workspaces with equal files share them."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-kit_files = sa.Table(
+starter_files = sa.Table(
     "kit_files",
     META,
-    sa.Column("kit", sa.Text, primary_key=True),
+    sa.Column("kit", sa.Text, key="digest", primary_key=True),
     sa.Column("path", sa.Text, primary_key=True),
     sa.Column("content", sa.Text, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""Workspaces, how they are, their cards, what happened to them, and who watches."""
+"""The tables of workspaces, vitals, cards, events and watchers, and their rows as model objects."""
 
 from dataclasses import fields
 from typing import Any
@@ -8,8 +8,16 @@ from sqlalchemy.dialects import postgresql
 
 from services.registry.store.tables.schema import META
 from services.registry.workspace.events import Event
-from services.registry.workspace.model import Access, Declarations, DeliveryMode, Reason, Status, Vitals, Workspace
-from services.registry.workspace.starter_files import brief_of, brief_text
+from services.registry.workspace.model import (
+    Declarations,
+    DeliveryMode,
+    DirectoryAccess,
+    Reason,
+    Status,
+    Vitals,
+    Workspace,
+)
+from services.registry.workspace.starter_files import parse_brief, serialize_brief
 
 _status = postgresql.ENUM(
     Status,
@@ -20,14 +28,14 @@ _status = postgresql.ENUM(
 )
 
 
-def literal(status: Status) -> sa.ColumnElement[Status]:
-    """The status as part of the statement's text: only so does PostgreSQL see that a partial index fits."""
+def render_status(status: Status) -> sa.ColumnElement[Status]:
+    """Render the status into the statement text, because PostgreSQL matches partial indexes only by literals."""
     return sa.literal_column(f"'{status.value}'", _status)
 
 
-_moment = sa.DateTime(timezone=True)
+_timestamp = sa.DateTime(timezone=True)
 
-# What changes seldom: identity, wishes, what was declared and reported. Every save raises `revision`.
+# What changes seldom. Every save raises `revision`.
 workspaces = sa.Table(
     "workspaces",
     META,
@@ -48,18 +56,18 @@ workspaces = sa.Table(
     sa.Column("y", sa.Double, nullable=False),
     sa.Column("collapsed", sa.Boolean, nullable=False),
     sa.Column("template", sa.Text, nullable=False, server_default=""),
-    sa.Column("kit", sa.Text, nullable=False, server_default=""),
+    sa.Column("kit", sa.Text, key="starter_files_digest", nullable=False, server_default=""),
     sa.Column("brief", sa.Text, nullable=False, server_default=""),
-    sa.Column("created_at", _moment, nullable=False),
+    sa.Column("created_at", _timestamp, nullable=False),
     sa.Column("status", _status, nullable=False),
     sa.Column("status_reason", sa.Text, nullable=False),
     sa.Column("status_detail", sa.Text, nullable=False),
-    sa.Column("status_since", _moment, nullable=False),
+    sa.Column("status_since", _timestamp, nullable=False),
     sa.Column("status_event_id", sa.BigInteger, nullable=False),
     sa.Column("former_status", _status),
     sa.Column("wake_wanted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("generation", sa.BigInteger, nullable=False),
-    sa.Column("provision_deadline", _moment),
+    sa.Column("provision_deadline", _timestamp),
     sa.Column("restart_request", sa.Text, nullable=False),
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("backend_address", sa.Text, nullable=False),
@@ -67,81 +75,85 @@ workspaces = sa.Table(
     sa.Column("delivery_mode", sa.Text, nullable=False, server_default=DeliveryMode.PUSH.value),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("has_card", sa.Boolean, nullable=False),
-    sa.Column("registered_at", _moment),
-    sa.Column("register_failed_at", _moment),
+    sa.Column("registered_at", _timestamp),
+    sa.Column("register_failed_at", _timestamp),
     sa.Column("capabilities", postgresql.ARRAY(sa.Text), nullable=False),
     sa.Column("idle_timeout", sa.Interval),
     sa.Column("placement_confirmed", sa.Boolean, nullable=False),
-    sa.Column("removal_wanted_at", _moment),
+    sa.Column("removal_wanted_at", _timestamp),
     sa.Column("removal_reason", sa.Text, nullable=False, server_default=Reason.DELETED.value),
     sa.Column("purge_wanted", sa.Boolean, nullable=False),
-    sa.Column("removed_at", _moment),
-    sa.Column("stopped_at", _moment),
+    sa.Column("removed_at", _timestamp),
+    sa.Column("stopped_at", _timestamp),
     sa.Column("stop_error", sa.Text, nullable=False),
-    sa.Column("purged_at", _moment),
+    sa.Column("purged_at", _timestamp),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.CheckConstraint(sa.column("delivery_mode").in_([mode.value for mode in DeliveryMode]), name="delivery_mode"),
-    sa.CheckConstraint(sa.column("workspace_access").in_([access.value for access in Access]), name="access"),
+    sa.CheckConstraint(sa.column("workspace_access").in_([access.value for access in DirectoryAccess]), name="access"),
 )
 
 _row = workspaces.c
 
-kept = _row.status != literal(Status.REMOVED)
+is_not_removed = _row.status != render_status(Status.REMOVED)
 """Workspaces that are not removed."""
 
 
-def saying(text: str) -> sa.ColumnElement[bool]:
-    """Workspaces with a text in their name or role, whatever its case."""
-    said = sa.func.lower(_row.name), sa.func.lower(sa.func.coalesce(_row.role, ""))
-    return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in said))
+def contains_text(text: str) -> sa.ColumnElement[bool]:
+    """Match workspaces with a text in their name or role, ignoring case."""
+    columns = sa.func.lower(_row.name), sa.func.lower(sa.func.coalesce(_row.role, ""))
+    return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in columns))
 
 
-live = sa.and_(_row.purged_at.is_(None), sa.or_(kept, _row.stopped_at.is_(None)))
-"""What a reader who starts anew must know of; the rest it need not have heard of."""
+is_live = sa.and_(_row.purged_at.is_(None), sa.or_(is_not_removed, _row.stopped_at.is_(None)))
+"""Workspaces of the snapshot that a new watcher receives."""
 
-starting = sa.and_(_row.status == literal(Status.PROVISIONING), _row.provision_deadline.isnot(None))
-"""Workspaces whose agent must come up in time."""
+is_starting = sa.and_(_row.status == render_status(Status.PROVISIONING), _row.provision_deadline.isnot(None))
+"""Workspaces with a start deadline."""
 
-unplaced = sa.and_(_row.placement_confirmed.is_(False), kept)
-"""Workspaces that auth does not know for good yet."""
+is_unplaced = sa.and_(_row.placement_confirmed.is_(False), is_not_removed)
+"""Workspaces whose placement is not confirmed to auth."""
 
-unfinished = sa.and_(
+is_unfinished = sa.and_(
     _row.removal_wanted_at.isnot(None),
     _row.purged_at.is_(None),
-    sa.or_(kept, sa.and_(_row.purge_wanted.is_(True), _row.stopped_at.isnot(None))),
+    sa.or_(is_not_removed, sa.and_(_row.purge_wanted.is_(True), _row.stopped_at.isnot(None))),
 )
-"""Workspaces whose removal, or whose purge, can be done and is not."""
+"""Workspaces whose removal or purge is possible and not complete."""
 
 sa.Index("workspaces_revision", _row.revision, unique=True)
-sa.Index("workspaces_live", _row.revision, postgresql_where=live)
+sa.Index("workspaces_live", _row.revision, postgresql_where=is_live)
 sa.Index("workspaces_children", _row.parent_id, _row.name, _row.id)
-sa.Index("workspaces_created", _row.created_at, _row.id, postgresql_where=kept)
-sa.Index("workspaces_org", _row.org_id, _row.created_at, _row.id, postgresql_where=kept)
-sa.Index("workspaces_kit", _row.kit, postgresql_where=_row.kit != sa.literal_column("''"))
-sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=starting)
-sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=unplaced)
-sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=unfinished)
+sa.Index("workspaces_created", _row.created_at, _row.id, postgresql_where=is_not_removed)
+sa.Index("workspaces_org", _row.org_id, _row.created_at, _row.id, postgresql_where=is_not_removed)
+sa.Index(
+    "workspaces_kit",
+    _row.starter_files_digest,
+    postgresql_where=_row.starter_files_digest != sa.literal_column("''"),
+)
+sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=is_starting)
+sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=is_unplaced)
+sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=is_unfinished)
 
-# What changes with every heartbeat. No index but that on `look_at`, which most heartbeats leave alone: updates stay
-# within the page (HOT; the migration leaves room there), however many workspaces there are.
+# What changes with every heartbeat. The only index is on `look_at`, which most heartbeats do not change, so that
+# updates stay within the page (HOT; the migration leaves room there).
 vitals = sa.Table(
     "vitals",
     META,
     sa.Column("workspace_id", sa.Text, sa.ForeignKey(_row.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("last_seen", _moment),
+    sa.Column("last_seen", _timestamp),
     sa.Column("error_rate", sa.Double, nullable=False),
     sa.Column("sample_error", sa.Text, nullable=False),
     sa.Column("current_task", sa.Text, nullable=False),
     sa.Column("active_tasks", sa.Integer, nullable=False),
     sa.Column("uptime_seconds", sa.BigInteger, nullable=False),
     sa.Column("monthly_spend", sa.BigInteger, nullable=False),
-    # When the silence sweep is to look next; null where silence means nothing.
-    sa.Column("look_at", _moment),
+    # When the heartbeat sweep checks next; null in statuses without heartbeats.
+    sa.Column("look_at", _timestamp),
 )
 
 sa.Index("vitals_look_at", vitals.c.look_at, postgresql_where=vitals.c.look_at.isnot(None))
 
-# Cards are big and seldom wanted.
+# A table of its own, because cards are large and seldom read.
 cards = sa.Table(
     "cards",
     META,
@@ -158,71 +170,73 @@ events = sa.Table(
     sa.Column("workspace_id", sa.Text, nullable=False),
     sa.Column("org_id", sa.Text, nullable=False),
     sa.Column("payload", sa.Text, nullable=False),
-    sa.Column("created_at", _moment, nullable=False),
+    sa.Column("created_at", _timestamp, nullable=False),
     sa.Index("events_workspace", "workspace_id", "event_id"),
     sa.Index("events_org", "org_id", "event_id"),
     sa.Index("events_created", "created_at"),
 )
 
-# Provisioners that listen, by the replica they listen to.
+# Provisioners that watch the feed, by replica.
 watchers = sa.Table(
     "watchers",
     META,
     sa.Column("replica_id", sa.Text, primary_key=True),
     sa.Column("backend", sa.Text, primary_key=True),
-    sa.Column("seen_at", _moment, nullable=False),
+    sa.Column("seen_at", _timestamp, nullable=False),
 )
 
 # Rows and values ─────────────────────────────────────────────────────────────
 
 _VITALS = tuple(field.name for field in fields(Vitals))
-_PLAIN = tuple(field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief"})
+_PLAIN_FIELDS = tuple(
+    field.name for field in fields(Workspace) if field.name not in {"declarations", "vitals", "brief"}
+)
 
 _COLUMNS = tuple(workspaces.c.keys())
-_PLACES = tuple((field.name, getattr(Workspace, field.name).__set__) for field in fields(Workspace))
+_FIELD_SETTERS = tuple((field.name, getattr(Workspace, field.name).__set__) for field in fields(Workspace))
 
-everything = sa.select(*workspaces.c, *(vitals.c[name] for name in _VITALS)).join_from(
+select_workspaces = sa.select(*workspaces.c, *(vitals.c[name] for name in _VITALS)).join_from(
     workspaces, vitals, vitals.c.workspace_id == workspaces.c.id
 )
-"""All that makes up a `Workspace`."""
+"""Selects every column of a `Workspace`."""
 
 
-def workspace_of(row: sa.Row[Any]) -> Workspace:
-    """The workspace in a row of `everything`.
+def build_workspace(row: sa.Row[Any]) -> Workspace:
+    """Return the workspace of a row of `select_workspaces`.
 
-    Every heartbeat and every line of a list reads one, so values are taken by their places and put into theirs: the
-    `__init__` of a frozen value of fifty fields takes as long as all the rest.
+    Fields are set by position and without `__init__`, because every heartbeat reads one and the `__init__` of a frozen
+    dataclass of fifty fields takes as long as everything else.
     """
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=False))
     values["status_reason"] = Reason(values["status_reason"])
     values["removal_reason"] = Reason(values["removal_reason"])
     values["delivery_mode"] = DeliveryMode(values["delivery_mode"])
-    values["workspace_access"] = Access(values["workspace_access"])
-    values["brief"] = brief_of(values["brief"])
+    values["workspace_access"] = DirectoryAccess(values["workspace_access"])
+    values["brief"] = parse_brief(values["brief"])
     values["declarations"] = Declarations(frozenset(values.pop("capabilities")), values.pop("idle_timeout"))
     values["vitals"] = Vitals(**dict(zip(_VITALS, row[len(_COLUMNS) :], strict=True)))
     workspace = Workspace.__new__(Workspace)
-    for name, put in _PLACES:
+    for name, put in _FIELD_SETTERS:
         put(workspace, values[name])
     return workspace
 
 
-def row_of(workspace: Workspace) -> dict[str, Any]:
-    """The row that keeps a workspace."""
-    return {name: getattr(workspace, name) for name in _PLAIN} | {
+def build_row(workspace: Workspace) -> dict[str, Any]:
+    """Return the values of a row of `workspaces`, by column key."""
+    return {name: getattr(workspace, name) for name in _PLAIN_FIELDS} | {
         "capabilities": sorted(workspace.declarations.capabilities),
         "idle_timeout": workspace.declarations.idle_timeout,
-        "brief": brief_text(workspace.brief),
+        "brief": serialize_brief(workspace.brief),
     }
 
 
-def vitals_of(workspace: Workspace) -> dict[str, Any]:
-    """The row that keeps how its agent feels, without the key."""
+def build_vitals_row(workspace: Workspace) -> dict[str, Any]:
+    """Return the values of a row of `vitals`, without the id."""
     return {name: getattr(workspace.vitals, name) for name in _VITALS}
 
 
-def event_of(row: sa.Row[Any]) -> Event:
-    """The event in a row."""
+def build_event(row: sa.Row[Any]) -> Event:
+    """Return the event of a row."""
     return Event(
         id=row.id,
         event_id=row.event_id,

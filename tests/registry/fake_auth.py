@@ -1,4 +1,4 @@
-"""Auth, as the registry meets it: servicers behind real gRPC, named after what they do."""
+"""Fake servicers of auth for tests over real gRPC; each faulty one is named after its fault."""
 
 import asyncio
 from uuid import uuid4
@@ -10,23 +10,23 @@ from services.chassis.errors import Unauthenticated, Unavailable
 from services.chassis.service import Servicer
 
 
-class DeafAudit(audit_pb2_grpc.AuditServiceServicer):
-    """Forgets to answer the first time it is told something, and keeps what it hears once."""
+class AuditWithLostReply(audit_pb2_grpc.AuditServiceServicer):
+    """Stores records by id, but fails to answer the first call."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, audit_pb2.AuditRecord] = {}
-        self.told = 0
+        self.records: dict[str, audit_pb2.AuditRecord] = {}
+        self.calls = 0
 
     async def AppendAuditRecords(self, request, context):
-        self.told += 1
-        self.heard.update({deed.id: deed for deed in request.deeds})
-        if self.told == 1:
+        self.calls += 1
+        self.records.update({record.id: record for record in request.records})
+        if self.calls == 1:
             raise Unavailable
         return audit_pb2.AppendAuditRecordsResponse()
 
 
-class WillingAuth(rpc.AuthServiceServicer):
-    """Does what it is asked, and remembers it."""
+class FakeAuth(rpc.AuthServiceServicer):
+    """Answers every call, and records what it was asked."""
 
     def __init__(self) -> None:
         self.placed: dict[str, str] = {}
@@ -75,15 +75,15 @@ class WillingAuth(rpc.AuthServiceServicer):
         return token_id
 
 
-class SecretlessAuth(WillingAuth):
-    """Cannot read its vault."""
+class AuthWithoutCredentials(FakeAuth):
+    """Cannot provide credentials."""
 
     async def EnsureCredentials(self, request, context):
         raise Unavailable
 
 
-class HesitantAuth(WillingAuth):
-    """Answers a register only when it is let."""
+class BlockingAuth(FakeAuth):
+    """Answers EnsureCredentials only after `answer` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,21 +96,21 @@ class HesitantAuth(WillingAuth):
         return await super().EnsureCredentials(request, context)
 
 
-class BarlessAuth(WillingAuth):
-    """Cannot bar anybody just now."""
+class AuthWithoutBarring(FakeAuth):
+    """Cannot bar workspaces."""
 
     async def BarWorkspace(self, request, context):
         raise Unavailable
 
 
-class PlacelessAuth(WillingAuth):
-    """Cannot place anybody just now."""
+class AuthWithoutPlacing(FakeAuth):
+    """Cannot place workspaces."""
 
     async def PlaceWorkspaces(self, request, context):
         raise Unavailable
 
 
-def served(auth: WillingAuth) -> Servicer:
+def serve_auth(auth: FakeAuth) -> Servicer:
     return Servicer(
         contract=pb.DESCRIPTOR.services_by_name["AuthService"],
         add=rpc.add_AuthServiceServicer_to_server,
@@ -118,7 +118,7 @@ def served(auth: WillingAuth) -> Servicer:
     )
 
 
-def served_audit(audit: DeafAudit) -> Servicer:
+def serve_audit(audit: AuditWithLostReply) -> Servicer:
     return Servicer(
         contract=audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
         add=audit_pb2_grpc.add_AuditServiceServicer_to_server,

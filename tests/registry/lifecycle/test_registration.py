@@ -1,0 +1,223 @@
+"""An agent registers: its address and card are checked, and it receives what it lacks."""
+
+import asyncio
+import json
+
+import pytest
+import structlog
+
+from services.chassis.addresses import AddressRules
+from services.chassis.errors import Unauthenticated
+from services.registry.errors.workspaces import (
+    InvalidBody,
+    StaleToken,
+    WorkspaceNotFound,
+    WorkspaceRemoved,
+    WrongStatus,
+)
+from services.registry.lifecycle.registration import RegistrationRequest
+from services.registry.workspace.model import DeliveryMode, Reason, Status
+from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat
+from tests.registry.fake_auth import AuthWithoutCredentials, BlockingAuth, serve_auth
+from tests.rpc import running
+
+UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
+HERE = "http://127.0.0.1:9"
+
+
+def types(events):
+    return [event.type for event in events]
+
+
+@pytest.mark.covers("REG-19", "REG-36")
+async def test_a_register_brings_a_workspace_online_and_returns_missing_credentials(registry):
+    made = await registry.create()
+
+    first = await registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
+    again = await registry.registration.register(agent(made.id), made.id, RegistrationRequest(card=CARD, url=HERE))
+    kept = await registry.get(made.id)
+
+    assert (kept.status, kept.status_reason, kept.url) == (Status.ONLINE, Reason.REGISTERED, HERE)
+    assert kept.provision_deadline is None
+    assert first.credentials.auth_token == "token"
+    assert again.credentials.auth_token is None
+    assert first.credentials.inbound_secret == again.credentials.inbound_secret != None  # noqa: E711 - all three
+
+
+async def test_every_register_publishes_an_event(registry):
+    workspace = await registry.online()
+    await registry.register(workspace)
+
+    [*_, last] = await registry.events(workspace.id)
+
+    assert types(await registry.events(workspace.id)) == [
+        "WORKSPACE_PROVISIONING",
+        "WORKSPACE_ONLINE",
+        "WORKSPACE_ONLINE",
+    ]
+    assert json.loads(last.payload)["agent_card"] == json.loads(CARD)
+    assert (await registry.get(workspace.id)).status_event_id < last.event_id
+
+
+async def test_without_a_token_only_the_first_register_succeeds(registry):
+    workspace = await registry.online()
+    before = await registry.events()
+
+    with pytest.raises(Unauthenticated):
+        await registry.registration.register(ANONYMOUS, workspace.id, RegistrationRequest(card=CARD, url=HERE))
+
+    assert await registry.events() == before
+
+
+async def test_a_token_issued_for_a_failed_register_is_revoked(engine, database_url, clock):
+    auth = BlockingAuth()
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock)
+        made = await registry.create()
+        stranger = asyncio.ensure_future(
+            registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=CARD, url=HERE))
+        )
+        await auth.asked.wait()
+        await overwrite(registry, made, status=Status.PAUSED)
+        auth.answer.set()
+
+        with pytest.raises(WrongStatus):
+            await stranger
+
+    assert auth.live == {made.id: set()}
+
+
+@pytest.mark.covers("REG-20")
+async def test_a_register_succeeds_without_a_secret_if_auth_cannot_provide_it(engine, database_url, clock):
+    auth = AuthWithoutCredentials()
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock)
+        made = await registry.create()
+
+        admission = await registry.registration.register(
+            agent(made.id, 1), made.id, RegistrationRequest(card=CARD, url=HERE)
+        )
+
+    assert admission.credentials.inbound_secret is None
+    assert (await registry.get(made.id)).status is Status.ONLINE
+
+
+@pytest.mark.covers("REG-09", "REG-12", "REG-14")
+async def test_push_requires_an_address_and_poll_stores_none(registry):
+    pushed, polled, external = (
+        await registry.create(),
+        await registry.create(),
+        await registry.create(runtime="external"),
+    )
+
+    for url in ("", "not a url", "ftp://x", "http://169.254.169.254/"):
+        with pytest.raises(InvalidBody) as refusal:
+            await registry.register(pushed, url=url)
+        assert refusal.value.details["reason"] == "url_validate_failed"
+
+    now = await registry.register(polled, url=HERE, delivery_mode=DeliveryMode.POLL)
+    assert (now.delivery_mode, now.url) == (DeliveryMode.POLL, "")
+    assert (await registry.register(polled, url="")).delivery_mode is DeliveryMode.POLL
+    assert (await registry.register(external, url="")).delivery_mode is DeliveryMode.POLL
+
+
+@pytest.mark.covers("REG-15")
+async def test_production_refuses_localhost_and_unknown_names(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
+        made = await registry.create()
+
+        for url in ("http://127.0.0.1:1", "http://127.9.9.9", "http://localhost", "http://212851b5693d.invalid"):
+            with pytest.raises(InvalidBody):
+                await registry.register(made, url=url)
+        own = await registry.register(made, url=f"http://ws-{made.id[:12]}:8000")
+
+    assert own.status is Status.ONLINE
+
+
+async def test_the_address_of_the_backend_is_not_checked(engine, database_url, auth, clock):
+    async with running([serve_auth(auth)], speaker="registry") as line:
+        registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
+        started = await registry.started()
+
+        assert (await registry.register(started, url=f"{started.backend_address}/")).status is Status.ONLINE
+
+
+@pytest.mark.covers("REG-16", "REG-17", "REG-18")
+async def test_a_refused_register_is_stored_until_one_succeeds(registry):
+    made = await registry.create()
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(InvalidBody):
+        await registry.register(made, url="")
+    refused = await registry.get(made.id)
+    accepted = await registry.register(made)
+
+    assert refused.register_failed_at == registry.clock.now()
+    assert refused.status is Status.PROVISIONING
+    assert accepted.register_failed_at is None
+    [told] = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert told["event"] == f"Registry register: workspace={made.id} boot_register_failed status=400"
+    assert told["reason"] == "url_validate_failed"
+
+
+@pytest.mark.covers("REG-16")
+async def test_a_refused_register_without_a_token_is_not_stored(registry):
+    made = await registry.create()
+
+    with pytest.raises(InvalidBody):
+        await registry.registration.register(ANONYMOUS, made.id, RegistrationRequest(card=b"[]", url=HERE))
+
+    assert (await registry.get(made.id)).register_failed_at is None
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.HIBERNATING, Status.HIBERNATED])
+async def test_a_workspace_stopped_on_request_cannot_register(registry, status):
+    stopped = await overwrite(registry, await registry.create(), status=status)
+
+    with pytest.raises(WrongStatus) as refusal:
+        await registry.register(stopped)
+
+    assert refusal.value.message == f"workspace is {status}"
+    assert await registry.get(stopped.id) == stopped
+
+
+async def test_an_unknown_workspace_cannot_register(registry):
+    gone = await registry.create(runtime="external")
+    await registry.removal.remove(ADMIN, gone.id, confirm=False, purge=False)
+
+    with pytest.raises(WorkspaceNotFound):
+        await registry.registration.register(agent(UNKNOWN), UNKNOWN, RegistrationRequest(card=CARD, url=HERE))
+    with pytest.raises(WorkspaceRemoved):
+        await registry.register(gone)
+
+
+async def test_a_replaced_instance_cannot_register(registry):
+    await registry.watched()
+    workspace = await registry.online()
+    await registry.restarts.restart(ADMIN, workspace.id, "")
+
+    with pytest.raises(StaleToken):
+        await registry.register(workspace)
+    silent = await send_heartbeat(registry, workspace)
+
+    assert silent.status is Status.PROVISIONING
+    assert (await registry.get(workspace.id)).status is Status.PROVISIONING
+
+
+@pytest.mark.covers("REG-21")
+async def test_neither_register_nor_heartbeat_revives_a_removed_workspace(registry):
+    for _ in range(50):
+        made = await registry.create(runtime="external")
+        gone = registry.removal.remove(ADMIN, made.id, confirm=False, purge=False)
+        late = [registry.register(made, url="", delivery_mode=DeliveryMode.POLL), send_heartbeat(registry, made)]
+
+        await asyncio.gather(gone, *late, return_exceptions=True)
+        kept = await registry.get(made.id)
+        await asyncio.gather(
+            registry.register(made, url="", delivery_mode=DeliveryMode.POLL),
+            send_heartbeat(registry, made),
+            return_exceptions=True,
+        )
+
+        assert kept.status is Status.REMOVED
+        assert await registry.get(made.id) == kept
