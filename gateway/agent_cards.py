@@ -1,4 +1,4 @@
-"""Agent cards as clients of the plane may see them: its addresses and its security, not the agent's. Pure."""
+"""Agent cards for clients of the plane: with its addresses and security instead of the agent's. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 Card = dict[str, Any]
 
 JSONRPC_BINDING = "JSONRPC"
-"""The one binding that the plane carries; interfaces of others lead past it and are dropped."""
+"""The only binding that the plane forwards; interfaces with another one bypass the plane and are dropped."""
 
 LEGACY_VERSION = "0.3"
 CURRENT_VERSION_PREFIX = "1."
@@ -24,14 +24,14 @@ LEGACY_MEMBERS = (
 REPLACED_MEMBERS = frozenset(
     {*LEGACY_MEMBERS, "supportedInterfaces", "securitySchemes", "securityRequirements", "signatures"}
 )
-"""Members that speak of addresses and credentials. Signatures cover the whole card, so none survives a change."""
+"""Members about addresses and credentials, and signatures, which cover the whole card."""
 
 SECURITY_SCHEME_NAME = "molecule"
 """The name of the gateway's security scheme."""
 
 
 def render_hybrid_card(card: Mapping[str, Any], *, url: str, bearer_needed: bool) -> Card:
-    """The hybrid card: members of both generations, for each version that the agent speaks at `url`."""
+    """Return a card with the members of 0.3 and 1.0, for the versions that the agent supports at `url`."""
     shown = render_current_card(card, url=url, bearer_needed=bearer_needed)
     if not _speaks_legacy(shown):
         return shown
@@ -45,7 +45,7 @@ def render_hybrid_card(card: Mapping[str, Any], *, url: str, bearer_needed: bool
 
 
 def render_current_card(card: Mapping[str, Any], *, url: str, bearer_needed: bool) -> Card:
-    """The card in the form of 1.0 alone."""
+    """Return a card in the form of 1.0."""
     shown: Card = {name: value for name, value in card.items() if name not in REPLACED_MEMBERS}
     shown["capabilities"] = _render_capabilities(card)
     shown["skills"] = _render_skills(card)
@@ -57,7 +57,7 @@ def render_current_card(card: Mapping[str, Any], *, url: str, bearer_needed: boo
 
 
 def accepts_current_only(version: str) -> bool:
-    """Whether a client that sends this A2A-Version reads cards of 1.0."""
+    """Whether a client with this A2A-Version reads cards of 1.0."""
     return version.strip().startswith(CURRENT_VERSION_PREFIX)
 
 
@@ -65,7 +65,7 @@ _SECURITY_SCHEME: Card = {"httpAuthSecurityScheme": {"scheme": "Bearer"}}
 
 
 def _render_interfaces(card: Mapping[str, Any], url: str) -> Iterator[Card]:
-    """The interfaces that the plane carries, in the agent's order, each version once."""
+    """Yield the interfaces that the plane forwards, in the agent's order, each version once."""
     seen = set()
     for version, tenant in _declared_versions(card):
         if (version, tenant) not in seen:
@@ -75,7 +75,7 @@ def _render_interfaces(card: Mapping[str, Any], url: str) -> Iterator[Card]:
 
 
 def _declared_versions(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Version and tenant of each JSON-RPC interface; a card that names none is of the time before it had to."""
+    """Yield version and tenant of each JSON-RPC interface; a card without interfaces is a legacy card."""
     for interface in _only_objects(card.get("supportedInterfaces")):
         if interface.get("protocolBinding") == JSONRPC_BINDING:
             yield (
@@ -112,7 +112,7 @@ def _speaks_legacy(shown: Card) -> bool:
 
 
 def _render_capabilities(card: Mapping[str, Any]) -> Card:
-    """The capabilities, with the one that once stood beside them."""
+    """Return the capabilities, with the one that 0.3 has at the top level."""
     declared = card.get("capabilities")
     shown = dict(declared) if isinstance(declared, dict) else {}
     if card.get("supportsAuthenticatedExtendedCard") is True:
@@ -121,7 +121,7 @@ def _render_capabilities(card: Mapping[str, Any]) -> Card:
 
 
 def _render_skills(card: Mapping[str, Any]) -> list[Card]:
-    """The skills, without the agent's own security."""
+    """Return the skills without the agent's security."""
     hidden = {"security", "securityRequirements"}
     return [
         {name: value for name, value in skill.items() if name not in hidden}
@@ -130,7 +130,7 @@ def _render_skills(card: Mapping[str, Any]) -> list[Card]:
 
 
 def _only_objects(value: object) -> list[Card]:
-    """The objects in `value`: agents declare junk, and junk is passed over."""
+    """Return the objects of a list; an agent may declare anything, and the rest is ignored."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

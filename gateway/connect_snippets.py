@@ -1,4 +1,4 @@
-"""How an agent that the plane does not start finds its way here, ready to paste."""
+"""Renders what an external agent needs to connect: addresses, token, and commands to paste."""
 
 import json
 import shlex
@@ -9,11 +9,11 @@ from gateway.schemas.workspaces import render_delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
 
 END_OF_HEREDOC = "END_OF_FILE"
-"""Ends what is written to a file; a line of its own that nothing written contains."""
+"""Ends a here-document; no written line equals it."""
 
 
 def build_connection(workspace: pb.Workspace, *, token: str, platform_url: str) -> Connection:
-    """The connection of a workspace that was created just now."""
+    """Return the connection of a new workspace."""
     register = f"{platform_url}/registry/register"
     heartbeat = f"{platform_url}/registry/heartbeat"
     registration = json.dumps(_build_registration(workspace), ensure_ascii=False)
@@ -32,8 +32,8 @@ def build_connection(workspace: pb.Workspace, *, token: str, platform_url: str) 
 
 
 def _build_registration(workspace: pb.Workspace) -> dict[str, object]:
-    """The first words of the agent: as the workspace was created, so that they are accepted as they stand."""
-    words: dict[str, object] = {
+    """Return the body of the first registration, which the registry accepts for this workspace."""
+    body: dict[str, object] = {
         "id": workspace.id,
         "agent_card": {
             "name": workspace.name,
@@ -47,8 +47,8 @@ def _build_registration(workspace: pb.Workspace) -> dict[str, object]:
         "delivery_mode": render_delivery_mode(workspace.delivery_mode),
     }
     if workspace.url:
-        words["url"] = workspace.url
-    return words
+        body["url"] = workspace.url
+    return body
 
 
 def _render_curl(endpoint: str, token: str, registration: str) -> str:
@@ -87,9 +87,9 @@ while True:
 
 
 def _render_claude_code(workspace_id: str, token: str, platform_url: str, registration: str) -> str:
-    """Installs the channel, writes its `.env`, and starts Claude Code with it (REG-07).
+    """Return a script that installs the channel, writes its `.env` and starts Claude Code (REG-07).
 
-    `registration` is ASCII: whoever reads the `.env` need not know how it was encoded.
+    `registration` is ASCII, so that the `.env` can be read in any encoding.
     """
     name = f"molecule-{workspace_id[:8]}"
     environment = {"MOLECULE_URL": platform_url, "MOLECULE_TOKEN": token, "MOLECULE_REGISTRATION": registration}

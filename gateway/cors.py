@@ -1,4 +1,4 @@
-"""Which browser pages may call."""
+"""CORS: which browser pages may call the gateway."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -16,13 +16,12 @@ EXPOSED_HEADERS = (
 )
 
 PREFLIGHT_MAX_AGE_SECONDS = "600"
-"""Seconds that a browser may remember a preflight."""
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 
 class CorsPolicy:
-    """Judges the Origin header."""
+    """Checks the Origin header."""
 
     def __init__(self, origins: Iterable[str], external_url: str) -> None:
         self._origins = frozenset(origins) | ({_origin_of_url(external_url)} if external_url else set())
@@ -30,13 +29,14 @@ class CorsPolicy:
     def allows(self, origin: str, own_url: str) -> bool:
         """Whether pages of `origin` may call.
 
-        A page of the plane itself may. The Host header alone does not prove that: a foreign name can be made to
-        resolve to this machine. So a plane that is not told its name believes only hosts that are no names.
+        Pages of the plane itself may. The Host header does not prove that a page is one of them, because a foreign
+        name can resolve to this machine (DNS rebinding). So without a public URL, only localhost and IP literals count
+        as the plane's own origin.
         """
         return origin in self._origins or (origin == own_url and _has_local_or_literal_host(own_url))
 
     def answer_headers(self, origin: str) -> RawHeaders:
-        """What every answer to an allowed page carries."""
+        """Return the headers of every response to an allowed page."""
         return [
             (b"access-control-allow-origin", origin.encode("latin-1")),
             (b"access-control-allow-credentials", b"true"),
@@ -45,7 +45,7 @@ class CorsPolicy:
         ]
 
     def preflight_headers(self) -> dict[str, str]:
-        """What the answer to a preflight carries besides."""
+        """Return the additional headers of the response to a preflight."""
         return {
             "Access-Control-Allow-Methods": ALLOWED_METHODS,
             "Access-Control-Allow-Headers": ALLOWED_HEADERS,

@@ -1,4 +1,4 @@
-"""What a request shows: a bearer, or the cookie of a browser session together with its CSRF token."""
+"""Credentials of a request: a bearer, or the cookie of a browser session with its CSRF token."""
 
 import base64
 import hmac
@@ -11,24 +11,27 @@ from gateway.errors import MissingCsrfToken
 SESSION_COOKIE = "molecule_session"
 
 MAX_SESSION_LENGTH = 64
-"""Characters of a cookie's value that are looked at: more than any session has."""
+"""Characters of a cookie that are read; a session is shorter."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing, so that nobody gains by having somebody else's browser send them."""
+"""Methods that change nothing, so they need no CSRF token."""
 
 HeaderItems = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request shows. A session counts where there is no bearer."""
+    """The credential of a request. A session counts only without a bearer."""
 
     bearer: str | None = field(default=None, repr=False)
     session: str | None = field(default=None, repr=False)
 
 
 def read_credential(method: str, headers: HeaderItems) -> Credential:
-    """What the request shows; raises `MissingCsrfToken` where a browser may have been made to send it."""
+    """Return the credential of a request.
+
+    Raises `MissingCsrfToken` for a session without a CSRF token, except with a safe method.
+    """
     found = list(headers)
     bearer = parse_bearer(found)
     if bearer is not None:
@@ -40,7 +43,7 @@ def read_credential(method: str, headers: HeaderItems) -> Credential:
 
 
 def parse_session(headers: HeaderItems) -> str | None:
-    """The session in the first cookie of its name; `None` where there is none."""
+    """Return the session of the first session cookie; `None` without one."""
     for name, value in headers:
         if name == b"cookie" and SESSION_COOKIE.encode() in value:
             for pair in value.decode("latin-1").split(";"):
@@ -51,21 +54,21 @@ def parse_session(headers: HeaderItems) -> str | None:
 
 
 def derive_csrf_token(session: str) -> str:
-    """What a page has to send along: it follows from the session, and tells nothing of it."""
+    """Return the CSRF token of a session; the session cannot be derived from it."""
     mac = hmac.digest(session.encode(), b"molecule csrf token", "sha256")
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 def render_session_cookie(session: str, *, seconds: int, secure: bool) -> str:
-    """The header that gives a browser its session: no page can read it, no other site can send it."""
+    """Return the Set-Cookie header of a session: pages cannot read the cookie, other sites cannot send it."""
     protection = "HttpOnly; SameSite=Strict; Secure" if secure else "HttpOnly; SameSite=Strict"
     return f"{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; {protection}"
 
 
 CLEAR_SESSION_COOKIE = f"{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-"""The header that takes a session from a browser."""
+"""The Set-Cookie header that deletes the session."""
 
 
 def _has_csrf_token(headers: HeaderItems, session: str) -> bool:
-    told = next((value for name, value in headers if name == b"x-csrf-token"), b"")
-    return hmac.compare_digest(told, derive_csrf_token(session).encode())
+    token = next((value for name, value in headers if name == b"x-csrf-token"), b"")
+    return hmac.compare_digest(token, derive_csrf_token(session).encode())

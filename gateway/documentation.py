@@ -1,4 +1,4 @@
-"""The contract as machines read it, made from the declarations of the routes."""
+"""Builds the OpenAPI document from the declarations of the routes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ TITLE = "Molecule"
 PATH_CONVERTER = re.compile(r":path\}")
 
 COMMON_REFUSALS = frozenset({400, 403, 429, 500})
-"""A path that cannot be, a foreign page, a reserved caller id, too many requests, a bug: any route answers these."""
+"""Refusals of any route: an invalid path, a foreign origin or reserved caller, the rate limit, an internal error."""
 
 
 REFUSAL_SCHEMA = {
@@ -42,11 +42,11 @@ REFUSAL_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas
 BEARER_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 BEARER_OR_SESSION_SECURITY = [*BEARER_SECURITY, {"session": []}]
-"""How callers are known: by a bearer, or by a browser session, which needs X-CSRF-Token wherever something changes."""
+"""A bearer, or a browser session, which needs X-CSRF-Token to change something."""
 
 
 def list_refusal_statuses(route: Route) -> frozenset[int]:
-    """Every status but success that the route can answer."""
+    """Return the statuses other than success that the route can answer."""
     found = COMMON_REFUSALS | route.refusal_statuses
     if route.ids:
         found |= {400}
@@ -216,7 +216,7 @@ def _describe_request_body(body: BodySpec[Any]) -> dict[str, Any]:
 
 
 def _inline_references(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything
-    """The schema with its references replaced: they point into it, and would point elsewhere in the document."""
+    """Return a schema with its references replaced: they would lead elsewhere in the document."""
     if isinstance(schema, list):
         return [_inline_references(item, definitions) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Errors of the services as HTTP answers: one table, in one place."""
+"""Translates errors of the services into HTTP responses, in one table."""
 
 from datetime import timedelta
 from typing import Any, Self
@@ -145,18 +145,18 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "UPGRADE_REQUIRED"): 426,
     (GATEWAY, "TOO_OFTEN"): 429,
 }
-"""The HTTP status of every reason that a service can give, and of the gateway's own."""
+"""The HTTP status of every error reason of the services and of the gateway."""
 
 REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
-"""Reasons whose details are the whole body: the contract gives these answers a shape of their own."""
+"""Reasons whose details are the whole body, because the public contract gives them a form of their own."""
 
 INTERNAL_SERVER_ERROR = 500
 
 INTERNAL_ERROR_TEXT = "internal error"
-"""What is said of a fault: its text is for the log."""
+"""The public text of an internal error; its own text is for the log."""
 
 INTERNAL_REASONS_WITH_TEXT = frozenset({(REGISTRY, "STOP_FAILED")})
-"""The one fault that is told in its own words: who removes a workspace must know what may still run."""
+"""The internal error with a public text: after a removal the caller must know which instances may still run."""
 
 UNAVAILABLE_BODY = {
     "code": "platform_unavailable",
@@ -164,14 +164,14 @@ UNAVAILABLE_BODY = {
 }
 
 UNAVAILABLE_DETAILS = ("delivery",)
-"""What else a client must know then: whether its message may have been delivered."""
+"""Details that are public: whether a message may have been delivered."""
 
 UNAVAILABLE_RETRY_AFTER_SECONDS = "5"
-"""Seconds after which asking again is worth it when something of the plane cannot be reached."""
+"""Seconds after which a client should retry when a service is unavailable."""
 
 
 class MalformedRequest(InvalidArgument):
-    """The request is not what the route takes."""
+    """The request is malformed."""
 
     domain = GATEWAY
     reason = "MALFORMED"
@@ -179,7 +179,7 @@ class MalformedRequest(InvalidArgument):
 
 
 class RequestTooLarge(InvalidArgument):
-    """The body is over its cap."""
+    """The body exceeds its limit."""
 
     domain = GATEWAY
     reason = "TOO_LARGE"
@@ -187,7 +187,7 @@ class RequestTooLarge(InvalidArgument):
 
 
 class ReservedCaller(PermissionDenied):
-    """The caller id is one that only the plane itself uses."""
+    """The caller id is reserved for the plane."""
 
     domain = GATEWAY
     reason = "RESERVED_CALLER"
@@ -195,7 +195,7 @@ class ReservedCaller(PermissionDenied):
 
 
 class ForeignOrigin(PermissionDenied):
-    """A browser page of another site."""
+    """The request comes from a browser page of another site."""
 
     domain = GATEWAY
     reason = "FOREIGN_ORIGIN"
@@ -203,7 +203,7 @@ class ForeignOrigin(PermissionDenied):
 
 
 class MissingCsrfToken(PermissionDenied):
-    """A browser session without what proves that its own page sent the request."""
+    """A browser session changes something without its CSRF token."""
 
     domain = GATEWAY
     reason = "CSRF_MISSING"
@@ -211,7 +211,7 @@ class MissingCsrfToken(PermissionDenied):
 
 
 class UpgradeRequired(InvalidArgument):
-    """A socket was asked for without the words that make one."""
+    """The WebSocket path was requested without an upgrade."""
 
     domain = GATEWAY
     reason = "UPGRADE_REQUIRED"
@@ -219,7 +219,7 @@ class UpgradeRequired(InvalidArgument):
 
 
 class UnknownPath(NotFound):
-    """Nothing lives at this path."""
+    """No route has this path."""
 
     domain = GATEWAY
     reason = "UNKNOWN_PATH"
@@ -227,7 +227,7 @@ class UnknownPath(NotFound):
 
 
 class RateLimitExceeded(ResourceExhausted):
-    """More requests than the client is granted."""
+    """The client sends too many requests."""
 
     domain = GATEWAY
     reason = "TOO_OFTEN"
@@ -235,23 +235,23 @@ class RateLimitExceeded(ResourceExhausted):
 
     @classmethod
     def for_seconds(cls, seconds: int, message: str | None = None) -> Self:
-        """Refuse for so many seconds."""
+        """Return the error for a client that may retry after the given seconds."""
         return cls(message, details={"retry_after": seconds}, retry_in=timedelta(seconds=seconds))
 
 
 def render_error(error: ServiceError) -> Response:
-    """The answer that tells a client about `error`, and nothing that is not meant for it."""
+    """Return the HTTP response for an error, without internal details."""
     status = http_status(error)
     if status == HTTP_STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
-        told = {name: error.details[name] for name in UNAVAILABLE_DETAILS if name in error.details}
+        details = {name: error.details[name] for name in UNAVAILABLE_DETAILS if name in error.details}
         return json_response(
-            {**UNAVAILABLE_BODY, **told}, status, headers={"Retry-After": UNAVAILABLE_RETRY_AFTER_SECONDS}
+            {**UNAVAILABLE_BODY, **details}, status, headers={"Retry-After": UNAVAILABLE_RETRY_AFTER_SECONDS}
         )
     return json_response(_render_body(error), status, headers=_retry_after_header(error))
 
 
 def http_status(error: ServiceError) -> int:
-    """The HTTP status of `error`; a reason newer than this gateway is told by its canonical code."""
+    """Return the HTTP status of an error; for a reason that the table does not have, that of its gRPC code."""
     return HTTP_STATUS.get((error.domain, error.reason)) or _HTTP_STATUS_BY_CODE[error.code]
 
 

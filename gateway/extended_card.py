@@ -1,4 +1,4 @@
-"""Extended cards, which agents answer to those they know, on their way through: shown as public ones are. Pure."""
+"""Rewrites extended agent cards in replies to messages, like public cards. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ CARD_RENDERERS = {
     "GetExtendedAgentCard": agent_cards.render_current_card,
     "agent/getAuthenticatedExtendedCard": agent_cards.render_hybrid_card,
 }
-"""The methods that are answered with a card, and the form that their callers read."""
+"""The methods whose result is a card, with the form that their callers read."""
 
 
 def may_hold_card(request: bytes) -> bool:
-    """Whether an answer to this request may hold a card. Says no to nearly all of them without reading them."""
+    """Whether the reply to a request may hold a card. Most requests are not parsed for that."""
     if b"ExtendedAgentCard" not in request and b"ExtendedCard" not in request:
         return False
     return _parse_method(request) in CARD_RENDERERS
 
 
 def rewrite_card(request: bytes, answer: bytes, *, url: str, bearer_needed: bool) -> bytes:
-    """The answer, with the plane's address and security in its card instead of the agent's; an error as it is."""
+    """Return a reply whose card has the address and security of the plane; an error is returned unchanged."""
     reply = _parse_object(answer)
     card = reply.get("result")
     if not isinstance(card, dict):

@@ -1,4 +1,4 @@
-"""JSON as the contract writes it."""
+"""JSON and timestamps in the form of the public contract."""
 
 import json
 from collections.abc import Mapping
@@ -9,30 +9,30 @@ from starlette.responses import Response
 
 
 def encode_json(value: object) -> bytes:
-    """JSON without blanks, in UTF-8; raises `ValueError` for what that cannot write."""
+    """Return compact JSON in UTF-8; raises `ValueError` for a value that it cannot represent."""
     return _dump_json(value).encode()
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`content` as an answer. Half a character of somebody's, which UTF-8 cannot write, stays escaped as it came."""
+    """Return a JSON response. A lone surrogate, which UTF-8 cannot encode, stays escaped."""
     return Response(
         _dump_json(content).encode(errors="backslashreplace"), status, headers, media_type="application/json"
     )
 
 
 def format_timestamp(stamp: Timestamp) -> str:
-    """RFC 3339 in UTC, always with microseconds."""
+    """Return a timestamp in RFC 3339, in UTC with microseconds."""
     when = datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1000)
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def unix_seconds(stamp: Timestamp) -> float:
-    """Seconds since 1970."""
+    """Return the seconds since 1970."""
     return stamp.seconds + stamp.nanos / 1e9
 
 
 def drop_zero_fraction(value: float) -> float:
-    """`value`, without a fraction where it has none."""
+    """Return a whole number as an integer, so that JSON shows no fraction."""
     return int(value) if value.is_integer() else value
 
 

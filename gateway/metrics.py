@@ -1,11 +1,11 @@
-"""What the gateway counts."""
+"""Metrics of the gateway, for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 UNMATCHED_PATH = "unmatched"
-"""The path of requests that no route takes: clients choose paths, and must not choose labels."""
+"""The path label of requests without a route: a client must not create labels."""
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -13,7 +13,7 @@ REQUEST_LABELS = ("method", "path", "status")
 
 
 class RequestMetrics:
-    """The counters of one gateway."""
+    """The metrics of one gateway process."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -31,7 +31,7 @@ class RequestMetrics:
         )
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
-        """One request, answered with `status` after `seconds`."""
+        """Count one request that was answered after the given seconds."""
         key = (method, path, status)
         known = self._known.get(key)
         if known is None:
@@ -42,5 +42,5 @@ class RequestMetrics:
         spent.inc(seconds)
 
     def text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """Return the metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Where a request comes from and goes to, as far as trusted proxies may be believed about it."""
+"""X-Forwarded headers: the address of the client and the URL of the plane, read from trusted proxies only."""
 
 import re
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from starlette.types import Scope
 
 HOST_PATTERN = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-"""A Host header that may stand in an answer: it ends up in addresses, and in commands that people paste."""
+"""A Host header that may appear in answers: in URLs, and in commands that people paste."""
 
 
 class ProxyHeaders:
-    """Reads the address of the client and the address of the plane from a request."""
+    """Reads the address of the client and the URL of the plane from a request."""
 
     def __init__(self, trusted: Iterable[IPv4Network | IPv6Network], external_url: str) -> None:
         self._trusted = tuple(trusted)
         self._external_url = external_url
 
     def client_address(self, scope: Scope) -> str:
-        """The address of the client: the last one in front of the trusted proxies."""
+        """Return the address of the client: the last one before the trusted proxies."""
         peer = _peer_address(scope)
         if not self._trusts(peer):
             return peer
@@ -32,11 +32,11 @@ class ProxyHeaders:
         return peer
 
     def base_url(self, scope: Scope) -> str:
-        """The public address of the plane, without a final `/`."""
+        """Return the public URL of the plane, without a final `/`."""
         return self._external_url or self.request_url(scope)
 
     def request_url(self, scope: Scope) -> str:
-        """The scheme and host that the client asked for."""
+        """Return the scheme and host of the request."""
         scheme, host = str(scope["scheme"]), _first_header_value(scope, b"host")
         if self._trusts(_peer_address(scope)):
             scheme = _first_header_value(scope, b"x-forwarded-proto") or scheme

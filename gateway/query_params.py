@@ -1,11 +1,11 @@
-"""Numbers in query strings."""
+"""Parses numbers in query strings."""
 
 MAX_NUMBER = 2**63 - 1
-"""Larger numbers are read as this one: nothing that is counted here comes near it."""
+"""Larger numbers are read as this one."""
 
 
 def parse_natural_number(text: str) -> int | None:
-    """The number that `text` writes in plain digits; `None` for anything else."""
+    """Return the number written in ASCII digits; `None` for any other text."""
     if not (text.isascii() and text.isdecimal()):
         return None
     return (
@@ -15,7 +15,7 @@ def parse_natural_number(text: str) -> int | None:
     )
 
 
-def parse_limit(text: str, *, most: int, usual: int) -> int:
-    """How many are wanted; anything that is no such number counts as not said."""
-    wanted = parse_natural_number(text)
-    return wanted if wanted is not None and 1 <= wanted <= most else usual
+def parse_limit(text: str, *, maximum: int, default: int) -> int:
+    """Return the limit of a list: 1 to `maximum`, or `default` for any other text."""
+    limit = parse_natural_number(text)
+    return limit if limit is not None and 1 <= limit <= maximum else default

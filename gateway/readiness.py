@@ -1,4 +1,4 @@
-"""Whether the services of the plane answer."""
+"""Checks whether the services of the plane answer."""
 
 import asyncio
 import time
@@ -13,50 +13,49 @@ from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
 CHECK_TIMEOUT = timedelta(seconds=1)
-"""How long a service has to say how it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedService:
-    """A service, and whether the plane is ready without it."""
+    """A service to check; the plane is not ready without a required one."""
 
     name: str
-    line: ServiceChannel
+    channel: ServiceChannel
     required: bool
 
 
 class ReadinessChecker:
-    """Asks each service how it is."""
+    """Runs the health check of each service."""
 
     def __init__(self, clients: ServiceChannels) -> None:
-        self._watched = (
-            CheckedService(name="registry", line=clients.registry, required=True),
-            CheckedService(name="auth", line=clients.auth, required=True),
-            CheckedService(name="a2a_proxy", line=clients.a2a_proxy, required=True),
-            CheckedService(name="provisioner", line=clients.provisioner, required=False),
+        self._services = (
+            CheckedService(name="registry", channel=clients.registry, required=True),
+            CheckedService(name="auth", channel=clients.auth, required=True),
+            CheckedService(name="a2a_proxy", channel=clients.a2a_proxy, required=True),
+            CheckedService(name="provisioner", channel=clients.provisioner, required=False),
         )
 
     async def checks(self) -> dict[str, ServiceCheck]:
-        """What each says, by name. All are asked at once."""
-        found = await asyncio.gather(*(_check_service(watched) for watched in self._watched))
-        return {watched.name: check for watched, check in zip(self._watched, found, strict=True)}
+        """Return the checks by name of the service; they run concurrently."""
+        found = await asyncio.gather(*(_check_service(service) for service in self._services))
+        return {service.name: check for service, check in zip(self._services, found, strict=True)}
 
 
-async def _check_service(watched: CheckedService) -> ServiceCheck:
+async def _check_service(service: CheckedService) -> ServiceCheck:
     began = time.perf_counter()
-    trouble = await _find_trouble(watched.line)
+    trouble = await _find_trouble(service.channel)
     latency = round((time.perf_counter() - began) * 1000)
     if trouble:
-        return ServiceCheck(status="fail", required=watched.required, latency_ms=latency, detail=trouble)
-    return ServiceCheck(status="ok", required=watched.required, latency_ms=latency)
+        return ServiceCheck(status="fail", required=service.required, latency_ms=latency, detail=trouble)
+    return ServiceCheck(status="ok", required=service.required, latency_ms=latency)
 
 
-async def _find_trouble(line: ServiceChannel) -> str:
-    """What keeps a service from being used; empty where nothing does."""
-    probe = health_pb2_grpc.HealthStub(line.channel)
+async def _find_trouble(channel: ServiceChannel) -> str:
+    """Return why a service cannot be used; empty if it can."""
+    probe = health_pb2_grpc.HealthStub(channel.channel)
     try:
         check = probe.Check  # type: ignore[attr-defined] # made when the stub is
-        reply = await line.call(check, health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT)
+        reply = await channel.call(check, health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT)
     except ServiceError:
         return "unreachable"
     return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"

@@ -53,7 +53,7 @@ class Router:
         return None
 
     def _refuse(self, path: str) -> Response:
-        """404 for an unknown path, 405 for one that is known with other methods."""
+        """Return 404 for an unknown path, and 405 for a path that is known with other methods."""
         allowed = {method for method, known in self._by_path if known == path}
         allowed |= {
             method

@@ -63,7 +63,7 @@ class ActivityRoutes:
             source=SOURCES[source],
             since=_parse_look_back(call.query.get("since_secs", "")),
             since_id=call.query.get("since_id", "").lower(),
-            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         )
         reply: pb.ListActivityResponse = await self._a2a_proxy.call(
             self._stub.ListActivity, request, on_behalf_of=call.identity

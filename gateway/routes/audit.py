@@ -56,7 +56,7 @@ class AuditRoutes:
         request = pb.ListAuditRecordsRequest(
             workspace_id=parse_workspace_id(workspace_id) if workspace_id else "",
             after_position=_parse_position(call.query.get("after_place", "")),
-            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         )
         reply: pb.ListAuditRecordsResponse = await self._auth.call(
             self._stub.ListAuditRecords, request, on_behalf_of=call.identity

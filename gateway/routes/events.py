@@ -54,7 +54,7 @@ class EventRoutes:
         request = pb.ListEventsRequest(
             workspace_id=call.workspace_id,
             after_event_id=_parse_after_event_id(call.query.get("after_event_id", "")),
-            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         )
         reply: pb.ListEventsResponse = await self._registry.call(
             self._stub.ListEvents, request, on_behalf_of=call.identity

@@ -81,7 +81,7 @@ class MemoryRoutes:
             scope=call.query.get("scope", ""),
             query=call.query.get("q", ""),
             namespace=call.query.get("namespace", ""),
-            limit=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=MAX_LIMIT),
+            limit=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=MAX_LIMIT),
         )
         reply: pb.SearchMemoriesResponse = await self._registry.call(
             self._stub.SearchMemories, request, on_behalf_of=call.identity

@@ -52,7 +52,7 @@ class SearchRoutes:
             skill=texts["skill"],
             tag=texts["tag"],
             query=texts["q"],
-            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             page_token=call.query.get("page_token", ""),
         )
         reply: pb.SearchWorkspacesResponse = await self._registry.call(

@@ -163,7 +163,7 @@ class TokenRoutes:
         """The live tokens of a workspace."""
         request = pb.ListTokensRequest(
             workspace_id=call.workspace_id,
-            page_size=parse_limit(call.query.get("limit", ""), most=MAX_LIMIT, usual=DEFAULT_LIMIT),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             offset=_parse_offset(call.query.get("offset", "")),
         )
         reply: pb.ListTokensResponse = await self._auth.call(self._stub.ListTokens, request, on_behalf_of=call.identity)

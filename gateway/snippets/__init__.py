@@ -6,5 +6,5 @@ from importlib import resources
 
 @cache
 def load_snippet(name: str) -> str:
-    """The source of one."""
+    """Return the source of a program by its module name."""
     return resources.files(__name__).joinpath(f"{name}.py").read_text()

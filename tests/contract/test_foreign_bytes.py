@@ -212,7 +212,7 @@ def test_page_tokens(text, width):
 @example("٣")
 def test_numbers_in_queries_and_ids_of_events(text):
     assert query_params.parse_natural_number(text) is None or query_params.parse_natural_number(text) >= 0
-    assert 1 <= query_params.parse_limit(text, most=500, usual=100) <= 500
+    assert 1 <= query_params.parse_limit(text, maximum=500, default=100) <= 500
 
 
 @given(st.text(max_size=60))

@@ -28,9 +28,9 @@ def test_a_million_digits_are_read_at_once():
 
 @given(st.text())
 def test_a_limit_is_always_within_bounds(text):
-    assert 1 <= parse_limit(text, most=500, usual=100) <= 500
+    assert 1 <= parse_limit(text, maximum=500, default=100) <= 500
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("1", 1), ("500", 500), ("501", 100), ("0", 100), ("x", 100), ("", 100)])
 def test_a_limit_out_of_bounds_counts_as_not_said(text, wanted):
-    assert parse_limit(text, most=500, usual=100) == wanted
+    assert parse_limit(text, maximum=500, default=100) == wanted
