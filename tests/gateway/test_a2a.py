@@ -108,7 +108,7 @@ async def test_a_message_is_answered_by_its_agent(gateway, path):
             assert (await answer.json())["result"]["parts"] == [{"kind": "text", "text": "hi"}]
 
 
-async def test_the_gate_is_asked_about_the_first_bearer_and_the_claim(gateway):
+async def test_auth_receives_the_first_bearer_and_the_claimed_workspace(gateway):
     headers = [("Authorization", "Bearer one"), ("Authorization", "Bearer two"), ("X-Workspace-ID", TARGET.upper())]
 
     async with gateway.post(hello(), headers=headers):
@@ -117,33 +117,33 @@ async def test_the_gate_is_asked_about_the_first_bearer_and_the_claim(gateway):
     assert gateway.callers.received == [("one", auth_pb2.GATE_A2A, "a2a", TARGET, TARGET)]
 
 
-async def test_whoever_is_turned_away_is_turned_away_before_the_body_is_looked_at(gateway):
+async def test_a_caller_is_refused_before_the_body_is_read(gateway):
     async with gateway.post(b"x" * (11 * MEBIBYTE), headers={"Authorization": "Bearer wrong"}) as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "invalid caller auth token"}
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
-async def test_messages_are_only_posted(gateway, method):
+async def test_the_message_path_takes_post_only(gateway, method):
     async with gateway.http.request(method, f"{gateway.url}/workspaces/{TARGET}/a2a") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         assert await answer.json() == {"error": "method not allowed"}
 
 
 @pytest.mark.parametrize("path", ["/workspaces", f"/workspaces/{TARGET}/a2a/x", f"/workspaces/{TARGET}/a2a//"])
-async def test_other_paths_are_not_its_business(gateway, path):
+async def test_other_paths_reach_the_fallback(gateway, path):
     async with gateway.post(hello(), path=path) as answer:
         assert answer.status == 299
 
 
 @pytest.mark.parametrize("workspace_id", ["x", TARGET[:-1], TARGET + "0", "%00", "{}"])
-async def test_an_id_that_is_none_is_refused_before_anybody_is_asked(gateway, workspace_id):
+async def test_an_invalid_id_is_refused_before_auth_is_called(gateway, workspace_id):
     async with gateway.post(hello(), path=f"/workspaces/{workspace_id}/a2a") as answer:
         assert (answer.status, await answer.json()) == (400, {"error": "invalid workspace ID"})
     assert gateway.callers.received == []
 
 
-async def test_a_body_at_the_cap_passes_and_one_over_it_does_not(gateway):
+async def test_a_body_at_the_size_limit_passes_and_a_larger_one_is_refused(gateway):
     async with serving(EchoAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
         frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
@@ -178,14 +178,14 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
         ),
     ],
 )
-async def test_a_malformed_message_is_answered_in_its_own_language(gateway, body, expected):
+async def test_a_malformed_message_is_answered_as_json_rpc(gateway, body, expected):
     gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(body) as answer:
         assert (answer.status, await answer.json()) == (400, expected)
 
 
-async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(gateway):
+async def test_an_unsupported_version_is_refused_in_header_and_query(gateway):
     gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
@@ -194,7 +194,7 @@ async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(gatewa
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
 
 
-async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(gateway):
+async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(gateway):
     gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
     async with gateway.post(hello(), headers={"X-Timeout": "soon"}) as answer:
         assert answer.status == 400
@@ -206,7 +206,7 @@ async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(gateway):
 # The table of docs/spec/rest.md, 6.4 ─────────────────────────────────────────
 
 
-async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_nobody(gateway):
+async def test_a_message_wakes_a_hibernating_target_only(gateway):
     for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
         gateway.office.book.write(TARGET, status=status)
         async with gateway.post(hello()) as answer:
@@ -247,7 +247,7 @@ async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_no
         ),
     ],
 )
-async def test_what_a_target_cannot_take_is_told_as_the_contract_says(gateway, fields, status, body):
+async def test_a_target_that_cannot_receive_is_reported_as_the_contract_says(gateway, fields, status, body):
     gateway.office.book.write(TARGET, **fields)
 
     async with gateway.post(hello()) as answer:
@@ -283,7 +283,7 @@ async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
             }
 
 
-async def test_the_agents_own_errors_pass_as_they_are(gateway):
+async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
     body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
     agent = RudeAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
     async with serving(agent):
@@ -308,7 +308,7 @@ async def test_the_callers_deadline_is_a_504(gateway):
 
 
 @pytest.mark.covers("BEY-22")
-async def test_the_time_of_the_agent_is_not_the_planes(gateway):
+async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
     async with serving(SlowAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
         loop = asyncio.get_running_loop()
@@ -324,7 +324,7 @@ async def test_the_time_of_the_agent_is_not_the_planes(gateway):
         assert float(answer.headers["Server-Timing"].partition("agent;dur=")[2].partition(",")[0]) > 500
 
 
-async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
+async def test_without_a_proxy_the_answer_says_that_nothing_was_sent():
     async with (
         clients.open_channel("unix:/nowhere.sock", speaker="gateway") as line,
         listening(application(FakeIdentityProvider(), ExchangePool([line]))) as url,
@@ -366,7 +366,7 @@ async def test_an_extended_card_leads_to_the_plane(gateway, method):
     assert (card.get("url") == f"https://plane.example/workspaces/{TARGET}/a2a") is ("/" in method)
 
 
-async def test_an_agent_without_an_extended_card_says_so_itself(gateway):
+async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gateway):
     text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
     async with serving(RudeAgent(status=200, text=text, headers={"Content-Type": "application/json"})) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
@@ -378,7 +378,7 @@ async def test_an_agent_without_an_extended_card_says_so_itself(gateway):
 # Streams ─────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stream_passes_through_unchanged_and_unbuffered(gateway):
+async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
     async with serving(EchoAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
@@ -394,7 +394,7 @@ async def test_a_stream_passes_through_unchanged_and_unbuffered(gateway):
     assert body.count(b": ping\r\n\r\n") == 3
 
 
-async def test_a_stream_that_breaks_ends_with_one_event_that_says_so(gateway):
+async def test_a_broken_stream_ends_with_one_error_event(gateway):
     async with serving(DyingAgent(moment="stream")) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
@@ -451,7 +451,7 @@ async def test_a_large_stream_arrives_whole(gateway):
             assert len(await answer.read()) == size
 
 
-async def test_a_client_that_reads_nothing_blocks_nobody(gateway):
+async def test_a_client_that_reads_nothing_delays_no_other(gateway):
     class FloodingAgent(EchoAgent):
         async def stream(self, request, message):
             response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})

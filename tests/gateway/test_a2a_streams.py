@@ -33,7 +33,7 @@ class EchoingProxy(rpc.A2aProxyServiceServicer):
         )
 
 
-async def test_a_message_passes_the_edge_and_its_gate():
+async def test_a_message_passes_the_middleware_and_its_gate():
     proxy = EchoingProxy()
     auth = FakeAuth(known={"w": workspace(W)})
     async with run_gateway_under_test(auth=auth, proxy=proxy.servicer()) as plane:
@@ -60,7 +60,7 @@ async def test_a_message_passes_the_edge_and_its_gate():
         )
 
 
-async def test_a_message_to_what_is_no_workspace_is_refused_before_the_gate(plane):
+async def test_a_message_to_an_invalid_id_is_refused_before_the_gate(plane):
     answer = await plane.http.post("/workspaces/not-an-id/a2a", content=b"{}")
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})

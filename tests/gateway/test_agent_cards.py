@@ -78,7 +78,7 @@ def versions(shown):
 
 @pytest.mark.parametrize("card", [LEGACY, CURRENT, HYBRID], ids=["legacy", "current", "hybrid"])
 @pytest.mark.parametrize("form", [public, pure])
-def test_nothing_of_the_agents_own_addresses_and_credentials_is_shown(card, form):
+def test_a_rendered_card_has_none_of_the_agents_addresses_and_credentials(card, form):
     text = json.dumps(form(card))
 
     assert INSIDE not in text
@@ -88,7 +88,7 @@ def test_nothing_of_the_agents_own_addresses_and_credentials_is_shown(card, form
 
 
 @given(junk)
-def test_junk_in_a_card_is_passed_over(card):
+def test_members_of_unexpected_types_are_ignored(card):
     for form in (public, pure):
         shown = form(card)
         encode_json(shown)
@@ -97,19 +97,19 @@ def test_junk_in_a_card_is_passed_over(card):
 
 
 @given(junk)
-def test_a_card_shown_twice_is_shown_the_same(card):
+def test_a_card_rendered_twice_is_the_same(card):
     assert pure(public(card)) == pure(card)
 
 
 @given(junk)
-def test_the_stored_card_is_not_touched(card):
+def test_rendering_does_not_change_the_stored_card(card):
     before = json.dumps(card)
     public(card)
 
     assert json.dumps(card) == before
 
 
-def test_a_card_of_both_generations_is_read_by_both():
+def test_clients_of_both_versions_read_a_hybrid_card():
     shown = public(HYBRID)
 
     assert versions(shown) == ["1.0", "0.3"]
@@ -118,7 +118,7 @@ def test_a_card_of_both_generations_is_read_by_both():
     assert shown["capabilities"] == {"streaming": True, "extendedAgentCard": True}
 
 
-def test_an_agent_of_today_only_does_not_promise_what_older_clients_need():
+def test_an_agent_of_1_0_only_has_no_legacy_members():
     shown = public(CURRENT)
 
     assert shown["supportedInterfaces"] == [
@@ -127,28 +127,28 @@ def test_an_agent_of_today_only_does_not_promise_what_older_clients_need():
     assert "url" not in shown
 
 
-def test_an_older_agent_says_so_in_both_forms():
+def test_a_legacy_agent_is_declared_in_both_forms():
     assert versions(public(LEGACY)) == versions(pure(LEGACY)) == ["0.3"]
 
 
-def test_a_card_that_names_no_address_is_of_the_time_before_it_had_to():
+def test_a_card_without_an_address_counts_as_legacy():
     assert versions(public({"name": "n"})) == ["0.3"]
     assert public({"name": "n"})["url"] == URL
 
 
-def test_an_agent_without_json_rpc_is_not_said_to_have_it():
+def test_an_agent_without_json_rpc_has_no_interface():
     grpc_only = {"supportedInterfaces": [{"protocolBinding": "GRPC", "protocolVersion": "1.0"}]}
 
     assert versions(public(grpc_only)) == []
     assert versions(public({"url": INSIDE, "preferredTransport": "GRPC"})) == []
 
 
-def test_the_pure_form_has_no_member_of_older_cards():
+def test_the_current_form_has_no_legacy_member():
     assert not set(pure(HYBRID)) & set(agent_cards.LEGACY_MEMBERS)
     assert pure(HYBRID)["securitySchemes"] == {"molecule": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}
 
 
-def test_a_bearer_is_asked_for_where_one_is_needed():
+def test_a_card_requires_a_bearer_if_the_plane_needs_one():
     assert public(HYBRID)["security"] == [{"molecule": []}]
     assert public(HYBRID)["securityRequirements"] == [{"schemes": {"molecule": {"list": []}}}]
 
@@ -156,14 +156,14 @@ def test_a_bearer_is_asked_for_where_one_is_needed():
     assert not {"security", "securityRequirements"} & set(nobody_asks)
 
 
-def test_members_that_speak_of_neither_address_nor_credentials_stay():
+def test_members_without_addresses_and_credentials_stay():
     assert public(LEGACY)["x-vendor"] == {"kept": 1}
     assert public(LEGACY)["skills"] == [{"id": "s", "name": "s"}]
 
 
 @pytest.mark.parametrize("form", [public, pure])
 @pytest.mark.parametrize("card", [LEGACY, CURRENT, HYBRID], ids=["legacy", "current", "hybrid"])
-def test_the_sdk_reads_what_is_shown(card, form):
+def test_the_sdk_parses_a_rendered_card(card, form):
     read = parse_agent_card(form(card))
 
     assert [interface.url for interface in read.supported_interfaces] == [URL] * len(read.supported_interfaces)
@@ -174,5 +174,5 @@ def test_the_sdk_reads_what_is_shown(card, form):
 @pytest.mark.parametrize(
     ("version", "wants"), [("1.0", True), (" 1.1", True), ("0.3", False), ("", False), ("10", False)]
 )
-def test_clients_of_1_0_are_known_by_their_header(version, wants):
+def test_the_version_header_identifies_clients_of_1_0(version, wants):
     assert agent_cards.accepts_current_only(version) is wants

@@ -15,7 +15,7 @@ async def book(database_url, tmp_path):
         yield book
 
 
-async def test_consent_is_asked_for_seen_and_given_once(book):
+async def test_an_approval_is_requested_listed_and_decided_once(book):
     ada = await book.made()
     status, asked = await book.heard("POST", f"/workspaces/{ada}/approvals", {"action": "deploy"}, by=ada)
     approval_id = asked["approval_id"]
@@ -54,7 +54,7 @@ async def test_consent_is_asked_for_seen_and_given_once(book):
     assert (await book.heard("GET", "/approvals/pending"))[1] == []
 
 
-async def test_what_waits_has_no_decision_yet(book):
+async def test_a_pending_approval_has_no_decision(book):
     ada = await book.made()
     await book.ask("POST", f"/workspaces/{ada}/approvals", {"action": "deploy", "reason": "r", "context": {"a": [1]}})
 
@@ -84,7 +84,7 @@ async def test_malformed_requests_and_decisions_change_nothing(book):
     assert await book.heard("POST", nowhere, {"decision": "denied"}) == (400, {"error": "invalid approval ID"})
 
 
-async def test_an_organisation_sees_its_own_and_an_unknown_workspace_has_none(book):
+async def test_an_organisation_lists_its_own_approvals_and_an_unknown_workspace_has_none(book):
     ada, bob = await book.made("ada"), await book.made("bob")
     for workspace_id in (ada, bob):
         await book.ask("POST", f"/workspaces/{workspace_id}/approvals", {"action": "deploy"})

@@ -69,7 +69,7 @@ def auth_that_knows(**known):
     return FakeAuth(known=known)
 
 
-async def test_a_bearer_is_asked_about_once_within_five_seconds():
+async def test_auth_is_called_once_within_five_seconds():
     auth = auth_that_knows(t=workspace(W, generation=3))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         first = await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
@@ -80,7 +80,7 @@ async def test_a_bearer_is_asked_about_once_within_five_seconds():
     assert len(auth.received) == 1
 
 
-async def test_after_five_seconds_auth_is_asked_again():
+async def test_auth_is_called_again_after_five_seconds():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await authenticator.identify("t", pb.GATE_ADMIN)
@@ -102,7 +102,7 @@ async def test_after_five_seconds_auth_is_asked_again():
     ],
     ids=str,
 )
-async def test_what_is_remembered_for_one_query_answers_no_other(other):
+async def test_a_cached_answer_is_used_for_the_same_query_only(other):
     auth = FakeAuth(known={"t": ADMIN, "u": ADMIN, None: ANONYMOUS})
     query = {"bearer": "t", "gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W, "claimed": W}
     async with run_authenticator_with_feed(auth) as (authenticator, _):
@@ -112,7 +112,7 @@ async def test_what_is_remembered_for_one_query_answers_no_other(other):
     assert len(auth.received) == 2
 
 
-async def test_the_query_reaches_auth_as_it_was_asked():
+async def test_auth_receives_every_part_of_the_query():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         await authenticator.identify("t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
@@ -122,7 +122,7 @@ async def test_the_query_reaches_auth_as_it_was_asked():
     ]
 
 
-async def test_no_bearer_is_told_apart_from_an_empty_one():
+async def test_an_absent_bearer_differs_from_an_empty_one():
     auth = FakeAuth(known={None: ANONYMOUS})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         await authenticator.identify(None, pb.GATE_ADMIN)
@@ -140,7 +140,7 @@ async def test_no_bearer_is_told_apart_from_an_empty_one():
     ],
     ids=["caller", "target", "bearer", "everything"],
 )
-async def test_a_revocation_voids_what_it_concerns(update):
+async def test_a_revocation_ends_the_cached_answers_it_concerns(update):
     auth = auth_that_knows(t=workspace(W))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await authenticator.identify("t", pb.GATE_A2A, workspace_id=V)
@@ -151,7 +151,7 @@ async def test_a_revocation_voids_what_it_concerns(update):
     assert len(auth.received) == 2
 
 
-async def test_the_removal_of_a_root_voids_what_is_remembered_of_its_tokens():
+async def test_the_removal_of_a_root_ends_the_cached_answers_of_its_tokens():
     auth = auth_that_knows(t=org(V, "read"))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
@@ -162,7 +162,7 @@ async def test_the_removal_of_a_root_voids_what_is_remembered_of_its_tokens():
     assert len(auth.received) == 2
 
 
-async def test_an_answer_is_not_used_after_what_was_shown_has_expired():
+async def test_an_answer_is_not_used_after_the_credential_has_expired():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         auth.expires_at = Timestamp(seconds=int(time.now) + 2, nanos=500_000_000)
@@ -176,7 +176,7 @@ async def test_an_answer_is_not_used_after_what_was_shown_has_expired():
     assert len(auth.received) == 2
 
 
-async def test_a_late_expiry_makes_no_answer_last_longer():
+async def test_a_later_expiry_does_not_extend_the_cache_age():
     auth = auth_that_knows(t=ADMIN)
     auth.expires_at = Timestamp(seconds=10_000)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
@@ -187,7 +187,7 @@ async def test_a_late_expiry_makes_no_answer_last_longer():
     assert len(auth.received) == 2
 
 
-async def test_a_session_is_asked_about_where_there_is_no_bearer():
+async def test_a_session_counts_only_without_a_bearer():
     auth = FakeAuth(known={"t": ADMIN}, sessions={"s": org(V, "read")})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         by_bearer = await authenticator.identify("t", pb.GATE_ANY, session="s")
@@ -197,7 +197,7 @@ async def test_a_session_is_asked_about_where_there_is_no_bearer():
     assert [asked.HasField("session") for asked in auth.received] == [False, True]
 
 
-async def test_a_session_is_no_bearer_even_where_it_is_remembered():
+async def test_a_cached_session_is_not_accepted_as_a_bearer():
     auth = FakeAuth(sessions={"s": ADMIN})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         await authenticator.identify(None, pb.GATE_ADMIN, session="s")
@@ -205,7 +205,7 @@ async def test_a_session_is_no_bearer_even_where_it_is_remembered():
             await authenticator.identify("s", pb.GATE_ADMIN)
 
 
-async def test_a_revocation_leaves_others_alone():
+async def test_a_revocation_does_not_end_other_cached_answers():
     auth = auth_that_knows(t=workspace(W))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
@@ -216,7 +216,7 @@ async def test_a_revocation_leaves_others_alone():
     assert len(auth.received) == 1
 
 
-async def test_an_answer_that_a_revocation_overtakes_is_not_used_again():
+async def test_an_answer_overtaken_by_a_revocation_is_not_used_again():
     auth = auth_that_knows(t=workspace(W))
     auth.hold = asyncio.Event()
     async with run_authenticator_with_feed(auth) as (authenticator, time), asyncio.TaskGroup() as group:
@@ -232,7 +232,7 @@ async def test_an_answer_that_a_revocation_overtakes_is_not_used_again():
             await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
 
 
-async def test_a_revoked_bearer_that_is_let_in_again_is_remembered_again():
+async def test_a_bearer_that_is_valid_again_is_cached_again():
     auth = auth_that_knows(t=workspace(W))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await revoke(authenticator, auth, workspace_id=W)
@@ -244,7 +244,7 @@ async def test_a_revoked_bearer_that_is_let_in_again_is_remembered_again():
 
 
 @pytest.mark.covers("BEY-05")
-async def test_while_the_feed_has_not_been_heard_nothing_remembered_is_used():
+async def test_cached_answers_are_not_used_before_the_feed_is_alive():
     auth = AuthWithSilentFeed(known={"t": ADMIN})
     async with run_authenticator(auth) as (authenticator, _):
         await authenticator.identify("t", pb.GATE_ADMIN)
@@ -254,7 +254,7 @@ async def test_while_the_feed_has_not_been_heard_nothing_remembered_is_used():
 
 
 @pytest.mark.covers("BEY-05")
-async def test_after_eight_seconds_of_silence_nothing_remembered_is_used():
+async def test_cached_answers_are_not_used_after_eight_seconds_of_silence():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         time.now += FEED_SILENCE_LIMIT.total_seconds() - 1
@@ -275,13 +275,13 @@ async def test_a_broken_feed_is_resumed_where_it_broke():
     assert auth.watched_after == [0, 2]
 
 
-async def test_a_feed_that_breaks_by_a_bug_is_taken_up_again():
+async def test_a_feed_that_breaks_by_a_bug_is_opened_again():
     auth = AuthWithBrokenFeed(known={"t": ADMIN})
     async with run_authenticator_with_feed(auth):
         assert auth.watched_after == [0, 0]
 
 
-async def test_a_refusal_is_not_remembered():
+async def test_a_refusal_is_not_cached():
     auth = auth_that_knows()
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         for _ in range(2):
@@ -292,7 +292,7 @@ async def test_a_refusal_is_not_remembered():
     assert len(auth.received) == 2
 
 
-async def test_a_first_register_is_asked_about_every_time():
+async def test_a_first_registration_is_never_cached():
     auth = FakeAuth(known={None: ANONYMOUS})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         await authenticator.identify(None, pb.GATE_REGISTER, workspace_id=W)
@@ -302,7 +302,7 @@ async def test_a_first_register_is_asked_about_every_time():
 
 
 @pytest.mark.covers("BEY-05")
-async def test_auth_that_cannot_be_asked_lets_nobody_in():
+async def test_without_auth_every_caller_is_refused():
     auth = auth_that_knows(t=ADMIN)
     auth.refusal = Unavailable()
     async with run_authenticator_with_feed(auth) as (authenticator, _):
@@ -310,7 +310,7 @@ async def test_auth_that_cannot_be_asked_lets_nobody_in():
             await authenticator.identify("t", pb.GATE_ADMIN)
 
 
-async def test_an_identity_of_no_known_kind_is_nobody():
+async def test_an_identity_of_an_unknown_kind_is_an_internal_error():
     auth = auth_that_knows(t=Identity(kind=Kind.ADMIN))
     auth.Authorize = answer_without_identity
     async with run_authenticator_with_feed(auth) as (authenticator, _):
@@ -322,7 +322,7 @@ async def answer_without_identity(request, context):
     return pb.AuthorizeResponse()
 
 
-async def test_memory_is_given_back_as_it_grows_old():
+async def test_old_cached_answers_are_dropped():
     auth = FakeAuth(known={f"t{n}": ADMIN for n in range(20)})
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         for n in range(20):
@@ -368,6 +368,6 @@ def test_the_first_caller_id_counts_in_lower_case():
         (None, None, False),
     ],
 )
-async def test_the_operator_is_known_without_asking_anybody(operator, bearer, known):
+async def test_the_operator_is_recognised_without_auth(operator, bearer, known):
     async with clients.open_channel("unix:/nowhere", speaker="gateway") as line:
         assert Authenticator(line, operator=operator).is_operator(bearer) is known

@@ -21,7 +21,7 @@ def plane(plane):
     return plane
 
 
-async def test_a_public_card_is_read_without_asking_who_reads(plane):
+async def test_a_public_card_is_read_without_authentication(plane):
     answer = await plane.http.get(CARD)
 
     assert answer.status_code == 200
@@ -45,7 +45,7 @@ async def test_a_client_of_1_0_gets_the_form_of_1_0(plane):
 
 
 @pytest.mark.parametrize("form", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
-async def test_a_card_that_is_known_is_not_sent_again(plane, form):
+async def test_a_card_that_the_client_has_is_not_sent_again(plane, form):
     tag = (await plane.http.get(CARD)).headers["etag"]
     assert tag.startswith('W/"')
 

@@ -40,7 +40,7 @@ async def test_a_head_and_its_body_are_one_packet(wire):
     assert wire.packets == [b"head body"]
 
 
-async def test_what_is_written_later_is_a_packet_of_its_own(wire):
+async def test_data_of_a_later_turn_is_a_packet_of_its_own(wire):
     corked = CoalescingTransport(wire)
     corked.write(b"one")
     await asyncio.sleep(0)
@@ -50,7 +50,7 @@ async def test_what_is_written_later_is_a_packet_of_its_own(wire):
     assert wire.packets == [b"one", b"two"]
 
 
-async def test_no_more_is_held_than_a_client_may_be_behind(wire):
+async def test_held_data_is_bounded(wire):
     corked = CoalescingTransport(wire)
     corked.write(b"x" * MAX_COALESCED_BYTES)
     assert wire.packets == []
@@ -60,7 +60,7 @@ async def test_no_more_is_held_than_a_client_may_be_behind(wire):
     assert len(wire.packets) == 1
 
 
-async def test_what_is_large_leaves_at_once_after_what_is_held(wire):
+async def test_large_data_is_sent_at_once_after_held_data(wire):
     corked = CoalescingTransport(wire)
     corked.write(b"head")
     corked.write(b"x" * (MAX_COALESCED_BYTES + 1))
@@ -68,7 +68,7 @@ async def test_what_is_large_leaves_at_once_after_what_is_held(wire):
     assert wire.packets == [b"head", b"x" * (MAX_COALESCED_BYTES + 1)]
 
 
-async def test_what_is_held_leaves_before_the_connection_ends(wire):
+async def test_held_data_is_sent_before_the_connection_closes(wire):
     corked = CoalescingTransport(wire)
     corked.write(b"last words")
     corked.close()
@@ -77,7 +77,7 @@ async def test_what_is_held_leaves_before_the_connection_ends(wire):
     assert wire.packets == [b"last words", "closed"]
 
 
-async def test_everything_else_is_the_transports_own(wire):
+async def test_other_attributes_are_those_of_the_transport(wire):
     corked = CoalescingTransport(wire)
     assert corked.get_extra_info("peername") == ("127.0.0.1", 1)
     assert not corked.is_closing()

@@ -42,7 +42,7 @@ def test_the_connection_names_every_address():
     assert shown["heartbeat_endpoint"] == "https://plane.example/registry/heartbeat"
 
 
-async def test_the_curl_command_registers_as_it_stands(plane):
+async def test_the_curl_command_registers_without_edits(plane):
     plane.auth.known["t0k3n"] = workspace(W)
     plane.registry.replies["Register"] = pb.RegisterResponse(delivery_mode=pb.DELIVERY_MODE_POLL)
 
@@ -53,7 +53,7 @@ async def test_the_curl_command_registers_as_it_stands(plane):
     assert json.loads(plane.only_call.request.agent_card)["name"] == 'it\'s "$(quoted)"'
 
 
-async def test_the_python_snippet_registers_and_beats(plane):
+async def test_the_python_snippet_registers_and_sends_heartbeats(plane):
     plane.auth.known["t0k3n"] = workspace(W)
     plane.registry.replies["Register"] = pb.RegisterResponse(delivery_mode=pb.DELIVERY_MODE_POLL)
 
@@ -67,7 +67,7 @@ async def test_the_python_snippet_registers_and_beats(plane):
         await process.wait()
 
 
-async def test_the_words_for_claude_install_a_channel_and_its_env_and_start_a_session(tmp_path):
+async def test_the_claude_code_script_installs_a_channel_and_its_env_and_starts_a_session(tmp_path):
     claude = tmp_path / "claude"
     claude.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
     claude.chmod(0o755)
@@ -97,7 +97,7 @@ def test_the_channel_runs_on_the_python_that_agents_have():
     assert imported <= sys.stdlib_module_names
 
 
-def test_an_agent_with_an_address_says_so():
+def test_the_registration_of_an_agent_with_an_address_has_its_url():
     command = shlex.split(told(url="https://agent.example/")["curl_register_template"])
 
     assert json.loads(command[-1])["url"] == "https://agent.example/"

@@ -61,7 +61,7 @@ def body(error):
     return json.loads(render_error(error).body)
 
 
-def test_the_text_and_the_details_of_an_error_are_the_answer():
+def test_an_answer_has_the_text_and_the_details_of_its_error():
     error = made(FailedPrecondition, REGISTRY, "WRONG_STATUS", "workspace is paused", details={"status": "paused"})
 
     assert render_error(error).status_code == 409
@@ -74,7 +74,7 @@ def test_a_time_to_retry_becomes_a_header():
     assert render_error(error).headers["retry-after"] == "15"
 
 
-def test_answers_with_a_shape_of_their_own_keep_it():
+def test_errors_with_a_body_of_their_own_keep_it():
     details = {"status": "confirmation_required", "message": "m", "children_count": 1, "children": []}
     error = made(FailedPrecondition, REGISTRY, "CONFIRMATION_REQUIRED", "not shown", details=details)
 
@@ -83,7 +83,7 @@ def test_answers_with_a_shape_of_their_own_keep_it():
 
 
 @pytest.mark.parametrize("error", [Unavailable("secret-marker"), DeadlineExceeded("secret-marker")])
-def test_what_cannot_be_reached_is_told_in_one_way(error):
+def test_every_unavailable_service_is_answered_in_one_way(error):
     answer = render_error(error)
 
     assert answer.status_code == 503
@@ -93,7 +93,7 @@ def test_what_cannot_be_reached_is_told_in_one_way(error):
     )
 
 
-def test_what_became_of_a_message_is_told_even_then():
+def test_the_delivery_of_a_message_is_reported_even_then():
     error = Unavailable("secret-marker", details={"delivery": "unknown", "address": "secret-marker"})
 
     assert body(error) == {**errors.UNAVAILABLE_BODY, "delivery": "unknown"}
@@ -102,16 +102,16 @@ def test_what_became_of_a_message_is_told_even_then():
 @pytest.mark.parametrize(
     "error", [InternalError("secret-marker", details={"trace_id": "x"}), Unauthenticated("secret-marker")]
 )
-def test_our_own_faults_are_told_without_their_text(error):
+def test_internal_errors_are_answered_without_their_text(error):
     assert render_error(error).status_code == 500
     assert render_error(error).body == b'{"error":"internal error"}'
 
 
-def test_a_reason_that_is_newer_than_the_gateway_is_told_by_its_code():
+def test_an_unknown_reason_has_the_status_of_its_code():
     assert http_status(made(NotFound, REGISTRY, "NEWER_THAN_THIS", "not there")) == 404
 
 
-def test_a_service_that_cannot_do_something_now_says_so_itself():
+def test_an_unavailable_reason_of_a_service_keeps_its_text():
     error = made(Unavailable, REGISTRY, "PROVISIONER_UNAVAILABLE", "provisioner not available")
 
     assert render_error(error).status_code == 503

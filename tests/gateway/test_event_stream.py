@@ -37,7 +37,7 @@ def ids(events):
 
 
 @pytest.mark.covers("GW-03")
-async def test_a_stream_is_written_as_the_contract_has_it(plane):
+async def test_an_event_stream_has_the_form_of_the_contract(plane):
     async with open_event_stream(plane.http, W) as stream:
         headers = stream.response.headers
         plane.event_feed.publish(V)
@@ -56,7 +56,7 @@ async def test_a_stream_is_written_as_the_contract_has_it(plane):
 
 
 @pytest.mark.covers("GW-03")
-async def test_a_socket_says_what_the_contract_has_it_say(plane):
+async def test_a_websocket_frame_has_the_form_of_the_contract(plane):
     async with open_websocket(plane.url) as socket:
         number = plane.event_feed.publish(W, url="http://x")
         frame = await socket.recv()
@@ -68,7 +68,7 @@ async def test_a_socket_says_what_the_contract_has_it_say(plane):
     assert socket.response.headers["x-request-id"]
 
 
-async def test_what_is_told_once_has_no_number(plane):
+async def test_a_broadcast_has_no_event_id(plane):
     async with open_event_stream(plane.http, W) as stream, open_websocket(plane.url) as socket:
         await eventually(lambda: plane.event_feed.broadcasting and plane.broadcast_feed.listeners)
         plane.event_feed.broadcast(W, active_tasks=1)
@@ -81,7 +81,7 @@ async def test_what_is_told_once_has_no_number(plane):
     assert (logged["event"], logged["payload"]) == ("ACTIVITY_LOGGED", {"method": None})
 
 
-async def test_nobody_is_listened_to_for_nobody(plane):
+async def test_broadcasts_are_read_only_while_there_are_subscribers(plane):
     async with open_event_stream(plane.http, W):
         await eventually(lambda: plane.event_feed.broadcasting)
     async with open_event_stream(plane.http, W) as stream:
@@ -96,7 +96,7 @@ async def test_nobody_is_listened_to_for_nobody(plane):
     await eventually(left)
 
 
-async def test_what_a_client_says_is_ignored(plane):
+async def test_messages_of_a_client_are_ignored(plane):
     async with open_websocket(plane.url) as socket:
         for said in ("hello", b"\x00", "{}"):
             await socket.send(said)
@@ -107,7 +107,7 @@ async def test_what_a_client_says_is_ignored(plane):
 # Who hears what ──────────────────────────────────────────────────────────────
 
 
-async def test_a_workspace_hears_its_circles_as_they_change(plane):
+async def test_a_workspace_receives_its_audiences_as_they_change(plane):
     plane.auth.known["w"] = workspace(W)
     plane.event_feed.place_workspace(W, ["beside:r"], ["beside:r"])
     plane.event_feed.place_workspace(V, ["beside:r"])
@@ -121,7 +121,7 @@ async def test_a_workspace_hears_its_circles_as_they_change(plane):
         assert ids([await receive_event(socket), await receive_event(socket)]) == [first, third]
 
 
-async def test_an_organisation_hears_its_own(plane):
+async def test_an_organisation_receives_its_own_events(plane):
     plane.auth.known["o"] = Identity(kind=Kind.ORG, name="t", org_id="o1", scopes=frozenset({"read"}))
     plane.event_feed.place_workspace(W, ["org:o1"])
     async with open_websocket(plane.url, bearer="o") as socket:
@@ -132,7 +132,7 @@ async def test_an_organisation_hears_its_own(plane):
     assert [asked.scope for asked in plane.auth.received] == ["read"] * len(plane.auth.received)
 
 
-async def test_news_that_reaches_a_listener_by_two_circles_is_told_once(plane):
+async def test_an_event_of_two_audiences_is_sent_once(plane):
     plane.auth.known["w"] = workspace(W)
     plane.event_feed.place_workspace(V, ["beside:r", "below:r"])
     plane.event_feed.place_workspace(W, [], ["beside:r", "below:r"])
@@ -142,7 +142,7 @@ async def test_news_that_reaches_a_listener_by_two_circles_is_told_once(plane):
         assert ids([await receive_event(socket), await receive_event(socket)]) == numbers
 
 
-async def test_what_is_told_once_about_somebody_unknown_is_told_to_nobody(plane):
+async def test_a_broadcast_about_an_unknown_workspace_is_dropped(plane):
     async with open_websocket(plane.url) as socket:
         await eventually(lambda: plane.event_feed.broadcasting)
         plane.event_feed.broadcast("33333333-3333-4333-8333-333333333333")
@@ -155,7 +155,7 @@ async def test_what_is_told_once_about_somebody_unknown_is_told_to_nobody(plane)
 
 @pytest.mark.covers("BEY-02")
 @pytest.mark.parametrize("how", ["header", "query"])
-async def test_who_comes_back_hears_what_it_missed_first(plane, how):
+async def test_a_resuming_client_receives_missed_events_first(plane, how):
     numbers = [plane.event_feed.publish(W) for _ in range(5)]
     plane.event_feed.page = 2
     after = {"after": numbers[1]} if how == "header" else {"query": f"?last_event_id={numbers[1]}"}
@@ -167,7 +167,7 @@ async def test_who_comes_back_hears_what_it_missed_first(plane, how):
     assert ids([*missed, live]) == numbers[2:]
 
 
-async def test_what_happens_during_a_replay_is_lost_by_nobody_and_told_twice_to_nobody(plane):
+async def test_events_during_a_replay_are_sent_exactly_once(plane):
     numbers = [plane.event_feed.publish(W) for _ in range(3)]
     plane.event_feed.before_replay = [lambda: numbers.append(plane.event_feed.publish(W)) for _ in range(4)]
     plane.event_feed.page = 1
@@ -179,7 +179,7 @@ async def test_what_happens_during_a_replay_is_lost_by_nobody_and_told_twice_to_
     assert ids(heard) == numbers[1:]
 
 
-async def test_a_client_that_knows_more_than_this_gateway_is_told_nothing_twice(plane):
+async def test_a_client_ahead_of_this_gateway_receives_no_event_twice(plane):
     first = plane.event_feed.publish(W)
     plane.event_feed.place_workspace(W)
     async with open_event_stream(plane.http, W, after=first + 10) as stream:
@@ -188,7 +188,7 @@ async def test_a_client_that_knows_more_than_this_gateway_is_told_nothing_twice(
         assert ids([await stream.event()]) == [third]
 
 
-async def test_a_broken_watch_loses_nothing(plane):
+async def test_a_broken_feed_loses_no_event(plane):
     async with open_websocket(plane.url) as socket:
         first = plane.event_feed.publish(W)
         assert ids([await receive_event(socket)]) == [first]
@@ -199,7 +199,7 @@ async def test_a_broken_watch_loses_nothing(plane):
     assert plane.event_feed.watched_after[-1] == first
 
 
-async def test_a_gateway_that_missed_what_is_not_kept_sends_its_listeners_away(plane):
+async def test_a_gateway_that_cannot_resume_ends_its_subscriptions(plane):
     async with open_websocket(plane.url) as socket:
         plane.event_feed.publish(W)
         await receive_event(socket)
@@ -226,7 +226,7 @@ async def test_a_stream_ends_with_its_workspace(plane):
         assert ids(await stream.rest()) == numbers
 
 
-async def test_the_stream_of_what_was_removed_tells_what_was_missed_and_ends(plane):
+async def test_the_stream_of_a_removed_workspace_replays_missed_events_and_ends(plane):
     numbers = [plane.event_feed.publish(W), plane.event_feed.publish(W, "WORKSPACE_REMOVED")]
     plane.event_feed.removed.add(W)
     async with open_event_stream(plane.http, W, after=0) as stream:
@@ -234,7 +234,7 @@ async def test_the_stream_of_what_was_removed_tells_what_was_missed_and_ends(pla
 
 
 @pytest.mark.covers("BEY-18")
-async def test_a_gateway_that_stops_sends_everybody_away_at_once(plane):
+async def test_a_stopping_gateway_ends_every_subscription_at_once(plane):
     heard = asyncio.Semaphore(0)
 
     async def on_a_socket(url):
@@ -285,7 +285,7 @@ async def closed_plane():
 
 
 @pytest.mark.parametrize("news", [{"workspace_id": W}, {"token_digest": "w"}, {"all_revoked": pb.AllRevoked()}])
-async def test_a_revoked_token_ends_what_it_opened(closed_plane, news):
+async def test_a_revoked_token_ends_its_open_connections(closed_plane, news):
     plane = closed_plane
     if "token_digest" in news:
         news = {"token_digest": hash_bearer("w")}
@@ -306,7 +306,7 @@ async def test_a_revoked_token_ends_what_it_opened(closed_plane, news):
     assert closed.value.rcvd.code == 1008
 
 
-async def test_a_revocation_of_somebody_else_disturbs_nobody(closed_plane):
+async def test_a_revocation_of_another_token_causes_no_check(closed_plane):
     plane = closed_plane
     async with open_websocket(plane.url, bearer="w") as socket:
         asked = len(plane.auth.received)
@@ -319,7 +319,7 @@ async def test_a_revocation_of_somebody_else_disturbs_nobody(closed_plane):
     assert len(plane.auth.received) == asked + 1
 
 
-async def test_while_nobody_tells_of_revocations_everybody_is_asked_about(closed_plane):
+async def test_without_a_revocation_feed_every_connection_is_checked_periodically(closed_plane):
     plane = closed_plane
     async with open_websocket(plane.url, bearer="w") as socket:
         del plane.auth.known["w"]
@@ -341,7 +341,7 @@ async def refused(plane, **options):
     return response.status_code, response.body.decode(), response.headers
 
 
-async def test_a_socket_is_refused_in_the_words_of_the_contract(plane):
+async def test_a_websocket_is_refused_with_the_text_of_the_contract(plane):
     plane.event_feed.oldest_event_id = 5
 
     assert (await refused(plane, query="?last_event_id=x"))[:2] == (
@@ -357,7 +357,7 @@ async def test_a_socket_is_refused_in_the_words_of_the_contract(plane):
     assert (await refused(plane, **{"X-Workspace-ID": "system:x"}))[:2] == (403, '{"error":"invalid caller ID"}')
 
 
-async def test_a_stream_is_refused_in_the_words_of_the_contract(plane):
+async def test_an_event_stream_is_refused_with_the_text_of_the_contract(plane):
     plane.event_feed.oldest_event_id = 5
     path = f"/workspaces/{W}/events/stream"
     answers = [
@@ -373,7 +373,7 @@ async def test_a_stream_is_refused_in_the_words_of_the_contract(plane):
     ]
 
 
-async def test_a_socket_elsewhere_and_no_socket_here_are_refused(plane):
+async def test_a_websocket_on_another_path_and_plain_http_on_this_one_are_refused(plane):
     with pytest.raises(InvalidStatus) as refusal:
         async with open_websocket(plane.url + "/nowhere"):
             pass
@@ -385,7 +385,7 @@ async def test_a_socket_elsewhere_and_no_socket_here_are_refused(plane):
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET")
 
 
-async def test_before_the_gateway_knows_anything_nobody_is_told_lies():
+async def test_before_the_gateway_has_read_the_feed_subscriptions_are_refused():
     event_feed = FakeEventService(is_unavailable=True)
     event_feed.place_workspace(W)
     async with run_gateway_under_test(event_feed=event_feed) as plane:
@@ -398,7 +398,7 @@ async def test_before_the_gateway_knows_anything_nobody_is_told_lies():
 # Numbers ─────────────────────────────────────────────────────────────────────
 
 
-async def test_open_sockets_are_counted(plane):
+async def test_open_websockets_are_counted(plane):
     async def counted():
         text = (await plane.http.get("/metrics")).text
         return next(line.split()[-1] for line in text.splitlines() if line.startswith("molecule_websocket_conn"))

@@ -189,7 +189,7 @@ async def test_every_route_is_in_the_table_of_gates():
 
 @pytest.mark.covers("GW-06")
 @pytest.mark.parametrize(("method", "path"), GATED)
-async def test_auth_is_asked_what_the_contract_says(plane, method, path):
+async def test_auth_receives_the_query_of_the_contract(plane, method, path):
     await plane.http.request(method, at(path), content=content(method, path), headers={"Authorization": "Bearer b"})
 
     [asked] = plane.auth.received
@@ -202,7 +202,7 @@ async def test_auth_is_asked_what_the_contract_says(plane, method, path):
     [(MissingBearer(), 401), (InvalidBearer(), 401), (Unavailable(), 503)],
     ids=["no bearer", "wrong bearer", "auth out of reach"],
 )
-async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, status):
+async def test_a_caller_refused_by_the_gate_reaches_no_service(plane, refusal, status):
     plane.auth.refusal = refusal
 
     answers = await asyncio.gather(
@@ -217,7 +217,7 @@ async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, sta
 
 
 @pytest.mark.parametrize(("method", "path", "name", "said"), IN_PATHS)
-async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path, name, said):
+async def test_an_invalid_id_is_refused_before_the_gate(plane, method, path, name, said):
     answer = await plane.http.request(method, at(path, **{name: "not-an-id"}))
 
     assert (answer.status_code, answer.json()) == (400, {"error": said})
@@ -227,7 +227,7 @@ async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/workspaces"), ("PATCH", f"/workspaces/{W}"), ("POST", "/registry/check-access")]
 )
-async def test_a_body_is_not_judged_before_the_gate(plane, method, path):
+async def test_a_body_is_not_validated_before_the_gate(plane, method, path):
     del plane.auth.known[None]
     large = b"x" * (1024 * 1024 + 1)
 
@@ -239,7 +239,7 @@ async def test_a_body_is_not_judged_before_the_gate(plane, method, path):
     assert (let_in.status_code, let_in.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
 
 
-async def test_the_caller_is_told_to_the_service(plane):
+async def test_the_service_receives_the_identity_of_the_caller(plane):
     plane.auth.known["b"] = ADMIN
 
     await plane.http.get("/workspaces", headers={"Authorization": "Bearer b"})

@@ -28,7 +28,7 @@ W = "11111111-1111-4111-8111-111111111111"
         ("GET", f"/workspaces/{W}/a2a/.well-known/agent.json", "GetCard"),
     ],
 )
-async def test_the_text_of_a_fault_stays_inside(plane, failure, method, path, rpc):
+async def test_the_text_of_an_internal_error_is_not_answered(plane, failure, method, path, rpc):
     plane.registry.replies[rpc] = failure
 
     answer = await plane.http.request(method, path, content=b'{"name":"n"}')
@@ -38,7 +38,7 @@ async def test_the_text_of_a_fault_stays_inside(plane, failure, method, path, rp
 
 
 @pytest.mark.covers("GW-04")
-async def test_the_address_of_a_service_stays_inside(plane, tmp_path):
+async def test_the_address_of_a_service_is_not_answered(plane, tmp_path):
     answer = await plane.http.get("/ready")
 
     assert "/tmp" not in answer.text  # noqa: S108 - that is where the sockets are

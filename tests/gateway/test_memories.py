@@ -16,7 +16,7 @@ async def book(database_url, tmp_path):
         yield book
 
 
-async def test_a_memory_is_kept_shown_and_forgotten(book):
+async def test_a_memory_is_saved_listed_and_deleted(book):
     ada = await book.made()
 
     status, made = await book.heard("POST", f"/workspaces/{ada}/memories", {"content": "tea", "scope": "LOCAL"}, by=ada)
@@ -50,7 +50,7 @@ NO_MEMORIES = [
 ]
 
 
-async def test_a_memory_that_cannot_be_is_refused(book):
+async def test_an_invalid_memory_is_refused(book):
     ada = await book.made()
 
     for body, error in NO_MEMORIES:
@@ -58,7 +58,7 @@ async def test_a_memory_that_cannot_be_is_refused(book):
     assert await book.heard("GET", f"/workspaces/{ada}/memories") == (200, [])
 
 
-async def test_only_roots_speak_to_everybody(book):
+async def test_only_roots_write_global_memories(book):
     root = await book.made()
     child = await book.made("child", parent_id=root)
 
@@ -74,7 +74,7 @@ QUESTIONS = [
 ]
 
 
-async def test_questions_are_answered_or_refused(book):
+async def test_searches_are_answered_or_refused(book):
     ada = await book.made()
 
     for query, status, body in QUESTIONS:
@@ -104,7 +104,7 @@ async def test_an_entry_is_written_read_listed_and_deleted(book):
     assert await book.heard("GET", f"{memory}/plans/today") == (404, {"error": "key not found"})
 
 
-async def test_a_list_of_large_entries_comes_whole(book):
+async def test_a_list_of_large_entries_is_complete(book):
     ada = await book.made()
     value = "x" * 65_000
 
@@ -118,7 +118,7 @@ async def test_a_list_of_large_entries_comes_whole(book):
     assert [one["key"] for one in listed] == [f"{number:03}" for number in range(150)]
 
 
-async def test_a_write_against_another_version_is_told_which_it_is(book):
+async def test_a_version_mismatch_is_answered_with_the_current_version(book):
     ada = await book.made()
     memory = f"/workspaces/{ada}/memory"
 
@@ -152,7 +152,7 @@ NO_ENTRIES = [
 ]
 
 
-async def test_an_entry_that_cannot_be_is_refused(book):
+async def test_an_invalid_entry_is_refused(book):
     ada = await book.made()
 
     for body, error in NO_ENTRIES:
@@ -160,7 +160,7 @@ async def test_an_entry_that_cannot_be_is_refused(book):
     assert await book.heard("GET", f"/workspaces/{ada}/memory") == (200, [])
 
 
-async def test_lists_of_nobody_are_empty_and_writes_are_refused(book):
+async def test_an_unknown_workspace_has_empty_lists_and_no_writes(book):
     unknown = (404, {"error": "workspace not found"})
 
     for path in ("memories", "memory"):

@@ -20,14 +20,14 @@ ALWAYS = {
 
 
 @pytest.mark.parametrize("path", ["/health", "/nowhere", "/workspaces/x", "/workspaces", "/openapi.json"])
-async def test_every_answer_carries_the_security_headers(plane, path):
+async def test_every_response_has_the_security_headers(plane, path):
     answer = await plane.http.get(path)
 
     assert ALWAYS.items() <= dict(answer.headers).items()
     assert UUID.fullmatch(answer.headers["x-request-id"])
 
 
-async def test_the_pages_of_the_contract_may_load_what_they_need(plane):
+async def test_the_docs_page_may_load_its_assets(plane):
     answer = await plane.http.get("/docs")
 
     assert answer.headers.get_list("content-security-policy") == [answer.headers["content-security-policy"]]
@@ -42,7 +42,7 @@ async def test_a_request_keeps_its_id(plane, given):
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "a/b", "a\tb"])
-async def test_an_id_that_is_none_is_replaced(plane, given):
+async def test_an_invalid_request_id_is_replaced(plane, given):
     answer = await plane.http.get("/health", headers={"X-Request-Id": given})
 
     assert UUID.fullmatch(answer.headers["x-request-id"])
@@ -50,14 +50,14 @@ async def test_an_id_that_is_none_is_replaced(plane, given):
 
 @pytest.mark.parametrize("name", ["system:x", "webhook:", "test:1", "channel:slack"])
 @pytest.mark.parametrize("path", ["/health", "/nowhere", "/workspaces/x/a2a"])
-async def test_names_that_only_the_plane_gives_are_refused_everywhere(plane, name, path):
+async def test_reserved_callers_are_refused_on_every_route(plane, name, path):
     answer = await plane.http.get(path, headers={"X-Workspace-ID": name})
 
     assert (answer.status_code, answer.json()) == (403, {"error": "invalid caller ID"})
 
 
 @pytest.mark.parametrize("path", ["/events?limit=%00", "/registry/%00/peers", "/registry/{id}/peers?q=a%00b"])
-async def test_what_no_database_takes_is_refused_before_anybody_is_asked(plane, path):
+async def test_a_nul_in_path_or_query_is_refused_before_auth_is_called(plane, path):
     answer = await plane.http.get(path.replace("{id}", "11111111-1111-4111-8111-111111111111"))
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid path or query"})
@@ -83,14 +83,14 @@ async def test_an_unknown_path_is_not_found(plane, path):
         ("PUT", "/workspaces/x/a2a/", "POST"),
     ],
 )
-async def test_a_known_path_with_another_method_names_those_it_takes(plane, method, path, allowed):
+async def test_a_known_path_with_another_method_answers_the_allowed_ones(plane, method, path, allowed):
     answer = await plane.http.request(method, path)
 
     assert (answer.status_code, answer.content) == (405, b'{"error":"method not allowed"}')
     assert answer.headers["allow"] == allowed
 
 
-async def test_a_bug_is_told_without_its_text(plane):
+async def test_a_bug_is_answered_without_its_text(plane):
     plane.registry.replies["ListWorkspaces"] = RuntimeError("marker-in-a-service")
 
     answer = await plane.http.get("/workspaces")
@@ -98,7 +98,7 @@ async def test_a_bug_is_told_without_its_text(plane):
     assert (answer.status_code, answer.content) == (500, b'{"error":"internal error"}')
 
 
-async def test_a_bug_of_the_gateway_is_told_without_its_text_and_logged_with_the_request_id(plane, capsys):
+async def test_a_bug_of_the_gateway_is_answered_without_its_text_and_logged_with_the_request_id(plane, capsys):
     plane.registry.replies["ListEvents"] = _an_event_that_is_no_json()
 
     answer = await plane.http.get("/events", headers={"X-Request-Id": "find-me"})
@@ -116,7 +116,7 @@ def _an_event_that_is_no_json():
 CONSOLE = "http://localhost:3000"
 
 
-async def test_a_page_that_is_allowed_is_told_so(plane):
+async def test_an_allowed_page_gets_cors_headers(plane):
     answer = await plane.http.get("/health", headers={"Origin": CONSOLE})
 
     assert answer.status_code == 200
@@ -139,7 +139,7 @@ async def test_a_page_of_the_plane_itself_may_call(plane):
     assert answer.status_code == 200
 
 
-async def test_a_host_that_is_none_is_no_page_of_the_plane(plane):
+async def test_an_invalid_host_is_not_the_planes_origin(plane):
     answer = await plane.http.get("/health", headers={"Host": "[:::::]", "Origin": "http://[:::::]"})
 
     assert (answer.status_code, answer.json()) == (403, {"error": "origin not allowed"})
@@ -157,7 +157,7 @@ async def test_a_preflight_is_answered_without_a_body(plane):
 CLOSED = {"admin_token": SecretStr(ADMIN_BEARER)}
 
 
-async def test_who_asks_too_often_is_told_when_to_come_back():
+async def test_a_client_over_the_limit_gets_the_time_to_retry():
     async with run_gateway_under_test(**CLOSED, rate_limit=2) as plane:
         answers = [await plane.http.get("/nowhere") for _ in range(3)]
 
@@ -171,7 +171,7 @@ async def test_who_asks_too_often_is_told_when_to_come_back():
     assert 30 < int(last.headers["x-ratelimit-reset"]) <= 60
 
 
-async def test_a_bearer_is_counted_wherever_it_comes_from():
+async def test_a_bearer_is_counted_across_addresses():
     async with run_gateway_under_test(**CLOSED, rate_limit=2, trusted_proxies="127.0.0.1") as plane:
 
         async def status(bearer, address):
@@ -182,7 +182,7 @@ async def test_a_bearer_is_counted_wherever_it_comes_from():
         assert await status("another", "192.0.2.7") == 404
 
 
-async def test_bearers_that_are_made_up_do_not_help_an_address():
+async def test_invented_bearers_do_not_raise_the_limit_of_an_address():
     async with run_gateway_under_test(**CLOSED, rate_limit=2) as plane:
         bearers = [{"Authorization": f"Bearer {number}"} for number in range(3)]
         answers = [await plane.http.get("/nowhere", headers=headers) for headers in bearers]
@@ -190,14 +190,14 @@ async def test_bearers_that_are_made_up_do_not_help_an_address():
     assert [answer.status_code for answer in answers] == [404, 404, 429]
 
 
-async def test_health_is_never_counted():
+async def test_health_is_never_limited():
     async with run_gateway_under_test(**CLOSED, rate_limit=1) as plane:
         answers = [await plane.http.get("/health") for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
 
-async def test_a_foreign_page_is_refused_before_anything_is_counted():
+async def test_a_foreign_origin_is_refused_before_the_rate_limit():
     async with run_gateway_under_test(**CLOSED, rate_limit=1) as plane:
         foreign = await plane.http.get("/nowhere", headers={"Origin": "http://elsewhere.example"})
         known = await plane.http.get("/nowhere")
@@ -205,7 +205,7 @@ async def test_a_foreign_page_is_refused_before_anything_is_counted():
     assert (foreign.status_code, known.status_code) == (403, 404)
 
 
-async def test_the_limit_comes_before_reserved_names():
+async def test_the_rate_limit_comes_before_reserved_callers():
     async with run_gateway_under_test(**CLOSED, rate_limit=1) as plane:
         await plane.http.get("/nowhere")
         answer = await plane.http.get("/nowhere", headers={"X-Workspace-ID": "system:x"})

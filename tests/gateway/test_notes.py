@@ -16,7 +16,7 @@ async def book(database_url, tmp_path):
         yield book
 
 
-async def test_an_instruction_is_given_changed_and_taken_back(book):
+async def test_an_instruction_is_created_changed_and_deleted(book):
     ada = await book.made()
     status, made = await book.heard("POST", "/instructions", {"scope": "global", "title": "T", "content": "C"})
     assert (status, sorted(made)) == (201, ["id"])
@@ -50,7 +50,7 @@ async def test_an_instruction_is_given_changed_and_taken_back(book):
     assert await book.heard("PUT", path, {"title": "x"}) == (404, {"error": "instruction not found"})
 
 
-async def test_instructions_that_cannot_be_are_refused_with_their_text(book):
+async def test_invalid_instructions_are_refused_with_their_text(book):
     required = "scope, title, and content are required"
     whole = {"scope": "global", "title": "T", "content": "C"}
     for body, error in (
@@ -76,7 +76,7 @@ async def test_instructions_that_cannot_be_are_refused_with_their_text(book):
     assert await book.heard("GET", f"/workspaces/{NOBODY}/instructions/resolve") == UNKNOWN
 
 
-async def test_an_organisation_tells_nobody_outside_of_it(book):
+async def test_an_organisation_instructs_only_its_own_workspaces(book):
     ada, bob = await book.made("ada"), await book.made("bob")
     whole = {"scope": "global", "title": "T", "content": "C"}
     token = book.org_token(ada)
@@ -87,7 +87,7 @@ async def test_an_organisation_tells_nobody_outside_of_it(book):
     assert await book.heard("POST", "/instructions", aimed, by=token) == (403, {"error": "org access denied"})
 
 
-async def test_steps_are_kept_listed_and_deleted(book):
+async def test_checkpoints_are_saved_listed_and_deleted(book):
     ada = await book.made()
     path = f"/workspaces/{ada}/checkpoints"
     for index, name in enumerate(("fetch", "build")):
@@ -119,7 +119,7 @@ async def test_steps_are_kept_listed_and_deleted(book):
         assert await book.heard(method, f"{path}/ci/main") == gone
 
 
-async def test_steps_that_cannot_be_are_refused(book):
+async def test_invalid_checkpoints_are_refused(book):
     ada = await book.made()
     step = {"workflow_id": "w", "step_name": "s"}
     for body, error in (
@@ -136,7 +136,7 @@ async def test_steps_that_cannot_be_are_refused(book):
     assert await book.heard("POST", f"/workspaces/{NOBODY}/checkpoints", step) == UNKNOWN
 
 
-async def test_a_configuration_is_merged_at_its_top(book):
+async def test_a_configuration_is_merged_at_its_top_level(book):
     ada = await book.made()
     path = f"/workspaces/{ada}/config"
     assert await book.heard("GET", path) == (200, {"data": {}})
@@ -147,7 +147,7 @@ async def test_a_configuration_is_merged_at_its_top(book):
     assert await book.heard("GET", path, by=ada) == (200, {"data": {"a": {"y": None}, "model_config": 1, "ü": 1.5}})
 
 
-async def test_a_configuration_that_cannot_be_is_refused(book):
+async def test_an_invalid_configuration_is_refused(book):
     ada = await book.made()
     path = f"/workspaces/{ada}/config"
     for body in (b"", b"[]", b"null", b"{", b'{"a":1e999}', b'{"a":"\\u0000"}', b'{"a":' + b"[" * 100_000 + b"}"):
@@ -161,7 +161,7 @@ async def test_a_configuration_that_cannot_be_is_refused(book):
         assert await book.heard(method, f"/workspaces/{NOBODY}/config", {}) == UNKNOWN
 
 
-async def test_the_canvas_stays_where_it_was_left(book):
+async def test_the_viewport_of_the_canvas_is_saved(book):
     assert (await book.ask("GET", "/canvas/viewport")).text == '{"x":0,"y":0,"zoom":1}'
     assert await book.heard("PUT", "/canvas/viewport", {"x": 1, "y": -2.5, "zoom": 0.5}) == (200, {"status": "saved"})
     for body in ({}, {"x": 1, "y": 2}, {"x": "1", "y": 2, "zoom": 1}, b"{", b'{"x":1e999,"y":1,"zoom":1}'):

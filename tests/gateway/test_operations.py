@@ -6,7 +6,7 @@ from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 
 
 @pytest.mark.covers("GW-02")
-async def test_health_asks_nobody(plane):
+async def test_health_calls_no_service(plane):
     answer = await plane.http.get("/health")
 
     assert (answer.status_code, answer.content) == (200, b'{"status":"ok"}')
@@ -32,7 +32,7 @@ async def test_a_plane_whose_services_answer_is_ready(plane):
     ("missing", "status", "code"),
     [("registry", "degraded", 503), ("a2a_proxy", "degraded", 503), ("provisioner", "ready", 200)],
 )
-async def test_a_service_that_is_not_there_is_named(tmp_path, missing, status, code):
+async def test_an_unreachable_service_is_named(tmp_path, missing, status, code):
     async with run_gateway_under_test(**{f"{missing}_targets": f"unix:{tmp_path}/nobody.sock"}) as plane:
         answer = await plane.http.get("/ready")
 
@@ -44,7 +44,7 @@ async def test_a_service_that_is_not_there_is_named(tmp_path, missing, status, c
 
 @pytest.mark.covers("BEY-05")
 @pytest.mark.parametrize(("bearer", "status"), [(f"Bearer {ADMIN_BEARER}", 200), ("Bearer another", 503), ("", 503)])
-async def test_the_operator_sees_the_counters_while_auth_is_away_and_nobody_else_does(bearer, status):
+async def test_only_the_operator_reads_metrics_while_auth_is_down(bearer, status):
     async with run_gateway_under_test(admin_token=SecretStr(ADMIN_BEARER)) as plane:
         plane.auth.refusal = Unavailable()
         answer = await plane.http.get("/metrics", headers={"Authorization": bearer}, timeout=30)

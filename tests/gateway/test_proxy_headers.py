@@ -29,12 +29,12 @@ def test_the_client_is_the_last_one_before_the_trusted_proxies(peer, hops, clien
     assert ProxyHeaders(PROXIES, "").client_address(scope(peer, x_forwarded_for=hops)) == client
 
 
-def test_the_host_that_was_asked_for_is_the_address_of_the_plane():
+def test_the_host_header_is_the_address_of_the_plane():
     assert ProxyHeaders([], "").base_url(scope(host="plane.example:8080")) == "http://plane.example:8080"
     assert ProxyHeaders([], "").base_url(scope(host="[::1]:8080", scheme="https")) == "https://[::1]:8080"
 
 
-def test_only_trusted_proxies_say_how_the_plane_was_reached():
+def test_forwarded_headers_count_from_trusted_proxies_only():
     said = {"host": "inner:8080", "x_forwarded_proto": "https", "x_forwarded_host": "plane.example"}
 
     assert ProxyHeaders(PROXIES, "").base_url(scope(**said)) == "https://plane.example"
@@ -42,14 +42,14 @@ def test_only_trusted_proxies_say_how_the_plane_was_reached():
     assert ProxyHeaders([], "").base_url(scope(**said)) == "http://inner:8080"
 
 
-def test_the_public_address_that_is_set_wins():
+def test_a_configured_public_url_takes_precedence():
     assert ProxyHeaders([], "https://plane.example").base_url(scope(host="inner")) == "https://plane.example"
 
 
 @pytest.mark.parametrize("host", ["", "a b", "evil'$(reboot)", 'x"y', "a/b", "a@b", "[::1", "h:123456", "\xff"])
-def test_a_host_that_could_not_be_pasted_is_not_repeated(host):
+def test_an_invalid_host_is_not_repeated(host):
     assert ProxyHeaders([], "").base_url(scope(host=host)) == "http://127.0.0.1:8080"
 
 
-def test_a_scheme_that_is_none_is_not_repeated():
+def test_an_unknown_scheme_is_not_repeated():
     assert ProxyHeaders(PROXIES, "").base_url(scope(host="h", x_forwarded_proto="gopher")) == "http://h"

@@ -6,7 +6,7 @@ from gateway.query_params import MAX_NUMBER, parse_limit, parse_natural_number
 
 
 @given(st.integers(0, MAX_NUMBER))
-def test_plain_digits_are_a_number(number):
+def test_ascii_digits_are_a_number(number):
     assert parse_natural_number(str(number)) == number
     assert parse_natural_number(f"000{number}") == number
 
@@ -17,11 +17,11 @@ def test_numbers_beyond_64_bits_are_the_largest(number):
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", " 1", "1 ", "0x1", "\u0661", "\u00b2", "a", "1_000"])
-def test_anything_else_is_no_number(text):
+def test_any_other_text_is_no_number(text):
     assert parse_natural_number(text) is None
 
 
-def test_a_million_digits_are_read_at_once():
+def test_a_million_digits_are_parsed_quickly():
     assert parse_natural_number("9" * 1_000_000) == MAX_NUMBER
     assert parse_natural_number("0" * 1_000_000 + "7") == 7
 
@@ -32,5 +32,5 @@ def test_a_limit_is_always_within_bounds(text):
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("1", 1), ("500", 500), ("501", 100), ("0", 100), ("x", 100), ("", 100)])
-def test_a_limit_out_of_bounds_counts_as_not_said(text, wanted):
+def test_a_limit_out_of_bounds_is_the_default(text, wanted):
     assert parse_limit(text, maximum=500, default=100) == wanted

@@ -66,11 +66,11 @@ async def test_an_agent_registers(plane):
     )
 
 
-async def test_what_an_agent_has_already_is_not_told_again(plane):
+async def test_secrets_that_an_agent_has_are_not_answered_again(plane):
     assert (await register(plane)).json() == {"status": "registered", "delivery_mode": "push"}
 
 
-async def test_the_gate_is_asked_about_the_workspace_in_the_body(plane):
+async def test_auth_receives_the_workspace_of_the_body(plane):
     await register(plane, id=W.upper())
 
     assert plane.auth.received == [auth_pb2.AuthorizeRequest(bearer="w", gate=auth_pb2.GATE_REGISTER, workspace_id=W)]
@@ -89,14 +89,14 @@ async def test_the_gate_is_asked_about_the_workspace_in_the_body(plane):
         ({"id": W, "agent_card": {}, "delivery_mode": "x"}, {"error": "invalid delivery_mode"}),
     ],
 )
-async def test_the_content_is_judged_before_the_bearer(plane, body, answer):
+async def test_the_body_is_validated_before_the_bearer(plane, body, answer):
     refused = await plane.http.post("/registry/register", json=body, headers={"Authorization": "Bearer wrong"})
 
     assert (refused.status_code, refused.json()) == (400, {"error": "invalid request body", **answer})
     assert plane.auth.received == []
 
 
-async def test_a_body_that_is_no_json_is_told_so(plane):
+async def test_a_body_without_json_is_refused(plane):
     answer = await plane.http.post("/registry/heartbeat", content=b"{", headers=AS_W)
 
     assert answer.status_code == 400
@@ -104,7 +104,7 @@ async def test_a_body_that_is_no_json_is_told_so(plane):
 
 
 @pytest.mark.covers("AUTH-23", "REG-18")
-async def test_a_lost_token_is_told_apart_from_a_refused_url(plane, capsys):
+async def test_an_invalid_token_differs_from_a_refused_url(plane, capsys):
     plane.auth.refusal = WrongToken()
     lost = await register(plane, url="http://127.0.0.1")
     plane.auth.refusal = None
@@ -121,7 +121,7 @@ async def test_a_lost_token_is_told_apart_from_a_refused_url(plane, capsys):
     assert f"Registry register: workspace={W} boot_register_failed status=401" in lines[0]
 
 
-async def test_a_card_over_its_cap_is_refused_before_the_registry_is_asked(plane):
+async def test_a_card_over_its_limit_is_refused_before_the_registry_is_called(plane):
     large = {"a": "x" * MAX_CARD_BYTES}
     too_large = {"error": "agent_card too large", "max_bytes": MAX_CARD_BYTES}
 
@@ -131,14 +131,14 @@ async def test_a_card_over_its_cap_is_refused_before_the_registry_is_asked(plane
     assert plane.registry.received == []
 
 
-async def test_a_body_over_its_cap_is_refused(plane):
+async def test_a_body_over_its_limit_is_refused(plane):
     answer = await register(plane, url="x" * 1024 * 1024)
 
     assert (answer.status_code, answer.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
 
 
 @pytest.mark.covers("REG-45")
-async def test_the_golden_heartbeat_of_the_agent_package_is_understood(plane):
+async def test_the_reference_heartbeat_of_the_agent_package_is_parsed(plane):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     plane.auth.known["w"] = workspace(golden["workspace_id"])
 
@@ -152,7 +152,7 @@ async def test_the_golden_heartbeat_of_the_agent_package_is_understood(plane):
     assert json.loads(said.agent_card) == golden["agent_card"]
 
 
-async def test_a_heartbeat_carries_what_the_agent_feels(plane):
+async def test_a_heartbeat_is_forwarded_with_its_vitals(plane):
     body = {
         "workspace_id": W,
         "error_rate": 1,
@@ -192,13 +192,13 @@ async def test_a_heartbeat_carries_what_the_agent_feels(plane):
         ({"runtime_metadata": {"idle_timeout_seconds": -5}}, pb.Declarations()),
     ],
 )
-async def test_saying_nothing_is_told_apart_from_declaring_nothing(plane, metadata, declared):
+async def test_absent_metadata_differs_from_empty_metadata(plane, metadata, declared):
     await plane.http.post("/registry/heartbeat", json={"workspace_id": W, **metadata}, headers=AS_W)
 
     assert plane.only_call.request == pb.HeartbeatRequest(workspace_id=W, declarations=declared)
 
 
-async def test_negative_spend_is_none(plane):
+async def test_negative_spend_counts_as_zero(plane):
     await plane.http.post("/registry/heartbeat", json={"workspace_id": W, "monthly_spend": -7}, headers=AS_W)
 
     assert plane.only_call.request.monthly_spend == 0
@@ -221,7 +221,7 @@ async def test_a_workspace_discovers_another_as_itself(plane):
     assert plane.only_call.request == pb.DiscoverWorkspaceRequest(workspace_id=V, caller_id=W)
 
 
-async def test_where_the_plane_names_no_address_it_names_its_own(plane):
+async def test_without_an_address_the_plane_answers_its_own(plane):
     reply = pb.DiscoverWorkspaceResponse(id=V, name="v", delivery_mode=pb.DELIVERY_MODE_POLL)
     plane.registry.replies["DiscoverWorkspace"] = reply
 
@@ -230,7 +230,7 @@ async def test_where_the_plane_names_no_address_it_names_its_own(plane):
     assert answer.json()["url"] == f"{plane.url}/workspaces/{V}/a2a"
 
 
-async def test_without_a_bearer_the_header_says_who_asks(plane):
+async def test_without_a_bearer_the_header_names_the_caller(plane):
     await plane.http.get(f"/registry/discover/{V}", headers={"X-Workspace-ID": W.upper()})
 
     assert plane.only_call.request.caller_id == W
@@ -243,7 +243,7 @@ async def test_the_claim_to_be_a_workspace_reaches_auth(plane):
     assert plane.auth.received[0].claimed_workspace_id == V
 
 
-async def test_a_claim_that_is_no_id_is_refused(plane):
+async def test_a_claim_with_an_invalid_id_is_refused(plane):
     answer = await plane.http.get(f"/registry/discover/{V}", headers={"X-Workspace-ID": "somebody"})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
@@ -289,7 +289,7 @@ async def test_the_operator_sees_the_peers_of_every_workspace(plane):
     assert plane.only_call.caller == ADMIN
 
 
-async def test_access_is_asked_for(plane):
+async def test_an_access_check_is_forwarded(plane):
     plane.registry.replies["CheckAccess"] = pb.CheckAccessResponse(allowed=True)
 
     answer = await plane.http.post("/registry/check-access", json={"caller_id": W.upper(), "target_id": V})
@@ -299,7 +299,7 @@ async def test_access_is_asked_for(plane):
 
 
 @pytest.mark.parametrize("body", [{}, {"caller_id": W}, {"caller_id": W, "target_id": "x"}, {"caller_id": 1}])
-async def test_a_question_about_access_that_is_none_is_refused(plane, body):
+async def test_an_invalid_access_check_is_refused(plane, body):
     answer = await plane.http.post("/registry/check-access", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})

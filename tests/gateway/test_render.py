@@ -61,7 +61,7 @@ def test_a_workspace_has_exactly_the_keys_of_the_contract():
     assert list(render_listed_workspace(bare())) == LISTED
 
 
-def test_what_a_workspace_lacks_is_null():
+def test_absent_fields_of_a_workspace_are_null():
     shown = render_listed_workspace(bare())
 
     absent = [
@@ -77,7 +77,7 @@ def test_what_a_workspace_lacks_is_null():
     assert (shown["url"], shown["status"], shown["delivery_mode"]) == ("", "awaiting_agent", "poll")
 
 
-def test_what_a_workspace_has_is_shown():
+def test_present_fields_of_a_workspace_are_rendered():
     shown = render_listed_workspace(
         bare(
             role="r",
@@ -108,14 +108,14 @@ def test_answers_are_compact_and_plain():
     assert json_format.encode_json({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
-def test_half_a_character_is_answered_escaped_as_it_came_and_carried_nowhere_else():
+def test_a_lone_surrogate_is_answered_escaped_and_not_stored():
     assert json_format.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
     with pytest.raises(UnicodeEncodeError):
         json_format.encode_json({"a": "\ud83d"})
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_moments_are_written_to_the_microsecond_in_utc(when):
+def test_timestamps_are_rendered_in_utc_with_microseconds(when):
     stamp = Timestamp()
     stamp.FromDatetime(when)
 
@@ -125,7 +125,7 @@ def test_moments_are_written_to_the_microsecond_in_utc(when):
     assert text.endswith("Z")
 
 
-def test_an_event_of_no_workspace_has_none():
+def test_an_event_without_a_workspace_has_a_null_id():
     shown = render_event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
 
     assert shown == {

@@ -23,7 +23,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_json_comes_through_as_it_is(value):
+def test_json_is_parsed_unchanged(value):
     assert parse_json(json.dumps(value).encode()) == value
     assert parse_json(encode_json(value)) == value
 
@@ -56,7 +56,7 @@ def test_bytes_are_json_or_refused(raw):
     ],
     ids=lambda raw: repr(raw[:20]),
 )
-def test_what_cannot_be_carried_as_json_is_refused(raw):
+def test_json_that_cannot_be_stored_is_refused(raw):
     with pytest.raises(ValueError):  # noqa: PT011 - in whatever words
         parse_json(raw)
 
@@ -66,7 +66,7 @@ def test_an_escaped_backslash_before_u0000_is_no_nul():
 
 
 @given(st.uuids())
-def test_ids_are_kept_in_lower_case(value: uuid.UUID):
+def test_ids_are_parsed_in_lower_case(value: uuid.UUID):
     assert parse_workspace_id(str(value).upper()) == str(value)
 
 
@@ -85,7 +85,7 @@ def test_ids_are_kept_in_lower_case(value: uuid.UUID):
         "1" * 10_000,
     ],
 )
-def test_what_is_no_uuid_is_no_id(text):
+def test_any_other_text_is_no_id(text):
     with pytest.raises(MalformedRequest, match="invalid workspace ID"):
         parse_workspace_id(text)
 
@@ -130,18 +130,18 @@ def test_whole_numbers_are_numbers():
     assert heartbeat(error_rate=1).error_rate == 1.0
 
 
-def test_numbers_too_large_to_be_carried_are_as_good_as_the_largest():
+def test_numbers_out_of_range_are_clamped():
     beat = heartbeat(active_tasks=10**30, uptime_seconds=10**30)
 
     assert (beat.active_tasks, beat.uptime_seconds) == (2**31 - 1, 2**63 - 1)
 
 
-def test_a_number_too_large_for_a_fraction_is_refused():
+def test_a_number_too_large_for_a_float_is_refused():
     with pytest.raises(MalformedRequest):
         heartbeat(error_rate=10**400)
 
 
-def test_an_unknown_delivery_mode_is_refused_in_its_own_words():
+def test_an_unknown_delivery_mode_is_refused_with_its_own_text():
     body = BodySpec(model=Registration, fault_to_error=refuse_with_detail)
     with pytest.raises(MalformedRequest) as refused:
         body.parse(encode_json({"id": "w", "agent_card": {}, "delivery_mode": "carrier-pigeon"}))
@@ -154,7 +154,7 @@ fields = st.sampled_from(sorted({name for shape in SHAPES for name in shape.mode
 
 
 @given(st.dictionaries(fields, values, max_size=4))
-def test_a_body_becomes_its_shape_or_is_refused(value):
+def test_a_body_becomes_its_model_or_is_refused(value):
     for shape in SHAPES:
         try:
             BodySpec(model=shape).parse(encode_json(value))
@@ -162,7 +162,7 @@ def test_a_body_becomes_its_shape_or_is_refused(value):
             continue
 
 
-def test_a_card_at_its_cap_passes_and_one_over_it_does_not():
+def test_a_card_at_its_limit_passes_and_a_larger_one_is_refused():
     frame = len(encode_json({"a": ""}))
     assert len(encode_agent_card({"a": "x" * (MAX_CARD_BYTES - frame)})) == MAX_CARD_BYTES
 
@@ -171,6 +171,6 @@ def test_a_card_at_its_cap_passes_and_one_over_it_does_not():
     assert (refused.value.message, refused.value.details) == ("agent_card too large", {"max_bytes": MAX_CARD_BYTES})
 
 
-def test_a_card_with_a_number_beyond_all_numbers_is_refused():
+def test_a_card_with_an_infinite_number_is_refused():
     with pytest.raises(MalformedRequest, match="invalid request body"):
         encode_agent_card(parse_json(b'{"a":1e999}'))

@@ -17,7 +17,7 @@ from services.chassis.clients import ServiceChannel
 
 
 @pytest.mark.covers("GW-08")
-async def test_every_table_is_built_from_what_it_is_given():
+async def test_every_class_of_routes_is_built_from_its_parameters():
     async with grpc.aio.insecure_channel("unix:/nowhere") as channel:
         line = ServiceChannel(channel, "gateway")
         readiness = ReadinessChecker(_clients(line))

@@ -6,7 +6,7 @@ from protos.registry.v1 import search_pb2 as pb
 W = "11111111-1111-4111-8111-111111111111"
 
 
-async def test_what_is_searched_for_is_asked(plane):
+async def test_a_search_is_forwarded(plane):
     answer = await plane.http.get("/registry/search?skill=Write&tag=prose&q=ada&limit=7&page_token=x")
 
     assert answer.json() == {"workspaces": [], "next": None}
@@ -16,7 +16,7 @@ async def test_what_is_searched_for_is_asked(plane):
     )
 
 
-async def test_what_is_found_is_shown_as_peers_with_where_to_go_on(plane):
+async def test_found_workspaces_are_rendered_as_peers_with_the_next_page(plane):
     plane.search.replies["SearchWorkspaces"] = pb.SearchWorkspacesResponse(
         workspaces=[registry_pb2.Workspace(id=W, name="ada", agent_card=b'{"name":"Ada"}')], next_page_token="more"
     )

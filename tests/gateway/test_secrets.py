@@ -24,7 +24,7 @@ def listed(key, *, is_global):
     return pb.Secret(key=key, is_global=is_global, created_at=Timestamp(seconds=1), updated_at=Timestamp(seconds=1))
 
 
-async def test_a_list_names_secrets_and_tells_no_value(plane):
+async def test_a_list_has_names_of_secrets_and_no_value(plane):
     plane.vault.replies["ListSecrets"] = pb.ListSecretsResponse(
         secrets=[listed("OWN", is_global=False), listed("SHARED", is_global=True)]
     )
@@ -82,7 +82,7 @@ async def test_a_global_secret_is_deleted(plane, path):
     assert plane.vault.received[0].request == pb.DeleteSecretRequest(key="KEY")
 
 
-async def test_a_secret_that_is_not_there_is_not_found(plane):
+async def test_an_unknown_secret_is_not_found(plane):
     plane.vault.replies["DeleteSecret"] = raised(NotFound, "SECRET_NOT_FOUND", "secret not found")
 
     answer = await plane.http.delete("/settings/secrets/KEY")
@@ -100,7 +100,7 @@ async def test_a_secret_needs_a_name_and_a_value(plane, body):
     assert plane.vault.received == []
 
 
-async def test_a_broken_limit_is_told_in_the_words_of_the_vault(plane):
+async def test_a_limit_of_secrets_is_refused_with_the_text_of_auth(plane):
     plane.vault.replies["SetSecret"] = raised(InvalidArgument, "INVALID_SECRET", "reserved secret key")
 
     answer = await plane.http.post("/settings/secrets", json={"key": "PATH", "value": "v"})
@@ -114,7 +114,7 @@ def mine(plane):
     return {"Authorization": "Bearer b"}
 
 
-async def test_values_are_told_to_the_workspace(plane, mine):
+async def test_the_workspace_reads_its_values(plane, mine):
     plane.vault.replies["ReadSecrets"] = pb.ReadSecretsResponse(values={"B": "2", "A": "1"})
 
     answer = await plane.http.get(f"/workspaces/{W}/secrets/values", headers=mine)
@@ -123,7 +123,7 @@ async def test_values_are_told_to_the_workspace(plane, mine):
     assert plane.vault.received[0].caller == workspace(W)
 
 
-async def test_of_values_that_cannot_be_opened_the_names_are_told_and_no_other_value(plane, mine):
+async def test_unreadable_values_are_answered_by_name_without_any_value(plane, mine):
     plane.vault.replies["ReadSecrets"] = pb.ReadSecretsResponse(failed_keys=["global:K", "workspace:L"])
 
     answer = await plane.http.get(f"/workspaces/{W}/secrets/values", headers=mine)
@@ -137,7 +137,7 @@ async def test_of_values_that_cannot_be_opened_the_names_are_told_and_no_other_v
     )
 
 
-async def test_sealing_anew_tells_how_far_it_got(plane):
+async def test_a_reseal_answers_its_progress(plane):
     plane.vault.replies["Reseal"] = pb.ResealResponse(resealed=100, remaining=7, key_version="2")
     plane.auth.known["b"] = ADMIN
 
@@ -146,7 +146,7 @@ async def test_sealing_anew_tells_how_far_it_got(plane):
     assert answer.json() == {"resealed": 100, "remaining": 7, "key_version": "2"}
 
 
-async def test_a_batch_that_cannot_be_opened_is_refused_with_the_version(plane):
+async def test_an_unreadable_batch_is_refused_with_its_key_version(plane):
     text = "a stored secret cannot be opened with the present keys"
     plane.vault.replies["Reseal"] = raised(FailedPrecondition, "RESEAL_REFUSED", text, key_version="99")
 

@@ -58,26 +58,26 @@ async def test_a_bearer_is_exchanged_for_a_cookie(plane):
     assert plane.tokens.received[0].caller == ADMIN
 
 
-async def test_an_organisation_is_told_its_scopes(plane):
+async def test_a_session_of_an_organisation_answers_its_scopes(plane):
     told = (await plane.http.post("/session", headers=bearer("o"))).json()
     assert (told["kind"], told["org_id"], told["scopes"]) == ("org", O, ["read", "write"])
 
 
 @pytest.mark.parametrize("shown", [bearer("w"), {}], ids=["workspace", "nobody"])
-async def test_nobody_else_signs_in(plane, shown):
+async def test_other_callers_cannot_open_a_session(plane, shown):
     answer = await plane.http.post("/session", headers=shown)
     assert (answer.status_code, answer.json()) == (403, {"error": "access denied"})
     assert "set-cookie" not in answer.headers
 
 
-async def test_a_session_opens_no_other(plane):
+async def test_a_session_cannot_open_another(plane):
     answer = await plane.http.post("/session", headers={**COOKIE, **CSRF})
     assert answer.status_code == 403
     assert not plane.auth.received[-1].HasField("session")
 
 
 @pytest.mark.covers("AUTH-18")
-async def test_what_takes_no_session_does_not_forget_it_either(plane):
+async def test_a_route_without_sessions_does_not_clear_the_cookie(plane):
     del plane.auth.known[None]
     for method, path in (("GET", f"/admin/workspaces/{W}/test-token"), ("POST", "/session")):
         answer = await plane.http.request(method, path, headers={**COOKIE, **CSRF})
@@ -86,13 +86,13 @@ async def test_what_takes_no_session_does_not_forget_it_either(plane):
     assert not any(asked.HasField("session") for asked in plane.auth.received)
 
 
-async def test_a_bearer_signs_in_whatever_cookie_is_left_over(plane):
+async def test_a_bearer_opens_a_session_despite_an_old_cookie(plane):
     answer = await plane.http.post("/session", headers={"Cookie": "molecule_session=old", **bearer("a")})
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("settings", [{"mode": Mode.PRODUCTION, "admin_token": "a", "bind_host": "127.0.0.1"}, {}])
-async def test_a_cookie_is_secure_but_over_plain_http_in_development(settings):
+async def test_a_cookie_is_secure_except_over_http_in_development(settings):
     async with run_gateway_under_test(auth=auth(), **settings) as plane:
         plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())
         answer = await plane.http.post("/session", headers=bearer("a"))
@@ -108,11 +108,11 @@ async def test_a_cookie_is_secure_but_over_plain_http_in_development(settings):
         ({**COOKIE, **bearer("a")}, {"kind": "admin"}),
     ],
 )
-async def test_who_am_i(plane, shown, told):
+async def test_a_caller_is_described(plane, shown, told):
     assert (await plane.http.get("/session", headers=shown)).json() == told
 
 
-async def test_a_page_that_was_loaded_again_learns_its_csrf_token(plane):
+async def test_a_reloaded_page_reads_its_csrf_token(plane):
     told = (await plane.http.get("/session", headers=COOKIE)).json()
     assert (told["kind"], told["csrf_token"], told["org_id"]) == ("org", CSRF["X-CSRF-Token"], O)
     assert told["expires_at"].endswith("Z")
@@ -126,7 +126,7 @@ async def test_signing_out_ends_the_session_and_clears_the_cookie(plane):
     assert (closed.request.session, closed.caller.kind) == (S, Kind.SERVICE)
 
 
-async def test_signing_out_without_a_session_is_fine_and_with_a_bearer_needs_no_csrf_token(plane):
+async def test_signing_out_works_without_a_session_and_with_a_bearer_without_csrf_token(plane):
     assert (await plane.http.delete("/session")).json() == {"status": "ended"}
     assert plane.tokens.received == []
     assert (await plane.http.delete("/session", headers={**COOKIE, **bearer("a")})).status_code == 200
@@ -153,7 +153,7 @@ async def test_a_write_by_cookie_needs_the_csrf_token(plane, method, path, csrf)
     assert plane.auth.received == plane.tokens.received == plane.registry.received == []
 
 
-async def test_a_session_acts_as_what_it_was_opened_with(plane):
+async def test_a_session_has_the_identity_that_opened_it(plane):
     await plane.http.patch(f"/workspaces/{W}", json={"name": "n"}, headers={**COOKIE, **CSRF})
 
     [asked] = plane.auth.received
@@ -166,19 +166,19 @@ async def test_a_message_may_come_by_cookie(plane):
     assert plane.auth.received[-1].session == S
 
 
-async def test_a_bearer_always_wins(plane):
+async def test_a_bearer_counts_before_a_session(plane):
     await plane.http.patch(f"/workspaces/{W}", json={"name": "n"}, headers={**COOKIE, **bearer("a")})
     assert plane.only_call.caller == Identity(kind=Kind.ADMIN)
 
 
 @pytest.mark.parametrize("text", ["old", "x" * 5000, "\xff"])
-async def test_a_session_that_nobody_knows_is_refused_and_forgotten(plane, text):
+async def test_an_unknown_session_is_refused_and_its_cookie_cleared(plane, text):
     answer = await plane.http.get("/workspaces", headers={"Cookie": f"molecule_session={text}".encode("latin-1")})
     assert answer.status_code == 401
     assert answer.headers["set-cookie"] == credentials.CLEAR_SESSION_COOKIE
 
 
-async def test_a_wrong_bearer_leaves_the_session_alone(plane):
+async def test_an_invalid_bearer_does_not_clear_the_session(plane):
     answer = await plane.http.get("/workspaces", headers={**COOKIE, **bearer("wrong")})
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers

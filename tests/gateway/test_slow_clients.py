@@ -53,7 +53,7 @@ async def knocking(plane, *lines):
 
 
 @pytest.mark.covers("GW-03")
-async def test_a_slow_socket_delays_nobody_and_is_sent_away_to_come_back(plane):
+async def test_a_slow_websocket_delays_no_other_and_is_closed_to_resume(plane):
     async with open_websocket(plane.url) as slow:
         numbers = await happen(plane, MANY)
         heard = []
@@ -70,7 +70,7 @@ async def test_a_slow_socket_delays_nobody_and_is_sent_away_to_come_back(plane):
 
 
 @pytest.mark.covers("GW-03")
-async def test_a_slow_stream_delays_nobody_and_ends_so_that_it_can_come_back(plane):
+async def test_a_slow_event_stream_delays_no_other_and_ends_to_resume(plane):
     request = (b"GET /workspaces/%s/events/stream HTTP/1.1" % W.encode(), b"Host: h")
     async with knocking(plane, *request) as (reader, _):
         await eventually(lambda: plane.event_feed.resolved)

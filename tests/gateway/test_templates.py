@@ -69,14 +69,14 @@ async def test_a_template_is_imported(plane):
     "body",
     [{}, {"name": "x"}, {"name": "", "files": {}}, {"name": "x", "files": []}, {"name": "x", "files": {"a": 1}}, []],
 )
-async def test_a_body_that_is_none_is_refused(plane, body):
+async def test_an_invalid_body_is_refused(plane, body):
     answer = await plane.http.post("/templates/import", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
     assert plane.templates.received == []
 
 
-async def test_files_that_no_message_holds_are_too_large(plane):
+async def test_files_larger_than_a_grpc_message_are_refused(plane):
     answer = await plane.http.post("/templates/import", json={"name": "x", "files": {"a": "x" * MAX_FILES_BYTES}})
 
     assert (answer.status_code, answer.json()) == (
@@ -96,7 +96,7 @@ async def test_files_that_no_message_holds_are_too_large(plane):
         (AlreadyExists, "TEMPLATE_EXISTS", {"id": "x"}, 409),
     ],
 )
-async def test_refusals_are_told_as_the_contract_has_them(plane, refusal, reason, details, status):
+async def test_refusals_have_the_form_of_the_contract(plane, refusal, reason, details, status):
     error = type("Refusal", (refusal,), {"domain": "molecule.registry.v1", "reason": reason})
     plane.templates.replies["ImportTemplate"] = error("the text", details=details)
 

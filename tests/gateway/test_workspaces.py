@@ -120,7 +120,7 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
         b'{"name":"\\ud800"}',
     ],
 )
-async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, raw):
+async def test_a_mistyped_workspace_is_refused_before_the_registry_is_called(plane, raw):
     answer = await plane.http.post("/workspaces", content=raw)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace payload"})
@@ -155,7 +155,7 @@ async def test_an_absent_tier_is_sent_as_absent(plane):
     assert not plane.only_call.request.HasField("tier")
 
 
-async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
+async def test_empty_secrets_and_memories_equal_absent_ones(plane):
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
 
     answer = await plane.http.post("/workspaces", json={"name": "n", "secrets": {}, "initial_memories": []})
@@ -163,7 +163,7 @@ async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
     assert answer.status_code == 201
 
 
-async def test_a_limit_that_the_registry_knows_is_told_in_its_words(plane):
+async def test_a_limit_of_the_registry_is_refused_with_its_text(plane):
     error = raised(InvalidArgument, "INVALID_WORKSPACE", "invalid workspace fields", reason="url_validate_failed")
     plane.registry.replies["CreateWorkspace"] = error
 
@@ -175,7 +175,7 @@ async def test_a_limit_that_the_registry_knows_is_told_in_its_words(plane):
     )
 
 
-async def test_an_external_workspace_is_told_how_to_connect(plane):
+async def test_an_external_workspace_is_answered_with_its_connection(plane):
     made = workspace(external=True, status=pb.WORKSPACE_STATUS_AWAITING_AGENT, delivery_mode=pb.DELIVERY_MODE_POLL)
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t0k3n")
 
@@ -189,7 +189,7 @@ async def test_an_external_workspace_is_told_how_to_connect(plane):
     assert connection["platform_url"] == plane.url
 
 
-async def test_the_public_address_is_the_one_that_is_set():
+async def test_the_connection_has_the_configured_public_url():
     async with run_gateway_under_test(external_platform_url="https://plane.example/") as plane:
         made = workspace(external=True, delivery_mode=pb.DELIVERY_MODE_POLL)
         plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t")
@@ -227,7 +227,7 @@ async def test_one_workspace_is_read(plane):
     assert "monthly_spend" not in answer.json()
 
 
-async def test_what_is_not_there_is_not_found(plane):
+async def test_an_unknown_workspace_is_not_found(plane):
     plane.registry.replies["GetWorkspace"] = raised(NotFound, "WORKSPACE_NOT_FOUND", "workspace not found")
 
     answer = await plane.http.get(f"/workspaces/{W}")
@@ -235,7 +235,7 @@ async def test_what_is_not_there_is_not_found(plane):
     assert (answer.status_code, answer.content) == (404, b'{"error":"workspace not found"}')
 
 
-async def test_a_change_names_the_fields_that_the_body_has(plane):
+async def test_the_update_mask_has_the_fields_of_the_body(plane):
     plane.registry.replies["UpdateWorkspace"] = pb.UpdateWorkspaceResponse(workspace=workspace())
     body = {"name": "m", "x": 1, "y": 2, "hibernation_idle_minutes": None, "workspace_dir": None, "budget_limit": 7}
 
@@ -247,7 +247,7 @@ async def test_a_change_names_the_fields_that_the_body_has(plane):
     assert request.changes == pb.WorkspaceChanges(name="m", x=1, y=2)
 
 
-async def test_a_model_that_was_reset_is_told(plane):
+async def test_a_reset_model_is_answered(plane):
     reply = pb.UpdateWorkspaceResponse(workspace=workspace(model="first"), model_was_reset=True)
     plane.registry.replies["UpdateWorkspace"] = reply
 
@@ -282,7 +282,7 @@ async def test_a_field_of_the_wrong_type_is_named(plane, field, value):
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"{"])
-async def test_a_change_that_is_no_object_is_refused(plane, raw):
+async def test_a_change_without_an_object_is_refused(plane, raw):
     answer = await plane.http.patch(f"/workspaces/{W}", content=raw)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
@@ -324,7 +324,7 @@ async def test_a_workspace_is_removed(plane, query, confirm, purge, status):
     assert plane.only_call.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
 
 
-async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
+async def test_a_removal_with_descendants_needs_confirmation(plane):
     details = {
         "status": "confirmation_required",
         "message": "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete.",
@@ -339,7 +339,7 @@ async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
 
 
 @pytest.mark.covers("GW-04")
-async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
+async def test_failed_stops_are_answered_as_the_registry_reports_them(plane):
     text = f"workspace marked removed, but 1 stop call(s) failed — please retry: stop {W}: no such process"
     plane.registry.replies["RemoveWorkspace"] = raised(
         InternalError, "STOP_FAILED", text, removed_count=7, stop_failures=1
@@ -364,7 +364,7 @@ async def test_a_workspace_is_restarted(plane, body):
 
 
 @pytest.mark.parametrize(("query", "body"), [("?reset=true", b""), ("", b'{"reset":true}')])
-async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, query, body):
+async def test_a_reset_of_a_session_is_refused(plane, query, body):
     answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
 
     assert plane.lifecycle.received == []
@@ -373,7 +373,7 @@ async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, quer
     assert "restart without reset" in answer.json()["detail"]
 
 
-async def test_a_restart_says_which_template_it_applied(plane):
+async def test_a_restart_answers_the_applied_template(plane):
     plane.lifecycle.replies["RestartWorkspace"] = lifecycle_pb2.RestartWorkspaceResponse(
         workspace=workspace(), template="poet"
     )
@@ -386,7 +386,7 @@ async def test_a_restart_says_which_template_it_applied(plane):
     assert (asked.template, asked.apply_template, asked.rebuild_config) == ("poet", True, True)
 
 
-async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
+async def test_a_restart_from_an_unknown_template_is_refused(plane):
     plane.lifecycle.replies["RestartWorkspace"] = raised(InvalidArgument, "INVALID_TEMPLATE", "invalid template")
 
     answer = await plane.http.post(f"/workspaces/{W}/restart", json={"template": "t"})
@@ -394,7 +394,7 @@ async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid template"})
 
 
-async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
+async def test_without_a_backend_a_restart_is_refused(plane):
     error = raised(Unavailable, "PROVISIONER_UNAVAILABLE", "provisioner not available")
     plane.lifecycle.replies["RestartWorkspace"] = error
 
@@ -404,7 +404,7 @@ async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
     assert len(plane.lifecycle.received) == 1
 
 
-async def test_a_time_to_retry_reaches_the_client(plane):
+async def test_the_time_to_retry_is_answered(plane):
     error = raised(FailedPrecondition, "WRONG_STATUS", "workspace is paused")
     error.retry_in = timedelta(seconds=15)
     plane.lifecycle.replies["RestartWorkspace"] = error
@@ -424,7 +424,7 @@ async def test_repeated_commands_differ_in_their_request_id(plane):
     assert first.request.request_id != second.request.request_id
 
 
-async def test_bodies_are_read_whatever_their_content_type(plane):
+async def test_bodies_are_read_with_any_content_type(plane):
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
     raw = json.dumps({"name": "n"}).encode()
 
