@@ -1,4 +1,4 @@
-"""Clients that listen: an event stream as it is written, and a socket."""
+"""Clients of event streams and of the WebSocket."""
 
 import json
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 
 class SseClient:
-    """An event stream, frame by frame."""
+    """Reads an event stream frame by frame."""
 
     def __init__(self, response) -> None:
         self.response = response
@@ -16,7 +16,7 @@ class SseClient:
         self._rest = b""
 
     async def frame(self) -> bytes | None:
-        """The next frame as it is written, or nothing at the end."""
+        """Return the bytes of the next frame, or `None` at the end."""
         while b"\n\n" not in self._rest:
             try:
                 self._rest += await anext(self._chunks)
@@ -26,14 +26,14 @@ class SseClient:
         return frame + b"\n\n"
 
     async def event(self) -> dict | None:
-        """The next event, comments aside."""
+        """Return the next event and skip comments."""
         while (frame := await self.frame()) is not None:
             if not frame.startswith(b":"):
                 return json.loads(frame.partition(b"data: ")[2])
         return None
 
     async def rest(self) -> list[dict]:
-        """All events until the end."""
+        """Return all events until the end."""
         found = []
         while (event := await self.event()) is not None:
             found.append(event)
@@ -42,7 +42,7 @@ class SseClient:
 
 @asynccontextmanager
 async def open_event_stream(http, workspace_id, *, after=None, **headers) -> AsyncIterator[SseClient]:
-    """A stream of a workspace's events; `after` is the last event handled."""
+    """Open the event stream of a workspace; `after` is the last event handled."""
     if after is not None:
         headers["Last-Event-ID"] = str(after)
     async with http.stream("GET", f"/workspaces/{workspace_id}/events/stream", headers=headers, timeout=20) as response:
@@ -54,7 +54,7 @@ async def open_event_stream(http, workspace_id, *, after=None, **headers) -> Asy
 
 @asynccontextmanager
 async def open_websocket(url, *, after=None, bearer=None, query="", **headers) -> AsyncIterator[ClientConnection]:
-    """A socket."""
+    """Open the WebSocket."""
     if after is not None:
         headers["Last-Event-ID"] = str(after)
     if bearer is not None:
@@ -65,5 +65,5 @@ async def open_websocket(url, *, after=None, bearer=None, query="", **headers) -
 
 
 async def receive_event(socket: ClientConnection) -> dict:
-    """The next event on a socket."""
+    """Return the next event of a WebSocket."""
     return json.loads(await socket.recv())

@@ -1,4 +1,4 @@
-"""Those who tell the gateway what happens: real servicers that tell what a test lets happen."""
+"""Fake event and broadcast services: real servicers that publish what a test publishes."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class WorkspaceNotFound(NotFound):
 
 @dataclass
 class FakeEventService(rpc.EventServiceServicer):
-    """A registry that knows some workspaces, and tells what a test lets happen to them."""
+    """The event service of a registry with the workspaces and events of a test."""
 
     audiences: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     events: list[pb.PublishedEvent] = field(default_factory=list)
@@ -46,20 +46,20 @@ class FakeEventService(rpc.EventServiceServicer):
     broadcasting: list[asyncio.Queue] = field(default_factory=list)
     _watchers: list[asyncio.Queue] = field(default_factory=list)
 
-    # What a test lets happen ─────────────────────────────────────────────────
+    # Actions of a test ───────────────────────────────────────────────────────
 
     def place_workspace(
         self, workspace_id: str, published_to: list[str] | None = None, subscribed_to: list[str] | None = None
     ) -> None:
-        """A workspace stands somewhere."""
+        """Set the audiences of a workspace."""
         circles = ["everything", f"one:{workspace_id}", *(published_to or [])], subscribed_to or []
         self.audiences[workspace_id] = circles
-        self._say(
+        self._send(
             pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=[self._audiences_of(workspace_id)]))
         )
 
     def publish(self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", **payload) -> int:
-        """A stored event."""
+        """Publish a stored event; returns its id."""
         number = self.events[-1].event.event_id + 10 if self.events else max(self.oldest_event_id, 0) + 10
         event = pb.StoredEvent(
             event_id=number,
@@ -70,29 +70,29 @@ class FakeEventService(rpc.EventServiceServicer):
         )
         published_to = self.audiences.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
         self.events.append(pb.PublishedEvent(event=event, published_to=published_to))
-        self._say(pb.WatchEventsResponse(event=self.events[-1]))
+        self._send(pb.WatchEventsResponse(event=self.events[-1]))
         return number
 
     def send_keepalive(self) -> None:
-        self._say(pb.WatchEventsResponse(keepalive=Duration(seconds=2)))
+        self._send(pb.WatchEventsResponse(keepalive=Duration(seconds=2)))
 
     def broadcast(self, workspace_id: str, event_type: str = "WORKSPACE_HEARTBEAT", **payload) -> None:
-        """Something told once."""
-        told = pb.Broadcast(
+        """Publish a broadcast."""
+        broadcast = pb.Broadcast(
             event_type=event_type,
             workspace_id=workspace_id,
             payload=json.dumps(payload, separators=(",", ":")).encode(),
             created_at=Timestamp(seconds=1_777_624_200),
         )
         for queue in self.broadcasting:
-            queue.put_nowait(pb.WatchBroadcastsResponse(broadcasts=[told]))
+            queue.put_nowait(pb.WatchBroadcastsResponse(broadcasts=[broadcast]))
 
     def break_feeds(self) -> None:
-        """Break every watch of events."""
-        self._say(None)
+        """Break every event feed."""
+        self._send(None)
         self._watchers.clear()
 
-    def _say(self, message: pb.WatchEventsResponse | None) -> None:
+    def _send(self, message: pb.WatchEventsResponse | None) -> None:
         for queue in self._watchers:
             queue.put_nowait(message)
 
@@ -100,7 +100,7 @@ class FakeEventService(rpc.EventServiceServicer):
         published_to, subscribed_to = self.audiences[workspace_id]
         return pb.WorkspaceAudiences(workspace_id=workspace_id, published_to=published_to, subscribed_to=subscribed_to)
 
-    # What the gateway asks ───────────────────────────────────────────────────
+    # RPCs ────────────────────────────────────────────────────────────────────
 
     async def WatchEvents(self, request, context) -> AsyncIterator[pb.WatchEventsResponse]:
         if self.is_unavailable:
@@ -109,13 +109,13 @@ class FakeEventService(rpc.EventServiceServicer):
         if 0 < request.after_event_id < self.oldest_event_id:
             raise EventIdGone
         queue: asyncio.Queue = asyncio.Queue()
-        past = [told for told in self.events if told.event.event_id > request.after_event_id]
+        past = [event for event in self.events if event.event.event_id > request.after_event_id]
         placements = [self._audiences_of(workspace_id) for workspace_id in self.audiences]
         self._watchers.append(queue)
         yield pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=placements))
         if request.after_event_id:
-            for told in past:
-                yield pb.WatchEventsResponse(event=told)
+            for event in past:
+                yield pb.WatchEventsResponse(event=event)
         reached = self.events[-1].event.event_id if self.events else self.oldest_event_id
         yield pb.WatchEventsResponse(caught_up=pb.CaughtUp(event_id=reached))
         while (message := await queue.get()) is not None:
@@ -139,7 +139,7 @@ class FakeEventService(rpc.EventServiceServicer):
             raise EventIdGone
         over = request.workspace_id in self.removed
         return pb.ResolveSubscriptionResponse(
-            subscribed_to=self._listens_to(caller, request.workspace_id),
+            subscribed_to=self._subscribed_to(caller, request.workspace_id),
             subscribed_as=caller.name if caller.kind is Kind.WORKSPACE and not request.workspace_id else "",
             ended=over,
             head_event_id=self.events[-1].event.event_id if self.events else self.oldest_event_id,
@@ -150,18 +150,18 @@ class FakeEventService(rpc.EventServiceServicer):
         if self.before_replay:
             self.before_replay.pop(0)()
         caller = identity.current()
-        heard = set(self._listens_to(caller, request.workspace_id))
+        audiences = set(self._subscribed_to(caller, request.workspace_id))
         if caller.kind is Kind.WORKSPACE and not request.workspace_id:
-            heard |= set(self.audiences[caller.name][1])
+            audiences |= set(self.audiences[caller.name][1])
         through = request.through_event_id or 2**62
         found = [
-            told.event
-            for told in self.events
-            if request.after_event_id < told.event.event_id <= through and heard & set(told.published_to)
+            event.event
+            for event in self.events
+            if request.after_event_id < event.event.event_id <= through and audiences & set(event.published_to)
         ]
         return pb.ReplayEventsResponse(events=found[: self.page], more=len(found) > self.page)
 
-    def _listens_to(self, caller: identity.Identity, workspace_id: str) -> list[str]:
+    def _subscribed_to(self, caller: identity.Identity, workspace_id: str) -> list[str]:
         if workspace_id:
             return [f"one:{workspace_id}"]
         match caller.kind:
@@ -179,14 +179,14 @@ class FakeEventService(rpc.EventServiceServicer):
 
 @dataclass
 class FakeBroadcastService(broadcasts_pb2_grpc.BroadcastServiceServicer):
-    """A proxy that tells of messages."""
+    """The broadcast service of an A2A proxy."""
 
     listeners: list[asyncio.Queue] = field(default_factory=list)
 
     def broadcast(self, workspace_id: str, payload: bytes) -> None:
-        told = broadcasts_pb2.Broadcast(event_type="ACTIVITY_LOGGED", workspace_id=workspace_id, payload=payload)
+        broadcast = broadcasts_pb2.Broadcast(event_type="ACTIVITY_LOGGED", workspace_id=workspace_id, payload=payload)
         for queue in self.listeners:
-            queue.put_nowait(broadcasts_pb2.WatchBroadcastsResponse(broadcasts=[told]))
+            queue.put_nowait(broadcasts_pb2.WatchBroadcastsResponse(broadcasts=[broadcast]))
 
     async def WatchBroadcasts(self, request, context) -> AsyncIterator[broadcasts_pb2.WatchBroadcastsResponse]:
         queue: asyncio.Queue = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The services as the gateway meets them in tests: real gRPC, scripted answers, each named after what it does."""
+"""Fake services behind the gateway: real gRPC servers with scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class InvalidBearer(Unauthenticated):
 
 @dataclass
 class FakeAuth(rpc.AuthServiceServicer):
-    """Knows some bearers, refuses the rest, and tells of revocations when asked to."""
+    """Knows some bearers and sessions, refuses the others, and sends revocations on request of a test."""
 
     known: dict[str | None, Identity] = field(default_factory=dict)
     sessions: dict[str, Identity] = field(default_factory=dict)
@@ -78,14 +78,14 @@ class FakeAuth(rpc.AuthServiceServicer):
         queue: asyncio.Queue[pb.WatchRevocationsResponse | None] = asyncio.Queue()
         self.watchers.append(queue)
         yield pb.WatchRevocationsResponse(revision=max(request.after_revision, 1), keepalive=Duration(seconds=2))
-        while (news := await queue.get()) is not None:
-            yield news
+        while (update := await queue.get()) is not None:
+            yield update
 
-    def send_update(self, news: pb.WatchRevocationsResponse | None) -> None:
-        """Send to every watcher; `None` breaks the feed."""
+    def send_update(self, update: pb.WatchRevocationsResponse | None) -> None:
+        """Send an update on every feed; `None` breaks the feeds."""
         for queue in self.watchers:
-            queue.put_nowait(news)
-        if news is None:
+            queue.put_nowait(update)
+        if update is None:
             self.watchers.clear()
 
     def servicer(self) -> Servicer:
@@ -97,19 +97,19 @@ class FakeAuth(rpc.AuthServiceServicer):
 
 
 class AuthWithBrokenFeed(FakeAuth):
-    """Breaks its feed with a bug the first time, and is well afterwards."""
+    """Breaks its first feed with a bug."""
 
     async def WatchRevocations(self, request, context):
         if not self.watched_after:
             self.watched_after.append(request.after_revision)
             message = "a bug"
             raise RuntimeError(message)
-        async for news in super().WatchRevocations(request, context):
-            yield news
+        async for update in super().WatchRevocations(request, context):
+            yield update
 
 
 class AuthWithSilentFeed(FakeAuth):
-    """Answers questions and says nothing on its feed."""
+    """Answers queries and sends nothing on its feed."""
 
     async def WatchRevocations(self, request, context):
         await asyncio.Event().wait()
@@ -118,7 +118,7 @@ class AuthWithSilentFeed(FakeAuth):
 
 @dataclass(frozen=True)
 class ReceivedCall:
-    """One call that a scripted service received."""
+    """A call that a scripted service received."""
 
     method: str
     request: Any
@@ -126,7 +126,7 @@ class ReceivedCall:
 
 
 class ScriptedService:
-    """A service that answers each RPC with what the test laid out for it, and remembers what it was asked."""
+    """A service that answers each RPC with the reply of the test and records the calls."""
 
     def __init__(self, contract: ServiceDescriptor) -> None:
         self._contract = contract

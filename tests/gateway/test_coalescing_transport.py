@@ -1,4 +1,4 @@
-"""What is written in one turn of the loop leaves in one packet, and nothing is kept for longer."""
+"""Data written in one turn of the event loop is sent as one packet by the end of the turn."""
 
 import asyncio
 

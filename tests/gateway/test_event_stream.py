@@ -1,4 +1,4 @@
-"""Event streams and sockets, over real HTTP, told by real gRPC."""
+"""Event streams and WebSockets over real HTTP, with events from real gRPC services."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Which gate stands before which route, and that nothing is asked or told before it."""
+"""The gate of every route, and that nothing is called or answered before it."""
 
 import asyncio
 import json
@@ -161,7 +161,7 @@ IN_PATHS = [
     for name, said in INVALID_ID_TEXTS.items()
     if f"{{{name}}}" in path
 ]
-"""Every route with every id in its path, and what is said of one that is none."""
+"""Every route with each id of its path, and the error for an invalid one."""
 
 
 def content(method, path):

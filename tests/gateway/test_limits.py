@@ -174,7 +174,13 @@ def test_a_bucket_never_holds_more_than_its_limit():
 
 @pytest.mark.parametrize(
     ("missing", "is_exceeded"),
-    [(0.0, False), (TOKEN_ROUNDING_TOLERANCE / 2, False), (TOKEN_ROUNDING_TOLERANCE * 2, True), (0.5, True)],
+    [
+        (0.0, False),
+        (TOKEN_ROUNDING_TOLERANCE / 2, False),
+        (TOKEN_ROUNDING_TOLERANCE, False),
+        (TOKEN_ROUNDING_TOLERANCE * 2, True),
+        (0.5, True),
+    ],
 )
 def test_a_token_may_miss_the_rounding_tolerance_only(missing, is_exceeded):
     clock = ManualClock()

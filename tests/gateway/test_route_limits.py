@@ -1,4 +1,4 @@
-"""A route with a limit of its own, in front of its gate."""
+"""The limit of one route is checked before its gate."""
 
 import httpx
 import pytest
@@ -13,8 +13,8 @@ from tests.gateway.fake_services import MissingBearer
 SCARCE = RouteLimit(quota=Quota(2, HOUR_SECONDS), per=CountedBy.ADDRESS)
 
 
-class LockedGate:
-    """Lets nobody in."""
+class RefusingIdentityProvider:
+    """Refuses every caller."""
 
     async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
         raise MissingBearer
@@ -30,7 +30,9 @@ async def reached(call):
 @pytest.mark.parametrize(("limited", "statuses"), [(True, [401, 401, 429]), (False, [401, 401, 401])])
 async def test_a_limit_of_a_route_comes_before_its_gate_and_only_where_rates_are_limited(limited, statuses):
     scarce = Route(method="POST", path="/scarce", handler=reached, summary="Scarce", guard=ADMIN, limit=SCARCE)
-    app = build_router([scarce], callers=LockedGate(), proxy_headers=ProxyHeaders((), ""), is_limited=limited)
+    app = build_router(
+        [scarce], callers=RefusingIdentityProvider(), proxy_headers=ProxyHeaders((), ""), is_limited=limited
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://plane") as http:
         answers = [await http.post("/scarce") for _ in range(3)]
 

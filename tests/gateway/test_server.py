@@ -162,7 +162,7 @@ async def test_an_active_request_is_answered_before_the_gateway_stops():
 
 
 async def once_refused(url, then):
-    """Do something when nobody listens there any more."""
+    """Run an action once the port is closed."""
     host, port = url.removeprefix("http://").split(":")
 
     async def refused():

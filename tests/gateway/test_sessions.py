@@ -1,4 +1,4 @@
-"""Browser sessions at the gateway: cookies, CSRF, and who wins."""
+"""Browser sessions: cookies, CSRF tokens and precedence of credentials."""
 
 import time
 

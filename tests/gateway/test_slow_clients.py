@@ -1,4 +1,4 @@
-"""Who listens slowly delays nobody, and is sent away before it would lose what is kept."""
+"""A slow client delays no other, and its subscription ends before it would lose a stored event."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def plane():
 
 
 async def happen(plane, count):
-    """Many large events, each heard by a quick listener before the next."""
+    """Publish many large events, each received by a fast client before the next."""
     async with open_websocket(plane.url) as quick:
         numbers = []
         for _ in range(count):
