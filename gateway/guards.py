@@ -1,4 +1,4 @@
-"""Guards of routes: the gate at auth that a request has to pass, and what the gateway tells auth about the request."""
+"""Guards of routes: the gate at auth that a request has to pass, and what auth learns about the request."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,9 +36,9 @@ class Guard:
     gate: Gate
     scope: str = ""
     names_workspace: bool = True
-    """Auth is told the workspace of the path or of the body."""
+    """Auth receives the workspace of the path or of the body."""
     uses_claimed_workspace: bool = False
-    """Auth is told the workspace that the caller claims to be."""
+    """Auth receives the workspace that the caller claims to be."""
     workspace_body_field: str = ""
     """The field of the body that holds the id of the workspace."""
     admits_operator_locally: bool = False

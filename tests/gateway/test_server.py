@@ -155,20 +155,20 @@ async def test_an_active_request_is_answered_before_the_gateway_stops():
         async with run_gateway(first.settings) as url:
             asking = group.create_task(http.get(f"{url}/workspaces"))
             await first.auth.arrived.wait()
-            group.create_task(once_refused(url, first.auth.hold.set))
+            group.create_task(run_once_closed(url, first.auth.hold.set))
         answer = await asking
 
     assert answer.status_code == 200
 
 
-async def once_refused(url, then):
+async def run_once_closed(url, then):
     """Run an action once the port is closed."""
     host, port = url.removeprefix("http://").split(":")
 
     async def refused():
         try:
             _, writer = await asyncio.open_connection(host, int(port))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return True
         writer.close()
         return False
