@@ -171,7 +171,9 @@ class Plane:
                 await services.enter_async_context(
                     run_service(service, read_settings_from(environment, service.settings))
                 )
-            await services.enter_async_context(gateway_server.serving(read_settings_from(environment, GatewaySettings)))
+            await services.enter_async_context(
+                gateway_server.run_gateway(read_settings_from(environment, GatewaySettings))
+            )
             yield
 
 

@@ -1,36 +1,42 @@
-"""The face: HTTP in front of gRPC. It translates and decides nothing.
+"""The HTTP gateway in front of the gRPC services. It translates and decides nothing about the domain.
 
-| Module          | What it holds                                                     |     |
-|-----------------|-------------------------------------------------------------------|-----|
-| `settings`      | what the environment says                                         |     |
-| `app`           | wiring                                                            |     |
-| `server`        | serving over HTTP, and draining                                   |     |
-| `edge`          | what every request passes and every answer carries                |     |
-| `forwarded`     | where a request comes from, as far as proxies are believed        | pure|
-| `cors`          | which browser pages may call                                      | pure|
-| `limits`        | how much, and how often                                           |     |
-| `exchange`      | many messages over one stream to the A2A proxy                    |     |
-| `live`          | what happens, carried to those who may hear of it                 |     |
-| `listener`      | one listener, and what it has yet to hear                         |     |
-| `streams`       | what a client missed, then what happens, while it may and can     |     |
-| `route`         | a route as declared, and the way of a request through it          |     |
-| `shortcuts`     | straight to the routes whose paths name nothing                   |     |
-| `caller`        | header → identity, verified by auth, remembered for seconds       |     |
-| `vigils`        | who stays, and must be asked about again                          |     |
-| `credentials`   | what a request shows: a bearer, or a session and its CSRF token   |     |
-| `bodies`        | reading, parsing and checking what clients send                   |     |
-| `queries`       | numbers in query strings                                          | pure|
-| `shapes/`       | what the routes take                                              | pure|
-| `answers/`      | what the routes answer, where it is more than a message rendered  | pure|
-| `routes`        | the tables, and one RPC for each route                            |     |
-| `render/`       | replies → the JSON of the contract                                | pure|
-| `extended`      | extended cards that pass with a message                           | pure|
-| `cards`         | agent cards as clients of the plane may see them                  | pure|
-| `connection`    | how an agent of its own finds its way here                        | pure|
-| `snippets/`     | programs that are handed to agents as text                        |     |
-| `errors`        | errors of the services → HTTP, in one table                       |     |
-| `documentation` | the declarations → OpenAPI                                        | pure|
-| `readiness`     | whether the services answer                                       |     |
-| `metrics`       | what is counted                                                   |     |
-| `clients`       | one line to each service                                          |     |
+| Module                | What it holds                                                              |      |
+|-----------------------|----------------------------------------------------------------------------|------|
+| `settings`            | settings from environment variables                                        |      |
+| `server`              | serving over HTTP, and draining requests at the end                        |      |
+| `app`                 | the wiring                                                                 |      |
+| `middleware`          | what every request passes: request id, CORS, rate limit, metrics, headers  |      |
+| `proxy_headers`       | the client address and the URL of the plane behind trusted proxies         | pure |
+| `cors`                | which browser pages may call                                               | pure |
+| `limits`              | sizes of bodies, and rates of requests                                     |      |
+| `routing`             | finds the endpoint of a method and path                                    |      |
+| `route`               | the declaration of a route, and a request that passed its guard            |      |
+| `guards`              | the gate at auth that a route requires                                     |      |
+| `endpoint`            | takes a request through the checks of its route to the handler             |      |
+| `routes/`             | the routes, by noun, with one RPC for each                                 |      |
+| `schemas/`            | request bodies, answers and their rendering, by noun                       | pure |
+| `request_body`        | reads, parses and validates bodies                                         |      |
+| `query_params`        | parses numbers of the query                                                | pure |
+| `ids`                 | parses ids                                                                 | pure |
+| `json_format`         | JSON and timestamps of the public contract                                 | pure |
+| `errors`              | errors of the services as HTTP responses, in one table                     |      |
+| `credentials`         | the bearer or the browser session of a request                             | pure |
+| `authentication`      | credentials become identities                                              |      |
+| `authorization_cache` | answers of auth, kept for seconds or until a revocation                    |      |
+| `reauthorisation`     | open connections that are authorised again                                 |      |
+| `event_feed`          | follows the events of the plane and publishes them                         |      |
+| `subscriber_index`    | subscribers by audience                                                    |      |
+| `subscriptions`       | the unread events of one client                                            |      |
+| `event_reader`        | missed events, then current ones, for one client                           |      |
+| `live_event`          | an event as frames of event streams and WebSockets                         | pure |
+| `exchange`            | messages over one stream to each A2A proxy                                 |      |
+| `agent_cards`         | agent cards for clients of the plane                                       | pure |
+| `extended_card`       | extended agent cards in replies to messages                                | pure |
+| `connect_snippets`    | what an external agent needs to connect                                    | pure |
+| `snippets/`           | programs that agents receive as text                                       |      |
+| `documentation`       | the OpenAPI document from the declarations of the routes                   | pure |
+| `published_schemas`   | names, order and number format of the published schemas                    | pure |
+| `readiness`           | health checks of the services                                              |      |
+| `metrics`             | metrics for Prometheus                                                     |      |
+| `clients`             | gRPC channels to the services                                              |      |
 """

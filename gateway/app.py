@@ -1,31 +1,28 @@
-"""Wiring: the routes behind their gates, messages and sockets beside them, the edge around all of it."""
+"""Builds the gateway: middleware around the WebSocket, the message path and the routes behind their guards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp
 
-from gateway import documentation, errors
-from gateway.caller import Callers, digest_of
-from gateway.clients import Clients, all_dialled
-from gateway.cors import Cors
-from gateway.edge import Edge
-from gateway.exchange import Exchanges
-from gateway.forwarded import Forwarded
-from gateway.limits import Rates
-from gateway.live import Live
-from gateway.metrics import Metrics
-from gateway.readiness import Readiness
-from gateway.render.texts import json_response
-from gateway.route import Identifies, Mounted, Route
+from gateway import documentation
+from gateway.authentication import Authenticator, hash_bearer
+from gateway.clients import ServiceChannels, open_channels
+from gateway.cors import CorsPolicy
+from gateway.endpoint import RouteEndpoint
+from gateway.event_feed import EventFeed
+from gateway.exchange import ExchangePool
+from gateway.guards import IdentityProvider
+from gateway.limits import RateLimiter
+from gateway.metrics import RequestMetrics
+from gateway.middleware import RequestMiddleware
+from gateway.proxy_headers import ProxyHeaders
+from gateway.readiness import ReadinessChecker
+from gateway.route import Route
 from gateway.routes import cards
-from gateway.routes.a2a import A2aApp
+from gateway.routes.a2a import MessageApp
 from gateway.routes.activity import ActivityRoutes
 from gateway.routes.approvals import ApprovalRoutes
 from gateway.routes.audit import AuditRoutes
@@ -34,8 +31,9 @@ from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
-from gateway.routes.contract import ContractRoutes
 from gateway.routes.entries import EntryRoutes
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.events import EventRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
@@ -43,151 +41,135 @@ from gateway.routes.liveness import LivenessRoutes
 from gateway.routes.logs import LogRoutes
 from gateway.routes.memories import MemoryRoutes
 from gateway.routes.models import ModelRoutes
-from gateway.routes.ops import OpsRoutes
+from gateway.routes.openapi import OpenApiRoutes
+from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
-from gateway.routes.stream import Openings, SocketApp, StreamRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
+from gateway.routes.websocket import WebSocketApp
 from gateway.routes.workspaces import WorkspaceRoutes
+from gateway.routing import Router
 from gateway.settings import Settings
-from gateway.shortcuts import Shortcuts
 from services.chassis.settings import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """The gateway as one ASGI application, and how those who listen are sent away before it stops."""
+class Gateway:
+    """The gateway as one ASGI application."""
 
     app: ASGIApp
-    leave: Callable[[], None]
+    end_subscriptions: Callable[[], None]
+    """Ends the event streams and WebSockets, which would delay the end of the server."""
 
 
 @asynccontextmanager
-async def wired(settings: Settings) -> AsyncIterator[Wired]:
-    """The gateway, for the length of the block.
+async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Run the gateway's feeds and streams within the `with` block; yields the application.
 
-    If the loop behind it fails, the block is cancelled and the failure raised.
+    If one of them fails, the block is cancelled and the error raised.
     """
-    async with all_dialled(settings) as clients:
-        callers = Callers(clients.auth, operator=_operator(settings))
-        exchanges = Exchanges(clients.each_a2a_proxy)
-        live = Live(clients.registry, registries=clients.each_registry, proxies=clients.each_a2a_proxy)
+    async with open_channels(settings) as channels:
+        authenticator = Authenticator(channels.auth, operator=_hash_admin_token(settings))
+        exchanges = ExchangePool(channels.each_a2a_proxy)
+        feed = EventFeed(channels.registry, registries=channels.each_registry, proxies=channels.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
             loops = [
-                group.create_task(callers.listen(), name="revocations"),
-                group.create_task(callers.doubt(), name="doubt"),
+                group.create_task(authenticator.follow_revocations(), name="revocations"),
+                group.create_task(authenticator.reauthorise_while_feed_is_stale(), name="reauthorisation"),
                 group.create_task(exchanges.run(), name="exchanges"),
-                group.create_task(live.run(), name="live"),
+                group.create_task(feed.run(), name="events"),
             ]
             try:
-                yield Wired(_application(settings, clients, callers, exchanges, live), live.leave)
+                application = _build_application(settings, channels, authenticator, exchanges, feed)
+                yield Gateway(application, feed.end_subscriptions)
             finally:
                 for loop in loops:
                     loop.cancel()
 
 
-def _application(settings: Settings, clients: Clients, callers: Callers, exchanges: Exchanges, live: Live) -> ASGIApp:
-    metrics = Metrics()
-    forwarded = Forwarded(settings.trusted_proxies or (), settings.external_platform_url)
-    openings = Openings(clients.registry, live)
-    routes = table(settings, clients, metrics, StreamRoutes(callers, openings))
-    messages = A2aApp(
-        callers,
+def _build_application(
+    settings: Settings,
+    channels: ServiceChannels,
+    authenticator: Authenticator,
+    exchanges: ExchangePool,
+    feed: EventFeed,
+) -> ASGIApp:
+    metrics = RequestMetrics()
+    proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
+    readers = EventReaders(channels.registry, feed)
+    routes = build_routes(settings, channels, metrics, EventStreamRoutes(authenticator, readers))
+    router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
+    messages = MessageApp(
+        authenticator,
         exchanges,
-        beside=Shortcuts(face(routes, callers=callers, forwarded=forwarded, limited=not settings.is_open)),
-        base_url=forwarded.base_url,
+        fallback=router,
+        base_url=proxy_headers.base_url,
         bearer_needed=not settings.is_open,
     )
-    return Edge(
-        SocketApp(callers, openings, metrics, beside=messages),
-        cors=Cors(settings.origins, settings.external_platform_url),
-        rates=None if settings.is_open else Rates(settings.rate_limit),
-        forwarded=forwarded,
+    return RequestMiddleware(
+        WebSocketApp(authenticator, readers, metrics, fallback=messages),
+        cors=CorsPolicy(settings.origins, settings.external_platform_url),
+        rates=None if settings.is_open else RateLimiter(settings.rate_limit),
+        proxy_headers=proxy_headers,
         metrics=metrics,
     )
 
 
-def _operator(settings: Settings) -> bytes | None:
+def _hash_admin_token(settings: Settings) -> bytes | None:
     token = settings.admin_token.get_secret_value() if settings.admin_token else ""
-    return digest_of(token) if token else None
+    return hash_bearer(token) if token else None
 
 
-def table(settings: Settings, clients: Clients, metrics: Metrics, streams: StreamRoutes) -> list[Route]:
-    """Every route, as it is declared."""
-    card_guard = cards.guard(public=settings.cards_are_public)
+def build_routes(
+    settings: Settings, channels: ServiceChannels, metrics: RequestMetrics, streams: EventStreamRoutes
+) -> list[Route]:
+    """Return every route but those that describe the others."""
+    card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OpsRoutes(Readiness(clients), metrics).table(),
-        *LivenessRoutes(clients).table(),
-        *WorkspaceRoutes(clients.registry).table(),
-        *LifecycleRoutes(clients.registry).table(),
-        *LogRoutes(clients.provisioner).table(),
-        *SearchRoutes(clients.registry).table(),
-        *RegistryRoutes(clients.registry).table(),
-        *EventRoutes(clients.registry).table(),
-        *streams.table(),
-        *MemoryRoutes(clients.registry).table(),
-        *ApprovalRoutes(clients.registry).table(),
-        *CheckpointRoutes(clients.registry).table(),
-        *ConfigRoutes(clients.registry).table(),
-        *InstructionRoutes(clients.registry).table(),
-        *EntryRoutes(clients.registry).table(),
-        *TemplateRoutes(clients.registry).table(),
-        *OrgRoutes(clients.registry).table(),
-        *BundleRoutes(clients.registry).table(),
-        *ActivityRoutes(clients.a2a_proxy).table(),
-        *AuditRoutes(clients.auth).table(),
-        *TokenRoutes(clients.auth).table(),
-        *SessionRoutes(clients.auth, secure=settings.mode is Mode.PRODUCTION).table(),
-        *SecretRoutes(clients.auth).table(),
-        *ModelRoutes(clients.registry).table(),
-        *BudgetRoutes(clients.registry).table(),
-        *CardRoutes(clients.registry, guard=card_guard, bearer_needed=not settings.is_open).table(),
+        *OperationsRoutes(ReadinessChecker(channels), metrics).list_routes(),
+        *LivenessRoutes(channels).list_routes(),
+        *WorkspaceRoutes(channels.registry).list_routes(),
+        *LifecycleRoutes(channels.registry).list_routes(),
+        *LogRoutes(channels.provisioner).list_routes(),
+        *SearchRoutes(channels.registry).list_routes(),
+        *RegistryRoutes(channels.registry).list_routes(),
+        *EventRoutes(channels.registry).list_routes(),
+        *streams.list_routes(),
+        *MemoryRoutes(channels.registry).list_routes(),
+        *ApprovalRoutes(channels.registry).list_routes(),
+        *CheckpointRoutes(channels.registry).list_routes(),
+        *ConfigRoutes(channels.registry).list_routes(),
+        *InstructionRoutes(channels.registry).list_routes(),
+        *EntryRoutes(channels.registry).list_routes(),
+        *TemplateRoutes(channels.registry).list_routes(),
+        *OrgRoutes(channels.registry).list_routes(),
+        *BundleRoutes(channels.registry).list_routes(),
+        *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *AuditRoutes(channels.auth).list_routes(),
+        *TokenRoutes(channels.auth).list_routes(),
+        *SessionRoutes(channels.auth, secure=settings.mode is Mode.PRODUCTION).list_routes(),
+        *SecretRoutes(channels.auth).list_routes(),
+        *ModelRoutes(channels.registry).list_routes(),
+        *BudgetRoutes(channels.registry).list_routes(),
+        *CardRoutes(channels.registry, guard=card_guard, bearer_needed=not settings.is_open).list_routes(),
     ]
 
 
-def face(routes: Sequence[Route], *, callers: Identifies, forwarded: Forwarded, limited: bool) -> FastAPI:
-    """The routes as an application that documents itself; `limited` where rates are."""
-    app = FastAPI(
-        title="Molecule",
-        version="1",
-        summary="A self-hosted control plane for teams of AI agents",
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        exception_handlers={HTTPException: _unrouted},
-    )
-    contract = ContractRoutes(lambda: documentation.contract(app))
-    for route in [*routes, *contract.table()]:
-        app.add_api_route(
+def build_router(
+    routes: Sequence[Route], *, callers: IdentityProvider, proxy_headers: ProxyHeaders, is_limited: bool
+) -> Router:
+    """Return the router of the routes and of those that describe them; `is_limited` enforces the routes' own limits."""
+    contract = OpenApiRoutes(lambda: documentation.build_document(documented))
+    documented = [*routes, *contract.list_routes()]
+    return Router(
+        (
+            route.method,
             route.path,
-            Mounted(route, callers=callers, forwarded=forwarded, limited=limited).__call__,
-            methods=[route.method],
-            **documentation.of(route),
+            RouteEndpoint(route, callers=callers, proxy_headers=proxy_headers, is_limited=is_limited),
         )
-    return app
-
-
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """No route takes the request: its path is unknown, or known with other methods."""
-    if isinstance(error, HTTPException) and error.status_code == METHOD_NOT_ALLOWED:
-        allowed = ", ".join(sorted(_methods(request)))
-        return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers={"Allow": allowed})
-    return errors.answer_to(errors.UnknownPath())
-
-
-METHOD_NOT_ALLOWED = 405
-
-
-def _methods(request: Request) -> set[str]:
-    """The methods that the path is known with."""
-    known: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            known |= set(route.methods or ())
-    return known
+        for route in documented
+    )

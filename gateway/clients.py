@@ -1,4 +1,4 @@
-"""One line to each service, spoken over as the gateway."""
+"""Opens the gRPC channels from the gateway to the services."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,32 +11,32 @@ SPEAKER = "gateway"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clients:
-    """The services, as the gateway reaches them."""
+class ServiceChannels:
+    """The channels to the services."""
 
     registry: ServiceChannel
     auth: ServiceChannel
     a2a_proxy: ServiceChannel
     provisioner: ServiceChannel
     each_registry: tuple[ServiceChannel, ...]
-    """A line to each replica of its own: what is told once is told where it arises."""
+    """One channel to each replica: a replica sends its own broadcasts only."""
     each_a2a_proxy: tuple[ServiceChannel, ...]
-    """A line to each proxy of its own: messages travel on one stream each, and a stream stays where it is."""
+    """One channel to each replica: the messages to a replica share one stream."""
 
 
 @asynccontextmanager
-async def all_dialled(settings: Settings) -> AsyncIterator[Clients]:
-    """Lines to every service; nobody needs to be there yet."""
+async def open_channels(settings: Settings) -> AsyncIterator[ServiceChannels]:
+    """Open channels to every service within the `with` block; no service has to run yet."""
     async with AsyncExitStack() as stack:
 
-        async def line(targets: str) -> ServiceChannel:
+        async def channel(targets: str) -> ServiceChannel:
             return await stack.enter_async_context(open_channel(targets, caller_service=SPEAKER, tls=settings.tls))
 
-        yield Clients(
-            registry=await line(settings.registry_targets),
-            auth=await line(settings.auth_targets),
-            a2a_proxy=await line(settings.a2a_proxy_targets),
-            provisioner=await line(settings.provisioner_targets),
-            each_registry=tuple([await line(target) for target in settings.registry_targets.split(",")]),
-            each_a2a_proxy=tuple([await line(target) for target in settings.a2a_proxy_targets.split(",")]),
+        yield ServiceChannels(
+            registry=await channel(settings.registry_targets),
+            auth=await channel(settings.auth_targets),
+            a2a_proxy=await channel(settings.a2a_proxy_targets),
+            provisioner=await channel(settings.provisioner_targets),
+            each_registry=tuple([await channel(target) for target in settings.registry_targets.split(",")]),
+            each_a2a_proxy=tuple([await channel(target) for target in settings.a2a_proxy_targets.split(",")]),
         )

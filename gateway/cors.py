@@ -1,64 +1,64 @@
-"""Which browser pages may call."""
+"""CORS: which browser pages may call the gateway."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 
-REQUEST_HEADERS = (
+ALLOWED_HEADERS = (
     "Origin, Content-Type, Authorization, X-CSRF-Token, X-Workspace-ID, X-Timeout, X-Request-Id, "
     "Last-Event-ID, Prefer, A2A-Version, A2A-Extensions"
 )
 
-EXPOSED = (
+EXPOSED_HEADERS = (
     "X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Molecule-Overhead-Ms"
 )
 
-REMEMBERED = "600"
-"""Seconds that a browser may remember a preflight."""
+PREFLIGHT_MAX_AGE_SECONDS = "600"
 
-Headers = list[tuple[bytes, bytes]]
+RawHeaders = list[tuple[bytes, bytes]]
 
 
-class Cors:
-    """Judges the Origin header."""
+class CorsPolicy:
+    """Checks the Origin header."""
 
     def __init__(self, origins: Iterable[str], external_url: str) -> None:
-        self._origins = frozenset(origins) | ({_origin(external_url)} if external_url else set())
+        self._origins = frozenset(origins) | ({_origin_of_url(external_url)} if external_url else set())
 
     def allows(self, origin: str, own_url: str) -> bool:
         """Whether pages of `origin` may call.
 
-        A page of the plane itself may. The Host header alone does not prove that: a foreign name can be made to
-        resolve to this machine. So a plane that is not told its name believes only hosts that are no names.
+        Pages of the plane itself may. The Host header does not prove that a page is one of them, because a foreign
+        name can resolve to this machine (DNS rebinding). So without a public URL, only localhost and IP literals count
+        as the plane's own origin.
         """
-        return origin in self._origins or (origin == own_url and _is_no_name(own_url))
+        return origin in self._origins or (origin == own_url and _has_local_or_literal_host(own_url))
 
-    def answer_headers(self, origin: str) -> Headers:
-        """What every answer to an allowed page carries."""
+    def answer_headers(self, origin: str) -> RawHeaders:
+        """Return the headers of every response to an allowed page."""
         return [
             (b"access-control-allow-origin", origin.encode("latin-1")),
             (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", EXPOSED.encode()),
+            (b"access-control-expose-headers", EXPOSED_HEADERS.encode()),
             (b"vary", b"Origin"),
         ]
 
     def preflight_headers(self) -> dict[str, str]:
-        """What the answer to a preflight carries besides."""
+        """Return the additional headers of the response to a preflight."""
         return {
-            "Access-Control-Allow-Methods": METHODS,
-            "Access-Control-Allow-Headers": REQUEST_HEADERS,
-            "Access-Control-Max-Age": REMEMBERED,
+            "Access-Control-Allow-Methods": ALLOWED_METHODS,
+            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Max-Age": PREFLIGHT_MAX_AGE_SECONDS,
         }
 
 
-def _origin(url: str) -> str:
+def _origin_of_url(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _is_no_name(url: str) -> bool:
+def _has_local_or_literal_host(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or bool(ip_address(host))

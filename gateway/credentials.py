@@ -1,70 +1,74 @@
-"""What a request shows: a bearer, or the cookie of a browser session together with its CSRF token."""
+"""Credentials of a request: a bearer, or the cookie of a browser session with its CSRF token."""
 
 import base64
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gateway.caller import bearer_of
-from gateway.errors import CsrfMissing
+from gateway.authentication import parse_bearer
+from gateway.errors import MissingCsrfToken
 
-COOKIE = "molecule_session"
+SESSION_COOKIE = "molecule_session"
 
-LONGEST = 64
-"""Characters of a cookie's value that are looked at: more than any session has."""
+MAX_SESSION_LENGTH = 64
+"""Characters of a cookie that are read; a session is shorter."""
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing, so that nobody gains by having somebody else's browser send them."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, so they need no CSRF token."""
 
-Headers = Iterable[tuple[bytes, bytes]]
+HeaderItems = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a request shows. A session counts where there is no bearer."""
+    """The credential of a request. A session counts only without a bearer."""
 
     bearer: str | None = field(default=None, repr=False)
     session: str | None = field(default=None, repr=False)
 
 
-def shown(method: str, headers: Headers) -> Credential:
-    """What the request shows; raises `CsrfMissing` where a browser may have been made to send it."""
+def read_credential(method: str, headers: HeaderItems) -> Credential:
+    """Return the credential of a request.
+
+    Raises `MissingCsrfToken` for a session without a CSRF token, except with a safe method.
+    """
     found = list(headers)
-    bearer = bearer_of(found)
+    bearer = parse_bearer(found)
     if bearer is not None:
         return Credential(bearer)
-    session = session_of(found)
-    if session is not None and method not in SAFE and not _proves(found, session):
-        raise CsrfMissing
+    session = parse_session(found)
+    if session is not None and method not in SAFE_METHODS and not _has_csrf_token(found, session):
+        raise MissingCsrfToken
     return Credential(session=session)
 
 
-def session_of(headers: Headers) -> str | None:
-    """The session in the first cookie of its name; `None` where there is none."""
+def parse_session(headers: HeaderItems) -> str | None:
+    """Return the session of the first session cookie; `None` without one."""
     for name, value in headers:
-        if name == b"cookie" and COOKIE.encode() in value:
+        if name == b"cookie" and SESSION_COOKIE.encode() in value:
             for pair in value.decode("latin-1").split(";"):
                 key, _, text = pair.strip().partition("=")
-                if key == COOKIE and text:
-                    return text[:LONGEST]
+                if key == SESSION_COOKIE and text:
+                    return text[:MAX_SESSION_LENGTH]
     return None
 
 
-def csrf_token(session: str) -> str:
-    """What a page has to send along: it follows from the session, and tells nothing of it."""
+def derive_csrf_token(session: str) -> str:
+    """Return the CSRF token of a session; the session cannot be derived from it."""
     mac = hmac.digest(session.encode(), b"molecule csrf token", "sha256")
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
-def cookie(session: str, *, seconds: int, secure: bool) -> str:
-    """The header that gives a browser its session: no page can read it, no other site can send it."""
-    return f"{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+def render_session_cookie(session: str, *, seconds: int, secure: bool) -> str:
+    """Return the Set-Cookie header of a session: pages cannot read the cookie, other sites cannot send it."""
+    protection = "HttpOnly; SameSite=Strict; Secure" if secure else "HttpOnly; SameSite=Strict"
+    return f"{SESSION_COOKIE}={session}; Path=/; Max-Age={seconds}; {protection}"
 
 
-FORGOTTEN = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
-"""The header that takes a session from a browser."""
+CLEAR_SESSION_COOKIE = f"{SESSION_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+"""The Set-Cookie header that deletes the session."""
 
 
-def _proves(headers: Headers, session: str) -> bool:
-    told = next((value for name, value in headers if name == b"x-csrf-token"), b"")
-    return hmac.compare_digest(told, csrf_token(session).encode())
+def _has_csrf_token(headers: HeaderItems, session: str) -> bool:
+    token = next((value for name, value in headers if name == b"x-csrf-token"), b"")
+    return hmac.compare_digest(token, derive_csrf_token(session).encode())

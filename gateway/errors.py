@@ -1,11 +1,11 @@
-"""Errors of the services as HTTP answers: one table, in one place."""
+"""Translates errors of the services into HTTP responses, in one table."""
 
 from datetime import timedelta
 from typing import Any, Self
 
 from starlette.responses import Response
 
-from gateway.render.texts import json_response
+from gateway.json_format import json_response
 from services.chassis.errors import (
     COMMON_DOMAIN,
     Code,
@@ -22,7 +22,7 @@ A2A_PROXY = "molecule.a2a_proxy.v1"
 PROVISIONER = "molecule.provisioner.v1"
 GATEWAY = "molecule.gateway"
 
-STATUS: dict[tuple[str, str], int] = {
+HTTP_STATUS: dict[tuple[str, str], int] = {
     (COMMON_DOMAIN, "INTERNAL"): 500,
     (COMMON_DOMAIN, "ACCESS_DENIED"): 403,
     (COMMON_DOMAIN, "UNIDENTIFIED"): 500,  # a service that does not know the gateway is our fault, not the client's
@@ -145,41 +145,41 @@ STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "UPGRADE_REQUIRED"): 426,
     (GATEWAY, "TOO_OFTEN"): 429,
 }
-"""The HTTP status of every reason that a service can give, and of the gateway's own."""
+"""The HTTP status of every error reason of the services and of the gateway."""
 
-SPEAK_FOR_THEMSELVES = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
-"""Reasons whose details are the whole body: the contract gives these answers a shape of their own."""
+REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
+"""Reasons whose details are the whole body, because the public contract gives them a form of their own."""
 
-INTERNAL = 500
+INTERNAL_SERVER_ERROR = 500
 
-WITHHELD = "internal error"
-"""What is said of a fault: its text is for the log."""
+INTERNAL_ERROR_TEXT = "internal error"
+"""The public text of an internal error; its own text is for the log."""
 
-QUOTED = frozenset({(REGISTRY, "STOP_FAILED")})
-"""The one fault that is told in its own words: who removes a workspace must know what may still run."""
+INTERNAL_REASONS_WITH_TEXT = frozenset({(REGISTRY, "STOP_FAILED")})
+"""The internal error with a public text: after a removal the caller must know which instances may still run."""
 
-OUT_OF_REACH = {
+UNAVAILABLE_BODY = {
     "code": "platform_unavailable",
     "error": "platform datastore unavailable — retry shortly",
 }
 
-TOLD_OUT_OF_REACH = ("delivery",)
-"""What else a client must know then: whether its message may have been delivered."""
+UNAVAILABLE_DETAILS = ("delivery",)
+"""Details that are public: whether a message may have been delivered."""
 
-OUT_OF_REACH_RETRY = "5"
-"""Seconds after which asking again is worth it when something of the plane cannot be reached."""
+UNAVAILABLE_RETRY_AFTER_SECONDS = "5"
+"""Seconds after which a client should retry when a service is unavailable."""
 
 
-class Malformed(InvalidArgument):
-    """The request is not what the route takes."""
+class MalformedRequest(InvalidArgument):
+    """The request is malformed."""
 
     domain = GATEWAY
     reason = "MALFORMED"
     message = "invalid request body"
 
 
-class TooLarge(InvalidArgument):
-    """The body is over its cap."""
+class RequestTooLarge(InvalidArgument):
+    """The body exceeds its limit."""
 
     domain = GATEWAY
     reason = "TOO_LARGE"
@@ -187,7 +187,7 @@ class TooLarge(InvalidArgument):
 
 
 class ReservedCaller(PermissionDenied):
-    """The caller id is one that only the plane itself uses."""
+    """The caller id is reserved for the plane."""
 
     domain = GATEWAY
     reason = "RESERVED_CALLER"
@@ -195,15 +195,15 @@ class ReservedCaller(PermissionDenied):
 
 
 class ForeignOrigin(PermissionDenied):
-    """A browser page of another site."""
+    """The request comes from a browser page of another site."""
 
     domain = GATEWAY
     reason = "FOREIGN_ORIGIN"
     message = "origin not allowed"
 
 
-class CsrfMissing(PermissionDenied):
-    """A browser session without what proves that its own page sent the request."""
+class MissingCsrfToken(PermissionDenied):
+    """A browser session changes something without its CSRF token."""
 
     domain = GATEWAY
     reason = "CSRF_MISSING"
@@ -211,7 +211,7 @@ class CsrfMissing(PermissionDenied):
 
 
 class UpgradeRequired(InvalidArgument):
-    """A socket was asked for without the words that make one."""
+    """The WebSocket path was requested without an upgrade."""
 
     domain = GATEWAY
     reason = "UPGRADE_REQUIRED"
@@ -219,56 +219,58 @@ class UpgradeRequired(InvalidArgument):
 
 
 class UnknownPath(NotFound):
-    """Nothing lives at this path."""
+    """No route has this path."""
 
     domain = GATEWAY
     reason = "UNKNOWN_PATH"
     message = "not found"
 
 
-class TooOften(ResourceExhausted):
-    """More requests than the client is granted."""
+class RateLimitExceeded(ResourceExhausted):
+    """The client sends too many requests."""
 
     domain = GATEWAY
     reason = "TOO_OFTEN"
     message = "rate limit exceeded"
 
     @classmethod
-    def until(cls, seconds: int, message: str | None = None) -> Self:
-        """Refuse for so many seconds."""
+    def for_seconds(cls, seconds: int, message: str | None = None) -> Self:
+        """Return the error for a client that may retry after the given seconds."""
         return cls(message, details={"retry_after": seconds}, retry_in=timedelta(seconds=seconds))
 
 
-def answer_to(error: ServiceError) -> Response:
-    """The answer that tells a client about `error`, and nothing that is not meant for it."""
-    status = status_of(error)
-    if status == STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
-        told = {name: error.details[name] for name in TOLD_OUT_OF_REACH if name in error.details}
-        return json_response({**OUT_OF_REACH, **told}, status, headers={"Retry-After": OUT_OF_REACH_RETRY})
-    return json_response(_body(error), status, headers=_retry(error))
+def render_error(error: ServiceError) -> Response:
+    """Return the HTTP response for an error, without internal details."""
+    status = http_status(error)
+    if status == HTTP_STATUS[COMMON_DOMAIN, "PLATFORM_UNAVAILABLE"] and error.domain == COMMON_DOMAIN:
+        details = {name: error.details[name] for name in UNAVAILABLE_DETAILS if name in error.details}
+        return json_response(
+            {**UNAVAILABLE_BODY, **details}, status, headers={"Retry-After": UNAVAILABLE_RETRY_AFTER_SECONDS}
+        )
+    return json_response(_render_body(error), status, headers=_retry_after_header(error))
 
 
-def status_of(error: ServiceError) -> int:
-    """The HTTP status of `error`; a reason newer than this gateway is told by its canonical code."""
-    return STATUS.get((error.domain, error.reason)) or _BY_CODE[error.code]
+def http_status(error: ServiceError) -> int:
+    """Return the HTTP status of an error; for a reason that the table does not have, that of its gRPC code."""
+    return HTTP_STATUS.get((error.domain, error.reason)) or _HTTP_STATUS_BY_CODE[error.code]
 
 
-def _body(error: ServiceError) -> dict[str, Any]:
+def _render_body(error: ServiceError) -> dict[str, Any]:
     key = (error.domain, error.reason)
-    if key in SPEAK_FOR_THEMSELVES:
+    if key in REASONS_WITH_OWN_BODY:
         return dict(error.details)
-    if status_of(error) == INTERNAL and key not in QUOTED:
-        return {"error": WITHHELD}
+    if http_status(error) == INTERNAL_SERVER_ERROR and key not in INTERNAL_REASONS_WITH_TEXT:
+        return {"error": INTERNAL_ERROR_TEXT}
     return {"error": error.message, **error.details}
 
 
-def _retry(error: ServiceError) -> dict[str, str]:
+def _retry_after_header(error: ServiceError) -> dict[str, str]:
     if error.retry_in is None:
         return {}
     return {"Retry-After": str(max(1, round(error.retry_in.total_seconds())))}
 
 
-_BY_CODE: dict[Code, int] = {
+_HTTP_STATUS_BY_CODE: dict[Code, int] = {
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 503,
     Code.NOT_FOUND: 404,

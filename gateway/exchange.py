@@ -1,4 +1,4 @@
-"""Calls to the A2A proxy: many over one stream, so that a message costs no RPC of its own."""
+"""Calls to the A2A proxy: one stream to each proxy carries all of them, so a message costs no RPC of its own."""
 
 import asyncio
 import itertools
@@ -17,34 +17,33 @@ from services.chassis.errors import COMMON_DOMAIN, ERRORS_BY_CODE, Code, Interna
 
 log = structlog.get_logger()
 
-MESSAGE = 1024 * 1024
-"""Bytes from which a message takes no further frame."""
+MAX_BATCH_BYTES = 1024 * 1024
+"""Size from which a message to the proxy takes no further frame."""
 
-CREDIT = 64 * 1024
-"""Bytes taken by a client before the proxy is told: a quarter of what it sends ahead."""
+CREDIT_INTERVAL_BYTES = 64 * 1024
+"""Bytes that a client takes before the gateway reports them: a quarter of what the proxy sends ahead."""
 
-PAUSE = 0.1
-"""Seconds before a broken stream is opened again."""
+RECONNECT_DELAY_SECONDS = 0.1
 
-CONNECT_WITHIN = 2.0
-"""Seconds that a call waits for a stream: a proxy that was restarted is back within them."""
+CONNECT_TIMEOUT_SECONDS = 2.0
+"""Time that a call waits for a stream: a restarted proxy is back within it."""
 
 
 class Exchange:
-    """One stream to one proxy, opened again whenever it breaks, and the calls under way on it."""
+    """The stream to one proxy, opened again whenever it breaks, and its active calls."""
 
-    def __init__(self, line: ServiceChannel) -> None:
-        self._line = line
-        self._stub = rpc.A2aProxyServiceStub(line.channel)
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._stub = rpc.A2aProxyServiceStub(channel.channel)
         self._ids = itertools.count(1)
-        self._calls: dict[int, Call] = {}
-        self._frames: deque[pb.CallFrame] = deque()
-        self._wake = asyncio.Event()
+        self._calls: dict[int, ExchangeCall] = {}
+        self._unsent_frames: deque[pb.CallFrame] = deque()
+        self._has_unsent_frames = asyncio.Event()
         self.connected = asyncio.Event()
 
     @property
-    def load(self) -> int:
-        """How many calls are under way."""
+    def active_calls(self) -> int:
+        """The number of calls that are not over."""
         return len(self._calls)
 
     async def run(self) -> None:
@@ -54,31 +53,31 @@ class Exchange:
                 await self._run_once()
             except grpc.RpcError as error:
                 if self.connected.is_set():
-                    log.warning("exchange broken", code=str(error.code()), calls=self.load)
+                    log.warning("exchange broken", code=str(error.code()), calls=self.active_calls)
             finally:
                 self.connected.clear()
-                self._break_calls()
-            _heed_cancellation()
-            await asyncio.sleep(PAUSE)
+                self._refuse_calls()
+            _raise_if_cancelled()
+            await asyncio.sleep(RECONNECT_DELAY_SECONDS)
 
-    def open(self, opening: pb.CallOpen) -> "Call":
+    def open(self, opening: pb.CallOpen) -> "ExchangeCall":
         """Begin a call; only while connected."""
-        call = Call(next(self._ids), self)
+        call = ExchangeCall(next(self._ids), self)
         self._calls[call.call_id] = call
-        self.put(pb.CallFrame(call_id=call.call_id, open=opening))
+        self.send(pb.CallFrame(call_id=call.call_id, open=opening))
         return call
 
-    def put(self, frame: pb.CallFrame) -> None:
-        """Send a frame, together with all others that wait."""
-        self._frames.append(frame)
-        self._wake.set()
+    def send(self, frame: pb.CallFrame) -> None:
+        """Send a frame, in one message with the others that wait."""
+        self._unsent_frames.append(frame)
+        self._has_unsent_frames.set()
 
     def forget(self, call_id: int) -> None:
-        """A call is over: what still comes for it is dropped."""
+        """End a call: frames that still arrive for it are dropped."""
         self._calls.pop(call_id, None)
 
     async def _run_once(self) -> None:
-        stream: Any = self._stub.Exchange(metadata=self._line.build_metadata(None))
+        stream: Any = self._stub.Exchange(metadata=self._channel.build_metadata(None))
         try:
             await stream.wait_for_connection()
             self.connected.set()
@@ -99,39 +98,39 @@ class Exchange:
             for frame in message.frames:
                 call = calls.get(frame.call_id)
                 if call is not None:
-                    call.hear(frame)
+                    call.receive(frame)
 
     async def _write(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
         while True:
-            if self._frames:
-                await stream.write(self._batch())
+            if self._unsent_frames:
+                await stream.write(self._take_batch())
             else:
-                self._wake.clear()
-                await self._wake.wait()
+                self._has_unsent_frames.clear()
+                await self._has_unsent_frames.wait()
 
-    def _batch(self) -> pb.ExchangeRequest:
+    def _take_batch(self) -> pb.ExchangeRequest:
         batch: list[pb.CallFrame] = []
         size = 0
-        while self._frames and size < MESSAGE:
-            frame = self._frames.popleft()
+        while self._unsent_frames and size < MAX_BATCH_BYTES:
+            frame = self._unsent_frames.popleft()
             batch.append(frame)
             size += frame.ByteSize()
         return pb.ExchangeRequest(frames=batch)
 
-    def _break_calls(self) -> None:
-        """Tell every call that its stream is gone. What was never written was never sent."""
-        unsent = {frame.call_id for frame in self._frames if frame.HasField("open")}
-        self._frames.clear()
+    def _refuse_calls(self) -> None:
+        """Refuse every call of a broken stream. A call whose opening was not written was not sent."""
+        unsent = {frame.call_id for frame in self._unsent_frames if frame.HasField("open")}
+        self._unsent_frames.clear()
         for call in list(self._calls.values()):
-            call.hear(_broken(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
+            call.receive(_build_broken_reply(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
         self._calls.clear()
 
 
-class Exchanges:
+class ExchangePool:
     """The streams to all proxies."""
 
-    def __init__(self, lines: Sequence[ServiceChannel]) -> None:
-        self._exchanges = [Exchange(line) for line in lines]
+    def __init__(self, channels: Sequence[ServiceChannel]) -> None:
+        self._exchanges = [Exchange(channel) for channel in channels]
 
     async def run(self) -> None:
         """Keep the streams open until cancelled."""
@@ -139,18 +138,18 @@ class Exchanges:
             for exchange in self._exchanges:
                 group.create_task(exchange.run())
 
-    async def open(self, opening: pb.CallOpen) -> "Call":
-        """Begin a call on the stream with the fewest; raises `Unavailable` where no proxy is there."""
+    async def open(self, opening: pb.CallOpen) -> "ExchangeCall":
+        """Begin a call on the stream with the fewest active calls; raises `Unavailable` without a connected proxy."""
         connected = [exchange for exchange in self._exchanges if exchange.connected.is_set()]
         if not connected:
-            connected = [await self._first()]
-        return min(connected, key=_load).open(opening)
+            connected = [await self._wait_for_first()]
+        return min(connected, key=_count_active_calls).open(opening)
 
-    async def _first(self) -> Exchange:
-        """The first stream that comes back."""
+    async def _wait_for_first(self) -> Exchange:
+        """Return the first stream that connects."""
         waits = [asyncio.ensure_future(exchange.connected.wait()) for exchange in self._exchanges]
         try:
-            await asyncio.wait(waits, timeout=CONNECT_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=CONNECT_TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
@@ -160,53 +159,54 @@ class Exchanges:
         raise Unavailable(details={"delivery": "not_sent"})
 
 
-class Call:
-    """One message on its way: the frames that come back, one after the other."""
+class ExchangeCall:
+    """One message on its way: the frames that the proxy replies, in order."""
 
     def __init__(self, call_id: int, exchange: Exchange) -> None:
         self.call_id = call_id
         self._exchange = exchange
         self._frames: deque[pb.ReplyFrame] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._taken = 0
-        self._left = False
+        self._unreported_bytes = 0
+        self._is_cancelled = False
 
     async def next(self) -> pb.ReplyFrame | None:
-        """The next frame; `None` once the client has left."""
-        while not self._frames and not self._left:
+        """Return the next frame; `None` once the call is cancelled."""
+        while not self._frames and not self._is_cancelled:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return None if self._left else self._frames.popleft()
+        return None if self._is_cancelled else self._frames.popleft()
 
-    def hear(self, frame: pb.ReplyFrame) -> None:
-        """Take a frame that came."""
+    def receive(self, frame: pb.ReplyFrame) -> None:
+        """Add a frame from the proxy."""
         self._frames.append(frame)
-        self._rouse()
+        self._wake_reader()
 
-    def took(self, size: int) -> None:
-        """The client has taken this much of the stream."""
-        self._taken += size
-        if self._taken >= CREDIT:
-            self._exchange.put(pb.CallFrame(call_id=self.call_id, credit=pb.CallCredit(bytes=self._taken)))
-            self._taken = 0
+    def report_taken(self, size: int) -> None:
+        """Count bytes that the client took, and give the proxy credit for them."""
+        self._unreported_bytes += size
+        if self._unreported_bytes >= CREDIT_INTERVAL_BYTES:
+            credit = pb.CallCredit(bytes=self._unreported_bytes)
+            self._exchange.send(pb.CallFrame(call_id=self.call_id, credit=credit))
+            self._unreported_bytes = 0
 
-    def leave(self) -> None:
-        """The client has left."""
-        self._left = True
-        self._rouse()
-        self._exchange.put(pb.CallFrame(call_id=self.call_id, cancel=pb.CallCancel()))
+    def cancel(self) -> None:
+        """Tell the proxy that the client has left."""
+        self._is_cancelled = True
+        self._wake_reader()
+        self._exchange.send(pb.CallFrame(call_id=self.call_id, cancel=pb.CallCancel()))
 
     def close(self) -> None:
-        """The call is over."""
+        """End the call."""
         self._exchange.forget(self.call_id)
 
-    def _rouse(self) -> None:
+    def _wake_reader(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
-def error_of(refused: pb.CallRefused) -> ServiceError:
-    """The error that a proxy refused a call with."""
+def error_from_refusal(refused: pb.CallRefused) -> ServiceError:
+    """Return the error with which a proxy refused a call."""
     error = ERRORS_BY_CODE.get(refused.code, InternalError)(
         refused.message,
         details={name: json.loads(text) for name, text in refused.details.items()},
@@ -216,8 +216,8 @@ def error_of(refused: pb.CallRefused) -> ServiceError:
     return error
 
 
-def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
-    """What a proxy that is gone cannot say itself."""
+def _build_broken_reply(call_id: int, delivery: str) -> pb.ReplyFrame:
+    """Return the refusal that the gateway makes for a proxy whose stream broke."""
     refused = pb.CallRefused(
         code=int(Code.UNAVAILABLE),
         reason=Unavailable.reason,
@@ -228,12 +228,12 @@ def _broken(call_id: int, delivery: str) -> pb.ReplyFrame:
     return pb.ReplyFrame(call_id=call_id, refused=refused)
 
 
-def _heed_cancellation() -> None:
-    """End a task that was cancelled while a group of its was falling apart: the group's errors hide that."""
+def _raise_if_cancelled() -> None:
+    """Raise the cancellation of this task: the errors of a task group that fails at that moment hide it."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
-def _load(exchange: Exchange) -> int:
-    return exchange.load
+def _count_active_calls(exchange: Exchange) -> int:
+    return exchange.active_calls

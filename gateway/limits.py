@@ -1,4 +1,4 @@
-"""How much a client may send, and how often."""
+"""How large a request body may be, and how often a client may send requests."""
 
 import hashlib
 import math
@@ -9,41 +9,44 @@ from enum import Enum, auto
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import assert_never
 
-from gateway.errors import TooOften
+from gateway.errors import RateLimitExceeded
 
-BODY_CAP = 1024 * 1024
-"""Bytes of a body, where a route names no cap of its own."""
+MAX_BODY_BYTES = 1024 * 1024
+"""Size of a body on a route without a limit of its own."""
 
-BULK_CAP = 20 * 1024 * 1024
-"""Bytes of a body that carries many files."""
+MAX_BULK_BODY_BYTES = 20 * 1024 * 1024
+"""Size of a body that carries many files."""
 
-FILES_CAP = 8 * 1024 * 1024
-"""Bytes of these files together: they have to fit one message between services."""
+MAX_FILES_BYTES = 8 * 1024 * 1024
+"""Size of these files together: they have to fit into one gRPC message."""
 
-CONFIG_CAP = 256 * 1024
-"""Bytes of what a workspace is set to at once."""
+MAX_CONFIG_BYTES = 256 * 1024
+"""Size of one change of a configuration."""
 
-CARD_CAP = 256 * 1024
-"""Bytes of an agent card, in its compact form."""
+MAX_CARD_BYTES = 256 * 1024
+"""Size of an agent card as compact JSON."""
 
-MINUTE = 60.0
-HOUR = 3600.0
+MINUTE_SECONDS = 60.0
+HOUR_SECONDS = 3600.0
 
-CAPACITY = 50_000
-"""Buckets kept of one kind; the one that was not used for longest makes room.
+MAX_BUCKETS = 50_000
+"""Buckets of one kind in memory; the least recently used is dropped.
 
-Who comes under so many names at once is not held by a limit for each of them.
+A client with more names than that is not held by the limit of each name.
 """
 
-SITE = 64
-"""Bits of an IPv6 address that tell clients apart: below them, one client has all addresses there are."""
+IPV6_CLIENT_PREFIX_BITS = 64
+"""Bits of an IPv6 address that identify a client: one client owns every address of its /64 network."""
 
-Key = str | bytes
+TOKEN_ROUNDING_TOLERANCE = 1e-6
+"""Tokens by which a sum of fractions may miss a whole token."""
+
+BucketKey = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """So many requests in so many seconds."""
+    """A number of requests within a number of seconds."""
 
     limit: int
     window: float
@@ -51,76 +54,75 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What one client may still do, this request counted."""
+    """What a client may still send, after the request that was just counted."""
 
     limit: int
     remaining: int
     """Requests that would be granted at once."""
     reset: int
-    """Seconds after which the whole limit would be."""
+    """Seconds after which the whole limit would be granted at once."""
     retry: int
-    """Seconds to wait before another is granted; 0 where this one was."""
+    """Seconds to wait until the next request is granted; 0 if this request was granted."""
 
     @property
-    def exceeded(self) -> bool:
-        """Whether the request is one too many."""
+    def is_exceeded(self) -> bool:
+        """Whether this request exceeds the limit."""
         return self.retry > 0
 
 
-def tighter(one: Allowance, other: Allowance) -> Allowance:
-    """What somebody may do who is counted under two names."""
+def pick_stricter(one: Allowance, other: Allowance) -> Allowance:
+    """Return the allowance that binds a client which is counted twice."""
     return max(one, other, key=lambda allowance: (allowance.retry, -allowance.remaining, allowance.reset))
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """How full a bucket was, and when."""
+class BucketLevel:
+    """The tokens in a bucket at a time in seconds."""
 
     tokens: float
     at: float
 
 
-class Buckets:
-    """A token bucket for each key: full at first, emptied by requests, filled evenly over the window.
+class TokenBuckets:
+    """A token bucket for each key: full at first, emptied by requests, refilled evenly over the window.
 
-    A bucket that is full again is as good as none, so memory is bounded by what happens within a window.
+    A full bucket equals no bucket, so memory is bounded by the clients of one window.
     """
 
     def __init__(
-        self, quota: Quota, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = CAPACITY
+        self, quota: Quota, monotonic: Callable[[], float] = time.monotonic, *, capacity: int = MAX_BUCKETS
     ) -> None:
         self._quota = quota
         self._monotonic = monotonic
         self._capacity = capacity
-        self._levels: dict[Key, Level] = {}
+        self._levels: dict[BucketKey, BucketLevel] = {}
 
-    def take(self, key: Key) -> Allowance:
-        """Count one request; one that is refused takes nothing."""
+    def take(self, key: BucketKey) -> Allowance:
+        """Count one request; a refused request takes no token."""
         now = self._monotonic()
-        tokens = self._filled(self._levels.pop(key, None), now)
-        granted = tokens >= 1 - HAIR
-        if granted:
+        tokens = self._refill(self._levels.pop(key, None), now)
+        is_granted = tokens >= 1 - TOKEN_ROUNDING_TOLERANCE
+        if is_granted:
             tokens = max(0.0, tokens - 1)
-        self._levels[key] = Level(tokens, now)
-        self._forget(now)
+        self._levels[key] = BucketLevel(tokens, now)
+        self._evict(now)
         return Allowance(
             limit=self._quota.limit,
-            remaining=math.floor(tokens + HAIR),
-            reset=self._seconds(self._quota.limit - tokens),
-            retry=0 if granted else max(1, self._seconds(1 - tokens)),
+            remaining=math.floor(tokens + TOKEN_ROUNDING_TOLERANCE),
+            reset=self._refill_seconds(self._quota.limit - tokens),
+            retry=0 if is_granted else max(1, self._refill_seconds(1 - tokens)),
         )
 
-    def _filled(self, level: Level | None, now: float) -> float:
+    def _refill(self, level: BucketLevel | None, now: float) -> float:
         if level is None:
             return self._quota.limit
         return min(self._quota.limit, level.tokens + (now - level.at) * self._quota.limit / self._quota.window)
 
-    def _seconds(self, tokens: float) -> int:
-        """How long so many tokens take to come."""
+    def _refill_seconds(self, tokens: float) -> int:
         return math.ceil(tokens * self._quota.window / self._quota.limit)
 
-    def _forget(self, now: float) -> None:
-        """Drop what is full, and what is too much. The dictionary is in the order of use."""
+    def _evict(self, now: float) -> None:
+        """Drop full buckets, and the oldest of too many. The dictionary is in the order of use."""
         while self._levels:
             oldest = next(iter(self._levels))
             if len(self._levels) <= self._capacity and now - self._levels[oldest].at < self._quota.window:
@@ -128,12 +130,8 @@ class Buckets:
             del self._levels[oldest]
 
 
-HAIR = 1e-6
-"""Tokens by which sums of fractions may miss a whole one."""
-
-
-def client(address: str) -> str:
-    """What a client is counted as: its address, of which IPv6 gives everybody more than can be counted."""
+def client_bucket_key(address: str) -> str:
+    """Return the key of a client: its IPv4 address, or the /64 network of its IPv6 address."""
     if ":" not in address:
         return address
     try:
@@ -142,60 +140,62 @@ def client(address: str) -> str:
         return address
     if not isinstance(found, IPv6Address):
         return address
-    return str(found.ipv4_mapped or IPv6Network((found, SITE), strict=False).network_address)
+    return str(found.ipv4_mapped or IPv6Network((found, IPV6_CLIENT_PREFIX_BITS), strict=False).network_address)
 
 
-class Rates:
-    """The limit of every request: for each client address, and for each bearer wherever it comes from.
+class RateLimiter:
+    """The limit of all requests, for each client address and for each credential wherever it comes from.
 
-    A bearer counts before anybody knows whose it is; who makes bearers up is held by the limit of the address.
+    A credential is counted before auth has verified it; a client that invents credentials is held by its address.
     """
 
     def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        quota = Quota(limit, MINUTE)
-        self._addresses = Buckets(quota, monotonic)
-        self._bearers = Buckets(quota, monotonic)
+        quota = Quota(limit, MINUTE_SECONDS)
+        self._addresses = TokenBuckets(quota, monotonic)
+        self._credentials = TokenBuckets(quota, monotonic)
 
-    def take(self, address: str, bearer: bytes) -> Allowance:
-        """Count one request; `bearer` is the digest of what it shows, empty where that is nothing."""
-        allowance = self._addresses.take(client(address))
-        return tighter(allowance, self._bearers.take(bearer)) if bearer else allowance
+    def take(self, address: str, credential_digest: bytes) -> Allowance:
+        """Count one request; the digest is empty for a request without a credential."""
+        allowance = self._addresses.take(client_bucket_key(address))
+        if not credential_digest:
+            return allowance
+        return pick_stricter(allowance, self._credentials.take(credential_digest))
 
 
-class Per(Enum):
-    """Who is counted."""
+class CountedBy(Enum):
+    """The key of a route's own limit."""
 
     ADDRESS = auto()
     BEARER = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What one route grants besides."""
+class RouteLimit:
+    """A limit that one route has in addition."""
 
     quota: Quota
-    per: Per
+    per: CountedBy
     message: str | None = None
 
 
-class Counter:
+class RouteLimiter:
     """Holds the requests of one route to its limit."""
 
-    def __init__(self, limit: Limit, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: RouteLimit, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
-        self._buckets = Buckets(limit.quota, monotonic)
+        self._buckets = TokenBuckets(limit.quota, monotonic)
 
     def count(self, address: str, bearer: str | None) -> None:
-        """Count one request; raises `TooOften`."""
+        """Count one request; raises `RateLimitExceeded`."""
         allowance = self._buckets.take(self._key(address, bearer))
-        if allowance.exceeded:
-            raise TooOften.until(allowance.retry, self._limit.message)
+        if allowance.is_exceeded:
+            raise RateLimitExceeded.for_seconds(allowance.retry, self._limit.message)
 
-    def _key(self, address: str, bearer: str | None) -> Key:
+    def _key(self, address: str, bearer: str | None) -> BucketKey:
         match self._limit.per:
-            case Per.ADDRESS:
-                return client(address)
-            case Per.BEARER:
+            case CountedBy.ADDRESS:
+                return client_bucket_key(address)
+            case CountedBy.BEARER:
                 return hashlib.sha256((bearer or "").encode()).digest()
             case _:
                 assert_never(self._limit.per)

@@ -1,72 +1,61 @@
-"""Whether the services of the plane answer."""
+"""Checks whether the services of the plane answer."""
 
 import asyncio
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NotRequired
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from typing_extensions import TypedDict
 
-from gateway.clients import Clients
+from gateway.clients import ServiceChannels
+from gateway.schemas.operations import ServiceCheck
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-PATIENCE = timedelta(seconds=1)
-"""How long a service has to say how it is."""
-
-
-class Check(TypedDict):
-    """What one service said."""
-
-    status: str
-    required: bool
-    latency_ms: int
-    detail: NotRequired[str]
+CHECK_TIMEOUT = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """A service, and whether the plane is ready without it."""
+class CheckedService:
+    """A service to check; the plane is not ready without a required one."""
 
     name: str
-    line: ServiceChannel
+    channel: ServiceChannel
     required: bool
 
 
-class Readiness:
-    """Asks each service how it is."""
+class ReadinessChecker:
+    """Runs the health check of each service."""
 
-    def __init__(self, clients: Clients) -> None:
-        self._watched = (
-            Watched(name="registry", line=clients.registry, required=True),
-            Watched(name="auth", line=clients.auth, required=True),
-            Watched(name="a2a_proxy", line=clients.a2a_proxy, required=True),
-            Watched(name="provisioner", line=clients.provisioner, required=False),
+    def __init__(self, clients: ServiceChannels) -> None:
+        self._services = (
+            CheckedService(name="registry", channel=clients.registry, required=True),
+            CheckedService(name="auth", channel=clients.auth, required=True),
+            CheckedService(name="a2a_proxy", channel=clients.a2a_proxy, required=True),
+            CheckedService(name="provisioner", channel=clients.provisioner, required=False),
         )
 
-    async def checks(self) -> dict[str, Check]:
-        """What each says, by name. All are asked at once."""
-        found = await asyncio.gather(*(_checked(watched) for watched in self._watched))
-        return {watched.name: check for watched, check in zip(self._watched, found, strict=True)}
+    async def checks(self) -> dict[str, ServiceCheck]:
+        """Return the checks by name of the service; they run concurrently."""
+        found = await asyncio.gather(*(_check_service(service) for service in self._services))
+        return {service.name: check for service, check in zip(self._services, found, strict=True)}
 
 
-async def _checked(watched: Watched) -> Check:
+async def _check_service(service: CheckedService) -> ServiceCheck:
     began = time.perf_counter()
-    trouble = await _trouble(watched.line)
+    trouble = await _find_trouble(service.channel)
     latency = round((time.perf_counter() - began) * 1000)
     if trouble:
-        return Check(status="fail", required=watched.required, latency_ms=latency, detail=trouble)
-    return Check(status="ok", required=watched.required, latency_ms=latency)
+        return ServiceCheck(status="fail", required=service.required, latency_ms=latency, detail=trouble)
+    return ServiceCheck(status="ok", required=service.required, latency_ms=latency)
 
 
-async def _trouble(line: ServiceChannel) -> str:
-    """What keeps a service from being used; empty where nothing does."""
-    probe = health_pb2_grpc.HealthStub(line.channel)
+async def _find_trouble(channel: ServiceChannel) -> str:
+    """Return why a service cannot be used; empty if it can."""
+    probe = health_pb2_grpc.HealthStub(channel.channel)
     try:
         check = probe.Check  # type: ignore[attr-defined] # made when the stub is
-        reply = await line.call(check, health_pb2.HealthCheckRequest(), timeout=PATIENCE)
+        reply = await channel.call(check, health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT)
     except ServiceError:
         return "unreachable"
     return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"

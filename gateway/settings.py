@@ -1,4 +1,4 @@
-"""What the gateway is told by its environment."""
+"""Settings of the gateway, from environment variables."""
 
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -13,7 +13,7 @@ Network = IPv4Network | IPv6Network
 
 
 class AgentCards(StrEnum):
-    """Who may read agent cards."""
+    """Whether agent cards need a credential."""
 
     PUBLIC = "public"
     AUTHENTICATED = "authenticated"
@@ -35,11 +35,11 @@ def _address(value: object) -> object:
 
 
 DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
-"""Where the console runs while it is being developed."""
+"""Origins of the console in development."""
 
 
 class Settings(ChassisSettings):
-    """What the gateway needs to know."""
+    """The settings of the gateway."""
 
     model_config = with_prefix("GATEWAY_")
 
@@ -89,7 +89,7 @@ class Settings(ChassisSettings):
     """Where the provisioner listens."""
 
     @model_validator(mode="after")
-    def _closed_where_it_must_be(self) -> Self:
+    def _refuse_open_production(self) -> Self:
         if self.mode is Mode.PRODUCTION and not self._has_admin_token:
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
         if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
@@ -103,7 +103,7 @@ class Settings(ChassisSettings):
 
     @property
     def is_open(self) -> bool:
-        """True in open development: no bearer is needed, nothing is limited."""
+        """Whether this is open development: no bearer is needed and no rate is limited."""
         return self.mode is Mode.DEVELOPMENT and not self._has_admin_token
 
     @property
@@ -115,7 +115,7 @@ class Settings(ChassisSettings):
 
     @property
     def cards_are_public(self) -> bool:
-        """True where agent cards need no bearer."""
+        """Whether agent cards need no bearer."""
         if self.agent_cards is not None:
             return self.agent_cards is AgentCards.PUBLIC
         return self.mode is Mode.DEVELOPMENT

@@ -1,1 +1,1 @@
-"""The routes, by what they are about. Each module is one table and the handlers it names."""
+"""The routes, one module for each noun. Each declares its routes and makes one RPC for each of them."""

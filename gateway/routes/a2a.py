@@ -1,39 +1,38 @@
-"""Messages: plain ASGI, because this is the path that has to be fast."""
+"""Forwards A2A messages to the proxy. Plain ASGI without a `Request`, because this path has to be fast."""
 
 import asyncio
 import json
 import re
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import credentials, errors, extended
-from gateway.caller import claimed_by
-from gateway.edge import REQUEST_ID_KEY, ROUTE_KEY
-from gateway.exchange import Call, Exchanges, error_of
-from gateway.render.texts import json_response
+from gateway import credentials, errors, extended_card
+from gateway.authentication import parse_claimed_workspace
+from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
+from gateway.guards import IdentityProvider
+from gateway.json_format import json_response
+from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
 from services.chassis import identity, telemetry
 from services.chassis.errors import ServiceError
-from services.chassis.identity import Identity
 
-BODY_CAP = 10 * 1024 * 1024
-"""Bytes of the largest message."""
+MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
-ROUTE = "/workspaces/{id}/a2a"
-"""What metrics call it."""
+MESSAGE_ROUTE = "/workspaces/{id}/a2a"
+"""The path under which messages are counted in the metrics."""
 
-PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
-"""The path of a message; a final slash changes nothing."""
+MESSAGE_PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
+"""The path of a message, with or without a final slash."""
 
-WORKSPACE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+WORKSPACE_ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-TRAVELLING = frozenset(
+FORWARDED_HEADERS = frozenset(
     {
         b"content-type",
         b"accept",
@@ -47,192 +46,173 @@ TRAVELLING = frozenset(
         b"prefer",
     }
 )
-"""The headers that travel with a message."""
+"""The request headers that the agent receives."""
 
-INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
-
-
-class Callers(Protocol):
-    """Knows who is calling."""
-
-    async def identify(
-        self,
-        bearer: str | None,
-        gate: auth_pb2.Gate.ValueType,
-        *,
-        scope: str = "",
-        workspace_id: str = "",
-        claimed: str = "",
-        session: str | None = None,
-    ) -> Identity:
-        """The identity to act under; raises what auth refuses with."""
-        ...
+STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
 
-class A2aApp:
-    """Carries messages to the proxy and their answers back; every other path is for the application beside it."""
+class MessageApp:
+    """An ASGI application that forwards messages to the proxy and passes every other request to `fallback`."""
 
     def __init__(
         self,
-        callers: Callers,
-        exchanges: Exchanges,
+        callers: IdentityProvider,
+        exchanges: ExchangePool,
         *,
-        beside: ASGIApp,
+        fallback: ASGIApp,
         base_url: Callable[[Scope], str],
         bearer_needed: bool,
     ) -> None:
-        """`base_url` is the public address of the plane; with `bearer_needed` the cards that pass say so."""
+        """`base_url` returns the public address of the plane; extended cards say whether a bearer is needed."""
         self._callers = callers
         self._exchanges = exchanges
-        self._beside = beside
+        self._fallback = fallback
         self._base_url = base_url
         self._bearer_needed = bearer_needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or not PATH.fullmatch(scope["path"]):
-            await self._beside(scope, receive, send)
+        if scope["type"] != "http" or not MESSAGE_PATH.fullmatch(scope["path"]):
+            await self._fallback(scope, receive, send)
             return
-        scope[ROUTE_KEY] = ROUTE
+        scope[ROUTE_KEY] = MESSAGE_ROUTE
         if scope["method"] == "POST":
-            await self._carry(scope, receive, send)
+            await self._forward(scope, receive, send)
         else:
             await json_response({"error": "method not allowed"}, 405, headers={"Allow": "POST"})(scope, receive, send)
 
-    async def _carry(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message."""
-        passage = _Passage(scope, receive, send)
+        response = MessageResponse(scope, receive, send)
         try:
-            opening = await self._admitted(passage)
+            opening = await self._admit(scope, receive)
             if opening is None:
                 return
             call = await self._exchanges.open(opening)
             try:
-                await passage.answer(call, opening, self._shown)
+                await response.send_reply(call, opening, self._rewrite_card)
             finally:
                 call.close()
         except ServiceError as error:
-            await passage.refuse(error)
+            await response.send_error(error)
 
-    def _shown(self, scope: Scope, opening: pb.CallOpen, answer: bytes) -> bytes:
-        """The answer as the client sees it: byte for byte, but for the cards of agents that are asked for theirs."""
-        if not extended.asked_for(opening.body):
-            return answer
+    def _rewrite_card(self, scope: Scope, opening: pb.CallOpen, body: bytes) -> bytes:
+        """Return the agent's body byte for byte, except for an extended card that the message asked for."""
+        if not extended_card.may_hold_card(opening.body):
+            return body
         url = f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a"
-        return extended.shown(opening.body, answer, url=url, bearer_needed=self._bearer_needed)
+        return extended_card.rewrite_card(opening.body, body, url=url, bearer_needed=self._bearer_needed)
 
-    async def _admitted(self, passage: "_Passage") -> pb.CallOpen | None:
-        """The call to open, once the caller may knock here; `None` if the client has left meanwhile."""
-        scope = passage.scope
-        workspace_id = _workspace_id(scope["path"])
+    async def _admit(self, scope: Scope, receive: Receive) -> pb.CallOpen | None:
+        """Authenticate the caller and read the body; `None` if the client has left meanwhile."""
+        workspace_id = _parse_target(scope["path"])
         headers = scope["headers"]
-        shown = credentials.shown(scope["method"], headers)
+        credential = credentials.read_credential(scope["method"], headers)
         caller = await self._callers.identify(
-            shown.bearer,
+            credential.bearer,
             auth_pb2.GATE_A2A,
             scope="a2a",
             workspace_id=workspace_id,
-            claimed=claimed_by(headers),
-            session=shown.session,
+            claimed=parse_claimed_workspace(headers),
+            session=credential.session,
         )
-        body = await _body(headers, passage.receive)
+        body = await _read_body(headers, receive)
         if body is None:
             return None
         return pb.CallOpen(
             identity=identity.to_wire(caller),
             workspace_id=workspace_id,
             body=body,
-            headers=_travelling(scope),
-            timeout=_first(headers, b"x-timeout"),
+            headers=_select_forwarded_headers(scope),
+            timeout=_first_header(headers, b"x-timeout"),
             request_id=scope.get(REQUEST_ID_KEY, ""),
         )
 
 
-class _Passage:
-    """One message through the gateway, and the clock that says what it cost."""
+class MessageResponse:
+    """The response to one message, and the time that it takes."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.receive = receive
+        self._scope = scope
+        self._receive = receive
         self._send = send
         self._began = time.perf_counter()
 
-    async def answer(
-        self, call: Call, opening: pb.CallOpen, shown: Callable[[Scope, pb.CallOpen, bytes], bytes]
+    async def send_reply(
+        self, call: ExchangeCall, opening: pb.CallOpen, rewrite: Callable[[Scope, pb.CallOpen, bytes], bytes]
     ) -> None:
-        """Pass on what comes back. A client that leaves before the answer is no reason to stop."""
+        """Send what the proxy replies. A client that leaves before the reply does not cancel the call."""
         frame = await call.next()
         if frame is None:
             return
         if frame.HasField("refused"):
-            await self.refuse(error_of(frame.refused), frame.refused.agent_micros)
+            await self.send_error(error_from_refusal(frame.refused), frame.refused.agent_micros)
             return
         head = frame.head
-        body = shown(self.scope, opening, head.body) if head.complete else None
-        headers = _head(head, body) + self._timing(head.agent_micros)
+        body = rewrite(self._scope, opening, head.body) if head.complete else None
+        headers = _render_head(head, body) + self._render_timing(head.agent_micros)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         if body is None:
-            await self._stream(call, opening)
+            await self._send_stream(call, opening)
         else:
             await self._send({"type": "http.response.body", "body": body})
 
-    async def refuse(self, error: ServiceError, agent_micros: int = 0) -> None:
-        """Answer with an error."""
-        response: Response = errors.answer_to(error)
-        response.raw_headers += self._timing(agent_micros)
-        await response(self.scope, self.receive, self._send)
+    async def send_error(self, error: ServiceError, agent_micros: int = 0) -> None:
+        """Send an error."""
+        response: Response = errors.render_error(error)
+        response.raw_headers += self._render_timing(agent_micros)
+        await response(self._scope, self._receive, self._send)
 
-    async def _stream(self, call: Call, opening: pb.CallOpen) -> None:
-        """Pass a stream on for as long as the client listens."""
+    async def _send_stream(self, call: ExchangeCall, opening: pb.CallOpen) -> None:
+        """Send a stream until it ends, and cancel the call if the client leaves first."""
         async with asyncio.TaskGroup() as group:
-            listening = group.create_task(self._until_left(call.leave))
-            await self._chunks(call, opening)
-            listening.cancel()
+            watching = group.create_task(self._cancel_on_disconnect(call))
+            await self._send_chunks(call, opening)
+            watching.cancel()
 
-    async def _chunks(self, call: Call, opening: pb.CallOpen) -> None:
-        last = b"\n\n"
+    async def _send_chunks(self, call: ExchangeCall, opening: pb.CallOpen) -> None:
+        last_bytes = b"\n\n"
         while (frame := await call.next()) is not None:
             if not frame.HasField("chunk"):
                 if frame.HasField("refused") or frame.end.interrupted:
-                    await self._send(_chunk(_interruption(opening.body, last)))
+                    await self._send(_render_chunk(_render_interruption(opening.body, last_bytes)))
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
-            await self._send(_chunk(frame.chunk))
-            call.took(len(frame.chunk))
-            last = (last + frame.chunk[-4:])[-4:]
+            await self._send(_render_chunk(frame.chunk))
+            call.report_taken(len(frame.chunk))
+            last_bytes = (last_bytes + frame.chunk[-4:])[-4:]
 
-    async def _until_left(self, leave: Callable[[], None]) -> None:
-        """Say so when the client has left."""
-        while (await self.receive())["type"] != "http.disconnect":
+    async def _cancel_on_disconnect(self, call: ExchangeCall) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-        leave()
+        call.cancel()
 
-    def _timing(self, agent_micros: int) -> list[tuple[bytes, bytes]]:
-        """What the plane took, and what the agent did. Nothing waits in a queue on this path."""
-        agent = agent_micros / 1000
-        own = max(0.0, (time.perf_counter() - self._began) * 1000 - agent)
+    def _render_timing(self, agent_micros: int) -> list[tuple[bytes, bytes]]:
+        """Return the time of the plane and of the agent as headers. No message waits in a queue on this path."""
+        agent_ms = agent_micros / 1000
+        overhead_ms = max(0.0, (time.perf_counter() - self._began) * 1000 - agent_ms)
         return [
-            (b"x-molecule-overhead-ms", b"%.3f" % own),
-            (b"server-timing", b"agent;dur=%.3f, queue;dur=0" % agent),
+            (b"x-molecule-overhead-ms", b"%.3f" % overhead_ms),
+            (b"server-timing", b"agent;dur=%.3f, queue;dur=0" % agent_ms),
         ]
 
 
-def _workspace_id(path: str) -> str:
-    """The target in lower case; raises `Malformed`."""
-    found = PATH.fullmatch(path)
+def _parse_target(path: str) -> str:
+    """Return the id of the target in lower case; raises `MalformedRequest`."""
+    found = MESSAGE_PATH.fullmatch(path)
     workspace_id = found[1].lower() if found else ""
-    if not WORKSPACE_ID.fullmatch(workspace_id):
-        raise errors.Malformed("invalid workspace ID")
+    if not WORKSPACE_ID_PATTERN.fullmatch(workspace_id):
+        raise errors.MalformedRequest("invalid workspace ID")
     return workspace_id
 
 
-async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
-    """The body; `None` if the client has left. Raises `TooLarge` as soon as that is certain."""
-    declared = _first(headers, b"content-length")
-    if declared.isdigit() and int(declared) > BODY_CAP:
-        raise errors.TooLarge(details={"max_bytes": BODY_CAP})
+async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
+    """Return the body; `None` if the client has left. Raises `RequestTooLarge` as soon as the size is known."""
+    declared = _first_header(headers, b"content-length")
+    if declared.isdigit() and int(declared) > MAX_MESSAGE_BYTES:
+        raise errors.RequestTooLarge(details={"max_bytes": MAX_MESSAGE_BYTES})
     pieces: list[bytes] = []
-    room = BODY_CAP
+    room = MAX_MESSAGE_BYTES
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -240,16 +220,16 @@ async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes |
         pieces.append(message["body"])
         room -= len(pieces[-1])
         if room < 0:
-            raise errors.TooLarge(details={"max_bytes": BODY_CAP})
+            raise errors.RequestTooLarge(details={"max_bytes": MAX_MESSAGE_BYTES})
         if not message.get("more_body", False):
             return b"".join(pieces)
 
 
-def _travelling(scope: Scope) -> dict[str, str]:
-    """The headers that travel with a message; of one that comes twice the first, and none that is not plain text."""
+def _select_forwarded_headers(scope: Scope) -> dict[str, str]:
+    """Return the headers that the agent receives: the first of each name, and only ASCII values."""
     found: dict[str, str] = {}
     for name, value in reversed(scope["headers"]):
-        if name in TRAVELLING and value.isascii():
+        if name in FORWARDED_HEADERS and value.isascii():
             found[name.decode()] = value.decode()
     if here := telemetry.current_traceparent():
         found["traceparent"] = here
@@ -258,11 +238,11 @@ def _travelling(scope: Scope) -> dict[str, str]:
     return found
 
 
-def _first(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
+def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
     return next((value.decode("latin-1") for name, value in headers if name == wanted), "")
 
 
-def _head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
+def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]
@@ -270,17 +250,17 @@ def _head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     return [*kept, (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
 
-def _chunk(body: bytes) -> dict[str, Any]:
+def _render_chunk(body: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-def _interruption(request: bytes, last: bytes) -> bytes:
-    """The one event that tells of a broken stream; what was under way when it broke is closed first."""
-    told = {"jsonrpc": "2.0", "id": _request_id(request), "error": INTERRUPTED}
-    closing = b"" if last.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
-    return closing + b"data: " + json.dumps(told, separators=(",", ":")).encode() + b"\n\n"
+def _render_interruption(request: bytes, last_bytes: bytes) -> bytes:
+    """Return the event that reports a broken stream; an unfinished event is terminated before it."""
+    event = {"jsonrpc": "2.0", "id": _parse_request_id(request), "error": STREAM_INTERRUPTED}
+    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+    return closing + b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _request_id(request: bytes) -> Any:  # noqa: ANN401 - whatever the client chose
+def _parse_request_id(request: bytes) -> Any:  # noqa: ANN401 - the client chooses the type
     found = json.loads(request)
     return found.get("id") if isinstance(found, dict) else None

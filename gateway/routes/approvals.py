@@ -1,48 +1,54 @@
-"""What agents may not do without somebody's consent."""
+"""Routes of approvals: requests of agents that a person or another workspace decides."""
 
 import uuid
 
-from gateway import bodies
-from gateway.answers.approvals import Decided
-from gateway.bodies import Body
-from gateway.render import approvals as render
-from gateway.route import ADMIN, READ, WRITE, Call, Route
-from gateway.shapes import approvals as shapes
+from gateway.guards import ADMIN, READ, WRITE
+from gateway.request_body import BodySpec, encode_payload
+from gateway.route import Call, Route
+from gateway.schemas.approvals import (
+    Approval,
+    ApprovalDecision,
+    ApprovalStatus,
+    NewApproval,
+    PendingApproval,
+    render_approval,
+    render_pending_approval,
+)
 from protos.registry.v1 import approvals_pb2 as pb
 from protos.registry.v1 import approvals_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-NEWEST = 50
+PAGE_SIZE = 50
 
 
 class ApprovalRoutes:
-    """Asks the registry, which keeps requests for consent."""
+    """Routes to the registry, which keeps the requests."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ApprovalServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
                 path="/workspaces/{id}/approvals",
-                handler=self.ask,
+                handler=self.request,
                 summary="Ask somebody for consent",
                 guard=WRITE,
-                body=Body(shape=shapes.NewApproval),
+                body=BodySpec(model=NewApproval),
                 success=201,
-                answer=Decided,
-                refuses=frozenset({404, 409, 410}),
+                answer=ApprovalStatus,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
                 path="/workspaces/{id}/approvals",
-                handler=self.list,
+                handler=self.list_requests,
                 summary="The newest requests for consent of a workspace",
                 guard=READ,
-                answer=list[render.Approval],
+                answer=list[Approval],
             ),
             Route(
                 method="POST",
@@ -50,42 +56,42 @@ class ApprovalRoutes:
                 handler=self.decide,
                 summary="Decide a request for consent; not for the workspace that asks",
                 guard=WRITE,
-                body=Body(shape=shapes.Decision),
-                answer=Decided,
-                refuses=frozenset({404, 410}),
+                body=BodySpec(model=ApprovalDecision),
+                answer=ApprovalStatus,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
                 path="/approvals/pending",
-                handler=self.pending,
+                handler=self.list_pending,
                 summary="The newest requests for consent that wait for somebody",
                 guard=ADMIN,
-                answer=list[render.PendingApproval],
+                answer=list[PendingApproval],
             ),
         ]
 
-    async def ask(self, call: Call) -> object:
-        """Ask for consent."""
+    async def request(self, call: Call) -> object:
+        """Request an approval."""
         request = pb.RequestApprovalRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
             action=call.body.action,
             reason=call.body.reason,
             task_id=call.body.task_id,
-            context=bodies.payload(call.body.context),
+            context=encode_payload(call.body.context),
         )
         reply: pb.RequestApprovalResponse = await self._registry.call(
             self._stub.RequestApproval, request, on_behalf_of=call.identity
         )
-        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
-    async def list(self, call: Call) -> object:
-        """The newest requests of a workspace."""
-        request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=NEWEST)
+    async def list_requests(self, call: Call) -> object:
+        """List the newest requests of a workspace."""
+        request = pb.ListApprovalsRequest(workspace_id=call.workspace_id, page_size=PAGE_SIZE)
         reply: pb.ListApprovalsResponse = await self._registry.call(
             self._stub.ListApprovals, request, on_behalf_of=call.identity
         )
-        return [render.approval(message) for message in reply.approvals]
+        return [render_approval(message) for message in reply.approvals]
 
     async def decide(self, call: Call) -> object:
         """Decide a request."""
@@ -98,12 +104,12 @@ class ApprovalRoutes:
         reply: pb.DecideApprovalResponse = await self._registry.call(
             self._stub.DecideApproval, request, on_behalf_of=call.identity
         )
-        return Decided(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
 
-    async def pending(self, call: Call) -> object:
-        """The newest requests that wait."""
-        request = pb.ListPendingApprovalsRequest(page_size=NEWEST)
+    async def list_pending(self, call: Call) -> object:
+        """List the newest undecided requests."""
+        request = pb.ListPendingApprovalsRequest(page_size=PAGE_SIZE)
         reply: pb.ListPendingApprovalsResponse = await self._registry.call(
             self._stub.ListPendingApprovals, request, on_behalf_of=call.identity
         )
-        return [render.pending_approval(message) for message in reply.approvals]
+        return [render_pending_approval(message) for message in reply.approvals]

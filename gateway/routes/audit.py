@@ -1,32 +1,33 @@
-"""Who did what."""
+"""Routes of the audit log."""
 
-from gateway import bodies
-from gateway.errors import Malformed
-from gateway.queries import limit, natural
-from gateway.render import audit as render
-from gateway.route import ADMIN, PLATFORM, Call, Route
+from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, PLATFORM
+from gateway.ids import parse_workspace_id
+from gateway.query_params import parse_limit, parse_natural_number
+from gateway.route import Call, Route
+from gateway.schemas.audit import AuditRecord, AuditVerification, render_record, render_verification
 from protos.auth.v1 import audit_pb2 as pb
 from protos.auth.v1 import audit_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 500
-USUALLY = 100
+MAX_LIMIT = 500
+DEFAULT_LIMIT = 100
 
 
 class AuditRoutes:
-    """Asks auth, which keeps the chain of deeds."""
+    """Routes to auth, which keeps the log and its hash chain."""
 
     def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.AuditServiceStub(auth.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/audit",
-                handler=self.list,
+                handler=self.list_records,
                 summary="Who did what: the newest deeds, or those after one",
                 guard=ADMIN,
                 query={
@@ -34,8 +35,8 @@ class AuditRoutes:
                     "after_place": "Only deeds after this place in the chain, oldest first",
                     "workspace_id": "Only deeds done to this workspace",
                 },
-                answer=list[render.Deed],
-                refuses=frozenset({400}),
+                answer=list[AuditRecord],
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="GET",
@@ -44,37 +45,37 @@ class AuditRoutes:
                 summary="Whether the chain of deeds is as it was recorded",
                 guard=PLATFORM,
                 query={"after_place": "Begin after this place: 0, the default, for the whole chain"},
-                answer=render.Verification,
-                refuses=frozenset({400}),
+                answer=AuditVerification,
+                refusal_statuses=frozenset({400}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The deeds asked for."""
-        about = call.query.get("workspace_id", "")
+    async def list_records(self, call: Call) -> object:
+        """List the records that match the query."""
+        workspace_id = call.query.get("workspace_id", "")
         request = pb.ListAuditRecordsRequest(
-            workspace_id=bodies.workspace_id(about) if about else "",
-            after_position=_place(call.query.get("after_place", "")),
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            workspace_id=parse_workspace_id(workspace_id) if workspace_id else "",
+            after_position=_parse_position(call.query.get("after_place", "")),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
         )
         reply: pb.ListAuditRecordsResponse = await self._auth.call(
             self._stub.ListAuditRecords, request, on_behalf_of=call.identity
         )
-        return [render.deed(message) for message in reply.records]
+        return [render_record(message) for message in reply.records]
 
     async def verify(self, call: Call) -> object:
-        """What following the chain finds."""
-        request = pb.VerifyAuditLogRequest(after_position=_place(call.query.get("after_place", "")) or 0)
+        """Verify the hash chain."""
+        request = pb.VerifyAuditLogRequest(after_position=_parse_position(call.query.get("after_place", "")) or 0)
         reply: pb.VerifyAuditLogResponse = await self._auth.call(
             self._stub.VerifyAuditLog, request, on_behalf_of=call.identity
         )
-        return render.verification(reply)
+        return render_verification(reply)
 
 
-def _place(text: str) -> int | None:
+def _parse_position(text: str) -> int | None:
     if not text:
         return None
-    place = natural(text)
+    place = parse_natural_number(text)
     if place is None:
-        raise Malformed("after_place must be a non-negative integer")
+        raise MalformedRequest("after_place must be a non-negative integer")
     return place

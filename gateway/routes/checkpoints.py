@@ -1,29 +1,33 @@
-"""How far agents have come with what they do in steps."""
+"""Routes of checkpoints: completed steps of a workflow."""
 
 from collections.abc import AsyncIterator
 
-from gateway import bodies
-from gateway.answers.notes import Cleared, Saved
-from gateway.bodies import Body
-from gateway.render import notes as render
-from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.guards import READ, WRITE
+from gateway.request_body import BodySpec, encode_payload
+from gateway.route import Call, Route
+from gateway.schemas.checkpoints import (
+    Checkpoint,
+    DeletedCheckpoints,
+    NewCheckpoint,
+    SavedCheckpoint,
+    render_checkpoint,
+)
 from protos.registry.v1 import checkpoints_pb2 as pb
 from protos.registry.v1 import checkpoints_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class CheckpointRoutes:
-    """Asks the registry, which keeps checkpoints."""
+    """Routes to the registry, which keeps checkpoints."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.CheckpointServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there. The name of a workflow may hold slashes, so it takes the rest of the path."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes. The name of a workflow may contain slashes, so it takes the rest of the path."""
         return [
             Route(
                 method="POST",
@@ -31,28 +35,28 @@ class CheckpointRoutes:
                 handler=self.save,
                 summary="Keep a completed step of a workflow",
                 guard=WRITE,
-                body=Body(shape=shapes.NewCheckpoint),
+                body=BodySpec(model=NewCheckpoint),
                 success=201,
-                answer=Saved,
-                refuses=frozenset({404, 409, 410}),
+                answer=SavedCheckpoint,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
                 path="/workspaces/{id}/checkpoints/latest",
-                handler=self.latest,
+                handler=self.get_latest,
                 summary="The step that was completed last, of any workflow",
                 guard=READ,
-                answer=render.Checkpoint,
-                refuses=frozenset({404}),
+                answer=Checkpoint,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
                 path="/workspaces/{id}/checkpoints/{workflow:path}",
-                handler=self.list,
+                handler=self.list_steps,
                 summary="The completed steps of a workflow, the highest first",
                 guard=READ,
-                answer=list[render.Checkpoint],
-                refuses=frozenset({404}),
+                answer=list[Checkpoint],
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="DELETE",
@@ -60,37 +64,39 @@ class CheckpointRoutes:
                 handler=self.delete,
                 summary="Delete the completed steps of a workflow",
                 guard=WRITE,
-                answer=Cleared,
-                refuses=frozenset({404, 410}),
+                answer=DeletedCheckpoints,
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
     async def save(self, call: Call) -> object:
-        """Keep a step."""
+        """Save a step."""
         request = pb.SaveCheckpointRequest(
             workspace_id=call.workspace_id,
             workflow_id=call.body.workflow_id,
             step_name=call.body.step_name,
             step_index=call.body.step_index,
-            payload=None if call.body.payload is None else bodies.payload(call.body.payload),
+            payload=None if call.body.payload is None else encode_payload(call.body.payload),
         )
         reply: pb.SaveCheckpointResponse = await self._registry.call(
             self._stub.SaveCheckpoint, request, on_behalf_of=call.identity
         )
         kept = reply.checkpoint
-        return Saved(id=kept.id, workspace_id=kept.workspace_id, workflow_id=kept.workflow_id, step_name=kept.step_name)
+        return SavedCheckpoint(
+            id=kept.id, workspace_id=kept.workspace_id, workflow_id=kept.workflow_id, step_name=kept.step_name
+        )
 
-    async def latest(self, call: Call) -> object:
-        """The step that was completed last."""
+    async def get_latest(self, call: Call) -> object:
+        """Return the step that was completed last."""
         request = pb.GetLatestCheckpointRequest(workspace_id=call.workspace_id)
         reply: pb.GetLatestCheckpointResponse = await self._registry.call(
             self._stub.GetLatestCheckpoint, request, on_behalf_of=call.identity
         )
-        return render.checkpoint(reply.checkpoint)
+        return render_checkpoint(reply.checkpoint)
 
-    async def list(self, call: Call) -> object:
-        """The steps of a workflow."""
-        return [render.checkpoint(message) async for message in self._pages(call)]
+    async def list_steps(self, call: Call) -> object:
+        """List the steps of a workflow."""
+        return [render_checkpoint(message) async for message in self._pages(call)]
 
     async def delete(self, call: Call) -> object:
         """Delete the steps of a workflow."""
@@ -98,13 +104,13 @@ class CheckpointRoutes:
         reply: pb.DeleteCheckpointsResponse = await self._registry.call(
             self._stub.DeleteCheckpoints, request, on_behalf_of=call.identity
         )
-        return Cleared(deleted=reply.deleted, workflow_id=call.path["workflow"])
+        return DeletedCheckpoints(deleted=reply.deleted, workflow_id=call.path["workflow"])
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Checkpoint]:
         token = ""
         while True:
             request = pb.ListCheckpointsRequest(
-                workspace_id=call.workspace_id, workflow_id=call.path["workflow"], page_size=PAGE, page_token=token
+                workspace_id=call.workspace_id, workflow_id=call.path["workflow"], page_size=PAGE_SIZE, page_token=token
             )
             reply: pb.ListCheckpointsResponse = await self._registry.call(
                 self._stub.ListCheckpoints, request, on_behalf_of=call.identity

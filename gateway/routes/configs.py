@@ -1,28 +1,28 @@
-"""What workspaces and the canvas are set to."""
+"""Routes of configurations and of the viewport of the canvas."""
 
 import json
 
-from gateway import bodies
-from gateway.answers.notes import Config, Done, Viewport
-from gateway.bodies import Body, saying
-from gateway.limits import CONFIG_CAP
-from gateway.render.texts import number
-from gateway.route import ADMIN, ANY, READ, WRITE, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.guards import ADMIN, ANY, READ, WRITE
+from gateway.json_format import drop_zero_fraction
+from gateway.limits import MAX_CONFIG_BYTES
+from gateway.request_body import BodySpec, encode_payload, refuse_with_text
+from gateway.route import Call, Route
+from gateway.schemas.configs import CanvasViewport, ConfigPatch, ViewportUpdate, WorkspaceConfig
+from gateway.schemas.instructions import ChangeResult
 from protos.registry.v1 import configs_pb2 as pb
 from protos.registry.v1 import configs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 
 class ConfigRoutes:
-    """Asks the registry, which keeps configurations."""
+    """Routes to the registry, which keeps both."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.ConfigServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -30,8 +30,8 @@ class ConfigRoutes:
                 handler=self.get,
                 summary="What a workspace is set to",
                 guard=READ,
-                answer=Config,
-                refuses=frozenset({404}),
+                answer=WorkspaceConfig,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PATCH",
@@ -39,22 +39,22 @@ class ConfigRoutes:
                 handler=self.merge,
                 summary="Set keys of a workspace",
                 guard=WRITE,
-                body=Body(
-                    shape=shapes.ConfigPatch,
-                    refusal=saying("invalid JSON"),
-                    cap=CONFIG_CAP,
-                    oversize="body too large or unreadable",
+                body=BodySpec(
+                    model=ConfigPatch,
+                    fault_to_error=refuse_with_text("invalid JSON"),
+                    max_bytes=MAX_CONFIG_BYTES,
+                    too_large_text="body too large or unreadable",
                 ),
-                answer=Done,
-                refuses=frozenset({404, 410}),
+                answer=ChangeResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
                 path="/canvas/viewport",
-                handler=self.viewport,
+                handler=self.get_viewport,
                 summary="Where the canvas stands",
                 guard=ANY,
-                answer=Viewport,
+                answer=CanvasViewport,
             ),
             Route(
                 method="PUT",
@@ -62,35 +62,37 @@ class ConfigRoutes:
                 handler=self.save_viewport,
                 summary="Keep where the canvas stands",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewViewport, refusal=saying("invalid viewport data")),
-                answer=Done,
+                body=BodySpec(model=ViewportUpdate, fault_to_error=refuse_with_text("invalid viewport data")),
+                answer=ChangeResult,
             ),
         ]
 
     async def get(self, call: Call) -> object:
-        """The object of a workspace."""
+        """Return the configuration of a workspace."""
         request = pb.GetConfigRequest(workspace_id=call.workspace_id)
         reply: pb.GetConfigResponse = await self._registry.call(
             self._stub.GetConfig, request, on_behalf_of=call.identity
         )
-        return Config(data=json.loads(reply.data))
+        return WorkspaceConfig(data=json.loads(reply.data))
 
     async def merge(self, call: Call) -> object:
-        """Merge an object into it."""
-        patch = bodies.payload(call.body.model_extra, saying("invalid JSON"))
+        """Merge an object into the configuration of a workspace."""
+        patch = encode_payload(call.body.model_extra, refuse_with_text("invalid JSON"))
         request = pb.MergeConfigRequest(workspace_id=call.workspace_id, data=patch)
         await self._registry.call(self._stub.MergeConfig, request, on_behalf_of=call.identity)
-        return Done(status="updated")
+        return ChangeResult(status="updated")
 
-    async def viewport(self, call: Call) -> object:
-        """Where the canvas stands."""
+    async def get_viewport(self, call: Call) -> object:
+        """Return the viewport."""
         reply: pb.GetViewportResponse = await self._registry.call(
             self._stub.GetViewport, pb.GetViewportRequest(), on_behalf_of=call.identity
         )
-        return Viewport(x=number(reply.x), y=number(reply.y), zoom=number(reply.zoom))
+        return CanvasViewport(
+            x=drop_zero_fraction(reply.x), y=drop_zero_fraction(reply.y), zoom=drop_zero_fraction(reply.zoom)
+        )
 
     async def save_viewport(self, call: Call) -> object:
-        """Keep where it stands."""
+        """Save the viewport."""
         request = pb.SaveViewportRequest(x=call.body.x, y=call.body.y, zoom=call.body.zoom)
         await self._registry.call(self._stub.SaveViewport, request, on_behalf_of=call.identity)
-        return Done(status="saved")
+        return ChangeResult(status="saved")

@@ -1,37 +1,36 @@
-"""What agents keep by key."""
+"""Routes of entries: values that agents keep by key."""
 
 from collections.abc import AsyncIterator
 
-from gateway import bodies
-from gateway.answers.memories import Deleted, Put
-from gateway.bodies import Body
-from gateway.render import memories as render
-from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import memories as shapes
+from gateway.guards import READ, WRITE
+from gateway.request_body import BodySpec, encode_payload
+from gateway.route import Call, Route
+from gateway.schemas.entries import Entry, EntryWriteResult, NewEntry, render_entry
+from gateway.schemas.memories import DeletionResult
 from protos.registry.v1 import entries_pb2 as pb
 from protos.registry.v1 import entries_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 100
+PAGE_SIZE = 100
 
 
 class EntryRoutes:
-    """Asks the registry, which keeps entries."""
+    """Routes to the registry, which keeps entries."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.EntryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there. A key may hold slashes, so it takes the rest of the path."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes. A key may contain slashes, so it takes the rest of the path."""
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/memory",
-                handler=self.list,
+                handler=self.list_entries,
                 summary="Everything that a workspace keeps by key",
                 guard=READ,
-                answer=list[render.Entry],
+                answer=list[Entry],
             ),
             Route(
                 method="POST",
@@ -39,9 +38,9 @@ class EntryRoutes:
                 handler=self.put,
                 summary="Write a value under a key, if the key is at the version expected",
                 guard=WRITE,
-                body=Body(shape=shapes.NewEntry),
-                answer=Put,
-                refuses=frozenset({404, 409, 410}),
+                body=BodySpec(model=NewEntry),
+                answer=EntryWriteResult,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -49,8 +48,8 @@ class EntryRoutes:
                 handler=self.get,
                 summary="What is under a key",
                 guard=READ,
-                answer=render.Entry,
-                refuses=frozenset({404}),
+                answer=Entry,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="DELETE",
@@ -58,43 +57,43 @@ class EntryRoutes:
                 handler=self.delete,
                 summary="Delete what is under a key, if anything is",
                 guard=WRITE,
-                answer=Deleted,
-                refuses=frozenset({404, 410}),
+                answer=DeletionResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every entry, by key."""
-        return [render.entry(message) async for message in self._pages(call)]
+    async def list_entries(self, call: Call) -> object:
+        """List the entries by key."""
+        return [render_entry(message) async for message in self._pages(call)]
 
     async def put(self, call: Call) -> object:
         """Write a value."""
         request = pb.PutEntryRequest(
             workspace_id=call.workspace_id,
             key=call.body.key,
-            value=bodies.payload(call.body.value),
+            value=encode_payload(call.body.value),
             ttl_seconds=call.body.ttl_seconds,
             if_match_version=call.body.if_match_version,
         )
         reply: pb.PutEntryResponse = await self._registry.call(self._stub.PutEntry, request, on_behalf_of=call.identity)
-        return Put(key=reply.entry.key, status="ok", version=reply.entry.version)
+        return EntryWriteResult(key=reply.entry.key, status="ok", version=reply.entry.version)
 
     async def get(self, call: Call) -> object:
-        """One entry."""
+        """Return one entry."""
         request = pb.GetEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
         reply: pb.GetEntryResponse = await self._registry.call(self._stub.GetEntry, request, on_behalf_of=call.identity)
-        return render.entry(reply.entry)
+        return render_entry(reply.entry)
 
     async def delete(self, call: Call) -> object:
         """Delete an entry."""
         request = pb.DeleteEntryRequest(workspace_id=call.workspace_id, key=call.path["key"])
         await self._registry.call(self._stub.DeleteEntry, request, on_behalf_of=call.identity)
-        return Deleted(status="deleted")
+        return DeletionResult(status="deleted")
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Entry]:
         token = ""
         while True:
-            request = pb.ListEntriesRequest(workspace_id=call.workspace_id, page_size=PAGE, page_token=token)
+            request = pb.ListEntriesRequest(workspace_id=call.workspace_id, page_size=PAGE_SIZE, page_token=token)
             reply: pb.ListEntriesResponse = await self._registry.call(
                 self._stub.ListEntries, request, on_behalf_of=call.identity
             )

@@ -1,42 +1,49 @@
-"""What operators tell agents."""
+"""Routes of instructions for agents."""
 
 import uuid
 from collections.abc import AsyncIterator
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway.answers.notes import Done, Made, Resolved
-from gateway.bodies import Body
-from gateway.errors import Malformed
-from gateway.render import notes as render
-from gateway.route import ADMIN, READ, Call, Route
-from gateway.shapes import notes as shapes
+from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, READ
+from gateway.request_body import BodySpec
+from gateway.route import Call, Route
+from gateway.schemas.instructions import (
+    ChangeResult,
+    CreatedInstruction,
+    Instruction,
+    InstructionChanges,
+    NewInstruction,
+    ResolvedInstructions,
+    render_instruction,
+)
 from protos.registry.v1 import instructions_pb2 as pb
 from protos.registry.v1 import instructions_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-PAGE = 500
+PAGE_SIZE = 500
 
 
 class InstructionRoutes:
-    """Asks the registry, which keeps instructions."""
+    """Routes to the registry, which keeps instructions."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.InstructionServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there. Who may tell everybody something, the registry judges: the path does not say it."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes. The registry decides which callers may write global instructions."""
         return [
             Route(
                 method="GET",
                 path="/instructions",
-                handler=self.list,
+                handler=self.list_instructions,
                 summary="Instructions, those for everybody first",
                 guard=ADMIN,
                 query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
-                answer=list[render.Instruction],
-                refuses=frozenset({400}),
+                answer=list[Instruction],
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="POST",
@@ -44,10 +51,10 @@ class InstructionRoutes:
                 handler=self.create,
                 summary="Tell all agents something, or one",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewInstruction),
+                body=BodySpec(model=NewInstruction),
                 success=201,
-                answer=Made,
-                refuses=frozenset({404, 409, 410}),
+                answer=CreatedInstruction,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="PUT",
@@ -55,9 +62,9 @@ class InstructionRoutes:
                 handler=self.change,
                 summary="Change an instruction",
                 guard=ADMIN,
-                body=Body(shape=shapes.InstructionChanges),
-                answer=Done,
-                refuses=frozenset({404, 410}),
+                body=BodySpec(model=InstructionChanges),
+                answer=ChangeResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="DELETE",
@@ -65,8 +72,8 @@ class InstructionRoutes:
                 handler=self.delete,
                 summary="Delete an instruction",
                 guard=ADMIN,
-                answer=Done,
-                refuses=frozenset({404, 410}),
+                answer=ChangeResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -74,17 +81,17 @@ class InstructionRoutes:
                 handler=self.resolve,
                 summary="What an agent is told, as one text",
                 guard=READ,
-                answer=Resolved,
-                refuses=frozenset({404}),
+                answer=ResolvedInstructions,
+                refusal_statuses=frozenset({404}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """The instructions asked for."""
-        return [render.instruction(message) async for message in self._pages(call)]
+    async def list_instructions(self, call: Call) -> object:
+        """List the instructions that match the query."""
+        return [render_instruction(message) async for message in self._pages(call)]
 
     async def create(self, call: Call) -> object:
-        """Add an instruction."""
+        """Create an instruction."""
         request = pb.CreateInstructionRequest(
             request_id=str(uuid.uuid4()),
             scope=call.body.scope,
@@ -96,34 +103,34 @@ class InstructionRoutes:
         reply: pb.CreateInstructionResponse = await self._registry.call(
             self._stub.CreateInstruction, request, on_behalf_of=call.identity
         )
-        return Made(id=reply.instruction.id)
+        return CreatedInstruction(id=reply.instruction.id)
 
     async def change(self, call: Call) -> object:
-        """Change what the body names."""
-        named = sorted(call.body.model_fields_set)
-        if not named:
-            raise Malformed
+        """Change the fields that the body names."""
+        fields = sorted(call.body.model_fields_set)
+        if not fields:
+            raise MalformedRequest
         request = pb.UpdateInstructionRequest(
             instruction_id=call.path["instructionId"],
-            instruction=pb.Instruction(**{name: getattr(call.body, name) for name in named}),
-            update_mask=FieldMask(paths=named),
+            instruction=pb.Instruction(**{name: getattr(call.body, name) for name in fields}),
+            update_mask=FieldMask(paths=fields),
         )
         await self._registry.call(self._stub.UpdateInstruction, request, on_behalf_of=call.identity)
-        return Done(status="updated")
+        return ChangeResult(status="updated")
 
     async def delete(self, call: Call) -> object:
         """Delete an instruction."""
         request = pb.DeleteInstructionRequest(instruction_id=call.path["instructionId"])
         await self._registry.call(self._stub.DeleteInstruction, request, on_behalf_of=call.identity)
-        return Done(status="deleted")
+        return ChangeResult(status="deleted")
 
     async def resolve(self, call: Call) -> object:
-        """What an agent is told."""
+        """Return the instructions of an agent as one text."""
         request = pb.ResolveInstructionsRequest(workspace_id=call.workspace_id)
         reply: pb.ResolveInstructionsResponse = await self._registry.call(
             self._stub.ResolveInstructions, request, on_behalf_of=call.identity
         )
-        return Resolved(workspace_id=call.workspace_id, instructions=reply.instructions)
+        return ResolvedInstructions(workspace_id=call.workspace_id, instructions=reply.instructions)
 
     async def _pages(self, call: Call) -> AsyncIterator[pb.Instruction]:
         token = ""
@@ -131,7 +138,7 @@ class InstructionRoutes:
             request = pb.ListInstructionsRequest(
                 scope=call.query.get("scope", ""),
                 workspace_id=call.query.get("workspace_id", "").lower(),
-                page_size=PAGE,
+                page_size=PAGE_SIZE,
                 page_token=token,
             )
             reply: pb.ListInstructionsResponse = await self._registry.call(

@@ -1,51 +1,58 @@
-"""Pausing, resuming and hibernating workspaces, and what their agents may know of that."""
+"""Routes that pause, resume and hibernate workspaces, and the state that their agents read."""
 
 from datetime import timedelta
 from typing import cast
 
 from starlette.responses import Response
 
-from gateway.answers.lifecycle import BootstrapNoted, Hibernated, Paused, Resumed, State
-from gateway.bodies import Body
 from gateway.errors import AUTH, REGISTRY
-from gateway.render import workspaces as render
-from gateway.render.texts import json_response
-from gateway.route import ADMIN, STATE, WRITE, Call, Route
-from gateway.shapes.lifecycle import BootstrapFailure
+from gateway.guards import ADMIN, STATE, WRITE
+from gateway.json_format import json_response
+from gateway.request_body import BodySpec
+from gateway.route import Call, Route
+from gateway.schemas.lifecycle import (
+    BootstrapFailure,
+    BootstrapFailureResult,
+    HibernationResult,
+    PauseResult,
+    ResumeResult,
+    WorkspaceState,
+)
+from gateway.schemas.workspaces import render_status
 from protos.registry.v1 import lifecycle_pb2 as pb
 from protos.registry.v1 import lifecycle_pb2_grpc as rpc
 from protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-HIBERNATION = timedelta(seconds=40)
-"""How long putting to sleep may take: the registry waits up to 30 seconds for the instance to stop."""
+HIBERNATION_TIMEOUT = timedelta(seconds=40)
+"""Time for a hibernation: the registry waits up to 30 seconds for the instance to stop."""
 
-LOG_TAIL = 8192
-"""Bytes of what an instance wrote that are kept, its end."""
+MAX_LOG_TAIL_BYTES = 8192
+"""Bytes of the log of an instance that are sent on: its end."""
 
-TRUNCATED = "...(truncated)...\n"
+TRUNCATION_MARK = "...(truncated)...\n"
 
-UNKNOWN_FAILURE = "bootstrap failed — see log_tail"
+DEFAULT_FAILURE_TEXT = "bootstrap failed — see log_tail"
 
-GONE = {
+DELETED_REASONS = {
     (AUTH, "WORKSPACE_UNKNOWN"): {},
     (REGISTRY, "WORKSPACE_NOT_FOUND"): {},
     (AUTH, "WORKSPACE_BARRED"): {"status": "removed"},
 }
-"""Refusals that tell an agent to end, and what else they say."""
+"""Errors that mean that the workspace is deleted, with further members of the answer."""
 
 
 class LifecycleRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.LifecycleServiceStub(registry.channel)
         self._workspaces = registry_pb2_grpc.RegistryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -53,8 +60,8 @@ class LifecycleRoutes:
                 handler=self.pause,
                 summary="Stop a workspace and all below it until it is resumed",
                 guard=WRITE,
-                answer=Paused,
-                refuses=frozenset({404}),
+                answer=PauseResult,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
@@ -62,8 +69,8 @@ class LifecycleRoutes:
                 handler=self.resume,
                 summary="Start a paused workspace again, and what is paused below it",
                 guard=WRITE,
-                answer=Resumed,
-                refuses=frozenset({404, 409}),
+                answer=ResumeResult,
+                refusal_statuses=frozenset({404, 409}),
             ),
             Route(
                 method="POST",
@@ -72,85 +79,85 @@ class LifecycleRoutes:
                 summary="Stop an agent until it is needed",
                 guard=WRITE,
                 query={"force": "`true`: also while it has active tasks"},
-                answer=Hibernated,
-                refuses=frozenset({404, 409, 502}),
+                answer=HibernationResult,
+                refusal_statuses=frozenset({404, 409, 502}),
             ),
             Route(
                 method="POST",
                 path="/admin/workspaces/{id}/bootstrap-failed",
-                handler=self.declare_failed,
+                handler=self.report_bootstrap_failure,
                 summary="Report that an instance does not boot",
                 guard=ADMIN,
-                body=Body(shape=BootstrapFailure, required=False),
-                answer=BootstrapNoted,
-                refuses=frozenset({404}),
+                body=BodySpec(model=BootstrapFailure, required=False),
+                answer=BootstrapFailureResult,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
                 path="/workspaces/{id}/state",
-                handler=self.state,
+                handler=self.read_state,
                 summary="How a workspace stands, for its own agent",
                 guard=STATE,
-                answer=State,
-                refuses=frozenset({404}),
-                own_words=_gone,
+                answer=WorkspaceState,
+                refusal_statuses=frozenset({404}),
+                render_refusal=_render_deleted,
             ),
         ]
 
     async def pause(self, call: Call) -> object:
-        """Pause; answered when the wish is written."""
+        """Pause a workspace; answered after the commit."""
         request = pb.PauseWorkspaceRequest(workspace_id=call.workspace_id)
         reply: pb.PauseWorkspaceResponse = await self._registry.call(
             self._stub.PauseWorkspace, request, on_behalf_of=call.identity
         )
-        paused = Paused(status="paused", paused_count=reply.paused)
+        paused = PauseResult(status="paused", paused_count=reply.paused)
         return paused | {"stops_later": True} if reply.stops_later else paused
 
     async def resume(self, call: Call) -> object:
-        """Resume; answered when the wish is written."""
+        """Resume a workspace; answered after the commit."""
         request = pb.ResumeWorkspaceRequest(workspace_id=call.workspace_id)
         reply: pb.ResumeWorkspaceResponse = await self._registry.call(
             self._stub.ResumeWorkspace, request, on_behalf_of=call.identity
         )
-        return Resumed(status=render.status(reply.status), resumed_count=reply.resumed)
+        return ResumeResult(status=render_status(reply.status), resumed_count=reply.resumed)
 
     async def hibernate(self, call: Call) -> object:
-        """Put to sleep; answered when the instance is stopped."""
+        """Hibernate a workspace; answered once its instance has stopped."""
         request = pb.HibernateWorkspaceRequest(workspace_id=call.workspace_id, force=call.query.get("force") == "true")
         await self._registry.call(
-            self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION
+            self._stub.HibernateWorkspace, request, on_behalf_of=call.identity, timeout=HIBERNATION_TIMEOUT
         )
-        return Hibernated(status="hibernated")
+        return HibernationResult(status="hibernated")
 
-    async def declare_failed(self, call: Call) -> object:
-        """Pass on that an instance does not boot."""
+    async def report_bootstrap_failure(self, call: Call) -> object:
+        """Report that an instance does not boot."""
         request = pb.ReportBootstrapFailureRequest(
             workspace_id=call.workspace_id,
-            error=call.body.error or UNKNOWN_FAILURE,
-            log_tail=_tail(call.body.log_tail),
+            error=call.body.error or DEFAULT_FAILURE_TEXT,
+            log_tail=_cut_log(call.body.log_tail),
         )
         reply: pb.ReportBootstrapFailureResponse = await self._registry.call(
             self._stub.ReportBootstrapFailure, request, on_behalf_of=call.identity
         )
-        return BootstrapNoted(ok=True) if reply.changed else BootstrapNoted(ok=True, no_change=True)
+        return BootstrapFailureResult(ok=True) if reply.changed else BootstrapFailureResult(ok=True, no_change=True)
 
-    async def state(self, call: Call) -> object:
-        """How the caller's own workspace stands."""
+    async def read_state(self, call: Call) -> object:
+        """Return the state of the caller's own workspace."""
         request = registry_pb2.GetWorkspaceRequest(workspace_id=call.workspace_id)
         reply = await self._registry.call(self._workspaces.GetWorkspace, request, on_behalf_of=call.identity)
-        status = render.status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
-        return State(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
+        status = render_status(cast("registry_pb2.GetWorkspaceResponse", reply).workspace.status)
+        return WorkspaceState(workspace_id=call.workspace_id, status=status, paused=status == "paused", deleted=False)
 
 
-def _gone(workspace_id: str, error: ServiceError) -> Response | None:
-    """An agent whose workspace is no more hears so, whatever its token is worth by now."""
-    more = GONE.get((error.domain, error.reason))
+def _render_deleted(workspace_id: str, error: ServiceError) -> Response | None:
+    """Render the answer to an agent whose workspace is deleted, which may have revoked its token."""
+    more = DELETED_REASONS.get((error.domain, error.reason))
     return None if more is None else json_response({"workspace_id": workspace_id, "deleted": True, **more}, 404)
 
 
-def _tail(log: str) -> str:
-    """The end of what an instance wrote, cut between characters."""
-    written = log.encode()
-    if len(written) <= LOG_TAIL:
+def _cut_log(log: str) -> str:
+    """Return the end of a log, cut between characters."""
+    encoded = log.encode()
+    if len(encoded) <= MAX_LOG_TAIL_BYTES:
         return log
-    return TRUNCATED + written[-LOG_TAIL:].decode(errors="ignore")
+    return TRUNCATION_MARK + encoded[-MAX_LOG_TAIL_BYTES:].decode(errors="ignore")

@@ -1,37 +1,29 @@
-"""When the loops of the services last ticked."""
+"""Routes of the liveness of background loops."""
 
 import asyncio
 from datetime import timedelta
 
-from typing_extensions import TypedDict
-
-from gateway.clients import Clients
-from gateway.render import liveness as render
-from gateway.render.liveness import Subsystem
-from gateway.route import OPERATION, Call, Route
+from gateway.clients import ServiceChannels
+from gateway.guards import OPERATION
+from gateway.route import Call, Route
+from gateway.schemas.liveness import LivenessReport, render_subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-PATIENCE = timedelta(seconds=1)
-"""How long a replica has to say when its loops ticked."""
-
-
-class Liveness(TypedDict):
-    """Answer of /admin/liveness."""
-
-    subsystems: dict[str, Subsystem]
+LIVENESS_TIMEOUT = timedelta(seconds=1)
+"""Time for a replica to answer."""
 
 
 class LivenessRoutes:
-    """Asks every replica that it has a line to."""
+    """Routes to every replica that the gateway knows."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: ServiceChannels) -> None:
         self._replicas = (*clients.each_registry, *clients.each_a2a_proxy, clients.auth, clients.provisioner)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -39,20 +31,22 @@ class LivenessRoutes:
                 handler=self.list,
                 summary="When the loops of the services last ticked",
                 guard=OPERATION,
-                answer=Liveness,
+                answer=LivenessReport,
             )
         ]
 
     async def list(self, _: Call) -> object:
-        """The loops of whoever answers; `/ready` says who does not."""
+        """Return the loops of the replicas that answer; `/ready` names the services that do not."""
         async with asyncio.TaskGroup() as group:
-            answers = [group.create_task(self._told(line)) for line in self._replicas]
-        return Liveness(subsystems=render.subsystems([answer.result() for answer in answers]))
+            answers = [group.create_task(self._get_liveness(line)) for line in self._replicas]
+        return LivenessReport(subsystems=render_subsystems([answer.result() for answer in answers]))
 
-    async def _told(self, line: ServiceChannel) -> pb.GetLivenessResponse:
-        asked = stubs.LivenessServiceStub(line.channel).GetLiveness
+    async def _get_liveness(self, channel: ServiceChannel) -> pb.GetLivenessResponse:
+        method = stubs.LivenessServiceStub(channel.channel).GetLiveness
         try:
-            told: pb.GetLivenessResponse = await line.call(asked, pb.GetLivenessRequest(), timeout=PATIENCE)
+            reply: pb.GetLivenessResponse = await channel.call(
+                method, pb.GetLivenessRequest(), timeout=LIVENESS_TIMEOUT
+            )
         except ServiceError:
             return pb.GetLivenessResponse()
-        return told
+        return reply

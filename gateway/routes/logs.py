@@ -1,39 +1,29 @@
-"""What instances have written."""
+"""Routes of the logs of instances."""
 
-from typing_extensions import TypedDict
-
-from gateway.errors import Malformed
-from gateway.queries import natural
-from gateway.route import ADMIN, Call, Route
+from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN
+from gateway.query_params import parse_natural_number
+from gateway.route import Call, Route
+from gateway.schemas.logs import InstanceLog
 from protos.provisioner.v1 import logs_pb2 as pb
 from protos.provisioner.v1 import logs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 5000
-USUALLY = "200"
+MAX_LINES = 5000
+DEFAULT_LINES = "200"
 
-QUERY = {"tail": "Lines, 1 to 5000; 200 if left out"}
-
-
-class Log(TypedDict):
-    """The end of what an instance wrote, and whether there was more before it."""
-
-    workspace_id: str
-    backend: str
-    tail: int
-    truncated: bool
-    output: str
+QUERY_PARAMETERS = {"tail": "Lines, 1 to 5000; 200 if left out"}
 
 
 class LogRoutes:
-    """Asks the provisioner."""
+    """Routes to the provisioner."""
 
     def __init__(self, provisioner: ServiceChannel) -> None:
         self._provisioner = provisioner
         self._stub = rpc.LogServiceStub(provisioner.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -41,23 +31,23 @@ class LogRoutes:
                 handler=self.read,
                 summary="The last lines that the instance of a workspace has written",
                 guard=ADMIN,
-                query=QUERY,
-                answer=Log,
-                refuses=frozenset({404, 501, 502}),
+                query=QUERY_PARAMETERS,
+                answer=InstanceLog,
+                refusal_statuses=frozenset({404, 501, 502}),
             )
             for path in ("/workspaces/{id}/logs", "/workspaces/{id}/console")
         ]
 
     async def read(self, call: Call) -> object:
-        """The last lines."""
-        tail = natural(call.query.get("tail", USUALLY))
-        if tail is None or not 1 <= tail <= MOST:
-            raise Malformed(f"tail must be 1-{MOST}")
+        """Return the last lines."""
+        tail = parse_natural_number(call.query.get("tail", DEFAULT_LINES))
+        if tail is None or not 1 <= tail <= MAX_LINES:
+            raise MalformedRequest(f"tail must be 1-{MAX_LINES}")
         request = pb.ReadLogsRequest(workspace_id=call.workspace_id, tail=tail)
         reply: pb.ReadLogsResponse = await self._provisioner.call(
             self._stub.ReadLogs, request, on_behalf_of=call.identity
         )
-        return Log(
+        return InstanceLog(
             workspace_id=call.workspace_id,
             backend=reply.backend,
             tail=tail,

@@ -1,29 +1,28 @@
-"""What agents remember."""
+"""Routes of memories: texts that agents keep."""
 
 import uuid
 
-from gateway.answers.memories import Committed, Deleted
-from gateway.bodies import Body
-from gateway.queries import limit
-from gateway.render import memories as render
-from gateway.route import READ, WRITE, Call, Route
-from gateway.shapes import memories as shapes
+from gateway.guards import READ, WRITE
+from gateway.query_params import parse_limit
+from gateway.request_body import BodySpec
+from gateway.route import Call, Route
+from gateway.schemas.memories import CommittedMemory, DeletionResult, Memory, NewMemory, render_memory
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 50
+MAX_LIMIT = 50
 
 
 class MemoryRoutes:
-    """Asks the registry, which keeps memories."""
+    """Routes to the registry, which keeps memories."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.MemoryServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -31,10 +30,10 @@ class MemoryRoutes:
                 handler=self.commit,
                 summary="Remember something, alone, as a team, or for everybody",
                 guard=WRITE,
-                body=Body(shape=shapes.NewMemory),
+                body=BodySpec(model=NewMemory),
                 success=201,
-                answer=Committed,
-                refuses=frozenset({404, 409, 410}),
+                answer=CommittedMemory,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
@@ -48,7 +47,7 @@ class MemoryRoutes:
                     "namespace": "Only memories of this namespace",
                     "limit": "1 to 50; anything else is 50",
                 },
-                answer=list[render.Memory],
+                answer=list[Memory],
             ),
             Route(
                 method="DELETE",
@@ -56,13 +55,13 @@ class MemoryRoutes:
                 handler=self.delete,
                 summary="Forget a memory of the workspace itself",
                 guard=WRITE,
-                answer=Deleted,
-                refuses=frozenset({404, 410}),
+                answer=DeletionResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
     async def commit(self, call: Call) -> object:
-        """Keep a memory."""
+        """Save a memory."""
         request = pb.CommitMemoryRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
@@ -73,24 +72,24 @@ class MemoryRoutes:
         reply: pb.CommitMemoryResponse = await self._registry.call(
             self._stub.CommitMemory, request, on_behalf_of=call.identity
         )
-        return Committed(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
+        return CommittedMemory(id=reply.memory.id, namespace=reply.memory.namespace, scope=reply.memory.scope)
 
     async def search(self, call: Call) -> object:
-        """The memories asked for."""
+        """List the memories that match the query."""
         request = pb.SearchMemoriesRequest(
             workspace_id=call.workspace_id,
             scope=call.query.get("scope", ""),
             query=call.query.get("q", ""),
             namespace=call.query.get("namespace", ""),
-            limit=limit(call.query.get("limit", ""), most=MOST, usual=MOST),
+            limit=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=MAX_LIMIT),
         )
         reply: pb.SearchMemoriesResponse = await self._registry.call(
             self._stub.SearchMemories, request, on_behalf_of=call.identity
         )
-        return [render.memory(message) for message in reply.memories]
+        return [render_memory(message) for message in reply.memories]
 
     async def delete(self, call: Call) -> object:
-        """Forget a memory."""
+        """Delete a memory."""
         request = pb.DeleteMemoryRequest(workspace_id=call.workspace_id, memory_id=call.path["memoryId"])
         await self._registry.call(self._stub.DeleteMemory, request, on_behalf_of=call.identity)
-        return Deleted(status="deleted")
+        return DeletionResult(status="deleted")

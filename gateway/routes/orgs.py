@@ -1,54 +1,65 @@
-"""Organisations and their teams: made of files, grown, and taken away."""
+"""Routes that import organisations, and expand and collapse teams."""
 
 import uuid
 from datetime import timedelta
 
 from starlette.responses import Response
 
-from gateway.answers.orgs import Collapsed, Expanded, TeamMember
-from gateway.bodies import Body, too_large
-from gateway.limits import BULK_CAP, FILES_CAP
-from gateway.render import orgs as render
-from gateway.render.texts import compact, json_response
-from gateway.route import ADMIN, PLATFORM, WRITE, Call, Route
-from gateway.shapes import orgs as shapes
+from gateway.guards import ADMIN, PLATFORM, WRITE
+from gateway.json_format import encode_json, json_response
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
+from gateway.request_body import BodySpec, body_too_large
+from gateway.route import Call, Route
+from gateway.schemas.orgs import (
+    CollapseOptions,
+    CollapseResult,
+    ExpansionResult,
+    ImportedOrg,
+    OrgImport,
+    OrgTemplate,
+    PlannedOrg,
+    TeamMember,
+    render_imported_org,
+    render_org_template,
+    render_planned_org,
+)
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MANY = timedelta(seconds=40)
-"""How long it may take to make, or to stop, hundreds of workspaces."""
+IMPORT_TIMEOUT = timedelta(seconds=40)
+"""Time to create or to stop hundreds of workspaces."""
 
 
 class OrgRoutes:
-    """Asks the registry, which makes them."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/org/templates",
-                handler=self.list,
+                handler=self.list_templates,
                 summary="The organisations that can be imported",
                 guard=ADMIN,
-                answer=list[render.OrgTemplate],
+                answer=list[OrgTemplate],
             ),
             Route(
                 method="POST",
                 path="/org/import",
-                handler=self.add,
+                handler=self.import_org,
                 summary="Make all workspaces of an organisation, or none; with `dry_run` say what would be made (200)",
                 guard=PLATFORM,
-                body=Body(shape=shapes.OrgImport, cap=BULK_CAP),
+                body=BodySpec(model=OrgImport, max_bytes=MAX_BULK_BODY_BYTES),
                 success=201,
-                answer=render.ImportedOrg,
-                besides={200: render.PlannedOrg},
-                refuses=frozenset({404, 412}),
+                answer=ImportedOrg,
+                other_answers={200: PlannedOrg},
+                refusal_statuses=frozenset({404, 412}),
             ),
             Route(
                 method="POST",
@@ -56,8 +67,8 @@ class OrgRoutes:
                 handler=self.expand,
                 summary="Make the team that the config of a workspace declares",
                 guard=WRITE,
-                answer=Expanded,
-                refuses=frozenset({404, 410}),
+                answer=ExpansionResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="POST",
@@ -65,61 +76,61 @@ class OrgRoutes:
                 handler=self.collapse,
                 summary="Remove everything below a workspace; with `dry_run` say what would go",
                 guard=WRITE,
-                body=Body(shape=shapes.Collapse, required=False),
-                answer=Collapsed,
-                refuses=frozenset({404, 410}),
+                body=BodySpec(model=CollapseOptions, required=False),
+                answer=CollapseResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every org template by its directory."""
+    async def list_templates(self, call: Call) -> object:
+        """List the org templates by directory."""
         reply: pb.ListOrgTemplatesResponse = await self._registry.call(
             self._stub.ListOrgTemplates, pb.ListOrgTemplatesRequest(), on_behalf_of=call.identity
         )
-        return [render.org_template(message) for message in reply.templates]
+        return [render_org_template(message) for message in reply.templates]
 
-    async def add(self, call: Call) -> object:
-        """A new organisation, or what it would be."""
+    async def import_org(self, call: Call) -> object:
+        """Import an organisation, or return what an import would create."""
         request = pb.ImportOrgRequest(request_id=str(uuid.uuid4()), dry_run=call.body.dry_run)
         if call.body.dir:
             request.dir = call.body.dir
         elif call.body.template is not None:
-            request.template = _fitting(compact(call.body.template))
+            request.template = _check_size(encode_json(call.body.template))
         reply: pb.ImportOrgResponse = await self._registry.call(
-            self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=MANY
+            self._stub.ImportOrg, request, on_behalf_of=call.identity, timeout=IMPORT_TIMEOUT
         )
-        return _nothing_made(render.planned(reply)) if call.body.dry_run else render.imported(reply)
+        return _render_dry_run(render_planned_org(reply)) if call.body.dry_run else render_imported_org(reply)
 
     async def expand(self, call: Call) -> object:
-        """The children of a workspace, as its config declares them."""
+        """Create the team that the config of a workspace declares."""
         reply: pb.ExpandTeamResponse = await self._registry.call(
             self._stub.ExpandTeam,
             pb.ExpandTeamRequest(workspace_id=call.workspace_id),
             on_behalf_of=call.identity,
-            timeout=MANY,
+            timeout=IMPORT_TIMEOUT,
         )
         children = [
             TeamMember(id=child.id, name=child.name, role=child.role if child.HasField("role") else None)
             for child in reply.children
         ]
-        return Expanded(status="expanded", children=children)
+        return ExpansionResult(status="expanded", children=children)
 
     async def collapse(self, call: Call) -> object:
-        """What was below a workspace is gone, or would be."""
+        """Remove the descendants of a workspace, or return what would be removed."""
         reply: pb.CollapseTeamResponse = await self._registry.call(
             self._stub.CollapseTeam,
             pb.CollapseTeamRequest(workspace_id=call.workspace_id, dry_run=call.body.dry_run),
             on_behalf_of=call.identity,
-            timeout=MANY,
+            timeout=IMPORT_TIMEOUT,
         )
-        return Collapsed(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
+        return CollapseResult(status="unchanged" if call.body.dry_run else "collapsed", removed=list(reply.removed))
 
 
-def _nothing_made(planned: render.PlannedOrg) -> Response:
+def _render_dry_run(planned: PlannedOrg) -> Response:
     return json_response(planned, 200)
 
 
-def _fitting(template: bytes) -> bytes:
-    if len(template) > FILES_CAP:
-        raise too_large(FILES_CAP)
+def _check_size(template: bytes) -> bytes:
+    if len(template) > MAX_FILES_BYTES:
+        raise body_too_large(MAX_FILES_BYTES)
     return template

@@ -1,56 +1,62 @@
-"""The words of agents, and how they find one another."""
+"""Routes of agents: registration, heartbeats, cards and discovery."""
 
 from collections.abc import AsyncIterator
 
 import structlog
 
-from gateway import bodies
-from gateway.answers.agents import Allowed, Discovered, Registered, Told
-from gateway.bodies import Body, in_detail
-from gateway.errors import status_of
-from gateway.render import workspaces as render
-from gateway.render.texts import json_response
-from gateway.route import AGENT, ANY, DISCOVERY, REGISTER, Call, Route
-from gateway.shapes import agents as shapes
+from gateway.errors import http_status
+from gateway.guards import AGENT, ANY, DISCOVERY, REGISTER
+from gateway.ids import parse_workspace_id
+from gateway.json_format import json_response
+from gateway.request_body import BodySpec, encode_agent_card, refuse_with_detail
+from gateway.route import Call, Route
+from gateway.schemas.agents import (
+    MAX_MONTHLY_SPEND,
+    AccessCheck,
+    AccessDecision,
+    AgentUpdateResult,
+    CardUpdate,
+    DiscoveredWorkspace,
+    Heartbeat,
+    Peer,
+    Registration,
+    RegistrationResult,
+    RuntimeMetadata,
+    render_peer,
+)
+from gateway.schemas.workspaces import render_delivery_mode
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.batched_calls import BatchedMethod
 from services.chassis.clients import ServiceChannel
-from services.chassis.errors import ServiceError, Unauthenticated
+from services.chassis.errors import ServiceError
 from services.chassis.identity import Kind
 
 log = structlog.get_logger()
 
-PEER_PAGE = 50
-"""Peers asked for at once: fifty of the largest cards fit one message between services."""
+PEER_PAGE_SIZE = 50
+"""Peers of one page: fifty of the largest cards fit into one gRPC message."""
 
-HEARD = json_response(Told(status="ok"))
-"""What every heartbeat is answered."""
+HEARTBEAT_ANSWER = json_response(AgentUpdateResult(status="ok"))
 
-BETWEEN_BEATS = 0.02
-"""Seconds from one bundle of heartbeats to the next: no agent waits for its answer, and each bundle has its price."""
+HEARTBEAT_BATCH_INTERVAL_SECONDS = 0.02
+"""Time between two batches of heartbeats: no agent waits for the answer, and each batch costs an RPC."""
 
 CALLER_HEADER = {"X-Workspace-ID": "The workspace that asks; a workspace's bearer implies it"}
 
 
-class NotThisWorkspace(Unauthenticated):
-    """The bearer is another workspace's."""
-
-    domain = "molecule.auth.v1"
-    reason = "INVALID_BEARER"
-    message = "invalid workspace auth token"
-
-
 class RegistryRoutes:
-    """Asks the registry, in the name of agents."""
+    """Routes to the registry, in the name of agents."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
-        self._heartbeats = BatchedMethod(registry, self._stub.Heartbeat, _HEARTBEAT, interval_seconds=BETWEEN_BEATS)
+        self._heartbeats = BatchedMethod(
+            registry, self._stub.Heartbeat, _HEARTBEAT, interval_seconds=HEARTBEAT_BATCH_INTERVAL_SECONDS
+        )
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -58,10 +64,10 @@ class RegistryRoutes:
                 handler=self.register,
                 summary="An agent says where it is and what it can do",
                 guard=REGISTER,
-                body=Body(shape=shapes.Registration, refusal=in_detail),
-                answer=Registered,
-                refuses=frozenset({409}),
-                refused=_log_refused_register,
+                body=BodySpec(model=Registration, fault_to_error=refuse_with_detail),
+                answer=RegistrationResult,
+                refusal_statuses=frozenset({409}),
+                on_refusal=_log_refused_register,
             ),
             Route(
                 method="POST",
@@ -69,8 +75,8 @@ class RegistryRoutes:
                 handler=self.heartbeat,
                 summary="An agent says that it is alive and how it feels",
                 guard=AGENT,
-                body=Body(shape=shapes.Heartbeat, refusal=in_detail),
-                answer=Told,
+                body=BodySpec(model=Heartbeat, fault_to_error=refuse_with_detail),
+                answer=AgentUpdateResult,
             ),
             Route(
                 method="POST",
@@ -78,8 +84,8 @@ class RegistryRoutes:
                 handler=self.update_card,
                 summary="An agent replaces its card",
                 guard=AGENT,
-                body=Body(shape=shapes.NewCard, refusal=in_detail),
-                answer=Told,
+                body=BodySpec(model=CardUpdate, fault_to_error=refuse_with_detail),
+                answer=AgentUpdateResult,
             ),
             Route(
                 method="GET",
@@ -88,8 +94,8 @@ class RegistryRoutes:
                 summary="Where a workspace is reached",
                 guard=DISCOVERY,
                 headers=CALLER_HEADER,
-                answer=Discovered,
-                refuses=frozenset({404, 410}),
+                answer=DiscoveredWorkspace,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="GET",
@@ -99,8 +105,8 @@ class RegistryRoutes:
                 guard=DISCOVERY,
                 headers=CALLER_HEADER,
                 query={"q": "Part of a name or role, whatever its case"},
-                answer=list[render.Peer],
-                refuses=frozenset({404}),
+                answer=list[Peer],
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
@@ -108,22 +114,22 @@ class RegistryRoutes:
                 handler=self.check_access,
                 summary="Whether two workspaces may communicate",
                 guard=ANY,
-                body=Body(shape=shapes.AccessQuestion),
-                answer=Allowed,
+                body=BodySpec(model=AccessCheck),
+                answer=AccessDecision,
             ),
         ]
 
     async def register(self, call: Call) -> object:
-        """Bring a workspace online."""
-        body: shapes.Registration = call.body
+        """Register an agent, which brings its workspace online."""
+        body: Registration = call.body
         request = pb.RegisterRequest(
             workspace_id=call.workspace_id,
-            agent_card=bodies.card(body.agent_card),
+            agent_card=encode_agent_card(body.agent_card),
             url=body.url,
             delivery_mode=_MODES[body.delivery_mode],
         )
         reply: pb.RegisterResponse = await self._registry.call(self._stub.Register, request, on_behalf_of=call.identity)
-        registered = Registered(status="registered", delivery_mode=render.delivery_mode(reply.delivery_mode))
+        registered = RegistrationResult(status="registered", delivery_mode=render_delivery_mode(reply.delivery_mode))
         if reply.HasField("inbound_secret"):
             registered["platform_inbound_secret"] = reply.inbound_secret
         if reply.HasField("auth_token"):
@@ -131,48 +137,48 @@ class RegistryRoutes:
         return registered
 
     async def heartbeat(self, call: Call) -> object:
-        """Take note of a sign of life."""
-        await self._heartbeats.call(_beat(call.workspace_id, call.body), on_behalf_of=call.identity)
-        return HEARD
+        """Pass on a heartbeat."""
+        await self._heartbeats.call(_build_heartbeat_request(call.workspace_id, call.body), on_behalf_of=call.identity)
+        return HEARTBEAT_ANSWER
 
     async def update_card(self, call: Call) -> object:
         """Replace the card of a workspace."""
-        request = pb.UpdateCardRequest(workspace_id=call.workspace_id, agent_card=bodies.card(call.body.agent_card))
+        request = pb.UpdateCardRequest(
+            workspace_id=call.workspace_id, agent_card=encode_agent_card(call.body.agent_card)
+        )
         await self._registry.call(self._stub.UpdateCard, request, on_behalf_of=call.identity)
-        return Told(status="updated")
+        return AgentUpdateResult(status="updated")
 
     async def discover(self, call: Call) -> object:
-        """Where the caller reaches the workspace; where the plane does not say, through the plane itself."""
-        request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_caller_id(call))
+        """Return the address of a workspace for the caller; without one, the address of the plane."""
+        request = pb.DiscoverWorkspaceRequest(workspace_id=call.workspace_id, caller_id=_find_caller_id(call))
         reply: pb.DiscoverWorkspaceResponse = await self._registry.call(
             self._stub.DiscoverWorkspace, request, on_behalf_of=call.identity
         )
-        return Discovered(
+        return DiscoveredWorkspace(
             id=reply.id,
             name=reply.name,
             url=reply.url or f"{call.base_url}/workspaces/{call.workspace_id}/a2a",
-            delivery_mode=render.delivery_mode(reply.delivery_mode),
+            delivery_mode=render_delivery_mode(reply.delivery_mode),
         )
 
     async def peers(self, call: Call) -> object:
-        """Whom a workspace may talk to."""
-        if call.identity and call.identity.kind is Kind.WORKSPACE and call.identity.name != call.workspace_id:
-            raise NotThisWorkspace
-        return [render.peer(message) async for message in self._peers(call)]
+        """List the workspaces with which a workspace may communicate."""
+        return [render_peer(message) async for message in self._peers(call)]
 
     async def check_access(self, call: Call) -> object:
-        """Whether two workspaces may communicate."""
+        """Return whether two workspaces may communicate."""
         request = pb.CheckAccessRequest(caller_id=call.body.caller_id, target_id=call.body.target_id)
         reply: pb.CheckAccessResponse = await self._registry.call(
             self._stub.CheckAccess, request, on_behalf_of=call.identity
         )
-        return Allowed(allowed=reply.allowed)
+        return AccessDecision(allowed=reply.allowed)
 
     async def _peers(self, call: Call) -> AsyncIterator[pb.Workspace]:
         query, token = call.query.get("q", "").strip(), ""
         while True:
             request = pb.ListPeersRequest(
-                workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE, page_token=token
+                workspace_id=call.workspace_id, query=query, page_size=PEER_PAGE_SIZE, page_token=token
             )
             reply: pb.ListPeersResponse = await self._registry.call(
                 self._stub.ListPeers, request, on_behalf_of=call.identity
@@ -193,7 +199,7 @@ _MODES = {
 }
 
 
-def _beat(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
+def _build_heartbeat_request(workspace_id: str, body: Heartbeat) -> pb.HeartbeatRequest:
     return pb.HeartbeatRequest(
         workspace_id=workspace_id,
         error_rate=body.error_rate,
@@ -201,29 +207,29 @@ def _beat(workspace_id: str, body: shapes.Heartbeat) -> pb.HeartbeatRequest:
         current_task=body.current_task,
         active_tasks=body.active_tasks,
         uptime_seconds=body.uptime_seconds,
-        monthly_spend=min(max(body.monthly_spend, 0), shapes.MOST_SPENT),
+        monthly_spend=min(max(body.monthly_spend, 0), MAX_MONTHLY_SPEND),
         runtime_state=body.runtime_state,
-        declarations=_declarations(body.runtime_metadata),
-        agent_card=None if body.agent_card is None else bodies.card(body.agent_card),
+        declarations=_build_declarations(body.runtime_metadata),
+        agent_card=None if body.agent_card is None else encode_agent_card(body.agent_card),
     )
 
 
-def _declarations(told: shapes.RuntimeMetadata | None) -> pb.Declarations | None:
-    if told is None:
+def _build_declarations(metadata: RuntimeMetadata | None) -> pb.Declarations | None:
+    if metadata is None:
         return None
-    idle = told.idle_timeout_seconds
-    return pb.Declarations(capabilities=told.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
+    idle = metadata.idle_timeout_seconds
+    return pb.Declarations(capabilities=metadata.capabilities, idle_timeout_seconds=idle if idle > 0 else None)
 
 
-def _caller_id(call: Call) -> str:
-    """The workspace that asks: the bearer's own, else the one that the caller names."""
+def _find_caller_id(call: Call) -> str:
+    """Return the workspace that asks: that of the bearer, or else the one that the caller claims to be."""
     if call.identity and call.identity.kind is Kind.WORKSPACE:
         return call.identity.name
-    return bodies.workspace_id(call.claimed) if call.claimed else ""
+    return parse_workspace_id(call.claimed_workspace) if call.claimed_workspace else ""
 
 
 def _log_refused_register(workspace_id: str, error: ServiceError) -> None:
-    """Operators look for this line when an agent does not come up."""
+    """Log the line that operators look for when an agent does not come online."""
     named = workspace_id or "unknown"
-    event = f"Registry register: workspace={named} boot_register_failed status={status_of(error)}"
+    event = f"Registry register: workspace={named} boot_register_failed status={http_status(error)}"
     log.warning(event, reason=error.details.get("reason", error.reason.lower()))

@@ -1,22 +1,20 @@
-"""Finding workspaces by what their agents can do."""
+"""Routes that find workspaces by the skills of their agents."""
 
-from typing_extensions import TypedDict
-
-from gateway.errors import Malformed
-from gateway.queries import limit
-from gateway.render import workspaces as render
-from gateway.route import SEARCH, Call, Route
+from gateway.errors import MalformedRequest
+from gateway.guards import SEARCH
+from gateway.query_params import parse_limit
+from gateway.route import Call, Route
+from gateway.schemas.agents import SearchPage, render_peer
 from protos.registry.v1 import search_pb2 as pb
 from protos.registry.v1 import search_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-MOST = 100
-USUALLY = 50
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
 
-LONGEST = 255
-"""Characters of what is searched for."""
+MAX_QUERY_LENGTH = 255
 
-QUERY = {
+QUERY_PARAMETERS = {
     "skill": "Id or name of a skill of the agent's card, whatever its case",
     "tag": "A tag of one of its skills, whatever its case",
     "q": "Part of name or role, whatever its case",
@@ -25,22 +23,15 @@ QUERY = {
 }
 
 
-class Found(TypedDict):
-    """A page of what was found."""
-
-    workspaces: list[render.Peer]
-    next: str | None
-
-
 class SearchRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.SearchServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
@@ -48,34 +39,34 @@ class SearchRoutes:
                 handler=self.search,
                 summary="Workspaces by skill, tag, name or role",
                 guard=SEARCH,
-                query=QUERY,
-                answer=Found,
-                refuses=frozenset({400}),
+                query=QUERY_PARAMETERS,
+                answer=SearchPage,
+                refusal_statuses=frozenset({400}),
             )
         ]
 
     async def search(self, call: Call) -> object:
-        """The workspaces that fit, a page at a time."""
-        said = _said(call)
+        """Return one page of the workspaces that match."""
+        texts = _parse_search(call)
         request = pb.SearchWorkspacesRequest(
-            skill=said["skill"],
-            tag=said["tag"],
-            query=said["q"],
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
+            skill=texts["skill"],
+            tag=texts["tag"],
+            query=texts["q"],
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             page_token=call.query.get("page_token", ""),
         )
         reply: pb.SearchWorkspacesResponse = await self._registry.call(
             self._stub.SearchWorkspaces, request, on_behalf_of=call.identity
         )
-        return Found(
-            workspaces=[render.peer(message) for message in reply.workspaces], next=reply.next_page_token or None
+        return SearchPage(
+            workspaces=[render_peer(message) for message in reply.workspaces], next=reply.next_page_token or None
         )
 
 
-def _said(call: Call) -> dict[str, str]:
-    """What is searched for, by parameter; raises where that is too long."""
-    said = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
-    for name, text in said.items():
-        if len(text) > LONGEST:
-            raise Malformed(f"{name} must be at most {LONGEST} characters")
-    return said
+def _parse_search(call: Call) -> dict[str, str]:
+    """Return the search texts by parameter; raises `MalformedRequest` for one that is too long."""
+    texts = {name: call.query.get(name, "").strip() for name in ("skill", "tag", "q")}
+    for name, text in texts.items():
+        if len(text) > MAX_QUERY_LENGTH:
+            raise MalformedRequest(f"{name} must be at most {MAX_QUERY_LENGTH} characters")
+    return texts

@@ -1,4 +1,4 @@
-"""Browser sessions: a bearer exchanged for a cookie."""
+"""Routes of browser sessions: a bearer exchanged for a cookie."""
 
 import math
 import time
@@ -8,115 +8,115 @@ from typing import cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.responses import Response
 
-from gateway import credentials
-from gateway.answers.tokens import Ended, Who
-from gateway.render import texts
-from gateway.route import ANY, Call, Guard, Route
+from gateway import credentials, json_format
+from gateway.guards import ANY, Guard
+from gateway.route import Call, Route
+from gateway.schemas.tokens import CallerDescription, RevocationResult
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
-BY_BEARER = Guard(gate=auth_pb2.GATE_ANY, keyed=False, sessions=False)
-"""A session opens no other: it would have no end."""
+BEARER_ONLY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False, allows_sessions=False)
+"""A session cannot open another one: it would never end."""
 
-PATH = "/session"
+SESSION_PATH = "/session"
 
 
 class SessionRoutes:
-    """Asks auth, and speaks with browsers."""
+    """Routes to auth, which keeps sessions."""
 
     def __init__(self, auth: ServiceChannel, *, secure: bool, wall: Callable[[], float] = time.time) -> None:
-        """`secure` where cookies never travel over plain http."""
+        """With `secure`, browsers send the cookie over HTTPS only."""
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
         self._secure = secure
         self._wall = wall
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.open,
                 summary="Sign a browser in with an admin or organisation token",
-                guard=BY_BEARER,
+                guard=BEARER_ONLY,
                 success=201,
-                answer=Who,
+                answer=CallerDescription,
             ),
             Route(
                 method="GET",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.show,
                 summary="Who the caller is",
                 guard=ANY,
-                answer=Who,
+                answer=CallerDescription,
             ),
             Route(
                 method="DELETE",
-                path=PATH,
+                path=SESSION_PATH,
                 handler=self.close,
                 summary="Sign the browser out",
                 guard=None,
-                answer=Ended,
-                refuses=frozenset({503}),
+                answer=RevocationResult,
+                refusal_statuses=frozenset({503}),
             ),
         ]
 
     async def open(self, call: Call) -> object:
-        """A session in the place of the bearer."""
+        """Open a session with a bearer."""
         reply: pb.OpenSessionResponse = await self._auth.call(
             self._stub.OpenSession, pb.OpenSessionRequest(), on_behalf_of=call.identity
         )
-        seconds = max(0, math.ceil(texts.unix(reply.expires_at) - self._wall()))
+        seconds = max(0, math.ceil(json_format.unix_seconds(reply.expires_at) - self._wall()))
         secure = self._secure or call.base_url.startswith("https:")
-        told = _seated(_who(call), reply.session, reply.expires_at)
-        given = credentials.cookie(reply.session, seconds=seconds, secure=secure)
-        return texts.json_response(told, 201, headers={"Set-Cookie": given, **NOT_KEPT})
+        described = _with_session(_describe_caller(call), reply.session, reply.expires_at)
+        cookie = credentials.render_session_cookie(reply.session, seconds=seconds, secure=secure)
+        return json_format.json_response(described, 201, headers={"Set-Cookie": cookie, **NO_STORE})
 
     async def show(self, call: Call) -> object:
-        """Who the caller is, and how the session stands."""
-        who = _who(call)
-        session = credentials.shown("GET", call.headers.raw).session
+        """Describe the caller and its session."""
+        caller = _describe_caller(call)
+        session = credentials.read_credential("GET", call.headers.raw).session
         if session is None:
-            return who
+            return caller
         reply: pb.GetSessionResponse = await self._auth.call(
             self._stub.GetSession, pb.GetSessionRequest(session=session)
         )
-        return texts.json_response(_seated(who, session, reply.expires_at), headers=NOT_KEPT)
+        return json_format.json_response(_with_session(caller, session, reply.expires_at), headers=NO_STORE)
 
     async def close(self, call: Call) -> object:
-        """End the session of the cookie, whether there is one or not."""
-        credentials.shown("DELETE", call.headers.raw)
-        session = credentials.session_of(call.headers.raw)
+        """End the session of the cookie, if there is one."""
+        credentials.read_credential("DELETE", call.headers.raw)
+        session = credentials.parse_session(call.headers.raw)
         if session is not None:
             await self._auth.call(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
-        return _forgetting(texts.json_response(Ended(status="ended")))
+        return _clear_cookie(json_format.json_response(RevocationResult(status="ended")))
 
 
-NOT_KEPT = {"Cache-Control": "no-store"}
-"""What tells a CSRF token is kept by no cache."""
+NO_STORE = {"Cache-Control": "no-store"}
+"""No cache may keep an answer with a CSRF token."""
 
 
-def _who(call: Call) -> Who:
+def _describe_caller(call: Call) -> CallerDescription:
     identity = cast("Identity", call.identity)
-    who = Who(kind=identity.kind.value)
+    caller = CallerDescription(kind=identity.kind.value)
     if identity.kind is Kind.ORG:
-        who["org_id"] = identity.org_id
-        who["scopes"] = sorted(identity.scopes)
+        caller["org_id"] = identity.org_id
+        caller["scopes"] = sorted(identity.scopes)
     if identity.kind is Kind.WORKSPACE:
-        who["workspace_id"] = identity.name
-    return who
+        caller["workspace_id"] = identity.name
+    return caller
 
 
-def _seated(who: Who, session: str, expires_at: Timestamp) -> Who:
-    who["csrf_token"] = credentials.csrf_token(session)
-    who["expires_at"] = texts.moment(expires_at)
-    return who
+def _with_session(caller: CallerDescription, session: str, expires_at: Timestamp) -> CallerDescription:
+    caller["csrf_token"] = credentials.derive_csrf_token(session)
+    caller["expires_at"] = json_format.format_timestamp(expires_at)
+    return caller
 
 
-def _forgetting(answer: Response) -> Response:
-    answer.headers["Set-Cookie"] = credentials.FORGOTTEN
+def _clear_cookie(answer: Response) -> Response:
+    answer.headers["Set-Cookie"] = credentials.CLEAR_SESSION_COOKIE
     return answer

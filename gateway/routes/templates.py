@@ -1,64 +1,70 @@
-"""What workspaces are made from."""
+"""Routes of templates."""
 
-from gateway.answers.templates import Imported
-from gateway.bodies import Body, too_large
-from gateway.limits import BULK_CAP, FILES_CAP
-from gateway.render import templates as render
-from gateway.route import ADMIN, PLATFORM, Call, Route
-from gateway.shapes import templates as shapes
+from gateway.guards import ADMIN, PLATFORM
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
+from gateway.request_body import BodySpec, body_too_large
+from gateway.route import Call, Route
+from gateway.schemas.templates import (
+    ImportedTemplate,
+    NewTemplate,
+    Template,
+    TemplateList,
+    render_problem,
+    render_template,
+)
 from protos.registry.v1 import templates_pb2 as pb
 from protos.registry.v1 import templates_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 
 class TemplateRoutes:
-    """Asks the registry, which keeps the templates."""
+    """Routes to the registry, which keeps templates."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.TemplateServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="GET",
                 path="/templates",
-                handler=self.list,
+                handler=self.list_templates,
                 summary="The templates that workspaces can be made from",
                 guard=ADMIN,
                 query={"problems": "`1`: also what is wrong with the directories that are no templates"},
-                answer=list[render.Template] | render.Templates,
+                answer=list[Template] | TemplateList,
             ),
             Route(
                 method="POST",
                 path="/templates/import",
-                handler=self.add,
+                handler=self.import_template,
                 summary="Make a template of files",
                 guard=PLATFORM,
-                body=Body(shape=shapes.NewTemplate, cap=BULK_CAP),
+                body=BodySpec(model=NewTemplate, max_bytes=MAX_BULK_BODY_BYTES),
                 success=201,
-                answer=Imported,
-                refuses=frozenset({400, 409}),
+                answer=ImportedTemplate,
+                refusal_statuses=frozenset({400, 409}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
-        """Every template by its directory."""
+    async def list_templates(self, call: Call) -> object:
+        """List the templates by directory."""
         reply: pb.ListTemplatesResponse = await self._registry.call(
             self._stub.ListTemplates, pb.ListTemplatesRequest(), on_behalf_of=call.identity
         )
-        templates = [render.template(message) for message in reply.templates]
+        templates = [render_template(message) for message in reply.templates]
         if call.query.get("problems") != "1":
             return templates
-        return render.Templates(templates=templates, problems=[render.problem(message) for message in reply.problems])
+        return TemplateList(templates=templates, problems=[render_problem(message) for message in reply.problems])
 
-    async def add(self, call: Call) -> object:
-        """A new template."""
-        if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > FILES_CAP:
-            raise too_large(FILES_CAP)
+    async def import_template(self, call: Call) -> object:
+        """Import a template."""
+        if sum(len(path.encode()) + len(text.encode()) for path, text in call.body.files.items()) > MAX_FILES_BYTES:
+            raise body_too_large(MAX_FILES_BYTES)
         request = pb.ImportTemplateRequest(name=call.body.name, files=call.body.files)
         reply: pb.ImportTemplateResponse = await self._registry.call(
             self._stub.ImportTemplate, request, on_behalf_of=call.identity
         )
-        return Imported(id=reply.id, name=call.body.name, status="imported")
+        return ImportedTemplate(id=reply.id, name=call.body.name, status="imported")

@@ -1,63 +1,76 @@
-"""The tokens of workspaces and of organisations."""
+"""Routes of tokens: of workspaces and of organisations."""
 
 from datetime import datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway import bodies
-from gateway.answers.tokens import Ended, Minted, OrgMinted, OrgTokens, Revoked, TestToken, Tokens
-from gateway.bodies import Body, saying
-from gateway.errors import Malformed
-from gateway.limits import HOUR, Limit, Per, Quota
-from gateway.queries import limit, natural
-from gateway.render import texts
-from gateway.render import tokens as render
-from gateway.route import ADMIN, READ, WRITE, Call, Guard, Route
-from gateway.shapes.tokens import NewOrgToken, NewToken, Rotation
+from gateway import json_format
+from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, READ, WRITE, Guard
+from gateway.ids import parse_uuid
+from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
+from gateway.query_params import parse_limit, parse_natural_number
+from gateway.request_body import BodySpec, refuse_with_text
+from gateway.route import Call, Route
+from gateway.schemas.tokens import (
+    MintedOrgToken,
+    MintedToken,
+    NewOrgToken,
+    NewToken,
+    OrgTokenList,
+    RevocationResult,
+    RevokedOrgToken,
+    TestToken,
+    TokenList,
+    TokenRotation,
+    render_org_token,
+    render_token,
+)
 from protos.auth.v1 import auth_pb2
 from protos.auth.v1 import tokens_pb2 as pb
 from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
-TEST = Guard(gate=auth_pb2.GATE_TEST, sessions=False)
-"""By bearer alone: what a GET mints, no page must be able to ask for."""
+TEST_GUARD = Guard(gate=auth_pb2.GATE_TEST, allows_sessions=False)
+"""Without sessions: a page of another site must not be able to mint a token with a GET."""
 
-MINTING = Limit(quota=Quota(10, HOUR), per=Per.ADDRESS)
+MINT_LIMIT = RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS)
 
-MOST = 200
-USUALLY = 50
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
 
-FARTHEST = 2**31
-"""Tokens that a page passes over at most."""
+MAX_OFFSET = 2**31
 
-SAVE = "Save this token now — it cannot be retrieved again."
-COPY = "copy this token now; it will not be shown again"
+SAVE_NOW_TEXT = "Save this token now — it cannot be retrieved again."
+COPY_NOW_TEXT = "copy this token now; it will not be shown again"
 
-ROTATION = Body(shape=Rotation, refusal=saying("grace_seconds must be 0-86400"), required=False)
+ROTATION_BODY = BodySpec(
+    model=TokenRotation, fault_to_error=refuse_with_text("grace_seconds must be 0-86400"), required=False
+)
 
 
 class TokenRoutes:
-    """Asks auth."""
+    """Routes to auth."""
 
     def __init__(self, auth: ServiceChannel) -> None:
         self._auth = auth
         self._stub = rpc.TokenServiceStub(auth.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
-        return [*self._of_workspaces(), *self._of_orgs()]
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
+        return [*self._workspace_routes(), *self._org_routes()]
 
-    def _of_workspaces(self) -> list[Route]:
+    def _workspace_routes(self) -> list[Route]:
         return [
             Route(
                 method="GET",
                 path="/workspaces/{id}/tokens",
-                handler=self.list,
+                handler=self.list_of_workspace,
                 summary="The live tokens of a workspace, newest first",
                 guard=READ,
                 query={"limit": "1 to 200; anything else is 50", "offset": "How many to pass over first"},
-                answer=Tokens,
+                answer=TokenList,
             ),
             Route(
                 method="POST",
@@ -65,10 +78,10 @@ class TokenRoutes:
                 handler=self.mint,
                 summary="Mint a further token for a workspace",
                 guard=WRITE,
-                body=Body(shape=NewToken, required=False),
+                body=BodySpec(model=NewToken, required=False),
                 success=201,
-                answer=Minted,
-                refuses=frozenset({404, 410}),
+                answer=MintedToken,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="DELETE",
@@ -76,8 +89,8 @@ class TokenRoutes:
                 handler=self.revoke,
                 summary="End a token of a workspace",
                 guard=WRITE,
-                answer=Ended,
-                refuses=frozenset({404, 410}),
+                answer=RevocationResult,
+                refusal_statuses=frozenset({404, 410}),
             ),
             Route(
                 method="POST",
@@ -85,93 +98,93 @@ class TokenRoutes:
                 handler=self.rotate,
                 summary="Put a fresh token in the place of one, which stays in force for a grace",
                 guard=WRITE,
-                body=ROTATION,
+                body=ROTATION_BODY,
                 success=201,
-                answer=Minted,
-                refuses=frozenset({404, 409, 410}),
+                answer=MintedToken,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
                 method="GET",
                 path="/admin/workspaces/{id}/test-token",
-                handler=self.mint_for_test,
+                handler=self.mint_test_token,
                 summary="Mint a token to test a workspace with, good for a day",
-                guard=TEST,
+                guard=TEST_GUARD,
                 answer=TestToken,
-                refuses=frozenset({404, 410}),
+                refusal_statuses=frozenset({404, 410}),
             ),
         ]
 
-    def _of_orgs(self) -> list[Route]:
+    def _org_routes(self) -> list[Route]:
         return [
             Route(
                 method="GET",
                 path="/org/tokens",
-                handler=self.list_of_orgs,
+                handler=self.list_org_tokens,
                 summary="The live organisation tokens, newest first",
                 guard=ADMIN,
                 query={"org_id": "Of this organisation only"},
-                answer=OrgTokens,
-                refuses=frozenset({400}),
+                answer=OrgTokenList,
+                refusal_statuses=frozenset({400}),
             ),
             Route(
                 method="POST",
                 path="/org/tokens",
-                handler=self.mint_for_org,
+                handler=self.mint_org_token,
                 summary="Mint a token for an organisation",
                 guard=ADMIN,
-                body=Body(shape=NewOrgToken),
-                answer=OrgMinted,
-                refuses=frozenset({404}),
-                limit=MINTING,
+                body=BodySpec(model=NewOrgToken),
+                answer=MintedOrgToken,
+                refusal_statuses=frozenset({404}),
+                limit=MINT_LIMIT,
             ),
             Route(
                 method="DELETE",
                 path="/org/tokens/{tokenId}",
-                handler=self.revoke_of_org,
+                handler=self.revoke_org_token,
                 summary="End an organisation token, and the sessions opened with it",
                 guard=ADMIN,
-                answer=Revoked,
-                refuses=frozenset({404}),
+                answer=RevokedOrgToken,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="POST",
                 path="/org/tokens/{tokenId}/rotate",
-                handler=self.rotate_of_org,
+                handler=self.rotate_org_token,
                 summary="Put a fresh token in the place of one, which stays in force for a grace",
                 guard=ADMIN,
-                body=ROTATION,
+                body=ROTATION_BODY,
                 success=201,
-                answer=OrgMinted,
-                refuses=frozenset({404, 409}),
+                answer=MintedOrgToken,
+                refusal_statuses=frozenset({404, 409}),
             ),
         ]
 
-    async def list(self, call: Call) -> object:
+    async def list_of_workspace(self, call: Call) -> object:
         """The live tokens of a workspace."""
         request = pb.ListTokensRequest(
             workspace_id=call.workspace_id,
-            page_size=limit(call.query.get("limit", ""), most=MOST, usual=USUALLY),
-            offset=_offset(call.query.get("offset", "")),
+            page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
+            offset=_parse_offset(call.query.get("offset", "")),
         )
         reply: pb.ListTokensResponse = await self._auth.call(self._stub.ListTokens, request, on_behalf_of=call.identity)
-        return Tokens(count=len(reply.tokens), tokens=[render.token(message) for message in reply.tokens])
+        return TokenList(count=len(reply.tokens), tokens=[render_token(message) for message in reply.tokens])
 
     async def mint(self, call: Call) -> object:
         """A further token of a workspace."""
         request = pb.MintTokenRequest(
-            workspace_id=call.workspace_id, note=call.body.note, expires_at=_stamp(call.body.expires_at)
+            workspace_id=call.workspace_id, note=call.body.note, expires_at=_parse_expiry(call.body.expires_at)
         )
         reply: pb.MintTokenResponse = await self._auth.call(self._stub.MintToken, request, on_behalf_of=call.identity)
-        return _minted(reply, call.workspace_id)
+        return _render_minted(reply, call.workspace_id)
 
     async def revoke(self, call: Call) -> object:
-        """End a token of a workspace."""
+        """Revoke a token of a workspace."""
         request = pb.RevokeTokenRequest(workspace_id=call.workspace_id, token_id=call.path["tokenId"])
         await self._auth.call(self._stub.RevokeToken, request, on_behalf_of=call.identity)
-        return Ended(status="revoked")
+        return RevocationResult(status="revoked")
 
     async def rotate(self, call: Call) -> object:
-        """A fresh token in the place of one."""
+        """Replace a token; the old one expires after a grace period."""
         request = pb.RotateTokenRequest(
             workspace_id=call.workspace_id,
             token_id=call.path["tokenId"],
@@ -180,71 +193,73 @@ class TokenRoutes:
         reply: pb.RotateTokenResponse = await self._auth.call(
             self._stub.RotateToken, request, on_behalf_of=call.identity
         )
-        minted = _minted(reply, call.workspace_id)
-        minted["previous_expires_at"] = texts.moment(reply.previous_expires_at)
+        minted = _render_minted(reply, call.workspace_id)
+        minted["previous_expires_at"] = json_format.format_timestamp(reply.previous_expires_at)
         return minted
 
-    async def mint_for_test(self, call: Call) -> object:
-        """A token for whoever tests a workspace."""
+    async def mint_test_token(self, call: Call) -> object:
+        """Mint a token to test a workspace with."""
         request = pb.MintTestTokenRequest(workspace_id=call.workspace_id)
         reply: pb.MintTestTokenResponse = await self._auth.call(
             self._stub.MintTestToken, request, on_behalf_of=call.identity
         )
         return TestToken(
-            auth_token=reply.auth_token, workspace_id=call.workspace_id, expires_at=texts.moment(reply.expires_at)
+            auth_token=reply.auth_token,
+            workspace_id=call.workspace_id,
+            expires_at=json_format.format_timestamp(reply.expires_at),
         )
 
-    async def list_of_orgs(self, call: Call) -> object:
-        """The live tokens of organisations."""
+    async def list_org_tokens(self, call: Call) -> object:
+        """List the valid tokens of organisations."""
         org_id = call.query.get("org_id", "")
-        request = pb.ListOrgTokensRequest(org_id=bodies.uuid(org_id, "invalid org ID") if org_id else "")
+        request = pb.ListOrgTokensRequest(org_id=parse_uuid(org_id, "invalid org ID") if org_id else "")
         reply: pb.ListOrgTokensResponse = await self._auth.call(
             self._stub.ListOrgTokens, request, on_behalf_of=call.identity
         )
-        return OrgTokens(count=len(reply.tokens), tokens=[render.org_token(message) for message in reply.tokens])
+        return OrgTokenList(count=len(reply.tokens), tokens=[render_org_token(message) for message in reply.tokens])
 
-    async def mint_for_org(self, call: Call) -> object:
-        """A token of an organisation."""
+    async def mint_org_token(self, call: Call) -> object:
+        """Mint a token of an organisation."""
         body = call.body
         request = pb.MintOrgTokenRequest(
-            org_id=body.org_id or "", name=body.name, scopes=body.scopes, expires_at=_stamp(body.expires_at)
+            org_id=body.org_id or "", name=body.name, scopes=body.scopes, expires_at=_parse_expiry(body.expires_at)
         )
         reply: pb.MintOrgTokenResponse = await self._auth.call(
             self._stub.MintOrgToken, request, on_behalf_of=call.identity
         )
-        return _org_minted(reply)
+        return _render_minted_org(reply)
 
-    async def revoke_of_org(self, call: Call) -> object:
-        """End a token of an organisation."""
+    async def revoke_org_token(self, call: Call) -> object:
+        """Revoke a token of an organisation."""
         token_id = call.path["tokenId"]
         await self._auth.call(
             self._stub.RevokeOrgToken, pb.RevokeOrgTokenRequest(token_id=token_id), on_behalf_of=call.identity
         )
-        return Revoked(revoked=token_id)
+        return RevokedOrgToken(revoked=token_id)
 
-    async def rotate_of_org(self, call: Call) -> object:
-        """A fresh token in the place of one."""
+    async def rotate_org_token(self, call: Call) -> object:
+        """Replace a token; the old one expires after a grace period."""
         request = pb.RotateOrgTokenRequest(
             token_id=call.path["tokenId"], grace=Duration(seconds=call.body.grace_seconds)
         )
         reply: pb.RotateOrgTokenResponse = await self._auth.call(
             self._stub.RotateOrgToken, request, on_behalf_of=call.identity
         )
-        minted = _org_minted(reply)
-        minted["previous_expires_at"] = texts.moment(reply.previous_expires_at)
+        minted = _render_minted_org(reply)
+        minted["previous_expires_at"] = json_format.format_timestamp(reply.previous_expires_at)
         return minted
 
 
-def _offset(text: str) -> int:
+def _parse_offset(text: str) -> int:
     if not text:
         return 0
-    offset = natural(text)
+    offset = parse_natural_number(text)
     if offset is None:
-        raise Malformed("offset must be a non-negative integer")
-    return min(offset, FARTHEST)
+        raise MalformedRequest("offset must be a non-negative integer")
+    return min(offset, MAX_OFFSET)
 
 
-def _stamp(text: str | None) -> Timestamp | None:
+def _parse_expiry(text: str | None) -> Timestamp | None:
     if text is None:
         return None
     stamp = Timestamp()
@@ -252,25 +267,27 @@ def _stamp(text: str | None) -> Timestamp | None:
     return stamp
 
 
-def _minted(reply: pb.MintTokenResponse | pb.RotateTokenResponse, workspace_id: str) -> Minted:
-    minted = Minted(id=reply.token.id, auth_token=reply.auth_token, workspace_id=workspace_id, message=SAVE)
+def _render_minted(reply: pb.MintTokenResponse | pb.RotateTokenResponse, workspace_id: str) -> MintedToken:
+    minted = MintedToken(
+        id=reply.token.id, auth_token=reply.auth_token, workspace_id=workspace_id, message=SAVE_NOW_TEXT
+    )
     if reply.token.HasField("expires_at"):
-        minted["expires_at"] = texts.moment(reply.token.expires_at)
+        minted["expires_at"] = json_format.format_timestamp(reply.token.expires_at)
     return minted
 
 
-def _org_minted(reply: pb.MintOrgTokenResponse | pb.RotateOrgTokenResponse) -> OrgMinted:
+def _render_minted_org(reply: pb.MintOrgTokenResponse | pb.RotateOrgTokenResponse) -> MintedOrgToken:
     token = reply.token
-    minted = OrgMinted(
+    minted = MintedOrgToken(
         id=token.id,
         prefix=token.prefix,
         org_id=token.org_id,
         scopes=list(token.scopes),
         auth_token=reply.auth_token,
-        warning=COPY,
+        warning=COPY_NOW_TEXT,
     )
     if token.name:
         minted["name"] = token.name
     if token.HasField("expires_at"):
-        minted["expires_at"] = texts.moment(token.expires_at)
+        minted["expires_at"] = json_format.format_timestamp(token.expires_at)
     return minted

@@ -1,44 +1,53 @@
-"""The life of workspaces: create, read, change, remove, restart."""
+"""Routes that create, read, change, remove and restart workspaces."""
 
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from gateway import connection
-from gateway.answers.workspaces import Changed, Created, Removed, Restarting
-from gateway.bodies import Body, Fault, saying
-from gateway.errors import Malformed
-from gateway.render import workspaces as render
-from gateway.route import ADMIN, ANY, WRITE, Call, Route
-from gateway.shapes import workspaces as shapes
+from gateway import connect_snippets
+from gateway.errors import MalformedRequest
+from gateway.guards import ADMIN, ANY, WRITE
+from gateway.request_body import BodyFault, BodySpec, refuse_with_text
+from gateway.route import Call, Route
+from gateway.schemas.workspaces import (
+    CreatedWorkspace,
+    ListedWorkspace,
+    NewWorkspace,
+    RemovalResult,
+    RestartOptions,
+    RestartResult,
+    Workspace,
+    WorkspaceChanges,
+    WorkspaceUpdateResult,
+    render_listed_workspace,
+    render_status,
+    render_workspace,
+)
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
-from services.chassis.errors import FailedPrecondition, ServiceError
+from services.chassis.errors import ServiceError
 
-REMOVAL = timedelta(seconds=40)
-"""How long a removal may take: the registry waits up to 30 seconds for instances to stop."""
+REMOVAL_TIMEOUT = timedelta(seconds=40)
+"""Time for a removal: the registry waits up to 30 seconds for instances to stop."""
 
-PAGE = 100
-"""Workspaces asked for at once. Where their cards are large, fewer come."""
-
-TIERS = range(1, 5)
+PAGE_SIZE = 100
+"""Workspaces of one page; the registry sends fewer if their cards are large."""
 
 
 class WorkspaceRoutes:
-    """Asks the registry."""
+    """Routes to the registry."""
 
     def __init__(self, registry: ServiceChannel) -> None:
         self._registry = registry
         self._stub = rpc.RegistryServiceStub(registry.channel)
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(registry.channel)
 
-    def table(self) -> list[Route]:
-        """What is there."""
+    def list_routes(self) -> list[Route]:
+        """Return the routes of this class."""
         return [
             Route(
                 method="POST",
@@ -46,18 +55,18 @@ class WorkspaceRoutes:
                 handler=self.create,
                 summary="Create a workspace",
                 guard=ADMIN,
-                body=Body(shape=shapes.NewWorkspace, refusal=saying("invalid workspace payload")),
+                body=BodySpec(model=NewWorkspace, fault_to_error=refuse_with_text("invalid workspace payload")),
                 success=201,
-                answer=Created,
-                refuses=frozenset({404}),
+                answer=CreatedWorkspace,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="GET",
                 path="/workspaces",
-                handler=self.list,
+                handler=self.list_workspaces,
                 summary="All workspaces, by creation time",
                 guard=ADMIN,
-                answer=list[render.ListedWorkspace],
+                answer=list[ListedWorkspace],
             ),
             Route(
                 method="GET",
@@ -65,8 +74,8 @@ class WorkspaceRoutes:
                 handler=self.get,
                 summary="One workspace, also a removed one",
                 guard=ANY,
-                answer=render.Workspace,
-                refuses=frozenset({404}),
+                answer=Workspace,
+                refusal_statuses=frozenset({404}),
             ),
             Route(
                 method="PATCH",
@@ -74,9 +83,9 @@ class WorkspaceRoutes:
                 handler=self.change,
                 summary="Change fields of a workspace",
                 guard=WRITE,
-                body=Body(shape=shapes.Changes, refusal=_naming_the_field),
-                answer=Changed,
-                refuses=frozenset({404, 409, 410, 422}),
+                body=BodySpec(model=WorkspaceChanges, fault_to_error=_refuse_field),
+                answer=WorkspaceUpdateResult,
+                refusal_statuses=frozenset({404, 409, 410, 422}),
             ),
             Route(
                 method="DELETE",
@@ -88,8 +97,8 @@ class WorkspaceRoutes:
                     "confirm": "`true`: remove what is below, too",
                     "purge": "`true`: erase all records as well",
                 },
-                answer=Removed,
-                refuses=frozenset({404, 409}),
+                answer=RemovalResult,
+                refusal_statuses=frozenset({404, 409}),
             ),
             Route(
                 method="POST",
@@ -97,69 +106,73 @@ class WorkspaceRoutes:
                 handler=self.restart,
                 summary="Start the agent anew",
                 guard=WRITE,
-                body=Body(shape=shapes.Restart, required=False),
+                body=BodySpec(model=RestartOptions, required=False),
                 query={"reset": "refused with `true`: no backend keeps a session apart from the files"},
-                answer=Restarting,
-                refuses=frozenset({404, 409, 410}),
+                answer=RestartResult,
+                refusal_statuses=frozenset({404, 409, 410}),
             ),
         ]
 
     async def create(self, call: Call) -> object:
-        """A new workspace; one whose agent the plane does not start is told how to connect."""
+        """Create a workspace; for an external agent the answer says how it connects."""
         reply: pb.CreateWorkspaceResponse = await self._registry.call(
-            self._stub.CreateWorkspace, _wanted(call.body), on_behalf_of=call.identity
+            self._stub.CreateWorkspace, _build_create_request(call.body), on_behalf_of=call.identity
         )
-        made = reply.workspace
-        if made.external:
-            told = connection.of(made, token=reply.auth_token, platform_url=call.base_url)
-            return Created(id=made.id, external=True, status=render.status(made.status), connection=told)
-        return Created(
-            id=made.id,
-            status=render.status(made.status),
-            awareness_namespace=f"workspace:{made.id}",
-            workspace_access=made.workspace_access,
+        created = reply.workspace
+        if created.external:
+            connection = connect_snippets.build_connection(created, token=reply.auth_token, platform_url=call.base_url)
+            return CreatedWorkspace(
+                id=created.id, external=True, status=render_status(created.status), connection=connection
+            )
+        return CreatedWorkspace(
+            id=created.id,
+            status=render_status(created.status),
+            awareness_namespace=f"workspace:{created.id}",
+            workspace_access=created.workspace_access,
         )
 
-    async def list(self, call: Call) -> object:
-        """Every workspace that the caller may see."""
-        return [render.listed_workspace(message) async for message in self._pages(call)]
+    async def list_workspaces(self, call: Call) -> object:
+        """List the workspaces that the caller may see."""
+        return [render_listed_workspace(message) async for message in self._pages(call)]
 
     async def get(self, call: Call) -> object:
-        """One workspace."""
-        return render.workspace(await self._get(call))
+        """Return one workspace."""
+        request = pb.GetWorkspaceRequest(workspace_id=call.workspace_id)
+        reply: pb.GetWorkspaceResponse = await self._registry.call(
+            self._stub.GetWorkspace, request, on_behalf_of=call.identity
+        )
+        return render_workspace(reply.workspace)
 
     async def change(self, call: Call) -> object:
-        """Change what the body names. A body that names nothing still has to find its workspace."""
-        named = sorted(call.body.model_fields_set)
-        if not named:
-            await self._find_unchanged(call)
-            return Changed(status="updated")
-        values = {name: getattr(call.body, name) for name in named}
+        """Change the fields that the body names. A body without fields has the registry look for the workspace."""
+        fields = sorted(call.body.model_fields_set)
+        values = {name: getattr(call.body, name) for name in fields}
         request = pb.UpdateWorkspaceRequest(
             workspace_id=call.workspace_id,
             changes=pb.WorkspaceChanges(**{name: value for name, value in values.items() if value is not None}),
-            update_mask=FieldMask(paths=named),
+            update_mask=FieldMask(paths=fields),
+            allow_empty_mask=True,
         )
         reply: pb.UpdateWorkspaceResponse = await self._registry.call(
             self._stub.UpdateWorkspace, request, on_behalf_of=call.identity
         )
-        return _changed(reply, named)
+        return _render_update(reply, fields)
 
     async def remove(self, call: Call) -> object:
-        """Remove a workspace; answered when its instances are stopped."""
+        """Remove a workspace; answered once its instances have stopped."""
         purge = call.query.get("purge") == "true"
         request = pb.RemoveWorkspaceRequest(
             workspace_id=call.workspace_id, confirm=call.query.get("confirm") == "true", purge=purge
         )
         reply: pb.RemoveWorkspaceResponse = await self._registry.call(
-            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL
+            self._stub.RemoveWorkspace, request, on_behalf_of=call.identity, timeout=REMOVAL_TIMEOUT
         )
-        return Removed(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
+        return RemovalResult(status="purged" if purge else "removed", cascade_deleted=reply.cascade_deleted)
 
     async def restart(self, call: Call) -> object:
-        """Ask for a fresh instance; answered when the wish is written."""
+        """Request a new instance; answered after the commit."""
         if call.body.reset or call.query.get("reset") == "true":
-            raise Malformed(details={"detail": "this backend has no session to reset: restart without reset"})
+            raise MalformedRequest(details={"detail": "this backend has no session to reset: restart without reset"})
         request = lifecycle_pb2.RestartWorkspaceRequest(
             workspace_id=call.workspace_id,
             request_id=str(uuid.uuid4()),
@@ -170,25 +183,16 @@ class WorkspaceRoutes:
         reply: lifecycle_pb2.RestartWorkspaceResponse = await self._registry.call(
             self._lifecycle.RestartWorkspace, request, on_behalf_of=call.identity
         )
-        return Restarting(
-            status=render.status(reply.workspace.status),
+        return RestartResult(
+            status=render_status(reply.workspace.status),
             config_dir=reply.template or "existing-volume",
             reset_session=False,
         )
 
-    async def _get(self, call: Call) -> pb.Workspace:
-        request = pb.GetWorkspaceRequest(workspace_id=call.workspace_id)
-        reply = await self._registry.call(self._stub.GetWorkspace, request, on_behalf_of=call.identity)
-        return cast("pb.GetWorkspaceResponse", reply).workspace
-
-    async def _find_unchanged(self, call: Call) -> None:
-        if (await self._get(call)).status == pb.WORKSPACE_STATUS_REMOVED:
-            raise WorkspaceRemoved
-
     async def _pages(self, call: Call) -> AsyncIterator[pb.Workspace]:
         token = ""
         while True:
-            request = pb.ListWorkspacesRequest(page_size=PAGE, page_token=token)
+            request = pb.ListWorkspacesRequest(page_size=PAGE_SIZE, page_token=token)
             reply: pb.ListWorkspacesResponse = await self._registry.call(
                 self._stub.ListWorkspaces, request, on_behalf_of=call.identity
             )
@@ -199,18 +203,8 @@ class WorkspaceRoutes:
                 return
 
 
-class WorkspaceRemoved(FailedPrecondition):
-    """A write on a workspace that has been removed."""
-
-    domain = "molecule.registry.v1"
-    reason = "WORKSPACE_REMOVED"
-    message = "workspace removed"
-
-
-def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
-    """The body as the registry takes it. What the plane cannot do yet is refused before anything is written."""
-    if body.tier is not None and body.tier not in TIERS:
-        raise Malformed("invalid workspace fields")
+def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:
+    """Return the request of a body. A tier is sent with its presence, so that the registry can refuse 0."""
     return pb.CreateWorkspaceRequest(
         request_id=str(uuid.uuid4()),
         name=body.name,
@@ -235,9 +229,9 @@ def _wanted(body: shapes.NewWorkspace) -> pb.CreateWorkspaceRequest:
     )
 
 
-def _changed(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
-    changed = Changed(status="updated")
-    if reply.needs_restart or "workspace_dir" in named:
+def _render_update(reply: pb.UpdateWorkspaceResponse, fields: list[str]) -> WorkspaceUpdateResult:
+    changed = WorkspaceUpdateResult(status="updated")
+    if reply.needs_restart or "workspace_dir" in fields:
         changed["needs_restart"] = True
     if reply.model_was_reset:
         changed["model_was_reset"] = True
@@ -245,7 +239,7 @@ def _changed(reply: pb.UpdateWorkspaceResponse, named: list[str]) -> Changed:
     return changed
 
 
-def _naming_the_field(fault: Fault) -> ServiceError:
+def _refuse_field(fault: BodyFault) -> ServiceError:
     if not fault.field:
-        return Malformed()
-    return Malformed(f"invalid value for field: {fault.field}", details={"field": fault.field})
+        return MalformedRequest()
+    return MalformedRequest(f"invalid value for field: {fault.field}", details={"field": fault.field})

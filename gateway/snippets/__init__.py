@@ -5,6 +5,6 @@ from importlib import resources
 
 
 @cache
-def text(name: str) -> str:
-    """The source of one."""
+def load_snippet(name: str) -> str:
+    """Return the source of a program by its module name."""
     return resources.files(__name__).joinpath(f"{name}.py").read_text()

@@ -22,10 +22,22 @@ CHECKS = (
             "vault/sealing",
         )
     ),
-    *(f"gateway/{name}.py" for name in ("caller", "cors", "edge", "forwarded", "limits", "route")),
+    *(
+        f"gateway/{name}.py"
+        for name in (
+            "authentication",
+            "authorization_cache",
+            "cors",
+            "endpoint",
+            "guards",
+            "limits",
+            "middleware",
+            "proxy_headers",
+        )
+    ),
     *(
         f"services/registry/{name}.py"
-        for name in ("lifecycle/address_check", "access", "workspace/hierarchy", "workspace/audiences")
+        for name in ("access", "lifecycle/address_check", "workspace/hierarchy", "workspace/audiences")
     ),
     *(f"services/a2a_proxy/{name}.py" for name in ("route_cache", "routing")),
     *(f"services/chassis/{name}.py" for name in ("addresses", "feeds", "identity", "rpc")),
@@ -33,18 +45,17 @@ CHECKS = (
 """Where it is decided who may do what."""
 
 REFUSES = {
-    "gateway/caller.py listen": "without the feed auth is asked",
-    "gateway/cors.py _is_no_name": "no address and not localhost: a name, which is not believed",
-    "gateway/edge.py _answered": "a bug is answered with 500",
-    "gateway/forwarded.py _trusts": "what is no address is no trusted proxy",
-    "gateway/limits.py client": "what is no address is counted under its own name",
-    "gateway/route.py __call__": "an error is an answer, a bug is 500",
+    "gateway/cors.py _has_local_or_literal_host": "a host name does not prove the origin",
+    "gateway/middleware.py _answer": "a bug is answered with 500",
+    "gateway/proxy_headers.py _trusts": "a peer without an address is no trusted proxy",
+    "gateway/limits.py client_bucket_key": "a client without an address is counted by its text",
+    "gateway/endpoint.py __call__": "an error is an answer, a bug is 500",
     "services/auth/tokens/credentials.py _open_inbound_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _parse_destination": "no address: refused as forbidden",
-    "services/chassis/addresses.py parse_endpoint": "no URL: there is no place to go to",
+    "services/chassis/addresses.py parse_endpoint": "no URL: no endpoint to connect to",
     "services/chassis/feeds.py connection": "a broken feed is no longer fresh, so its reader asks the source instead",
-    "services/chassis/identity.py act_as": "only in a context that never had the identity is there none to put back",
-    "services/chassis/rpc.py _parse_identity": "what is no identity is nobody, and nobody is refused",
+    "services/chassis/identity.py act_as": "only a context that never had the identity has none to restore",
+    "services/chassis/rpc.py _parse_identity": "a malformed identity is treated as none, and a call without one is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",
     "services/registry/lifecycle/address_check.py _resolve": "no address: refused as unresolvable",

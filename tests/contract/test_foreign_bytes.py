@@ -10,13 +10,15 @@ from ipaddress import ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import bodies, cards, credentials, edge, extended, limits, queries
-from gateway.bodies import Body, Shape
-from gateway.caller import bearer_of, claimed_by
-from gateway.cors import Cors
-from gateway.forwarded import Forwarded
+from gateway import agent_cards, credentials, extended_card, limits, middleware, query_params
+from gateway.authentication import parse_bearer, parse_claimed_workspace
+from gateway.cors import CorsPolicy
+from gateway.ids import parse_workspace_id
+from gateway.proxy_headers import ProxyHeaders
+from gateway.request_body import BodySpec, encode_agent_card, parse_json
 from gateway.routes import a2a
-from gateway.shapes import agents, approvals, budgets, memories, models, secrets, templates, workspaces
+from gateway.schemas import agents, approvals, budgets, entries, memories, models, secrets, templates, workspaces
+from gateway.schemas.request_model import RequestModel
 from services.a2a_proxy import envelope
 from services.a2a_proxy.errors import MalformedMessage
 from services.auth.errors import SecretUnreadable
@@ -107,9 +109,9 @@ BODIES |= OBJECTS.map(lambda value: json.dumps(value).encode())
 
 SHAPES = [
     shape
-    for module in (agents, approvals, budgets, memories, models, secrets, templates, workspaces)
+    for module in (agents, approvals, budgets, entries, memories, models, secrets, templates, workspaces)
     for shape in vars(module).values()
-    if isinstance(shape, type) and issubclass(shape, Shape) and shape is not Shape
+    if isinstance(shape, type) and issubclass(shape, RequestModel) and shape is not RequestModel
 ]
 
 
@@ -129,13 +131,13 @@ def scope(headers, path="/workspaces/x/a2a", query=b""):
 
 @given(HEADERS)
 def test_headers(headers):
-    bearer_of(headers)
-    claimed_by(headers)
+    parse_bearer(headers)
+    parse_claimed_workspace(headers)
     with suppress(ServiceError):
-        credentials.shown("POST", headers)
-    passage = edge._passage(scope(headers))
-    assert edge.REQUEST_ID.fullmatch(passage.request_id)
-    assert all(value.isascii() for value in a2a._travelling(scope(headers)).values())
+        credentials.read_credential("POST", headers)
+    passage = middleware._read_request_context(scope(headers))
+    assert middleware.REQUEST_ID_PATTERN.fullmatch(passage.request_id)
+    assert all(value.isascii() for value in a2a._select_forwarded_headers(scope(headers)).values())
 
 
 @given(HEADERS)
@@ -143,12 +145,12 @@ def test_headers(headers):
 @example([(b"host", b"[::1]:99999")])
 def test_where_a_request_comes_from_and_which_page_may_call(headers):
     for trusted in ((), (ip_network("0.0.0.0/0"),)):
-        forwarded = Forwarded(trusted, "")
-        limits.client(forwarded.client(scope(headers)))
-        own = forwarded.own_url(scope(headers))
+        forwarded = ProxyHeaders(trusted, "")
+        limits.client_bucket_key(forwarded.client_address(scope(headers)))
+        own = forwarded.request_url(scope(headers))
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         for origin in (*origins, own):
-            Cors([], "").allows(origin, own)
+            CorsPolicy([], "").allows(origin, own)
 
 
 @given(BODIES)
@@ -156,7 +158,7 @@ def test_where_a_request_comes_from_and_which_page_may_call(headers):
 def test_bodies(raw):
     for shape in SHAPES:
         with suppress(ServiceError):
-            Body(shape=shape).checked(raw)
+            BodySpec(model=shape).parse(raw)
 
 
 @given(BODIES)
@@ -165,24 +167,24 @@ def test_cards_that_are_registered(raw):
     with suppress(InvalidBody, CardTooLarge):
         validation.parse_card(raw)
     with suppress(ServiceError, ValueError):
-        read = bodies.parsed(raw)
+        read = parse_json(raw)
         if isinstance(read, dict):
-            bodies.card(read)
+            encode_agent_card(read)
 
 
 @given(OBJECTS, st.text(max_size=8))
 def test_cards_that_are_shown(card, version):
-    cards.wants_pure(version)
+    agent_cards.accepts_current_only(version)
     if isinstance(card, dict):
-        for form in (cards.public, cards.pure):
+        for form in (agent_cards.render_hybrid_card, agent_cards.render_current_card):
             form(card, url="https://plane.example/a2a", bearer_needed=True)
 
 
 @given(BODIES, BODIES)
 @example(DEEP, DEEP)
 def test_extended_cards_that_pass(request_body, answer):
-    if extended.asked_for(request_body):
-        extended.shown(request_body, answer, url="https://plane.example/a2a", bearer_needed=True)
+    if extended_card.may_hold_card(request_body):
+        extended_card.rewrite_card(request_body, answer, url="https://plane.example/a2a", bearer_needed=True)
 
 
 @given(BODIES, st.one_of(st.text(max_size=30), st.sampled_from(["0.3", "1.0", "1.0.0", "99", "1." + "9" * 5000])))
@@ -209,15 +211,15 @@ def test_page_tokens(text, width):
 @example("9" * 100_000)
 @example("٣")
 def test_numbers_in_queries_and_ids_of_events(text):
-    assert queries.natural(text) is None or queries.natural(text) >= 0
-    assert 1 <= queries.limit(text, most=500, usual=100) <= 500
+    assert query_params.parse_natural_number(text) is None or query_params.parse_natural_number(text) >= 0
+    assert 1 <= query_params.parse_limit(text, maximum=500, default=100) <= 500
 
 
 @given(st.text(max_size=60))
 @example("{" + "0" * 34 + "}")
 @example("urn:uuid:" + "0" * 27)
 def test_ids_in_paths(text):
-    for read in (bodies.workspace_id, lambda text: a2a._workspace_id(f"/workspaces/{text}/a2a")):
+    for read in (parse_workspace_id, lambda text: a2a._parse_target(f"/workspaces/{text}/a2a")):
         with suppress(ServiceError):
             assert len(read(text)) == 36
 

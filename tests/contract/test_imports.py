@@ -20,7 +20,7 @@ VIOLATIONS = {
         "import protos.auth.v1.auth_pb2",
     ),
     "The gateway reaches the services over gRPC only": (
-        "gateway/render/texts.py",
+        "gateway/json_format.py",
         "import services.registry.workspace.model",
     ),
     "The agent package knows nothing of the plane but its REST contract": (

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from gateway import documentation
-from gateway.app import face, table
-from gateway.caller import Callers
-from gateway.clients import all_dialled
-from gateway.forwarded import Forwarded
-from gateway.live import Live
-from gateway.metrics import Metrics
-from gateway.routes.stream import Openings, StreamRoutes
+from gateway.app import build_routes
+from gateway.authentication import Authenticator
+from gateway.clients import open_channels
+from gateway.event_feed import EventFeed
+from gateway.metrics import RequestMetrics
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
+from gateway.routes.openapi import OpenApiRoutes
 from gateway.settings import AgentCards, Settings
 from services.chassis.settings import Mode
 
@@ -123,13 +123,12 @@ async def document():
         ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
     )
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
-    async with all_dialled(settings) as clients:
-        streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
-        yield documentation.contract(_application(table(settings, clients, Metrics(), streams)))
-
-
-def _application(routes) -> FastAPI:
-    return face(routes, callers=None, forwarded=Forwarded((), ""), limited=False)
+    async with open_channels(settings) as clients:
+        streams = EventStreamRoutes(
+            Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
+        )
+        routes = [*build_routes(settings, clients, RequestMetrics(), streams), *OpenApiRoutes(dict).list_routes()]
+        yield documentation.build_document(routes)
 
 
 def documented(document):

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from deploy.plane import Plane, fresh_database
 from tests.e2e.principals import external
-from tests.gateway.hearers import event, socketed, streaming
+from tests.gateway.event_clients import open_event_stream, open_websocket, receive_event
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
@@ -80,10 +80,10 @@ async def test_a_stream_and_a_socket_of_two_gateways_tell_the_same_in_the_same_o
     one, bearer = await external(doors.plane, "one")
     other, _ = await external(doors.plane, "other")
     began = await last_event(doors, one)
-    async with streaming(doors.https[0], one) as stream, socketed(doors.urls[1]) as socket:
+    async with open_event_stream(doors.https[0], one) as stream, open_websocket(doors.urls[1]) as socket:
 
         async def of_the_one() -> dict[str, Any]:
-            while (heard := await event(socket))["workspace_id"] != one:
+            while (heard := await receive_event(socket))["workspace_id"] != one:
                 pass
             return heard
 
@@ -111,7 +111,7 @@ async def test_what_is_heard_in_pieces_on_two_gateways_is_what_is_heard_in_one(d
             await doors.change_card(one, bearer, turn)
 
     async def in_one() -> list[int]:
-        async with streaming(doors.https[0], one, after=began) as stream:
+        async with open_event_stream(doors.https[0], one, after=began) as stream:
             await done.wait()
             return await until_number(stream.event, await last_event(doors, one))
 
@@ -120,19 +120,19 @@ async def test_what_is_heard_in_pieces_on_two_gateways_is_what_is_heard_in_one(d
         for cut in range(CUTS):
             wanted = dice.randrange(1, 5)
             if cut % 3:
-                async with streaming(doors.https[cut % 2], one, after=found[-1]) as stream:
+                async with open_event_stream(doors.https[cut % 2], one, after=found[-1]) as stream:
                     while wanted:
                         found.append((await stream.event())["event_id"])
                         wanted -= 1
             else:
-                async with socketed(doors.urls[cut % 2], after=found[-1], bearer=bearer) as socket:
+                async with open_websocket(doors.urls[cut % 2], after=found[-1], bearer=bearer) as socket:
                     while wanted:
-                        heard = await event(socket)
+                        heard = await receive_event(socket)
                         if heard["workspace_id"] == one and "event_id" in heard:
                             found.append(heard["event_id"])
                             wanted -= 1
         done.set()
-        async with streaming(doors.https[1], one, after=found[-1]) as stream:
+        async with open_event_stream(doors.https[1], one, after=found[-1]) as stream:
             last = await last_event(doors, one)
             return found[1:] + (await until_number(stream.event, last) if found[-1] < last else [])
 
@@ -151,7 +151,7 @@ async def test_a_heartbeat_is_told_once_and_a_task_when_it_is_another(doors):
         headers={"Authorization": f"Bearer {bearer}"},
     )
     assert answer.status_code == 200, answer.text
-    async with streaming(doors.https[1], one) as stream:
+    async with open_event_stream(doors.https[1], one) as stream:
         listening = asyncio.ensure_future(stream.event())
         while not listening.done():
             await doors.beat(one, bearer, current_task="a", active_tasks=1)
@@ -174,10 +174,10 @@ async def test_a_move_changes_what_a_running_socket_hears(doors):
         answer = await doors.https[0].patch(f"/workspaces/{moving}", json={"parent_id": parent_id})
         assert answer.status_code == 200, answer.text
 
-    async with socketed(doors.urls[1], bearer=bearer) as socket:
+    async with open_websocket(doors.urls[1], bearer=bearer) as socket:
 
         async def version() -> str:
-            while (heard := await event(socket))["event"] != "AGENT_CARD_UPDATED":
+            while (heard := await receive_event(socket))["event"] != "AGENT_CARD_UPDATED":
                 pass
             assert heard["workspace_id"] == moving != listening
             return str(heard["payload"]["agent_card"]["version"])
@@ -194,23 +194,23 @@ async def test_a_move_changes_what_a_running_socket_hears(doors):
 @pytest.mark.covers("AUTH-09")
 async def test_a_token_that_is_revoked_ends_its_socket(doors):
     one, bearer = await external(doors.plane, "one")
-    async with socketed(doors.urls[1], bearer=bearer) as socket:
+    async with open_websocket(doors.urls[1], bearer=bearer) as socket:
         await doors.change_card(one, bearer, 1)
-        while (await event(socket))["event"] != "AGENT_CARD_UPDATED":
+        while (await receive_event(socket))["event"] != "AGENT_CARD_UPDATED":
             pass
         [token] = (await doors.https[0].get(f"/workspaces/{one}/tokens")).json()["tokens"]
         async with asyncio.timeout(5):
             answer = await doors.https[0].delete(f"/workspaces/{one}/tokens/{token['id']}")
             assert answer.status_code == 200, answer.text
             with pytest.raises(ConnectionClosed) as closed:
-                await event(socket)
+                await receive_event(socket)
 
     assert closed.value.rcvd.code == 1008
 
 
 async def test_the_stream_of_a_workspace_ends_when_it_is_removed_and_purged(doors):
     one, _ = await external(doors.plane, "one")
-    async with streaming(doors.https[1], one) as stream:
+    async with open_event_stream(doors.https[1], one) as stream:
         answer = await doors.https[0].delete(f"/workspaces/{one}", params={"purge": "true"})
         assert answer.status_code == 200, answer.text
         told = await stream.rest()
@@ -222,7 +222,7 @@ async def test_the_stream_of_a_workspace_ends_when_it_is_removed_and_purged(door
 async def test_listeners_of_a_registry_that_dies_miss_nothing(doors):
     one, bearer = await external(doors.plane, "one")
     began = await last_event(doors, one)
-    async with streaming(doors.https[0], one) as stream, socketed(doors.urls[1], bearer=bearer) as socket:
+    async with open_event_stream(doors.https[0], one) as stream, open_websocket(doors.urls[1], bearer=bearer) as socket:
         await doors.change_card(one, bearer, 1)
         doors.plane.kill("registry")
         sent = 1
@@ -236,7 +236,7 @@ async def test_listeners_of_a_registry_that_dies_miss_nothing(doors):
         last = await last_event(doors, one)
 
         async def told() -> dict[str, Any]:
-            return await event(socket)
+            return await receive_event(socket)
 
         heard = await asyncio.gather(until_number(stream.event, last), until_number(told, last))
 

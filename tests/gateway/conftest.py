@@ -8,66 +8,66 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.server import serving
+from gateway.server import run_gateway
 from gateway.settings import Settings
 from services.chassis.service import Servicer
 from services.chassis.settings import Mode
-from tests.gateway import neighbours
-from tests.gateway.heralds import Crier, Herald
-from tests.gateway.neighbours import ADMIN, ANONYMOUS, KnowingAuth, Scripted
+from tests.gateway import fake_services
+from tests.gateway.fake_event_feed import FakeBroadcastService, FakeEventService
+from tests.gateway.fake_services import ADMIN, ANONYMOUS, FakeAuth, ScriptedService
 from tests.rpc import listening
 
 ADMIN_BEARER = "the-operator"
 
 
 @dataclass(kw_only=True)
-class Standing:
-    """A gateway that stands, and its neighbours."""
+class GatewayUnderTest:
+    """A running gateway and the fake services behind it."""
 
-    auth: KnowingAuth
-    registry: Scripted = field(default_factory=neighbours.registry)
-    herald: Herald = field(default_factory=Herald)
-    crier: Crier = field(default_factory=Crier)
-    activities: Scripted = field(default_factory=neighbours.activities)
-    search: Scripted = field(default_factory=neighbours.search)
-    lifecycle: Scripted = field(default_factory=neighbours.lifecycle)
-    audit: Scripted = field(default_factory=neighbours.audit)
-    tokens: Scripted = field(default_factory=neighbours.tokens)
-    vault: Scripted = field(default_factory=neighbours.vault)
-    templates: Scripted = field(default_factory=neighbours.templates)
-    bundles: Scripted = field(default_factory=neighbours.bundles)
-    models: Scripted = field(default_factory=neighbours.models)
-    budgets: Scripted = field(default_factory=neighbours.budgets)
-    logs: Scripted = field(default_factory=neighbours.logs)
+    auth: FakeAuth
+    registry: ScriptedService = field(default_factory=fake_services.registry)
+    event_feed: FakeEventService = field(default_factory=FakeEventService)
+    broadcast_feed: FakeBroadcastService = field(default_factory=FakeBroadcastService)
+    activities: ScriptedService = field(default_factory=fake_services.activities)
+    search: ScriptedService = field(default_factory=fake_services.search)
+    lifecycle: ScriptedService = field(default_factory=fake_services.lifecycle)
+    audit: ScriptedService = field(default_factory=fake_services.audit)
+    tokens: ScriptedService = field(default_factory=fake_services.tokens)
+    vault: ScriptedService = field(default_factory=fake_services.vault)
+    templates: ScriptedService = field(default_factory=fake_services.templates)
+    bundles: ScriptedService = field(default_factory=fake_services.bundles)
+    models: ScriptedService = field(default_factory=fake_services.models)
+    budgets: ScriptedService = field(default_factory=fake_services.budgets)
+    logs: ScriptedService = field(default_factory=fake_services.logs)
     settings: Settings = field(init=False)
     url: str = ""
     http: httpx.AsyncClient = field(init=False)
 
     @property
-    def asked(self) -> neighbours.Asked:
+    def only_call(self) -> fake_services.ReceivedCall:
         """The only call that the registry received."""
-        return self.asked_of(self.registry)
+        return self.only_call_of(self.registry)
 
-    def asked_of(self, servicer: Scripted) -> neighbours.Asked:
-        """The only call that `servicer` received."""
-        [only] = servicer.asked
+    def only_call_of(self, service: ScriptedService) -> fake_services.ReceivedCall:
+        """The only call that `service` received."""
+        [only] = service.received
         return only
 
 
-Stands = Callable[..., AbstractAsyncContextManager[Standing]]
+RunsGateway = Callable[..., AbstractAsyncContextManager[GatewayUnderTest]]
 
 
 @asynccontextmanager
-async def standing(
+async def run_gateway_under_test(
     *,
-    auth: KnowingAuth | None = None,
+    auth: FakeAuth | None = None,
     proxy: Servicer | None = None,
-    herald: Herald | None = None,
+    event_feed: FakeEventService | None = None,
     **settings: Any,
-) -> AsyncIterator[Standing]:
-    """A gateway for the length of the block; open development unless the settings say otherwise."""
-    known = auth or KnowingAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN})
-    plane = Standing(auth=known, herald=herald or Herald())
+) -> AsyncIterator[GatewayUnderTest]:
+    """Run a gateway within the `with` block; open development unless the settings say otherwise."""
+    known = auth or FakeAuth(known={None: ANONYMOUS, ADMIN_BEARER: ADMIN})
+    plane = GatewayUnderTest(auth=known, event_feed=event_feed or FakeEventService())
     async with AsyncExitStack() as stack:
 
         async def at(*servicers: Servicer) -> str:
@@ -82,7 +82,7 @@ async def standing(
                 ),
                 "registry_targets": await at(
                     plane.registry.servicer(),
-                    plane.herald.servicer(),
+                    plane.event_feed.servicer(),
                     plane.lifecycle.servicer(),
                     plane.search.servicer(),
                     plane.templates.servicer(),
@@ -91,13 +91,13 @@ async def standing(
                     plane.budgets.servicer(),
                 ),
                 "a2a_proxy_targets": await at(
-                    plane.activities.servicer(), plane.crier.servicer(), *([proxy] if proxy else [])
+                    plane.activities.servicer(), plane.broadcast_feed.servicer(), *([proxy] if proxy else [])
                 ),
                 "provisioner_targets": await at(plane.logs.servicer()),
                 **settings,
             }
         )
-        plane.url = await stack.enter_async_context(serving(plane.settings))
+        plane.url = await stack.enter_async_context(run_gateway(plane.settings))
         plane.http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=plane.url, trust_env=False, verify=False)  # noqa: S501 - there is no TLS
         )
@@ -105,6 +105,6 @@ async def standing(
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[Standing]:
-    async with standing() as plane:
+async def plane() -> AsyncIterator[GatewayUnderTest]:
+    async with run_gateway_under_test() as plane:
         yield plane

@@ -11,15 +11,15 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from gateway.exchange import Exchanges
-from gateway.routes.a2a import A2aApp
+from gateway.exchange import ExchangePool
+from gateway.routes.a2a import MessageApp
 from protos.auth.v1 import auth_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
+from tests.a2a_proxy.offices import Office, open_office
 from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
 from tests.waiting import eventually
 
@@ -28,13 +28,13 @@ MEBIBYTE = 1024 * 1024
 
 
 @dataclass
-class Doorkeeper:
-    """Lets everybody in as the operator, and remembers what it was asked; the bearer `wrong` is turned away."""
+class FakeIdentityProvider:
+    """Identifies every caller as the operator and records the queries; refuses the bearer `wrong`."""
 
-    asked: list[tuple] = field(default_factory=list)
+    received: list[tuple] = field(default_factory=list)
 
     async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
-        self.asked.append((bearer, gate, scope, workspace_id, claimed))
+        self.received.append((bearer, gate, scope, workspace_id, claimed))
         if bearer == "wrong":
             error = Unauthenticated("invalid caller auth token")
             error.domain, error.reason = "molecule.auth.v1", "INVALID_BEARER"
@@ -43,13 +43,13 @@ class Doorkeeper:
 
 
 @dataclass
-class Door:
-    """A gateway with nothing but the message route, in front of the whole post."""
+class GatewayWithProxy:
+    """A gateway with the message path alone, in front of a real A2A proxy."""
 
     url: str
     http: aiohttp.ClientSession
-    proxy: RunningProxy
-    keeper: Doorkeeper
+    office: Office
+    callers: FakeIdentityProvider
 
     def post(self, body: bytes | dict, *, path: str | None = None, **options):
         data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
@@ -68,22 +68,24 @@ async def listening(app) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def door(database_url: str) -> AsyncIterator[Door]:
-    keeper = Doorkeeper()
+async def gateway(database_url: str) -> AsyncIterator[GatewayWithProxy]:
+    callers = FakeIdentityProvider()
     async with (
-        run_proxy(database_url) as proxy,
-        clients.open_channel(proxy.address, caller_service="gateway") as line,
+        open_office(database_url) as office,
+        clients.open_channel(office.address, caller_service="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
-        exchanges = Exchanges([line])
+        exchanges = ExchangePool([line])
         running = group.create_task(exchanges.run())
-        async with listening(application(keeper, exchanges)) as url, aiohttp.ClientSession() as http:
-            yield Door(url=url, http=http, proxy=proxy, keeper=keeper)
+        async with listening(application(callers, exchanges)) as url, aiohttp.ClientSession() as http:
+            yield GatewayWithProxy(url=url, http=http, office=office, callers=callers)
         running.cancel()
 
 
-def application(keeper: Doorkeeper, exchanges: Exchanges) -> A2aApp:
-    return A2aApp(keeper, exchanges, beside=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True)
+def application(callers: FakeIdentityProvider, exchanges: ExchangePool) -> MessageApp:
+    return MessageApp(
+        callers, exchanges, fallback=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
+    )
 
 
 async def elsewhere(scope, receive, send) -> None:
@@ -96,63 +98,63 @@ def hello(method: str = "message/send", **fields) -> dict:
 
 
 @pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
-async def test_a_message_is_answered_by_its_agent(door, path):
+async def test_a_message_is_answered_by_its_agent(gateway, path):
     async with serving(EchoAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello(), path=path) as answer:
+        async with gateway.post(hello(), path=path) as answer:
             assert answer.status == 200
             assert answer.headers["Content-Type"].startswith("application/json")
             assert (await answer.json())["result"]["parts"] == [{"kind": "text", "text": "hi"}]
 
 
-async def test_the_gate_is_asked_about_the_first_bearer_and_the_claim(door):
+async def test_auth_receives_the_first_bearer_and_the_claimed_workspace(gateway):
     headers = [("Authorization", "Bearer one"), ("Authorization", "Bearer two"), ("X-Workspace-ID", TARGET.upper())]
 
-    async with door.post(hello(), headers=headers):
+    async with gateway.post(hello(), headers=headers):
         pass
 
-    assert door.keeper.asked == [("one", auth_pb2.GATE_A2A, "a2a", TARGET, TARGET)]
+    assert gateway.callers.received == [("one", auth_pb2.GATE_A2A, "a2a", TARGET, TARGET)]
 
 
-async def test_whoever_is_turned_away_is_turned_away_before_the_body_is_looked_at(door):
-    async with door.post(b"x" * (11 * MEBIBYTE), headers={"Authorization": "Bearer wrong"}) as answer:
+async def test_a_caller_is_refused_before_the_body_is_read(gateway):
+    async with gateway.post(b"x" * (11 * MEBIBYTE), headers={"Authorization": "Bearer wrong"}) as answer:
         assert answer.status == 401
         assert await answer.json() == {"error": "invalid caller auth token"}
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
-async def test_messages_are_only_posted(door, method):
-    async with door.http.request(method, f"{door.url}/workspaces/{TARGET}/a2a") as answer:
+async def test_the_message_path_takes_post_only(gateway, method):
+    async with gateway.http.request(method, f"{gateway.url}/workspaces/{TARGET}/a2a") as answer:
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         assert await answer.json() == {"error": "method not allowed"}
 
 
 @pytest.mark.parametrize("path", ["/workspaces", f"/workspaces/{TARGET}/a2a/x", f"/workspaces/{TARGET}/a2a//"])
-async def test_other_paths_are_not_its_business(door, path):
-    async with door.post(hello(), path=path) as answer:
+async def test_other_paths_reach_the_fallback(gateway, path):
+    async with gateway.post(hello(), path=path) as answer:
         assert answer.status == 299
 
 
 @pytest.mark.parametrize("workspace_id", ["x", TARGET[:-1], TARGET + "0", "%00", "{}"])
-async def test_an_id_that_is_none_is_refused_before_anybody_is_asked(door, workspace_id):
-    async with door.post(hello(), path=f"/workspaces/{workspace_id}/a2a") as answer:
+async def test_an_invalid_id_is_refused_before_auth_is_called(gateway, workspace_id):
+    async with gateway.post(hello(), path=f"/workspaces/{workspace_id}/a2a") as answer:
         assert (answer.status, await answer.json()) == (400, {"error": "invalid workspace ID"})
-    assert door.keeper.asked == []
+    assert gateway.callers.received == []
 
 
-async def test_a_body_at_the_cap_passes_and_one_over_it_does_not(door):
+async def test_a_body_at_the_size_limit_passes_and_a_larger_one_is_refused(gateway):
     async with serving(EchoAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
         frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
         full = frame.replace(b'"x": ""', b'"x": "%s"' % (b"y" * (10 * MEBIBYTE - len(frame))))
 
-        async with door.post(full) as answer:
+        async with gateway.post(full) as answer:
             assert answer.status == 200
-        async with door.post(full + b" ") as answer:
+        async with gateway.post(full + b" ") as answer:
             assert answer.status == 413
             assert await answer.json() == {"error": "request body too large", "max_bytes": 10 * MEBIBYTE}
-        async with door.http.post(f"{door.url}/workspaces/{TARGET}/a2a", data=_chunks(full + b" ")) as answer:
+        async with gateway.http.post(f"{gateway.url}/workspaces/{TARGET}/a2a", data=_chunks(full + b" ")) as answer:
             assert answer.status == 413
 
 
@@ -176,41 +178,41 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
         ),
     ],
 )
-async def test_a_malformed_message_is_answered_in_its_own_language(door, body, expected):
-    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+async def test_a_malformed_message_is_answered_as_json_rpc(gateway, body, expected):
+    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
 
-    async with door.post(body) as answer:
+    async with gateway.post(body) as answer:
         assert (answer.status, await answer.json()) == (400, expected)
 
 
-async def test_a_version_that_nobody_speaks_is_refused_wherever_it_stands(door):
-    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+async def test_an_unsupported_version_is_refused_in_header_and_query(gateway):
+    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
 
-    async with door.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
+    async with gateway.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
-    async with door.post(hello(), path=f"/workspaces/{TARGET}/a2a?A2A-Version=99.0") as answer:
+    async with gateway.post(hello(), path=f"/workspaces/{TARGET}/a2a?A2A-Version=99.0") as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
 
 
-async def test_a_bad_timeout_is_told_after_what_is_known_of_the_target(door):
-    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
-    async with door.post(hello(), headers={"X-Timeout": "soon"}) as answer:
+async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(gateway):
+    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    async with gateway.post(hello(), headers={"X-Timeout": "soon"}) as answer:
         assert answer.status == 400
         assert await answer.json() == {"error": "X-Timeout must be an integer from 1 to 86400"}
-    async with door.post(hello(), headers={"X-Timeout": "soon"}, path=f"/workspaces/{uuid4()}/a2a") as answer:
+    async with gateway.post(hello(), headers={"X-Timeout": "soon"}, path=f"/workspaces/{uuid4()}/a2a") as answer:
         assert answer.status == 404
 
 
 # The table of docs/spec/rest.md, 6.4 ─────────────────────────────────────────
 
 
-async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_nobody(door):
+async def test_a_message_wakes_a_hibernating_target_only(gateway):
     for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
-        door.proxy.registry.set_workspace(TARGET, status=status)
-        async with door.post(hello()) as answer:
+        gateway.office.book.write(TARGET, status=status)
+        async with gateway.post(hello()) as answer:
             assert answer.status == 503
 
-    assert door.proxy.lifecycle.woken == [TARGET]
+    assert gateway.office.alarm.woken == [TARGET]
 
 
 @pytest.mark.parametrize(
@@ -245,20 +247,20 @@ async def test_a_message_to_who_sleeps_wakes_it_and_one_to_who_does_not_wakes_no
         ),
     ],
 )
-async def test_what_a_target_cannot_take_is_told_as_the_contract_says(door, fields, status, body):
-    door.proxy.registry.set_workspace(TARGET, **fields)
+async def test_a_target_that_cannot_receive_is_reported_as_the_contract_says(gateway, fields, status, body):
+    gateway.office.book.write(TARGET, **fields)
 
-    async with door.post(hello()) as answer:
+    async with gateway.post(hello()) as answer:
         assert (answer.status, await answer.json()) == (status, body)
         assert float(answer.headers["X-Molecule-Overhead-Ms"]) >= 0
 
 
 @pytest.mark.covers("A2A-24", "A2A-39")
-async def test_a_dead_agent_is_a_structured_503(door):
-    door.proxy.provisioner.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
-    door.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+async def test_a_dead_agent_is_a_structured_503(gateway):
+    gateway.office.hands.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
+    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
 
-    async with door.post(hello()) as answer:
+    async with gateway.post(hello()) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "15"
         assert await answer.json() == {
@@ -268,11 +270,11 @@ async def test_a_dead_agent_is_a_structured_503(door):
         }
 
 
-async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(door):
+async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
     async with serving(BusyAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello()) as answer:
+        async with gateway.post(hello()) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
             assert await answer.json() == {
                 "error": "workspace agent busy — retry after a short backoff",
@@ -281,22 +283,22 @@ async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(door):
             }
 
 
-async def test_the_agents_own_errors_pass_as_they_are(door):
+async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
     body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
     agent = RudeAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
     async with serving(agent):
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("tasks/get")) as answer:
+        async with gateway.post(hello("tasks/get")) as answer:
             assert (answer.status, await answer.text()) == (404, body)
             assert answer.headers["Retry-After"] == "9"
 
 
-async def test_the_callers_deadline_is_a_504(door):
+async def test_the_callers_deadline_is_a_504(gateway):
     async with serving(SilentAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello(), headers={"X-Timeout": "1"}) as answer:
+        async with gateway.post(hello(), headers={"X-Timeout": "1"}) as answer:
             assert answer.status == 504
             assert await answer.json() == {
                 "error": "request deadline exceeded",
@@ -306,11 +308,11 @@ async def test_the_callers_deadline_is_a_504(door):
 
 
 @pytest.mark.covers("BEY-22")
-async def test_the_time_of_the_agent_is_not_the_planes(door):
+async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
     async with serving(SlowAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
         loop = asyncio.get_running_loop()
-        asking = asyncio.ensure_future(door.post(hello()).__aenter__())
+        asking = asyncio.ensure_future(gateway.post(hello()).__aenter__())
         await agent.asked.wait()
         began = loop.time()
         await eventually(lambda: loop.time() - began > 0.5)
@@ -322,10 +324,10 @@ async def test_the_time_of_the_agent_is_not_the_planes(door):
         assert float(answer.headers["Server-Timing"].partition("agent;dur=")[2].partition(",")[0]) > 500
 
 
-async def test_a_plane_without_a_proxy_says_so_and_that_nothing_was_sent():
+async def test_without_a_proxy_the_answer_says_that_nothing_was_sent():
     async with (
         clients.open_channel("unix:/nowhere.sock", caller_service="gateway") as line,
-        listening(application(Doorkeeper(), Exchanges([line]))) as url,
+        listening(application(FakeIdentityProvider(), ExchangePool([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
     ):
@@ -351,11 +353,11 @@ class PrivateAgent(EchoAgent):
 
 
 @pytest.mark.parametrize("method", ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"])
-async def test_an_extended_card_leads_to_the_plane(door, method):
+async def test_an_extended_card_leads_to_the_plane(gateway, method):
     async with serving(PrivateAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello(method)) as answer:
+        async with gateway.post(hello(method)) as answer:
             card = (await answer.json())["result"]
 
     assert "10.0.0.7" not in json.dumps(card)
@@ -364,23 +366,23 @@ async def test_an_extended_card_leads_to_the_plane(door, method):
     assert (card.get("url") == f"https://plane.example/workspaces/{TARGET}/a2a") is ("/" in method)
 
 
-async def test_an_agent_without_an_extended_card_says_so_itself(door):
+async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gateway):
     text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
     async with serving(RudeAgent(status=200, text=text, headers={"Content-Type": "application/json"})) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("GetExtendedAgentCard")) as answer:
+        async with gateway.post(hello("GetExtendedAgentCard")) as answer:
             assert await answer.text() == text
 
 
 # Streams ─────────────────────────────────────────────────────────────────────
 
 
-async def test_a_stream_passes_through_unchanged_and_unbuffered(door):
+async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
     async with serving(EchoAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("message/stream")) as answer:
+        async with gateway.post(hello("message/stream")) as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
             assert answer.headers["Cache-Control"] == "no-store"
             assert answer.headers["X-Accel-Buffering"] == "no"
@@ -392,11 +394,11 @@ async def test_a_stream_passes_through_unchanged_and_unbuffered(door):
     assert body.count(b": ping\r\n\r\n") == 3
 
 
-async def test_a_stream_that_breaks_ends_with_one_event_that_says_so(door):
+async def test_a_broken_stream_ends_with_one_error_event(gateway):
     async with serving(DyingAgent(moment="stream")) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("message/stream")) as answer:
+        async with gateway.post(hello("message/stream")) as answer:
             body = await answer.read()
 
     *_, last = body.strip().split(b"\n\n")
@@ -407,7 +409,7 @@ async def test_a_stream_that_breaks_ends_with_one_event_that_says_so(door):
     }
 
 
-async def test_a_client_that_leaves_ends_the_agents_stream(door):
+async def test_a_client_that_leaves_ends_the_agents_stream(gateway):
     class EndlessAgent(EchoAgent):
         left = asyncio.Event()
 
@@ -422,16 +424,16 @@ async def test_a_client_that_leaves_ends_the_agents_stream(door):
             return response
 
     async with serving(EndlessAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("message/stream")) as answer:
+        async with gateway.post(hello("message/stream")) as answer:
             assert await answer.content.readany() == b"data: 1\n\n"
             answer.close()
 
         await asyncio.wait_for(agent.left.wait(), 5)
 
 
-async def test_a_large_stream_arrives_whole(door):
+async def test_a_large_stream_arrives_whole(gateway):
     size = 3 * MEBIBYTE
 
     class FloodingAgent(EchoAgent):
@@ -443,13 +445,13 @@ async def test_a_large_stream_arrives_whole(door):
             return response
 
     async with serving(FloodingAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
+        gateway.office.book.write(TARGET, address=agent.url)
 
-        async with door.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
+        async with gateway.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
             assert len(await answer.read()) == size
 
 
-async def test_a_client_that_reads_nothing_blocks_nobody(door):
+async def test_a_client_that_reads_nothing_delays_no_other(gateway):
     class FloodingAgent(EchoAgent):
         async def stream(self, request, message):
             response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -458,8 +460,8 @@ async def test_a_client_that_reads_nothing_blocks_nobody(door):
                 await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
 
     async with serving(FloodingAgent()) as agent:
-        door.proxy.registry.set_workspace(TARGET, address=agent.url)
-        async with door.post(hello("message/stream"), read_bufsize=1024):
+        gateway.office.book.write(TARGET, address=agent.url)
+        async with gateway.post(hello("message/stream"), read_bufsize=1024):
             for _ in range(20):
-                async with door.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:
+                async with gateway.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:
                     assert answer.status == 200

@@ -14,14 +14,14 @@ W = "11111111-1111-4111-8111-111111111111"
         ("?limit=501", {"page_size": 100}),
     ],
 )
-async def test_deeds_are_asked_for(plane, query, asked):
+async def test_records_are_requested_as_the_query_says(plane, query, asked):
     answer = await plane.http.get(f"/audit{query}")
 
     assert answer.content == b"[]"
-    assert [one.request for one in plane.audit.asked] == [pb.ListAuditRecordsRequest(**asked)]
+    assert [one.request for one in plane.audit.received] == [pb.ListAuditRecordsRequest(**asked)]
 
 
-async def test_deeds_are_shown(plane):
+async def test_records_are_rendered(plane):
     deed = pb.AuditRecord(id="d", at=Timestamp(seconds=1), actor="admin", action="token.minted", details=b'{"count":2}')
     plane.audit.replies["ListAuditRecords"] = pb.ListAuditRecordsResponse(
         records=[pb.ChainedAuditRecord(record=deed, position=3, digest=bytes.fromhex("00ff"))]
@@ -35,7 +35,7 @@ async def test_deeds_are_shown(plane):
     )
 
 
-async def test_the_chain_is_followed(plane):
+async def test_the_hash_chain_is_verified(plane):
     plane.audit.replies["VerifyAuditLog"] = pb.VerifyAuditLogResponse(
         verdict=pb.VERDICT_UNCHECKABLE, position=5, complete=True, digest=b"\x01"
     )
@@ -43,22 +43,22 @@ async def test_the_chain_is_followed(plane):
     answer = await plane.http.get("/audit/verification", params={"after_place": "4"})
 
     assert answer.json() == {"verdict": "uncheckable", "place": 5, "complete": True, "digest": "01"}
-    assert [one.request for one in plane.audit.asked] == [pb.VerifyAuditLogRequest(after_position=4)]
+    assert [one.request for one in plane.audit.received] == [pb.VerifyAuditLogRequest(after_position=4)]
 
 
 @pytest.mark.parametrize("path", ["/audit", "/audit/verification"])
 @pytest.mark.parametrize("text", ["-1", "x", "1.5"])
-async def test_a_place_that_is_none_is_refused(plane, path, text):
+async def test_an_invalid_position_is_refused(plane, path, text):
     answer = await plane.http.get(path, params={"after_place": text})
 
     assert (answer.status_code, answer.json()) == (
         400,
         {"error": "after_place must be a non-negative integer"},
     )
-    assert plane.audit.asked == []
+    assert plane.audit.received == []
 
 
-async def test_an_id_that_is_none_is_refused(plane):
+async def test_an_invalid_id_is_refused(plane):
     answer = await plane.http.get("/audit", params={"workspace_id": "w"})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})

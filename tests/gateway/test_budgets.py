@@ -20,7 +20,7 @@ NO_INTEGER = "budget_limit must be an integer (USD cents) or null"
         ),
     ],
 )
-async def test_a_budget_is_told(plane, budget, body):
+async def test_a_budget_is_rendered(plane, budget, body):
     plane.budgets.replies["GetBudget"] = pb.GetBudgetResponse(budget=budget)
 
     answer = await plane.http.get(PATH)
@@ -29,13 +29,13 @@ async def test_a_budget_is_told(plane, budget, body):
 
 
 @pytest.mark.parametrize("limit", [0, 500, 2**63 - 1, None])
-async def test_a_limit_is_set_or_taken_away(plane, limit):
+async def test_a_limit_is_set_or_removed(plane, limit):
     plane.budgets.replies["SetBudget"] = pb.SetBudgetResponse(budget=pb.Budget(budget_limit=limit))
 
     answer = await plane.http.patch(PATH, json={"budget_limit": limit})
 
     assert (answer.status_code, answer.json()["budget_limit"]) == (200, limit)
-    assert [one.request for one in plane.budgets.asked] == [pb.SetBudgetRequest(workspace_id=W, budget_limit=limit)]
+    assert [one.request for one in plane.budgets.received] == [pb.SetBudgetRequest(workspace_id=W, budget_limit=limit)]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ async def test_a_limit_is_set_or_taken_away(plane, limit):
         (b"{not json", "invalid request body"),
     ],
 )
-async def test_what_is_no_limit_is_refused_and_changes_nothing(plane, body, said):
+async def test_an_invalid_limit_is_refused_and_changes_nothing(plane, body, said):
     answer = await plane.http.patch(PATH, content=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": said})
-    assert plane.budgets.asked == []
+    assert plane.budgets.received == []

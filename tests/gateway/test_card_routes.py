@@ -5,8 +5,8 @@ from protos.auth.v1 import auth_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis import identity
 from services.chassis.errors import NotFound
-from tests.gateway.conftest import ADMIN_BEARER, standing
-from tests.gateway.neighbours import ADMIN
+from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
+from tests.gateway.fake_services import ADMIN
 
 W = "11111111-1111-4111-8111-111111111111"
 CARD = f"/workspaces/{W}/a2a/.well-known/agent-card.json"
@@ -21,15 +21,15 @@ def plane(plane):
     return plane
 
 
-async def test_a_public_card_is_read_without_asking_who_reads(plane):
+async def test_a_public_card_is_read_without_authentication(plane):
     answer = await plane.http.get(CARD)
 
     assert answer.status_code == 200
     assert answer.json()["url"] == f"{plane.url}/workspaces/{W}/a2a"
     assert answer.headers["cache-control"] == "public, max-age=60"
     assert answer.headers["content-type"] == "application/json"
-    assert plane.auth.asked == []
-    assert plane.asked.caller == identity.service_identity("gateway")
+    assert plane.auth.received == []
+    assert plane.only_call.caller == identity.service_identity("gateway")
 
 
 async def test_the_older_path_has_the_same_card(plane):
@@ -45,7 +45,7 @@ async def test_a_client_of_1_0_gets_the_form_of_1_0(plane):
 
 
 @pytest.mark.parametrize("form", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
-async def test_a_card_that_is_known_is_not_sent_again(plane, form):
+async def test_a_card_that_the_client_has_is_not_sent_again(plane, form):
     tag = (await plane.http.get(CARD)).headers["etag"]
     assert tag.startswith('W/"')
 
@@ -76,7 +76,7 @@ async def test_a_workspace_without_a_card_says_so(plane):
 
 
 async def test_cards_that_are_not_public_need_a_bearer():
-    async with standing(agent_cards=AgentCards.AUTHENTICATED) as plane:
+    async with run_gateway_under_test(agent_cards=AgentCards.AUTHENTICATED) as plane:
         plane.registry.replies["GetCard"] = STORED
         del plane.auth.known[None]
 
@@ -85,8 +85,8 @@ async def test_cards_that_are_not_public_need_a_bearer():
 
         assert (refused.status_code, read.status_code) == (401, 200)
         assert read.headers["cache-control"] == "private, max-age=60"
-        assert plane.auth.asked[0].gate == auth_pb2.GATE_ANY
-        assert plane.asked.caller == ADMIN
+        assert plane.auth.received[0].gate == auth_pb2.GATE_ANY
+        assert plane.only_call.caller == ADMIN
 
 
 async def test_in_open_development_the_card_asks_for_no_bearer(plane):

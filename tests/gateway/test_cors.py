@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.cors import Cors
+from gateway.cors import CorsPolicy
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,13 @@ from gateway.cors import Cors
         ("https://plane.example", "http://127.0.0.1:8080", True),
     ],
 )
-def test_listed_pages_and_the_planes_own_may_call(origin, own_url, allowed):
-    cors = Cors(["http://console.example"], "https://plane.example/under/path")
+def test_listed_origins_and_the_planes_own_may_call(origin, own_url, allowed):
+    cors = CorsPolicy(["http://console.example"], "https://plane.example/under/path")
 
     assert cors.allows(origin, own_url) is allowed
 
 
-def test_a_name_made_to_resolve_to_this_machine_is_not_believed():
-    cors = Cors([], "")
+def test_a_host_name_does_not_prove_the_planes_origin():
+    cors = CorsPolicy([], "")
 
     assert not cors.allows("http://rebound.example:8080", "http://rebound.example:8080")

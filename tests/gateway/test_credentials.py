@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from gateway import credentials
 from gateway.credentials import Credential
-from gateway.errors import CsrfMissing
+from gateway.errors import MissingCsrfToken
 
 SESSION = "s" * 43
 COOKIE = (b"cookie", f"molecule_session={SESSION}".encode())
-CSRF = (b"x-csrf-token", credentials.csrf_token(SESSION).encode())
+CSRF = (b"x-csrf-token", credentials.derive_csrf_token(SESSION).encode())
 BEARER = (b"authorization", b"Bearer b")
 
 WRITING = ["POST", "PUT", "PATCH", "DELETE"]
@@ -24,21 +24,21 @@ methods = st.sampled_from([*WRITING, "GET", "HEAD", "OPTIONS"])
 
 @pytest.mark.parametrize("method", WRITING)
 def test_a_write_by_cookie_needs_the_csrf_token_of_its_session(method):
-    assert credentials.shown(method, [COOKIE, CSRF]) == Credential(session=SESSION)
-    foreign = (b"x-csrf-token", credentials.csrf_token("another").encode())
+    assert credentials.read_credential(method, [COOKIE, CSRF]) == Credential(session=SESSION)
+    foreign = (b"x-csrf-token", credentials.derive_csrf_token("another").encode())
     for lacking in ([COOKIE], [COOKIE, foreign], [COOKIE, (b"x-csrf-token", b"")], [COOKIE, foreign, CSRF]):
-        with pytest.raises(CsrfMissing, match=r"^csrf token missing or wrong$"):
-            credentials.shown(method, lacking)
+        with pytest.raises(MissingCsrfToken, match=r"^csrf token missing or wrong$"):
+            credentials.read_credential(method, lacking)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_reading_needs_none(method):
-    assert credentials.shown(method, [COOKIE]) == Credential(session=SESSION)
+def test_a_read_by_cookie_needs_no_csrf_token(method):
+    assert credentials.read_credential(method, [COOKIE]) == Credential(session=SESSION)
 
 
 @pytest.mark.parametrize("method", [*WRITING, "GET"])
-def test_a_bearer_wins_and_needs_none(method):
-    assert credentials.shown(method, [COOKIE, BEARER]) == Credential("b")
+def test_a_bearer_counts_before_a_cookie_and_needs_no_csrf_token(method):
+    assert credentials.read_credential(method, [COOKIE, BEARER]) == Credential("b")
 
 
 @pytest.mark.parametrize(
@@ -55,30 +55,30 @@ def test_a_bearer_wins_and_needs_none(method):
     ],
 )
 def test_the_session_is_found_in_the_cookies(value, session):
-    assert credentials.session_of([(b"cookie", value)]) == session
+    assert credentials.parse_session([(b"cookie", value)]) == session
 
 
 @given(methods, headers)
-def test_nothing_but_the_declared_refusal_comes_of_any_header(method, sent):
+def test_any_header_gives_a_credential_or_the_declared_error(method, sent):
     try:
-        found = credentials.shown(method, sent)
-    except CsrfMissing:
+        found = credentials.read_credential(method, sent)
+    except MissingCsrfToken:
         return
     assert found.bearer is None or found.session is None
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_two_sessions_have_two_csrf_tokens_and_none_tells_its_session(one, other):
-    token = credentials.csrf_token(one)
+def test_csrf_tokens_differ_and_do_not_contain_their_session(one, other):
+    token = credentials.derive_csrf_token(one)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token)
-    assert (token == credentials.csrf_token(other)) == (one == other)
+    assert (token == credentials.derive_csrf_token(other)) == (one == other)
 
 
-def test_a_credential_does_not_show():
+def test_the_repr_of_a_credential_hides_its_secret():
     assert SESSION not in repr(Credential("b", SESSION))
 
 
-def test_a_cookie_is_for_browsers_of_this_plane_alone():
-    told = credentials.cookie("abc", seconds=60, secure=True)
+def test_a_session_cookie_is_restricted_to_this_plane():
+    told = credentials.render_session_cookie("abc", seconds=60, secure=True)
     assert told == "molecule_session=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
-    assert credentials.cookie("abc", seconds=60, secure=False) == told.removesuffix("; Secure")
+    assert credentials.render_session_cookie("abc", seconds=60, secure=False) == told.removesuffix("; Secure")

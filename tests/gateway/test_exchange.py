@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.exchange import CONNECT_WITHIN, CREDIT, Exchange, Exchanges, error_of
+from gateway.exchange import CONNECT_TIMEOUT_SECONDS, CREDIT_INTERVAL_BYTES, Exchange, ExchangePool, error_from_refusal
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.chassis import clients
@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 
 class SilentProxy(rpc.A2aProxyServiceServicer):
-    """Takes every frame, and says only what a test has it say."""
+    """A proxy that reads every frame and replies only when the test makes it."""
 
     def __init__(self) -> None:
         self.messages: list[pb.ExchangeRequest] = []
@@ -28,7 +28,7 @@ class SilentProxy(rpc.A2aProxyServiceServicer):
     def frames(self) -> list[pb.CallFrame]:
         return [frame for message in self.messages for frame in message.frames]
 
-    def say(self, *frames: pb.ReplyFrame) -> None:
+    def reply(self, *frames: pb.ReplyFrame) -> None:
         self.replies.put_nowait(pb.ExchangeResponse(frames=frames))
 
     async def Exchange(self, request_iterator, context) -> AsyncIterator[pb.ExchangeResponse]:
@@ -46,7 +46,7 @@ class SilentProxy(rpc.A2aProxyServiceServicer):
 
 
 class BreakingProxy(rpc.A2aProxyServiceServicer):
-    """Ends every stream with an error once it is told to."""
+    """A proxy that breaks every stream once the test sets `breaks`."""
 
     def __init__(self) -> None:
         self.breaks = asyncio.Event()
@@ -78,11 +78,11 @@ def address():
 
 
 @asynccontextmanager
-async def exchanging(*addresses: str) -> AsyncIterator[Exchanges]:
+async def exchanging(*addresses: str) -> AsyncIterator[ExchangePool]:
     async with asyncio.TaskGroup() as group:
         lines = [clients.open_channel(address, caller_service="gateway") for address in addresses]
         opened = [await line.__aenter__() for line in lines]
-        exchanges = Exchanges(opened)
+        exchanges = ExchangePool(opened)
         running = group.create_task(exchanges.run())
         yield exchanges
         running.cancel()
@@ -95,20 +95,20 @@ def head(call_id: int, **fields) -> pb.ReplyFrame:
     return pb.ReplyFrame(call_id=call_id, head=pb.ReplyHead(status=200, **fields))
 
 
-async def test_frames_find_their_calls_whatever_their_order(address):
+async def test_frames_reach_their_calls_in_any_order(address):
     proxy = SilentProxy()
     async with listening(proxy, address), exchanging(address) as exchanges:
         one, two = [await exchanges.open(pb.CallOpen(body=body)) for body in (b"1", b"2")]
         await eventually(lambda: len(proxy.frames) == 2)
 
-        proxy.say(head(two.call_id, body=b"two"), head(one.call_id, body=b"one"))
+        proxy.reply(head(two.call_id, body=b"two"), head(one.call_id, body=b"one"))
 
         assert [frame.open.body for frame in proxy.frames] == [b"1", b"2"]
         assert (await one.next()).head.body == b"one"
         assert (await two.next()).head.body == b"two"
 
 
-async def test_what_waits_goes_out_together(address):
+async def test_waiting_frames_are_sent_in_one_message(address):
     proxy = SilentProxy()
     async with listening(proxy, address), exchanging(address) as exchanges:
         await exchanges.open(pb.CallOpen())
@@ -121,7 +121,7 @@ async def test_what_waits_goes_out_together(address):
         assert len(proxy.messages) <= 3
 
 
-async def test_large_bodies_do_not_go_out_together(address):
+async def test_large_bodies_are_sent_in_messages_of_their_own(address):
     proxy = SilentProxy()
     async with listening(proxy, address), exchanging(address) as exchanges:
         for _ in range(3):
@@ -131,17 +131,34 @@ async def test_large_bodies_do_not_go_out_together(address):
         assert len(proxy.messages) == 3
 
 
-async def test_a_call_under_way_when_the_stream_breaks_does_not_know_whether_it_arrived(address):
+async def test_the_delivery_of_an_active_call_is_unknown_when_the_stream_breaks(address):
     async with exchanging(address) as exchanges:
         async with listening(SilentProxy(), address):
             call = await exchanges.open(pb.CallOpen())
-            await eventually(lambda: not exchanges._exchanges[0]._frames)
+            await eventually(lambda: not exchanges._exchanges[0]._unsent_frames)
 
-        error = error_of((await call.next()).refused)
+        error = error_from_refusal((await call.next()).refused)
 
         assert isinstance(error, Unavailable)
         assert error.reason == "PLATFORM_UNAVAILABLE"
         assert error.details == {"delivery": "unknown"}
+
+
+async def test_a_call_that_was_not_written_when_the_stream_breaks_was_not_sent(address):
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        exchange = Exchange(channel)
+        written = exchange.open(pb.CallOpen(body=b"written"))
+        exchange._take_batch()
+        waiting = exchange.open(pb.CallOpen(body=b"waiting"))
+        written.report_taken(CREDIT_INTERVAL_BYTES)
+
+        exchange._refuse_calls()
+        errors = [error_from_refusal((await call.next()).refused) for call in (written, waiting)]
+
+    assert [type(error) for error in errors] == [Unavailable, Unavailable]
+    assert [error.details for error in errors] == [{"delivery": "unknown"}, {"delivery": "not_sent"}]
+    assert exchange.active_calls == 0
+    assert not exchange._unsent_frames
 
 
 async def test_a_stream_that_broke_is_opened_again(address):
@@ -154,12 +171,12 @@ async def test_a_stream_that_broke_is_opened_again(address):
         async with listening(proxy, address):
             call = await opening
             await eventually(lambda: proxy.frames)
-            proxy.say(head(call.call_id))
+            proxy.reply(head(call.call_id))
             assert (await call.next()).head.status == 200
 
 
-async def test_whoever_stops_while_the_stream_breaks_has_stopped(address):
-    """A group that falls apart hides that its task was cancelled at that moment."""
+async def test_a_run_that_is_cancelled_while_the_stream_breaks_ends(address):
+    """The errors of a task group that fails at that moment hide the cancellation."""
     proxy = BreakingProxy()
     async with listening(proxy, address), clients.open_channel(address, caller_service="gateway") as line:
         for attempt in range(60):
@@ -175,7 +192,7 @@ async def test_whoever_stops_while_the_stream_breaks_has_stopped(address):
             assert ended, attempt
 
 
-async def test_without_a_proxy_nothing_was_sent(address):
+async def test_a_call_without_a_connected_proxy_was_not_sent(address):
     async with exchanging(address) as exchanges:
         began = asyncio.get_running_loop().time()
 
@@ -183,10 +200,10 @@ async def test_without_a_proxy_nothing_was_sent(address):
             await exchanges.open(pb.CallOpen())
 
         assert caught.value.details == {"delivery": "not_sent"}
-        assert asyncio.get_running_loop().time() - began >= CONNECT_WITHIN
+        assert asyncio.get_running_loop().time() - began >= CONNECT_TIMEOUT_SECONDS
 
 
-async def test_a_proxy_that_says_goodbye_gets_no_further_calls_and_finishes_those_under_way(address):
+async def test_a_proxy_that_stops_gets_no_further_calls_and_finishes_its_active_ones(address):
     leaving, staying = SilentProxy(), SilentProxy()
     async with (
         listening(leaving, address),
@@ -201,14 +218,14 @@ async def test_a_proxy_that_says_goodbye_gets_no_further_calls_and_finishes_thos
         await eventually(lambda: not exchanges._exchanges[0].connected.is_set())
         for _ in range(3):
             await exchanges.open(pb.CallOpen())
-        leaving.say(head(call.call_id, body=b"finished"))
+        leaving.reply(head(call.call_id, body=b"finished"))
 
         assert (await call.next()).head.body == b"finished"
         await eventually(lambda: len(staying.frames) == 3)
         assert len(leaving.frames) == 1
 
 
-async def test_calls_spread_over_the_proxies(address):
+async def test_calls_are_spread_over_the_proxies(address):
     one, two = SilentProxy(), SilentProxy()
     async with listening(one, address), listening(two, address + "2"), exchanging(address, address + "2") as exchanges:
         await eventually(lambda: all(exchange.connected.is_set() for exchange in exchanges._exchanges))
@@ -219,28 +236,28 @@ async def test_calls_spread_over_the_proxies(address):
         await eventually(lambda: len(one.frames) == len(two.frames) == 2)
 
 
-async def test_credit_is_given_for_what_was_taken_and_leaving_is_told(address):
+async def test_the_proxy_gets_credit_for_bytes_taken_and_learns_of_a_cancellation(address):
     proxy = SilentProxy()
     async with listening(proxy, address), exchanging(address) as exchanges:
         call = await exchanges.open(pb.CallOpen())
 
-        call.took(CREDIT - 1)
-        call.took(1)
-        call.leave()
+        call.report_taken(CREDIT_INTERVAL_BYTES - 1)
+        call.report_taken(1)
+        call.cancel()
 
         await eventually(lambda: len(proxy.frames) == 3)
-        assert proxy.frames[1].credit.bytes == CREDIT
+        assert proxy.frames[1].credit.bytes == CREDIT_INTERVAL_BYTES
         assert proxy.frames[2].HasField("cancel")
         assert await call.next() is None
 
 
-async def test_an_error_arrives_as_it_was_raised():
+async def test_a_refusal_becomes_the_error_that_the_proxy_raised():
     refused = pb.CallRefused(
         code=8, reason="BUDGET_EXCEEDED", domain="molecule.a2a_proxy.v1", message="m", details={"x": "[1]"}
     )
     refused.retry_in.FromSeconds(3)
 
-    error = error_of(refused)
+    error = error_from_refusal(refused)
 
     assert isinstance(error, ResourceExhausted)
     assert (error.reason, error.domain, error.message) == ("BUDGET_EXCEEDED", "molecule.a2a_proxy.v1", "m")

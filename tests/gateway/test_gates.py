@@ -1,4 +1,4 @@
-"""Which gate stands before which route, and that nothing is asked or told before it."""
+"""The gate of every route, and that nothing is called or answered before it."""
 
 import asyncio
 import json
@@ -6,18 +6,19 @@ import re
 
 import pytest
 
-from gateway.app import table
-from gateway.caller import Callers
-from gateway.clients import all_dialled
-from gateway.live import Live
-from gateway.metrics import Metrics
-from gateway.route import INVALID_IDS
-from gateway.routes.stream import Openings, StreamRoutes
+from gateway.app import build_routes
+from gateway.authentication import Authenticator
+from gateway.clients import open_channels
+from gateway.event_feed import EventFeed
+from gateway.metrics import RequestMetrics
+from gateway.route import INVALID_ID_TEXTS
+from gateway.routes.event_readers import EventReaders
+from gateway.routes.event_stream import EventStreamRoutes
 from gateway.settings import AgentCards, Settings
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.settings import Mode
-from tests.gateway.neighbours import ADMIN, InvalidBearer, MissingBearer
+from tests.gateway.fake_services import ADMIN, InvalidBearer, MissingBearer
 
 W = "11111111-1111-4111-8111-111111111111"
 
@@ -157,10 +158,10 @@ def at(path, **places):
 IN_PATHS = [
     (method, path, name, said)
     for method, path in sorted(GATES)
-    for name, said in INVALID_IDS.items()
+    for name, said in INVALID_ID_TEXTS.items()
     if f"{{{name}}}" in path
 ]
-"""Every route with every id in its path, and what is said of one that is none."""
+"""Every route with each id of its path, and the error for an invalid one."""
 
 
 def content(method, path):
@@ -173,9 +174,11 @@ async def test_every_route_is_in_the_table_of_gates():
         ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
     )
     settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
-    async with all_dialled(settings) as clients:
-        streams = StreamRoutes(Callers(clients.auth), Openings(clients.registry, Live(clients.registry)))
-        routes = table(settings, clients, Metrics(), streams)
+    async with open_channels(settings) as clients:
+        streams = EventStreamRoutes(
+            Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
+        )
+        routes = build_routes(settings, clients, RequestMetrics(), streams)
 
     beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/ws")}
     assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - beside
@@ -186,10 +189,10 @@ async def test_every_route_is_in_the_table_of_gates():
 
 @pytest.mark.covers("GW-06")
 @pytest.mark.parametrize(("method", "path"), GATED)
-async def test_auth_is_asked_what_the_contract_says(plane, method, path):
+async def test_auth_receives_the_query_of_the_contract(plane, method, path):
     await plane.http.request(method, at(path), content=content(method, path), headers={"Authorization": "Bearer b"})
 
-    [asked] = plane.auth.asked
+    [asked] = plane.auth.received
     assert asked == pb.AuthorizeRequest(bearer="b", **GATES[method, path])
 
 
@@ -199,7 +202,7 @@ async def test_auth_is_asked_what_the_contract_says(plane, method, path):
     [(MissingBearer(), 401), (InvalidBearer(), 401), (Unavailable(), 503)],
     ids=["no bearer", "wrong bearer", "auth out of reach"],
 )
-async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, status):
+async def test_a_caller_refused_by_the_gate_reaches_no_service(plane, refusal, status):
     plane.auth.refusal = refusal
 
     answers = await asyncio.gather(
@@ -210,21 +213,21 @@ async def test_who_does_not_pass_the_gate_reaches_no_service(plane, refusal, sta
     )
 
     assert {answer.status_code for answer in answers} == {status}
-    assert plane.registry.asked == plane.activities.asked == []
+    assert plane.registry.received == plane.activities.received == []
 
 
 @pytest.mark.parametrize(("method", "path", "name", "said"), IN_PATHS)
-async def test_an_id_that_is_none_is_refused_before_the_gate(plane, method, path, name, said):
+async def test_an_invalid_id_is_refused_before_the_gate(plane, method, path, name, said):
     answer = await plane.http.request(method, at(path, **{name: "not-an-id"}))
 
     assert (answer.status_code, answer.json()) == (400, {"error": said})
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/workspaces"), ("PATCH", f"/workspaces/{W}"), ("POST", "/registry/check-access")]
 )
-async def test_a_body_is_not_judged_before_the_gate(plane, method, path):
+async def test_a_body_is_not_validated_before_the_gate(plane, method, path):
     del plane.auth.known[None]
     large = b"x" * (1024 * 1024 + 1)
 
@@ -236,9 +239,9 @@ async def test_a_body_is_not_judged_before_the_gate(plane, method, path):
     assert (let_in.status_code, let_in.json()) == (413, {"error": "request body too large", "max_bytes": 1048576})
 
 
-async def test_the_caller_is_told_to_the_service(plane):
+async def test_the_service_receives_the_identity_of_the_caller(plane):
     plane.auth.known["b"] = ADMIN
 
     await plane.http.get("/workspaces", headers={"Authorization": "Bearer b"})
 
-    assert plane.asked.caller == ADMIN
+    assert plane.only_call.caller == ADMIN

@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis.errors import FailedPrecondition
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.fake_services import ANONYMOUS
 
 W = "11111111-1111-4111-8111-111111111111"
 ROW = "22222222-2222-4222-8222-222222222222"
@@ -21,16 +21,16 @@ ROW = "22222222-2222-4222-8222-222222222222"
         (f"?after_event_id={10**30}", {"page_size": 100, "after_event_id": 2**63 - 1}),
     ],
 )
-async def test_events_are_asked_for(plane, query, request_):
+async def test_events_are_requested_as_the_query_says(plane, query, request_):
     for path, keyed in ((f"/events{query}", {}), (f"/events/{W}{query}", {"workspace_id": W})):
-        plane.registry.asked.clear()
+        plane.registry.received.clear()
         answer = await plane.http.get(path)
 
         assert answer.content == b"[]"
-        assert plane.asked.request == registry_pb2.ListEventsRequest(**request_, **keyed)
+        assert plane.only_call.request == registry_pb2.ListEventsRequest(**request_, **keyed)
 
 
-async def test_events_are_shown(plane):
+async def test_events_are_rendered(plane):
     event = registry_pb2.Event(
         id="e", event_id=3, event_type="T", workspace_id=W, payload=b'{"a":1.5}', created_at=Timestamp(seconds=1)
     )
@@ -45,7 +45,7 @@ async def test_events_are_shown(plane):
 
 
 @pytest.mark.parametrize("text", ["-1", "x", "1.5"])
-async def test_an_event_id_that_is_none_is_refused(plane, text):
+async def test_an_invalid_event_id_is_refused(plane, text):
     answer = await plane.http.get("/events", params={"after_event_id": text})
 
     assert answer.status_code == 400
@@ -64,11 +64,11 @@ async def test_an_event_id_that_is_none_is_refused(plane, text):
         (f"?since_id={ROW.upper()}", {"page_size": 100, "since_id": ROW}),
     ],
 )
-async def test_activity_is_asked_for(plane, query, request_):
+async def test_activity_is_requested_as_the_query_says(plane, query, request_):
     answer = await plane.http.get(f"/workspaces/{W}/activity{query}")
 
     assert answer.content == b"[]"
-    [asked] = plane.activities.asked
+    [asked] = plane.activities.received
     assert asked.request == activity_pb2.ListActivityRequest(workspace_id=W, **request_)
     assert asked.caller == ANONYMOUS
 
@@ -82,11 +82,11 @@ async def test_activity_is_asked_for(plane, query, request_):
         ("since_secs=1.5", "since_secs must be a positive integer"),
     ],
 )
-async def test_a_question_about_activity_that_is_none_is_refused(plane, query, text):
+async def test_an_invalid_activity_query_is_refused(plane, query, text):
     answer = await plane.http.get(f"/workspaces/{W}/activity?{query}")
 
     assert (answer.status_code, answer.json()) == (400, {"error": text})
-    assert plane.activities.asked == []
+    assert plane.activities.received == []
 
 
 class CursorGone(FailedPrecondition):
@@ -95,7 +95,7 @@ class CursorGone(FailedPrecondition):
     message = "since_id not found"
 
 
-async def test_a_row_that_is_not_kept_any_more_is_gone(plane):
+async def test_a_deleted_activity_row_is_answered_with_410(plane):
     plane.activities.replies["ListActivity"] = CursorGone()
 
     answer = await plane.http.get(f"/workspaces/{W}/activity?since_id={ROW}")
@@ -103,7 +103,7 @@ async def test_a_row_that_is_not_kept_any_more_is_gone(plane):
     assert (answer.status_code, answer.json()) == (410, {"error": "since_id not found"})
 
 
-async def test_activity_is_shown(plane):
+async def test_activity_is_rendered(plane):
     row = activity_pb2.Activity(
         id=ROW,
         workspace_id=W,

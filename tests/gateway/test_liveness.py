@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from gateway.render.liveness import subsystems
+from gateway.schemas.liveness import render_subsystems
 from protos.common.v1 import liveness_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
-from tests.gateway.conftest import ADMIN_BEARER, standing
+from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 from tests.rpc import listening
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -28,14 +28,14 @@ def replica(**ticked):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_loop_that_another_replica_holds_is_as_old_as_its_last_tick_there(order):
-    found = subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
+def test_a_loop_has_the_age_of_its_last_tick_on_any_replica(order):
+    found = render_subsystems([replica(silence=97.2), replica(silence=None), replica(silence=20.0)][::order])
 
     assert found == {"silence": {"last_tick_at": "2026-05-01T12:00:00.000000Z", "seconds_ago": 2}}
 
 
-def test_a_loop_that_nobody_has_ticked_is_not_given_an_age():
-    assert subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
+def test_a_loop_without_a_tick_has_no_age():
+    assert render_subsystems([replica(silence=None)]) == {"silence": {"last_tick_at": None, "seconds_ago": None}}
 
 
 async def tick():
@@ -47,11 +47,11 @@ async def wait():
 
 
 @pytest.mark.parametrize(("bearer", "status"), [(ADMIN_BEARER, 200), ("another", 503)])
-async def test_the_operator_sees_the_loops_of_whoever_answers_while_auth_is_away(tmp_path, bearer, status):
+async def test_the_operator_reads_the_loops_of_answering_replicas_while_auth_is_down(tmp_path, bearer, status):
     loops = [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1)), Loop(name="waiting", run=wait)]
     async with (
         listening([], loops) as proxy,
-        standing(
+        run_gateway_under_test(
             admin_token=SecretStr(ADMIN_BEARER),
             a2a_proxy_targets=proxy,
             registry_targets=f"unix:{tmp_path}/nobody.sock",

@@ -11,22 +11,22 @@ W = "11111111-1111-4111-8111-111111111111"
 @pytest.mark.covers("PROV-55")
 @pytest.mark.parametrize("path", ["logs", "console"])
 @pytest.mark.parametrize(("query", "tail"), [({}, 200), ({"tail": "1"}, 1), ({"tail": "5000"}, 5000)])
-async def test_a_log_is_told_by_either_name(plane, path, query, tail):
+async def test_a_log_is_read_at_either_path(plane, path, query, tail):
     plane.logs.replies["ReadLogs"] = pb.ReadLogsResponse(backend="process", output="a\0\ufffd\n", truncated=True)
 
     answer = await plane.http.get(f"/workspaces/{W}/{path}", params=query)
 
     told = {"workspace_id": W, "backend": "process", "tail": tail, "truncated": True, "output": "a\0\ufffd\n"}
     assert (answer.status_code, answer.json()) == (200, told)
-    assert [one.request for one in plane.logs.asked] == [pb.ReadLogsRequest(workspace_id=W, tail=tail)]
+    assert [one.request for one in plane.logs.received] == [pb.ReadLogsRequest(workspace_id=W, tail=tail)]
 
 
 @pytest.mark.parametrize("tail", ["0", "5001", "-1", "x", "", "1.5", "9" * 40])
-async def test_a_tail_that_is_none_is_refused(plane, tail):
+async def test_an_invalid_tail_is_refused(plane, tail):
     answer = await plane.http.get(f"/workspaces/{W}/logs", params={"tail": tail})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "tail must be 1-5000"})
-    assert plane.logs.asked == []
+    assert plane.logs.received == []
 
 
 @pytest.mark.covers("PROV-55")
@@ -39,7 +39,7 @@ async def test_a_tail_that_is_none_is_refused(plane, tail):
         ("ORG_ACCESS_DENIED", "org access denied", {}, 403),
     ],
 )
-async def test_what_cannot_be_read_is_said_as_the_contract_says_it(plane, reason, message, details, status):
+async def test_an_unreadable_log_is_refused_as_the_contract_says(plane, reason, message, details, status):
     fault = FailedPrecondition(message, details=details)
     fault.domain, fault.reason = "molecule.provisioner.v1", reason
     plane.logs.replies["ReadLogs"] = fault

@@ -5,24 +5,26 @@ from uuid import uuid4
 
 import pytest
 
-from tests.gateway import notebook
+from tests.gateway import gateway_with_registry
 
 NOBODY = str(uuid4())
 
 
 @pytest.fixture
-async def book(database_url, tmp_path):
-    async with notebook.opened(database_url, f"unix:{tmp_path}/r.sock") as book:
-        yield book
+async def gateway(database_url, tmp_path):
+    async with gateway_with_registry.run_gateway_with_registry(database_url, f"unix:{tmp_path}/r.sock") as gateway:
+        yield gateway
 
 
-async def test_a_memory_is_kept_shown_and_forgotten(book):
-    ada = await book.made()
+async def test_a_memory_is_saved_listed_and_deleted(gateway):
+    ada = await gateway.create_workspace()
 
-    status, made = await book.heard("POST", f"/workspaces/{ada}/memories", {"content": "tea", "scope": "LOCAL"}, by=ada)
+    status, made = await gateway.request_json(
+        "POST", f"/workspaces/{ada}/memories", {"content": "tea", "scope": "LOCAL"}, by=ada
+    )
     assert (status, made) == (201, {"id": made["id"], "namespace": "general", "scope": "LOCAL"})
 
-    status, [seen] = await book.heard("GET", f"/workspaces/{ada}/memories?q=tea&scope=LOCAL&limit=1", by=ada)
+    status, [seen] = await gateway.request_json("GET", f"/workspaces/{ada}/memories?q=tea&scope=LOCAL&limit=1", by=ada)
     assert status == 200
     assert seen == {
         "id": made["id"],
@@ -33,9 +35,9 @@ async def test_a_memory_is_kept_shown_and_forgotten(book):
         "created_at": seen["created_at"],
     }
     path = f"/workspaces/{ada}/memories/{made['id'].upper()}"
-    assert await book.heard("DELETE", path, by=ada) == (200, {"status": "deleted"})
+    assert await gateway.request_json("DELETE", path, by=ada) == (200, {"status": "deleted"})
     gone = (404, {"error": "memory not found or not owned by this workspace"})
-    assert await book.heard("DELETE", path, by=ada) == gone
+    assert await gateway.request_json("DELETE", path, by=ada) == gone
 
 
 NO_MEMORIES = [
@@ -50,19 +52,21 @@ NO_MEMORIES = [
 ]
 
 
-async def test_a_memory_that_cannot_be_is_refused(book):
-    ada = await book.made()
+async def test_an_invalid_memory_is_refused(gateway):
+    ada = await gateway.create_workspace()
 
     for body, error in NO_MEMORIES:
-        assert await book.heard("POST", f"/workspaces/{ada}/memories", body) == (400, {"error": error})
-    assert await book.heard("GET", f"/workspaces/{ada}/memories") == (200, [])
+        assert await gateway.request_json("POST", f"/workspaces/{ada}/memories", body) == (400, {"error": error})
+    assert await gateway.request_json("GET", f"/workspaces/{ada}/memories") == (200, [])
 
 
-async def test_only_roots_speak_to_everybody(book):
-    root = await book.made()
-    child = await book.made("child", parent_id=root)
+async def test_only_roots_write_global_memories(gateway):
+    root = await gateway.create_workspace()
+    child = await gateway.create_workspace("child", parent_id=root)
 
-    refused = await book.heard("POST", f"/workspaces/{child}/memories", {"content": "x", "scope": "GLOBAL"}, by=child)
+    refused = await gateway.request_json(
+        "POST", f"/workspaces/{child}/memories", {"content": "x", "scope": "GLOBAL"}, by=child
+    )
 
     assert refused == (403, {"error": "only root workspaces can write GLOBAL memories"})
 
@@ -74,64 +78,64 @@ QUESTIONS = [
 ]
 
 
-async def test_questions_are_answered_or_refused(book):
-    ada = await book.made()
+async def test_searches_are_answered_or_refused(gateway):
+    ada = await gateway.create_workspace()
 
     for query, status, body in QUESTIONS:
-        assert await book.heard("GET", f"/workspaces/{ada}/memories?{query}") == (status, body)
+        assert await gateway.request_json("GET", f"/workspaces/{ada}/memories?{query}") == (status, body)
 
 
-async def test_an_entry_is_written_read_listed_and_deleted(book):
-    ada = await book.made()
+async def test_an_entry_is_written_read_listed_and_deleted(gateway):
+    ada = await gateway.create_workspace()
     memory = f"/workspaces/{ada}/memory"
 
-    wrote = await book.heard("POST", memory, {"key": "plans/today", "value": {"a": [1, 2.5, None]}}, by=ada)
+    wrote = await gateway.request_json("POST", memory, {"key": "plans/today", "value": {"a": [1, 2.5, None]}}, by=ada)
     assert wrote == (200, {"key": "plans/today", "status": "ok", "version": 1})
 
-    status, entry = await book.heard("GET", f"{memory}/plans/today", by=ada)
+    status, entry = await gateway.request_json("GET", f"{memory}/plans/today", by=ada)
     assert (status, entry) == (
         200,
         {"key": "plans/today", "value": {"a": [1, 2.5, None]}, "version": 1, "updated_at": entry["updated_at"]},
     )
-    await book.ask("POST", memory, {"key": "b", "ttl_seconds": 60})
-    _, listed = await book.heard("GET", memory, by=ada)
+    await gateway.request("POST", memory, {"key": "b", "ttl_seconds": 60})
+    _, listed = await gateway.request_json("GET", memory, by=ada)
     assert [(one["key"], one["value"], sorted(one)) for one in listed] == [
         ("b", None, ["expires_at", "key", "updated_at", "value", "version"]),
         ("plans/today", {"a": [1, 2.5, None]}, ["key", "updated_at", "value", "version"]),
     ]
     for _ in range(2):
-        assert await book.heard("DELETE", f"{memory}/plans%2Ftoday", by=ada) == (200, {"status": "deleted"})
-    assert await book.heard("GET", f"{memory}/plans/today") == (404, {"error": "key not found"})
+        assert await gateway.request_json("DELETE", f"{memory}/plans%2Ftoday", by=ada) == (200, {"status": "deleted"})
+    assert await gateway.request_json("GET", f"{memory}/plans/today") == (404, {"error": "key not found"})
 
 
-async def test_a_list_of_large_entries_comes_whole(book):
-    ada = await book.made()
+async def test_a_list_of_large_entries_is_complete(gateway):
+    ada = await gateway.create_workspace()
     value = "x" * 65_000
 
     async def put(number):
-        await book.ask("POST", f"/workspaces/{ada}/memory", {"key": f"{number:03}", "value": value})
+        await gateway.request("POST", f"/workspaces/{ada}/memory", {"key": f"{number:03}", "value": value})
 
     for start in range(0, 150, 10):
         await asyncio.gather(*(put(number) for number in range(start, start + 10)))
 
-    _, listed = await book.heard("GET", f"/workspaces/{ada}/memory")
+    _, listed = await gateway.request_json("GET", f"/workspaces/{ada}/memory")
     assert [one["key"] for one in listed] == [f"{number:03}" for number in range(150)]
 
 
-async def test_a_write_against_another_version_is_told_which_it_is(book):
-    ada = await book.made()
+async def test_a_version_mismatch_is_answered_with_the_current_version(gateway):
+    ada = await gateway.create_workspace()
     memory = f"/workspaces/{ada}/memory"
 
-    assert await book.heard("POST", memory, {"key": "k", "value": 1, "if_match_version": 3}) == (
+    assert await gateway.request_json("POST", memory, {"key": "k", "value": 1, "if_match_version": 3}) == (
         409,
         {"error": "if_match_version mismatch: key does not exist", "expected_version": 3, "current_version": None},
     )
-    await book.ask("POST", memory, {"key": "k", "value": 1, "if_match_version": 0})
-    assert await book.heard("POST", memory, {"key": "k", "value": 2, "if_match_version": 0}) == (
+    await gateway.request("POST", memory, {"key": "k", "value": 1, "if_match_version": 0})
+    assert await gateway.request_json("POST", memory, {"key": "k", "value": 2, "if_match_version": 0}) == (
         409,
         {"error": "if_match_version mismatch", "expected_version": 0, "current_version": 1},
     )
-    _, entry = await book.heard("GET", f"{memory}/k")
+    _, entry = await gateway.request_json("GET", f"{memory}/k")
     assert (entry["value"], entry["version"]) == (1, 1)
 
 
@@ -152,19 +156,19 @@ NO_ENTRIES = [
 ]
 
 
-async def test_an_entry_that_cannot_be_is_refused(book):
-    ada = await book.made()
+async def test_an_invalid_entry_is_refused(gateway):
+    ada = await gateway.create_workspace()
 
     for body, error in NO_ENTRIES:
-        assert await book.heard("POST", f"/workspaces/{ada}/memory", body) == (400, {"error": error})
-    assert await book.heard("GET", f"/workspaces/{ada}/memory") == (200, [])
+        assert await gateway.request_json("POST", f"/workspaces/{ada}/memory", body) == (400, {"error": error})
+    assert await gateway.request_json("GET", f"/workspaces/{ada}/memory") == (200, [])
 
 
-async def test_lists_of_nobody_are_empty_and_writes_are_refused(book):
+async def test_an_unknown_workspace_has_empty_lists_and_no_writes(gateway):
     unknown = (404, {"error": "workspace not found"})
 
     for path in ("memories", "memory"):
-        assert await book.heard("GET", f"/workspaces/{NOBODY}/{path}") == (200, [])
+        assert await gateway.request_json("GET", f"/workspaces/{NOBODY}/{path}") == (200, [])
     written = {"content": "x", "scope": "LOCAL", "key": "k"}
     for method, path, body in (
         ("POST", "memories", written),
@@ -173,4 +177,4 @@ async def test_lists_of_nobody_are_empty_and_writes_are_refused(book):
         ("DELETE", "memory/k", None),
         ("DELETE", f"memories/{NOBODY}", None),
     ):
-        assert await book.heard(method, f"/workspaces/{NOBODY}/{path}", body) == unknown
+        assert await gateway.request_json(method, f"/workspaces/{NOBODY}/{path}", body) == unknown

@@ -13,7 +13,7 @@ PATH = f"/workspaces/{W}/model"
     ("model", "body"),
     [("", {"model": "", "source": "default"}), ("m", {"model": "m", "source": "workspace_secrets"})],
 )
-async def test_a_choice_is_told(plane, model, body):
+async def test_a_model_choice_is_rendered(plane, model, body):
     plane.models.replies["GetModel"] = pb.GetModelResponse(model=model)
 
     assert (await plane.http.get(PATH)).json() == body
@@ -30,16 +30,16 @@ async def test_a_model_is_chosen(plane, sent, asked, body):
     answer = await plane.http.put(PATH, json=sent)
 
     assert (answer.status_code, answer.json()) == (200, body)
-    assert [one.request for one in plane.models.asked] == [pb.SetModelRequest(workspace_id=W, model=asked)]
+    assert [one.request for one in plane.models.received] == [pb.SetModelRequest(workspace_id=W, model=asked)]
 
 
 async def test_a_choice_is_cleared(plane):
     assert (await plane.http.delete(PATH)).json() == {"status": "cleared"}
-    assert [one.request for one in plane.models.asked] == [pb.SetModelRequest(workspace_id=W)]
+    assert [one.request for one in plane.models.received] == [pb.SetModelRequest(workspace_id=W)]
 
 
 @pytest.mark.covers("REG-54")
-async def test_a_model_that_does_not_fit_is_refused_with_those_that_do(plane):
+async def test_an_unsupported_model_is_refused_with_the_supported_ones(plane):
     fault = InvalidArgument("model_not_registered", details={"model": "x", "runtime": "r", "valid_models": ["a"]})
     fault.domain, fault.reason = "molecule.registry.v1", "MODEL_NOT_REGISTERED"
     plane.models.replies["SetModel"] = fault

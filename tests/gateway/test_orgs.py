@@ -56,11 +56,11 @@ async def test_an_organisation_is_imported_by_its_directory(plane):
             "workspaces": [{"id": W, "name": "lead", "tier": 2}, {"id": "x", "name": "ann", "tier": 1}],
         },
     )
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert (asked.request.dir, asked.request.dry_run, bool(asked.request.request_id)) == ("d", False, True)
 
 
-async def test_a_dry_run_answers_what_would_be_made(plane):
+async def test_a_dry_run_answers_what_would_be_created(plane):
     plane.templates.replies["ImportOrg"] = MADE
 
     answer = await plane.http.post("/org/import", json={"template": {"name": "o"}, "dry_run": True})
@@ -78,7 +78,7 @@ async def test_a_dry_run_answers_what_would_be_made(plane):
             "unset_recommended_env": ["A", {"any_of": ["B", "C"]}],
         },
     )
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert json.loads(asked.request.template) == {"name": "o"}
 
 
@@ -94,7 +94,7 @@ async def test_a_dry_run_answers_what_would_be_made(plane):
         (FailedPrecondition, "MISSING_ENVIRONMENT", {"missing": ["A"], "suggestion": "set"}, 412),
     ],
 )
-async def test_refusals_of_an_import_are_told_as_the_contract_has_them(plane, kind, reason, details, status):
+async def test_refusals_of_an_import_have_the_form_of_the_contract(plane, kind, reason, details, status):
     error = type("Refusal", (kind,), {"domain": "molecule.registry.v1", "reason": reason})
     plane.templates.replies["ImportOrg"] = error("the text", details=details)
 
@@ -122,11 +122,11 @@ async def test_a_team_is_expanded_and_collapsed(plane):
     }
     assert asked_only.json() == {"status": "unchanged", "removed": ["ann", "bob"]}
     assert collapsed.json() == {"status": "collapsed", "removed": ["ann", "bob"]}
-    assert [asked.request.workspace_id for asked in plane.templates.asked] == [W, W, W]
-    assert [asked.request.dry_run for asked in plane.templates.asked[1:]] == [True, False]
+    assert [asked.request.workspace_id for asked in plane.templates.received] == [W, W, W]
+    assert [asked.request.dry_run for asked in plane.templates.received[1:]] == [True, False]
 
 
-async def test_a_bundle_goes_out_and_comes_in_as_it_is(plane):
+async def test_a_bundle_is_exported_and_imported_unchanged(plane):
     plane.bundles.replies["ExportBundle"] = bundles_pb2.ExportBundleResponse(bundle=b'{"name":"root","x":1}')
     plane.bundles.replies["ImportBundle"] = bundles_pb2.ImportBundleResponse(
         root=bundles_pb2.BundleMember(
@@ -141,7 +141,7 @@ async def test_a_bundle_goes_out_and_comes_in_as_it_is(plane):
     back = await plane.http.post("/bundles/import", content=out.content)
 
     assert out.json() == {"name": "root", "x": 1}
-    assert json.loads(plane.bundles.asked[1].request.bundle) == out.json()
+    assert json.loads(plane.bundles.received[1].request.bundle) == out.json()
     assert (back.status_code, back.json()) == (
         201,
         {

@@ -7,8 +7,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.render import texts
-from gateway.render import workspaces as render
+from gateway import json_format
+from gateway.schemas.activity import render_activity
+from gateway.schemas.agents import render_peer
+from gateway.schemas.events import render_event
+from gateway.schemas.workspaces import render_listed_workspace, render_workspace
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
 
@@ -54,12 +57,12 @@ def bare(**fields):
 
 
 def test_a_workspace_has_exactly_the_keys_of_the_contract():
-    assert list(render.workspace(bare())) == ALONE
-    assert list(render.listed_workspace(bare())) == LISTED
+    assert list(render_workspace(bare())) == ALONE
+    assert list(render_listed_workspace(bare())) == LISTED
 
 
-def test_what_a_workspace_lacks_is_null():
-    shown = render.listed_workspace(bare())
+def test_absent_fields_of_a_workspace_are_null():
+    shown = render_listed_workspace(bare())
 
     absent = [
         "role",
@@ -74,8 +77,8 @@ def test_what_a_workspace_lacks_is_null():
     assert (shown["url"], shown["status"], shown["delivery_mode"]) == ("", "awaiting_agent", "poll")
 
 
-def test_what_a_workspace_has_is_shown():
-    shown = render.listed_workspace(
+def test_present_fields_of_a_workspace_are_rendered():
+    shown = render_listed_workspace(
         bare(
             role="r",
             agent_card=b'{"name":"c"}',
@@ -95,35 +98,35 @@ def test_what_a_workspace_has_is_shown():
 
 
 def test_numbers_without_a_fraction_are_written_without_one():
-    shown = render.workspace(bare(x=100.0, y=0.5, last_error_rate=0))
+    shown = render_workspace(bare(x=100.0, y=0.5, last_error_rate=0))
 
-    assert b'"last_error_rate":0,' in texts.compact(shown)
-    assert texts.compact([shown["x"], shown["y"]]) == b"[100,0.5]"
+    assert b'"last_error_rate":0,' in json_format.encode_json(shown)
+    assert json_format.encode_json([shown["x"], shown["y"]]) == b"[100,0.5]"
 
 
 def test_answers_are_compact_and_plain():
-    assert texts.compact({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
+    assert json_format.encode_json({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
-def test_half_a_character_is_answered_escaped_as_it_came_and_carried_nowhere_else():
-    assert texts.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
+def test_a_lone_surrogate_is_answered_escaped_and_not_stored():
+    assert json_format.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
     with pytest.raises(UnicodeEncodeError):
-        texts.compact({"a": "\ud83d"})
+        json_format.encode_json({"a": "\ud83d"})
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
-def test_moments_are_written_to_the_microsecond_in_utc(when):
+def test_timestamps_are_rendered_in_utc_with_microseconds(when):
     stamp = Timestamp()
     stamp.FromDatetime(when)
 
-    text = texts.moment(stamp)
+    text = json_format.format_timestamp(stamp)
     assert datetime.fromisoformat(text) == when
     assert len(text) == len("2026-05-01T08:30:00.123456Z")
     assert text.endswith("Z")
 
 
-def test_an_event_of_no_workspace_has_none():
-    shown = render.event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
+def test_an_event_without_a_workspace_has_a_null_id():
+    shown = render_event(pb.Event(id="e", event_id=7, event_type="T", payload=b'{"a":1}', created_at=WHEN))
 
     assert shown == {
         "id": "e",
@@ -137,16 +140,16 @@ def test_an_event_of_no_workspace_has_none():
 
 def test_activity_has_bodies_only_where_there_are_any():
     row = activity_pb2.Activity(id="a", workspace_id="w", activity_type="a2a_receive", status="ok", created_at=WHEN)
-    assert not {"request_body", "response_body", "tool_trace"} & set(render.activity(row))
-    assert render.activity(row)["source_id"] is None
+    assert not {"request_body", "response_body", "tool_trace"} & set(render_activity(row))
+    assert render_activity(row)["source_id"] is None
 
     row.request_body = json.dumps({"jsonrpc": "2.0"}).encode()
     row.tool_trace = b"[]"
-    assert render.activity(row)["request_body"] == {"jsonrpc": "2.0"}
-    assert render.activity(row)["tool_trace"] == []
+    assert render_activity(row)["request_body"] == {"jsonrpc": "2.0"}
+    assert render_activity(row)["tool_trace"] == []
 
 
 def test_a_peer_has_exactly_the_keys_of_the_contract():
     keys = ["id", "name", "role", "tier", "status", "agent_card", "url", "parent_id", "active_tasks", "delivery_mode"]
 
-    assert list(render.peer(bare())) == keys
+    assert list(render_peer(bare())) == keys

@@ -1,19 +1,20 @@
-"""A route with a limit of its own, in front of its gate."""
+"""The limit of one route is checked before its gate."""
 
 import httpx
 import pytest
 
-from gateway.app import face
-from gateway.forwarded import Forwarded
-from gateway.limits import HOUR, Limit, Per, Quota
-from gateway.route import ADMIN, Route
-from tests.gateway.neighbours import MissingBearer
+from gateway.app import build_router
+from gateway.guards import ADMIN
+from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
+from gateway.proxy_headers import ProxyHeaders
+from gateway.route import Route
+from tests.gateway.fake_services import MissingBearer
 
-SCARCE = Limit(quota=Quota(2, HOUR), per=Per.ADDRESS)
+SCARCE = RouteLimit(quota=Quota(2, HOUR_SECONDS), per=CountedBy.ADDRESS)
 
 
-class LockedGate:
-    """Lets nobody in."""
+class RefusingIdentityProvider:
+    """Refuses every caller."""
 
     async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
         raise MissingBearer
@@ -29,7 +30,9 @@ async def reached(call):
 @pytest.mark.parametrize(("limited", "statuses"), [(True, [401, 401, 429]), (False, [401, 401, 401])])
 async def test_a_limit_of_a_route_comes_before_its_gate_and_only_where_rates_are_limited(limited, statuses):
     scarce = Route(method="POST", path="/scarce", handler=reached, summary="Scarce", guard=ADMIN, limit=SCARCE)
-    app = face([scarce], callers=LockedGate(), forwarded=Forwarded((), ""), limited=limited)
+    app = build_router(
+        [scarce], callers=RefusingIdentityProvider(), proxy_headers=ProxyHeaders((), ""), is_limited=limited
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://plane") as http:
         answers = [await http.post("/scarce") for _ in range(3)]
 

@@ -5,7 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import vault_pb2 as pb
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from tests.gateway.neighbours import ADMIN, workspace
+from tests.gateway.fake_services import ADMIN, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
 
@@ -24,7 +24,7 @@ def listed(key, *, is_global):
     return pb.Secret(key=key, is_global=is_global, created_at=Timestamp(seconds=1), updated_at=Timestamp(seconds=1))
 
 
-async def test_a_list_names_secrets_and_tells_no_value(plane):
+async def test_a_list_has_names_of_secrets_and_no_value(plane):
     plane.vault.replies["ListSecrets"] = pb.ListSecretsResponse(
         secrets=[listed("OWN", is_global=False), listed("SHARED", is_global=True)]
     )
@@ -36,7 +36,7 @@ async def test_a_list_names_secrets_and_tells_no_value(plane):
         {"key": "OWN", "has_value": True, "scope": "workspace", **dates},
         {"key": "SHARED", "has_value": True, "scope": "global", **dates},
     ]
-    assert plane.vault.asked[0].request == pb.ListSecretsRequest(workspace_id=W)
+    assert plane.vault.received[0].request == pb.ListSecretsRequest(workspace_id=W)
 
 
 @pytest.mark.parametrize("path", ["/settings/secrets", "/admin/secrets"])
@@ -46,7 +46,7 @@ async def test_global_secrets_are_listed_alone(plane, path):
     answer = await plane.http.get(path)
 
     assert [secret["scope"] for secret in answer.json()] == ["global"]
-    assert plane.vault.asked[0].request == pb.ListSecretsRequest()
+    assert plane.vault.received[0].request == pb.ListSecretsRequest()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -54,7 +54,7 @@ async def test_a_secret_is_set_and_not_repeated(plane, method):
     answer = await plane.http.request(method, f"/workspaces/{W}/secrets", json={"key": "KEY", "value": "marker"})
 
     assert (answer.status_code, answer.json()) == (200, {"key": "KEY", "status": "saved"})
-    [asked] = plane.vault.asked
+    [asked] = plane.vault.received
     assert asked.request == pb.SetSecretRequest(workspace_id=W, key="KEY", value="marker")
 
 
@@ -64,14 +64,14 @@ async def test_a_global_secret_is_set(plane, method, path):
     answer = await plane.http.request(method, path, json={"key": "KEY", "value": "marker"})
 
     assert answer.json() == {"key": "KEY", "scope": "global", "status": "saved"}
-    assert plane.vault.asked[0].request == pb.SetSecretRequest(key="KEY", value="marker")
+    assert plane.vault.received[0].request == pb.SetSecretRequest(key="KEY", value="marker")
 
 
 async def test_a_secret_is_deleted(plane):
     answer = await plane.http.delete(f"/workspaces/{W}/secrets/KEY")
 
     assert answer.json() == {"key": "KEY", "status": "deleted"}
-    assert plane.vault.asked[0].request == pb.DeleteSecretRequest(workspace_id=W, key="KEY")
+    assert plane.vault.received[0].request == pb.DeleteSecretRequest(workspace_id=W, key="KEY")
 
 
 @pytest.mark.parametrize("path", ["/settings/secrets", "/admin/secrets"])
@@ -79,10 +79,10 @@ async def test_a_global_secret_is_deleted(plane, path):
     answer = await plane.http.delete(f"{path}/KEY")
 
     assert answer.json() == {"key": "KEY", "scope": "global", "status": "deleted"}
-    assert plane.vault.asked[0].request == pb.DeleteSecretRequest(key="KEY")
+    assert plane.vault.received[0].request == pb.DeleteSecretRequest(key="KEY")
 
 
-async def test_a_secret_that_is_not_there_is_not_found(plane):
+async def test_an_unknown_secret_is_not_found(plane):
     plane.vault.replies["DeleteSecret"] = raised(NotFound, "SECRET_NOT_FOUND", "secret not found")
 
     answer = await plane.http.delete("/settings/secrets/KEY")
@@ -97,10 +97,10 @@ async def test_a_secret_needs_a_name_and_a_value(plane, body):
     answer = await plane.http.post("/settings/secrets", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
-    assert plane.vault.asked == []
+    assert plane.vault.received == []
 
 
-async def test_a_broken_limit_is_told_in_the_words_of_the_vault(plane):
+async def test_a_limit_of_secrets_is_refused_with_the_text_of_auth(plane):
     plane.vault.replies["SetSecret"] = raised(InvalidArgument, "INVALID_SECRET", "reserved secret key")
 
     answer = await plane.http.post("/settings/secrets", json={"key": "PATH", "value": "v"})
@@ -114,16 +114,16 @@ def mine(plane):
     return {"Authorization": "Bearer b"}
 
 
-async def test_values_are_told_to_the_workspace(plane, mine):
+async def test_the_workspace_reads_its_values(plane, mine):
     plane.vault.replies["ReadSecrets"] = pb.ReadSecretsResponse(values={"B": "2", "A": "1"})
 
     answer = await plane.http.get(f"/workspaces/{W}/secrets/values", headers=mine)
 
     assert answer.content == b'{"A":"1","B":"2"}'
-    assert plane.vault.asked[0].caller == workspace(W)
+    assert plane.vault.received[0].caller == workspace(W)
 
 
-async def test_of_values_that_cannot_be_opened_the_names_are_told_and_no_other_value(plane, mine):
+async def test_unreadable_values_are_answered_by_name_without_any_value(plane, mine):
     plane.vault.replies["ReadSecrets"] = pb.ReadSecretsResponse(failed_keys=["global:K", "workspace:L"])
 
     answer = await plane.http.get(f"/workspaces/{W}/secrets/values", headers=mine)
@@ -137,7 +137,7 @@ async def test_of_values_that_cannot_be_opened_the_names_are_told_and_no_other_v
     )
 
 
-async def test_sealing_anew_tells_how_far_it_got(plane):
+async def test_a_reseal_answers_its_progress(plane):
     plane.vault.replies["Reseal"] = pb.ResealResponse(resealed=100, remaining=7, key_version="2")
     plane.auth.known["b"] = ADMIN
 
@@ -146,7 +146,7 @@ async def test_sealing_anew_tells_how_far_it_got(plane):
     assert answer.json() == {"resealed": 100, "remaining": 7, "key_version": "2"}
 
 
-async def test_a_batch_that_cannot_be_opened_is_refused_with_the_version(plane):
+async def test_an_unreadable_batch_is_refused_with_its_key_version(plane):
     text = "a stored secret cannot be opened with the present keys"
     plane.vault.replies["Reseal"] = raised(FailedPrecondition, "RESEAL_REFUSED", text, key_version="99")
 

@@ -7,11 +7,11 @@ import sys
 import httpx
 import pytest
 
-from gateway.server import serving
+from gateway.server import run_gateway
 from gateway.settings import Settings
 from services.chassis.settings import InvalidSettings, Mode
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ADMIN, workspace
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ADMIN, workspace
 from tests.waiting import eventually
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -57,10 +57,10 @@ async def test_the_first_of_two_bearers_counts(plane):
     )
 
     assert answer.startswith(b"HTTP/1.1 200")
-    assert plane.asked.caller == workspace(W)
+    assert plane.only_call.caller == workspace(W)
 
 
-async def test_a_body_without_an_announced_length_is_refused_where_it_passes_the_cap(plane):
+async def test_a_body_without_content_length_is_refused_once_it_exceeds_the_limit(plane):
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     async with spoken_to(plane) as (reader, writer):
         writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -74,7 +74,7 @@ async def test_a_body_without_an_announced_length_is_refused_where_it_passes_the
     assert body == b'{"error":"request body too large","max_bytes":1048576}'
 
 
-async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(plane):
+async def test_a_body_with_a_too_large_content_length_is_refused_at_once(plane):
     async with spoken_to(plane) as (reader, writer):
         writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n")
         async with asyncio.timeout(10):
@@ -92,11 +92,11 @@ async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(plane):
         b"/registry/%7B%7D/peers",
     ],
 )
-async def test_absurd_paths_are_answered(plane, path):
+async def test_unusual_paths_are_answered(plane, path):
     answer = await said(plane, b"GET " + path + b" HTTP/1.1", b"Host: h", b"Connection: close", b"", b"")
 
     assert answer.split(b" ")[1] in {b"400", b"404"}
-    assert plane.auth.asked == []
+    assert plane.auth.received == []
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ async def test_absurd_paths_are_answered(plane, path):
     ],
     ids=["no request", "no header", "negative length"],
 )
-async def test_what_is_no_http_hurts_nobody(plane, lines):
+async def test_bytes_that_are_not_http_harm_no_other_client(plane, lines):
     with contextlib.suppress(ConnectionError):
         await said(plane, *lines, b"", b"")
 
     assert (await plane.http.get("/health")).status_code == 200
 
 
-async def test_a_head_that_never_ends_is_ended(plane):
+async def test_a_head_over_its_limit_closes_the_connection(plane):
     async with spoken_to(plane) as (reader, writer):
         writer.write(b"GET /health HTTP/1.1\r\nHost: h\r\nX: ")
         with contextlib.suppress(ConnectionError):
@@ -129,42 +129,46 @@ async def test_a_head_that_never_ends_is_ended(plane):
     assert (await plane.http.get("/health")).status_code == 200
 
 
-async def test_large_heads_on_one_connection_are_counted_apart(plane):
+async def test_each_head_of_a_connection_has_its_own_limit(plane):
     for _ in range(10):
         answer = await plane.http.get("/health", headers={"X-Large": "y" * 30_000})
         assert answer.status_code == 200
 
 
-async def test_a_client_that_leaves_in_the_middle_hurts_nobody(plane):
+async def test_a_client_that_leaves_early_harms_no_other(plane):
     async with spoken_to(plane) as (_, writer):
         writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
         await writer.drain()
-        await eventually(lambda: plane.auth.asked)
+        await eventually(lambda: plane.auth.received)
 
     assert (await plane.http.get("/health")).status_code == 200
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
-async def test_a_request_under_way_is_answered_before_the_gateway_stops():
-    async with standing() as first, httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as group:
+async def test_an_active_request_is_answered_before_the_gateway_stops():
+    async with (
+        run_gateway_under_test() as first,
+        httpx.AsyncClient(trust_env=False) as http,
+        asyncio.TaskGroup() as group,
+    ):
         first.auth.hold = asyncio.Event()
-        async with serving(first.settings) as url:
+        async with run_gateway(first.settings) as url:
             asking = group.create_task(http.get(f"{url}/workspaces"))
             await first.auth.arrived.wait()
-            group.create_task(once_refused(url, first.auth.hold.set))
+            group.create_task(run_once_closed(url, first.auth.hold.set))
         answer = await asking
 
     assert answer.status_code == 200
 
 
-async def once_refused(url, then):
-    """Do something when nobody listens there any more."""
+async def run_once_closed(url, then):
+    """Run an action once the port is closed."""
     host, port = url.removeprefix("http://").split(":")
 
     async def refused():
         try:
             _, writer = await asyncio.open_connection(host, int(port))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return True
         writer.close()
         return False
@@ -173,15 +177,15 @@ async def once_refused(url, then):
     then()
 
 
-async def test_a_taken_port_is_one_clear_line():
+async def test_a_port_in_use_is_reported_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidSettings, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
-            async with serving(Settings(mode=Mode.DEVELOPMENT, port=port, **TARGETS)):
+            async with run_gateway(Settings(mode=Mode.DEVELOPMENT, port=port, **TARGETS)):
                 pass
 
 
-async def test_the_command_serves_until_it_is_told_to_stop():
+async def test_the_command_serves_until_a_signal():
     environment = {name.upper(): value for name, value in TARGETS.items()}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway"),

@@ -16,7 +16,7 @@ def settings(**values):
     return Settings(**{"mode": Mode.DEVELOPMENT, **TARGETS, **values})
 
 
-def test_development_is_for_this_machine_alone():
+def test_development_binds_to_loopback_only():
     assert settings().host == "127.0.0.1"
     for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
         assert settings(bind_host=host).host == host
@@ -25,7 +25,7 @@ def test_development_is_for_this_machine_alone():
             settings(bind_host=host)
 
 
-def test_production_has_an_operator_and_listens_everywhere():
+def test_production_requires_an_admin_token_and_binds_to_all_addresses():
     with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
         settings(mode=Mode.PRODUCTION)
     with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
@@ -34,13 +34,13 @@ def test_production_has_an_operator_and_listens_everywhere():
     assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"  # noqa: S104 - containers
 
 
-def test_only_development_without_an_operator_is_open():
+def test_only_development_without_an_admin_token_is_open():
     assert settings().is_open
     assert not settings(admin_token=SecretStr("t")).is_open
     assert not settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).is_open
 
 
-def test_pages_and_cards_are_closed_in_production_unless_opened():
+def test_origins_and_cards_are_closed_in_production_by_default():
     production = {"mode": Mode.PRODUCTION, "admin_token": SecretStr("t")}
 
     assert settings().origins == {"http://localhost:3000", "http://localhost:3001"}
@@ -64,7 +64,7 @@ def test_networks_of_proxies_are_separated_by_commas():
         settings(trusted_proxies="somewhere")
 
 
-def test_the_public_address_has_no_final_slash():
+def test_the_public_url_has_no_final_slash():
     assert settings(external_platform_url="https://plane.example/").external_platform_url == "https://plane.example"
 
 
@@ -97,13 +97,13 @@ async def command(*arguments, **environment):
         ),
     ],
 )
-async def test_a_start_that_would_be_unsafe_is_refused_with_one_line(environment, line):
+async def test_an_unsafe_configuration_is_refused_in_one_line(environment, line):
     code, out, err = await command(**environment, **TARGETS)
 
     assert (code, out, err) == (1, "", f"{line}\n")
 
 
-async def test_every_setting_is_told_with_its_meaning():
+async def test_every_setting_has_a_description():
     code, out, _ = await command("settings")
 
     assert code == 0

@@ -3,10 +3,10 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from gateway.limits import FILES_CAP
+from gateway.limits import MAX_FILES_BYTES
 from protos.registry.v1 import templates_pb2 as pb
 from services.chassis.errors import AlreadyExists, InvalidArgument
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.fake_services import ANONYMOUS
 
 
 @pytest.mark.covers("REG-58")
@@ -52,7 +52,7 @@ async def test_templates_are_listed_as_the_contract_writes_them(plane):
         "templates": plain.json(),
         "problems": [{"dir": "broken", "problem": "line 1: not readable YAML"}],
     }
-    assert plane.templates.asked[0].caller == ANONYMOUS
+    assert plane.templates.received[0].caller == ANONYMOUS
 
 
 async def test_a_template_is_imported(plane):
@@ -61,7 +61,7 @@ async def test_a_template_is_imported(plane):
     answer = await plane.http.post("/templates/import", json={"name": "My Writer", "files": {"a/b.md": "x"}})
 
     assert (answer.status_code, answer.json()) == (201, {"id": "my-writer", "name": "My Writer", "status": "imported"})
-    [asked] = plane.templates.asked
+    [asked] = plane.templates.received
     assert asked.request == pb.ImportTemplateRequest(name="My Writer", files={"a/b.md": "x"})
 
 
@@ -69,18 +69,21 @@ async def test_a_template_is_imported(plane):
     "body",
     [{}, {"name": "x"}, {"name": "", "files": {}}, {"name": "x", "files": []}, {"name": "x", "files": {"a": 1}}, []],
 )
-async def test_a_body_that_is_none_is_refused(plane, body):
+async def test_an_invalid_body_is_refused(plane, body):
     answer = await plane.http.post("/templates/import", json=body)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
-    assert plane.templates.asked == []
+    assert plane.templates.received == []
 
 
-async def test_files_that_no_message_holds_are_too_large(plane):
-    answer = await plane.http.post("/templates/import", json={"name": "x", "files": {"a": "x" * FILES_CAP}})
+async def test_files_larger_than_a_grpc_message_are_refused(plane):
+    answer = await plane.http.post("/templates/import", json={"name": "x", "files": {"a": "x" * MAX_FILES_BYTES}})
 
-    assert (answer.status_code, answer.json()) == (413, {"error": "request body too large", "max_bytes": FILES_CAP})
-    assert plane.templates.asked == []
+    assert (answer.status_code, answer.json()) == (
+        413,
+        {"error": "request body too large", "max_bytes": MAX_FILES_BYTES},
+    )
+    assert plane.templates.received == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ async def test_files_that_no_message_holds_are_too_large(plane):
         (AlreadyExists, "TEMPLATE_EXISTS", {"id": "x"}, 409),
     ],
 )
-async def test_refusals_are_told_as_the_contract_has_them(plane, refusal, reason, details, status):
+async def test_refusals_have_the_form_of_the_contract(plane, refusal, reason, details, status):
     error = type("Refusal", (refusal,), {"domain": "molecule.registry.v1", "reason": reason})
     plane.templates.replies["ImportTemplate"] = error("the text", details=details)
 
@@ -105,4 +108,4 @@ async def test_refusals_are_told_as_the_contract_has_them(plane, refusal, reason
 async def test_a_workspace_is_created_from_a_template(plane):
     await plane.http.post("/workspaces", json={"name": "ada", "template": "writer"})
 
-    assert plane.asked.request.template == "writer"
+    assert plane.only_call.request.template == "writer"

@@ -6,8 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.auth.v1 import tokens_pb2 as pb
 from services.chassis.errors import ResourceExhausted
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ADMIN, KnowingAuth
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ADMIN, FakeAuth
 
 W = "11111111-1111-4111-8111-111111111111"
 T = "22222222-2222-4222-8222-222222222222"
@@ -25,7 +25,7 @@ class TooMany(ResourceExhausted):
 
 
 def asked(plane):
-    [only] = plane.tokens.asked
+    [only] = plane.tokens.received
     return only.request
 
 
@@ -38,17 +38,17 @@ def asked(plane):
         (f"?offset={10**30}", {"page_size": 50, "offset": 2**31}),
     ],
 )
-async def test_tokens_are_asked_for(plane, query, told):
+async def test_tokens_are_requested_as_the_query_says(plane, query, told):
     answer = await plane.http.get(f"/workspaces/{W}/tokens{query}")
     assert answer.content == b'{"count":0,"tokens":[]}'
     assert asked(plane) == pb.ListTokensRequest(workspace_id=W, **told)
 
 
 @pytest.mark.parametrize("offset", ["-1", "x", "1.5"])
-async def test_an_offset_that_is_none_is_refused(plane, offset):
+async def test_an_invalid_offset_is_refused(plane, offset):
     answer = await plane.http.get(f"/workspaces/{W}/tokens", params={"offset": offset})
     assert (answer.status_code, answer.json()) == (400, {"error": "offset must be a non-negative integer"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
 @pytest.mark.covers("AUTH-20")
@@ -75,7 +75,7 @@ async def test_a_list_shows_neither_text_nor_hash(plane):
 
 
 @pytest.mark.covers("AUTH-20")
-async def test_a_token_is_minted_and_told_once(plane):
+async def test_a_minted_token_is_answered_once(plane):
     plane.tokens.replies["MintToken"] = pb.MintTokenResponse(auth_token="text", token=pb.Token(id=T))
 
     answer = await plane.http.post(f"/workspaces/{W}/tokens")
@@ -90,7 +90,7 @@ async def test_a_token_is_minted_and_told_once(plane):
     assert asked(plane) == pb.MintTokenRequest(workspace_id=W)
 
 
-async def test_a_note_and_an_end_are_passed_on(plane):
+async def test_note_and_expiry_are_forwarded(plane):
     token = pb.Token(id=T, expires_at=LATER)
     plane.tokens.replies["MintToken"] = pb.MintTokenResponse(auth_token="text", token=token)
 
@@ -106,13 +106,13 @@ async def test_a_note_and_an_end_are_passed_on(plane):
 @pytest.mark.parametrize(
     "moment", ["", "soon", "2030-01-01", "2030-01-01T00:00:00", "1999-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00"]
 )
-async def test_a_time_that_is_none_is_refused(plane, path, moment):
+async def test_an_invalid_expiry_is_refused(plane, path, moment):
     answer = await plane.http.post(path, json={"expires_at": moment})
     assert (answer.status_code, answer.json()) == (400, {"error": "expires_at must be a time to come"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
-async def test_too_many_tokens_are_too_many(plane):
+async def test_the_limit_of_tokens_is_refused_with_its_text(plane):
     plane.tokens.replies["MintToken"] = TooMany()
     answer = await plane.http.post(f"/workspaces/{W}/tokens")
     assert (answer.status_code, answer.json()) == (429, {"error": "maximum 50 active tokens per workspace"})
@@ -127,7 +127,7 @@ async def test_too_many_tokens_are_too_many(plane):
         ("POST", "/org/tokens/x/rotate"),
     ],
 )
-async def test_an_id_that_is_none_is_refused(plane, method, path):
+async def test_an_invalid_id_is_refused(plane, method, path):
     answer = await plane.http.request(method, path)
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid token ID"})
 
@@ -153,13 +153,13 @@ async def test_a_token_is_rotated(plane, body, seconds):
 
 @pytest.mark.parametrize("grace", [-1, 86_401, 1.5, "60", True, None])
 @pytest.mark.parametrize("path", [f"/workspaces/{W}/tokens/{T}/rotate", f"/org/tokens/{T}/rotate"])
-async def test_a_grace_that_is_none_is_refused(plane, path, grace):
+async def test_an_invalid_grace_period_is_refused(plane, path, grace):
     answer = await plane.http.post(path, json={"grace_seconds": grace})
     assert (answer.status_code, answer.json()) == (400, {"error": "grace_seconds must be 0-86400"})
-    assert plane.tokens.asked == []
+    assert plane.tokens.received == []
 
 
-async def test_a_test_token_is_told_with_its_end(plane):
+async def test_a_test_token_is_answered_with_its_expiry(plane):
     plane.tokens.replies["MintTestToken"] = pb.MintTestTokenResponse(auth_token="text", expires_at=LATER)
     answer = await plane.http.get(f"/admin/workspaces/{W}/test-token")
     assert answer.json() == {"auth_token": "text", "workspace_id": W, "expires_at": SHOWN_LATER}
@@ -194,7 +194,7 @@ async def test_organisation_tokens_are_listed(plane):
     assert asked(plane) == pb.ListOrgTokensRequest(org_id=O)
 
 
-async def test_an_organisation_that_is_none_is_refused(plane):
+async def test_an_invalid_organisation_id_is_refused(plane):
     answer = await plane.http.get("/org/tokens", params={"org_id": "x"})
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid org ID"})
 
@@ -217,7 +217,7 @@ async def test_an_organisation_token_is_minted(plane):
 
 
 async def test_organisation_tokens_are_minted_ten_times_an_hour_from_one_address():
-    async with standing(auth=KnowingAuth(known={"a": ADMIN}), admin_token="a") as plane:
+    async with run_gateway_under_test(auth=FakeAuth(known={"a": ADMIN}), admin_token="a") as plane:
         answers = [
             await plane.http.post("/org/tokens", json={"org_id": O}, headers={"Authorization": "Bearer a"})
             for _ in range(11)
@@ -238,7 +238,7 @@ async def test_an_organisation_token_is_rotated_and_revoked(plane):
     told = rotated.json()
     assert (told["name"], told["expires_at"], told["previous_expires_at"]) == ("n", SHOWN_LATER, SHOWN_AT)
     assert revoked.json() == {"revoked": T}
-    assert [one.request for one in plane.tokens.asked] == [
+    assert [one.request for one in plane.tokens.received] == [
         pb.RotateOrgTokenRequest(token_id=T, grace=Duration(seconds=300)),
         pb.RevokeOrgTokenRequest(token_id=T),
     ]

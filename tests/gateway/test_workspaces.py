@@ -2,13 +2,14 @@ import json
 from datetime import timedelta
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.registry.v1 import lifecycle_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from services.chassis.errors import FailedPrecondition, InternalError, InvalidArgument, NotFound, Unavailable
-from tests.gateway.conftest import standing
-from tests.gateway.neighbours import ANONYMOUS
+from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.fake_services import ANONYMOUS
 
 W = "11111111-1111-4111-8111-111111111111"
 P = "22222222-2222-4222-8222-222222222222"
@@ -45,7 +46,7 @@ async def test_a_managed_workspace_is_created(plane):
         "awareness_namespace": f"workspace:{W}",
         "workspace_access": "none",
     }
-    assert plane.asked.caller == ANONYMOUS
+    assert plane.only_call.caller == ANONYMOUS
 
 
 async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
@@ -73,7 +74,7 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
 
     await plane.http.post("/workspaces", json=body)
 
-    request = plane.asked.request
+    request = plane.only_call.request
     assert request.request_id
     request.request_id = ""
     assert request == pb.CreateWorkspaceRequest(
@@ -119,29 +120,42 @@ async def test_every_field_of_a_new_workspace_reaches_the_registry(plane):
         b'{"name":"\\ud800"}',
     ],
 )
-async def test_a_mistyped_workspace_is_refused_before_anybody_is_asked(plane, raw):
+async def test_a_mistyped_workspace_is_refused_before_the_registry_is_called(plane, raw):
     answer = await plane.http.post("/workspaces", content=raw)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace payload"})
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 @pytest.mark.parametrize(
-    ("field", "text"),
+    ("field", "text", "sent"),
     [
-        ({"tier": 0}, "invalid workspace fields"),
-        ({"tier": 5}, "invalid workspace fields"),
-        ({"tier": 10**30}, "invalid workspace fields"),
+        ({"tier": 0}, "invalid workspace fields", 0),
+        ({"tier": 5}, "invalid workspace fields", 5),
+        ({"tier": 10**30}, "invalid workspace fields", 2**31 - 1),
     ],
 )
-async def test_what_the_plane_cannot_do_is_refused_before_anybody_is_asked(plane, field, text):
+async def test_a_tier_is_sent_with_its_presence_and_refused_by_the_registry(plane, field, text, sent):
+    refusal = InvalidArgument(text)
+    refusal.domain, refusal.reason = "molecule.registry.v1", "INVALID_WORKSPACE"
+    plane.registry.replies["CreateWorkspace"] = refusal
+
     answer = await plane.http.post("/workspaces", json={"name": "n", **field})
 
     assert (answer.status_code, answer.json()) == (400, {"error": text})
-    assert plane.registry.asked == []
+    request = plane.only_call.request
+    assert (request.HasField("tier"), request.tier) == (True, sent)
 
 
-async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
+async def test_an_absent_tier_is_sent_as_absent(plane):
+    plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
+
+    await plane.http.post("/workspaces", json={"name": "n"})
+
+    assert not plane.only_call.request.HasField("tier")
+
+
+async def test_empty_secrets_and_memories_equal_absent_ones(plane):
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
 
     answer = await plane.http.post("/workspaces", json={"name": "n", "secrets": {}, "initial_memories": []})
@@ -149,7 +163,7 @@ async def test_empty_secrets_and_memories_are_as_good_as_none(plane):
     assert answer.status_code == 201
 
 
-async def test_a_limit_that_the_registry_knows_is_told_in_its_words(plane):
+async def test_a_limit_of_the_registry_is_refused_with_its_text(plane):
     error = raised(InvalidArgument, "INVALID_WORKSPACE", "invalid workspace fields", reason="url_validate_failed")
     plane.registry.replies["CreateWorkspace"] = error
 
@@ -161,7 +175,7 @@ async def test_a_limit_that_the_registry_knows_is_told_in_its_words(plane):
     )
 
 
-async def test_an_external_workspace_is_told_how_to_connect(plane):
+async def test_an_external_workspace_is_answered_with_its_connection(plane):
     made = workspace(external=True, status=pb.WORKSPACE_STATUS_AWAITING_AGENT, delivery_mode=pb.DELIVERY_MODE_POLL)
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t0k3n")
 
@@ -175,8 +189,8 @@ async def test_an_external_workspace_is_told_how_to_connect(plane):
     assert connection["platform_url"] == plane.url
 
 
-async def test_the_public_address_is_the_one_that_is_set():
-    async with standing(external_platform_url="https://plane.example/") as plane:
+async def test_the_connection_has_the_configured_public_url():
+    async with run_gateway_under_test(external_platform_url="https://plane.example/") as plane:
         made = workspace(external=True, delivery_mode=pb.DELIVERY_MODE_POLL)
         plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=made, auth_token="t")
         answer = await plane.http.post("/workspaces", json={"name": "n", "external": True})
@@ -194,7 +208,7 @@ async def test_the_list_is_all_pages_in_order(plane):
     answer = await plane.http.get("/workspaces")
 
     assert [shown["name"] for shown in answer.json()] == ["a", "b", "c"]
-    assert [asked.request.page_token for asked in plane.registry.asked] == ["", "more"]
+    assert [asked.request.page_token for asked in plane.registry.received] == ["", "more"]
     assert "monthly_spend" in answer.json()[0]
 
 
@@ -207,13 +221,13 @@ async def test_one_workspace_is_read(plane):
 
     answer = await plane.http.get(f"/workspaces/{W.upper()}")
 
-    assert plane.asked.request.workspace_id == W
+    assert plane.only_call.request.workspace_id == W
     assert '"role":"é/ü"' in answer.text
     assert '"x":100,' in answer.text
     assert "monthly_spend" not in answer.json()
 
 
-async def test_what_is_not_there_is_not_found(plane):
+async def test_an_unknown_workspace_is_not_found(plane):
     plane.registry.replies["GetWorkspace"] = raised(NotFound, "WORKSPACE_NOT_FOUND", "workspace not found")
 
     answer = await plane.http.get(f"/workspaces/{W}")
@@ -221,19 +235,19 @@ async def test_what_is_not_there_is_not_found(plane):
     assert (answer.status_code, answer.content) == (404, b'{"error":"workspace not found"}')
 
 
-async def test_a_change_names_the_fields_that_the_body_has(plane):
+async def test_the_update_mask_has_the_fields_of_the_body(plane):
     plane.registry.replies["UpdateWorkspace"] = pb.UpdateWorkspaceResponse(workspace=workspace())
     body = {"name": "m", "x": 1, "y": 2, "hibernation_idle_minutes": None, "workspace_dir": None, "budget_limit": 7}
 
     answer = await plane.http.patch(f"/workspaces/{W}", json=body)
 
     assert answer.json() == {"status": "updated", "needs_restart": True}
-    request = plane.asked.request
+    request = plane.only_call.request
     assert list(request.update_mask.paths) == ["hibernation_idle_minutes", "name", "workspace_dir", "x", "y"]
     assert request.changes == pb.WorkspaceChanges(name="m", x=1, y=2)
 
 
-async def test_a_model_that_was_reset_is_told(plane):
+async def test_a_reset_model_is_answered(plane):
     reply = pb.UpdateWorkspaceResponse(workspace=workspace(model="first"), model_was_reset=True)
     plane.registry.replies["UpdateWorkspace"] = reply
 
@@ -264,26 +278,32 @@ async def test_a_field_of_the_wrong_type_is_named(plane, field, value):
 
     assert answer.status_code == 400
     assert answer.json() == {"error": f"invalid value for field: {field}", "field": field}
-    assert plane.registry.asked == []
+    assert plane.registry.received == []
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"1", b"{"])
-async def test_a_change_that_is_no_object_is_refused(plane, raw):
+async def test_a_change_without_an_object_is_refused(plane, raw):
     answer = await plane.http.patch(f"/workspaces/{W}", content=raw)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid request body"})
 
 
-async def test_a_change_of_nothing_finds_its_workspace(plane):
-    plane.registry.replies["GetWorkspace"] = pb.GetWorkspaceResponse(workspace=workspace())
+async def test_a_change_without_fields_is_answered_or_refused_by_the_registry(plane):
+    plane.registry.replies["UpdateWorkspace"] = pb.UpdateWorkspaceResponse(workspace=workspace())
     found = await plane.http.patch(f"/workspaces/{W}", json={"budget_limit": 1})
 
-    gone = pb.GetWorkspaceResponse(workspace=workspace(status=pb.WORKSPACE_STATUS_REMOVED))
-    plane.registry.replies["GetWorkspace"] = gone
+    refusal = FailedPrecondition("workspace removed")
+    refusal.domain, refusal.reason = "molecule.registry.v1", "WORKSPACE_REMOVED"
+    plane.registry.replies["UpdateWorkspace"] = refusal
     removed = await plane.http.patch(f"/workspaces/{W}", json={})
 
     assert (found.status_code, found.json()) == (200, {"status": "updated"})
     assert (removed.status_code, removed.json()) == (410, {"error": "workspace removed"})
+    assert [call.request for call in plane.registry.received] == [
+        pb.UpdateWorkspaceRequest(
+            workspace_id=W, changes=pb.WorkspaceChanges(), update_mask=FieldMask(), allow_empty_mask=True
+        )
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -301,10 +321,10 @@ async def test_a_workspace_is_removed(plane, query, confirm, purge, status):
     answer = await plane.http.delete(f"/workspaces/{W}{query}")
 
     assert answer.json() == {"status": status, "cascade_deleted": 6}
-    assert plane.asked.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
+    assert plane.only_call.request == pb.RemoveWorkspaceRequest(workspace_id=W, confirm=confirm, purge=purge)
 
 
-async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
+async def test_a_removal_with_descendants_needs_confirmation(plane):
     details = {
         "status": "confirmation_required",
         "message": "This workspace has sub-workspaces. Delete with ?confirm=true to cascade delete.",
@@ -319,7 +339,7 @@ async def test_a_removal_that_takes_others_along_is_to_be_confirmed(plane):
 
 
 @pytest.mark.covers("GW-04")
-async def test_stops_that_failed_are_told_as_the_registry_tells_them(plane):
+async def test_failed_stops_are_answered_as_the_registry_reports_them(plane):
     text = f"workspace marked removed, but 1 stop call(s) failed — please retry: stop {W}: no such process"
     plane.registry.replies["RemoveWorkspace"] = raised(
         InternalError, "STOP_FAILED", text, removed_count=7, stop_failures=1
@@ -339,21 +359,21 @@ async def test_a_workspace_is_restarted(plane, body):
 
     assert answer.status_code == 200
     assert answer.json() == {"status": "provisioning", "config_dir": "existing-volume", "reset_session": False}
-    assert plane.asked_of(plane.lifecycle).request.workspace_id == W
-    assert plane.asked_of(plane.lifecycle).request.request_id
+    assert plane.only_call_of(plane.lifecycle).request.workspace_id == W
+    assert plane.only_call_of(plane.lifecycle).request.request_id
 
 
 @pytest.mark.parametrize(("query", "body"), [("?reset=true", b""), ("", b'{"reset":true}')])
-async def test_a_session_that_cannot_be_reset_is_not_pretended_to_be(plane, query, body):
+async def test_a_reset_of_a_session_is_refused(plane, query, body):
     answer = await plane.http.post(f"/workspaces/{W}/restart{query}", content=body)
 
-    assert plane.lifecycle.asked == []
+    assert plane.lifecycle.received == []
     assert answer.status_code == 400
     assert answer.json()["error"] == "invalid request body"
     assert "restart without reset" in answer.json()["detail"]
 
 
-async def test_a_restart_says_which_template_it_applied(plane):
+async def test_a_restart_answers_the_applied_template(plane):
     plane.lifecycle.replies["RestartWorkspace"] = lifecycle_pb2.RestartWorkspaceResponse(
         workspace=workspace(), template="poet"
     )
@@ -362,11 +382,11 @@ async def test_a_restart_says_which_template_it_applied(plane):
     answer = await plane.http.post(f"/workspaces/{W}/restart", json=wish)
 
     assert answer.json() == {"status": "provisioning", "config_dir": "poet", "reset_session": False}
-    asked = plane.asked_of(plane.lifecycle).request
+    asked = plane.only_call_of(plane.lifecycle).request
     assert (asked.template, asked.apply_template, asked.rebuild_config) == ("poet", True, True)
 
 
-async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
+async def test_a_restart_from_an_unknown_template_is_refused(plane):
     plane.lifecycle.replies["RestartWorkspace"] = raised(InvalidArgument, "INVALID_TEMPLATE", "invalid template")
 
     answer = await plane.http.post(f"/workspaces/{W}/restart", json={"template": "t"})
@@ -374,17 +394,17 @@ async def test_a_restart_from_a_template_that_is_not_there_is_refused(plane):
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid template"})
 
 
-async def test_a_plane_that_starts_nothing_restarts_nothing(plane):
+async def test_without_a_backend_a_restart_is_refused(plane):
     error = raised(Unavailable, "PROVISIONER_UNAVAILABLE", "provisioner not available")
     plane.lifecycle.replies["RestartWorkspace"] = error
 
     answer = await plane.http.post(f"/workspaces/{W}/restart")
 
     assert (answer.status_code, answer.json()) == (503, {"error": "provisioner not available"})
-    assert len(plane.lifecycle.asked) == 1
+    assert len(plane.lifecycle.received) == 1
 
 
-async def test_a_time_to_retry_reaches_the_client(plane):
+async def test_the_time_to_retry_is_answered(plane):
     error = raised(FailedPrecondition, "WRONG_STATUS", "workspace is paused")
     error.retry_in = timedelta(seconds=15)
     plane.lifecycle.replies["RestartWorkspace"] = error
@@ -400,11 +420,11 @@ async def test_repeated_commands_differ_in_their_request_id(plane):
     for _ in range(2):
         await plane.http.post(f"/workspaces/{W}/restart")
 
-    first, second = plane.lifecycle.asked
+    first, second = plane.lifecycle.received
     assert first.request.request_id != second.request.request_id
 
 
-async def test_bodies_are_read_whatever_their_content_type(plane):
+async def test_bodies_are_read_with_any_content_type(plane):
     plane.registry.replies["CreateWorkspace"] = pb.CreateWorkspaceResponse(workspace=workspace())
     raw = json.dumps({"name": "n"}).encode()
 

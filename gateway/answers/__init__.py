@@ -1,1 +1,0 @@
-"""What the routes answer, where it is more than a message rendered."""

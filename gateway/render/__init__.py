@@ -1,1 +1,0 @@
-"""Replies of the services as the JSON that the REST contract promises."""

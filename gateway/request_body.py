@@ -1,0 +1,179 @@
+"""Request bodies: reads up to a size limit, parses JSON strictly and validates the route's model."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from gateway.errors import MalformedRequest, RequestTooLarge
+from gateway.json_format import encode_json
+from gateway.limits import MAX_BODY_BYTES, MAX_CARD_BYTES
+from gateway.schemas.request_model import RequestModel
+from services.chassis.errors import ServiceError
+
+READ_TIMEOUT_SECONDS = 30.0
+"""Time within which a client has to send the whole body."""
+
+MAX_DETAIL_LENGTH = 200
+"""Characters of the detail of a fault: it quotes names that the client chose."""
+
+ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The JSON escape of a NUL; an escaped backslash before the text `u0000` is none."""
+
+M = TypeVar("M", bound=RequestModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyFault:
+    """The first fault of a body."""
+
+    field: str = ""
+    detail: str = "not valid JSON"
+    kind: str = ""
+    """The type of the error in pydantic."""
+
+
+FaultToError = Callable[[BodyFault], ServiceError]
+
+
+def refuse_malformed(_: BodyFault) -> ServiceError:
+    """Return the error of routes without a text of their own."""
+    return MalformedRequest()
+
+
+def refuse_with_text(message: str) -> FaultToError:
+    """Return a function that gives every fault the same text."""
+    return lambda _: MalformedRequest(message)
+
+
+def refuse_with_detail(fault: BodyFault) -> ServiceError:
+    """Return the error of the routes for agents: it names the field and the fault, for the authors of agents."""
+    detail = f"{fault.field}: {fault.detail}" if fault.field else fault.detail
+    return MalformedRequest(
+        "invalid request body", details={"reason": "invalid_body", "detail": detail[:MAX_DETAIL_LENGTH]}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodySpec(Generic[M]):
+    """The body that a route takes, and the errors for any other."""
+
+    model: type[M]
+    fault_to_error: FaultToError = refuse_malformed
+    required: bool = True
+    max_bytes: int = MAX_BODY_BYTES
+    too_large_text: str = ""
+
+    async def read(self, request: Request) -> M:
+        """Read and validate the body of a request."""
+        raw = await self._read_bytes(request)
+        if not raw and not self.required:
+            return self.model()
+        return self.parse(raw)
+
+    def parse(self, raw: bytes) -> M:
+        """Return the model of a body; raises the error that `fault_to_error` makes of its first fault."""
+        try:
+            value = parse_json(raw)
+        except ValueError:
+            raise self.fault_to_error(BodyFault()) from None
+        try:
+            return self.model.model_validate(value)
+        except ValidationError as error:
+            self._raise_first_fault(error)
+
+    async def _read_bytes(self, request: Request) -> bytes:
+        try:
+            return await read_body(request, self.max_bytes)
+        except RequestTooLarge:
+            if not self.too_large_text:
+                raise
+            raise RequestTooLarge(self.too_large_text) from None
+
+    def _raise_first_fault(self, error: ValidationError) -> NoReturn:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=first["msg"], kind=first["type"])
+        raise self.fault_to_error(fault) from None
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the bytes of the body.
+
+    Raises `RequestTooLarge` as soon as the body is known to exceed `max_bytes`, and `MalformedRequest` for a body that
+    does not arrive in time.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise body_too_large(max_bytes)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            return await _collect_chunks(request.stream(), max_bytes)
+    except TimeoutError:
+        raise MalformedRequest from None
+
+
+async def _collect_chunks(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > max_bytes:
+            raise body_too_large(max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def body_too_large(max_bytes: int) -> RequestTooLarge:
+    """Return the error for a body that exceeds `max_bytes`."""
+    return RequestTooLarge(details={"max_bytes": max_bytes})
+
+
+def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return the value of a JSON text; raises `ValueError` for other bytes, and for JSON that cannot be stored.
+
+    Python parses NaN and infinities, halves of surrogate pairs, NUL characters and unlimited nesting; PostgreSQL stores
+    none of them.
+    """
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+        if b"\\u" in raw:
+            _refuse_nul(value)
+    except RecursionError:
+        message = "nested too deeply"
+        raise ValueError(message) from None
+    return value
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    message = f"{text} is not JSON"
+    raise ValueError(message)
+
+
+def _refuse_nul(value: object) -> None:
+    if ESCAPED_NUL.search(encode_json(value)):
+        message = "NUL cannot be stored"
+        raise ValueError(message)
+
+
+def encode_payload(value: object, fault_to_error: FaultToError = refuse_malformed) -> bytes:
+    """Return a client's JSON value as it is stored; raises the route's error for a number out of range."""
+    try:
+        return encode_json(value)
+    except (ValueError, RecursionError):
+        raise fault_to_error(BodyFault()) from None
+
+
+def encode_agent_card(value: dict[str, Any]) -> bytes:
+    """Return an agent card as it is stored; raises `RequestTooLarge` above `MAX_CARD_BYTES`."""
+    try:
+        encoded = encode_json(value)
+    except (ValueError, RecursionError):
+        raise refuse_with_detail(BodyFault(field="agent_card", detail="a number is out of range")) from None
+    if len(encoded) > MAX_CARD_BYTES:
+        raise RequestTooLarge("agent_card too large", details={"max_bytes": MAX_CARD_BYTES})
+    return encoded

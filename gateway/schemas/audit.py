@@ -1,0 +1,63 @@
+"""The audit log, and the verification of its hash chain."""
+
+import json
+from typing import Any
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from gateway import json_format
+from protos.auth.v1 import audit_pb2 as pb
+
+
+@with_config(title="Deed")
+class AuditRecord(TypedDict):
+    """Something that somebody did, in its place in the chain."""
+
+    place: int
+    id: str
+    at: str
+    actor: str
+    action: str
+    workspace_id: str | None
+    org_id: str | None
+    subject: str | None
+    details: dict[str, Any]
+    digest: str
+
+
+@with_config(title="Verification")
+class AuditVerification(TypedDict):
+    """What following a stretch of the chain found."""
+
+    verdict: str
+    place: int
+    complete: bool
+    digest: str
+
+
+def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
+    """A deed in its place."""
+    done = message.record
+    return AuditRecord(
+        place=message.position,
+        id=done.id,
+        at=json_format.format_timestamp(done.at),
+        actor=done.actor,
+        action=done.action,
+        workspace_id=done.workspace_id or None,
+        org_id=done.org_id or None,
+        subject=done.subject or None,
+        details=json.loads(done.details or b"{}"),
+        digest=message.digest.hex(),
+    )
+
+
+def render_verification(message: pb.VerifyAuditLogResponse) -> AuditVerification:
+    """What following the chain found."""
+    return AuditVerification(
+        verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
+        place=message.position,
+        complete=message.complete,
+        digest=message.digest.hex(),
+    )

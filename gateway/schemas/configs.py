@@ -1,0 +1,38 @@
+"""Configuration of workspaces and the viewport of the canvas."""
+
+from typing import Any
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from gateway.schemas.request_model import RequestModel
+
+
+class ConfigPatch(RequestModel):
+    """Body of PATCH /workspaces/{id}/config: an object of the client's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ViewportUpdate(RequestModel, title="NewViewport"):
+    """Body of PUT /canvas/viewport."""
+
+    x: float
+    y: float
+    zoom: float
+
+
+@with_config(title="Config")
+class WorkspaceConfig(TypedDict):
+    """What a workspace is set to."""
+
+    data: dict[str, Any]
+
+
+@with_config(title="Viewport")
+class CanvasViewport(TypedDict):
+    """Where the canvas stands."""
+
+    x: float
+    y: float
+    zoom: float

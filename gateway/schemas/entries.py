@@ -1,0 +1,52 @@
+"""Entries: values that an agent keeps by key."""
+
+import json
+from typing import Any, NotRequired
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from gateway import json_format
+from gateway.schemas.request_model import Int64, RequestModel
+from protos.registry.v1 import entries_pb2
+
+
+class NewEntry(RequestModel):
+    """Body of POST /workspaces/{id}/memory."""
+
+    key: str = ""
+    value: Any = None
+    ttl_seconds: Int64 | None = None
+    if_match_version: Int64 | None = None
+
+
+@with_config(title="Put")
+class EntryWriteResult(TypedDict):
+    """Answer of a value that was written."""
+
+    key: str
+    status: str
+    version: int
+
+
+class Entry(TypedDict):
+    """A value under a key."""
+
+    key: str
+    value: Any
+    version: int
+    updated_at: str
+    expires_at: NotRequired[str]
+
+
+def render_entry(message: entries_pb2.Entry) -> Entry:
+    """An entry; when it expires only where it does."""
+    rendered = Entry(
+        key=message.key,
+        value=json.loads(message.value),
+        version=message.version,
+        updated_at=json_format.format_timestamp(message.updated_at),
+    )
+    if message.HasField("expires_at"):
+        rendered["expires_at"] = json_format.format_timestamp(message.expires_at)
+    return rendered

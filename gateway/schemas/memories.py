@@ -1,0 +1,55 @@
+"""Memories: texts that an agent keeps."""
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from gateway import json_format
+from gateway.schemas.request_model import NonEmptyText, RequestModel
+from protos.registry.v1 import memories_pb2
+
+
+class NewMemory(RequestModel):
+    """Body of POST /workspaces/{id}/memories."""
+
+    content: NonEmptyText
+    scope: str = ""
+    namespace: str = ""
+
+
+@with_config(title="Committed")
+class CommittedMemory(TypedDict):
+    """Answer of a new memory."""
+
+    id: str
+    namespace: str
+    scope: str
+
+
+@with_config(title="Deleted")
+class DeletionResult(TypedDict):
+    """Answer of whatever was deleted."""
+
+    status: str
+
+
+class Memory(TypedDict):
+    """Something that is remembered."""
+
+    id: str
+    workspace_id: str
+    scope: str
+    namespace: str
+    content: str
+    created_at: str
+
+
+def render_memory(message: memories_pb2.Memory) -> Memory:
+    """A memory."""
+    return Memory(
+        id=message.id,
+        workspace_id=message.workspace_id,
+        scope=message.scope,
+        namespace=message.namespace,
+        content=message.content,
+        created_at=json_format.format_timestamp(message.created_at),
+    )

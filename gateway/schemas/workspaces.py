@@ -1,0 +1,208 @@
+"""Workspaces: what the routes take, and what they answer."""
+
+import json
+from typing import Any, NotRequired
+
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
+
+from gateway import json_format
+from gateway.schemas.connections import Connection
+from gateway.schemas.request_model import ClampedInt32, Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
+from protos.registry.v1 import registry_pb2
+
+
+class CanvasPosition(RequestModel, title="Place"):
+    """Where a workspace stands on the canvas."""
+
+    x: float = 0
+    y: float = 0
+
+
+class InitialMemory(RequestModel):
+    """A memory that a new workspace begins with."""
+
+    content: str = ""
+    scope: str = ""
+
+
+class NewWorkspace(RequestModel):
+    """Body of POST /workspaces."""
+
+    name: NonEmptyText
+    role: str = ""
+    model: str = ""
+    runtime: str = ""
+    template: str = ""
+    tier: ClampedInt32 | None = None
+    parent_id: WorkspaceId | None = None
+    external: bool = False
+    url: str = ""
+    delivery_mode: str = ""
+    workspace_dir: str = ""
+    workspace_access: str = ""
+    budget_limit: Int64 | None = None
+    max_concurrent_tasks: Int32 = 0
+    hibernation_idle_minutes: Int32 | None = None
+    secrets: dict[str, str] = Field(default_factory=dict, repr=False)
+    canvas: CanvasPosition = CanvasPosition()
+    initial_memories: list[InitialMemory] = Field(default_factory=list)
+
+
+class WorkspaceChanges(RequestModel, title="Changes"):
+    """Body of PATCH /workspaces/{id}: what is absent stays as it is."""
+
+    name: str = ""
+    role: str = ""
+    x: float = 0
+    y: float = 0
+    collapsed: bool = False
+    max_concurrent_tasks: Int32 = 0
+    hibernation_idle_minutes: Int32 | None = None
+    parent_id: WorkspaceId | None = None
+    tier: Int32 = 0
+    workspace_dir: str | None = None
+    runtime: str = ""
+
+
+class RestartOptions(RequestModel, title="Restart"):
+    """Body of POST /workspaces/{id}/restart."""
+
+    template: str = ""
+    apply_template: bool = False
+    rebuild_config: bool = False
+    reset: bool = False
+
+
+@with_config(title="Created")
+class CreatedWorkspace(TypedDict):
+    """Answer of a create: of the last four keys, those that belong to the kind of workspace."""
+
+    id: str
+    status: str
+    awareness_namespace: NotRequired[str]
+    workspace_access: NotRequired[str]
+    external: NotRequired[bool]
+    connection: NotRequired[Connection]
+
+
+@with_config(title="Changed")
+class WorkspaceUpdateResult(TypedDict):
+    """Answer of PATCH."""
+
+    status: str
+    needs_restart: NotRequired[bool]
+    model_was_reset: NotRequired[bool]
+    model: NotRequired[str]
+
+
+@with_config(title="Removed")
+class RemovalResult(TypedDict):
+    """Answer of DELETE."""
+
+    status: str
+    cascade_deleted: int
+
+
+@with_config(title="Restarting")
+class RestartResult(TypedDict):
+    """Answer of a restart."""
+
+    status: str
+    config_dir: str
+    reset_session: bool
+
+
+class Workspace(TypedDict):
+    """A workspace, read alone."""
+
+    id: str
+    name: str
+    role: str | None
+    tier: int
+    status: str
+    status_reason: str
+    status_since: str
+    status_event_id: int
+    runtime: str
+    delivery_mode: str
+    url: str
+    agent_card: Any
+    parent_id: str | None
+    active_tasks: int
+    max_concurrent_tasks: int
+    uptime_seconds: int
+    last_error_rate: float
+    current_task: str
+    last_outbound_at: str | None
+    hibernation_idle_minutes: int | None
+    x: float
+    y: float
+    collapsed: bool
+    provision_timeout_ms: NotRequired[int]
+
+
+class ListedWorkspace(Workspace):
+    """A workspace in the list of them."""
+
+    last_sample_error: str
+    workspace_dir: str | None
+    budget_limit: int | None
+    monthly_spend: int
+
+
+def render_workspace(message: registry_pb2.Workspace) -> Workspace:
+    """The workspace object of the contract."""
+    rendered = Workspace(
+        id=message.id,
+        name=message.name,
+        role=message.role if message.HasField("role") else None,
+        tier=message.tier,
+        status=render_status(message.status),
+        status_reason=message.status_reason,
+        status_since=json_format.format_timestamp(message.status_since),
+        status_event_id=message.status_event_id,
+        runtime=message.runtime,
+        delivery_mode=render_delivery_mode(message.delivery_mode),
+        url=message.url,
+        agent_card=json.loads(message.agent_card) if message.HasField("agent_card") else None,
+        parent_id=message.parent_id if message.HasField("parent_id") else None,
+        active_tasks=message.active_tasks,
+        max_concurrent_tasks=message.max_concurrent_tasks,
+        uptime_seconds=message.uptime_seconds,
+        last_error_rate=json_format.drop_zero_fraction(message.last_error_rate),
+        current_task=message.current_task,
+        last_outbound_at=json_format.format_timestamp(message.last_outbound_at)
+        if message.HasField("last_outbound_at")
+        else None,
+        hibernation_idle_minutes=(
+            message.hibernation_idle_minutes if message.HasField("hibernation_idle_minutes") else None
+        ),
+        x=json_format.drop_zero_fraction(message.x),
+        y=json_format.drop_zero_fraction(message.y),
+        collapsed=message.collapsed,
+    )
+    if message.HasField("provision_timeout"):
+        rendered["provision_timeout_ms"] = message.provision_timeout.ToMilliseconds()
+    return rendered
+
+
+def render_listed_workspace(message: registry_pb2.Workspace) -> ListedWorkspace:
+    """The workspace object as it stands in the list."""
+    return ListedWorkspace(
+        **render_workspace(message),
+        last_sample_error=message.last_sample_error,
+        workspace_dir=message.workspace_dir if message.HasField("workspace_dir") else None,
+        budget_limit=message.budget_limit if message.HasField("budget_limit") else None,
+        monthly_spend=message.monthly_spend,
+    )
+
+
+def render_status(value: registry_pb2.WorkspaceStatus.ValueType) -> str:
+    """The name of a status, such as `online`."""
+    return registry_pb2.WorkspaceStatus.Name(value).removeprefix("WORKSPACE_STATUS_").lower()
+
+
+def render_delivery_mode(value: registry_pb2.DeliveryMode.ValueType) -> str:
+    """`push` or `poll`."""
+    return registry_pb2.DeliveryMode.Name(value).removeprefix("DELIVERY_MODE_").lower()
