@@ -37,7 +37,7 @@ class SessionStore:
         self._connection = connection
 
     async def find(self, digest: Digest, *, now: datetime) -> AdminSession | OrgBearer | None:
-        """Return who opened the session, if it is live and so is the organisation token that opened it."""
+        """Return the bearer that opened the session, if the session and an organisation token that opened it are live."""
         row = (await self._connection.execute(_LIVE_SESSION, {"digest": digest, "now": now})).first()
         if row is None:
             return None

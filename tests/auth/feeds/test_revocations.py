@@ -29,7 +29,7 @@ def bar(placements):
         await placements.bar(membership.workspace_id)
         return membership.workspace_id
 
-    return barred
+    return bar_new_workspace
 
 
 async def receive(feed, watch, count):
