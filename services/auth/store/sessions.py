@@ -37,7 +37,7 @@ class SessionStore:
         self._connection = connection
 
     async def find(self, digest: Digest, *, now: datetime) -> AdminSession | OrgBearer | None:
-        """Return the bearer that opened the session, if the session and an organisation token that opened it are live."""
+        """Return the bearer that opened the session; `None` if the session or this bearer is not live."""
         row = (await self._connection.execute(_LIVE_SESSION, {"digest": digest, "now": now})).first()
         if row is None:
             return None
