@@ -88,7 +88,7 @@ class Authorizer:
             await tx.ping()
 
     async def _recognize_session(self, text: str) -> Bearer:
-        """Return who opened the session; `UnknownBearer` if ADMIN_TOKEN opened it and has changed since."""
+        """Return the bearer that opened the session; `UnknownBearer` if it was an older ADMIN_TOKEN."""
         if not token_text.is_well_formed(text):
             return UnknownBearer()
         async with self._store.reading() as tx:

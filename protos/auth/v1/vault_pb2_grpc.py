@@ -110,8 +110,8 @@ class VaultServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadSecrets(self, request, context):
-        """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, returns
-        their names and no value.
+        """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, it
+        returns their names and no value.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -25,8 +25,8 @@ class VaultServiceStub:
     DeleteSecret: aio.UnaryUnaryMultiCallable[vault_pb2.DeleteSecretRequest, vault_pb2.DeleteSecretResponse]
     """Deletes a secret. The workspaces that it applied to are restarted."""
     ReadSecrets: aio.UnaryUnaryMultiCallable[vault_pb2.ReadSecretsRequest, vault_pb2.ReadSecretsResponse]
-    """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, returns
-    their names and no value.
+    """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, it
+    returns their names and no value.
     """
     StoreSecrets: aio.UnaryUnaryMultiCallable[vault_pb2.StoreSecretsRequest, vault_pb2.StoreSecretsResponse]
     """Stores the secrets that a workspace is created with. The workspace does not exist yet, so no restart follows."""
@@ -76,8 +76,8 @@ class VaultServiceServicer(metaclass=abc_1.ABCMeta):
         request: vault_pb2.ReadSecretsRequest,
         context: aio.ServicerContext[vault_pb2.ReadSecretsRequest, abc.Awaitable[vault_pb2.ReadSecretsResponse]],
     ) -> abc.Awaitable[vault_pb2.ReadSecretsResponse]:
-        """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, returns
-        their names and no value.
+        """Returns the values of all secrets that apply to a workspace, to that workspace only. If some cannot be opened, it
+        returns their names and no value.
         """
 
     @abc_1.abstractmethod

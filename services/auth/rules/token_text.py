@@ -21,7 +21,7 @@ def encode_token(entropy: bytes) -> NewToken:
     """Return the token made of these `TOKEN_BYTES` bytes; raises `ValueError` for another length."""
     if len(entropy) != TOKEN_BYTES:
         raise ValueError(f"a token is made of {TOKEN_BYTES} bytes")
-    text = base64.urlsafe_b64encode(entropy).rstrip(b"=").decode()
+    text = base64.urlsafe_b64encode(entropy).decode().removesuffix("=")
     return NewToken(text=text, digest=digest_token(text), prefix=text[:PREFIX_LENGTH])
 
 

@@ -37,7 +37,7 @@ class SessionStore:
         self._connection = connection
 
     async def find(self, digest: Digest, *, now: datetime) -> AdminSession | OrgBearer | None:
-        """Return who opened the session, if it is live and so is the organisation token that opened it."""
+        """Return the bearer that opened the session; `None` if the session or this bearer is not live."""
         row = (await self._connection.execute(_LIVE_SESSION, {"digest": digest, "now": now})).first()
         if row is None:
             return None

@@ -38,7 +38,7 @@ ALL_SCOPES = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Creator:
-    """Who creates a token, and the scopes and expiry that the token must not exceed."""
+    """The creator of a token: its name, and the scopes and expiry that the token must not exceed."""
 
     name: str
     scopes: frozenset[Scope] = ALL_SCOPES
@@ -149,7 +149,7 @@ async def _lock_live(tx: Transaction, caller: Identity, token_id: TokenId, *, no
 
 
 async def _find_creator(tx: Transaction, caller: Identity, *, now: datetime) -> _Creator:
-    """Return who creates a token; raises `InvalidBearer` if the caller's own token is no longer live."""
+    """Return the creator of a token; raises `InvalidBearer` if the caller's own token is no longer live."""
     if caller.kind is not Kind.ORG:
         return _Creator(name="admin-token" if caller.kind is Kind.ADMIN else "")
     own = await tx.org_tokens.find(TokenId(caller.name), now=now)

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class SessionService:
-    """Browser sessions of users who signed in with ADMIN_TOKEN or an organisation token."""
+    """Browser sessions that were opened with ADMIN_TOKEN or an organisation token."""
 
     def __init__(
         self, store: Store, *, audit_log: AuditLog, clock: Clock, admin_digest: Digest | None, lifetime: timedelta

@@ -89,3 +89,7 @@ def test_a_session_mac_is_an_hmac_of_the_admin_digest_keyed_with_the_session():
     admin_digest = token_text.digest_token("admin")
     expected = hmac.new(b"session", admin_digest, "sha256").digest()
     assert token_text.compute_session_mac("session", admin_digest) == expected
+
+
+def test_a_bearer_that_is_no_valid_unicode_has_a_digest_of_its_own():
+    assert token_text.digest_token("\udcff") == hashlib.sha256(b"\xed\xb3\xbf").digest()
