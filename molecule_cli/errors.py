@@ -10,6 +10,6 @@ class CliError(Exception):
 class PlaneRefusal(CliError):
     """The plane refuses; `answer` is what it said, as JSON, for commands that know what to do next."""
 
-    def __init__(self, said: str, answer: dict[str, Any]) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, answer: dict[str, Any]) -> None:
+        super().__init__(message)
         self.answer = answer

@@ -28,21 +28,21 @@ class PlaneClient:
 
     def health(self) -> dict[str, str]:
         """How each service is, by name; `ok` or `fail`. A plane that is not ready answers this too."""
-        with self._explained():
+        with self._explain_errors():
             checks = self._client.get("/ready").json()["checks"]
         return {name: check["status"] for name, check in checks.items()}
 
-    def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
+    def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
         """What the plane answers to one request, as JSON; `None` in a query is left out."""
-        told = {name: value for name, value in (query or {}).items() if value is not None}
-        with self._explained():
-            response = self._client.request(method, path, params=told, json=body)
-            return self._checked(response).json()
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        with self._explain_errors():
+            response = self._client.request(method, path, params=params, json=body)
+            return self._require_success(response).json()
 
     def workspaces(self) -> list[dict[str, Any]]:
-        with self._explained():
-            found: list[dict[str, Any]] = self._checked(self._client.get("/workspaces")).json()
-        return found
+        with self._explain_errors():
+            workspaces: list[dict[str, Any]] = self._require_success(self._client.get("/workspaces")).json()
+        return workspaces
 
     def find(self, name_or_id: str) -> str:
         """The id of the workspace called so. An id is taken as it is: who knows one may be allowed to see no list."""
@@ -62,25 +62,25 @@ class PlaneClient:
 
     def send(self, workspace_id: str, text: str) -> dict[str, Any]:
         """The whole answer to a message, as JSON-RPC or as the plane's receipt."""
-        with self._explained():
-            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_request("message/send", text))
-            answer: dict[str, Any] = self._checked(response).json()
+        with self._explain_errors():
+            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_build_request("message/send", text))
+            answer: dict[str, Any] = self._require_success(response).json()
         return _check_response(answer)
 
     def stream(self, workspace_id: str, text: str) -> Iterator[dict[str, Any]]:
         """The events of an answer as they arrive; one only, if the agent does not stream."""
-        call = _request("message/stream", text)
-        with self._explained(), self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=call) as response:
+        request = _build_request("message/stream", text)
+        with self._explain_errors(), self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=request) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
-                yield _check_response(self._checked(response).json())
+                yield _check_response(self._require_success(response).json())
                 return
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     yield _check_response(json.loads(line.removeprefix("data:")))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.ConnectError:
@@ -94,15 +94,15 @@ class PlaneClient:
             raise CliError(message) from None
 
     @staticmethod
-    def _checked(response: httpx.Response) -> httpx.Response:
+    def _require_success(response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
-        said = _error_text(response)
+        message = _get_error_text(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            said = f"{said}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
-        elif said == "workspace not found":
-            said = f"{said}: molecule status lists what there is"
-        raise PlaneRefusal(said, _decode_answer(response))
+            message = f"{message}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
+        elif message == "workspace not found":
+            message = f"{message}: molecule status lists what there is"
+        raise PlaneRefusal(message, _decode_answer(response))
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
         yield PlaneClient(client)
 
 
-def _request(method: str, text: str) -> dict[str, Any]:
+def _build_request(method: str, text: str) -> dict[str, Any]:
     message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}]}
     return {"jsonrpc": "2.0", "id": str(uuid4()), "method": method, "params": {"message": message}}
 
@@ -132,7 +132,7 @@ def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _error_text(response: httpx.Response) -> str:
+def _get_error_text(response: httpx.Response) -> str:
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):

@@ -27,7 +27,7 @@ def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
     return table
 
 
-def format_plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def build_plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Texts in columns; only the last one is broken into lines."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -42,17 +42,17 @@ def format_age(since: str | None, *, now: datetime) -> str:
     if not since:
         return ""
     span = max(now - datetime.fromisoformat(since).astimezone(UTC), timedelta())
-    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if span.total_seconds() >= unit:
-            return f"{int(span.total_seconds() // unit)}{letter}"
+    for seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if span.total_seconds() >= seconds:
+            return f"{int(span.total_seconds() // seconds)}{unit}"
     return f"{int(span.total_seconds())}s"
 
 
 def _walk_tree(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Whoever's lead is not in the list is shown as a root."""
-    known = {workspace["id"] for workspace in workspaces}
+    ids = {workspace["id"] for workspace in workspaces}
     for workspace in workspaces:
-        above = workspace.get("parent_id")
-        if (above if above in known else None) == parent:
+        parent_id = workspace.get("parent_id")
+        if (parent_id if parent_id in ids else None) == parent:
             yield 0, workspace
-            yield from ((depth + 1, below) for depth, below in _walk_tree(workspaces, parent=workspace["id"]))
+            yield from ((depth + 1, member) for depth, member in _walk_tree(workspaces, parent=workspace["id"]))
