@@ -1,4 +1,4 @@
-"""The `molecule` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
+"""The `molecule` command. Each command imports its dependencies when it runs, which keeps `--help` fast."""
 
 import json
 import sys
@@ -37,17 +37,17 @@ app.add_typer(org_tokens.app, name="org-tokens")
 app.add_typer(vault.app, name="vault")
 
 STOP_TIMEOUT_SECONDS = 120.0
-"""Seconds: every process may use up its patience, one after the other."""
+"""Long enough for the grace periods of all processes, one after the other."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
 
 def main() -> None:
-    """Run the command; troubles are one line on stderr and exit code 1."""
+    """Run the command. A `CliError` becomes one line on stderr and exit code 1."""
     try:
         app()
     except CliError as error:
-        print(f"molecule: {error}", file=sys.stderr)  # noqa: T201 - a command talks to people
+        print(f"molecule: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its terminal
         sys.exit(1)
 
 
@@ -74,9 +74,8 @@ def down() -> None:
         message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
         raise CliError(message)
     if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
-        message = (
-            f"the plane in {layout.home} (pid {lock.find_holder(layout.lock)}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
-        )
+        pid = lock.find_holder(layout.lock)
+        message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
         raise CliError(message)
     typer.echo("stopped")
 

@@ -1,18 +1,18 @@
-"""The text in what agents answer, whichever version of A2A they speak. Pure."""
+"""Extracts the text from agents' answers in both versions of A2A. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 def extract_answer(result: dict[str, Any]) -> str:
-    """What an answered message says: a message's text, or a task's artifacts, or else what its status says."""
+    """Return the text of an answer: of a message, of a task's artifacts, or else of the task's status."""
     reply = result.get("task") or result.get("message") or result
     artifacts = "\n".join(_join_texts(artifact) for artifact in reply.get("artifacts") or [])
     return artifacts or _join_texts(reply) or _join_texts(_get_status_message(reply))
 
 
 def extract_event(result: dict[str, Any]) -> str:
-    """What one event of a stream adds to the reply; empty for news that are not part of it."""
+    """Return the text that one event of a stream adds to the reply; empty for events that are not part of it."""
     match result:
         case {"artifactUpdate": dict(update)} | {"kind": "artifact-update", **update}:
             return _join_texts(update.get("artifact") or {})

@@ -1,4 +1,4 @@
-"""`molecule audit`: who did what, and whether the record of it holds."""
+"""`molecule audit`: lists audit records and verifies their hash chain."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,9 +75,13 @@ def _raise_unless_intact(verification: dict[str, Any]) -> None:
         case "intact":
             return
         case "uncheckable":
-            message = f"deed {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+            message = (
+                f"deed {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+            )
         case _:
-            message = f"the chain is broken at deed {verification['place']}: it or one before it was changed in the database"
+            message = (
+                f"the chain is broken at deed {verification['place']}: it or one before it was changed in the database"
+            )
     raise CliError(message)
 
 

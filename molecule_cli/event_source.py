@@ -1,4 +1,4 @@
-"""Listening to a plane: the stream of one workspace, or the socket of everything."""
+"""Reads live events of a plane: the stream of one workspace, or the socket with all events."""
 
 import json
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
 SILENCE_LIMIT_SECONDS = 75.0
-"""Seconds without a word after which a plane that gives a sign of life every thirty counts as lost."""
+"""Seconds without data after which the connection counts as lost; the plane sends something every thirty."""
 
 REFUSED_STATUSES = range(400, 500)
 
 
 class ConnectionLost(Exception):
-    """The plane has gone, or sent us away: it can be listened to again."""
+    """The connection to the plane ended; the command may connect again."""
 
 
 class EventsExpired(Exception):
-    """What came after the last event is not kept any more."""
+    """The plane no longer stores the events that followed the last one."""
 
 
 def follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) -> Iterator[dict[str, Any]]:
-    """The events after the last one: of a workspace, or of everything.
+    """Yield the events after the event with the id `last`, of one workspace or, without a workspace id, of all.
 
-    Each has the form of `GET /events`; a broadcast has no event id.
+    Each has the form of `GET /events`; an event that is not stored has no event id.
     Raises `ConnectionLost`, `EventsExpired` or `CliError`.
     """
     headers = {} if last is None else {"Last-Event-ID": str(last)}
@@ -69,7 +69,7 @@ def _follow_socket(plane: "PlaneClient", headers: dict[str, str]) -> Iterator[di
 
 
 def _raise_for_status(status: int, body: bytes) -> None:
-    """Pass over what is well; raise what is not."""
+    """Raise the error that belongs to a status from 400 on."""
     if status == HTTPStatus.GONE:
         raise EventsExpired
     if status in REFUSED_STATUSES:
@@ -96,4 +96,10 @@ def _parse_socket_frame(frame: dict[str, Any]) -> dict[str, Any]:
 
 def _build_event(event_type: str, workspace_id: str, created_at: str, frame: dict[str, Any]) -> dict[str, Any]:
     event_id = {"event_id": frame["event_id"]} if "event_id" in frame else {}
-    return {"event_type": event_type, "workspace_id": workspace_id, "created_at": created_at, "payload": frame["data"], **event_id}
+    return {
+        "event_type": event_type,
+        "workspace_id": workspace_id,
+        "created_at": created_at,
+        "payload": frame["data"],
+        **event_id,
+    }

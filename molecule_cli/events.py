@@ -1,4 +1,4 @@
-"""`molecule events`: what happened, and what happens, a line each."""
+"""`molecule events`: prints past and live events, one on each line."""
 
 import json
 import time
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
 RECONNECT_SECONDS = 1.0
-"""Seconds before a plane that was lost is listened to again."""
+"""Seconds between a lost connection and the next one."""
 
 SHOWN_MEMBERS = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
-"""What of a payload stands on a line: the first of these that there is."""
+"""Members of a payload that a line may show; it shows the first one that has a value."""
 
 MAX_VALUE_LENGTH = 100
-"""Characters of it."""
+"""Characters of the value that a line shows."""
 
 
 def events(
@@ -43,16 +43,18 @@ def events(
 
 
 def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
-    """An event on one line: when, what, where, and the gist of it. Nothing that an agent says can move the cursor."""
+    """Format an event as one line: time, type, workspace and detail. No text of an agent can move the cursor."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
     detail = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
     name = names.get(event["workspace_id"], event["workspace_id"]) or "-"
     line = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}"
-    return "".join(character if character.isprintable() else " " for character in line)[: MAX_VALUE_LENGTH + 80].rstrip()
+    return "".join(character if character.isprintable() else " " for character in line)[
+        : MAX_VALUE_LENGTH + 80
+    ].rstrip()
 
 
 def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) -> Iterator[dict[str, Any]]:
-    """What happens, for ever: a plane that is lost is waited for, and nothing kept is missed meanwhile."""
+    """Yield live events and reconnect after each loss; no event that the plane stores is missed."""
     from molecule_cli import event_source
 
     while True:

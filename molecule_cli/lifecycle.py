@@ -1,4 +1,4 @@
-"""`molecule pause`, `resume`, `hibernate`, `restart`, `remove`: what people do with a workspace that runs."""
+"""The commands that change the state of a workspace: `molecule pause`, `resume`, `hibernate`, `restart`, `remove`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,11 +20,11 @@ NEXT_STEPS = (
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
 )
-"""What to do about a refusal, by how it begins."""
+"""The advice for a refusal, by the beginning of its text."""
 
 
 def register(app: typer.Typer) -> None:
-    """Make them commands of `app`."""
+    """Add the commands of this module to `app`."""
     for command in (pause, resume, hibernate, restart, remove):
         app.command()(command)
 
@@ -82,7 +82,9 @@ def remove(
 
     One with others below it is removed with all of them, and only if --confirm says so.
     """
-    answer = _send_command(workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)})
+    answer = _send_command(
+        workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)}
+    )
     suffix = f", with {answer['cascade_deleted']} below it" if answer["cascade_deleted"] else ""
     typer.echo(f"{answer['status']}{suffix}")
 
@@ -96,25 +98,23 @@ def _send_command(
         return _request(plane, method, f"/workspaces/{plane.find(workspace)}{path}", query=query, body=body)
 
 
-def _request(
-    plane: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object
-) -> Any:  # noqa: ANN401 - JSON
+def _request(plane: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON
     try:
         return plane.request(method, path, query=query, body=body)
     except PlaneRefusal as refusal:
         raise CliError(_add_next_step(str(refusal), refusal.answer)) from None
 
 
-def _add_next_step(answer: str, answer: dict[str, Any]) -> str:
+def _add_next_step(text: str, answer: dict[str, Any]) -> str:
     match answer:
         case {"status": "confirmation_required", "children": list(children)}:
             names = ", ".join(str(child["name"]) for child in children)
             return f"others are below it ({names}): --confirm removes all of them"
         case {"active_tasks": count}:
             return f"it works on {count} tasks: wait until they are done, or end them with --force"
-    step = next((step for prefix, step in NEXT_STEPS if answer.startswith(prefix)), "")
-    return f"{answer}: {step}" if step else answer
+    step = next((step for prefix, step in NEXT_STEPS if text.startswith(prefix)), "")
+    return f"{text}: {step}" if step else text
 
 
-def _format_flag(answer: bool) -> str | None:  # noqa: FBT001 - it is the question
-    return "true" if answer else None
+def _format_flag(flag: bool) -> str | None:  # noqa: FBT001 - the flag is what the function formats
+    return "true" if flag else None

@@ -1,4 +1,4 @@
-"""`molecule logs`: what the agent of a workspace has written."""
+"""`molecule logs`: prints the log of a workspace's agent."""
 
 import json
 import sys
@@ -26,7 +26,8 @@ def logs(
 
 
 def _replace_control_characters(output: str) -> str:
-    """An agent must not speak to the terminal of whoever reads its log."""
+    """Keep an agent's log from controlling the terminal of the reader."""
     return "".join(
-        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in output
+        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in output
     )

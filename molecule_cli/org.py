@@ -1,4 +1,4 @@
-"""`molecule org`: organisations, made of one file; and the templates they are made from."""
+"""`molecule org` and `molecule templates`: imports organisations and lists the templates of the plane."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
-"""What the name of a file ends in; anything else is the name of an org template."""
+"""Suffixes of an org file; a source with another ending is the name of an org template."""
 
 
 @app.command(name="import")
@@ -59,7 +59,7 @@ def templates(*, as_json: AsJson = False) -> None:
 
 
 def show_templates(*, as_json: bool) -> None:
-    """The templates that workspaces can be made from."""
+    """Print the workspace templates and the problems of those that cannot be used."""
     from rich.console import Console
 
     from molecule_cli import plane_client, settings, workspace_table
@@ -111,11 +111,11 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _explain_refusal(refusal: PlaneRefusal) -> str:
-    """Why, and what to do next."""
+    """Return the reason of a refusal with the next step."""
     answer = refusal.answer
     if answer.get("missing"):
-        variable = _get_first_variable(answer["missing"][0])
-        return f"{refusal}: {_format_needs(answer['missing'])}; molecule secrets set {variable} --global, then import again"
+        needs, variable = _format_needs(answer["missing"]), _get_first_variable(answer["missing"][0])
+        return f"{refusal}: {needs}; molecule secrets set {variable} --global, then import again"
     if answer.get("detail"):
         return f"{refusal}: {answer['detail']}"
     if str(refusal).startswith("org template not found"):
@@ -126,7 +126,10 @@ def _explain_refusal(refusal: PlaneRefusal) -> str:
 def _describe_import(imported: dict[str, Any], source: str) -> list[str]:
     names = ", ".join(str(one["name"]) for one in imported["workspaces"])
     if not imported.get("dry_run"):
-        return [f"{imported['org']}: {imported['count']} workspaces made: {names}", "molecule status shows them starting"]
+        return [
+            f"{imported['org']}: {imported['count']} workspaces made: {names}",
+            "molecule status shows them starting",
+        ]
     unset = imported["unset_recommended_env"]
     return [
         f"{imported['org']}: {imported['count']} workspaces would be made: {names}",

@@ -1,4 +1,4 @@
-"""`molecule org-tokens`: the tokens of organisations."""
+"""`molecule org-tokens`: manages the tokens of organisations."""
 
 import json
 from typing import Annotated, Any

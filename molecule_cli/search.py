@@ -1,4 +1,4 @@
-"""`molecule search`: who can do what."""
+"""`molecule search`: finds workspaces by name, role, skill or tag."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,9 @@ def search(
     if not answer["workspaces"]:
         typer.echo("nobody fits: molecule status lists everybody there is")
         return
-    Console().print(workspace_table.build_plain_table(("WORKSPACE", "STATUS", "ID", "SKILLS"), _build_rows(answer["workspaces"])))
+    Console().print(
+        workspace_table.build_plain_table(("WORKSPACE", "STATUS", "ID", "SKILLS"), _build_rows(answer["workspaces"]))
+    )
     if answer.get("next"):
         typer.echo("there are more: narrow the search, or raise --limit", err=True)
 
@@ -43,7 +45,7 @@ def _build_rows(workspaces: list[dict[str, Any]]) -> Iterator[tuple[str, str, st
 
 
 def _list_skills(card: object) -> Iterator[str]:
-    """The names of what an agent says that it can; cards are whatever agents send."""
+    """Yield the names of the skills on a card. Agents send cards, so their form is not certain."""
     skills = card.get("skills") if isinstance(card, dict) else None
     for skill in skills if isinstance(skills, list) else []:
         if isinstance(skill, dict) and isinstance(skill.get("name"), str):

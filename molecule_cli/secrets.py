@@ -1,4 +1,4 @@
-"""`molecule secrets`: what agents need to know. Values come from a pipe or a prompt, never from the command line."""
+"""`molecule secrets`: manages secrets. Values come from a pipe or a prompt, never from the command line."""
 
 import json
 import sys

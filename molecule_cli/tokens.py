@@ -1,4 +1,4 @@
-"""`molecule tokens`: the tokens of one workspace. A fresh one is all that goes to standard output."""
+"""`molecule tokens`: manages the tokens of one workspace. Of a new token, only the text goes to standard output."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Tokens of one workspace: list, mint, revoke, rotate.")
 
 GRACE_SECONDS = 300
-"""Seconds that a rotated token lives on, unless said otherwise."""
+"""Seconds that the old token stays valid after a rotation, by default."""
 
 Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Token = Annotated[str, typer.Argument(help="Id of the token, as the list shows it.")]
@@ -75,7 +75,7 @@ def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE_SECONDS) 
 
 
 def print_token(token: dict[str, Any]) -> None:
-    """Print a token where a script can take it, and what to do with it where a person reads it."""
+    """Print the token to standard output, for scripts, and the advice for people to standard error."""
     typer.echo("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", err=True)
     if "previous_expires_at" in token:
         typer.echo(f"the old one ends at {token['previous_expires_at'][:19]}Z", err=True)
@@ -83,7 +83,7 @@ def print_token(token: dict[str, Any]) -> None:
 
 
 def build_table(tokens: list[dict[str, Any]], extra_columns: dict[str, str]) -> "Table":
-    """Tokens as people read them; `extra_columns` names the columns of their kind."""
+    """Build the table of tokens; `extra_columns` maps further headings to members of a token."""
     from rich.markup import escape
     from rich.table import Table
 

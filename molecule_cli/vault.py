@@ -1,4 +1,4 @@
-"""`molecule vault`: the keys that secrets are sealed with."""
+"""`molecule vault`: reseals the secrets with the newest key."""
 
 import time
 from typing import Any
@@ -10,10 +10,10 @@ from molecule_cli.errors import CliError
 app = typer.Typer(no_args_is_help=True, help="The keys that secrets are sealed with.")
 
 MAX_IDLE_BATCHES = 20
-"""Batches in a row in which somebody else holds every secret that is left."""
+"""Consecutive batches that reseal nothing because other transactions hold the remaining secrets."""
 
 RETRY_SECONDS = 0.25
-"""Seconds between them."""
+"""Seconds between two such batches."""
 
 
 @app.callback()

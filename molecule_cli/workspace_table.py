@@ -1,4 +1,4 @@
-"""The workspaces of a plane as people read them: a tree with how each is, and since when."""
+"""Builds the table of `molecule status`: the tree of workspaces with status, age and reason."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ COLOURS = {"online": "green", "degraded": "yellow", "provisioning": "cyan", "fai
 
 
 def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
-    """One row for each workspace, members below their lead."""
+    """Build one row for each workspace, with members below their lead."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("WORKSPACE", "STATUS", "SINCE", "REASON", "ID"):
         table.add_column(heading, no_wrap=heading != "REASON", overflow="fold")
@@ -28,7 +28,7 @@ def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
 
 
 def build_plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Texts in columns; only the last one is broken into lines."""
+    """Build a table of texts; only the last column wraps."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, no_wrap=heading is not headings[-1], overflow="fold")
@@ -38,7 +38,7 @@ def build_plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 
 def format_age(since: str | None, *, now: datetime) -> str:
-    """How long ago, in its largest unit."""
+    """Format the age of a time in its largest unit."""
     if not since:
         return ""
     span = max(now - datetime.fromisoformat(since).astimezone(UTC), timedelta())
@@ -49,7 +49,7 @@ def format_age(since: str | None, *, now: datetime) -> str:
 
 
 def _walk_tree(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Whoever's lead is not in the list is shown as a root."""
+    """Yield each workspace with its depth. A workspace whose parent is not in the list counts as a root."""
     ids = {workspace["id"] for workspace in workspaces}
     for workspace in workspaces:
         parent_id = workspace.get("parent_id")
