@@ -1,4 +1,4 @@
-"""No branch fails open: where a check cannot be made, nobody passes (a walk over the code of the checks)."""
+"""No access check fails open: the test searches the code of the checks for errors that let a caller pass."""
 
 import ast
 from pathlib import Path
@@ -18,9 +18,9 @@ CHECKS = (
     *(f"services/a2a_proxy/{name}.py" for name in ("route_cache", "routing")),
     *(f"services/chassis/{name}.py" for name in ("addresses", "feeds", "identity", "rpc")),
 )
-"""Where it is decided who may do what."""
+"""Modules that decide about access."""
 
-REFUSES = {
+HARMLESS_HANDLERS = {
     "gateway/caller.py listen": "without the feed auth is asked",
     "gateway/cors.py _is_no_name": "no address and not localhost: a name, which is not believed",
     "gateway/edge.py _answered": "a bug is answered with 500",
@@ -37,11 +37,11 @@ REFUSES = {
     "services/chassis/rpc.py answers": "an error travels to the caller",
     "services/registry/lifecycle/address_check.py _resolved": "no address: refused as unresolvable",
 }
-"""Functions of the checks that catch something and go on, and why that lets nobody in."""
+"""Functions of the checks that catch an error and continue, with the reason why no caller passes by it."""
 
 
-def goes_on(source, path):
-    """The functions that catch something without raising."""
+def list_swallowing_functions(source, path):
+    """Return the functions that catch an error without raising one."""
     tree = ast.parse(source)
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
         nested = {
@@ -64,8 +64,8 @@ def _swallows(node):
     return False
 
 
-def allows(source):
-    """Lines that answer a failure with `True`."""
+def list_true_answers(source):
+    """Return the lines that answer an error with `True`."""
     return [
         inner.lineno
         for node in ast.walk(ast.parse(source))
@@ -76,19 +76,19 @@ def allows(source):
 
 
 @pytest.mark.covers("BEY-05")
-def test_a_check_that_fails_lets_nobody_in():
-    found = {line for path in CHECKS for line in goes_on(Path(path).read_text(), path)}
+def test_a_check_that_fails_lets_no_caller_pass():
+    found = {line for path in CHECKS for line in list_swallowing_functions(Path(path).read_text(), path)}
 
-    assert found == set(REFUSES)
+    assert found == set(HARMLESS_HANDLERS)
 
 
 @pytest.mark.covers("BEY-05")
-def test_no_failure_anywhere_is_answered_with_yes():
+def test_no_error_anywhere_is_answered_with_true():
     modules = [
         path for folder in ("services", "gateway") for path in Path(folder).rglob("*.py") if "_pb2" not in path.name
     ]
 
-    assert {str(path): lines for path in modules if (lines := allows(path.read_text()))} == {}
+    assert {str(path): lines for path in modules if (lines := list_true_answers(path.read_text()))} == {}
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_no_failure_anywhere_is_answered_with_yes():
         "finally:\n        pass\n    with suppress(ValueError):\n        pass",
     ],
 )
-def test_a_branch_that_fails_open_is_found(branch):
+def test_a_branch_that_fails_open_is_detected(branch):
     source = f"def check(x):\n    try:\n        ask(x)\n    {branch}\n"
 
-    assert list(goes_on(source, "m")) == ["m check"]
-    assert bool(allows(source)) == ("True" in branch)
+    assert list(list_swallowing_functions(source, "m")) == ["m check"]
+    assert bool(list_true_answers(source)) == ("True" in branch)
