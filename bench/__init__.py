@@ -1,14 +1,14 @@
 """Measures the plane: `python -m bench` a message, `python -m bench.registry` the registry. See docs/performance.md.
 
-| Module     | What it holds                                            |
-|------------|----------------------------------------------------------|
-| `a2a`      | an A2A echo through the plane, and past it               |
-| `load`     | clients that do nothing but ask and wait                 |
-| `agent`    | the fastest agent there is, so that it hides nothing     |
-| `registry` | ten thousand agents: heartbeats, feed, lists, sweeps     |
-| `crowd`    | who these agents are, and their workspaces as rows       |
-| `beats`    | a process that plays them                                |
-| `news`     | how soon a change of status reaches a subscriber         |
-| `sweeping` | what looking for the silent costs                        |
-| `cost`     | the time and the memory of processes                     |
+| Module          | What it holds                                                       |
+|-----------------|---------------------------------------------------------------------|
+| `a2a`           | an A2A echo, through the plane and directly                         |
+| `load`          | a process of clients that send requests without a pause             |
+| `agent`         | a minimal agent, so that its own time does not count                |
+| `registry`      | the registry with ten thousand agents: heartbeats, feed, list, sweeps |
+| `population`    | the agents of a benchmark and their rows in the database            |
+| `heartbeats`    | a process that sends the heartbeats of many agents                  |
+| `feed_latency`  | the time from a heartbeat to the event that a subscriber receives   |
+| `sweeps`        | the cost of the sweeps that look for silent agents                  |
+| `process_cost`  | the processor time and memory of processes                          |
 """

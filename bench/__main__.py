@@ -1,4 +1,4 @@
-"""Runs every scenario: `python -m bench`."""
+"""Runs the A2A benchmark: `python -m bench`."""
 
 from bench.a2a import main
 

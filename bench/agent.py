@@ -1,4 +1,4 @@
-"""The fastest agent there is: `python -m bench.agent` prints its port and answers until it is stopped."""
+"""A minimal, fast agent: `python -m bench.agent` prints its port and answers until it is stopped."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 
 
 class Echo(asyncio.Protocol):
-    """Answers each request on a connection with the same words."""
+    """Answers each request on a connection with the same response."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -29,7 +29,7 @@ class Echo(asyncio.Protocol):
             self._transport.write(RESPONSE)
 
     def _end(self) -> int | None:
-        """Where the first request ends; `None` where it has not come in full."""
+        """The position after the first request; `None` if it is incomplete."""
         head, blank, _ = self._received.partition(b"\r\n\r\n")
         if not blank:
             return None

@@ -1,7 +1,7 @@
-"""Agents that beat: `python -m bench.heartbeats` plays many of them over few connections, and prints what they saw.
+"""Sends the heartbeats of many agents over few connections: `python -m bench.heartbeats`; prints the result as JSON.
 
-Each connection carries its share of the agents in turn, one heartbeat at a time. Over gRPC they speak to the registry
-as a gateway does, so that nothing stands in front of it.
+Each connection sends the heartbeats of its share of the agents, one at a time. Over gRPC the process calls the
+registry directly, as the gateway does.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import cycle
 
 import uvloop
 
-from bench.load import run_load
+from bench.load import summarise
 from bench.population import Agent, build_agent
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -22,49 +23,49 @@ from services.chassis import clients
 from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 
-UPTIME = 3600
+UPTIME_SECONDS = 3600
 
 ANSWER = b'{"status":"ok"}'
-"""What a heartbeat is answered, to the end."""
+"""The end of the response to a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """What the process is to do; its one argument, as JSON."""
+    """The only argument of the process, as JSON."""
 
-    where: str
-    """The port of a gateway, or the address of a registry (`unix:...`)."""
+    address: str
+    """The port of a gateway on this machine, or the address of a registry (`unix:...`)."""
     agents: int
     connections: int
     seconds: float
     rate: float = 0.0
-    """Heartbeats a second over all connections together; 0 is as fast as they are answered."""
+    """Heartbeats a second, summed over all connections; with 0, each answer is followed by the next heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When a connection beats: not before its turn, and not after the end."""
+    """The times of a connection's heartbeats, in seconds of the monotonic clock."""
 
-    first: float
-    pause: float
+    first_at: float
+    interval_seconds: float
     until: float
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP connection: a request, its answer, the next. It does as little as it can: the cores are shared."""
+    """One HTTP connection that sends one request at a time. It does little work, because the cores are shared."""
 
-    def __init__(self, requests: Iterator[bytes], pace: Pace, took: list[float]) -> None:
-        self.over = asyncio.get_running_loop().create_future()
+    def __init__(self, requests: Iterator[bytes], pace: Pace, durations: list[float]) -> None:
+        self.finished = asyncio.get_running_loop().create_future()
         self._requests = requests
         self._pace = pace
-        self._took = took
-        self._began = 0.0
+        self._durations = durations
+        self._started_at = 0.0
         self._answer = b""
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self._beat_at(self._pace.first)
+        self._schedule(self._pace.first_at)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
@@ -73,90 +74,97 @@ class Connection(asyncio.Protocol):
                 sys.exit(self._answer.decode())
             return
         self._answer = b""
-        self._took.append(time.perf_counter() - self._began)
-        self._beat_at(self._began + self._pace.pause)
+        self._durations.append(time.perf_counter() - self._started_at)
+        self._schedule(self._started_at + self._pace.interval_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.over.done():
-            self.over.set_exception(exc or ConnectionResetError())
+        if not self.finished.done():
+            self.finished.set_exception(exc or ConnectionResetError())
 
-    def _beat_at(self, due: float) -> None:
-        """Late heartbeats are not caught up with: an agent sleeps from one to the next."""
+    def _schedule(self, due: float) -> None:
+        """Send at `due`. Missed heartbeats are skipped, because an agent sleeps from one heartbeat to the next."""
         now = time.perf_counter()
         if max(now, due) >= self._pace.until:
-            self.over.set_result(None)
+            self.finished.set_result(None)
             self._transport.close()
         elif due > now:
-            asyncio.get_running_loop().call_later(due - now, self._beat)
+            asyncio.get_running_loop().call_later(due - now, self._send)
         else:
-            self._beat()
+            self._send()
 
-    def _beat(self) -> None:
-        self._began = time.perf_counter()
+    def _send(self) -> None:
+        self._started_at = time.perf_counter()
         self._transport.write(next(self._requests))
 
 
-def _paces(orders: LoadPlan) -> list[Pace]:
-    """A connection's share each: they begin evenly one after the other."""
-    pause = orders.connections / orders.rate if orders.rate else 0.0
-    began = time.perf_counter()
+def _build_paces(plan: LoadPlan) -> list[Pace]:
+    """Build the pace of each connection; their first heartbeats are evenly distributed over the interval."""
+    interval_seconds = plan.connections / plan.rate if plan.rate else 0.0
+    started_at = time.perf_counter()
     return [
-        Pace(began + pause * number / orders.connections, pause, began + orders.seconds)
-        for number in range(orders.connections)
+        Pace(started_at + interval_seconds * number / plan.connections, interval_seconds, started_at + plan.seconds)
+        for number in range(plan.connections)
     ]
 
 
-def _shares(orders: LoadPlan) -> list[list[Agent]]:
-    """The agents that each connection speaks for."""
-    agents = [build_agent(number) for number in range(orders.agents)]
-    return [agents[number :: orders.connections] for number in range(orders.connections)]
+def _share_agents(plan: LoadPlan) -> list[list[Agent]]:
+    """Distribute the agents over the connections."""
+    agents = [build_agent(number) for number in range(plan.agents)]
+    return [agents[number :: plan.connections] for number in range(plan.connections)]
 
 
-def _request(one: Agent) -> bytes:
+def _build_request(agent: Agent) -> bytes:
     body = (
-        f'{{"workspace_id":"{one.workspace_id}","error_rate":0,"sample_error":"","active_tasks":0,'
-        f'"current_task":"","uptime_seconds":{UPTIME + one.number}}}'
+        f'{{"workspace_id":"{agent.workspace_id}","error_rate":0,"sample_error":"","active_tasks":0,'
+        f'"current_task":"","uptime_seconds":{UPTIME_SECONDS + agent.number}}}'
     )
     return (
         "POST /registry/heartbeat HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {one.token.text}\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        f"authorization: Bearer {agent.token.text}\r\ncontent-length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 
-async def _over_http(orders: LoadPlan) -> list[float]:
-    took: list[float] = []
-    shares = [[_request(one) for one in share] for share in _shares(orders)]
-    made = []
-    for share, pace in zip(shares, _paces(orders), strict=True):
-        connection = Connection(cycle(share), pace, took)
-        await asyncio.get_running_loop().create_connection(lambda one=connection: one, "127.0.0.1", int(orders.where))  # type: ignore[misc]
-        made.append(connection.over)
-    await asyncio.gather(*made)
-    return took
+async def _send_over_http(plan: LoadPlan) -> list[float]:
+    durations: list[float] = []
+    shares = [[_build_request(agent) for agent in share] for share in _share_agents(plan)]
+    connections = []
+    for share, pace in zip(shares, _build_paces(plan), strict=True):
+        connection = Connection(cycle(share), pace, durations)
+        make_protocol = partial(_return_connection, connection)
+        await asyncio.get_running_loop().create_connection(make_protocol, "127.0.0.1", int(plan.address))
+        connections.append(connection.finished)
+    await asyncio.gather(*connections)
+    return durations
 
 
-async def _over_grpc(orders: LoadPlan) -> list[float]:
-    took: list[float] = []
-    shares = _shares(orders)
-    async with clients.open_channel(orders.where, caller_service="gateway") as line, asyncio.TaskGroup() as group:
-        for share, pace in zip(shares, _paces(orders), strict=True):
-            group.create_task(_beating(line, cycle(share), pace, took))
-    return took
+def _return_connection(connection: Connection) -> Connection:
+    return connection
 
 
-async def _beating(line: ServiceChannel, turns: Iterator[Agent], pace: Pace, took: list[float]) -> None:
-    """One after the other, as fast as they are answered."""
-    stub = rpc.RegistryServiceStub(line.channel)
-    while (began := time.perf_counter()) < pace.until:
-        one = next(turns)
-        request = pb.HeartbeatRequest(workspace_id=one.workspace_id, uptime_seconds=UPTIME + one.number)
-        await line.call(stub.Heartbeat, request, on_behalf_of=Identity(kind=Kind.WORKSPACE, name=one.workspace_id))
-        took.append(time.perf_counter() - began)
+async def _send_over_grpc(plan: LoadPlan) -> list[float]:
+    durations: list[float] = []
+    shares = _share_agents(plan)
+    async with clients.open_channel(plan.address, caller_service="gateway") as channel, asyncio.TaskGroup() as group:
+        for share, pace in zip(shares, _build_paces(plan), strict=True):
+            group.create_task(_send_heartbeats(channel, cycle(share), pace, durations))
+    return durations
 
 
-async def _main(orders: LoadPlan) -> None:
-    took = await (_over_grpc if orders.where.startswith("unix:") else _over_http)(orders)
-    print(json.dumps(asdict(run_load(took, orders.seconds))))
+async def _send_heartbeats(
+    channel: ServiceChannel, agents: Iterator[Agent], pace: Pace, durations: list[float]
+) -> None:
+    """Send one heartbeat after the other, each as soon as the last one is answered."""
+    stub = rpc.RegistryServiceStub(channel.channel)
+    while (started_at := time.perf_counter()) < pace.until:
+        agent = next(agents)
+        request = pb.HeartbeatRequest(workspace_id=agent.workspace_id, uptime_seconds=UPTIME_SECONDS + agent.number)
+        await channel.call(stub.Heartbeat, request, on_behalf_of=Identity(kind=Kind.WORKSPACE, name=agent.workspace_id))
+        durations.append(time.perf_counter() - started_at)
+
+
+async def _main(plan: LoadPlan) -> None:
+    durations = await (_send_over_grpc if plan.address.startswith("unix:") else _send_over_http)(plan)
+    print(json.dumps(asdict(summarise(durations, plan.seconds))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clients that only ask and wait: `python -m bench.load PORT PATH CONNECTIONS SECONDS` prints what they saw."""
+"""Sends messages over many connections: `python -m bench.load PORT PATH CONNECTIONS SECONDS`; prints JSON."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ MESSAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What a run saw: requests a second, and how long the middle one and the slowest hundredth took."""
+    """The result of a run: requests a second, and the latencies at the median and the 99th percentile."""
 
     rate: float
     p50_ms: float
@@ -25,39 +25,39 @@ class Sample:
 
 
 async def run(port: int, path: str, connections: int, seconds: float) -> Sample:
-    """Ask over so many connections for so long."""
-    took: list[float] = []
-    began = time.perf_counter()
+    """Send requests over `connections` connections for `seconds` seconds."""
+    durations: list[float] = []
+    started_at = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(connections):
-            group.create_task(_ask(port, path, number, began + seconds, took))
-    return run_load(took, time.perf_counter() - began)
+            group.create_task(_send_requests(port, path, number, started_at + seconds, durations))
+    return summarise(durations, time.perf_counter() - started_at)
 
 
-def run_load(took: list[float], spent: float) -> Sample:
-    """What so many seconds of asking come to, from how long each answer took."""
-    took.sort()
+def summarise(durations: list[float], elapsed_seconds: float) -> Sample:
+    """Compute the result from the duration of each request and of the whole run, in seconds."""
+    durations.sort()
     return Sample(
-        rate=len(took) / spent,
-        p50_ms=took[len(took) // 2] * 1000,
-        p99_ms=took[len(took) * 99 // 100] * 1000,
-        requests=len(took),
+        rate=len(durations) / elapsed_seconds,
+        p50_ms=durations[len(durations) // 2] * 1000,
+        p99_ms=durations[len(durations) * 99 // 100] * 1000,
+        requests=len(durations),
     )
 
 
-async def _ask(port: int, path: str, number: int, until: float, took: list[float]) -> None:
+async def _send_requests(port: int, path: str, number: int, until: float, durations: list[float]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = MESSAGE % number
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
     request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-    while (began := time.perf_counter()) < until:
+    while (started_at := time.perf_counter()) < until:
         writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
         length = int(answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        told = await reader.readexactly(length)
+        body = await reader.readexactly(length)
         if not answer.startswith(b"HTTP/1.1 200"):
-            sys.exit(f"{answer.decode()}{told.decode()}")
-        took.append(time.perf_counter() - began)
+            sys.exit(f"{answer.decode()}{body.decode()}")
+        durations.append(time.perf_counter() - started_at)
     writer.close()
 
 

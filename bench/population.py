@@ -1,7 +1,7 @@
-"""The agents of a benchmark, and their workspaces as rows.
+"""Builds the agents of a benchmark and inserts their workspaces into the database.
 
-They are written straight into the tables, because making thousands of them one by one is not what is measured. Who an
-agent is follows from its number, so that the processes that play them need no list.
+The rows are written directly into the tables, because the benchmarks do not measure creation. The identity of an agent
+follows from its number, so the processes that send its heartbeats need no list.
 """
 
 import json
@@ -20,11 +20,11 @@ from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.workspace.model import EXTERNAL, DeliveryMode, Reason, Status, Workspace, WorkspaceId
 
-TEAM = 100
-"""Workspaces of one organisation: a root and those below it."""
+WORKSPACES_PER_ORGANISATION = 100
+"""The root of an organisation included."""
 
-SPACE = UUID("7c7d2b0e-9c43-4b0e-9a55-6f6f0c1d2a11")
-"""Where the ids of agents come from."""
+ID_NAMESPACE = UUID("7c7d2b0e-9c43-4b0e-9a55-6f6f0c1d2a11")
+"""The namespace of the ids of agents."""
 
 CARD = {
     "name": "bench",
@@ -44,7 +44,7 @@ CARD = {
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One of the crowd: its place in it, its workspace, its token."""
+    """One agent of the population, with its workspace and token."""
 
     number: int
     workspace_id: str
@@ -52,59 +52,59 @@ class Agent:
 
 
 def build_agent(number: int) -> Agent:
-    """The agent with this number; the same one in every process and every run."""
+    """Build the agent with this number; it is the same in every process and every run."""
     token = token_text.encode_token(sha256(f"bench {number}".encode()).digest())
-    return Agent(number, str(uuid5(SPACE, str(number))), token)
+    return Agent(number, str(uuid5(ID_NAMESPACE, str(number))), token)
 
 
 async def insert_population(connection: asyncpg.Connection, agents: Sequence[Agent]) -> None:
-    """Give each agent a workspace that is online, a card and, where auth has a schema here, a token."""
+    """Insert an online workspace and a card for each agent and, if the database has auth's schema, a token."""
     now = datetime.now(UTC)
-    first = await _revisions(connection, len(agents))
-    workspaces = [_workspace(one, now, first + place) for place, one in enumerate(agents)]
+    first = await _reserve_revisions(connection, len(agents))
+    workspaces = [_build_workspace(agent, now, first + place) for place, agent in enumerate(agents)]
     async with connection.transaction():
-        await _put(connection, "registry.workspaces", [_workspace_row(one) for one in workspaces])
-        await _put(connection, "registry.vitals", [_vitals(workspace, now) for workspace in workspaces])
-        await _put(connection, "registry.cards", [_card(workspace) for workspace in workspaces])
+        await _copy_rows(connection, "registry.workspaces", [_build_row(workspace) for workspace in workspaces])
+        await _copy_rows(connection, "registry.vitals", [_build_vitals(workspace, now) for workspace in workspaces])
+        await _copy_rows(connection, "registry.cards", [_build_card(workspace) for workspace in workspaces])
         if await connection.fetchval("select to_regclass('auth.tokens')"):
-            await _put(connection, "auth.placements", [_placement(workspace) for workspace in workspaces])
-            await _put(connection, "auth.tokens", [_token(one, now) for one in agents])
+            await _copy_rows(connection, "auth.placements", [_build_placement(workspace) for workspace in workspaces])
+            await _copy_rows(connection, "auth.tokens", [_build_token(agent, now) for agent in agents])
     await connection.execute("analyze")
     await connection.execute("select pg_notify($1, '')", REVISION_CHANNEL)
 
 
 async def refresh_vitals(connection: asyncpg.Connection) -> None:
-    """All of them were heard just now, so that none falls silent while something else is measured."""
+    """Set the time of every last heartbeat to now, so that no agent becomes offline during a measurement."""
     await connection.execute("update registry.vitals set last_seen = now()")
 
 
-async def _revisions(connection: asyncpg.Connection, count: int) -> int:
-    """So many places in the one sequence; the first of them. Nobody else writes meanwhile."""
+async def _reserve_revisions(connection: asyncpg.Connection, count: int) -> int:
+    """Reserve `count` revisions and return the first. There is no concurrent writer."""
     first: int = await connection.fetchval("select nextval('registry.numbers')")
     await connection.execute("select setval('registry.numbers', $1)", first + count)
     return first
 
 
-def _workspace_row(workspace: Workspace) -> dict[str, Any]:
+def _build_row(workspace: Workspace) -> dict[str, Any]:
     return {tables.workspaces.c[key].name: value for key, value in tables.build_row(workspace).items()}
 
 
-async def _put(connection: asyncpg.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+async def _copy_rows(connection: asyncpg.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     schema, _, name = table.partition(".")
     columns = list(rows[0])
     records = [tuple(row[column] for column in columns) for row in rows]
     await connection.copy_records_to_table(name, schema_name=schema, columns=columns, records=records)
 
 
-def _workspace(one: Agent, now: datetime, revision: int) -> Workspace:
-    root = WorkspaceId(build_agent(one.number - one.number % TEAM).workspace_id)
+def _build_workspace(agent: Agent, now: datetime, revision: int) -> Workspace:
+    root = WorkspaceId(build_agent(agent.number - agent.number % WORKSPACES_PER_ORGANISATION).workspace_id)
     return Workspace(
-        id=WorkspaceId(one.workspace_id),
-        name=f"agent {one.number:05}",
+        id=WorkspaceId(agent.workspace_id),
+        name=f"agent {agent.number:05}",
         role="worker of the benchmark",
         runtime=EXTERNAL,
         org_id=root,
-        parent_id=root if one.number % TEAM else None,
+        parent_id=root if agent.number % WORKSPACES_PER_ORGANISATION else None,
         status=Status.ONLINE,
         status_reason=Reason.HEARTBEAT,
         status_since=now,
@@ -118,24 +118,24 @@ def _workspace(one: Agent, now: datetime, revision: int) -> Workspace:
     )
 
 
-def _vitals(workspace: Workspace, now: datetime) -> dict[str, Any]:
+def _build_vitals(workspace: Workspace, now: datetime) -> dict[str, Any]:
     return tables.build_vitals_row(workspace) | {"workspace_id": workspace.id, "last_seen": now, "look_at": now}
 
 
-def _card(workspace: Workspace) -> dict[str, Any]:
+def _build_card(workspace: Workspace) -> dict[str, Any]:
     return {"workspace_id": workspace.id, "card": json.dumps(CARD | {"name": workspace.name}).encode()}
 
 
-def _placement(workspace: Workspace) -> dict[str, Any]:
+def _build_placement(workspace: Workspace) -> dict[str, Any]:
     now = workspace.created_at
     return {"workspace_id": workspace.id, "org_id": workspace.org_id, "placed_at": now, "confirmed_at": now}
 
 
-def _token(one: Agent, now: datetime) -> dict[str, Any]:
+def _build_token(agent: Agent, now: datetime) -> dict[str, Any]:
     return {
-        "id": str(uuid5(SPACE, f"token {one.number}")),
-        "workspace_id": one.workspace_id,
-        "digest": one.token.digest,
-        "prefix": one.token.prefix,
+        "id": str(uuid5(ID_NAMESPACE, f"token {agent.number}")),
+        "workspace_id": agent.workspace_id,
+        "digest": agent.token.digest,
+        "prefix": agent.token.prefix,
         "created_at": now,
     }

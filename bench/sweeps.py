@@ -1,4 +1,4 @@
-"""What it costs to look for the silent among many healthy agents: the time of the sweeps, and the pages they touch."""
+"""Measures the sweeps that look for silent agents among many healthy ones: their time, and the pages they touch."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -20,19 +20,19 @@ from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 AGENT_TIMEOUT = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
-"""As the settings of the registry have it."""
+"""The defaults of the registry's settings."""
 
-EVERY = timedelta(seconds=5)
-"""How often the sweeps come by."""
+SWEEP_INTERVAL = timedelta(seconds=5)
+"""The time between two sweeps."""
 
-TURNS = 6
-"""Sweeps until every agent was heard once: a heartbeat every 30 seconds."""
+WARM_UP_ROUNDS = 6
+"""Sweeps until every agent has sent a heartbeat, one every 30 seconds."""
 
-ROUNDS = 24
-"""Sweeps that are measured: two minutes, so that each agent would have fallen silent once."""
+MEASURED_ROUNDS = 24
+"""Sweeps that are measured: two minutes, longer than the timeout of an agent."""
 
-LIMIT = 500
-"""As the sweeps take at a time."""
+BATCH_SIZE = 500
+"""Rows that one statement of a sweep reads."""
 
 PAGES = sa.text("select coalesce(sum(hits + reads), 0) from pg_stat_get_backend_io(pg_backend_pid())")
 FLUSH = sa.text("select pg_stat_force_next_flush()")
@@ -40,14 +40,14 @@ FLUSH = sa.text("select pg_stat_force_next_flush()")
 
 @dataclass(frozen=True, slots=True)
 class SweepCost:
-    """One round of all sweeps, on average: milliseconds, and pages touched."""
+    """The average cost of one round of all sweeps: milliseconds, and pages touched."""
 
     milliseconds: float
     pages: float
 
 
-class Advancing:
-    """A clock that is set."""
+class ManualClock:
+    """A clock that the benchmark sets."""
 
     def __init__(self) -> None:
         self.time = datetime.now(UTC)
@@ -58,25 +58,25 @@ class Advancing:
 
 
 async def measure_sweeps(server_url: str, count: int) -> SweepCost:
-    """What sweeping costs where `count` agents are healthy, in a database of its own, with nobody else in it."""
-    async with fresh_database(server_url) as url, _settled(url, count), _opened(url) as engine:
-        clock = Advancing()
+    """Measure the sweeps with `count` healthy agents, in a new database without other users."""
+    async with fresh_database(server_url) as url, _fill_database(url, count), _open_engine(url) as engine:
+        clock = ManualClock()
         store = Store(engine, clock)
-        crowd = await _crowd(store, count)
-        spent = pages = 0.0
-        for number in range(TURNS + ROUNDS):
-            clock.time += EVERY
-            await _beat(store, crowd[number % TURNS :: TURNS], clock.time)
-            before, began = await _touched(engine), time.perf_counter()
-            await _sweep(store)
-            if number >= TURNS:
-                spent += time.perf_counter() - began
-                pages += await _touched(engine) - before
-    return SweepCost(spent / ROUNDS * 1000, pages / ROUNDS)
+        workspaces = await _list_population(store, count)
+        seconds = pages = 0.0
+        for number in range(WARM_UP_ROUNDS + MEASURED_ROUNDS):
+            clock.time += SWEEP_INTERVAL
+            await _send_heartbeats(store, workspaces[number % WARM_UP_ROUNDS :: WARM_UP_ROUNDS], clock.time)
+            before, started_at = await _count_pages(engine), time.perf_counter()
+            await _run_sweeps(store)
+            if number >= WARM_UP_ROUNDS:
+                seconds += time.perf_counter() - started_at
+                pages += await _count_pages(engine) - before
+    return SweepCost(seconds / MEASURED_ROUNDS * 1000, pages / MEASURED_ROUNDS)
 
 
 @asynccontextmanager
-async def _settled(url: str, count: int) -> AsyncIterator[None]:
+async def _fill_database(url: str, count: int) -> AsyncIterator[None]:
     await roles.apply_roles(url)
     await migrations.migrate_all(url)
     connection = await asyncpg.connect(url)
@@ -89,42 +89,44 @@ async def _settled(url: str, count: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[AsyncEngine]:
-    """One connection, so that its pages are those of the sweeps."""
+async def _open_engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """Open one connection, so that the pages it touches are those of the sweeps."""
     async with database.open_engine(url, role=ROLE, pool=1) as engine:
         yield engine
 
 
-async def _crowd(store: Store, count: int) -> Sequence[Workspace]:
+async def _list_population(store: Store, count: int) -> Sequence[Workspace]:
     async with store.begin() as tx:
         return await tx.lists.list_by_ids([WorkspaceId(build_agent(number).workspace_id) for number in range(count)])
 
 
-async def _beat(store: Store, some: Sequence[Workspace], now: datetime) -> None:
-    """Some are heard, as the intake writes it."""
-    for start in range(0, len(some), LIMIT):
-        heard = [one.id for one in some[start : start + LIMIT]]
+async def _send_heartbeats(store: Store, workspaces: Sequence[Workspace], now: datetime) -> None:
+    """Record heartbeats of the workspaces, with the statements that the registry uses."""
+    for start in range(0, len(workspaces), BATCH_SIZE):
+        ids = [workspace.id for workspace in workspaces[start : start + BATCH_SIZE]]
         async with store.begin() as tx:
-            found = await tx.lists.list_by_ids(heard)
-            await tx.vitals.write({one.id: replace(one.vitals, last_seen=now) for one in found}, AGENT_TIMEOUT)
+            found = await tx.lists.list_by_ids(ids)
+            await tx.vitals.write(
+                {workspace.id: replace(workspace.vitals, last_seen=now) for workspace in found}, AGENT_TIMEOUT
+            )
 
 
-async def _sweep(store: Store) -> None:
-    """What the loops of the registry ask of the table, each in a transaction of its own."""
+async def _run_sweeps(store: Store) -> None:
+    """Run the queries of the registry's loops, each in its own transaction."""
     async with store.begin() as tx:
-        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, limit=LIMIT)
+        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, limit=BATCH_SIZE)
     if silent:
         raise RuntimeError(f"{len(silent)} healthy agents were called silent")
     async with store.begin() as tx:
-        await tx.overdue.list_unstarted(limit=LIMIT)
+        await tx.overdue.list_unstarted(limit=BATCH_SIZE)
     async with store.begin() as tx:
-        await tx.overdue.list_unplaced(limit=LIMIT)
+        await tx.overdue.list_unplaced(limit=BATCH_SIZE)
     async with store.begin() as tx:
-        await tx.overdue.list_unfinished_removals(EVERY, limit=LIMIT)
+        await tx.overdue.list_unfinished_removals(SWEEP_INTERVAL, limit=BATCH_SIZE)
 
 
-async def _touched(engine: AsyncEngine) -> float:
-    """Pages this connection has touched so far."""
+async def _count_pages(engine: AsyncEngine) -> float:
+    """Count the pages that this connection has touched so far."""
     async with engine.begin() as connection:
         await connection.execute(FLUSH)
     async with engine.begin() as connection:

@@ -70,7 +70,9 @@ class Authenticator:
         self._operator = operator
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._authorize = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE)
-        self._authorize_reports = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE, interval_seconds=BATCH_INTERVAL_SECONDS)
+        self._authorize_reports = BatchedMethod(
+            auth, self._stub.Authorize, _AUTHORIZE, interval_seconds=BATCH_INTERVAL_SECONDS
+        )
         self._monotonic = monotonic
         self._wall = wall
         self._cache = AuthorizationCache()

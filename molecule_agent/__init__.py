@@ -1,23 +1,23 @@
 """
-What runs inside a workspace; it knows the REST contract and nothing of the plane's code.
+The runtime of one agent inside a workspace. It knows the REST contract and imports no code of the plane.
 
-settings     what the environment says, and the only reader of it
-adapter      what an author writes: BaseAdapter, Turn, RuntimeCapabilities
-echo         the adapter of an agent that was given none
-card         what the agent says it can do, in both generations of A2A
-backoff      how long to wait before asking again                     pure
-work         what it is doing now and how the last tasks went
-pulse        what a heartbeat says
-credentials  the token and the inbound secret, in files of their own
-plane        the plane as this agent sees it: register, heartbeat
-heart        stays registered, keeps beating
-memory       which messages were handed to the adapter already
-tasks        the tasks that came of them, as far back as there is room
-executor     lets the adapter answer, and tells A2A what it says
-requests     A2A requests, each message handed on once
-protocol     the A2A side, loaded while the agent registers
-door         HTTP: health and card at once, all else to the protocol
-imports      big libraries without what they merely look for
-clock        time, so that tests can move it
-app          the parts put together; serving and draining
+settings         the configuration; the only reader of the environment
+adapter          the API for authors: BaseAdapter, Turn, RuntimeCapabilities
+echo             the default adapter
+card             the agent card, in the form of A2A 1.0 and 0.3
+backoff          the delay between two attempts to register          pure
+task_tracker     the running tasks and the error rate
+heartbeat        the body of a heartbeat
+credentials      the token and the inbound secret, stored in files
+plane_client     the REST client of the plane: register, heartbeat
+lifecycle        the loops that register and send heartbeats
+message_index    the messages that the adapter has already received
+task_store       the A2A tasks in memory, bounded in number and size
+executor         runs the adapter and publishes its answer as A2A events
+request_handler  handles A2A requests and delivers each message once
+a2a_application  the A2A server, imported while the agent registers
+http_server      the ASGI application: health, card, and the A2A server
+import_filter    hides optional dependencies from imports
+clock            monotonic time, which tests replace
+app              assembles the agent, serves and drains
 """

@@ -1,4 +1,4 @@
-"""`python -m molecule_agent`: one agent, as its environment describes it."""
+"""Runs one agent that the environment configures: `python -m molecule_agent`."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from molecule_agent.settings import Settings, SettingsError
 
 
 def main() -> int:
-    """Run until told to stop; the exit status."""
+    """Run the agent until it stops; return the exit status."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for library in ("uvicorn", "httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.WARNING)

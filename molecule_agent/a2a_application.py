@@ -1,4 +1,4 @@
-"""The A2A side of the agent, loaded while the agent registers."""
+"""The A2A server of the agent; it imports the SDK while the agent registers."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 class A2aApplication:
     """
-    A2A 1.0 and 0.3 by JSON-RPC, plain and streaming, as an ASGI application.
+    An ASGI application that serves A2A 1.0 and 0.3 over JSON-RPC, plain and streaming.
 
-    Importing the SDK takes longer than all the rest of the start together. Therefore the agent listens and
-    registers first; messages that come earlier wait here for the second or two.
+    Importing the SDK takes longer than the rest of the start. The agent therefore listens and registers first;
+    requests that arrive before the import ends wait for it, which takes one or two seconds.
     """
 
-    def __init__(self, card: dict[str, Any], adapter: BaseAdapter, work: TaskTracker) -> None:
+    def __init__(self, card: dict[str, Any], adapter: BaseAdapter, tracker: TaskTracker) -> None:
         self._card = card
         self._adapter = adapter
-        self._work = work
+        self._tracker = tracker
         self._loaded = asyncio.Event()
-        self._requests: IdempotentRequestHandler | None = None
+        self._handler: IdempotentRequestHandler | None = None
         self._app: Starlette | None = None
 
     async def load(self) -> None:
-        """Import the SDK beside the running loop and open for messages."""
-        self._requests, self._app = await asyncio.to_thread(self._build)
+        """Import the SDK in a thread, then accept requests."""
+        self._handler, self._app = await asyncio.to_thread(self._build)
         self._loaded.set()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         await self._loaded.wait()
-        assert self._app is not None  # noqa: S101 - tells mypy what the event means
+        assert self._app is not None  # noqa: S101 - the event guarantees it, mypy cannot know
         await self._app(scope, receive, send)
 
     async def close(self) -> None:
-        """Interrupt what is still under way."""
-        if self._requests is not None:
-            await self._requests.aclose()
+        """Cancel the tasks that still run."""
+        if self._handler is not None:
+            await self._handler.aclose()
 
     def _build(self) -> "tuple[IdempotentRequestHandler, Starlette]":
         with hide_modules("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
@@ -54,7 +54,7 @@ class A2aApplication:
 
             from molecule_agent.executor import Executor
             from molecule_agent.request_handler import IdempotentRequestHandler
-        requests = IdempotentRequestHandler(
-            Executor(self._adapter, self._work), parse_agent_card(dict(self._card)), MessageIndex()
+        handler = IdempotentRequestHandler(
+            Executor(self._adapter, self._tracker), parse_agent_card(dict(self._card)), MessageIndex()
         )
-        return requests, Starlette(routes=create_jsonrpc_routes(requests, "/", enable_v0_3_compat=True))
+        return handler, Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))

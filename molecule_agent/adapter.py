@@ -1,4 +1,4 @@
-"""What the author of an agent writes: an `Adapter`, derived from `BaseAdapter`."""
+"""The API for authors of agents: they write a class `Adapter`, derived from `BaseAdapter`."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -11,11 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """The place this agent fills, as far as an adapter needs to know it."""
+    """The workspace of this agent, as far as an adapter needs it."""
 
     id: str
     parent_id: str | None = None
-    """The workspace above; None for a root."""
+    """The id of the parent workspace; None for a root."""
     model: str | None = None
     """The model to use; None leaves the choice to the adapter."""
     root: Path = Path("/")
@@ -24,14 +24,14 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One message to answer."""
+    """One message that the adapter answers."""
 
     text: str
     """The text parts, joined by line breaks; empty if there are none."""
     parts: Sequence[Mapping[str, Any]]
     """All parts as A2A 1.0 JSON: each has one of `text`, `raw`, `url`, `data`."""
     context_id: str
-    """The conversation: the same for all messages that belong together."""
+    """The id of the conversation; all messages of one conversation share it."""
     message_id: str
     task_id: str
     metadata: Mapping[str, Any]
@@ -39,19 +39,19 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeCapabilities:
-    """What an agent does itself, so that the plane leaves it alone."""
+    """The functions that an agent provides itself, so that the plane does not."""
 
     provides_native_heartbeat: bool = False
     provides_native_scheduler: bool = False
     provides_native_status_mgmt: bool = False
-    """The agent judges its own health: its error rate moves no status."""
+    """The agent judges its own health: its error rate does not change the status of its workspace."""
     provides_native_session: bool = False
-    """The agent queues for itself: the plane stores nothing for it while it is busy."""
+    """The agent has its own queue: the plane stores no messages for it while it is busy."""
     idempotent_delivery: bool = False
-    """Being handed a message a second time does no harm: the plane may send it again after a broken connection."""
+    """Receiving a message twice does no harm: the plane may send it again after a broken connection."""
 
     def to_dict(self) -> dict[str, bool]:
-        """The names used on the wire."""
+        """The capabilities under the names that the heartbeat uses."""
         return {
             "heartbeat": self.provides_native_heartbeat,
             "scheduler": self.provides_native_scheduler,
@@ -63,7 +63,7 @@ class RuntimeCapabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skill:
-    """One thing the agent can do, for its card."""
+    """One skill on the card of the agent."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class Skill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What the card says beyond addresses and protocol."""
+    """The content of the card that the adapter chooses; addresses and protocol are added to it."""
 
     name: str
     description: str
@@ -83,56 +83,56 @@ class CardFacts:
 
 
 class RuntimeState(StrEnum):
-    """How the agent itself judges its condition."""
+    """The condition of the agent in its own judgement."""
 
     WELL = ""
     WEDGED = "wedged"
-    """Nothing will be answered any more without help; the plane shows the workspace as degraded."""
+    """The agent cannot answer without a person's help; the plane shows the workspace as degraded."""
 
 
 class BaseAdapter(ABC):
-    """Turns messages into answers. One object lives as long as the process and may answer several turns at once."""
+    """Answers messages. The process has one adapter, which may answer several turns at the same time."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
     @abstractmethod
     def card(self) -> CardFacts:
-        """What the card says. Asked once, at start."""
+        """The content of the card. Called once, at start."""
 
     @abstractmethod
     def answer(self, turn: Turn) -> AsyncIterator[str]:
         """
-        The answer, in as many pieces as come naturally; joined they are the whole text.
+        Yield the answer in any number of pieces; the joined pieces are the whole text.
 
-        Written as an asynchronous generator. An exception makes the task fail; its text goes to the agent's log
-        and nowhere else. A cancelled task raises CancelledError at the innermost `await`.
+        This is an asynchronous generator. An exception makes the task fail; its text is written to the agent's log
+        only. A cancelled task raises CancelledError at the innermost `await`.
         """
 
     def capabilities(self) -> RuntimeCapabilities:
         """
-        What this agent does itself. Asked at every heartbeat.
+        The functions that this agent provides itself. Called for every heartbeat.
 
-        This package remembers message ids, so a message that is sent twice is answered once. The memory ends with
-        the process: an adapter to which a repetition after a crash does harm says `RuntimeCapabilities()`.
+        This package remembers message ids, so a message that is sent twice is answered once. The ids are lost when
+        the process ends: an adapter that a repeated message after a crash would harm returns `RuntimeCapabilities()`.
         """
         return RuntimeCapabilities(idempotent_delivery=True)
 
     def idle_timeout_override(self) -> int | None:
-        """Seconds of silence during an answer after which the plane may give up; None for the plane's default."""
+        """Seconds without a piece of an answer after which the plane may give up; None for the plane's default."""
         return None
 
     def runtime_state(self) -> RuntimeState:
-        """Asked at every heartbeat."""
+        """The condition of the agent. Called for every heartbeat."""
         return RuntimeState.WELL
 
 
 class AdapterError(Exception):
-    """ADAPTER_MODULE does not lead to an adapter; the text says why."""
+    """ADAPTER_MODULE does not name a usable adapter; the text says why."""
 
 
 def load(module: str, workspace: Workspace) -> BaseAdapter:
-    """The adapter in the dotted `module`, made for `workspace`. Raises AdapterError."""
+    """Import the dotted `module` and create its `Adapter` for `workspace`. Raises AdapterError."""
     try:
         adapter = importlib.import_module(module).Adapter(workspace)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The parts put together: an agent that serves, is known to its plane, and drains when told to stop."""
+"""Assembles the agent: it serves HTTP, registers with the plane, and drains when it stops."""
 
 import asyncio
 import logging
@@ -31,29 +31,29 @@ from molecule_agent.task_tracker import TaskTracker
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""Seconds that work under way may take to end once the agent is told to stop."""
+"""Seconds that running tasks may take to end after the agent has received a signal to stop."""
 
 KEEP_ALIVE_SECONDS = 75
-"""Seconds an idle connection stays open: longer than any client keeps one, so that it is the client who closes."""
+"""Seconds an idle connection stays open: longer than any client keeps one, so that the client closes it first."""
 
 
 class ListenError(Exception):
-    """The agent cannot listen where it should; the text says why."""
+    """The agent cannot listen on its address; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """A serving agent."""
+    """A running agent."""
 
     url: str
-    """Where it answers, as it registers itself."""
-    work: TaskTracker
+    """The URL that the agent registers."""
+    tracker: TaskTracker
     stop: asyncio.Event
-    """Set it to end the agent; it sets itself when the plane says that the workspace is removed."""
+    """Setting it ends the agent. The agent sets it when the plane reports that the workspace was removed."""
 
 
 async def run(settings: Settings) -> None:
-    """Serve until a signal to stop, or until the workspace is removed. Raises AdapterError and ListenError."""
+    """Run an agent until a signal stops it or its workspace is removed. Raises AdapterError and ListenError."""
     async with run_agent(settings) as agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, agent.stop.set)
@@ -68,57 +68,57 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
     At the end, running tasks get `DRAIN_SECONDS` to finish.
     """
     clock = clock or SystemClock()
-    mind = _load_adapter(settings)
+    agent_adapter = _load_adapter(settings)
     with _open_listener(settings.host, settings.port) as listener:
         url = _format_url(settings.host, listener.getsockname()[1])
-        document = build_card(mind.card(), url=url, name=settings.agent_name)
-        work = TaskTracker()
+        card = build_card(agent_adapter.card(), url=url, name=settings.agent_name)
+        tracker = TaskTracker()
         stop = asyncio.Event()
-        protocol = A2aApplication(document, mind, work)
-        server = _Server(_server_config(HttpServer(document, protocol)))
+        a2a = A2aApplication(card, agent_adapter, tracker)
+        server = _EmbeddedServer(_server_config(HttpServer(card, a2a)))
         started = clock.now()
 
         async with (
             PlaneClient(settings.platform_url, Credentials(settings.root)) as plane,
             asyncio.TaskGroup() as group,
         ):
-            heart = Lifecycle(
+            lifecycle = Lifecycle(
                 register=partial(
                     plane.register,
                     workspace_id=settings.workspace_id,
-                    card=document,
+                    card=card,
                     url=url,
                     delivery_mode=settings.delivery_mode,
                 ),
-                beat=lambda: plane.heartbeat(
+                send_heartbeat=lambda: plane.heartbeat(
                     build_heartbeat(
                         workspace_id=settings.workspace_id,
-                        card=document,
-                        work=work,
-                        adapter=mind,
+                        card=card,
+                        tracker=tracker,
+                        adapter=agent_adapter,
                         uptime=clock.now() - started,
                     )
                 ),
-                work=work,
+                tracker=tracker,
                 removed=stop,
                 interval=settings.heartbeat.total_seconds(),
                 clock=clock,
-                luck=random.random,
+                random_fraction=random.random,
             )
-            answering = group.create_task(server.serve(sockets=[listener]))
-            group.create_task(protocol.load())
-            beating = [group.create_task(loop()) for loop in heart.loops]
+            serving = group.create_task(server.serve(sockets=[listener]))
+            group.create_task(a2a.load())
+            loops = [group.create_task(loop()) for loop in lifecycle.loops]
             log.info("workspace %s listens on %s", settings.workspace_id, url)
-            yield Agent(url=url, work=work, stop=stop)
-            for loop in beating:
+            yield Agent(url=url, tracker=tracker, stop=stop)
+            for loop in loops:
                 loop.cancel()
             server.should_exit = True
-            await _drain(answering, work)
-            await protocol.close()
+            await _drain(serving, tracker)
+            await a2a.close()
 
 
-class _Server(Server):
-    """Leaves the signals to the process."""
+class _EmbeddedServer(Server):
+    """A uvicorn server that installs no signal handlers; the process has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -134,7 +134,7 @@ def _load_adapter(settings: Settings) -> BaseAdapter:
 
 @contextmanager
 def _open_listener(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that accepts from now on. Away from loopback `host` is the plane's name for us, not an address here."""
+    """Open a listening socket. A `host` that is not loopback is a name for the plane, not a local address."""
     address = host if _is_loopback(host) else "0.0.0.0"  # noqa: S104 - a container is reached from outside
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -157,9 +157,9 @@ def _format_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _server_config(door: HttpServer) -> Config:
+def _server_config(application: HttpServer) -> Config:
     return Config(
-        door,
+        application,
         loop="none",
         http="httptools",
         ws="none",
@@ -173,11 +173,11 @@ def _server_config(door: HttpServer) -> Config:
     )
 
 
-async def _drain(answering: asyncio.Task[None], work: TaskTracker) -> None:
-    """Wait until nothing is under way and the last answer has left, but no longer than `DRAIN_SECONDS`."""
+async def _drain(serving: asyncio.Task[None], tracker: TaskTracker) -> None:
+    """Wait until every task has ended and the server has sent its last response, at most `DRAIN_SECONDS`."""
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            await work.idle()
-            await asyncio.wait([answering])
+            await tracker.wait_until_idle()
+            await asyncio.wait([serving])
     except TimeoutError:
-        log.warning("%d tasks did not end in time and are interrupted", work.active)
+        log.warning("%d tasks did not end in time and are interrupted", tracker.active_tasks)

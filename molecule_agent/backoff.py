@@ -1,17 +1,17 @@
-"""How long to wait before asking again."""
+"""Computes the delay between two attempts to register."""
 
 FIRST_DELAY_SECONDS = 1.0
-"""Seconds; a plane that is just starting is there a second later."""
+"""A plane that is just starting needs about a second."""
 
 MAX_DELAY_SECONDS = 60.0
-"""Seconds; nobody waits longer than this for an agent after the plane has come back."""
+"""An agent registers at most this long after the plane has come back."""
 
 
-def delay(attempt: int, luck: float) -> float:
+def compute_delay(attempt: int, random_fraction: float) -> float:
     """
-    Seconds to wait after the failed `attempt` (from 0), between half and all of a time that doubles.
+    Seconds to wait after the failed `attempt` (from 0): between half and all of a delay that doubles each time.
 
-    `luck` in [0, 1) spreads agents that failed together, so that they do not come back together.
+    `random_fraction` in [0, 1) is the jitter: agents that failed at the same time do not retry at the same time.
     """
     longest = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempt, 16))
-    return longest * (1 + luck) / 2
+    return longest * (1 + random_fraction) / 2

@@ -1,8 +1,8 @@
 """
-The card: what the agent says it can do.
+Builds the agent card.
 
-One document for both generations of A2A: the members of 1.0 beside those of 0.3. Each generation ignores the
-other's. The very same document is served, registered and sent with every heartbeat.
+One document serves both versions of A2A: it has the members of 1.0 and those of 0.3, and each version ignores the
+other's members. The agent serves, registers and sends with every heartbeat the same document.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ TEXT_MODES = ["text/plain"]
 
 
 def build_card(facts: CardFacts, *, url: str, name: str | None = None) -> dict[str, Any]:
-    """The card of an agent that answers at `url`; `name` replaces the adapter's."""
+    """Build the card of an agent with the address `url`; `name` replaces the adapter's name."""
     return {
         "name": name or facts.name,
         "description": facts.description,

@@ -1,4 +1,4 @@
-"""Time, so that tests can move it."""
+"""Monotonic time, as a protocol that tests implement with a manual clock."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Seconds that only ever grow, and waiting for some of them."""
+    """A monotonic clock in seconds, and a sleep that follows it."""
 
     def now(self) -> float: ...
 
@@ -14,7 +14,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own."""
+    """The monotonic clock of the machine."""
 
     def now(self) -> float:
         return time.monotonic()

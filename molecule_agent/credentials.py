@@ -1,4 +1,4 @@
-"""The token that proves who this agent is, and the secret that proves the plane to it; a file each."""
+"""Stores the agent's token and the plane's inbound secret, each in a file."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 
 
 class Credentials:
-    """The two files below `root`/configs. The plane may rewrite the token's at any time."""
+    """The two files below `root`/configs. The plane may replace the token file at any time."""
 
     def __init__(self, root: Path) -> None:
         self._token_file = root / "configs" / ".auth_token"
@@ -17,24 +17,24 @@ class Credentials:
 
     @property
     def token(self) -> str | None:
-        """The stored token, read once; None if there is none."""
+        """The stored token, read from the file once; None without a token."""
         if self._token is None:
             self._token = _read(self._token_file)
         return self._token
 
     def reread_token(self) -> bool:
-        """Look at the file again, and tell whether it holds another token than before."""
+        """Read the file again; return whether it holds another token than before."""
         before, self._token = self._token, _read(self._token_file)
         return self._token is not None and self._token != before
 
     def save_token(self, token: str | None) -> None:
-        """Keep the token, if there is one. A file that cannot be written does not lose it to this process."""
+        """Store a token that is not empty. The process keeps it in memory even if the file cannot be written."""
         if token:
             _write(self._token_file, token)
             self._token = token
 
     def save_inbound_secret(self, secret: str | None) -> None:
-        """Keep the secret, if there is one."""
+        """Store a secret that is not empty."""
         if secret:
             _write(self._inbound_secret_file, secret)
 
@@ -50,7 +50,7 @@ def _read(file: Path) -> str | None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Replace the file as a whole: at no moment is it half written, or readable by others."""
+    """Replace the file atomically; other users can never read it."""
     temporary = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

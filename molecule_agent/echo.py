@@ -1,11 +1,11 @@
-"""The adapter of an agent that was given none: it says what it hears."""
+"""The default adapter: it answers every message with its own text."""
 
 from collections.abc import AsyncIterator
 
 from molecule_agent.adapter import BaseAdapter, CardFacts, Skill, Turn
 
 PIECES = 3
-"""In how many pieces an answer comes: enough to see that it streams."""
+"""Pieces of an answer: enough to see that it streams."""
 
 
 class Adapter(BaseAdapter):

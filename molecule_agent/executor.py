@@ -1,4 +1,4 @@
-"""Lets the adapter answer, and tells A2A what it says."""
+"""Runs the adapter for a message and publishes its answer as A2A events."""
 
 import logging
 from datetime import UTC, datetime
@@ -16,15 +16,15 @@ from molecule_agent.task_tracker import TaskTracker
 log = logging.getLogger(__name__)
 
 FAILURE_TEXT = "The agent could not answer; its log says why."
-"""All that anybody outside learns of an exception."""
+"""The only text about an exception that callers receive."""
 
 
 class Executor(AgentExecutor):
-    """One task for each message: begun, one artifact in as many pieces as the adapter yields, and an end."""
+    """Creates one task for each message, with one artifact that has a part for each piece of the answer."""
 
-    def __init__(self, adapter: BaseAdapter, work: TaskTracker) -> None:
+    def __init__(self, adapter: BaseAdapter, tracker: TaskTracker) -> None:
         self._adapter = adapter
-        self._work = work
+        self._tracker = tracker
 
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         turn = _build_turn(context)
@@ -34,8 +34,8 @@ class Executor(AgentExecutor):
         else:
             await task.start_work()
         try:
-            with self._work.task(turn.text):
-                await self._answer(turn, task)
+            with self._tracker.track(turn.text):
+                await self._send_answer(turn, task)
         except Exception:
             log.exception("task %s failed", turn.task_id)
             await task.failed(task.new_agent_message([Part(text=FAILURE_TEXT)]))
@@ -43,17 +43,17 @@ class Executor(AgentExecutor):
             await task.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
-        """Said before the adapter is interrupted, so that nobody sees the task without an end."""
+        """Publish the end of the task; the SDK interrupts the adapter afterwards, so the task always has an end."""
         log.info("task %s cancelled", context.task_id)
         await TaskUpdater(event_queue, context.task_id or "", context.context_id or "").cancel()
 
-    async def _answer(self, turn: Turn, task: TaskUpdater) -> None:
+    async def _send_answer(self, turn: Turn, task: TaskUpdater) -> None:
         artifact = str(uuid4())
-        begun = False
+        is_started = False
         async for piece in self._adapter.answer(turn):
             if piece:
-                await task.add_artifact([Part(text=piece)], artifact_id=artifact, name="answer", append=begun)
-                begun = True
+                await task.add_artifact([Part(text=piece)], artifact_id=artifact, name="answer", append=is_started)
+                is_started = True
 
 
 def _build_turn(context: RequestContext) -> Turn:

@@ -1,4 +1,4 @@
-"""What a heartbeat says."""
+"""Builds the body of a heartbeat."""
 
 import logging
 from typing import Any
@@ -10,15 +10,19 @@ log = logging.getLogger(__name__)
 
 
 def build_heartbeat(
-    *, workspace_id: str, card: dict[str, Any], work: TaskTracker, adapter: BaseAdapter, uptime: float
+    *, workspace_id: str, card: dict[str, Any], tracker: TaskTracker, adapter: BaseAdapter, uptime: float
 ) -> dict[str, Any]:
-    """The body of `POST /registry/heartbeat`. Whatever the adapter raises, there is a heartbeat."""
+    """
+    Build the body of `POST /registry/heartbeat`.
+
+    `uptime` is in seconds. An adapter that raises leaves out its own part of the body only.
+    """
     return {
         "workspace_id": workspace_id,
         "agent_card": card,
-        "current_task": work.current,
-        "active_tasks": work.active,
-        "error_rate": work.error_rate,
+        "current_task": tracker.current_task,
+        "active_tasks": tracker.active_tasks,
+        "error_rate": tracker.error_rate,
         "runtime_state": _read_runtime_state(adapter),
         "runtime_metadata": build_runtime_metadata(adapter),
         "uptime_seconds": int(uptime),
@@ -26,7 +30,7 @@ def build_heartbeat(
 
 
 def build_runtime_metadata(adapter: BaseAdapter) -> dict[str, Any]:
-    """What the adapter declares; nothing at all if it raises. A time that is not positive is left out."""
+    """Collect what the adapter declares; empty if it raises. A timeout that is not positive is left out."""
     try:
         declared: dict[str, Any] = {"capabilities": adapter.capabilities().to_dict()}
         idle_timeout = adapter.idle_timeout_override()
@@ -42,5 +46,5 @@ def _read_runtime_state(adapter: BaseAdapter) -> str:
     try:
         return RuntimeState(adapter.runtime_state())
     except Exception:
-        log.exception("the adapter could not say how it is")
+        log.exception("the adapter could not report its state")
         return RuntimeState.WELL

@@ -1,4 +1,4 @@
-"""HTTP: whether the agent lives and what it can do, at once; everything else is for the protocol."""
+"""The ASGI application of the agent: it serves health and card itself and passes other requests to the A2A server."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,28 +11,28 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
-"""Of today's clients, and of those from before 0.3."""
+"""The path of current clients, and the path that clients before A2A 0.3 used."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Bytes of a request; the plane lets 10 MiB through."""
+"""The limit for the body of a request; the plane itself accepts 10 MiB."""
 
 
 class HttpServer:
-    """The ASGI application; the same card to everybody who asks."""
+    """Serves the health check and the card, and limits the size of requests to `application`."""
 
-    def __init__(self, card: dict[str, Any], protocol: Application) -> None:
-        self._pages = dict.fromkeys(CARD_PATHS, _encode_json(card))
-        self._pages["/health"] = _encode_json({"status": "ok"})
-        self._protocol = protocol
+    def __init__(self, card: dict[str, Any], application: Application) -> None:
+        self._documents = dict.fromkeys(CARD_PATHS, _encode_json(card))
+        self._documents["/health"] = _encode_json({"status": "ok"})
+        self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        page = self._pages.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
-        if page is not None:
-            await _send_json(send, HTTPStatus.OK, page)
+        document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
+        if document is not None:
+            await _send_json(send, HTTPStatus.OK, document)
         elif _content_length(scope) > MAX_BODY_BYTES:
             await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
-            await self._protocol(scope, _limit_body(receive), send)
+            await self._application(scope, _limit_body(receive), send)
 
 
 def _content_length(scope: Scope) -> int:
@@ -41,16 +41,16 @@ def _content_length(scope: Scope) -> int:
 
 
 def _limit_body(receive: Receive) -> Receive:
-    """The same body; one that did not say how long it is and grows too large counts as a client who hung up."""
+    """Limit a body that has no content length: when it grows too large, the application sees a disconnect."""
     received = 0
 
-    async def limited() -> MutableMapping[str, Any]:
+    async def receive_limited() -> MutableMapping[str, Any]:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
         return message if received <= MAX_BODY_BYTES else {"type": "http.disconnect"}
 
-    return limited
+    return receive_limited
 
 
 async def _send_json(send: Send, status: HTTPStatus, body: bytes) -> None:

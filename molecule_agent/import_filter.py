@@ -1,4 +1,4 @@
-"""Big libraries without what they merely look for."""
+"""Hides optional dependencies from libraries while they are imported."""
 
 import sys
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 @contextmanager
 def hide_modules(*packages: str) -> Iterator[None]:
     """
-    Imports inside find the named packages missing, as on a machine where they are not installed.
+    Make imports inside the block find the named packages missing, as if they were not installed.
 
-    Libraries load optional companions when they find them: httpx a console, a2a-sdk two web frameworks and a
-    database. An agent uses none of these and would spend most of its start on them. What was imported before
-    stays as it is; afterwards everything can be imported as usual.
+    Libraries import optional dependencies when they find them: httpx a console, a2a-sdk two web frameworks and a
+    database. An agent uses none of these, and importing them would take most of its start. Packages that were
+    imported before stay imported; after the block all packages can be imported as usual.
     """
     hidden = [package for package in packages if package not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None is how the import system says: not there
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a missing module for the import system
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Stays registered and keeps beating, whatever the plane answers."""
+"""Registers the agent and sends its heartbeats, and retries when the plane refuses or does not answer."""
 
 import asyncio
 import itertools
@@ -13,76 +13,76 @@ from molecule_agent.task_tracker import TaskTracker
 log = logging.getLogger(__name__)
 
 CHANGE_SETTLE_SECONDS = 1.0
-"""Seconds until a change of work is told: shorter tasks come and go without a heartbeat of their own."""
+"""Seconds between a change of the running tasks and its heartbeat: shorter tasks cause no heartbeat of their own."""
 
 
 class Lifecycle:
     """
-    Three loops that know nothing of each other's failures.
+    Three independent loops: a failure in one does not delay the others.
 
-    `stay_registered` asks until the plane agrees; `beat_steadily` never waits for it; `beat_on_change` tells the
-    plane early that there is room again, or none. All of them end once the plane says that the workspace is removed,
-    which sets `removed`.
+    `stay_registered` registers until the plane accepts it. `send_heartbeats` sends one in every `interval` (seconds),
+    registered or not. `report_changes` sends one soon after a task has started or ended, so that the plane knows early
+    whether the agent is busy. All loops end once the plane answers that the workspace is removed; that sets `removed`.
     """
 
     def __init__(
         self,
         *,
         register: Callable[[], Awaitable[str]],
-        beat: Callable[[], Awaitable[None]],
-        work: TaskTracker,
+        send_heartbeat: Callable[[], Awaitable[None]],
+        tracker: TaskTracker,
         removed: asyncio.Event,
         interval: float,
         clock: Clock,
-        luck: Callable[[], float],
+        random_fraction: Callable[[], float],
     ) -> None:
         self._register = register
-        self._heartbeat = beat
-        self._work = work
+        self._send_heartbeat = send_heartbeat
+        self._tracker = tracker
         self._removed = removed
         self._interval = interval
         self._clock = clock
-        self._luck = luck
-        self._one_at_a_time = asyncio.Lock()
-        self._said: tuple[int, str] = (0, "")
-        self._complaint = ""
+        self._random_fraction = random_fraction
+        self._heartbeat_lock = asyncio.Lock()
+        self._reported: tuple[int, str] = (0, "")
+        self._last_failure = ""
 
     @property
     def loops(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
-        return self.stay_registered, self.beat_steadily, self.beat_on_change
+        return self.stay_registered, self.send_heartbeats, self.report_changes
 
     async def stay_registered(self) -> None:
-        """Register, again and again until it succeeds; the first heartbeat follows the first attempt."""
+        """Try to register until it succeeds. The first heartbeat follows the first attempt."""
         for attempt in itertools.count():
-            registered = await self._registers()
+            registered = await self._try_to_register()
             if registered or attempt == 0:
-                await self._beat()
+                await self._report()
             if registered or self._removed.is_set():
                 return
-            await self._clock.sleep(backoff.delay(attempt, self._luck()))
+            await self._clock.sleep(backoff.compute_delay(attempt, self._random_fraction()))
 
-    async def beat_steadily(self) -> None:
-        """Beat at every interval from the start; a beat that takes long moves none of those that follow."""
+    async def send_heartbeats(self) -> None:
+        """Send a heartbeat at every interval from the start; a slow heartbeat does not shift later ones."""
         due = self._clock.now()
         while not self._removed.is_set():
             due += self._interval
             await self._clock.sleep(max(0.0, due - self._clock.now()))
-            await self._beat()
+            await self._report()
 
-    async def beat_on_change(self) -> None:
-        """Beat soon after the work differs from what the last heartbeat said."""
+    async def report_changes(self) -> None:
+        """Send a heartbeat soon after the running tasks differ from those in the last heartbeat."""
         while not self._removed.is_set():
-            await self._work.changed.wait()
-            self._work.changed.clear()
+            await self._tracker.changed.wait()
+            self._tracker.changed.clear()
             await self._clock.sleep(CHANGE_SETTLE_SECONDS)
-            if (self._work.active, self._work.current) != self._said:
-                await self._beat()
+            if (self._tracker.active_tasks, self._tracker.current_task) != self._reported:
+                await self._report()
 
-    async def _registers(self) -> bool:
+    async def _try_to_register(self) -> bool:
         try:
             mode = await self._register()
         except WorkspaceRemoved as error:
-            self._end(error)
+            self._stop(error)
         except PlaneError as error:
             log.warning("register failed: %s", error)
         else:
@@ -90,30 +90,30 @@ class Lifecycle:
             return True
         return False
 
-    async def _beat(self) -> None:
-        async with self._one_at_a_time:
+    async def _report(self) -> None:
+        async with self._heartbeat_lock:
             if self._removed.is_set():
                 return
-            self._said = self._work.active, self._work.current
+            self._reported = self._tracker.active_tasks, self._tracker.current_task
             try:
-                await self._heartbeat()
+                await self._send_heartbeat()
             except WorkspaceRemoved as error:
-                self._end(error)
+                self._stop(error)
             except PlaneError as error:
-                self._complain(str(error))
+                self._log_outcome(str(error))
             else:
-                self._complain("")
+                self._log_outcome("")
 
-    def _complain(self, complaint: str) -> None:
-        """Tell the log when heartbeats start to fail, fail differently, or succeed again; not each of them."""
-        if complaint == self._complaint:
+    def _log_outcome(self, failure: str) -> None:
+        """Log when heartbeats begin to fail, fail for another reason, or succeed again; do not log each heartbeat."""
+        if failure == self._last_failure:
             return
-        if complaint:
-            log.warning("heartbeats fail: %s", complaint)
+        if failure:
+            log.warning("heartbeats fail: %s", failure)
         else:
             log.info("heartbeats are accepted again")
-        self._complaint = complaint
+        self._last_failure = failure
 
-    def _end(self, error: WorkspaceRemoved) -> None:
+    def _stop(self, error: WorkspaceRemoved) -> None:
         log.info("the workspace was removed, the agent stops: %s", error)
         self._removed.set()

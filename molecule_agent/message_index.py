@@ -1,26 +1,27 @@
-"""Which messages were handed to the adapter already, and what became of them."""
+"""Remembers which messages the adapter has received, with the task of each."""
 
 import asyncio
 from dataclasses import dataclass, field
 
 MessageKey = tuple[str, bytes]
-"""The id of a message and the digest of its content: another content under the same id is another message."""
+"""The id of a message and the digest of its content: different content under the same id is a different message."""
 
 
 @dataclass(slots=True, eq=False)
 class DeliveredMessage:
-    """One message that was handed on. Without a task once `begun` is set, nothing came of it."""
+    """A message that was delivered. If `task_id` is empty when `started` is set, the delivery failed."""
 
     task_id: str = ""
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class MessageIndex:
     """
-    The messages whose tasks are still known.
+    The delivered messages whose tasks are still stored.
 
-    Lives as long as the process. It has no bound of its own: whoever keeps the tasks forgets both together.
+    The index lives as long as the process. It has no limit of its own: the task store removes a message together
+    with its task.
     """
 
     def __init__(self) -> None:
@@ -31,41 +32,41 @@ class MessageIndex:
         return self._messages.get(key)
 
     def add(self, key: MessageKey) -> DeliveredMessage:
-        """Remember that the message is being handed on now."""
-        handed = self._messages[key] = DeliveredMessage()
-        return handed
+        """Record that the message is being delivered."""
+        message = self._messages[key] = DeliveredMessage()
+        return message
 
-    def assign(self, key: MessageKey, task_id: str) -> None:
-        """The message will be worked on as this task."""
+    def assign_task(self, key: MessageKey, task_id: str) -> None:
+        """Record the task that the message becomes."""
         self._messages[key].task_id = task_id
         self._keys[task_id] = key
 
-    def begun(self, task_id: str) -> None:
-        """The task can be asked for from now on."""
-        if handed := self._of(task_id):
-            handed.begun.set()
+    def mark_started(self, task_id: str) -> None:
+        """Record that the task is stored, so that it can be fetched."""
+        if message := self._find_by_task(task_id):
+            message.started.set()
 
-    def ended(self, task_id: str) -> None:
-        """Nothing more will come of the task by itself."""
-        if handed := self._of(task_id):
-            handed.begun.set()
-            handed.ended.set()
+    def mark_finished(self, task_id: str) -> None:
+        """Record that the task produces no further events by itself."""
+        if message := self._find_by_task(task_id):
+            message.started.set()
+            message.finished.set()
 
     def forget_task(self, task_id: str) -> None:
         if key := self._keys.pop(task_id, None):
             self._messages.pop(key, None)
 
-    def give_up(self, key: MessageKey) -> None:
-        """Forget the message unless its task has begun; whoever waits for it may try for himself."""
-        handed = self._messages.get(key)
-        if handed is None or handed.begun.is_set():
+    def forget_unstarted(self, key: MessageKey) -> None:
+        """Forget the message unless its task has started; callers that wait for it are released and may retry."""
+        message = self._messages.get(key)
+        if message is None or message.started.is_set():
             return
         del self._messages[key]
-        self._keys.pop(handed.task_id, None)
-        handed.task_id = ""
-        handed.begun.set()
-        handed.ended.set()
+        self._keys.pop(message.task_id, None)
+        message.task_id = ""
+        message.started.set()
+        message.finished.set()
 
-    def _of(self, task_id: str) -> DeliveredMessage | None:
+    def _find_by_task(self, task_id: str) -> DeliveredMessage | None:
         key = self._keys.get(task_id)
         return self._messages.get(key) if key else None

@@ -1,4 +1,4 @@
-"""The plane as this agent sees it: register and heartbeat, over REST."""
+"""The REST client of the plane: register and heartbeat."""
 
 import asyncio
 import ssl
@@ -14,34 +14,34 @@ with hide_modules("rich", "pygments"):
     import httpx
 
 REQUEST_TIMEOUT_SECONDS = 10.0
-"""Seconds until a call that is not answered counts as failed; well below the time between heartbeats."""
+"""Seconds until a call without an answer fails; well below the time between heartbeats."""
 
 MAX_REASON_LENGTH = 300
-"""Characters of a refusal that are worth a line in the log."""
+"""Characters of a refusal that are logged."""
 
 
 class PlaneError(Exception):
     """
-    The plane did not do what it was asked; the text says why.
+    The plane did not carry out a request; the text says why.
 
-    PlaneError ── Unreachable · Refused ── Removed
+    PlaneError ── PlaneUnreachable · PlaneRefused ── WorkspaceRemoved
     """
 
 
 class PlaneUnreachable(PlaneError):
-    """No answer came."""
+    """The plane did not answer."""
 
 
 class PlaneRefused(PlaneError):
-    """The plane answered that it will not."""
+    """The plane refused the request."""
 
 
 class WorkspaceRemoved(PlaneRefused):
-    """The workspace was removed; nothing this agent says matters any more."""
+    """The workspace was removed; the agent should end."""
 
 
 class PlaneClient:
-    """Calls in the name of one workspace. To be entered before use."""
+    """Calls the plane on behalf of one workspace. It is an asynchronous context manager."""
 
     def __init__(self, url: str, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -60,31 +60,31 @@ class PlaneClient:
         await self._http.aclose()
 
     async def register(self, *, workspace_id: str, card: Mapping[str, Any], url: str, delivery_mode: str | None) -> str:
-        """Tell the plane that the agent is here, and keep what it hands over; the delivery mode now in force."""
+        """Register the agent and store the credentials in the answer; return the delivery mode in force."""
         body: dict[str, Any] = {"id": workspace_id, "agent_card": card}
         if delivery_mode is not None:
             body["delivery_mode"] = delivery_mode
         if delivery_mode != "poll":
             body["url"] = url
         answer = await self._post("/registry/register", body)
-        self._credentials.save_token(_text(answer, "auth_token"))
-        self._credentials.save_inbound_secret(_text(answer, "platform_inbound_secret"))
-        return _text(answer, "delivery_mode")
+        self._credentials.save_token(_get_text(answer, "auth_token"))
+        self._credentials.save_inbound_secret(_get_text(answer, "platform_inbound_secret"))
+        return _get_text(answer, "delivery_mode")
 
-    async def heartbeat(self, pulse: Mapping[str, Any]) -> None:
-        """Tell the plane that the agent is alive and how it is."""
-        await self._post("/registry/heartbeat", pulse)
+    async def heartbeat(self, body: Mapping[str, Any]) -> None:
+        """Send a heartbeat."""
+        await self._post("/registry/heartbeat", body)
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Raises PlaneError. The plane may have issued another token meanwhile: after a 401 the file is read again."""
+        """Raises PlaneError. After a 401 the token file is read again, because the plane may have replaced it."""
         answer = await self._send(path, body)
         if answer.status_code == HTTPStatus.UNAUTHORIZED and self._credentials.reread_token():
             answer = await self._send(path, body)
         if answer.status_code == HTTPStatus.GONE:
-            raise WorkspaceRemoved(_reason(answer))
+            raise WorkspaceRemoved(_describe_refusal(answer))
         if not answer.is_success:
-            raise PlaneRefused(_reason(answer))
-        content = _json(answer)
+            raise PlaneRefused(_describe_refusal(answer))
+        content = _parse_json(answer)
         if not isinstance(content, dict):
             raise PlaneRefused(f"{answer.status_code}, but not with a JSON object")
         return content
@@ -101,18 +101,18 @@ class PlaneClient:
             raise PlaneUnreachable(f"{type(error).__name__}: {error}") from error
 
 
-def _text(answer: Mapping[str, Any], key: str) -> str:
+def _get_text(answer: Mapping[str, Any], key: str) -> str:
     value = answer.get(key)
     return value if isinstance(value, str) else ""
 
 
-def _reason(answer: httpx.Response) -> str:
-    content = _json(answer)
+def _describe_refusal(answer: httpx.Response) -> str:
+    content = _parse_json(answer)
     text = content.get("error") if isinstance(content, dict) else answer.text
     return " ".join(f"{answer.status_code} {text or answer.reason_phrase}".split())[:MAX_REASON_LENGTH]
 
 
-def _json(answer: httpx.Response) -> Any:  # noqa: ANN401 - whatever a stranger sent
+def _parse_json(answer: httpx.Response) -> Any:  # noqa: ANN401 - any JSON that a server sends
     try:
         return answer.json()
     except ValueError:

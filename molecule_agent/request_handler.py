@@ -1,4 +1,4 @@
-"""A2A requests; each message is handed to the adapter once, however often it is sent."""
+"""Handles A2A requests and delivers each message to the adapter once, also when it is sent again."""
 
 import hashlib
 from collections.abc import AsyncGenerator
@@ -23,36 +23,36 @@ from molecule_agent.message_index import DeliveredMessage, MessageIndex, Message
 from molecule_agent.task_store import BoundedTaskStore
 
 _MESSAGE_KEY = "molecule.message"
-"""Where the key of the message stands in the state of a call."""
+"""The entry of a call's state that holds the key of its message."""
 
 
 class IdempotentRequestHandler(DefaultRequestHandler):
     """
-    What the SDK does, with a memory.
+    The handler of the SDK, made idempotent.
 
-    A message that comes again joins the task that the first one began: a plain call waits for its end, a stream
-    shows what is still to come, and either gets the result that is there.
+    A message that is sent again joins the task of the first delivery: a plain call waits until the task has finished,
+    a stream receives the remaining events, and both return the stored task once it has finished.
     """
 
-    def __init__(self, executor: Executor, card: AgentCard, memory: MessageIndex) -> None:
+    def __init__(self, executor: Executor, card: AgentCard, index: MessageIndex) -> None:
         super().__init__(
             agent_executor=executor,
-            task_store=BoundedTaskStore(memory),
+            task_store=BoundedTaskStore(index),
             agent_card=card,
-            request_context_builder=_TaskIdRecorder(memory),
+            request_context_builder=_TaskIdRecorder(index),
         )
-        self._memory = memory
+        self._index = index
 
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Message | Task:
         key = _message_key(params.message)
-        if first := self._memory.find(key):
-            return await self._result(first, params, context)
+        if known := self._index.find(key):
+            return await self._await_result(known, params, context)
         context.state[_MESSAGE_KEY] = key
-        self._memory.add(key)
+        self._index.add(key)
         try:
             result = await super().on_message_send(params, context)
         except Exception:
-            self._memory.give_up(key)
+            self._index.forget_unstarted(key)
             raise
         return _merge_parts(result) if isinstance(result, Task) else result
 
@@ -60,17 +60,17 @@ class IdempotentRequestHandler(DefaultRequestHandler):
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event, None]:
         key = _message_key(params.message)
-        if first := self._memory.find(key):
-            async for event in self._rest(first, params, context):
+        if known := self._index.find(key):
+            async for event in self._follow_task(known, params, context):
                 yield event
             return
         context.state[_MESSAGE_KEY] = key
-        self._memory.add(key)
+        self._index.add(key)
         try:
             async for event in super().on_message_send_stream(params, context):
                 yield event
         except Exception:
-            self._memory.give_up(key)
+            self._index.forget_unstarted(key)
             raise
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task:
@@ -79,38 +79,38 @@ class IdempotentRequestHandler(DefaultRequestHandler):
             raise TaskNotFoundError
         return _merge_parts(task)
 
-    async def _result(
-        self, first: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
+    async def _await_result(
+        self, known: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
     ) -> Message | Task:
-        await (first.begun if params.configuration.return_immediately else first.ended).wait()
-        if not first.task_id:
+        await (known.started if params.configuration.return_immediately else known.finished).wait()
+        if not known.task_id:
             return await self.on_message_send(params, context)
-        question = GetTaskRequest(id=first.task_id)
+        request = GetTaskRequest(id=known.task_id)
         if params.configuration.HasField("history_length"):
-            question.history_length = params.configuration.history_length
-        return await self.on_get_task(question, context)
+            request.history_length = params.configuration.history_length
+        return await self.on_get_task(request, context)
 
-    async def _rest(
-        self, first: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
+    async def _follow_task(
+        self, known: DeliveredMessage, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event, None]:
-        await first.begun.wait()
-        if not first.task_id:
+        await known.started.wait()
+        if not known.task_id:
             async for event in self.on_message_send_stream(params, context):
                 yield event
             return
         try:
-            async for event in self.on_subscribe_to_task(SubscribeToTaskRequest(id=first.task_id), context):
+            async for event in self.on_subscribe_to_task(SubscribeToTaskRequest(id=known.task_id), context):
                 yield event
-        except UnsupportedOperationError:  # it has ended, there is nothing to follow
-            yield await self.on_get_task(GetTaskRequest(id=first.task_id), context)
+        except UnsupportedOperationError:  # the task has finished, so the SDK refuses a subscription
+            yield await self.on_get_task(GetTaskRequest(id=known.task_id), context)
 
 
 class _TaskIdRecorder(SimpleRequestContextBuilder):
-    """Tells the memory which task a message becomes, as soon as the SDK has chosen its id."""
+    """Records the task of a message in the index, as soon as the SDK has chosen the task's id."""
 
-    def __init__(self, memory: MessageIndex) -> None:
+    def __init__(self, index: MessageIndex) -> None:
         super().__init__()
-        self._memory = memory
+        self._index = index
 
     async def build(
         self,
@@ -122,24 +122,24 @@ class _TaskIdRecorder(SimpleRequestContextBuilder):
     ) -> RequestContext:
         request = await super().build(context, params, task_id, context_id, task)
         if (key := context.state.get(_MESSAGE_KEY)) and request.task_id:
-            self._memory.assign(key, request.task_id)
+            self._index.assign_task(key, request.task_id)
         return request
 
 
 def _message_key(message: Message) -> MessageKey:
-    """Of what the sender wrote; metadata may differ from one attempt to the next."""
+    """Build the key from what the sender wrote, without metadata, which may differ between attempts."""
     content = Message(context_id=message.context_id, task_id=message.task_id, parts=message.parts)
     return message.message_id, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def _merge_parts(task: Task) -> Task:
-    """The task with the pieces of its answer made one: who did not watch it stream wants a text, not its pieces."""
-    if all(len(artifact.parts) < 2 for artifact in task.artifacts):  # noqa: PLR2004 - one piece is whole
+    """Join the parts of each artifact to one text: only a streaming caller needs the single pieces."""
+    if all(len(artifact.parts) < 2 for artifact in task.artifacts):  # noqa: PLR2004 - a single part needs no joining
         return task
-    whole = Task()
-    whole.CopyFrom(task)
-    for artifact in whole.artifacts:
+    merged = Task()
+    merged.CopyFrom(task)
+    for artifact in merged.artifacts:
         text = "".join(part.text for part in artifact.parts)
         del artifact.parts[:]
         artifact.parts.append(Part(text=text))
-    return whole
+    return merged

@@ -1,4 +1,4 @@
-"""What the environment says; nothing else in the package reads it."""
+"""The settings of the agent; the only reader of the environment in this package."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,38 +12,38 @@ from uuid import UUID
 MAX_PORT = 65_535
 
 MAX_INTERVAL = timedelta(days=1)
-"""No time that is set here means more."""
+"""The limit for durations in the environment."""
 
 
 class SettingsError(Exception):
-    """The environment does not describe an agent; the text names the variable and what it should be."""
+    """A variable is missing or invalid; the text names it and the values that it accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    One agent, as its environment describes it.
+    The settings of one agent.
 
-    A plain dataclass: loading pydantic-settings would take longer than everything else between the start of the
-    process and its registration.
+    This is a plain dataclass, because importing pydantic-settings would take longer than the rest of the start up to
+    the registration.
     """
 
     workspace_id: str
-    """The workspace this agent fills."""
+    """The workspace of this agent."""
     platform_url: str
-    """Where the plane's gateway answers, without a final slash."""
+    """The URL of the plane's gateway, without a final slash."""
     host: str = "127.0.0.1"
     """The host under which the plane reaches the agent."""
     port: int = 0
     """The port to listen on; 0 takes any free one."""
     parent_id: str | None = None
-    """The workspace above this one; None for a root."""
+    """The parent workspace; None for a root."""
     model: str | None = None
     """The model the adapter should use."""
     adapter_module: str | None = None
-    """The module with the class `Adapter`; None runs the echo."""
+    """The module with the class `Adapter`; None for the echo adapter."""
     root: Path = Path("/")
-    """The directory under which /configs and /workspace lie."""
+    """The directory that contains configs/ and workspace/."""
     delivery_mode: str | None = None
     """`push` or `poll`; None leaves the choice to the plane."""
     agent_name: str | None = None
@@ -54,52 +54,52 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """
-        The settings in `environment`, by default the process's own; an empty value counts as unset.
+        Read the settings from `environment`, by default that of the process; an empty value counts as unset.
 
         Raises SettingsError.
         """
-        given = os.environ if environment is None else environment  # noqa: TID251 - the one reader of this package
-        texts = {variable: given[variable].strip() for variable in VARIABLES if given.get(variable, "").strip()}
+        variables = os.environ if environment is None else environment  # noqa: TID251 - the one reader of this package
+        texts = {variable: variables[variable].strip() for variable in VARIABLES if variables.get(variable, "").strip()}
         for variable in REQUIRED:
             if variable not in texts:
                 raise SettingsError(f"{variable} is required")
         values: dict[str, Any] = {}
         for variable, text in texts.items():
-            field, read = VARIABLES[variable]
+            field, parse = VARIABLES[variable]
             try:
-                values[field] = read(text)
+                values[field] = parse(text)
             except ValueError as error:
                 raise SettingsError(f"{variable} must be {error} (got {text!r})") from None
         return cls(**values)
 
 
-def _uuid(text: str) -> str:
+def _parse_uuid(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
         raise ValueError("a UUID") from None
 
 
-def _url(text: str) -> str:
+def _parse_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("an http or https URL")
     return text.rstrip("/")
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_PORT:
         raise ValueError(f"a port from 0 to {MAX_PORT}")
     return int(text)
 
 
-def _mode(text: str) -> str:
+def _parse_delivery_mode(text: str) -> str:
     if text not in {"push", "poll"}:
         raise ValueError("push or poll")
     return text
 
 
-def _seconds(text: str) -> timedelta:
+def _parse_seconds(text: str) -> timedelta:
     try:
         span = timedelta(seconds=float(text))
     except (ValueError, OverflowError):
@@ -112,16 +112,16 @@ def _seconds(text: str) -> timedelta:
 REQUIRED = ("WORKSPACE_ID", "PLATFORM_URL")
 
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "WORKSPACE_ID": ("workspace_id", _uuid),
-    "PLATFORM_URL": ("platform_url", _url),
+    "WORKSPACE_ID": ("workspace_id", _parse_uuid),
+    "PLATFORM_URL": ("platform_url", _parse_url),
     "HOST": ("host", str),
-    "PORT": ("port", _port),
-    "PARENT_ID": ("parent_id", _uuid),
+    "PORT": ("port", _parse_port),
+    "PARENT_ID": ("parent_id", _parse_uuid),
     "MODEL": ("model", str),
     "ADAPTER_MODULE": ("adapter_module", str),
     "MOLECULE_ROOT": ("root", Path),
-    "DELIVERY_MODE": ("delivery_mode", _mode),
+    "DELIVERY_MODE": ("delivery_mode", _parse_delivery_mode),
     "AGENT_NAME": ("agent_name", str),
-    "HEARTBEAT_SECONDS": ("heartbeat", _seconds),
+    "HEARTBEAT_SECONDS": ("heartbeat", _parse_seconds),
 }
-"""Each variable with the field it fills and how it is read; a reader's ValueError says what it should be."""
+"""Each variable with its field and its parser; the text of a parser's ValueError names the accepted values."""

@@ -1,4 +1,4 @@
-"""The tasks of this agent, as far back as there is room for them."""
+"""Stores the A2A tasks of the agent in memory, bounded in number and size."""
 
 from collections import deque
 
@@ -9,43 +9,43 @@ from a2a.types import Task
 
 from molecule_agent.message_index import MessageIndex
 
-MAX_ENDED_TASKS = 1000
-"""Ended tasks that are kept, and so the number of messages that are recognised when they come again."""
+MAX_FINISHED_TASKS = 1000
+"""Finished tasks that are kept, and so the number of messages that are recognised when they are sent again."""
 
-MAX_ENDED_TASK_BYTES = 64 * 1024 * 1024
-"""Bytes of ended tasks that are kept: agents live in small containers, and one task may hold megabytes."""
+MAX_FINISHED_TASK_BYTES = 64 * 1024 * 1024
+"""Bytes of finished tasks that are kept: agents run in small containers, and one task may hold megabytes."""
 
 
 class BoundedTaskStore(InMemoryTaskStore):
-    """Every task under way, and the last ones that ended; what is dropped is forgotten by the memory too."""
+    """Keeps every running task and the last finished ones; a dropped task is removed from the index too."""
 
     def __init__(
-        self, memory: MessageIndex, *, most: int = MAX_ENDED_TASKS, largest: int = MAX_ENDED_TASK_BYTES
+        self, index: MessageIndex, *, max_tasks: int = MAX_FINISHED_TASKS, max_bytes: int = MAX_FINISHED_TASK_BYTES
     ) -> None:
         super().__init__()
-        self._memory = memory
-        self._most = most
-        self._largest = largest
-        self._ended: deque[tuple[str, int, ServerCallContext]] = deque()
+        self._index = index
+        self._max_tasks = max_tasks
+        self._max_bytes = max_bytes
+        self._finished: deque[tuple[str, int, ServerCallContext]] = deque()
         self._bytes = 0
 
     async def save(self, task: Task, context: ServerCallContext) -> None:
         await super().save(task, context)
         state = task.status.state
         if state in TERMINAL_TASK_STATES:
-            self._memory.ended(task.id)
-            await self._make_room(task, context)
+            self._index.mark_finished(task.id)
+            await self._drop_oldest(task, context)
         elif state in INTERRUPTED_TASK_STATES:
-            self._memory.ended(task.id)
+            self._index.mark_finished(task.id)
         else:
-            self._memory.begun(task.id)
+            self._index.mark_started(task.id)
 
-    async def _make_room(self, task: Task, context: ServerCallContext) -> None:
+    async def _drop_oldest(self, task: Task, context: ServerCallContext) -> None:
         size = task.ByteSize()
-        self._ended.append((task.id, size, context))
+        self._finished.append((task.id, size, context))
         self._bytes += size
-        while len(self._ended) > 1 and (len(self._ended) > self._most or self._bytes > self._largest):
-            oldest, its_size, its_context = self._ended.popleft()
-            self._bytes -= its_size
-            self._memory.forget_task(oldest)
-            await self.delete(oldest, its_context)
+        while len(self._finished) > 1 and (len(self._finished) > self._max_tasks or self._bytes > self._max_bytes):
+            task_id, size_freed, task_context = self._finished.popleft()
+            self._bytes -= size_freed
+            self._index.forget_task(task_id)
+            await self.delete(task_id, task_context)

@@ -1,4 +1,4 @@
-"""What the agent is doing now, and how the last tasks went."""
+"""Tracks the running tasks of the agent and the error rate of the last ones."""
 
 import asyncio
 from collections import deque
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ERROR_RATE_WINDOW = 20
-"""How many ended tasks the error rate looks back on."""
+"""Ended tasks over which the error rate is computed."""
 
 MAX_TASK_LENGTH = 200
 """Characters of a message that are shown as the current task."""
 
 
 class TaskTracker:
-    """Tasks begun and not ended, and the verdict on the last ones."""
+    """Counts the running tasks and remembers which of the last tasks failed."""
 
     def __init__(self) -> None:
         self._running: dict[object, str] = {}
@@ -21,27 +21,27 @@ class TaskTracker:
         self._idle = asyncio.Event()
         self._idle.set()
         self.changed = asyncio.Event()
-        """Set whenever a task begins or ends; whoever waits for it clears it."""
+        """Set whenever a task starts or ends; the waiting loop clears it."""
 
     @property
-    def active(self) -> int:
+    def active_tasks(self) -> int:
         return len(self._running)
 
     @property
-    def current(self) -> str:
-        """The first line of the message answered last of those under way; empty when there is none."""
+    def current_task(self) -> str:
+        """The first line of the message of the task that started last; empty without a running task."""
         return next(reversed(self._running.values()), "")
 
     @property
     def error_rate(self) -> float:
-        """The share of the last tasks that failed; a cancelled task is neither."""
+        """The share of the last tasks that failed, from 0 to 1; cancelled tasks do not count."""
         return sum(self._failures) / len(self._failures) if self._failures else 0.0
 
     @contextmanager
-    def task(self, text: str) -> Iterator[None]:
-        """Counts as work until left, in whichever way."""
-        mark = object()
-        self._running[mark] = _first_line(text)
+    def track(self, text: str) -> Iterator[None]:
+        """Count a task as running for the length of the block; an exception counts it as failed."""
+        key = object()
+        self._running[key] = _first_line(text)
         self._idle.clear()
         self.changed.set()
         try:
@@ -52,13 +52,13 @@ class TaskTracker:
         else:
             self._failures.append(False)
         finally:
-            del self._running[mark]
+            del self._running[key]
             self.changed.set()
             if not self._running:
                 self._idle.set()
 
-    async def idle(self) -> None:
-        """Returns once nothing is under way."""
+    async def wait_until_idle(self) -> None:
+        """Return once no task is running."""
         await self._idle.wait()
 
 

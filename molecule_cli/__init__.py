@@ -1,1 +1,1 @@
-"""The `molecule` command: it talks REST, and starts the deployment."""
+"""The `molecule` command: a REST client of the plane that can also start one."""

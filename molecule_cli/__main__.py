@@ -1,4 +1,4 @@
-"""The `molecule` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
+"""The `molecule` command. Each command imports its dependencies when it runs, which keeps `--help` fast."""
 
 import json
 import sys
@@ -36,18 +36,18 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(org_tokens.app, name="org-tokens")
 app.add_typer(vault.app, name="vault")
 
-STOP_WITHIN = 120.0
-"""Seconds: every process may use up its patience, one after the other."""
+STOP_TIMEOUT_SECONDS = 120.0
+"""Long enough for the grace periods of all processes, one after the other."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
 
 def main() -> None:
-    """Run the command; troubles are one line on stderr and exit code 1."""
+    """Run the command. A `CliError` becomes one line on stderr and exit code 1."""
     try:
         app()
-    except CliError as trouble:
-        print(f"molecule: {trouble}", file=sys.stderr)  # noqa: T201 - a command talks to people
+    except CliError as error:
+        print(f"molecule: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its terminal
         sys.exit(1)
 
 
@@ -69,14 +69,13 @@ def down() -> None:
     from deploy import lock
     from deploy.layout import Layout
 
-    layout = Layout.for_home(_deployment().molecule_home)
+    layout = Layout.for_home(_load_deployment_settings().molecule_home)
     if lock.find_holder(layout.lock) is None:
         message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
         raise CliError(message)
-    if not lock.stop_holder(layout.lock, timeout=STOP_WITHIN):
-        message = (
-            f"the plane in {layout.home} (pid {lock.find_holder(layout.lock)}) did not stop in {STOP_WITHIN:.0f} s"
-        )
+    if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
+        pid = lock.find_holder(layout.lock)
+        message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
         raise CliError(message)
     typer.echo("stopped")
 
@@ -88,15 +87,15 @@ def status(*, as_json: AsJson = False) -> None:
 
     from molecule_cli import plane_client, settings, workspace_table
 
-    found_at = settings.load_settings()
-    with plane_client.open_plane(found_at) as found:
-        health, workspaces = found.health(), found.workspaces()
+    cli_settings = settings.load_settings()
+    with plane_client.open_plane(cli_settings) as plane:
+        health, workspaces = plane.health(), plane.workspaces()
     if as_json:
         typer.echo(json.dumps({"health": health, "workspaces": workspaces}))
         return
     console = Console()
-    marks = "  ".join(f"[{'green' if how == 'ok' else 'red'}]{name} {how}[/]" for name, how in health.items())
-    console.print(f"{found_at.url}  {marks}\n")
+    checks = "  ".join(f"[{'green' if state == 'ok' else 'red'}]{name} {state}[/]" for name, state in health.items())
+    console.print(f"{cli_settings.url}  {checks}\n")
     if workspaces:
         console.print(workspace_table.build_table(workspaces, now=datetime.now(UTC)))
     else:
@@ -114,12 +113,12 @@ def send(
     """Send a message to the agent of a workspace and print its reply."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        workspace_id = found.find(workspace)
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        workspace_id = plane.find(workspace)
         if stream:
-            _print_stream(found.stream(workspace_id, text), as_json=as_json)
+            _print_stream(plane.stream(workspace_id, text), as_json=as_json)
         else:
-            _print_answer(found.send(workspace_id, text), as_json=as_json)
+            _print_answer(plane.send(workspace_id, text), as_json=as_json)
 
 
 @app.command()
@@ -136,7 +135,7 @@ def migrate() -> None:
     from deploy import migrations, roles
     from deploy.errors import StartError
 
-    url = _deployment().database_url
+    url = _load_deployment_settings().database_url
     if url is None:
         message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
         raise CliError(message)
@@ -168,7 +167,7 @@ def certs(
     typer.echo(f"written to {directory}; keep ca-key.pem off the machines of the plane")
 
 
-def _deployment() -> Any:  # noqa: ANN401 - naming the type would import it for --help
+def _load_deployment_settings() -> Any:  # noqa: ANN401 - naming the type would import it for --help
     from deploy import settings
     from deploy.errors import StartError
 
@@ -184,7 +183,7 @@ def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(answer))
     elif isinstance(answer.get("result"), dict):
-        typer.echo(answer_text.answer_text(answer["result"]))
+        typer.echo(answer_text.extract_answer(answer["result"]))
     else:
         typer.echo(f"not answered yet: {answer.get('message') or answer.get('status')} ({answer.get('queue_id')})")
 
@@ -197,7 +196,7 @@ def _print_stream(events: Any, *, as_json: bool) -> None:  # noqa: ANN401 - an i
             typer.echo(json.dumps(event))
         else:
             result = event.get("result") or {}
-            typer.echo(answer_text.event_text(result), nl=False)
+            typer.echo(answer_text.extract_event(result), nl=False)
     if not as_json:
         typer.echo()
 

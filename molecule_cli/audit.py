@@ -1,4 +1,4 @@
-"""`molecule audit`: who did what, and whether the record of it holds."""
+"""`molecule audit`: lists audit records and verifies their hash chain."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,13 +27,13 @@ def list_(
 
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        about = found.find(workspace) if workspace else None
-        deeds = found.ask("GET", "/audit", query={"limit": limit, "workspace_id": about})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        workspace_id = plane.find(workspace) if workspace else None
+        records = plane.request("GET", "/audit", query={"limit": limit, "workspace_id": workspace_id})
     if as_json:
-        typer.echo(json.dumps(deeds))
+        typer.echo(json.dumps(records))
         return
-    Console().print(_table(deeds) if deeds else "nothing was done yet")
+    Console().print(_build_table(records) if records else "nothing was done yet")
 
 
 @app.command()
@@ -49,48 +49,52 @@ def verify(
     """
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
+    with plane_client.open_plane(settings.load_settings()) as plane:
         if head:
-            _check_head(found, head)
-        said: dict[str, Any] = {"place": 0, "complete": False}
-        while not said["complete"]:
-            said = found.ask("GET", "/audit/verification", query={"after_place": said["place"]})
-    _judge(said)
-    typer.echo(f"intact: {said['place']} deeds, head {said['place']}:{said['digest']}")
+            _check_head(plane, head)
+        verification: dict[str, Any] = {"place": 0, "complete": False}
+        while not verification["complete"]:
+            verification = plane.request("GET", "/audit/verification", query={"after_place": verification["place"]})
+    _raise_unless_intact(verification)
+    typer.echo(f"intact: {verification['place']} deeds, head {verification['place']}:{verification['digest']}")
 
 
-def _check_head(found: "PlaneClient", head: str) -> None:
+def _check_head(plane: "PlaneClient", head: str) -> None:
     place, colon, digest = head.partition(":")
     if not (place.isdecimal() and int(place) and colon):
         message = f"{head} is no head: give PLACE:DIGEST as molecule audit verify printed it"
         raise CliError(message)
-    deeds = found.ask("GET", "/audit", query={"after_place": int(place) - 1, "limit": 1})
-    if not deeds or deeds[0]["digest"] != digest.lower():
+    records = plane.request("GET", "/audit", query={"after_place": int(place) - 1, "limit": 1})
+    if not records or records[0]["digest"] != digest.lower():
         message = f"the chain does not contain {head} any more: it was cut off or written anew"
         raise CliError(message)
 
 
-def _judge(said: dict[str, Any]) -> None:
-    match said["verdict"]:
+def _raise_unless_intact(verification: dict[str, Any]) -> None:
+    match verification["verdict"]:
         case "intact":
             return
         case "uncheckable":
-            message = f"deed {said['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+            message = (
+                f"deed {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+            )
         case _:
-            message = f"the chain is broken at deed {said['place']}: it or one before it was changed in the database"
+            message = (
+                f"the chain is broken at deed {verification['place']}: it or one before it was changed in the database"
+            )
     raise CliError(message)
 
 
-def _table(deeds: list[dict[str, Any]]) -> "Table":
+def _build_table(records: list[dict[str, Any]]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("PLACE", "AT", "ACTOR", "ACTION", "DONE TO", "DETAILS"):
         table.add_column(heading, no_wrap=heading != "DETAILS", overflow="fold")
-    for deed in deeds:
-        done_to = " ".join(filter(None, (deed["workspace_id"], deed["subject"])))
-        details = ", ".join(f"{name}={value}" for name, value in deed["details"].items())
-        cells = (deed["place"], deed["at"][:19], deed["actor"], deed["action"], done_to, details)
+    for record in records:
+        target = " ".join(filter(None, (record["workspace_id"], record["subject"])))
+        details = ", ".join(f"{name}={value}" for name, value in record["details"].items())
+        cells = (record["place"], record["at"][:19], record["actor"], record["action"], target, details)
         table.add_row(*(escape(str(cell)) for cell in cells))
     return table

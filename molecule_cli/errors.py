@@ -1,15 +1,15 @@
-"""What goes wrong for the person at the terminal."""
+"""The errors that commands report to the person at the terminal."""
 
 from typing import Any
 
 
 class CliError(Exception):
-    """The command cannot do it; the message says why and what to do next, in one line."""
+    """The command failed; the message is one line with the reason and the next step."""
 
 
 class PlaneRefusal(CliError):
-    """The plane refuses; `answer` is what it said, as JSON, for commands that know what to do next."""
+    """The plane refused a request; `answer` is its JSON, from which commands derive the next step."""
 
-    def __init__(self, said: str, answer: dict[str, Any]) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, answer: dict[str, Any]) -> None:
+        super().__init__(message)
         self.answer = answer

@@ -1,4 +1,4 @@
-"""`molecule events`: what happened, and what happens, a line each."""
+"""`molecule events`: prints past and live events, one on each line."""
 
 import json
 import time
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
 RECONNECT_SECONDS = 1.0
-"""Seconds before a plane that was lost is listened to again."""
+"""Seconds between a lost connection and the next one."""
 
 SHOWN_MEMBERS = ("status_reason", "error", "current_task", "summary", "message", "method", "decision", "status")
-"""What of a payload stands on a line: the first of these that there is."""
+"""Members of a payload that a line may show; it shows the first one that has a value."""
 
 MAX_VALUE_LENGTH = 100
-"""Characters of it."""
+"""Characters of the value that a line shows."""
 
 
 def events(
@@ -30,37 +30,39 @@ def events(
     """Show what happened in the plane, or in a workspace."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        about = found.find(workspace) if workspace else ""
-        names = {} if workspace else {one["id"]: one["name"] for one in found.workspaces()}
-        past = list(reversed(found.ask("GET", f"/events/{about}".rstrip("/"), query={"limit": limit})))
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        workspace_id = plane.find(workspace) if workspace else ""
+        names = {} if workspace else {one["id"]: one["name"] for one in plane.workspaces()}
+        past = list(reversed(plane.request("GET", f"/events/{workspace_id}".rstrip("/"), query={"limit": limit})))
         for event in past:
             typer.echo(json.dumps(event) if as_json else format_event(event, names))
         if follow:
             last = past[-1]["event_id"] if past else None
-            for event in _describe_payload(found, about, last):
+            for event in _follow_events(plane, workspace_id, last):
                 typer.echo(json.dumps(event) if as_json else format_event(event, names))
 
 
 def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
-    """An event on one line: when, what, where, and the gist of it. Nothing that an agent says can move the cursor."""
+    """Format an event as one line: time, type, workspace and detail. No text of an agent can move the cursor."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
-    gist = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
-    where = names.get(event["workspace_id"], event["workspace_id"]) or "-"
-    told = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{where}  {gist}"
-    return "".join(letter if letter.isprintable() else " " for letter in told)[: MAX_VALUE_LENGTH + 80].rstrip()
+    detail = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
+    name = names.get(event["workspace_id"], event["workspace_id"]) or "-"
+    line = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}"
+    return "".join(character if character.isprintable() else " " for character in line)[
+        : MAX_VALUE_LENGTH + 80
+    ].rstrip()
 
 
-def _describe_payload(found: "PlaneClient", about: str, last: int | None) -> Iterator[dict[str, Any]]:
-    """What happens, for ever: a plane that is lost is waited for, and nothing kept is missed meanwhile."""
+def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) -> Iterator[dict[str, Any]]:
+    """Yield live events and reconnect after each loss; no event that the plane stores is missed."""
     from molecule_cli import event_source
 
     while True:
         try:
-            for event in event_source.follow_events(found, about, last):
+            for event in event_source.follow_events(plane, workspace_id, last):
                 last = event.get("event_id", last)
                 yield event
-                if about and event["event_type"] == "WORKSPACE_REMOVED":
+                if workspace_id and event["event_type"] == "WORKSPACE_REMOVED":
                     return
         except event_source.ConnectionLost:
             pass

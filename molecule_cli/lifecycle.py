@@ -1,4 +1,4 @@
-"""`molecule pause`, `resume`, `hibernate`, `restart`, `remove`: what people do with a workspace that runs."""
+"""The commands that change the state of a workspace: `molecule pause`, `resume`, `hibernate`, `restart`, `remove`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,11 +20,11 @@ NEXT_STEPS = (
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
 )
-"""What to do about a refusal, by how it begins."""
+"""The advice for a refusal, by the beginning of its text."""
 
 
 def register(app: typer.Typer) -> None:
-    """Make them commands of `app`."""
+    """Add the commands of this module to `app`."""
     for command in (pause, resume, hibernate, restart, remove):
         app.command()(command)
 
@@ -35,15 +35,15 @@ def pause(workspace: Workspace) -> None:
 
     Nothing starts them meanwhile: no message, no new secret.
     """
-    said = _send_command(workspace, "POST", "/pause")
-    later = "; their instances stop when a provisioner is there" if said.get("stops_later") else ""
-    typer.echo(f"paused: {said['paused_count']} of the team{later}; molecule resume {workspace} starts them again")
+    answer = _send_command(workspace, "POST", "/pause")
+    suffix = "; their instances stop when a provisioner is there" if answer.get("stops_later") else ""
+    typer.echo(f"paused: {answer['paused_count']} of the team{suffix}; molecule resume {workspace} starts them again")
 
 
 def resume(workspace: Workspace) -> None:
     """Start a paused workspace again, and those below it that are paused as well."""
-    said = _send_command(workspace, "POST", "/resume")
-    typer.echo(f"{said['status']}: {said['resumed_count']} of the team; molecule status shows when they are online")
+    answer = _send_command(workspace, "POST", "/resume")
+    typer.echo(f"{answer['status']}: {answer['resumed_count']} of the team; molecule status shows when they are online")
 
 
 def hibernate(
@@ -52,7 +52,7 @@ def hibernate(
     force: Annotated[bool, typer.Option("--force", help="Even while it works: what it works on is lost.")] = False,
 ) -> None:
     """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
-    _send_command(workspace, "POST", "/hibernate", query={"force": _flag(force)})
+    _send_command(workspace, "POST", "/hibernate", query={"force": _format_flag(force)})
     typer.echo("hibernated; the next message wakes it")
 
 
@@ -66,8 +66,8 @@ def restart(
 
     With --template it starts with the files of a template; what has other names stays.
     """
-    said = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
-    applied = f" with {said['config_dir']}" if template else ""
+    answer = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
+    applied = f" with {answer['config_dir']}" if template else ""
     typer.echo(f"provisioning{applied}; molecule status shows when it is online")
 
 
@@ -82,9 +82,11 @@ def remove(
 
     One with others below it is removed with all of them, and only if --confirm says so.
     """
-    said = _send_command(workspace, "DELETE", "", query={"confirm": _flag(confirm), "purge": _flag(purge)})
-    below = f", with {said['cascade_deleted']} below it" if said["cascade_deleted"] else ""
-    typer.echo(f"{said['status']}{below}")
+    answer = _send_command(
+        workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)}
+    )
+    suffix = f", with {answer['cascade_deleted']} below it" if answer["cascade_deleted"] else ""
+    typer.echo(f"{answer['status']}{suffix}")
 
 
 def _send_command(
@@ -92,29 +94,27 @@ def _send_command(
 ) -> Any:  # noqa: ANN401 - JSON
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        return _explain_refusal(found, method, f"/workspaces/{found.find(workspace)}{path}", query=query, body=body)
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        return _request(plane, method, f"/workspaces/{plane.find(workspace)}{path}", query=query, body=body)
 
 
-def _explain_refusal(
-    found: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object
-) -> Any:  # noqa: ANN401 - JSON
+def _request(plane: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON
     try:
-        return found.ask(method, path, query=query, body=body)
+        return plane.request(method, path, query=query, body=body)
     except PlaneRefusal as refusal:
         raise CliError(_add_next_step(str(refusal), refusal.answer)) from None
 
 
-def _add_next_step(said: str, answer: dict[str, Any]) -> str:
+def _add_next_step(text: str, answer: dict[str, Any]) -> str:
     match answer:
         case {"status": "confirmation_required", "children": list(children)}:
             names = ", ".join(str(child["name"]) for child in children)
             return f"others are below it ({names}): --confirm removes all of them"
         case {"active_tasks": count}:
             return f"it works on {count} tasks: wait until they are done, or end them with --force"
-    step = next((step for beginning, step in NEXT_STEPS if said.startswith(beginning)), "")
-    return f"{said}: {step}" if step else said
+    step = next((step for prefix, step in NEXT_STEPS if text.startswith(prefix)), "")
+    return f"{text}: {step}" if step else text
 
 
-def _flag(said: bool) -> str | None:  # noqa: FBT001 - it is the question
-    return "true" if said else None
+def _format_flag(flag: bool) -> str | None:  # noqa: FBT001 - the flag is what the function formats
+    return "true" if flag else None

@@ -1,4 +1,4 @@
-"""`molecule logs`: what the agent of a workspace has written."""
+"""`molecule logs`: prints the log of a workspace's agent."""
 
 import json
 import sys
@@ -16,17 +16,18 @@ def logs(
     """Show the last lines that the agent of a workspace has written."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        log = found.ask("GET", f"/workspaces/{found.find(workspace)}/logs", query={"tail": tail})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        log = plane.request("GET", f"/workspaces/{plane.find(workspace)}/logs", query={"tail": tail})
     if as_json:
         typer.echo(json.dumps(log))
         return
     output = log["output"]
-    typer.echo(_shown(output) if sys.stdout.isatty() else output, nl=not output.endswith("\n"))
+    typer.echo(_replace_control_characters(output) if sys.stdout.isatty() else output, nl=not output.endswith("\n"))
 
 
-def _shown(output: str) -> str:
-    """An agent must not speak to the terminal of whoever reads its log."""
+def _replace_control_characters(output: str) -> str:
+    """Keep an agent's log from controlling the terminal of the reader."""
     return "".join(
-        letter if letter in "\n\t" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in output
+        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in output
     )

@@ -1,4 +1,4 @@
-"""`molecule org`: organisations, made of one file; and the templates they are made from."""
+"""`molecule org` and `molecule templates`: imports organisations and lists the templates of the plane."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,8 @@ app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
-FILES = (".yaml", ".yml", ".json")
-"""What the name of a file ends in; anything else is the name of an org template."""
+FILE_SUFFIXES = (".yaml", ".yml", ".json")
+"""Suffixes of an org file; a source with another ending is the name of an org template."""
 
 
 @app.command(name="import")
@@ -26,16 +26,16 @@ def import_(
     """Make every workspace that an org file declares, or none."""
     from molecule_cli import plane_client, settings
 
-    body = {**_source(source), "dry_run": dry_run}
-    with plane_client.open_plane(settings.load_settings()) as found:
+    body = {**_build_source(source), "dry_run": dry_run}
+    with plane_client.open_plane(settings.load_settings()) as plane:
         try:
-            made = found.ask("POST", "/org/import", body=body)
+            imported = plane.request("POST", "/org/import", body=body)
         except PlaneRefusal as refusal:
-            raise CliError(_advice(refusal)) from None
+            raise CliError(_explain_refusal(refusal)) from None
     if as_json:
-        typer.echo(json.dumps(made))
+        typer.echo(json.dumps(imported))
         return
-    for line in _told(made, source):
+    for line in _describe_import(imported, source):
         typer.echo(line)
 
 
@@ -46,40 +46,40 @@ def templates(*, as_json: AsJson = False) -> None:
 
     from molecule_cli import plane_client, settings, workspace_table
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        known = found.ask("GET", "/org/templates")
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        templates_found = plane.request("GET", "/org/templates")
     if as_json:
-        typer.echo(json.dumps(known))
+        typer.echo(json.dumps(templates_found))
         return
     rows = [
-        (one["dir"], one["name"], str(one["workspaces"]), _named(one["required_env"]), one["description"])
-        for one in known
+        (one["dir"], one["name"], str(one["workspaces"]), _format_needs(one["required_env"]), one["description"])
+        for one in templates_found
     ]
-    Console().print(workspace_table.format_plain(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
+    Console().print(workspace_table.build_plain_table(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
 
 
 def show_templates(*, as_json: bool) -> None:
-    """The templates that workspaces can be made from."""
+    """Print the workspace templates and the problems of those that cannot be used."""
     from rich.console import Console
 
     from molecule_cli import plane_client, settings, workspace_table
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        known = found.ask("GET", "/templates", query={"problems": 1})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        templates_found = plane.request("GET", "/templates", query={"problems": 1})
     if as_json:
-        typer.echo(json.dumps(known))
+        typer.echo(json.dumps(templates_found))
         return
-    rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in known["templates"]]
-    Console().print(workspace_table.format_plain(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
-    for problem in known["problems"]:
+    rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in templates_found["templates"]]
+    Console().print(workspace_table.build_plain_table(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
+    for problem in templates_found["problems"]:
         typer.echo(f"{problem['dir']} cannot be used: {problem['problem']}")
 
 
-def _source(source: str) -> dict[str, Any]:
+def _build_source(source: str) -> dict[str, Any]:
     path = Path(source)
     if path.is_file():
-        return {"template": _read(path)}
-    if path.suffix in FILES:
+        return {"template": _read_file(path)}
+    if path.suffix in FILE_SUFFIXES:
         message = f"there is no file {source}"
         raise CliError(message)
     if path.is_dir() and (path / "org.yaml").is_file() and "/" in source:
@@ -88,11 +88,11 @@ def _source(source: str) -> dict[str, Any]:
     return {"dir": source}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} cannot be read: {error}"
         raise CliError(message) from None
@@ -104,18 +104,18 @@ def _read(path: Path) -> dict[str, Any]:
         else:
             message = f"{path} is no YAML: {' '.join(str(error).split())}"
         raise CliError(message) from None
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         message = f"{path} declares no organisation: it begins with name: and workspaces:"
         raise CliError(message)
-    return said
+    return content
 
 
-def _advice(refusal: PlaneRefusal) -> str:
-    """Why, and what to do next."""
+def _explain_refusal(refusal: PlaneRefusal) -> str:
+    """Return the reason of a refusal with the next step."""
     answer = refusal.answer
     if answer.get("missing"):
-        first = _first(answer["missing"][0])
-        return f"{refusal}: {_named(answer['missing'])}; molecule secrets set {first} --global, then import again"
+        needs, variable = _format_needs(answer["missing"]), _get_first_variable(answer["missing"][0])
+        return f"{refusal}: {needs}; molecule secrets set {variable} --global, then import again"
     if answer.get("detail"):
         return f"{refusal}: {answer['detail']}"
     if str(refusal).startswith("org template not found"):
@@ -123,21 +123,24 @@ def _advice(refusal: PlaneRefusal) -> str:
     return str(refusal)
 
 
-def _told(made: dict[str, Any], source: str) -> list[str]:
-    names = ", ".join(str(one["name"]) for one in made["workspaces"])
-    if not made.get("dry_run"):
-        return [f"{made['org']}: {made['count']} workspaces made: {names}", "molecule status shows them starting"]
-    unset = made["unset_recommended_env"]
+def _describe_import(imported: dict[str, Any], source: str) -> list[str]:
+    names = ", ".join(str(one["name"]) for one in imported["workspaces"])
+    if not imported.get("dry_run"):
+        return [
+            f"{imported['org']}: {imported['count']} workspaces made: {names}",
+            "molecule status shows them starting",
+        ]
+    unset = imported["unset_recommended_env"]
     return [
-        f"{made['org']}: {made['count']} workspaces would be made: {names}",
-        *([f"recommended and not set: {_named(unset)}"] if unset else []),
+        f"{imported['org']}: {imported['count']} workspaces would be made: {names}",
+        *([f"recommended and not set: {_format_needs(unset)}"] if unset else []),
         f"molecule org import {source} makes them",
     ]
 
 
-def _named(needs: list[Any]) -> str:
+def _format_needs(needs: list[Any]) -> str:
     return ", ".join(need if isinstance(need, str) else " or ".join(need["any_of"]) for need in needs)
 
 
-def _first(need: Any) -> str:  # noqa: ANN401 - a name, or several
+def _get_first_variable(need: Any) -> str:  # noqa: ANN401 - a name, or several
     return need if isinstance(need, str) else str(need["any_of"][0])

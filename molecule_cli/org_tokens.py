@@ -1,4 +1,4 @@
-"""`molecule org-tokens`: the tokens of organisations."""
+"""`molecule org-tokens`: manages the tokens of organisations."""
 
 import json
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from molecule_cli import tokens
-from molecule_cli.tokens import GRACE, Expires, Grace, Token
+from molecule_cli.tokens import GRACE_SECONDS, Expires, Grace, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, mint, revoke, rotate.")
 
@@ -27,13 +27,13 @@ def list_(
 
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        answer = found.ask("GET", "/org/tokens", query={"org_id": found.find(org) if org else None})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        answer = plane.request("GET", "/org/tokens", query={"org_id": plane.find(org) if org else None})
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    shown = tokens.build_table(answer["tokens"], COLUMNS)
-    Console().print(shown if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
+    table = tokens.build_table(answer["tokens"], COLUMNS)
+    Console().print(table if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
 
 
 @app.command()
@@ -49,13 +49,13 @@ def mint(
     """Make a token and print it, once."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
+    with plane_client.open_plane(settings.load_settings()) as plane:
         body: dict[str, Any] = {"name": name, "scopes": scope or []}
         if org:
-            body["org_id"] = found.find(org)
+            body["org_id"] = plane.find(org)
         if expires:
             body["expires_at"] = expires
-        tokens.print_token(found.ask("POST", "/org/tokens", body=body))
+        tokens.print_token(plane.request("POST", "/org/tokens", body=body))
 
 
 @app.command()
@@ -63,15 +63,15 @@ def revoke(token: Token) -> None:
     """End a token now, and every browser session that was opened with it."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        found.ask("DELETE", f"/org/tokens/{token}")
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        plane.request("DELETE", f"/org/tokens/{token}")
     typer.echo("revoked; whoever shows it is refused within a second")
 
 
 @app.command()
-def rotate(token: Token, *, grace: Grace = GRACE) -> None:
+def rotate(token: Token, *, grace: Grace = GRACE_SECONDS) -> None:
     """Put a fresh token in the place of one, which lives on for a grace."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        tokens.print_token(found.ask("POST", f"/org/tokens/{token}/rotate", body={"grace_seconds": grace}))
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        tokens.print_token(plane.request("POST", f"/org/tokens/{token}/rotate", body={"grace_seconds": grace}))

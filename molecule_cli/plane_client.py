@@ -1,4 +1,4 @@
-"""The plane as the command sees it: REST."""
+"""The REST client of the plane."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,40 +12,40 @@ from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.settings import CliSettings
 
 CONNECT_TIMEOUT_ONLY = httpx.Timeout(None, connect=5.0)
-"""An agent thinks as long as it thinks; the plane has the deadlines."""
+"""The plane has the deadlines for answers of agents, so the command waits without one."""
 
 
 class PlaneClient:
-    """One running plane. Every method raises `CliError` with the next step when the plane does not do as asked."""
+    """Calls one plane. Every method raises `CliError` with the next step when the plane refuses or does not answer."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     @property
     def client(self) -> httpx.Client:
-        """What speaks to it, for those who listen."""
+        """The HTTP client, for commands that read event streams."""
         return self._client
 
     def health(self) -> dict[str, str]:
-        """How each service is, by name; `ok` or `fail`. A plane that is not ready answers this too."""
-        with self._explained():
+        """Return `ok` or `fail` for each service by its name. A plane that is not ready answers this too."""
+        with self._explain_errors():
             checks = self._client.get("/ready").json()["checks"]
         return {name: check["status"] for name, check in checks.items()}
 
-    def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
-        """What the plane answers to one request, as JSON; `None` in a query is left out."""
-        told = {name: value for name, value in (query or {}).items() if value is not None}
-        with self._explained():
-            response = self._client.request(method, path, params=told, json=body)
-            return self._checked(response).json()
+    def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
+        """Send one request and return the answer, as JSON; query values that are `None` are left out."""
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        with self._explain_errors():
+            response = self._client.request(method, path, params=params, json=body)
+            return self._require_success(response).json()
 
     def workspaces(self) -> list[dict[str, Any]]:
-        with self._explained():
-            found: list[dict[str, Any]] = self._checked(self._client.get("/workspaces")).json()
-        return found
+        with self._explain_errors():
+            workspaces: list[dict[str, Any]] = self._require_success(self._client.get("/workspaces")).json()
+        return workspaces
 
     def find(self, name_or_id: str) -> str:
-        """The id of the workspace called so. An id is taken as it is: who knows one may be allowed to see no list."""
+        """Return the id of a workspace. An id is not looked up, because the caller may not be allowed to list them."""
         if _is_id(name_or_id):
             return name_or_id
         named = [workspace for workspace in self.workspaces() if workspace["name"] == name_or_id]
@@ -61,26 +61,29 @@ class PlaneClient:
                 raise CliError(message)
 
     def send(self, workspace_id: str, text: str) -> dict[str, Any]:
-        """The whole answer to a message, as JSON-RPC or as the plane's receipt."""
-        with self._explained():
-            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_request("message/send", text))
-            answer: dict[str, Any] = self._checked(response).json()
+        """Send a message and return the whole answer: the agent's JSON-RPC, or the plane's receipt if it is queued."""
+        with self._explain_errors():
+            response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_build_request("message/send", text))
+            answer: dict[str, Any] = self._require_success(response).json()
         return _check_response(answer)
 
     def stream(self, workspace_id: str, text: str) -> Iterator[dict[str, Any]]:
-        """The events of an answer as they arrive; one only, if the agent does not stream."""
-        call = _request("message/stream", text)
-        with self._explained(), self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=call) as response:
+        """Send a message and yield the events of its answer as they arrive; one if the agent does not stream."""
+        request = _build_request("message/stream", text)
+        with (
+            self._explain_errors(),
+            self._client.stream("POST", f"/workspaces/{workspace_id}/a2a", json=request) as response,
+        ):
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
-                yield _check_response(self._checked(response).json())
+                yield _check_response(self._require_success(response).json())
                 return
             for line in response.iter_lines():
                 if line.startswith("data:"):
                     yield _check_response(json.loads(line.removeprefix("data:")))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.ConnectError:
@@ -94,20 +97,20 @@ class PlaneClient:
             raise CliError(message) from None
 
     @staticmethod
-    def _checked(response: httpx.Response) -> httpx.Response:
+    def _require_success(response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
-        said = _error_text(response)
+        message = _get_error_text(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            said = f"{said}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
-        elif said == "workspace not found":
-            said = f"{said}: molecule status lists what there is"
-        raise PlaneRefusal(said, _decode_answer(response))
+            message = f"{message}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
+        elif message == "workspace not found":
+            message = f"{message}: molecule status lists what there is"
+        raise PlaneRefusal(message, _decode_answer(response))
 
 
 @contextmanager
 def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
-    """The plane that the settings name."""
+    """Open a client of the plane that the settings name."""
     headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
     try:
         client = httpx.Client(base_url=settings.url, headers=headers, timeout=CONNECT_TIMEOUT_ONLY, trust_env=False)
@@ -118,13 +121,13 @@ def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
         yield PlaneClient(client)
 
 
-def _request(method: str, text: str) -> dict[str, Any]:
+def _build_request(method: str, text: str) -> dict[str, Any]:
     message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}]}
     return {"jsonrpc": "2.0", "id": str(uuid4()), "method": method, "params": {"message": message}}
 
 
 def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer, unless it is the agent's refusal."""
+    """Return the answer; raise `CliError` if it is a JSON-RPC error of the agent."""
     error = answer.get("error")
     if isinstance(error, dict):
         message = f"the agent refused: {error.get('message')} ({error.get('code')})"
@@ -132,7 +135,7 @@ def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _error_text(response: httpx.Response) -> str:
+def _get_error_text(response: httpx.Response) -> str:
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""`molecule search`: who can do what."""
+"""`molecule search`: finds workspaces by name, role, skill or tag."""
 
 import json
 from collections.abc import Iterator
@@ -24,26 +24,28 @@ def search(
 
     from molecule_cli import plane_client, settings, workspace_table
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        answer = found.ask("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        answer = plane.request("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
     if as_json:
         typer.echo(json.dumps(answer))
         return
     if not answer["workspaces"]:
         typer.echo("nobody fits: molecule status lists everybody there is")
         return
-    Console().print(workspace_table.format_plain(("WORKSPACE", "STATUS", "ID", "SKILLS"), _rows(answer["workspaces"])))
+    Console().print(
+        workspace_table.build_plain_table(("WORKSPACE", "STATUS", "ID", "SKILLS"), _build_rows(answer["workspaces"]))
+    )
     if answer.get("next"):
         typer.echo("there are more: narrow the search, or raise --limit", err=True)
 
 
-def _rows(workspaces: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
+def _build_rows(workspaces: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
     for workspace in workspaces:
-        yield workspace["name"], workspace["status"], workspace["id"], ", ".join(_skills(workspace["agent_card"]))
+        yield workspace["name"], workspace["status"], workspace["id"], ", ".join(_list_skills(workspace["agent_card"]))
 
 
-def _skills(card: object) -> Iterator[str]:
-    """The names of what an agent says that it can; cards are whatever agents send."""
+def _list_skills(card: object) -> Iterator[str]:
+    """Yield the names of the skills on a card. Agents send cards, so their form is not certain."""
     skills = card.get("skills") if isinstance(card, dict) else None
     for skill in skills if isinstance(skills, list) else []:
         if isinstance(skill, dict) and isinstance(skill.get("name"), str):

@@ -1,4 +1,4 @@
-"""`molecule secrets`: what agents need to know. Values come from a pipe or a prompt, never from the command line."""
+"""`molecule secrets`: manages secrets. Values come from a pipe or a prompt, never from the command line."""
 
 import json
 import sys
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of all.")
 
-GLOBAL = "/settings/secrets"
+GLOBAL_PATH = "/settings/secrets"
 
 Workspace = Annotated[str | None, typer.Option("--for", help="Name or id of the workspace.")]
-OfAll = Annotated[bool, typer.Option("--global", help="The secrets of every workspace without its own.")]
+IsGlobal = Annotated[bool, typer.Option("--global", help="The secrets of every workspace without its own.")]
 
 
 @app.command(name="list")
 def list_(
     *,
     workspace: Workspace = None,
-    of_all: OfAll = False,
+    is_global: IsGlobal = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the names of secrets; nobody is shown their values."""
@@ -34,12 +34,12 @@ def list_(
 
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        secrets = found.ask("GET", _path(found, workspace, of_all=of_all))
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        secrets = plane.request("GET", _build_path(plane, workspace, is_global=is_global))
     if as_json:
         typer.echo(json.dumps(secrets))
         return
-    Console().print(_table(secrets) if secrets else "no secrets yet: molecule secrets set KEY adds one")
+    Console().print(_build_table(secrets) if secrets else "no secrets yet: molecule secrets set KEY adds one")
 
 
 @app.command(name="set")
@@ -47,7 +47,7 @@ def set_(
     key: Annotated[str, typer.Argument(help="The name of the variable.")],
     *,
     workspace: Workspace = None,
-    of_all: OfAll = False,
+    is_global: IsGlobal = False,
 ) -> None:
     """
     Set a secret; whoever it applies to is restarted.
@@ -56,9 +56,9 @@ def set_(
     """
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        path = _path(found, workspace, of_all=of_all)
-        found.ask("PUT", path, body={"key": key, "value": _value(key)})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        path = _build_path(plane, workspace, is_global=is_global)
+        plane.request("PUT", path, body={"key": key, "value": _read_value(key)})
     typer.echo(f"{key} is set; who needs it is restarted")
 
 
@@ -67,24 +67,24 @@ def unset(
     key: Annotated[str, typer.Argument(help="The name of the variable.")],
     *,
     workspace: Workspace = None,
-    of_all: OfAll = False,
+    is_global: IsGlobal = False,
 ) -> None:
     """Erase a secret; whoever it applied to is restarted."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        found.ask("DELETE", f"{_path(found, workspace, of_all=of_all)}/{quote(key, safe='')}")
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        plane.request("DELETE", f"{_build_path(plane, workspace, is_global=is_global)}/{quote(key, safe='')}")
     typer.echo(f"{key} is erased; who had it is restarted")
 
 
-def _path(found: "PlaneClient", workspace: str | None, *, of_all: bool) -> str:
-    if of_all == (workspace is not None):
+def _build_path(plane: "PlaneClient", workspace: str | None, *, is_global: bool) -> str:
+    if is_global == (workspace is not None):
         message = "say whose: --for WORKSPACE, or --global for all of them"
         raise CliError(message)
-    return GLOBAL if workspace is None else f"/workspaces/{found.find(workspace)}/secrets"
+    return GLOBAL_PATH if workspace is None else f"/workspaces/{plane.find(workspace)}/secrets"
 
 
-def _value(key: str) -> str:
+def _read_value(key: str) -> str:
     if sys.stdin.isatty():
         return str(typer.prompt(f"Value of {key}", hide_input=True))
     value = sys.stdin.read().removesuffix("\n")
@@ -94,7 +94,7 @@ def _value(key: str) -> str:
     return value
 
 
-def _table(secrets: list[dict[str, Any]]) -> "Table":
+def _build_table(secrets: list[dict[str, Any]]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 

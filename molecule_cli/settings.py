@@ -1,4 +1,4 @@
-"""Where the command finds the plane, and what it proves itself with."""
+"""The settings of the command: the address of the plane and the bearer token."""
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,18 +9,18 @@ from services.chassis.settings import InvalidSettings
 
 
 class CliSettings(BaseSettings):
-    """The variables of `molecule send` and `molecule status`."""
+    """The environment variables of the commands that call a plane."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True)
 
     molecule_url: str = ""
-    """Where the gateway answers; on this machine, unless said otherwise."""
+    """URL of the gateway; on this machine by default."""
 
     port: int = 8080
     """Port of a gateway on this machine, as given to `make up`."""
 
     token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("MOLECULE_TOKEN", "ADMIN_TOKEN"))
-    """Bearer to present; a plane in open development needs none."""
+    """Bearer token; a plane in development mode without ADMIN_TOKEN needs none."""
 
     @property
     def url(self) -> str:
@@ -29,7 +29,7 @@ class CliSettings(BaseSettings):
 
 
 def load_settings() -> CliSettings:
-    """From the environment. Raises `CliError` with the variable that is wrong."""
+    """Read the settings from the environment. Raises `CliError` with the variable that is wrong."""
     try:
         return settings.load_settings(CliSettings)
     except InvalidSettings as error:

@@ -1,4 +1,4 @@
-"""`molecule tokens`: the tokens of one workspace. A fresh one is all that goes to standard output."""
+"""`molecule tokens`: manages the tokens of one workspace. Of a new token, only the text goes to standard output."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of one workspace: list, mint, revoke, rotate.")
 
-GRACE = 300
-"""Seconds that a rotated token lives on, unless said otherwise."""
+GRACE_SECONDS = 300
+"""Seconds that the old token stays valid after a rotation, by default."""
 
 Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 Token = Annotated[str, typer.Argument(help="Id of the token, as the list shows it.")]
@@ -30,13 +30,13 @@ def list_(
 
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        answer = found.ask("GET", f"/workspaces/{found.find(workspace)}/tokens", query={"limit": 200})
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        answer = plane.request("GET", f"/workspaces/{plane.find(workspace)}/tokens", query={"limit": 200})
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    shown = build_table(answer["tokens"], {"NOTE": "note"})
-    Console().print(shown if answer["tokens"] else "no live tokens: molecule tokens mint makes one")
+    table = build_table(answer["tokens"], {"NOTE": "note"})
+    Console().print(table if answer["tokens"] else "no live tokens: molecule tokens mint makes one")
 
 
 @app.command()
@@ -50,8 +50,8 @@ def mint(
     from molecule_cli import plane_client, settings
 
     body = {"note": note} | ({"expires_at": expires} if expires else {})
-    with plane_client.open_plane(settings.load_settings()) as found:
-        print_token(found.ask("POST", f"/workspaces/{found.find(workspace)}/tokens", body=body))
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        print_token(plane.request("POST", f"/workspaces/{plane.find(workspace)}/tokens", body=body))
 
 
 @app.command()
@@ -59,43 +59,43 @@ def revoke(workspace: Workspace, token: Token) -> None:
     """End a token now."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        found.ask("DELETE", f"/workspaces/{found.find(workspace)}/tokens/{token}")
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        plane.request("DELETE", f"/workspaces/{plane.find(workspace)}/tokens/{token}")
     typer.echo("revoked; whoever shows it is refused within a second")
 
 
 @app.command()
-def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE) -> None:
+def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE_SECONDS) -> None:
     """Put a fresh token in the place of one, which lives on for a grace."""
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        path = f"/workspaces/{found.find(workspace)}/tokens/{token}/rotate"
-        print_token(found.ask("POST", path, body={"grace_seconds": grace}))
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        path = f"/workspaces/{plane.find(workspace)}/tokens/{token}/rotate"
+        print_token(plane.request("POST", path, body={"grace_seconds": grace}))
 
 
-def print_token(fresh: dict[str, Any]) -> None:
-    """Print a token where a script can take it, and what to do with it where a person reads it."""
+def print_token(token: dict[str, Any]) -> None:
+    """Print the token to standard output, for scripts, and the advice for people to standard error."""
     typer.echo("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", err=True)
-    if "previous_expires_at" in fresh:
-        typer.echo(f"the old one ends at {fresh['previous_expires_at'][:19]}Z", err=True)
-    typer.echo(fresh["auth_token"])
+    if "previous_expires_at" in token:
+        typer.echo(f"the old one ends at {token['previous_expires_at'][:19]}Z", err=True)
+    typer.echo(token["auth_token"])
 
 
-def build_table(tokens: list[dict[str, Any]], special: dict[str, str]) -> "Table":
-    """Tokens as people read them; `special` names the columns of their kind."""
+def build_table(tokens: list[dict[str, Any]], extra_columns: dict[str, str]) -> "Table":
+    """Build the table of tokens; `extra_columns` maps further headings to members of a token."""
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PREFIX", *special, "MADE", "USED", "ENDS", "ID"):
-        shown.add_column(heading, no_wrap=heading not in special, overflow="fold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("PREFIX", *extra_columns, "MADE", "USED", "ENDS", "ID"):
+        table.add_column(heading, no_wrap=heading not in extra_columns, overflow="fold")
     for token in tokens:
         times = [(token.get(name) or "-")[:19] for name in ("created_at", "last_used_at", "expires_at")]
-        named = [escape(_text(token.get(name))) for name in special.values()]
-        shown.add_row(token["prefix"], *named, *times, token["id"])
-    return shown
+        values = [escape(_format_value(token.get(name))) for name in extra_columns.values()]
+        table.add_row(token["prefix"], *values, *times, token["id"])
+    return table
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else str(value or "")

@@ -1,4 +1,4 @@
-"""`molecule vault`: the keys that secrets are sealed with."""
+"""`molecule vault`: reseals the secrets with the newest key."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ from molecule_cli.errors import CliError
 
 app = typer.Typer(no_args_is_help=True, help="The keys that secrets are sealed with.")
 
-BATCH_TIMEOUT_SECONDS = 20
-"""Batches in a row in which somebody else holds every secret that is left."""
+MAX_IDLE_BATCHES = 20
+"""Consecutive batches that reseal nothing because other transactions hold the remaining secrets."""
 
 RETRY_SECONDS = 0.25
-"""Seconds between them."""
+"""Seconds between two such batches."""
 
 
 @app.callback()
@@ -30,30 +30,30 @@ def reseal() -> None:
     """
     from molecule_cli import plane_client, settings
 
-    with plane_client.open_plane(settings.load_settings()) as found:
-        done, idle = 0, 0
+    with plane_client.open_plane(settings.load_settings()) as plane:
+        resealed, idle_batches = 0, 0
         while True:
-            said = _batch(found)
-            done += said["resealed"]
-            idle = 0 if said["resealed"] else idle + 1
-            if not said["remaining"]:
+            answer = _reseal_batch(plane)
+            resealed += answer["resealed"]
+            idle_batches = 0 if answer["resealed"] else idle_batches + 1
+            if not answer["remaining"]:
                 break
-            if idle == BATCH_TIMEOUT_SECONDS:
-                message = f"{said['remaining']} secrets are being written all the time: call this again later"
+            if idle_batches == MAX_IDLE_BATCHES:
+                message = f"{answer['remaining']} secrets are being written all the time: call this again later"
                 raise CliError(message)
-            if idle:
+            if idle_batches:
                 time.sleep(RETRY_SECONDS)
             else:
-                typer.echo(f"{done} sealed anew, {said['remaining']} to go")
-    typer.echo(f"{done} sealed anew; everything is sealed with key {said['key_version']}")
+                typer.echo(f"{resealed} sealed anew, {answer['remaining']} to go")
+    typer.echo(f"{resealed} sealed anew; everything is sealed with key {answer['key_version']}")
 
 
-def _batch(found: Any) -> dict[str, Any]:  # noqa: ANN401 - naming the type would import httpx for --help
+def _reseal_batch(plane: Any) -> dict[str, Any]:  # noqa: ANN401 - naming the type would import httpx for --help
     try:
-        said: dict[str, Any] = found.ask("POST", "/admin/vault/reseal")
-    except CliError as trouble:
-        if "present keys" not in str(trouble):
+        answer: dict[str, Any] = plane.request("POST", "/admin/vault/reseal")
+    except CliError as error:
+        if "present keys" not in str(error):
             raise
-        message = f"{trouble}: auth's log names the key version; add that key to SECRETS_ENCRYPTION_KEY"
+        message = f"{error}: auth's log names the key version; add that key to SECRETS_ENCRYPTION_KEY"
         raise CliError(message) from None
-    return said
+    return answer

@@ -1,4 +1,4 @@
-"""The workspaces of a plane as people read them: a tree with how each is, and since when."""
+"""Builds the table of `molecule status`: the tree of workspaces with status, age and reason."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ COLOURS = {"online": "green", "degraded": "yellow", "provisioning": "cyan", "fai
 
 
 def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
-    """One row for each workspace, members below their lead."""
+    """Build one row for each workspace, with members below their lead."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("WORKSPACE", "STATUS", "SINCE", "REASON", "ID"):
         table.add_column(heading, no_wrap=heading != "REASON", overflow="fold")
@@ -27,8 +27,8 @@ def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
     return table
 
 
-def format_plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Texts in columns; only the last one is broken into lines."""
+def build_plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Build a table of texts; only the last column wraps."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, no_wrap=heading is not headings[-1], overflow="fold")
@@ -38,21 +38,21 @@ def format_plain(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Tabl
 
 
 def format_age(since: str | None, *, now: datetime) -> str:
-    """How long ago, in its largest unit."""
+    """Format the age of a time in its largest unit."""
     if not since:
         return ""
     span = max(now - datetime.fromisoformat(since).astimezone(UTC), timedelta())
-    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if span.total_seconds() >= unit:
-            return f"{int(span.total_seconds() // unit)}{letter}"
+    for seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if span.total_seconds() >= seconds:
+            return f"{int(span.total_seconds() // seconds)}{unit}"
     return f"{int(span.total_seconds())}s"
 
 
 def _walk_tree(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Whoever's lead is not in the list is shown as a root."""
-    known = {workspace["id"] for workspace in workspaces}
+    """Yield each workspace with its depth. A workspace whose parent is not in the list counts as a root."""
+    ids = {workspace["id"] for workspace in workspaces}
     for workspace in workspaces:
-        above = workspace.get("parent_id")
-        if (above if above in known else None) == parent:
+        parent_id = workspace.get("parent_id")
+        if (parent_id if parent_id in ids else None) == parent:
             yield 0, workspace
-            yield from ((depth + 1, below) for depth, below in _walk_tree(workspaces, parent=workspace["id"]))
+            yield from ((depth + 1, member) for depth, member in _walk_tree(workspaces, parent=workspace["id"]))

@@ -1,4 +1,4 @@
-"""Agents for tests: real HTTP servers, each named after what is wrong with it."""
+"""Fake agents: real HTTP servers, each named after its fault."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from aiohttp import web
 
 @dataclass
 class EchoAgent:
-    """Answers every message with its own text, whole or as a stream, and remembers what it was sent."""
+    """Answers every message with its own text, plain or as a stream, and records the requests."""
 
     requests: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -40,7 +40,7 @@ class EchoAgent:
 
 @dataclass
 class SlowAgent(EchoAgent):
-    """Answers when it is told to, and not before."""
+    """Answers after a test sets `go`."""
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,7 +53,7 @@ class SlowAgent(EchoAgent):
 
 @dataclass
 class BusyAgent(EchoAgent):
-    """Has no room, and says so in one of the ways there are."""
+    """Refuses every message as busy, in the form that `manner` names."""
 
     manner: str = "429"
 
@@ -70,12 +70,12 @@ class BusyAgent(EchoAgent):
 
 @dataclass
 class SilentAgent(SlowAgent):
-    """Takes a message and never says a word."""
+    """Accepts a message and never answers."""
 
 
 @dataclass
 class DyingAgent(EchoAgent):
-    """Dies over a message: before the answer, in the middle of it, or in the middle of a stream."""
+    """Closes the connection of a message: before the answer, within it, or within a stream."""
 
     moment: str = "before"
 
@@ -94,7 +94,7 @@ class DyingAgent(EchoAgent):
 
 @dataclass
 class RudeAgent(EchoAgent):
-    """Answers what no agent should: a status and a page of something in front of it, a redirect, or far too much."""
+    """Answers with an HTML error page of a proxy, a redirect, or too large a body."""
 
     status: int = 502
     text: str = "<h1>nginx/10.0.0.7</h1>"
@@ -106,7 +106,7 @@ class RudeAgent(EchoAgent):
 
 @asynccontextmanager
 async def serving(agent: EchoAgent) -> AsyncIterator[EchoAgent]:
-    """Serve the agent on a free port of this machine for the length of the block."""
+    """Serve the agent on a free port of this machine for the length of the block; sets its `url`."""
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_post("/{path:.*}", agent.answer)
     runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)

@@ -1,10 +1,10 @@
-"""A clock that moves only when it is told to."""
+"""A clock that only tests advance."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class StillClock:
-    """Stands still until advanced."""
+    """Returns the same time until a test advances it."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start

@@ -1,8 +1,8 @@
-"""What every test may ask for by name."""
+"""Fixtures and pytest settings for all tests."""
 
 import os
 
-# Before gRPC is imported: it would run handlers of its own in a child that was forked to become another user.
+# This must be set before gRPC is imported: gRPC would run its fork handlers in a child that changes its user.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.clocks import StillClock
 
 pytest_plugins = ["tests.docker_engine"]
 
-# How long an example takes is a matter of the machine, and machines that test are busy.
+# The duration of an example depends on the load of the machine, so it has no deadline.
 hypothesis.settings.register_profile("molecule", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("molecule")
 
@@ -25,12 +25,12 @@ hypothesis.settings.load_profile("molecule")
 @pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
     """A PostgreSQL for the length of the session, with the roles and schemas of the plane."""
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        databases.prepare(given)
-        yield given
+    url = os.environ.get("TEST_DATABASE_URL")
+    if url:
+        databases.prepare(url)
+        yield url
         return
-    # Outside pytest's own directories: every other pytest that starts closes those to PostgreSQL's user.
+    # Not in pytest's own directories: each pytest that starts removes the access of PostgreSQL's user to them.
     with TemporaryDirectory(prefix="molecule-tests-") as home, databases.embedded(Path(home)) as url:
         databases.prepare(url)
         yield url

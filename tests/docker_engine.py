@@ -1,4 +1,4 @@
-"""Tests marked `docker` need an engine: skipped loudly where none is reachable, failed where one was promised."""
+"""A pytest plugin that skips tests marked `docker` without a Docker Engine, or fails them if an engine is required."""
 
 import os
 import shutil

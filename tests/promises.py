@@ -1,4 +1,4 @@
-"""Which requirements have tests: `python -m tests.promises`; the last line is JSON."""
+"""Lists which requirements have tests: `python -m tests.promises`; the last line is JSON."""
 
 import ast
 import json
@@ -11,13 +11,13 @@ TESTS = Path(__file__).parent
 REQUIREMENTS = TESTS.parent / "docs" / "spec" / "requirements.md"
 
 ROW = re.compile(r"^\| ([A-Z][A-Z0-9]*-\d+[a-z]?) \|", re.MULTILINE)
-"""A row of the checklist begins with the id of what it promises."""
+"""A row of the checklist begins with the id of its requirement."""
 
 
 def main() -> int:
-    """Print what is covered, by whom; fail if a test claims an id that the checklist does not know."""
-    promised = promises(REQUIREMENTS.read_text())
-    claimed = claims(TESTS)
+    """Print each requirement with its test files; return 1 if a test names an id that is not in the checklist."""
+    promised = list_requirements(REQUIREMENTS.read_text())
+    claimed = collect_claims(TESTS)
     for promise in promised:
         print(f"{promise:<10} {', '.join(sorted(claimed[promise]))}" if promise in claimed else promise)  # noqa: T201
     unknown = sorted(claimed.keys() - set(promised))
@@ -28,13 +28,13 @@ def main() -> int:
     return 1 if unknown else 0
 
 
-def promises(text: str) -> list[str]:
-    """The ids of the checklist, in its order."""
+def list_requirements(text: str) -> list[str]:
+    """Return the ids of the checklist in their order."""
     return list(dict.fromkeys(ROW.findall(text)))
 
 
-def claims(folder: Path) -> dict[str, set[str]]:
-    """Which files of tests claim which ids."""
+def collect_claims(folder: Path) -> dict[str, set[str]]:
+    """Return the test files that cover each id."""
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*.py")):
         for claim in _claims_in(ast.parse(path.read_text())):

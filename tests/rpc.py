@@ -1,4 +1,4 @@
-"""Real gRPC for tests: servicers behind a real server on a Unix socket, and a line to them."""
+"""Runs servicers behind a real gRPC server on a Unix socket, and opens channels to them."""
 
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +13,7 @@ from services.chassis.settings import ChassisSettings
 
 @asynccontextmanager
 async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -> AsyncIterator[str]:
-    """Serve for the length of the block; yields the address."""
+    """Serve the servicers for the length of the block; yields the address."""
 
     @asynccontextmanager
     async def assemble(_: ChassisSettings) -> AsyncIterator[Components]:
@@ -27,6 +27,6 @@ async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -
 
 @asynccontextmanager
 async def running(servicers: Sequence[Servicer], *, caller_service: str = "gateway") -> AsyncIterator[ServiceChannel]:
-    """Serve for the length of the block; yields a line that speaks as `caller_service`."""
+    """Serve the servicers for the length of the block; yields a channel that calls as `caller_service`."""
     async with listening(servicers) as address, clients.open_channel(address, caller_service=caller_service) as line:
         yield line

@@ -29,7 +29,7 @@ INTERRUPT_TIME_LIMIT = 30.0
 
 @dataclass
 class Outcome:
-    """What one run of pytest reported."""
+    """The results that one run of pytest reported."""
 
     passed: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class Verdict:
-    """What the whole suite comes to."""
+    """The result of the whole suite."""
 
     flaky: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Verdict:
 
 
 class Recorder:
-    """A pytest plugin that writes what pytest reported to a file, when the session has ended regularly."""
+    """A pytest plugin that writes the results to a file when the session ends regularly."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""An event loop whose time stands still and jumps to the next timer."""
+"""An event loop with virtual time: instead of waiting, its time jumps to the next timer."""
 
 import asyncio
 
@@ -16,6 +16,6 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
 
 def run_skipping(coroutine):
-    """The result of `coroutine`, on a loop of its own that starts at 0 seconds."""
+    """Run `coroutine` on a new loop that starts at 0 seconds; return its result."""
     with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         return runner.run(coroutine)

@@ -1,4 +1,4 @@
-"""What can become of a workspace, asked of the state machine itself: `python -m tests.states` writes docs/states.md."""
+"""Lists every change of a workspace's status with the state machine: `python -m tests.states` writes docs/states.md."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ PAGE = Path("docs/states.md")
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-LONG_AGO = NOW - timedelta(days=1)
+YESTERDAY = NOW - timedelta(days=1)
 
 MINUTE = timedelta(minutes=1)
 
@@ -64,7 +64,7 @@ FACTS: tuple[Fact, ...] = (
     HibernateRequested(at=NOW, reason=Reason.IDLE),
     Removed(at=NOW),
 )
-"""Every kind of fact, in each of its kinds that mean something else."""
+"""Every kind of fact, in each variant that has its own meaning."""
 
 INTRODUCTION = """\
 # How a workspace is, and why
@@ -78,7 +78,7 @@ show status and reason, `GET /events` every change. What each change needs besid
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Change:
-    """One way from a status to another, or to the same with a fresh instance."""
+    """One change from a status to another, or to the same status with a new instance."""
 
     before: Status
     to: Status
@@ -86,36 +86,36 @@ class Change:
     told: str
 
 
-def changes() -> list[Change]:
-    """Every change that any of the facts makes of any of the workspaces."""
+def list_changes() -> list[Change]:
+    """Return every change that any fact causes in any workspace."""
     found = {
-        Change(before=before.status, to=now.status, reason=now.status_reason, told=_told(fact))
+        Change(before=before.status, to=now.status, reason=now.status_reason, told=_get_first_sentence(fact))
         for before, fact in product(_workspaces(), FACTS)
         if (now := next_state(before, fact)).status is not before.status or now.generation != before.generation
     }
     return sorted(found, key=lambda change: (_place(change.before), _place(change.to), change.reason, change.told))
 
 
-def page() -> str:
-    """The whole page."""
-    found = changes()
+def render_page() -> str:
+    """Render the whole page."""
+    found = list_changes()
     return "\n".join([INTRODUCTION, *_diagram(found), "", *_reasons(found), "", *_table(found)]) + "\n"
 
 
 def _workspaces() -> list[Workspace]:
-    """One in each status, of each kind that the machine tells apart."""
+    """Return a workspace in each status and of each kind that the state machine distinguishes."""
     return [
         replace(_workspace(status, vitals), **kind)
         for status, vitals, kind in product(
             Status,
-            (Vitals(last_seen=NOW), Vitals(last_seen=LONG_AGO)),
+            (Vitals(last_seen=NOW), Vitals(last_seen=YESTERDAY)),
             (
                 {},
                 {"register_failed_at": NOW},
                 {"former_status": Status.DEGRADED, "status_reason": Reason.IDLE},
                 {"removal_reason": Reason.COLLAPSED},
                 {"runtime": EXTERNAL, "generation": 0, "backend": "", "url": ""},
-                {"runtime": EXTERNAL, "generation": 0, "backend": "", "registered_at": LONG_AGO},
+                {"runtime": EXTERNAL, "generation": 0, "backend": "", "registered_at": YESTERDAY},
             ),
         )
     ]
@@ -129,8 +129,8 @@ def _workspace(status: Status, vitals: Vitals) -> Workspace:
         runtime="echo",
         status=status,
         status_reason=Reason.HIBERNATE_REQUESTED,
-        status_since=LONG_AGO,
-        created_at=LONG_AGO,
+        status_since=YESTERDAY,
+        created_at=YESTERDAY,
         generation=1,
         backend="process",
         url="http://ada.example",
@@ -139,13 +139,13 @@ def _workspace(status: Status, vitals: Vitals) -> Workspace:
     )
 
 
-def _told(fact: Fact) -> str:
-    """What the fact says, as its own first sentence."""
+def _get_first_sentence(fact: Fact) -> str:
+    """Return the first sentence of the fact's docstring."""
     return " ".join((type(fact).__doc__ or "").split("\n\n")[0].split()).split(". ")[0].rstrip(".")
 
 
 def _diagram(found: list[Change]) -> list[str]:
-    """Where each status leads; removal, which every status leads to, is drawn once."""
+    """Draw the changes between statuses; removal, which is possible in every status, is left out."""
     reasons: dict[tuple[Status, Status], set[Reason]] = defaultdict(set)
     for change in found:
         if change.to not in {Status.REMOVED, change.before}:
@@ -155,7 +155,7 @@ def _diagram(found: list[Change]) -> list[str]:
 
 
 def _reasons(found: list[Change]) -> list[str]:
-    """Each reason, and the statuses that it gives."""
+    """List each reason with its statuses."""
     gives: dict[Reason, set[Status]] = defaultdict(set, {Reason.CREATED: {Status.PROVISIONING}})
     for change in found:
         gives[change.reason].add(change.to)
@@ -164,7 +164,7 @@ def _reasons(found: list[Change]) -> list[str]:
 
 
 def _table(found: list[Change]) -> list[str]:
-    """Each change, those together that differ in their beginning only."""
+    """List the changes; those that differ only in their first status share a row."""
     begins: dict[tuple[Status, Reason, str], set[Status]] = defaultdict(set)
     for change in found:
         begins[change.to, change.reason, change.told].add(change.before)
@@ -185,4 +185,4 @@ def _place(status: Status) -> int:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(render_page())

@@ -1,4 +1,4 @@
-"""Waiting for what another process does: a deadline and a question, never a fixed sleep."""
+"""Waits for a condition with a deadline, never for a fixed time."""
 
 import asyncio
 import inspect
@@ -9,11 +9,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PAUSE = 0.02
-"""Seconds between two questions: short against anything a process does, long against the loop."""
+"""Seconds between two checks of the condition."""
 
 
 async def eventually(question: Callable[[], T | Awaitable[T]], *, within: float = 5.0) -> T:
-    """The first truthy answer to `question`; fails with the last answer when `within` seconds have passed."""
+    """Call `question` until its answer is truthy and return that; fail with the last answer after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
         answer = question()

@@ -1,4 +1,4 @@
-"""The rules of the contracts, as a function from descriptors to what breaks them (HOUSE.md, Protos)."""
+"""The rules of the gRPC contracts (HOUSE.md, Contracts), as a function that lists violations in descriptors."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,20 +8,20 @@ from protos.common.v1 import access_pb2
 from protos.generate import published
 
 SHARED = ("protos/common/v1/", "google/")
-"""What any contract may import."""
+"""Prefixes that every contract may import."""
 
 
-def broken(descriptors: FileDescriptorSet, known: Iterable[str]) -> list[str]:
-    """A line for every broken rule; `known` is everything published before."""
+def list_violations(descriptors: FileDescriptorSet, known: Iterable[str]) -> list[str]:
+    """Return a line for every violation; `known` lists everything that was published before."""
     ours = [file for file in descriptors.file if file.package.startswith("molecule.")]
-    faults = [fault for file in ours for fault in _in_file(file)]
+    violations = [violation for file in ours for violation in _check_file(file)]
     now = set(published(descriptors))
-    faults += [f"taken back: {line}" for line in known if line not in now]
-    faults += [f"not published: {line}" for line in now - set(known)]
-    return faults
+    violations += [f"taken back: {line}" for line in known if line not in now]
+    violations += [f"not published: {line}" for line in now - set(known)]
+    return violations
 
 
-def _in_file(file: FileDescriptorProto) -> Iterator[str]:
+def _check_file(file: FileDescriptorProto) -> Iterator[str]:
     folder = file.name.rsplit("/", 1)[0]
     if file.package != folder.replace("protos/", "molecule.", 1).replace("/", "."):
         yield f"{file.name}: package {file.package} does not match its folder"
@@ -32,14 +32,14 @@ def _in_file(file: FileDescriptorProto) -> Iterator[str]:
             yield f"{file.name}: imports {dependency}, another context"
     comments = {tuple(location.path): location.leading_comments for location in file.source_code_info.location}
     for index, _ in enumerate(file.service):
-        yield from _in_service(file, index, comments)
+        yield from _check_service(file, index, comments)
     for enum in file.enum_type:
-        yield from _in_enum(enum.name, [(value.name, value.number) for value in enum.value])
+        yield from _check_enum(enum.name, [(value.name, value.number) for value in enum.value])
     for message in file.message_type:
-        yield from _in_message(message)
+        yield from _check_message(message)
 
 
-def _in_service(file: FileDescriptorProto, index: int, comments: dict[tuple[int, ...], str]) -> Iterator[str]:
+def _check_service(file: FileDescriptorProto, index: int, comments: dict[tuple[int, ...], str]) -> Iterator[str]:
     service = file.service[index]
     if not service.name.endswith("Service"):
         yield f"{service.name}: does not end in Service"
@@ -55,16 +55,16 @@ def _in_service(file: FileDescriptorProto, index: int, comments: dict[tuple[int,
         if (request, response) != (f"{rpc.name}Request", f"{rpc.name}Response"):
             yield f"{name}: takes {request} and returns {response}, not its own"
         if rpc.name.startswith("List"):
-            yield from _paged(name, file, request, response)
+            yield from _check_paging(name, file, request, response)
 
 
-def _paged(name: str, file: FileDescriptorProto, request: str, response: str) -> Iterator[str]:
+def _check_paging(name: str, file: FileDescriptorProto, request: str, response: str) -> Iterator[str]:
     fields = {message.name: {field.name for field in message.field} for message in file.message_type}
     if not {"page_size", "page_token"} <= fields[request] or "next_page_token" not in fields[response]:
         yield f"{name}: lists without pages"
 
 
-def _in_enum(name: str, values: list[tuple[str, int]]) -> Iterator[str]:
+def _check_enum(name: str, values: list[tuple[str, int]]) -> Iterator[str]:
     prefix = "".join(f"_{letter}" if letter.isupper() else letter for letter in name).strip("_").upper()
     if values[0] != (f"{prefix}_UNSPECIFIED", 0):
         yield f"{name}: zero is not {prefix}_UNSPECIFIED"
@@ -73,7 +73,7 @@ def _in_enum(name: str, values: list[tuple[str, int]]) -> Iterator[str]:
             yield f"{name}: {value} does not carry its name"
 
 
-def _in_message(message: DescriptorProto) -> Iterator[str]:
+def _check_message(message: DescriptorProto) -> Iterator[str]:
     for field in message.field:
         if field.type_name in {".google.protobuf.Struct", ".google.protobuf.Empty", ".google.protobuf.Value"}:
             yield f"{message.name}.{field.name}: other people's payloads are bytes"

@@ -1,4 +1,4 @@
-"""The chassis knows how a service runs, and nothing of what it is about."""
+"""The chassis contains how services run and no concept of the domain."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ CHASSIS = Path(__file__).parent.parent.parent / "services" / "chassis"
 FOREIGN = re.compile(r"\b(heartbeat|instance|container|card|agent|delivery|schedule)s?\b", re.IGNORECASE)
 
 CEILING = 1510
-"""Lines of code, docstrings and blank lines aside. What does not fit belongs into a service."""
+"""Lines of code without docstrings and blank lines. Further code belongs in a service."""
 
 
 def modules():
@@ -17,7 +17,7 @@ def modules():
 
 
 def lines_of_code(source):
-    """The lines on which a statement or a part of one stands, docstrings aside."""
+    """Count the lines with a statement or a part of one, without docstrings."""
     tree = ast.parse(source)
     found = set()
     for node in ast.walk(tree):
@@ -29,7 +29,7 @@ def lines_of_code(source):
     return len(found)
 
 
-def test_no_word_of_the_domain_is_spoken():
+def test_the_chassis_contains_no_word_of_the_domain():
     found = [
         f"{path.name}:{number}: {line.strip()}"
         for path in modules()
@@ -39,9 +39,9 @@ def test_no_word_of_the_domain_is_spoken():
     assert found == []
 
 
-def test_it_stays_small():
+def test_the_chassis_stays_below_its_size_limit():
     assert sum(lines_of_code(path.read_text()) for path in modules()) <= CEILING
 
 
-def test_docstrings_do_not_count():
+def test_docstrings_do_not_count_as_lines_of_code():
     assert lines_of_code('"""One."""\n\nX = 1\n"""Two\nthree."""\n\n\ndef f():\n    """Four."""\n    return X\n') == 3

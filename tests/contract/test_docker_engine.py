@@ -31,16 +31,16 @@ def run(path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_an_engine_docker_tests_are_skipped_loudly(docker_test):
-    said = run(docker_test)
+def test_without_an_engine_docker_tests_are_skipped_with_a_warning(docker_test):
+    result = run(docker_test)
 
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "NO DOCKER ENGINE: 1 tests that need one were SKIPPED" in said.stdout
-    assert "1 passed, 1 skipped" in said.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "NO DOCKER ENGINE: 1 tests that need one were SKIPPED" in result.stdout
+    assert "1 passed, 1 skipped" in result.stdout
 
 
-def test_where_an_engine_was_promised_a_skipped_docker_test_is_a_failure(docker_test):
-    said = run(docker_test, MOLECULE_REQUIRE_DOCKER="1")
+def test_with_a_required_engine_a_skipped_docker_test_is_a_failure(docker_test):
+    result = run(docker_test, MOLECULE_REQUIRE_DOCKER="1")
 
-    assert said.returncode == 1
-    assert "MOLECULE_REQUIRE_DOCKER=1, and no Docker Engine answers" in said.stdout
+    assert result.returncode == 1
+    assert "MOLECULE_REQUIRE_DOCKER=1, and no Docker Engine answers" in result.stdout

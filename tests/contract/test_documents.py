@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""Paths, links, make targets and modules that the documents name exist."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ def test_every_path_that_is_named_exists(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_leads_somewhere(document):
+def test_every_link_has_a_target(document):
     linked = LINK.findall(text(document))
     assert [link for link in linked if not (ROOT / document).parent.joinpath(link).exists()] == []
 
@@ -56,7 +56,7 @@ def test_every_module_that_is_to_be_run_exists(document):
     assert missing == []
 
 
-def test_the_walks_name_files_of_their_folder():
+def test_the_examples_of_the_readme_name_existing_files():
     readme = text("README.md")
     for name in (
         "envelope.py",
@@ -71,7 +71,7 @@ def test_the_walks_name_files_of_their_folder():
         assert (ROOT / "services" / "a2a_proxy" / name).exists()
 
 
-def test_make_alone_explains_itself():
+def test_make_without_a_target_lists_the_targets():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     named = set(re.findall(r"make ([a-z0-9-]+)", done.stdout))
     assert {
@@ -88,5 +88,5 @@ def test_make_alone_explains_itself():
     } <= named
 
 
-def test_a_path_that_does_not_exist_would_be_found():
+def test_a_missing_path_is_detected():
     assert PATH.findall("see `services/registry/oracle.py` and https://x/services/y") == ["services/registry/oracle.py"]

@@ -41,7 +41,7 @@ def test_reasons_in_code_and_contract_are_the_same(service):
 
 
 @pytest.mark.parametrize("service", CONTRACTS)
-def test_no_error_of_a_service_speaks_for_another(service):
+def test_no_service_raises_a_reason_of_another(service):
     importlib.import_module(f"services.{service}.app")
     strays = [
         error.__name__

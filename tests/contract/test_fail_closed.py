@@ -1,4 +1,4 @@
-"""No branch fails open: where a check cannot be made, nobody passes (a walk over the code of the checks)."""
+"""No access check fails open: the test searches the code of the checks for errors that let a caller pass."""
 
 import ast
 from pathlib import Path
@@ -42,9 +42,9 @@ CHECKS = (
     *(f"services/a2a_proxy/{name}.py" for name in ("route_cache", "routing")),
     *(f"services/chassis/{name}.py" for name in ("addresses", "feeds", "identity", "rpc")),
 )
-"""Where it is decided who may do what."""
+"""Modules that decide about access."""
 
-REFUSES = {
+HARMLESS_HANDLERS = {
     "gateway/cors.py _has_local_or_literal_host": "a host name does not prove the origin",
     "gateway/middleware.py _answer": "a bug is answered with 500",
     "gateway/proxy_headers.py _trusts": "a peer without an address is no trusted proxy",
@@ -55,16 +55,16 @@ REFUSES = {
     "services/chassis/addresses.py parse_endpoint": "no URL: no endpoint to connect to",
     "services/chassis/feeds.py connection": "a broken feed is no longer fresh, so its reader asks the source instead",
     "services/chassis/identity.py act_as": "only a context that never had the identity has none to restore",
-    "services/chassis/rpc.py _parse_identity": "a malformed identity is treated as none, and a call without one is refused",
+    "services/chassis/rpc.py _parse_identity": "a malformed identity counts as none, and such a call is refused",
     "services/chassis/rpc.py answer": "an error travels to the caller",
     "services/chassis/rpc.py answers": "an error travels to the caller",
     "services/registry/lifecycle/address_check.py _resolve": "no address: refused as unresolvable",
 }
-"""Functions of the checks that catch something and go on, and why that lets nobody in."""
+"""Functions of the checks that catch an error and continue, with the reason why no caller passes by it."""
 
 
-def goes_on(source, path):
-    """The functions that catch something without raising."""
+def list_swallowing_functions(source, path):
+    """Return the functions that catch an error without raising one."""
     tree = ast.parse(source)
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
         nested = {
@@ -87,8 +87,8 @@ def _swallows(node):
     return False
 
 
-def allows(source):
-    """Lines that answer a failure with `True`."""
+def list_true_answers(source):
+    """Return the lines that answer an error with `True`."""
     return [
         inner.lineno
         for node in ast.walk(ast.parse(source))
@@ -99,19 +99,19 @@ def allows(source):
 
 
 @pytest.mark.covers("BEY-05")
-def test_a_check_that_fails_lets_nobody_in():
-    found = {line for path in CHECKS for line in goes_on(Path(path).read_text(), path)}
+def test_a_check_that_fails_lets_no_caller_pass():
+    found = {line for path in CHECKS for line in list_swallowing_functions(Path(path).read_text(), path)}
 
-    assert found == set(REFUSES)
+    assert found == set(HARMLESS_HANDLERS)
 
 
 @pytest.mark.covers("BEY-05")
-def test_no_failure_anywhere_is_answered_with_yes():
+def test_no_error_anywhere_is_answered_with_true():
     modules = [
         path for folder in ("services", "gateway") for path in Path(folder).rglob("*.py") if "_pb2" not in path.name
     ]
 
-    assert {str(path): lines for path in modules if (lines := allows(path.read_text()))} == {}
+    assert {str(path): lines for path in modules if (lines := list_true_answers(path.read_text()))} == {}
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_no_failure_anywhere_is_answered_with_yes():
         "finally:\n        pass\n    with suppress(ValueError):\n        pass",
     ],
 )
-def test_a_branch_that_fails_open_is_found(branch):
+def test_a_branch_that_fails_open_is_detected(branch):
     source = f"def check(x):\n    try:\n        ask(x)\n    {branch}\n"
 
-    assert list(goes_on(source, "m")) == ["m check"]
-    assert bool(allows(source)) == ("True" in branch)
+    assert list(list_swallowing_functions(source, "m")) == ["m check"]
+    assert bool(list_true_answers(source)) == ("True" in branch)

@@ -1,6 +1,6 @@
-"""Every parser of bytes that strangers send: whatever comes, it answers or raises what it declares, and nothing else.
+"""Every parser of untrusted bytes returns a value or raises its declared error, for any input.
 
-Multipart names are no part of it: nothing of the plane takes files from strangers yet.
+Multipart bodies are not tested, because the plane accepts no files from callers.
 """
 
 import json
@@ -130,7 +130,7 @@ def scope(headers, path="/workspaces/x/a2a", query=b""):
 
 
 @given(HEADERS)
-def test_headers(headers):
+def test_any_headers_can_be_parsed(headers):
     parse_bearer(headers)
     parse_claimed_workspace(headers)
     with suppress(ServiceError):
@@ -143,7 +143,7 @@ def test_headers(headers):
 @given(HEADERS)
 @example([(b"host", b"[:::::]")])
 @example([(b"host", b"[::1]:99999")])
-def test_where_a_request_comes_from_and_which_page_may_call(headers):
+def test_any_origin_and_forwarded_address_can_be_checked(headers):
     for trusted in ((), (ip_network("0.0.0.0/0"),)):
         forwarded = ProxyHeaders(trusted, "")
         limits.client_bucket_key(forwarded.client_address(scope(headers)))
@@ -155,7 +155,7 @@ def test_where_a_request_comes_from_and_which_page_may_call(headers):
 
 @given(BODIES)
 @example(DEEP)
-def test_bodies(raw):
+def test_any_body_can_be_parsed(raw):
     for shape in SHAPES:
         with suppress(ServiceError):
             BodySpec(model=shape).parse(raw)
@@ -163,7 +163,7 @@ def test_bodies(raw):
 
 @given(BODIES)
 @example(DEEP)
-def test_cards_that_are_registered(raw):
+def test_any_registered_card_can_be_parsed(raw):
     with suppress(InvalidBody, CardTooLarge):
         validation.parse_card(raw)
     with suppress(ServiceError, ValueError):
@@ -173,7 +173,7 @@ def test_cards_that_are_registered(raw):
 
 
 @given(OBJECTS, st.text(max_size=8))
-def test_cards_that_are_shown(card, version):
+def test_any_card_can_be_served(card, version):
     agent_cards.accepts_current_only(version)
     if isinstance(card, dict):
         for form in (agent_cards.render_hybrid_card, agent_cards.render_current_card):
@@ -182,27 +182,27 @@ def test_cards_that_are_shown(card, version):
 
 @given(BODIES, BODIES)
 @example(DEEP, DEEP)
-def test_extended_cards_that_pass(request_body, answer):
+def test_any_extended_card_can_be_forwarded(request_body, answer):
     if extended_card.may_hold_card(request_body):
         extended_card.rewrite_card(request_body, answer, url="https://plane.example/a2a", bearer_needed=True)
 
 
 @given(BODIES, st.one_of(st.text(max_size=30), st.sampled_from(["0.3", "1.0", "1.0.0", "99", "1." + "9" * 5000])))
 @example(DEEP, "")
-def test_envelopes(raw, version):
+def test_any_envelope_can_be_parsed(raw, version):
     with suppress(MalformedMessage):
         envelope.parse(raw, version=version, entropy=bytes(32))
 
 
 @given(st.text(max_size=30))
-def test_times_to_wait(text):
+def test_any_retry_after_can_be_parsed(text):
     with suppress(MalformedMessage):
         envelope.parse_timeout(text)
 
 
 @given(st.text(max_size=80), st.integers(1, 4))
 @example("W1siYSJd" * 20_000, 1)
-def test_page_tokens(text, width):
+def test_any_page_token_can_be_parsed(text, width):
     with suppress(InvalidPageToken):
         assert len(pages.decode_page_token(text, width)) == width
 
@@ -210,7 +210,7 @@ def test_page_tokens(text, width):
 @given(st.text(max_size=40) | st.integers().map(str))
 @example("9" * 100_000)
 @example("٣")
-def test_numbers_in_queries_and_ids_of_events(text):
+def test_any_number_in_a_query_and_any_event_id_can_be_parsed(text):
     assert query_params.parse_natural_number(text) is None or query_params.parse_natural_number(text) >= 0
     assert 1 <= query_params.parse_limit(text, maximum=500, default=100) <= 500
 
@@ -218,20 +218,20 @@ def test_numbers_in_queries_and_ids_of_events(text):
 @given(st.text(max_size=60))
 @example("{" + "0" * 34 + "}")
 @example("urn:uuid:" + "0" * 27)
-def test_ids_in_paths(text):
+def test_any_id_in_a_path_can_be_parsed(text):
     for read in (parse_workspace_id, lambda text: a2a._parse_target(f"/workspaces/{text}/a2a")):
         with suppress(ServiceError):
             assert len(read(text)) == 36
 
 
 @given(st.one_of(st.text(max_size=60), st.sampled_from(["http://[", "http://[::1", "http://a:99999", "http://\x00"])))
-def test_addresses(text):
+def test_any_address_can_be_parsed(text):
     addresses.parse_endpoint(text)
     addresses.find_ip_refusal(text, AddressRules(development=False, saas=False))
 
 
 @given(st.text(max_size=60))
-def test_bearers(text):
+def test_any_bearer_can_be_parsed(text):
     assert len(token_text.digest_token(text)) == 32
     token_text.is_well_formed(text)
 
@@ -239,6 +239,6 @@ def test_bearers(text):
 @given(st.text(max_size=60))
 @example("1:")
 @example("1:" + "A" * 64)
-def test_sealed_values(text):
+def test_any_sealed_value_can_be_opened_or_refused(text):
     with suppress(SecretUnreadable):
         Sealer.parse("0123456789abcdef0123456789abcdef").open(text, owner="o", name="n")

@@ -1,4 +1,4 @@
-"""The walls stand, and each of them can be seen to fall (ENG-01, ENG-14)."""
+"""The code keeps every import rule, and each rule detects a violation (ENG-01, ENG-14)."""
 
 import os
 import re
@@ -63,12 +63,12 @@ VIOLATIONS = {
     ),
     "No cycles": ("services/chassis/clock.py", "import services.registry.app"),
 }
-"""A violation for every contract: the file to spoil, and the line that spoils it."""
+"""A violation of every rule: a file, and the line that is added to it."""
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """The tree with every violation in it at once: contracts are judged one by one."""
+    """A copy of the code with all violations at once; import-linter checks each rule separately."""
     folder = tmp_path_factory.mktemp("spoilt")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -79,8 +79,8 @@ def copy(tmp_path_factory):
     return folder
 
 
-def linted(folder):
-    """The name of every contract, and whether it was kept."""
+def run_linter(folder):
+    """Return the verdict for the name of every rule, and the whole report."""
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -88,13 +88,13 @@ def linted(folder):
 
 
 @pytest.mark.covers("ENG-01")
-def test_every_wall_stands():
-    verdicts, report = linted(ROOT)
+def test_the_code_keeps_every_import_rule():
+    verdicts, report = run_linter(ROOT)
     assert set(verdicts) == set(VIOLATIONS), report
     assert set(verdicts.values()) == {"KEPT"}, report
 
 
 @pytest.mark.covers("ENG-14")
-def test_every_wall_can_fall(copy):
-    verdicts, report = linted(copy)
+def test_every_import_rule_detects_its_violation(copy):
+    verdicts, report = run_linter(copy)
     assert [name for name in VIOLATIONS if verdicts.get(name) != "BROKEN"] == [], report

@@ -76,7 +76,7 @@ def test_no_name_is_a_metaphor():
     assert {path: names for path, names in found.items() if names} == {}
 
 
-def test_a_metaphor_would_be_found(tmp_path):
+def test_a_metaphor_is_detected(tmp_path):
     module = tmp_path / "keeper.py"
     module.write_text("class WishList:\n    def hear_pulse(self): ...\n\ndef is_handed_over(): ...\n")
 

@@ -57,7 +57,7 @@ def test_equal_ids_of_one_function_are_numbered():
         "LIMIT = 3",
     ],
 )
-def test_what_decides_nothing_is_left_alone(text):
+def test_code_without_a_decision_is_not_mutated(text):
     assert not [name for name in ids(text) if "(removed)" not in name]
 
 

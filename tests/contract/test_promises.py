@@ -18,13 +18,13 @@ def test_the_last_line_counts_every_requirement():
     assert last["covered"] + len(last["missing"]) == last["total"] > 200
 
 
-def test_rows_are_promises_and_mentions_are_not():
+def test_rows_are_requirements_and_mentions_are_not():
     text = "| ID | Requirement |\n|---|---|\n| REG-01 | As AUTH-02 says. |\n| REG-02 | x |\nREG-03 is mentioned.\n"
 
-    assert promises.promises(text) == ["REG-01", "REG-02"]
+    assert promises.list_requirements(text) == ["REG-01", "REG-02"]
 
 
-def test_marks_are_found_wherever_they_stand(tmp_path):
+def test_marks_are_found_on_modules_functions_and_parameters(tmp_path):
     (tmp_path / "test_one.py").write_text(
         "import pytest\n"
         "pytestmark = pytest.mark.covers('REG-01')\n"
@@ -34,4 +34,4 @@ def test_marks_are_found_wherever_they_stand(tmp_path):
         "def test_that(x): 'covers(REG-05)'\n"
     )
 
-    assert promises.claims(tmp_path) == {f"REG-0{number}": {"test_one.py"} for number in range(1, 5)}
+    assert promises.collect_claims(tmp_path) == {f"REG-0{number}": {"test_one.py"} for number in range(1, 5)}

@@ -1,8 +1,7 @@
-"""Stands where Claude Code would: starts the channel it was given and passes lines on, after the greeting.
+"""Replaces Claude Code in tests: it starts a channel, sends the initial MCP requests and then copies lines.
 
-`claude mcp add ... NAME -- COMMAND` and `claude mcp remove` keep the commands; `claude
---dangerously-load-development-channels server:NAME` starts one. What the channel says goes to standard output, what
-stands on standard input goes to the channel.
+`claude mcp add ... NAME -- COMMAND` stores a command, and `claude --dangerously-load-development-channels server:NAME`
+starts it. Output of the channel is copied to standard output, and standard input is copied to the channel.
 """
 
 import json
@@ -11,36 +10,38 @@ import sys
 import threading
 from pathlib import Path
 
-KEPT = Path.home() / "mcp.json"
+COMMANDS_FILE = Path.home() / "mcp.json"
 
 
-def kept():
-    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+def load_commands():
+    return json.loads(COMMANDS_FILE.read_text()) if COMMANDS_FILE.exists() else {}
 
 
-def add(words):
-    cut = words.index("--")
-    KEPT.write_text(json.dumps(kept() | {words[cut - 1]: words[cut + 1 :]}))
+def add(arguments):
+    separator = arguments.index("--")
+    COMMANDS_FILE.write_text(json.dumps(load_commands() | {arguments[separator - 1]: arguments[separator + 1 :]}))
 
 
-def session(name):
-    channel = subprocess.Popen(kept()[name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-    threading.Thread(target=pass_on, args=(channel.stdout, sys.stdout), daemon=True).start()
-    greeting = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+def run_session(name):
+    channel = subprocess.Popen(
+        load_commands()[name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    threading.Thread(target=copy_lines, args=(channel.stdout, sys.stdout), daemon=True).start()
+    parameters = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     for message in (
-        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": greeting},
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": parameters},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
     ):
         channel.stdin.write(json.dumps(message) + "\n")
     try:
-        pass_on(sys.stdin, channel.stdin)
+        copy_lines(sys.stdin, channel.stdin)
     finally:
         channel.stdin.close()
         channel.wait()
 
 
-def pass_on(lines, target):
+def copy_lines(lines, target):
     for line in lines:
         target.write(line)
         target.flush()
@@ -49,9 +50,9 @@ def pass_on(lines, target):
 match sys.argv[1:]:
     case ["mcp", "remove", *_]:
         pass
-    case ["mcp", "add", *words]:
-        add(words)
+    case ["mcp", "add", *arguments]:
+        add(arguments)
     case ["--dangerously-load-development-channels", server]:
-        session(server.removeprefix("server:"))
-    case words:
-        sys.exit(f"unknown: {words}")
+        run_session(server.removeprefix("server:"))
+    case arguments:
+        sys.exit(f"unknown: {arguments}")

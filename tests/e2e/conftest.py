@@ -1,4 +1,4 @@
-"""Planes with real agents, for the tests that look at them from outside."""
+"""Fixtures: whole planes, with or without agents."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -11,21 +11,21 @@ from deploy.plane import Plane, fresh_database
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def plane(database_url: str) -> AsyncIterator[Plane]:
-    """The whole plane in one event loop, for all tests of a module; its agents are real processes."""
-    async with fresh_database(database_url) as url, Plane(backend="process", database_url=url) as standing:
-        yield standing
+    """A plane in one event loop for all tests of a module; its agents are real processes."""
+    async with fresh_database(database_url) as url, Plane(backend="process", database_url=url) as plane:
+        yield plane
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def empty_plane(database_url: str) -> AsyncIterator[Plane]:
-    """A plane that starts no agents: they bring themselves."""
-    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url) as standing:
-        yield standing
+    """A plane that starts no agents; tests register external ones."""
+    async with fresh_database(database_url) as url, Plane(backend="none", database_url=url) as plane:
+        yield plane
 
 
 @pytest.fixture
 def agent_of() -> Callable[[str], psutil.Process]:
-    """Finds the process of a workspace's agent."""
+    """A function that finds the process of a workspace's agent."""
 
     def find(workspace_id: str) -> psutil.Process:
         return next(process for process in psutil.process_iter() if _is_agent(process, workspace_id))

@@ -1,4 +1,4 @@
-"""What stands between a gateway and auth in a test: everything passes, until its feed is cut."""
+"""A gRPC proxy between a gateway and auth whose revocation feed a test can cut."""
 
 import asyncio
 import tempfile
@@ -12,8 +12,8 @@ import grpc
 FEED = "/molecule.auth.v1.AuthService/WatchRevocations"
 
 
-class Front(grpc.GenericRpcHandler):
-    """Passes calls on byte by byte. Once cut, what it heard of revocations stays with it."""
+class AuthProxy(grpc.GenericRpcHandler):
+    """Forwards calls unchanged. Once `cut` is set, it withholds further revocations."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
@@ -22,12 +22,12 @@ class Front(grpc.GenericRpcHandler):
         self.address = ""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        """How one call is passed on."""
+        """Return the handler that forwards one call."""
         metadata = tuple((key, value) for key, value in details.invocation_metadata if not key.startswith("grpc-"))
         if details.method == FEED:
             return grpc.unary_stream_rpc_method_handler(self._feed(metadata))
 
-        async def ask(request: bytes, context: Any) -> bytes:
+        async def forward(request: bytes, context: Any) -> bytes:
             call = self._channel.unary_unary(details.method)(request, metadata=metadata, timeout=5)
             try:
                 return await call
@@ -35,35 +35,35 @@ class Front(grpc.GenericRpcHandler):
                 context.set_trailing_metadata(error.trailing_metadata())
                 return await context.abort(error.code(), error.details() or "")
 
-        return grpc.unary_unary_rpc_method_handler(ask)
+        return grpc.unary_unary_rpc_method_handler(forward)
 
     def _feed(self, metadata: tuple[Any, ...]) -> Any:
-        async def tell(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
             call = self._channel.unary_stream(FEED)(request, metadata=metadata)
             try:
-                async for news in call:
+                async for event in call:
                     if self.cut:
                         self.withheld = True
                         await asyncio.Event().wait()
-                    yield news
+                    yield event
             finally:
                 call.cancel()
 
-        return tell
+        return stream
 
 
 @asynccontextmanager
-async def before(target: str) -> AsyncIterator[Front]:
-    """A front to the service at `target`, for the length of the block."""
+async def open_proxy(target: str) -> AsyncIterator[AuthProxy]:
+    """Run a proxy to the service at `target` for the length of the block."""
     async with grpc.aio.insecure_channel(target) as channel:
-        front = Front(channel)
+        proxy = AuthProxy(channel)
         with tempfile.TemporaryDirectory(prefix="front-") as folder:
-            front.address = f"unix:{Path(folder) / 's.sock'}"
+            proxy.address = f"unix:{Path(folder) / 's.sock'}"
             server = grpc.aio.server()
-            server.add_generic_rpc_handlers((front,))
-            server.add_insecure_port(front.address)
+            server.add_generic_rpc_handlers((proxy,))
+            server.add_insecure_port(proxy.address)
             await server.start()
             try:
-                yield front
+                yield proxy
             finally:
                 await server.stop(0)

@@ -1,4 +1,4 @@
-"""The two modes of a plane, as environments."""
+"""The two modes of a plane, as environment variables."""
 
 PRODUCTION = {
     "MOLECULE_ENV": "production",
@@ -7,6 +7,6 @@ PRODUCTION = {
     "RATE_LIMIT": "1000000",
     "TRUSTED_PROXIES": "127.0.0.1",
 }
-"""As an operator would run it, but for a limit that would end a test, and a proxy that gives everybody an address."""
+"""A production plane with an unreachable rate limit; it trusts tests as proxies that set the addresses of callers."""
 
 MODES: dict[str, dict[str, str]] = {"open": {}, "production": PRODUCTION}

@@ -1,4 +1,4 @@
-"""The expectations of `doors.toml`: who is to hear what at which door."""
+"""Reads `route_matrix.toml`: the expected answer of each route to each principal."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ PASSES = "pass"
 EVERYBODY = "everybody"
 
 TARGET = {"{id}", "{workspaceId}"}
-"""What stands for the target in a path."""
+"""Path parameters that are replaced by the id of the target."""
 
 ELSEWHERE = "00000000-0000-4000-8000-000000000000"
-"""What stands for every id in a path but the target's: there is no such thing, so nothing is changed."""
+"""The value of all other ids in a path: it does not exist, so requests change nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """Who passes one gate, and what the others hear."""
+    """An access rule: the principals that pass, and the refusals of the others."""
 
     missing: str = ""
     invalid: str = ""
@@ -28,26 +28,26 @@ class Gate:
     passes_lists: tuple[str, ...] = ()
     answers: dict[str, str] = field(default_factory=dict)
 
-    def expects(self, principal: str, door: "Door", *, is_open: bool) -> str:
+    def expect(self, principal: str, route: "Route", *, is_open: bool) -> str:
         """`pass`, or status and text of the refusal."""
-        if {principal, EVERYBODY} & self._passing(door, is_open=is_open):
+        if {principal, EVERYBODY} & self._list_passing(route, is_open=is_open):
             return PASSES
         if principal in self.answers:
-            return self.answers[principal].format(scope="read" if door.method == "GET" else "write")
+            return self.answers[principal].format(scope="read" if route.method == "GET" else "write")
         return self.missing if principal == "none" else self.invalid
 
-    def _passing(self, door: "Door", *, is_open: bool) -> set[str]:
+    def _list_passing(self, route: "Route", *, is_open: bool) -> set[str]:
         return {
             *self.passes,
             *(self.passes_open if is_open else ()),
-            *(self.passes_reading if door.method == "GET" else ()),
-            *(() if door.is_about_one else self.passes_lists),
+            *(self.passes_reading if route.method == "GET" else ()),
+            *(() if route.names_workspace else self.passes_lists),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
-    """One route: its gate, and a request that does no harm."""
+class Route:
+    """One route: its gate, and a harmless request."""
 
     method: str
     path: str
@@ -60,51 +60,51 @@ class Door:
     def name(self) -> str:
         return f"{self.method} {self.path}"
 
-    def expects(self, principal: str, *, is_open: bool) -> str:
+    def expect(self, principal: str, *, is_open: bool) -> str:
         """`pass`, or status and text of the refusal."""
-        return self.answers.get(principal, self.gate.expects(principal, self, is_open=is_open))
+        return self.answers.get(principal, self.gate.expect(principal, self, is_open=is_open))
 
     @property
-    def is_about_one(self) -> bool:
+    def names_workspace(self) -> bool:
         """Whether the path names a workspace."""
         return self.keyed and any(step in TARGET for step in self.path.split("/"))
 
-    def at(self, target: str) -> str:
-        """The path of a request about `target`."""
-        steps = [_step(step, target if self.keyed else ELSEWHERE) for step in self.path.split("/")]
+    def path_for(self, target: str) -> str:
+        """Return the path of a request for `target`."""
+        steps = [_fill_step(step, target if self.keyed else ELSEWHERE) for step in self.path.split("/")]
         return "/".join(steps)
 
-    def sent(self, target: str) -> Any:
-        """The body of a request about `target`."""
-        return _filled(self.body, target)
+    def body_for(self, target: str) -> Any:
+        """Return the body of a request for `target`."""
+        return _fill_ids(self.body, target)
 
 
-def read() -> list[Door]:
-    """Every line of the table."""
-    table = tomllib.loads((Path(__file__).parent / "doors.toml").read_text())
-    gates = {name: _gate(**lines) for name, lines in table["gates"].items()}
-    return [_door(name, gates, **lines) for name, lines in table["routes"].items()]
+def load_routes() -> list[Route]:
+    """Return all routes of the table."""
+    table = tomllib.loads((Path(__file__).parent / "route_matrix.toml").read_text())
+    gates = {name: _parse_gate(**lines) for name, lines in table["gates"].items()}
+    return [_parse_route(name, gates, **lines) for name, lines in table["routes"].items()]
 
 
-def _gate(**lines: Any) -> Gate:
+def _parse_gate(**lines: Any) -> Gate:
     return Gate(**{name: tuple(value) if isinstance(value, list) else value for name, value in lines.items()})
 
 
-def _door(name: str, gates: dict[str, Gate], *, gate: str, **lines: Any) -> Door:
+def _parse_route(name: str, gates: dict[str, Gate], *, gate: str, **lines: Any) -> Route:
     method, path = name.split(" ")
-    return Door(method=method, path=path, gate=gates[gate], **lines)
+    return Route(method=method, path=path, gate=gates[gate], **lines)
 
 
-def _step(step: str, target: str) -> str:
+def _fill_step(step: str, target: str) -> str:
     if step in TARGET:
         return target
     return ELSEWHERE if step.startswith("{") else step
 
 
-def _filled(value: Any, target: str) -> Any:
+def _fill_ids(value: Any, target: str) -> Any:
     match value:
         case dict():
-            return {name: _filled(inner, target) for name, inner in value.items()}
+            return {name: _fill_ids(inner, target) for name, inner in value.items()}
         case str():
             return value.replace("{id}", target)
         case _:

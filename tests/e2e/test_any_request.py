@@ -1,4 +1,4 @@
-"""Requests that a machine makes up from the contract: none breaks the plane, and each is answered as documented."""
+"""Requests generated from the OpenAPI document: the plane answers each with a documented status."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from tests.e2e.principals import external
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 EXAMPLES = 8
-"""Requests to each route with each bearer: few, for there are many routes, and always the same ones."""
+"""Requests to each route with each bearer: few, because there are many routes. Every run sends the same ones."""
 
-MADE_UP = hypothesis.settings(
+GENERATED = hypothesis.settings(
     max_examples=EXAMPLES,
     derandomize=True,
     database=None,
@@ -32,54 +32,54 @@ MADE_UP = hypothesis.settings(
 )
 
 IDS = ("id", "workspaceId", "workspace_id")
-"""What a request calls the workspace that it is about."""
+"""The names of parameters that hold the id of a workspace."""
 
 
-class Fuzz:
-    """Sends what is made up, and keeps what was wrong with the answers."""
+class Fuzzer:
+    """Sends generated requests and records undocumented answers."""
 
     def __init__(self, http: httpx.Client, target: str) -> None:
         self._http = http
         self._target = target
-        self._turns = count()
-        self.sent = 0
-        self.wrong: list[str] = []
+        self._numbers = count()
+        self.body_for = 0
+        self.faults: list[str] = []
 
     def operation(self, operation: Any, bearer: str) -> None:
-        """Try one route with one bearer."""
+        """Send generated requests to one route with one bearer."""
         documented = set(operation.definition.raw["responses"])
 
-        @MADE_UP
+        @GENERATED
         @hypothesis.given(operation.as_strategy())
-        def one(case: Any) -> None:
+        def send_case(case: Any) -> None:
             status, body = self._status(case, bearer)
             if status == 500 or not {str(status), "default"} & documented:
-                self.wrong.append(f"{case.method} {case.formatted_path} {case.body!r:.300}: {status} {body:.300}")
+                self.faults.append(f"{case.method} {case.formatted_path} {case.body!r:.300}: {status} {body:.300}")
 
-        one()
+        send_case()
 
     def _status(self, case: Any, bearer: str) -> tuple[int, str]:
-        if next(self._turns) % 2:
-            self._aim(case)
-        self.sent += 1
+        if next(self._numbers) % 2:
+            self._use_target(case)
+        self.body_for += 1
         with self._http.stream(**_request(case, bearer)) as response:
             body = response.read().decode(errors="replace") if response.status_code >= 400 else ""
             return response.status_code, body
 
-    def _aim(self, case: Any) -> None:
-        """Make it about a workspace that is there."""
+    def _use_target(self, case: Any) -> None:
+        """Replace the ids in a request by that of an existing workspace."""
         for place in (case.path_parameters, case.body):
             if isinstance(place, dict):
                 place.update({name: self._target for name in IDS if name in place})
 
 
 def _request(case: Any, bearer: str) -> dict[str, Any]:
-    sent = case.as_transport_kwargs(base_url="http://plane")
-    headers = {name: value for name, value in dict(sent["headers"] or {}).items() if _can_be_sent(value)}
+    body_for = case.as_transport_kwargs(base_url="http://plane")
+    headers = {name: value for name, value in dict(body_for["headers"] or {}).items() if _can_be_sent(value)}
     headers["Authorization"] = f"Bearer {bearer}"
-    body = {"json": sent["json"]} if "json" in sent else {"content": sent.get("data") or None}
-    path = sent["url"].removeprefix("http://plane")
-    return {"method": case.method, "url": path, "headers": headers, "params": sent.get("params"), **body}
+    body = {"json": body_for["json"]} if "json" in body_for else {"content": body_for.get("data") or None}
+    path = body_for["url"].removeprefix("http://plane")
+    return {"method": case.method, "url": path, "headers": headers, "params": body_for.get("params"), **body}
 
 
 def _can_be_sent(value: Any) -> bool:
@@ -87,13 +87,13 @@ def _can_be_sent(value: Any) -> bool:
 
 
 @contextmanager
-def fuzzing(plane: Plane, target: str) -> Iterator[Fuzz]:
+def open_fuzzer(plane: Plane, target: str) -> Iterator[Fuzzer]:
     with httpx.Client(base_url=plane.url, trust_env=False, timeout=30) as http:
-        yield Fuzz(http, target)
+        yield Fuzzer(http, target)
 
 
 @pytest.mark.covers("GW-05")
-async def test_whatever_is_asked_is_answered_as_documented(database_url, tmp_path):
+async def test_every_generated_request_is_answered_as_documented(database_url, tmp_path):
     folders = {"CONFIGS_DIR": str(tmp_path / "templates"), "ORG_TEMPLATES_DIR": str(tmp_path / "orgs")}
     async with (
         fresh_database(database_url) as url,
@@ -103,18 +103,18 @@ async def test_whatever_is_asked_is_answered_as_documented(database_url, tmp_pat
         await external(plane, "child", parent_id=target)
         document = (await plane.http.get("/openapi.json")).json()
         admin = plane.admin["Authorization"].removeprefix("Bearer ")
-        gates = {door.name: door.gate for door in route_matrix.read()}
+        gates = {route.name: route.gate for route in route_matrix.load_routes()}
 
-        def made_up() -> Fuzz:
-            with fuzzing(plane, target) as fuzz:
+        def send_all() -> Fuzzer:
+            with open_fuzzer(plane, target) as fuzzer:
                 for operation in schemathesis.openapi.from_dict(document).get_all_operations():
                     route = operation.ok()
                     gate = gates[f"{route.method.upper()} {route.path}"]
-                    fuzz.operation(route, admin if {"admin", route_matrix.EVERYBODY} & set(gate.passes) else own)
-                    fuzz.operation(route, "nobody-has-this-bearer")
-                return fuzz
+                    fuzzer.operation(route, admin if {"admin", route_matrix.EVERYBODY} & set(gate.passes) else own)
+                    fuzzer.operation(route, "nobody-has-this-bearer")
+                return fuzzer
 
-        fuzz = await asyncio.to_thread(made_up)
+        fuzzer = await asyncio.to_thread(send_all)
 
-    print(f"{fuzz.sent} requests made up")  # noqa: T201 - the suite says what it did
-    assert fuzz.wrong == []
+    print(f"{fuzzer.body_for} requests made up")  # noqa: T201 - a result for the log of the suite
+    assert fuzzer.faults == []

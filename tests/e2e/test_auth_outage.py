@@ -1,4 +1,4 @@
-"""A plane that cannot ask who is calling lets nobody in, and comes back by itself."""
+"""A plane that cannot identify callers refuses them all, and recovers without a restart."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,83 +12,85 @@ from deploy.plane import Plane
 from tests.e2e import route_matrix
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import Principal, external
-from tests.e2e.route_matrix import Door
+from tests.e2e.route_matrix import Route
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-BLIND_WITHIN = 10.0
-"""Seconds after which nothing that was learnt before an outage may be used."""
+CACHE_TIME_LIMIT = 10.0
+"""Seconds after which cached identities may no longer be used."""
 
-RECOVERED_WITHIN = 30.0
-"""Seconds within which everything works again, on a machine that is busy with tests."""
+RECOVERY_TIME_LIMIT = 30.0
+"""Seconds within which all routes work again on a machine that runs tests."""
 
 OPERATIONS = {"GET /metrics", "GET /admin/liveness"}
-"""What the operator must see just then: the gateway knows the operator by itself there."""
+"""Routes that operators need during an outage: the gateway checks the admin token itself."""
 
-GATED = [door for door in route_matrix.read() if door.gate.missing and door.name not in OPERATIONS]
+GATED = [route for route in route_matrix.load_routes() if route.gate.missing and route.name not in OPERATIONS]
 
-SHUT = {401, 500, 503}
+UNAVAILABLE_STATUSES = {401, 500, 503}
 
 Outage = Callable[[Plane], Awaitable[None]]
 
 
-async def auth_frozen(plane: Plane) -> None:
+async def suspend_auth(plane: Plane) -> None:
     plane.suspend("auth")
 
 
-async def auth_thawed(plane: Plane) -> None:
+async def resume_auth(plane: Plane) -> None:
     plane.resume("auth")
 
 
-async def auth_stopped(plane: Plane) -> None:
+async def stop_auth(plane: Plane) -> None:
     await plane.stop("auth")
 
 
-async def auth_started(plane: Plane) -> None:
+async def start_auth(plane: Plane) -> None:
     plane.start("auth")
 
 
-async def database_stopped(plane: Plane) -> None:
+async def stop_database(plane: Plane) -> None:
     await plane.stop("postgres")
 
 
-async def database_started(plane: Plane) -> None:
+async def start_database(plane: Plane) -> None:
     plane.start("postgres")
 
 
 OUTAGES: dict[str, tuple[Outage, Outage]] = {
-    "auth takes everything and says nothing": (auth_frozen, auth_thawed),
-    "auth is gone, and its feed with it": (auth_stopped, auth_started),
-    "PostgreSQL is gone": (database_stopped, database_started),
+    "auth takes everything and says nothing": (suspend_auth, resume_auth),
+    "auth is gone, and its feed with it": (stop_auth, start_auth),
+    "PostgreSQL is gone": (stop_database, start_database),
 }
 
 
 class Caller:
-    """Knocks at every gated door, each time as somebody whom it lets in."""
+    """Calls every gated route as a principal that may use it."""
 
     def __init__(self, plane: Plane, target: str, bearers: dict[str, str]) -> None:
         self._plane = plane
         self._addresses = count()
-        self._everybody = {name: Principal(name=name, bearer=bearer, target=target) for name, bearer in bearers.items()}
+        self._principals = {
+            name: Principal(name=name, bearer=bearer, target=target) for name, bearer in bearers.items()
+        }
 
     async def statuses(self) -> dict[str, int]:
-        """What each door answers."""
-        found = await asyncio.gather(*(self._status(door) for door in GATED))
-        return {door.name: status for door, status in zip(GATED, found, strict=True)}
+        """The status of each gated route."""
+        found = await asyncio.gather(*(self._status(route) for route in GATED))
+        return {route.name: status for route, status in zip(GATED, found, strict=True)}
 
     async def operations(self) -> dict[str, int]:
-        """What the operator is answered at the doors that never close to it."""
-        known = [door for door in route_matrix.read() if door.name in OPERATIONS]
-        return {door.name: await self._status(door) for door in known}
+        """The status of the routes that stay open to the operator."""
+        operator_routes = [route for route in route_matrix.load_routes() if route.name in OPERATIONS]
+        return {route.name: await self._status(route) for route in operator_routes}
 
-    async def _status(self, door: Door) -> int:
-        somebody = self._everybody["same" if "same" in door.gate.passes else "admin"]
+    async def _status(self, route: Route) -> int:
+        principal = self._principals["same" if "same" in route.gate.passes else "admin"]
         request = self._plane.http.build_request(
-            door.method,
-            door.at(somebody.target),
-            json=door.sent(somebody.target),
-            headers={**somebody.headers, "X-Forwarded-For": f"192.0.2.{next(self._addresses) % 250}"},
+            route.method,
+            route.path_for(principal.target),
+            json=route.body_for(principal.target),
+            headers={**principal.headers, "X-Forwarded-For": f"192.0.2.{next(self._addresses) % 250}"},
             timeout=20,
         )
         response = await self._plane.http.send(request, stream=True)
@@ -97,7 +99,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def standing() -> AsyncIterator[tuple[Plane, Caller]]:
+async def open_plane() -> AsyncIterator[tuple[Plane, Caller]]:
     async with Plane(backend="none", env=PRODUCTION, processes=True) as plane:
         root, _ = await external(plane, "root")
         target, same = await external(plane, "target", parent_id=root)
@@ -107,21 +109,21 @@ async def standing() -> AsyncIterator[tuple[Plane, Caller]]:
 
 
 @pytest.mark.covers("BEY-05")
-async def test_who_cannot_ask_lets_nobody_in_and_needs_no_restart_to_recover():
-    async with standing() as (plane, caller):
+async def test_during_an_auth_outage_every_gated_route_refuses_and_recovers_without_a_restart():
+    async with open_plane() as (plane, caller):
         before = await caller.statuses()
-        assert not SHUT & set(before.values()), before
+        assert not UNAVAILABLE_STATUSES & set(before.values()), before
         for name, (begin, end) in OUTAGES.items():
             await begin(plane)
             try:
-                took = await until_closed(caller)
+                seconds = await wait_until_closed(caller)
                 assert set((await caller.operations()).values()) == {200}
             finally:
                 await end(plane)
-            print(f"{name}: closed after {took:.1f} s")  # noqa: T201 - the suite says what it saw
-            await eventually(lambda: recovered(caller), within=RECOVERED_WITHIN)
-        left = (await plane.http.get("/workspaces", headers=plane.admin)).json()
-        assert {workspace["name"] for workspace in left} == {"root", "target", "child"}
+            print(f"{name}: closed after {seconds:.1f} s")  # noqa: T201 - a result for the log of the suite
+            await eventually(lambda: is_recovered(caller), within=RECOVERY_TIME_LIMIT)
+        remaining = (await plane.http.get("/workspaces", headers=plane.admin)).json()
+        assert {workspace["name"] for workspace in remaining} == {"root", "target", "child"}
 
 
 async def written(plane: Plane, target: str) -> tuple[set[str], int]:
@@ -131,22 +133,22 @@ async def written(plane: Plane, target: str) -> tuple[set[str], int]:
     return {workspace["name"] for workspace in workspaces}, len(activity)
 
 
-async def until_closed(caller: Caller) -> float:
-    """Seconds until every gated door is closed; what was learnt before grows old and never young again."""
+async def wait_until_closed(caller: Caller) -> float:
+    """Return the seconds until every gated route answers 503."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     while True:
-        asked = loop.time()
+        request_time = loop.time()
         statuses = await caller.statuses()
         still = {name: status for name, status in statuses.items() if status != 503}
         if not still:
-            return asked - began
-        assert asked - began < BLIND_WITHIN, str(still)
+            return request_time - began
+        assert request_time - began < CACHE_TIME_LIMIT, str(still)
 
 
-async def recovered(caller: Caller) -> bool:
-    """Whether every door opens again, to whatever its state then says."""
+async def is_recovered(caller: Caller) -> bool:
+    """Whether no gated route answers with the status of an outage."""
     try:
-        return not SHUT & set((await caller.statuses()).values())
+        return not UNAVAILABLE_STATUSES & set((await caller.statuses()).values())
     except httpx.TransportError:
         return False

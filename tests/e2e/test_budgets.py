@@ -1,4 +1,4 @@
-"""A limit of spending in a whole plane."""
+"""The budget of a workspace in a whole plane."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Processes are killed while messages pass; the plane heals by itself, and nothing created is lost."""
+"""Tests kill processes while messages are sent; the plane restarts them and loses no workspace."""
 
 import asyncio
 import time
@@ -11,26 +11,26 @@ import pytest
 
 from deploy.plane import Plane, fresh_database
 from deploy.processes import GATEWAY, SERVICES
-from tests.e2e.conversation import answered, create, online, send
+from tests.e2e.conversation import create, get_answer_text, send, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-HEALED = 5.0
-"""Seconds after which a plane with a killed service answers again."""
+RESTART_TIME_LIMIT = 5.0
+"""Seconds within which a killed process runs again."""
 
 
-class Chatter:
-    """Somebody who never stops sending."""
+class Sender:
+    """Sends messages without a pause and records the outcomes."""
 
     def __init__(self, plane: Plane, workspace_ids: list[str]) -> None:
         self._plane = plane
         self._workspace_ids = workspace_ids
         self.outcomes: Counter[str] = Counter()
-        self.wrong: list[str] = []
+        self.faults: list[str] = []
         self.last_answer = 0.0
 
-    async def talk(self) -> None:
+    async def run(self) -> None:
         number = 0
         while True:
             number += 1
@@ -41,27 +41,27 @@ class Chatter:
                 self.outcomes[type(error).__name__] += 1
                 await asyncio.sleep(0.02)
                 continue
-            self._judge(response, text)
+            self._check(response, text)
 
-    def _judge(self, response: httpx.Response, text: str) -> None:
+    def _check(self, response: httpx.Response, text: str) -> None:
         self.outcomes[str(response.status_code)] += 1
         if response.status_code == 200:
             self.last_answer = time.monotonic()
-            if answered(response) != text:
-                self.wrong.append(response.text)
+            if get_answer_text(response) != text:
+                self.faults.append(response.text)
         elif response.status_code not in {502, 503}:
-            self.wrong.append(f"{response.status_code} {response.text}")
+            self.faults.append(f"{response.status_code} {response.text}")
 
 
 @asynccontextmanager
-async def chatting(plane: Plane, workspace_ids: list[str]) -> AsyncIterator[Chatter]:
-    chatter = Chatter(plane, workspace_ids)
-    talking = asyncio.ensure_future(chatter.talk())
+async def run_sender(plane: Plane, workspace_ids: list[str]) -> AsyncIterator[Sender]:
+    sender = Sender(plane, workspace_ids)
+    sending = asyncio.ensure_future(sender.run())
     try:
-        yield chatter
+        yield sender
     finally:
-        talking.cancel()
-        await asyncio.gather(talking, return_exceptions=True)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
 
 
 async def names(plane: Plane) -> set[str]:
@@ -69,26 +69,26 @@ async def names(plane: Plane) -> set[str]:
 
 
 @pytest.mark.covers("REG-36", "BEY-14")
-async def test_each_process_is_killed_in_turn_while_messages_pass(database_url):
+async def test_the_plane_survives_the_kill_of_each_process_under_load(database_url):
     async with (
         fresh_database(database_url) as url,
         Plane(backend="process", database_url=url, processes=True) as plane,
     ):
         workspace_ids = [await create(plane, f"agent {number}") for number in range(2)]
-        await online(plane, *workspace_ids)
+        await wait_until_online(plane, *workspace_ids)
 
-        async with chatting(plane, workspace_ids) as chatter:
+        async with run_sender(plane, workspace_ids) as sender:
             for victim in (*SERVICES, GATEWAY):
-                await eventually(lambda: chatter.outcomes["200"] > 0)
+                await eventually(lambda: sender.outcomes["200"] > 0)
                 first = plane.pid(victim)
                 plane.kill(victim)
-                await eventually(lambda: plane.pid(victim) not in {None, first}, within=HEALED)  # noqa: B023 - asked now
+                await eventually(lambda: plane.pid(victim) not in {None, first}, within=RESTART_TIME_LIMIT)  # noqa: B023 - used in this turn
                 killed = time.monotonic()
-                await eventually(lambda: chatter.last_answer > killed, within=4 * HEALED)  # noqa: B023 - asked now
-                await online(plane, *workspace_ids)
+                await eventually(lambda: sender.last_answer > killed, within=4 * RESTART_TIME_LIMIT)  # noqa: B023 - used in this turn
+                await wait_until_online(plane, *workspace_ids)
 
-        print(f"outcomes: {dict(chatter.outcomes)}")  # noqa: T201 - the suite says what it did
-        assert chatter.wrong == []
+        print(f"outcomes: {dict(sender.outcomes)}")  # noqa: T201 - a result for the log of the suite
+        assert sender.faults == []
         assert await names(plane) == {"agent 0", "agent 1"}
         for workspace_id in workspace_ids:
-            assert answered(await send(plane, workspace_id, "well again")) == "well again"
+            assert get_answer_text(await send(plane, workspace_id, "well again")) == "well again"

@@ -1,4 +1,4 @@
-"""Who asks where another is, and where nobody can be."""
+"""Discovery of peers and the checks of registered addresses, in a whole plane."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def bearer(token):
 
 
 @pytest.mark.covers("REG-46")
-async def test_where_a_peer_is_needs_a_live_token(database_url):
+async def test_discovery_of_a_peer_requires_a_live_token(database_url):
     async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
         boss, _ = await external(plane, "boss")
         peer, _ = await external(plane, "peer", parent_id=boss)
@@ -45,13 +45,13 @@ async def test_where_a_peer_is_needs_a_live_token(database_url):
 
 
 @pytest.mark.covers("REG-10")
-async def test_what_a_register_says_is_judged_before_its_token_and_its_address_after_it(database_url):
+async def test_register_checks_the_delivery_mode_before_the_token_and_the_address_after_it(database_url):
     async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
         workspace_id, token = await external(plane, "ada")
 
         async def register(headers, **fields):
-            said = {"id": workspace_id, "agent_card": CARD, **fields}
-            answer = await plane.http.post("/registry/register", json=said, headers=headers)
+            body = {"id": workspace_id, "agent_card": CARD, **fields}
+            answer = await plane.http.post("/registry/register", json=body, headers=headers)
             return answer.status_code, answer.json()
 
         strange = await register({}, delivery_mode="pull")
@@ -67,7 +67,7 @@ async def test_what_a_register_says_is_judged_before_its_token_and_its_address_a
 
 
 @pytest.mark.covers("REG-10")
-async def test_after_a_register_without_an_address_nobody_is_dialled_where_the_agent_was(database_url):
+async def test_after_a_register_without_an_address_the_old_address_is_not_called(database_url):
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url) as plane,
@@ -76,8 +76,8 @@ async def test_after_a_register_without_an_address_nobody_is_dialled_where_the_a
         workspace_id, token = await external(plane, "ada")
 
         async def register(**fields):
-            said = {"id": workspace_id, "agent_card": CARD, **fields}
-            answer = await plane.http.post("/registry/register", json=said, headers=bearer(token))
+            body = {"id": workspace_id, "agent_card": CARD, **fields}
+            answer = await plane.http.post("/registry/register", json=body, headers=bearer(token))
             assert answer.status_code == 200, answer.text
 
         await register(url=agent.url, delivery_mode="push")
@@ -86,11 +86,11 @@ async def test_after_a_register_without_an_address_nobody_is_dialled_where_the_a
         second = await send(plane, workspace_id, "still there?")
         seen = (await plane.http.get(f"/workspaces/{workspace_id}")).json()
 
-        assert echoed(first) == "hello"
+        assert get_echo(first) == "hello"
         assert (second.json()["status"], len(agent.bodies)) == ("queued", 1)
         assert seen["url"] == ""
 
 
-def echoed(response):
+def get_echo(response):
     assert response.status_code == 200, response.text
     return response.json()["result"]["parts"][0]["text"]

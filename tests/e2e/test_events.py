@@ -1,4 +1,4 @@
-"""What happens in a whole plane, heard on streams and sockets of two gateways."""
+"""Events of a whole plane, received on streams and sockets of two gateways."""
 
 import asyncio
 import random
@@ -16,12 +16,12 @@ from tests.gateway.event_clients import open_event_stream, open_websocket, recei
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
-CUTS = 50
-"""How often a listener is cut off."""
+RECONNECTS = 50
+"""The number of times that a subscriber reconnects."""
 
 
-class Doors:
-    """A plane with two gateways, and a client of each."""
+class TwoGateways:
+    """A plane with two gateways, and an HTTP client of each."""
 
     def __init__(self, plane: Plane, urls: tuple[str, str], https: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
         self.plane = plane
@@ -29,22 +29,22 @@ class Doors:
         self.https = https
 
     async def change_card(self, workspace_id: str, bearer: str, turn: int, *, at: int = 0) -> None:
-        """Something that is told and kept."""
-        said = {"workspace_id": workspace_id, "agent_card": {"name": "one", "version": str(turn)}}
+        """Change the card of a workspace, which is a stored event."""
+        body = {"workspace_id": workspace_id, "agent_card": {"name": "one", "version": str(turn)}}
         headers = {"Authorization": f"Bearer {bearer}"}
-        answer = await self.https[at].post("/registry/update-card", json=said, headers=headers, timeout=30)
+        answer = await self.https[at].post("/registry/update-card", json=body, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
 
-    async def beat(self, workspace_id: str, bearer: str, **said: Any) -> None:
-        """A heartbeat."""
-        body = {"workspace_id": workspace_id, "error_rate": 0.0, "active_tasks": 0, "uptime_seconds": 1, **said}
+    async def send_heartbeat(self, workspace_id: str, bearer: str, **body: Any) -> None:
+        """Send a heartbeat."""
+        body = {"workspace_id": workspace_id, "error_rate": 0.0, "active_tasks": 0, "uptime_seconds": 1, **body}
         headers = {"Authorization": f"Bearer {bearer}"}
         answer = await self.https[0].post("/registry/heartbeat", json=body, headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def doors(database_url: str) -> AsyncIterator[Doors]:
+async def gateways(database_url: str) -> AsyncIterator[TwoGateways]:
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url, processes=True) as plane,
@@ -52,155 +52,155 @@ async def doors(database_url: str) -> AsyncIterator[Doors]:
     ):
         second = await plane.start_gateway("gateway-2")
         async with httpx.AsyncClient(base_url=second, trust_env=False) as other:
-            yield Doors(plane, (plane.url, second), (one, other))
+            yield TwoGateways(plane, (plane.url, second), (one, other))
 
 
-async def until_number(told: Any, last: int) -> list[int]:
-    """The ids of the stored events up to the one with this id."""
+async def read_until(read_event: Any, last: int) -> list[int]:
+    """Return the ids of the stored events up to the event with the id `last`."""
     found: list[int] = []
     while not found or found[-1] < last:
-        heard = await told()
-        found += [heard["event_id"]] if "event_id" in heard else []
+        received = await read_event()
+        found += [received["event_id"]] if "event_id" in received else []
     return found
 
 
-async def last_event(doors: Doors, workspace_id: str) -> int:
-    [newest] = (await doors.https[0].get(f"/events/{workspace_id}", params={"limit": 1})).json()
+async def last_event(gateways: TwoGateways, workspace_id: str) -> int:
+    [newest] = (await gateways.https[0].get(f"/events/{workspace_id}", params={"limit": 1})).json()
     return int(newest["event_id"])
 
 
-async def kept(doors: Doors, workspace_id: str, after: int) -> list[int]:
-    """The ids of the stored events of a workspace, as the log has them."""
-    answer = await doors.https[0].get(f"/events/{workspace_id}", params={"after_event_id": after, "limit": 500})
+async def list_event_ids(gateways: TwoGateways, workspace_id: str, after: int) -> list[int]:
+    """Return the ids of the stored events of a workspace from the event log."""
+    answer = await gateways.https[0].get(f"/events/{workspace_id}", params={"after_event_id": after, "limit": 500})
     return [one["event_id"] for one in answer.json()]
 
 
 @pytest.mark.covers("GW-03", "BEY-17")
-async def test_a_stream_and_a_socket_of_two_gateways_tell_the_same_in_the_same_order(doors):
-    one, bearer = await external(doors.plane, "one")
-    other, _ = await external(doors.plane, "other")
-    began = await last_event(doors, one)
-    async with open_event_stream(doors.https[0], one) as stream, open_websocket(doors.urls[1]) as socket:
+async def test_a_stream_and_a_socket_of_two_gateways_receive_the_same_events_in_the_same_order(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    other, _ = await external(gateways.plane, "other")
+    first_id = await last_event(gateways, one)
+    async with open_event_stream(gateways.https[0], one) as stream, open_websocket(gateways.urls[1]) as socket:
 
-        async def of_the_one() -> dict[str, Any]:
-            while (heard := await receive_event(socket))["workspace_id"] != one:
+        async def read_own_event() -> dict[str, Any]:
+            while (received := await receive_event(socket))["workspace_id"] != one:
                 pass
-            return heard
+            return received
 
         for turn in range(20):
-            await doors.change_card(one, bearer, turn, at=turn % 2)
-        last = await last_event(doors, one)
-        heard = await asyncio.gather(until_number(stream.event, last), until_number(of_the_one, last))
+            await gateways.change_card(one, bearer, turn, at=turn % 2)
+        last = await last_event(gateways, one)
+        received = await asyncio.gather(read_until(stream.event, last), read_until(read_own_event, last))
 
-    assert heard[0] == heard[1] == await kept(doors, one, began)
-    assert len(heard[0]) == 20
+    assert received[0] == received[1] == await list_event_ids(gateways, one, first_id)
+    assert len(received[0]) == 20
     assert other != one
 
 
 @pytest.mark.covers("BEY-02")
-async def test_what_is_heard_in_pieces_on_two_gateways_is_what_is_heard_in_one(doors):
-    one, bearer = await external(doors.plane, "one")
-    began = await last_event(doors, one)
-    dice = random.Random(1)  # noqa: S311 - repeatable, not secret
+async def test_a_subscriber_that_reconnects_to_two_gateways_receives_the_same_events_as_one_connection(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    first_id = await last_event(gateways, one)
+    generator = random.Random(1)  # noqa: S311 - repeatable, not secret
     done = asyncio.Event()
 
-    async def happening() -> None:
+    async def change_cards() -> None:
         turn = 0
         while not done.is_set():
             turn += 1
-            await doors.change_card(one, bearer, turn)
+            await gateways.change_card(one, bearer, turn)
 
-    async def in_one() -> list[int]:
-        async with open_event_stream(doors.https[0], one, after=began) as stream:
+    async def read_unbroken() -> list[int]:
+        async with open_event_stream(gateways.https[0], one, after=first_id) as stream:
             await done.wait()
-            return await until_number(stream.event, await last_event(doors, one))
+            return await read_until(stream.event, await last_event(gateways, one))
 
-    async def in_pieces() -> list[int]:
-        found = [began]
-        for cut in range(CUTS):
-            wanted = dice.randrange(1, 5)
-            if cut % 3:
-                async with open_event_stream(doors.https[cut % 2], one, after=found[-1]) as stream:
+    async def read_with_reconnects() -> list[int]:
+        found = [first_id]
+        for number in range(RECONNECTS):
+            wanted = generator.randrange(1, 5)
+            if number % 3:
+                async with open_event_stream(gateways.https[number % 2], one, after=found[-1]) as stream:
                     while wanted:
                         found.append((await stream.event())["event_id"])
                         wanted -= 1
             else:
-                async with open_websocket(doors.urls[cut % 2], after=found[-1], bearer=bearer) as socket:
+                async with open_websocket(gateways.urls[number % 2], after=found[-1], bearer=bearer) as socket:
                     while wanted:
-                        heard = await receive_event(socket)
-                        if heard["workspace_id"] == one and "event_id" in heard:
-                            found.append(heard["event_id"])
+                        received = await receive_event(socket)
+                        if received["workspace_id"] == one and "event_id" in received:
+                            found.append(received["event_id"])
                             wanted -= 1
         done.set()
-        async with open_event_stream(doors.https[1], one, after=found[-1]) as stream:
-            last = await last_event(doors, one)
-            return found[1:] + (await until_number(stream.event, last) if found[-1] < last else [])
+        async with open_event_stream(gateways.https[1], one, after=found[-1]) as stream:
+            last = await last_event(gateways, one)
+            return found[1:] + (await read_until(stream.event, last) if found[-1] < last else [])
 
-    uncut, joined, _ = await asyncio.gather(in_one(), in_pieces(), happening())
-    length = min(len(uncut), len(joined))
+    unbroken, joined, _ = await asyncio.gather(read_unbroken(), read_with_reconnects(), change_cards())
+    length = min(len(unbroken), len(joined))
 
-    assert length > CUTS
-    assert uncut[:length] == joined[:length] == (await kept(doors, one, began))[:length]
+    assert length > RECONNECTS
+    assert unbroken[:length] == joined[:length] == (await list_event_ids(gateways, one, first_id))[:length]
 
 
-async def test_a_heartbeat_is_told_once_and_a_task_when_it_is_another(doors):
-    one, bearer = await external(doors.plane, "one")
-    answer = await doors.https[0].post(
+async def test_each_heartbeat_is_published_and_a_task_is_published_when_it_changes(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    answer = await gateways.https[0].post(
         "/registry/register",
         json={"id": one, "agent_card": {"name": "one"}, "delivery_mode": "poll"},
         headers={"Authorization": f"Bearer {bearer}"},
     )
     assert answer.status_code == 200, answer.text
-    async with open_event_stream(doors.https[1], one) as stream:
+    async with open_event_stream(gateways.https[1], one) as stream:
         listening = asyncio.ensure_future(stream.event())
         while not listening.done():
-            await doors.beat(one, bearer, current_task="a", active_tasks=1)
-        await doors.beat(one, bearer, current_task="b", active_tasks=2)
-        heard = [await listening]
-        while heard[-1]["type"] != "TASK_UPDATED" or heard[-1]["data"]["current_task"] != "b":
-            heard.append(await stream.event())
+            await gateways.send_heartbeat(one, bearer, current_task="a", active_tasks=1)
+        await gateways.send_heartbeat(one, bearer, current_task="b", active_tasks=2)
+        received = [await listening]
+        while received[-1]["type"] != "TASK_UPDATED" or received[-1]["data"]["current_task"] != "b":
+            received.append(await stream.event())
 
-    assert heard[-1]["data"] == {"active_tasks": 2, "current_task": "b"}
-    assert {"active_tasks": 1, "uptime_seconds": 1} in [one["data"] for one in heard]
-    assert all("event_id" not in one for one in heard)
+    assert received[-1]["data"] == {"active_tasks": 2, "current_task": "b"}
+    assert {"active_tasks": 1, "uptime_seconds": 1} in [one["data"] for one in received]
+    assert all("event_id" not in one for one in received)
 
 
-async def test_a_move_changes_what_a_running_socket_hears(doors):
-    root, _ = await external(doors.plane, "root")
-    listening, bearer = await external(doors.plane, "listening", parent_id=root)
-    moving, own = await external(doors.plane, "moving", parent_id=root)
+async def test_a_move_changes_the_events_of_an_open_socket(gateways):
+    root, _ = await external(gateways.plane, "root")
+    listening, bearer = await external(gateways.plane, "listening", parent_id=root)
+    moving, own = await external(gateways.plane, "moving", parent_id=root)
 
-    async def moved(parent_id: str | None) -> None:
-        answer = await doors.https[0].patch(f"/workspaces/{moving}", json={"parent_id": parent_id})
+    async def move(parent_id: str | None) -> None:
+        answer = await gateways.https[0].patch(f"/workspaces/{moving}", json={"parent_id": parent_id})
         assert answer.status_code == 200, answer.text
 
-    async with open_websocket(doors.urls[1], bearer=bearer) as socket:
+    async with open_websocket(gateways.urls[1], bearer=bearer) as socket:
 
-        async def version() -> str:
-            while (heard := await receive_event(socket))["event"] != "AGENT_CARD_UPDATED":
+        async def read_version() -> str:
+            while (received := await receive_event(socket))["event"] != "AGENT_CARD_UPDATED":
                 pass
-            assert heard["workspace_id"] == moving != listening
-            return str(heard["payload"]["agent_card"]["version"])
+            assert received["workspace_id"] == moving != listening
+            return str(received["payload"]["agent_card"]["version"])
 
-        await doors.change_card(moving, own, 1)
-        await moved(None)
-        await doors.change_card(moving, own, 2)
-        await moved(root)
-        await doors.change_card(moving, own, 3)
+        await gateways.change_card(moving, own, 1)
+        await move(None)
+        await gateways.change_card(moving, own, 2)
+        await move(root)
+        await gateways.change_card(moving, own, 3)
 
-        assert [await version(), await version()] == ["1", "3"]
+        assert [await read_version(), await read_version()] == ["1", "3"]
 
 
 @pytest.mark.covers("AUTH-09")
-async def test_a_token_that_is_revoked_ends_its_socket(doors):
-    one, bearer = await external(doors.plane, "one")
-    async with open_websocket(doors.urls[1], bearer=bearer) as socket:
-        await doors.change_card(one, bearer, 1)
+async def test_revoking_a_token_closes_its_socket(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    async with open_websocket(gateways.urls[1], bearer=bearer) as socket:
+        await gateways.change_card(one, bearer, 1)
         while (await receive_event(socket))["event"] != "AGENT_CARD_UPDATED":
             pass
-        [token] = (await doors.https[0].get(f"/workspaces/{one}/tokens")).json()["tokens"]
+        [token] = (await gateways.https[0].get(f"/workspaces/{one}/tokens")).json()["tokens"]
         async with asyncio.timeout(5):
-            answer = await doors.https[0].delete(f"/workspaces/{one}/tokens/{token['id']}")
+            answer = await gateways.https[0].delete(f"/workspaces/{one}/tokens/{token['id']}")
             assert answer.status_code == 200, answer.text
             with pytest.raises(ConnectionClosed) as closed:
                 await receive_event(socket)
@@ -208,36 +208,39 @@ async def test_a_token_that_is_revoked_ends_its_socket(doors):
     assert closed.value.rcvd.code == 1008
 
 
-async def test_the_stream_of_a_workspace_ends_when_it_is_removed_and_purged(doors):
-    one, _ = await external(doors.plane, "one")
-    async with open_event_stream(doors.https[1], one) as stream:
-        answer = await doors.https[0].delete(f"/workspaces/{one}", params={"purge": "true"})
+async def test_the_stream_of_a_workspace_ends_when_it_is_removed_and_purged(gateways):
+    one, _ = await external(gateways.plane, "one")
+    async with open_event_stream(gateways.https[1], one) as stream:
+        answer = await gateways.https[0].delete(f"/workspaces/{one}", params={"purge": "true"})
         assert answer.status_code == 200, answer.text
-        told = await stream.rest()
+        events = await stream.rest()
 
-    assert [heard["type"] for heard in told] == ["WORKSPACE_REMOVED"]
+    assert [received["type"] for received in events] == ["WORKSPACE_REMOVED"]
 
 
 @pytest.mark.covers("BEY-18")
-async def test_listeners_of_a_registry_that_dies_miss_nothing(doors):
-    one, bearer = await external(doors.plane, "one")
-    began = await last_event(doors, one)
-    async with open_event_stream(doors.https[0], one) as stream, open_websocket(doors.urls[1], bearer=bearer) as socket:
-        await doors.change_card(one, bearer, 1)
-        doors.plane.kill("registry")
+async def test_subscribers_miss_no_event_when_the_registry_is_killed(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    first_id = await last_event(gateways, one)
+    async with (
+        open_event_stream(gateways.https[0], one) as stream,
+        open_websocket(gateways.urls[1], bearer=bearer) as socket,
+    ):
+        await gateways.change_card(one, bearer, 1)
+        gateways.plane.kill("registry")
         sent = 1
         async with asyncio.timeout(60):
             while sent < 4:
                 try:
-                    await doors.change_card(one, bearer, sent + 1)
+                    await gateways.change_card(one, bearer, sent + 1)
                     sent += 1
                 except AssertionError:
                     await asyncio.sleep(0.2)
-        last = await last_event(doors, one)
+        last = await last_event(gateways, one)
 
-        async def told() -> dict[str, Any]:
+        async def read_event() -> dict[str, Any]:
             return await receive_event(socket)
 
-        heard = await asyncio.gather(until_number(stream.event, last), until_number(told, last))
+        received = await asyncio.gather(read_until(stream.event, last), read_until(read_event, last))
 
-    assert heard[0] == heard[1] == await kept(doors, one, began)
+    assert received[0] == received[1] == await list_event_ids(gateways, one, first_id)

@@ -1,4 +1,4 @@
-"""What is secret is set, used, failed on and rotated; afterwards it is looked for everywhere, and is nowhere."""
+"""Tests set, use and rotate secrets, and search answers, exports, tables, logs, processes and files for them."""
 
 import stat
 from base64 import b64encode
@@ -16,7 +16,7 @@ from aiohttp import web
 from deploy.layout import Layout
 from deploy.plane import Plane
 from deploy.postgres import DATABASE, SUPERUSER
-from tests.e2e.conversation import answered, create, look, online, send
+from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -34,46 +34,46 @@ SCHEMAS = ("auth", "registry", "a2a_proxy")
 
 
 @dataclass
-class Ears:
-    """Everything that is told to the world: answers, and what is exported."""
+class Recorder:
+    """Records the answers of the plane and its telemetry exports."""
 
     answers: list[bytes] = field(default_factory=list)
     exported: list[bytes] = field(default_factory=list)
 
-    async def collect(self, request: web.Request) -> web.Response:
+    async def record_export(self, request: web.Request) -> web.Response:
         self.exported.append(await request.read())
         return web.Response()
 
-    async def listen(self, response: httpx.Response) -> None:
-        """Keep an answer. What hands out a credential is told to hand it out."""
+    async def record_answer(self, response: httpx.Response) -> None:
+        """Record an answer, without the body of answers that must contain a credential."""
         await response.aread()
-        handed_out = response.is_success and response.request.url.path.endswith(HAND_OUT)
-        self.answers.append(b"" if handed_out else response.content + str(response.headers).encode())
+        is_credential = response.is_success and response.request.url.path.endswith(CREDENTIAL_PATHS)
+        self.answers.append(b"" if is_credential else response.content + str(response.headers).encode())
 
 
-HAND_OUT = ("/workspaces", "/tokens", "/rotate", "/test-token", "/register", "/secrets/values", "/session")
-"""Answers of these are secrets."""
+CREDENTIAL_PATHS = ("/workspaces", "/tokens", "/rotate", "/test-token", "/register", "/secrets/values", "/session")
+"""Paths whose answers contain credentials."""
 
 
 @asynccontextmanager
-async def collecting() -> AsyncIterator[tuple[Ears, str]]:
-    ears = Ears()
+async def run_collector() -> AsyncIterator[tuple[Recorder, str]]:
+    recorder = Recorder()
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_post("/{path:.*}", ears.collect)
+    app.router.add_post("/{path:.*}", recorder.record_export)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield ears, f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield recorder, f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
 
 @pytest.mark.covers("AUTH-01", "GW-04")
-async def test_what_is_secret_is_found_nowhere(tmp_path):
+async def test_no_secret_appears_in_answers_exports_tables_logs_processes_or_files(tmp_path):
     home = Layout.for_home(tmp_path / "home")
-    async with collecting() as (ears, collector):
+    async with run_collector() as (recorder, collector):
         env = {
             "MOLECULE_ENV": "production",
             "ADMIN_TOKEN": ADMIN,
@@ -82,56 +82,58 @@ async def test_what_is_secret_is_found_nowhere(tmp_path):
             "RATE_LIMIT": "1000000",
         }
         async with Plane(backend="process", home=home.home, env=env, processes=True) as plane:
-            plane.http.event_hooks["response"].append(ears.listen)
+            plane.http.event_hooks["response"].append(recorder.record_answer)
             markers = {"the operator": ADMIN, "the vault's key": VAULT_KEY, "a wrong bearer": UNKNOWN}
             markers |= dict(zip(("global", "global, rotated"), GLOBAL, strict=True))
             markers |= dict(zip(("own", "own, rotated"), OWN, strict=True)) | {"refused": REFUSED}
-            markers |= await lived_with(plane)
-            await everything(plane, "/events", "/audit")
-            rows = [row async for row in stored(home.database_sockets)]
-            commands = listed()
+            markers |= await use_all_secrets(plane)
+            await read_history(plane, "/events", "/audit")
+            rows = [row async for row in read_all_rows(home.database_sockets)]
+            commands = list_command_lines()
 
-    forms = {name: [form for text in [marker.encode()] for form in shapes(text)] for name, marker in markers.items()}
+    forms = {
+        name: [form for text in [marker.encode()] for form in encode_marker(text)] for name, marker in markers.items()
+    }
     found = [
         f"{name} in {place}"
         for place, texts in {
-            "an answer": ears.answers,
-            "what is exported": ears.exported,
+            "an answer": recorder.answers,
+            "what is exported": recorder.exported,
             "a table": rows,
             "a list of processes": commands,
             "a log": [path.read_bytes() for path in home.logs.iterdir()],
-            "a file that others may read": readable_by_others(home.home),
+            "a file that others may read": read_shared_files(home.home),
         }.items()
         for name, marks in forms.items()
         if any(mark in text for text in texts for mark in marks)
     ]
-    assert ears.exported
+    assert recorder.exported
     assert len(rows) > 20
     assert {b"services.auth", b"molecule_agent"} <= {part for command in commands for part in command.split()}
     assert found == []
 
 
-async def lived_with(plane: Plane) -> dict[str, str]:
-    """Use every secret there is, in every way there is; the credentials that were made on the way."""
+async def use_all_secrets(plane: Plane) -> dict[str, str]:
+    """Use every kind of secret in every way; return the credentials that were issued."""
     await put(plane, "/settings/secrets", "EVERYBODYS_KEY", GLOBAL[0])
     agent = await create(plane)
     await put(plane, f"/workspaces/{agent}/secrets", "OWN_KEY", OWN[0])
-    made = await an_agent_of_its_own(plane)
-    await online(plane, agent)
-    assert answered(await send(plane, agent, "hello")) == "hello"
+    created = await run_external_agent(plane)
+    await wait_until_online(plane, agent)
+    assert get_answer_text(await send(plane, agent, "hello")) == "hello"
 
     await put(plane, "/settings/secrets", "EVERYBODYS_KEY", GLOBAL[1])
     await put(plane, f"/workspaces/{agent}/secrets", "OWN_KEY", OWN[1])
     assert (await plane.http.post("/admin/vault/reseal", headers=plane.admin)).status_code == 200
     await plane.http.post(f"/workspaces/{agent}/restart", headers=plane.admin)
-    made |= await tokens(plane, agent)
-    await failed_with(plane, agent)
-    await eventually(lambda: _online(plane, agent), within=60)
-    return made
+    created |= await tokens(plane, agent)
+    await send_refused_secrets(plane, agent)
+    await eventually(lambda: _is_online(plane, agent), within=60)
+    return created
 
 
-async def _online(plane: Plane, workspace_id: str) -> bool:
-    return (await look(plane, workspace_id))["status"] == "online"
+async def _is_online(plane: Plane, workspace_id: str) -> bool:
+    return (await get_workspace(plane, workspace_id))["status"] == "online"
 
 
 async def put(plane: Plane, path: str, key: str, value: str) -> None:
@@ -139,8 +141,8 @@ async def put(plane: Plane, path: str, key: str, value: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def an_agent_of_its_own(plane: Plane) -> dict[str, str]:
-    """One that registers and reads its secrets; its token and its inbound secret."""
+async def run_external_agent(plane: Plane) -> dict[str, str]:
+    """Register an external agent and read its secrets; return its token and its inbound secret."""
     created = await plane.http.post("/workspaces", json={"name": "outside", "external": True}, headers=plane.admin)
     workspace_id, token = created.json()["id"], created.json()["connection"]["auth_token"]
     bearer = {"Authorization": f"Bearer {token}"}
@@ -156,16 +158,16 @@ async def an_agent_of_its_own(plane: Plane) -> dict[str, str]:
 async def tokens(plane: Plane, workspace_id: str) -> dict[str, str]:
     """Mint, rotate and revoke a token of the workspace and one of its organisation, and open a session with that."""
 
-    async def made(path: str, **body: object) -> dict[str, str]:
+    async def post(path: str, **body: object) -> dict[str, str]:
         answer = await plane.http.post(path, json=body, headers=plane.admin)
         assert answer.is_success, answer.text
         return answer.json()
 
-    minted = await made(f"/workspaces/{workspace_id}/tokens")
-    rotated = await made(f"/workspaces/{workspace_id}/tokens/{minted['id']}/rotate")
+    minted = await post(f"/workspaces/{workspace_id}/tokens")
+    rotated = await post(f"/workspaces/{workspace_id}/tokens/{minted['id']}/rotate")
     test = await plane.http.get(f"/admin/workspaces/{workspace_id}/test-token", headers=plane.admin)
-    org = await made("/org/tokens", org_id=workspace_id, name="people")
-    successor = await made(f"/org/tokens/{org['id']}/rotate")
+    org = await post("/org/tokens", org_id=workspace_id, name="people")
+    successor = await post(f"/org/tokens/{org['id']}/rotate")
     bearer = {"Authorization": f"Bearer {successor['auth_token']}"}
     opened = await plane.http.post("/session", headers=bearer)
     session = opened.cookies["molecule_session"]
@@ -182,8 +184,8 @@ async def tokens(plane: Plane, workspace_id: str) -> dict[str, str]:
     }
 
 
-async def failed_with(plane: Plane, workspace_id: str) -> None:
-    """Hand secrets in where they are refused, where they do not belong, and while nothing can be stored."""
+async def send_refused_secrets(plane: Plane, workspace_id: str) -> None:
+    """Send secrets that are refused, that are in the wrong place, and while the database is stopped."""
     secrets = f"/workspaces/{workspace_id}/secrets"
     wrong = {"Authorization": f"Bearer {UNKNOWN}"}
     statuses = [
@@ -209,22 +211,22 @@ async def failed_with(plane: Plane, workspace_id: str) -> None:
         assert (await plane.http.get(secrets, headers=wrong, timeout=30)).status_code == 503
     finally:
         plane.start("postgres")
-    await eventually(lambda: _back(plane), within=30)
+    await eventually(lambda: _is_back(plane), within=30)
 
 
-async def _back(plane: Plane) -> bool:
+async def _is_back(plane: Plane) -> bool:
     return (await plane.http.get("/workspaces", headers=plane.admin, timeout=30)).status_code == 200
 
 
-async def everything(plane: Plane, *paths: str) -> None:
-    """Ask for all that is told of what happened; the answers are kept like all others."""
+async def read_history(plane: Plane, *paths: str) -> None:
+    """Read events and audit records; the recorder keeps the answers."""
     for path in paths:
         answer = await plane.http.get(path, params={"limit": 500}, headers=plane.admin)
         assert len(answer.json()) > 3
 
 
-async def stored(sockets: Path) -> AsyncIterator[bytes]:
-    """Every row of every table; bytes among them in hexadecimal."""
+async def read_all_rows(sockets: Path) -> AsyncIterator[bytes]:
+    """Yield every row of every table as JSON; bytes are in hexadecimal."""
     connection = await asyncpg.connect(f"postgresql://{SUPERUSER}@/{DATABASE}?host={sockets}")
     try:
         for schema, table in await connection.fetch(
@@ -236,26 +238,26 @@ async def stored(sockets: Path) -> AsyncIterator[bytes]:
         await connection.close()
 
 
-def listed() -> list[bytes]:
-    """The command lines of all processes, those of the plane and of its agents among them."""
+def list_command_lines() -> list[bytes]:
+    """Return the command lines of all processes, including those of the plane and its agents."""
     return [" ".join(process.info["cmdline"] or ()).encode() for process in psutil.process_iter(["cmdline"])]
 
 
-def shapes(marker: bytes) -> Iterator[bytes]:
-    """The marker as it is, in hexadecimal and in base64."""
+def encode_marker(marker: bytes) -> Iterator[bytes]:
+    """Yield the marker unchanged, in hexadecimal and in base64."""
     yield marker
     yield marker.hex().encode()
     yield b64encode(marker).rstrip(b"=")[:-1]
 
 
-def readable_by_others(home: Path) -> list[bytes]:
-    """What others can read: the file, and every folder on the way to it."""
+def read_shared_files(home: Path) -> list[bytes]:
+    """Return the files that other users can read: the file and all its folders are readable."""
     return [
         path.read_bytes()
         for path in home.rglob("*")
-        if path.is_file() and all(each.stat().st_mode & SHARED for each in (path, *_within(path, home)))
+        if path.is_file() and all(each.stat().st_mode & SHARED for each in (path, *_list_folders(path, home)))
     ]
 
 
-def _within(path: Path, home: Path) -> list[Path]:
+def _list_folders(path: Path, home: Path) -> list[Path]:
     return [folder for folder in path.parents if folder == home or home in folder.parents]

@@ -1,4 +1,4 @@
-"""What agents and people write down, over real HTTP, by who they are."""
+"""Memories, approvals, instructions and entries over HTTP, with the rights of each caller."""
 
 import pytest
 
@@ -13,44 +13,44 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-async def said(plane, method, path, token, body=None):
+async def call(plane, method, path, token, body=None):
     answer = await plane.http.request(method, path, json=body, headers=bearer(token))
     return answer.status_code, answer.json()
 
 
 @pytest.mark.covers("REG-01")
-async def test_a_team_remembers_asks_and_is_told(database_url):
+async def test_a_team_shares_memories_requests_approvals_and_reads_instructions(database_url):
     async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=PRODUCTION) as plane:
-        begun = [{"content": "we meet at noon", "scope": "TEAM"}]
-        lead, leads = await external(plane, "lead", initial_memories=begun)
+        memories = [{"content": "we meet at noon", "scope": "TEAM"}]
+        lead, leads = await external(plane, "lead", initial_memories=memories)
         one, ones = await external(plane, "one", parent_id=lead)
         _, others = await external(plane, "two", parent_id=lead)
         operator = PRODUCTION["ADMIN_TOKEN"]
 
-        # A team shares what it knows; another's token opens nothing.
-        status, read = await said(plane, "GET", f"/workspaces/{one}/memories?scope=TEAM&q=noon", ones)
+        # A team shares its memories; the token of another workspace is refused.
+        status, read = await call(plane, "GET", f"/workspaces/{one}/memories?scope=TEAM&q=noon", ones)
         assert (status, [memory["content"] for memory in read]) == (200, ["we meet at noon"])
-        assert (await said(plane, "GET", f"/workspaces/{one}/memories", others))[0] == 401
+        assert (await call(plane, "GET", f"/workspaces/{one}/memories", others))[0] == 401
 
-        # Consent is asked for, heard of above, and given by the operator alone.
-        _, asked = await said(plane, "POST", f"/workspaces/{one}/approvals", ones, {"action": "deploy", "reason": "r"})
+        # An agent requests an approval, its parent receives an event, and only the operator decides.
+        _, asked = await call(plane, "POST", f"/workspaces/{one}/approvals", ones, {"action": "deploy", "reason": "r"})
         decide = f"/workspaces/{one}/approvals/{asked['approval_id']}/decide"
-        assert (await said(plane, "POST", decide, ones, {"decision": "approved"}))[0] == 403
-        assert (await said(plane, "POST", decide, leads, {"decision": "approved"}))[0] == 401
-        assert (await said(plane, "POST", decide, operator, {"decision": "approved"}))[0] == 200
-        assert (await said(plane, "POST", decide, operator, {"decision": "denied"}))[0] == 404
-        _, events = await said(plane, "GET", f"/events/{lead}", operator)
+        assert (await call(plane, "POST", decide, ones, {"decision": "approved"}))[0] == 403
+        assert (await call(plane, "POST", decide, leads, {"decision": "approved"}))[0] == 401
+        assert (await call(plane, "POST", decide, operator, {"decision": "approved"}))[0] == 200
+        assert (await call(plane, "POST", decide, operator, {"decision": "denied"}))[0] == 404
+        _, events = await call(plane, "GET", f"/events/{lead}", operator)
         [escalated] = [event["payload"] for event in events if event["event_type"] == "APPROVAL_ESCALATED"]
         assert escalated["from_workspace_id"] == one
-        _, events = await said(plane, "GET", f"/events/{one}", operator)
+        _, events = await call(plane, "GET", f"/events/{one}", operator)
         assert [event["event_type"] for event in events[:2]] == ["APPROVAL_APPROVED", "APPROVAL_REQUESTED"]
 
-        # What operators tell, agents read; what agents keep is theirs.
-        told = {"scope": "global", "title": "Tone", "content": "Be brief."}
-        assert (await said(plane, "POST", "/instructions", operator, told))[0] == 201
-        assert (await said(plane, "POST", "/instructions", ones, told))[0] == 401
-        resolved = await said(plane, "GET", f"/workspaces/{one}/instructions/resolve", ones)
+        # Operators write instructions and agents read them; entries belong to their agent.
+        instruction = {"scope": "global", "title": "Tone", "content": "Be brief."}
+        assert (await call(plane, "POST", "/instructions", operator, instruction))[0] == 201
+        assert (await call(plane, "POST", "/instructions", ones, instruction))[0] == 401
+        resolved = await call(plane, "GET", f"/workspaces/{one}/instructions/resolve", ones)
         assert resolved == (200, {"workspace_id": one, "instructions": "## Tone\n\nBe brief."})
-        assert (await said(plane, "POST", f"/workspaces/{one}/memory", ones, {"key": "k", "value": 1}))[0] == 200
-        assert (await said(plane, "GET", f"/workspaces/{one}/memory/k", others))[0] == 401
-        assert (await said(plane, "PUT", "/canvas/viewport", ones, {"x": 1, "y": 2, "zoom": 3}))[0] == 401
+        assert (await call(plane, "POST", f"/workspaces/{one}/memory", ones, {"key": "k", "value": 1}))[0] == 200
+        assert (await call(plane, "GET", f"/workspaces/{one}/memory/k", others))[0] == 401
+        assert (await call(plane, "PUT", "/canvas/viewport", ones, {"x": 1, "y": 2, "zoom": 3}))[0] == 401

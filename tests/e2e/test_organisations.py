@@ -1,4 +1,4 @@
-"""The walk of docs/organisations.md: its commands, on a whole plane with real agents."""
+"""Runs the commands of docs/organisations.md on a whole plane with real agents."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ def blocks(language):
 
 
 async def molecule(line, folder, url):
-    """Run one line of the page, as it stands there."""
+    """Run one command line of the page; return its output."""
     _, *arguments = shlex.split(line)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "molecule_cli", *arguments),
@@ -31,34 +31,34 @@ async def molecule(line, folder, url):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
 
 
 @pytest.mark.covers("REG-58", "REG-62", "REG-63")
-async def test_every_command_of_the_page_works_and_ends_with_a_team_that_answers(plane, tmp_path):
+async def test_every_command_of_the_page_works_and_the_team_answers(plane, tmp_path):
     template, org = blocks("yaml")
     assert template in (ROOT / "workspace-configs-templates" / "echo-agent" / "config.yaml").read_text()
     (tmp_path / "newsroom.yaml").write_text(org)
-    said = {}
+    output = {}
 
     for line in [line for block in blocks("sh") for line in block.splitlines()]:
         if line.startswith("molecule send"):
-            await eventually(lambda: everybody_is_online(plane), within=60)
-        said[line] = await molecule(line, tmp_path, plane.url)
+            await eventually(lambda: all_are_online(plane), within=60)
+        output[line] = await molecule(line, tmp_path, plane.url)
 
-    assert "echo-agent" in said["molecule templates"]
-    assert "would be made: editor, reporter, proofreader" in said["molecule org import newsroom.yaml --dry-run"]
-    assert "ANTHROPIC_API_KEY" in said["molecule org import newsroom.yaml --dry-run"]
-    assert "3 workspaces made" in said["molecule org import newsroom.yaml"]
-    assert "hello" in said['molecule send editor "hello"']
-    assert "demo" in said["molecule org templates"]
-    [editor] = [one for one in await workspaces(plane) if one["name"] == "editor"]
-    assert len([one for one in await workspaces(plane) if one["parent_id"] == editor["id"]]) == 2
+    assert "echo-agent" in output["molecule templates"]
+    assert "would be made: editor, reporter, proofreader" in output["molecule org import newsroom.yaml --dry-run"]
+    assert "ANTHROPIC_API_KEY" in output["molecule org import newsroom.yaml --dry-run"]
+    assert "3 workspaces made" in output["molecule org import newsroom.yaml"]
+    assert "hello" in output['molecule send editor "hello"']
+    assert "demo" in output["molecule org templates"]
+    [editor] = [workspace for workspace in await workspaces(plane) if workspace["name"] == "editor"]
+    assert len([workspace for workspace in await workspaces(plane) if workspace["parent_id"] == editor["id"]]) == 2
 
 
-async def test_what_is_missing_is_set_and_then_the_same_import_succeeds(plane):
+async def test_an_import_succeeds_after_its_missing_secret_is_set(plane):
     body = {
         "template": {
             "name": "Needy",
@@ -75,18 +75,18 @@ async def test_what_is_missing_is_set_and_then_the_same_import_succeeds(plane):
     made = await plane.http.post("/org/import", json=body)
 
     assert made.status_code == 201
-    [one] = made.json()["workspaces"]
-    await eventually(lambda: everybody_is_online(plane), within=60)
-    configs = next(path for path in home_of(one["id"]))
+    [workspace] = made.json()["workspaces"]
+    await eventually(lambda: all_are_online(plane), within=60)
+    configs = next(path for path in find_configs(workspace["id"]))
     assert (configs / "system-prompt.md").read_text() == "You are needy."
     assert "runtime: echo" in (configs / "config.yaml").read_text()
 
 
-async def test_a_restart_puts_on_a_template_and_keeps_what_the_agent_wrote_beside_it(plane):
+async def test_a_restart_applies_a_template_and_keeps_other_files_of_the_agent(plane):
     made = await plane.http.post("/workspaces", json={"name": "plain", "runtime": "echo"})
-    await eventually(lambda: everybody_is_online(plane), within=60)
+    await eventually(lambda: all_are_online(plane), within=60)
     workspace_id = made.json()["id"]
-    configs = next(path for path in home_of(workspace_id))
+    configs = next(path for path in find_configs(workspace_id))
     (configs / "config.yaml").write_text("name: its own")
     (configs / "notes.md").write_text("its own")
 
@@ -95,12 +95,12 @@ async def test_a_restart_puts_on_a_template_and_keeps_what_the_agent_wrote_besid
 
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid template")
     assert answer.json() == {"status": "provisioning", "config_dir": "echo-agent", "reset_session": False}
-    await eventually(lambda: everybody_is_online(plane), within=60)
+    await eventually(lambda: all_are_online(plane), within=60)
     assert "runtime: echo" in (configs / "config.yaml").read_text()
     assert (configs / "notes.md").read_text() == "its own"
 
 
-def home_of(workspace_id):
+def find_configs(workspace_id):
     import psutil
 
     for process in psutil.process_iter():
@@ -116,5 +116,5 @@ async def workspaces(plane):
     return (await plane.http.get("/workspaces")).json()
 
 
-async def everybody_is_online(plane):
-    return all(one["status"] == "online" for one in await workspaces(plane))
+async def all_are_online(plane):
+    return all(workspace["status"] == "online" for workspace in await workspaces(plane))

@@ -1,4 +1,4 @@
-"""Every door of the plane, every kind of caller, both modes: the table in `doors.toml` against what is answered."""
+"""Compares the answers of every route to every principal, in both modes, with `route_matrix.toml`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,28 +12,28 @@ from deploy.plane import Plane, fresh_database
 from tests.e2e import principals, route_matrix
 from tests.e2e.modes import MODES
 from tests.e2e.principals import Principal
-from tests.e2e.route_matrix import PASSES, Door
+from tests.e2e.route_matrix import PASSES, Route
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 
-AT_ONCE = 8
-"""Requests under way: enough to keep two cores busy, few enough to wait for no one."""
+MAX_CONCURRENT_REQUESTS = 8
+"""Enough to keep two cores busy, and few enough that no request waits for long."""
 
 GATE_TEXTS = {"platform admin required", "org access denied", "token scope does not allow this"}
-"""What a gate says to somebody it knows, and does not let in."""
+"""Texts with which a gate refuses an identified caller."""
 
 
 @asynccontextmanager
-async def standing(database_url: str, mode: str) -> AsyncIterator[tuple[Plane, list[Principal]]]:
-    """A plane without agents in one of the modes, and everybody who will knock."""
+async def open_plane(database_url: str, mode: str) -> AsyncIterator[tuple[Plane, list[Principal]]]:
+    """A plane without agents in one of the modes, and its principals."""
     async with fresh_database(database_url) as url, Plane(backend="none", database_url=url, env=MODES[mode]) as plane:
-        yield plane, await principals.cast(plane, url)
+        yield plane, await principals.create_principals(plane, url)
 
 
 async def routes(plane: Plane) -> set[str]:
-    """Every route that the plane says it has."""
+    """Return every route in the OpenAPI document."""
     document = (await plane.http.get("/openapi.json")).json()
     return {
         f"{method.upper()} {path}"
@@ -44,64 +44,68 @@ async def routes(plane: Plane) -> set[str]:
 
 @pytest.mark.covers("GW-06", "AUTH-09", "AUTH-21", "AUTH-22", "BEY-05")
 @pytest.mark.parametrize("mode", MODES)
-async def test_every_door_opens_to_those_it_should_and_to_nobody_else(database_url, mode):
-    async with standing(database_url, mode) as (plane, everybody):
-        table = route_matrix.read()
-        assert {door.name for door in table} == await routes(plane)
+async def test_every_route_answers_every_principal_as_the_matrix_says(database_url, mode):
+    async with open_plane(database_url, mode) as (plane, callers):
+        table = route_matrix.load_routes()
+        assert {route.name for route in table} == await routes(plane)
 
-        pairs = [(door, principal) for door in table for principal in everybody]
-        wrong = await knocked(plane, pairs, is_open=mode == "open")
-        wrong += [line for door in table for line in await pretended(plane, door, everybody[-1])]
+        pairs = [(route, principal) for route in table for principal in callers]
+        wrong = await check_all(plane, pairs, is_open=mode == "open")
+        wrong += [line for route in table for line in await check_system_caller(plane, route, callers[-1])]
 
-    print(f"{len(table)} doors, {len(everybody)} callers, {len(pairs)} knocks")  # noqa: T201 - the suite says what it did
+    print(f"{len(table)} doors, {len(callers)} callers, {len(pairs)} knocks")  # noqa: T201 - a result for the log of the suite
     assert wrong == []
 
 
-async def knocked(plane: Plane, pairs: list[tuple[Door, Principal]], *, is_open: bool) -> list[str]:
-    """Knock at every door as everybody; a line for each answer that is not the expected one."""
-    room, number = asyncio.Semaphore(AT_ONCE), count(1)
+async def check_all(plane: Plane, pairs: list[tuple[Route, Principal]], *, is_open: bool) -> list[str]:
+    """Call every route as every principal; return a line for each unexpected answer."""
+    semaphore, number = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS), count(1)
 
-    async def knock(door: Door, principal: Principal) -> str | None:
-        async with room:
-            heard, passed = await answer(plane, door, principal, address=next(number))
-        wanted = door.expects(principal.name, is_open=is_open)
-        met = passed if wanted == PASSES else heard == wanted
-        return None if met else f"{door.name} as {principal.name}: {wanted!r} expected, heard {heard!r}"
+    async def check(route: Route, principal: Principal) -> str | None:
+        async with semaphore:
+            answer, passed = await send(plane, route, principal, address=next(number))
+        body = route.expect(principal.name, is_open=is_open)
+        is_expected = passed if body == PASSES else answer == body
+        return None if is_expected else f"{route.name} as {principal.name}: {body!r} expected, heard {answer!r}"
 
-    found = await asyncio.gather(*(knock(door, principal) for door, principal in pairs))
+    found = await asyncio.gather(*(check(route, principal) for route, principal in pairs))
     return [line for line in found if line]
 
 
-async def pretended(plane: Plane, door: Door, principal: Principal) -> list[str]:
-    """Knock under a name that only the plane itself gives."""
-    heard, _ = await answer(plane, door, principal, address=0, **{"X-Workspace-ID": "system:scheduler"})
-    return [] if heard == "403 invalid caller ID" else [f"{door.name} as the plane itself: {heard}"]
+async def check_system_caller(plane: Plane, route: Route, principal: Principal) -> list[str]:
+    """Call a route with a caller id that is reserved for the plane; return a line if it is not refused."""
+    answer, _ = await send(plane, route, principal, address=0, **{"X-Workspace-ID": "system:scheduler"})
+    return [] if answer == "403 invalid caller ID" else [f"{route.name} as the plane itself: {answer}"]
 
 
-async def answer(plane: Plane, door: Door, principal: Principal, *, address: int, **more: str) -> tuple[str, bool]:
-    """Status and text of the answer, and whether it means that the gate was passed. A stream is not waited for."""
+async def send(plane: Plane, route: Route, principal: Principal, *, address: int, **more: str) -> tuple[str, bool]:
+    """Return status and text of the answer, and whether the gate was passed. The body of a stream is not read."""
     sent_from = {"X-Forwarded-For": f"10.0.{address // 250}.{address % 250 + 1}"}
     headers = {**principal.headers, **sent_from, **more}
     request = plane.http.build_request(
-        door.method, door.at(principal.target), json=door.sent(principal.target), headers=headers, timeout=30
+        route.method,
+        route.path_for(principal.target),
+        json=route.body_for(principal.target),
+        headers=headers,
+        timeout=30,
     )
     response = await plane.http.send(request, stream=True)
     try:
-        return await _judged(response)
+        return await _classify(response)
     finally:
         await response.aclose()
 
 
-async def _judged(response: httpx.Response) -> tuple[str, bool]:
+async def _classify(response: httpx.Response) -> tuple[str, bool]:
     if response.status_code < 400:
         return str(response.status_code), True
     await response.aread()
     body = response.json()
-    said = body.get("error", "") if isinstance(body.get("error", ""), str) else "JSON-RPC error"
+    text = body.get("error", "") if isinstance(body.get("error", ""), str) else "JSON-RPC error"
     refused = (
         response.status_code in {401, 500}
         or body.get("code") == "platform_unavailable"
-        or (response.status_code == 403 and said in GATE_TEXTS)
+        or (response.status_code == 403 and text in GATE_TEXTS)
     )
     scope = f" ({body['required_scope']})" if "required_scope" in body else ""
-    return f"{response.status_code} {said}{scope}", not refused
+    return f"{response.status_code} {text}{scope}", not refused

@@ -1,4 +1,4 @@
-"""Tokens of every kind and browser sessions, over real HTTP, in a plane that runs as in production."""
+"""Tokens of every kind and browser sessions over HTTP, in a plane in production mode."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.plane import Plane, fresh_database
-from tests.e2e.conversation import message
+from tests.e2e.conversation import build_message
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
 from tests.waiting import eventually
@@ -16,7 +16,7 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 TOLD_WITHIN = 1.0
-"""Seconds after which what was revoked is refused everywhere."""
+"""Seconds within which a revoked token is refused everywhere."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,15 +37,15 @@ def bearer(text):
     return {"Authorization": f"Bearer {text}"}
 
 
-async def minted(plane, root, *scopes, headers=None, **told):
-    wanted = {"org_id": root, "scopes": list(scopes), **told}
-    answer = await plane.http.post("/org/tokens", json=wanted, headers=headers or plane.admin)
+async def mint(plane, root, *scopes, headers=None, **fields):
+    body = {"org_id": root, "scopes": list(scopes), **fields}
+    answer = await plane.http.post("/org/tokens", json=body, headers=headers or plane.admin)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def refused_soon(plane, method, path, headers, status=401):
-    """That the request is refused within the second, and stays so."""
+async def expect_refusal(plane, method, path, headers, status=401):
+    """Wait until the request is refused, and check that it stays refused."""
 
     async def is_refused():
         return (await plane.http.request(method, path, headers=headers)).status_code == status
@@ -57,7 +57,7 @@ async def refused_soon(plane, method, path, headers, status=401):
 async def test_a_minted_token_changes_its_workspace_until_it_is_revoked(plane, root):
     path = f"/workspaces/{root}"
     fresh = (await plane.http.post(f"{path}/tokens", json={"note": "ci"}, headers=plane.admin)).json()
-    org = await minted(plane, root, "write")
+    org = await mint(plane, root, "write")
 
     for headers in (bearer(fresh["auth_token"]), plane.admin, bearer(org["auth_token"])):
         assert (await plane.http.patch(path, json={"role": "r"}, headers=headers)).status_code == 200
@@ -67,32 +67,34 @@ async def test_a_minted_token_changes_its_workspace_until_it_is_revoked(plane, r
 
     gone = await plane.http.delete(f"{path}/tokens/{fresh['id']}", headers=plane.admin)
     assert gone.json() == {"status": "revoked"}
-    await refused_soon(plane, "PATCH", path, bearer(fresh["auth_token"]))
+    await expect_refusal(plane, "PATCH", path, bearer(fresh["auth_token"]))
     again = await plane.http.delete(f"{path}/tokens/{fresh['id']}", headers=plane.admin)
     assert (again.status_code, again.json()) == (404, {"error": "token not found or already revoked"})
 
 
 @pytest.mark.covers("AUTH-18", "AUTH-19", "GW-01")
-async def test_a_test_token_is_the_operators_to_give_and_good_for_one_workspace(plane, root):
+async def test_only_the_operator_receives_a_test_token_and_it_is_valid_for_one_workspace(plane, root):
     path = f"/admin/workspaces/{root}/test-token"
     other, _ = await external(plane, "other")
-    org = await minted(plane, root, "admin")
+    org = await mint(plane, root, "admin")
 
-    told = await plane.http.get(path, headers=plane.admin)
+    answer = await plane.http.get(path, headers=plane.admin)
     refused = [await plane.http.get(path, headers=headers) for headers in ({}, bearer(org["auth_token"]), bearer("x"))]
 
     assert [(answer.status_code, answer.json()) for answer in refused] == [(401, {"error": "admin auth required"})] * 3
-    own = bearer(told.json()["auth_token"])
+    own = bearer(answer.json()["auth_token"])
     assert (await plane.http.get(f"/workspaces/{root}/activity", headers=own)).status_code == 200
     assert (await plane.http.get(f"/workspaces/{other}/activity", headers=own)).status_code == 401
-    assert told.json()["workspace_id"] == root
+    assert answer.json()["workspace_id"] == root
 
 
 @pytest.mark.covers("AUTH-17")
-async def test_a_message_by_an_organisation_token_comes_from_no_workspace(plane, root):
-    org = await minted(plane, root)
+async def test_a_message_with_an_organisation_token_has_no_sender_workspace(plane, root):
+    org = await mint(plane, root)
     sent = await plane.http.post(
-        f"/workspaces/{root}/a2a", json=message("hello"), headers=bearer(org["auth_token"]) | {"X-Workspace-ID": root}
+        f"/workspaces/{root}/a2a",
+        json=build_message("hello"),
+        headers=bearer(org["auth_token"]) | {"X-Workspace-ID": root},
     )
     assert sent.status_code == 200, sent.text
 
@@ -103,9 +105,9 @@ async def test_a_message_by_an_organisation_token_comes_from_no_workspace(plane,
     assert row["source_id"] is None
 
 
-async def test_an_organisation_rules_itself_and_nothing_else(plane, root):
+async def test_an_organisation_token_manages_its_own_organisation_only(plane, root):
     other, _ = await external(plane, "other")
-    chief = bearer((await minted(plane, root, "admin"))["auth_token"])
+    chief = bearer((await mint(plane, root, "admin"))["auth_token"])
 
     listed = (await plane.http.get("/workspaces", headers=chief)).json()
     made = await plane.http.post(
@@ -125,8 +127,8 @@ async def test_an_organisation_rules_itself_and_nothing_else(plane, root):
     assert {(answer.status_code, answer.json()["error"]) for answer in refused} == {(403, "org access denied")}
 
 
-async def test_a_rotated_token_dies_when_its_grace_is_over(plane, root):
-    old = await minted(plane, root)
+async def test_a_rotated_token_is_refused_after_its_grace_period(plane, root):
+    old = await mint(plane, root)
     path, headers = f"/workspaces/{root}", bearer(old["auth_token"])
     assert (await plane.http.get(path, headers=headers)).status_code == 200
 
@@ -136,14 +138,14 @@ async def test_a_rotated_token_dies_when_its_grace_is_over(plane, root):
     ends = datetime.fromisoformat(fresh["previous_expires_at"])
     served = []
 
-    async def is_dead():
+    async def is_refused():
         began = datetime.now(UTC)
         status = (await plane.http.get(path, headers=headers)).status_code
         if status == 200:
             served.append(began)
         return status == 401
 
-    await eventually(is_dead, within=10)
+    await eventually(is_refused, within=10)
     assert datetime.now(UTC) > ends
     assert served
     assert max(served) < ends
@@ -152,9 +154,9 @@ async def test_a_rotated_token_dies_when_its_grace_is_over(plane, root):
 
 
 @pytest.mark.covers("AUTH-17")
-async def test_an_organisation_token_dies_with_its_root(plane):
+async def test_an_organisation_token_is_refused_after_its_root_is_removed(plane):
     root, _ = await external(plane, "short-lived")
-    token = bearer((await minted(plane, root, "admin"))["auth_token"])
+    token = bearer((await mint(plane, root, "admin"))["auth_token"])
     session = await plane.http.post("/session", headers=token)
     cookie = {"Cookie": session.headers["set-cookie"].split(";")[0]}
     for headers in (token, cookie):
@@ -163,7 +165,7 @@ async def test_an_organisation_token_dies_with_its_root(plane):
     assert (await plane.http.delete(f"/workspaces/{root}", headers=plane.admin)).status_code == 200
 
     for headers in (token, cookie):
-        await refused_soon(plane, "GET", "/workspaces", headers)
+        await expect_refusal(plane, "GET", "/workspaces", headers)
 
 
 async def test_a_browser_signs_in_works_and_signs_out(plane, root):
@@ -182,11 +184,11 @@ async def test_a_browser_signs_in_works_and_signs_out(plane, root):
         assert (bare.status_code, bare.json()) == (403, {"error": "csrf token missing or wrong"})
         assert proven.status_code == 200
         assert left.json() == {"status": "ended"}
-    await refused_soon(plane, "GET", "/workspaces", cookie)
+    await expect_refusal(plane, "GET", "/workspaces", cookie)
 
 
-async def test_what_was_done_to_tokens_is_in_the_audit(plane, root):
-    token = await minted(plane, root)
+async def test_changes_of_tokens_are_in_the_audit_log(plane, root):
+    token = await mint(plane, root)
     await plane.http.delete(f"/org/tokens/{token['id']}", headers=plane.admin)
     deeds = (await plane.http.get("/audit", headers=plane.admin)).json()
     done = [(deed["action"], deed["actor"]) for deed in deeds if deed["subject"] == token["id"]]

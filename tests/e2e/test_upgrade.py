@@ -1,4 +1,4 @@
-"""A database of the first release becomes one of this release with all that it holds, and never the other way."""
+"""A database of the first release is upgraded without loss, and a newer database is never downgraded."""
 
 import asyncio
 import shutil
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(120)
 CARD = rb"""{"name": "\ud800", "skills": [
     {"id": "a\u0000b", "name": "Soup ", "tags": ["hot", 7, "\ud800"]}, {"id": "Cook", "tags": "none"}, 1, {"tags": null}
 ]}"""
-"""As hostile as a card may be that the first release took in."""
+"""A hostile card that the first release accepted."""
 
 WORKSPACE = """
     insert into registry.workspaces (id, name, tier, runtime, org_id, workspace_access, x, y, collapsed, created_at,
@@ -60,8 +60,8 @@ ROWS = {
 
 
 @dataclass
-class Old:
-    """A database, and what the first release knew of migrations."""
+class OldDatabase:
+    """A database with the migrations of the first release."""
 
     url: str
     folders: dict[str, Path]
@@ -88,7 +88,7 @@ class Old:
 
 @pytest.fixture
 async def old(database_url, tmp_path):
-    """A database that the first release has made and filled."""
+    """A database with the schema and data of the first release."""
     first = {folder.parent.name: tmp_path / folder.parent.name for folder in migrations.find_migration_folders()}
     for folder in migrations.find_migration_folders():
         first[folder.parent.name].mkdir()
@@ -96,7 +96,7 @@ async def old(database_url, tmp_path):
         shutil.copy(numbered, first[folder.parent.name])
     async with fresh_database(database_url) as url:
         await roles.apply_roles(url)
-        made = Old(url, first)
+        made = OldDatabase(url, first)
         await made.migrate()
         connection = await asyncpg.connect(url)
         for schema in first:
@@ -127,14 +127,14 @@ async def test_an_upgrade_from_the_first_release_keeps_every_row_and_its_status(
 
 
 @pytest.mark.covers("REG-35")
-async def test_what_the_old_cards_say_can_be_searched_for(old):
+async def test_cards_from_the_first_release_can_be_searched(old):
     await migrations.migrate_all(old.url)
 
     terms = (await old.rows())["registry.terms"]
 
     for status in Status:
-        told = {(term["kind"], term["text"]) for term in terms if term["workspace_id"] == status}
-        assert told == {("skill", "soup"), ("skill", "cook"), ("tag", "hot")}
+        found = {(term["kind"], term["text"]) for term in terms if term["workspace_id"] == status}
+        assert found == {("skill", "soup"), ("skill", "cook"), ("tag", "hot")}
 
 
 @pytest.mark.covers("REG-35")
@@ -164,7 +164,7 @@ async def test_a_plane_does_not_start_on_the_tables_of_a_newer_release(old):
 
 @pytest.mark.covers("REG-35")
 @pytest.mark.parametrize("aim", ["0001", "base", "-1"])
-async def test_nothing_goes_back_by_hand_either(old, aim):
+async def test_a_manual_downgrade_is_refused(old, aim):
     await migrations.migrate_all(old.url)
     before = await old.rows()
     [folder] = [folder for folder in migrations.find_migration_folders() if folder.parent.name == "registry"]

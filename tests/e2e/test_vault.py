@@ -1,4 +1,4 @@
-"""Secrets and models through the whole plane, as far as the environment of a real process."""
+"""Secrets and models in a whole plane, down to the environment of a real agent process."""
 
 import base64
 from pathlib import Path
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from deploy.plane import Plane, fresh_database
 from services.auth.app import ROLE
 from services.chassis import database
-from tests.e2e.conversation import BOOTING, create, look, online
+from tests.e2e.conversation import START_TIME_LIMIT, create, get_workspace, wait_until_online
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -20,11 +20,11 @@ MARKER = "marker-of-a-secret-value"
 
 @pytest.fixture
 def environment_of(plane, agent_of):
-    """What the agent of a workspace finds, once the workspace is online and that is as it should be."""
+    """A function that waits until the environment of a workspace's agent has the expected values, and returns it."""
 
     async def read(workspace_id, **expected):
         async def found():
-            if (await look(plane, workspace_id))["status"] != "online":
+            if (await get_workspace(plane, workspace_id))["status"] != "online":
                 return None
             try:
                 seen = agent_of(workspace_id).environ()
@@ -32,14 +32,14 @@ def environment_of(plane, agent_of):
                 return None
             return seen if all(seen.get(name) == value for name, value in expected.items()) else None
 
-        return await eventually(found, within=BOOTING)
+        return await eventually(found, within=START_TIME_LIMIT)
 
     return read
 
 
-async def restarts(plane, workspace_id):
-    told = (await plane.http.get(f"/events/{workspace_id}", params={"limit": 500})).json()
-    return sum(event["event_type"] == "WORKSPACE_PROVISIONING" for event in told) - 1
+async def count_restarts(plane, workspace_id):
+    answer = (await plane.http.get(f"/events/{workspace_id}", params={"limit": 500})).json()
+    return sum(event["event_type"] == "WORKSPACE_PROVISIONING" for event in answer) - 1
 
 
 async def put(plane, workspace_id, key, value):
@@ -48,7 +48,7 @@ async def put(plane, workspace_id, key, value):
 
 
 @pytest.mark.covers("REG-02", "PROV-29")
-async def test_a_workspace_is_created_with_its_secrets_and_told_them_alone(plane, environment_of):
+async def test_a_workspace_is_created_with_its_secrets_and_reads_only_them(plane, environment_of):
     workspace_id = await create(plane, secrets={"KEY": MARKER}, model="echo/plain")
 
     seen = await environment_of(workspace_id, KEY=MARKER, MODEL="echo/plain")
@@ -56,16 +56,16 @@ async def test_a_workspace_is_created_with_its_secrets_and_told_them_alone(plane
     nobody = await plane.http.get(f"/workspaces/{workspace_id}/secrets/values")
     token = (Path(seen["MOLECULE_ROOT"]) / "configs" / ".auth_token").read_text()
     own = {"Authorization": f"Bearer {token}"}
-    told = await plane.http.get(f"/workspaces/{workspace_id}/secrets/values", headers=own)
+    answer = await plane.http.get(f"/workspaces/{workspace_id}/secrets/values", headers=own)
 
     assert [(secret["key"], secret["scope"]) for secret in listed.json()] == [("KEY", "workspace")]
     assert MARKER not in listed.text
     assert (nobody.status_code, nobody.json()) == (401, {"error": "missing workspace auth token"})
-    assert told.json() == {"KEY": MARKER}
-    assert await restarts(plane, workspace_id) == 0
+    assert answer.json() == {"KEY": MARKER}
+    assert await count_restarts(plane, workspace_id) == 0
 
 
-async def test_bad_secrets_create_nothing(plane):
+async def test_a_creation_with_invalid_secrets_creates_nothing(plane):
     before = (await plane.http.get("/workspaces")).json()
 
     answer = await plane.http.post("/workspaces", json={"name": "n", "runtime": "echo", "secrets": {"PATH": "/"}})
@@ -75,18 +75,18 @@ async def test_bad_secrets_create_nothing(plane):
 
 
 @pytest.mark.covers("PROV-37", "REG-55")
-async def test_a_secret_and_a_model_each_start_the_agent_anew_once(plane, environment_of):
+async def test_a_secret_and_a_model_each_restart_the_agent_once(plane, environment_of):
     workspace_id = await create(plane)
-    await online(plane, workspace_id)
+    await wait_until_online(plane, workspace_id)
 
     await put(plane, workspace_id, "KEY", "1")
     await environment_of(workspace_id, KEY="1")
-    assert await restarts(plane, workspace_id) == 1
+    assert await count_restarts(plane, workspace_id) == 1
 
     chosen = await plane.http.put(f"/workspaces/{workspace_id}/model", json={"model": "echo/plain"})
     assert chosen.json() == {"model": "echo/plain", "status": "saved"}
     await environment_of(workspace_id, KEY="1", MODEL="echo/plain")
-    assert await restarts(plane, workspace_id) == 2
+    assert await count_restarts(plane, workspace_id) == 2
 
     refused = await plane.http.put(f"/workspaces/{workspace_id}/model", json={"model": "nobody's"})
     assert (refused.status_code, refused.json()["valid_models"]) == (422, ["echo/plain"])
@@ -94,13 +94,13 @@ async def test_a_secret_and_a_model_each_start_the_agent_anew_once(plane, enviro
     seen = await environment_of(workspace_id, MODEL=None)
     assert "MODEL" not in seen
     assert (await plane.http.get(f"/workspaces/{workspace_id}/model")).json() == {"model": "", "source": "default"}
-    assert await restarts(plane, workspace_id) == 3
+    assert await count_restarts(plane, workspace_id) == 3
 
 
 @pytest.mark.covers("PROV-29", "PROV-33")
-async def test_what_is_written_just_ahead_of_a_restart_is_in_the_final_process(plane, environment_of):
+async def test_a_secret_written_just_before_a_restart_is_in_the_final_process(plane, environment_of):
     workspace_id = await create(plane)
-    await online(plane, workspace_id)
+    await wait_until_online(plane, workspace_id)
     for number in range(5):
         await put(plane, workspace_id, "KEY", str(number))
         assert (await plane.http.post(f"/workspaces/{workspace_id}/restart")).status_code == 200
@@ -108,10 +108,10 @@ async def test_what_is_written_just_ahead_of_a_restart_is_in_the_final_process(p
 
 
 @pytest.mark.covers("PROV-37", "REG-62")
-async def test_a_global_secret_reaches_those_without_their_own(plane, environment_of):
+async def test_a_global_secret_applies_to_workspaces_without_their_own(plane, environment_of):
     overriding = await create(plane, "overriding", secrets={"SHARED": "own"})
     reached = await create(plane, "reached")
-    await online(plane, overriding, reached)
+    await wait_until_online(plane, overriding, reached)
 
     saved = await plane.http.post("/settings/secrets", json={"key": "SHARED", "value": "of all"})
     await environment_of(reached, SHARED="of all")
@@ -121,14 +121,14 @@ async def test_a_global_secret_reaches_those_without_their_own(plane, environmen
 
     assert saved.json() == {"key": "SHARED", "scope": "global", "status": "saved"}
     assert erased.json() == {"key": "SHARED", "scope": "global", "status": "deleted"}
-    assert await restarts(plane, overriding) == 0
-    assert await restarts(plane, reached) == 2
+    assert await count_restarts(plane, overriding) == 0
+    assert await count_restarts(plane, reached) == 2
 
 
 @pytest.mark.covers("PROV-22", "PROV-25", "ENG-08", "GW-04")
-async def test_a_secret_that_no_key_opens_fails_the_workspace_until_it_is_set_again(plane, environment_of):
+async def test_a_secret_that_no_key_can_open_fails_the_workspace_until_it_is_set_again(plane, environment_of):
     workspace_id = await create(plane, secrets={"FAKE_KEY": MARKER})
-    await online(plane, workspace_id)
+    await wait_until_online(plane, workspace_id)
     async with (
         database.open_engine(plane._given["DATABASE_URL"], role=ROLE) as engine,
         database.transaction(engine) as connection,
@@ -140,45 +140,45 @@ async def test_a_secret_that_no_key_opens_fails_the_workspace_until_it_is_set_ag
     await plane.http.post(f"/workspaces/{workspace_id}/restart")
 
     async def failed():
-        return (await look(plane, workspace_id))["status"] == "failed"
+        return (await get_workspace(plane, workspace_id))["status"] == "failed"
 
-    await eventually(failed, within=BOOTING)
-    told = await plane.http.get(f"/events/{workspace_id}")
+    await eventually(failed, within=START_TIME_LIMIT)
+    answer = await plane.http.get(f"/events/{workspace_id}")
     listed = await plane.http.get("/workspaces")
     [row] = [workspace for workspace in listed.json() if workspace["id"] == workspace_id]
-    [event] = [event for event in told.json() if event["event_type"] == "WORKSPACE_PROVISION_FAILED"]
+    [event] = [event for event in answer.json() if event["event_type"] == "WORKSPACE_PROVISION_FAILED"]
     assert row["last_sample_error"] == event["payload"]["error"] == "failed to decrypt workspace secret"
     for marker in (MARKER, "FAKE_KEY", "version=99"):
-        assert marker not in told.text + listed.text
+        assert marker not in answer.text + listed.text
 
     await put(plane, workspace_id, "FAKE_KEY", "again")
     await environment_of(workspace_id, FAKE_KEY="again")
 
 
 @pytest.mark.covers("PROV-25")
-async def test_a_plane_changes_its_key_and_needs_the_old_one_no_more(database_url):
+async def test_after_a_reseal_the_plane_runs_without_the_old_key(database_url):
     old, new = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
     async with fresh_database(database_url) as url:
-        async with keyed(url, f"1:{old}") as plane:
+        async with build_plane(url, f"1:{old}") as plane:
             made = await plane.http.post(
                 "/workspaces", json={"name": "n", "external": True, "secrets": {"KEY": MARKER}}
             )
             workspace_id, token = made.json()["id"], made.json()["connection"]["auth_token"]
             await plane.http.put("/settings/secrets", json={"key": "SHARED", "value": MARKER})
-        async with keyed(url, f"2:{new},1:{old}") as plane:
+        async with build_plane(url, f"2:{new},1:{old}") as plane:
             resealed = await plane.http.post("/admin/vault/reseal")
-        async with keyed(url, f"2:{new}") as plane:
+        async with build_plane(url, f"2:{new}") as plane:
             path, own = f"/workspaces/{workspace_id}/secrets/values", {"Authorization": f"Bearer {token}"}
-            told = await plane.http.get(path, headers=own)
-        async with keyed(url, f"3:{old}") as plane:
+            answer = await plane.http.get(path, headers=own)
+        async with build_plane(url, f"3:{old}") as plane:
             blind = await plane.http.get(path, headers=own)
             refused = await plane.http.post("/admin/vault/reseal")
 
     assert resealed.json() == {"resealed": 2, "remaining": 0, "key_version": "2"}
-    assert told.json() == {"KEY": MARKER, "SHARED": MARKER}
+    assert answer.json() == {"KEY": MARKER, "SHARED": MARKER}
     assert (blind.status_code, blind.json()["failed_keys"]) == (500, ["workspace:KEY", "global:SHARED"])
     assert (refused.status_code, refused.json()["key_version"]) == (409, "2")
 
 
-def keyed(url, keys):
+def build_plane(url, keys):
     return Plane(backend="none", database_url=url, env={"SECRETS_ENCRYPTION_KEY": keys})

@@ -1,4 +1,4 @@
-"""A client that speaks JSON-RPC by hand, in both generations."""
+"""An A2A client for tests that builds JSON-RPC requests without an SDK."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -7,23 +7,23 @@ from typing import Any
 import httpx
 
 
-class Client(httpx.AsyncClient):
-    """One method for each thing a test wants to say to an agent."""
+class A2aClient(httpx.AsyncClient):
+    """One method for each A2A request that tests send."""
 
-    async def ask(self, url: str, text: str, message_id: str = "m1", **more: Any) -> dict[str, Any]:
-        """`SendMessage`; the task, or the error."""
-        return _unwrapped(await self.call(url, "SendMessage", _params(text, message_id, **more)))
+    async def send_message(self, url: str, text: str, message_id: str = "m1", **more: Any) -> dict[str, Any]:
+        """`SendMessage`: returns the task, or the whole answer if it is an error."""
+        return _unwrap(await self.call(url, "SendMessage", _build_params(text, message_id, **more)))
 
-    def listen(self, url: str, text: str, message_id: str = "m1") -> AsyncGenerator[dict[str, Any], None]:
-        """`SendStreamingMessage`; its events."""
-        return self._events(url, _rpc("SendStreamingMessage", _params(text, message_id)))
+    def stream_message(self, url: str, text: str, message_id: str = "m1") -> AsyncGenerator[dict[str, Any], None]:
+        """`SendStreamingMessage`: yields its events."""
+        return self._events(url, _build_rpc("SendStreamingMessage", _build_params(text, message_id)))
 
     def follow(self, url: str, task_id: str) -> AsyncGenerator[dict[str, Any], None]:
-        """`SubscribeToTask`; its events."""
-        return self._events(url, _rpc("SubscribeToTask", {"id": task_id}))
+        """`SubscribeToTask`: yields its events."""
+        return self._events(url, _build_rpc("SubscribeToTask", {"id": task_id}))
 
     async def call(self, url: str, method: str, params: Any) -> dict[str, Any]:
-        answer = await self.post(url, json=_rpc(method, params), headers=_HEADERS, timeout=20)
+        answer = await self.post(url, json=_build_rpc(method, params), headers=_HEADERS, timeout=20)
         return answer.json()
 
     async def _events(self, url: str, request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -37,17 +37,17 @@ _HEADERS = {"A2A-Version": "1.0"}
 
 
 def text_of(task: dict[str, Any]) -> str:
-    """The answer of a task."""
+    """The text of a task's artifacts."""
     return "".join(part["text"] for artifact in task.get("artifacts", []) for part in artifact["parts"])
 
 
-def _rpc(method: str, params: Any) -> dict[str, Any]:
+def _build_rpc(method: str, params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": "r1", "method": method, "params": params}
 
 
-def _params(text: str, message_id: str, **more: Any) -> dict[str, Any]:
+def _build_params(text: str, message_id: str, **more: Any) -> dict[str, Any]:
     return {"message": {"messageId": message_id, "role": "ROLE_USER", "parts": [{"text": text}]}} | more
 
 
-def _unwrapped(answer: dict[str, Any]) -> dict[str, Any]:
+def _unwrap(answer: dict[str, Any]) -> dict[str, Any]:
     return answer["result"]["task"] if "result" in answer else answer

@@ -1,12 +1,12 @@
-"""Time that moves only when a test says so."""
+"""A clock for the agent that a test advances by hand."""
 
 import asyncio
 import heapq
 import itertools
 
 
-class MovedClock:
-    """Whoever sleeps is woken by `advance`, in the order of waking."""
+class ManualClock:
+    """`advance` wakes the sleepers whose time has come, the earliest first."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -28,7 +28,7 @@ class MovedClock:
 
     @property
     def sleeping(self) -> list[float]:
-        """How long each sleeper still has to go, the next first."""
+        """The remaining seconds of each sleeper, the shortest first."""
         return [due - self._now for due, _, _ in sorted(self._sleepers, key=lambda sleeper: sleeper[:2])]
 
     def _wake(self) -> None:

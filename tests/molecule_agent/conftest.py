@@ -1,4 +1,4 @@
-"""Agents and planes, on ports of their own."""
+"""Fixtures: agents and fake planes, each on its own port."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,9 +8,9 @@ import pytest
 
 from molecule_agent.app import Agent, run_agent
 from molecule_agent.settings import Settings
-from tests.molecule_agent.a2a_client import Client
-from tests.molecule_agent.clocks import MovedClock
-from tests.molecule_agent.fake_plane import GoodPlane
+from tests.molecule_agent.a2a_client import A2aClient
+from tests.molecule_agent.clocks import ManualClock
+from tests.molecule_agent.fake_plane import FakePlane
 
 WORKSPACE_ID = "0a6c1a3e-0d5c-4c3a-8c39-8f2f3a3c1a11"
 
@@ -18,23 +18,23 @@ Start = Callable[..., AbstractAsyncContextManager[Agent]]
 
 
 @pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-async def plane() -> AsyncIterator[GoodPlane]:
-    plane = GoodPlane()
+async def plane() -> AsyncIterator[FakePlane]:
+    plane = FakePlane()
     async with plane.open():
         yield plane
 
 
 @pytest.fixture
-def start(tmp_path: Path, clock: MovedClock) -> Start:
-    """Starts an agent of the given plane; other settings by keyword."""
+def start(tmp_path: Path, clock: ManualClock) -> Start:
+    """A function that starts an agent for a fake plane; keywords override settings."""
 
     @asynccontextmanager
-    async def _start(plane: GoodPlane, **settings) -> AsyncIterator[Agent]:
+    async def _start(plane: FakePlane, **settings) -> AsyncIterator[Agent]:
         described = {"workspace_id": WORKSPACE_ID, "platform_url": plane.url, "root": tmp_path} | settings
         async with run_agent(Settings(**described), clock=clock) as agent:
             yield agent
@@ -43,18 +43,18 @@ def start(tmp_path: Path, clock: MovedClock) -> Start:
 
 
 @pytest.fixture
-async def patient(start: Start, plane: GoodPlane) -> AsyncIterator[Agent]:
-    async with start(plane, adapter_module="tests.molecule_agent.adapters.patient") as agent:
+async def gated(start: Start, plane: FakePlane) -> AsyncIterator[Agent]:
+    async with start(plane, adapter_module="tests.molecule_agent.adapters.gated") as agent:
         yield agent
 
 
 @pytest.fixture
-async def echo(start: Start, plane: GoodPlane) -> AsyncIterator[Agent]:
+async def echo(start: Start, plane: FakePlane) -> AsyncIterator[Agent]:
     async with start(plane) as agent:
         yield agent
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    async with Client() as client:
+async def client() -> AsyncIterator[A2aClient]:
+    async with A2aClient() as client:
         yield client

@@ -1,4 +1,4 @@
-"""Planes an agent may meet: real HTTP servers, each named after its fault."""
+"""Fake planes: real HTTP servers, each named after its fault."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,18 +11,18 @@ TOKEN = "a-token-of-the-plane"
 SECRET = "an-inbound-secret"
 
 
-class GoodPlane:
-    """Answers as rest.md says, and keeps what it was told."""
+class FakePlane:
+    """Answers as rest.md says, and records the requests."""
 
     def __init__(self) -> None:
         self.url = ""
         self.token: str | None = None
         """The only token that is valid; None until the first register issues one."""
         self.registered: list[dict[str, Any]] = []
-        self.beats: list[dict[str, Any]] = []
+        self.heartbeats: list[dict[str, Any]] = []
         self.bearers: list[str | None] = []
         self.attempts = 0
-        """Registers that arrived, accepted or not."""
+        """The number of register requests, refused ones included."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -47,7 +47,7 @@ class GoodPlane:
         return web.json_response(answer)
 
     async def heartbeat(self, body: dict[str, Any]) -> web.Response:
-        self.beats.append(body)
+        self.heartbeats.append(body)
         return web.json_response({"status": "ok"})
 
     async def _register(self, request: web.Request) -> web.Response:
@@ -71,8 +71,8 @@ class GoodPlane:
         return None
 
 
-class StrictPlane(GoodPlane):
-    """Refuses every register and hears every heartbeat."""
+class RegisterRefusingPlane(FakePlane):
+    """Refuses every register and accepts every heartbeat."""
 
     def __init__(self, status: int, error: str) -> None:
         super().__init__()
@@ -84,15 +84,15 @@ class StrictPlane(GoodPlane):
         return web.json_response({"error": self._error}, status=self._status)
 
 
-class RefusingPlane(StrictPlane):
-    """401 for every register."""
+class UnauthorizedPlane(RegisterRefusingPlane):
+    """Answers every register with 401."""
 
     def __init__(self) -> None:
         super().__init__(401, "invalid workspace auth token")
 
 
-class RudePlane(StrictPlane):
-    """500 for every register, and not even in JSON."""
+class FailingPlane(RegisterRefusingPlane):
+    """Answers every register with 500 and HTML."""
 
     def __init__(self) -> None:
         super().__init__(500, "")
@@ -101,8 +101,8 @@ class RudePlane(StrictPlane):
         return web.Response(status=500, text="<html>Oops\n</html>")
 
 
-class ForgetfulPlane(GoodPlane):
-    """Has never heard of the workspace."""
+class UnknownWorkspacePlane(FakePlane):
+    """Does not know the workspace."""
 
     async def register(self, body: dict[str, Any]) -> web.Response:
         return web.json_response({"error": "workspace not found"}, status=404)
@@ -111,7 +111,7 @@ class ForgetfulPlane(GoodPlane):
         return web.json_response({"error": "workspace not found"}, status=404)
 
 
-class SilentPlane(GoodPlane):
+class UnresponsivePlane(FakePlane):
     """Never answers a register."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class SilentPlane(GoodPlane):
         raise AssertionError
 
 
-class HesitantPlane(GoodPlane):
+class LateAcceptingPlane(FakePlane):
     """Refuses the first registers and accepts a later one."""
 
     def __init__(self, refusals: int) -> None:
@@ -136,31 +136,31 @@ class HesitantPlane(GoodPlane):
         return await super().register(body)
 
 
-class GonePlane(GoodPlane):
+class RemovedWorkspacePlane(FakePlane):
     """Has removed the workspace."""
 
     async def register(self, body: dict[str, Any]) -> web.Response:
         return web.json_response({"error": "workspace removed"}, status=410)
 
 
-class RemovingPlane(GoodPlane):
+class RemovingPlane(FakePlane):
     """Removes the workspace after the first heartbeat."""
 
     async def heartbeat(self, body: dict[str, Any]) -> web.Response:
-        if self.beats:
+        if self.heartbeats:
             return web.json_response({"error": "workspace removed"}, status=410)
         return await super().heartbeat(body)
 
 
-class GarblingPlane(GoodPlane):
-    """Says yes to a register, but not in JSON."""
+class NonJsonPlane(FakePlane):
+    """Accepts a register, with a body that is not JSON."""
 
     async def register(self, body: dict[str, Any]) -> web.Response:
         return web.Response(text="welcome")
 
 
-class RedirectingPlane(GoodPlane):
-    """Sends every register elsewhere."""
+class RedirectingPlane(FakePlane):
+    """Redirects every register."""
 
     async def register(self, body: dict[str, Any]) -> web.Response:
         return web.Response(status=307, headers={"Location": "/registry/heartbeat"})

@@ -25,14 +25,14 @@ def test_nothing_is_declared_by_default(flag):
 
 @pytest.mark.covers("AGT-02", "REG-45")
 @pytest.mark.parametrize("flag", FLAGS)
-def test_a_flag_is_its_own_key_on_the_wire(flag):
+def test_each_flag_has_its_own_key_in_a_heartbeat(flag):
     declared = RuntimeCapabilities(**{flag: True}).to_dict()
 
     assert [key for key, value in declared.items() if value] == [flag.removeprefix("provides_native_")]
 
 
 @pytest.mark.covers("REG-45")
-def test_the_wire_has_five_keys():
+def test_a_heartbeat_has_five_capability_keys():
     assert set(RuntimeCapabilities().to_dict()) == {
         "heartbeat",
         "scheduler",
@@ -43,13 +43,13 @@ def test_the_wire_has_five_keys():
 
 
 @pytest.mark.covers("AGT-02")
-def test_an_adapter_declares_what_the_package_does_for_it():
+def test_an_adapter_declares_idempotent_delivery_by_default():
     assert echo.Adapter(HERE).capabilities() == RuntimeCapabilities(idempotent_delivery=True)
     assert echo.Adapter(HERE).idle_timeout_override() is None
 
 
 @pytest.mark.covers("AGT-02")
-def test_what_one_adapter_declares_says_nothing_about_its_siblings():
+def test_the_capabilities_of_one_adapter_do_not_change_those_of_another():
     before = echo.Adapter(HERE).capabilities()
 
     assert native.Adapter(HERE).capabilities() != before
@@ -57,7 +57,7 @@ def test_what_one_adapter_declares_says_nothing_about_its_siblings():
 
 
 @pytest.mark.covers("AGT-08")
-def test_an_adapter_knows_its_place():
+def test_an_adapter_receives_its_workspace():
     loaded = adapter.load("tests.molecule_agent.adapters.native", HERE)
 
     assert isinstance(loaded, BaseAdapter)

@@ -1,4 +1,4 @@
-"""The program itself: started as its users start it, ended as they end it."""
+"""The agent as a process: tests start it and stop it as users do."""
 
 import os
 import re
@@ -16,14 +16,14 @@ import pytest
 
 from tests.molecule_agent.a2a_client import text_of
 from tests.molecule_agent.conftest import WORKSPACE_ID
-from tests.molecule_agent.fake_plane import GonePlane
+from tests.molecule_agent.fake_plane import RemovedWorkspacePlane
 from tests.waiting import eventually
 
 EVERYWHERE = str(IPv4Address(0))
 
 
 class Process(subprocess.Popen):
-    """`python -m molecule_agent` and what it said so far."""
+    """A process of `python -m molecule_agent` and its output so far."""
 
     def __init__(self, root, **environment: str) -> None:
         self.log = root / "log"
@@ -36,7 +36,7 @@ class Process(subprocess.Popen):
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
 
@@ -56,29 +56,29 @@ def started(tmp_path, plane):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_agent_registers_answers_and_ends_when_told(started, plane, client, number):
+async def test_an_agent_registers_answers_and_ends_on_a_signal(started, plane, client, number):
     with started() as process:
-        await eventually(lambda: plane.beats, within=20)
-        task = await client.ask(plane.registered[0]["url"], "hello")
+        await eventually(lambda: plane.heartbeats, within=20)
+        task = await client.send_message(plane.registered[0]["url"], "hello")
         process.send_signal(number)
         status = await eventually(lambda: process.poll() is not None and [process.returncode], within=10)
 
     assert text_of(task) == "hello"
     assert status == [0]
-    assert "registered, delivery mode push" in process.said
-    assert all(re.match(r"\d{4}-\d\d-\d\d ", line) for line in process.said.splitlines())
-    assert plane.token not in process.said
+    assert "registered, delivery mode push" in process.output
+    assert all(re.match(r"\d{4}-\d\d-\d\d ", line) for line in process.output.splitlines())
+    assert plane.token not in process.output
 
 
-async def test_work_under_way_may_end_and_new_work_is_refused(started, plane, client):
+async def test_a_stopping_agent_finishes_running_tasks_and_refuses_new_ones(started, plane, client):
     adapter = "tests.molecule_agent.adapters.slow"
     with started(ADAPTER_MODULE=adapter) as process:
-        await eventually(lambda: plane.beats, within=20)
+        await eventually(lambda: plane.heartbeats, within=20)
         url = plane.registered[0]["url"]
-        events = client.listen(url, "hello")
+        events = client.stream_message(url, "hello")
         await anext(events)
         process.terminate()
-        await eventually(lambda: _refuses(url))
+        await eventually(lambda: _refuses_connections(url))
         rest = [event async for event in events]
         status = await eventually(lambda: process.poll() is not None and [process.returncode], within=10)
 
@@ -86,14 +86,14 @@ async def test_work_under_way_may_end_and_new_work_is_refused(started, plane, cl
     assert status == [0]
 
 
-@pytest.mark.parametrize("plane", [GonePlane()])
+@pytest.mark.parametrize("plane", [RemovedWorkspacePlane()])
 async def test_an_agent_of_a_removed_workspace_ends_by_itself(started, plane):
     async with plane.open():
         with started(PLATFORM_URL=plane.url) as process:
             status = await eventually(lambda: process.poll() is not None and [process.returncode], within=20)
 
     assert status == [0]
-    assert "the workspace was removed" in process.said
+    assert "the workspace was removed" in process.output
 
 
 @pytest.mark.parametrize(
@@ -112,17 +112,17 @@ async def test_an_agent_that_cannot_start_says_why_in_one_line(started, environm
         status = await eventually(lambda: process.poll() is not None and [process.returncode], within=20)
 
     assert status == [1]
-    assert process.said.splitlines() == [line]
+    assert process.output.splitlines() == [line]
 
 
-async def test_a_port_that_is_taken_is_said_in_one_line(started):
+async def test_a_port_in_use_is_reported_in_one_line(started):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with started(PORT=port) as process:
             status = await eventually(lambda: process.poll() is not None and [process.returncode], within=20)
 
     assert status == [1]
-    assert process.said.splitlines() == [
+    assert process.output.splitlines() == [
         f"molecule_agent: cannot listen on 127.0.0.1 port {port}: Address already in use"
     ]
 
@@ -130,7 +130,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line(started):
 @pytest.mark.parametrize(
     ("host", "bound"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("ws-1.internal", EVERYWHERE)]
 )
-async def test_only_an_agent_with_another_host_than_loopback_listens_outside(start, plane, host, bound):
+async def test_only_an_agent_whose_host_is_not_loopback_listens_on_every_address(start, plane, host, bound):
     async with start(plane, host=host) as agent:
         await eventually(lambda: plane.registered)
         port = int(agent.url.rstrip("/").rpartition(":")[2])
@@ -148,7 +148,7 @@ def _listening_addresses(port: int) -> set[str]:
     }
 
 
-def _refuses(url: str) -> bool:
+def _refuses_connections(url: str) -> bool:
     try:
         httpx.get(url + "health")
     except httpx.ConnectError:

@@ -11,7 +11,7 @@ FACTS = CardFacts(
 )
 
 
-def test_today_s_clients_find_both_versions_at_the_url():
+def test_clients_of_a2a_1_0_find_both_versions_at_the_url():
     parsed = parse_agent_card(build_card(FACTS, url=URL))
 
     assert [(i.url, i.protocol_binding, i.protocol_version) for i in parsed.supported_interfaces] == [
@@ -22,14 +22,14 @@ def test_today_s_clients_find_both_versions_at_the_url():
     assert parsed.skills[0].name == "Count"
 
 
-def test_clients_of_the_generation_before_find_theirs():
+def test_clients_of_a2a_0_3_find_their_version_at_the_url():
     parsed = v03.AgentCard.model_validate(build_card(FACTS, url=URL))
 
     assert (parsed.url, parsed.protocol_version, parsed.preferred_transport) == (URL, "0.3.0", "JSONRPC")
     assert parsed.capabilities.streaming
 
 
-def test_the_sdk_would_write_nothing_that_is_missing():
+def test_the_card_has_every_member_that_the_sdk_writes():
     ours = build_card(FACTS, url=URL)
     theirs = agent_card_to_dict(parse_agent_card(build_card(FACTS, url=URL)))
 
@@ -37,5 +37,5 @@ def test_the_sdk_would_write_nothing_that_is_missing():
     assert theirs["supportedInterfaces"] == ours["supportedInterfaces"]
 
 
-def test_a_name_from_outside_wins():
+def test_a_configured_name_replaces_the_adapters_name():
     assert build_card(FACTS, url=URL, name="writer")["name"] == "writer"

@@ -15,7 +15,7 @@ def token_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.covers("AGT-04")
-def test_both_are_written_where_they_belong(tmp_path):
+def test_the_token_and_the_inbound_secret_are_written_to_their_files(tmp_path):
     credentials = Credentials(tmp_path)
     credentials.save_token("t")
     credentials.save_inbound_secret("s")
@@ -25,7 +25,7 @@ def test_both_are_written_where_they_belong(tmp_path):
 
 
 @pytest.mark.covers("AGT-04")
-def test_nobody_else_may_read_them(tmp_path):
+def test_other_users_may_not_read_the_files(tmp_path):
     credentials = Credentials(tmp_path)
     before = os.umask(0)
     try:
@@ -39,7 +39,7 @@ def test_nobody_else_may_read_them(tmp_path):
 
 
 @pytest.mark.covers("AGT-04")
-def test_a_new_one_replaces_the_old_and_is_used_at_once(tmp_path, token_file):
+def test_a_new_token_replaces_the_old_one_and_is_used_at_once(tmp_path, token_file):
     credentials = Credentials(tmp_path)
     credentials.save_token("old")
     assert credentials.token == "old"
@@ -52,7 +52,7 @@ def test_a_new_one_replaces_the_old_and_is_used_at_once(tmp_path, token_file):
 
 @pytest.mark.covers("AGT-04")
 @pytest.mark.parametrize("nothing", ["", None])
-def test_nothing_is_not_stored(tmp_path, nothing):
+def test_an_empty_credential_is_not_stored(tmp_path, nothing):
     credentials = Credentials(tmp_path)
     credentials.save_token("old")
     credentials.save_token(nothing)
@@ -63,7 +63,7 @@ def test_nothing_is_not_stored(tmp_path, nothing):
 
 
 @pytest.mark.covers("AGT-04")
-def test_the_file_is_read_once_until_told_otherwise(tmp_path, token_file):
+def test_the_token_file_is_read_once_until_it_is_reread(tmp_path, token_file):
     token_file.parent.mkdir()
     token_file.write_text("first\n")
     credentials = Credentials(tmp_path)
@@ -77,7 +77,7 @@ def test_the_file_is_read_once_until_told_otherwise(tmp_path, token_file):
     assert not credentials.reread_token()
 
 
-def test_there_may_be_no_file(tmp_path):
+def test_a_missing_file_is_no_token(tmp_path):
     credentials = Credentials(tmp_path / "nowhere")
 
     assert credentials.token is None
@@ -104,7 +104,7 @@ def test_a_directory_that_cannot_be_made_does_not_lose_the_token(tmp_path, caplo
 
 
 @pytest.mark.covers("AGT-04")
-def test_a_kill_between_writing_and_replacing_leaves_the_old_one_whole(tmp_path, token_file):
+def test_a_kill_between_writing_and_replacing_leaves_the_old_token_intact(tmp_path, token_file):
     Credentials(tmp_path).save_token("old")
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED_BEFORE_REPLACING, str(tmp_path)], check=False, capture_output=True

@@ -15,38 +15,38 @@ HERE = Workspace(id="0a6c1a3e-0d5c-4c3a-8c39-8f2f3a3c1a11", parent_id=PARENT, mo
 GOLDEN = json.loads(Path("tests/golden/heartbeat.json").read_text(encoding="utf-8"))
 
 
-def _pulse(adapter, work, uptime=0.0):
+def _build_heartbeat(adapter, tracker, uptime=0.0):
     document = build_card(adapter.card(), url="http://127.0.0.1:9000/")
-    return build_heartbeat(workspace_id=HERE.id, card=document, work=work, adapter=adapter, uptime=uptime)
+    return build_heartbeat(workspace_id=HERE.id, card=document, tracker=tracker, adapter=adapter, uptime=uptime)
 
 
 @pytest.mark.covers("REG-45", "AGT-12", "AGT-01", "REG-22")
-def test_a_heartbeat_is_the_golden_one():
-    work = TaskTracker()
-    with pytest.raises(ValueError, match="no"), work.task("earlier"):
+def test_a_heartbeat_matches_the_golden_file():
+    tracker = TaskTracker()
+    with pytest.raises(ValueError, match="no"), tracker.track("earlier"):
         raise ValueError("no")
-    with work.task("earlier too"):
+    with tracker.track("earlier too"):
         pass
 
-    with work.task("summarise the minutes\nof yesterday"):
-        said = _pulse(native.Adapter(HERE), work, uptime=61.9)
+    with tracker.track("summarise the minutes\nof yesterday"):
+        body = _build_heartbeat(native.Adapter(HERE), tracker, uptime=61.9)
 
-    assert json.loads(json.dumps(said)) == GOLDEN
+    assert json.loads(json.dumps(body)) == GOLDEN
 
 
 @pytest.mark.covers("AGT-01")
-def test_an_adapter_that_raises_stops_no_heartbeat(caplog):
-    said = _pulse(raising.Adapter(HERE), TaskTracker())
+def test_an_adapter_that_raises_does_not_stop_heartbeats(caplog):
+    body = _build_heartbeat(raising.Adapter(HERE), TaskTracker())
 
-    assert said["runtime_metadata"] == {}
-    assert said["runtime_state"] == ""
-    assert said["agent_card"]["name"] == "Raising"
+    assert body["runtime_metadata"] == {}
+    assert body["runtime_state"] == ""
+    assert body["agent_card"]["name"] == "Raising"
     assert "could not declare its capabilities" in caplog.text
 
 
 @pytest.mark.covers("AGT-01", "AGT-02")
 @pytest.mark.parametrize(("override", "sent"), [(None, False), (0, False), (-5, False), (600, True)])
-def test_only_a_positive_idle_time_is_sent(override, sent):
+def test_only_a_positive_idle_timeout_is_sent(override, sent):
     class Adapter(echo.Adapter):
         def idle_timeout_override(self):
             return override
@@ -55,16 +55,16 @@ def test_only_a_positive_idle_time_is_sent(override, sent):
 
 
 @pytest.mark.covers("AGT-01")
-def test_the_echo_declares_only_that_a_message_may_come_twice():
+def test_the_echo_adapter_declares_only_idempotent_delivery():
     declared = build_runtime_metadata(echo.Adapter(HERE))
 
     assert [key for key, value in declared["capabilities"].items() if value] == ["idempotent_delivery"]
     assert set(declared) == {"capabilities"}
 
 
-def test_a_state_nobody_knows_counts_as_well():
+def test_an_unknown_runtime_state_is_sent_as_well():
     class Adapter(echo.Adapter):
         def runtime_state(self):
             return "confused"
 
-    assert _pulse(Adapter(HERE), TaskTracker())["runtime_state"] == ""
+    assert _build_heartbeat(Adapter(HERE), TaskTracker())["runtime_state"] == ""

@@ -8,21 +8,21 @@ from molecule_agent.http_server import MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize("path", [".well-known/agent-card.json", ".well-known/agent.json"])
-async def test_the_card_that_is_served_is_the_one_that_was_registered(echo, plane, client, path):
+async def test_the_agent_serves_the_card_that_it_registered(echo, plane, client, path):
     served = await client.get(echo.url + path)
 
     assert served.headers["content-type"] == "application/json"
     assert served.json() == plane.registered[0]["agent_card"]
 
 
-async def test_a_living_agent_says_so(echo, client):
+async def test_the_health_check_answers_ok(echo, client):
     assert (await client.get(echo.url + "health")).json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "", 405), ("GET", "nothing", 404), ("POST", "health", 404)]
 )
-async def test_other_doors_stay_shut(echo, client, method, path, status):
+async def test_other_methods_and_paths_are_refused(echo, client, method, path, status):
     assert (await client.request(method, echo.url + path)).status_code == status
 
 
@@ -37,7 +37,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
     assert json.loads(body) == {"error": "request body too large", "max_bytes": MAX_BODY_BYTES}
 
 
-async def test_a_body_that_grows_too_large_is_not_kept(echo, client):
+async def test_a_body_that_grows_too_large_is_refused(echo, client):
     async def pieces():
         for _ in range(MAX_BODY_BYTES // 2**20 + 2):
             yield b" " * 2**20

@@ -3,37 +3,37 @@ from molecule_agent.message_index import MessageIndex
 KEY = ("m1", b"digest")
 
 
-def test_a_message_nothing_came_of_may_be_tried_again():
-    memory = MessageIndex()
-    waiting = memory.add(KEY)
-    memory.assign(KEY, "t1")
+def test_a_message_without_a_started_task_is_forgotten_and_its_waiters_are_released():
+    index = MessageIndex()
+    waiting = index.add(KEY)
+    index.assign_task(KEY, "t1")
 
-    memory.give_up(KEY)
+    index.forget_unstarted(KEY)
 
-    assert memory.find(KEY) is None
-    assert waiting.begun.is_set()
-    assert waiting.ended.is_set()
+    assert index.find(KEY) is None
+    assert waiting.started.is_set()
+    assert waiting.finished.is_set()
     assert not waiting.task_id
 
 
-def test_a_message_whose_task_has_begun_is_not_given_up():
-    memory = MessageIndex()
-    memory.add(KEY)
-    memory.assign(KEY, "t1")
-    memory.begun("t1")
+def test_a_message_whose_task_has_started_is_not_forgotten():
+    index = MessageIndex()
+    index.add(KEY)
+    index.assign_task(KEY, "t1")
+    index.mark_started("t1")
 
-    memory.give_up(KEY)
+    index.forget_unstarted(KEY)
 
-    assert memory.find(KEY).task_id == "t1"
+    assert index.find(KEY).task_id == "t1"
 
 
-def test_giving_up_or_forgetting_twice_is_doing_it_once():
-    memory = MessageIndex()
-    memory.add(KEY)
+def test_forgetting_a_message_twice_is_the_same_as_once():
+    index = MessageIndex()
+    index.add(KEY)
 
     for _ in range(2):
-        memory.give_up(KEY)
-        memory.forget_task("t1")
-        memory.ended("t1")
+        index.forget_unstarted(KEY)
+        index.forget_task("t1")
+        index.mark_finished("t1")
 
-    assert memory.find(KEY) is None
+    assert index.find(KEY) is None

@@ -1,4 +1,4 @@
-"""The official clients of both generations, each in its own environment, talk to an agent directly."""
+"""The official clients of both A2A versions, each in its own environment, call an agent directly."""
 
 import pytest
 
@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-async def test_an_official_client_gets_its_answer_plain_and_streaming(echo, generation):
+async def test_an_official_client_receives_its_answer_plain_and_streaming(echo, generation):
     seen = await converse(generation, echo.url + ".well-known/agent-card.json", "hello, world")
 
     assert seen["sdk"].startswith(generation.replace("_", ".") if generation == "0_3" else "1.")

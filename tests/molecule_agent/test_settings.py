@@ -17,7 +17,7 @@ def test_two_variables_are_enough():
     assert settings.root == Path("/")
 
 
-def test_every_variable_arrives():
+def test_every_variable_sets_its_field():
     settings = Settings.from_environment(
         LEAST
         | {
@@ -55,7 +55,7 @@ def test_a_root_has_no_parent(empty):
 
 
 @pytest.mark.parametrize("missing", sorted(LEAST))
-def test_what_is_required_is_named(missing):
+def test_a_missing_required_variable_is_named(missing):
     with pytest.raises(SettingsError, match=f"^{missing} is required$"):
         Settings.from_environment({name: text for name, text in LEAST.items() if name != missing})
 
@@ -76,7 +76,7 @@ def test_what_is_required_is_named(missing):
         ("HEARTBEAT_SECONDS", "1e999", "a number of seconds, more than 0 and at most a day"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(variable, text, meant):
+def test_an_invalid_value_is_refused_in_one_line(variable, text, meant):
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment(LEAST | {variable: text})
 

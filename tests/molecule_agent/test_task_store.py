@@ -8,55 +8,55 @@ from molecule_agent.task_store import BoundedTaskStore
 HERE = ServerCallContext()
 
 
-def _task(number: int, state=TaskState.TASK_STATE_COMPLETED) -> Task:
+def _build_task(number: int, state=TaskState.TASK_STATE_COMPLETED) -> Task:
     return Task(id=f"t{number}", context_id="c", status=TaskStatus(state=state))
 
 
-def _remembered(memory: MessageIndex, number: int) -> bool:
-    return memory.find((f"m{number}", b"")) is not None
+def _is_remembered(index: MessageIndex, number: int) -> bool:
+    return index.find((f"m{number}", b"")) is not None
 
 
-async def _end(store: BoundedTaskStore, memory: MessageIndex, numbers) -> None:
+async def _finish(store: BoundedTaskStore, index: MessageIndex, numbers) -> None:
     for number in numbers:
-        memory.add((f"m{number}", b""))
-        memory.assign((f"m{number}", b""), f"t{number}")
-        await store.save(_task(number), HERE)
+        index.add((f"m{number}", b""))
+        index.assign_task((f"m{number}", b""), f"t{number}")
+        await store.save(_build_task(number), HERE)
 
 
-async def test_only_the_last_ended_tasks_are_kept_and_their_messages_remembered():
-    memory = MessageIndex()
-    store = BoundedTaskStore(memory, most=2)
+async def test_only_the_last_finished_tasks_and_their_messages_are_kept():
+    index = MessageIndex()
+    store = BoundedTaskStore(index, max_tasks=2)
 
-    await _end(store, memory, range(4))
+    await _finish(store, index, range(4))
 
     assert [await store.get(f"t{n}", HERE) is not None for n in range(4)] == [False, False, True, True]
-    assert [_remembered(memory, n) for n in range(4)] == [False, False, True, True]
+    assert [_is_remembered(index, n) for n in range(4)] == [False, False, True, True]
 
 
-async def test_large_tasks_leave_less_room():
-    memory = MessageIndex()
-    store = BoundedTaskStore(memory, largest=2 * _task(0).ByteSize())
+async def test_large_tasks_reduce_the_number_of_kept_tasks():
+    index = MessageIndex()
+    store = BoundedTaskStore(index, max_bytes=2 * _build_task(0).ByteSize())
 
-    await _end(store, memory, range(3))
+    await _finish(store, index, range(3))
 
-    assert [_remembered(memory, n) for n in range(3)] == [False, True, True]
-
-
-async def test_the_last_task_is_kept_however_large():
-    memory = MessageIndex()
-    store = BoundedTaskStore(memory, largest=1)
-
-    await _end(store, memory, range(2))
-
-    assert [_remembered(memory, n) for n in range(2)] == [False, True]
+    assert [_is_remembered(index, n) for n in range(3)] == [False, True, True]
 
 
-async def test_work_under_way_is_never_dropped():
-    memory = MessageIndex()
-    store = BoundedTaskStore(memory, most=1)
-    await store.save(_task(9, TaskState.TASK_STATE_WORKING), HERE)
+async def test_the_last_task_is_kept_whatever_its_size():
+    index = MessageIndex()
+    store = BoundedTaskStore(index, max_bytes=1)
 
-    await _end(store, memory, range(3))
+    await _finish(store, index, range(2))
+
+    assert [_is_remembered(index, n) for n in range(2)] == [False, True]
+
+
+async def test_a_running_task_is_never_dropped():
+    index = MessageIndex()
+    store = BoundedTaskStore(index, max_tasks=1)
+    await store.save(_build_task(9, TaskState.TASK_STATE_WORKING), HERE)
+
+    await _finish(store, index, range(3))
 
     assert await store.get("t9", HERE) is not None
 
@@ -69,12 +69,12 @@ async def test_work_under_way_is_never_dropped():
         (TaskState.TASK_STATE_FAILED, True),
     ],
 )
-async def test_whoever_waits_for_a_message_learns_how_far_it_is(state, ended):
-    memory = MessageIndex()
-    handed = memory.add(("m1", b""))
-    memory.assign(("m1", b""), "t1")
+async def test_saving_a_task_marks_its_message_as_started_or_finished(state, ended):
+    index = MessageIndex()
+    message = index.add(("m1", b""))
+    index.assign_task(("m1", b""), "t1")
 
-    await BoundedTaskStore(memory).save(_task(1, state), HERE)
+    await BoundedTaskStore(index).save(_build_task(1, state), HERE)
 
-    assert handed.begun.is_set()
-    assert handed.ended.is_set() is ended
+    assert message.started.is_set()
+    assert message.finished.is_set() is ended

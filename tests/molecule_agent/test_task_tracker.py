@@ -7,12 +7,12 @@ from tests.waiting import eventually
 
 
 @pytest.mark.covers("AGT-12")
-async def test_three_tasks_at_once_of_which_one_raises_and_one_is_cancelled_leave_none():
-    work = TaskTracker()
+async def test_no_task_remains_when_three_tasks_fail_are_cancelled_and_succeed():
+    tracker = TaskTracker()
     release = asyncio.Event()
 
     async def one(end) -> None:
-        with work.task("something"):
+        with tracker.track("something"):
             await release.wait()
             await end()
 
@@ -26,51 +26,51 @@ async def test_three_tasks_at_once_of_which_one_raises_and_one_is_cancelled_leav
         return
 
     tasks = [asyncio.ensure_future(one(end)) for end in (fails, waits, succeeds)]
-    await eventually(lambda: work.active == 3)
-    active = work.active
+    await eventually(lambda: tracker.active_tasks == 3)
+    active = tracker.active_tasks
     release.set()
-    await eventually(lambda: work.active == 1)
+    await eventually(lambda: tracker.active_tasks == 1)
     tasks[1].cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert active == 3
     assert [type(end) for end in ends] == [ValueError, asyncio.CancelledError, type(None)]
-    assert work.active == 0
-    assert work.current == ""
-    assert work.error_rate == 0.5
-    await work.idle()
+    assert tracker.active_tasks == 0
+    assert tracker.current_task == ""
+    assert tracker.error_rate == 0.5
+    await tracker.wait_until_idle()
 
 
-def test_the_current_task_is_the_first_line_of_the_message_that_came_last():
-    work = TaskTracker()
+def test_the_current_task_is_the_first_line_of_the_latest_message():
+    tracker = TaskTracker()
 
-    with work.task("first"), work.task("\n  second\nand more " + "x" * 300):
-        assert work.current == "second"
-    with work.task("y" * 300):
-        assert work.current == "y" * 200
-    with work.task(""):
-        assert work.current == ""
-        assert work.active == 1
+    with tracker.track("first"), tracker.track("\n  second\nand more " + "x" * 300):
+        assert tracker.current_task == "second"
+    with tracker.track("y" * 300):
+        assert tracker.current_task == "y" * 200
+    with tracker.track(""):
+        assert tracker.current_task == ""
+        assert tracker.active_tasks == 1
 
 
-def test_old_failures_are_forgotten():
-    work = TaskTracker()
-    with pytest.raises(ValueError, match="no"), work.task(""):
+def test_old_failures_do_not_count_in_the_error_rate():
+    tracker = TaskTracker()
+    with pytest.raises(ValueError, match="no"), tracker.track(""):
         raise ValueError("no")
 
     for _ in range(ERROR_RATE_WINDOW):
-        assert work.error_rate > 0
-        with work.task(""):
+        assert tracker.error_rate > 0
+        with tracker.track(""):
             pass
 
-    assert work.error_rate == 0
+    assert tracker.error_rate == 0
 
 
-def test_a_change_is_told():
-    work = TaskTracker()
+def test_the_start_and_the_end_of_a_task_set_the_change_event():
+    tracker = TaskTracker()
 
-    with work.task(""):
-        assert work.changed.is_set()
-        work.changed.clear()
+    with tracker.track(""):
+        assert tracker.changed.is_set()
+        tracker.changed.clear()
 
-    assert work.changed.is_set()
+    assert tracker.changed.is_set()

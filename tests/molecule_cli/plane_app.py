@@ -1,4 +1,4 @@
-"""A small plane: real HTTP, and the answers that rest.md promises."""
+"""A fake plane over HTTP, with the answers that rest.md promises."""
 
 import json
 import socket
@@ -20,8 +20,8 @@ TWIN = "6f1c1c0e-0000-4000-8000-000000000003"
 TOKEN = "the-only-token"
 
 
-class SmallPlane:
-    """Three workspaces, two of the same name; its agents echo."""
+class FakePlane:
+    """Has three workspaces, two of them with the same name; its agents echo."""
 
     def __init__(self) -> None:
         self.workspaces = [
@@ -67,31 +67,31 @@ class SmallPlane:
         return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "result": {"kind": "task", "artifacts": [artifact]}})
 
 
-class QueueingPlane(SmallPlane):
-    """Nobody is home: every message waits."""
+class QueueingPlane(FakePlane):
+    """Queues every message."""
 
     def reply(self, call: dict[str, Any]) -> Response:
         return JSONResponse({"status": "queued", "delivery_mode": "poll", "method": call["method"], "queue_id": "q-1"})
 
 
-class RefusingAgentPlane(SmallPlane):
-    """The agent answers with a JSON-RPC error."""
+class RefusingAgentPlane(FakePlane):
+    """Answers every message with a JSON-RPC error of the agent."""
 
     def reply(self, call: dict[str, Any]) -> Response:
         error = {"code": -32601, "message": "Method not found"}
         return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "error": error})
 
 
-class StrangerPlane(SmallPlane):
-    """Something else listens on the port."""
+class OtherServer(FakePlane):
+    """Is another HTTP server that listens on the port."""
 
     async def list(self, _: Request) -> Response:
         return Response("<html>It works!</html>")
 
 
 @contextmanager
-def served(plane: SmallPlane) -> Iterator[str]:
-    """The plane on a free port of this machine."""
+def serve(plane: FakePlane) -> Iterator[str]:
+    """Serve the plane on a free port of this machine; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(plane.app(), log_level="error", lifespan="off"))
     thread = Thread(target=server.run, args=([listener],))

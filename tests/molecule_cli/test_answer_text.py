@@ -17,13 +17,13 @@ def parts(*texts: str, **more) -> dict:
         {"kind": "task", "status": {"state": "input-required", "message": parts("ab")}},
     ],
 )
-def test_the_text_of_a_reply_in_every_dialect(result):
-    assert answer_text.answer_text(result) == "ab"
+def test_the_text_of_a_reply_is_found_in_every_version_of_a2a(result):
+    assert answer_text.extract_answer(result) == "ab"
 
 
 @pytest.mark.parametrize("result", [{}, {"kind": "task", "artifacts": None, "status": None}, {"parts": None}])
 def test_a_reply_without_text_is_empty(result):
-    assert answer_text.answer_text(result) == ""
+    assert answer_text.extract_answer(result) == ""
 
 
 @pytest.mark.parametrize(
@@ -38,5 +38,5 @@ def test_a_reply_without_text_is_empty(result):
         ({"statusUpdate": {}}, ""),
     ],
 )
-def test_only_what_belongs_to_the_reply_is_heard_in_a_stream(event, text):
-    assert answer_text.event_text(event) == text
+def test_only_events_of_the_reply_have_a_text(event, text):
+    assert answer_text.extract_event(event) == text

@@ -5,10 +5,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.molecule_cli.plane_app import WRITER, SmallPlane, served
-from tests.molecule_cli.test_cli import complaint, molecule
+from tests.molecule_cli.plane_app import WRITER, FakePlane, serve
+from tests.molecule_cli.test_cli import error_line, molecule
 
-DEED = {
+RECORD = {
     "place": 2,
     "id": "d",
     "at": "2026-05-01T08:30:00.123456Z",
@@ -22,22 +22,22 @@ DEED = {
 }
 
 
-class RecordingPlane(SmallPlane):
-    """Its chain has three deeds, of which one call follows two."""
+class AuditPlane(FakePlane):
+    """Has an audit log of three records; one call verifies two of them."""
 
     verdict = "intact"
 
     def app(self):
         app = super().app()
-        app.routes.extend([Route("/audit", self.deeds), Route("/audit/verification", self.followed)])
+        app.routes.extend([Route("/audit", self.list_records), Route("/audit/verification", self.verify)])
         return app
 
-    async def deeds(self, request: Request) -> Response:
+    async def list_records(self, request: Request) -> Response:
         self.asked = dict(request.query_params)
         after = int(request.query_params.get("after_place", 1))
-        return JSONResponse([DEED] if after == 1 else [])
+        return JSONResponse([RECORD] if after == 1 else [])
 
-    async def followed(self, request: Request) -> Response:
+    async def verify(self, request: Request) -> Response:
         after = int(request.query_params["after_place"])
         if after == 0:
             return JSONResponse({"verdict": "intact", "place": 2, "complete": False, "digest": "02"})
@@ -46,19 +46,19 @@ class RecordingPlane(SmallPlane):
 
 @pytest.fixture
 def plane():
-    return RecordingPlane()
+    return AuditPlane()
 
 
 @pytest.fixture
 def url(plane):
-    with served(plane) as url:
+    with serve(plane) as url:
         yield url
 
 
-def test_deeds_are_shown_as_a_table(url):
-    said = molecule("audit", "list", MOLECULE_URL=url)
+def test_records_are_printed_as_a_table(url):
+    result = molecule("audit", "list", MOLECULE_URL=url)
 
-    assert said.stdout.splitlines()[1].split() == [
+    assert result.stdout.splitlines()[1].split() == [
         "2",
         "2026-05-01T08:30:00",
         "admin",
@@ -69,36 +69,36 @@ def test_deeds_are_shown_as_a_table(url):
     ]
 
 
-def test_deeds_of_one_workspace_are_shown_as_json(plane, url):
-    said = molecule("audit", "list", WRITER, "--json", "--limit", "5", MOLECULE_URL=url)
+def test_records_of_one_workspace_are_printed_as_json(plane, url):
+    result = molecule("audit", "list", WRITER, "--json", "--limit", "5", MOLECULE_URL=url)
 
-    assert json.loads(said.stdout) == [DEED]
+    assert json.loads(result.stdout) == [RECORD]
     assert plane.asked == {"limit": "5", "workspace_id": WRITER}
 
 
-def test_the_whole_chain_is_followed(url):
-    said = molecule("audit", "verify", "--head", "2:02", MOLECULE_URL=url)
+def test_the_whole_chain_is_verified(url):
+    result = molecule("audit", "verify", "--head", "2:02", MOLECULE_URL=url)
 
-    assert (said.returncode, said.stdout) == (0, "intact: 3 deeds, head 3:03\n")
+    assert (result.returncode, result.stdout) == (0, "intact: 3 deeds, head 3:03\n")
 
 
 @pytest.mark.parametrize(
-    ("verdict", "told"),
+    ("verdict", "message"),
     [("broken", "the chain is broken at deed 3"), ("uncheckable", "deed 3 was linked with another AUDIT_LEDGER_SALT")],
 )
-def test_a_chain_that_does_not_hold_is_told_of(plane, url, verdict, told):
+def test_a_broken_or_uncheckable_chain_is_reported(plane, url, verdict, message):
     plane.verdict = verdict
 
-    assert complaint(molecule("audit", "verify", MOLECULE_URL=url)).startswith(told)
+    assert error_line(molecule("audit", "verify", MOLECULE_URL=url)).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("head", "told"),
+    ("head", "message"),
     [
         ("7:07", "the chain does not contain 7:07 any more"),
         ("2:ff", "the chain does not contain"),
         ("x", "x is no head"),
     ],
 )
-def test_a_head_that_is_not_there_is_told_of(url, head, told):
-    assert complaint(molecule("audit", "verify", "--head", head, MOLECULE_URL=url)).startswith(told)
+def test_a_head_that_the_chain_does_not_contain_is_reported(url, head, message):
+    assert error_line(molecule("audit", "verify", "--head", head, MOLECULE_URL=url)).startswith(message)

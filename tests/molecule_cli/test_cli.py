@@ -12,11 +12,11 @@ from tests.molecule_cli.plane_app import (
     TOKEN,
     TWIN,
     WRITER,
+    FakePlane,
+    OtherServer,
     QueueingPlane,
     RefusingAgentPlane,
-    SmallPlane,
-    StrangerPlane,
-    served,
+    serve,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -34,22 +34,22 @@ def molecule(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def complaint(said: subprocess.CompletedProcess[str]) -> str:
-    assert said.returncode != 0
-    assert said.stdout == ""
-    assert said.stderr.startswith("molecule: ")
-    assert said.stderr.count("\n") == 1
-    return said.stderr.removeprefix("molecule: ").rstrip()
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode != 0
+    assert result.stdout == ""
+    assert result.stderr.startswith("molecule: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("molecule: ").rstrip()
 
 
 @pytest.fixture
-def plane() -> SmallPlane:
-    return SmallPlane()
+def plane() -> FakePlane:
+    return FakePlane()
 
 
 @pytest.fixture
 def url(plane) -> Iterator[str]:
-    with served(plane) as url:
+    with serve(plane) as url:
         yield url
 
 
@@ -59,28 +59,28 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_help_teaches_the_first_three_commands():
-    said = molecule("--help")
+def test_help_names_the_first_three_commands():
+    result = molecule("--help")
 
-    assert said.returncode == 0
+    assert result.returncode == 0
     for word in ("molecule up", "molecule status", 'molecule send lead "hello"', "MOLECULE_URL"):
-        assert word in said.stdout
+        assert word in result.stdout
 
 
 @pytest.mark.parametrize("name", ["lead", LEAD])
-def test_a_message_by_name_or_id_prints_the_reply(url, name):
-    said = molecule("send", name, "hëllo\nworld", MOLECULE_URL=url)
+def test_a_message_to_a_name_or_an_id_prints_the_reply(url, name):
+    result = molecule("send", name, "hëllo\nworld", MOLECULE_URL=url)
 
-    assert (said.returncode, said.stdout) == (0, "hëllo\nworld\n")
+    assert (result.returncode, result.stdout) == (0, "hëllo\nworld\n")
 
 
 def test_a_streamed_reply_is_the_same_text(url):
-    said = molecule("send", "lead", "hello world", "--stream", MOLECULE_URL=url)
+    result = molecule("send", "lead", "hello world", "--stream", MOLECULE_URL=url)
 
-    assert (said.returncode, said.stdout) == (0, "hello world\n")
+    assert (result.returncode, result.stdout) == (0, "hello world\n")
 
 
-def test_json_is_what_the_plane_answered(url):
+def test_json_output_is_the_answer_of_the_plane(url):
     answer = json.loads(molecule("send", "lead", "hello", "--json", MOLECULE_URL=url).stdout)
     events = molecule("send", "lead", "hello", "--json", "--stream", MOLECULE_URL=url).stdout.splitlines()
 
@@ -93,104 +93,106 @@ def test_json_is_what_the_plane_answered(url):
     ]
 
 
-def test_the_port_of_make_up_is_enough_to_find_the_plane(url):
+def test_the_port_is_enough_to_find_the_plane(url):
     assert molecule("send", "lead", "hello", PORT=url.rpartition(":")[2]).stdout == "hello\n"
 
 
-def test_a_name_that_nobody_has_is_told_where_to_look(url):
-    assert complaint(molecule("send", "Bob", "hello", MOLECULE_URL=url)) == (
+def test_the_error_for_an_unknown_name_names_the_command_that_lists_names(url):
+    assert error_line(molecule("send", "Bob", "hello", MOLECULE_URL=url)) == (
         "no workspace is called Bob: molecule status lists them"
     )
 
 
-def test_a_name_that_two_have_asks_for_an_id(url):
-    assert complaint(molecule("send", "writer", "hello", MOLECULE_URL=url)) == (
+def test_the_error_for_an_ambiguous_name_asks_for_an_id(url):
+    assert error_line(molecule("send", "writer", "hello", MOLECULE_URL=url)) == (
         f"2 workspaces are called writer; use an id: {WRITER}, {TWIN}"
     )
 
 
-def test_an_unknown_id_is_the_planes_answer(url):
+def test_the_error_for_an_unknown_id_is_the_answer_of_the_plane(url):
     unknown = LEAD.replace("1", "9")
 
-    assert complaint(molecule("send", unknown, "hello", MOLECULE_URL=url)) == (
+    assert error_line(molecule("send", unknown, "hello", MOLECULE_URL=url)) == (
         "workspace not found: molecule status lists what there is"
     )
-    assert complaint(molecule("send", unknown, "hello", "--stream", MOLECULE_URL=url)).startswith("workspace not found")
+    assert error_line(molecule("send", unknown, "hello", "--stream", MOLECULE_URL=url)).startswith(
+        "workspace not found"
+    )
 
 
-def test_no_plane_is_told_how_to_start_one(free_port):
+def test_the_error_without_a_plane_says_how_to_start_one(free_port):
     expected = f"no plane answers at http://127.0.0.1:{free_port}: start it with make up, or set MOLECULE_URL"
 
-    assert complaint(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
-    assert complaint(molecule("status", PORT=str(free_port))) == expected
+    assert error_line(molecule("send", "lead", "hello", PORT=str(free_port))) == expected
+    assert error_line(molecule("status", PORT=str(free_port))) == expected
 
 
-def test_a_wrong_token_is_told_which_variable(plane, url):
+def test_the_error_for_a_wrong_token_names_the_variable(plane, url):
     plane.token = TOKEN
 
-    assert complaint(molecule("status", MOLECULE_URL=url)) == (
+    assert error_line(molecule("status", MOLECULE_URL=url)) == (
         "invalid admin auth token: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
     )
     assert molecule("status", MOLECULE_URL=url, MOLECULE_TOKEN=TOKEN, ADMIN_TOKEN="other").returncode == 0
     assert molecule("status", MOLECULE_URL=url, ADMIN_TOKEN=TOKEN).returncode == 0
 
 
-def test_the_agents_refusal_is_an_error():
-    with served(RefusingAgentPlane()) as url:
-        assert complaint(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
+def test_a_refusal_of_the_agent_is_an_error():
+    with serve(RefusingAgentPlane()) as url:
+        assert error_line(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
             "the agent refused: Method not found (-32601)"
         )
 
 
-def test_a_message_that_waits_is_no_error():
-    with served(QueueingPlane()) as url:
-        said = molecule("send", "lead", "hi", MOLECULE_URL=url)
+def test_a_queued_message_is_no_error():
+    with serve(QueueingPlane()) as url:
+        result = molecule("send", "lead", "hi", MOLECULE_URL=url)
 
-    assert (said.returncode, said.stdout) == (0, "not answered yet: queued (q-1)\n")
+    assert (result.returncode, result.stdout) == (0, "not answered yet: queued (q-1)\n")
 
 
-def test_something_else_on_the_port_is_recognised():
-    with served(StrangerPlane()) as url:
-        assert complaint(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
+def test_another_server_on_the_port_is_recognised():
+    with serve(OtherServer()) as url:
+        assert error_line(molecule("send", "lead", "hi", MOLECULE_URL=url)) == (
             f"what answers at {url} is not a plane: check MOLECULE_URL"
         )
 
 
 @pytest.mark.parametrize("wrong", ["ftp://somewhere", "http://", "no scheme at all", "http://127.0.0.1:notaport"])
-def test_an_address_that_is_none_is_one_line(wrong):
-    complaint(molecule("status", MOLECULE_URL=wrong))
+def test_an_invalid_url_is_reported_in_one_line(wrong):
+    error_line(molecule("status", MOLECULE_URL=wrong))
 
 
-def test_status_shows_the_tree_with_reasons(plane, url):
+def test_status_prints_the_tree_with_reasons(plane, url):
     plane.checks["auth"]["status"] = "fail"
 
-    said = molecule("status", MOLECULE_URL=url)
+    result = molecule("status", MOLECULE_URL=url)
 
-    assert said.returncode == 0
-    assert "registry ok  auth fail" in said.stdout
-    rows = [line.split() for line in said.stdout.splitlines() if LEAD[:8] in line]
+    assert result.returncode == 0
+    assert "registry ok  auth fail" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines() if LEAD[:8] in line]
     assert [(row[0], row[-1]) for row in rows] == [("lead", LEAD), ("writer", WRITER), ("writer", TWIN)]
     assert any(
         line.startswith("  writer") and "failed" in line and "provision_timeout" in line
-        for line in said.stdout.splitlines()
+        for line in result.stdout.splitlines()
     )
 
 
-def test_status_as_json_is_for_machines(url):
-    said = json.loads(molecule("status", "--json", MOLECULE_URL=url).stdout)
+def test_status_prints_json(url):
+    result = json.loads(molecule("status", "--json", MOLECULE_URL=url).stdout)
 
-    assert said["health"] == {"registry": "ok", "auth": "ok"}
-    assert [workspace["name"] for workspace in said["workspaces"]] == ["lead", "writer", "writer"]
+    assert result["health"] == {"registry": "ok", "auth": "ok"}
+    assert [workspace["name"] for workspace in result["workspaces"]] == ["lead", "writer", "writer"]
 
 
-def test_down_without_a_plane_says_so(tmp_path):
-    assert complaint(molecule("down", MOLECULE_HOME=str(tmp_path / "home"))) == (
+def test_down_without_a_plane_is_an_error(tmp_path):
+    assert error_line(molecule("down", MOLECULE_HOME=str(tmp_path / "home"))) == (
         f"no plane runs in {tmp_path / 'home'}: MOLECULE_HOME names another home"
     )
 
 
-def test_migrating_needs_to_know_what():
-    assert complaint(molecule("migrate")).startswith("DATABASE_URL is not set")
+def test_migrate_requires_a_database_url():
+    assert error_line(molecule("migrate")).startswith("DATABASE_URL is not set")
 
 
 @pytest.mark.parametrize(
@@ -204,14 +206,14 @@ def test_migrating_needs_to_know_what():
         ("MOLECULE_ENV", "staging", 'MOLECULE_ENV must be "production" or "development" (got "staging")'),
     ],
 )
-def test_a_wrong_variable_is_named(variable, value, expected):
-    said = complaint(molecule("up", **{variable: value}))
+def test_the_error_for_an_invalid_variable_names_it(variable, value, expected):
+    result = error_line(molecule("up", **{variable: value}))
 
-    assert said.startswith(expected)
-    assert "hunter2" not in said
+    assert result.startswith(expected)
+    assert "hunter2" not in result
 
 
 def test_certificates_cannot_be_written_into_a_file(tmp_path):
     (tmp_path / "taken").touch()
 
-    assert complaint(molecule("certs", str(tmp_path / "taken"))).startswith("certificates cannot be written to ")
+    assert error_line(molecule("certs", str(tmp_path / "taken"))).startswith("certificates cannot be written to ")

@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.molecule_cli.plane_app import LEAD, SmallPlane, served
-from tests.molecule_cli.test_cli import complaint, molecule
+from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
+from tests.molecule_cli.test_cli import error_line, molecule
 
 ANSWERS = {
     "pause": {"status": "paused", "paused_count": 2, "stops_later": True},
@@ -24,8 +24,8 @@ CHILDREN = {
 }
 
 
-class LivingPlane(SmallPlane):
-    """Does what it is told, or refuses."""
+class LifecyclePlane(FakePlane):
+    """Carries out commands, or refuses them with `refusal`."""
 
     refusal: tuple[int, dict] | None = None
 
@@ -33,34 +33,34 @@ class LivingPlane(SmallPlane):
         app = super().app()
         app.routes.extend(
             [
-                Route("/workspaces/{id}", self.told, methods=["DELETE"]),
-                Route("/workspaces/{id}/{verb}", self.told, methods=["POST"]),
+                Route("/workspaces/{id}", self.act, methods=["DELETE"]),
+                Route("/workspaces/{id}/{verb}", self.act, methods=["POST"]),
             ]
         )
         return app
 
-    async def told(self, request: Request) -> Response:
-        said = json.loads(await request.body() or b"{}")
-        self.asked = request.method, request.url.path, dict(request.query_params) | said
+    async def act(self, request: Request) -> Response:
+        body = json.loads(await request.body() or b"{}")
+        self.asked = request.method, request.url.path, dict(request.query_params) | body
         if self.refusal:
             return JSONResponse(self.refusal[1], self.refusal[0])
-        told = ANSWERS[request.path_params.get("verb", "remove")]
-        return JSONResponse(told | ({"config_dir": said["template"]} if said else {}))
+        output = ANSWERS[request.path_params.get("verb", "remove")]
+        return JSONResponse(output | ({"config_dir": body["template"]} if body else {}))
 
 
 @pytest.fixture
 def plane():
-    return LivingPlane()
+    return LifecyclePlane()
 
 
 @pytest.fixture
 def url(plane):
-    with served(plane) as url:
+    with serve(plane) as url:
         yield url
 
 
 @pytest.mark.parametrize(
-    ("words", "asked", "told"),
+    ("words", "asked", "output"),
     [
         (
             ["pause", "lead"],
@@ -98,15 +98,15 @@ def url(plane):
         (["remove", "lead"], ("DELETE", f"/workspaces/{LEAD}", {}), "removed, with 1 below it"),
     ],
 )
-def test_a_command_is_one_request_and_says_what_became_of_it(plane, url, words, asked, told):
-    said = molecule(*words, MOLECULE_URL=url)
+def test_a_command_sends_one_request_and_prints_its_result(plane, url, words, asked, output):
+    result = molecule(*words, MOLECULE_URL=url)
 
     assert plane.asked == asked
-    assert said.stdout == f"{told}\n"
+    assert result.stdout == f"{output}\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "answer", "told"),
+    ("words", "status", "answer", "output"),
     [
         (["remove", "lead"], 409, CHILDREN, "others are below it (writer): --confirm removes all of them"),
         (
@@ -124,14 +124,14 @@ def test_a_command_is_one_request_and_says_what_became_of_it(plane, url, words, 
         (["resume", "lead"], 418, {"error": "teapot"}, "teapot"),
     ],
 )
-def test_a_refusal_says_what_to_do_next(plane, url, words, status, answer, told):
+def test_a_refusal_is_printed_with_the_next_step(plane, url, words, status, answer, output):
     plane.refusal = status, answer
 
-    assert complaint(molecule(*words, MOLECULE_URL=url)) == told
+    assert error_line(molecule(*words, MOLECULE_URL=url)) == output
 
 
-def test_help_teaches():
-    said = molecule("--help").stdout
+def test_help_lists_the_commands_and_their_options():
+    result = molecule("--help").stdout
 
-    assert all(command in said for command in ("pause", "resume", "hibernate", "restart", "remove", "search"))
+    assert all(command in result for command in ("pause", "resume", "hibernate", "restart", "remove", "search"))
     assert "--confirm" in molecule("remove", "--help").stdout

@@ -5,12 +5,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.molecule_cli.plane_app import WRITER, SmallPlane, served
+from tests.molecule_cli.plane_app import WRITER, FakePlane, serve
 from tests.molecule_cli.test_cli import molecule
 
 
-class WritingPlane(SmallPlane):
-    """Its agents write."""
+class LogPlane(FakePlane):
+    """Has a log for each workspace."""
 
     def app(self):
         app = super().app()
@@ -24,17 +24,17 @@ class WritingPlane(SmallPlane):
 
 @pytest.fixture
 def url():
-    with served(WritingPlane()) as url:
+    with serve(LogPlane()) as url:
         yield url
 
 
 def test_a_log_is_printed_as_it_is(url):
-    said = molecule("logs", WRITER, MOLECULE_URL=url)
+    result = molecule("logs", WRITER, MOLECULE_URL=url)
 
-    assert (said.returncode, said.stdout) == (0, f"log of {WRITER}\n")
+    assert (result.returncode, result.stdout) == (0, f"log of {WRITER}\n")
 
 
 def test_a_log_is_printed_as_json(url):
-    said = molecule("logs", WRITER, "--json", "--tail", "7", MOLECULE_URL=url)
+    result = molecule("logs", WRITER, "--json", "--tail", "7", MOLECULE_URL=url)
 
-    assert json.loads(said.stdout) == {"tail": 7, "output": f"log of {WRITER}\n"}
+    assert json.loads(result.stdout) == {"tail": 7, "output": f"log of {WRITER}\n"}

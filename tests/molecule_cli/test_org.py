@@ -1,4 +1,4 @@
-"""`molecule org` and `molecule templates` against a plane that answers what rest.md promises."""
+"""`molecule org` and `molecule templates` against a fake plane that answers as rest.md promises."""
 
 import json
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.molecule_cli.plane_app import served
-from tests.molecule_cli.test_cli import complaint, molecule
+from tests.molecule_cli.plane_app import serve
+from tests.molecule_cli.test_cli import error_line, molecule
 
 PLANNED = {
     "org": "Newsroom",
@@ -23,7 +23,7 @@ MADE = {"org": "Newsroom", "count": 2, "workspaces": [{"id": "1", "name": "edito
 
 
 class OrgPlane:
-    """Answers an import as it is told, and remembers what it was asked."""
+    """Answers imports with `reply`, and records the requests."""
 
     def __init__(self, status=201, answer=None):
         self.status, self.reply, self.asked = status, answer or MADE, []
@@ -54,27 +54,27 @@ class OrgPlane:
 
 
 @contextmanager
-def asking(plane, *arguments):
-    with served(plane) as url:
+def run_against(plane, *arguments):
+    with serve(plane) as url:
         yield molecule(*arguments, MOLECULE_URL=url)
 
 
-def test_a_file_is_sent_as_what_it_says(tmp_path):
+def test_the_content_of_an_org_file_is_sent(tmp_path):
     plane, file = OrgPlane(), tmp_path / "newsroom.yaml"
     file.write_text("name: Newsroom\nworkspaces: [{name: editor}]")
 
-    with asking(plane, "org", "import", str(file)) as said:
-        assert said.stdout.splitlines()[0] == "Newsroom: 2 workspaces made: editor, reporter"
+    with run_against(plane, "org", "import", str(file)) as result:
+        assert result.stdout.splitlines()[0] == "Newsroom: 2 workspaces made: editor, reporter"
     assert plane.asked == [
         {"template": {"name": "Newsroom", "workspaces": [{"name": "editor"}]}, "dry_run": False},
     ]
 
 
-def test_a_name_is_a_template_of_the_plane_and_a_dry_run_tells_what_would_be():
+def test_a_name_is_a_template_of_the_plane_and_a_dry_run_prints_the_plan():
     plane = OrgPlane(200, PLANNED)
 
-    with asking(plane, "org", "import", "newsroom", "--dry-run") as said:
-        assert said.stdout.splitlines() == [
+    with run_against(plane, "org", "import", "newsroom", "--dry-run") as result:
+        assert result.stdout.splitlines() == [
             "Newsroom: 2 workspaces would be made: editor, reporter",
             "recommended and not set: A, B or C",
             "molecule org import newsroom makes them",
@@ -82,13 +82,13 @@ def test_a_name_is_a_template_of_the_plane_and_a_dry_run_tells_what_would_be():
     assert plane.asked == [{"dir": "newsroom", "dry_run": True}]
 
 
-def test_json_is_what_the_plane_answers():
-    with asking(OrgPlane(), "org", "import", "newsroom", "--json") as said:
-        assert json.loads(said.stdout) == MADE
+def test_json_output_is_the_answer_of_the_plane():
+    with run_against(OrgPlane(), "org", "import", "newsroom", "--json") as result:
+        assert json.loads(result.stdout) == MADE
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "told"),
+    ("status", "answer", "message"),
     [
         (
             412,
@@ -107,33 +107,33 @@ def test_json_is_what_the_plane_answers():
         ),
     ],
 )
-def test_a_refusal_says_why_and_what_to_do_next(status, answer, told):
-    with asking(OrgPlane(status, answer), "org", "import", "x") as said:
-        assert complaint(said) == told
+def test_a_refusal_is_printed_with_its_reason_and_the_next_step(status, answer, message):
+    with run_against(OrgPlane(status, answer), "org", "import", "x") as result:
+        assert error_line(result) == message
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: [", "is no YAML"),
         ("a: !include b.yaml", "copy its directory to ORG_TEMPLATES_DIR"),
         ("- a", "declares no organisation"),
     ],
 )
-def test_a_file_that_cannot_be_sent_is_not(tmp_path, text, told):
+def test_an_invalid_file_is_not_sent(tmp_path, text, message):
     plane, file = OrgPlane(), tmp_path / "org.yaml"
     file.write_text(text)
 
-    with asking(plane, "org", "import", str(file)) as said:
-        assert told in complaint(said)
-    with asking(plane, "org", "import", "nowhere.yaml") as said:
-        assert complaint(said) == "there is no file nowhere.yaml"
+    with run_against(plane, "org", "import", str(file)) as result:
+        assert message in error_line(result)
+    with run_against(plane, "org", "import", "nowhere.yaml") as result:
+        assert error_line(result) == "there is no file nowhere.yaml"
     assert plane.asked == []
 
 
-def test_templates_are_shown_with_what_is_wrong_with_the_rest():
-    with asking(OrgPlane(), "templates") as said:
-        assert "writer" in said.stdout
-        assert "broken cannot be used: line 1: not readable YAML" in said.stdout
-    with asking(OrgPlane(), "org", "templates") as said:
-        assert "A, B or C" in said.stdout
+def test_templates_are_printed_with_the_problems_of_invalid_ones():
+    with run_against(OrgPlane(), "templates") as result:
+        assert "writer" in result.stdout
+        assert "broken cannot be used: line 1: not readable YAML" in result.stdout
+    with run_against(OrgPlane(), "org", "templates") as result:
+        assert "A, B or C" in result.stdout

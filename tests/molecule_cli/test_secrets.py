@@ -1,4 +1,4 @@
-"""Secrets and their keys from the command line."""
+"""`molecule secrets` and `molecule vault` against a fake plane."""
 
 import subprocess
 import sys
@@ -8,19 +8,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.molecule_cli.plane_app import LEAD, SmallPlane, served
-from tests.molecule_cli.test_cli import ROOT, complaint, molecule
+from tests.molecule_cli.plane_app import LEAD, FakePlane, serve
+from tests.molecule_cli.test_cli import ROOT, error_line, molecule
 
 LABEL = {"has_value": True, "created_at": "2026-05-01T08:30:00.123456Z", "updated_at": "2026-05-02T08:30:00.123456Z"}
 
 
-class KeepingPlane(SmallPlane):
-    """Keeps secrets, and seals anew two batches and a bit."""
+class SecretPlane(FakePlane):
+    """Stores secrets, and reseals them in three batches, of which the second reseals nothing."""
 
     def __init__(self):
         super().__init__()
-        self.asked = []
-        self.sealed = [
+        self.requests = []
+        self.batches = [
             {"resealed": 100, "remaining": 7},
             {"resealed": 0, "remaining": 7},
             {"resealed": 7, "remaining": 0},
@@ -30,28 +30,28 @@ class KeepingPlane(SmallPlane):
         app = super().app()
         for path in ("/settings/secrets", "/workspaces/{id}/secrets"):
             app.routes.append(Route(path, self.secrets, methods=["GET", "PUT"]))
-            app.routes.append(Route(f"{path}/{{key}}", self.erased, methods=["DELETE"]))
+            app.routes.append(Route(f"{path}/{{key}}", self.erase, methods=["DELETE"]))
         app.routes.append(Route("/admin/vault/reseal", self.reseal, methods=["POST"]))
         return app
 
     async def secrets(self, request: Request) -> Response:
-        self.asked.append((request.method, request.url.path))
+        self.requests.append((request.method, request.url.path))
         if request.method == "GET":
             return JSONResponse([{"key": "KEY", "scope": "workspace", **LABEL}])
         body = await request.json()
-        self.asked.append(body)
+        self.requests.append(body)
         return JSONResponse({"key": body["key"], "status": "saved"})
 
-    async def erased(self, request: Request) -> Response:
-        self.asked.append((request.method, request.url.path))
+    async def erase(self, request: Request) -> Response:
+        self.requests.append((request.method, request.url.path))
         return JSONResponse({"error": "secret not found"}, 404)
 
     async def reseal(self, _: Request) -> Response:
-        return JSONResponse({"key_version": "2", **self.sealed.pop(0)})
+        return JSONResponse({"key_version": "2", **self.batches.pop(0)})
 
 
-class BlindPlane(KeepingPlane):
-    """Has lost a key."""
+class MissingKeyPlane(SecretPlane):
+    """Lacks the key of a stored secret."""
 
     async def reseal(self, _: Request) -> Response:
         text = "a stored secret cannot be opened with the present keys"
@@ -60,16 +60,16 @@ class BlindPlane(KeepingPlane):
 
 @pytest.fixture
 def plane():
-    return KeepingPlane()
+    return SecretPlane()
 
 
 @pytest.fixture
 def url(plane):
-    with served(plane) as url:
+    with serve(plane) as url:
         yield url
 
 
-def piped(text, *arguments, url):
+def molecule_with_input(text, *arguments, url):
     return subprocess.run(
         [sys.executable, "-m", "molecule_cli", *arguments],
         cwd=ROOT,
@@ -82,45 +82,45 @@ def piped(text, *arguments, url):
     )
 
 
-def test_secrets_are_listed_by_name(url, plane):
-    said = molecule("secrets", "list", "--for", "lead", MOLECULE_URL=url)
+def test_the_list_shows_the_names_of_secrets(url, plane):
+    result = molecule("secrets", "list", "--for", "lead", MOLECULE_URL=url)
 
-    assert said.stdout.split() == ["KEY", "SCOPE", "SET", "KEY", "workspace", "2026-05-02T08:30:00"]
-    assert plane.asked == [("GET", f"/workspaces/{LEAD}/secrets")]
-
-
-def test_a_value_comes_through_a_pipe_and_is_not_repeated(url, plane):
-    said = piped("line one\nline two\n", "secrets", "set", "KEY", "--global", url=url)
-
-    assert said.returncode == 0
-    assert plane.asked == [("PUT", "/settings/secrets"), {"key": "KEY", "value": "line one\nline two"}]
-    assert "line one" not in said.stdout + said.stderr
+    assert result.stdout.split() == ["KEY", "SCOPE", "SET", "KEY", "workspace", "2026-05-02T08:30:00"]
+    assert plane.requests == [("GET", f"/workspaces/{LEAD}/secrets")]
 
 
-def test_no_value_is_no_secret(url, plane):
-    assert "no value for KEY" in complaint(piped("", "secrets", "set", "KEY", "--for", "lead", url=url))
-    assert plane.asked == []
+def test_a_value_is_read_from_a_pipe_and_not_printed(url, plane):
+    result = molecule_with_input("line one\nline two\n", "secrets", "set", "KEY", "--global", url=url)
+
+    assert result.returncode == 0
+    assert plane.requests == [("PUT", "/settings/secrets"), {"key": "KEY", "value": "line one\nline two"}]
+    assert "line one" not in result.stdout + result.stderr
 
 
-def test_a_secret_that_is_not_there_is_told(url, plane):
-    assert complaint(molecule("secrets", "unset", "KEY", "--global", MOLECULE_URL=url)) == "secret not found"
-    assert plane.asked == [("DELETE", "/settings/secrets/KEY")]
+def test_an_empty_value_is_an_error(url, plane):
+    assert "no value for KEY" in error_line(molecule_with_input("", "secrets", "set", "KEY", "--for", "lead", url=url))
+    assert plane.requests == []
+
+
+def test_a_missing_secret_is_reported(url, plane):
+    assert error_line(molecule("secrets", "unset", "KEY", "--global", MOLECULE_URL=url)) == "secret not found"
+    assert plane.requests == [("DELETE", "/settings/secrets/KEY")]
 
 
 @pytest.mark.parametrize("whose", [[], ["--for", "lead", "--global"]])
-def test_it_must_be_said_whose(url, whose):
-    assert "say whose" in complaint(molecule("secrets", "list", *whose, MOLECULE_URL=url))
+def test_exactly_one_owner_of_a_secret_is_required(url, whose):
+    assert "say whose" in error_line(molecule("secrets", "list", *whose, MOLECULE_URL=url))
 
 
-def test_sealing_anew_goes_on_until_nothing_remains(url):
-    said = molecule("vault", "reseal", MOLECULE_URL=url)
+def test_reseal_runs_until_no_secret_remains(url):
+    result = molecule("vault", "reseal", MOLECULE_URL=url)
 
-    assert said.stdout == "100 sealed anew, 7 to go\n107 sealed anew; everything is sealed with key 2\n"
+    assert result.stdout == "100 sealed anew, 7 to go\n107 sealed anew; everything is sealed with key 2\n"
 
 
-def test_a_lost_key_is_told_with_what_to_do():
-    with served(BlindPlane()) as url:
-        said = complaint(molecule("vault", "reseal", MOLECULE_URL=url))
+def test_a_missing_key_is_reported_with_the_next_step():
+    with serve(MissingKeyPlane()) as url:
+        result = error_line(molecule("vault", "reseal", MOLECULE_URL=url))
 
-    assert said.startswith("a stored secret cannot be opened with the present keys: ")
-    assert "SECRETS_ENCRYPTION_KEY" in said
+    assert result.startswith("a stored secret cannot be opened with the present keys: ")
+    assert "SECRETS_ENCRYPTION_KEY" in result

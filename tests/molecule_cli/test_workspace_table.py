@@ -18,16 +18,16 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
         (timedelta(days=3, hours=5), "3d"),
     ],
 )
-def test_an_age_is_told_in_its_largest_unit(span, shown):
+def test_an_age_is_formatted_in_its_largest_unit(span, shown):
     assert workspace_table.format_age((NOW - span).isoformat().replace("+00:00", "Z"), now=NOW) == shown
 
 
-def test_no_time_is_no_age():
+def test_a_missing_time_has_no_age():
     assert workspace_table.format_age(None, now=NOW) == ""
 
 
 @given(st.lists(st.integers(min_value=-1, max_value=9), min_size=1, max_size=10))
-def test_every_workspace_is_shown_once_wherever_its_lead_is(leads):
+def test_every_workspace_is_shown_once_for_any_parents(leads):
     workspaces = [
         {"id": str(number), "name": f"w{number}", "parent_id": str(lead) if 0 <= lead < number else "elsewhere"}
         for number, lead in enumerate(leads)

@@ -39,7 +39,7 @@ async def main(card_url: str, text: str, bearer: str = "") -> None:
 
 
 async def _ask(http: httpx.AsyncClient, card: AgentCard, text: str, *, streaming: bool) -> list[dict]:
-    """What the client saw, the whole task as it stood after each event."""
+    """Send the message; return the task after each event."""
     client = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming)).create(card)
     message = Message(message_id=str(uuid4()), role=Role.user, parts=[Part(root=TextPart(text=text))])
     seen = []

@@ -39,7 +39,7 @@ async def main(card_url: str, text: str, bearer: str = "") -> None:
 
 
 async def _ask(http: httpx.AsyncClient, card: AgentCard, text: str, *, streaming: bool) -> list[dict]:
-    """What the client saw, event by event."""
+    """Send the message; return each event."""
     client = ClientFactory(ClientConfig(httpx_client=http, streaming=streaming)).create(card)
     message = Message(message_id=str(uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)])
     return [_seen(event) async for event in client.send_message(SendMessageRequest(message=message))]

@@ -1,4 +1,4 @@
-"""Environments of their own for the two generations of the official client; they cannot live in one."""
+"""Virtual environments for the two versions of the official client, which cannot share one."""
 
 import asyncio
 import hashlib
@@ -14,13 +14,13 @@ from typing import Any
 HERE = Path(__file__).parent
 
 CACHE = Path.home() / ".cache" / "molecule-tests"
-"""Survives the run: an environment is made once for each list of requirements."""
+"""The environments are kept after the run; each list of requirements has one."""
 
 GENERATIONS = ("0_3", "1_0")
 
 
 async def converse(generation: str, card_url: str, text: str, bearer: str = "") -> dict[str, Any]:
-    """Let the client of `generation` find the agent by its card and talk to it; what it printed."""
+    """Run the client of `generation` against the agent of a card; return its JSON output."""
     python = await asyncio.to_thread(environment, generation)
     client = await asyncio.create_subprocess_exec(
         *(python, HERE / f"client_{generation}.py", card_url, text, bearer),
@@ -33,7 +33,7 @@ async def converse(generation: str, card_url: str, text: str, bearer: str = "") 
 
 
 def environment(generation: str) -> Path:
-    """The Python with the client of `generation`, made now if it was never made before."""
+    """Return the Python with the client of `generation`; create its environment if it is missing."""
     requirements = HERE / f"requirements_{generation}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
     home = CACHE / f"a2a-{generation}-{digest}"
@@ -43,7 +43,7 @@ def environment(generation: str) -> Path:
 
 
 def _make(home: Path, requirements: Path) -> None:
-    """Built beside its place and moved there as a whole: an interrupted or a second maker leaves nothing half done."""
+    """Create the environment in a temporary folder and rename it, so that an interrupted run leaves no partial one."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as workshop:
         new = Path(workshop) / "environment"

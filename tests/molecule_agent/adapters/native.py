@@ -1,4 +1,4 @@
-"""An adapter that does much itself."""
+"""An adapter with native capabilities."""
 
 from collections.abc import AsyncIterator
 

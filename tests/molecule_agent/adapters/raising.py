@@ -1,4 +1,4 @@
-"""An adapter that raises whatever it is asked."""
+"""An adapter whose methods raise, except `card`."""
 
 from collections.abc import AsyncIterator
 

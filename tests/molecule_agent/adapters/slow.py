@@ -1,4 +1,4 @@
-"""An adapter that takes its time: long enough to be told to stop meanwhile."""
+"""An adapter that answers slowly, so that a test can stop the agent meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator

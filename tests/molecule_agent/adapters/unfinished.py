@@ -1,4 +1,4 @@
-"""Not an adapter yet."""
+"""A module whose `Adapter` is not derived from `BaseAdapter`."""
 
 
 class Adapter:

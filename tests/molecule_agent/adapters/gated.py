@@ -1,4 +1,4 @@
-"""An adapter that answers when the test lets it."""
+"""An adapter that answers when the test opens its gate."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from molecule_agent.adapter import BaseAdapter, CardFacts, Turn
 
 
 class Adapter(BaseAdapter):
-    """Says `begun`, waits for its gate, then says `ended`; a message `fail` raises behind the gate."""
+    """Yields `begun`, waits for its gate, then yields `ended`; for the message `fail` it raises after the gate."""
 
     latest: ClassVar["Adapter"]
 
