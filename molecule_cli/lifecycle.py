@@ -59,7 +59,9 @@ def hibernate(
 def restart(
     workspace: Workspace,
     *,
-    template: Annotated[str, typer.Option("--template", help="Its files are put over what is there.")] = "",
+    template: Annotated[
+        str, typer.Option("--template", help="The template whose files replace those of the same name.")
+    ] = "",
 ) -> None:
     """
     Replace the instance of a workspace by a fresh one; its files stay.

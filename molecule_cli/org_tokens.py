@@ -65,7 +65,7 @@ def revoke(token: Token) -> None:
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plane.request("DELETE", f"/org/tokens/{token}")
-    typer.echo("revoked; whoever shows it is refused within a second")
+    typer.echo("revoked; requests that present it are refused within a second")
 
 
 @app.command()

@@ -50,7 +50,7 @@ def set_(
     is_global: IsGlobal = False,
 ) -> None:
     """
-    Set a secret; whoever it applies to is restarted.
+    Set a secret; the workspaces that it applies to are restarted.
 
     The value is what standard input says, or is asked for: on a command line other people could read it.
     """
@@ -69,7 +69,7 @@ def unset(
     workspace: Workspace = None,
     is_global: IsGlobal = False,
 ) -> None:
-    """Erase a secret; whoever it applied to is restarted."""
+    """Erase a secret; the workspaces that it applied to are restarted."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:

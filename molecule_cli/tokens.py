@@ -61,7 +61,7 @@ def revoke(workspace: Workspace, token: Token) -> None:
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plane.request("DELETE", f"/workspaces/{plane.find(workspace)}/tokens/{token}")
-    typer.echo("revoked; whoever shows it is refused within a second")
+    typer.echo("revoked; requests that present it are refused within a second")
 
 
 @app.command()

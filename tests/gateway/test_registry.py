@@ -249,7 +249,7 @@ async def test_a_claim_with_an_invalid_id_is_refused(plane):
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid workspace ID"})
 
 
-def neighbour(name):
+def peer(name):
     return pb.Workspace(
         id=V,
         name=name,
@@ -261,8 +261,8 @@ def neighbour(name):
 
 async def test_peers_are_all_pages_in_order(plane):
     plane.registry.replies["ListPeers"] = [
-        pb.ListPeersResponse(workspaces=[neighbour("a")], next_page_token="more"),
-        pb.ListPeersResponse(workspaces=[neighbour("b")]),
+        pb.ListPeersResponse(workspaces=[peer("a")], next_page_token="more"),
+        pb.ListPeersResponse(workspaces=[peer("b")]),
     ]
 
     answer = await plane.http.get(f"/registry/{W}/peers?q=%20Part%20", headers=AS_W)

@@ -24,7 +24,7 @@ MEMBERS = range(12)
 
 @st.composite
 def forests(draw):
-    """Parents by member, `None` for roots: everybody stands below somebody who was there before."""
+    """Parents by member, `None` for roots; a parent comes before its children, so there is no cycle."""
     return {
         str(member): draw(
             st.none() | st.sampled_from([str(earlier) for earlier in range(member)]) if member else st.none()
