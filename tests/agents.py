@@ -74,7 +74,7 @@ class SilentAgent(SlowAgent):
 
 
 @dataclass
-class DyingAgent(EchoAgent):
+class DisconnectingAgent(EchoAgent):
     """Closes the connection of a message: before the answer, within it, or within a stream."""
 
     moment: str = "before"
@@ -93,7 +93,7 @@ class DyingAgent(EchoAgent):
 
 
 @dataclass
-class RudeAgent(EchoAgent):
+class MisbehavingAgent(EchoAgent):
     """Answers with an HTML error page of a proxy, a redirect, or too large a body."""
 
     status: int = 502
@@ -105,7 +105,7 @@ class RudeAgent(EchoAgent):
 
 
 @asynccontextmanager
-async def serving(agent: EchoAgent) -> AsyncIterator[EchoAgent]:
+async def serve_agent(agent: EchoAgent) -> AsyncIterator[EchoAgent]:
     """Serve the agent on a free port of this machine for the length of the block; sets its `url`."""
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_post("/{path:.*}", agent.answer)

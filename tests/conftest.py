@@ -27,12 +27,12 @@ def database_url() -> Iterator[str]:
     """A PostgreSQL for the length of the session, with the roles and schemas of the plane."""
     url = os.environ.get("TEST_DATABASE_URL")
     if url:
-        databases.prepare(url)
+        databases.apply_roles(url)
         yield url
         return
     # Not in pytest's own directories: each pytest that starts removes the access of PostgreSQL's user to them.
-    with TemporaryDirectory(prefix="molecule-tests-") as home, databases.embedded(Path(home)) as url:
-        databases.prepare(url)
+    with TemporaryDirectory(prefix="molecule-tests-") as home, databases.run_server(Path(home)) as url:
+        databases.apply_roles(url)
         yield url
 
 

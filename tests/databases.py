@@ -20,7 +20,7 @@ _migrated: set[tuple[str, str]] = set()
 
 
 @contextmanager
-def embedded(home: Path) -> Iterator[str]:
+def run_server(home: Path) -> Iterator[str]:
     """Run the bundled PostgreSQL in `home` for the length of the block; yields its URL."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -33,13 +33,13 @@ def embedded(home: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def prepare(url: str) -> None:
+def apply_roles(url: str) -> None:
     """Create the roles and schemas of the plane. It blocks, so call it outside an event loop."""
     asyncio.run(_apply_roles(url))
 
 
 @asynccontextmanager
-async def fresh(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
+async def open_empty_database(url: str, service: Service[Any]) -> AsyncIterator[AsyncEngine]:
     """Open an engine in the role of `service`, with its schema migrated and its tables empty."""
     schema, folder = service.schema, service.migrations
     if schema is None or folder is None:

@@ -12,7 +12,7 @@ from services.chassis.settings import ChassisSettings
 
 
 @asynccontextmanager
-async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -> AsyncIterator[str]:
+async def serve(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -> AsyncIterator[str]:
     """Serve the servicers for the length of the block; yields the address."""
 
     @asynccontextmanager
@@ -26,7 +26,9 @@ async def listening(servicers: Sequence[Servicer], loops: Sequence[Loop] = ()) -
 
 
 @asynccontextmanager
-async def running(servicers: Sequence[Servicer], *, caller_service: str = "gateway") -> AsyncIterator[ServiceChannel]:
+async def open_channel_to(
+    servicers: Sequence[Servicer], *, caller_service: str = "gateway"
+) -> AsyncIterator[ServiceChannel]:
     """Serve the servicers for the length of the block; yields a channel that calls as `caller_service`."""
-    async with listening(servicers) as address, clients.open_channel(address, caller_service=caller_service) as line:
+    async with serve(servicers) as address, clients.open_channel(address, caller_service=caller_service) as line:
         yield line

@@ -16,7 +16,7 @@ from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
 from tests.a2a_proxy.fake_services import FakeLifecycle, FakeProvisioner, FakeRegistry
-from tests.rpc import listening
+from tests.rpc import serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +46,8 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
     with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
         async with (
-            databases.fresh(database_url, service) as engine,
-            listening([registry.servicer(), lifecycle.servicer(), provisioner.servicer()]) as fakes,
+            databases.open_empty_database(database_url, service) as engine,
+            serve([registry.servicer(), lifecycle.servicer(), provisioner.servicer()]) as fakes,
             asyncio.TaskGroup() as group,
         ):
             loaded = Settings(

@@ -25,7 +25,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
-    async with databases.fresh(database_url, service) as engine:
+    async with databases.open_empty_database(database_url, service) as engine:
         yield Store(engine)
 
 

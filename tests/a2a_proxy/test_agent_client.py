@@ -20,7 +20,7 @@ from services.a2a_proxy.model import (
     WorkspaceId,
 )
 from services.chassis.addresses import AddressRules
-from tests.agents import DyingAgent, EchoAgent, RudeAgent, SilentAgent, serving
+from tests.agents import DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, serve_agent
 from tests.waiting import eventually
 
 DEVELOPMENT = AddressRules(development=True)
@@ -47,7 +47,7 @@ async def send(address: str, *, rules: AddressRules = DEVELOPMENT, feed_is_fresh
 
 
 async def test_an_agent_receives_the_body_unchanged_and_its_answer_is_returned():
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         answer = await send(agent.url)
 
         assert isinstance(answer, Answer)
@@ -60,7 +60,7 @@ async def test_an_agent_receives_the_body_unchanged_and_its_answer_is_returned()
 
 
 async def test_the_address_is_requested_without_a_further_path():
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         await send(agent.url + "some/where?x=%2F")
 
         assert str(agent.requests[0].raw_path) == "/some/where?x=%2F"
@@ -77,17 +77,17 @@ async def test_a_host_that_does_not_resolve_means_not_sent():
 
 
 async def test_a_connection_that_breaks_before_the_answer_means_unknown():
-    async with serving(DyingAgent()) as agent:
+    async with serve_agent(DisconnectingAgent()) as agent:
         assert await send(agent.url) == DispatchFailure(Fault.RESET, SendState.UNKNOWN)
 
 
 async def test_an_answer_that_breaks_off_is_unreadable():
-    async with serving(DyingAgent(moment="middle")) as agent:
+    async with serve_agent(DisconnectingAgent(moment="middle")) as agent:
         assert await send(agent.url) == DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN)
 
 
 async def test_a_stream_that_breaks_off_raises_after_its_last_chunk():
-    async with serving(DyingAgent(moment="stream")) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+    async with serve_agent(DisconnectingAgent(moment="stream")) as agent, AgentClient(rules=DEVELOPMENT) as agents:
         stream = await agents.send(build_dispatch(agent.url), lambda: True)
 
         assert isinstance(stream, Stream)
@@ -98,7 +98,7 @@ async def test_a_stream_that_breaks_off_raises_after_its_last_chunk():
 
 
 async def test_a_stream_is_returned_unchanged():
-    async with serving(EchoAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+    async with serve_agent(EchoAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
         stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST), lambda: True)
 
         whole = b"".join([chunk async for chunk in stream.chunks])
@@ -108,12 +108,12 @@ async def test_a_stream_is_returned_unchanged():
 
 
 async def test_an_answer_over_the_limit_is_not_read():
-    async with serving(RudeAgent(status=200, text="x" * (module.MAX_ANSWER_BYTES + 1))) as agent:
+    async with serve_agent(MisbehavingAgent(status=200, text="x" * (module.MAX_ANSWER_BYTES + 1))) as agent:
         assert await send(agent.url) == DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN)
 
 
 async def test_an_answer_at_the_limit_is_read():
-    async with serving(RudeAgent(status=200, text="x" * module.MAX_ANSWER_BYTES)) as agent:
+    async with serve_agent(MisbehavingAgent(status=200, text="x" * module.MAX_ANSWER_BYTES)) as agent:
         answer = await send(agent.url)
 
         assert isinstance(answer, Answer)
@@ -121,7 +121,10 @@ async def test_an_answer_at_the_limit_is_read():
 
 
 async def test_redirects_are_not_followed():
-    async with serving(EchoAgent()) as other, serving(RudeAgent(status=307, headers={"Location": other.url})) as agent:
+    async with (
+        serve_agent(EchoAgent()) as other,
+        serve_agent(MisbehavingAgent(status=307, headers={"Location": other.url})) as agent,
+    ):
         answer = await send(agent.url)
 
         assert isinstance(answer, Answer)
@@ -131,7 +134,7 @@ async def test_redirects_are_not_followed():
 
 async def test_only_the_listed_response_headers_are_returned():
     headers = {"Set-Cookie": "a=b", "Server": "x", "Retry-After": "7", "ETag": '"1"', "X-Internal": "10.0.0.7"}
-    async with serving(RudeAgent(status=400, headers=headers)) as agent:
+    async with serve_agent(MisbehavingAgent(status=400, headers=headers)) as agent:
         answer = await send(agent.url)
 
         assert isinstance(answer, Answer)
@@ -171,13 +174,13 @@ async def test_metadata_services_are_refused_in_development_too():
 
 @pytest.mark.covers("A2A-16")
 async def test_loopback_is_allowed_in_development():
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         assert isinstance(await send(agent.url, trusted=False), Answer)
 
 
 @pytest.mark.covers("A2A-17")
 async def test_an_address_from_the_backend_is_trusted_in_production():
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         assert isinstance(await send(agent.url, trusted=True, rules=AddressRules()), Answer)
 
 
@@ -219,7 +222,7 @@ async def waiting(agents: AgentClient, agent: SilentAgent, **options):
 
 @pytest.mark.covers("A2A-19", "A2A-22")
 async def test_the_idle_timeout_ends_a_dispatch():
-    async with serving(SilentAgent()) as agent:
+    async with serve_agent(SilentAgent()) as agent:
         assert await send(agent.url, idle=0.2) == DispatchFailure(
             Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=0.2)
         )
@@ -227,7 +230,7 @@ async def test_the_idle_timeout_ends_a_dispatch():
 
 @pytest.mark.covers("A2A-19", "A2A-22")
 async def test_only_signs_of_life_of_the_target_restart_the_idle_timeout():
-    async with serving(SilentAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+    async with serve_agent(SilentAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
         loop = asyncio.get_running_loop()
         async with waiting(agents, agent, idle=0.3) as task:
             began = loop.time()
@@ -241,7 +244,7 @@ async def test_only_signs_of_life_of_the_target_restart_the_idle_timeout():
 
 @pytest.mark.covers("A2A-22")
 async def test_while_the_feed_is_not_fresh_only_the_deadline_counts():
-    async with serving(SilentAgent()) as agent:
+    async with serve_agent(SilentAgent()) as agent:
         found = await send(agent.url, idle=0.1, deadline=0.5, feed_is_fresh=False)
 
         assert found == DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.UNKNOWN, timedelta(seconds=0.5))
@@ -259,7 +262,7 @@ async def test_every_chunk_of_a_body_restarts_the_idle_timeout():
             await response.write(b"{}")
             return response
 
-    async with serving(Dripping()) as agent:
+    async with serve_agent(Dripping()) as agent:
         answer = await send(agent.url, idle=0.4)
 
         assert isinstance(answer, Answer)
@@ -275,7 +278,7 @@ async def test_a_silent_stream_is_interrupted():
             await asyncio.Event().wait()
             return response
 
-    async with serving(Halting()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
+    async with serve_agent(Halting()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
         stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST, idle=0.2), lambda: True)
 
         assert await anext(stream.chunks) == b"data: 1\n\n"

@@ -14,7 +14,7 @@ from services.chassis import clients
 from services.chassis.errors import PermissionDenied
 from tests.a2a_proxy.fake_gateway import TARGET, message_body, open_exchange
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.agents import EchoAgent, serving
+from tests.agents import EchoAgent, serve_agent
 from tests.waiting import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +58,7 @@ async def test_a_subscriber_that_does_not_read_misses_broadcasts_beyond_the_limi
 
 @pytest.mark.covers("ACT-04")
 async def test_a_message_is_broadcast_after_its_row_is_committed(database_url):
-    async with run_proxy(database_url) as proxy, serving(EchoAgent()) as agent:
+    async with run_proxy(database_url) as proxy, serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         async with (
             clients.open_channel(proxy.address, caller_service="gateway") as channel,

@@ -18,13 +18,13 @@ from tests.a2a_proxy.fake_gateway import (
     open_exchange,
 )
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
+from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
 
 @pytest.mark.covers("A2A-11")
 async def test_a_message_reaches_its_agent_and_the_activity_log(proxy, gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         proxy.registry.set_workspace(CALLER)
 
@@ -43,7 +43,7 @@ async def test_a_message_reaches_its_agent_and_the_activity_log(proxy, gateway):
 
 
 async def test_a_caller_that_is_not_a_workspace_leaves_no_source(proxy, gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
         await gateway.send_message(message_body(), sender=Identity(kind=Kind.ANONYMOUS))
@@ -53,7 +53,7 @@ async def test_a_caller_that_is_not_a_workspace_leaves_no_source(proxy, gateway)
 
 
 async def test_listed_headers_are_forwarded_and_credentials_are_not(proxy, gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         headers = {"a2a-extensions": "x", "authorization": "Bearer secret", "cookie": "a=b", "prefer": "wait"}
 
@@ -68,7 +68,7 @@ async def test_without_a_delay_the_activity_is_committed_before_the_answer(datab
     async with (
         run_proxy(database_url, activity_delay=timedelta()) as proxy,
         open_exchange(proxy) as gateway,
-        serving(EchoAgent()) as agent,
+        serve_agent(EchoAgent()) as agent,
     ):
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
@@ -124,7 +124,7 @@ async def frame_unless_refused(asking, reason: str):
 @pytest.mark.covers("A2A-06", "A2A-07")
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"jsonrpc":"2.0","method":"message/send","params":{"message":{}}}'])
 async def test_a_malformed_message_is_not_sent_and_leaves_no_row(proxy, gateway, body):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
         assert (await gateway.send_message(body)).refused.reason == "MALFORMED_MESSAGE"
@@ -183,10 +183,10 @@ async def test_a_message_for_a_polling_agent_is_committed_before_the_answer(prox
 
 
 @pytest.mark.covers("A2A-24", "A2A-39")
-@pytest.mark.parametrize("agent", [RudeAgent(), DyingAgent(), None], ids=["502", "reset", "refused"])
+@pytest.mark.parametrize("agent", [MisbehavingAgent(), DisconnectingAgent(), None], ids=["502", "reset", "refused"])
 async def test_the_caller_learns_that_a_dead_agent_is_restarted(proxy, gateway, agent):
     proxy.provisioner.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
-    async with serving(agent or EchoAgent()) as served:
+    async with serve_agent(agent or EchoAgent()) as served:
         proxy.registry.set_workspace(TARGET, address=served.url if agent else "http://127.0.0.1:1/", generation=3)
 
         refused = (await gateway.send_message(message_body())).refused
@@ -199,7 +199,7 @@ async def test_the_caller_learns_that_a_dead_agent_is_restarted(proxy, gateway, 
 
 @pytest.mark.covers("A2A-24")
 async def test_a_dead_status_of_a_running_agent_is_forwarded_without_its_page(proxy, gateway):
-    async with serving(RudeAgent()) as agent:
+    async with serve_agent(MisbehavingAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
         head = (await gateway.send_message(message_body())).head
@@ -217,7 +217,7 @@ async def test_the_provisioner_is_not_asked_about_an_external_agent(proxy, gatew
 
 
 async def test_the_registry_is_asked_before_an_outdated_route_refuses_a_message(proxy, gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url, status=registry_pb2.WORKSPACE_STATUS_PROVISIONING)
         assert (await gateway.send_message(message_body())).refused.reason == "TARGET_UNAVAILABLE"
 
@@ -229,7 +229,7 @@ async def test_the_registry_is_asked_before_an_outdated_route_refuses_a_message(
 @pytest.mark.covers("A2A-34")
 @pytest.mark.parametrize("manner", ["429", "503", "json-rpc"])
 async def test_a_busy_agent_is_reported_with_a_retry_time_and_leaves_a_row(proxy, gateway, manner):
-    async with serving(BusyAgent(manner=manner)) as agent:
+    async with serve_agent(BusyAgent(manner=manner)) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
         refused = (await gateway.send_message(message_body())).refused
@@ -241,7 +241,7 @@ async def test_a_busy_agent_is_reported_with_a_retry_time_and_leaves_a_row(proxy
 
 
 async def test_a_busy_agent_with_a_native_session_is_reported_as_such(proxy, gateway):
-    async with serving(BusyAgent()) as agent:
+    async with serve_agent(BusyAgent()) as agent:
         declared = registry_pb2.Declarations(capabilities={"session": True})
         proxy.registry.set_workspace(TARGET, address=agent.url, declarations=declared)
 
@@ -250,7 +250,7 @@ async def test_a_busy_agent_with_a_native_session_is_reported_as_such(proxy, gat
 
 @pytest.mark.covers("A2A-19", "A2A-21")
 async def test_the_declared_idle_timeout_of_an_agent_is_used(proxy, gateway):
-    async with serving(SilentAgent()) as agent:
+    async with serve_agent(SilentAgent()) as agent:
         proxy.registry.set_workspace(
             TARGET, address=agent.url, declarations=registry_pb2.Declarations(idle_timeout_seconds=1)
         )
@@ -262,7 +262,7 @@ async def test_the_declared_idle_timeout_of_an_agent_is_used(proxy, gateway):
 
 @pytest.mark.covers("A2A-19")
 async def test_heartbeats_of_the_target_keep_a_dispatch_alive(proxy, gateway):
-    async with serving(SlowAgent()) as agent:
+    async with serve_agent(SlowAgent()) as agent:
         proxy.registry.set_workspace(
             TARGET, address=agent.url, declarations=registry_pb2.Declarations(idle_timeout_seconds=1)
         )
@@ -279,7 +279,7 @@ async def test_heartbeats_of_the_target_keep_a_dispatch_alive(proxy, gateway):
 
 
 async def test_the_deadline_of_the_caller_ends_the_wait(proxy, gateway):
-    async with serving(SilentAgent()) as agent:
+    async with serve_agent(SilentAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
 
         refused = (await gateway.send_message(message_body(), timeout="1")).refused
@@ -293,7 +293,7 @@ async def test_the_deadline_of_the_caller_ends_the_wait(proxy, gateway):
 
 
 async def test_a_stream_is_forwarded_unchanged_and_its_last_event_is_logged(proxy, gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         await gateway.open(1, message_body("message/stream"))
 

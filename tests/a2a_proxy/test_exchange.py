@@ -18,13 +18,13 @@ from tests.a2a_proxy.fake_gateway import (
     open_exchange,
 )
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.agents import DyingAgent, EchoAgent, SlowAgent, serving
+from tests.agents import DisconnectingAgent, EchoAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
 
 async def test_calls_of_one_exchange_run_concurrently(proxy, gateway):
     other = str(uuid4())
-    async with serving(SlowAgent()) as slow, serving(EchoAgent()) as quick:
+    async with serve_agent(SlowAgent()) as slow, serve_agent(EchoAgent()) as quick:
         proxy.registry.set_workspace(TARGET, address=slow.url)
         proxy.registry.set_workspace(other, address=quick.url)
 
@@ -55,7 +55,7 @@ async def test_only_the_gateway_may_exchange(proxy):
 
 
 async def test_a_stopping_proxy_finishes_its_calls_and_refuses_new_ones(database_url):
-    async with serving(SlowAgent()) as agent, AsyncExitStack() as stack:
+    async with serve_agent(SlowAgent()) as agent, AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(run_proxy(database_url))
         gateway = await stack.enter_async_context(open_exchange(proxy))
         proxy.registry.set_workspace(TARGET, address=agent.url)
@@ -106,7 +106,7 @@ class EndlessAgent(EchoAgent):
 
 
 async def test_a_slow_client_delays_only_its_own_stream(proxy, gateway):
-    async with serving(FloodingAgent()) as agent:
+    async with serve_agent(FloodingAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         await gateway.open(1, message_body("message/stream"))
         assert not (await gateway.next(1)).head.complete
@@ -126,7 +126,7 @@ async def test_a_slow_client_delays_only_its_own_stream(proxy, gateway):
 
 
 async def test_a_cancelled_call_ends_the_stream_of_the_agent(proxy, gateway):
-    async with serving(EndlessAgent()) as agent:
+    async with serve_agent(EndlessAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         await gateway.open(1, message_body("message/stream"))
         await gateway.next(1)
@@ -140,7 +140,7 @@ async def test_a_cancelled_call_ends_the_stream_of_the_agent(proxy, gateway):
 
 
 async def test_a_cancelled_call_does_not_stop_a_message(proxy, gateway):
-    async with serving(SlowAgent()) as agent:
+    async with serve_agent(SlowAgent()) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         await gateway.open(1, message_body())
         await agent.asked.wait()
@@ -153,7 +153,7 @@ async def test_a_cancelled_call_does_not_stop_a_message(proxy, gateway):
 
 
 async def test_a_closed_exchange_stops_streams_but_no_messages(proxy):
-    async with serving(SlowAgent()) as slow, serving(EndlessAgent()) as endless:
+    async with serve_agent(SlowAgent()) as slow, serve_agent(EndlessAgent()) as endless:
         other = str(uuid4())
         proxy.registry.set_workspace(TARGET, address=slow.url)
         proxy.registry.set_workspace(other, address=endless.url)
@@ -170,7 +170,7 @@ async def test_a_closed_exchange_stops_streams_but_no_messages(proxy):
 
 
 async def test_an_interrupted_stream_ends_as_interrupted(proxy, gateway):
-    async with serving(DyingAgent(moment="stream")) as agent:
+    async with serve_agent(DisconnectingAgent(moment="stream")) as agent:
         proxy.registry.set_workspace(TARGET, address=agent.url)
         await gateway.open(1, message_body("message/stream"))
 

@@ -12,7 +12,7 @@ from services.a2a_proxy.route_cache import RouteCache
 from services.chassis.errors import Unavailable
 from services.chassis.feeds import FEED_SILENCE_LIMIT
 from tests.a2a_proxy.fake_services import FakeRegistry
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 
@@ -20,7 +20,7 @@ from tests.waiting import eventually
 async def following(
     registry: FakeRegistry, *, silence_limit: timedelta = FEED_SILENCE_LIMIT, on_sign_of_life=lambda _: None
 ) -> AsyncIterator[RouteCache]:
-    async with running([registry.servicer()], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([registry.servicer()], caller_service="a2a_proxy") as channel:
         cache = RouteCache(RegistryClient(channel), on_sign_of_life=on_sign_of_life, silence_limit=silence_limit)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(cache.follow_feed())

@@ -42,7 +42,7 @@ RACE_ROUNDS = range(50)
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    async with databases.fresh(database_url, service) as engine:
+    async with databases.open_empty_database(database_url, service) as engine:
         yield engine
 
 

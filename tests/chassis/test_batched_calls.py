@@ -11,7 +11,7 @@ from services.chassis import batched_calls, errors, identity
 from services.chassis.batched_calls import BatchedMethod
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 CONTRACT = activity_pb2.DESCRIPTOR.services_by_name["ActivityService"]
@@ -70,7 +70,7 @@ def servicer():
 @pytest.fixture
 async def channel(servicer):
     add = activity_pb2_grpc.add_ActivityServiceServicer_to_server
-    async with running([Servicer(contract=CONTRACT, add=add, servicer=servicer)]) as channel:
+    async with open_channel_to([Servicer(contract=CONTRACT, add=add, servicer=servicer)]) as channel:
         yield channel
 
 
@@ -163,7 +163,7 @@ async def test_a_batch_cannot_carry_the_identity_of_a_service(channel):
 
 async def test_only_the_gateway_may_send_batches(servicer):
     add = activity_pb2_grpc.add_ActivityServiceServicer_to_server
-    async with running(
+    async with open_channel_to(
         [Servicer(contract=CONTRACT, add=add, servicer=servicer)], caller_service="provisioner"
     ) as channel:
         stub = batch_pb2_grpc.BatchServiceStub(channel.channel)

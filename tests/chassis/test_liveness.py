@@ -11,7 +11,7 @@ from services.chassis import clients
 from services.chassis.errors import PermissionDenied, Unavailable
 from services.chassis.liveness import Liveness
 from services.chassis.service import Loop
-from tests.rpc import listening
+from tests.rpc import serve
 
 SOON = timedelta(milliseconds=1)
 
@@ -41,7 +41,7 @@ async def test_a_loop_whose_tick_never_ends_has_no_last_tick():
         Loop(name="stuck", run=stuck, every=SOON),
         Loop(name="waiting", run=stuck),
     ]
-    async with listening([], loops) as address:
+    async with serve([], loops) as address:
         found = await read_ages(address)
 
     assert set(found) == {"fine", "failing", "stuck"}
@@ -60,6 +60,6 @@ async def test_a_loop_that_no_longer_ticks_in_this_replica_has_no_last_tick():
 
 
 async def test_only_the_gateway_may_read_the_liveness():
-    async with listening([]) as address, clients.open_channel(address, caller_service="registry") as channel:
+    async with serve([]) as address, clients.open_channel(address, caller_service="registry") as channel:
         with pytest.raises(PermissionDenied):
             await channel.call(stubs.LivenessServiceStub(channel.channel).GetLiveness, pb.GetLivenessRequest())

@@ -12,7 +12,7 @@ from services.chassis import database
 from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
-from tests.rpc import listening
+from tests.rpc import serve
 from tests.waiting import eventually
 
 OFTEN = timedelta(milliseconds=1)
@@ -41,7 +41,7 @@ class Pair:
                 every=OFTEN,
                 lock=AdvisoryLock(self._url, role=None, name=self._name),
             )
-            await self._replicas.enter_async_context(listening([], [loop]))
+            await self._replicas.enter_async_context(serve([], [loop]))
         return self
 
     async def __aexit__(self, *error):
@@ -103,7 +103,7 @@ async def test_a_failed_tick_is_logged_and_repeated_in_the_same_replica(database
 
     loop = Loop(name="failing", run=tick, every=OFTEN, lock=AdvisoryLock(database_url, role=None, name="test.vain"))
     with capture_logs() as logged:
-        async with listening([], [loop]):
+        async with serve([], [loop]):
             await eventually(lambda: len(ticks) > 3, within=MOVED_WITHIN)
 
     assert {"log_level": "warning", "loop": "failing"}.items() <= next(

@@ -12,7 +12,7 @@ from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors, identity, rpc
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import STOP_GRACE, Servicer
-from tests.rpc import listening, running
+from tests.rpc import open_channel_to, serve
 
 WORKSPACE = Identity(kind=Kind.WORKSPACE, name="w1", generation=3)
 ADMIN = Identity(kind=Kind.ADMIN)
@@ -93,14 +93,14 @@ async def check_instance(channel, **limits):
 
 async def test_the_servicer_knows_the_caller():
     servicer = RecordingActivity()
-    async with running([activity(servicer)]) as channel:
+    async with open_channel_to([activity(servicer)]) as channel:
         await list_activity(channel, on_behalf_of=WORKSPACE)
     assert servicer.callers == [WORKSPACE]
 
 
 async def test_a_workspace_may_name_only_itself_in_the_request():
     servicer = RecordingActivity()
-    async with running([activity(servicer)]) as channel:
+    async with open_channel_to([activity(servicer)]) as channel:
         with pytest.raises(errors.PermissionDenied):
             await list_activity(channel, workspace="w2", on_behalf_of=WORKSPACE)
     assert servicer.callers == []
@@ -108,27 +108,27 @@ async def test_a_workspace_may_name_only_itself_in_the_request():
 
 @pytest.mark.parametrize("kind", [Kind.ADMIN, Kind.ORG, Kind.ANONYMOUS])
 async def test_the_kinds_of_caller_in_a_rule_are_allowed(kind):
-    async with running([activity(RecordingActivity())]) as channel:
+    async with open_channel_to([activity(RecordingActivity())]) as channel:
         await list_activity(channel, on_behalf_of=Identity(kind=kind, name="caller"))
 
 
 async def test_a_service_needs_a_rule_that_names_it():
-    async with running([activity(RecordingActivity())]) as channel:
+    async with open_channel_to([activity(RecordingActivity())]) as channel:
         with pytest.raises(errors.PermissionDenied):
             await list_activity(channel, on_behalf_of=None)
-    async with running([provisioner(FlakyProvisioner())], caller_service="registry") as channel:
+    async with open_channel_to([provisioner(FlakyProvisioner())], caller_service="registry") as channel:
         with pytest.raises(errors.PermissionDenied):
             await check_instance(channel)
 
 
 async def test_only_the_gateway_may_forward_identities():
-    async with running([activity(RecordingActivity())], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([activity(RecordingActivity())], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.PermissionDenied):
             await list_activity(channel, on_behalf_of=ADMIN)
 
 
 async def test_the_identity_of_a_service_cannot_be_forwarded():
-    async with running([provisioner(FlakyProvisioner())]) as channel:
+    async with open_channel_to([provisioner(FlakyProvisioner())]) as channel:
         with pytest.raises(errors.Unauthenticated):
             await check_instance_as(channel, identity.service_identity("a2a_proxy"))
 
@@ -139,7 +139,7 @@ async def check_instance_as(channel, caller):
 
 
 async def test_a_call_without_a_service_name_is_refused():
-    async with listening([activity(RecordingActivity())]) as address, grpc.aio.insecure_channel(address) as channel:
+    async with serve([activity(RecordingActivity())]) as address, grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await activity_pb2_grpc.ActivityServiceStub(channel).ListActivity(activity_pb2.ListActivityRequest())
     assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
@@ -151,7 +151,7 @@ async def test_an_error_arrives_unchanged():
     )
     raised.reason, raised.domain = "NO_ROOM", "molecule.test.v1"
 
-    async with running([provisioner(FailingProvisioner(raised))], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(FailingProvisioner(raised))], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.FailedPrecondition) as arrived:
             await check_instance(channel)
 
@@ -163,7 +163,7 @@ async def test_an_error_arrives_unchanged():
 
 async def test_the_text_of_an_unexpected_error_is_withheld(capsys):
     bug = ValueError("password=hunter2")
-    async with running([provisioner(FailingProvisioner(bug))], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(FailingProvisioner(bug))], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.InternalError) as arrived:
             await check_instance(channel)
     assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
@@ -171,14 +171,14 @@ async def test_the_text_of_an_unexpected_error_is_withheld(capsys):
 
 async def test_an_unreachable_service_is_retried_until_the_timeout():
     flaky = FlakyProvisioner()
-    async with running([provisioner(flaky)], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(flaky)], caller_service="a2a_proxy") as channel:
         await check_instance(channel)
     assert flaky.calls == 2
 
 
 async def test_an_error_with_a_reason_of_its_own_is_not_retried():
     counting = CountingProvisioner(AbsentBackend())
-    async with running([provisioner(counting)], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(counting)], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.Unavailable, match="provisioner not available"):
             await check_instance(channel)
     assert counting.calls == 1
@@ -202,7 +202,7 @@ class UnavailableProvisioner(CountingProvisioner):
 
 async def test_after_a_timeout_calls_try_once_until_one_succeeds():
     unavailable = UnavailableProvisioner(errors.Unavailable())
-    async with running([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
         with pytest.raises(errors.Unavailable):
             await check_instance(channel)
         calls_before, unavailable.calls = unavailable.calls, 0
@@ -223,7 +223,7 @@ async def test_after_a_timeout_calls_try_once_until_one_succeeds():
 
 async def test_a_call_with_a_short_timeout_does_not_make_later_calls_fail_fast():
     unavailable = UnavailableProvisioner(errors.Unavailable())
-    async with running([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
+    async with open_channel_to([provisioner(unavailable)], caller_service="a2a_proxy") as channel:
         for _ in range(2):
             unavailable.calls = 0
             with pytest.raises(errors.Unavailable):
@@ -255,7 +255,7 @@ async def test_feeds_are_ended_when_the_service_stops():
             return watch
 
     servicer = Servicer(contract=contract, add=auth_pb2_grpc.add_AuthServiceServicer_to_server, servicer=EndlessAuth())
-    service = listening([servicer])
+    service = serve([servicer])
     address = await service.__aenter__()
     async with clients.open_channel(address, caller_service="gateway") as channel:
         stub = auth_pb2_grpc.AuthServiceStub(channel.channel)

@@ -14,7 +14,7 @@ from services.chassis import clients
 from services.chassis.errors import Unavailable
 from services.chassis.service import Components, Loop, Service, run_service
 from services.chassis.settings import ChassisSettings, InvalidSettings, Mode, load_settings, with_prefix
-from tests.rpc import listening
+from tests.rpc import serve
 from tests.waiting import eventually
 
 
@@ -23,7 +23,7 @@ async def test_a_loop_that_fails_stops_the_service():
         raise KeyError
 
     with pytest.raises(ExceptionGroup) as raised:
-        async with listening([], [Loop(name="failing", run=fails)]):
+        async with serve([], [Loop(name="failing", run=fails)]):
             await asyncio.Event().wait()
     assert raised.group_contains(KeyError)
 
@@ -33,7 +33,7 @@ async def test_a_loop_that_ends_stops_the_service():
         return
 
     with pytest.raises(ExceptionGroup, match="unhandled errors"):
-        async with listening([], [Loop(name="ending", run=ends)]):
+        async with serve([], [Loop(name="ending", run=ends)]):
             await asyncio.Event().wait()
 
 
@@ -45,7 +45,7 @@ async def test_a_tick_that_raises_unavailable_is_followed_by_another():
         ticks += 1
         raise Unavailable
 
-    async with listening([], [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1))]):
+    async with serve([], [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1))]):
         await eventually(lambda: ticks > 2)
 
 
@@ -58,7 +58,7 @@ async def test_loops_end_with_the_service():
         finally:
             ended.set()
 
-    async with listening([], [Loop(name="running", run=runs)]):
+    async with serve([], [Loop(name="running", run=runs)]):
         await asyncio.sleep(0)
     assert ended.is_set()
 

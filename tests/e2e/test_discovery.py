@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.plane import Plane, fresh_database
-from tests.agents import EchoAgent, serving
+from tests.agents import EchoAgent, serve_agent
 from tests.e2e.conversation import send
 from tests.e2e.modes import PRODUCTION
 from tests.e2e.principals import external
@@ -71,7 +71,7 @@ async def test_after_a_register_without_an_address_the_old_address_is_not_called
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url) as plane,
-        serving(EchoAgent()) as agent,
+        serve_agent(EchoAgent()) as agent,
     ):
         workspace_id, token = await external(plane, "ada")
 

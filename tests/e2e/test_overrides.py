@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from deploy.plane import Plane, fresh_database
-from tests.agents import SilentAgent, serving
+from tests.agents import SilentAgent, serve_agent
 from tests.e2e.conversation import build_message
 from tests.e2e.principals import external
 from tests.waiting import eventually
@@ -33,7 +33,7 @@ async def test_the_idle_timeout_of_an_agent_applies_on_both_replicas_and_after_a
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url, processes=True) as plane,
-        serving(SilentAgent()) as agent,
+        serve_agent(SilentAgent()) as agent,
     ):
         workspace_id, token = await external(plane, "silent")
         bearer = {"Authorization": f"Bearer {token}"}

@@ -15,7 +15,7 @@ from services.chassis.settings import Mode
 from tests.gateway import fake_services
 from tests.gateway.fake_event_feed import FakeBroadcastService, FakeEventService
 from tests.gateway.fake_services import ADMIN, ANONYMOUS, FakeAuth, ScriptedService
-from tests.rpc import listening
+from tests.rpc import serve
 
 ADMIN_BEARER = "the-operator"
 
@@ -71,7 +71,7 @@ async def run_gateway_under_test(
     async with AsyncExitStack() as stack:
 
         async def at(*servicers: Servicer) -> str:
-            return await stack.enter_async_context(listening(servicers))
+            return await stack.enter_async_context(serve(servicers))
 
         plane.settings = Settings(
             **{

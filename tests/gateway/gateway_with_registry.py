@@ -16,7 +16,7 @@ from tests import databases
 from tests.gateway.conftest import GatewayUnderTest, run_gateway_under_test
 from tests.gateway.fake_services import workspace
 from tests.registry.fake_auth import FakeAuth, serve_auth
-from tests.rpc import listening
+from tests.rpc import serve
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class GatewayWithRegistry:
 async def run_gateway_with_registry(database_url: str, listen: str) -> AsyncIterator[GatewayWithRegistry]:
     """Run both within the `with` block."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(databases.fresh(database_url, service))
-        auth = await stack.enter_async_context(listening([serve_auth(FakeAuth())]))
+        await stack.enter_async_context(databases.open_empty_database(database_url, service))
+        auth = await stack.enter_async_context(serve([serve_auth(FakeAuth())]))
         values = Settings(mode="development", listen=listen, database_url=database_url, auth_targets=auth)
         address = await stack.enter_async_context(run_service(service, values))
         yield GatewayWithRegistry(await stack.enter_async_context(run_gateway_under_test(registry_targets=address)))

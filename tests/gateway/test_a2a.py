@@ -20,7 +20,7 @@ from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.offices import Office, open_office
-from tests.agents import BusyAgent, DyingAgent, EchoAgent, RudeAgent, SilentAgent, SlowAgent, serving
+from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
 TARGET = "b798b45d-16e4-4f00-a409-234e988928c7"
@@ -99,7 +99,7 @@ def hello(method: str = "message/send", **fields) -> dict:
 
 @pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
 async def test_a_message_is_answered_by_its_agent(gateway, path):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello(), path=path) as answer:
@@ -144,7 +144,7 @@ async def test_an_invalid_id_is_refused_before_auth_is_called(gateway, workspace
 
 
 async def test_a_body_at_the_size_limit_passes_and_a_larger_one_is_refused(gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
         frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
         full = frame.replace(b'"x": ""', b'"x": "%s"' % (b"y" * (10 * MEBIBYTE - len(frame))))
@@ -271,7 +271,7 @@ async def test_a_dead_agent_is_a_structured_503(gateway):
 
 
 async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
-    async with serving(BusyAgent()) as agent:
+    async with serve_agent(BusyAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello()) as answer:
@@ -285,8 +285,8 @@ async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
 
 async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
     body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
-    agent = RudeAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
-    async with serving(agent):
+    agent = MisbehavingAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
+    async with serve_agent(agent):
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("tasks/get")) as answer:
@@ -295,7 +295,7 @@ async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
 
 
 async def test_the_callers_deadline_is_a_504(gateway):
-    async with serving(SilentAgent()) as agent:
+    async with serve_agent(SilentAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello(), headers={"X-Timeout": "1"}) as answer:
@@ -309,7 +309,7 @@ async def test_the_callers_deadline_is_a_504(gateway):
 
 @pytest.mark.covers("BEY-22")
 async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
-    async with serving(SlowAgent()) as agent:
+    async with serve_agent(SlowAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
         loop = asyncio.get_running_loop()
         asking = asyncio.ensure_future(gateway.post(hello()).__aenter__())
@@ -354,7 +354,7 @@ class PrivateAgent(EchoAgent):
 
 @pytest.mark.parametrize("method", ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"])
 async def test_an_extended_card_leads_to_the_plane(gateway, method):
-    async with serving(PrivateAgent()) as agent:
+    async with serve_agent(PrivateAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello(method)) as answer:
@@ -368,7 +368,9 @@ async def test_an_extended_card_leads_to_the_plane(gateway, method):
 
 async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gateway):
     text = '{"jsonrpc": "2.0", "id": 1, "error": {"code": -32007, "message": "not configured"}}'
-    async with serving(RudeAgent(status=200, text=text, headers={"Content-Type": "application/json"})) as agent:
+    async with serve_agent(
+        MisbehavingAgent(status=200, text=text, headers={"Content-Type": "application/json"})
+    ) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("GetExtendedAgentCard")) as answer:
@@ -379,7 +381,7 @@ async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gatew
 
 
 async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
-    async with serving(EchoAgent()) as agent:
+    async with serve_agent(EchoAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
@@ -395,7 +397,7 @@ async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
 
 
 async def test_a_broken_stream_ends_with_one_error_event(gateway):
-    async with serving(DyingAgent(moment="stream")) as agent:
+    async with serve_agent(DisconnectingAgent(moment="stream")) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
@@ -423,7 +425,7 @@ async def test_a_client_that_leaves_ends_the_agents_stream(gateway):
                 self.left.set()
             return response
 
-    async with serving(EndlessAgent()) as agent:
+    async with serve_agent(EndlessAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
@@ -444,7 +446,7 @@ async def test_a_large_stream_arrives_whole(gateway):
                 await response.write(bytes([65 + start % 26]) * min(50_000, size - start))
             return response
 
-    async with serving(FloodingAgent()) as agent:
+    async with serve_agent(FloodingAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
@@ -459,7 +461,7 @@ async def test_a_client_that_reads_nothing_delays_no_other(gateway):
             while True:
                 await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
 
-    async with serving(FloodingAgent()) as agent:
+    async with serve_agent(FloodingAgent()) as agent:
         gateway.office.book.write(TARGET, address=agent.url)
         async with gateway.post(hello("message/stream"), read_bufsize=1024):
             for _ in range(20):

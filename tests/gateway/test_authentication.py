@@ -22,7 +22,7 @@ from tests.gateway.fake_services import (
     org,
     workspace,
 )
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -42,7 +42,7 @@ class ManualClock:
 @asynccontextmanager
 async def run_authenticator(auth):
     time = ManualClock()
-    async with running([auth.servicer()]) as line:
+    async with open_channel_to([auth.servicer()]) as line:
         authenticator = Authenticator(line, monotonic=time, wall=time)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(authenticator.follow_revocations())

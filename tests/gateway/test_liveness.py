@@ -11,7 +11,7 @@ from protos.common.v1 import liveness_pb2 as pb
 from services.chassis.errors import Unavailable
 from services.chassis.service import Loop
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
-from tests.rpc import listening
+from tests.rpc import serve
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ async def wait():
 async def test_the_operator_reads_the_loops_of_answering_replicas_while_auth_is_down(tmp_path, bearer, status):
     loops = [Loop(name="ticking", run=tick, every=timedelta(milliseconds=1)), Loop(name="waiting", run=wait)]
     async with (
-        listening([], loops) as proxy,
+        serve([], loops) as proxy,
         run_gateway_under_test(
             admin_token=SecretStr(ADMIN_BEARER),
             a2a_proxy_targets=proxy,

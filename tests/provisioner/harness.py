@@ -14,7 +14,7 @@ from services.provisioner.reconciler import Reconciler
 from services.provisioner.steps import StepRunner
 from tests.provisioner.fake_auth import FakeAuth, auth_servicers
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,13 @@ async def provisioner_harness(
     registry, auth = registry or FakeRegistry(), FakeAuth()
     async with AsyncExitStack() as stack:
         registry_client = RegistryClient(
-            await stack.enter_async_context(running(registry_servicers(registry), caller_service="provisioner")),
+            await stack.enter_async_context(
+                open_channel_to(registry_servicers(registry), caller_service="provisioner")
+            ),
             backend=backend.name,
         )
         auth_client = AuthClient(
-            await stack.enter_async_context(running(auth_servicers(auth), caller_service="provisioner"))
+            await stack.enter_async_context(open_channel_to(auth_servicers(auth), caller_service="provisioner"))
         )
         monotonic = (lambda: clock.now().timestamp()) if clock else time.monotonic
         desired_state = DesiredStateCache(registry_client, monotonic=monotonic)

@@ -21,7 +21,7 @@ from services.provisioner.model import DesiredState, Phase
 from services.provisioner.settings import Settings
 from tests.provisioner.fake_auth import FakeAuth, auth_servicers
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
-from tests.rpc import listening
+from tests.rpc import serve
 from tests.waiting import eventually
 
 AGENT = f"{sys.executable} -u -S -c 'import time; time.sleep(600)'"
@@ -31,8 +31,8 @@ AGENT = f"{sys.executable} -u -S -c 'import time; time.sleep(600)'"
 async def other_services():
     registry = FakeRegistry()
     async with (
-        listening(registry_servicers(registry)) as registry_address,
-        listening(auth_servicers(FakeAuth())) as auth_address,
+        serve(registry_servicers(registry)) as registry_address,
+        serve(auth_servicers(FakeAuth())) as auth_address,
     ):
         yield registry, registry_address, auth_address
 
@@ -60,8 +60,8 @@ def registry(other_services) -> FakeRegistry:
 
 
 @asynccontextmanager
-async def open_check(address: str, *, speaker: str = "a2a_proxy"):
-    async with open_channel(address, caller_service=speaker) as channel:
+async def open_check(address: str, *, caller_service: str = "a2a_proxy"):
+    async with open_channel(address, caller_service=caller_service) as channel:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(channel.channel)
 
         async def check(workspace_id: str, generation: int) -> str:

@@ -11,7 +11,7 @@ from services.provisioner.clients import RegistryClient
 from services.provisioner.desired_state import DesiredStateCache
 from services.provisioner.model import DesiredInstance, DesiredState
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 
@@ -28,7 +28,7 @@ def two() -> str:
 @pytest.fixture
 async def feed():
     registry = FakeRegistry()
-    async with running(registry_servicers(registry), caller_service="provisioner") as channel:
+    async with open_channel_to(registry_servicers(registry), caller_service="provisioner") as channel:
         yield registry, RegistryClient(channel, backend="fake")
 
 

@@ -18,7 +18,7 @@ from services.provisioner.model import LogTail
 from tests.provisioner.backend_suite import build_test_spec
 from tests.provisioner.fake_registry import FakeRegistry, registry_servicers
 from tests.provisioner.faulty_backends import FakeBackend
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 ADMIN = Identity(kind=Kind.ADMIN)
 SPEC = build_test_spec()
@@ -59,7 +59,7 @@ def registry():
 
 @pytest.fixture
 async def build_log_reader(registry):
-    async with running(registry_servicers(registry), caller_service="provisioner") as channel:
+    async with open_channel_to(registry_servicers(registry), caller_service="provisioner") as channel:
         yield lambda backend: LogReader(backend=backend, registry=RegistryClient(channel, backend=backend.name))
 
 

@@ -41,7 +41,7 @@ from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.fake_auth import FakeAuth, serve_auth
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 MISSING_DIRECTORY = Path("/nowhere")
 DEVELOPMENT_RULES = AddressRules(development=True)
@@ -168,13 +168,13 @@ def auth():
 
 @pytest.fixture
 async def engine(database_url):
-    async with databases.fresh(database_url, service) as engine:
+    async with databases.open_empty_database(database_url, service) as engine:
         yield engine
 
 
 @pytest.fixture
 async def registry(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         yield registry
 

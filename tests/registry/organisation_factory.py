@@ -15,7 +15,7 @@ from services.registry.templates.folders import TemplateFolders
 from tests.registry.conftest import RegistryParts, build_parts
 from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.registry.fake_vault import FakeVault, serve_vault
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 TEMPLATES = {
     "writer": "runtime: echo\nmodel: m\ntier: 3\ninitial_prompt: Say hello.",
@@ -77,7 +77,7 @@ async def open_organisation_factory(
         (configs / name).mkdir(parents=True)
         (configs / name / "config.yaml").write_text(text)
     auth, vault = auth or FakeAuth(), VaultWithGlobalSecrets()
-    async with running([serve_auth(auth), serve_vault(vault)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth), serve_vault(vault)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock, configs=configs, org_dirs=org_dirs)
         client, templates, folders = AuthClient(line), TemplateFolders(configs), OrgTemplateFolders(org_dirs)
         yield OrganisationFactory(

@@ -17,7 +17,7 @@ from services.registry.app import service
 from services.registry.settings import Settings
 from tests import databases
 from tests.registry.fake_auth import FakeAuth, serve_auth
-from tests.rpc import listening
+from tests.rpc import serve
 
 ADMIN = Identity(kind=Kind.ADMIN)
 
@@ -45,7 +45,7 @@ class RegistryClient:
 
 @pytest.fixture
 async def registry(database_url, tmp_path):
-    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
+    async with databases.open_empty_database(database_url, service), serve([serve_auth(FakeAuth())]) as auth:
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )

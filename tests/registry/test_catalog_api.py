@@ -10,7 +10,7 @@ from services.chassis.service import Servicer
 from services.chassis.settings import InvalidSettings
 from services.registry import catalog
 from services.registry.api.catalog import CatalogServicer
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def line():
         add=rpc.add_CatalogServiceServicer_to_server,
         servicer=CatalogServicer(catalog.read_catalog()),
     )
-    async with running([servicer], caller_service="provisioner") as line:
+    async with open_channel_to([servicer], caller_service="provisioner") as line:
         yield line
 
 

@@ -25,7 +25,7 @@ from services.chassis.errors import (
 )
 from services.chassis.service import Servicer
 from tests.auth.conftest import ADMIN_TOKEN
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 
 class Auth:
@@ -54,7 +54,7 @@ def served(authorizer, open_authorizer, placements, credential_service, feed):
             add=rpc.add_AuthServiceServicer_to_server,
             servicer=AuthServicer(gate_check, placements, credential_service, feed),
         )
-        return running([servicer])
+        return open_channel_to([servicer])
 
     return serve
 

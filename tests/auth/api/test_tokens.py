@@ -20,7 +20,7 @@ from services.chassis.errors import InvalidArgument, PermissionDenied, ServiceEr
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
 from tests.auth.conftest import ADMIN_TOKEN
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 ADMIN = Identity(kind=Kind.ADMIN)
 ANONYMOUS = Identity(kind=Kind.ANONYMOUS)
@@ -58,7 +58,7 @@ async def client(store, audit_log, clock):
         ),
     )
     contract = pb.DESCRIPTOR.services_by_name["TokenService"]
-    async with running(
+    async with open_channel_to(
         [Servicer(contract=contract, add=rpc.add_TokenServiceServicer_to_server, servicer=servicer)]
     ) as line:
         yield TokenServiceClient(line)

@@ -18,7 +18,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 from services.chassis.identity import Identity, Kind
 from services.chassis.service import Servicer
 from tests.auth.conftest import SEALING_KEY, SilentListener
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 ADMIN = Identity(kind=Kind.ADMIN)
 ANYBODY = Identity(kind=Kind.ANONYMOUS)
@@ -61,7 +61,7 @@ async def gateway(engine, audit_log, clock, database_url):
         add=rpc.add_VaultServiceServicer_to_server,
         servicer=VaultServicer(vault, changes),
     )
-    async with running([servicer]) as line:
+    async with open_channel_to([servicer]) as line:
         yield Caller(line)
 
 

@@ -20,7 +20,7 @@ from services.registry.workspace.validation import WorkspaceDraft, validate_new
 from tests.registry.conftest import ADMIN, build_parts, org
 from tests.registry.fake_auth import AuthWithoutPlacing, serve_auth
 from tests.registry.fake_vault import FakeVault, UnavailableVault, serve_vault
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 
 def payload(event):
@@ -86,7 +86,7 @@ async def test_an_external_workspace_with_a_url_is_online_at_once(registry):
 
 
 async def test_an_external_url_with_a_forbidden_address_is_refused(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(InvalidWorkspace) as refusal:
@@ -136,7 +136,7 @@ async def test_auth_forgets_a_workspace_that_was_not_committed(registry, engine)
 
 async def test_nothing_is_created_if_auth_cannot_place_it(engine, database_url, clock):
     auth = AuthWithoutPlacing()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
 
         with pytest.raises(Unavailable):
@@ -183,7 +183,7 @@ MARKER = "marker-of-a-secret-value"
 def book_with(engine, database_url, auth, clock):
     @asynccontextmanager
     async def registry(vault):
-        async with running([serve_auth(auth), serve_vault(vault)], caller_service="registry") as line:
+        async with open_channel_to([serve_auth(auth), serve_vault(vault)], caller_service="registry") as line:
             yield build_parts(engine, database_url, auth, line, clock)
 
     return registry

@@ -15,7 +15,7 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.workspace.model import DeliveryMode
 from tests.registry.conftest import ADMIN, ANONYMOUS, agent, build_parts, org
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 
@@ -98,7 +98,7 @@ async def test_an_unreachable_workspace_is_refused_with_its_status(registry, tre
 async def test_an_external_address_is_checked_again_at_discovery(registry, engine, database_url, auth, clock):
     near = await external(registry, "http://127.0.0.1:9")
     far = await external(registry, "http://8.8.8.8:9")
-    async with running([], caller_service="registry") as line:
+    async with open_channel_to([], caller_service="registry") as line:
         strict = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
 
         with pytest.raises(AddressUnsafe):

@@ -18,13 +18,13 @@ from services.registry.settings import Settings
 from tests import databases
 from tests.registry.conftest import ADMIN, agent
 from tests.registry.fake_auth import FakeAuth, serve_auth
-from tests.rpc import listening
+from tests.rpc import serve
 
 
 @pytest.fixture
 async def channels(database_url, tmp_path):
     """A channel to each of two replicas."""
-    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
+    async with databases.open_empty_database(database_url, service), serve([serve_auth(FakeAuth())]) as auth:
 
         def values(name):
             listen = f"unix:{tmp_path}/{name}.sock"
@@ -139,7 +139,7 @@ async def test_only_the_gateway_watches_and_a_service_has_no_subscription(channe
 
 
 async def test_a_replica_that_stops_ends_its_streams(database_url, tmp_path):
-    async with databases.fresh(database_url, service), listening([serve_auth(FakeAuth())]) as auth:
+    async with databases.open_empty_database(database_url, service), serve([serve_auth(FakeAuth())]) as auth:
         values = Settings(
             mode="development", listen=f"unix:{tmp_path}/r.sock", database_url=database_url, auth_targets=auth
         )

@@ -19,7 +19,7 @@ from services.registry.lifecycle.registration import RegistrationRequest
 from services.registry.workspace.model import DeliveryMode, Reason, Status
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat
 from tests.registry.fake_auth import AuthWithoutCredentials, BlockingAuth, serve_auth
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
 HERE = "http://127.0.0.1:9"
@@ -71,7 +71,7 @@ async def test_without_a_token_only_the_first_register_succeeds(registry):
 
 async def test_a_token_issued_for_a_failed_register_is_revoked(engine, database_url, clock):
     auth = BlockingAuth()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         made = await registry.create()
         stranger = asyncio.ensure_future(
@@ -90,7 +90,7 @@ async def test_a_token_issued_for_a_failed_register_is_revoked(engine, database_
 @pytest.mark.covers("REG-20")
 async def test_a_register_succeeds_without_a_secret_if_auth_cannot_provide_it(engine, database_url, clock):
     auth = AuthWithoutCredentials()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         made = await registry.create()
 
@@ -123,7 +123,7 @@ async def test_push_requires_an_address_and_poll_stores_none(registry):
 
 @pytest.mark.covers("REG-15")
 async def test_production_refuses_localhost_and_unknown_names(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
         made = await registry.create()
 
@@ -136,7 +136,7 @@ async def test_production_refuses_localhost_and_unknown_names(engine, database_u
 
 
 async def test_the_address_of_the_backend_is_not_checked(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock, rules=AddressRules())
         started = await registry.started()
 

@@ -15,7 +15,7 @@ from services.registry.workspace.facts import StopFailed as NotStopped
 from services.registry.workspace.model import Status
 from tests.registry.conftest import ADMIN, build_parts, org
 from tests.registry.fake_auth import AuthWithoutBarring, serve_auth
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 
@@ -176,7 +176,7 @@ async def test_a_workspace_without_an_instance_is_removed_at_once(registry):
 
 async def test_tokens_are_barred_before_the_removal_is_committed(engine, database_url, clock):
     auth = AuthWithoutBarring()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         workspace = await registry.create(runtime="external")
 
@@ -233,7 +233,7 @@ async def test_an_organisation_removes_only_its_own_workspaces(registry):
 @pytest.mark.covers("REG-67")
 async def test_the_sweep_completes_an_interrupted_removal(engine, database_url, clock):
     auth = AuthWithoutBarring()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         root, child, *_ = await family(
             registry, lambda name, **fields: registry.create(name, runtime="external", **fields)
@@ -242,7 +242,7 @@ async def test_the_sweep_completes_an_interrupted_removal(engine, database_url, 
             await remove(registry, root, purge=True)
 
     auth = type(registry.auth).__mro__[1]()
-    async with running([serve_auth(auth)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:
         registry = build_parts(engine, database_url, auth, line, clock)
         await registry.sweeps.finish_removals()
         early = (await registry.get(root.id)).status

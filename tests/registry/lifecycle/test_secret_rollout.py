@@ -13,7 +13,7 @@ from services.registry.store.secret_changes import RolloutCursor
 from services.registry.workspace.model import NO_BACKEND, Reason, Status
 from tests.registry.directory.test_model_choice import put
 from tests.registry.fake_vault import FakeVault, serve_vault
-from tests.rpc import running
+from tests.rpc import open_channel_to
 from tests.waiting import eventually
 
 
@@ -24,7 +24,7 @@ def vault():
 
 @pytest.fixture
 async def rollout(registry, vault, clock):
-    async with running([serve_vault(vault)], caller_service="registry") as line:
+    async with open_channel_to([serve_vault(vault)], caller_service="registry") as line:
         renewal = RenewalService(catalog=catalog.read_catalog(), clock=clock)
         yield SecretRollout(registry.store, auth=AuthClient(line), renewal=renewal)
 

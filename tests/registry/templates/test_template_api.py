@@ -14,7 +14,7 @@ from tests import databases
 from tests.registry.fake_auth import FakeAuth, serve_auth
 from tests.registry.fake_vault import serve_vault
 from tests.registry.organisation_factory import VaultWithGlobalSecrets
-from tests.rpc import listening
+from tests.rpc import serve
 
 ADMIN = Identity(kind=Kind.ADMIN)
 ORG = Identity(kind=Kind.ORG, name="token", org_id="o", scopes=frozenset({"admin"}))
@@ -42,7 +42,7 @@ async def client(database_url, tmp_path):
     (tmp_path / "configs" / "slow").mkdir(parents=True)
     (tmp_path / "configs" / "slow" / "config.yaml").write_text(HERMES)
     neighbours = [serve_auth(FakeAuth()), serve_vault(VaultWithGlobalSecrets())]
-    async with databases.fresh(database_url, service), listening(neighbours) as auth:
+    async with databases.open_empty_database(database_url, service), serve(neighbours) as auth:
         values = Settings(
             mode="development",
             listen=f"unix:{tmp_path}/r.sock",

@@ -5,7 +5,7 @@ import pytest
 from services.chassis.errors import ServiceError
 from tests.registry.conftest import ADMIN, agent, build_parts, org
 from tests.registry.fake_auth import AuditWithLostReply, serve_audit, serve_auth
-from tests.rpc import running
+from tests.rpc import open_channel_to
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def audit():
 
 @pytest.fixture
 async def registry(engine, database_url, auth, audit, clock):
-    async with running([serve_auth(auth), serve_audit(audit)], caller_service="registry") as line:
+    async with open_channel_to([serve_auth(auth), serve_audit(audit)], caller_service="registry") as line:
         yield build_parts(engine, database_url, auth, line, clock)
 
 
@@ -56,7 +56,7 @@ async def test_an_action_without_effect_and_a_refused_one_have_no_record(registr
 
 
 async def test_records_wait_while_auth_has_no_audit_log(engine, database_url, auth, clock):
-    async with running([serve_auth(auth)], caller_service="registry") as line:  # an auth without an audit log
+    async with open_channel_to([serve_auth(auth)], caller_service="registry") as line:  # an auth without an audit log
         registry = build_parts(engine, database_url, auth, line, clock)
         await registry.create("root")
         await registry.sweeps.send_audit_records()
