@@ -8,7 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-DOCUMENTS = ["README.md", "HOUSE.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *("README.md", "HOUSE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "adr").glob("*.md")),
+]
 
 FOLDERS = {"protos", "services", "gateway", "molecule_agent", "molecule_cli", "deploy", "bench", "docs", "tests"}
 
@@ -56,18 +60,20 @@ def test_every_module_that_is_to_be_run_exists(document):
     assert missing == []
 
 
-def test_the_examples_of_the_readme_name_existing_files():
-    readme = text("README.md")
+def test_the_walks_name_existing_files():
+    architecture = text("docs/architecture.md")
     for name in (
+        "exchange.py",
         "envelope.py",
         "route_cache.py",
         "routing.py",
         "agent_client.py",
+        "timeouts.py",
         "outcome.py",
         "activity.py",
         "delivery.py",
     ):
-        assert name in readme
+        assert f"services/a2a_proxy/{name}" in architecture
         assert (ROOT / "services" / "a2a_proxy" / name).exists()
 
 
