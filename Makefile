@@ -1,4 +1,4 @@
-# Molecule. `make` alone explains itself; everything it needs is Python 3.11+, make, and a package index.
+# Molecule. `make` lists the commands. They need Python 3.11+, make, and a package index.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.8
@@ -34,10 +34,10 @@ else
 	  --phase="tests/e2e tests/deploy"
 endif
 
-mutants: install  ## whether the tests of the pure modules notice small changes of these
+mutants: install  ## mutation run: do the tests of the pure modules notice small changes?
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-check: install  ## format, lint, types, walls between the modules, drift of generated files
+check: install  ## format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

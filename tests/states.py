@@ -67,7 +67,7 @@ FACTS: tuple[Fact, ...] = (
 """Every kind of fact, in each variant that has its own meaning."""
 
 INTRODUCTION = """\
-# How a workspace is, and why
+# The statuses of a workspace
 
 Written by `make states` from the state machine (`services/registry/workspace/state_machine.py`) and its texts
 (`services/registry/workspace/status_texts.py`); a test compares it with them. `molecule status` and `GET /workspaces`
@@ -83,17 +83,17 @@ class Change:
     before: Status
     to: Status
     reason: Reason
-    told: str
+    cause: str
 
 
 def list_changes() -> list[Change]:
     """Return every change that any fact causes in any workspace."""
     found = {
-        Change(before=before.status, to=now.status, reason=now.status_reason, told=_get_first_sentence(fact))
+        Change(before=before.status, to=now.status, reason=now.status_reason, cause=_get_first_sentence(fact))
         for before, fact in product(_workspaces(), FACTS)
         if (now := next_state(before, fact)).status is not before.status or now.generation != before.generation
     }
-    return sorted(found, key=lambda change: (_place(change.before), _place(change.to), change.reason, change.told))
+    return sorted(found, key=lambda change: (_place(change.before), _place(change.to), change.reason, change.cause))
 
 
 def render_page() -> str:
@@ -160,17 +160,17 @@ def _reasons(found: list[Change]) -> list[str]:
     for change in found:
         gives[change.reason].add(change.to)
     rows = [f"| `{reason}` | {_list(gives[reason])} | {STATUS_DETAILS[reason]} |" for reason in Reason]
-    return ["## Reasons", "", "| Reason | Status | What people are told |", "|---|---|---|", *rows]
+    return ["## Reasons", "", "| Reason | Status | Text for people |", "|---|---|---|", *rows]
 
 
 def _table(found: list[Change]) -> list[str]:
     """List the changes; those that differ only in their first status share a row."""
     begins: dict[tuple[Status, Reason, str], set[Status]] = defaultdict(set)
     for change in found:
-        begins[change.to, change.reason, change.told].add(change.before)
+        begins[change.to, change.reason, change.cause].add(change.before)
     rows = [
-        f"| {_list(before)} | {told} | {to} | `{reason}` |"
-        for (to, reason, told), before in sorted(begins.items(), key=lambda row: (_place(row[0][0]), row[0]))
+        f"| {_list(before)} | {cause} | {to} | `{reason}` |"
+        for (to, reason, cause), before in sorted(begins.items(), key=lambda row: (_place(row[0][0]), row[0]))
     ]
     heading = ["## Changes", "", "Nothing leads out of `removed`; what is not listed changes nothing.", ""]
     return [*heading, "| From | What happens | To | Reason |", "|---|---|---|---|", *rows]

@@ -23,7 +23,7 @@ class BundleMember(TypedDict):
 
 def render_bundle_member(message: bundles_pb2.BundleMember) -> BundleMember:
     """A workspace that was made, and those below it."""
-    told = BundleMember(workspace_id=message.workspace_id, name=message.name, status=message.status)
+    rendered = BundleMember(workspace_id=message.workspace_id, name=message.name, status=message.status)
     if message.children:
-        told["children"] = [render_bundle_member(child) for child in message.children]
-    return told
+        rendered["children"] = [render_bundle_member(child) for child in message.children]
+    return rendered

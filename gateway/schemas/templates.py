@@ -71,7 +71,7 @@ DEFAULT_TIER = 3
 
 def render_template(message: pb.Template) -> Template:
     """One template."""
-    told = Template(
+    rendered = Template(
         id=message.id,
         name=message.name,
         description=message.description,
@@ -82,12 +82,12 @@ def render_template(message: pb.Template) -> Template:
         skill_count=len(message.skills),
     )
     if message.models:
-        told["models"] = [_render_model(model) for model in message.models]
+        rendered["models"] = [_render_model(model) for model in message.models]
     if message.required_env:
-        told["required_env"] = list(message.required_env)
+        rendered["required_env"] = list(message.required_env)
     if message.HasField("provision_timeout"):
-        told["provision_timeout_seconds"] = message.provision_timeout.seconds
-    return told
+        rendered["provision_timeout_seconds"] = message.provision_timeout.seconds
+    return rendered
 
 
 def render_problem(message: pb.TemplateProblem) -> TemplateProblem:
@@ -96,9 +96,9 @@ def render_problem(message: pb.TemplateProblem) -> TemplateProblem:
 
 
 def _render_model(message: pb.TemplateModel) -> TemplateModel:
-    told = TemplateModel(id=message.id)
+    rendered = TemplateModel(id=message.id)
     if message.name:
-        told["name"] = message.name
+        rendered["name"] = message.name
     if message.required_env:
-        told["required_env"] = list(message.required_env)
-    return told
+        rendered["required_env"] = list(message.required_env)
+    return rendered

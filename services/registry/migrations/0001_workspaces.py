@@ -1,4 +1,4 @@
-"""The book: workspaces, how their agents feel, their cards, and the events."""
+"""The tables of workspaces, their vitals and cards, and the events."""
 
 from alembic import op
 
@@ -134,6 +134,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Make the schema's first tables."""
+    """Create the first tables of the schema."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""How far back events are kept."""
+"""The table that stores how far back events are kept."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the place where the highest forgotten event is remembered."""
+    """Create the table that stores the id of the newest deleted event."""
     op.execute(
         """
         create table registry.event_horizon (

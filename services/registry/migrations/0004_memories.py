@@ -1,4 +1,4 @@
-"""What agents remember, and what they keep by key."""
+"""The tables of memories and entries."""
 
 from alembic import op
 
@@ -40,6 +40,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Make the tables of memories and entries."""
+    """Create the tables of memories and entries."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""What agents may not do without somebody's consent."""
+"""The table of approvals."""
 
 from alembic import op
 
@@ -30,6 +30,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Make the table of requests for consent."""
+    """Create the table of approvals."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""Instructions, checkpoints, configurations and the viewport."""
+"""The tables of instructions, checkpoints, configurations and the viewport."""
 
 from alembic import op
 
@@ -54,6 +54,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""A hibernating workspace may be wanted again before it hibernates."""
+"""The column that says that a hibernating workspace was woken before it was hibernated."""
 
 from alembic import op
 
@@ -9,5 +9,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the wish."""
+    """Add the column."""
     op.execute("ALTER TABLE registry.workspaces ADD COLUMN wake_wanted boolean DEFAULT false NOT NULL")

@@ -1,4 +1,4 @@
-"""How far the changes of secrets were followed."""
+"""The table that stores how far changes of secrets were applied."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table, with its one row."""
+    """Create the table with its only row."""
     op.execute(
         """
         create table registry.turnovers (

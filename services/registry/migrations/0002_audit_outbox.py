@@ -1,4 +1,4 @@
-"""Deeds that the audit has yet to be told of."""
+"""The outbox of audit records that auth has not received yet."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the outbox."""
+    """Create the outbox."""
     op.execute(
         """
         CREATE TABLE registry.deeds (

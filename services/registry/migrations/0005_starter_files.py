@@ -1,4 +1,4 @@
-"""What a workspace starts with: its template, files and brief; and why it is removed."""
+"""The table of starter files; templates, briefs and removal reasons of workspaces."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Skills and tags, by which workspaces are found; read from the cards that are there."""
+"""The search terms of cards, read from the stored cards."""
 
 import json
 import re
@@ -35,14 +35,14 @@ KEEP = sa.text(
 )
 
 LONGEST, MOST = 100, 500
-"""Characters of a term, and terms of a card."""
+"""The most characters of a term, and the most terms of a card."""
 
 UNKEPT = re.compile("[\0\ud800-\udfff]")
-"""What JSON can say and PostgreSQL does not keep."""
+"""Characters that JSON allows and PostgreSQL cannot store."""
 
 
 def upgrade() -> None:
-    """Make the table, and fill it. PostgreSQL itself refuses to look into some of the cards that agents may have."""
+    """Create the table and fill it. Python reads the cards: PostgreSQL cannot parse some that are allowed."""
     for statement in STATEMENTS:
         op.execute(statement)
     connection, after = op.get_bind(), ""
