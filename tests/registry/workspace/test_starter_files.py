@@ -178,10 +178,7 @@ def test_files_may_have_exactly_the_maximum_size_in_utf8():
 
 def test_a_digest_is_stable_and_differs_for_different_files():
     assert StarterFiles().digest == ""
-    assert (
-        StarterFiles(files={"b": "2", "a": "1"}).digest
-        == hashlib.sha256(b'[["a", "1"], ["b", "2"]]').hexdigest()
-    )
+    assert StarterFiles(files={"b": "2", "a": "1"}).digest == hashlib.sha256(b'[["a", "1"], ["b", "2"]]').hexdigest()
     assert StarterFiles(files={"a": "1"}).digest != StarterFiles(files={"a": "2"}).digest
 
 
