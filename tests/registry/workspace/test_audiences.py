@@ -162,3 +162,18 @@ def test_a_child_of_an_unknown_parent_is_named_after_the_parent_was_placed():
     assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a"], "root")
     assert {*audiences.place(TreePosition("a", "root", "root"))} == {"a", "b"}
     assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a", "root"], "root")
+
+
+def test_a_workspace_subscribes_to_its_ancestors_up_to_the_maximum_distance():
+    chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
+    subscribed = find_subscribe_audiences(chain)
+
+    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE]) in subscribed
+    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE + 1]) not in subscribed
+
+
+def test_a_moved_workspace_leaves_the_subtree_of_its_former_parent():
+    audiences = build_tree({"root": None, "a": "root", "b": "root", "c": "root"})
+    audiences.place(TreePosition("a", None, "a"))
+
+    assert sorted(audiences.place(TreePosition("root", None, "other"))) == ["b", "c", "root"]
