@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,7 @@ def nest(levels, innermost="", before="[", after="]"):
         (nest(65, "1", "{a: ", "}"), False),
         (b"[" + b"[[]]," * 100 + b"]", True),
         (b"[[]," * 63 + b"1" + b"]" * 63, True),
+        (b"[[]," * 64 + b"1" + b"]" * 64, False),
     ],
 )
 def test_a_document_has_at_most_64_levels(content, is_valid):
@@ -151,3 +153,8 @@ def test_an_include_takes_a_path_and_its_faults_are_kept():
     with pytest.raises(InvalidYaml, match=r"^no team.yaml$"):
         parse_yaml(b"team: !include team.yaml", refuse)
     assert parse_yaml(b"- !include 3\n- !include a b", str.upper) == ["3", "A B"]
+
+
+def test_an_error_of_the_parser_without_a_place_and_a_text_is_described_too():
+    assert bounded_yaml._describe_error(yaml.MarkedYAMLError()) == "not readable YAML"
+    assert bounded_yaml._describe_error(yaml.MarkedYAMLError(problem="odd")) == "odd"
