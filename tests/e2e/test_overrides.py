@@ -21,7 +21,7 @@ PROXY = "a2a_proxy"
 
 async def start_second_replica(plane):
     """Start a second proxy and a gateway that uses only this proxy; return the URL of the gateway."""
-    supervisor = plane._supervised()
+    supervisor = plane._require_supervisor()
     first = supervisor.child(PROXY).command
     address = first.environment["A2A_PROXY_LISTEN"].replace(PROXY, "proxy_2")
     supervisor.start(replace(first, name="proxy_2", environment={**first.environment, "A2A_PROXY_LISTEN": address}))

@@ -130,7 +130,7 @@ async def test_a_secret_that_no_key_can_open_fails_the_workspace_until_it_is_set
     workspace_id = await create(plane, secrets={"FAKE_KEY": MARKER})
     await wait_until_online(plane, workspace_id)
     async with (
-        database.open_engine(plane._given["DATABASE_URL"], role=ROLE) as engine,
+        database.open_engine(plane._environment["DATABASE_URL"], role=ROLE) as engine,
         database.transaction(engine) as connection,
     ):
         await connection.execute(

@@ -28,7 +28,7 @@ Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
 class _ConfigFileModel(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class DeclaredSchedule(BaseModel):

@@ -87,9 +87,7 @@ def _check_path(path: str) -> None:
         and path.isprintable()
         and "\\" not in path
         and path not in RESERVED_PATHS
-        and not any(
-            part in {"", ".", ".."} or len(part.encode(errors="replace")) > MAX_PATH_PART_BYTES for part in parts
-        )
+        and not any(part in {"", ".", ".."} or len(part.encode()) > MAX_PATH_PART_BYTES for part in parts)
     )
     if not fits:
         raise InvalidPath

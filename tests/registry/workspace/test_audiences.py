@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -6,6 +7,7 @@ from services.registry.workspace.audiences import (
     AudienceTree,
     TreePosition,
     find_publish_audiences,
+    find_purged_publish_audiences,
     find_subscribe_audiences,
     name_org_audience,
     name_workspace_audience,
@@ -109,3 +111,69 @@ def test_a_removed_workspace_has_no_audiences():
     assert audiences.find_publish_audiences("a") == audiences.find_subscribe_audiences("a") == ()
     assert list(audiences) == ["root"]
     assert audiences.place(TreePosition("root", None, "root")) == ()
+
+
+def test_the_audiences_of_a_lineage_are_named_by_its_members():
+    lineage = ["c", "b", "root"]
+
+    assert find_publish_audiences(lineage, "root") == (
+        "everything",
+        "org:root",
+        "one:c",
+        "beside:b",
+        "below:b",
+        "below:root",
+    )
+    assert find_subscribe_audiences(lineage) == ("beside:b", "below:c", "one:b", "one:root")
+    assert find_publish_audiences(["root"], "root") == ("everything", "org:root", "one:root", "beside:")
+    assert find_subscribe_audiences(["root"]) == ("beside:", "below:root")
+    assert find_purged_publish_audiences("c", "root") == ("everything", "org:root", "one:c")
+
+
+@pytest.mark.parametrize("count", [1, 2, MAX_ANCESTOR_DISTANCE, MAX_ANCESTOR_DISTANCE + 1, MAX_ANCESTOR_DISTANCE + 3])
+def test_the_tree_names_the_audiences_of_the_whole_lineage(count):
+    chain = [f"w{number}" for number in range(count)]
+    audiences = build_tree(dict(zip(reversed(chain), [None, *reversed(chain[1:])], strict=True)))
+
+    assert audiences.find_publish_audiences("w0") == find_publish_audiences(chain, chain[-1])
+    assert audiences.find_subscribe_audiences("w0") == find_subscribe_audiences(chain)
+
+
+def test_a_new_position_names_the_whole_subtree_and_the_same_position_nothing():
+    audiences = build_tree({"root": None, "a": "root", "b": "a", "c": "root"})
+
+    assert audiences.place(TreePosition("a", "root", "root")) == ()
+    assert {*audiences.place(TreePosition("a", None, "a"))} == {"a", "b"}
+
+
+def test_a_removed_child_does_not_belong_to_the_subtree_of_its_parent_any_more():
+    audiences = build_tree({"root": None, "a": "root", "b": "root"})
+    audiences.remove("a")
+
+    assert {*audiences.place(TreePosition("root", None, "other"))} == {"root", "b"}
+    audiences.remove("b")
+    assert {*audiences.place(TreePosition("root", None, "root"))} == {"root"}
+
+
+def test_a_child_of_an_unknown_parent_is_named_after_the_parent_was_placed():
+    audiences = AudienceTree()
+
+    assert audiences.place(TreePosition("b", "a", "root")) == ("b",)
+    assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a"], "root")
+    assert {*audiences.place(TreePosition("a", "root", "root"))} == {"a", "b"}
+    assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a", "root"], "root")
+
+
+def test_a_workspace_subscribes_to_its_ancestors_up_to_the_maximum_distance():
+    chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
+    subscribed = find_subscribe_audiences(chain)
+
+    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE]) in subscribed
+    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE + 1]) not in subscribed
+
+
+def test_a_moved_workspace_leaves_the_subtree_of_its_former_parent():
+    audiences = build_tree({"root": None, "a": "root", "b": "root", "c": "root"})
+    audiences.place(TreePosition("a", None, "a"))
+
+    assert sorted(audiences.place(TreePosition("root", None, "other"))) == ["b", "c", "root"]

@@ -3,8 +3,11 @@ import json
 import pytest
 
 from services.chassis.errors import ServiceError
+from services.registry.workspace.audit import AuditAction, AuditRecord, build_record
 from tests.registry.conftest import ADMIN, agent, build_parts, org
 from tests.registry.fake_auth import AuditWithLostReply, serve_audit, serve_auth
+from tests.registry.strategies import NOW
+from tests.registry.workspace.test_state_machine import workspace
 from tests.rpc import open_channel_to
 
 
@@ -79,3 +82,25 @@ async def test_a_record_is_sent_until_auth_has_answered(registry, audit):
         root.id,
     )
     assert json.loads(record.details) == {"name": "root", "runtime": "echo"}
+
+
+def test_the_details_of_a_record_are_compact_json_in_the_order_of_their_names():
+    record = build_record(
+        "admin",
+        AuditAction.CHANGED,
+        workspace(id="w", org_id="o"),
+        record_id="r",
+        at=NOW,
+        tier=[1, 2],
+        name="ada",
+    )
+
+    assert record == AuditRecord(
+        id="r",
+        at=NOW,
+        actor="admin",
+        action="workspace.changed",
+        workspace_id="w",
+        org_id="o",
+        details='{"name":"ada","tier":[1,2]}',
+    )

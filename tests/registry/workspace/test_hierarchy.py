@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, is_cycle, may_communicate, may_see
+from services.registry.errors.workspaces import ParentNotFound
+from services.registry.workspace.hierarchy import (
+    MAX_ANCESTOR_DISTANCE,
+    is_cycle,
+    may_communicate,
+    may_see,
+    require_open_parent,
+)
+from services.registry.workspace.model import Status
+from tests.registry.strategies import NOW
+from tests.registry.workspace.test_state_machine import workspace
 
 # root ── a ── b        root2 ── c
 #      └─ a2 ── b2
@@ -131,3 +141,42 @@ def test_a_workspace_is_not_its_own_ancestor():
     assert is_cycle("root", TREE["b"])
     assert is_cycle("b", TREE["b"])
     assert not is_cycle("b", TREE["a2"])
+
+
+def test_the_maximum_distance_is_that_of_the_contract():
+    assert MAX_ANCESTOR_DISTANCE == 32
+
+
+@pytest.mark.parametrize(("levels", "may"), [(31, True), (32, True), (33, False)])
+def test_the_maximum_distance_counts_in_both_directions(levels, may):
+    chain = tuple(str(level) for level in range(levels + 5))
+
+    assert may_communicate(chain, chain[levels:]) is may
+    assert may_communicate(chain[levels:], chain) is may
+
+
+@given(lineages, lineages)
+def test_an_unknown_workspace_neither_sees_nor_is_seen(one, other):
+    if not one or not other:
+        assert may_see(one, other) is False
+        assert may_communicate(one, other) is False
+
+
+@given(forests(), members, members)
+def test_in_any_tree_a_workspace_sees_its_organisation_and_what_it_may_communicate_with(forest, one, other):
+    mine, theirs = lineage(forest, one), lineage(forest, other)
+
+    assert may_see(mine, theirs) == (mine[-1] == theirs[-1] or may_communicate(mine, theirs))
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.REMOVED])
+def test_a_workspace_in_any_other_status_than_removed_can_be_a_parent(status):
+    parent = workspace(status)
+
+    assert require_open_parent(parent) is parent
+
+
+@pytest.mark.parametrize("parent", [None, workspace(Status.REMOVED), workspace(Status.ONLINE, removal_wanted_at=NOW)])
+def test_an_unknown_a_removed_and_a_leaving_workspace_cannot_be_a_parent(parent):
+    with pytest.raises(ParentNotFound):
+        require_open_parent(parent)

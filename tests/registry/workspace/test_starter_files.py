@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +84,110 @@ def test_too_many_or_too_large_files_are_refused():
         starter_files.validate_files({**many, "one-more": ""})
     with pytest.raises(FilesTooLarge):
         starter_files.validate_files({"large": "x" * (starter_files.MAX_TOTAL_BYTES + 1)})
+
+
+@pytest.mark.parametrize(
+    ("limit", "of_the_contract"),
+    [
+        (starter_files.MAX_FILES, 200),
+        (starter_files.MAX_TOTAL_BYTES, 8 * 1024 * 1024),
+        (starter_files.MAX_PATH_BYTES, 512),
+        (starter_files.MAX_PATH_PART_BYTES, 255),
+        (starter_files.RESERVED_PATHS, {".auth_token", ".platform_inbound_secret", ".molecule-kit"}),
+    ],
+)
+def test_the_limits_are_those_of_the_contract(limit, of_the_contract):
+    assert limit == of_the_contract
+
+
+LONG_FOLDERS = "/".join(["a" * 127] * 4)
+"""A path of 511 bytes."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a",
+        "a/b",
+        ".hidden",
+        "...",
+        "..a/b..",
+        "x" * 255,
+        "é" * 127,
+        LONG_FOLDERS + "b",
+        "folder/.auth_token",
+        ".auth_token.txt",
+        "a b",
+    ],
+)
+def test_a_relative_path_within_the_limits_is_allowed(path):
+    files = {path: "text"}
+
+    assert starter_files.validate_files(files) is files
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "x" * 256,
+        "é" * 128,
+        LONG_FOLDERS + "bc",
+        "é" * 127 + "/" + "é" * 127 + "/" + "abc",
+        "\ud800",
+        ".molecule-kit",
+        "..",
+        ".",
+        "a/..",
+        "./a",
+        "/",
+        "\\",
+        "a\\b",
+        "\u2028",
+    ],
+)
+def test_a_path_over_a_limit_or_with_a_special_part_is_refused(path):
+    with pytest.raises(InvalidPath):
+        starter_files.validate_files({"a/fine": "", path: ""})
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_any_path_is_allowed_or_refused(path):
+    try:
+        starter_files.validate_files({path: ""})
+    except InvalidPath:
+        return
+    assert path.isprintable()
+    assert len(path.encode()) <= 512
+    assert path not in starter_files.RESERVED_PATHS
+
+
+def test_a_folder_of_any_depth_cannot_be_a_file():
+    with pytest.raises(InvalidPath):
+        starter_files.validate_files({"a/b/c": "", "a/b": ""})
+    assert starter_files.validate_files({"a/b/c": "", "a/d": "", "e": ""})
+
+
+def test_files_may_have_exactly_the_maximum_size_in_utf8():
+    half = starter_files.MAX_TOTAL_BYTES // 2
+
+    assert starter_files.validate_files({"one": "x" * half, "other": "é" * (half // 2)})
+    with pytest.raises(FilesTooLarge) as refusal:
+        starter_files.validate_files({"one": "x" * half, "other": "é" * (half // 2), "more": "x"})
+    assert refusal.value.details == {"max_bytes": starter_files.MAX_TOTAL_BYTES}
+
+
+def test_a_digest_is_stable_and_differs_for_different_files():
+    assert StarterFiles().digest == ""
+    assert StarterFiles(files={"b": "2", "a": "1"}).digest == hashlib.sha256(b'[["a", "1"], ["b", "2"]]').hexdigest()
+    assert StarterFiles(files={"a": "1"}).digest != StarterFiles(files={"a": "2"}).digest
+
+
+def test_a_default_brief_is_stored_as_nothing_and_another_as_compact_json():
+    brief = Brief(initial_prompt="go", schedules=(Schedule(name="n", cron_expr="c", prompt="p"),), plugins=("x",))
+
+    assert starter_files.serialize_brief(Brief()) == ""
+    assert starter_files.parse_brief("") == Brief()
+    assert starter_files.serialize_brief(brief) == (
+        '{"initial_prompt":"go","idle_prompt":"","schedules":[{"name":"n","cron_expr":"c","prompt":"p",'
+        '"timezone":"UTC","enabled":true}],"plugins":["x"]}'
+    )

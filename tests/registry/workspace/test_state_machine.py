@@ -427,3 +427,71 @@ def test_one_module_writes_statuses():
     }
 
     assert writers == {"state_machine.py"}
+
+
+# Hibernation, and what a change clears ────────────────────────────────────────
+
+
+def test_a_restart_wakes_a_hibernating_workspace_once_it_is_hibernated():
+    hibernating = next_state(workspace(wake_wanted=True), SLEEP)
+    wanted = next_state(hibernating, RESTART)
+
+    assert (hibernating.wake_wanted, hibernating.former_status) == (False, ON)
+    assert wanted == replace(hibernating, wake_wanted=True)
+    assert next_state(wanted, RESTART) is wanted
+
+
+@pytest.mark.parametrize(
+    ("fact", "status"),
+    [
+        (StopFailed(at=NOW, text="no"), DEG),
+        (PauseRequested(at=NOW), PAUSED),
+    ],
+)
+def test_a_hibernation_that_does_not_happen_forgets_the_wake(fact, status):
+    now = next_state(workspace(GOING, former_status=DEG, wake_wanted=True), fact)
+
+    assert (now.status, now.former_status, now.wake_wanted) == (status, None, False)
+
+
+def test_a_hibernating_workspace_keeps_its_address_until_its_instance_stopped():
+    address = {"url": "http://ada.example", "backend_address": "http://127.0.0.1:5"}
+    hibernating = next_state(workspace(**address), SLEEP)
+    hibernated = next_state(hibernating, InstanceStopped(at=NOW))
+
+    assert (hibernating.url, hibernating.backend_address) == tuple(address.values())
+    assert (hibernated.url, hibernated.backend_address, hibernated.former_status) == ("", "", None)
+
+
+def test_a_new_generation_begins_without_address_reference_and_wake():
+    before = workspace(GONE, url="http://ada.example", backend_address="b", instance_reference="r", wake_wanted=True)
+
+    assert next_state(before, RESTART) == replace(
+        before,
+        status=P,
+        status_reason=Reason.WAKE,
+        status_detail=STATUS_DETAILS[Reason.WAKE],
+        status_since=NOW,
+        generation=2,
+        provision_deadline=NOW + timedelta(minutes=10),
+        url="",
+        backend_address="",
+        instance_reference="",
+        wake_wanted=False,
+    )
+
+
+def test_a_skipped_instance_has_no_address_and_no_reference():
+    before = workspace(P, backend_address="b", instance_reference="r", provision_deadline=NOW)
+    skipped = InstanceSkipped(at=NOW, generation=1, backend="none")
+    now = next_state(before, skipped)
+
+    assert now == replace(before, backend="none", backend_address="", instance_reference="", provision_deadline=None)
+    assert next_state(now, skipped) is now
+
+
+def test_a_repeated_stop_error_of_a_removed_workspace_changes_nothing():
+    removed = workspace(REMOVED, stopped_at=None, stop_error="busy")
+
+    assert next_state(removed, StopFailed(at=NOW, text="busy")) is removed
+    assert next_state(removed, StopFailed(at=NOW, text="gone")) == replace(removed, stop_error="gone")
