@@ -35,7 +35,7 @@ texts = st.dictionaries(names, st.text(min_size=1, max_size=5), max_size=6)
 def read_runtime(name):
     """Read a runtime from the registry's catalogue and convert it to the provisioner's model."""
     known = catalog.read_catalog()
-    found = known.find(name)
+    found = known.find_runtime(name)
     return Runtime(
         required=found.required,
         speaks_anthropic=found.speaks_anthropic,
