@@ -216,6 +216,8 @@ def test_provider_has_the_longest_matching_prefix(model, provider, providers):
         ("https://a.example//v1//", "https://a.example"),
         ("https://a.example/v1/v1", "https://a.example/v1"),
         ("https://a.example/v2", "https://a.example/v2"),
+        ("https://a.example/X", "https://a.example/X"),
+        ("https://a.example/X/v1", "https://a.example/X"),
     ],
 )
 def test_only_one_final_api_version_is_removed(url, expected):
