@@ -152,8 +152,8 @@ def test_a_card_requires_a_bearer_if_the_plane_needs_one():
     assert public(HYBRID)["security"] == [{"molecule": []}]
     assert public(HYBRID)["securityRequirements"] == [{"schemes": {"molecule": {"list": []}}}]
 
-    nobody_asks = public(HYBRID, bearer_needed=False)
-    assert not {"security", "securityRequirements"} & set(nobody_asks)
+    unprotected = public(HYBRID, bearer_needed=False)
+    assert not {"security", "securityRequirements"} & set(unprotected)
 
 
 def test_members_without_addresses_and_credentials_stay():
