@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network
 from typing import assert_never
 
 from gateway.errors import RateLimitExceeded
@@ -110,7 +110,7 @@ class TokenBuckets:
             limit=self._quota.limit,
             remaining=math.floor(tokens + TOKEN_ROUNDING_TOLERANCE),
             reset=self._refill_seconds(self._quota.limit - tokens),
-            retry=0 if is_granted else max(1, self._refill_seconds(1 - tokens)),
+            retry=0 if is_granted else self._refill_seconds(1 - tokens),
         )
 
     def _refill(self, level: BucketLevel | None, now: float) -> float:
@@ -135,10 +135,8 @@ def client_bucket_key(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        found = ip_address(address)
+        found = IPv6Address(address)
     except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
         return address
     return str(found.ipv4_mapped or IPv6Network((found, IPV6_CLIENT_PREFIX_BITS), strict=False).network_address)
 

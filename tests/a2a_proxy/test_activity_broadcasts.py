@@ -89,6 +89,15 @@ def test_a_payload_is_one_line_of_equivalent_json(value, indent):
     assert json.loads(logged.payload)["request_body"] == value
 
 
+def test_each_line_break_of_a_body_becomes_a_space():
+    [logged, answered] = activity_broadcasts.build_activity_broadcasts(
+        replace(ANSWERED, request_body='{\r\n"id":\n1}', response_body="[\r1\r]"), NOW
+    )
+
+    assert logged.payload.endswith(b',"request_body":{  "id": 1},"response_body":[ 1 ]}')
+    assert answered.payload == b'{"method":"message/send","duration_ms":7,"response_body":[ 1 ]}'
+
+
 @pytest.mark.parametrize(("excess", "is_sent"), [(0, True), (1, False)])
 def test_a_body_is_sent_up_to_the_limit_in_bytes(excess, is_sent):
     body = '"' + "ü" * ((activity_broadcasts.MAX_BODIES_BYTES - 2) // 2) + '"' + " " * excess

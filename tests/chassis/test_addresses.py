@@ -61,6 +61,36 @@ def test_reserved_and_metadata_addresses_are_refused_in_every_mode(address, rule
     assert find_ip_refusal(address, rules) is AddressRefusal.FORBIDDEN
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("0.0.0.0", "0.255.255.255"),  # noqa: S104 - judged, not bound
+        ("100.64.0.0", "100.127.255.255"),
+        ("169.254.0.0", "169.254.255.255"),
+        ("192.0.2.0", "192.0.2.255"),
+        ("198.51.100.0", "198.51.100.255"),
+        ("203.0.113.0", "203.0.113.255"),
+        ("224.0.0.0", "239.255.255.255"),
+        ("240.0.0.0", "255.255.255.255"),
+        ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("fc00::", "fcff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ],
+)
+def test_a_forbidden_network_is_refused_from_its_first_address_to_its_last(first, last):
+    assert find_ip_refusal(first, DEVELOPMENT) is AddressRefusal.FORBIDDEN
+    assert find_ip_refusal(last, DEVELOPMENT) is AddressRefusal.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("address", "refusal"),
+    [("10.0.0.1%eth0", AddressRefusal.PRIVATE), ("2606:4700::1111%", None), ("%eth0", AddressRefusal.FORBIDDEN)],
+)
+def test_the_zone_of_an_address_is_ignored(address, refusal):
+    assert find_ip_refusal(address, PRODUCTION) is refusal
+
+
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_are_allowed(address):
     assert find_ip_refusal(address, PRODUCTION) is None

@@ -152,8 +152,8 @@ def test_a_card_requires_a_bearer_if_the_plane_needs_one():
     assert public(HYBRID)["security"] == [{"molecule": []}]
     assert public(HYBRID)["securityRequirements"] == [{"schemes": {"molecule": {"list": []}}}]
 
-    nobody_asks = public(HYBRID, bearer_needed=False)
-    assert not {"security", "securityRequirements"} & set(nobody_asks)
+    unprotected = public(HYBRID, bearer_needed=False)
+    assert not {"security", "securityRequirements"} & set(unprotected)
 
 
 def test_members_without_addresses_and_credentials_stay():
@@ -176,3 +176,155 @@ def test_the_sdk_parses_a_rendered_card(card, form):
 )
 def test_the_version_header_identifies_clients_of_1_0(version, wants):
     assert agent_cards.accepts_current_only(version) is wants
+
+
+# Each decision ───────────────────────────────────────────────────────────────
+
+
+def test_a_legacy_card_is_rendered_as_a_whole():
+    assert public(LEGACY) == {
+        "name": "n",
+        "description": "d",
+        "version": "1",
+        "protocolVersion": "0.3.0",
+        "url": URL,
+        "preferredTransport": "JSONRPC",
+        "additionalInterfaces": [],
+        "supportedInterfaces": [{"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"}],
+        "capabilities": {"streaming": True, "extendedAgentCard": True},
+        "supportsAuthenticatedExtendedCard": True,
+        "securitySchemes": {
+            "molecule": {"type": "http", "scheme": "bearer", "httpAuthSecurityScheme": {"scheme": "Bearer"}}
+        },
+        "security": [{"molecule": []}],
+        "securityRequirements": [{"schemes": {"molecule": {"list": []}}}],
+        "skills": [{"id": "s", "name": "s"}],
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+        "x-vendor": {"kept": 1},
+    }
+
+
+def test_a_current_card_is_rendered_as_a_whole():
+    assert (
+        public(CURRENT)
+        == pure(CURRENT)
+        == {
+            "name": "n",
+            "supportedInterfaces": [
+                {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0", "tenant": "t"}
+            ],
+            "capabilities": {"streaming": True, "extendedAgentCard": True},
+            "securitySchemes": {"molecule": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
+            "securityRequirements": [{"schemes": {"molecule": {"list": []}}}],
+            "skills": [],
+        }
+    )
+
+
+@pytest.mark.parametrize("name", sorted(agent_cards.REPLACED_MEMBERS))
+def test_each_member_about_addresses_and_credentials_is_replaced(name):
+    shown = agent_cards.render_current_card({name: "of the agent"}, url=URL, bearer_needed=False)
+
+    assert "of the agent" not in shown.values()
+
+
+def interface(version="1.0", binding="JSONRPC", **members):
+    return {"url": INSIDE, "protocolBinding": binding, "protocolVersion": version, **members}
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        ("1.0", "1.0"),
+        ("1.0.0", "1.0"),
+        ("1.2.3.4", "1.2"),
+        ("1", "1"),
+        ("0.3.0", "0.3"),
+        ("0.2", "0.2"),
+        ("", "0.3"),
+        (None, "0.3"),
+        (1.0, "0.3"),
+    ],
+)
+def test_a_version_is_shown_with_its_first_two_numbers(declared, shown):
+    assert versions(pure({"supportedInterfaces": [interface(declared)]})) == [shown]
+
+
+@pytest.mark.parametrize(("version", "is_legacy"), [("1.0", False), ("1.9", False), ("0.3", True), ("10.0", True)])
+def test_only_an_agent_without_a_legacy_version_has_no_legacy_members(version, is_legacy):
+    card = {"supportedInterfaces": [interface("1.0"), interface(version)]}
+
+    assert ("url" in public(card)) is is_legacy
+
+
+def test_each_version_of_each_tenant_is_shown_once_in_the_order_of_the_agent():
+    declared = [interface(), interface("0.3"), interface(tenant="t"), interface("1.0.1"), interface(tenant=7)]
+
+    assert pure({"supportedInterfaces": declared})["supportedInterfaces"] == [
+        {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+        {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"},
+        {"url": URL, "protocolBinding": "JSONRPC", "protocolVersion": "1.0", "tenant": "t"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"),
+    [
+        ({}, ["0.3"]),
+        ({"url": ""}, ["0.3"]),
+        ({"url": 7}, ["0.3"]),
+        ({"url": INSIDE}, ["0.3"]),
+        ({"url": INSIDE, "preferredTransport": ""}, ["0.3"]),
+        ({"url": INSIDE, "preferredTransport": 7}, ["0.3"]),
+        ({"url": INSIDE, "preferredTransport": "JSONRPC"}, ["0.3"]),
+        ({"url": INSIDE, "preferredTransport": "GRPC"}, []),
+        (
+            {
+                "url": INSIDE,
+                "preferredTransport": "GRPC",
+                "additionalInterfaces": [{"transport": "HTTP+JSON"}, {"transport": "JSONRPC"}],
+            },
+            ["0.3"],
+        ),
+        ({"url": INSIDE, "preferredTransport": "GRPC", "additionalInterfaces": [{}, "JSONRPC"]}, []),
+        ({"additionalInterfaces": [{"transport": "JSONRPC"}], "supportedInterfaces": []}, []),
+        ({"supportedInterfaces": []}, []),
+        ({"supportedInterfaces": {}}, ["0.3"]),
+        ({"supportedInterfaces": [], "url": INSIDE}, ["0.3"]),
+        ({"supportedInterfaces": [interface()], "url": INSIDE}, ["1.0", "0.3"]),
+        ({"supportedInterfaces": [interface()]}, ["1.0"]),
+        ({"supportedInterfaces": [interface(), "JSONRPC", interface("1.1", binding="GRPC")]}, ["1.0"]),
+    ],
+)
+def test_the_versions_are_those_that_the_agent_offers_over_json_rpc(members, shown):
+    assert versions(pure(members)) == shown
+
+
+@pytest.mark.parametrize(
+    ("members", "capabilities"),
+    [
+        ({}, {}),
+        ({"capabilities": ["streaming"]}, {}),
+        ({"capabilities": {"streaming": True}}, {"streaming": True}),
+        ({"supportsAuthenticatedExtendedCard": True}, {"extendedAgentCard": True}),
+        ({"supportsAuthenticatedExtendedCard": "yes"}, {}),
+        ({"supportsAuthenticatedExtendedCard": False}, {}),
+        (
+            {"supportsAuthenticatedExtendedCard": True, "capabilities": {"extendedAgentCard": False}},
+            {"extendedAgentCard": False},
+        ),
+    ],
+)
+def test_an_extended_card_is_declared_in_the_form_of_both_versions(members, capabilities):
+    shown = public(members)
+
+    assert shown["capabilities"] == capabilities
+    assert shown.get("supportsAuthenticatedExtendedCard") == (capabilities.get("extendedAgentCard") or None)
+
+
+def test_skills_are_shown_without_the_security_of_the_agent():
+    skills = [{"id": "s", "security": [], "securityRequirements": [], "tags": ["t"]}, "no skill", {"id": "r"}]
+
+    assert pure({"skills": skills})["skills"] == [{"id": "s", "tags": ["t"]}, {"id": "r"}]
+    assert pure({"skills": {"id": "s"}})["skills"] == []

@@ -28,3 +28,69 @@ def test_a_host_name_does_not_prove_the_planes_origin():
     cors = CorsPolicy([], "")
 
     assert not cors.allows("http://rebound.example:8080", "http://rebound.example:8080")
+
+
+@pytest.mark.parametrize(
+    ("own_url", "allowed"),
+    [
+        ("http://localhost", True),
+        ("https://10.0.0.7", True),
+        ("http://[2001:db8::1]:8080", True),
+        ("http://localhost.example", False),
+        ("http://10.0.0.7.example", False),
+        ("http://", False),
+        ("http://[::1", False),
+    ],
+)
+def test_only_localhost_and_ip_literals_are_the_planes_own_origin(own_url, allowed):
+    assert CorsPolicy([], "").allows(own_url, own_url) is allowed
+
+
+@pytest.mark.parametrize(
+    ("external_url", "origin"),
+    [
+        ("https://plane.example", "https://plane.example"),
+        ("https://plane.example:8443/under/path?a=b", "https://plane.example:8443"),
+    ],
+)
+def test_pages_of_the_public_url_may_call(external_url, origin):
+    cors = CorsPolicy([], external_url)
+
+    assert cors.allows(origin, "http://rebound.example")
+    assert not cors.allows("http://plane.example", "http://rebound.example")
+
+
+def test_without_a_public_url_and_listed_origins_no_foreign_page_may_call():
+    cors = CorsPolicy([], "")
+
+    assert not any(cors.allows(origin, "http://10.0.0.7") for origin in ("", "://", "null", "https://plane.example"))
+
+
+def test_every_response_names_the_origin_and_the_readable_headers():
+    assert CorsPolicy([], "").answer_headers("https://plane.example") == [
+        (b"access-control-allow-origin", b"https://plane.example"),
+        (b"access-control-allow-credentials", b"true"),
+        (
+            b"access-control-expose-headers",
+            (
+                b"X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+                b"X-Molecule-Overhead-Ms"
+            ),
+        ),
+        (b"vary", b"Origin"),
+    ]
+
+
+def test_an_origin_outside_ascii_is_repeated_byte_for_byte():
+    assert CorsPolicy([], "").answer_headers("http://\xe9.example")[0][1] == b"http://\xe9.example"
+
+
+def test_a_preflight_allows_the_methods_and_headers_of_the_contract():
+    assert CorsPolicy([], "").preflight_headers() == {
+        "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": (
+            "Origin, Content-Type, Authorization, X-CSRF-Token, X-Workspace-ID, X-Timeout, X-Request-Id, "
+            "Last-Event-ID, Prefer, A2A-Version, A2A-Extensions"
+        ),
+        "Access-Control-Max-Age": "600",
+    }

@@ -471,8 +471,9 @@ def test_requests_without_a_bearer_share_one_bucket():
 def test_a_bearer_is_kept_as_a_digest_only():
     limiter = RouteLimiter(RouteLimit(quota=Quota(1, MINUTE_SECONDS), per=CountedBy.BEARER), ManualClock())
     limiter.count("192.0.2.7", "secret")
+    limiter.count("192.0.2.7", None)
 
-    assert list(limiter._buckets._levels) == [hashlib.sha256(b"secret").digest()]
+    assert list(limiter._buckets._levels) == [hashlib.sha256(b"secret").digest(), hashlib.sha256(b"").digest()]
 
 
 def test_time_is_monotonic_unless_a_test_says_otherwise():

@@ -1,6 +1,8 @@
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.proxy_headers import ProxyHeaders
 
@@ -53,3 +55,71 @@ def test_an_invalid_host_is_not_repeated(host):
 
 def test_an_unknown_scheme_is_not_repeated():
     assert ProxyHeaders(PROXIES, "").base_url(scope(host="h", x_forwarded_proto="gopher")) == "http://h"
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_without_trusted_proxies_the_peer_is_the_client(hops):
+    assert ProxyHeaders([], "").client_address(scope("10.0.0.1", x_forwarded_for=hops)) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("hops", "client"),
+    [
+        (["198.51.100.1", "10.0.0.7"], "198.51.100.1"),
+        (["10.0.0.7", "198.51.100.1"], "198.51.100.1"),
+        (["198.51.100.1, 10.0.0.8", " 10.0.0.7 "], "198.51.100.1"),
+        (["198.51.100.1", "", "10.0.0.7"], "10.0.0.7"),
+        (["198.51.100.1", "unknown", "10.0.0.7"], "unknown"),
+        (["10.0.0.9", "10.0.0.8", "10.0.0.7"], "10.0.0.9"),
+    ],
+)
+def test_all_headers_of_the_hops_count_in_their_order(hops, client):
+    one = scope("10.0.0.1")
+    one["headers"] = [(b"x-forwarded-for", hop.encode()) for hop in hops]
+
+    assert ProxyHeaders(PROXIES, "").client_address(one) == client
+
+
+def test_a_peer_without_an_ip_address_is_not_trusted():
+    said = {"host": "inner", "x_forwarded_host": "plane.example", "x_forwarded_for": "198.51.100.1"}
+
+    for peer in ("unix", "10.0.0", ""):
+        assert ProxyHeaders(PROXIES, "").client_address(scope(peer, **said)) == peer
+        assert ProxyHeaders(PROXIES, "").request_url(scope(peer, **said)) == "http://inner"
+
+
+def test_the_first_value_of_a_forwarded_header_counts():
+    said = {"x_forwarded_proto": " https , http", "x_forwarded_host": " plane.example , inner"}
+    one = scope(host="inner", **said)
+    one["headers"].append((b"x-forwarded-host", b"second.example"))
+
+    assert ProxyHeaders(PROXIES, "").request_url(one) == "https://plane.example"
+
+
+def test_each_forwarded_header_may_come_alone():
+    proxies = ProxyHeaders(PROXIES, "")
+
+    assert proxies.request_url(scope(host="inner", x_forwarded_proto="https")) == "https://inner"
+    assert proxies.request_url(scope(host="inner", x_forwarded_host="plane.example")) == "http://plane.example"
+    assert proxies.request_url(scope(host="inner", scheme="https", x_forwarded_proto="")) == "https://inner"
+
+
+def test_the_url_of_the_request_is_not_the_configured_one():
+    assert ProxyHeaders([], "https://plane.example").request_url(scope(host="inner")) == "http://inner"
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss", "HTTPS", ""])
+def test_a_scheme_other_than_http_and_https_becomes_http(scheme):
+    assert ProxyHeaders([], "").request_url(scope(host="h", scheme=scheme)) == "http://h"
+
+
+@pytest.mark.parametrize("host", ["h:1", "h:65535", "a-b_c.D9", "[::1]", "[fe80::7.1]:8080"])
+def test_a_valid_host_is_repeated(host):
+    assert ProxyHeaders([], "").request_url(scope(host=host)) == f"http://{host}"
+
+
+def test_a_socket_without_an_address_is_localhost():
+    one = scope(host="a b")
+
+    assert ProxyHeaders([], "").request_url(one | {"server": None}) == "http://localhost"
+    assert ProxyHeaders([], "").request_url({"scheme": "http", "headers": []}) == "http://localhost"

@@ -5,6 +5,11 @@ from hypothesis import strategies as st
 from gateway.query_params import MAX_NUMBER, parse_limit, parse_natural_number
 
 
+def test_the_largest_number_has_64_bits():
+    assert parse_natural_number("9223372036854775806") == 9_223_372_036_854_775_806
+    assert parse_natural_number("9223372036854775808") == 9_223_372_036_854_775_807 == MAX_NUMBER
+
+
 @given(st.integers(0, MAX_NUMBER))
 def test_ascii_digits_are_a_number(number):
     assert parse_natural_number(str(number)) == number

@@ -1,18 +1,30 @@
+import asyncio
 import json
 import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
 from gateway.errors import MalformedRequest, RequestTooLarge
 from gateway.ids import parse_workspace_id
 from gateway.json_format import encode_json
 from gateway.limits import MAX_CARD_BYTES
-from gateway.request_body import BodySpec, encode_agent_card, parse_json, refuse_with_detail
+from gateway.request_body import (
+    BodyFault,
+    BodySpec,
+    encode_agent_card,
+    encode_payload,
+    parse_json,
+    read_body,
+    refuse_with_detail,
+    refuse_with_text,
+)
 from gateway.schemas.agents import Heartbeat, Registration
-from gateway.schemas.workspaces import NewWorkspace, WorkspaceChanges
+from gateway.schemas.workspaces import NewWorkspace, RestartOptions, WorkspaceChanges
 from services.chassis.errors import ServiceError
+from tests.skipping_loop import run_skipping
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 values = st.recursive(
@@ -59,6 +71,11 @@ def test_bytes_are_json_or_refused(raw):
 def test_json_that_cannot_be_stored_is_refused(raw):
     with pytest.raises(ValueError):  # noqa: PT011 - in whatever words
         parse_json(raw)
+
+
+def test_deep_nesting_is_refused_as_such():
+    with pytest.raises(ValueError, match=r"^nested too deeply$"):
+        parse_json(b"[" * 100_000)
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul():
@@ -174,3 +191,173 @@ def test_a_card_at_its_limit_passes_and_a_larger_one_is_refused():
 def test_a_card_with_an_infinite_number_is_refused():
     with pytest.raises(MalformedRequest, match="invalid request body"):
         encode_agent_card(parse_json(b'{"a":1e999}'))
+
+    with pytest.raises(MalformedRequest) as refused:
+        encode_agent_card({"a": float("inf")})
+    assert refused.value.details == {"reason": "invalid_body", "detail": "agent_card: a number is out of range"}
+
+
+# Reading ─────────────────────────────────────────────────────────────────────
+
+
+def incoming(*chunks, content_length=None, chunk_seconds=0.0, sent=None):
+    """A request whose body arrives in chunks, one every `chunk_seconds`; `sent` collects the ones that were read."""
+    headers = [] if content_length is None else [(b"content-length", content_length.encode("latin-1"))]
+    waiting = list(chunks)
+
+    async def receive():
+        await asyncio.sleep(chunk_seconds)
+        chunk = waiting.pop(0) if waiting else b""
+        if sent is not None:
+            sent.append(chunk)
+        return {"type": "http.request", "body": chunk, "more_body": bool(waiting)}
+
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+
+
+def test_limits_are_those_of_the_contract():
+    assert BodySpec(model=Heartbeat).max_bytes == 1_048_576
+    assert MAX_CARD_BYTES == 262_144
+
+
+@pytest.mark.parametrize("content_length", [None, "8", "", "x", "-1", "\u00b2"])
+@pytest.mark.parametrize("chunks", [(b"12345678",), (b"1234", b"", b"5678")])
+async def test_a_body_at_its_limit_is_read(chunks, content_length):
+    assert await read_body(incoming(*chunks, content_length=content_length), 8) == b"12345678"
+
+
+async def test_a_body_of_which_more_is_announced_than_the_limit_is_refused_unread():
+    sent = []
+    with pytest.raises(RequestTooLarge) as refused:
+        await read_body(incoming(b"1", content_length="9", sent=sent), 8)
+
+    assert (refused.value.message, refused.value.details) == ("request body too large", {"max_bytes": 8})
+    assert sent == []
+
+
+async def test_a_body_is_refused_with_the_chunk_that_exceeds_the_limit():
+    sent = []
+    with pytest.raises(RequestTooLarge) as refused:
+        await read_body(incoming(b"1234", b"56789", b"0", sent=sent), 8)
+
+    assert refused.value.details == {"max_bytes": 8}
+    assert sent == [b"1234", b"56789"]
+
+
+@pytest.mark.parametrize(("chunk_seconds", "is_read"), [(14.9, True), (15.1, False)])
+def test_a_body_has_to_arrive_within_30_seconds(chunk_seconds, is_read):
+    reading = read_body(incoming(b"12", b"34", chunk_seconds=chunk_seconds), 8)
+    if is_read:
+        assert run_skipping(reading) == b"1234"
+    else:
+        with pytest.raises(MalformedRequest, match=r"^invalid request body$"):
+            run_skipping(reading)
+
+
+async def test_an_absent_body_is_the_default_where_none_is_required():
+    assert await BodySpec(model=RestartOptions, required=False).read(incoming()) == RestartOptions()
+    with pytest.raises(MalformedRequest):
+        await BodySpec(model=RestartOptions).read(incoming())
+    with pytest.raises(MalformedRequest):
+        await BodySpec(model=RestartOptions, required=False).read(incoming(b" "))
+
+
+async def test_a_present_body_is_parsed_where_none_is_required():
+    body = BodySpec(model=WorkspaceChanges, required=False)
+
+    assert (await body.read(incoming(b'{"name":"ada"}'))).name == "ada"
+
+
+async def test_a_route_may_have_a_text_of_its_own_for_large_bodies():
+    with pytest.raises(RequestTooLarge) as refused:
+        await BodySpec(model=Heartbeat, max_bytes=3, too_large_text="too much").read(incoming(b"1234"))
+    assert (refused.value.message, refused.value.details) == ("too much", {})
+
+    with pytest.raises(RequestTooLarge) as refused:
+        await BodySpec(model=Heartbeat, max_bytes=3).read(incoming(b"1234"))
+    assert (refused.value.message, refused.value.details) == ("request body too large", {"max_bytes": 3})
+
+
+# Faults ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"),
+    [
+        (BodyFault(), "not valid JSON"),
+        (BodyFault(detail="is odd"), "is odd"),
+        (BodyFault(field="a.0", detail="is odd"), "a.0: is odd"),
+        (BodyFault(detail="x" * 200), "x" * 200),
+        (BodyFault(detail="x" * 201), "x" * 200),
+    ],
+)
+def test_the_detail_of_a_fault_has_at_most_200_characters(fault, detail):
+    error = refuse_with_detail(fault)
+
+    assert (error.message, error.details) == ("invalid request body", {"reason": "invalid_body", "detail": detail})
+
+
+def test_the_first_fault_has_its_place_text_and_kind():
+    faults = []
+
+    def collect(fault):
+        faults.append(fault)
+        return MalformedRequest("collected")
+
+    body = BodySpec(model=Heartbeat, fault_to_error=collect)
+    raws = [b"{", b'{"workspace_id":"w","runtime_metadata":{"capabilities":{"scheduler":"yes"}},"error_rate":"1"}']
+    for raw in raws:
+        with pytest.raises(MalformedRequest, match="collected"):
+            body.parse(raw)
+
+    assert faults[0] == BodyFault()
+    assert (faults[1].field, faults[1].kind) == ("error_rate", "float_type")
+    assert faults[1].detail == "Input should be a valid number"
+
+
+def test_a_fault_deep_in_a_body_is_named_by_its_path():
+    with pytest.raises(MalformedRequest) as refused:
+        heartbeat(runtime_metadata={"capabilities": {"scheduler": "yes"}})
+
+    assert refused.value.details["detail"].startswith("runtime_metadata.capabilities.scheduler: ")
+
+
+def test_a_route_may_have_one_text_for_every_fault():
+    for raw in (b"{", b"{}"):
+        with pytest.raises(MalformedRequest) as refused:
+            BodySpec(model=Heartbeat, fault_to_error=refuse_with_text("is odd")).parse(raw)
+        assert (refused.value.message, refused.value.details) == ("is odd", {})
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'"\\\\u0000"', "\\u0000"),
+        (b'"\\\\\\\\u0000"', "\\\\u0000"),
+        (b'"u0000 \\u0001"', "u0000 \x01"),
+    ],
+)
+def test_text_that_looks_like_a_nul_is_kept(raw, value):
+    assert parse_json(raw) == value
+
+
+@pytest.mark.parametrize("raw", [b'"\\\\\\u0000"', b'{"\\u0000":1}', b'["a\\u0000"]'])
+def test_a_nul_is_found_everywhere(raw):
+    with pytest.raises(ValueError, match=r"^NUL cannot be stored$"):
+        parse_json(raw)
+
+
+def test_a_payload_is_encoded_as_compact_json():
+    assert encode_payload({"a": [1, 2.5, None], "b": "é"}) == '{"a":[1,2.5,null],"b":"é"}'.encode()
+
+
+def test_a_payload_with_a_number_out_of_range_is_refused_with_the_text_of_the_route():
+    deep = []
+    for _ in range(50_000):
+        deep = [deep]
+
+    for value in (float("inf"), deep):
+        with pytest.raises(MalformedRequest, match="invalid request body"):
+            encode_payload(value)
+        with pytest.raises(MalformedRequest, match="is odd"):
+            encode_payload(value, refuse_with_text("is odd"))

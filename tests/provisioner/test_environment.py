@@ -216,6 +216,8 @@ def test_provider_has_the_longest_matching_prefix(model, provider, providers):
         ("https://a.example//v1//", "https://a.example"),
         ("https://a.example/v1/v1", "https://a.example/v1"),
         ("https://a.example/v2", "https://a.example/v2"),
+        ("https://a.example/X", "https://a.example/X"),
+        ("https://a.example/X/v1", "https://a.example/X"),
     ],
 )
 def test_only_one_final_api_version_is_removed(url, expected):
@@ -226,7 +228,7 @@ def test_empty_workspace_secret_hides_a_global_one():
     assert "A" not in resolve(global_secrets={"A": "of all"}, A="")
 
 
-def test_reserved_secret_is_dropped_and_its_neighbours_are_kept():
+def test_reserved_secret_is_dropped_and_the_others_are_kept():
     assert resolve(WORKSPACE_ID="forged", A="1") == PLAIN | {"A": "1"}
 
 
@@ -278,7 +280,7 @@ def test_name_of_the_provider_is_set_unless_a_secret_sets_it():
 def test_unknown_selected_provider_leaves_the_one_of_the_model():
     chosen = replace(DESIRED, model="m-2")
 
-    assert resolve(chosen, ANTHROPIC_RUNTIME, MODEL_PROVIDER="nobody")["PROVIDER_NAME"] == "short"
+    assert resolve(chosen, ANTHROPIC_RUNTIME, MODEL_PROVIDER="unknown")["PROVIDER_NAME"] == "short"
     assert resolve(known=ANTHROPIC_RUNTIME, MODEL_PROVIDER="SHORT")["PROVIDER_NAME"] == "short"
 
 
