@@ -81,7 +81,6 @@ def test_a_budget_is_exceeded_when_the_spend_reaches_it():
     assert is_over_budget(workspace(budget_limit=0))
 
 
-@pytest.mark.covers("REG-36")
 @given(workspaces)
 def test_the_desired_state_is_running_exactly_in_a_running_status(any_workspace):
     running = {Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE}
