@@ -230,7 +230,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(
                     name="secret_rollout",
                     run=secret_rollout.follow,
-                    lock=AdvisoryLock(url, role=ROLE, name="registry.secret_rollout"),
+                    lock=AdvisoryLock(url, role=ROLE, name="registry.turnover"),
                 ),
             ],
         )
@@ -283,13 +283,14 @@ def _build_notes(store: Store, clock: Clock, *, keep: timedelta) -> tuple[list[S
 
 
 def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
+    """Return the sweeps by the names that /admin/liveness publishes; replicas of other releases lock the same names."""
     return {
-        "heartbeats": (sweeps.check_heartbeats, timedelta(seconds=5)),
-        "unstarted": (sweeps.fail_unstarted, timedelta(seconds=5)),
+        "silence": (sweeps.check_heartbeats, timedelta(seconds=5)),
+        "overdue": (sweeps.fail_unstarted, timedelta(seconds=5)),
         "placements": (sweeps.confirm_placements, timedelta(seconds=5)),
         "removals": (sweeps.finish_removals, timedelta(seconds=15)),
-        "audit_records": (sweeps.send_audit_records, timedelta(seconds=1)),
-        "old_records": (sweeps.delete_old_records, timedelta(minutes=10)),
+        "deeds": (sweeps.send_audit_records, timedelta(seconds=1)),
+        "old": (sweeps.delete_old_records, timedelta(minutes=10)),
     }
 
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from protos.common.v1 import liveness_pb2, liveness_pb2_grpc
 from protos.registry.v1 import lifecycle_pb2
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -38,6 +39,12 @@ class RegistryClient:
         channel = self._channels[caller_service]
         return channel.watch(rpc.RegistryServiceStub(channel.channel).WatchWorkspaces, request)
 
+    async def list_ticking_loops(self):
+        channel = self._channels["gateway"]
+        stub = liveness_pb2_grpc.LivenessServiceStub(channel.channel)
+        answer = await channel.call(stub.GetLiveness, liveness_pb2.GetLivenessRequest())
+        return {loop.name for loop in answer.loops}
+
     async def create(self, **fields):
         answer = await self.ask("CreateWorkspace", pb.CreateWorkspaceRequest(name="ada", **fields), by=ADMIN)
         return answer.workspace
@@ -54,6 +61,12 @@ async def registry(database_url, tmp_path):
             async with clients.open_channel(address, caller_service="gateway") as one:
                 channels = {speaker: clients.ServiceChannel(one.channel, speaker) for speaker in speakers}
                 yield RegistryClient(address, channels)
+
+
+async def test_the_ticking_loops_have_the_names_that_are_published(registry):
+    sweeps = {"silence", "overdue", "placements", "removals", "deeds", "old"}
+
+    assert await registry.list_ticking_loops() == sweeps | {"approvals", "notes"}
 
 
 async def test_a_workspace_is_created_registered_and_read_over_grpc(registry):
