@@ -73,7 +73,7 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     If one of them fails, the block is cancelled and the error raised.
     """
     async with open_channels(settings) as channels:
-        authenticator = Authenticator(channels.auth, operator=_hash_admin_token(settings))
+        authenticator = Authenticator(channels.auth, admin_token_digest=_hash_admin_token(settings))
         exchanges = ExchangePool(channels.each_a2a_proxy)
         feed = EventFeed(channels.registry, registries=channels.each_registry, proxies=channels.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:

@@ -53,8 +53,8 @@ class Authenticator:
     """Turns credentials into identities.
 
     An answer of auth is used again while it is younger than five seconds, the credential has not expired, the
-    revocation feed is alive and no revocation that concerns the answer has arrived since the gateway asked for it. So
-    an answer that a revocation overtakes is void on arrival.
+    revocation feed is fresh and no revocation that concerns the answer has arrived since the gateway asked for it. So
+    an answer that arrives after such a revocation is not used again.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Authenticator:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         wall: Callable[[], float] = time.time,
-        operator: bytes | None = None,
+        admin_token_digest: bytes | None = None,
     ) -> None:
-        """`wall` returns the time in which expiries are written; `operator` is the digest of ADMIN_TOKEN, if any."""
+        """`wall` returns the time in which expiries are given. Without ADMIN_TOKEN nobody is an operator."""
         self._auth = auth
-        self._operator = operator
+        self._admin_token_digest = admin_token_digest
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._authorize = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE)
         self._authorize_reports = BatchedMethod(
@@ -136,9 +136,9 @@ class Authenticator:
 
     def is_operator(self, bearer: str | None) -> bool:
         """Whether the bearer is ADMIN_TOKEN, without asking auth: for what an operator reads while auth is down."""
-        if bearer is None or self._operator is None:
+        if bearer is None or self._admin_token_digest is None:
             return False
-        return hmac.compare_digest(hash_bearer(bearer), self._operator)
+        return hmac.compare_digest(hash_bearer(bearer), self._admin_token_digest)
 
     async def follow_revocations(self) -> None:
         """Follow the revocation feed until cancelled. Without the feed every request is authorised by auth."""
@@ -243,5 +243,5 @@ def parse_claimed_workspace(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def hash_bearer(bearer: str) -> bytes:
-    """Return the digest under which a bearer is kept; the time to compare two digests reveals nothing of them."""
+    """Return the digest under which a bearer is cached; the time that a comparison takes reveals nothing of it."""
     return hashlib.sha256(bearer.encode()).digest()

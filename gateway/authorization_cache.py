@@ -102,5 +102,5 @@ class AuthorizationCache:
 
 
 def list_revocation_names(query: AuthorizationQuery, answer: CachedAuthorization) -> tuple[RevocationName, ...]:
-    """The names whose revocation ends an answer: the credential, the target, the caller and its organisation."""
+    """Return the names whose revocation ends an answer: the credential, the target, the caller and its organisation."""
     return query.digest, query.workspace_id, answer.identity.name, answer.identity.org_id

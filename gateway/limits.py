@@ -32,7 +32,7 @@ HOUR_SECONDS = 3600.0
 MAX_BUCKETS = 50_000
 """Buckets of one kind in memory; the least recently used is dropped.
 
-A client with more names than that is not held by the limit of each name.
+A client that uses more addresses or credentials than this in turn evades the limit of each.
 """
 
 IPV6_CLIENT_PREFIX_BITS = 64
@@ -144,7 +144,7 @@ def client_bucket_key(address: str) -> str:
 class RateLimiter:
     """The limit of all requests, for each client address and for each credential wherever it comes from.
 
-    A credential is counted before auth has verified it; a client that invents credentials is held by its address.
+    A credential is counted before auth has verified it; a client that invents credentials is limited by its address.
     """
 
     def __init__(self, limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -177,7 +177,7 @@ class RouteLimit:
 
 
 class RouteLimiter:
-    """Holds the requests of one route to its limit."""
+    """Limits the requests to one route."""
 
     def __init__(self, limit: RouteLimit, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit

@@ -160,7 +160,7 @@ class TokenRoutes:
         ]
 
     async def list_of_workspace(self, call: Call) -> object:
-        """The live tokens of a workspace."""
+        """List the live tokens of a workspace."""
         request = pb.ListTokensRequest(
             workspace_id=call.workspace_id,
             page_size=parse_limit(call.query.get("limit", ""), maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
@@ -170,7 +170,7 @@ class TokenRoutes:
         return TokenList(count=len(reply.tokens), tokens=[render_token(message) for message in reply.tokens])
 
     async def mint(self, call: Call) -> object:
-        """A further token of a workspace."""
+        """Mint a further token for a workspace."""
         request = pb.MintTokenRequest(
             workspace_id=call.workspace_id, note=call.body.note, expires_at=_parse_expiry(call.body.expires_at)
         )

@@ -29,7 +29,7 @@ class Activity(TypedDict):
 
 
 def render_activity(message: activity_pb2.Activity) -> Activity:
-    """An activity row; bodies only where there are any."""
+    """Return an activity row as JSON. Bodies that are not stored are left out."""
     rendered = Activity(
         id=message.id,
         workspace_id=message.workspace_id,

@@ -125,7 +125,7 @@ class SearchPage(TypedDict):
 
 
 def render_peer(message: registry_pb2.Workspace) -> Peer:
-    """A workspace as its neighbours see it."""
+    """Return a workspace as its peers see it."""
     return Peer(
         id=message.id,
         name=message.name,

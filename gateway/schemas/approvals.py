@@ -60,7 +60,7 @@ class PendingApproval(TypedDict):
 
 
 def render_approval(message: approvals_pb2.Approval) -> Approval:
-    """A request of a workspace."""
+    """Return an approval as the list of its workspace shows it."""
     return Approval(
         id=message.id,
         action=message.action,
@@ -74,7 +74,7 @@ def render_approval(message: approvals_pb2.Approval) -> Approval:
 
 
 def render_pending_approval(message: approvals_pb2.Approval) -> PendingApproval:
-    """A request that waits, with who asks."""
+    """Return an undecided approval, with the workspace that requested it."""
     return PendingApproval(
         id=message.id,
         workspace_id=message.workspace_id,

@@ -37,7 +37,7 @@ class AuditVerification(TypedDict):
 
 
 def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
-    """A deed in its place."""
+    """Return an audit record, with its position in the hash chain."""
     done = message.record
     return AuditRecord(
         place=message.position,
@@ -54,7 +54,7 @@ def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
 
 
 def render_verification(message: pb.VerifyAuditLogResponse) -> AuditVerification:
-    """What following the chain found."""
+    """Return the result of a verification of the hash chain."""
     return AuditVerification(
         verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
         place=message.position,

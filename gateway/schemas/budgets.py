@@ -26,7 +26,7 @@ class Budget(TypedDict):
 
 
 def render_budget(message: pb.Budget) -> Budget:
-    """How it stands."""
+    """Return the limit of a budget, what is spent and what remains."""
     limit = message.budget_limit if message.HasField("budget_limit") else None
     return Budget(
         budget_limit=limit,

@@ -22,7 +22,7 @@ class BundleMember(TypedDict):
 
 
 def render_bundle_member(message: bundles_pb2.BundleMember) -> BundleMember:
-    """A workspace that was made, and those below it."""
+    """Return an imported workspace, with those below it."""
     rendered = BundleMember(workspace_id=message.workspace_id, name=message.name, status=message.status)
     if message.children:
         rendered["children"] = [render_bundle_member(child) for child in message.children]

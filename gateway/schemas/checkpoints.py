@@ -51,7 +51,7 @@ class Checkpoint(TypedDict):
 
 
 def render_checkpoint(message: checkpoints_pb2.Checkpoint) -> Checkpoint:
-    """A completed step; its payload only where there is one."""
+    """Return a checkpoint. `payload` is left out if there is none."""
     rendered = Checkpoint(
         id=message.id,
         workspace_id=message.workspace_id,

@@ -40,7 +40,7 @@ class Entry(TypedDict):
 
 
 def render_entry(message: entries_pb2.Entry) -> Entry:
-    """An entry; when it expires only where it does."""
+    """Return an entry. `expires_at` is left out if it never expires."""
     rendered = Entry(
         key=message.key,
         value=json.loads(message.value),

@@ -21,7 +21,7 @@ class Event(TypedDict):
 
 
 def render_event(message: registry_pb2.Event) -> Event:
-    """A stored event."""
+    """Return a stored event."""
     return Event(
         id=message.id,
         event_id=message.event_id,

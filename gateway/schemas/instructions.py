@@ -64,7 +64,7 @@ class Instruction(TypedDict):
 
 
 def render_instruction(message: instructions_pb2.Instruction) -> Instruction:
-    """An instruction."""
+    """Return an instruction."""
     return Instruction(
         id=message.id,
         scope=message.scope,

@@ -24,7 +24,7 @@ class LivenessReport(TypedDict):
 
 
 def render_subsystems(replicas: Sequence[pb.GetLivenessResponse]) -> dict[str, Subsystem]:
-    """The loops of all replicas by name, each as the replica knows it that ticked it last."""
+    """Return the loops of all replicas by name; if several replicas have a loop, the latest tick counts."""
     newest: dict[str, float] = {}
     found: dict[str, Subsystem] = {}
     for replica in replicas:

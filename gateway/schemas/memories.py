@@ -44,7 +44,7 @@ class Memory(TypedDict):
 
 
 def render_memory(message: memories_pb2.Memory) -> Memory:
-    """A memory."""
+    """Return a memory."""
     return Memory(
         id=message.id,
         workspace_id=message.workspace_id,

@@ -99,7 +99,7 @@ class OrgTemplate(TypedDict):
 
 
 def render_org_template(message: templates_pb2.OrgTemplate) -> OrgTemplate:
-    """One org template."""
+    """Return an org template as the list shows it."""
     return OrgTemplate(
         dir=message.dir,
         name=message.name,
@@ -111,13 +111,13 @@ def render_org_template(message: templates_pb2.OrgTemplate) -> OrgTemplate:
 
 
 def render_imported_org(message: templates_pb2.ImportOrgResponse) -> ImportedOrg:
-    """What was made."""
+    """Return the result of an import."""
     members = [OrgMember(id=member.id, name=member.name, tier=member.tier) for member in message.members]
     return ImportedOrg(org=message.org, count=len(members), workspaces=members)
 
 
 def render_planned_org(message: templates_pb2.ImportOrgResponse) -> PlannedOrg:
-    """What would be made."""
+    """Return the result of a dry run: what an import would create."""
     members = [
         PlannedMember(
             name=member.name,

@@ -53,7 +53,7 @@ class SecretLabel(TypedDict):
 
 
 def render_label(message: vault_pb2.Secret) -> SecretLabel:
-    """A secret as lists show it."""
+    """Return a secret without its value."""
     return SecretLabel(
         key=message.key,
         has_value=True,

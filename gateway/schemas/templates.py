@@ -70,7 +70,7 @@ DEFAULT_TIER = 3
 
 
 def render_template(message: pb.Template) -> Template:
-    """One template."""
+    """Return a template."""
     rendered = Template(
         id=message.id,
         name=message.name,
@@ -91,7 +91,7 @@ def render_template(message: pb.Template) -> Template:
 
 
 def render_problem(message: pb.TemplateProblem) -> TemplateProblem:
-    """One directory that is no template."""
+    """Return why a directory is not a template."""
     return TemplateProblem(dir=message.dir, problem=message.problem)
 
 

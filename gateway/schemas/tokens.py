@@ -161,7 +161,7 @@ class CallerDescription(TypedDict):
 
 
 def render_token(message: pb.Token) -> Token:
-    """One token of a workspace."""
+    """Return a workspace token without its text."""
     shown = Token(
         id=message.id,
         prefix=message.prefix,
@@ -176,7 +176,7 @@ def render_token(message: pb.Token) -> Token:
 
 
 def render_org_token(message: pb.OrgToken) -> OrgToken:
-    """One token of an organisation."""
+    """Return an organisation token without its text."""
     shown = OrgToken(
         id=message.id,
         prefix=message.prefix,

@@ -152,7 +152,7 @@ class ListedWorkspace(Workspace):
 
 
 def render_workspace(message: registry_pb2.Workspace) -> Workspace:
-    """The workspace object of the contract."""
+    """Return the workspace object of docs/spec/rest.md."""
     rendered = Workspace(
         id=message.id,
         name=message.name,
@@ -188,7 +188,7 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
 
 
 def render_listed_workspace(message: registry_pb2.Workspace) -> ListedWorkspace:
-    """The workspace object as it stands in the list."""
+    """Return the workspace object as the list of workspaces shows it."""
     return ListedWorkspace(
         **render_workspace(message),
         last_sample_error=message.last_sample_error,
@@ -199,7 +199,7 @@ def render_listed_workspace(message: registry_pb2.Workspace) -> ListedWorkspace:
 
 
 def render_status(value: registry_pb2.WorkspaceStatus.ValueType) -> str:
-    """The name of a status, such as `online`."""
+    """Return the name of a status, such as `online`."""
     return registry_pb2.WorkspaceStatus.Name(value).removeprefix("WORKSPACE_STATUS_").lower()
 
 

@@ -122,6 +122,6 @@ class _Messages(Generic[T]):
 
 
 def _count_cancellations() -> int:
-    """How many requests to cancel the current task are not yet handled."""
+    """Return how many requests to cancel the current task are not yet handled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

@@ -37,7 +37,7 @@ VIOLATIONS = {
     ),
     "Callers of the A2A proxy": ("services/auth/authorization.py", "import protos.a2a_proxy.v1.activity_pb2"),
     "Inside the registry": ("services/registry/workspace/state_machine.py", "import services.registry.store"),
-    "Notes are sealed off: only app and creation import them": (
+    "Only app and creation import the notes": (
         "services/registry/lifecycle/removal.py",
         "import services.registry.notes.purge",
     ),
@@ -52,11 +52,11 @@ VIOLATIONS = {
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
     "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
-    "Decisions are pure: no clock, no dice, no network, no database, no protobuf": (
+    "Decisions are pure: no clock, no randomness, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",
         "import time",
     ),
-    "Only stores and tables know SQL": ("services/auth/api/auth.py", "import sqlalchemy"),
+    "Only stores and tables use SQL": ("services/auth/api/auth.py", "import sqlalchemy"),
     "Backends do not import each other": (
         "services/provisioner/backends/fake.py",
         "import services.provisioner.backends.process",

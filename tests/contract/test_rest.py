@@ -26,18 +26,18 @@ ROW = re.compile(rf"^\| ({METHOD} [^|]*)\|([^|]*)\|(.*)\|$", re.MULTILINE)
 """A line of a table of routes: the routes, their gate, and the rest."""
 
 PROSE = re.compile(rf"^\*\*({METHOD} /[^ *]*)\*\*", re.MULTILINE)
-"""A route that is told at length."""
+"""A route that a paragraph describes, not a row."""
 
 NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]+)")
 
 STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )(?<!at most )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
 
 GENERAL = {400, 401, 403, 404, 410, 413, 429, 500, 503}
-"""What sections 3 and 4 let any route answer, without a word in its row."""
+"""What sections 3 and 4 let any route answer, without naming it in its row."""
 
 
 SUCCESS = {101, 200}
-"""What a row need not say of its success: that it is one, or that a socket is."""
+"""Statuses of success that a row need not name: 200, and 101 of a WebSocket."""
 
 
 NOT_YET: set[tuple[str, str]] = {
@@ -51,7 +51,7 @@ NOT_YET: set[tuple[str, str]] = {
     ("GET", "/workspaces/{}/shared-context"),
     ("POST", "/workspaces/{}/chat/uploads"),
     ("GET", "/workspaces/{}/chat/download"),
-    # Stored messages, delegation and schedules: with the A2A proxy's waiting room.
+    # Stored messages, delegation and schedules: with the A2A proxy's queue.
     ("GET", "/workspaces/{}/a2a/queue/{}"),
     ("POST", "/admin/a2a-queue/drop-stale"),
     ("POST", "/workspaces/{}/delegate"),
@@ -70,18 +70,18 @@ NOT_YET: set[tuple[str, str]] = {
     ("GET", "/workspaces/{}/schedules/health"),
     ("GET", "/admin/schedules/health"),
 }
-"""Routes of the first release that wait for what they are about."""
+"""Routes of the first release that are not implemented yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """A route as people read of it."""
+    """A route as docs/spec/rest.md describes it."""
 
     method: str
     path: str
     later: bool
     statuses: frozenset[int] | None
-    """What its row names; `None` where it is told at length."""
+    """What its row names; `None` for a route that a paragraph describes."""
 
     @property
     def key(self) -> tuple[str, str]:

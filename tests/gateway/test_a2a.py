@@ -19,7 +19,7 @@ from protos.registry.v1 import registry_pb2
 from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.offices import Office, open_office
+from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
 from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
@@ -48,7 +48,7 @@ class GatewayWithProxy:
 
     url: str
     http: aiohttp.ClientSession
-    office: Office
+    proxy: RunningProxy
     callers: FakeIdentityProvider
 
     def post(self, body: bytes | dict, *, path: str | None = None, **options):
@@ -71,14 +71,14 @@ async def listening(app) -> AsyncIterator[str]:
 async def gateway(database_url: str) -> AsyncIterator[GatewayWithProxy]:
     callers = FakeIdentityProvider()
     async with (
-        open_office(database_url) as office,
-        clients.open_channel(office.address, caller_service="gateway") as line,
+        run_proxy(database_url) as proxy,
+        clients.open_channel(proxy.address, caller_service="gateway") as line,
         asyncio.TaskGroup() as group,
     ):
         exchanges = ExchangePool([line])
         running = group.create_task(exchanges.run())
         async with listening(application(callers, exchanges)) as url, aiohttp.ClientSession() as http:
-            yield GatewayWithProxy(url=url, http=http, office=office, callers=callers)
+            yield GatewayWithProxy(url=url, http=http, proxy=proxy, callers=callers)
         running.cancel()
 
 
@@ -100,7 +100,7 @@ def hello(method: str = "message/send", **fields) -> dict:
 @pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
 async def test_a_message_is_answered_by_its_agent(gateway, path):
     async with serve_agent(EchoAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello(), path=path) as answer:
             assert answer.status == 200
@@ -145,7 +145,7 @@ async def test_an_invalid_id_is_refused_before_auth_is_called(gateway, workspace
 
 async def test_a_body_at_the_size_limit_passes_and_a_larger_one_is_refused(gateway):
     async with serve_agent(EchoAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
         frame = json.dumps(hello("tasks/get", params={"x": ""})).encode()
         full = frame.replace(b'"x": ""', b'"x": "%s"' % (b"y" * (10 * MEBIBYTE - len(frame))))
 
@@ -179,14 +179,14 @@ async def _chunks(body: bytes) -> AsyncIterator[bytes]:
     ],
 )
 async def test_a_malformed_message_is_answered_as_json_rpc(gateway, body, expected):
-    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(body) as answer:
         assert (answer.status, await answer.json()) == (400, expected)
 
 
 async def test_an_unsupported_version_is_refused_in_header_and_query(gateway):
-    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(hello(), headers={"A2A-Version": "99.0"}) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, -32009)
@@ -195,7 +195,7 @@ async def test_an_unsupported_version_is_refused_in_header_and_query(gateway):
 
 
 async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(gateway):
-    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
     async with gateway.post(hello(), headers={"X-Timeout": "soon"}) as answer:
         assert answer.status == 400
         assert await answer.json() == {"error": "X-Timeout must be an integer from 1 to 86400"}
@@ -208,11 +208,11 @@ async def test_a_refusal_of_the_target_comes_before_that_of_an_invalid_timeout(g
 
 async def test_a_message_wakes_a_hibernating_target_only(gateway):
     for status in (registry_pb2.WORKSPACE_STATUS_PAUSED, registry_pb2.WORKSPACE_STATUS_HIBERNATING):
-        gateway.office.book.write(TARGET, status=status)
+        gateway.proxy.registry.set_workspace(TARGET, status=status)
         async with gateway.post(hello()) as answer:
             assert answer.status == 503
 
-    assert gateway.office.alarm.woken == [TARGET]
+    assert gateway.proxy.lifecycle.woken == [TARGET]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ async def test_a_message_wakes_a_hibernating_target_only(gateway):
     ],
 )
 async def test_a_target_that_cannot_receive_is_reported_as_the_contract_says(gateway, fields, status, body):
-    gateway.office.book.write(TARGET, **fields)
+    gateway.proxy.registry.set_workspace(TARGET, **fields)
 
     async with gateway.post(hello()) as answer:
         assert (answer.status, await answer.json()) == (status, body)
@@ -257,8 +257,8 @@ async def test_a_target_that_cannot_receive_is_reported_as_the_contract_says(gat
 
 @pytest.mark.covers("A2A-24", "A2A-39")
 async def test_a_dead_agent_is_a_structured_503(gateway):
-    gateway.office.hands.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
-    gateway.office.book.write(TARGET, address="http://127.0.0.1:1/")
+    gateway.proxy.provisioner.condition = provisioner_pb2.INSTANCE_CONDITION_GONE
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
 
     async with gateway.post(hello()) as answer:
         assert answer.status == 503
@@ -272,7 +272,7 @@ async def test_a_dead_agent_is_a_structured_503(gateway):
 
 async def test_a_busy_agent_is_a_503_with_a_time_to_come_back(gateway):
     async with serve_agent(BusyAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello()) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
@@ -287,7 +287,7 @@ async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
     body = '{ "jsonrpc":"2.0","id":1, "error":{"code":-32001,"message":"Task not found"}}'
     agent = MisbehavingAgent(status=404, text=body, headers={"Content-Type": "application/json", "Retry-After": "9"})
     async with serve_agent(agent):
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("tasks/get")) as answer:
             assert (answer.status, await answer.text()) == (404, body)
@@ -296,7 +296,7 @@ async def test_errors_of_the_agent_are_forwarded_unchanged(gateway):
 
 async def test_the_callers_deadline_is_a_504(gateway):
     async with serve_agent(SilentAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello(), headers={"X-Timeout": "1"}) as answer:
             assert answer.status == 504
@@ -310,7 +310,7 @@ async def test_the_callers_deadline_is_a_504(gateway):
 @pytest.mark.covers("BEY-22")
 async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
     async with serve_agent(SlowAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
         loop = asyncio.get_running_loop()
         asking = asyncio.ensure_future(gateway.post(hello()).__aenter__())
         await agent.asked.wait()
@@ -355,7 +355,7 @@ class PrivateAgent(EchoAgent):
 @pytest.mark.parametrize("method", ["GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard"])
 async def test_an_extended_card_leads_to_the_plane(gateway, method):
     async with serve_agent(PrivateAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello(method)) as answer:
             card = (await answer.json())["result"]
@@ -371,7 +371,7 @@ async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gatew
     async with serve_agent(
         MisbehavingAgent(status=200, text=text, headers={"Content-Type": "application/json"})
     ) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("GetExtendedAgentCard")) as answer:
             assert await answer.text() == text
@@ -382,7 +382,7 @@ async def test_the_error_of_an_agent_without_an_extended_card_is_forwarded(gatew
 
 async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
     async with serve_agent(EchoAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
@@ -398,7 +398,7 @@ async def test_a_stream_is_forwarded_unchanged_and_unbuffered(gateway):
 
 async def test_a_broken_stream_ends_with_one_error_event(gateway):
     async with serve_agent(DisconnectingAgent(moment="stream")) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
             body = await answer.read()
@@ -426,7 +426,7 @@ async def test_a_client_that_leaves_ends_the_agents_stream(gateway):
             return response
 
     async with serve_agent(EndlessAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream")) as answer:
             assert await answer.content.readany() == b"data: 1\n\n"
@@ -447,7 +447,7 @@ async def test_a_large_stream_arrives_whole(gateway):
             return response
 
     async with serve_agent(FloodingAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
 
         async with gateway.post(hello("message/stream"), timeout=aiohttp.ClientTimeout(total=30)) as answer:
             assert len(await answer.read()) == size
@@ -462,7 +462,7 @@ async def test_a_client_that_reads_nothing_delays_no_other(gateway):
                 await response.write(b"data: " + b"x" * 65_536 + b"\n\n")
 
     async with serve_agent(FloodingAgent()) as agent:
-        gateway.office.book.write(TARGET, address=agent.url)
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
         async with gateway.post(hello("message/stream"), read_bufsize=1024):
             for _ in range(20):
                 async with gateway.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:

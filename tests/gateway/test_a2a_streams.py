@@ -1,4 +1,4 @@
-"""The path of messages in its place behind the edge. What happens on it is the subject of test_a2a.py."""
+"""Messages pass the middleware and the gate before the proxy. test_a2a.py tests what follows."""
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc

@@ -358,7 +358,7 @@ def test_the_first_caller_id_counts_in_lower_case():
 
 
 @pytest.mark.parametrize(
-    ("operator", "bearer", "known"),
+    ("digest", "bearer", "known"),
     [
         (hash_bearer("the-operator"), "the-operator", True),
         (hash_bearer("the-operator"), "the-operator ", False),
@@ -368,6 +368,6 @@ def test_the_first_caller_id_counts_in_lower_case():
         (None, None, False),
     ],
 )
-async def test_the_operator_is_recognised_without_auth(operator, bearer, known):
+async def test_the_operator_is_recognised_without_auth(digest, bearer, known):
     async with clients.open_channel("unix:/nowhere", caller_service="gateway") as line:
-        assert Authenticator(line, operator=operator).is_operator(bearer) is known
+        assert Authenticator(line, admin_token_digest=digest).is_operator(bearer) is known

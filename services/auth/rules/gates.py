@@ -227,5 +227,5 @@ def _require_scope(bearer: OrgBearer, request: AuthorizationRequest) -> None:
 
 
 def _is_about_workspace(rule: _GateRule, request: AuthorizationRequest) -> bool:
-    """A gate for one workspace refuses an organisation token if the request names no workspace."""
+    """Whether the request is about a workspace: it names one, or the gate admits only the token of one workspace."""
     return request.workspace_id is not None or rule.workspace_tokens is _WorkspaceTokenRule.SAME_WORKSPACE

@@ -110,7 +110,7 @@ class WorkspaceCreator:
         return [created.workspace for created in await self._create(batch)]
 
     async def _read_parent(self, caller: Identity, parent_id: str | None) -> Workspace | None:
-        """The parent of a single new workspace, if it is to have one and the caller may create below it."""
+        """Return the parent of a single new workspace, if it is to have one and the caller may create below it."""
         if not parent_id:
             if caller.kind is Kind.ORG:
                 raise OrgAccessDenied

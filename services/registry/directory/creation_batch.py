@@ -69,7 +69,7 @@ async def insert_batch(store: Store, batch: CreationBatch) -> list[Workspace]:
 
 
 async def _find_repeated(tx: Transaction, batch: CreationBatch) -> list[Workspace]:
-    """The workspaces of an earlier request with the same id, in the order of the batch; none if this is the first."""
+    """Return the workspaces of an earlier request with this id, in the order of the batch; none for the first one."""
     if not batch.request_id:
         return []
     found = {workspace.id: workspace for workspace in await tx.lists.list_by_ids([one.id for one in batch.workspaces])}

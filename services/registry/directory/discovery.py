@@ -124,7 +124,7 @@ PeerGroupReader = Callable[[Workspace, ListPosition], Awaitable[list[Workspace]]
 
 
 def _list_group_readers(tx: Transaction, caller: Identity, workspace: Workspace) -> tuple[PeerGroupReader, ...]:
-    """One reader for each group of peers. Organisation tokens do not see other roots, which are other organisations."""
+    """Return a reader for each group of peers. An organisation token does not see the roots of other organisations."""
     strangers = caller.kind is Kind.ORG and workspace.parent_id is None
     return _read_no_workspaces if strangers else tx.lists.list_siblings, tx.lists.list_children, tx.lists.list_parent
 

@@ -35,7 +35,7 @@ class WorkspaceSearch:
 
 
 async def _list_visible_ids(tx: Transaction, caller: Identity) -> list[WorkspaceId] | None:
-    """The workspaces among which the caller may search; `None` for all, within its organisation."""
+    """Return the workspaces among which the caller may search; `None` for all, within its organisation."""
     if caller.kind is not Kind.WORKSPACE:
         return None
     return list(await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))

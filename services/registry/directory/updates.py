@@ -85,7 +85,7 @@ class WorkspaceUpdater:
     async def _lock(
         self, tx: Transaction, caller: Identity, workspace_id: WorkspaceId, changes: Mapping[str, Any]
     ) -> Workspace:
-        """The workspace, locked; raises `RuntimeConflict` if a concurrent update changed its runtime or model."""
+        """Return the workspace, locked; raises `RuntimeConflict` if another update has changed its runtime or model."""
         unlocked = await access.require_access(tx, caller, workspace_id)
         now = await access.require_access(tx, caller, workspace_id, lock=True)
         if "runtime" in changes and (unlocked.runtime, unlocked.model) != (now.runtime, now.model):
@@ -93,7 +93,7 @@ class WorkspaceUpdater:
         return now
 
     def _change_runtime(self, workspace: Workspace, runtime: str | None) -> Workspace:
-        """The workspace with another runtime; a model that is not registered for it is replaced by its default."""
+        """Return the workspace with another runtime. A model that is not registered for it becomes its default."""
         if not runtime:
             raise InvalidValue(field="runtime")
         if not self._catalog.has_runtime(runtime):
@@ -132,7 +132,7 @@ class WorkspaceUpdater:
 
 
 async def _resolve_org(tx: Transaction, caller: Identity, workspace: Workspace, parent_id: str | None) -> WorkspaceId:
-    """The organisation to which a workspace belongs below this parent; raises if it cannot be there."""
+    """Return the organisation to which a workspace belongs below this parent; raises if it cannot be there."""
     if not parent_id:
         if caller.kind is Kind.ORG and workspace.parent_id is not None:
             raise OrgAccessDenied

@@ -176,7 +176,7 @@ class EventLog:
         )
 
     def _address(self, event: Event, org_id: WorkspaceId) -> PublishedEvent:
-        """The event with its audiences; a workspace without a position in the tree has those that need none."""
+        """Return the event with its audiences. A purged workspace has only those that need no position in the tree."""
         published_to = self._tree.find_publish_audiences(event.workspace_id)
         return PublishedEvent(
             event, published_to or audiences.find_purged_publish_audiences(event.workspace_id, org_id)

@@ -135,7 +135,7 @@ class WorkspaceFeed:
             self._subscribers.discard(subscriber)
 
     async def _find_head(self, after: int) -> int:
-        """The highest revision. A subscriber that comes from another replica may know more than this one has read."""
+        """Return the highest revision. A subscriber that comes from another replica may know a higher one than this."""
         if after <= self._revision:
             return self._revision
         async with self._store.begin() as tx:

@@ -9,7 +9,7 @@
 | `checkpoints`  | a completed step of an agent's workflow                         |
 | `configs`      | a JSON object of a workspace, and the viewport of the canvas    |
 
-Each folder has the same modules: `rules` decides (pure), `tables` and `store` know SQL, `service` reads, decides and
-writes, `wire` converts to protobuf, `api` is the servicer. The core of the registry knows no note: `purge` is handed
-to it, and only the creation of a workspace stores memories itself.
+Each folder has the same modules: `rules` decides (pure), `tables` and `store` use SQL, `service` reads, decides and
+writes, `wire` converts to protobuf, `api` is the servicer. The rest of the registry imports no note: the removal gets
+`purge` as a parameter, and only the creation of a workspace stores memories itself.
 """

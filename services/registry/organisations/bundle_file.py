@@ -206,7 +206,7 @@ def _build_starter(bundle: _BundleFile) -> StarterFiles:
 
 
 def _parse_tool(path: str, text: str) -> dict[str, Any] | None:
-    """The config of a tool file; `None` where rendering it again would not return the same text."""
+    """Return the config of a tool file; `None` if rendering it again would not give the same text."""
     name = path.removeprefix(TOOLS_DIR).removesuffix(".json")
     if path != f"{TOOLS_DIR}{name}.json" or not name or "/" in name:
         return None

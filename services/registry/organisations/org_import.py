@@ -131,7 +131,7 @@ class _OrgPlanner:
             raise InvalidOrgTemplate(f"{listed.path}: {refusal.message}{f' ({detail})' if detail else ''}") from None
 
     async def _apply_template(self, node: OrgNode, defaults: OrgDefaults) -> tuple[WorkspaceDraft, StarterFiles]:
-        """The draft of a node: what the node says, else its template, else the defaults of the organisation."""
+        """Return the draft of a node: what the node says, else its template, else the defaults of the organisation."""
         draft = org_file.build_draft(node, defaults)
         if draft.template not in self._read_templates:
             template_alone = WorkspaceDraft(name="", template=draft.template)
@@ -147,7 +147,7 @@ class _OrgPlanner:
         return replace(draft, tier=tier), starter
 
     async def _add_own_files(self, node: OrgNode, draft: WorkspaceDraft, files: Files) -> Files:
-        """The files of the template, overridden by those of the node's own directory and by its system prompt."""
+        """Return the files of the template, overridden by the node's own directory and by its system prompt."""
         if node.files_dir:
             files = {**files, **await self._read_directory(node.files_dir)}
         if node.system_prompt:

@@ -1,4 +1,4 @@
-"""Reads and writes the registry's schema; together with the stores of the notes, the only place that knows SQL.
+"""Reads and writes the registry's schema; together with the stores of the notes, the only place that uses SQL.
 
 | Module           | What it holds                                                                  |
 |------------------|--------------------------------------------------------------------------------|

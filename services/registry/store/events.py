@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.store.tables import workspaces as tables
-from services.registry.store.tables.events import event_horizon
+from services.registry.store.tables.event_horizon import event_horizon
 from services.registry.store.tables.schema import revision_sequence
 from services.registry.store.tables.workspaces import events, workspaces
 from services.registry.workspace.audiences import TreePosition

@@ -24,7 +24,7 @@ def published_event_to_proto(published: PublishedEvent) -> pb.PublishedEvent:
 
 
 def audiences_to_proto(workspaces: Iterable[WorkspaceAudiences]) -> pb.WorkspaceAudiencesUpdate:
-    """The audiences of several workspaces, in one update."""
+    """Return the audiences of several workspaces, in one update."""
     return pb.WorkspaceAudiencesUpdate(
         workspaces=[
             pb.WorkspaceAudiences(

@@ -134,7 +134,7 @@ def _after_instance_started(workspace: Workspace, fact: InstanceStarted) -> Work
 
 
 def _after_instance_skipped(workspace: Workspace, fact: InstanceSkipped) -> Workspace:
-    """The workspace waits without a deadline for an agent that is started outside the plane."""
+    """Store the backend. The workspace then waits without a deadline for an agent that is started elsewhere."""
     now = replace(
         workspace,
         backend=fact.backend,
@@ -152,7 +152,7 @@ def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason:
 
 
 def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -> Workspace:
-    """The address is kept until the instance has stopped, because a failed stop restores the former status."""
+    """Start to hibernate. The address is kept until the instance has stopped: a failed stop restores the status."""
     if workspace.status not in ONLINE_STATUSES or workspace.external:
         return workspace
     return _to_status(

@@ -44,7 +44,7 @@ CALLER_NONE = "missing caller auth token"
 ANY_401 = "invalid auth token"
 ANY_NONE = "authentication required"
 
-# gate: who comes -> as whom they pass, or the words of the refusal; (closed, open) where the mode matters.
+# gate: bearer -> as whom it passes, or the text of the refusal; (closed, open) where the mode matters.
 TABLE = {
     Gate.ADMIN: {
         AdminBearer(): AdminBearer(),

@@ -132,11 +132,11 @@ async def test_one_of_two_concurrent_runtime_changes_is_refused(registry):
 
 @pytest.mark.covers("REG-37")
 async def test_a_missing_heartbeat_is_judged_by_the_committed_runtime(registry):
-    patience = LivenessTimeouts(managed=TIMEOUTS.external, external=TIMEOUTS.external)
+    timeouts = LivenessTimeouts(managed=TIMEOUTS.external, external=TIMEOUTS.external)
     for _ in range(50):
         workspace = await registry.online(backend="none")
         registry.clock.advance(minutes=5)
-        silence = HeartbeatMissed(at=registry.clock.now(), timeouts=patience)
+        silence = HeartbeatMissed(at=registry.clock.now(), timeouts=timeouts)
 
         await asyncio.gather(
             registry.observations.observe(workspace.id, silence), update(registry, workspace, runtime="external")

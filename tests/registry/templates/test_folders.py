@@ -193,7 +193,7 @@ async def test_one_of_several_concurrent_imports_of_a_name_succeeds_completely(t
 
 
 @pytest.fixture
-async def templated_book(registry, engine, database_url, tmp_path):
+async def templated_registry(registry, engine, database_url, tmp_path):
     """The parts of a registry whose configs directory has templates."""
     write_templates(tmp_path, writer=WRITER, bare="runtime: echo\nruntime_config: {model: m}")
     line = registry.creator._auth._channel
@@ -203,10 +203,10 @@ async def templated_book(registry, engine, database_url, tmp_path):
 
 
 @pytest.mark.covers("REG-01", "REG-02")
-async def test_the_template_fills_in_missing_fields(templated_book):
-    made = await templated_book.create("ada", runtime="", template="writer")
+async def test_the_template_fills_in_missing_fields(templated_registry):
+    made = await templated_registry.create("ada", runtime="", template="writer")
 
-    found = await templated_book.get(made.id)
+    found = await templated_registry.get(made.id)
     assert (found.runtime, found.model, found.tier) == ("claude-code", "anthropic/claude-opus-4-5", 2)
     assert found.template == "writer"
     assert found.brief.initial_prompt == "Say hello."
@@ -214,9 +214,11 @@ async def test_the_template_fills_in_missing_fields(templated_book):
 
 
 @pytest.mark.covers("REG-02")
-async def test_given_fields_override_the_template(templated_book):
-    made = await templated_book.create("ada", runtime="hermes", model="moonshot/kimi-k2.6", tier=4, template="writer")
-    nested = await templated_book.create("bob", runtime="", template="bare")
+async def test_given_fields_override_the_template(templated_registry):
+    made = await templated_registry.create(
+        "ada", runtime="hermes", model="moonshot/kimi-k2.6", tier=4, template="writer"
+    )
+    nested = await templated_registry.create("bob", runtime="", template="bare")
 
     assert (made.runtime, made.model, made.tier) == ("hermes", "moonshot/kimi-k2.6", 4)
     assert (nested.runtime, nested.model, nested.tier) == ("echo", "m", 3)
@@ -225,56 +227,58 @@ async def test_given_fields_override_the_template(templated_book):
 @pytest.mark.parametrize(
     "template", ["unknown", "../writer", "/etc", "writer/../writer", ".", "broken", "away", "x" * 300]
 )
-async def test_an_invalid_template_creates_no_workspace(templated_book, template):
-    write_templates(templated_book.root, broken="tier: 9")
-    (templated_book.root / "away").symlink_to("/etc")
+async def test_an_invalid_template_creates_no_workspace(templated_registry, template):
+    write_templates(templated_registry.root, broken="tier: 9")
+    (templated_registry.root / "away").symlink_to("/etc")
 
     with pytest.raises(InvalidTemplate):
-        await templated_book.create("ada", runtime="", template=template)
+        await templated_registry.create("ada", runtime="", template=template)
 
-    assert await templated_book.events() == []
-    assert templated_book.auth.placed == {}
+    assert await templated_registry.events() == []
+    assert templated_registry.auth.placed == {}
 
 
-async def test_a_draft_with_a_template_is_validated_too(templated_book):
+async def test_a_draft_with_a_template_is_validated_too(templated_registry):
     with pytest.raises(InvalidDeliveryMode):
-        await templated_book.create("ada", runtime="", template="writer", delivery_mode="pigeon")
+        await templated_registry.create("ada", runtime="", template="writer", delivery_mode="pigeon")
 
-    assert templated_book.auth.placed == {}
-
-
-async def test_a_workspace_keeps_the_files_that_its_template_had_at_creation(templated_book):
-    made = await templated_book.create("ada", runtime="", template="writer")
-    (templated_book.root / "writer" / "config.yaml").write_text("runtime: echo")
-    later = await templated_book.create("bob", runtime="", template="writer")
-
-    assert await templated_book.queries.instance_files(made.id) == {"config.yaml": WRITER}
-    assert await templated_book.queries.instance_files(later.id) == {"config.yaml": "runtime: echo"}
+    assert templated_registry.auth.placed == {}
 
 
-async def test_equal_files_are_stored_once_and_deleted_with_their_last_workspace(templated_book):
-    one, other = [await templated_book.create(name, runtime="", template="writer") for name in ("ada", "bob")]
+async def test_a_workspace_keeps_the_files_that_its_template_had_at_creation(templated_registry):
+    made = await templated_registry.create("ada", runtime="", template="writer")
+    (templated_registry.root / "writer" / "config.yaml").write_text("runtime: echo")
+    later = await templated_registry.create("bob", runtime="", template="writer")
+
+    assert await templated_registry.queries.instance_files(made.id) == {"config.yaml": WRITER}
+    assert await templated_registry.queries.instance_files(later.id) == {"config.yaml": "runtime: echo"}
+
+
+async def test_equal_files_are_stored_once_and_deleted_with_their_last_workspace(templated_registry):
+    one, other = [await templated_registry.create(name, runtime="", template="writer") for name in ("ada", "bob")]
     assert one.starter_files_digest == other.starter_files_digest != ""
 
     async def purged(workspace):
-        await templated_book.observations.observe(workspace.id, instance_stopped(templated_book, workspace))
-        await templated_book.removal._purge(workspace.id, [workspace.id])
+        await templated_registry.observations.observe(workspace.id, instance_stopped(templated_registry, workspace))
+        await templated_registry.removal._purge(workspace.id, [workspace.id])
 
     await purged(one)
-    assert await templated_book.queries.instance_files(other.id) == {"config.yaml": WRITER}
+    assert await templated_registry.queries.instance_files(other.id) == {"config.yaml": WRITER}
     await purged(other)
-    async with templated_book.store.begin() as tx:
+    async with templated_registry.store.begin() as tx:
         assert await tx.starter_files.get(one.starter_files_digest) == {}
 
 
-def instance_stopped(templated_book, workspace):
+def instance_stopped(templated_registry, workspace):
     from services.registry.workspace.facts import InstanceStopped
 
-    return InstanceStopped(at=templated_book.clock.now(), generation=workspace.generation)
+    return InstanceStopped(at=templated_registry.clock.now(), generation=workspace.generation)
 
 
-async def test_an_external_workspace_ignores_the_runtime_of_its_template(templated_book):
-    made = await templated_book.creator.create(ADMIN, "", WorkspaceDraft(name="ada", external=True, template="writer"))
+async def test_an_external_workspace_ignores_the_runtime_of_its_template(templated_registry):
+    made = await templated_registry.creator.create(
+        ADMIN, "", WorkspaceDraft(name="ada", external=True, template="writer")
+    )
 
     assert made.workspace.runtime == "external"
 

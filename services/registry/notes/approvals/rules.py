@@ -90,19 +90,19 @@ def apply_decision(approval: Approval, decision: ApprovalDecision, by: str, at: 
 
 
 def build_request_notice(approval: Approval) -> EventDraft:
-    """The event about the requesting workspace."""
+    """Return the event for the requesting workspace."""
     return EventDraft(EventType.APPROVAL_REQUESTED, _describe_approval(approval) | {"task_id": approval.task_id})
 
 
 def build_escalation_notice(approval: Approval) -> EventDraft:
-    """The event about the parent of the requesting workspace."""
+    """Return the event for the parent of the requesting workspace."""
     return EventDraft(
         EventType.APPROVAL_ESCALATED, _describe_approval(approval) | {"from_workspace_id": approval.workspace_id}
     )
 
 
 def build_decision_notice(approval: Approval) -> EventDraft:
-    """The event about a decision."""
+    """Return the event about a decision."""
     kind = EventType.APPROVAL_APPROVED if approval.decision is ApprovalDecision.APPROVED else EventType.APPROVAL_DENIED
     payload = {"approval_id": approval.id, "decision": approval.decision.value, "decided_by": approval.decided_by}
     return EventDraft(kind, payload)

@@ -28,7 +28,7 @@ def entry_from_row(row: sa.Row[Any]) -> KeyValueEntry:
 
 
 def row_from_entry(entry: KeyValueEntry) -> dict[str, Any]:
-    """The row of an entry, without the workspace id."""
+    """Return the row of an entry, without the workspace id."""
     return {
         "key": entry.key,
         "value": entry.value,

@@ -41,11 +41,11 @@ select_memories = sa.select(*(_columns[name] for name in COLUMNS))
 
 
 def memory_from_row(row: sa.Row[Any]) -> Memory:
-    """The memory in a row of `select_memories`."""
+    """Return the memory in a row of `select_memories`."""
     values = row._mapping  # noqa: SLF001 - the name is public in spite of its underscore
     return Memory(**{name: values[name] for name in COLUMNS} | {"scope": MemoryScope(row.scope)})
 
 
 def row_from_memory(memory: Memory) -> dict[str, Any]:
-    """The row of a memory, without the column for the text search."""
+    """Return the row of a memory, without the column for the text search."""
     return {name: getattr(memory, name) for name in COLUMNS} | {"scope": memory.scope.value}

@@ -1,10 +1,10 @@
-"""The table of the event horizon."""
+"""The table of the event horizon: the highest id of an event that was deleted because of its age."""
 
 import sqlalchemy as sa
 
 from services.registry.store.tables.schema import META
 
-# One row at most: the highest id that was deleted because of its age.
+# One row at most.
 event_horizon = sa.Table(
     "event_horizon",
     META,
