@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from services.chassis.addresses import AddressRules, Network
 from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
@@ -51,7 +52,7 @@ class Settings(DatabaseSettings):
     )
     """Days that events are kept."""
 
-    agent_url_allowed: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = Field(
+    agent_url_allowed: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )
     """Private networks, joined by commas, that agents may be on in production."""
