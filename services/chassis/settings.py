@@ -57,6 +57,10 @@ Seconds = Annotated[timedelta, BeforeValidator(_parse_seconds)]
 """A time span, given as a number of seconds."""
 
 
+UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1)}
+"""Units of time spans by the last word of the variable; all others are in seconds."""
+
+
 def with_prefix(prefix: str) -> SettingsConfigDict:
     """Return the configuration of a settings class whose variables begin with `prefix`."""
     return SettingsConfigDict(
@@ -125,7 +129,8 @@ def load_settings(settings: type[S]) -> S:
 def describe_settings(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
     """Yield name, default and description of every setting, in the order of declaration."""
     for name, field in settings.model_fields.items():
-        yield _variable_name(settings, name, field), _render_default(field), " ".join((field.description or "").split())
+        variable = _variable_name(settings, name, field)
+        yield variable, _render_default(variable, field), " ".join((field.description or "").split())
 
 
 def _describe_errors(settings: type[BaseSettings], error: ValidationError) -> Iterator[str]:
@@ -148,17 +153,15 @@ def _variable_name(settings: type[BaseSettings], name: str, field: FieldInfo) ->
     return f"{settings.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def _render_default(field: FieldInfo) -> str:
+def _render_default(variable: str, field: FieldInfo) -> str:
     if field.is_required():
         return "(required)"
     value: Any = field.get_default(call_default_factory=True, validated_data={})
     match value:
-        case None:
+        case None | ():
             return ""
         case timedelta():
-            return f"{value.total_seconds():g}"
-        case StrEnum():
-            return value.value
+            return f"{value / UNITS.get(variable.rpartition('_')[-1], timedelta(seconds=1)):g}"
         case bool():
             return str(value).lower()
         case _:

@@ -1,11 +1,14 @@
 """The list of every setting."""
 
 import re
+from base64 import b64encode
 from pathlib import Path
+
+import pytest
 
 from deploy import settings_file
 from services.chassis import settings
-from services.chassis.settings import describe_settings
+from services.chassis.settings import describe_settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,3 +37,26 @@ def test_each_variable_of_molecule_up_is_documented():
 
     for name, _, _ in settings.describe_settings(settings_file.UpSettings):
         assert re.search(rf"^\| `{name}` \|", documented, re.MULTILINE), name
+
+
+REQUIRED = {
+    "DATABASE_URL": "postgresql://u@h/n",
+    "ADMIN_TOKEN": "a-token-of-the-operator-that-is-long-enough",
+    "SECRETS_ENCRYPTION_KEY": f"1:{b64encode(bytes(32)).decode()}",
+}
+
+
+@pytest.mark.parametrize("module", settings_file.SOURCES)
+def test_every_default_can_be_set_as_it_is_listed(module, monkeypatch):
+    for kind in settings_file._find_settings_classes(module):
+        listed = {name: default for name, default, _ in describe_settings(kind)}
+        for name, default in listed.items():
+            monkeypatch.delenv(name, raising=False)
+            if name in REQUIRED or default == "(required)":
+                monkeypatch.setenv(name, REQUIRED.get(name, "unix:/nowhere"))
+        plain = load_settings(kind)
+        for name, default in listed.items():
+            if default not in {"", "(required)"}:
+                monkeypatch.setenv(name, default)
+
+        assert load_settings(kind) == plain
