@@ -58,7 +58,7 @@ class Plane:
         self.url = ""
         self.http = httpx.AsyncClient()
         self.admin: dict[str, str] = {}
-        """Headers of the administrator; empty if the plane has no ADMIN_TOKEN."""
+        """Headers of the operator; empty if the plane has no ADMIN_TOKEN."""
         self._environment = {"BACKEND": backend, "DATABASE_URL": database_url or "", **(env or {})}
         self._home = home
         self._start_services = self._start_processes if processes else self._start_in_this_loop

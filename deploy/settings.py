@@ -45,7 +45,7 @@ class UpSettings(BaseSettings):
     """The URL of a PostgreSQL server; unset: the embedded one is used."""
 
     admin_token: SecretStr | None = None
-    """Bearer token of the administrator; unset: in development every process of this machine has access."""
+    """Bearer token of the operator; unset: in development every process of this machine has access."""
 
     secrets_encryption_key: SecretStr | None = None
     """Key of the secret vault, `n:base64`; unset: development creates one in the home."""

@@ -27,6 +27,9 @@ ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 M = TypeVar("M", bound=RequestModel)
 
+NOT_AN_OBJECT = "Input should be a valid dictionary"
+"""The public text for a value that is no object; the text of pydantic names a class."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyFault:
@@ -97,7 +100,8 @@ class BodySpec(Generic[M]):
 
     def _raise_first_fault(self, error: ValidationError) -> NoReturn:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=first["msg"], kind=first["type"])
+        detail = NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"]
+        fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=detail, kind=first["type"])
         raise self.fault_to_error(fault) from None
 
 

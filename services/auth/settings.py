@@ -14,7 +14,7 @@ class Settings(DatabaseSettings):
     model_config = with_prefix("AUTH_")
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
-    """The bearer of the administrator; required in production. In development without it, requests need no bearer."""
+    """The bearer of the operator; required in production. In development without it, requests need no bearer."""
 
     secrets_encryption_key: SecretStr | None = Field(default=None, validation_alias="SECRETS_ENCRYPTION_KEY")
     """Key that seals secrets: 32 bytes, raw or in base64, or several as `2:<base64>,1:<base64>`; the first seals."""

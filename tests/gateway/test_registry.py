@@ -79,6 +79,7 @@ async def test_auth_receives_the_workspace_of_the_body(plane):
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
+        ([], {"reason": "invalid_body", "detail": "Input should be a valid dictionary"}),
         ({}, {"reason": "invalid_body", "detail": "id: Field required"}),
         ({"id": W}, {"reason": "invalid_body", "detail": "agent_card: Field required"}),
         (

@@ -121,8 +121,14 @@ def describe_fault(error: ValidationError) -> str:
     """Return the path and text of the first error, as in `workspaces.0.tier: ...`, without any value of the file."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = ".".join(str(step)[:50] for step in fault["loc"])
-    text = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    return f"{path}: {text}" if path else str(text)
+    match fault["type"]:
+        case "extra_forbidden":
+            text = "unknown key"
+        case "model_type":  # the text of pydantic names a class
+            text = "Input should be a valid dictionary"
+        case _:
+            text = fault["msg"].removeprefix("Value error, ")
+    return f"{path}: {text}" if path else text
 
 
 def drop_nulls(value: Any) -> Any:  # noqa: ANN401 - any YAML or JSON value
