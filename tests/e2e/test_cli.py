@@ -64,7 +64,7 @@ async def test_the_token_of_an_organisation_shows_and_reaches_its_workspaces_by_
 async def test_an_agent_that_knows_only_1_0_answers(plane):
     async with serve_agent(OnlyCurrentVersionAgent()) as agent:
         made = await plane.http.post("/workspaces", json={"name": "current", "external": True}, headers=plane.admin)
-        body = {"id": made.json()["id"], "url": agent.url, "agent_card": agent.card()}
+        body = {"id": made.json()["id"], "url": agent.url, "agent_card": agent.card(), "delivery_mode": "push"}
         bearer = {"Authorization": f"Bearer {made.json()['connection']['auth_token']}"}
         registered = await plane.http.post("/registry/register", json=body, headers=bearer)
         assert registered.status_code == 200, registered.text
