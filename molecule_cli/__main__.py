@@ -1,14 +1,27 @@
 """The `molecule` command. Each command imports its dependencies when it runs, which keeps `--help` fast."""
 
-import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import audit, events, lifecycle, logs, org, org_tokens, search, secrets, tokens, vault
+from molecule_cli import (
+    audit,
+    events,
+    lifecycle,
+    logs,
+    org,
+    org_tokens,
+    search,
+    secrets,
+    send,
+    status,
+    terminal,
+    tokens,
+    vault,
+)
 from molecule_cli.errors import CliError
 
 app = typer.Typer(
@@ -29,6 +42,8 @@ app.add_typer(audit.app, name="audit")
 app.command()(events.events)
 lifecycle.register(app)
 app.command()(search.search)
+app.command()(send.send)
+app.command()(status.status)
 app.command()(logs.logs)
 app.add_typer(org.app, name="org")
 app.add_typer(secrets.app, name="secrets")
@@ -43,12 +58,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answe
 
 
 def main() -> None:
-    """Run the command. A `CliError` becomes one line on stderr and exit code 1."""
+    """Run the command. A `CliError` becomes one line on stderr and its exit code."""
+    terminal.escape_unencodable_characters()
     try:
+        _require_text(sys.argv)
         app()
     except CliError as error:
-        print(f"molecule: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its terminal
-        sys.exit(1)
+        terminal.print_line(f"molecule: {error}", to_stderr=True)
+        sys.exit(error.exit_code)
 
 
 @app.command()
@@ -77,48 +94,7 @@ def down() -> None:
         pid = lock.find_holder(layout.lock)
         message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
         raise CliError(message)
-    typer.echo("stopped")
-
-
-@app.command()
-def status(*, as_json: AsJson = False) -> None:
-    """Show every workspace with how it is and why, and the services of the plane."""
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings, workspace_table
-
-    cli_settings = settings.load_settings()
-    with plane_client.open_plane(cli_settings) as plane:
-        health, workspaces = plane.health(), plane.workspaces()
-    if as_json:
-        typer.echo(json.dumps({"health": health, "workspaces": workspaces}))
-        return
-    console = Console()
-    checks = "  ".join(f"[{'green' if state == 'ok' else 'red'}]{name} {state}[/]" for name, state in health.items())
-    console.print(f"{cli_settings.url}  {checks}\n")
-    if workspaces:
-        console.print(workspace_table.build_table(workspaces, now=datetime.now(UTC)))
-    else:
-        console.print("no workspaces yet: POST /workspaces makes one")
-
-
-@app.command()
-def send(
-    workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
-    text: Annotated[str, typer.Argument(help="What to say.")],
-    *,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Send a message to the agent of a workspace and print its reply."""
-    from molecule_cli import plane_client, settings
-
-    with plane_client.open_plane(settings.load_settings()) as plane:
-        workspace_id = plane.find(workspace)
-        if stream:
-            _print_stream(plane.stream(workspace_id, text), as_json=as_json)
-        else:
-            _print_answer(plane.send(workspace_id, text), as_json=as_json)
+    terminal.print_line("stopped")
 
 
 @app.command()
@@ -144,7 +120,7 @@ def migrate() -> None:
         asyncio.run(migrations.migrate_all(url.get_secret_value()))
     except StartError as error:
         raise CliError(str(error)) from error
-    typer.echo("up to date")
+    terminal.print_line("up to date")
 
 
 @app.command()
@@ -164,7 +140,17 @@ def certs(
     except OSError as error:
         message = f"certificates cannot be written to {directory}: {error.strerror}"
         raise CliError(message) from error
-    typer.echo(f"written to {directory}; keep ca-key.pem off the machines of the plane")
+    terminal.print_line(f"written to {directory}; keep ca-key.pem off the machines of the plane")
+
+
+def _require_text(arguments: list[str]) -> None:
+    """Raise `CliError` for an argument that the locale cannot decode; Python replaces its bytes by surrogates."""
+    for number, argument in enumerate(arguments):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            message = f"argument {number} is not valid text in this locale ({sys.getfilesystemencoding()}): use UTF-8"
+            raise CliError(message) from None
 
 
 def _load_deployment_settings() -> Any:  # noqa: ANN401 - naming the type would import it for --help
@@ -175,30 +161,6 @@ def _load_deployment_settings() -> Any:  # noqa: ANN401 - naming the type would 
         return settings.load_up_settings()
     except StartError as error:
         raise CliError(str(error)) from error
-
-
-def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
-    from molecule_cli import answer_text
-
-    if as_json:
-        typer.echo(json.dumps(answer))
-    elif isinstance(answer.get("result"), dict):
-        typer.echo(answer_text.extract_answer(answer["result"]))
-    else:
-        typer.echo(f"not answered yet: {answer.get('message') or answer.get('status')} ({answer.get('queue_id')})")
-
-
-def _print_stream(events: Any, *, as_json: bool) -> None:  # noqa: ANN401 - an iterator of JSON
-    from molecule_cli import answer_text
-
-    for event in events:
-        if as_json:
-            typer.echo(json.dumps(event))
-        else:
-            result = event.get("result") or {}
-            typer.echo(answer_text.extract_event(result), nl=False)
-    if not as_json:
-        typer.echo()
 
 
 if __name__ == "__main__":

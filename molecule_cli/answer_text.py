@@ -8,7 +8,13 @@ def extract_answer(result: dict[str, Any]) -> str:
     """Return the text of an answer: of a message, of a task's artifacts, or else of the task's status."""
     reply = result.get("task") or result.get("message") or result
     artifacts = "\n".join(_join_texts(artifact) for artifact in reply.get("artifacts") or [])
-    return artifacts or _join_texts(reply) or _join_texts(_get_status_message(reply))
+    return artifacts or _join_texts(reply) or extract_status_text(result)
+
+
+def extract_status_text(result: dict[str, Any]) -> str:
+    """Return the text that explains the state of a task, in an answer or a status event."""
+    reply = result.get("task") or result.get("statusUpdate") or result
+    return _join_texts(_get_status_message(reply))
 
 
 def extract_event(result: dict[str, Any]) -> str:

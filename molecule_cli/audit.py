@@ -1,16 +1,18 @@
 """`molecule audit`: lists audit records and verifies their hash chain."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molecule_cli import terminal, workspaces
 from molecule_cli.errors import CliError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from molecule_cli.plane_client import PlaneClient
+
+HEADINGS = ("PLACE", "AT", "ACTOR", "ACTION", "DONE TO", "DETAILS")
 
 app = typer.Typer(no_args_is_help=True, help="Who did what to which workspace, token or secret.")
 
@@ -23,17 +25,19 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the newest deeds."""
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings
+    from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        workspace_id = plane.find(workspace) if workspace else None
+        workspace_id = workspaces.find_workspace(plane, workspace) if workspace else None
         records = plane.request("GET", "/audit", query={"limit": limit, "workspace_id": workspace_id})
     if as_json:
         typer.echo(json.dumps(records))
         return
-    Console().print(_build_table(records) if records else "nothing was done yet")
+    if not records:
+        terminal.print_line("nothing was done yet")
+        return
+    columns = [tables.Column(heading, flexible=heading == "DETAILS") for heading in HEADINGS]
+    tables.print_table(columns, _build_rows(records))
 
 
 @app.command()
@@ -56,7 +60,7 @@ def verify(
         while not verification["complete"]:
             verification = plane.request("GET", "/audit/verification", query={"after_place": verification["place"]})
     _raise_unless_intact(verification)
-    typer.echo(f"intact: {verification['place']} deeds, head {verification['place']}:{verification['digest']}")
+    terminal.print_line(f"intact: {verification['place']} deeds, head {verification['place']}:{verification['digest']}")
 
 
 def _check_head(plane: "PlaneClient", head: str) -> None:
@@ -85,16 +89,8 @@ def _raise_unless_intact(verification: dict[str, Any]) -> None:
     raise CliError(message)
 
 
-def _build_table(records: list[dict[str, Any]]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PLACE", "AT", "ACTOR", "ACTION", "DONE TO", "DETAILS"):
-        table.add_column(heading, no_wrap=heading != "DETAILS", overflow="fold")
+def _build_rows(records: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for record in records:
         target = " ".join(filter(None, (record["workspace_id"], record["subject"])))
         details = ", ".join(f"{name}={value}" for name, value in record["details"].items())
-        cells = (record["place"], record["at"][:19], record["actor"], record["action"], target, details)
-        table.add_row(*(escape(str(cell)) for cell in cells))
-    return table
+        yield str(record["place"]), record["at"][:19], record["actor"], record["action"], target, details

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molecule_cli import terminal, workspaces
+
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
 
@@ -31,26 +33,28 @@ def events(
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        workspace_id = plane.find(workspace) if workspace else ""
-        names = {} if workspace else {one["id"]: one["name"] for one in plane.workspaces()}
+        workspace_id = workspaces.find_workspace(plane, workspace) if workspace else ""
+        names = {} if workspace else {one["id"]: one["name"] for one in workspaces.list_workspaces(plane)}
         past = list(reversed(plane.request("GET", f"/events/{workspace_id}".rstrip("/"), query={"limit": limit})))
         for event in past:
-            typer.echo(json.dumps(event) if as_json else format_event(event, names))
+            _print_event(event, names, as_json=as_json)
         if follow:
             last = past[-1]["event_id"] if past else None
             for event in _follow_events(plane, workspace_id, last):
-                typer.echo(json.dumps(event) if as_json else format_event(event, names))
+                _print_event(event, names, as_json=as_json)
 
 
 def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
-    """Format an event as one line: time, type, workspace and detail. No text of an agent can move the cursor."""
+    """Format an event as one line: time, type, workspace and detail."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
     detail = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
     name = names.get(event["workspace_id"], event["workspace_id"]) or "-"
-    line = f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}"
-    return "".join(character if character.isprintable() else " " for character in line)[
-        : MAX_VALUE_LENGTH + 80
-    ].rstrip()
+    detail = " ".join(str(detail).split())[:MAX_VALUE_LENGTH]
+    return f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}".rstrip()
+
+
+def _print_event(event: dict[str, Any], names: dict[str, str], *, as_json: bool) -> None:
+    terminal.print_line(json.dumps(event) if as_json else format_event(event, names))
 
 
 def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) -> Iterator[dict[str, Any]]:
@@ -67,6 +71,6 @@ def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) ->
         except event_source.ConnectionLost:
             pass
         except event_source.EventsExpired:
-            typer.echo("what happened meanwhile is not kept any more", err=True)
+            terminal.print_line("what happened meanwhile is not kept any more", to_stderr=True)
             last = None
         time.sleep(RECONNECT_SECONDS)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molecule_cli import terminal, workspaces
 from molecule_cli.errors import CliError, PlaneRefusal
 
 if TYPE_CHECKING:
@@ -37,13 +38,17 @@ def pause(workspace: Workspace) -> None:
     """
     answer = _send_command(workspace, "POST", "/pause")
     suffix = "; their instances stop when a provisioner is there" if answer.get("stops_later") else ""
-    typer.echo(f"paused: {answer['paused_count']} of the team{suffix}; molecule resume {workspace} starts them again")
+    terminal.print_line(
+        f"paused: {answer['paused_count']} of the team{suffix}; molecule resume {workspace} starts them again"
+    )
 
 
 def resume(workspace: Workspace) -> None:
     """Start a paused workspace again, and those below it that are paused as well."""
     answer = _send_command(workspace, "POST", "/resume")
-    typer.echo(f"{answer['status']}: {answer['resumed_count']} of the team; molecule status shows when they are online")
+    terminal.print_line(
+        f"{answer['status']}: {answer['resumed_count']} of the team; molecule status shows when they are online"
+    )
 
 
 def hibernate(
@@ -53,7 +58,7 @@ def hibernate(
 ) -> None:
     """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
     _send_command(workspace, "POST", "/hibernate", query={"force": _format_flag(force)})
-    typer.echo("hibernated; the next message wakes it")
+    terminal.print_line("hibernated; the next message wakes it")
 
 
 def restart(
@@ -70,7 +75,7 @@ def restart(
     """
     answer = _send_command(workspace, "POST", "/restart", body={"template": template} if template else None)
     applied = f" with {answer['config_dir']}" if template else ""
-    typer.echo(f"provisioning{applied}; molecule status shows when it is online")
+    terminal.print_line(f"provisioning{applied}; molecule status shows when it is online")
 
 
 def remove(
@@ -88,7 +93,7 @@ def remove(
         workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)}
     )
     suffix = f", with {answer['cascade_deleted']} below it" if answer["cascade_deleted"] else ""
-    typer.echo(f"{answer['status']}{suffix}")
+    terminal.print_line(f"{answer['status']}{suffix}")
 
 
 def _send_command(
@@ -97,7 +102,9 @@ def _send_command(
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        return _request(plane, method, f"/workspaces/{plane.find(workspace)}{path}", query=query, body=body)
+        return _request(
+            plane, method, f"/workspaces/{workspaces.find_workspace(plane, workspace)}{path}", query=query, body=body
+        )
 
 
 def _request(plane: "PlaneClient", method: str, path: str, *, query: dict[str, Any] | None, body: object) -> Any:  # noqa: ANN401 - JSON

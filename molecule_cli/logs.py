@@ -1,10 +1,11 @@
 """`molecule logs`: prints the log of a workspace's agent."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
+
+from molecule_cli import terminal, workspaces
 
 
 def logs(
@@ -17,17 +18,10 @@ def logs(
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        log = plane.request("GET", f"/workspaces/{plane.find(workspace)}/logs", query={"tail": tail})
+        log = plane.request(
+            "GET", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/logs", query={"tail": tail}
+        )
     if as_json:
         typer.echo(json.dumps(log))
         return
-    output = log["output"]
-    typer.echo(_replace_control_characters(output) if sys.stdout.isatty() else output, nl=not output.endswith("\n"))
-
-
-def _replace_control_characters(output: str) -> str:
-    """Keep an agent's log from controlling the terminal of the reader."""
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in output
-    )
+    terminal.print_text(log["output"].removesuffix("\n"))

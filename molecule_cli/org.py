@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from molecule_cli import terminal
 from molecule_cli.errors import CliError, PlaneRefusal
 
 app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
+
+FLEXIBLE = frozenset({"NAME", "NEEDS", "DESCRIPTION"})
+"""Headings of the columns that wrap."""
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of an org file; a source with another ending is the name of an org template."""
@@ -36,15 +40,13 @@ def import_(
         typer.echo(json.dumps(imported))
         return
     for line in _describe_import(imported, source):
-        typer.echo(line)
+        terminal.print_line(line)
 
 
 @app.command()
 def templates(*, as_json: AsJson = False) -> None:
     """Show the org templates of the plane."""
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings, workspace_table
+    from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         templates_found = plane.request("GET", "/org/templates")
@@ -55,14 +57,13 @@ def templates(*, as_json: AsJson = False) -> None:
         (one["dir"], one["name"], str(one["workspaces"]), _format_needs(one["required_env"]), one["description"])
         for one in templates_found
     ]
-    Console().print(workspace_table.build_plain_table(("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION"), rows))
+    headings = ("TEMPLATE", "NAME", "WORKSPACES", "NEEDS", "DESCRIPTION")
+    tables.print_table([tables.Column(heading, flexible=heading in FLEXIBLE) for heading in headings], rows)
 
 
 def show_templates(*, as_json: bool) -> None:
     """Print the workspace templates and the problems of those that cannot be used."""
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings, workspace_table
+    from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         templates_found = plane.request("GET", "/templates", query={"problems": 1})
@@ -70,9 +71,10 @@ def show_templates(*, as_json: bool) -> None:
         typer.echo(json.dumps(templates_found))
         return
     rows = [(one["id"], one["runtime"], one["model"], one["description"]) for one in templates_found["templates"]]
-    Console().print(workspace_table.build_plain_table(("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION"), rows))
+    headings = ("TEMPLATE", "RUNTIME", "MODEL", "DESCRIPTION")
+    tables.print_table([tables.Column(heading, flexible=heading in FLEXIBLE) for heading in headings], rows)
     for problem in templates_found["problems"]:
-        typer.echo(f"{problem['dir']} cannot be used: {problem['problem']}")
+        terminal.print_line(f"{problem['dir']} cannot be used: {problem['problem']}")
 
 
 def _build_source(source: str) -> dict[str, Any]:

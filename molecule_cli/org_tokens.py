@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from molecule_cli import tokens
+from molecule_cli import terminal, tokens, workspaces
 from molecule_cli.tokens import GRACE_SECONDS, Expires, Grace, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of organisations: list, mint, revoke, rotate.")
@@ -23,17 +23,16 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the live tokens; nobody is shown their texts."""
-    from rich.console import Console
-
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        answer = plane.request("GET", "/org/tokens", query={"org_id": plane.find(org) if org else None})
+        answer = plane.request(
+            "GET", "/org/tokens", query={"org_id": workspaces.find_workspace(plane, org) if org else None}
+        )
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    table = tokens.build_table(answer["tokens"], COLUMNS)
-    Console().print(table if answer["tokens"] else "no live tokens: molecule org-tokens mint makes one")
+    tokens.print_tokens(answer["tokens"], COLUMNS, if_none="no live tokens: molecule org-tokens mint makes one")
 
 
 @app.command()
@@ -52,7 +51,7 @@ def mint(
     with plane_client.open_plane(settings.load_settings()) as plane:
         body: dict[str, Any] = {"name": name, "scopes": scope or []}
         if org:
-            body["org_id"] = plane.find(org)
+            body["org_id"] = workspaces.find_workspace(plane, org)
         if expires:
             body["expires_at"] = expires
         tokens.print_token(plane.request("POST", "/org/tokens", body=body))
@@ -65,7 +64,7 @@ def revoke(token: Token) -> None:
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plane.request("DELETE", f"/org/tokens/{token}")
-    typer.echo("revoked; requests that present it are refused within a second")
+    terminal.print_line("revoked; requests that present it are refused within a second")
 
 
 @app.command()

@@ -6,6 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from molecule_cli import terminal
+
+HEADINGS = ("WORKSPACE", "STATUS", "ID", "SKILLS")
+FLEXIBLE = frozenset({"WORKSPACE", "SKILLS"})
+
 
 def search(
     text: Annotated[str | None, typer.Argument(help="Part of a name or role; everybody if left out.")] = None,
@@ -20,9 +25,7 @@ def search(
 
     Shows those that the bearer may know of: [bold]molecule search --skill translate[/].
     """
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings, workspace_table
+    from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         answer = plane.request("GET", "/registry/search", query={"q": text, "skill": skill, "tag": tag, "limit": limit})
@@ -30,13 +33,12 @@ def search(
         typer.echo(json.dumps(answer))
         return
     if not answer["workspaces"]:
-        typer.echo("nobody fits: molecule status lists everybody there is")
+        terminal.print_line("nobody fits: molecule status lists everybody there is")
         return
-    Console().print(
-        workspace_table.build_plain_table(("WORKSPACE", "STATUS", "ID", "SKILLS"), _build_rows(answer["workspaces"]))
-    )
+    columns = [tables.Column(heading, flexible=heading in FLEXIBLE) for heading in HEADINGS]
+    tables.print_table(columns, _build_rows(answer["workspaces"]))
     if answer.get("next"):
-        typer.echo("there are more: narrow the search, or raise --limit", err=True)
+        terminal.print_line("there are more: narrow the search, or raise --limit", to_stderr=True)
 
 
 def _build_rows(workspaces: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:

@@ -2,16 +2,15 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import typer
 
+from molecule_cli import terminal, workspaces
 from molecule_cli.errors import CliError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from molecule_cli.plane_client import PlaneClient
 
 app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of all.")
@@ -30,16 +29,18 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the names of secrets; nobody is shown their values."""
-    from rich.console import Console
-
-    from molecule_cli import plane_client, settings
+    from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         secrets = plane.request("GET", _build_path(plane, workspace, is_global=is_global))
     if as_json:
         typer.echo(json.dumps(secrets))
         return
-    Console().print(_build_table(secrets) if secrets else "no secrets yet: molecule secrets set KEY adds one")
+    if not secrets:
+        terminal.print_line("no secrets yet: molecule secrets set KEY adds one")
+        return
+    rows = [(secret["key"], secret["scope"], secret["updated_at"][:19]) for secret in secrets]
+    tables.print_table([tables.Column(heading) for heading in ("KEY", "SCOPE", "SET")], rows)
 
 
 @app.command(name="set")
@@ -59,7 +60,7 @@ def set_(
     with plane_client.open_plane(settings.load_settings()) as plane:
         path = _build_path(plane, workspace, is_global=is_global)
         plane.request("PUT", path, body={"key": key, "value": _read_value(key)})
-    typer.echo(f"{key} is set; who needs it is restarted")
+    terminal.print_line(f"{key} is set; who needs it is restarted")
 
 
 @app.command()
@@ -74,14 +75,14 @@ def unset(
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plane.request("DELETE", f"{_build_path(plane, workspace, is_global=is_global)}/{quote(key, safe='')}")
-    typer.echo(f"{key} is erased; who had it is restarted")
+    terminal.print_line(f"{key} is erased; who had it is restarted")
 
 
 def _build_path(plane: "PlaneClient", workspace: str | None, *, is_global: bool) -> str:
     if is_global == (workspace is not None):
         message = "say whose: --for WORKSPACE, or --global for all of them"
         raise CliError(message)
-    return GLOBAL_PATH if workspace is None else f"/workspaces/{plane.find(workspace)}/secrets"
+    return GLOBAL_PATH if workspace is None else f"/workspaces/{workspaces.find_workspace(plane, workspace)}/secrets"
 
 
 def _read_value(key: str) -> str:
@@ -92,15 +93,3 @@ def _read_value(key: str) -> str:
         message = f"no value for {key}: pipe one in, or call this in a terminal and type it"
         raise CliError(message)
     return value
-
-
-def _build_table(secrets: list[dict[str, Any]]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("KEY", "SCOPE", "SET"):
-        table.add_column(heading, no_wrap=True)
-    for secret in secrets:
-        table.add_row(escape(secret["key"]), secret["scope"], secret["updated_at"][:19])
-    return table

@@ -1,12 +1,11 @@
 """`molecule tokens`: manages the tokens of one workspace. Of a new token, only the text goes to standard output."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from molecule_cli import terminal, workspaces
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of one workspace: list, mint, revoke, rotate.")
 
@@ -26,17 +25,16 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """Show the live tokens; nobody is shown their texts."""
-    from rich.console import Console
-
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        answer = plane.request("GET", f"/workspaces/{plane.find(workspace)}/tokens", query={"limit": 200})
+        answer = plane.request(
+            "GET", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/tokens", query={"limit": 200}
+        )
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    table = build_table(answer["tokens"], {"NOTE": "note"})
-    Console().print(table if answer["tokens"] else "no live tokens: molecule tokens mint makes one")
+    print_tokens(answer["tokens"], {"NOTE": "note"}, if_none="no live tokens: molecule tokens mint makes one")
 
 
 @app.command()
@@ -51,7 +49,9 @@ def mint(
 
     body = {"note": note} | ({"expires_at": expires} if expires else {})
     with plane_client.open_plane(settings.load_settings()) as plane:
-        print_token(plane.request("POST", f"/workspaces/{plane.find(workspace)}/tokens", body=body))
+        print_token(
+            plane.request("POST", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/tokens", body=body)
+        )
 
 
 @app.command()
@@ -60,8 +60,8 @@ def revoke(workspace: Workspace, token: Token) -> None:
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        plane.request("DELETE", f"/workspaces/{plane.find(workspace)}/tokens/{token}")
-    typer.echo("revoked; requests that present it are refused within a second")
+        plane.request("DELETE", f"/workspaces/{workspaces.find_workspace(plane, workspace)}/tokens/{token}")
+    terminal.print_line("revoked; requests that present it are refused within a second")
 
 
 @app.command()
@@ -70,31 +70,34 @@ def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE_SECONDS) 
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
-        path = f"/workspaces/{plane.find(workspace)}/tokens/{token}/rotate"
+        path = f"/workspaces/{workspaces.find_workspace(plane, workspace)}/tokens/{token}/rotate"
         print_token(plane.request("POST", path, body={"grace_seconds": grace}))
 
 
 def print_token(token: dict[str, Any]) -> None:
     """Print the token to standard output, for scripts, and the advice for people to standard error."""
-    typer.echo("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", err=True)
+    terminal.print_line("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", to_stderr=True)
     if "previous_expires_at" in token:
-        typer.echo(f"the old one ends at {token['previous_expires_at'][:19]}Z", err=True)
+        terminal.print_line(f"the old one ends at {token['previous_expires_at'][:19]}Z", to_stderr=True)
     typer.echo(token["auth_token"])
 
 
-def build_table(tokens: list[dict[str, Any]], extra_columns: dict[str, str]) -> "Table":
-    """Build the table of tokens; `extra_columns` maps further headings to members of a token."""
-    from rich.markup import escape
-    from rich.table import Table
+def print_tokens(tokens: list[dict[str, Any]], extra_columns: dict[str, str], *, if_none: str) -> None:
+    """Print the table of tokens; `extra_columns` maps further headings to members of a token."""
+    from molecule_cli import tables
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PREFIX", *extra_columns, "MADE", "USED", "ENDS", "ID"):
-        table.add_column(heading, no_wrap=heading not in extra_columns, overflow="fold")
-    for token in tokens:
-        times = [(token.get(name) or "-")[:19] for name in ("created_at", "last_used_at", "expires_at")]
-        values = [escape(_format_value(token.get(name))) for name in extra_columns.values()]
-        table.add_row(token["prefix"], *values, *times, token["id"])
-    return table
+    if not tokens:
+        terminal.print_line(if_none)
+        return
+    headings = ("PREFIX", *extra_columns, "MADE", "USED", "ENDS", "ID")
+    columns = [tables.Column(heading, flexible=heading in extra_columns and heading != "ORG") for heading in headings]
+    tables.print_table(columns, [_build_row(token, extra_columns) for token in tokens])
+
+
+def _build_row(token: dict[str, Any], extra_columns: dict[str, str]) -> tuple[str, ...]:
+    times = [(token.get(name) or "-")[:19] for name in ("created_at", "last_used_at", "expires_at")]
+    values = [_format_value(token.get(name)) for name in extra_columns.values()]
+    return (token["prefix"], *values, *times, token["id"])
 
 
 def _format_value(value: object) -> str:

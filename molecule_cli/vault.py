@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from molecule_cli import terminal
 from molecule_cli.errors import CliError
 
 app = typer.Typer(no_args_is_help=True, help="The keys that secrets are sealed with.")
@@ -44,8 +45,8 @@ def reseal() -> None:
             if idle_batches:
                 time.sleep(RETRY_SECONDS)
             else:
-                typer.echo(f"{resealed} sealed anew, {answer['remaining']} to go")
-    typer.echo(f"{resealed} sealed anew; everything is sealed with key {answer['key_version']}")
+                terminal.print_line(f"{resealed} sealed anew, {answer['remaining']} to go")
+    terminal.print_line(f"{resealed} sealed anew; everything is sealed with key {answer['key_version']}")
 
 
 def _reseal_batch(plane: Any) -> dict[str, Any]:  # noqa: ANN401 - naming the type would import httpx for --help

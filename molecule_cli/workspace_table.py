@@ -1,40 +1,47 @@
-"""Builds the table of `molecule status`: the tree of workspaces with status, age and reason."""
+"""Builds the table of `molecule status`: the tree of workspaces with status, age and cause. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+from molecule_cli.tables import Cell, Column, Row
+
+COLUMNS = (
+    Column("WORKSPACE", flexible=True),
+    Column("STATUS"),
+    Column("SINCE"),
+    Column("RESTARTS"),
+    Column("CAUSE", flexible=True),
+    Column("ID"),
+)
 
 COLOURS = {"online": "green", "degraded": "yellow", "provisioning": "cyan", "failed": "red", "offline": "red"}
 
+QUIET_STATUSES = frozenset({"online", "paused", "hibernated"})
+"""Statuses whose last exit explains nothing."""
 
-def build_table(workspaces: list[dict[str, Any]], *, now: datetime) -> Table:
-    """Build one row for each workspace, with members below their lead."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("WORKSPACE", "STATUS", "SINCE", "REASON", "ID"):
-        table.add_column(heading, no_wrap=heading != "REASON", overflow="fold")
-    for depth, workspace in _walk_tree(workspaces, parent=None):
+
+def build_rows(workspaces: list[dict[str, Any]], *, now: datetime) -> Iterator[Row]:
+    """Yield one row for each workspace, with members below their lead."""
+    for depth, workspace in _walk_tree(workspaces):
         status = str(workspace["status"])
-        table.add_row(
-            "  " * depth + escape(str(workspace["name"])),
-            f"[{COLOURS.get(status, 'white')}]{status}[/]",
+        yield (
+            "  " * depth + str(workspace["name"]),
+            Cell(status, COLOURS.get(status, "")),
             format_age(workspace.get("status_since"), now=now),
-            str(workspace.get("status_reason") or ""),
+            str(workspace.get("restart_count") or ""),
+            describe_cause(workspace, now=now),
             str(workspace["id"]),
         )
-    return table
 
 
-def build_plain_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Build a table of texts; only the last column wraps."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading is not headings[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(text) for text in row))
-    return table
+def describe_cause(workspace: dict[str, Any], *, now: datetime) -> str:
+    """Return why a workspace has its status: the sentence of the plane or else its code, and the last exit."""
+    reason = str(workspace.get("status_detail") or workspace.get("status_reason") or "")
+    last_exit = workspace.get("last_exit")
+    if not isinstance(last_exit, dict) or workspace.get("status") in QUIET_STATUSES:
+        return reason
+    return "; ".join(filter(None, (reason, _describe_exit(last_exit, now=now))))
 
 
 def format_age(since: str | None, *, now: datetime) -> str:
@@ -48,11 +55,23 @@ def format_age(since: str | None, *, now: datetime) -> str:
     return f"{int(span.total_seconds())}s"
 
 
-def _walk_tree(workspaces: list[dict[str, Any]], *, parent: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each workspace with its depth. A workspace whose parent is not in the list counts as a root."""
+def _describe_exit(last_exit: dict[str, Any], *, now: datetime) -> str:
+    signal, code = last_exit.get("signal"), last_exit.get("code")
+    cause = f"signal {signal}" if signal else f"exit code {code}"
+    age = format_age(last_exit.get("at"), now=now)
+    text = " ".join(str(last_exit.get("text") or "").split())
+    return f"last {cause}{f' {age} ago' if age else ''}{f': {text}' if text else ''}"
+
+
+def _walk_tree(workspaces: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each workspace with its depth, parents first. One whose parent is not in the list counts as a root."""
     ids = {workspace["id"] for workspace in workspaces}
+    members: dict[str | None, list[dict[str, Any]]] = {}
     for workspace in workspaces:
         parent_id = workspace.get("parent_id")
-        if (parent_id if parent_id in ids else None) == parent:
-            yield 0, workspace
-            yield from ((depth + 1, member) for depth, member in _walk_tree(workspaces, parent=workspace["id"]))
+        members.setdefault(parent_id if parent_id in ids else None, []).append(workspace)
+    waiting = [(0, workspace) for workspace in reversed(members.get(None, []))]
+    while waiting:
+        depth, workspace = waiting.pop()
+        yield depth, workspace
+        waiting.extend((depth + 1, member) for member in reversed(members.get(workspace["id"], [])))

@@ -98,7 +98,7 @@ class Delivery:
         deadline = _choose_deadline(incoming)
         message = envelope.parse(incoming.body, version=incoming.headers.get("a2a-version", ""), entropy=os.urandom(32))
         decision = routing.decide(route)
-        if isinstance(decision, Refusal):  # the cache may be older than what the caller knows of the target
+        if not isinstance(decision, Push):  # the cache may be older than what the caller knows of the target
             route = routing.check_route(await self._route_cache.fetch(incoming.target, incoming.caller))
             decision = routing.decide(route)
         match decision:

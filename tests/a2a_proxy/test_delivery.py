@@ -226,6 +226,18 @@ async def test_the_registry_is_asked_before_an_outdated_route_refuses_a_message(
         assert (await gateway.send_message(message_body())).head.status == 200
 
 
+@pytest.mark.covers("DWN-30")
+async def test_the_registry_is_asked_before_an_outdated_route_stores_a_message(proxy, gateway):
+    async with serve_agent(EchoAgent()) as agent:
+        proxy.registry.set_workspace(TARGET, address=agent.url, delivery_mode=registry_pb2.DELIVERY_MODE_POLL)
+        assert json.loads((await gateway.send_message(message_body())).head.body)["status"] == "queued"
+
+        proxy.registry.records[TARGET].delivery_mode = registry_pb2.DELIVERY_MODE_PUSH  # without a message on the feed
+
+        assert b"queued" not in (await gateway.send_message(message_body())).head.body
+        assert len(agent.requests) == 1
+
+
 @pytest.mark.covers("A2A-34")
 @pytest.mark.parametrize("manner", ["429", "503", "json-rpc"])
 async def test_a_busy_agent_is_reported_with_a_retry_time_and_leaves_a_row(proxy, gateway, manner):

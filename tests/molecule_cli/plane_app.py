@@ -19,6 +19,9 @@ TWIN = "6f1c1c0e-0000-4000-8000-000000000003"
 
 TOKEN = "the-only-token"
 
+PEER_MEMBERS = ("id", "name", "status", "parent_id")
+"""The members of a workspace that a search shows."""
+
 
 class FakePlane:
     """Has three workspaces, two of them with the same name; its agents echo."""
@@ -30,6 +33,9 @@ class FakePlane:
             self.workspace(TWIN, "writer", parent_id=None),
         ]
         self.token: str | None = None
+        self.org_token: str | None = None
+        self.cards: dict[str, Any] = {}
+        self.sent: list[tuple[str | None, dict[str, Any]]] = []
         self.checks = {name: {"status": "ok", "required": True, "latency_ms": 1} for name in ("registry", "auth")}
 
     @staticmethod
@@ -42,7 +48,10 @@ class FakePlane:
             routes=[
                 Route("/ready", self.ready),
                 Route("/workspaces", self.list),
+                Route("/registry/search", self.search),
+                Route("/workspaces/{id}", self.details),
                 Route("/workspaces/{id}/a2a", self.answer, methods=["POST"]),
+                Route("/workspaces/{id}/a2a/.well-known/agent-card.json", self.card),
             ]
         )
 
@@ -54,10 +63,31 @@ class FakePlane:
             return JSONResponse({"error": "invalid admin auth token"}, 401)
         return JSONResponse(self.workspaces)
 
+    async def search(self, request: Request) -> Response:
+        """Find by name, one workspace on a page; list what an organisation token may see."""
+        bearer = request.headers.get("authorization")
+        if self.token and bearer not in {f"Bearer {self.token}", f"Bearer {self.org_token}"}:
+            return JSONResponse({"error": "invalid workspace auth token"}, 401)
+        found = [one for one in self.workspaces if request.query_params.get("q", "").lower() in one["name"].lower()]
+        place = int(request.query_params.get("page_token", "0"))
+        rest = str(place + 1) if place + 1 < len(found) else None
+        peers = [{name: one.get(name) for name in PEER_MEMBERS} for one in found[place : place + 1]]
+        return JSONResponse({"workspaces": peers, "next": rest})
+
+    async def details(self, request: Request) -> Response:
+        found = [one for one in self.workspaces if one["id"] == request.path_params["id"]]
+        return JSONResponse(found[0]) if found else JSONResponse({"error": "workspace not found"}, 404)
+
+    async def card(self, request: Request) -> Response:
+        card = self.cards.get(request.path_params["id"])
+        return JSONResponse(card) if card is not None else JSONResponse({"error": "agent card not available"}, 404)
+
     async def answer(self, request: Request) -> Response:
         if request.path_params["id"] not in {workspace["id"] for workspace in self.workspaces}:
             return JSONResponse({"error": "workspace not found"}, 404)
-        return self.reply(await request.json())
+        call = await request.json()
+        self.sent.append((request.headers.get("a2a-version"), call))
+        return self.reply(call)
 
     def reply(self, call: dict[str, Any]) -> Response:
         text = call["params"]["message"]["parts"][0]["text"]
@@ -82,11 +112,38 @@ class RefusingAgentPlane(FakePlane):
         return JSONResponse({"jsonrpc": "2.0", "id": call["id"], "error": error})
 
 
+class ReplyingPlane(FakePlane):
+    """Answers each message with the next of `replies`: a status, headers and a JSON body."""
+
+    def __init__(self, *replies: tuple[int, dict[str, str], dict[str, Any]]) -> None:
+        super().__init__()
+        self.replies = list(replies)
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        status, headers, body = self.replies.pop(0)
+        return JSONResponse(body, status, headers=headers)
+
+
+class StreamingPlane(FakePlane):
+    """Answers each message with a stream of `results`."""
+
+    def __init__(self, *results: dict[str, Any]) -> None:
+        super().__init__()
+        self.results = results
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        frames = (f"data: {json.dumps({'jsonrpc': '2.0', 'id': 1, 'result': result})}\n\n" for result in self.results)
+        return StreamingResponse(frames, media_type="text/event-stream")
+
+
 class OtherServer(FakePlane):
     """Is another HTTP server that listens on the port."""
 
     async def list(self, _: Request) -> Response:
         return Response("<html>It works!</html>")
+
+    async def search(self, _: Request) -> Response:
+        return JSONResponse({"results": []})
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def test_the_error_for_a_wrong_token_names_the_variable(plane, url):
     plane.token = TOKEN
 
     assert error_line(molecule("status", MOLECULE_URL=url)) == (
-        "invalid admin auth token: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
+        "invalid workspace auth token: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
     )
     assert molecule("status", MOLECULE_URL=url, MOLECULE_TOKEN=TOKEN, ADMIN_TOKEN="other").returncode == 0
     assert molecule("status", MOLECULE_URL=url, ADMIN_TOKEN=TOKEN).returncode == 0
@@ -144,11 +144,13 @@ def test_a_refusal_of_the_agent_is_an_error():
         )
 
 
-def test_a_queued_message_is_no_error():
+@pytest.mark.covers("TTY-05")
+def test_a_queued_message_has_an_exit_code_of_its_own():
     with serve(QueueingPlane()) as url:
         result = molecule("send", "lead", "hi", MOLECULE_URL=url)
 
-    assert (result.returncode, result.stdout) == (0, "not answered yet: queued (q-1)\n")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr == "molecule: not answered yet: queued (q-1)\n"
 
 
 def test_another_server_on_the_port_is_recognised():

@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from molecule_cli.events import format_event
 from tests.molecule_cli.plane_app import LEAD, WRITER, FakePlane, serve
 from tests.molecule_cli.test_cli import error_line, molecule
 
@@ -127,10 +126,3 @@ def test_all_events_are_followed_over_reconnects_until_the_plane_refuses(url, pl
 
 def test_an_unknown_workspace_is_reported_in_one_line(url):
     assert "no workspace is called nobody" in error_line(molecule("events", "nobody", MOLECULE_URL=url))
-
-
-def test_no_text_of_an_agent_moves_the_cursor():
-    frame = format_event(build_event(1, error="\x1b[2J\r\nboo"), {})
-
-    assert frame.isprintable()
-    assert frame.endswith("[2J  boo")

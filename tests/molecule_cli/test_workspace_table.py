@@ -33,6 +33,42 @@ def test_every_workspace_is_shown_once_for_any_parents(leads):
         for number, lead in enumerate(leads)
     ]
 
-    shown = [workspace["id"] for _, workspace in workspace_table._walk_tree(workspaces, parent=None)]
+    shown = [workspace["id"] for _, workspace in workspace_table._walk_tree(workspaces)]
 
     assert sorted(shown) == sorted(workspace["id"] for workspace in workspaces)
+
+
+@pytest.mark.covers("TTY-06")
+def test_a_crash_loop_shows_its_cause_its_count_and_its_age():
+    crashing = {
+        "id": "1",
+        "name": "writer",
+        "status": "provisioning",
+        "status_reason": "restarted",
+        "status_detail": "the agent ended while it started",
+        "status_since": "2026-05-01T11:59:00Z",
+        "restart_count": 7,
+        "last_exit": {"code": 1, "at": "2026-05-01T11:59:30Z", "text": "ModuleNotFoundError:\n no module"},
+    }
+
+    row = next(iter(workspace_table.build_rows([crashing], now=NOW)))
+
+    assert row[2:5] == (
+        "1m",
+        "7",
+        "the agent ended while it started; last exit code 1 30s ago: ModuleNotFoundError: no module",
+    )
+
+
+@pytest.mark.covers("TTY-06")
+@pytest.mark.parametrize(
+    ("workspace", "cause"),
+    [
+        ({"status": "online", "status_reason": "registered", "last_exit": {"code": 1}}, "registered"),
+        ({"status": "failed", "status_reason": "crashed", "last_exit": {"signal": 9}}, "crashed; last signal 9"),
+        ({"status": "failed", "status_reason": "crashed", "last_exit": "odd"}, "crashed"),
+        ({"status": "failed"}, ""),
+    ],
+)
+def test_the_cause_is_what_the_plane_knows(workspace, cause):
+    assert workspace_table.describe_cause(workspace, now=NOW) == cause

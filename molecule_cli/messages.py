@@ -1,0 +1,122 @@
+"""Sends messages to agents in the dialect of their card, and waits for agents that are starting or waking."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+
+from molecule_cli import dialect, plane_client
+from molecule_cli.dialect import Dialect
+from molecule_cli.errors import CliError, PlaneRefusal
+
+if TYPE_CHECKING:
+    from molecule_cli.plane_client import PlaneClient
+
+RETRY_SECONDS = 2.0
+"""Seconds until the next try where the plane names none."""
+
+MAX_RETRY_SECONDS = 5.0
+"""The longest time between two tries: the agent may be there sooner than the plane expects."""
+
+RETRIED_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+STARTING_MEMBERS = ("waking", "starting", "restarting")
+"""Members of a refusal that say that the agent is being started."""
+
+STARTING_STATUSES = frozenset({"provisioning", "hibernating", "hibernated"})
+"""Statuses of a workspace whose agent will be there soon."""
+
+OnWait = Callable[[str], None]
+"""Receives the reason for which the command waits."""
+
+
+class MessageSender:
+    """Sends one text to one workspace. A repeated try has the same message id, so the agent can recognise it."""
+
+    def __init__(self, plane: "PlaneClient", workspace_id: str, *, wait_seconds: float, on_wait: OnWait) -> None:
+        self._plane = plane
+        self._path = f"/workspaces/{workspace_id}/a2a"
+        self._deadline = time.monotonic() + wait_seconds
+        self._on_wait = on_wait
+
+    def send(self, text: str) -> dict[str, Any]:
+        """Return the whole answer: the agent's JSON-RPC, or the plane's receipt if the message is queued."""
+        chosen = self._choose_dialect()
+        with self._open_answer(chosen, chosen.send, text) as response:
+            response.read()
+            answer: dict[str, Any] = response.json()
+            return _check_response(answer)
+
+    def stream(self, text: str) -> Iterator[dict[str, Any]]:
+        """Yield the events of the answer as they arrive; one if the agent does not stream."""
+        chosen = self._choose_dialect()
+        with self._open_answer(chosen, chosen.stream, text) as response:
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                response.read()
+                yield _check_response(response.json())
+                return
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    yield _check_response(json.loads(line.removeprefix("data:")))
+
+    def _choose_dialect(self) -> Dialect:
+        try:
+            card = self._plane.request("GET", f"{self._path}/.well-known/agent-card.json")
+        except PlaneRefusal:
+            card = None
+        return dialect.choose_dialect(card)
+
+    @contextmanager
+    def _open_answer(self, chosen: Dialect, method: str, text: str) -> Iterator[httpx.Response]:
+        """Send the message until it is accepted, refused for good, or the time to wait is over."""
+        body = dialect.build_request(chosen, method, text, message_id=str(uuid4()), request_id=str(uuid4()))
+        headers = {"A2A-Version": chosen.version} if chosen is dialect.A2A_1_0 else {}
+        while True:
+            with (
+                self._plane.explain_errors(),
+                self._plane.client.stream("POST", self._path, json=body, headers=headers) as response,
+            ):
+                if response.is_success:
+                    yield response
+                    return
+                response.read()
+                refusal = plane_client.build_refusal(response)
+            delay = _choose_delay(refusal, response.headers.get("retry-after", ""))
+            if delay is None or time.monotonic() + delay > self._deadline:
+                raise refusal
+            self._on_wait(str(refusal))
+            time.sleep(delay)
+
+
+def _choose_delay(refusal: PlaneRefusal, retry_after: str) -> float | None:
+    """Return the seconds until another try; `None` if it could deliver the message twice, or would not help."""
+    members = _find_members(refusal.answer)
+    if refusal.status not in RETRIED_STATUSES or members.get("delivery") == "unknown":
+        return None
+    is_starting = any(members.get(name) is True for name in STARTING_MEMBERS)
+    is_starting = is_starting or members.get("status") in STARTING_STATUSES
+    if not retry_after.isdecimal():
+        return RETRY_SECONDS if is_starting else None
+    seconds = float(retry_after)
+    return seconds if refusal.status == HTTPStatus.TOO_MANY_REQUESTS else min(seconds, MAX_RETRY_SECONDS)
+
+
+def _find_members(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a refusal, which a JSON-RPC error holds in its `data`."""
+    error = answer.get("error")
+    data = error.get("data") if isinstance(error, dict) else None
+    return data if isinstance(data, dict) else answer
+
+
+def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer; raise `CliError` if it is a JSON-RPC error of the agent."""
+    error = answer.get("error")
+    if isinstance(error, dict):
+        message = f"the agent refused: {error.get('message')} ({error.get('code')})"
+        raise CliError(message)
+    return answer

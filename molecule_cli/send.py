@@ -1,0 +1,108 @@
+"""`molecule send`: sends a message to an agent and prints the answer; the exit code tells how the task ended."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from molecule_cli import answer_text, dialect, terminal
+from molecule_cli.errors import TaskNotCompleted
+
+TASK_FAILED = 3
+INPUT_NEEDED = 4
+NOT_FINISHED = 5
+
+EXIT_CODES = {
+    "failed": TASK_FAILED,
+    "rejected": TASK_FAILED,
+    "canceled": TASK_FAILED,
+    "cancelled": TASK_FAILED,
+    "input-required": INPUT_NEEDED,
+    "auth-required": INPUT_NEEDED,
+    "submitted": NOT_FINISHED,
+    "working": NOT_FINISHED,
+}
+"""The exit code for each state of a task that is not completed."""
+
+DEFAULT_WAIT_SECONDS = 120
+
+
+def send(
+    workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    *,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
+    wait: Annotated[
+        int, typer.Option("--wait", min=0, max=86_400, help="Seconds to wait for an agent that starts or wakes.")
+    ] = DEFAULT_WAIT_SECONDS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
+) -> None:
+    """
+    Send a message to the agent of a workspace and print its reply.
+
+    Exit code: 0 the agent answered; 1 the message was refused or not sent; 3 the task failed, or was rejected or
+    canceled; 4 the agent needs input or authorisation; 5 the message is accepted, but the answer is not there yet.
+    """
+    from molecule_cli import messages, plane_client, settings, workspaces
+
+    with plane_client.open_plane(settings.load_settings()) as plane, _show_waiting(workspace) as on_wait:
+        workspace_id = workspaces.find_workspace(plane, workspace)
+        sender = messages.MessageSender(plane, workspace_id, wait_seconds=wait, on_wait=on_wait)
+        if stream:
+            _print_stream(sender.stream(text), as_json=as_json)
+        else:
+            _print_answer(sender.send(text), as_json=as_json)
+
+
+@contextmanager
+def _show_waiting(workspace: str) -> Iterator[Any]:
+    """Yield a function that shows the reason of a wait on standard error, each reason once."""
+    shown: set[str] = set()
+
+    def show(reason: str) -> None:
+        if reason not in shown:
+            shown.add(reason)
+            terminal.print_line(f"waiting for {workspace}: {reason}", to_stderr=True)
+
+    yield show
+
+
+def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
+    result = answer.get("result")
+    if as_json:
+        typer.echo(json.dumps(answer))
+    elif isinstance(result, dict):
+        terminal.print_text(answer_text.extract_answer(result))
+    if "result" not in answer:
+        receipt = answer.get("queue_id")
+        message = f"not answered yet: {answer.get('message') or answer.get('status')} ({receipt})"
+        raise TaskNotCompleted(message, NOT_FINISHED)
+    _raise_unless_completed(dialect.read_task_state(result), result)
+
+
+def _print_stream(events: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+    state, last_status, has_text = "", None, False
+    for event in events:
+        result = event.get("result")
+        if as_json:
+            typer.echo(json.dumps(event))
+        elif isinstance(result, dict):
+            text = answer_text.extract_event(result)
+            has_text = has_text or bool(text)
+            terminal.print_text(text, end="")
+        if new_state := dialect.read_task_state(result):
+            state, last_status = new_state, result
+    if not as_json and (has_text or state in {"", "completed"}):
+        typer.echo()
+    _raise_unless_completed(state, last_status)
+
+
+def _raise_unless_completed(state: str, result: object) -> None:
+    exit_code = EXIT_CODES.get(state)
+    if exit_code is None:
+        return
+    reason = answer_text.extract_status_text(result) if isinstance(result, dict) else ""
+    message = f"the task is {state}: {reason}" if reason else f"the task is {state}"
+    raise TaskNotCompleted(message, exit_code)

@@ -1,0 +1,45 @@
+"""Writes text to the terminal. Texts of agents and clients cannot control it, whatever characters they contain."""
+
+import sys
+import unicodedata
+from io import TextIOWrapper
+
+import typer
+
+JOINERS = "\u200c\u200d"
+"""Invisible characters that are part of words and emoji; they move nothing."""
+
+CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control and format characters (the bidirectional overrides among them), surrogates, line and paragraph separators."""
+
+
+def escape_controls(text: object, *, keep: str = "") -> str:
+    r"""Return the text with control characters written as escapes (`\x1b`), except for the characters of `keep`."""
+    return "".join(
+        character if character in keep or not _is_control(character) else _escape(character) for character in str(text)
+    )
+
+
+def print_line(text: object = "", *, to_stderr: bool = False) -> None:
+    """Print one line; line breaks in the text are shown as escapes."""
+    typer.echo(escape_controls(text), err=to_stderr)
+
+
+def print_text(text: object, *, end: str = "\n") -> None:
+    """Print a text of several lines to standard output; line breaks and tabs are kept."""
+    typer.echo(escape_controls(text, keep="\n\t") + end, nl=False)
+
+
+def escape_unencodable_characters() -> None:
+    """Have both output streams write an escape for a character that their encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in CONTROL_CATEGORIES and character not in JOINERS
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

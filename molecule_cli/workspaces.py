@@ -1,0 +1,80 @@
+"""Lists and finds workspaces with any token: an organisation token sees its own, which only the search lists."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from molecule_cli.errors import CliError, PlaneRefusal
+
+if TYPE_CHECKING:
+    from molecule_cli.plane_client import PlaneClient
+
+SEARCH_PAGE_SIZE = 100
+
+MAX_DETAIL_REQUESTS = 50
+"""Workspaces whose details are read one by one, with a token that may not list them."""
+
+NOT_AN_ADMIN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+def list_workspaces(plane: "PlaneClient") -> list[dict[str, Any]]:
+    """Return the workspaces that the token may list, with their details as far as it may read them."""
+    try:
+        workspaces: list[dict[str, Any]] = plane.request("GET", "/workspaces")
+    except PlaneRefusal as refusal:
+        if refusal.status not in NOT_AN_ADMIN:
+            raise
+        return _list_visible(plane)
+    return workspaces
+
+
+def find_workspace(plane: "PlaneClient", name_or_id: str) -> str:
+    """Return the id of a workspace. An id is not looked up, because the caller may not be allowed to list it."""
+    if _is_id(name_or_id):
+        return name_or_id.lower()
+    named = [str(one["id"]) for one in _search(plane, name_or_id) if one["name"] == name_or_id]
+    match named:
+        case [only]:
+            return only
+        case []:
+            message = f"no workspace is called {name_or_id}: molecule status lists them"
+            raise CliError(message)
+        case _:
+            message = f"{len(named)} workspaces are called {name_or_id}; use an id: {', '.join(named)}"
+            raise CliError(message)
+
+
+def _list_visible(plane: "PlaneClient") -> list[dict[str, Any]]:
+    found = list(_search(plane, None))
+    if len(found) > MAX_DETAIL_REQUESTS:
+        return found
+    return [_read_details(plane, one) for one in found]
+
+
+def _read_details(plane: "PlaneClient", found: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole workspace; what the search found, if it has been removed or hidden meanwhile."""
+    try:
+        details: dict[str, Any] = plane.request("GET", f"/workspaces/{found['id']}")
+    except PlaneRefusal:
+        return found
+    return details
+
+
+def _search(plane: "PlaneClient", text: str | None) -> Iterator[dict[str, Any]]:
+    token: str | None = None
+    while True:
+        query = {"q": text, "limit": SEARCH_PAGE_SIZE, "page_token": token}
+        with plane.explain_errors():
+            page = plane.request("GET", "/registry/search", query=query)
+            found, token = page["workspaces"], page.get("next")
+        yield from found
+        if not token:
+            return
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
