@@ -162,6 +162,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace has no card yet."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 25
     """The token is missing, of another workspace, or of a replaced instance."""
+    ERROR_REASON_TOO_MANY_WORKSPACES: _ErrorReason.ValueType  # 26
+    """A limit of workspaces is reached."""
+    ERROR_REASON_TOO_MANY_RUNNING: _ErrorReason.ValueType  # 27
+    """A limit of running workspaces is reached."""
     ERROR_REASON_EVENT_ID_GONE: _ErrorReason.ValueType  # 70
     """The events after this id are no longer stored, or the id never existed."""
     ERROR_REASON_INVALID_NOTE: _ErrorReason.ValueType  # 80
@@ -285,6 +289,10 @@ ERROR_REASON_CARD_NOT_AVAILABLE: ErrorReason.ValueType  # 24
 """The workspace has no card yet."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 25
 """The token is missing, of another workspace, or of a replaced instance."""
+ERROR_REASON_TOO_MANY_WORKSPACES: ErrorReason.ValueType  # 26
+"""A limit of workspaces is reached."""
+ERROR_REASON_TOO_MANY_RUNNING: ErrorReason.ValueType  # 27
+"""A limit of running workspaces is reached."""
 ERROR_REASON_EVENT_ID_GONE: ErrorReason.ValueType  # 70
 """The events after this id are no longer stored, or the id never existed."""
 ERROR_REASON_INVALID_NOTE: ErrorReason.ValueType  # 80

@@ -29,6 +29,7 @@ from services.registry.store.tables.card_index import card_terms
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
 from services.registry.store.tree import TreeQueries
+from services.registry.store.usage import UsageQueries
 from services.registry.store.vitals import VitalsWriter
 from services.registry.workspace import card_index
 from services.registry.workspace.events import EventDraft, EventType, render_payload
@@ -78,6 +79,7 @@ class Transaction:
         self.audit_outbox = AuditOutbox(self._identity_map, now)
         self.secret_rollout = SecretRolloutStore(self._identity_map)
         self.events = EventStore(connection, now)
+        self.usage = UsageQueries(connection)
         self.starter_files = StarterFileStore(self._identity_map)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._drafts: list[tuple[Workspace, EventDraft]] = []
