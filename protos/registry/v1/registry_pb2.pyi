@@ -172,6 +172,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A note violates a rule, which the text names."""
     ERROR_REASON_TOO_MANY_NOTES: _ErrorReason.ValueType  # 81
     """The workspace has reached the limit of notes of this kind; metadata: limit."""
+    ERROR_REASON_NOTES_TOO_LARGE: _ErrorReason.ValueType  # 95
+    """The notes of this kind have as many bytes as the workspace may store."""
     ERROR_REASON_MEMORY_NOT_FOUND: _ErrorReason.ValueType  # 82
     """No such memory of this workspace."""
     ERROR_REASON_ROOTS_ONLY: _ErrorReason.ValueType  # 83
@@ -299,6 +301,8 @@ ERROR_REASON_INVALID_NOTE: ErrorReason.ValueType  # 80
 """A note violates a rule, which the text names."""
 ERROR_REASON_TOO_MANY_NOTES: ErrorReason.ValueType  # 81
 """The workspace has reached the limit of notes of this kind; metadata: limit."""
+ERROR_REASON_NOTES_TOO_LARGE: ErrorReason.ValueType  # 95
+"""The notes of this kind have as many bytes as the workspace may store."""
 ERROR_REASON_MEMORY_NOT_FOUND: ErrorReason.ValueType  # 82
 """No such memory of this workspace."""
 ERROR_REASON_ROOTS_ONLY: ErrorReason.ValueType  # 83
