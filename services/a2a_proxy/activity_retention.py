@@ -31,7 +31,7 @@ TOTAL_CHECK_BYTES = 16 * 1024 * 1024
 
 
 class ActivityRetention:
-    """Keeps the activity log within its limits. It is told of usage and removals, so nothing is polled."""
+    """Keeps the activity log within its limits. Other parts report usage and removals to it, so it polls nothing."""
 
     def __init__(
         self,

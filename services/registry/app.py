@@ -161,6 +161,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
             timeouts=timeouts,
             event_retention=settings.event_retention,
+            max_events=settings.max_events,
         )
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)

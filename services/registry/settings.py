@@ -52,6 +52,9 @@ class Settings(DatabaseSettings):
     )
     """Days that events are kept."""
 
+    max_events: int = Field(default=1_000_000, ge=1_000, le=1_000_000_000)
+    """Events that are kept; beyond them the oldest are deleted, however old they are."""
+
     agent_url_allowed: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )

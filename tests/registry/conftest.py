@@ -195,6 +195,7 @@ def build_parts(
     configs=MISSING_DIRECTORY,
     org_dirs=MISSING_DIRECTORY,
     limits=ENOUGH,
+    max_events=1_000_000,
 ):
     store = Store(engine, clock)
     listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
@@ -252,6 +253,7 @@ def build_parts(
             clock=clock,
             timeouts=TIMEOUTS,
             event_retention=timedelta(days=30),
+            max_events=max_events,
         ),
         auth=auth,
         clock=clock,

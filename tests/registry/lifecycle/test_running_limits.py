@@ -109,6 +109,17 @@ async def test_the_plane_itself_starts_nothing_beyond_the_limit(limit):
     assert kept.status is Status.FAILED
 
 
+@pytest.mark.covers("LIM-07")
+async def test_the_sweep_deletes_surplus_events(registry, engine, database_url, auth, clock):
+    parts = build_parts(engine, database_url, auth, registry.creator._auth._channel, clock, max_events=3)
+    for _ in range(5):
+        await parts.create()
+
+    await parts.sweeps.delete_old_records()
+
+    assert len(await parts.events()) == 3
+
+
 @pytest.mark.covers("LIM-03")
 async def test_external_workspaces_and_planes_without_a_backend_have_no_limit(limit):
     parts = limit(running=1)

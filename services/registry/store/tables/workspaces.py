@@ -187,6 +187,14 @@ events = sa.Table(
     sa.Index("events_created", "created_at"),
 )
 
+holds_card = sa.and_(
+    events.c.type.in_([sa.literal_column("'WORKSPACE_ONLINE'"), sa.literal_column("'AGENT_CARD_UPDATED'")]),
+    sa.func.octet_length(events.c.payload) > sa.literal_column("1024"),
+)
+"""Events whose payload is large because it holds a card."""
+
+sa.Index("events_with_card", events.c.workspace_id, events.c.event_id, postgresql_where=holds_card)
+
 # Provisioners that watch the feed, by replica.
 watchers = sa.Table(
     "watchers",
