@@ -37,9 +37,6 @@ from services.chassis.errors import ServiceError
 REMOVAL_TIMEOUT = timedelta(seconds=40)
 """Time for a removal: the registry waits up to 30 seconds for instances to stop."""
 
-PAGE_PARAMETERS = frozenset({"limit", "cursor"})
-"""Query parameters that ask for one page."""
-
 MAX_PAGE_SIZE = 500
 """Workspaces of the largest page that a client may ask for."""
 
@@ -146,7 +143,7 @@ class WorkspaceRoutes:
 
     async def list_workspaces(self, call: Call) -> object:
         """List the workspaces that the caller may see: all, or one page with a link to the next one."""
-        if PAGE_PARAMETERS.isdisjoint(call.query):
+        if "limit" not in call.query and "cursor" not in call.query:
             return [render_listed_workspace(message) async for message in self._pages(call)]
         limit = parse_limit(call.query.get("limit", ""), maximum=MAX_PAGE_SIZE, default=PAGE_SIZE)
         reply = await self._read_page(call, size=limit, token=call.query.get("cursor", ""))

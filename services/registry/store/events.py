@@ -73,7 +73,7 @@ class EventStore:
         return await self._delete(old.order_by(events.c.created_at).limit(limit))
 
     async def delete_beyond(self, count: int, *, limit: int) -> int:
-        """Delete at most `limit` events that are not among the `count` newest; raise the horizon and return how many."""
+        """Delete at most `limit` events besides the `count` newest ones, and raise the horizon; returns how many."""
         newest_first = sa.select(events.c.event_id).order_by(events.c.event_id.desc())
         newest_surplus = newest_first.offset(count).limit(1).scalar_subquery()
         surplus = sa.select(events.c.event_id).where(events.c.event_id <= newest_surplus)
