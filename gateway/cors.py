@@ -12,7 +12,8 @@ ALLOWED_HEADERS = (
 )
 
 EXPOSED_HEADERS = (
-    "X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Molecule-Overhead-Ms"
+    "X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Molecule-Overhead-Ms, "
+    "Link"
 )
 
 PREFLIGHT_MAX_AGE_SECONDS = "600"

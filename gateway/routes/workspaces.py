@@ -3,12 +3,15 @@
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway import connect_snippets
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN, ANY, WRITE
+from gateway.json_format import json_response
+from gateway.query_params import parse_limit
 from gateway.request_body import BodyFault, BodySpec, refuse_with_text
 from gateway.route import Call, Route
 from gateway.schemas.workspaces import (
@@ -33,6 +36,9 @@ from services.chassis.errors import ServiceError
 
 REMOVAL_TIMEOUT = timedelta(seconds=40)
 """Time for a removal: the registry waits up to 30 seconds for instances to stop."""
+
+MAX_PAGE_SIZE = 500
+"""Workspaces of the largest page that a client may ask for."""
 
 PAGE_SIZE = 100
 """Workspaces of one page; the registry sends fewer if their cards are large."""
@@ -66,6 +72,10 @@ class WorkspaceRoutes:
                 handler=self.list_workspaces,
                 summary="All workspaces, by creation time",
                 guard=ADMIN,
+                query={
+                    "limit": "Workspaces of one page, 1 to 500; without `limit` and `cursor` all are listed",
+                    "cursor": "Where the page begins: that of the `Link` header of the page before",
+                },
                 answer=list[ListedWorkspace],
             ),
             Route(
@@ -132,8 +142,15 @@ class WorkspaceRoutes:
         )
 
     async def list_workspaces(self, call: Call) -> object:
-        """List the workspaces that the caller may see."""
-        return [render_listed_workspace(message) async for message in self._pages(call)]
+        """List the workspaces that the caller may see: all, or one page with a link to the next one."""
+        if "limit" not in call.query and "cursor" not in call.query:
+            return [render_listed_workspace(message) async for message in self._pages(call)]
+        limit = parse_limit(call.query.get("limit", ""), maximum=MAX_PAGE_SIZE, default=PAGE_SIZE)
+        reply = await self._read_page(call, size=limit, token=call.query.get("cursor", ""))
+        return json_response(
+            [render_listed_workspace(message) for message in reply.workspaces],
+            headers=_build_link(call, limit, reply.next_page_token),
+        )
 
     async def get(self, call: Call) -> object:
         """Return one workspace."""
@@ -192,15 +209,27 @@ class WorkspaceRoutes:
     async def _pages(self, call: Call) -> AsyncIterator[pb.Workspace]:
         token = ""
         while True:
-            request = pb.ListWorkspacesRequest(page_size=PAGE_SIZE, page_token=token)
-            reply: pb.ListWorkspacesResponse = await self._registry.call(
-                self._stub.ListWorkspaces, request, on_behalf_of=call.identity
-            )
+            reply = await self._read_page(call, size=PAGE_SIZE, token=token)
             for message in reply.workspaces:
                 yield message
             token = reply.next_page_token
             if not token:
                 return
+
+    async def _read_page(self, call: Call, *, size: int, token: str) -> pb.ListWorkspacesResponse:
+        request = pb.ListWorkspacesRequest(page_size=size, page_token=token)
+        reply: pb.ListWorkspacesResponse = await self._registry.call(
+            self._stub.ListWorkspaces, request, on_behalf_of=call.identity
+        )
+        return reply
+
+
+def _build_link(call: Call, limit: int, next_cursor: str) -> dict[str, str]:
+    """Return the header that names the next page (RFC 8288); the last page has none."""
+    if not next_cursor:
+        return {}
+    query = urlencode({"limit": limit, "cursor": next_cursor})
+    return {"Link": f'<{call.base_url}/workspaces?{query}>; rel="next"'}
 
 
 def _build_create_request(body: NewWorkspace) -> pb.CreateWorkspaceRequest:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
 
@@ -10,7 +10,8 @@ import structlog
 
 from services.a2a_proxy.activity_broadcasts import build_activity_broadcasts
 from services.a2a_proxy.broadcasts import BroadcastFanOut
-from services.a2a_proxy.model import Activity, ActivityQuery
+from services.a2a_proxy.errors import InboxFull
+from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
 from services.chassis.errors import Unavailable
@@ -35,22 +36,29 @@ RETRY_INTERVAL = timedelta(seconds=0.5)
 MAX_FLUSH_ATTEMPTS = 10
 """Attempts of a stopping service to write the remaining rows."""
 
-MAX_ROWS_PER_DELETE = 5_000
-"""Rows that one transaction of the cleanup deletes."""
-
 
 class ActivityLog:
     """Buffers rows and writes them in order. It never drops a row; when the buffer is full, callers wait."""
 
-    def __init__(self, store: Store, broadcasts: BroadcastFanOut, clock: Clock, *, delay: timedelta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        broadcasts: BroadcastFanOut,
+        clock: Clock,
+        *,
+        delay: timedelta,
+        on_usage: Callable[[Mapping[WorkspaceId, int]], None],
+    ) -> None:
         """With a `delay` of zero rows are not buffered: `record` returns when the row is committed.
 
+        `on_usage` receives the bytes that the workspaces of a committed batch occupy.
         A row is broadcast after its commit, so a subscriber can read every row that it is informed of.
         """
         self._store = store
         self._broadcasts = broadcasts
         self._clock = clock
         self._delay = delay
+        self._on_usage = on_usage
         self._rows: deque[Activity] = deque()
         self._bytes = 0
         self._has_rows = asyncio.Event()
@@ -80,10 +88,16 @@ class ActivityLog:
         if len(self._rows) >= MAX_BUFFERED_ROWS or self._bytes >= MAX_BUFFERED_BYTES:
             self._has_room.clear()
 
-    async def commit(self, activity: Activity) -> None:
-        """Write a row without buffering it; raises `Unavailable`."""
+    async def commit(self, activity: Activity, *, max_usage: int | None = None) -> None:
+        """Write a row without buffering it; raises `Unavailable`.
+
+        Raises `InboxFull` if the rows of the workspace would occupy more than `max_usage` bytes.
+        """
         async with self._store.begin() as tx:
-            await tx.append([activity])
+            usage = await tx.append([activity])
+            if max_usage is not None and usage.get(activity.workspace_id, 0) > max_usage:
+                raise InboxFull(max_usage)
+        self._on_usage(usage)
         self._broadcast([activity])
 
     async def write_batches(self) -> None:
@@ -113,15 +127,6 @@ class ActivityLog:
         async with self._store.begin() as tx:
             return await tx.list_activities(query)
 
-    async def delete_expired(self, retention: timedelta) -> None:
-        """Delete the rows that are older than `retention`."""
-        before = self._clock.now() - retention
-        while True:
-            async with self._store.begin() as tx:
-                deleted = await tx.delete_before(before, limit=MAX_ROWS_PER_DELETE)
-            if deleted < MAX_ROWS_PER_DELETE:
-                return
-
     async def _wait_for_batch(self) -> None:
         """Wait for a full batch, at most for the delay."""
         try:
@@ -138,7 +143,8 @@ class ActivityLog:
         """
         batch, size = self._next_batch()
         async with self._store.begin() as tx:
-            await tx.append(batch)
+            usage = await tx.append(batch)
+        self._on_usage(usage)
         for _ in batch:
             self._rows.popleft()
         self._bytes -= size

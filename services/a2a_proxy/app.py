@@ -14,6 +14,7 @@ from protos.a2a_proxy.v1 import (
     broadcasts_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
+from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
@@ -26,6 +27,8 @@ from services.a2a_proxy.tables import SCHEMA
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
 from services.chassis.service import Components, Loop, Service, Servicer
+
+MEGABYTE = 1024 * 1024
 
 
 @asynccontextmanager
@@ -41,9 +44,21 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         AgentClient(rules=settings.address_rules) as agents,
     ):
         broadcasts = BroadcastFanOut()
-        activity = ActivityLog(Store(engine), broadcasts, clock, delay=settings.activity_delay)
+        store = Store(engine)
         registry_client = RegistryClient(registry)
-        route_cache = RouteCache(registry_client, on_sign_of_life=agents.restart_idle_timeouts)
+        max_workspace_bytes = settings.activity_max_megabytes_per_workspace * MEGABYTE
+        retention = ActivityRetention(
+            store,
+            registry_client,
+            clock,
+            age=settings.activity_retention,
+            max_bytes=settings.activity_max_megabytes * MEGABYTE,
+            max_bytes_per_workspace=max_workspace_bytes,
+        )
+        activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        route_cache = RouteCache(
+            registry_client, on_sign_of_life=agents.restart_idle_timeouts, on_removed=retention.note_removal
+        )
         delivery = Delivery(
             registry=registry_client,
             route_cache=route_cache,
@@ -52,6 +67,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             provisioner=ProvisionerClient(provisioner),
             clock=clock,
             idle_timeout=settings.idle_timeout,
+            max_inbox_bytes=max_workspace_bytes,
         )
         proxy = A2aProxyServicer(delivery)
         try:
@@ -79,9 +95,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="activity", run=activity.write_batches),
                     Loop(
                         name="cleaning",
-                        run=partial(activity.delete_expired, settings.activity_retention),
+                        run=partial(retention.clean, route_cache.has_route),
                         every=settings.cleanup_interval,
                     ),
+                    Loop(name="activity.retention", run=retention.follow),
                 ],
                 on_stop=[proxy.stop_exchanges],
             )

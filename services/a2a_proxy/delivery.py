@@ -79,8 +79,9 @@ class Delivery:
         provisioner: ProvisionerClient,
         clock: Clock,
         idle_timeout: timedelta,
+        max_inbox_bytes: int,
     ) -> None:
-        """`idle_timeout` applies to agents that declare none."""
+        """`idle_timeout` applies to agents that declare none, `max_inbox_bytes` to the activity of one that polls."""
         self._route_cache = route_cache
         self._agents = agents
         self._activity = activity
@@ -88,6 +89,7 @@ class Delivery:
         self._provisioner = provisioner
         self._clock = clock
         self._idle_timeout = idle_timeout
+        self._max_inbox_bytes = max_inbox_bytes
 
     async def deliver(self, incoming: IncomingMessage) -> Receipt:
         """Deliver one message, with the checks in the order of docs/spec/rest.md, 6.4.
@@ -122,9 +124,12 @@ class Delivery:
                 assert_never(unknown)
 
     async def _enqueue(self, incoming: IncomingMessage, message: Envelope) -> QueueReceipt:
-        """Store a message for an agent that polls; the row is committed before the caller is answered."""
+        """Store a message for an agent that polls; the row is committed before the caller is answered.
+
+        Raises `InboxFull`.
+        """
         row = _ActivityBuilder(incoming, message, self._clock.now()).build()
-        await self._activity.commit(row)
+        await self._activity.commit(row, max_usage=self._max_inbox_bytes)
         return QueueReceipt(queue_id=row.id, method=message.method)
 
     async def _push(self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route) -> Receipt:

@@ -158,6 +158,17 @@ class InvalidActivityQuery(InvalidArgument):
     reason = "INVALID_ACTIVITY_QUERY"
 
 
+class InboxFull(ResourceExhausted):
+    """The messages that wait for a polling agent occupy as many bytes as a workspace may store."""
+
+    domain = DOMAIN
+    reason = "INBOX_FULL"
+    message = "workspace inbox full"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(details={"max_bytes": max_bytes})
+
+
 class ActivityCursorGone(NotFound):
     """The cursor names no stored row of this workspace."""
 

@@ -34,11 +34,13 @@ class RouteCache:
         registry: RegistryClient,
         *,
         on_sign_of_life: Callable[[WorkspaceId], None],
+        on_removed: Callable[[WorkspaceId], None],
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
-        """`on_sign_of_life` is called for every heartbeat and every change of a workspace."""
+        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removed` after its removal."""
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
+        self._on_removed = on_removed
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
@@ -50,6 +52,10 @@ class RouteCache:
     def is_fresh(self) -> bool:
         """Whether the feed sent a message recently enough to trust the cache."""
         return self._feed.is_fresh()
+
+    def has_route(self, workspace_id: WorkspaceId) -> bool:
+        """Whether a route to the workspace is cached."""
+        return workspace_id in self._routes
 
     async def find(self, target: WorkspaceId, caller: WorkspaceId | None) -> ResolvedRoute:
         """Return the route to `target` and whether `caller` may write to it; raises `Unavailable`."""
@@ -112,6 +118,7 @@ class RouteCache:
             self._allowed.clear()
         if route.status is Status.REMOVED:
             self._routes.pop(route.workspace_id, None)
+            self._on_removed(route.workspace_id)
         else:
             self._routes[route.workspace_id] = route
 

@@ -79,6 +79,12 @@ class Settings(DatabaseSettings):
     )
     """Hours between two cleanings of the log."""
 
+    activity_max_megabytes: int = Field(default=10_240, ge=1, le=100_000_000)
+    """Megabytes of activity of the whole plane; beyond them the largest logs lose their oldest rows."""
+
+    activity_max_megabytes_per_workspace: int = Field(default=256, ge=1, le=1_000_000)
+    """Megabytes of activity of one workspace; beyond them it loses its oldest rows, and its inbox is full."""
+
     allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.a2a_proxy.errors import ActivityCursorGone
-from services.a2a_proxy.model import Activity, ActivityQuery, Source
-from services.a2a_proxy.tables import ACTIVITIES
+from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceId
+from services.a2a_proxy.tables import ACTIVITIES, ACTIVITY_USAGE
 from services.chassis import database
 
 COLUMNS = tuple(field.name for field in fields(Activity))
@@ -24,6 +24,9 @@ SortOrder = Callable[[Any], Any]
 BODY_COLUMNS = ("request_body", "response_body", "tool_trace")
 """The columns that can be large."""
 
+ROW_BYTES = 256
+"""Bytes that a row occupies besides its bodies."""
+
 MAX_PAGE_BYTES = 12 * 1024 * 1024
 """Bytes of the bodies in one page; a gRPC message may have 16 MiB."""
 
@@ -34,16 +37,22 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def append(self, activities: Sequence[Activity]) -> None:
-        """Insert rows in this order; a row whose id exists is left unchanged.
+    async def append(self, activities: Sequence[Activity]) -> dict[WorkspaceId, int]:
+        """Insert rows in this order; a row whose id exists is left unchanged. Returns the usage of their workspaces.
 
-        An advisory lock lets one writer at a time insert and commit. So `seq` grows in the order of commits, and a
-        reader with a cursor never skips a row that becomes visible later.
+        The usage is the number of bytes that the rows of a workspace occupy. An advisory lock lets one writer at a time
+        insert and commit. So `seq` grows in the order of commits, and a reader with a cursor never skips a row that
+        becomes visible later.
         """
-        await self._connection.execute(_WRITER_LOCK)
-        await self._connection.execute(
+        await self.lock()
+        usage = await self._connection.execute(
             _APPEND, {name: [getattr(activity, name) for activity in activities] for name in COLUMNS}
         )
+        return {WorkspaceId(row.workspace_id): row.bytes for row in usage}
+
+    async def lock(self) -> None:
+        """Let no other transaction add or delete rows until this one ends."""
+        await self._connection.execute(_WRITER_LOCK)
 
     async def list_activities(self, query: ActivityQuery) -> list[Activity]:
         """Return the newest rows first, or after a cursor the oldest first; raises `ActivityCursorGone`.
@@ -60,8 +69,73 @@ class Transaction:
     async def delete_before(self, moment: datetime, *, limit: int) -> int:
         """Delete at most `limit` rows from before `moment`; returns how many."""
         old = sa.select(ACTIVITIES.c.id).where(ACTIVITIES.c.created_at < moment).limit(limit)
-        deleted = await self._connection.execute(sa.delete(ACTIVITIES).where(ACTIVITIES.c.id.in_(old)))
-        return deleted.rowcount
+        return await self._delete(old)
+
+    async def delete_oldest(self, workspace_id: WorkspaceId, *, surplus: int, limit: int) -> int:
+        """Delete the oldest rows of a workspace until `surplus` bytes are free, at most `limit` rows; returns how many.
+
+        Messages that wait for a polling agent are not deleted.
+        """
+        own = sa.select(ACTIVITIES.c.id, ACTIVITIES.c.seq, _SIZE.label("size"))
+        own = own.where(ACTIVITIES.c.workspace_id == workspace_id, sa.not_(_IS_INBOX))
+        oldest = own.order_by(ACTIVITIES.c.seq).limit(limit).subquery()
+        before = (sa.func.sum(oldest.c.size).over(order_by=oldest.c.seq) - oldest.c.size).label("before")
+        sized = sa.select(oldest.c.id, before).subquery()
+        return await self._delete(sa.select(sized.c.id).where(sized.c.before < surplus))
+
+    async def delete_by_workspace(self, workspace_id: WorkspaceId, *, limit: int) -> int:
+        """Delete at most `limit` rows of a workspace, and of messages that it sent; returns how many."""
+        own = sa.or_(ACTIVITIES.c.workspace_id == workspace_id, ACTIVITIES.c.source_id == workspace_id)
+        deleted = await self._delete(sa.select(ACTIVITIES.c.id).where(own).limit(limit))
+        if deleted < limit:
+            usage = ACTIVITY_USAGE.c
+            await self._connection.execute(sa.delete(ACTIVITY_USAGE).where(usage.workspace_id == workspace_id))
+        return deleted
+
+    async def list_largest(self, *, limit: int) -> dict[WorkspaceId, int]:
+        """Return the usage of the workspaces that occupy the most, the largest first."""
+        largest = sa.select(ACTIVITY_USAGE).order_by(ACTIVITY_USAGE.c.bytes.desc()).limit(limit)
+        return {WorkspaceId(row.workspace_id): row.bytes for row in await self._connection.execute(largest)}
+
+    async def get_usage(self, workspace_id: WorkspaceId) -> int:
+        """Return the bytes that the rows of a workspace occupy."""
+        usage = ACTIVITY_USAGE.c
+        return await self._connection.scalar(sa.select(usage.bytes).where(usage.workspace_id == workspace_id)) or 0
+
+    async def get_total_usage(self) -> int:
+        """Return the bytes that all rows occupy."""
+        return int(await self._connection.scalar(sa.select(sa.func.sum(ACTIVITY_USAGE.c.bytes))) or 0)
+
+    async def list_workspaces(self) -> list[WorkspaceId]:
+        """Return the workspaces that have activity."""
+        return [WorkspaceId(id_) for id_ in await self._connection.scalars(sa.select(ACTIVITY_USAGE.c.workspace_id))]
+
+    async def recount_usage(self) -> None:
+        """Count the usage anew, because a replica of an earlier release does not update it."""
+        await self.lock()
+        await self._connection.execute(sa.delete(ACTIVITY_USAGE))
+        counted = sa.select(ACTIVITIES.c.workspace_id, sa.func.sum(_SIZE)).group_by(ACTIVITIES.c.workspace_id)
+        await self._connection.execute(sa.insert(ACTIVITY_USAGE).from_select(["workspace_id", "bytes"], counted))
+
+    async def _delete(self, ids: sa.Select[Any]) -> int:
+        """Delete the rows with these ids and subtract their bytes from the usage; returns how many."""
+        await self.lock()
+        gone = sa.delete(ACTIVITIES).where(ACTIVITIES.c.id.in_(ids)).returning(ACTIVITIES.c.workspace_id, _SIZE)
+        deleted = gone.cte("deleted")
+        size = deleted.c[1]
+        freed = (
+            sa.select(deleted.c.workspace_id, sa.func.sum(size).label("bytes"), sa.func.count().label("rows"))
+            .group_by(deleted.c.workspace_id)
+            .cte("freed")
+        )
+        usage = ACTIVITY_USAGE.c
+        update = (
+            sa.update(ACTIVITY_USAGE)
+            .where(usage.workspace_id == freed.c.workspace_id)
+            .values(bytes=usage.bytes - freed.c.bytes)
+            .returning(freed.c.rows)
+        )
+        return sum(await self._connection.scalars(update))
 
     async def _get_cursor_seq(self, workspace_id: str, activity_id: str) -> int:
         seq = await self._connection.scalar(
@@ -121,14 +195,28 @@ def _measure_column(name: str) -> sa.ColumnElement[int]:
 
 
 def _build_append() -> sa.Executable:
-    """Build one statement for any number of rows: each column is one array parameter."""
+    """Build one statement for any number of rows, where each column is one array parameter; it adds to the usage."""
     arrays = [sa.bindparam(name, type_=ARRAY(ACTIVITIES.c[name].type)) for name in COLUMNS]
     rows: Any = sa.func.unnest(*arrays).table_valued(*COLUMNS, name="rows").render_derived()
-    return (
+    added = (
         insert(ACTIVITIES)
         .from_select(COLUMNS, sa.select(*(rows.c[name] for name in COLUMNS)))
         .on_conflict_do_nothing(index_elements=[ACTIVITIES.c.id])
+        .returning(ACTIVITIES.c.workspace_id, _SIZE.label("size"))
+        .cte("added")
     )
+    sums = sa.select(added.c.workspace_id, sa.func.sum(added.c.size)).group_by(added.c.workspace_id)
+    usage = insert(ACTIVITY_USAGE).from_select(["workspace_id", "bytes"], sums)
+    return usage.on_conflict_do_update(
+        index_elements=["workspace_id"], set_={"bytes": ACTIVITY_USAGE.c.bytes + usage.excluded.bytes}
+    ).returning(ACTIVITY_USAGE.c.workspace_id, ACTIVITY_USAGE.c.bytes)
+
+
+_SIZE = sum((_measure_column(name) for name in BODY_COLUMNS), sa.literal_column(str(ROW_BYTES)))
+"""The bytes that a row occupies."""
+
+_IS_INBOX = sa.and_(ACTIVITIES.c.activity_type == "a2a_receive", ACTIVITIES.c.duration_ms.is_(None))
+"""Messages that wait for a polling agent: all others were sent, so they have a duration."""
 
 
 _WRITER_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("a2a_proxy.activities", 0)))

@@ -30,3 +30,11 @@ ACTIVITIES = sa.Table(
     sa.Index(None, "created_at", postgresql_using="brin"),
 )
 """Actions of agents, and messages to them. `seq` grows in the order of commits; bodies are JSON texts, unchanged."""
+
+ACTIVITY_USAGE = sa.Table(
+    "activity_usage",
+    METADATA,
+    sa.Column("workspace_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+)
+"""The bytes that the activity of each workspace occupies; each transaction that adds or deletes rows updates them."""

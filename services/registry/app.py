@@ -99,6 +99,7 @@ from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts
 from services.registry.workspace.facts import LivenessTimeouts
+from services.registry.workspace.quotas import Quotas
 
 NAME = "registry"
 ROLE = "molecule_registry"
@@ -120,20 +121,32 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     ):
         store = Store(engine, clock)
         auth = AuthClient(auth_channel)
+        quotas = Quotas(
+            workspaces=settings.max_workspaces,
+            workspaces_per_org=settings.max_workspaces_per_org,
+            running=settings.max_running,
+            running_per_org=settings.max_running_per_org,
+        )
         address_checker = AddressChecker(settings.address_rules)
         listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
         feed = WorkspaceFeed(store, listener, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
         folders = OrgTemplateFolders(settings.org_templates_dir)
         creator = WorkspaceCreator(
-            store, auth=auth, catalog=known, templates=templates, address_checker=address_checker, clock=clock
+            store,
+            auth=auth,
+            catalog=known,
+            templates=templates,
+            address_checker=address_checker,
+            limits=quotas,
+            clock=clock,
         )
         queries = WorkspaceQueries(store)
         updater = WorkspaceUpdater(store, auth=auth, catalog=known)
         timeouts = LivenessTimeouts(managed=settings.liveness_timeout, external=settings.remote_liveness_timeout)
         broadcasts = Broadcasts()
         event_log = EventLog(store, feed)
-        renewal = RenewalService(catalog=known, clock=clock)
+        renewal = RenewalService(catalog=known, limits=quotas, clock=clock)
         observations = ObservationService(store, renewal=renewal)
         heartbeats = HeartbeatService(store, feed, broadcasts, HeartbeatBatcher(store, timeouts=timeouts))
         template_chooser = TemplateChooser(templates, TemplateFolders(settings.org_templates_dir))
@@ -148,6 +161,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
             timeouts=timeouts,
             event_retention=settings.event_retention,
+            max_events=settings.max_events,
         )
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)

@@ -52,6 +52,9 @@ class Settings(DatabaseSettings):
     )
     """Days that events are kept."""
 
+    max_events: int = Field(default=1_000_000, ge=1_000, le=1_000_000_000)
+    """Events that are kept; beyond them the oldest are deleted, however old they are."""
+
     agent_url_allowed: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
         default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
     )
@@ -62,6 +65,18 @@ class Settings(DatabaseSettings):
 
     deploy_mode: str = Field(default="", validation_alias="MOLECULE_DEPLOY_MODE", pattern="^(saas|self-hosted)?$")
     """`saas` or `self-hosted`: which addresses agents may have; by MOLECULE_ORG_ID when unset."""
+
+    max_workspaces: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Workspaces of the plane that are not removed."""
+
+    max_workspaces_per_org: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Workspaces of one organisation that are not removed."""
+
+    max_running: int = Field(default=100, ge=1, le=1_000_000)
+    """Workspaces whose instances the plane keeps running at one time; external ones do not count."""
+
+    max_running_per_org: int = Field(default=25, ge=1, le=1_000_000)
+    """The same for one organisation."""
 
     @property
     def address_rules(self) -> AddressRules:

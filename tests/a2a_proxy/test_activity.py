@@ -52,7 +52,7 @@ def row(workspace_id: WorkspaceId = A, **fields) -> Activity:
 
 
 def log_over(store, *, delay: float = 0.05) -> ActivityLog:
-    return ActivityLog(store, BroadcastFanOut(), SystemClock(), delay=timedelta(seconds=delay))
+    return ActivityLog(store, BroadcastFanOut(), SystemClock(), delay=timedelta(seconds=delay), on_usage=lambda _: None)
 
 
 @asynccontextmanager
@@ -237,16 +237,6 @@ async def test_a_cursor_does_not_skip_a_row_that_commits_late(store):
     await second
 
     assert [activity.method for activity in await rows(log, after=early.id)] == ["late"]
-
-
-async def test_rows_older_than_the_retention_are_deleted(store, clock):
-    log = ActivityLog(store, BroadcastFanOut(), clock, delay=timedelta())
-    await log.commit(row(method="old", created_at=clock.now() - timedelta(days=8)))
-    await log.commit(row(method="new", created_at=clock.now() - timedelta(days=6)))
-
-    await log.delete_expired(timedelta(days=7))
-
-    assert [activity.method for activity in await rows(log)] == ["new"]
 
 
 @pytest.mark.covers("ACT-01")

@@ -18,10 +18,19 @@ from tests.waiting import eventually
 
 @asynccontextmanager
 async def following(
-    registry: FakeRegistry, *, silence_limit: timedelta = FEED_SILENCE_LIMIT, on_sign_of_life=lambda _: None
+    registry: FakeRegistry,
+    *,
+    silence_limit: timedelta = FEED_SILENCE_LIMIT,
+    on_sign_of_life=lambda _: None,
+    on_removed=lambda _: None,
 ) -> AsyncIterator[RouteCache]:
     async with open_channel_to([registry.servicer()], caller_service="a2a_proxy") as channel:
-        cache = RouteCache(RegistryClient(channel), on_sign_of_life=on_sign_of_life, silence_limit=silence_limit)
+        cache = RouteCache(
+            RegistryClient(channel),
+            on_sign_of_life=on_sign_of_life,
+            on_removed=on_removed,
+            silence_limit=silence_limit,
+        )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(cache.follow_feed())
             await eventually(cache.is_fresh)

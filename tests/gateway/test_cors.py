@@ -74,7 +74,7 @@ def test_every_response_names_the_origin_and_the_readable_headers():
             b"access-control-expose-headers",
             (
                 b"X-Request-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
-                b"X-Molecule-Overhead-Ms"
+                b"X-Molecule-Overhead-Ms, Link"
             ),
         ),
         (b"vary", b"Origin"),

@@ -212,6 +212,30 @@ async def test_the_list_is_all_pages_in_order(plane):
     assert "monthly_spend" in answer.json()[0]
 
 
+@pytest.mark.covers("LIM-01")
+async def test_a_page_of_the_list_links_to_the_next_one(plane):
+    first = pb.ListWorkspacesResponse(workspaces=[workspace(name="a")], next_page_token="t+/=")
+    plane.registry.replies["ListWorkspaces"] = [first, pb.ListWorkspacesResponse(workspaces=[workspace(name="b")])]
+
+    page = await plane.http.get("/workspaces", params={"limit": 1})
+    last = await plane.http.get(page.links["next"]["url"])
+
+    assert [shown["name"] for shown in page.json() + last.json()] == ["a", "b"]
+    assert [(one.request.page_size, one.request.page_token) for one in plane.registry.received] == [
+        (1, ""),
+        (1, "t+/="),
+    ]
+    assert "link" not in last.headers
+
+
+@pytest.mark.covers("LIM-01")
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=x", "limit=", "cursor="])
+async def test_a_bad_limit_of_the_list_is_the_default(plane, query):
+    await plane.http.get(f"/workspaces?{query}")
+
+    assert plane.only_call.request == pb.ListWorkspacesRequest(page_size=100)
+
+
 async def test_an_empty_plane_is_an_empty_list(plane):
     assert (await plane.http.get("/workspaces")).content == b"[]"
 

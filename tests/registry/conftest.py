@@ -37,6 +37,7 @@ from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace.facts import HeartbeatReceived, InstanceStarted, LivenessTimeouts
+from services.registry.workspace.quotas import Quotas
 from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
@@ -161,6 +162,10 @@ class RegistryParts:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+ENOUGH = Quotas(running=10_000, running_per_org=10_000)
+"""Quotas that no other test reaches."""
+
+
 @pytest.fixture
 def auth():
     return FakeAuth()
@@ -189,6 +194,8 @@ def build_parts(
     rules=DEVELOPMENT_RULES,
     configs=MISSING_DIRECTORY,
     org_dirs=MISSING_DIRECTORY,
+    limits=ENOUGH,
+    max_events=1_000_000,
 ):
     store = Store(engine, clock)
     listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
@@ -197,7 +204,7 @@ def build_parts(
     client, known, address_checker = AuthClient(line), catalog.read_catalog(), AddressChecker(rules)
     broadcasts = Broadcasts()
     template_chooser = TemplateChooser(TemplateFolders(configs), TemplateFolders(org_dirs))
-    renewal = RenewalService(catalog=known, clock=clock)
+    renewal = RenewalService(catalog=known, limits=limits, clock=clock)
     observations = ObservationService(store, renewal=renewal)
     removal = RemovalService(
         store, feed, auth=client, clock=clock, purge_steps=[delete_notes], stop_timeout=timedelta(seconds=5)
@@ -215,6 +222,7 @@ def build_parts(
             catalog=known,
             templates=TemplateFolders(configs),
             address_checker=address_checker,
+            limits=limits,
             clock=clock,
         ),
         queries=WorkspaceQueries(store),
@@ -245,6 +253,7 @@ def build_parts(
             clock=clock,
             timeouts=TIMEOUTS,
             event_retention=timedelta(days=30),
+            max_events=max_events,
         ),
         auth=auth,
         clock=clock,

@@ -162,12 +162,18 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace has no card yet."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 25
     """The token is missing, of another workspace, or of a replaced instance."""
+    ERROR_REASON_TOO_MANY_WORKSPACES: _ErrorReason.ValueType  # 26
+    """A limit of workspaces is reached."""
+    ERROR_REASON_TOO_MANY_RUNNING: _ErrorReason.ValueType  # 27
+    """A limit of running workspaces is reached."""
     ERROR_REASON_EVENT_ID_GONE: _ErrorReason.ValueType  # 70
     """The events after this id are no longer stored, or the id never existed."""
     ERROR_REASON_INVALID_NOTE: _ErrorReason.ValueType  # 80
     """A note violates a rule, which the text names."""
     ERROR_REASON_TOO_MANY_NOTES: _ErrorReason.ValueType  # 81
     """The workspace has reached the limit of notes of this kind; metadata: limit."""
+    ERROR_REASON_NOTES_TOO_LARGE: _ErrorReason.ValueType  # 95
+    """The notes of this kind have as many bytes as the workspace may store."""
     ERROR_REASON_MEMORY_NOT_FOUND: _ErrorReason.ValueType  # 82
     """No such memory of this workspace."""
     ERROR_REASON_ROOTS_ONLY: _ErrorReason.ValueType  # 83
@@ -285,12 +291,18 @@ ERROR_REASON_CARD_NOT_AVAILABLE: ErrorReason.ValueType  # 24
 """The workspace has no card yet."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 25
 """The token is missing, of another workspace, or of a replaced instance."""
+ERROR_REASON_TOO_MANY_WORKSPACES: ErrorReason.ValueType  # 26
+"""A limit of workspaces is reached."""
+ERROR_REASON_TOO_MANY_RUNNING: ErrorReason.ValueType  # 27
+"""A limit of running workspaces is reached."""
 ERROR_REASON_EVENT_ID_GONE: ErrorReason.ValueType  # 70
 """The events after this id are no longer stored, or the id never existed."""
 ERROR_REASON_INVALID_NOTE: ErrorReason.ValueType  # 80
 """A note violates a rule, which the text names."""
 ERROR_REASON_TOO_MANY_NOTES: ErrorReason.ValueType  # 81
 """The workspace has reached the limit of notes of this kind; metadata: limit."""
+ERROR_REASON_NOTES_TOO_LARGE: ErrorReason.ValueType  # 95
+"""The notes of this kind have as many bytes as the workspace may store."""
 ERROR_REASON_MEMORY_NOT_FOUND: ErrorReason.ValueType  # 82
 """No such memory of this workspace."""
 ERROR_REASON_ROOTS_ONLY: ErrorReason.ValueType  # 83

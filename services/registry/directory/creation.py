@@ -25,6 +25,7 @@ from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace import factory, hierarchy, validation
 from services.registry.workspace.model import Workspace, WorkspaceId
+from services.registry.workspace.quotas import Quotas
 from services.registry.workspace.validation import WorkspaceDraft
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class WorkspaceCreator:
         catalog: Catalog,
         templates: TemplateFolders,
         address_checker: AddressChecker,
+        limits: Quotas,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class WorkspaceCreator:
         self._catalog = catalog
         self._templates = templates
         self._address_checker = address_checker
+        self._limits = limits
         self._clock = clock
 
     # Planning ────────────────────────────────────────────────────────────────
@@ -165,7 +168,7 @@ class WorkspaceCreator:
         try:
             await self._store_secrets(batch)
             tokens = await self._issue_tokens(batch)
-            committed = await insert_batch(self._store, batch)
+            committed = await insert_batch(self._store, batch, self._limits)
         except Exception:
             await self._undo_placements([workspace.id for workspace in batch.workspaces])
             raise

@@ -10,10 +10,11 @@ from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.notes.memories import rules as memory_rules
 from services.registry.notes.memories.store import MemoryStore
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import events, hierarchy, state_machine
+from services.registry.workspace import events, hierarchy, quotas, state_machine
 from services.registry.workspace.audit import AuditAction
 from services.registry.workspace.facts import ExternalCreated
 from services.registry.workspace.model import Workspace, WorkspaceId
+from services.registry.workspace.quotas import Quotas
 
 
 class BatchKind(Enum):
@@ -41,11 +42,11 @@ class CreationBatch:
     workspaces: Sequence[Workspace]
 
 
-async def insert_batch(store: Store, batch: CreationBatch) -> list[Workspace]:
+async def insert_batch(store: Store, batch: CreationBatch, limits: Quotas) -> list[Workspace]:
     """Commit the batch, and return its workspaces in their order.
 
     Returns the existing workspaces where an earlier, equal request has created them, or where a team has children of
-    these names; raises `ParentNotFound`.
+    these names; raises `ParentNotFound`, `TooManyWorkspaces` or `TooManyRunning`.
     """
     async with store.begin() as tx:
         await tx.tree.lock()
@@ -60,6 +61,7 @@ async def insert_batch(store: Store, batch: CreationBatch) -> list[Workspace]:
             if workspace.name not in existing
         ]
         if new:
+            await _check_quotas(tx, limits, [workspace for workspace, _ in new])
             await _insert_new(tx, batch, new)
         created = {workspace.id: workspace for workspace, _ in new}
         result = [created.get(one.id) or existing[one.name] for one in batch.workspaces]
@@ -88,6 +90,14 @@ async def _find_existing_children(tx: Transaction, batch: CreationBatch) -> dict
     if batch.kind is not BatchKind.TEAM or batch.parent_id is None:
         return {}
     return {child.name: child for child in await tx.tree.list_children(batch.parent_id)}
+
+
+async def _check_quotas(tx: Transaction, limits: Quotas, new: Sequence[Workspace]) -> None:
+    for org_id, count in quotas.count_by_org(new).items():
+        quotas.check_workspaces(limits, await tx.usage.count_workspaces(org_id), added=count)
+    starting = [workspace for workspace in new if quotas.is_running(workspace)]
+    for org_id, count in quotas.count_by_org(starting).items():
+        quotas.check_running(limits, await tx.usage.count_running(org_id), added=count)
 
 
 async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple[Workspace, WorkspacePlan]]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Self
 
 from services.chassis import errors
 
@@ -61,6 +62,34 @@ class ParentNotFound(_Registry, errors.NotFound):
 class ParentCycle(_Registry, errors.FailedPrecondition):
     reason = "PARENT_CYCLE"
     message = "parent cycle"
+
+
+class TooManyWorkspaces(_Registry, errors.FailedPrecondition):
+    reason = "TOO_MANY_WORKSPACES"
+
+    @classmethod
+    def in_organisation(cls, limit: int) -> Self:
+        """Return the error for a full organisation."""
+        return cls(f"maximum {limit} workspaces per organisation: remove some")
+
+    @classmethod
+    def in_plane(cls, limit: int) -> Self:
+        """Return the error for a full plane."""
+        return cls(f"maximum {limit} workspaces: remove some")
+
+
+class TooManyRunning(_Registry, errors.FailedPrecondition):
+    reason = "TOO_MANY_RUNNING"
+
+    @classmethod
+    def in_organisation(cls, limit: int) -> Self:
+        """Return the error for an organisation with as many instances as it may have."""
+        return cls(f"maximum {limit} running workspaces per organisation: pause or hibernate some")
+
+    @classmethod
+    def in_plane(cls, limit: int) -> Self:
+        """Return the error for a plane with as many instances as it may have."""
+        return cls(f"maximum {limit} running workspaces: pause or hibernate some")
 
 
 class FieldRequiresAdmin(_Registry, errors.PermissionDenied):

@@ -82,8 +82,8 @@ class PausingService:
     async def resume(self, caller: Identity, workspace_id: WorkspaceId) -> tuple[Workspace, int]:
         """Resume a workspace and its paused descendants; return the workspace, and how many were resumed.
 
-        A descendant below one that is not paused is not resumed. Raises `NothingToResume`, `ParentPaused` or
-        `ProvisionerUnavailable`.
+        A descendant below one that is not paused is not resumed. Raises `NothingToResume`, `ParentPaused`,
+        `ProvisionerUnavailable` or `TooManyRunning`.
         """
         async with self._store.begin() as tx:
             await tx.tree.lock()
@@ -96,6 +96,7 @@ class PausingService:
                 raise ParentPaused(paused_ancestor)
             paused = _find_connected_paused(await tx.tree.lock_subtree(workspace_id))
             await self._require_provisioner(tx, *paused)
+            await self._renewal.require_room(tx, *paused)
             facts = [(one, self._build_resume_fact(one)) for one in paused]
             resumed = await apply_for_caller(tx, caller, AuditAction.RESUMED, facts)
         return tx.get_saved(resumed[0]), len(resumed)
@@ -121,10 +122,14 @@ class PausingService:
         await self._wait_until_stopped(hibernating)
 
     async def wake(self, workspace_id: WorkspaceId) -> None:
-        """Start a hibernated workspace; one that still hibernates is started afterwards. Others do not change."""
+        """Start a hibernated workspace; one that still hibernates is started afterwards. Others do not change.
+
+        Raises `TooManyRunning`.
+        """
         async with self._store.begin() as tx:
             before = await tx.get(workspace_id, lock=True)
             if before.status in {Status.HIBERNATING, Status.HIBERNATED}:
+                await self._renewal.require_room(tx, before)
                 self._renewal.wake(tx, before)
 
     async def declare_failed(self, caller: Identity, workspace_id: WorkspaceId, *, error: str, log_tail: str) -> bool:

@@ -2,25 +2,28 @@
 
 from services.chassis.clock import Clock
 from services.registry.catalog import Catalog
+from services.registry.errors.workspaces import TooManyRunning
 from services.registry.lifecycle import transitions
 from services.registry.store.transaction import Transaction
-from services.registry.workspace import state_machine
+from services.registry.workspace import quotas, state_machine
 from services.registry.workspace.facts import RestartRequested
 from services.registry.workspace.model import NO_BACKEND, Reason, Workspace
+from services.registry.workspace.quotas import Quotas
 
 
 class RenewalService:
     """Requests new instances for workspaces that the caller has locked."""
 
-    def __init__(self, *, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, *, catalog: Catalog, limits: Quotas, clock: Clock) -> None:
         self._catalog = catalog
+        self._limits = limits
         self._clock = clock
 
     async def renew(self, tx: Transaction, workspace: Workspace) -> Workspace:
         """Request a new instance if the plane may start one by itself; return the workspace as it is then.
 
-        Unchanged if it is external, stopped on request, below a paused workspace, or of a plane without a backend. An
-        instance that is started later starts with the new configuration anyway.
+        Unchanged if it is external, stopped on request, below a paused workspace, of a plane without a backend, or if
+        as many workspaces run as may. An instance that is started later starts with the new configuration anyway.
         """
         if workspace.backend == NO_BACKEND:
             return workspace
@@ -29,7 +32,17 @@ class RenewalService:
             return workspace
         if await tx.tree.find_paused_ancestor(workspace.id) is not None:
             return workspace
+        try:
+            await self.require_room(tx, workspace)
+        except TooManyRunning:
+            return workspace
         return transitions.apply(tx, workspace, fact)
+
+    async def require_room(self, tx: Transaction, *starting: Workspace) -> None:
+        """Raise `TooManyRunning` if these workspaces cannot all start; those that count as running already are free."""
+        added = [workspace for workspace in starting if not workspace.external and not quotas.is_running(workspace)]
+        for org_id, count in quotas.count_by_org(added).items():
+            quotas.check_running(self._limits, await tx.usage.count_running(org_id), added=count)
 
     def wake(self, tx: Transaction, workspace: Workspace) -> Workspace:
         """Request a new instance for a hibernated workspace; one that still hibernates starts afterwards."""

@@ -102,7 +102,7 @@ class RestartService:
         """Request a new instance; returns after the commit, before the instance starts.
 
         A repeated `request_id` restarts once. Raises `WorkspaceRemoved`, `NotSupported`, `ParentPaused`,
-        `ProvisionerUnavailable`, `WrongStatus` or `InvalidTemplate`.
+        `ProvisionerUnavailable`, `TooManyRunning`, `WrongStatus` or `InvalidTemplate`.
         """
         starter_files = await self._choose_files(caller, workspace_id, choice)
         async with self._store.begin() as tx:
@@ -110,6 +110,7 @@ class RestartService:
             if request_id and before.restart_request == request_id:
                 return RestartResult(before, starter_files)
             await self._check_restartable(tx, before)
+            await self._renewal.require_room(tx, before)
 
             def decide(before: Workspace, fact: RestartRequested) -> Workspace:
                 after = state_machine.next_state(before, fact)

@@ -38,6 +38,7 @@ class Sweeps:
         clock: Clock,
         timeouts: LivenessTimeouts,
         event_retention: timedelta,
+        max_events: int,
     ) -> None:
         self._store = store
         self._observations = observations
@@ -46,6 +47,7 @@ class Sweeps:
         self._clock = clock
         self._timeouts = timeouts
         self._event_retention = event_retention
+        self._max_events = max_events
 
     async def check_heartbeats(self) -> None:
         """Report a missed heartbeat of every agent whose timeout has passed."""
@@ -97,11 +99,15 @@ class Sweeps:
                 await tx.audit_outbox.delete(records)
 
     async def delete_old_records(self) -> None:
-        """Delete events older than the retention, and provisioners that no longer watch."""
+        """Delete events that are too old or too many, and provisioners that no longer watch."""
         deleted = SWEEP_BATCH_SIZE
         while deleted == SWEEP_BATCH_SIZE:
             async with self._store.begin() as tx:
                 deleted = await tx.events.delete_old(self._event_retention, limit=SWEEP_BATCH_SIZE)
+        deleted = SWEEP_BATCH_SIZE
+        while deleted == SWEEP_BATCH_SIZE:
+            async with self._store.begin() as tx:
+                deleted = await tx.events.delete_beyond(self._max_events, limit=SWEEP_BATCH_SIZE)
         async with self._store.begin() as tx:
             await tx.overdue.delete_watchers(WATCHER_RETENTION)
 

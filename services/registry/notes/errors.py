@@ -22,6 +22,15 @@ class TooManyNotes(_NoteError, errors.FailedPrecondition):
         super().__init__(f"too many {kind}", details={"limit": limit})
 
 
+class NotesTooLarge(_NoteError, errors.FailedPrecondition):
+    """The notes of this kind have as many bytes as the workspace may store."""
+
+    reason = "NOTES_TOO_LARGE"
+
+    def __init__(self, kind: str, limit: int) -> None:
+        super().__init__(f"{kind} too large", details={"max_bytes": limit})
+
+
 class MemoryNotFound(_NoteError, errors.NotFound):
     reason = "MEMORY_NOT_FOUND"
     message = "memory not found or not owned by this workspace"

@@ -15,6 +15,9 @@ from services.registry.workspace.audiences import TreePosition
 from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import WorkspaceId
 
+WITHOUT_CARD = '{"agent_card":null}'
+"""The payload of an event whose card was taken out."""
+
 
 class EventStore:
     """Stored events, and the tree positions that decide their audiences, within one transaction."""
@@ -67,14 +70,32 @@ class EventStore:
     async def delete_old(self, age: timedelta, *, limit: int) -> int:
         """Delete at most `limit` events older than `age`, oldest first, and raise the horizon; return how many."""
         old = sa.select(events.c.event_id).where(events.c.created_at < self._now - age)
-        oldest = old.order_by(events.c.created_at).limit(limit)
+        return await self._delete(old.order_by(events.c.created_at).limit(limit))
+
+    async def delete_beyond(self, count: int, *, limit: int) -> int:
+        """Delete at most `limit` events besides the `count` newest ones, and raise the horizon; returns how many."""
+        newest_first = sa.select(events.c.event_id).order_by(events.c.event_id.desc())
+        newest_surplus = newest_first.offset(count).limit(1).scalar_subquery()
+        surplus = sa.select(events.c.event_id).where(events.c.event_id <= newest_surplus)
+        return await self._delete(surplus.order_by(events.c.event_id).limit(limit))
+
+    async def drop_old_cards(self, workspace_id: WorkspaceId, *, kept: int) -> None:
+        """Take the cards out of the events of a workspace, except for the `kept` newest ones.
+
+        The events keep their ids, so a program that follows them misses none; the newest card is the one that counts.
+        """
+        own = sa.select(events.c.event_id).where(events.c.workspace_id == workspace_id, tables.holds_card)
+        old = own.order_by(events.c.event_id.desc()).offset(kept)
+        await self._connection.execute(sa.update(events).where(events.c.event_id.in_(old)).values(payload=WITHOUT_CARD))
+
+    async def _delete(self, ids: sa.Select[tuple[int]]) -> int:
         deleted = await self._connection.execute(
-            sa.delete(events).where(events.c.event_id.in_(oldest)).returning(events.c.event_id)
+            sa.delete(events).where(events.c.event_id.in_(ids)).returning(events.c.event_id)
         )
-        ids: Sequence[int] = deleted.scalars().all()
-        if ids:
-            await self._raise_horizon(max(ids))
-        return len(ids)
+        found: Sequence[int] = deleted.scalars().all()
+        if found:
+            await self._raise_horizon(max(found))
+        return len(found)
 
     async def _raise_horizon(self, event_id: int) -> None:
         upsert = insert(event_horizon).values(event_id=event_id)

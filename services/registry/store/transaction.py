@@ -29,6 +29,7 @@ from services.registry.store.tables.card_index import card_terms
 from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.tables.workspaces import cards, events, vitals, workspaces
 from services.registry.store.tree import TreeQueries
+from services.registry.store.usage import UsageQueries
 from services.registry.store.vitals import VitalsWriter
 from services.registry.workspace import card_index
 from services.registry.workspace.events import EventDraft, EventType, render_payload
@@ -62,6 +63,10 @@ class Store:
             yield Transaction(connection, self._clock.now())
 
 
+MAX_CARDS_IN_EVENTS = 4
+"""Stored events of a workspace that hold a card, the one that is being stored included."""
+
+
 class Transaction:
     """One transaction: reads and locks workspaces, and collects what is to be saved."""
 
@@ -78,6 +83,7 @@ class Transaction:
         self.audit_outbox = AuditOutbox(self._identity_map, now)
         self.secret_rollout = SecretRolloutStore(self._identity_map)
         self.events = EventStore(connection, now)
+        self.usage = UsageQueries(connection)
         self.starter_files = StarterFileStore(self._identity_map)
         self._saved: dict[WorkspaceId, Workspace] = {}
         self._drafts: list[tuple[Workspace, EventDraft]] = []
@@ -127,7 +133,8 @@ class Transaction:
         return {row.workspace_id: row.card for row in found}
 
     async def put_card(self, workspace_id: WorkspaceId, card: bytes) -> None:
-        """Store the card of a locked workspace, and its search terms."""
+        """Store the card of a locked workspace and its search terms, and drop old cards from its events."""
+        await self.events.drop_old_cards(workspace_id, kept=MAX_CARDS_IN_EVENTS - 1)
         put = insert(cards).values(workspace_id=workspace_id, card=card)
         await self._connection.execute(put.on_conflict_do_update(index_elements=["workspace_id"], set_={"card": card}))
         await self.card_index.replace(workspace_id, card_index.extract_terms(json.loads(card)))

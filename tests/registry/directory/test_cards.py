@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.registry.conftest import ADMIN, agent
 
 
@@ -13,3 +15,31 @@ async def test_a_new_card_replaces_the_old_and_is_published(registry):
 
     assert (await registry.queries.card(ADMIN, workspace.id)).card == b'{"name": "Eve"}'
     assert (last.type, json.loads(last.payload)) == ("AGENT_CARD_UPDATED", {"agent_card": {"name": "Eve"}})
+
+
+@pytest.mark.covers("LIM-07")
+async def test_many_large_cards_leave_few_of_them_in_the_events(registry):
+    workspace, other = await registry.online("ada"), await registry.online("bob")
+    large = [json.dumps({"name": f"card {number}", "description": "x" * 100_000}).encode() for number in range(8)]
+    await registry.cards.update(agent(other.id), other.id, large[0])
+    before = len(await registry.events(workspace.id))
+
+    for card in large:
+        await registry.cards.update(agent(workspace.id), workspace.id, card)
+
+    stored = (await registry.events(workspace.id))[before:]
+    names = [(json.loads(event.payload)["agent_card"] or {}).get("name") for event in stored]
+    assert names == [None, None, None, None, "card 4", "card 5", "card 6", "card 7"]
+    [*_, untouched] = await registry.events(other.id)
+    assert json.loads(untouched.payload)["agent_card"]["name"] == "card 0"
+
+
+@pytest.mark.covers("LIM-07")
+async def test_small_cards_stay_in_the_events(registry):
+    workspace = await registry.online()
+
+    for number in range(8):
+        await registry.cards.update(agent(workspace.id), workspace.id, json.dumps({"name": str(number)}).encode())
+
+    [*_, first, _, _, _, _, _, _, _] = await registry.events(workspace.id)
+    assert json.loads(first.payload) == {"agent_card": {"name": "0"}}

@@ -14,6 +14,7 @@ from services.registry.errors.workspaces import (
 )
 from services.registry.lifecycle.renewal import RenewalService
 from services.registry.workspace.model import NO_BACKEND, Reason, Status
+from services.registry.workspace.quotas import Quotas
 from tests.registry.conftest import ADMIN, org
 
 OTHER = "11111111-1111-4111-8111-111111111111"
@@ -22,7 +23,9 @@ OTHER = "11111111-1111-4111-8111-111111111111"
 @pytest.fixture
 def models(registry, clock):
     known = catalog.read_catalog()
-    return ModelChoice(registry.store, catalog=known, renewal=RenewalService(catalog=known, clock=clock))
+    return ModelChoice(
+        registry.store, catalog=known, renewal=RenewalService(catalog=known, limits=Quotas(), clock=clock)
+    )
 
 
 async def put(registry, workspace, **changes):

@@ -162,6 +162,23 @@ async def test_a_caller_resumes_after_an_event_that_a_purge_deleted(registry):
         assert [event.type for event in await replay_events(registry, ADMIN, after=after)] == ["WORKSPACE_REMOVED"]
 
 
+@pytest.mark.covers("LIM-07")
+async def test_of_too_many_events_the_newest_are_kept_and_older_ids_are_gone(registry):
+    for _ in range(6):
+        await registry.create()
+    ids = [event.event_id for event in await registry.events()]
+
+    async with registry.store.begin() as tx:
+        assert await tx.events.delete_beyond(4, limit=1) == 1
+        assert await tx.events.delete_beyond(4, limit=9) == len(ids) - 5
+        assert await tx.events.delete_beyond(4, limit=9) == 0
+
+    assert [event.event_id for event in await registry.events()] == ids[-4:]
+    await registry.subscriptions.resolve(ADMIN, "", ids[-5])
+    with pytest.raises(EventIdGone):
+        await registry.subscriptions.resolve(ADMIN, "", ids[-6])
+
+
 async def test_the_oldest_events_are_deleted_first(registry):
     for _ in range(4):
         await registry.create()

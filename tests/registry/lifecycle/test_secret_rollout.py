@@ -11,6 +11,7 @@ from services.registry.lifecycle.renewal import RenewalService
 from services.registry.lifecycle.secret_rollout import SecretRollout
 from services.registry.store.secret_changes import RolloutCursor
 from services.registry.workspace.model import NO_BACKEND, Reason, Status
+from services.registry.workspace.quotas import Quotas
 from tests.registry.directory.test_model_choice import put
 from tests.registry.fake_vault import FakeVault, serve_vault
 from tests.rpc import open_channel_to
@@ -25,7 +26,7 @@ def vault():
 @pytest.fixture
 async def rollout(registry, vault, clock):
     async with open_channel_to([serve_vault(vault)], caller_service="registry") as line:
-        renewal = RenewalService(catalog=catalog.read_catalog(), clock=clock)
+        renewal = RenewalService(catalog=catalog.read_catalog(), limits=Quotas(), clock=clock)
         yield SecretRollout(registry.store, auth=AuthClient(line), renewal=renewal)
 
 

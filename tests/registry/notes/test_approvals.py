@@ -228,6 +228,23 @@ async def test_the_number_of_pending_approvals_of_a_workspace_is_limited(registr
     await request(approvals, ada)
 
 
+@pytest.mark.covers("LIM-04")
+async def test_of_many_decided_approvals_the_newest_are_kept(registry, approvals, monkeypatch):
+    monkeypatch.setattr(rules, "MAX_APPROVALS_PER_WORKSPACE", 3)
+    ada = await registry.create()
+    pending = await request(approvals, ada)
+    for _ in range(4):
+        registry.clock.advance(seconds=1)
+        last = await request(approvals, ada)
+        await decide(approvals, last)
+
+    kept = [listed.approval.id for listed in await approvals.list(ADMIN, ada.id, size=50)]
+
+    assert pending.id in kept
+    assert last.id in kept
+    assert len(kept) <= 4
+
+
 async def test_a_repeated_request_is_stored_once(registry, approvals):
     ada = await registry.create()
     first = await request(approvals, ada)

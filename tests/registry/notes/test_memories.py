@@ -14,7 +14,7 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.registry.notes.errors import InvalidNote, MemoryNotFound, RootsOnly, TooManyNotes
+from services.registry.notes.errors import InvalidNote, MemoryNotFound, NotesTooLarge, RootsOnly, TooManyNotes
 from services.registry.notes.memories import rules
 from services.registry.notes.memories.rules import MAX_CONTENT_BYTES, MemoryQuery, MemoryScope
 from services.registry.notes.memories.service import Memories
@@ -341,6 +341,26 @@ async def test_the_number_of_memories_of_a_workspace_is_limited(registry, memori
     outcomes = await asyncio.gather(*(commit(memories, ada, "last") for _ in range(5)), return_exceptions=True)
 
     assert sorted(isinstance(outcome, TooManyNotes) for outcome in outcomes) == [False, True, True, True, True]
+
+
+@pytest.mark.covers("LIM-04")
+async def test_the_bytes_of_the_memories_of_a_workspace_are_limited(registry, memories, engine):
+    ada, bob = await registry.create("ada"), await registry.create("bob")
+    size = 512 * 1024
+    many = sa.text(
+        "insert into registry.memories select n::text, :ada, 'LOCAL', 'general', repeat('x', :size), '', now()"
+        " from generate_series(1, :count) n"
+    )
+    count = rules.MAX_MEMORY_BYTES_PER_WORKSPACE // size
+    async with engine.begin() as connection:
+        await connection.execute(many, {"ada": ada.id, "size": size, "count": count})
+
+    with pytest.raises(NotesTooLarge) as refusal:
+        await commit(memories, ada, "x")
+
+    assert refusal.value.message == "memories too large"
+    assert refusal.value.details == {"max_bytes": rules.MAX_MEMORY_BYTES_PER_WORKSPACE}
+    assert await commit(memories, bob, "x")
 
 
 async def test_a_caller_without_access_to_a_workspace_neither_writes_nor_reads_its_memories(registry, memories):

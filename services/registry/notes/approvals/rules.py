@@ -25,6 +25,9 @@ MAX_CONTEXT_BYTES = 64 * 1024
 
 MAX_PENDING_APPROVALS_PER_WORKSPACE = 100
 
+MAX_APPROVALS_PER_WORKSPACE = 1_000
+"""Approvals, decided ones included, beyond which the oldest decided ones of a workspace are deleted."""
+
 
 class ApprovalDecision(StrEnum):
     """The state of an approval."""

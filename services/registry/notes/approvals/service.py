@@ -40,6 +40,7 @@ class Approvals:
             if await approvals.count_pending(workspace.id) >= rules.MAX_PENDING_APPROVALS_PER_WORKSPACE:
                 raise TooManyNotes("pending approvals", rules.MAX_PENDING_APPROVALS_PER_WORKSPACE)
             if await approvals.insert(approval):
+                await approvals.delete_surplus(workspace.id, kept=rules.MAX_APPROVALS_PER_WORKSPACE)
                 tx.save(workspace, rules.build_request_notice(approval))
                 if workspace.parent_id is not None:
                     tx.publish(await tx.get(workspace.parent_id), rules.build_escalation_notice(approval))

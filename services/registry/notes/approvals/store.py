@@ -86,6 +86,15 @@ class ApprovalStore:
         row = tables.row_from_approval(approval)
         await self._connection.execute(sa.update(approvals).where(approvals.c.id == approval.id).values(row))
 
+    async def delete_surplus(self, workspace_id: WorkspaceId, *, kept: int) -> None:
+        """Delete the decided approvals of a workspace that are not among its `kept` newest ones."""
+        own = sa.select(approvals.c.id).where(approvals.c.workspace_id == workspace_id)
+        newest = own.order_by(*_NEWEST_FIRST).limit(kept)
+        surplus = sa.and_(
+            approvals.c.workspace_id == workspace_id, sa.not_(tables.is_pending), approvals.c.id.not_in(newest)
+        )
+        await self._connection.execute(sa.delete(approvals).where(surplus))
+
     async def delete_old(self, age: timedelta, *, limit: int) -> int:
         """Delete at most `limit` approvals that are older than `age`; return their number."""
         old = sa.select(approvals.c.id).where(approvals.c.created_at < self._now - age)

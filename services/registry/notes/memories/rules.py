@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.registry.notes.errors import InvalidNote, RootsOnly
+from services.registry.notes.errors import InvalidNote, NotesTooLarge, RootsOnly, TooManyNotes
 from services.registry.notes.redaction import redact_secrets
 from services.registry.workspace.model import Workspace, WorkspaceId
 from services.registry.workspace.validation import InitialMemory
@@ -18,6 +18,9 @@ DEFAULT_NAMESPACE = "general"
 """The namespace of a memory if the caller names none."""
 
 MAX_MEMORIES_PER_WORKSPACE = 10_000
+
+MAX_MEMORY_BYTES_PER_WORKSPACE = 64 * 1024 * 1024
+"""Bytes of the contents of all memories that a workspace wrote."""
 
 
 class MemoryScope(StrEnum):
@@ -65,6 +68,14 @@ def check_memory(content: str, namespace: str) -> None:
         raise InvalidNote(f"content must be <= {MAX_CONTENT_BYTES} bytes")
     if len(namespace.encode()) > MAX_NAMESPACE_BYTES:
         raise InvalidNote(f"namespace must be <= {MAX_NAMESPACE_BYTES} characters")
+
+
+def check_quota(count: int, size_with_new: int) -> None:
+    """Raise `TooManyNotes` or `NotesTooLarge` if a workspace with `count` memories cannot store a further one."""
+    if count >= MAX_MEMORIES_PER_WORKSPACE:
+        raise TooManyNotes("memories", MAX_MEMORIES_PER_WORKSPACE)
+    if size_with_new > MAX_MEMORY_BYTES_PER_WORKSPACE:
+        raise NotesTooLarge("memories", MAX_MEMORY_BYTES_PER_WORKSPACE)
 
 
 def check_author(author: Workspace, scope: MemoryScope) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity
 from services.registry import access
-from services.registry.notes.errors import MemoryNotFound, TooManyNotes
+from services.registry.notes.errors import MemoryNotFound
 from services.registry.notes.memories import rules
 from services.registry.notes.memories.rules import Memory, MemoryQuery, MemoryScope
 from services.registry.notes.memories.store import MemoryStore
@@ -38,8 +38,8 @@ class Memories:
             memories = MemoryStore(tx.connection)
             author = await access.require_writable(tx, caller, workspace_id)
             rules.check_author(author, wanted)
-            if await memories.count(workspace_id) >= rules.MAX_MEMORIES_PER_WORKSPACE:
-                raise TooManyNotes("memories", rules.MAX_MEMORIES_PER_WORKSPACE)
+            count, size = await memories.measure(workspace_id)
+            rules.check_quota(count, size + len(memory.content.encode()))
             await memories.insert([memory])
         return memory
 

@@ -30,10 +30,12 @@ class MemoryStore:
             rows = [tables.row_from_memory(memory) for memory in new]
             await self._connection.execute(_INSERT, rows)
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Return the number of memories that a workspace wrote."""
-        own = sa.select(sa.func.count()).where(memories.c.workspace_id == workspace_id)
-        return await self._connection.scalar(own) or 0
+    async def measure(self, workspace_id: WorkspaceId) -> tuple[int, int]:
+        """Return the number of memories that a workspace wrote, and the bytes of their contents."""
+        size = sa.func.coalesce(sa.func.sum(sa.func.octet_length(memories.c.content)), 0)
+        own = sa.select(sa.func.count(), size).where(memories.c.workspace_id == workspace_id)
+        row = (await self._connection.execute(own)).one()
+        return row[0], int(row[1])
 
     async def search(self, reader: WorkspaceId, lead: WorkspaceId, query: MemoryQuery) -> list[Memory]:
         """Return the memories that match and that `reader`, of the team of `lead`, may read."""

@@ -9,6 +9,8 @@ from sqlalchemy.dialects import postgresql
 from services.registry.store.tables.schema import META
 from services.registry.workspace.events import Event
 from services.registry.workspace.model import (
+    EXTERNAL,
+    NO_BACKEND,
     Declarations,
     DeliveryMode,
     DirectoryAccess,
@@ -17,6 +19,7 @@ from services.registry.workspace.model import (
     Vitals,
     Workspace,
 )
+from services.registry.workspace.quotas import RUNNING_STATUSES
 from services.registry.workspace.starter_files import parse_brief, serialize_brief
 
 _status = postgresql.ENUM(
@@ -104,6 +107,13 @@ def contains_text(text: str) -> sa.ColumnElement[bool]:
     return sa.or_(*(sa.func.strpos(lowered, text.lower()) > 0 for lowered in columns))
 
 
+is_running = sa.and_(
+    _row.runtime != sa.literal_column(f"'{EXTERNAL}'"),
+    _row.backend != sa.literal_column(f"'{NO_BACKEND}'"),
+    _row.status.in_([render_status(status) for status in sorted(RUNNING_STATUSES)]),
+)
+"""Workspaces that count as running."""
+
 is_live = sa.and_(_row.purged_at.is_(None), sa.or_(is_not_removed, _row.stopped_at.is_(None)))
 """Workspaces of the snapshot that a new watcher receives."""
 
@@ -130,6 +140,7 @@ sa.Index(
     _row.starter_files_digest,
     postgresql_where=_row.starter_files_digest != sa.literal_column("''"),
 )
+sa.Index("workspaces_running", _row.org_id, postgresql_where=is_running)
 sa.Index("workspaces_starting", _row.provision_deadline, postgresql_where=is_starting)
 sa.Index("workspaces_unplaced", _row.created_at, postgresql_where=is_unplaced)
 sa.Index("workspaces_unfinished", _row.removal_wanted_at, postgresql_where=is_unfinished)
@@ -175,6 +186,14 @@ events = sa.Table(
     sa.Index("events_org", "org_id", "event_id"),
     sa.Index("events_created", "created_at"),
 )
+
+holds_card = sa.and_(
+    events.c.type.in_([sa.literal_column("'WORKSPACE_ONLINE'"), sa.literal_column("'AGENT_CARD_UPDATED'")]),
+    sa.func.octet_length(events.c.payload) > sa.literal_column("1024"),
+)
+"""Events whose payload is large because it holds a card."""
+
+sa.Index("events_with_card", events.c.workspace_id, events.c.event_id, postgresql_where=holds_card)
 
 # Provisioners that watch the feed, by replica.
 watchers = sa.Table(

@@ -1,0 +1,153 @@
+"""Deletes activity: what is too old, what occupies too much, and what belongs to purged workspaces."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from services.a2a_proxy.clients import RegistryClient
+from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.store import Store
+from services.chassis.clock import Clock
+from services.chassis.errors import ServiceError
+
+log = structlog.get_logger()
+
+MAX_ROWS_PER_DELETE = 5_000
+"""Rows that one transaction deletes."""
+
+KEPT_SHARE = 0.9
+"""Share of its limit that a log keeps when it is trimmed, so that not every further row trims it again."""
+
+LARGEST_LOGS = 10
+"""Logs that are trimmed at one time while the whole plane stores too much."""
+
+RETRY_INTERVAL = timedelta(seconds=5)
+"""Delay until the next attempt while the database or the registry is unavailable."""
+
+TOTAL_CHECK_BYTES = 16 * 1024 * 1024
+"""Growth of one log, from one power of this size to the next, after which the total is measured."""
+
+
+class ActivityRetention:
+    """Keeps the activity log within its limits. Other parts report usage and removals to it, so it polls nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: RegistryClient,
+        clock: Clock,
+        *,
+        age: timedelta,
+        max_bytes: int,
+        max_bytes_per_workspace: int,
+    ) -> None:
+        """`max_bytes` limits the log of the whole plane."""
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self._age = age
+        self._max_bytes = max_bytes
+        self._max_bytes_per_workspace = max_bytes_per_workspace
+        self._too_large: dict[WorkspaceId, int] = {}
+        self._removed: set[WorkspaceId] = set()
+        self._measured: dict[WorkspaceId, int] = {}
+        self._total_is_unknown = True
+        self._has_work = asyncio.Event()
+
+    def note_usage(self, usage: Mapping[WorkspaceId, int]) -> None:
+        """Note the bytes that the logs of some workspaces occupy after a commit."""
+        for workspace_id, size in usage.items():
+            if size > self._max_bytes_per_workspace:
+                self._too_large[workspace_id] = size
+                self._has_work.set()
+            step = size // TOTAL_CHECK_BYTES
+            if step != self._measured.get(workspace_id, 0):
+                self._measured[workspace_id] = step
+                self._total_is_unknown = True
+                self._has_work.set()
+
+    def note_removal(self, workspace_id: WorkspaceId) -> None:
+        """Note that a workspace was removed, and perhaps purged."""
+        self._removed.add(workspace_id)
+        self._has_work.set()
+
+    async def follow(self) -> None:
+        """Trim and purge whenever something was noted, until cancelled."""
+        while True:
+            await self._has_work.wait()
+            self._has_work.clear()
+            try:
+                await self._purge_removed()
+                await self._trim_large()
+                await self._trim_total()
+            except ServiceError as error:
+                log.warning("activity retention waits", reason=error.reason)
+                self._has_work.set()
+                await asyncio.sleep(RETRY_INTERVAL.total_seconds())
+
+    async def clean(self, has_route: Callable[[WorkspaceId], bool]) -> None:
+        """Delete the rows that are too old, and have those of workspaces without a route deleted if they were purged.
+
+        A purge that happens while this service is down is found in this way.
+        """
+        before = self._clock.now() - self._age
+        deleted = MAX_ROWS_PER_DELETE
+        while deleted == MAX_ROWS_PER_DELETE:
+            async with self._store.begin() as tx:
+                deleted = await tx.delete_before(before, limit=MAX_ROWS_PER_DELETE)
+        async with self._store.begin() as tx:
+            await tx.recount_usage()
+            workspaces = await tx.list_workspaces()
+        for workspace_id in workspaces:
+            if not has_route(workspace_id):
+                self.note_removal(workspace_id)
+
+    async def _purge_removed(self) -> None:
+        """Delete the activity of the noted workspaces that the registry does not know any more."""
+        while self._removed:
+            workspace_id = next(iter(self._removed))
+            if (await self._registry.resolve(workspace_id, None)).route is None:
+                await self._purge(workspace_id)
+            self._removed.discard(workspace_id)
+
+    async def _purge(self, workspace_id: WorkspaceId) -> None:
+        total, deleted = 0, MAX_ROWS_PER_DELETE
+        while deleted == MAX_ROWS_PER_DELETE:
+            async with self._store.begin() as tx:
+                deleted = await tx.delete_by_workspace(workspace_id, limit=MAX_ROWS_PER_DELETE)
+            total += deleted
+        log.info("activity purged", workspace=workspace_id, rows=total)
+
+    async def _trim_large(self) -> None:
+        while self._too_large:
+            workspace_id, size = next(iter(self._too_large.items()))
+            await self._trim(workspace_id, size, keep=int(self._max_bytes_per_workspace * KEPT_SHARE))
+            self._too_large.pop(workspace_id)
+
+    async def _trim_total(self) -> None:
+        """Halve the largest logs until the whole plane stores as little as it may."""
+        if not self._total_is_unknown:
+            return
+        while True:
+            async with self._store.begin() as tx:
+                total = await tx.get_total_usage()
+                largest = await tx.list_largest(limit=LARGEST_LOGS) if total > self._max_bytes else {}
+            if sum([await self._trim(each, size, keep=size // 2) for each, size in largest.items()]) == 0:
+                break
+        self._total_is_unknown = False
+        if largest:
+            log.warning("activity exceeds its limit with messages that wait for polling agents", bytes=total)
+
+    async def _trim(self, workspace_id: WorkspaceId, size: int, *, keep: int) -> int:
+        """Delete the oldest rows of a workspace that occupies `size` bytes; returns how many."""
+        total, deleted = 0, MAX_ROWS_PER_DELETE
+        while size > keep and deleted:
+            async with self._store.begin() as tx:
+                deleted = await tx.delete_oldest(workspace_id, surplus=size - keep, limit=MAX_ROWS_PER_DELETE)
+                size = await tx.get_usage(workspace_id)
+            total += deleted
+        if total:
+            log.info("activity trimmed", workspace=workspace_id, rows=total)
+        return total

@@ -1,0 +1,18 @@
+"""An index of the workspaces that count as running, for the limits of running workspaces."""
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        CREATE INDEX workspaces_running ON registry.workspaces (org_id)
+        WHERE runtime <> 'external' AND backend <> 'none'
+            AND status IN ('provisioning', 'online', 'degraded', 'offline', 'hibernating')
+        """
+    )

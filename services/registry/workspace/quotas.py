@@ -1,0 +1,57 @@
+"""How many workspaces there may be, and how many of them may have a running instance. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.registry.errors.workspaces import TooManyRunning, TooManyWorkspaces
+from services.registry.workspace.model import NO_BACKEND, Status, Workspace, WorkspaceId
+
+RUNNING_STATUSES = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.HIBERNATING})
+"""Statuses of a managed workspace that has an instance, or gets one by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """The limits of one plane."""
+
+    workspaces: int = 100_000
+    workspaces_per_org: int = 20_000
+    running: int = 100
+    running_per_org: int = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What exists at the moment: in the whole plane, and in one organisation."""
+
+    total: int
+    in_org: int
+
+
+def is_running(workspace: Workspace) -> bool:
+    """Whether a workspace counts as running: the plane starts its instance, and does not keep it stopped."""
+    return not workspace.external and workspace.backend != NO_BACKEND and workspace.status in RUNNING_STATUSES
+
+
+def count_by_org(workspaces: Sequence[Workspace]) -> dict[WorkspaceId, int]:
+    """Return how many of the workspaces each organisation has."""
+    counts: dict[WorkspaceId, int] = {}
+    for workspace in workspaces:
+        counts[workspace.org_id] = counts.get(workspace.org_id, 0) + 1
+    return counts
+
+
+def check_workspaces(quotas: Quotas, usage: Usage, *, added: int) -> None:
+    """Raise `TooManyWorkspaces` if `added` new workspaces of one organisation exceed a limit."""
+    if usage.in_org + added > quotas.workspaces_per_org:
+        raise TooManyWorkspaces.in_organisation(quotas.workspaces_per_org)
+    if usage.total + added > quotas.workspaces:
+        raise TooManyWorkspaces.in_plane(quotas.workspaces)
+
+
+def check_running(quotas: Quotas, usage: Usage, *, added: int) -> None:
+    """Raise `TooManyRunning` if the start of `added` instances of one organisation exceeds a limit."""
+    if usage.in_org + added > quotas.running_per_org:
+        raise TooManyRunning.in_organisation(quotas.running_per_org)
+    if usage.total + added > quotas.running:
+        raise TooManyRunning.in_plane(quotas.running)
