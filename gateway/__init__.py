@@ -35,7 +35,8 @@
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |
 | `snippets/`           | programs that agents receive as text                                       |      |
 | `documentation`       | the OpenAPI document from the declarations of the routes                   | pure |
-| `published_schemas`   | names, order and number format of the published schemas                    | pure |
+| `documentation_texts` | texts and parameter schemas that operations of the document share          | pure |
+| `examples`            | examples of requests and answers, from their schemas                       | pure |
 | `readiness`           | health checks of the services                                              |      |
 | `metrics`             | metrics for Prometheus                                                     |      |
 | `clients`             | gRPC channels to the services                                              |      |

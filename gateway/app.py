@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from gateway import documentation
@@ -73,7 +74,11 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     If one of them fails, the block is cancelled and the error raised.
     """
     async with open_channels(settings) as channels:
-        authenticator = Authenticator(channels.auth, admin_token_digest=_hash_admin_token(settings))
+        authenticator = Authenticator(
+            channels.auth,
+            admin_token_digest=_hash_token(settings.admin_token),
+            metrics_token_digest=_hash_token(settings.metrics_token),
+        )
         exchanges = ExchangePool(channels.each_a2a_proxy)
         feed = EventFeed(channels.registry, registries=channels.each_registry, proxies=channels.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
@@ -119,8 +124,8 @@ def _build_application(
     )
 
 
-def _hash_admin_token(settings: Settings) -> bytes | None:
-    token = settings.admin_token.get_secret_value() if settings.admin_token else ""
+def _hash_token(secret: SecretStr | None) -> bytes | None:
+    token = secret.get_secret_value() if secret else ""
     return hash_bearer(token) if token else None
 
 
@@ -130,7 +135,7 @@ def build_routes(
     """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
     return [
-        *OperationsRoutes(ReadinessChecker(channels), metrics).list_routes(),
+        *OperationsRoutes(channels.registry, ReadinessChecker(channels), metrics).list_routes(),
         *LivenessRoutes(channels).list_routes(),
         *WorkspaceRoutes(channels.registry).list_routes(),
         *LifecycleRoutes(channels.registry).list_routes(),

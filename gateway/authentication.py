@@ -64,10 +64,15 @@ class Authenticator:
         *,
         wall: Callable[[], float] = time.time,
         admin_token_digest: bytes | None = None,
+        metrics_token_digest: bytes | None = None,
     ) -> None:
-        """`wall` returns the time in which expiries are given. Without ADMIN_TOKEN nobody is an operator."""
+        """`wall` returns the time in which expiries are given. Without ADMIN_TOKEN nobody is an operator.
+
+        Without `metrics_token_digest` only the operator reads metrics.
+        """
         self._auth = auth
         self._admin_token_digest = admin_token_digest
+        self._metrics_token_digest = metrics_token_digest
         self._stub = rpc.AuthServiceStub(auth.channel)
         self._authorize = BatchedMethod(auth, self._stub.Authorize, _AUTHORIZE)
         self._authorize_reports = BatchedMethod(
@@ -136,9 +141,11 @@ class Authenticator:
 
     def is_operator(self, bearer: str | None) -> bool:
         """Whether the bearer is ADMIN_TOKEN, without asking auth: for what an operator reads while auth is down."""
-        if bearer is None or self._admin_token_digest is None:
-            return False
-        return hmac.compare_digest(hash_bearer(bearer), self._admin_token_digest)
+        return _has_digest(bearer, self._admin_token_digest)
+
+    def is_metrics_reader(self, bearer: str | None) -> bool:
+        """Whether the bearer is METRICS_TOKEN, which opens the metrics and nothing else."""
+        return _has_digest(bearer, self._metrics_token_digest)
 
     async def follow_revocations(self) -> None:
         """Follow the revocation feed until cancelled. Without the feed every request is authorised by auth."""
@@ -210,6 +217,10 @@ class Authenticator:
             valid_until=requested_at + min(MAX_CACHE_AGE_SECONDS, seconds_left),
             expires_at=requested_at + seconds_left,
         )
+
+
+def _has_digest(bearer: str | None, digest: bytes | None) -> bool:
+    return bearer is not None and digest is not None and hmac.compare_digest(hash_bearer(bearer), digest)
 
 
 def _build_query(

@@ -1,5 +1,6 @@
 """Builds the OpenAPI document from the declarations of the routes."""
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -8,14 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from gateway import examples
 from gateway.credentials import SESSION_COOKIE
-from gateway.published_schemas import (
-    SCHEMA_REFERENCE,
-    name_components,
-    order_path_item,
-    order_schema,
-    rename_references,
-)
+from gateway.documentation_texts import PARAMETER_SCHEMAS, STATUS_TEXTS, TAGS, describe_gate
 from gateway.request_body import BodySpec
 from gateway.route import Route
 from gateway.routes.a2a import MESSAGE_ROUTE
@@ -36,8 +32,21 @@ REFUSAL_SCHEMA = {
     "additionalProperties": True,
 }
 
-REFUSAL_CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+REFUSAL_CONTENT = {
+    "application/json": {
+        "schema": {"$ref": "#/components/schemas/Refusal"},
+        "example": {"error": "workspace not found"},
+    }
+}
 
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+
+DESCRIPTION = """\
+The REST contract of a Molecule plane. `docs/spec/rest.md` describes it for people: modes, gates, limits and events.
+
+Errors are `{"error": "<text>"}`, with further members where there is more to say. Times are RFC 3339 in UTC, ids UUIDs.
+Every answer has an `X-Request-Id`.
+"""
 
 BEARER_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
@@ -65,19 +74,22 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = PATH_CONVERTER.sub("}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas)
-    paths = {path: order_path_item(operations) for path, operations in paths.items()}
+        paths.setdefault(path, {})[route.method.lower()] = _describe_operation(route, schemas, components)
     paths[MESSAGE_ROUTE] = {"post": _describe_message_path()}
     paths[WEBSOCKET_PATH] = {"get": _describe_websocket()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "summary": "A self-hosted control plane for teams of AI agents", "version": "1"},
+        "info": {
+            "title": TITLE,
+            "summary": "A self-hosted control plane for teams of AI agents",
+            "description": DESCRIPTION,
+            "version": "1",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": {
-                **{name: order_schema(components[name]) for name in sorted(components)},
-                "Refusal": REFUSAL_SCHEMA,
-            },
+            "schemas": {**dict(sorted(components.items())), "Refusal": REFUSAL_SCHEMA},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
@@ -97,27 +109,22 @@ def _describe_answers(routes: Sequence[Route]) -> tuple[dict[tuple[str, int], di
     mode: JsonSchemaMode = "serialization"
     inputs = [(key, mode, TypeAdapter[Any](answer)) for key, answer in answers.items()]
     found, referred = TypeAdapter.json_schemas(inputs, ref_template=SCHEMA_REFERENCE)
-    names = name_components(referred["$defs"])
-    schemas = {}
-    for ((operation_id, status), _), described in found.items():
-        schema = rename_references(described, names)
-        if "$ref" not in schema:
-            schema["title"] = f"Response_{status}_{operation_id}".title().replace("_", " ")
-        schemas[operation_id, status] = schema
-    components = {names[name]: rename_references(definition, names) for name, definition in referred["$defs"].items()}
-    return schemas, components
+    return {key: schema for (key, _), schema in found.items()}, referred["$defs"]
 
 
-def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+def _describe_operation(
+    route: Route, schemas: Mapping[tuple[str, int], dict[str, Any]], components: Mapping[str, Any]
+) -> dict[str, Any]:
     operation_id = _operation_id(route)
     operation: dict[str, Any] = {
         "summary": route.summary,
-        "description": "The answer to one request.",
+        "description": _describe_purpose(route),
         "operationId": operation_id,
+        "tags": [_find_tag(route)],
     }
-    statuses_in_order = [route.success, *list_refusal_statuses(route), *route.other_answers]
+    statuses_in_order = sorted({route.success, *list_refusal_statuses(route), *route.other_answers})
     responses = {
-        str(status): _describe_success(status, schemas.get((operation_id, status)), route.media_type)
+        str(status): _describe_success(status, schemas.get((operation_id, status)), route.media_type, components)
         if status == route.success or status in route.other_answers
         else _describe_refusal(status)
         for status in statuses_in_order
@@ -125,22 +132,67 @@ def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str
     parameters = _describe_parameters(route)
     body = None if route.body is None else _describe_request_body(route.body)
     security = (
-        None if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.allows_sessions else BEARER_SECURITY
+        [] if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.allows_sessions else BEARER_SECURITY
     )
-    described = {"responses": responses, "parameters": parameters, "requestBody": body, "security": security}
+    described = {"parameters": parameters, "requestBody": body, "responses": responses, "security": security}
     return operation | {name: value for name, value in described.items() if value is not None}
 
+
+def _describe_purpose(route: Route) -> str:
+    """Return what the handler does, and the credential that the route needs."""
+    return f"{inspect.getdoc(route.handler) or route.summary}\n\n{describe_gate(route.guard)}"
+
+
+def _find_tag(route: Route) -> str:
+    """Return the tag of a route: the module that declares it."""
+    return str(route.handler.__module__).rpartition(".")[2].replace("event_stream", "events")
+
+
+MESSAGE_EXAMPLE = {
+    "jsonrpc": "2.0",
+    "id": "1",
+    "method": "message/send",
+    "params": {
+        "message": {
+            "kind": "message",
+            "role": "user",
+            "messageId": "9d0a2f6e-5c0e-4a53-8a9f-4a3d1c1f7c11",
+            "parts": [{"kind": "text", "text": "hello"}],
+        }
+    },
+}
+
+ANSWER_EXAMPLE = {
+    "jsonrpc": "2.0",
+    "id": "1",
+    "result": {
+        "kind": "message",
+        "role": "agent",
+        "messageId": "0f4c7b9e-96c1-4f6a-8f35-6c5f0b3a2d10",
+        "parts": [{"kind": "text", "text": "hello"}],
+    },
+}
 
 MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
 
 
 def _describe_message_path() -> dict[str, Any]:
-    anything = {"application/json": {"schema": {"type": "object"}}}
-    answered = {**anything, "text/event-stream": {"schema": {"type": "string"}}}
+    anything: dict[str, Any] = {"application/json": {"schema": {"type": "object"}, "example": MESSAGE_EXAMPLE}}
+    answered = {
+        "application/json": {"schema": {"type": "object"}, "example": ANSWER_EXAMPLE},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
     refusals = {str(status): _describe_refusal(status) for status in MESSAGE_REFUSALS}
     return {
-        "summary": "Send an A2A message: one JSON-RPC 2.0 object; streams are answered as events",
+        "summary": "Send an A2A message to an agent",
+        "description": (
+            "The body is one JSON-RPC 2.0 object in A2A 0.3 or 1.0. The agent's answer comes back as it is; a stream "
+            "comes as server-sent events. A polling agent answers later: `status` is `queued` then.\n\n"
+            "Needs a workspace token of an agent that may communicate with this one, an organisation token with the "
+            "scope `a2a`, or `ADMIN_TOKEN`."
+        ),
         "operationId": "post_workspaces_id_a2a",
+        "tags": ["messages"],
         "security": BEARER_OR_SESSION_SECURITY,
         "parameters": [
             _describe_path_parameter("id", is_id=True),
@@ -150,8 +202,11 @@ def _describe_message_path() -> dict[str, Any]:
         ],
         "requestBody": {"required": True, "content": anything},
         "responses": {
-            "200": {"description": "The agent's answer, or that the message is left for it", "content": answered},
-            "default": {"description": "Whatever else the agent answered", "content": answered},
+            "200": {
+                "description": "The agent's answer, or the receipt of a message that is stored for a polling agent.",
+                "content": answered,
+            },
+            "default": {"description": "Any other answer of the agent, with its own status.", "content": answered},
             **refusals,
         },
     }
@@ -163,27 +218,46 @@ WEBSOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
 def _describe_websocket() -> dict[str, Any]:
     resumed = {"last_event_id": "The last event handled: what came after it comes first"}
     return {
-        "summary": "Everything that the caller may hear of, as it happens: a WebSocket",
+        "summary": "Receive events as they happen, over a WebSocket",
+        "description": (
+            "Sends every event that the caller may receive, as one JSON object in each frame, and ignores what the "
+            "client sends.\n\nNeeds a workspace token, an organisation token with the scope `read`, or `ADMIN_TOKEN`."
+        ),
         "operationId": "get_ws",
+        "tags": ["events"],
         "security": [{"bearer": []}],
         "parameters": [
             *_describe_text_parameters("query", resumed),
             *_describe_text_parameters("header", {"Last-Event-ID": "The same"}),
         ],
         "responses": {
-            "101": {"description": "A socket, on which every frame is an event as JSON"},
+            "101": {"description": "The socket is open; each frame is an event as JSON."},
             **{str(status): _describe_refusal(status) for status in WEBSOCKET_REFUSALS},
         },
     }
 
 
-def _describe_success(status: int, schema: dict[str, Any] | None, media_type: str) -> dict[str, Any]:
-    content = {media_type: {}} if schema is None else {"application/json": {"schema": schema}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
+def _describe_success(
+    status: int, schema: dict[str, Any] | None, media_type: str, components: Mapping[str, Any]
+) -> dict[str, Any]:
+    if schema is None:
+        return {"description": STATUS_TEXTS[status], "content": {media_type: {}}}
+    example = examples.build_example(schema, components)
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"description": _find_description(schema, components) or STATUS_TEXTS[status], "content": content}
+
+
+def _find_description(schema: Mapping[str, Any], components: Mapping[str, Any]) -> str:
+    """Return the description of the class that is answered, or of the members of an answered list."""
+    if "items" in schema:
+        inner = _find_description(schema["items"], components)
+        return f"A list. Each member: {inner}" if inner else ""
+    target = components.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+    return str(target.get("description", ""))
 
 
 def _describe_refusal(status: int) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    described: dict[str, Any] = {"description": STATUS_TEXTS[status]}
     return described if status < HTTPStatus.BAD_REQUEST else {**described, "content": REFUSAL_CONTENT}
 
 
@@ -203,16 +277,19 @@ def _describe_path_parameter(name: str, *, is_id: bool) -> dict[str, Any]:
 
 def _describe_text_parameters(place: str, names: Mapping[str, str]) -> list[dict[str, Any]]:
     text = {"type": "string"}
-    return [{"name": name, "in": place, "description": said, "schema": text} for name, said in names.items()]
+    return [
+        {"name": name, "in": place, "description": said, "schema": PARAMETER_SCHEMAS.get(name, text)}
+        for name, said in names.items()
+    ]
 
 
 def _describe_request_body(body: BodySpec[Any]) -> dict[str, Any]:
     schema = body.model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    return {
-        "required": body.required,
-        "content": {"application/json": {"schema": _inline_references(schema, definitions)}},
-    }
+    inlined = _inline_references(schema, definitions)
+    example = examples.build_example(inlined, {}, only_required=bool(inlined.get("required")))
+    content = {"schema": inlined, "example": example}
+    return {"required": body.required, "content": {"application/json": content}}
 
 
 def _inline_references(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything

@@ -117,6 +117,8 @@ class RouteEndpoint:
             credential = credentials.read_credential(request.method, headers)
         else:
             credential = Credential(parse_bearer(headers))
+        if guard.admits_metrics_reader and self._callers.is_metrics_reader(credential.bearer):
+            return None
         if guard.admits_operator_locally and self._callers.is_operator(credential.bearer):
             return Identity(kind=Kind.ADMIN)
         return await self._callers.identify(

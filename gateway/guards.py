@@ -28,6 +28,10 @@ class IdentityProvider(Protocol):
         """Whether the bearer is ADMIN_TOKEN, without asking auth."""
         ...
 
+    def is_metrics_reader(self, bearer: str | None) -> bool:
+        """Whether the bearer is METRICS_TOKEN."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
@@ -43,6 +47,8 @@ class Guard:
     """The field of the body that holds the id of the workspace."""
     admits_operator_locally: bool = False
     """The operator passes even while auth is down."""
+    admits_metrics_reader: bool = False
+    """The bearer of METRICS_TOKEN passes."""
     allows_sessions: bool = True
     """Browser sessions pass like the token with which they were opened."""
 
@@ -50,6 +56,7 @@ class Guard:
 ADMIN = Guard(gate=auth_pb2.GATE_ADMIN)
 PLATFORM = Guard(gate=auth_pb2.GATE_PLATFORM)
 OPERATION = Guard(gate=auth_pb2.GATE_PLATFORM, admits_operator_locally=True)
+METRICS = Guard(gate=auth_pb2.GATE_PLATFORM, admits_operator_locally=True, admits_metrics_reader=True)
 READ = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="read")
 WRITE = Guard(gate=auth_pb2.GATE_WORKSPACE, scope="write")
 OWN = Guard(gate=auth_pb2.GATE_OWN)

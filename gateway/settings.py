@@ -55,6 +55,9 @@ class Settings(ChassisSettings):
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
 
+    metrics_token: SecretStr | None = Field(default=None, validation_alias="METRICS_TOKEN", min_length=16)
+    """Bearer for a monitoring system: it opens /metrics and nothing else; unset: only ADMIN_TOKEN does."""
+
     rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
     """Requests per minute and client address, and per bearer."""
 

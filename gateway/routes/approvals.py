@@ -8,7 +8,7 @@ from gateway.route import Call, Route
 from gateway.schemas.approvals import (
     Approval,
     ApprovalDecision,
-    ApprovalStatus,
+    ApprovalResult,
     NewApproval,
     PendingApproval,
     render_approval,
@@ -39,7 +39,7 @@ class ApprovalRoutes:
                 guard=WRITE,
                 body=BodySpec(model=NewApproval),
                 success=201,
-                answer=ApprovalStatus,
+                answer=ApprovalResult,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -57,7 +57,7 @@ class ApprovalRoutes:
                 summary="Decide a request for consent; not for the workspace that asks",
                 guard=WRITE,
                 body=BodySpec(model=ApprovalDecision),
-                answer=ApprovalStatus,
+                answer=ApprovalResult,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -83,7 +83,7 @@ class ApprovalRoutes:
         reply: pb.RequestApprovalResponse = await self._registry.call(
             self._stub.RequestApproval, request, on_behalf_of=call.identity
         )
-        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalResult(approval_id=reply.approval.id, status=reply.approval.status)
 
     async def list_requests(self, call: Call) -> object:
         """List the newest requests of a workspace."""
@@ -104,7 +104,7 @@ class ApprovalRoutes:
         reply: pb.DecideApprovalResponse = await self._registry.call(
             self._stub.DecideApproval, request, on_behalf_of=call.identity
         )
-        return ApprovalStatus(approval_id=reply.approval.id, status=reply.approval.status)
+        return ApprovalResult(approval_id=reply.approval.id, status=reply.approval.status)
 
     async def list_pending(self, call: Call) -> object:
         """List the newest undecided requests."""

@@ -1,19 +1,32 @@
 """Routes of health, readiness and metrics."""
 
+import asyncio
+from datetime import timedelta
+
 from starlette.responses import Response
 
-from gateway.guards import OPERATION
+from gateway.guards import METRICS
 from gateway.json_format import json_response
 from gateway.metrics import CONTENT_TYPE, RequestMetrics
 from gateway.readiness import ReadinessChecker
 from gateway.route import Call, Route
 from gateway.schemas.operations import Health, ReadinessStatus
+from gateway.schemas.workspaces import render_status
+from protos.registry.v1 import registry_pb2 as pb
+from protos.registry.v1 import registry_pb2_grpc as rpc
+from services.chassis.clients import ServiceChannel
+from services.chassis.errors import ServiceError
+
+COUNT_TIMEOUT = timedelta(seconds=1)
+"""Time for the count of workspaces, so that the other metrics can be read while the registry is away."""
 
 
 class OperationsRoutes:
     """Routes about the plane itself."""
 
-    def __init__(self, readiness: ReadinessChecker, metrics: RequestMetrics) -> None:
+    def __init__(self, registry: ServiceChannel, readiness: ReadinessChecker, metrics: RequestMetrics) -> None:
+        self._registry = registry
+        self._stub = rpc.RegistryServiceStub(registry.channel)
         self._readiness = readiness
         self._metrics = metrics
 
@@ -24,7 +37,7 @@ class OperationsRoutes:
                 method="GET",
                 path="/health",
                 handler=self.get_health,
-                summary="This process is there",
+                summary="Check that the gateway runs",
                 guard=None,
                 answer=Health,
             ),
@@ -32,7 +45,7 @@ class OperationsRoutes:
                 method="GET",
                 path="/ready",
                 handler=self.get_readiness,
-                summary="The services answer",
+                summary="Check that the services are ready",
                 guard=None,
                 answer=ReadinessStatus,
                 refusal_statuses=frozenset({503}),
@@ -41,8 +54,8 @@ class OperationsRoutes:
                 method="GET",
                 path="/metrics",
                 handler=self.get_metrics,
-                summary="Counters, as Prometheus reads them",
-                guard=OPERATION,
+                summary="Read the metrics for Prometheus",
+                guard=METRICS,
                 media_type="text/plain",
             ),
         ]
@@ -60,5 +73,18 @@ class OperationsRoutes:
         )
 
     async def get_metrics(self, _: Call) -> object:
-        """Return the metrics in the format of Prometheus."""
+        """Return the metrics for Prometheus, with the number of workspaces and the readiness of services."""
+        counts, checks = await asyncio.gather(self._count_workspaces(), self._readiness.checks())
+        self._metrics.set_workspaces(counts)
+        self._metrics.set_services({name: check["status"] == "ok" for name, check in checks.items()})
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _count_workspaces(self) -> dict[str, int]:
+        """Return the number of workspaces of each status; none if the registry does not answer."""
+        try:
+            reply: pb.CountWorkspacesResponse = await self._registry.call(
+                self._stub.CountWorkspaces, pb.CountWorkspacesRequest(), timeout=COUNT_TIMEOUT
+            )
+        except ServiceError:
+            return {}
+        return {render_status(counted.status): counted.count for counted in reply.counts}

@@ -6,6 +6,7 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime
 from protos.a2a_proxy.v1 import activity_pb2
 
 
@@ -22,7 +23,7 @@ class Activity(TypedDict):
     status: str
     duration_ms: int | None
     error_detail: str | None
-    created_at: str
+    created_at: DateTime
     request_body: NotRequired[Any]
     response_body: NotRequired[Any]
     tool_trace: NotRequired[Any]

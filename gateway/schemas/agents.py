@@ -1,12 +1,13 @@
 """Agents and their peers: registration, heartbeats, cards and discovery."""
 
 import json
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, Field, with_config
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from gateway.errors import MalformedRequest
+from gateway.schemas.names import DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, ClampedInt64, NonEmptyText, RequestModel, WorkspaceId
 from gateway.schemas.workspaces import render_delivery_mode, render_status
 from protos.registry.v1 import registry_pb2
@@ -67,34 +68,30 @@ class AccessCheck(RequestModel, title="AccessQuestion"):
     target_id: WorkspaceId
 
 
-@with_config(title="Registered")
 class RegistrationResult(TypedDict):
     """Answer of register."""
 
-    status: str
-    delivery_mode: str
+    status: Literal["registered"]
+    delivery_mode: DeliveryModeName
     platform_inbound_secret: NotRequired[str]
     auth_token: NotRequired[str]
 
 
-@with_config(title="Told")
 class AgentUpdateResult(TypedDict):
     """Answer of a heartbeat or a new card."""
 
-    status: str
+    status: Literal["ok", "updated"]
 
 
-@with_config(title="Discovered")
 class DiscoveredWorkspace(TypedDict):
     """Where a workspace is reached."""
 
     id: str
     name: str
     url: str
-    delivery_mode: str
+    delivery_mode: DeliveryModeName
 
 
-@with_config(title="Allowed")
 class AccessDecision(TypedDict):
     """Whether two workspaces may communicate."""
 
@@ -108,15 +105,14 @@ class Peer(TypedDict):
     name: str
     role: str | None
     tier: int
-    status: str
+    status: WorkspaceStatusName
     agent_card: Any
     url: str
     parent_id: str | None
     active_tasks: int
-    delivery_mode: str
+    delivery_mode: DeliveryModeName
 
 
-@with_config(title="Found")
 class SearchPage(TypedDict):
     """A page of what was found."""
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import ApprovalStatusName, DateTime
 from gateway.schemas.request_model import NonEmptyText, RequestModel
 from protos.registry.v1 import approvals_pb2
 
@@ -26,12 +27,11 @@ class ApprovalDecision(RequestModel, title="Decision"):
     decided_by: str = ""
 
 
-@with_config(title="Decided")
-class ApprovalStatus(TypedDict):
+class ApprovalResult(TypedDict):
     """What has become of a request."""
 
     approval_id: str
-    status: str
+    status: ApprovalStatusName
 
 
 class Approval(TypedDict):
@@ -41,10 +41,10 @@ class Approval(TypedDict):
     action: str
     reason: str
     task_id: str
-    status: str
+    status: ApprovalStatusName
     decided_by: str | None
-    decided_at: str | None
-    created_at: str
+    decided_at: DateTime | None
+    created_at: DateTime
 
 
 class PendingApproval(TypedDict):
@@ -55,8 +55,8 @@ class PendingApproval(TypedDict):
     workspace_name: str
     action: str
     reason: str
-    status: str
-    created_at: str
+    status: ApprovalStatusName
+    created_at: DateTime
 
 
 def render_approval(message: approvals_pb2.Approval) -> Approval:

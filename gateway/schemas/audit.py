@@ -3,20 +3,19 @@
 import json
 from typing import Any
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime
 from protos.auth.v1 import audit_pb2 as pb
 
 
-@with_config(title="Deed")
 class AuditRecord(TypedDict):
     """Something that somebody did, in its place in the chain."""
 
     place: int
     id: str
-    at: str
+    at: DateTime
     actor: str
     action: str
     workspace_id: str | None
@@ -26,7 +25,6 @@ class AuditRecord(TypedDict):
     digest: str
 
 
-@with_config(title="Verification")
 class AuditVerification(TypedDict):
     """What following a stretch of the chain found."""
 

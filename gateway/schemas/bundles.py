@@ -4,6 +4,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from gateway.schemas.names import WorkspaceStatusName
 from gateway.schemas.request_model import RequestModel
 from protos.registry.v1 import bundles_pb2
 
@@ -17,7 +18,7 @@ class BundleMember(TypedDict):
 
     workspace_id: str
     name: str
-    status: str
+    status: WorkspaceStatusName
     children: NotRequired[list["BundleMember"]]
 
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any, NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime
 from gateway.schemas.request_model import Int32, NonEmptyText, RequestModel
 from protos.registry.v1 import checkpoints_pb2
 
@@ -20,7 +20,6 @@ class NewCheckpoint(RequestModel):
     payload: Any = None
 
 
-@with_config(title="Saved")
 class SavedCheckpoint(TypedDict):
     """Answer of a completed step."""
 
@@ -30,7 +29,6 @@ class SavedCheckpoint(TypedDict):
     step_name: str
 
 
-@with_config(title="Cleared")
 class DeletedCheckpoints(TypedDict):
     """Answer of a workflow that was deleted."""
 
@@ -46,7 +44,7 @@ class Checkpoint(TypedDict):
     workflow_id: str
     step_name: str
     step_index: int
-    completed_at: str
+    completed_at: DateTime
     payload: NotRequired[Any]
 
 

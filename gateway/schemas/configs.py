@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from gateway.schemas.request_model import RequestModel
@@ -22,14 +22,12 @@ class ViewportUpdate(RequestModel, title="NewViewport"):
     zoom: float
 
 
-@with_config(title="Config")
 class WorkspaceConfig(TypedDict):
     """What a workspace is set to."""
 
     data: dict[str, Any]
 
 
-@with_config(title="Viewport")
 class CanvasViewport(TypedDict):
     """Where the canvas stands."""
 

@@ -1,12 +1,12 @@
 """Entries: values that an agent keeps by key."""
 
 import json
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime
 from gateway.schemas.request_model import Int64, RequestModel
 from protos.registry.v1 import entries_pb2
 
@@ -20,12 +20,11 @@ class NewEntry(RequestModel):
     if_match_version: Int64 | None = None
 
 
-@with_config(title="Put")
 class EntryWriteResult(TypedDict):
     """Answer of a value that was written."""
 
     key: str
-    status: str
+    status: Literal["ok"]
     version: int
 
 
@@ -35,8 +34,8 @@ class Entry(TypedDict):
     key: str
     value: Any
     version: int
-    updated_at: str
-    expires_at: NotRequired[str]
+    updated_at: DateTime
+    expires_at: NotRequired[DateTime]
 
 
 def render_entry(message: entries_pb2.Entry) -> Entry:

@@ -6,6 +6,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime
 from protos.registry.v1 import registry_pb2
 
 
@@ -17,7 +18,7 @@ class Event(TypedDict):
     event_type: str
     workspace_id: str | None
     payload: Any
-    created_at: str
+    created_at: DateTime
 
 
 def render_event(message: registry_pb2.Event) -> Event:

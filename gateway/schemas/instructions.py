@@ -1,9 +1,11 @@
 """Instructions that operators give to agents."""
 
-from pydantic import with_config
+from typing import Literal
+
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime, InstructionScopeName
 from gateway.schemas.request_model import Int32, RequestModel
 from protos.registry.v1 import instructions_pb2
 
@@ -27,21 +29,18 @@ class InstructionChanges(RequestModel):
     enabled: bool = True
 
 
-@with_config(title="Made")
 class CreatedInstruction(TypedDict):
     """Answer of a new instruction."""
 
     id: str
 
 
-@with_config(title="Done")
 class ChangeResult(TypedDict):
     """Answer of what was changed, saved or deleted."""
 
-    status: str
+    status: Literal["updated", "saved", "deleted"]
 
 
-@with_config(title="Resolved")
 class ResolvedInstructions(TypedDict):
     """What an agent is told."""
 
@@ -53,14 +52,14 @@ class Instruction(TypedDict):
     """Something that agents are told."""
 
     id: str
-    scope: str
+    scope: InstructionScopeName
     scope_target: str | None
     title: str
     content: str
     priority: int
     enabled: bool
-    created_at: str
-    updated_at: str
+    created_at: DateTime
+    updated_at: DateTime
 
 
 def render_instruction(message: instructions_pb2.Instruction) -> Instruction:

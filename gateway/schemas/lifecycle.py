@@ -1,10 +1,10 @@
 """Pausing, resuming and hibernating workspaces, and failures to start."""
 
-from typing import NotRequired
+from typing import Literal, NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
+from gateway.schemas.names import WorkspaceStatusName
 from gateway.schemas.request_model import RequestModel
 
 
@@ -15,31 +15,27 @@ class BootstrapFailure(RequestModel):
     log_tail: str = ""
 
 
-@with_config(title="Paused")
 class PauseResult(TypedDict):
     """Answer of a pause. `stops_later`: nobody is there now who could stop the instances."""
 
-    status: str
+    status: Literal["paused"]
     paused_count: int
     stops_later: NotRequired[bool]
 
 
-@with_config(title="Resumed")
 class ResumeResult(TypedDict):
     """Answer of a resume."""
 
-    status: str
+    status: WorkspaceStatusName
     resumed_count: int
 
 
-@with_config(title="Hibernated")
 class HibernationResult(TypedDict):
     """Answer of a hibernation."""
 
-    status: str
+    status: Literal["hibernated"]
 
 
-@with_config(title="BootstrapNoted")
 class BootstrapFailureResult(TypedDict):
     """Answer to a report that an instance does not boot."""
 
@@ -47,11 +43,10 @@ class BootstrapFailureResult(TypedDict):
     no_change: NotRequired[bool]
 
 
-@with_config(title="State")
 class WorkspaceState(TypedDict):
     """How a workspace stands, for its own agent."""
 
     workspace_id: str
-    status: str
+    status: WorkspaceStatusName
     paused: bool
     deleted: bool

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway.json_format import format_timestamp
+from gateway.schemas.names import DateTime
 from protos.common.v1 import liveness_pb2 as pb
 
 
 class Subsystem(TypedDict):
     """A loop; both are null where no replica that was asked has ticked it."""
 
-    last_tick_at: str | None
+    last_tick_at: DateTime | None
     seconds_ago: int | None
 
 
-@with_config(title="Liveness")
 class LivenessReport(TypedDict):
     """Answer of /admin/liveness."""
 

@@ -1,10 +1,8 @@
 """The log of an instance."""
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 
-@with_config(title="Log")
 class InstanceLog(TypedDict):
     """The end of what an instance wrote, and whether there was more before it."""
 

@@ -1,9 +1,11 @@
 """Memories: texts that an agent keeps."""
 
-from pydantic import with_config
+from typing import Literal
+
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime, MemoryScopeName
 from gateway.schemas.request_model import NonEmptyText, RequestModel
 from protos.registry.v1 import memories_pb2
 
@@ -16,20 +18,18 @@ class NewMemory(RequestModel):
     namespace: str = ""
 
 
-@with_config(title="Committed")
 class CommittedMemory(TypedDict):
     """Answer of a new memory."""
 
     id: str
     namespace: str
-    scope: str
+    scope: MemoryScopeName
 
 
-@with_config(title="Deleted")
 class DeletionResult(TypedDict):
     """Answer of whatever was deleted."""
 
-    status: str
+    status: Literal["deleted"]
 
 
 class Memory(TypedDict):
@@ -37,10 +37,10 @@ class Memory(TypedDict):
 
     id: str
     workspace_id: str
-    scope: str
+    scope: MemoryScopeName
     namespace: str
     content: str
-    created_at: str
+    created_at: DateTime
 
 
 def render_memory(message: memories_pb2.Memory) -> Memory:

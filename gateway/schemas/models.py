@@ -1,8 +1,7 @@
 """The model that the agent of a workspace uses."""
 
-from typing import NotRequired
+from typing import Literal, NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway.schemas.request_model import RequestModel
@@ -14,7 +13,6 @@ class ModelChoice(RequestModel, title="Choice"):
     model: str = ""
 
 
-@with_config(title="Chosen")
 class ChosenModel(TypedDict):
     """The model that was chosen, and by whom: by nobody, or for this workspace."""
 
@@ -22,9 +20,8 @@ class ChosenModel(TypedDict):
     source: str
 
 
-@with_config(title="Choosing")
 class ModelChoiceResult(TypedDict):
     """What became of a choice."""
 
-    status: str
+    status: Literal["saved", "cleared"]
     model: NotRequired[str]

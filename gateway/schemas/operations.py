@@ -2,7 +2,6 @@
 
 from typing import NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 
@@ -12,7 +11,6 @@ class Health(TypedDict):
     status: str
 
 
-@with_config(title="Check")
 class ServiceCheck(TypedDict):
     """What one service said."""
 
@@ -22,7 +20,6 @@ class ServiceCheck(TypedDict):
     detail: NotRequired[str]
 
 
-@with_config(title="Ready")
 class ReadinessStatus(TypedDict):
     """Answer of /ready."""
 

@@ -1,9 +1,8 @@
 """Organisations: templates, imports and teams."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway.schemas.request_model import RequestModel
@@ -32,19 +31,17 @@ class TeamMember(TypedDict):
     role: str | None
 
 
-@with_config(title="Expanded")
 class ExpansionResult(TypedDict):
     """Answer of an expansion."""
 
-    status: str
+    status: Literal["expanded"]
     children: list[TeamMember]
 
 
-@with_config(title="Collapsed")
 class CollapseResult(TypedDict):
     """Answer of a collapse."""
 
-    status: str
+    status: Literal["collapsed", "unchanged"]
     removed: list[str]
 
 

@@ -1,9 +1,12 @@
 """Secrets of workspaces, and global secrets."""
 
-from pydantic import Field, with_config
+from typing import Literal
+
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import json_format
+from gateway.schemas.names import DateTime, SecretScopeName
 from gateway.schemas.request_model import NonEmptyText, RequestModel
 from protos.auth.v1 import vault_pb2
 
@@ -15,24 +18,21 @@ class NewSecret(RequestModel, title="Secret"):
     value: str = Field(min_length=1, repr=False)
 
 
-@with_config(title="Done")
 class SecretChangeResult(TypedDict):
     """What became of a secret of a workspace."""
 
     key: str
-    status: str
+    status: Literal["saved", "deleted"]
 
 
-@with_config(title="DoneForAll")
 class GlobalSecretChangeResult(TypedDict):
     """What became of a global secret."""
 
     key: str
-    scope: str
-    status: str
+    scope: Literal["global"]
+    status: Literal["saved", "deleted"]
 
 
-@with_config(title="Resealed")
 class ResealResult(TypedDict):
     """What was sealed anew, and what is left."""
 
@@ -41,15 +41,14 @@ class ResealResult(TypedDict):
     key_version: str
 
 
-@with_config(title="Label")
 class SecretLabel(TypedDict):
     """A secret in a list: everything but its value."""
 
     key: str
     has_value: bool
-    scope: str
-    created_at: str
-    updated_at: str
+    scope: SecretScopeName
+    created_at: DateTime
+    updated_at: DateTime
 
 
 def render_label(message: vault_pb2.Secret) -> SecretLabel:

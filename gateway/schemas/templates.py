@@ -1,8 +1,7 @@
 """Templates of workspaces."""
 
-from typing import NotRequired
+from typing import Literal, NotRequired
 
-from pydantic import with_config
 from typing_extensions import TypedDict
 
 from gateway.schemas.request_model import NonEmptyText, RequestModel
@@ -16,13 +15,12 @@ class NewTemplate(RequestModel):
     files: dict[str, str]
 
 
-@with_config(title="Imported")
 class ImportedTemplate(TypedDict):
     """Answer of POST /templates/import."""
 
     id: str
     name: str
-    status: str
+    status: Literal["imported"]
 
 
 class TemplateModel(TypedDict):
@@ -49,7 +47,6 @@ class Template(TypedDict):
     provision_timeout_seconds: NotRequired[int]
 
 
-@with_config(title="Problem")
 class TemplateProblem(TypedDict):
     """Why a directory is no template, or cannot be used as one."""
 
@@ -57,7 +54,6 @@ class TemplateProblem(TypedDict):
     problem: str
 
 
-@with_config(title="Templates")
 class TemplateList(TypedDict):
     """The templates, and what is wrong with the rest."""
 

@@ -1,13 +1,14 @@
 """Tokens of workspaces and of organisations, and browser sessions."""
 
 from datetime import datetime
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
-from pydantic import AfterValidator, Field, with_config
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from gateway import json_format
 from gateway.errors import MalformedRequest
+from gateway.schemas.names import CallerKindName, DateTime, TokenScopeName
 from gateway.schemas.request_model import RequestModel, WorkspaceId
 from protos.auth.v1 import tokens_pb2 as pb
 
@@ -63,10 +64,10 @@ class Token(TypedDict):
 
     id: str
     prefix: str
-    created_at: str
-    last_used_at: str | None
+    created_at: DateTime
+    last_used_at: DateTime | None
     note: NotRequired[str]
-    expires_at: NotRequired[str]
+    expires_at: NotRequired[DateTime]
 
 
 class OrgToken(TypedDict):
@@ -75,15 +76,14 @@ class OrgToken(TypedDict):
     id: str
     prefix: str
     org_id: str
-    scopes: list[str]
-    created_at: str
+    scopes: list[TokenScopeName]
+    created_at: DateTime
     name: NotRequired[str]
     created_by: NotRequired[str]
-    last_used_at: NotRequired[str]
-    expires_at: NotRequired[str]
+    last_used_at: NotRequired[DateTime]
+    expires_at: NotRequired[DateTime]
 
 
-@with_config(title="Tokens")
 class TokenList(TypedDict):
     """The tokens of a workspace."""
 
@@ -91,7 +91,6 @@ class TokenList(TypedDict):
     tokens: list[Token]
 
 
-@with_config(title="OrgTokens")
 class OrgTokenList(TypedDict):
     """The tokens of organisations."""
 
@@ -99,29 +98,27 @@ class OrgTokenList(TypedDict):
     tokens: list[OrgToken]
 
 
-@with_config(title="Minted")
 class MintedToken(TypedDict):
     """A token of a workspace, told once."""
 
     id: str
     auth_token: str
     workspace_id: str
-    expires_at: NotRequired[str]
-    previous_expires_at: NotRequired[str]
+    expires_at: NotRequired[DateTime]
+    previous_expires_at: NotRequired[DateTime]
     message: str
 
 
-@with_config(title="OrgMinted")
 class MintedOrgToken(TypedDict):
     """A token of an organisation, told once."""
 
     id: str
     prefix: str
     org_id: str
-    scopes: list[str]
+    scopes: list[TokenScopeName]
     name: NotRequired[str]
-    expires_at: NotRequired[str]
-    previous_expires_at: NotRequired[str]
+    expires_at: NotRequired[DateTime]
+    previous_expires_at: NotRequired[DateTime]
     auth_token: str
     warning: str
 
@@ -131,33 +128,30 @@ class TestToken(TypedDict):
 
     auth_token: str
     workspace_id: str
-    expires_at: str
+    expires_at: DateTime
 
 
-@with_config(title="Ended")
 class RevocationResult(TypedDict):
     """A token or a session that is no more."""
 
-    status: str
+    status: Literal["revoked", "ended"]
 
 
-@with_config(title="Revoked")
 class RevokedOrgToken(TypedDict):
     """The id of an organisation token that is no more."""
 
     revoked: str
 
 
-@with_config(title="Who")
 class CallerDescription(TypedDict):
     """Who the caller is, and the session they came with."""
 
-    kind: str
+    kind: CallerKindName
     org_id: NotRequired[str]
     scopes: NotRequired[list[str]]
     workspace_id: NotRequired[str]
     csrf_token: NotRequired[str]
-    expires_at: NotRequired[str]
+    expires_at: NotRequired[DateTime]
 
 
 def render_token(message: pb.Token) -> Token:

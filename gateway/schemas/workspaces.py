@@ -1,13 +1,14 @@
 """Workspaces: what the routes take, and what they answer."""
 
 import json
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from gateway import json_format
 from gateway.schemas.connections import Connection
+from gateway.schemas.names import DateTime, DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
 from protos.registry.v1 import registry_pb2
 
@@ -74,41 +75,37 @@ class RestartOptions(RequestModel, title="Restart"):
     reset: bool = False
 
 
-@with_config(title="Created")
 class CreatedWorkspace(TypedDict):
     """Answer of a create: of the last four keys, those that belong to the kind of workspace."""
 
     id: str
-    status: str
+    status: WorkspaceStatusName
     awareness_namespace: NotRequired[str]
     workspace_access: NotRequired[str]
     external: NotRequired[bool]
     connection: NotRequired[Connection]
 
 
-@with_config(title="Changed")
 class WorkspaceUpdateResult(TypedDict):
     """Answer of PATCH."""
 
-    status: str
+    status: Literal["updated"]
     needs_restart: NotRequired[bool]
     model_was_reset: NotRequired[bool]
     model: NotRequired[str]
 
 
-@with_config(title="Removed")
 class RemovalResult(TypedDict):
     """Answer of DELETE."""
 
-    status: str
+    status: Literal["removed", "purged"]
     cascade_deleted: int
 
 
-@with_config(title="Restarting")
 class RestartResult(TypedDict):
     """Answer of a restart."""
 
-    status: str
+    status: WorkspaceStatusName
     config_dir: str
     reset_session: bool
 
@@ -120,12 +117,12 @@ class Workspace(TypedDict):
     name: str
     role: str | None
     tier: int
-    status: str
+    status: WorkspaceStatusName
     status_reason: str
-    status_since: str
+    status_since: DateTime
     status_event_id: int
     runtime: str
-    delivery_mode: str
+    delivery_mode: DeliveryModeName
     url: str
     agent_card: Any
     parent_id: str | None
@@ -134,7 +131,7 @@ class Workspace(TypedDict):
     uptime_seconds: int
     last_error_rate: float
     current_task: str
-    last_outbound_at: str | None
+    last_outbound_at: DateTime | None
     hibernation_idle_minutes: int | None
     x: float
     y: float

@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import documentation
-from gateway.app import build_routes
-from gateway.authentication import Authenticator
-from gateway.clients import open_channels
-from gateway.event_feed import EventFeed
-from gateway.metrics import RequestMetrics
-from gateway.routes.event_readers import EventReaders
-from gateway.routes.event_stream import EventStreamRoutes
-from gateway.routes.openapi import OpenApiRoutes
-from gateway.settings import AgentCards, Settings
-from services.chassis.settings import Mode
+from tests.gateway.all_routes import declare_routes
 
 REST = Path("docs/spec/rest.md")
 
@@ -119,15 +110,7 @@ def normal(path):
 
 @pytest.fixture
 async def document():
-    targets = dict.fromkeys(
-        ("registry_targets", "auth_targets", "a2a_proxy_targets", "provisioner_targets"), "unix:/nowhere"
-    )
-    settings = Settings(mode=Mode.DEVELOPMENT, agent_cards=AgentCards.AUTHENTICATED, **targets)
-    async with open_channels(settings) as clients:
-        streams = EventStreamRoutes(
-            Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
-        )
-        routes = [*build_routes(settings, clients, RequestMetrics(), streams), *OpenApiRoutes(dict).list_routes()]
+    async with declare_routes() as routes:
         yield documentation.build_document(routes)
 
 

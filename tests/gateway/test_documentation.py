@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 EVERYWHERE = {400, 403, 429, 500}
@@ -12,6 +14,7 @@ CONTRACT = {
     ("get", "/admin/liveness"): {200} | GATE,
     ("get", "/openapi.json"): {200},
     ("get", "/docs"): {200},
+    ("get", "/docs/{asset}"): {200, 404},
     ("post", "/workspaces"): {201, 404} | GATE | BODY,
     ("get", "/workspaces"): {200} | GATE,
     ("get", "/workspaces/{id}"): {200, 404} | GATE | ID,
@@ -155,3 +158,72 @@ async def test_the_docs_page_loads_the_document(plane):
 
     assert answer.headers["content-type"].startswith("text/html")
     assert "/openapi.json" in answer.text
+
+
+@pytest.mark.covers("DOC-01")
+async def test_every_operation_says_what_it_does_what_it_needs_and_where_it_belongs(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    tags = {tag["name"] for tag in document["tags"]}
+    descriptions = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            place = f"{method} {path}"
+            assert operation["summary"][0].isupper(), place
+            assert "Needs " in operation["description"], place
+            assert set(operation["tags"]) <= tags, place
+            assert all(response["description"] for response in operation["responses"].values()), place
+            descriptions.add(operation["description"])
+    assert tags == {
+        tag for operations in document["paths"].values() for each in operations.values() for tag in each["tags"]
+    }
+    assert len(descriptions) > 0.8 * sum(len(operations) for operations in document["paths"].values())
+
+
+@pytest.mark.covers("DOC-02")
+async def test_every_json_body_and_answer_has_an_example(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            contents = [operation["requestBody"]] if "requestBody" in operation else []
+            contents += [response for response in operation["responses"].values() if "content" in response]
+            for content in contents:
+                described = content["content"].get("application/json")
+                assert described is None or not described or "example" in described, f"{method} {path}"
+
+
+@pytest.mark.covers("DOC-02")
+async def test_texts_with_few_values_and_times_are_described_as_such(plane):
+    document = (await plane.http.get("/openapi.json")).json()
+
+    workspace = document["components"]["schemas"]["Workspace"]["properties"]
+    assert {"online", "failed", "paused", "removed"} < set(workspace["status"]["enum"])
+    assert workspace["delivery_mode"]["enum"] == ["push", "poll"]
+    assert workspace["status_since"]["format"] == "date-time"
+    parameters = document["paths"]["/workspaces/{id}/activity"]["get"]["parameters"]
+    limit = next(parameter for parameter in parameters if parameter["name"] == "limit")
+    assert limit["schema"] == {"type": "integer", "minimum": 1}
+
+
+@pytest.mark.covers("DOC-04")
+async def test_the_docs_page_loads_nothing_from_other_hosts(plane):
+    page = await plane.http.get("/docs")
+
+    assert "://" not in page.text
+    assert "http" not in page.headers["content-security-policy"]
+    sources = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page.text)
+    assert len(sources) == 3
+    for source in sources:
+        answer = await plane.http.get(source)
+        assert (answer.status_code, answer.headers["content-type"].split(";")[0]) in {
+            (200, "text/javascript"),
+            (200, "text/css"),
+        }
+        assert answer.content
+
+
+@pytest.mark.covers("DOC-04")
+@pytest.mark.parametrize("name", ["LICENSE", "..%2f__init__.py", "swagger-ui.js", "%2e%2e"])
+async def test_no_other_file_is_read(plane, name):
+    assert (await plane.http.get(f"/docs/{name}")).status_code == 404

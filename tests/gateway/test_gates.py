@@ -24,7 +24,14 @@ W = "11111111-1111-4111-8111-111111111111"
 
 AGENT = json.dumps({"id": W, "workspace_id": W, "agent_card": {}}).encode()
 
-OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET", "/docs"), ("DELETE", "/session")}
+OPEN = {
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/{asset}"),
+    ("DELETE", "/session"),
+}
 
 GATES = {
     ("GET", "/metrics"): {"gate": pb.GATE_PLATFORM},
@@ -180,7 +187,7 @@ async def test_every_route_is_in_the_table_of_gates():
         )
         routes = build_routes(settings, clients, RequestMetrics(), streams)
 
-    beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/ws")}
+    beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/docs/{asset}"), ("GET", "/ws")}
     assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - beside
     for route in routes:
         expected = GATES.get((route.method, route.path))

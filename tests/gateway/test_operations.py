@@ -1,6 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from protos.registry.v1 import registry_pb2
 from services.chassis.errors import Unavailable
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 
@@ -50,3 +56,75 @@ async def test_only_the_operator_reads_metrics_while_auth_is_down(bearer, status
         answer = await plane.http.get("/metrics", headers={"Authorization": bearer}, timeout=30)
 
     assert answer.status_code == status
+
+
+METRICS_BEARER = "only-for-the-metrics"
+
+ALERTS = yaml.safe_load(Path("docs/alerts.yaml").read_text())
+
+
+@pytest.mark.covers("DOC-05")
+async def test_the_metrics_token_opens_the_metrics_and_nothing_else():
+    tokens = {"admin_token": SecretStr(ADMIN_BEARER), "metrics_token": SecretStr(METRICS_BEARER)}
+    async with run_gateway_under_test(**tokens) as plane:
+        plane.auth.refusal = Unavailable()
+        bearer = {"Authorization": f"Bearer {METRICS_BEARER}"}
+        metrics = await plane.http.get("/metrics", headers=bearer)
+        liveness = await plane.http.get("/admin/liveness", headers=bearer)
+        wrong = await plane.http.get("/metrics", headers={"Authorization": "Bearer another"})
+
+    assert [metrics.status_code, liveness.status_code, wrong.status_code] == [200, 503, 503]
+
+
+async def read_samples(plane):
+    """Return the values of all samples by name and labels."""
+    text = (await plane.http.get("/metrics")).text
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.mark.covers("DOC-05")
+async def test_the_metrics_show_durations_workspaces_and_services(plane):
+    online = registry_pb2.StatusCount(status=registry_pb2.WORKSPACE_STATUS_ONLINE, count=7)
+    plane.registry.replies["CountWorkspaces"] = registry_pb2.CountWorkspacesResponse(counts=[online])
+    await plane.http.get("/health")
+
+    samples = await read_samples(plane)
+
+    assert samples["molecule_workspaces", frozenset({("status", "online")})] == 7
+    assert samples["molecule_service_up", frozenset({("service", "registry")})] == 1
+    health = {("method", "GET"), ("path", "/health")}
+    assert samples["molecule_http_request_seconds_count", frozenset(health)] == 1
+    assert samples["molecule_http_request_seconds_bucket", frozenset({*health, ("le", "+Inf")})] == 1
+
+
+@pytest.mark.covers("DOC-05")
+async def test_without_the_registry_the_number_of_workspaces_is_left_out(plane):
+    online = registry_pb2.StatusCount(status=registry_pb2.WORKSPACE_STATUS_ONLINE, count=7)
+    plane.registry.replies["CountWorkspaces"] = registry_pb2.CountWorkspacesResponse(counts=[online])
+    await read_samples(plane)
+    plane.registry.replies["CountWorkspaces"] = Unavailable()
+
+    samples = await read_samples(plane)
+
+    assert not any(name == "molecule_workspaces" for name, _ in samples)
+
+
+@pytest.mark.covers("DOC-05")
+async def test_the_documented_alerts_use_metrics_that_exist(plane):
+    online = registry_pb2.StatusCount(status=registry_pb2.WORKSPACE_STATUS_ONLINE, count=7)
+    plane.registry.replies["CountWorkspaces"] = registry_pb2.CountWorkspacesResponse(counts=[online])
+    await plane.http.get("/health")
+    known = {name for name, _ in await read_samples(plane)}
+
+    rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+
+    assert len(rules) >= 5
+    for rule in rules:
+        assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+        assert set(re.findall(r"\b(?:molecule|process)_\w+", rule["expr"])) <= known, rule["alert"]
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["description"]

@@ -50,6 +50,11 @@ class RegistryServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesResponse.FromString,
                 _registered_method=True)
+        self.CountWorkspaces = channel.unary_unary(
+                '/molecule.registry.v1.RegistryService/CountWorkspaces',
+                request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesResponse.FromString,
+                _registered_method=True)
         self.UpdateWorkspace = channel.unary_unary(
                 '/molecule.registry.v1.RegistryService/UpdateWorkspace',
                 request_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.UpdateWorkspaceRequest.SerializeToString,
@@ -137,6 +142,13 @@ class RegistryServiceServicer:
 
     def ListWorkspaces(self, request, context):
         """Lists the workspaces that are not removed, by creation time, then id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountWorkspaces(self, request, context):
+        """Counts the workspaces that are not removed, by status, for the metrics of the gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,6 +264,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListWorkspaces,
                     request_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesResponse.SerializeToString,
+            ),
+            'CountWorkspaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountWorkspaces,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesResponse.SerializeToString,
             ),
             'UpdateWorkspace': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateWorkspace,
@@ -401,6 +418,33 @@ class RegistryService:
             '/molecule.registry.v1.RegistryService/ListWorkspaces',
             protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_registry__pb2.ListWorkspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountWorkspaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.RegistryService/CountWorkspaces',
+            protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_registry__pb2.CountWorkspacesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,8 @@ class RegistryServiceStub:
     """Returns one workspace, also a removed one. A workspace that the caller may not see counts as unknown."""
     ListWorkspaces: aio.UnaryUnaryMultiCallable[registry_pb2.ListWorkspacesRequest, registry_pb2.ListWorkspacesResponse]
     """Lists the workspaces that are not removed, by creation time, then id."""
+    CountWorkspaces: aio.UnaryUnaryMultiCallable[registry_pb2.CountWorkspacesRequest, registry_pb2.CountWorkspacesResponse]
+    """Counts the workspaces that are not removed, by status, for the metrics of the gateway."""
     UpdateWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.UpdateWorkspaceRequest, registry_pb2.UpdateWorkspaceResponse]
     """Changes fields of a workspace. Some fields require the admin gate."""
     RemoveWorkspace: aio.UnaryUnaryMultiCallable[registry_pb2.RemoveWorkspaceRequest, registry_pb2.RemoveWorkspaceResponse]
@@ -79,6 +81,14 @@ class RegistryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[registry_pb2.ListWorkspacesRequest, abc.Awaitable[registry_pb2.ListWorkspacesResponse]],
     ) -> abc.Awaitable[registry_pb2.ListWorkspacesResponse]:
         """Lists the workspaces that are not removed, by creation time, then id."""
+
+    @abc_1.abstractmethod
+    def CountWorkspaces(
+        self,
+        request: registry_pb2.CountWorkspacesRequest,
+        context: aio.ServicerContext[registry_pb2.CountWorkspacesRequest, abc.Awaitable[registry_pb2.CountWorkspacesResponse]],
+    ) -> abc.Awaitable[registry_pb2.CountWorkspacesResponse]:
+        """Counts the workspaces that are not removed, by status, for the metrics of the gateway."""
 
     @abc_1.abstractmethod
     def UpdateWorkspace(

@@ -81,6 +81,10 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             workspaces=[self._build_workspace(entry) for entry in page.entries], next_page_token=page.next_page_token
         )
 
+    async def CountWorkspaces(self, request: pb.CountWorkspacesRequest, context: Context) -> pb.CountWorkspacesResponse:
+        counts = await self._queries.count_by_status()
+        return pb.CountWorkspacesResponse(counts=wire.build_status_counts(counts))
+
     async def UpdateWorkspace(self, request: pb.UpdateWorkspaceRequest, context: Context) -> pb.UpdateWorkspaceResponse:
         changes = wire.parse_changes(request)
         update = await self._updater.update(identity.current(), WorkspaceId(request.workspace_id), changes)

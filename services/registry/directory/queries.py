@@ -36,6 +36,11 @@ class WorkspaceQueries:
             found = await tx.lists.list_page(after=after, limit=size, org_id=access.get_org_filter(caller))
             return await read_page(tx, found, size=size, position_of=_position_by_creation)
 
+    async def count_by_status(self) -> dict[Status, int]:
+        """Return how many workspaces have each status; removed ones are not counted."""
+        async with self._store.begin() as tx:
+            return await tx.lists.count_by_status()
+
     async def card(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
         """Return the workspace with its card, if it has one; raises `WorkspaceNotFound` or `WorkspaceRemoved`.
 

@@ -12,7 +12,7 @@ from services.registry.store.identity_map import IdentityMap
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.workspaces import events, workspaces
 from services.registry.workspace.events import Event
-from services.registry.workspace.model import Workspace, WorkspaceId
+from services.registry.workspace.model import Status, Workspace, WorkspaceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ class WorkspaceLists:
         if after is not None:
             statement = statement.where(sa.tuple_(workspaces.c.created_at, workspaces.c.id) > after)
         return await self._identity_map.load(statement.order_by(workspaces.c.created_at, workspaces.c.id).limit(limit))
+
+    async def count_by_status(self) -> dict[Status, int]:
+        """Return how many workspaces have each status; removed ones are not counted."""
+        counted = sa.select(workspaces.c.status, sa.func.count()).where(tables.is_not_removed)
+        rows = await self._identity_map.connection.execute(counted.group_by(workspaces.c.status))
+        return {row[0]: row[1] for row in rows}
 
     async def list_siblings(self, workspace: Workspace, position: ListPosition) -> list[Workspace]:
         """Return the other workspaces with its parent; for a root, the other roots."""

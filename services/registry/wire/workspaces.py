@@ -274,6 +274,11 @@ def build_event(event: Event) -> pb.Event:
     )
 
 
+def build_status_counts(counts: Mapping[Status, int]) -> list[pb.StatusCount]:
+    """Return one count for each status, also for those without a workspace."""
+    return [pb.StatusCount(status=build_status(status), count=counts.get(status, 0)) for status in Status]
+
+
 def build_status(status: Status) -> pb.WorkspaceStatus.ValueType:
     """Return the enum value of a status."""
     return _STATUSES[status]

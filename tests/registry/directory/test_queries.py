@@ -9,6 +9,7 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
+from services.registry.workspace.model import Status
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, org
 
 
@@ -32,6 +33,16 @@ async def test_the_list_has_pages_and_omits_removed_workspaces(registry):
             break
 
     assert seen == [made[0], made[1], made[3], made[4]]
+
+
+@pytest.mark.covers("DOC-05")
+async def test_workspaces_are_counted_by_status_without_removed_ones(registry):
+    await registry.online("online")
+    await registry.create("starting")
+    removed = await registry.create("removed", runtime="external")
+    await registry.removal.remove(ADMIN, removed.id, confirm=False, purge=False)
+
+    assert await registry.queries.count_by_status() == {Status.ONLINE: 1, Status.PROVISIONING: 1}
 
 
 async def test_an_organisation_token_lists_its_organisation(registry):

@@ -1,0 +1,49 @@
+"""Virtual environments with packages that cannot share the environment of the plane."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CACHE = Path.home() / ".cache" / "molecule-tests"
+"""The environments are kept after the run; each list of requirements has one."""
+
+
+def create_environment(requirements: Path) -> Path:
+    """Return the Python of an environment with the packages of a requirements file; create it if it is missing."""
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    home = CACHE / f"{requirements.stem}-{digest}"
+    if not home.exists():
+        _make(home, requirements)
+    return home / "bin" / "python"
+
+
+def _make(home: Path, requirements: Path) -> None:
+    """Create the environment in a temporary folder and rename it, so that an interrupted run leaves no partial one."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as workshop:
+        new = Path(workshop) / "environment"
+        for command in _commands(new, requirements):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        try:
+            new.replace(home)
+        except OSError:
+            if not home.exists():
+                raise
+
+
+def _commands(new: Path, requirements: Path) -> list[list[str | Path]]:
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    uv = os.environ.get("UV") or shutil.which("uv", path=beside)
+    if uv:
+        return [
+            [uv, "venv", "--quiet", "--python", sys.executable, new],
+            [uv, "pip", "install", "--quiet", "--python", new / "bin" / "python", "--requirement", requirements],
+        ]
+    return [
+        [sys.executable, "-m", "venv", new],
+        [new / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--requirement", requirements],
+    ]
