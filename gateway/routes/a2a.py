@@ -48,6 +48,9 @@ FORWARDED_HEADERS = frozenset(
 )
 """The request headers that the agent receives."""
 
+STATUSES_WITHOUT_LENGTH = frozenset({204, 304})
+"""The statuses of answers that have neither a body nor a length."""
+
 STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
 
@@ -244,6 +247,8 @@ def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
+    if head.status in STATUSES_WITHOUT_LENGTH:
+        return headers
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]
     kept = [(name, value) for name, value in headers if name != b"cache-control"]

@@ -11,6 +11,7 @@
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
+| `answer_protocol`     | limits what an answer may cost beside its data                         |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |

@@ -31,6 +31,11 @@ from services.chassis.errors import ServiceError
 DEAD_STATUSES = frozenset({502, 503, 504, 521, 522, 523, 524})
 """HTTP statuses by which a proxy in front of an agent reports that the agent is missing."""
 
+BODYLESS_STATUSES = frozenset({204, 205, 304})
+"""The statuses of answers that have no body; what an agent sends as one is dropped."""
+
+INVALID_STATUS_TEXT = "workspace agent answered with an HTTP status outside 200 to 599"
+
 OK = 200
 FIRST_ERROR = 300
 TOO_MANY_REQUESTS = 429
@@ -76,7 +81,9 @@ def is_upstream_dead(status: int) -> bool:
 
 def hide_foreign_body(answer: Answer) -> Answer:
     """Return the answer for the client, with a generic body in place of an error page that is not JSON."""
-    if answer.status < FIRST_ERROR or "json" in answer.headers.get("content-type", ""):
+    if answer.status < FIRST_ERROR or answer.status in BODYLESS_STATUSES:
+        return answer
+    if "json" in answer.headers.get("content-type", ""):
         return answer
     headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
     return Answer(
@@ -146,6 +153,8 @@ def _build_error(failure: DispatchFailure) -> ServiceError:
             return CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(failure.send_state)})
         case Fault.UNREADABLE:
             return AnswerUnreadable(details={"delivery_confirmed": True})
+        case Fault.INVALID_STATUS:
+            return AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
         case _:
             assert_never(failure.fault)
 
