@@ -44,9 +44,10 @@ FORWARDED_HEADERS = frozenset(
         b"tracestate",
         b"baggage",
         b"prefer",
+        b"x-molecule-hops",
     }
 )
-"""The request headers that the agent receives."""
+"""The request headers that the proxy receives; it forwards some of them to the agent."""
 
 STATUSES_WITHOUT_LENGTH = frozenset({204, 304})
 """The statuses of answers that have neither a body nor a length."""

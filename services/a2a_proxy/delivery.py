@@ -59,6 +59,9 @@ REQUEST_HEADERS = (
 )
 """The headers of a message that are forwarded to the agent."""
 
+HOPS_HEADER = "x-molecule-hops"
+"""Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
+
 STREAM_TAIL_BYTES = 64 * 1024
 """Bytes at the end of a stream in which the activity log looks for the last event."""
 
@@ -96,6 +99,7 @@ class Delivery:
         """
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
         deadline = _choose_deadline(incoming)
+        hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
         message = envelope.parse(incoming.body, version=incoming.headers.get("a2a-version", ""), entropy=os.urandom(32))
         decision = routing.decide(route)
         if isinstance(decision, Refusal):  # the cache may be older than what the caller knows of the target
@@ -113,7 +117,7 @@ class Delivery:
                     target=incoming.target,
                     push=push,
                     body=message.body,
-                    headers=_build_headers(incoming, message),
+                    headers=_build_headers(incoming, message, hops + 1),
                     idle=route.idle_timeout or self._idle_timeout,
                     deadline=deadline,
                 )
@@ -246,10 +250,12 @@ def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
     return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
 
 
-def _build_headers(incoming: IncomingMessage, message: Envelope) -> dict[str, str]:
+def _build_headers(incoming: IncomingMessage, message: Envelope, hops: int) -> dict[str, str]:
+    """Return the headers for the agent; `hops` counts this dispatch too."""
     headers = {name: incoming.headers[name] for name in REQUEST_HEADERS if name in incoming.headers}
     headers.setdefault("content-type", "application/json")
     headers.setdefault("accept", "application/json, text/event-stream")
+    headers[HOPS_HEADER] = str(hops)
     if message.version:
         headers["a2a-version"] = message.version
     if incoming.request_id:

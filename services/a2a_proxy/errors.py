@@ -55,6 +55,14 @@ class MalformedMessage(InvalidArgument):
     reason = "MALFORMED_MESSAGE"
 
 
+class LoopDetected(FailedPrecondition):
+    """The message has passed through planes too often: an agent's address leads back to a plane."""
+
+    domain = DOMAIN
+    reason = "LOOP_DETECTED"
+    message = "message loop: the message has passed through planes too often"
+
+
 class TargetUnavailable(Unavailable):
     """The target cannot take a message in its present status; details: status, status_reason."""
 

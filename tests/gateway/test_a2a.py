@@ -519,3 +519,41 @@ async def test_floods_of_interim_responses_delay_no_other_message(gateway):
         async with asyncio.timeout(5), gateway.post(hello(), path=f"/workspaces/{OTHER}/a2a") as answer:
             assert answer.status == 200
         assert await asyncio.gather(*floods) == [502, 502, 502]
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize("ring", [[TARGET], [TARGET, OTHER]])
+async def test_a_message_to_an_agent_that_is_the_plane_itself_ends_after_a_few_dispatches(gateway, ring):
+    for place, workspace_id in enumerate(ring):
+        following = ring[(place + 1) % len(ring)]
+        gateway.proxy.registry.set_workspace(workspace_id, address=f"{gateway.url}/workspaces/{following}/a2a")
+
+    async with gateway.post(hello()) as answer:
+        assert answer.status == 508
+        assert await answer.json() == {
+            "error": "message loop: the message has passed through planes too often",
+        }
+    assert len(gateway.callers.received) == 9
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize(("hops", "status"), [("0", 200), ("7", 200), ("8", 508), ("999", 508)])
+async def test_the_dispatches_of_other_planes_count(gateway, hops, status):
+    async with serve_agent(EchoAgent()) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+        async with gateway.post(hello(), headers={"X-Molecule-Hops": hops}) as answer:
+            assert answer.status == status
+        assert [request.headers["X-Molecule-Hops"] for request in agent.requests] == (
+            [str(int(hops) + 1)] if status == 200 else []
+        )
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize("hops", ["-1", "1000", "one", "1.0", "+1", "1, 2"])
+async def test_a_count_of_dispatches_that_is_no_number_is_refused(gateway, hops):
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+    async with gateway.post(hello(), headers={"X-Molecule-Hops": hops}) as answer:
+        assert (answer.status, await answer.json()) == (
+            400,
+            {"error": "X-Molecule-Hops must be an integer of at most 3 digits"},
+        )

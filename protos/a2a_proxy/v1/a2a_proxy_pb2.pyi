@@ -60,6 +60,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """An invalid activity type, source or time window in a query."""
     ERROR_REASON_ACTIVITY_CURSOR_GONE: _ErrorReason.ValueType  # 16
     """The cursor names no stored row of this workspace."""
+    ERROR_REASON_LOOP_DETECTED: _ErrorReason.ValueType  # 17
+    """The message has passed through planes too often: an agent's address leads back to a plane."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -97,6 +99,8 @@ ERROR_REASON_INVALID_ACTIVITY_QUERY: ErrorReason.ValueType  # 15
 """An invalid activity type, source or time window in a query."""
 ERROR_REASON_ACTIVITY_CURSOR_GONE: ErrorReason.ValueType  # 16
 """The cursor names no stored row of this workspace."""
+ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
+"""The message has passed through planes too often: an agent's address leads back to a plane."""
 
 @typing.final
 class ExchangeRequest(message.Message):
