@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -48,9 +49,6 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
-
-STATUSES_WITHOUT_LENGTH = frozenset({204, 304})
-"""The statuses of answers that have neither a body nor a length."""
 
 STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
@@ -248,7 +246,7 @@ def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
-    if head.status in STATUSES_WITHOUT_LENGTH:
+    if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:  # HTTP gives them neither body nor length
         return headers
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_address
 from socket import AF_UNSPEC, AddressFamily
 from typing import Self
 
@@ -281,17 +280,11 @@ def _parse_url(address: str) -> URL:
 def _may_be_resolved(address: str, rules: AddressRules) -> bool:
     """Whether the address is a URL whose host may be resolved. An IP address is checked here: it is not resolved."""
     endpoint = addresses.parse_endpoint(address)
-    if endpoint is None:
+    if (
+        endpoint is None or endpoint.host != (_parse_url(address).raw_host or "").lower()
+    ):  # what is checked is what is connected to
         return False
-    return not _is_ip_address(endpoint.host) or addresses.find_ip_refusal(endpoint.host, rules) is None
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return not addresses.is_ip_address(endpoint.host) or addresses.find_ip_refusal(endpoint.host, rules) is None
 
 
 def _describe_failure(error: Exception) -> DispatchFailure:

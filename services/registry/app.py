@@ -120,7 +120,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     ):
         store = Store(engine, clock)
         auth = AuthClient(auth_channel)
-        address_checker = AddressChecker(settings.address_rules)
+        address_checker = AddressChecker(
+            settings.address_rules, plane_urls=(settings.platform_url, settings.external_platform_url)
+        )
         listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
         feed = WorkspaceFeed(store, listener, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
