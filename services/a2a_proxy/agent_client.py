@@ -3,7 +3,7 @@
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from socket import AF_UNSPEC, AddressFamily
@@ -82,6 +82,8 @@ class Dispatch:
     headers: Mapping[str, str]
     idle: timedelta
     deadline: timedelta | None
+    inbound_secret: str | None = field(default=None, repr=False)
+    """Sent as the bearer, to the address of this dispatch only."""
 
 
 class AgentClient:
@@ -152,10 +154,13 @@ class AgentClient:
     async def _post(self, dispatch: Dispatch) -> aiohttp.ClientResponse:
         """Send the request and return the answer once its head has arrived."""
         session = self._trusted if dispatch.push.trusted else self._checked
+        headers = dispatch.headers
+        if dispatch.inbound_secret is not None:
+            headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
         return await session.post(
             _parse_url(dispatch.push.address),
             data=dispatch.body if len(dispatch.body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(dispatch.body),
-            headers=dispatch.headers,
+            headers=headers,
             allow_redirects=False,
         )
 

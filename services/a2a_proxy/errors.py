@@ -110,6 +110,18 @@ class AgentUnreachable(Unavailable):
     message = "failed to reach workspace agent"
 
 
+class InboundSecretRefused(Unavailable):
+    """The agent refused the plane's inbound secret; details: delivery."""
+
+    domain = DOMAIN
+    reason = "INBOUND_SECRET_REFUSED"
+    message = "workspace agent refused the plane's inbound secret: restart the agent, or register it again"
+
+    def __init__(self) -> None:
+        """Say that the agent has not taken the message."""
+        super().__init__(details={"delivery": "not_sent"})
+
+
 class AgentBusy(Unavailable):
     """The agent is busy."""
 

@@ -11,6 +11,7 @@ from services.a2a_proxy.errors import (
     AgentUnreachable,
     AnswerUnreadable,
     CallDeadlineExceeded,
+    InboundSecretRefused,
 )
 from services.a2a_proxy.model import (
     Answer,
@@ -36,8 +37,12 @@ BODYLESS_STATUSES = frozenset({204, 205, 304})
 
 INVALID_STATUS_TEXT = "workspace agent answered with an HTTP status outside 200 to 599"
 
+INBOUND_REALM = "molecule-inbound"
+"""The realm in the challenge of an agent that requires the plane's inbound secret (docs/spec/rest.md, 6.4)."""
+
 OK = 200
 FIRST_ERROR = 300
+UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
@@ -51,12 +56,8 @@ def classify(result: Answer | Stream | DispatchFailure) -> Outcome:
             return SuspectedDead(result)
         case DispatchFailure():
             return Failed(_build_error(result))
-        case Answer() if is_upstream_dead(result.status):
-            return SuspectedDead(result)
-        case Answer() if _is_busy(result):
-            return Busy()
         case Answer():
-            return Answered(result)
+            return _classify_answer(result)
         case _:
             assert_never(result)
 
@@ -77,6 +78,11 @@ def reclassify(suspected: SuspectedDead, condition: InstanceCondition) -> Answer
 def is_upstream_dead(status: int) -> bool:
     """Whether a status reports that there is no agent behind the proxy that answered."""
     return status in DEAD_STATUSES
+
+
+def is_unauthorized(result: Answer | Stream | DispatchFailure) -> bool:
+    """Whether an agent refused a message before doing anything, because of the credential or for want of one."""
+    return isinstance(result, Answer) and result.status == UNAUTHORIZED
 
 
 def hide_foreign_body(answer: Answer) -> Answer:
@@ -131,6 +137,16 @@ def extract_tool_trace(body: bytes) -> str | None:
     for name in ("result", "metadata", "tool_trace"):
         found = found.get(name) if isinstance(found, dict) else None
     return None if found is None else json.dumps(found, separators=(",", ":"))
+
+
+def _classify_answer(answer: Answer) -> Outcome:
+    if is_upstream_dead(answer.status):
+        return SuspectedDead(answer)
+    if _is_busy(answer):
+        return Busy()
+    if is_unauthorized(answer) and INBOUND_REALM in answer.headers.get("www-authenticate", ""):
+        return Failed(InboundSecretRefused())
+    return Answered(answer)
 
 
 def _get_status_text(status: int) -> str:

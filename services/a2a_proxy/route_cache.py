@@ -34,11 +34,13 @@ class RouteCache:
         registry: RegistryClient,
         *,
         on_sign_of_life: Callable[[WorkspaceId], None],
+        on_removal: Callable[[WorkspaceId], None] = lambda _: None,
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
-        """`on_sign_of_life` is called for every heartbeat and every change of a workspace."""
+        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal."""
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
+        self._on_removal = on_removal
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
@@ -112,6 +114,7 @@ class RouteCache:
             self._allowed.clear()
         if route.status is Status.REMOVED:
             self._routes.pop(route.workspace_id, None)
+            self._on_removal(route.workspace_id)
         else:
             self._routes[route.workspace_id] = route
 
