@@ -81,7 +81,9 @@ class AnswerProtocol(ResponseHandler):
             self._pause_transport_reading()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget what waits."""
+        """Forget what waits; an answer that ends with its connection is then not whole."""
+        if self._waiting and self._body is not None and not self._body.is_eof():
+            self._body.set_exception(aiohttp.ClientPayloadError("connection lost"))
         self._waiting = b""
         self._cancel_pause()
         super().connection_lost(exc)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from datetime import timedelta
 
+import aiohttp
 import pytest
 
 from services.a2a_proxy import answer_protocol
@@ -101,6 +102,18 @@ async def test_a_reader_does_not_end_the_pause_of_a_flood():
     protocol.resume_reading()
 
     assert transport.is_paused
+
+
+async def test_an_answer_that_lasts_until_its_connection_ends_is_not_whole_if_bytes_still_wait():
+    protocol, _ = open_protocol()
+    protocol.data_received(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (4 * 1024 * 1024))
+    assert protocol._waiting
+    assert protocol._body is not None
+
+    protocol.connection_lost(None)
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await protocol._body.readany()
 
 
 @pytest.mark.covers("HOS-01")
