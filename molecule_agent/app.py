@@ -75,11 +75,13 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         tracker = TaskTracker()
         stop = asyncio.Event()
         a2a = A2aApplication(card, agent_adapter, tracker)
-        server = _EmbeddedServer(_server_config(HttpServer(card, a2a)))
+        credentials = Credentials(settings.root)
+        http_server = HttpServer(card, a2a, is_inbound_secret=credentials.is_inbound_secret)
+        server = _EmbeddedServer(_server_config(http_server))
         started = clock.now()
 
         async with (
-            PlaneClient(settings.platform_url, Credentials(settings.root)) as plane,
+            PlaneClient(settings.platform_url, credentials) as plane,
             asyncio.TaskGroup() as group,
         ):
             lifecycle = Lifecycle(

@@ -1,5 +1,6 @@
 """Stores the agent's token and the plane's inbound secret, each in a file."""
 
+import hmac
 import logging
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ class Credentials:
         self._token_file = root / "configs" / ".auth_token"
         self._inbound_secret_file = root / "configs" / ".platform_inbound_secret"
         self._token: str | None = None
+        self._inbound_secret: str | None = None
 
     @property
     def token(self) -> str | None:
@@ -34,9 +36,18 @@ class Credentials:
             self._token = token
 
     def save_inbound_secret(self, secret: str | None) -> None:
-        """Store a secret that is not empty."""
+        """Store a secret that is not empty. The process keeps it in memory even if the file cannot be written."""
         if secret:
             _write(self._inbound_secret_file, secret)
+            self._inbound_secret = secret
+
+    def is_inbound_secret(self, presented: bytes) -> bool:
+        """Whether a bearer is the inbound secret; none is before the agent has one. Takes the same time for each."""
+        if self._inbound_secret is None:
+            self._inbound_secret = _read(self._inbound_secret_file)
+        if self._inbound_secret is None:
+            return False
+        return hmac.compare_digest(presented, self._inbound_secret.encode())
 
 
 def _read(file: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The ASGI application of the agent: it serves health and card itself and passes other requests to the A2A server."""
+"""The ASGI application of the agent: it serves health and card to everyone, and A2A to the plane."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,22 +17,39 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 """The limit for the body of a request; the plane itself accepts 10 MiB."""
 
 
-class HttpServer:
-    """Serves the health check and the card, and limits the size of requests to `application`."""
+CHALLENGE = b'Bearer realm="molecule-inbound"'
+"""The challenge by which the plane recognises that the agent refused its secret."""
 
-    def __init__(self, card: dict[str, Any], application: Application) -> None:
+
+class HttpServer:
+    """Serves the health check and the card, and passes requests of the plane of limited size to `application`."""
+
+    def __init__(
+        self, card: dict[str, Any], application: Application, *, is_inbound_secret: Callable[[bytes], bool]
+    ) -> None:
+        """`is_inbound_secret` says whether a bearer is the secret that the plane presents."""
         self._documents = dict.fromkeys(CARD_PATHS, _encode_json(card))
         self._documents["/health"] = _encode_json({"status": "ok"})
         self._application = application
+        self._is_inbound_secret = is_inbound_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
         if document is not None:
             await _send_json(send, HTTPStatus.OK, document)
+        elif not self._is_inbound_secret(_read_bearer(scope)):
+            await _send_json(send, HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, (b"www-authenticate", CHALLENGE))
         elif _content_length(scope) > MAX_BODY_BYTES:
             await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
             await self._application(scope, _limit_body(receive), send)
+
+
+def _read_bearer(scope: Scope) -> bytes:
+    """Return the bearer of a request with exactly one; empty otherwise."""
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, bearer = found[0].partition(b" ") if len(found) == 1 else (b"", b"", b"")
+    return bearer.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _content_length(scope: Scope) -> int:
@@ -53,8 +70,8 @@ def _limit_body(receive: Receive) -> Receive:
     return receive_limited
 
 
-async def _send_json(send: Send, status: HTTPStatus, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _send_json(send: Send, status: HTTPStatus, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status.value, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -63,4 +80,5 @@ def _encode_json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+_UNAUTHORIZED = _encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})
 _TOO_LARGE = _encode_json({"error": "request body too large", "max_bytes": MAX_BODY_BYTES})

@@ -69,6 +69,20 @@ class BusyAgent(EchoAgent):
 
 
 @dataclass
+class GuardedAgent(EchoAgent):
+    """Requires a bearer, as an agent requires the inbound secret of the plane."""
+
+    secret: str = ""
+    realm: str = "molecule-inbound"
+
+    async def reply(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        if request.headers.get("Authorization") == f"Bearer {self.secret}":
+            return await super().reply(request, message)
+        headers = {"WWW-Authenticate": f'Bearer realm="{self.realm}"'}
+        return web.json_response({"error": "unauthorized"}, status=401, headers=headers)
+
+
+@dataclass
 class SilentAgent(SlowAgent):
     """Accepts a message and never answers."""
 

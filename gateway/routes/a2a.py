@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -44,9 +45,10 @@ FORWARDED_HEADERS = frozenset(
         b"tracestate",
         b"baggage",
         b"prefer",
+        b"x-molecule-hops",
     }
 )
-"""The request headers that the agent receives."""
+"""The request headers that the proxy receives; it forwards some of them to the agent."""
 
 STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
@@ -244,6 +246,8 @@ def _first_header(headers: list[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 def _render_head(head: pb.ReplyHead, body: bytes | None) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in head.headers.items()]
+    if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:  # HTTP gives them neither body nor length
+        return headers
     if body is not None:
         return [*headers, (b"content-length", b"%d" % len(body))]
     kept = [(name, value) for name, value in headers if name != b"cache-control"]

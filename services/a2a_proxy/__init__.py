@@ -11,10 +11,12 @@
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
+| `answer_protocol`     | limits what an answer may cost beside its data                         |      |
+| `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
-| `clients`             | calls to the registry and to the provisioner                           |      |
+| `clients`             | calls to the registry, to the provisioner and to auth                  |      |
 | `store`               | transactions on the activity table                                     |      |
 | `tables`              | the activity table; `migrations/` creates it                           |      |
 | `wire`                | converts between protobuf and the model                                |      |

@@ -3,10 +3,9 @@
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_address
 from socket import AF_UNSPEC, AddressFamily
 from typing import Self
 
@@ -14,6 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from services.a2a_proxy.answer_protocol import AnswerConnector
 from services.a2a_proxy.model import (
     Answer,
     DispatchFailure,
@@ -24,6 +24,7 @@ from services.a2a_proxy.model import (
     StreamInterrupted,
     WorkspaceId,
 )
+from services.a2a_proxy.outcome import BODYLESS_STATUSES
 from services.a2a_proxy.timeouts import DispatchTimeout
 from services.chassis import addresses
 from services.chassis.addresses import AddressRules
@@ -40,6 +41,21 @@ MAX_SINGLE_WRITE_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 """Bytes of the largest answer that is not a stream."""
 
+MAX_HEADER_BYTES = 64 * 1024
+"""Bytes of the largest header that an answer may have, and of its status line."""
+
+MAX_HEADERS = 1000
+"""Headers that an answer may have."""
+
+MAX_FORWARDED_HEADER_CHARACTERS = 8000
+"""Characters of the longest header value that is forwarded; clients refuse longer ones."""
+
+READ_BUFFER_BYTES = 64 * 1024
+"""Bytes of a body that are read ahead of the client; aiohttp reads up to twice as many."""
+
+ANSWER_STATUSES = range(200, 600)
+"""The statuses that an answer may have: HTTP defines no others, and those below 200 precede an answer."""
+
 RESPONSE_HEADERS = (
     "content-type",
     "content-encoding",
@@ -52,6 +68,9 @@ RESPONSE_HEADERS = (
 )
 """The headers of an answer that are forwarded to the client."""
 
+BODY_HEADERS = frozenset({"content-type", "content-encoding"})
+"""The forwarded headers that describe a body."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
@@ -63,6 +82,8 @@ class Dispatch:
     headers: Mapping[str, str]
     idle: timedelta
     deadline: timedelta | None
+    inbound_secret: str | None = field(default=None, repr=False)
+    """Sent as the bearer, to the address of this dispatch only."""
 
 
 class AgentClient:
@@ -112,30 +133,36 @@ class AgentClient:
     async def _request(
         self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout
     ) -> Answer | Stream | DispatchFailure:
-        session = self._trusted if dispatch.push.trusted else self._checked
         try:
             async with dispatch_timeout:
-                response = await session.post(
-                    _parse_url(dispatch.push.address),
-                    data=dispatch.body if len(dispatch.body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(dispatch.body),
-                    headers=dispatch.headers,
-                    allow_redirects=False,
-                )
+                response = await self._post(dispatch)
         except TimeoutError:
             return dispatch_timeout.expired or DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
-        except (aiohttp.ClientConnectorError, aiohttp.ClientSSLError):
-            return DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
-        except (ForbiddenHostError, ValueError):
-            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
-        except (aiohttp.ClientError, OSError):
-            return DispatchFailure(Fault.RESET, SendState.UNKNOWN)
-        if response.content_type == "text/event-stream":
+        except (ForbiddenHostError, ValueError, aiohttp.ClientError, OSError) as error:
+            return _describe_failure(error)
+        if response.status not in ANSWER_STATUSES:
+            response.close()
+            return DispatchFailure(Fault.INVALID_STATUS, SendState.UNKNOWN)
+        if _is_event_stream(response):
             return Stream(
                 status=response.status,
                 headers=_select_headers(response),
                 chunks=self._read_stream(dispatch.target, response, dispatch_timeout),
             )
         return await _read_answer(response, dispatch_timeout)
+
+    async def _post(self, dispatch: Dispatch) -> aiohttp.ClientResponse:
+        """Send the request and return the answer once its head has arrived."""
+        session = self._trusted if dispatch.push.trusted else self._checked
+        headers = dispatch.headers
+        if dispatch.inbound_secret is not None:
+            headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
+        return await session.post(
+            _parse_url(dispatch.push.address),
+            data=dispatch.body if len(dispatch.body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(dispatch.body),
+            headers=headers,
+            allow_redirects=False,
+        )
 
     async def _read_stream(
         self, target: WorkspaceId, response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout
@@ -159,7 +186,7 @@ class AgentClient:
 
     @asynccontextmanager
     async def _open_session(self, resolver: AbstractResolver | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        connector = aiohttp.TCPConnector(
+        connector = AnswerConnector(
             resolver=resolver, limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, use_dns_cache=resolver is None
         )
         async with aiohttp.ClientSession(
@@ -167,6 +194,10 @@ class AgentClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=self._connect_timeout,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         ) as session:
             yield session
@@ -197,13 +228,11 @@ class CheckingResolver(AbstractResolver):
 
 async def _read_answer(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> Answer | DispatchFailure:
     """Read the whole body, up to the limit."""
-    chunks: list[bytes] = []
-    room = MAX_ANSWER_BYTES
+    body = bytearray()
     try:
         while chunk := await _read_chunk(response, dispatch_timeout):
-            chunks.append(chunk)
-            room -= len(chunk)
-            if room < 0:
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
                 return _UNREADABLE
     except TimeoutError:
         return dispatch_timeout.expired or _UNREADABLE
@@ -212,7 +241,9 @@ async def _read_answer(response: aiohttp.ClientResponse, dispatch_timeout: Dispa
     finally:
         if not response.content.at_eof():
             response.close()
-    return Answer(status=response.status, headers=_select_headers(response), body=b"".join(chunks))
+    if response.status in BODYLESS_STATUSES:
+        body.clear()
+    return Answer(status=response.status, headers=_select_headers(response), body=bytes(body))
 
 
 async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> bytes:
@@ -227,9 +258,22 @@ async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: Dispat
 
 
 def _select_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """Return the forwarded headers; of a repeated header the first value."""
+    """Return the forwarded headers; of a repeated header the first value, and none that HTTP cannot carry."""
     found = response.headers
-    return {name: found[name] for name in RESPONSE_HEADERS if name in found}
+    return {name: found[name] for name in RESPONSE_HEADERS if name in found and _is_forwardable(name, response)}
+
+
+def _is_forwardable(name: str, response: aiohttp.ClientResponse) -> bool:
+    """Whether a header has an ASCII value of moderate length, and describes a body only where there is one."""
+    if response.status in BODYLESS_STATUSES and name in BODY_HEADERS:
+        return False
+    value = response.headers[name]
+    return value.isascii() and value.isprintable() and len(value) <= MAX_FORWARDED_HEADER_CHARACTERS
+
+
+def _is_event_stream(response: aiohttp.ClientResponse) -> bool:
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type == "text/event-stream" and response.status not in BODYLESS_STATUSES
 
 
 @lru_cache(maxsize=4096)
@@ -241,17 +285,24 @@ def _parse_url(address: str) -> URL:
 def _may_be_resolved(address: str, rules: AddressRules) -> bool:
     """Whether the address is a URL whose host may be resolved. An IP address is checked here: it is not resolved."""
     endpoint = addresses.parse_endpoint(address)
-    if endpoint is None:
+    if (
+        endpoint is None or endpoint.host != (_parse_url(address).raw_host or "").lower()
+    ):  # what is checked is what is connected to
         return False
-    return not _is_ip_address(endpoint.host) or addresses.find_ip_refusal(endpoint.host, rules) is None
+    return not addresses.is_ip_address(endpoint.host) or addresses.find_ip_refusal(endpoint.host, rules) is None
 
 
-def _is_ip_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _describe_failure(error: Exception) -> DispatchFailure:
+    """Return what an error of the HTTP client means."""
+    match error:
+        case aiohttp.ClientConnectorError() | aiohttp.ClientSSLError():
+            return DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
+        case ForbiddenHostError() | ValueError():
+            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
+        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+            return _UNREADABLE
+        case _:
+            return DispatchFailure(Fault.RESET, SendState.UNKNOWN)
 
 
 _UNREADABLE = DispatchFailure(Fault.UNREADABLE, SendState.UNKNOWN)

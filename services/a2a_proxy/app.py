@@ -18,8 +18,9 @@ from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
-from services.a2a_proxy.clients import ProvisionerClient, RegistryClient
+from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
 from services.a2a_proxy.delivery import Delivery
+from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
@@ -41,6 +42,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         clients.open_channel(
             settings.provisioner_targets, caller_service=service.name, tls=settings.tls
         ) as provisioner,
+        clients.open_channel(settings.auth_targets, caller_service=service.name, tls=settings.tls) as auth,
         AgentClient(rules=settings.address_rules) as agents,
     ):
         broadcasts = BroadcastFanOut()
@@ -56,13 +58,17 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             max_bytes_per_workspace=max_workspace_bytes,
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        inbound_secrets = InboundSecrets(AuthClient(auth))
         route_cache = RouteCache(
-            registry_client, on_sign_of_life=agents.restart_idle_timeouts, on_removed=retention.note_removal
+            registry_client,
+            on_sign_of_life=agents.restart_idle_timeouts,
+            on_removal=(inbound_secrets.drop, retention.note_removal),
         )
         delivery = Delivery(
             registry=registry_client,
             route_cache=route_cache,
             agents=agents,
+            inbound_secrets=inbound_secrets,
             activity=activity,
             provisioner=ProvisionerClient(provisioner),
             clock=clock,

@@ -1,9 +1,10 @@
-"""Calls the registry and the provisioner, and returns their answers in this service's types."""
+"""Calls the registry, the provisioner and auth, and returns their answers in this service's types."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
@@ -27,6 +28,10 @@ from services.chassis.errors import NotFound, ServiceError
 
 CHECK_TIMEOUT = timedelta(seconds=3)
 """Time for the check of an instance, during which the caller of a failed message waits."""
+
+
+SECRET_TIMEOUT = timedelta(seconds=2)
+"""Time for reading an inbound secret, during which the first message to a workspace waits."""
 
 
 class RegistryClient:
@@ -74,6 +79,24 @@ class ProvisionerClient:
         except ServiceError:
             return InstanceCondition.UNKNOWN
         return _CONDITIONS.get(answer.condition, InstanceCondition.UNKNOWN)
+
+
+class AuthClient:
+    """Auth: tells inbound secrets. The proxy calls nothing else of it."""
+
+    def __init__(self, channel: ServiceChannel) -> None:
+        self._channel = channel
+        self._stub = auth_pb2_grpc.AuthServiceStub(channel.channel)
+
+    async def read_inbound_secret(self, workspace_id: WorkspaceId) -> str | None:
+        """Return the inbound secret of a workspace; `None` if auth does not answer or cannot open it."""
+        request = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._stub.ReadOrHealInboundSecret, request, timeout=SECRET_TIMEOUT)
+        except ServiceError:
+            return None
+        secret: str = answer.inbound_secret
+        return secret
 
 
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:

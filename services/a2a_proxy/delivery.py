@@ -15,12 +15,14 @@ from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.agent_client import AgentClient, Dispatch
 from services.a2a_proxy.clients import ProvisionerClient, RegistryClient
 from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, TargetWaking
+from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.model import (
     Activity,
     Answer,
     Answered,
     AnswerReceipt,
     Busy,
+    DispatchFailure,
     Envelope,
     Failed,
     FailureReceipt,
@@ -59,6 +61,9 @@ REQUEST_HEADERS = (
 )
 """The headers of a message that are forwarded to the agent."""
 
+HOPS_HEADER = "x-molecule-hops"
+"""Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
+
 STREAM_TAIL_BYTES = 64 * 1024
 """Bytes at the end of a stream in which the activity log looks for the last event."""
 
@@ -74,6 +79,7 @@ class Delivery:
         *,
         route_cache: RouteCache,
         agents: AgentClient,
+        inbound_secrets: InboundSecrets,
         activity: ActivityLog,
         registry: RegistryClient,
         provisioner: ProvisionerClient,
@@ -84,6 +90,7 @@ class Delivery:
         """`idle_timeout` applies to agents that declare none, `max_inbox_bytes` to the activity of one that polls."""
         self._route_cache = route_cache
         self._agents = agents
+        self._inbound_secrets = inbound_secrets
         self._activity = activity
         self._registry = registry
         self._provisioner = provisioner
@@ -98,6 +105,7 @@ class Delivery:
         """
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
         deadline = _choose_deadline(incoming)
+        hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
         message = envelope.parse(incoming.body, version=incoming.headers.get("a2a-version", ""), entropy=os.urandom(32))
         decision = routing.decide(route)
         if not isinstance(decision, Push):  # the cache may be older than what the caller knows of the target
@@ -115,9 +123,10 @@ class Delivery:
                     target=incoming.target,
                     push=push,
                     body=message.body,
-                    headers=_build_headers(incoming, message),
+                    headers=_build_headers(incoming, message, hops + 1),
                     idle=route.idle_timeout or self._idle_timeout,
                     deadline=deadline,
+                    inbound_secret=await self._inbound_secrets.find(route),
                 )
                 return await self._push(dispatch, _ActivityBuilder(incoming, message, self._clock.now()), route)
             case unknown:
@@ -138,7 +147,7 @@ class Delivery:
         A message whose address is refused leaves no activity (A2A-15).
         """
         await self._activity.wait_for_room()
-        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
+        result = await self._send(dispatch, builder, route)
         agent_time = builder.measure_time()
         match await self._settle(outcome.classify(result), route):
             case Answered(Stream() as stream):
@@ -155,6 +164,20 @@ class Delivery:
             await self._activity.record(builder.build_from_error(error, agent_time))
         log.info("message not answered", workspace=dispatch.target, reason=error.reason)
         return FailureReceipt(error=error, agent_time=agent_time)
+
+    async def _send(
+        self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route
+    ) -> Answer | Stream | DispatchFailure:
+        """Send a message, and once more with another secret if the agent refused the one that was cached."""
+        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
+        if not outcome.is_unauthorized(result):
+            return result
+        secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
+        remaining = None if dispatch.deadline is None else dispatch.deadline - builder.measure_time()
+        if secret is None or (remaining is not None and remaining <= timedelta()):
+            return result
+        again = replace(dispatch, inbound_secret=secret, deadline=remaining)
+        return await self._agents.send(again, self._route_cache.is_fresh)
 
     async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
         """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""
@@ -251,10 +274,12 @@ def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
     return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
 
 
-def _build_headers(incoming: IncomingMessage, message: Envelope) -> dict[str, str]:
+def _build_headers(incoming: IncomingMessage, message: Envelope, hops: int) -> dict[str, str]:
+    """Return the headers for the agent; `hops` counts this dispatch too."""
     headers = {name: incoming.headers[name] for name in REQUEST_HEADERS if name in incoming.headers}
     headers.setdefault("content-type", "application/json")
     headers.setdefault("accept", "application/json, text/event-stream")
+    headers[HOPS_HEADER] = str(hops)
     if message.version:
         headers["a2a-version"] = message.version
     if incoming.request_id:

@@ -4,7 +4,7 @@ from json import JSONDecodeError, JSONDecoder, dumps
 from typing import Any, NoReturn
 from uuid import UUID
 
-from services.a2a_proxy.errors import MalformedMessage
+from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.model import Envelope, JsonObject
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
@@ -18,6 +18,12 @@ MAX_VERSION_LENGTH = 20
 
 MAX_TIMEOUT_SECONDS = 86_400
 """Largest value of an X-Timeout header."""
+
+MAX_HOPS = 8
+"""Dispatches that one message may take, over all planes on its way."""
+
+MAX_HOPS_DIGITS = 3
+"""Digits of the longest X-Molecule-Hops header that is parsed."""
 
 INVALID_JSON = -32700
 INVALID_REQUEST = -32600
@@ -55,6 +61,21 @@ def parse_timeout(timeout: str) -> int | None:
             return seconds
     text = f"X-Timeout must be an integer from 1 to {MAX_TIMEOUT_SECONDS}"
     raise MalformedMessage(text, details={"error": text})
+
+
+def parse_hops(hops: str) -> int:
+    """Return the dispatches that a message has taken, 0 for an empty X-Molecule-Hops header.
+
+    Raises `MalformedMessage`, and `LoopDetected` for as many as a message may take.
+    """
+    if not hops:
+        return 0
+    if not (hops.isascii() and hops.isdigit() and len(hops) <= MAX_HOPS_DIGITS):
+        text = f"X-Molecule-Hops must be an integer of at most {MAX_HOPS_DIGITS} digits"
+        raise MalformedMessage(text, details={"error": text})
+    if int(hops) >= MAX_HOPS:
+        raise LoopDetected
+    return int(hops)
 
 
 def _parse_request(body: bytes) -> JsonObject:

@@ -55,6 +55,14 @@ class MalformedMessage(InvalidArgument):
     reason = "MALFORMED_MESSAGE"
 
 
+class LoopDetected(FailedPrecondition):
+    """The message has passed through planes too often: an agent's address leads back to a plane."""
+
+    domain = DOMAIN
+    reason = "LOOP_DETECTED"
+    message = "message loop: the message has passed through planes too often"
+
+
 class TargetUnavailable(Unavailable):
     """The target cannot take a message in its present status; details: status, status_reason."""
 
@@ -100,6 +108,18 @@ class AgentUnreachable(Unavailable):
     domain = DOMAIN
     reason = "AGENT_UNREACHABLE"
     message = "failed to reach workspace agent"
+
+
+class InboundSecretRefused(Unavailable):
+    """The agent refused the plane's inbound secret; details: delivery."""
+
+    domain = DOMAIN
+    reason = "INBOUND_SECRET_REFUSED"
+    message = "workspace agent refused the plane's inbound secret: restart the agent, or register it again"
+
+    def __init__(self) -> None:
+        """Say that the agent has not taken the message."""
+        super().__init__(details={"delivery": "not_sent"})
 
 
 class AgentBusy(Unavailable):

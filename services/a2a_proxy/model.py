@@ -164,7 +164,10 @@ class Fault(StrEnum):
     """The deadline of the call passed."""
 
     UNREADABLE = "unreadable"
-    """The answer began, and then broke off or exceeded the limit."""
+    """The answer began, and then broke off, exceeded a limit or was no HTTP."""
+
+    INVALID_STATUS = "invalid_status"
+    """The answer has a status that HTTP does not define."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from services.a2a_proxy.errors import (
     AgentUnreachable,
     AnswerUnreadable,
     CallDeadlineExceeded,
+    InboundSecretRefused,
 )
 from services.a2a_proxy.model import (
     Answer,
@@ -31,8 +32,17 @@ from services.chassis.errors import ServiceError
 DEAD_STATUSES = frozenset({502, 503, 504, 521, 522, 523, 524})
 """HTTP statuses by which a proxy in front of an agent reports that the agent is missing."""
 
+BODYLESS_STATUSES = frozenset({204, 205, 304})
+"""The statuses of answers that have no body; what an agent sends as one is dropped."""
+
+INVALID_STATUS_TEXT = "workspace agent answered with an HTTP status outside 200 to 599"
+
+INBOUND_REALM = "molecule-inbound"
+"""The realm in the challenge of an agent that requires the plane's inbound secret (docs/spec/rest.md, 6.4)."""
+
 OK = 200
 FIRST_ERROR = 300
+UNAUTHORIZED = 401
 TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 
@@ -46,12 +56,8 @@ def classify(result: Answer | Stream | DispatchFailure) -> Outcome:
             return SuspectedDead(result)
         case DispatchFailure():
             return Failed(_build_error(result))
-        case Answer() if is_upstream_dead(result.status):
-            return SuspectedDead(result)
-        case Answer() if _is_busy(result):
-            return Busy()
         case Answer():
-            return Answered(result)
+            return _classify_answer(result)
         case _:
             assert_never(result)
 
@@ -74,9 +80,16 @@ def is_upstream_dead(status: int) -> bool:
     return status in DEAD_STATUSES
 
 
+def is_unauthorized(result: Answer | Stream | DispatchFailure) -> bool:
+    """Whether an agent refused a message before doing anything, because of the credential or for want of one."""
+    return isinstance(result, Answer) and result.status == UNAUTHORIZED
+
+
 def hide_foreign_body(answer: Answer) -> Answer:
     """Return the answer for the client, with a generic body in place of an error page that is not JSON."""
-    if answer.status < FIRST_ERROR or "json" in answer.headers.get("content-type", ""):
+    if answer.status < FIRST_ERROR or answer.status in BODYLESS_STATUSES:
+        return answer
+    if "json" in answer.headers.get("content-type", ""):
         return answer
     headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
     return Answer(
@@ -126,6 +139,16 @@ def extract_tool_trace(body: bytes) -> str | None:
     return None if found is None else json.dumps(found, separators=(",", ":"))
 
 
+def _classify_answer(answer: Answer) -> Outcome:
+    if is_upstream_dead(answer.status):
+        return SuspectedDead(answer)
+    if _is_busy(answer):
+        return Busy()
+    if is_unauthorized(answer) and INBOUND_REALM in answer.headers.get("www-authenticate", ""):
+        return Failed(InboundSecretRefused())
+    return Answered(answer)
+
+
 def _get_status_text(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -146,6 +169,8 @@ def _build_error(failure: DispatchFailure) -> ServiceError:
             return CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(failure.send_state)})
         case Fault.UNREADABLE:
             return AnswerUnreadable(details={"delivery_confirmed": True})
+        case Fault.INVALID_STATUS:
+            return AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
         case _:
             assert_never(failure.fault)
 

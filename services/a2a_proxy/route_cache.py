@@ -1,6 +1,6 @@
 """Caches routes in memory and updates them from the registry's feed."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from typing import assert_never
 
@@ -34,13 +34,13 @@ class RouteCache:
         registry: RegistryClient,
         *,
         on_sign_of_life: Callable[[WorkspaceId], None],
-        on_removed: Callable[[WorkspaceId], None],
+        on_removal: Sequence[Callable[[WorkspaceId], None]] = (),
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
-        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removed` after its removal."""
+        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal."""
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
-        self._on_removed = on_removed
+        self._on_removal = on_removal
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
@@ -118,7 +118,8 @@ class RouteCache:
             self._allowed.clear()
         if route.status is Status.REMOVED:
             self._routes.pop(route.workspace_id, None)
-            self._on_removed(route.workspace_id)
+            for call in self._on_removal:
+                call(route.workspace_id)
         else:
             self._routes[route.workspace_id] = route
 

@@ -61,6 +61,9 @@ class Settings(DatabaseSettings):
     provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
     """Where the provisioner listens."""
 
+    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    """Where auth listens."""
+
     idle_timeout: Annotated[timedelta, BeforeValidator(_parse_idle_timeout)] = Field(
         default=DEFAULT_IDLE_TIMEOUT, validation_alias="A2A_IDLE_TIMEOUT_SECONDS"
     )

@@ -127,7 +127,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             running=settings.max_running,
             running_per_org=settings.max_running_per_org,
         )
-        address_checker = AddressChecker(settings.address_rules)
+        address_checker = AddressChecker(
+            settings.address_rules, plane_urls=(settings.platform_url, settings.external_platform_url)
+        )
         listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
         feed = WorkspaceFeed(store, listener, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)

@@ -60,6 +60,12 @@ class Settings(DatabaseSettings):
     )
     """Private networks, joined by commas, that agents may be on in production."""
 
+    platform_url: str = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
+    """The URL at which agents reach the plane; no agent may have it as its own address."""
+
+    external_platform_url: str = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
+    """Public address of the plane in answers, by default the address of the request; none that an agent may have."""
+
     org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
     """Set where a control plane starts the agents (SaaS mode)."""
 

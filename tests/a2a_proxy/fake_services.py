@@ -1,4 +1,4 @@
-"""A fake registry and a fake provisioner, as real gRPC servicers."""
+"""A fake registry, a fake provisioner and a fake auth, as real gRPC servicers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
@@ -132,5 +133,27 @@ class FakeProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
         return Servicer(
             contract=provisioner_pb2.DESCRIPTOR.services_by_name["ProvisionerService"],
             add=provisioner_pb2_grpc.add_ProvisionerServiceServicer_to_server,
+            servicer=self,
+        )
+
+
+@dataclass
+class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
+    """Tells the inbound secret that a test sets, the same for every workspace, and records the questions."""
+
+    secret: str = "the-inbound-secret"
+    is_unavailable: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def ReadOrHealInboundSecret(self, request, context) -> auth_pb2.ReadOrHealInboundSecretResponse:
+        self.asked.append(request.workspace_id)
+        if self.is_unavailable:
+            raise Unavailable
+        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret)
+
+    def servicer(self) -> Servicer:
+        return Servicer(
+            contract=auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+            add=auth_pb2_grpc.add_AuthServiceServicer_to_server,
             servicer=self,
         )

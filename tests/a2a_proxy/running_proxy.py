@@ -1,4 +1,4 @@
-"""Runs the whole A2A proxy with a fake registry and a fake provisioner."""
+"""Runs the whole A2A proxy with a fake registry, a fake provisioner and a fake auth."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
-from tests.a2a_proxy.fake_services import FakeLifecycle, FakeProvisioner, FakeRegistry
+from tests.a2a_proxy.fake_services import FakeAuth, FakeLifecycle, FakeProvisioner, FakeRegistry
 from tests.rpc import serve
 
 
@@ -27,6 +27,7 @@ class RunningProxy:
     registry: FakeRegistry
     lifecycle: FakeLifecycle
     provisioner: FakeProvisioner
+    auth: FakeAuth
     store: Store
     stop: asyncio.Event
     """Set it to stop the proxy as a signal does; the fakes and the database stay."""
@@ -42,12 +43,12 @@ class RunningProxy:
 @asynccontextmanager
 async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy]:
     """Run a proxy for the length of the block, in development unless the settings say otherwise."""
-    registry, lifecycle, provisioner = FakeRegistry(), FakeLifecycle(), FakeProvisioner()
+    registry, lifecycle, provisioner, auth = FakeRegistry(), FakeLifecycle(), FakeProvisioner(), FakeAuth()
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
     with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
         async with (
             databases.open_empty_database(database_url, service) as engine,
-            serve([registry.servicer(), lifecycle.servicer(), provisioner.servicer()]) as fakes,
+            serve([registry.servicer(), lifecycle.servicer(), provisioner.servicer(), auth.servicer()]) as fakes,
             asyncio.TaskGroup() as group,
         ):
             loaded = Settings(
@@ -55,6 +56,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
                 database_url=database_url,
                 registry_targets=fakes,
                 provisioner_targets=fakes,
+                auth_targets=fakes,
                 **values,
             )
             stop, stopped = asyncio.Event(), asyncio.Event()
@@ -65,6 +67,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
                 registry=registry,
                 lifecycle=lifecycle,
                 provisioner=provisioner,
+                auth=auth,
                 store=Store(engine),
                 stop=stop,
                 stopped=stopped,

@@ -22,13 +22,13 @@ async def following(
     *,
     silence_limit: timedelta = FEED_SILENCE_LIMIT,
     on_sign_of_life=lambda _: None,
-    on_removed=lambda _: None,
+    on_removal=(),
 ) -> AsyncIterator[RouteCache]:
     async with open_channel_to([registry.servicer()], caller_service="a2a_proxy") as channel:
         cache = RouteCache(
             RegistryClient(channel),
             on_sign_of_life=on_sign_of_life,
-            on_removed=on_removed,
+            on_removal=on_removal,
             silence_limit=silence_limit,
         )
         async with asyncio.TaskGroup() as group:

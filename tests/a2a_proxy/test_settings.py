@@ -13,6 +13,7 @@ REQUIRED = {
     "A2A_PROXY_LISTEN": "unix:/x",
     "REGISTRY_TARGETS": "unix:/r",
     "PROVISIONER_TARGETS": "unix:/p",
+    "AUTH_TARGETS": "unix:/a",
 }
 
 

@@ -1,13 +1,18 @@
 """The address rules of the public contract."""
 
-from ipaddress import ip_network
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from services.chassis.addresses import (
     FORBIDDEN_NETWORKS,
+    LOOPBACK_NETWORKS,
+    METADATA_NETWORKS,
+    PRIVATE_NETWORKS,
     AddressRefusal,
     AddressRules,
     Endpoint,
@@ -22,7 +27,25 @@ SAAS = AddressRules(saas=True)
 
 PRIVATE = ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "fd00::1", "::ffff:10.0.0.1"]
 LOOPBACK = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]
-METADATA = ["169.254.169.254", "169.254.0.1", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
+METADATA = [
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fd00:c1::a9fe:a9fe",
+    "fd00:42::42",
+    "fd00:a9fe:a9fe::1",
+    "::ffff:100.100.100.200",
+    "64:ff9b::a83f:8110",
+    "169.254.169.254",
+    "169.254.0.1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+]
 OTHERS = [
     "0.0.0.0",  # noqa: S104 - judged, not bound
     "100.64.0.1",
@@ -34,6 +57,25 @@ OTHERS = [
     "2001:db8::1",
     "fc00::1",
     "ff02::1",
+    "ff0e::1",
+    "192.0.0.1",
+    "192.0.0.9",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "224.0.1.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "100::1",
+    "2001::1",
+    "2001:20::1",
+    "2002::1",
+    "3fff::1",
+    "4000::1",
+    "5f00::1",
+    "fec0::1",
+    "64:ff9b:1::1",
+    "::1.1.1.1",
 ]
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "172.32.0.1", "11.0.0.1"]
 
@@ -54,7 +96,7 @@ def test_loopback_is_allowed_in_development_only(address):
     assert find_ip_refusal(address, DEVELOPMENT) is None
 
 
-@pytest.mark.covers("A2A-16")
+@pytest.mark.covers("A2A-16", "HOS-07")
 @pytest.mark.parametrize("rules", [PRODUCTION, DEVELOPMENT, SAAS])
 @pytest.mark.parametrize("address", [*METADATA, *OTHERS])
 def test_reserved_and_metadata_addresses_are_refused_in_every_mode(address, rules):
@@ -84,11 +126,19 @@ def test_a_forbidden_network_is_refused_from_its_first_address_to_its_last(first
 
 
 @pytest.mark.parametrize(
-    ("address", "refusal"),
-    [("10.0.0.1%eth0", AddressRefusal.PRIVATE), ("2606:4700::1111%", None), ("%eth0", AddressRefusal.FORBIDDEN)],
+    "address",
+    [
+        "10.0.0.1%eth0",
+        "2606:4700::1111%",
+        "2606:4700::1111%eth0",
+        "::1%lo",
+        "::ffff:127.0.0.1%lo",
+        "%eth0",
+        "fe80::1%25",
+    ],
 )
-def test_the_zone_of_an_address_is_ignored(address, refusal):
-    assert find_ip_refusal(address, PRODUCTION) is refusal
+def test_an_address_with_a_zone_is_refused(address):
+    assert find_ip_refusal(address, DEVELOPMENT) is AddressRefusal.FORBIDDEN
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -157,17 +207,19 @@ def test_a_url_with_credentials_is_refused(credentials):
 @pytest.mark.parametrize(
     ("address", "refusal"),
     [
-        ("2002:a00:1::1", AddressRefusal.PRIVATE),
-        ("2002:7f00:1::1", AddressRefusal.LOOPBACK),
-        ("2002:808:808::1", None),
+        ("2002:a00:1::1", AddressRefusal.FORBIDDEN),
+        ("2002:7f00:1::1", AddressRefusal.FORBIDDEN),
+        ("2002:808:808::1", AddressRefusal.FORBIDDEN),
         ("64:ff9b::a00:1", AddressRefusal.PRIVATE),
         ("64:ff9b::808:808", None),
         ("64:ff9b::a00:0", AddressRefusal.PRIVATE),
         ("64:ff9b::c0a8:1ff", AddressRefusal.PRIVATE),
-        ("64:ff9b:0:0:1::a00:1", None),
+        ("64:ff9b:0:0:1::a00:1", AddressRefusal.FORBIDDEN),
+        ("64:ff9b::7f00:1", AddressRefusal.LOOPBACK),
+        ("64:ff9b:1::808:808", AddressRefusal.FORBIDDEN),
+        ("::8.8.8.8", AddressRefusal.FORBIDDEN),
+        ("::127.0.0.1", AddressRefusal.FORBIDDEN),
         ("::ffff:8.8.8.8", None),
-        ("2606:4700::1111%eth0", None),
-        ("fe80::1%25", AddressRefusal.FORBIDDEN),
     ],
 )
 def test_an_ipv4_address_inside_an_ipv6_address_is_checked(address, refusal):
@@ -205,6 +257,7 @@ def test_the_texts_of_the_refusals_stay():
         "the host resolves to an address that is never allowed",
         "the host resolves to this machine",
         "the host resolves to a private network",
+        "the address is that of the plane itself",
     ]
 
 
@@ -239,3 +292,154 @@ def test_an_allowed_network_does_not_allow_forbidden_addresses(network, offset):
         find_ip_refusal(str(address), AddressRules(development=True, saas=True, allowed=(network,)))
         is AddressRefusal.FORBIDDEN
     )
+
+
+# Against ipaddress ────────────────────────────────────────────────────────────
+
+EVERY_NETWORK = AddressRules(development=True, saas=True, allowed=(ip_network("0.0.0.0/0"), ip_network("::/0")))
+
+SPECIAL_PREFIXES = [
+    *(network.network_address for network in [*FORBIDDEN_NETWORKS, *LOOPBACK_NETWORKS, *PRIVATE_NETWORKS]),
+    *map(ip_address, ["::ffff:0:0", "64:ff9b::", "64:ff9b:1::", "2001::", "2002::", "100::", "fec0::", "5f00::", "::"]),
+]
+
+ADDRESSES = st.one_of(
+    st.ip_addresses(),
+    st.builds(
+        lambda base, offset: type(base)((int(base) + offset) % 2**base.max_prefixlen),
+        st.sampled_from(SPECIAL_PREFIXES),
+        st.integers(min_value=0, max_value=2**33),
+    ),
+    st.ip_addresses(v=4).map(lambda address: IPv6Address(int(IPv6Address("::ffff:0:0")) + int(address))),
+    st.ip_addresses(v=4).map(lambda address: IPv6Address(int(IPv6Address("64:ff9b::")) + int(address))),
+)
+
+
+def find_destination(address):
+    """Return the IPv4 address in an IPv4-mapped or NAT64 address, found in its text."""
+    if isinstance(address, IPv6Address):
+        for prefix in ("::ffff:0:0/96", "64:ff9b::/96"):
+            if address in ip_network(prefix):
+                return IPv4Address(int(address) % 2**32)
+    return address
+
+
+@pytest.mark.covers("HOS-07")
+@given(ADDRESSES)
+def test_production_allows_only_addresses_that_ipaddress_calls_global(address):
+    if find_ip_refusal(str(address), PRODUCTION) is None:
+        reached = find_destination(address)
+        assert reached.is_global
+        kinds = ("multicast", "private", "reserved", "loopback", "link_local", "unspecified", "site_local")
+        assert not [kind for kind in kinds if getattr(reached, f"is_{kind}", False)]
+        assert not [tunnel for tunnel in ("sixtofour", "teredo") if getattr(reached, tunnel, None)]
+
+
+@pytest.mark.covers("HOS-07")
+@given(ADDRESSES)
+def test_the_modes_allow_private_and_loopback_networks_only(address):
+    if find_ip_refusal(str(address), EVERY_NETWORK) is None and find_ip_refusal(str(address), PRODUCTION) is not None:
+        reached = find_destination(address)
+        exceptions = [*LOOPBACK_NETWORKS, *PRIVATE_NETWORKS]
+        assert any(reached.version == network.version and reached in network for network in exceptions)
+
+
+@pytest.mark.covers("HOS-07")
+@given(st.sampled_from(METADATA_NETWORKS), st.integers(min_value=0), st.booleans())
+def test_no_setting_allows_a_metadata_address(network, offset, is_mapped):
+    address = network[offset % min(network.num_addresses, 2**64)]
+    if is_mapped and address.version == 4:
+        address = IPv6Address(int(IPv6Address("::ffff:0:0")) + int(address))
+    assert find_ip_refusal(str(address), EVERY_NETWORK) is AddressRefusal.FORBIDDEN
+
+
+# Hosts that programs read differently ─────────────────────────────────────────
+
+
+@pytest.mark.covers("HOS-08")
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.1",
+        "127.0.1",
+        "0177.0.0.1",
+        "127.0.0.01",
+        "2130706433",
+        "0",
+        "0x7f.1",
+        "0x7f000001",
+        "0X7F000001",
+        "0x",
+        "1.2.3.4.5",
+        "1.2.3.256",
+        "127.0.0.1.",
+        "agent.",
+        "agent..example",
+        ".agent",
+        "agent.1",
+        "agent.0x1",
+        "\uff11\uff12\uff17.0.0.1",
+        "%31%32%37.0.0.1",
+        "127%2e0.0.1",
+        "ag%65nt",
+        "user@agent",
+        "user:pass@127.0.0.1",
+        "agent\\@127.0.0.1",
+        "127.0.0.1\\agent",
+        "agent,example",
+        "agent;example",
+        "agent!",
+        "-agent",
+        "[::1%lo]",
+        "[fe80::1%25eth0]",
+        "[::1",
+        "::1",
+        "[v1.x]",
+        "[127.0.0.1]",
+        "a" * 64,
+        ".".join(["a" * 60] * 5),
+    ],
+)
+def test_a_host_that_programs_read_differently_is_refused(host):
+    assert parse_endpoint(f"http://{host}/") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "[2606:4700::1111]",
+        "agent",
+        "agent_1",
+        "ws-0123456789ab",
+        "a.b-c.example",
+        "xn--bcher-kva.de",
+        "1a.2b",
+    ],
+)
+def test_a_usual_host_is_allowed(host):
+    assert parse_endpoint(f"http://{host}:8000/") == Endpoint(host=host.strip("[]"), port=8000)
+
+
+@pytest.mark.covers("HOS-08")
+@given(
+    st.text(alphabet="01789xXaf.:@/\\[]%#?-_ ", max_size=25),
+    st.sampled_from(["http://", "https://", "http:/", "http:", "HTTP://"]),
+)
+def test_a_url_that_is_allowed_has_the_same_host_for_the_http_client(rest, scheme):
+    endpoint = parse_endpoint(scheme + rest)
+    if endpoint is not None:
+        assert URL(scheme + rest, encoded=True).raw_host.lower() == endpoint.host
+
+
+@pytest.mark.covers("HOS-08")
+@given(st.text(alphabet="0123456789xabcdef.", max_size=20))
+def test_a_host_that_the_resolver_reads_as_an_address_is_written_as_one(host):
+    endpoint = parse_endpoint(f"http://{host}/")
+    if endpoint is not None:
+        try:
+            read = socket.inet_aton(endpoint.host)
+        except OSError:
+            return
+        assert endpoint.host == socket.inet_ntoa(read)

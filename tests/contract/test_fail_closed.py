@@ -52,6 +52,7 @@ HARMLESS_HANDLERS = {
     "gateway/endpoint.py __call__": "an error is an answer, a bug is 500",
     "services/auth/tokens/credentials.py _open_inbound_secret": "the secret is left out of the answer",
     "services/chassis/addresses.py _parse_destination": "no address: refused as forbidden",
+    "services/chassis/addresses.py is_ip_address": "no address: checked as a name, and as what it resolves to",
     "services/chassis/addresses.py parse_endpoint": "no URL: no endpoint to connect to",
     "services/chassis/feeds.py connection": "a broken feed is no longer fresh, so its reader asks the source instead",
     "services/chassis/identity.py act_as": "only a context that never had the identity has none to restore",

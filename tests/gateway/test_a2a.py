@@ -20,10 +20,12 @@ from services.chassis import clients
 from services.chassis.errors import Unauthenticated
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
+from tests.a2a_proxy.scripted_agent import serve_script
 from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
 from tests.waiting import eventually
 
 TARGET = "b798b45d-16e4-4f00-a409-234e988928c7"
+OTHER = "b798b45d-16e4-4f00-a409-234e988928c8"
 MEBIBYTE = 1024 * 1024
 
 
@@ -467,3 +469,91 @@ async def test_a_client_that_reads_nothing_delays_no_other(gateway):
             for _ in range(20):
                 async with gateway.post(hello(), timeout=aiohttp.ClientTimeout(total=5)) as answer:
                     assert answer.status == 200
+
+
+# Agents that are hostile or broken ────────────────────────────────────────────
+
+
+@pytest.mark.covers("HOS-03", "HOS-05")
+@pytest.mark.parametrize("status", [200, 204, 205, 299, 304, 404, 418, 599])
+async def test_an_answer_keeps_its_status_and_the_connection_of_the_client(gateway, status):
+    head = b"HTTP/1.1 %d x\r\nContent-Type: application/json\r\nX-Long: %s\r\nETag: \xe9\r\n" % (status, b"x" * 9000)
+    async with serve_script(head + b"Content-Length: 2\r\n\r\n{}") as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+        for _ in range(2):  # a body that the client does not expect would spoil the second answer
+            async with gateway.post(hello()) as answer:
+                assert answer.status == status
+                assert await answer.read() == (b"" if status in {204, 205, 304} else b"{}")
+                assert ("content-length" in answer.headers) == (status not in {204, 304})
+                assert "etag" not in answer.headers
+
+
+@pytest.mark.covers("HOS-04")
+@pytest.mark.parametrize("status", [b"000", b"099", b"101", b"600", b"999"])
+async def test_a_status_that_http_does_not_define_is_a_502_that_says_so(gateway, status):
+    async with serve_script(b"HTTP/1.1 %s x\r\nContent-Length: 2\r\n\r\n{}" % status) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+        async with gateway.post(hello()) as answer:
+            assert answer.status == 502
+            assert await answer.json() == {
+                "error": "workspace agent answered with an HTTP status outside 200 to 599",
+                "delivery_confirmed": True,
+            }
+
+
+@pytest.mark.covers("HOS-01", "HOS-02")
+async def test_floods_of_interim_responses_delay_no_other_message(gateway):
+    def flood():
+        while True:
+            yield b"HTTP/1.1 100 Continue\r\n\r\n" * 4000
+
+    async with serve_script(script=flood) as hostile, serve_agent(EchoAgent()) as honest:
+        gateway.proxy.registry.set_workspace(TARGET, address=hostile.url)
+        gateway.proxy.registry.set_workspace(OTHER, address=honest.url)
+
+        async def flood_once() -> int:
+            async with gateway.post(hello()) as answer:
+                return answer.status
+
+        floods = [asyncio.create_task(flood_once()) for _ in range(3)]
+        async with asyncio.timeout(5), gateway.post(hello(), path=f"/workspaces/{OTHER}/a2a") as answer:
+            assert answer.status == 200
+        assert await asyncio.gather(*floods) == [502, 502, 502]
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize("ring", [[TARGET], [TARGET, OTHER]])
+async def test_a_message_to_an_agent_that_is_the_plane_itself_ends_after_a_few_dispatches(gateway, ring):
+    for place, workspace_id in enumerate(ring):
+        following = ring[(place + 1) % len(ring)]
+        gateway.proxy.registry.set_workspace(workspace_id, address=f"{gateway.url}/workspaces/{following}/a2a")
+
+    async with gateway.post(hello()) as answer:
+        assert answer.status == 508
+        assert await answer.json() == {
+            "error": "message loop: the message has passed through planes too often",
+        }
+    assert len(gateway.callers.received) == 9
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize(("hops", "status"), [("0", 200), ("7", 200), ("8", 508), ("999", 508)])
+async def test_the_dispatches_of_other_planes_count(gateway, hops, status):
+    async with serve_agent(EchoAgent()) as agent:
+        gateway.proxy.registry.set_workspace(TARGET, address=agent.url)
+        async with gateway.post(hello(), headers={"X-Molecule-Hops": hops}) as answer:
+            assert answer.status == status
+        assert [request.headers["X-Molecule-Hops"] for request in agent.requests] == (
+            [str(int(hops) + 1)] if status == 200 else []
+        )
+
+
+@pytest.mark.covers("HOS-06")
+@pytest.mark.parametrize("hops", ["-1", "1000", "one", "1.0", "+1", "1, 2"])
+async def test_a_count_of_dispatches_that_is_no_number_is_refused(gateway, hops):
+    gateway.proxy.registry.set_workspace(TARGET, address="http://127.0.0.1:1/")
+    async with gateway.post(hello(), headers={"X-Molecule-Hops": hops}) as answer:
+        assert (answer.status, await answer.json()) == (
+            400,
+            {"error": "X-Molecule-Hops must be an integer of at most 3 digits"},
+        )

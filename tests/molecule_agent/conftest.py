@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from molecule_agent.app import Agent, run_agent
+from molecule_agent.credentials import Credentials
 from molecule_agent.settings import Settings
 from tests.molecule_agent.a2a_client import A2aClient
 from tests.molecule_agent.clocks import ManualClock
-from tests.molecule_agent.fake_plane import FakePlane
+from tests.molecule_agent.fake_plane import SECRET, FakePlane
 
 WORKSPACE_ID = "0a6c1a3e-0d5c-4c3a-8c39-8f2f3a3c1a11"
 
@@ -31,7 +32,8 @@ async def plane() -> AsyncIterator[FakePlane]:
 
 @pytest.fixture
 def start(tmp_path: Path, clock: ManualClock) -> Start:
-    """A function that starts an agent for a fake plane; keywords override settings."""
+    """A function that starts an agent for a fake plane, with the inbound secret; keywords override settings."""
+    Credentials(tmp_path).save_inbound_secret(SECRET)
 
     @asynccontextmanager
     async def _start(plane: FakePlane, **settings) -> AsyncIterator[Agent]:
@@ -56,5 +58,5 @@ async def echo(start: Start, plane: FakePlane) -> AsyncIterator[Agent]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[A2aClient]:
-    async with A2aClient() as client:
+    async with A2aClient(headers={"Authorization": f"Bearer {SECRET}"}) as client:
         yield client

@@ -5,6 +5,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from molecule_agent.http_server import MAX_BODY_BYTES
+from tests.molecule_agent.a2a_client import A2aClient
+from tests.molecule_agent.fake_plane import SECRET, RegisterRefusingPlane
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("path", [".well-known/agent-card.json", ".well-known/agent.json"])
@@ -28,7 +31,8 @@ async def test_other_methods_and_paths_are_refused(echo, client, method, path, s
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
-    writer.write(f"POST / HTTP/1.1\r\nHost: agent\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
+    head = f"POST / HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {SECRET}\r\n"
+    writer.write(f"{head}Content-Length: {MAX_BODY_BYTES + 1}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     body = await reader.readuntil(b"}")
     writer.close()
@@ -46,3 +50,54 @@ async def test_a_body_that_grows_too_large_is_refused(echo, client):
 
     assert "error" in answer.json()
     assert (await client.get(echo.url + "health")).is_success
+
+
+# The inbound secret ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("HOS-10")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", f"Bearer {SECRET}x")],
+        [("Authorization", f"Bearer {SECRET[:-1]}")],
+        [("Authorization", f"Basic {SECRET}")],
+        [("Authorization", SECRET)],
+        [("Authorization", f"Bearer {SECRET}"), ("Authorization", f"Bearer {SECRET}")],
+        [("X-Authorization", f"Bearer {SECRET}")],
+        [("Cookie", SECRET)],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", ""), ("POST", "health"), ("GET", ""), ("DELETE", "any/where")])
+async def test_only_the_plane_commands_an_agent(echo, headers, method, path):
+    async with A2aClient() as stranger:
+        answer = await stranger.request(method, echo.url + path, headers=headers, content=b"{}")
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="molecule-inbound"'
+    assert answer.json() == {"error": "the plane's inbound secret is required: send messages through the plane"}
+    assert SECRET not in answer.text
+
+
+@pytest.mark.covers("HOS-10")
+@pytest.mark.parametrize("path", ["health", ".well-known/agent-card.json", ".well-known/agent.json"])
+async def test_card_and_health_need_no_secret(echo, path):
+    async with A2aClient() as stranger:
+        assert (await stranger.get(echo.url + path)).status_code == 200
+
+
+@pytest.mark.covers("HOS-10")
+async def test_an_agent_without_a_secret_refuses_messages_until_it_is_registered(start, client, tmp_path, plane):
+    (tmp_path / "configs" / ".platform_inbound_secret").unlink()
+    refusing = RegisterRefusingPlane(500, "later")
+    async with refusing.open(), start(refusing) as agent:
+        await eventually(lambda: refusing.attempts)
+        assert (await client.post(agent.url, json={})).status_code == 401
+    async with start(plane) as agent:
+        await eventually(lambda: plane.heartbeats)
+        assert (await client.post(agent.url, json={})).status_code == 200

@@ -62,6 +62,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The cursor names no stored row of this workspace."""
     ERROR_REASON_INBOX_FULL: _ErrorReason.ValueType  # 30
     """The messages that wait for a polling agent occupy as many bytes as a workspace may store."""
+    ERROR_REASON_LOOP_DETECTED: _ErrorReason.ValueType  # 17
+    """The message has passed through planes too often: an agent's address leads back to a plane."""
+    ERROR_REASON_INBOUND_SECRET_REFUSED: _ErrorReason.ValueType  # 18
+    """The agent refused the plane's inbound secret; details: delivery."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -101,6 +105,10 @@ ERROR_REASON_ACTIVITY_CURSOR_GONE: ErrorReason.ValueType  # 16
 """The cursor names no stored row of this workspace."""
 ERROR_REASON_INBOX_FULL: ErrorReason.ValueType  # 30
 """The messages that wait for a polling agent occupy as many bytes as a workspace may store."""
+ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
+"""The message has passed through planes too often: an agent's address leads back to a plane."""
+ERROR_REASON_INBOUND_SECRET_REFUSED: ErrorReason.ValueType  # 18
+"""The agent refused the plane's inbound secret; details: delivery."""
 
 @typing.final
 class ExchangeRequest(message.Message):

@@ -35,13 +35,16 @@ class CredentialService:
     async def issue(self, workspace_id: WorkspaceId, *, generation: int | None) -> IssuedToken:
         """Issue a token.
 
-        With a generation, all tokens issued before are revoked, and tokens of earlier generations are no longer live.
+        With a generation, all tokens issued before are revoked, tokens of earlier generations are no longer live, and
+        the inbound secret is replaced: what took the place of the last instance may have seen it.
         Raises `WorkspaceUnknown`, `WorkspaceBarred` or `StaleGeneration`.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
             placement = require_active(await tx.placements.lock(workspace_id))
             superseded = await _start_generation(tx, placement, generation, now) if generation is not None else 0
+            if generation is not None:
+                await self._inbound_secrets.replace(tx, workspace_id)
             issued = await _add_token(tx, workspace_id, generation=generation, now=now)
             await self._append_record(tx, "token.issued", placement, subject=issued.token_id, generation=generation)
             if superseded:

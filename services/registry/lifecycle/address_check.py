@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+from collections.abc import Iterable
 
-from services.chassis.addresses import AddressRefusal, AddressRules, find_address_refusal, parse_endpoint
+from services.chassis import addresses
+from services.chassis.addresses import AddressRefusal, AddressRules, Endpoint, find_address_refusal, parse_endpoint
 
 RESOLVE_TIMEOUT_SECONDS = 5.0
 """After this time a name counts as unresolvable."""
@@ -12,8 +14,10 @@ RESOLVE_TIMEOUT_SECONDS = 5.0
 class AddressChecker:
     """Checks the URLs that agents and callers of CreateWorkspace give."""
 
-    def __init__(self, rules: AddressRules) -> None:
+    def __init__(self, rules: AddressRules, *, plane_urls: Iterable[str] = ()) -> None:
+        """`plane_urls` are the URLs of the plane, as far as they are known."""
         self._rules = rules
+        self._plane = [endpoint for endpoint in map(parse_endpoint, plane_urls) if endpoint is not None]
 
     async def find_refusal(self, url: str, *, own_name: str = "") -> AddressRefusal | None:
         """Return why the URL is refused; `None` if it is allowed. The host `own_name` is always allowed."""
@@ -22,7 +26,24 @@ class AddressChecker:
             return AddressRefusal.MALFORMED
         if where.host == own_name:
             return None
-        return find_address_refusal(await _resolve(where.host, where.port), self._rules)
+        resolved = await _resolve(where.host, where.port)
+        refusal = find_address_refusal(resolved, self._rules)
+        if refusal is None and await self._is_plane(where, resolved):
+            return AddressRefusal.PLANE
+        return refusal
+
+    async def _is_plane(self, where: Endpoint, resolved: list[str]) -> bool:
+        """Whether an endpoint is one of the plane's. Another name at the plane's address may be another host."""
+        for plane in self._plane:
+            if where.port == plane.port:
+                if where.host == plane.host:
+                    return True
+                plane_addresses = await _resolve(plane.host, plane.port)
+                if addresses.is_ip_address(where.host) and where.host in plane_addresses:
+                    return True
+                if any(map(addresses.is_loopback, resolved)) and any(map(addresses.is_loopback, plane_addresses)):
+                    return True
+        return False
 
 
 async def _resolve(host: str, port: int) -> list[str]:

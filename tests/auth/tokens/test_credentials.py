@@ -127,6 +127,18 @@ async def test_a_workspace_receives_a_token_only_if_it_has_none(credential_servi
     assert second.token is None
 
 
+@pytest.mark.covers("PROV-20", "HOS-11")
+async def test_a_new_generation_receives_another_inbound_secret(credential_service, workspace):
+    first = await credential_service.read_or_heal_inbound_secret(workspace)
+    await credential_service.issue(workspace, generation=None)
+    unchanged = await credential_service.read_or_heal_inbound_secret(workspace)
+    await credential_service.issue(workspace, generation=2)
+    replaced = await credential_service.read_or_heal_inbound_secret(workspace)
+
+    assert unchanged.text == first.text
+    assert replaced.text != first.text
+
+
 @pytest.mark.covers("AUTH-14", "REG-20")
 async def test_every_registration_returns_the_same_inbound_secret(credential_service, workspace):
     told = [

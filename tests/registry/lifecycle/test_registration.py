@@ -6,7 +6,7 @@ import json
 import pytest
 import structlog
 
-from services.chassis.addresses import AddressRules
+from services.chassis.addresses import AddressRefusal, AddressRules
 from services.chassis.errors import Unauthenticated
 from services.registry.errors.workspaces import (
     InvalidBody,
@@ -15,6 +15,7 @@ from services.registry.errors.workspaces import (
     WorkspaceRemoved,
     WrongStatus,
 )
+from services.registry.lifecycle.address_check import AddressChecker
 from services.registry.lifecycle.registration import RegistrationRequest
 from services.registry.workspace.model import DeliveryMode, Reason, Status
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, build_parts, overwrite, send_heartbeat
@@ -133,6 +134,40 @@ async def test_production_refuses_localhost_and_unknown_names(engine, database_u
         own = await registry.register(made, url=f"http://ws-{made.id[:12]}:8000")
 
     assert own.status is Status.ONLINE
+
+
+@pytest.mark.covers("HOS-09")
+@pytest.mark.parametrize(
+    ("plane", "url", "is_refused"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/workspaces/x/a2a", True),
+        ("http://127.0.0.1:8080", "http://localhost:8080/", True),
+        ("http://127.0.0.1:8080", "http://127.0.0.2:8080/", True),
+        ("http://127.0.0.1:8080", "http://[::1]:8080/", True),
+        ("http://127.0.0.1:8080", "http://[::ffff:127.0.0.1]:8080/", True),
+        ("http://localhost:8080", "http://127.0.0.1:8080/", True),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8081/", False),
+        ("https://8.8.8.8", "https://8.8.8.8/a2a", True),
+        ("https://8.8.8.8", "https://8.8.8.8:444/a2a", False),
+        ("https://8.8.8.8", "http://8.8.8.8/a2a", False),
+        ("", "http://127.0.0.1:8080/", False),
+    ],
+)
+async def test_the_address_of_the_plane_is_none_of_an_agent(plane, url, is_refused):
+    checker = AddressChecker(AddressRules(development=True), plane_urls=(plane,))
+
+    assert await checker.find_refusal(url) == (AddressRefusal.PLANE if is_refused else None)
+
+
+@pytest.mark.covers("HOS-08")
+@pytest.mark.parametrize("host", ["127.1", "0177.0.0.1", "2130706433", "0x7f.1", "127.0.0.1.", "a@127.0.0.1"])
+async def test_a_host_in_an_unusual_form_is_refused_in_development_too(registry, host):
+    made = await registry.create()
+
+    with pytest.raises(InvalidBody) as refusal:
+        await registry.register(made, url=f"http://{host}:9/")
+
+    assert refusal.value.details["reason"] == "url_validate_failed"
 
 
 async def test_the_address_of_the_backend_is_not_checked(engine, database_url, auth, clock):
