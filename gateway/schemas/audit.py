@@ -1,7 +1,7 @@
 """The audit log, and the verification of its hash chain."""
 
 import json
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -34,6 +34,7 @@ class AuditVerification(TypedDict):
     place: int
     complete: bool
     digest: str
+    fault: NotRequired[str]
 
 
 def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
@@ -55,9 +56,12 @@ def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
 
 def render_verification(message: pb.VerifyAuditLogResponse) -> AuditVerification:
     """Return the result of a verification of the hash chain."""
-    return AuditVerification(
+    verification = AuditVerification(
         verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
         place=message.position,
         complete=message.complete,
         digest=message.digest.hex(),
     )
+    if message.fault:
+        verification["fault"] = pb.Fault.Name(message.fault).removeprefix("FAULT_").lower()
+    return verification
