@@ -6,14 +6,14 @@ each replica of the registry and of the A2A proxy brings broadcasts, which are n
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, assert_never, cast
 
 from gateway.live_event import LiveEvent
-from gateway.subscriber_index import SubscriberIndex
+from gateway.subscriber_index import EventAudiences, SubscriberIndex
 from gateway.subscriptions import EndReason, EventSubscription, SubscriptionEnded
 from protos.a2a_proxy.v1 import broadcasts_pb2, broadcasts_pb2_grpc
 from protos.registry.v1 import events_pb2 as pb
@@ -58,7 +58,7 @@ class EventFeed:
         self._proxies = proxies
         self._last_event_id = 0
         self._has_position = asyncio.Event()
-        self._published_to: dict[str, tuple[str, ...]] = {}
+        self._audiences: dict[str, EventAudiences] = {}
         self._subscribed_to: dict[str, tuple[str, ...]] = {}
         self._subscribers = SubscriberIndex()
         self._has_subscribers = asyncio.Event()
@@ -134,9 +134,9 @@ class EventFeed:
                     known.add(workspace.workspace_id)
                     self._set_audiences(workspace)
             case "event":
-                self._publish_stored(update.event.event, update.event.published_to)
+                self._publish_stored(update.event)
             case "caught_up":
-                for workspace_id in self._published_to.keys() - known:
+                for workspace_id in self._audiences.keys() - known:
                     self._set_audiences(pb.WorkspaceAudiences(workspace_id=workspace_id))
                 self._last_event_id = max(self._last_event_id, update.caught_up.event_id)
                 self._has_position.set()
@@ -148,18 +148,25 @@ class EventFeed:
     def _set_audiences(self, audiences: pb.WorkspaceAudiences) -> None:
         workspace_id = sys.intern(audiences.workspace_id)
         if not audiences.published_to:
-            self._published_to.pop(workspace_id, None)
+            self._audiences.pop(workspace_id, None)
             self._subscribed_to.pop(workspace_id, None)
         else:
-            self._published_to[workspace_id] = tuple(map(sys.intern, audiences.published_to))
+            self._audiences[workspace_id] = EventAudiences(
+                tuple(map(sys.intern, audiences.published_to)), tuple(map(sys.intern, audiences.announced_to))
+            )
             self._subscribed_to[workspace_id] = tuple(map(sys.intern, audiences.subscribed_to))
         self._subscribers.move_workspace(workspace_id, self._subscribed_to.get(workspace_id, ()))
 
-    def _publish_stored(self, event: pb.StoredEvent, audiences: Iterable[str]) -> None:
-        if event.event_id <= self._last_event_id:
+    def _publish_stored(self, published: pb.PublishedEvent) -> None:
+        event_id = published.event.event_id
+        if event_id <= self._last_event_id:
             return
-        self._subscribers.publish(live_event_from_stored(event), audiences)
-        self._last_event_id = event.event_id
+        event = announcement = live_event_from_stored(published.event)
+        if published.HasField("announced_payload"):
+            announcement = replace(event, payload=published.announced_payload)
+        audiences = EventAudiences(tuple(published.published_to), tuple(published.announced_to))
+        self._subscribers.publish(event, announcement, audiences)
+        self._last_event_id = event_id
 
     def _reset_after_gap(self, error: Exception) -> None:
         """Start again at the present if the registry no longer keeps the missed events; clients resume themselves."""
@@ -189,7 +196,7 @@ class EventFeed:
 
     def _publish_broadcast(self, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> None:
         """Publish a broadcast, unless the audiences may be out of date because their stream is silent."""
-        audiences = self._published_to.get(broadcast.workspace_id)
+        audiences = self._audiences.get(broadcast.workspace_id)
         if audiences is None or not self._reader.is_fresh():
             return
         event = LiveEvent(
@@ -198,7 +205,14 @@ class EventFeed:
             payload=broadcast.payload,
             at=broadcast.created_at,
         )
-        self._subscribers.publish(event, audiences)
+        self._subscribers.publish(event, _build_announcement(event, broadcast), audiences)
+
+
+def _build_announcement(event: LiveEvent, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> LiveEvent | None:
+    """Return what other workspaces receive; `None` for nothing. Broadcasts of the registry have no content."""
+    if isinstance(broadcast, pb.Broadcast):
+        return event
+    return replace(event, payload=broadcast.announced_payload) if broadcast.HasField("announced_payload") else None
 
 
 def live_event_from_stored(event: pb.StoredEvent) -> LiveEvent:

@@ -1,11 +1,20 @@
 """Subscribers, indexed by the audiences to which they are subscribed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from gateway.live_event import LiveEvent
 from gateway.subscriptions import EndReason, EventSubscription
 
 _NONE: frozenset[EventSubscription] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EventAudiences:
+    """The audiences that receive all of an event, and those that receive its announcement, which has no content."""
+
+    published_to: tuple[str, ...]
+    announced_to: tuple[str, ...]
 
 
 class SubscriberIndex:
@@ -41,18 +50,28 @@ class SubscriberIndex:
             self.discard(subscription)
             self.add(subscription, audiences, workspace_id)
 
-    def publish(self, event: LiveEvent, audiences: Iterable[str]) -> None:
-        """Add an event once to every subscriber of one of the audiences."""
-        subscriptions: set[EventSubscription] = set()
-        for audience in audiences:
-            subscriptions |= self._by_audience.get(audience, _NONE)
-        for subscription in subscriptions:
+    def publish(self, event: LiveEvent, announcement: LiveEvent | None, audiences: EventAudiences) -> None:
+        """Add an event once to every subscriber that receives it.
+
+        `announcement` is the event as it is announced; with `None` it is not announced.
+        """
+        receivers = self._find_subscriptions(audiences.published_to)
+        for subscription in receivers:
             subscription.put(event)
+        if announcement is not None:
+            for subscription in self._find_subscriptions(audiences.announced_to) - receivers:
+                subscription.put(announcement)
 
     def end_all(self, reason: EndReason) -> None:
         """End every subscription."""
         for subscription in list(self._audiences):
             subscription.end(reason)
+
+    def _find_subscriptions(self, audiences: Iterable[str]) -> set[EventSubscription]:
+        found: set[EventSubscription] = set()
+        for audience in audiences:
+            found |= self._by_audience.get(audience, _NONE)
+        return found
 
 
 def _discard(index: dict[str, set[EventSubscription]], name: str, subscription: EventSubscription) -> None:

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 HEADINGS = ("PLACE", "AT", "ACTOR", "ACTION", "DONE TO", "DETAILS")
 
+FAULTS = {
+    "record_missing": "it was removed from the database",
+    "key_missing": "it is linked without AUDIT_LEDGER_SALT, which was in force by then",
+    "key_replaced": "it is linked with another AUDIT_LEDGER_SALT than the one in force by then",
+    "key_start_forged": "the note that AUDIT_LEDGER_SALT came into force here was forged",
+    "checkpoint_forged": "the deeds up to it were removed by somebody without AUDIT_LEDGER_SALT",
+}
+"""What is wrong at a place, by the code of the plane."""
+
 app = typer.Typer(no_args_is_help=True, help="Who did what to which workspace, token or secret.")
 
 
@@ -83,9 +92,8 @@ def _raise_unless_intact(verification: dict[str, Any]) -> None:
                 f"deed {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
             )
         case _:
-            message = (
-                f"the chain is broken at deed {verification['place']}: it or one before it was changed in the database"
-            )
+            fault = FAULTS.get(verification.get("fault", ""), "it or one before it was changed in the database")
+            message = f"the chain is broken at deed {verification['place']}: {fault}"
     raise CliError(message)
 
 

@@ -62,7 +62,10 @@ async def _apply_roles(url: str) -> None:
 
 
 async def _truncate_tables(engine: AsyncEngine, schema: str) -> None:
+    """Empty the tables as the user of the database, because a service may not remove its audit records."""
     async with database.transaction(engine) as connection:
+        await connection.execute(text("set local role none"))
+        await connection.execute(text("set local session_replication_role = replica"))
         found = await connection.execute(
             text("select tablename from pg_tables where schemaname = :schema and tablename <> 'alembic_version'"),
             {"schema": schema},

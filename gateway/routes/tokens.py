@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import json_format
 from gateway.errors import MalformedRequest
-from gateway.guards import ADMIN, READ, WRITE, Guard
+from gateway.guards import ADMIN, MINT, READ, WRITE, Guard
 from gateway.ids import parse_uuid
 from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
 from gateway.query_params import parse_limit, parse_natural_number
@@ -77,7 +77,7 @@ class TokenRoutes:
                 path="/workspaces/{id}/tokens",
                 handler=self.mint,
                 summary="Mint a further token for a workspace",
-                guard=WRITE,
+                guard=MINT,
                 body=BodySpec(model=NewToken, required=False),
                 success=201,
                 answer=MintedToken,
@@ -97,7 +97,7 @@ class TokenRoutes:
                 path="/workspaces/{id}/tokens/{tokenId}/rotate",
                 handler=self.rotate,
                 summary="Put a fresh token in the place of one, which stays in force for a grace",
-                guard=WRITE,
+                guard=MINT,
                 body=ROTATION_BODY,
                 success=201,
                 answer=MintedToken,

@@ -1,7 +1,7 @@
 """The audit log, and the verification of its hash chain."""
 
 import json
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -32,6 +32,7 @@ class AuditVerification(TypedDict):
     place: int
     complete: bool
     digest: str
+    fault: NotRequired[str]
 
 
 def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
@@ -53,9 +54,12 @@ def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
 
 def render_verification(message: pb.VerifyAuditLogResponse) -> AuditVerification:
     """Return the result of a verification of the hash chain."""
-    return AuditVerification(
+    verification = AuditVerification(
         verdict=pb.Verdict.Name(message.verdict).removeprefix("VERDICT_").lower(),
         place=message.position,
         complete=message.complete,
         digest=message.digest.hex(),
     )
+    if message.fault:
+        verification["fault"] = pb.Fault.Name(message.fault).removeprefix("FAULT_").lower()
+    return verification

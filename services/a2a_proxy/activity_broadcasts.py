@@ -13,8 +13,13 @@ MAX_BODIES_BYTES = 12 * 1024 * 1024
 
 def build_activity_broadcasts(activity: Activity, at: datetime) -> tuple[Broadcast, ...]:
     """Return ACTIVITY_LOGGED for the row, and A2A_RESPONSE if it is a successful answer to a person or a tool."""
+    row = _build_row(activity)
     logged = Broadcast(
-        "ACTIVITY_LOGGED", activity.workspace_id, at, _render_payload(_build_row(activity), _select_bodies(activity))
+        "ACTIVITY_LOGGED",
+        activity.workspace_id,
+        at,
+        _render_payload(row, _select_bodies(activity)),
+        announced_payload=_render_payload(row | {"summary": None}, ()),
     )
     if activity.response_body is None or activity.source_id is not None or not _is_successful_answer(activity):
         return (logged,)

@@ -39,4 +39,4 @@ class BroadcastFanOut:
 
 
 def _weigh(broadcast: Broadcast) -> int:
-    return len(broadcast.payload) + BROADCAST_OVERHEAD_BYTES
+    return len(broadcast.payload) + len(broadcast.announced_payload or b"") + BROADCAST_OVERHEAD_BYTES

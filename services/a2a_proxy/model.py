@@ -294,12 +294,17 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """An event for present subscribers that is not stored. `payload` is JSON on one line."""
+    """An event for present subscribers that is not stored. The payloads are JSON on one line.
+
+    `announced_payload` has no content of messages, and is what other workspaces receive; with `None` they receive
+    nothing.
+    """
 
     event_type: str
     workspace_id: WorkspaceId
     at: datetime
     payload: bytes
+    announced_payload: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

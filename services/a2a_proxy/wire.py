@@ -118,6 +118,7 @@ def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
         workspace_id=broadcast.workspace_id,
         payload=broadcast.payload,
         created_at=timestamp_from_datetime(broadcast.at),
+        announced_payload=broadcast.announced_payload,
     )
 
 

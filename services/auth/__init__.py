@@ -8,7 +8,7 @@
 | `vault/`        | secrets of workspaces, global secrets and inbound secrets, sealed at rest             |
 | `audit_log`     | the log of actions: append, list, verify                                              |
 | `feeds/`        | revocations and changes of secrets, streamed to other services                        |
-| `rules/`        | pure decisions: gates, scopes, token texts and expiry, placements, the hash chain     |
+| `rules/`        | pure decisions: gates, scopes, minting, token texts, placements, the hash chain       |
 | `model/`        | frozen dataclasses and enums, one file for each noun                                  |
 | `store/`        | transactions and the statements of each noun; `store/tables/` has the tables          |
 | `api/`, `wire/` | the gRPC servicers, and the conversion of their messages; one file for each contract  |

@@ -61,7 +61,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         revocation_feed = RevocationFeed(store, revocation_listener)
         secret_change_listener = database.NotificationListener(url, role=ROLE, channel=VAULT_CHANNEL)
         secret_change_feed = SecretChangeFeed(store, secret_change_listener)
-        audit_log = AuditLog(store, clock=clock, key=_build_chain_key(settings))
+        chain_key = _build_chain_key(settings)
+        audit_log = AuditLog(store, clock=clock, key=chain_key)
+        await _require_chain_key(audit_log, chain_key)
         sealer = _build_sealer(settings)
         admin_digest = digest_token(settings.admin_token.get_secret_value()) if settings.admin_token else None
         placements = Placements(store, clock=clock)
@@ -129,6 +131,20 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
 def _build_chain_key(settings: Settings) -> ChainKey:
     salt = settings.audit_ledger_salt
     return ChainKey(salt.get_secret_value().encode()) if salt else ChainKey()
+
+
+async def _require_chain_key(audit_log: AuditLog, key: ChainKey) -> None:
+    """Raise `InvalidSettings` if the chain is linked with a key and the settings contain none."""
+    if key.id:
+        return
+    with suppress(Unavailable):  # a database that starts later is not a reason to refuse; verification reports it
+        position = await audit_log.find_start_of_key()
+        if position is not None:
+            message = (
+                f"AUDIT_LEDGER_SALT is required: it links the audit log from deed {position} on;"
+                " set it again, or set another one"
+            )
+            raise InvalidSettings(message)
 
 
 def _build_sealer(settings: Settings) -> Sealer:

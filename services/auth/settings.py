@@ -20,7 +20,7 @@ class Settings(DatabaseSettings):
     """Key that seals secrets: 32 bytes, raw or in base64, or several as `2:<base64>,1:<base64>`; the first seals."""
 
     audit_ledger_salt: SecretStr | None = Field(default=None, validation_alias="AUDIT_LEDGER_SALT")
-    """Key of the audit chain. With it, write access to the database is not enough to forge records."""
+    """Key of the audit chain: without it nobody can forge records. Once it was set, auth does not start without one."""
 
     session_lasts: Seconds = Field(default=timedelta(hours=12), gt=timedelta())
     """Seconds until a browser session expires."""

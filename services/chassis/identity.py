@@ -27,13 +27,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A caller: its kind, its name, and the generation that its token was issued to."""
+    """A caller: its kind, its name, the generation that its token was issued to, and the token of a workspace."""
 
     kind: Kind
     name: str = ""
     generation: int | None = None
     org_id: str = ""
     scopes: frozenset[str] = frozenset()
+    token_id: str = ""
 
     @property
     def actor(self) -> str:
@@ -80,6 +81,7 @@ def to_wire(identity: Identity) -> pb.Identity:
         generation=identity.generation,
         org_id=identity.org_id,
         scopes=sorted(identity.scopes),
+        token_id=identity.token_id,
     )
 
 
@@ -94,6 +96,7 @@ def from_wire(message: pb.Identity) -> Identity | None:
         generation=message.generation if message.HasField("generation") else None,
         org_id=message.org_id,
         scopes=frozenset(message.scopes),
+        token_id=message.token_id,
     )
 
 

@@ -10,7 +10,7 @@
 | `logs`          | checks access to the output of instances and reads it                              |      |
 | `steps`         | runs one step for one workspace: report a fact, start, stop or forget its instance |      |
 | `desired_state` | caches the desired state of every workspace, from the registry's feed              |      |
-| `janitor`       | stops instances of workspaces that the registry does not know                      |      |
+| `janitor`       | stops instances of unknown workspaces, revokes tokens of instances that are gone   |      |
 | `backends`      | the `Backend` protocol (`base`) and its implementations: process, fake, none       |      |
 | `clients`       | the registry and auth, as the provisioner calls them                               |      |
 | `wire`          | converts the model to protobuf                                                     |      |

@@ -28,7 +28,7 @@ from services.provisioner.steps import StepRunner
 NAME = "provisioner"
 
 SWEEP_INTERVAL = timedelta(minutes=1)
-"""How often the janitor looks for orphaned instances."""
+"""How often the janitor looks for orphaned instances and stale tokens."""
 
 
 @asynccontextmanager
@@ -41,6 +41,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
     ):
         registry = RegistryClient(registry_channel, backend=backend.name)
+        auth = AuthClient(auth_channel)
         desired_state = DesiredStateCache(registry)
         reconciler = Reconciler(
             backend=backend,
@@ -49,7 +50,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             steps=StepRunner(
                 backend=backend,
                 registry=registry,
-                auth=AuthClient(auth_channel),
+                auth=auth,
                 clock=SystemClock(),
                 platform_url=settings.platform_url,
             ),
@@ -69,7 +70,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             ],
             loops=[
                 Loop(name="reconciler", run=reconciler.run, lock=lock),
-                Loop(name="janitor", run=Janitor(backend, desired_state).sweep, every=SWEEP_INTERVAL),
+                Loop(name="janitor", run=Janitor(backend, desired_state, auth).sweep, every=SWEEP_INTERVAL),
             ],
         )
         if settings.stop_instances_on_exit:

@@ -1,6 +1,7 @@
 """The registry and auth, as the provisioner calls them: protobuf becomes the provisioner's own model here."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import timedelta
 from typing import assert_never
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
@@ -14,6 +15,7 @@ from protos.registry.v1 import (
 )
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
+from services.chassis.timestamps import duration_from_timedelta
 from services.provisioner.errors import GlobalSecretUnreadable, StartFailed, WorkspaceSecretUnreadable
 from services.provisioner.model import (
     Credentials,
@@ -36,6 +38,10 @@ from services.provisioner.model import (
 
 AUTOMATIC_RESTART_REASON = "auto_restart"
 """The status reason of a restart that no caller requested (docs/spec/rest.md, section 7)."""
+
+
+MAX_WORKSPACES_PER_CALL = 1_000
+"""Workspaces in one request to auth."""
 
 
 class RegistryClient:
@@ -134,6 +140,17 @@ class AuthClient:
         secret = await self._channel.call(self._auth.ReadOrHealInboundSecret, read)
         return Credentials(issued.auth_token, secret.inbound_secret)
 
+    async def revoke_stale_tokens(self, workspace_ids: Sequence[WorkspaceId], *, unused_for: timedelta) -> int:
+        """Revoke the tokens of instances of these workspaces that were not used for a time; return how many."""
+        revoked = 0
+        for start in range(0, len(workspace_ids), MAX_WORKSPACES_PER_CALL):
+            request = auth_pb2.RevokeStaleTokensRequest(
+                workspace_ids=workspace_ids[start : start + MAX_WORKSPACES_PER_CALL],
+                unused_for=duration_from_timedelta(unused_for),
+            )
+            revoked += (await self._channel.call(self._auth.RevokeStaleTokens, request)).revoked
+        return revoked
+
 
 def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> DesiredInstance:
     return DesiredInstance(
@@ -148,6 +165,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         is_automatic_restart=record.status_reason == AUTOMATIC_RESTART_REASON,
         reference=record.instance_reference,
         files_digest=record.starter_files,
+        is_provisioning=record.status == registry_pb2.WORKSPACE_STATUS_PROVISIONING,
     )
 
 

@@ -1,42 +1,71 @@
-"""Stops orphaned instances: those of workspaces that the registry does not know."""
+"""Stops instances of workspaces that the registry does not know, and revokes tokens of instances that are gone."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
 
 from services.chassis.errors import ServiceError
 from services.provisioner.backends.base import Backend
+from services.provisioner.clients import AuthClient
 from services.provisioner.desired_state import DesiredStateCache
-from services.provisioner.model import Instance, Phase
+from services.provisioner.model import DesiredInstance, DesiredState, Instance, Phase, WorkspaceId
 
 STOP_ALL_TIMEOUT = timedelta(seconds=8)
 """How long all instances together may take to end when the plane stops."""
+
+STALE_TOKEN_AGE = timedelta(minutes=5)
+"""How long the token of an instance must not have been used to be revoked when the instance is gone (PROV-44)."""
 
 log = structlog.get_logger()
 
 
 class Janitor:
-    """Stops orphaned instances, and deletes nothing.
+    """Stops orphaned instances, revokes stale tokens, and deletes nothing.
 
     The reconciler deletes the files of a workspace when the registry says that it was removed. An unknown workspace may
     also mean that the plane was started with another database, so its files are kept.
     """
 
-    def __init__(self, backend: Backend, desired_state: DesiredStateCache) -> None:
+    def __init__(self, backend: Backend, desired_state: DesiredStateCache, auth: AuthClient) -> None:
         self._backend = backend
         self._desired_state = desired_state
+        self._auth = auth
 
     async def sweep(self) -> None:
-        """Stop every running instance whose workspace the registry does not know.
+        """Stop every running instance whose workspace the registry does not know, and revoke stale tokens.
 
         Waits until the desired state is complete; in a replica that does not run the reconciler, it never is. The
         desired state is read after the instances were listed, so a workspace that was created in between is known.
         """
         await self._desired_state.wait_until_fresh()
-        for instance in await _list_running(self._backend):
+        running = await _list_running(self._backend)
+        for instance in running:
             if self._desired_state.is_fresh() and self._desired_state.get(instance.workspace_id) is None:
                 await self._stop(instance)
+        if self._desired_state.is_fresh():
+            await self._revoke_stale_tokens({instance.workspace_id for instance in running})
+
+    async def _revoke_stale_tokens(self, running: Collection[WorkspaceId]) -> None:
+        """Revoke the tokens of instances that no longer run; after an error the next sweep tries again.
+
+        The token of an instance that is started meanwhile is new, and auth revokes none that is new or was used.
+        """
+        workspace_ids = [
+            desired.workspace_id
+            for desired in self._desired_state.list_all()
+            if _may_have_stale_tokens(desired) and desired.workspace_id not in running
+        ]
+        if not workspace_ids or not self._backend.starts_instances:
+            return
+        try:
+            revoked = await self._auth.revoke_stale_tokens(workspace_ids, unused_for=STALE_TOKEN_AGE)
+        except ServiceError as error:
+            log.warning("stale tokens not revoked", workspaces=len(workspace_ids), error=repr(error))
+            return
+        if revoked:
+            log.info("stale tokens revoked", workspaces=len(workspace_ids), count=revoked)
 
     async def _stop(self, instance: Instance) -> None:
         """Stop one instance; after an error the next sweep tries again."""
@@ -46,6 +75,11 @@ class Janitor:
             log.warning("orphaned instance not stopped", workspace=instance.workspace_id, error=repr(error))
         else:
             log.info("orphaned instance stopped", workspace=instance.workspace_id, generation=instance.generation)
+
+
+def _may_have_stale_tokens(desired: DesiredInstance) -> bool:
+    """Whether the workspace is managed, and neither removed nor being started."""
+    return not (desired.external or desired.is_provisioning or desired.state is DesiredState.FORGOTTEN)
 
 
 async def stop_all(backend: Backend) -> None:

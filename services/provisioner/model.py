@@ -38,6 +38,8 @@ class DesiredInstance:
     """The reference of the instance that was last reported as started; empty for none."""
     files_digest: str = ""
     """The digest of the workspace's starter files; empty for none."""
+    is_provisioning: bool = field(default=False, compare=False)
+    """Whether the workspace has the status provisioning; the janitor needs it, and no instance depends on it."""
 
 
 class FeedSignal(StrEnum):

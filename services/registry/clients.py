@@ -94,9 +94,13 @@ class AuthClient:
             async for message in messages:
                 yield _build_secret_change(message.change) if message.HasField("change") else Keepalive()
 
-    async def issue_token(self, workspace_id: WorkspaceId) -> str:
-        """Return a new token for a workspace whose instance the plane does not start."""
-        answer = await self._channel.call(self._stub.IssueToken, pb.IssueTokenRequest(workspace_id=workspace_id))
+    async def issue_token(self, workspace_id: WorkspaceId, *, org_token_id: str) -> str:
+        """Return a new token for a workspace whose instance the plane does not start.
+
+        It ends with the organisation token that created the workspace; `org_token_id` is empty for other creators.
+        """
+        request = pb.IssueTokenRequest(workspace_id=workspace_id, org_token_id=org_token_id)
+        answer = await self._channel.call(self._stub.IssueToken, request)
         return str(answer.auth_token)
 
     async def revoke_token(self, workspace_id: WorkspaceId, token_id: str) -> None:

@@ -54,6 +54,23 @@ def test_a_row_is_broadcast_with_its_bodies_unchanged():
     }
 
 
+@pytest.mark.covers("TOK-02")
+def test_a_row_is_announced_without_the_texts_of_its_message_and_an_answer_not_at_all():
+    row = replace(ANSWERED, summary="secret", tool_trace='["secret"]')
+    logged, answered = activity_broadcasts.build_activity_broadcasts(row, NOW)
+
+    assert json.loads(logged.announced_payload) == {
+        "activity_type": "a2a_receive",
+        "method": "message/send",
+        "source_id": None,
+        "target_id": "w",
+        "summary": None,
+        "status": "ok",
+        "duration_ms": 7,
+    }
+    assert answered.announced_payload is None
+
+
 @pytest.mark.covers("ACT-04")
 def test_missing_bodies_are_left_out():
     payloads = build_payloads(replace(ANSWERED, request_body=None, response_body=None))

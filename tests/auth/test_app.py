@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
 from protos.auth.v1 import auth_pb2 as pb
 from services.auth.app import service
+from services.auth.audit_log import AuditLog
+from services.auth.model.audit_log import AuditRecord
+from services.auth.rules.hash_chain import ChainKey
 from services.auth.settings import Settings
 from services.auth.store.tables.placements import PLACEMENTS
 from services.auth.store.tables.workspace_tokens import WORKSPACE_TOKENS
@@ -100,3 +104,16 @@ async def used_at(engine):
 async def nothing_placed(engine):
     async with database.transaction(engine) as connection:
         return await connection.scalar(select(func.count()).select_from(PLACEMENTS)) == 0
+
+
+@pytest.mark.covers("TOK-20")
+async def test_auth_does_not_start_without_the_key_of_the_audit_log_once_it_was_set(settings, engine, store, clock):
+    await AuditLog(store, clock=clock, key=ChainKey(b"one")).append_once(
+        [AuditRecord(id=str(uuid4()), at=clock.now(), actor="admin", action="workspace.created")]
+    )
+    with pytest.raises(InvalidSettings, match="AUDIT_LEDGER_SALT is required: it links the audit log from deed 1 on"):
+        async with run_service(service, settings):
+            pass
+    for key in ("one", "another"):
+        async with run_service(service, settings.model_copy(update={"audit_ledger_salt": SecretStr(key)})):
+            pass

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from deploy import postgres, roles
+from deploy import migrations, postgres, roles
 from deploy.errors import StartError
 from deploy.layout import Layout
 from tests.deploy.postgres_server import run_postgres
@@ -61,6 +61,39 @@ async def test_user_with_createrole_need_not_be_a_superuser(server):
     connection = await connect_as_role(build_url_of_user(server, "planner"), "molecule_a2a_proxy")
     await connection.execute("CREATE TABLE a2a_proxy.activity (id int)")
     await connection.close()
+
+
+@pytest.mark.covers("TOK-21")
+async def test_a_user_without_superuser_rights_migrates_and_the_audit_log_does_not_belong_to_auth(server):
+    admin = await asyncpg.connect(server.url)
+    for statement in ("CREATE ROLE planner LOGIN CREATEROLE", "GRANT CREATE ON DATABASE molecule TO planner"):
+        await admin.execute(statement)
+    url = build_url_of_user(server, "planner")
+    for _ in range(2):
+        await roles.apply_roles(url)
+        await migrations.migrate_all(url)
+
+    owners = "SELECT tableowner FROM pg_tables WHERE schemaname = 'auth' AND tablename = ANY($1)"
+    audit_tables = ["deeds", "audit_keys", "audit_checkpoints"]
+    assert [row[0] for row in await admin.fetch(owners, audit_tables)] == ["molecule_audit"] * 3
+    assert await admin.fetchval("SELECT tableowner FROM pg_tables WHERE tablename = 'org_tokens'") == "molecule_auth"
+    await admin.close()
+    auth = await connect_as_role(url, "molecule_auth")
+    for statement in ("DELETE FROM auth.deeds", "DROP SCHEMA auth CASCADE", "DROP TABLE auth.deeds"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await auth.execute(statement)
+    await auth.close()
+
+
+@pytest.mark.covers("TOK-21")
+async def test_the_schema_of_an_earlier_release_changes_its_owner(server):
+    admin = await asyncpg.connect(server.url)
+    await admin.execute("CREATE ROLE molecule_auth NOLOGIN; CREATE SCHEMA auth AUTHORIZATION molecule_auth")
+    await roles.apply_roles(server.url)
+
+    owner = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'auth'"
+    assert await admin.fetchval(owner) == "molecule_audit"
+    await admin.close()
 
 
 async def test_user_without_createrole_is_refused_with_instructions(server):

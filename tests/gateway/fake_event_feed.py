@@ -33,7 +33,7 @@ class WorkspaceNotFound(NotFound):
 class FakeEventService(rpc.EventServiceServicer):
     """The event service of a registry with the workspaces and events of a test."""
 
-    audiences: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    audiences: dict[str, tuple[list[str], list[str], list[str]]] = field(default_factory=dict)
     events: list[pb.PublishedEvent] = field(default_factory=list)
     oldest_event_id: int = 0
     removed: set[str] = field(default_factory=set)
@@ -49,17 +49,23 @@ class FakeEventService(rpc.EventServiceServicer):
     # Actions of a test ───────────────────────────────────────────────────────
 
     def place_workspace(
-        self, workspace_id: str, published_to: list[str] | None = None, subscribed_to: list[str] | None = None
+        self,
+        workspace_id: str,
+        published_to: list[str] | None = None,
+        subscribed_to: list[str] | None = None,
+        announced_to: list[str] | None = None,
     ) -> None:
         """Set the audiences of a workspace."""
-        circles = ["everything", f"one:{workspace_id}", *(published_to or [])], subscribed_to or []
-        self.audiences[workspace_id] = circles
+        published_to = ["everything", f"one:{workspace_id}", *(published_to or [])]
+        self.audiences[workspace_id] = published_to, subscribed_to or [], announced_to or []
         self._send(
             pb.WatchEventsResponse(audiences=pb.WorkspaceAudiencesUpdate(workspaces=[self._audiences_of(workspace_id)]))
         )
 
-    def publish(self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", **payload) -> int:
-        """Publish a stored event; returns its id."""
+    def publish(
+        self, workspace_id: str, event_type: str = "WORKSPACE_ONLINE", announced: bytes | None = None, **payload
+    ) -> int:
+        """Publish a stored event; returns its id. `announced` is its payload without content."""
         number = self.events[-1].event.event_id + 10 if self.events else max(self.oldest_event_id, 0) + 10
         event = pb.StoredEvent(
             event_id=number,
@@ -68,8 +74,14 @@ class FakeEventService(rpc.EventServiceServicer):
             payload=json.dumps(payload, separators=(",", ":")).encode(),
             created_at=Timestamp(seconds=1_777_624_200, nanos=123_456_000),
         )
-        published_to = self.audiences.get(workspace_id, (["everything", f"one:{workspace_id}"], []))[0]
-        self.events.append(pb.PublishedEvent(event=event, published_to=published_to))
+        published_to, _, announced_to = self.audiences.get(
+            workspace_id, (["everything", f"one:{workspace_id}"], [], [])
+        )
+        self.events.append(
+            pb.PublishedEvent(
+                event=event, published_to=published_to, announced_to=announced_to, announced_payload=announced
+            )
+        )
         self._send(pb.WatchEventsResponse(event=self.events[-1]))
         return number
 
@@ -97,8 +109,13 @@ class FakeEventService(rpc.EventServiceServicer):
             queue.put_nowait(message)
 
     def _audiences_of(self, workspace_id: str) -> pb.WorkspaceAudiences:
-        published_to, subscribed_to = self.audiences[workspace_id]
-        return pb.WorkspaceAudiences(workspace_id=workspace_id, published_to=published_to, subscribed_to=subscribed_to)
+        published_to, subscribed_to, announced_to = self.audiences[workspace_id]
+        return pb.WorkspaceAudiences(
+            workspace_id=workspace_id,
+            published_to=published_to,
+            subscribed_to=subscribed_to,
+            announced_to=announced_to,
+        )
 
     # RPCs ────────────────────────────────────────────────────────────────────
 
@@ -183,8 +200,10 @@ class FakeBroadcastService(broadcasts_pb2_grpc.BroadcastServiceServicer):
 
     listeners: list[asyncio.Queue] = field(default_factory=list)
 
-    def broadcast(self, workspace_id: str, payload: bytes) -> None:
-        broadcast = broadcasts_pb2.Broadcast(event_type="ACTIVITY_LOGGED", workspace_id=workspace_id, payload=payload)
+    def broadcast(self, workspace_id: str, payload: bytes, *, announced: bytes | None = None) -> None:
+        broadcast = broadcasts_pb2.Broadcast(
+            event_type="ACTIVITY_LOGGED", workspace_id=workspace_id, payload=payload, announced_payload=announced
+        )
         for queue in self.listeners:
             queue.put_nowait(broadcasts_pb2.WatchBroadcastsResponse(broadcasts=[broadcast]))
 

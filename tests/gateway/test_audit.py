@@ -37,13 +37,30 @@ async def test_records_are_rendered(plane):
 
 async def test_the_hash_chain_is_verified(plane):
     plane.audit.replies["VerifyAuditLog"] = pb.VerifyAuditLogResponse(
-        verdict=pb.VERDICT_UNCHECKABLE, position=5, complete=True, digest=b"\x01"
+        verdict=pb.VERDICT_UNCHECKABLE, position=5, complete=True, digest=b"\x01", fault=pb.FAULT_KEY_UNKNOWN
     )
 
     answer = await plane.http.get("/audit/verification", params={"after_place": "4"})
 
-    assert answer.json() == {"verdict": "uncheckable", "place": 5, "complete": True, "digest": "01"}
+    assert answer.json() == {
+        "verdict": "uncheckable",
+        "place": 5,
+        "complete": True,
+        "digest": "01",
+        "fault": "key_unknown",
+    }
     assert [one.request for one in plane.audit.received] == [pb.VerifyAuditLogRequest(after_position=4)]
+
+
+@pytest.mark.covers("TOK-23")
+async def test_an_intact_chain_has_no_fault(plane):
+    plane.audit.replies["VerifyAuditLog"] = pb.VerifyAuditLogResponse(
+        verdict=pb.VERDICT_INTACT, position=5, complete=True, digest=b"\x01"
+    )
+
+    answer = await plane.http.get("/audit/verification")
+
+    assert answer.json() == {"verdict": "intact", "place": 5, "complete": True, "digest": "01"}
 
 
 @pytest.mark.parametrize("path", ["/audit", "/audit/verification"])

@@ -107,6 +107,30 @@ async def test_messages_of_a_client_are_ignored(plane):
 # Who hears what ──────────────────────────────────────────────────────────────
 
 
+@pytest.mark.covers("TOK-02", "TOK-03")
+async def test_an_announced_event_reaches_relatives_without_its_content_and_the_workspace_once(plane):
+    plane.auth.known["target"] = Identity(kind=Kind.WORKSPACE, name=W)
+    plane.auth.known["relative"] = Identity(kind=Kind.WORKSPACE, name=V)
+    plane.event_feed.place_workspace(W, subscribed_to=[f"one:{W}", "beside:r"], announced_to=["beside:r"])
+    plane.event_feed.place_workspace(V, subscribed_to=[f"one:{V}", "beside:r"], announced_to=["beside:r"])
+    async with (
+        open_websocket(plane.url, bearer="target") as target,
+        open_websocket(plane.url, bearer="relative") as relative,
+    ):
+        await eventually(lambda: plane.broadcast_feed.listeners)
+        plane.event_feed.publish(W, announced=b'{"error":"no"}', error="no", log_tail="secret")
+        payloads = [(await receive_event(socket))["payload"] for socket in (target, relative)]
+        assert payloads == [{"error": "no", "log_tail": "secret"}, {"error": "no"}]
+
+        plane.broadcast_feed.broadcast(W, b'{"request_body":"secret"}')  # not announced at all
+        plane.broadcast_feed.broadcast(W, b'{"request_body":"secret"}', announced=b'{"method":"m"}')
+        assert [(await receive_event(target))["payload"] for _ in range(2)] == [{"request_body": "secret"}] * 2
+        assert (await receive_event(relative))["payload"] == {"method": "m"}
+
+        last = plane.event_feed.publish(W)
+        assert [(await receive_event(socket))["event_id"] for socket in (target, relative)] == [last] * 2
+
+
 async def test_a_workspace_receives_its_audiences_as_they_change(plane):
     plane.auth.known["w"] = workspace(W)
     plane.event_feed.place_workspace(W, ["beside:r"], ["beside:r"])

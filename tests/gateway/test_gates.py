@@ -116,11 +116,11 @@ GATES = {
     ("GET", "/ws"): {"gate": pb.GATE_DISCOVERY, "scope": "read"},
     ("GET", "/workspaces/{id}/activity"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
     ("GET", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W},
-    ("POST", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
+    ("POST", "/workspaces/{id}/tokens"): {"gate": pb.GATE_WORKSPACE, "scope": "admin", "workspace_id": W},
     ("DELETE", "/workspaces/{id}/tokens/{tokenId}"): {"gate": pb.GATE_WORKSPACE, "scope": "write", "workspace_id": W},
     ("POST", "/workspaces/{id}/tokens/{tokenId}/rotate"): {
         "gate": pb.GATE_WORKSPACE,
-        "scope": "write",
+        "scope": "admin",
         "workspace_id": W,
     },
     ("GET", "/admin/workspaces/{id}/test-token"): {"gate": pb.GATE_TEST, "workspace_id": W},

@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from molecule_cli.audit import FAULTS
 from tests.molecule_cli.plane_app import WRITER, FakePlane, serve
 from tests.molecule_cli.test_cli import error_line, molecule
 
@@ -26,6 +27,7 @@ class AuditPlane(FakePlane):
     """Has an audit log of three records; one call verifies two of them."""
 
     verdict = "intact"
+    fault = ""
 
     def app(self):
         app = super().app()
@@ -41,7 +43,8 @@ class AuditPlane(FakePlane):
         after = int(request.query_params["after_place"])
         if after == 0:
             return JSONResponse({"verdict": "intact", "place": 2, "complete": False, "digest": "02"})
-        return JSONResponse({"verdict": self.verdict, "place": 3, "complete": True, "digest": "03"})
+        fault = {"fault": self.fault} if self.fault else {}
+        return JSONResponse({"verdict": self.verdict, "place": 3, "complete": True, "digest": "03", **fault})
 
 
 @pytest.fixture
@@ -90,6 +93,15 @@ def test_a_broken_or_uncheckable_chain_is_reported(plane, url, verdict, message)
     plane.verdict = verdict
 
     assert error_line(molecule("audit", "verify", MOLECULE_URL=url)).startswith(message)
+
+
+@pytest.mark.covers("TOK-23")
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_the_report_says_what_is_wrong(plane, url, fault):
+    plane.verdict, plane.fault = "broken", fault
+
+    expected = f"the chain is broken at deed 3: {FAULTS[fault]}"
+    assert error_line(molecule("audit", "verify", MOLECULE_URL=url)) == expected
 
 
 @pytest.mark.parametrize(

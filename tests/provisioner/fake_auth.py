@@ -15,6 +15,7 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         self.global_secrets: dict[str, str] = {}
         self.workspace_secrets: dict[str, dict[str, str]] = {}
         self.secrets_error: ServiceError | None = None
+        self.stale: list[tuple[list[str], int]] = []
 
     async def IssueToken(self, request, context):
         if self.refuses_tokens:
@@ -25,6 +26,13 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
             raise Unavailable
         self.issued.append((request.workspace_id, request.generation))
         return auth_pb2.IssueTokenResponse(auth_token=f"token-{len(self.issued)}-generation-{request.generation}")
+
+    async def RevokeStaleTokens(self, request, context):
+        if self.unavailable_calls > 0:
+            self.unavailable_calls -= 1
+            raise Unavailable
+        self.stale.append((sorted(request.workspace_ids), request.unused_for.seconds))
+        return auth_pb2.RevokeStaleTokensResponse(revoked=len(request.workspace_ids))
 
     async def ReadOrHealInboundSecret(self, request, context):
         return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=f"inbound-{request.workspace_id}")

@@ -70,5 +70,5 @@ async def provisioner_harness(
             backend=backend,
             desired_state=desired_state,
             reconciler=Reconciler(backend=backend, desired_state=desired_state, registry=registry_client, steps=steps),
-            janitor=Janitor(backend, desired_state),
+            janitor=Janitor(backend, desired_state, auth_client),
         )

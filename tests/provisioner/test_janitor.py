@@ -6,8 +6,11 @@ import uuid
 
 import pytest
 
+from protos.registry.v1 import registry_pb2
 from services.provisioner import janitor
 from services.provisioner.backends.fake import FakeBackend
+from services.provisioner.backends.none import NoneBackend
+from services.provisioner.errors import BackendUnavailable
 from services.provisioner.model import DesiredState, Phase
 from tests.provisioner.backend_suite import build_test_spec
 from tests.provisioner.faulty_backends import StopRefusingBackend
@@ -84,6 +87,55 @@ async def test_workspace_that_vanished_while_the_feed_was_broken_is_stopped():
             await harness.janitor.sweep()
 
             assert await eventually(lambda: harness.backend.stops) == [spec.workspace_id]
+
+
+@pytest.mark.covers("PROV-44", "PROV-46", "TOK-30")
+async def test_tokens_of_managed_workspaces_without_an_instance_are_revoked():
+    running, gone, paused, starting, external, removed = (str(uuid.uuid4()) for _ in range(6))
+    async with provisioner_harness(FakeBackend()) as harness:
+        registry = harness.registry
+        registry.set_desired(running)
+        for workspace_id, state in ((gone, DesiredState.UNTOUCHED), (paused, DesiredState.STOPPED)):
+            registry.set_desired(workspace_id, state)
+        registry.set_desired(starting, DesiredState.UNTOUCHED, status=registry_pb2.WORKSPACE_STATUS_PROVISIONING)
+        registry.set_desired(external, DesiredState.UNTOUCHED, external=True)
+        registry.set_desired(removed, DesiredState.FORGOTTEN)
+        async with harness.reconciling():
+            await registry.wait_for_fact(running, 1, "instance_started")
+            harness.auth.unavailable_calls = 100
+            await harness.janitor.sweep()  # auth is away: the next sweep tries again
+            assert harness.auth.stale == []
+            harness.auth.unavailable_calls = 0
+            await harness.janitor.sweep()
+
+            assert harness.auth.stale == [(sorted([gone, paused]), 300)]
+
+
+@pytest.mark.covers("PROV-41", "PROV-46")
+async def test_no_token_is_revoked_while_the_backend_cannot_list_its_instances():
+    class UnlistableBackend(FakeBackend):
+        """Cannot list its instances."""
+
+        async def list(self):
+            raise BackendUnavailable
+
+    async with provisioner_harness(UnlistableBackend()) as harness:
+        harness.registry.set_desired(str(uuid.uuid4()), DesiredState.STOPPED)
+        async with harness.reconciling():
+            with pytest.raises(BackendUnavailable):
+                await harness.janitor.sweep()
+
+        assert harness.auth.stale == []
+
+
+@pytest.mark.covers("PROV-44")
+async def test_without_instances_of_the_plane_no_token_is_revoked():
+    async with provisioner_harness(NoneBackend()) as harness:
+        harness.registry.set_desired(str(uuid.uuid4()), DesiredState.STOPPED)
+        async with harness.reconciling():
+            await harness.janitor.sweep()
+
+        assert harness.auth.stale == []
 
 
 async def test_stop_all_stops_instances_concurrently():

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/auth/v1/audit.proto\x12\x10molecule.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xa8\x01\n\x0b\x41uditRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x0e\n\x06org_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x08 \x01(\x0c\"e\n\x12\x43hainedAuditRecord\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"K\n\x19\x41ppendAuditRecordsRequest\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\"\x1c\n\x1a\x41ppendAuditRecordsResponse\"\x86\x01\n\x17ListAuditRecordsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x11\n\x0f_after_position\"j\n\x18ListAuditRecordsResponse\x12\x35\n\x07records\x18\x01 \x03(\x0b\x32$.molecule.auth.v1.ChainedAuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15VerifyAuditLogRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\"x\n\x16VerifyAuditLogResponse\x12*\n\x07verdict\x18\x01 \x01(\x0e\x32\x19.molecule.auth.v1.Verdict\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x12\n\x0eVERDICT_BROKEN\x10\x02\x12\x17\n\x13VERDICT_UNCHECKABLE\x10\x03\x32\xf8\x02\n\x0c\x41uditService\x12\x82\x01\n\x12\x41ppendAuditRecords\x12+.molecule.auth.v1.AppendAuditRecordsRequest\x1a,.molecule.auth.v1.AppendAuditRecordsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12t\n\x10ListAuditRecords\x12).molecule.auth.v1.ListAuditRecordsRequest\x1a*.molecule.auth.v1.ListAuditRecordsResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12m\n\x0eVerifyAuditLog\x12\'.molecule.auth.v1.VerifyAuditLogRequest\x1a(.molecule.auth.v1.VerifyAuditLogResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/auth/v1/audit.proto\x12\x10molecule.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xa8\x01\n\x0b\x41uditRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x0e\n\x06org_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x08 \x01(\x0c\"e\n\x12\x43hainedAuditRecord\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"K\n\x19\x41ppendAuditRecordsRequest\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.molecule.auth.v1.AuditRecord\"\x1c\n\x1a\x41ppendAuditRecordsResponse\"\x86\x01\n\x17ListAuditRecordsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\tB\x11\n\x0f_after_position\"j\n\x18ListAuditRecordsResponse\x12\x35\n\x07records\x18\x01 \x03(\x0b\x32$.molecule.auth.v1.ChainedAuditRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x15VerifyAuditLogRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\"\xa0\x01\n\x16VerifyAuditLogResponse\x12*\n\x07verdict\x18\x01 \x01(\x0e\x32\x19.molecule.auth.v1.Verdict\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12&\n\x05\x66\x61ult\x18\x05 \x01(\x0e\x32\x17.molecule.auth.v1.Fault*c\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_INTACT\x10\x01\x12\x12\n\x0eVERDICT_BROKEN\x10\x02\x12\x17\n\x13VERDICT_UNCHECKABLE\x10\x03*\xd1\x01\n\x05\x46\x61ult\x12\x15\n\x11\x46\x41ULT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x41ULT_RECORD_CHANGED\x10\x01\x12\x18\n\x14\x46\x41ULT_RECORD_MISSING\x10\x02\x12\x15\n\x11\x46\x41ULT_KEY_MISSING\x10\x03\x12\x16\n\x12\x46\x41ULT_KEY_REPLACED\x10\x04\x12\x15\n\x11\x46\x41ULT_KEY_UNKNOWN\x10\x05\x12\x1a\n\x16\x46\x41ULT_KEY_START_FORGED\x10\x06\x12\x1b\n\x17\x46\x41ULT_CHECKPOINT_FORGED\x10\x07\x32\xf8\x02\n\x0c\x41uditService\x12\x82\x01\n\x12\x41ppendAuditRecords\x12+.molecule.auth.v1.AppendAuditRecordsRequest\x1a,.molecule.auth.v1.AppendAuditRecordsResponse\"\x11\xaa\xbb\x18\r\n\x01\x01\x1a\x08registry\x12t\n\x10ListAuditRecords\x12).molecule.auth.v1.ListAuditRecordsRequest\x1a*.molecule.auth.v1.ListAuditRecordsResponse\"\t\xaa\xbb\x18\x05\n\x03\x02\x03\x06\x12m\n\x0eVerifyAuditLog\x12\'.molecule.auth.v1.VerifyAuditLogRequest\x1a(.molecule.auth.v1.VerifyAuditLogResponse\"\x08\xaa\xbb\x18\x04\n\x02\x02\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditRecords']._serialized_options = b'\252\273\030\005\n\003\002\003\006'
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLog']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditLog']._serialized_options = b'\252\273\030\004\n\002\002\006'
-  _globals['_VERDICT']._serialized_start=909
-  _globals['_VERDICT']._serialized_end=1008
+  _globals['_VERDICT']._serialized_start=950
+  _globals['_VERDICT']._serialized_end=1049
+  _globals['_FAULT']._serialized_start=1052
+  _globals['_FAULT']._serialized_end=1261
   _globals['_AUDITRECORD']._serialized_start=113
   _globals['_AUDITRECORD']._serialized_end=281
   _globals['_CHAINEDAUDITRECORD']._serialized_start=283
@@ -55,8 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITRECORDSRESPONSE']._serialized_end=736
   _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=738
   _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=785
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=787
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=907
-  _globals['_AUDITSERVICE']._serialized_start=1011
-  _globals['_AUDITSERVICE']._serialized_end=1387
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=788
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=948
+  _globals['_AUDITSERVICE']._serialized_start=1264
+  _globals['_AUDITSERVICE']._serialized_end=1640
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,47 @@ VERDICT_BROKEN: Verdict.ValueType  # 2
 VERDICT_UNCHECKABLE: Verdict.ValueType  # 3
 """A record was linked with a key that the settings no longer contain."""
 
+class _Fault:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FaultEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Fault.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    FAULT_UNSPECIFIED: _Fault.ValueType  # 0
+    FAULT_RECORD_CHANGED: _Fault.ValueType  # 1
+    """The record, or the one before it, was changed."""
+    FAULT_RECORD_MISSING: _Fault.ValueType  # 2
+    """The record was removed."""
+    FAULT_KEY_MISSING: _Fault.ValueType  # 3
+    """The record is linked without a key, although one was in force."""
+    FAULT_KEY_REPLACED: _Fault.ValueType  # 4
+    """The record is linked with another key than the one that was in force."""
+    FAULT_KEY_UNKNOWN: _Fault.ValueType  # 5
+    """The record is linked with a key that the settings do not contain."""
+    FAULT_KEY_START_FORGED: _Fault.ValueType  # 6
+    """The position from which on the key is in force was not written by the holder of the key."""
+    FAULT_CHECKPOINT_FORGED: _Fault.ValueType  # 7
+    """Old records were removed, and the checkpoint was not written by the holder of the key."""
+
+class Fault(_Fault, metaclass=_FaultEnumTypeWrapper):
+    """What is wrong with the chain."""
+
+FAULT_UNSPECIFIED: Fault.ValueType  # 0
+FAULT_RECORD_CHANGED: Fault.ValueType  # 1
+"""The record, or the one before it, was changed."""
+FAULT_RECORD_MISSING: Fault.ValueType  # 2
+"""The record was removed."""
+FAULT_KEY_MISSING: Fault.ValueType  # 3
+"""The record is linked without a key, although one was in force."""
+FAULT_KEY_REPLACED: Fault.ValueType  # 4
+"""The record is linked with another key than the one that was in force."""
+FAULT_KEY_UNKNOWN: Fault.ValueType  # 5
+"""The record is linked with a key that the settings do not contain."""
+FAULT_KEY_START_FORGED: Fault.ValueType  # 6
+"""The position from which on the key is in force was not written by the holder of the key."""
+FAULT_CHECKPOINT_FORGED: Fault.ValueType  # 7
+"""Old records were removed, and the checkpoint was not written by the holder of the key."""
+
 @typing.final
 class AuditRecord(message.Message):
     """One action."""
@@ -234,6 +275,7 @@ class VerifyAuditLogResponse(message.Message):
     POSITION_FIELD_NUMBER: builtins.int
     COMPLETE_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    FAULT_FIELD_NUMBER: builtins.int
     verdict: Verdict.ValueType
     position: builtins.int
     """The last position that was verified; if the verdict is not intact, the position that it concerns."""
@@ -241,6 +283,8 @@ class VerifyAuditLogResponse(message.Message):
     """True if there is nothing more to verify."""
     digest: builtins.bytes
     """The digest of the last record that is intact."""
+    fault: Fault.ValueType
+    """What is wrong at the position; unspecified if the verdict is intact."""
     def __init__(
         self,
         *,
@@ -248,9 +292,10 @@ class VerifyAuditLogResponse(message.Message):
         position: builtins.int = ...,
         complete: builtins.bool = ...,
         digest: builtins.bytes = ...,
+        fault: Fault.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["complete", b"complete", "digest", b"digest", "position", b"position", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["complete", b"complete", "digest", b"digest", "fault", b"fault", "position", b"position", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

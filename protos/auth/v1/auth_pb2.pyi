@@ -420,19 +420,25 @@ class IssueTokenRequest(message.Message):
 
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    ORG_TOKEN_ID_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     """The workspace."""
     generation: builtins.int
     """The generation of the instance that will carry it; absent for workspaces whose instance the plane does not start."""
+    org_token_id: builtins.str
+    """The organisation token on whose behalf it is issued: it ends with that token, and is no longer valid than that one.
+    Empty for the operator and for a service in its own name.
+    """
     def __init__(
         self,
         *,
         workspace_id: builtins.str = ...,
         generation: builtins.int | None = ...,
+        org_token_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "org_token_id", b"org_token_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generation: _TypeAlias = typing.Literal["generation"]  # noqa: Y015
     _WhichOneofArgType__generation: _TypeAlias = typing.Literal["_generation", b"_generation"]  # noqa: Y015

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/common/v1/identity.proto\x12\x12molecule.common.v1\"\x90\x01\n\x08Identity\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .molecule.common.v1.IdentityKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\ngeneration\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06org_id\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\tB\r\n\x0b_generation*\xb2\x01\n\x0cIdentityKind\x12\x1d\n\x19IDENTITY_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15IDENTITY_KIND_SERVICE\x10\x01\x12\x17\n\x13IDENTITY_KIND_ADMIN\x10\x02\x12\x15\n\x11IDENTITY_KIND_ORG\x10\x03\x12\x1b\n\x17IDENTITY_KIND_WORKSPACE\x10\x04\x12\x1b\n\x17IDENTITY_KIND_ANONYMOUS\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/common/v1/identity.proto\x12\x12molecule.common.v1\"\xa2\x01\n\x08Identity\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .molecule.common.v1.IdentityKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\ngeneration\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06org_id\x18\x04 \x01(\t\x12\x0e\n\x06scopes\x18\x05 \x03(\t\x12\x10\n\x08token_id\x18\x06 \x01(\tB\r\n\x0b_generation*\xb2\x01\n\x0cIdentityKind\x12\x1d\n\x19IDENTITY_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15IDENTITY_KIND_SERVICE\x10\x01\x12\x17\n\x13IDENTITY_KIND_ADMIN\x10\x02\x12\x15\n\x11IDENTITY_KIND_ORG\x10\x03\x12\x1b\n\x17IDENTITY_KIND_WORKSPACE\x10\x04\x12\x1b\n\x17IDENTITY_KIND_ANONYMOUS\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.common.v1.identity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IDENTITYKIND']._serialized_start=203
-  _globals['_IDENTITYKIND']._serialized_end=381
+  _globals['_IDENTITYKIND']._serialized_start=221
+  _globals['_IDENTITYKIND']._serialized_end=399
   _globals['_IDENTITY']._serialized_start=56
-  _globals['_IDENTITY']._serialized_end=200
+  _globals['_IDENTITY']._serialized_end=218
 # @@protoc_insertion_point(module_scope)

@@ -63,6 +63,7 @@ class Identity(message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     ORG_ID_FIELD_NUMBER: builtins.int
     SCOPES_FIELD_NUMBER: builtins.int
+    TOKEN_ID_FIELD_NUMBER: builtins.int
     kind: IdentityKind.ValueType
     """The kind of the caller."""
     name: builtins.str
@@ -71,6 +72,8 @@ class Identity(message.Message):
     """The generation of the instance that the token was issued to; absent where tokens carry none."""
     org_id: builtins.str
     """The organisation of an organisation token."""
+    token_id: builtins.str
+    """The id of the token that a workspace presented; empty for other kinds."""
     @builtins.property
     def scopes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The scopes of an organisation token."""
@@ -83,10 +86,11 @@ class Identity(message.Message):
         generation: builtins.int | None = ...,
         org_id: builtins.str = ...,
         scopes: abc.Iterable[builtins.str] | None = ...,
+        token_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "kind", b"kind", "name", b"name", "org_id", b"org_id", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_generation", b"_generation", "generation", b"generation", "kind", b"kind", "name", b"name", "org_id", b"org_id", "scopes", b"scopes", "token_id", b"token_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__generation: _TypeAlias = typing.Literal["generation"]  # noqa: Y015
     _WhichOneofArgType__generation: _TypeAlias = typing.Literal["_generation", b"_generation"]  # noqa: Y015

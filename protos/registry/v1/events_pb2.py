@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/registry/v1/events.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\",\n\x12WatchEventsRequest\x12\x16\n\x0e\x61\x66ter_event_id\x18\x01 \x01(\x03\"\x80\x02\n\x13WatchEventsResponse\x12\x43\n\taudiences\x18\x01 \x01(\x0b\x32..molecule.registry.v1.WorkspaceAudiencesUpdateH\x00\x12\x35\n\x05\x65vent\x18\x02 \x01(\x0b\x32$.molecule.registry.v1.PublishedEventH\x00\x12\x33\n\tcaught_up\x18\x03 \x01(\x0b\x32\x1e.molecule.registry.v1.CaughtUpH\x00\x12.\n\tkeepalive\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x08\n\x06update\"X\n\x18WorkspaceAudiencesUpdate\x12<\n\nworkspaces\x18\x01 \x03(\x0b\x32(.molecule.registry.v1.WorkspaceAudiences\"W\n\x12WorkspaceAudiences\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x14\n\x0cpublished_to\x18\x02 \x03(\t\x12\x15\n\rsubscribed_to\x18\x03 \x03(\t\"X\n\x0ePublishedEvent\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.molecule.registry.v1.StoredEvent\x12\x14\n\x0cpublished_to\x18\x02 \x03(\t\"\x8a\x01\n\x0bStoredEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1c\n\x08\x43\x61ughtUp\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\"\x18\n\x16WatchBroadcastsRequest\"N\n\x17WatchBroadcastsResponse\x12\x33\n\nbroadcasts\x18\x01 \x03(\x0b\x32\x1f.molecule.registry.v1.Broadcast\"v\n\tBroadcast\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x1aResolveSubscriptionRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_after_event_id\"q\n\x1bResolveSubscriptionResponse\x12\x15\n\rsubscribed_to\x18\x01 \x03(\t\x12\x15\n\rsubscribed_as\x18\x02 \x01(\t\x12\r\n\x05\x65nded\x18\x03 \x01(\x08\x12\x15\n\rhead_event_id\x18\x04 \x01(\x03\"p\n\x13ReplayEventsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03\x12\x18\n\x10through_event_id\x18\x03 \x01(\x03\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"W\n\x14ReplayEventsResponse\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32!.molecule.registry.v1.StoredEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\x32\x87\x04\n\x0c\x45ventService\x12v\n\x0bWatchEvents\x12(.molecule.registry.v1.WatchEventsRequest\x1a).molecule.registry.v1.WatchEventsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x12\x82\x01\n\x0fWatchBroadcasts\x12,.molecule.registry.v1.WatchBroadcastsRequest\x1a-.molecule.registry.v1.WatchBroadcastsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x12\x86\x01\n\x13ResolveSubscription\x12\x30.molecule.registry.v1.ResolveSubscriptionRequest\x1a\x31.molecule.registry.v1.ResolveSubscriptionResponse\"\n\xaa\xbb\x18\x06\n\x04\x02\x03\x04\x06\x12q\n\x0cReplayEvents\x12).molecule.registry.v1.ReplayEventsRequest\x1a*.molecule.registry.v1.ReplayEventsResponse\"\n\xaa\xbb\x18\x06\n\x04\x02\x03\x04\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/registry/v1/events.proto\x12\x14molecule.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\",\n\x12WatchEventsRequest\x12\x16\n\x0e\x61\x66ter_event_id\x18\x01 \x01(\x03\"\x80\x02\n\x13WatchEventsResponse\x12\x43\n\taudiences\x18\x01 \x01(\x0b\x32..molecule.registry.v1.WorkspaceAudiencesUpdateH\x00\x12\x35\n\x05\x65vent\x18\x02 \x01(\x0b\x32$.molecule.registry.v1.PublishedEventH\x00\x12\x33\n\tcaught_up\x18\x03 \x01(\x0b\x32\x1e.molecule.registry.v1.CaughtUpH\x00\x12.\n\tkeepalive\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x42\x08\n\x06update\"X\n\x18WorkspaceAudiencesUpdate\x12<\n\nworkspaces\x18\x01 \x03(\x0b\x32(.molecule.registry.v1.WorkspaceAudiences\"m\n\x12WorkspaceAudiences\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x14\n\x0cpublished_to\x18\x02 \x03(\t\x12\x15\n\rsubscribed_to\x18\x03 \x03(\t\x12\x14\n\x0c\x61nnounced_to\x18\x04 \x03(\t\"\xa4\x01\n\x0ePublishedEvent\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.molecule.registry.v1.StoredEvent\x12\x14\n\x0cpublished_to\x18\x02 \x03(\t\x12\x14\n\x0c\x61nnounced_to\x18\x03 \x03(\t\x12\x1e\n\x11\x61nnounced_payload\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\x14\n\x12_announced_payload\"\x8a\x01\n\x0bStoredEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1c\n\x08\x43\x61ughtUp\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x03\"\x18\n\x16WatchBroadcastsRequest\"N\n\x17WatchBroadcastsResponse\x12\x33\n\nbroadcasts\x18\x01 \x03(\x0b\x32\x1f.molecule.registry.v1.Broadcast\"v\n\tBroadcast\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x1aResolveSubscriptionRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_after_event_id\"q\n\x1bResolveSubscriptionResponse\x12\x15\n\rsubscribed_to\x18\x01 \x03(\t\x12\x15\n\rsubscribed_as\x18\x02 \x01(\t\x12\r\n\x05\x65nded\x18\x03 \x01(\x08\x12\x15\n\rhead_event_id\x18\x04 \x01(\x03\"p\n\x13ReplayEventsRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_event_id\x18\x02 \x01(\x03\x12\x18\n\x10through_event_id\x18\x03 \x01(\x03\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"W\n\x14ReplayEventsResponse\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32!.molecule.registry.v1.StoredEvent\x12\x0c\n\x04more\x18\x02 \x01(\x08\x32\x87\x04\n\x0c\x45ventService\x12v\n\x0bWatchEvents\x12(.molecule.registry.v1.WatchEventsRequest\x1a).molecule.registry.v1.WatchEventsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x12\x82\x01\n\x0fWatchBroadcasts\x12,.molecule.registry.v1.WatchBroadcastsRequest\x1a-.molecule.registry.v1.WatchBroadcastsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x12\x86\x01\n\x13ResolveSubscription\x12\x30.molecule.registry.v1.ResolveSubscriptionRequest\x1a\x31.molecule.registry.v1.ResolveSubscriptionResponse\"\n\xaa\xbb\x18\x06\n\x04\x02\x03\x04\x06\x12q\n\x0cReplayEvents\x12).molecule.registry.v1.ReplayEventsRequest\x1a*.molecule.registry.v1.ReplayEventsResponse\"\n\xaa\xbb\x18\x06\n\x04\x02\x03\x04\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,27 +49,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSPACEAUDIENCESUPDATE']._serialized_start=458
   _globals['_WORKSPACEAUDIENCESUPDATE']._serialized_end=546
   _globals['_WORKSPACEAUDIENCES']._serialized_start=548
-  _globals['_WORKSPACEAUDIENCES']._serialized_end=635
-  _globals['_PUBLISHEDEVENT']._serialized_start=637
-  _globals['_PUBLISHEDEVENT']._serialized_end=725
-  _globals['_STOREDEVENT']._serialized_start=728
-  _globals['_STOREDEVENT']._serialized_end=866
-  _globals['_CAUGHTUP']._serialized_start=868
-  _globals['_CAUGHTUP']._serialized_end=896
-  _globals['_WATCHBROADCASTSREQUEST']._serialized_start=898
-  _globals['_WATCHBROADCASTSREQUEST']._serialized_end=922
-  _globals['_WATCHBROADCASTSRESPONSE']._serialized_start=924
-  _globals['_WATCHBROADCASTSRESPONSE']._serialized_end=1002
-  _globals['_BROADCAST']._serialized_start=1004
-  _globals['_BROADCAST']._serialized_end=1122
-  _globals['_RESOLVESUBSCRIPTIONREQUEST']._serialized_start=1124
-  _globals['_RESOLVESUBSCRIPTIONREQUEST']._serialized_end=1222
-  _globals['_RESOLVESUBSCRIPTIONRESPONSE']._serialized_start=1224
-  _globals['_RESOLVESUBSCRIPTIONRESPONSE']._serialized_end=1337
-  _globals['_REPLAYEVENTSREQUEST']._serialized_start=1339
-  _globals['_REPLAYEVENTSREQUEST']._serialized_end=1451
-  _globals['_REPLAYEVENTSRESPONSE']._serialized_start=1453
-  _globals['_REPLAYEVENTSRESPONSE']._serialized_end=1540
-  _globals['_EVENTSERVICE']._serialized_start=1543
-  _globals['_EVENTSERVICE']._serialized_end=2062
+  _globals['_WORKSPACEAUDIENCES']._serialized_end=657
+  _globals['_PUBLISHEDEVENT']._serialized_start=660
+  _globals['_PUBLISHEDEVENT']._serialized_end=824
+  _globals['_STOREDEVENT']._serialized_start=827
+  _globals['_STOREDEVENT']._serialized_end=965
+  _globals['_CAUGHTUP']._serialized_start=967
+  _globals['_CAUGHTUP']._serialized_end=995
+  _globals['_WATCHBROADCASTSREQUEST']._serialized_start=997
+  _globals['_WATCHBROADCASTSREQUEST']._serialized_end=1021
+  _globals['_WATCHBROADCASTSRESPONSE']._serialized_start=1023
+  _globals['_WATCHBROADCASTSRESPONSE']._serialized_end=1101
+  _globals['_BROADCAST']._serialized_start=1103
+  _globals['_BROADCAST']._serialized_end=1221
+  _globals['_RESOLVESUBSCRIPTIONREQUEST']._serialized_start=1223
+  _globals['_RESOLVESUBSCRIPTIONREQUEST']._serialized_end=1321
+  _globals['_RESOLVESUBSCRIPTIONRESPONSE']._serialized_start=1323
+  _globals['_RESOLVESUBSCRIPTIONRESPONSE']._serialized_end=1436
+  _globals['_REPLAYEVENTSREQUEST']._serialized_start=1438
+  _globals['_REPLAYEVENTSREQUEST']._serialized_end=1550
+  _globals['_REPLAYEVENTSRESPONSE']._serialized_start=1552
+  _globals['_REPLAYEVENTSRESPONSE']._serialized_end=1639
+  _globals['_EVENTSERVICE']._serialized_start=1642
+  _globals['_EVENTSERVICE']._serialized_end=2161
 # @@protoc_insertion_point(module_scope)

@@ -107,14 +107,19 @@ class WorkspaceAudiences(message.Message):
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     PUBLISHED_TO_FIELD_NUMBER: builtins.int
     SUBSCRIBED_TO_FIELD_NUMBER: builtins.int
+    ANNOUNCED_TO_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     @builtins.property
     def published_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The audiences that receive its events; empty if the workspace was purged."""
+        """The audiences that receive its events with their content; empty if the workspace was purged."""
 
     @builtins.property
     def subscribed_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The audiences that the workspace itself belongs to."""
+
+    @builtins.property
+    def announced_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The audiences that receive its events without the content of messages and logs."""
 
     def __init__(
         self,
@@ -122,10 +127,11 @@ class WorkspaceAudiences(message.Message):
         workspace_id: builtins.str = ...,
         published_to: abc.Iterable[builtins.str] | None = ...,
         subscribed_to: abc.Iterable[builtins.str] | None = ...,
+        announced_to: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["published_to", b"published_to", "subscribed_to", b"subscribed_to", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["announced_to", b"announced_to", "published_to", b"published_to", "subscribed_to", b"subscribed_to", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,21 +143,35 @@ class PublishedEvent(message.Message):
 
     EVENT_FIELD_NUMBER: builtins.int
     PUBLISHED_TO_FIELD_NUMBER: builtins.int
+    ANNOUNCED_TO_FIELD_NUMBER: builtins.int
+    ANNOUNCED_PAYLOAD_FIELD_NUMBER: builtins.int
+    announced_payload: builtins.bytes
+    """The payload without content; absent if the payload has none."""
     @builtins.property
     def event(self) -> StoredEvent: ...
     @builtins.property
-    def published_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def published_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The audiences that receive all of it."""
+
+    @builtins.property
+    def announced_to(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The audiences that receive it without its content, unless they receive all of it."""
+
     def __init__(
         self,
         *,
         event: StoredEvent | None = ...,
         published_to: abc.Iterable[builtins.str] | None = ...,
+        announced_to: abc.Iterable[builtins.str] | None = ...,
+        announced_payload: builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["event", b"event", "published_to", b"published_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "announced_to", b"announced_to", "event", b"event", "published_to", b"published_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__announced_payload: _TypeAlias = typing.Literal["announced_payload"]  # noqa: Y015
+    _WhichOneofArgType__announced_payload: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__announced_payload) -> _WhichOneofReturnType__announced_payload | None: ...
 
 @typing.final
 class StoredEvent(message.Message):

@@ -60,7 +60,9 @@ class AuthServicer(rpc.AuthServiceServicer):
     async def IssueToken(self, request: pb.IssueTokenRequest, context: Context) -> pb.IssueTokenResponse:
         """Issue a token for a workspace."""
         workspace_id = fields.workspace_id_from(request.workspace_id)
-        issued = await self._credentials.issue(workspace_id, generation=wire.generation_from(request))
+        issued = await self._credentials.issue(
+            workspace_id, generation=wire.generation_from(request), org_token_id=wire.org_token_id_from(request)
+        )
         return wire.issued_to(issued)
 
     async def RevokeTokens(self, request: pb.RevokeTokensRequest, context: Context) -> pb.RevokeTokensResponse:

@@ -64,6 +64,8 @@ class WorkspaceTokenRecord:
     last_used_at: datetime | None = None
     expires_at: datetime | None = None
     rotated_at: datetime | None = None
+    parent_token_id: TokenId | None = None
+    """The token that minted this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,32 @@ class OrgTokenRecord:
     last_used_at: datetime | None = None
     expires_at: datetime | None = None
     rotated_at: datetime | None = None
+    parent_token_id: TokenId | None = None
+    """The token that minted this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minter:
+    """The caller that mints a token, and the bounds of what it may mint.
+
+    `token_id` is the caller's token, the parent of what it mints; `None` for the operator and for anonymous callers,
+    who are bound by nothing.
+    """
+
+    name: str
+    token_id: TokenId | None = None
+    scopes: frozenset[Scope] = frozenset(Scope)
+    expires_at: datetime | None = None
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBounds:
+    """The parent of a new token, and the expiry and generation that it gets."""
+
+    parent_token_id: TokenId | None
+    expires_at: datetime | None
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,12 @@ SCOPE_DEFINITIONS: Mapping[Scope, ScopeDefinition] = {
         opens="reading: the discovery and auth gates, GET on the workspace gate, sockets and streams of events",
         gates=frozenset({Gate.ANY, Gate.DISCOVERY}),
     ),
-    Scope.WRITE: ScopeDefinition(opens="changing: every other method on the workspace gate"),
+    Scope.WRITE: ScopeDefinition(
+        opens="changing: every other method on the workspace gate, but for minting and rotating tokens"
+    ),
     Scope.A2A: ScopeDefinition(opens="messages to agents: A2A and MCP", gates=frozenset({Gate.A2A})),
     Scope.ADMIN: ScopeDefinition(
-        opens="the admin gate within the organisation",
+        opens="the admin gate within the organisation, and minting and rotating tokens",
         gates=frozenset({Gate.ADMIN}),
         implies=frozenset({Scope.READ, Scope.WRITE, Scope.A2A}),
     ),

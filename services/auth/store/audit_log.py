@@ -1,13 +1,14 @@
 """Stores the hash chain of audit records."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model.audit_log import AuditRecord, ChainedRecord
-from services.auth.store.tables.audit_log import AUDIT_RECORDS
+from services.auth.model.audit_log import AuditRecord, ChainedRecord, Checkpoint, KeyStart
+from services.auth.store.tables.audit_log import AUDIT_CHECKPOINTS, AUDIT_KEYS, AUDIT_RECORDS
 
 _LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.deeds", 0)))
 """Until the commit one transaction at a time appends, because it must know the record before its own."""
@@ -29,6 +30,10 @@ class AuditLogStore:
         """Return the last record, and prevent other transactions from appending until this one ends."""
         await self._connection.execute(_LOCK)
         return _record_from_row((await self._connection.execute(_LAST)).first())
+
+    async def get_last_position(self) -> int:
+        """Return the position of the last record; 0 for none."""
+        return await self._connection.scalar(sa.select(sa.func.max(AUDIT_RECORDS.c.place))) or 0
 
     async def find_known_ids(self, ids: Collection[str]) -> set[str]:
         """Return those of the ids that are in the chain."""
@@ -57,6 +62,52 @@ class AuditLogStore:
         """Return the newest records, the newest first."""
         query = _select_records(workspace_id, org_id).order_by(AUDIT_RECORDS.c.place.desc())
         return await self._fetch(query.limit(limit))
+
+    # Statements about the chain ───────────────────────────────────────────────
+
+    async def list_key_starts(self) -> Sequence[KeyStart]:
+        """Return from which positions on which keys are in force, in the order of positions."""
+        rows = await self._connection.execute(sa.select(AUDIT_KEYS).order_by(AUDIT_KEYS.c.place))
+        return [KeyStart(position=row.place, key_id=row.key_id, mac=row.mac) for row in rows]
+
+    async def find_first_position(self, key_id: str) -> int | None:
+        """Return the position of the first record that is linked with this key. It reads the whole chain."""
+        first = sa.select(sa.func.min(AUDIT_RECORDS.c.place)).where(AUDIT_RECORDS.c.key_id == key_id)
+        position: int | None = await self._connection.scalar(first)
+        return position
+
+    async def add_key_start(self, start: KeyStart, *, now: datetime) -> None:
+        """Record from which position on a key is in force. It cannot be changed later."""
+        await self._connection.execute(
+            sa.insert(AUDIT_KEYS).values(place=start.position, key_id=start.key_id, mac=start.mac, at=now)
+        )
+
+    async def find_checkpoint(self) -> Checkpoint | None:
+        """Return the last checkpoint; `None` if no record was removed."""
+        query = sa.select(AUDIT_CHECKPOINTS).order_by(AUDIT_CHECKPOINTS.c.place.desc()).limit(1)
+        row = (await self._connection.execute(query)).first()
+        if row is None:
+            return None
+        return Checkpoint(position=row.place, digest=row.digest, key_id=row.key_id, mac=row.mac)
+
+    async def remove_oldest(self, checkpoint: Checkpoint) -> int:
+        """Remove the records up to a checkpoint and store it; return how many were removed.
+
+        A function of the owner does it: auth may not delete records itself.
+        """
+        removed: int = (
+            await self._connection.execute(
+                sa.select(
+                    sa.func.auth.remove_oldest_deeds(
+                        sa.cast(checkpoint.position, sa.BigInteger),
+                        sa.cast(checkpoint.digest, sa.LargeBinary),
+                        sa.cast(checkpoint.key_id, sa.Text),
+                        sa.cast(checkpoint.mac, sa.LargeBinary),
+                    )
+                )
+            )
+        ).scalar_one()
+        return removed
 
     async def _fetch(self, query: sa.Select[Any]) -> Sequence[ChainedRecord]:
         rows = await self._connection.execute(query)

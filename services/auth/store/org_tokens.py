@@ -62,12 +62,9 @@ class OrgTokenStore:
                 created_by=record.created_by,
                 created_at=record.created_at,
                 expires_at=record.expires_at,
+                parent_token_id=record.parent_token_id,
             )
         )
-
-    async def revoke(self, token_id: TokenId, *, now: datetime) -> None:
-        """Revoke the token."""
-        await self._connection.execute(sa.update(ORG_TOKENS).where(ORG_TOKENS.c.id == token_id).values(revoked_at=now))
 
     async def mark_rotated(self, token_id: TokenId, *, now: datetime, expires_at: datetime) -> None:
         """Note that another token replaced this one, which expires at that time."""
@@ -99,4 +96,5 @@ def _record_from_row(row: Any) -> OrgTokenRecord:  # noqa: ANN401 - rows are unt
         last_used_at=row.last_used_at,
         expires_at=row.expires_at,
         rotated_at=row.rotated_at,
+        parent_token_id=row.parent_token_id,
     )

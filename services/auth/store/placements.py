@@ -40,6 +40,11 @@ class PlacementStore:
             return CredentialState.BARRED
         return CredentialState.HAS_LIVE_TOKEN if row.has_live_token else CredentialState.NO_LIVE_TOKEN
 
+    async def list_memberships(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[OrgMembership]:
+        """Return the known ones of the workspaces."""
+        rows = await self._connection.execute(_select_placements(workspace_ids))
+        return [OrgMembership(WorkspaceId(row.workspace_id), row.org_id) for row in rows]
+
     async def lock_memberships(self, workspace_ids: Collection[WorkspaceId]) -> Sequence[OrgMembership]:
         """Lock the known ones of the workspaces in the order of their ids, so that two callers cannot deadlock."""
         rows = await self._connection.execute(

@@ -70,11 +70,6 @@ class SessionStore:
         result = await self._connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.digest == digest))
         return result.rowcount > 0
 
-    async def delete_opened_by(self, org_token_id: TokenId) -> Sequence[Digest]:
-        """Delete the sessions that the token opened; return their digests."""
-        deleted = sa.delete(SESSIONS).where(SESSIONS.c.org_token_id == org_token_id).returning(SESSIONS.c.digest)
-        return [Digest(row.digest) for row in await self._connection.execute(deleted)]
-
     async def list_opened_by(self, org_token_id: TokenId) -> Sequence[Digest]:
         """Return the digests of the sessions that the token opened."""
         query = sa.select(SESSIONS.c.digest).where(SESSIONS.c.org_token_id == org_token_id)

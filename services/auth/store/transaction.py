@@ -12,6 +12,7 @@ from services.auth.store.org_tokens import OrgTokenStore
 from services.auth.store.placements import PlacementStore
 from services.auth.store.revocations import RevocationStore
 from services.auth.store.sessions import SessionStore
+from services.auth.store.token_tree import TokenTreeStore
 from services.auth.store.vault import VaultStore
 from services.auth.store.workspace_tokens import WorkspaceTokenStore
 from services.chassis.database import transaction
@@ -45,6 +46,7 @@ class Transaction:
         self.placements = PlacementStore(connection)
         self.workspace_tokens = WorkspaceTokenStore(connection)
         self.org_tokens = OrgTokenStore(connection)
+        self.token_tree = TokenTreeStore(connection)
         self.sessions = SessionStore(connection)
         self.last_used = LastUsedStore(connection)
         self.revocations = RevocationStore(connection)

@@ -59,6 +59,7 @@ class WorkspaceTokenStore:
         now: datetime,
         note: str = "",
         expires_at: datetime | None = None,
+        parent_token_id: TokenId | None = None,
     ) -> None:
         """Insert a token; it is live once the transaction commits."""
         await self._connection.execute(
@@ -71,8 +72,14 @@ class WorkspaceTokenStore:
                 created_at=now,
                 note=note or None,
                 expires_at=expires_at,
+                parent_token_id=parent_token_id,
             )
         )
+
+    async def find_live(self, token_id: TokenId, *, now: datetime) -> WorkspaceTokenRecord | None:
+        """Return the token of any workspace if it is live."""
+        row = (await self._connection.execute(_LIVE.where(WORKSPACE_TOKENS.c.id == token_id), {"now": now})).first()
+        return _record_from_row(row) if row else None
 
     async def count(self, workspace_id: WorkspaceId, *, now: datetime) -> int:
         """Return how many tokens of the workspace are live."""
@@ -100,14 +107,14 @@ class WorkspaceTokenStore:
         row = (await self._connection.execute(query, {"now": now})).first()
         return _record_from_row(row) if row else None
 
-    async def revoke(
-        self, workspace_id: WorkspaceId, *, now: datetime, only: TokenId | None = None
-    ) -> Sequence[Digest]:
-        """Revoke the tokens of a workspace, or one of them; return the digests of those that were not revoked yet."""
-        selected = sa.true() if only is None else WORKSPACE_TOKENS.c.id == only
+    async def revoke(self, workspace_id: WorkspaceId, *, now: datetime) -> Sequence[Digest]:
+        """Revoke the tokens of a workspace; return the digests of those that were live.
+
+        Tokens of a workspace mint tokens of the same workspace only, so nothing below them is left.
+        """
         rows = await self._connection.execute(
             sa.update(WORKSPACE_TOKENS)
-            .where(WORKSPACE_TOKENS.c.workspace_id == workspace_id, UNREVOKED_AND_UNEXPIRED, selected)
+            .where(WORKSPACE_TOKENS.c.workspace_id == workspace_id, UNREVOKED_AND_UNEXPIRED)
             .values(revoked_at=now)
             .returning(WORKSPACE_TOKENS.c.digest),
             {"now": now},
@@ -116,23 +123,25 @@ class WorkspaceTokenStore:
 
     async def revoke_stale(
         self, workspace_ids: Collection[WorkspaceId], *, now: datetime, unused_since: datetime
-    ) -> Sequence[tuple[WorkspaceId, Digest]]:
-        """Revoke the tokens of instances that were not used since that time.
+    ) -> Sequence[tuple[WorkspaceId, TokenId, Digest]]:
+        """Revoke the tokens of instances that were not used since that time, and not those that other tokens minted.
 
         It is a single statement, so it cannot revoke a token that was issued or used in the meantime.
         """
         last_use = sa.func.coalesce(WORKSPACE_TOKENS.c.last_used_at, WORKSPACE_TOKENS.c.created_at)
         of_instances = sa.and_(
-            WORKSPACE_TOKENS.c.workspace_id.in_(workspace_ids), WORKSPACE_TOKENS.c.generation.is_not(None)
+            WORKSPACE_TOKENS.c.workspace_id.in_(workspace_ids),
+            WORKSPACE_TOKENS.c.generation.is_not(None),
+            WORKSPACE_TOKENS.c.parent_token_id.is_(None),
         )
         rows = await self._connection.execute(
             sa.update(WORKSPACE_TOKENS)
             .where(of_instances, UNREVOKED_AND_UNEXPIRED, last_use < unused_since)
             .values(revoked_at=now)
-            .returning(WORKSPACE_TOKENS.c.workspace_id, WORKSPACE_TOKENS.c.digest),
+            .returning(WORKSPACE_TOKENS.c.workspace_id, WORKSPACE_TOKENS.c.id, WORKSPACE_TOKENS.c.digest),
             {"now": now},
         )
-        return [(WorkspaceId(row.workspace_id), Digest(row.digest)) for row in rows]
+        return [(WorkspaceId(row.workspace_id), TokenId(row.id), Digest(row.digest)) for row in rows]
 
     async def mark_rotated(self, token_id: TokenId, *, now: datetime, expires_at: datetime) -> None:
         """Note that another token replaced this one, which expires at that time."""
@@ -154,4 +163,5 @@ def _record_from_row(row: Any) -> WorkspaceTokenRecord:  # noqa: ANN401 - rows a
         last_used_at=row.last_used_at,
         expires_at=row.expires_at,
         rotated_at=row.rotated_at,
+        parent_token_id=row.parent_token_id,
     )

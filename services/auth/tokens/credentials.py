@@ -3,6 +3,7 @@
 import secrets
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -13,14 +14,21 @@ from services.auth.errors import MissingBearer, SecretUnreadable, StaleGeneratio
 from services.auth.model.authorization import CredentialState
 from services.auth.model.placements import InboundSecret, Placement, WorkspaceId
 from services.auth.model.revocations import RevokedToken, RevokedWorkspace
-from services.auth.model.tokens import Credentials, IssuedToken, RegistrationAuth, TokenId
-from services.auth.rules import token_text
+from services.auth.model.tokens import Credentials, IssuedToken, RegistrationAuth, TokenBounds, TokenId
+from services.auth.rules import minting, token_text
 from services.auth.rules.placements import require_active
 from services.auth.store.transaction import Store, Transaction
+from services.auth.tokens.minters import get_org_minter
 from services.auth.vault.inbound_secrets import InboundSecrets
 from services.chassis.clock import Clock
 
 log = structlog.get_logger()
+
+REFUSAL = "invalid admin auth token"
+"""The text of the admin gate for a caller whose token has ended since."""
+
+UNBOUND = TokenBounds(parent_token_id=None, expires_at=None)
+"""The bounds of tokens that services issue in their own name, or for the operator."""
 
 
 class CredentialService:
@@ -32,20 +40,27 @@ class CredentialService:
         self._inbound_secrets = inbound_secrets
         self._clock = clock
 
-    async def issue(self, workspace_id: WorkspaceId, *, generation: int | None) -> IssuedToken:
+    async def issue(
+        self, workspace_id: WorkspaceId, *, generation: int | None, org_token_id: TokenId | None = None
+    ) -> IssuedToken:
         """Issue a token.
 
         With a generation, all tokens issued before are revoked, tokens of earlier generations are no longer live, and
-        the inbound secret is replaced: what took the place of the last instance may have seen it.
-        Raises `WorkspaceUnknown`, `WorkspaceBarred` or `StaleGeneration`.
+        the inbound secret is replaced: what took the place of the last instance may have seen it. `org_token_id` is
+        the organisation token on whose behalf the token is issued, which ends with it.
+        Raises `WorkspaceUnknown`, `WorkspaceBarred`, `StaleGeneration`, `ScopeMissing`, or `InvalidBearer` if that
+        has ended.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
+            if org_token_id is not None:
+                await tx.token_tree.lock()
             placement = require_active(await tx.placements.lock(workspace_id))
+            bounds = UNBOUND if org_token_id is None else await _find_bounds(tx, org_token_id, now=now)
             superseded = await _start_generation(tx, placement, generation, now) if generation is not None else 0
             if generation is not None:
                 await self._inbound_secrets.replace(tx, workspace_id)
-            issued = await _add_token(tx, workspace_id, generation=generation, now=now)
+            issued = await _add_token(tx, workspace_id, replace(bounds, generation=generation), now=now)
             await self._append_record(tx, "token.issued", placement, subject=issued.token_id, generation=generation)
             if superseded:
                 await tx.revocations.publish([RevokedWorkspace(workspace_id)], now=now)
@@ -53,11 +68,16 @@ class CredentialService:
         return issued
 
     async def revoke(self, workspace_id: WorkspaceId, *, only: TokenId | None = None) -> int:
-        """Revoke the tokens of the workspace, or one of them; return how many were live."""
+        """Revoke the tokens of the workspace, or one of them and those that it minted; return how many were live."""
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             placement = await tx.placements.lock(workspace_id)
-            revoked = await tx.workspace_tokens.revoke(workspace_id, now=now, only=only)
+            if only is None:
+                revoked = await tx.workspace_tokens.revoke(workspace_id, now=now)
+            else:
+                is_live = await tx.workspace_tokens.find(workspace_id, only, now=now) is not None
+                revoked = await tx.token_tree.revoke([only] if is_live else [], now=now)
             if placement and revoked:
                 await self._append_record(tx, "token.revoked", placement, subject=only or "", count=len(revoked))
             await tx.revocations.publish([RevokedToken(digest) for digest in revoked], now=now)
@@ -69,32 +89,37 @@ class CredentialService:
         """Revoke tokens of instances that no longer exist (PROV-44); return how many were live.
 
         A token that was issued or used within `unused_for` stays, also one that a restart issues meanwhile (PROV-45).
+        What the revoked tokens minted ends with them.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             stale = await tx.workspace_tokens.revoke_stale(workspace_ids, now=now, unused_since=now - unused_for)
-            for workspace_id, count in sorted(Counter(workspace_id for workspace_id, _ in stale).items()):
+            below = await tx.token_tree.revoke([token_id for _, token_id, _ in stale], now=now)
+            for workspace_id, count in sorted(Counter(workspace_id for workspace_id, _, _ in stale).items()):
                 placement = await tx.placements.find(workspace_id)
                 if placement:
                     await self._append_record(tx, "token.revoked", placement, subject="", count=count, stale=True)
                 log.info("stale tokens revoked", workspace=workspace_id, count=count)
-            await tx.revocations.publish([RevokedToken(digest) for _, digest in stale], now=now)
+            digests = (*(digest for _, _, digest in stale), *below)
+            await tx.revocations.publish([RevokedToken(digest) for digest in digests], now=now)
         return len(stale)
 
     async def ensure_credentials(self, workspace_id: WorkspaceId, *, auth: RegistrationAuth) -> Credentials:
-        """Return what a registering workspace lacks: a token if none is live, and its inbound secret if it opens.
+        """Return a token if a workspace registers anonymously, and its inbound secret if that opens.
 
         Raises `MissingBearer` if the workspace registers anonymously and a token is live by now: of two concurrent
-        first registrations one succeeds.
+        first registrations one succeeds. A workspace that authenticated receives none, also if its token has ended by
+        now: a token that ends must not be followed by one that lasts.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
             placement = require_active(await tx.placements.lock(workspace_id))
             state = await tx.placements.find_credential_state(workspace_id, now=now)
-            has_live_token = state is CredentialState.HAS_LIVE_TOKEN
-            if has_live_token and auth is RegistrationAuth.ANONYMOUS:
+            needs_token = auth is RegistrationAuth.ANONYMOUS
+            if needs_token and state is CredentialState.HAS_LIVE_TOKEN:
                 raise MissingBearer
-            token = None if has_live_token else await _add_token(tx, workspace_id, generation=None, now=now)
+            token = await _add_token(tx, workspace_id, UNBOUND, now=now) if needs_token else None
             secret = await self._open_inbound_secret(tx, workspace_id)
             if token:
                 await self._append_record(tx, "token.issued", placement, subject=token.token_id, arrival=auth.value)
@@ -131,10 +156,23 @@ async def _start_generation(tx: Transaction, placement: Placement, generation: i
     return len(await tx.workspace_tokens.revoke(placement.workspace_id, now=now))
 
 
-async def _add_token(
-    tx: Transaction, workspace_id: WorkspaceId, *, generation: int | None, now: datetime
-) -> IssuedToken:
+async def _find_bounds(tx: Transaction, org_token_id: TokenId, *, now: datetime) -> TokenBounds:
+    """Return the bounds of a token that is issued on behalf of an organisation token."""
+    minter = await get_org_minter(tx, org_token_id, now=now, refusal=REFUSAL)
+    minting.require_minting_scope(minter)
+    return minting.bound_new_token(minter, None)
+
+
+async def _add_token(tx: Transaction, workspace_id: WorkspaceId, bounds: TokenBounds, *, now: datetime) -> IssuedToken:
     token = token_text.encode_token(secrets.token_bytes(token_text.TOKEN_BYTES))
     token_id = TokenId(str(uuid4()))
-    await tx.workspace_tokens.add(token_id, workspace_id, token, generation=generation, now=now)
+    await tx.workspace_tokens.add(
+        token_id,
+        workspace_id,
+        token,
+        generation=bounds.generation,
+        now=now,
+        expires_at=bounds.expires_at,
+        parent_token_id=bounds.parent_token_id,
+    )
     return IssuedToken(token_id, token.text)

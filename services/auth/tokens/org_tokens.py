@@ -1,8 +1,8 @@
-"""Lists, mints, revokes and rotates organisation tokens. A token never exceeds the scopes and expiry of its creator."""
+"""Lists, mints, revokes and rotates organisation tokens. A token never exceeds the token that minted it."""
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -10,21 +10,27 @@ import structlog
 
 from services.auth.audit_log import AuditLog
 from services.auth.errors import (
-    InvalidBearer,
     InvalidToken,
     OrgAccessDenied,
     OrgNotFound,
-    ScopeMissing,
     TokenLimit,
     TokenNotFound,
     TokenRotated,
 )
 from services.auth.model.placements import WorkspaceId
 from services.auth.model.revocations import RevokedToken
-from services.auth.model.tokens import MintedOrgToken, OrgTokenRecord, OrgTokenRequest, Scope, TokenId
-from services.auth.rules import scopes, token_expiry, token_text
+from services.auth.model.tokens import (
+    MintedOrgToken,
+    Minter,
+    OrgTokenRecord,
+    OrgTokenRequest,
+    TokenBounds,
+    TokenId,
+)
+from services.auth.rules import minting, token_expiry, token_text
 from services.auth.rules.placements import is_live_root
 from services.auth.store.transaction import Store, Transaction
+from services.auth.tokens.minters import get_minter
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity, Kind
 
@@ -33,16 +39,9 @@ log = structlog.get_logger()
 MAX_TOKENS_PER_ORG = 500
 """Limit of the live tokens of one organisation; one page of a list shows as many."""
 
-ALL_SCOPES = frozenset(Scope)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Creator:
-    """The creator of a token: its name, and the scopes and expiry that the token must not exceed."""
-
-    name: str
-    scopes: frozenset[Scope] = ALL_SCOPES
-    expires_at: datetime | None = None
+REFUSAL = "invalid admin auth token"
+"""The text of the admin gate for a caller whose token has ended since."""
 
 
 class OrgTokenService:
@@ -60,9 +59,9 @@ class OrgTokenService:
             return await tx.org_tokens.list_page(org_id, now=self._clock.now(), limit=limit, offset=offset)
 
     async def mint(self, caller: Identity, request: OrgTokenRequest) -> MintedOrgToken:
-        """Add a token.
+        """Add a token, which ends with the caller's own token at the latest.
 
-        Raises `OrgNotFound`, `OrgAccessDenied`, `ScopeMissing`, `TokenLimit` or `InvalidToken`.
+        Raises `OrgNotFound`, `OrgAccessDenied`, `ScopeMissing`, `TokenLimit`, `InvalidToken` or `InvalidBearer`.
         """
         now = self._clock.now()
         token_expiry.require_future(request.expires_at, now=now)
@@ -70,44 +69,57 @@ class OrgTokenService:
         if not org_id:
             raise InvalidToken("org_id is required")
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             await _lock_root(tx, org_id)
-            creator = await _find_creator(tx, caller, now=now)
+            minter = await get_minter(tx, caller, now=now, refusal=REFUSAL)
+            minting.require_scopes(minter, request.scopes)
             if await tx.org_tokens.count(org_id, now=now) >= MAX_TOKENS_PER_ORG:
                 raise TokenLimit("maximum 500 active tokens per organisation")
-            minted = await _add_token(tx, replace(request, org_id=org_id), creator, now=now)
+            bounds = minting.bound_new_token(minter, request.expires_at)
+            minted = await _add_token(tx, replace(request, org_id=org_id), minter, bounds, now=now)
             await self._append_record(tx, "org-token.minted", minted.record, scopes=sorted(minted.record.scopes))
         log.info("org token minted", org=org_id, token=minted.record.token_id)
         return minted
 
     async def revoke(self, caller: Identity, token_id: TokenId) -> None:
-        """Revoke a token and the sessions that were opened with it; raises `TokenNotFound`."""
+        """Revoke a token, and the tokens and sessions that came from it; raises `TokenNotFound`."""
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             record = await _lock_live(tx, caller, token_id, now=now)
-            await tx.org_tokens.revoke(token_id, now=now)
-            sessions = await tx.sessions.delete_opened_by(token_id)
-            await self._append_record(tx, "org-token.revoked", record)
-            await tx.revocations.publish([RevokedToken(digest) for digest in (record.digest, *sessions)], now=now)
-        log.info("org token revoked", org=record.org_id, token=token_id, sessions=len(sessions))
+            revoked = await tx.token_tree.revoke([token_id], now=now)
+            await self._append_record(tx, "org-token.revoked", record, count=len(revoked))
+            await tx.revocations.publish([RevokedToken(digest) for digest in revoked], now=now)
+        log.info("org token revoked", org=record.org_id, token=token_id, count=len(revoked))
 
     async def rotate(self, caller: Identity, token_id: TokenId, *, grace: timedelta) -> MintedOrgToken:
-        """Replace a token by a new one; the replaced token expires after the grace.
+        """Replace a token by a new one, which takes over what it minted; the replaced token expires after the grace.
 
-        Of two concurrent rotations of one token one succeeds. Raises `TokenNotFound`, `TokenRotated` or `ScopeMissing`.
+        Of two concurrent rotations of one token one succeeds. Raises `TokenNotFound`, `TokenRotated`, `InvalidBearer`
+        or `ScopeMissing`.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             old = await _lock_live(tx, caller, token_id, now=now)
             if old.rotated_at is not None:
                 raise TokenRotated
-            creator = await _find_creator(tx, caller, now=now)
+            minter = await get_minter(tx, caller, now=now, refusal=REFUSAL)
+            minting.require_scopes(minter, old.scopes)
+            is_descendant = minter.token_id is not None and await tx.token_tree.is_descendant(
+                token_id, of=minter.token_id
+            )
+            bounds = minting.bound_successor(minter, old, is_descendant=is_descendant)
             old_expires_at = token_expiry.compute_rotated_expiry(old.expires_at, now=now, grace=grace)
-            same = OrgTokenRequest(org_id=old.org_id, name=old.name, scopes=old.scopes, expires_at=old.expires_at)
-            minted = await _add_token(tx, same, creator, now=now)
+            same = OrgTokenRequest(org_id=old.org_id, name=old.name, scopes=old.scopes)
+            minted = await _add_token(tx, same, minter, bounds, now=now)
+            shortened = await tx.token_tree.replace_parent(
+                token_id, minted.record.token_id, expires_at=bounds.expires_at
+            )
             await tx.org_tokens.mark_rotated(token_id, now=now, expires_at=old_expires_at)
             await self._append_record(tx, "org-token.rotated", old, successor=minted.record.token_id)
             # The gateway caches the expiry of the token, which also limits its sessions.
-            cached = (old.digest, *await tx.sessions.list_opened_by(token_id))
+            cached = (old.digest, *shortened, *await tx.sessions.list_opened_by(token_id))
             await tx.revocations.publish([RevokedToken(digest) for digest in cached], now=now)
         log.info("org token rotated", org=old.org_id, token=token_id, successor=minted.record.token_id)
         return replace(minted, previous_expires_at=old_expires_at)
@@ -148,20 +160,9 @@ async def _lock_live(tx: Transaction, caller: Identity, token_id: TokenId, *, no
     return locked
 
 
-async def _find_creator(tx: Transaction, caller: Identity, *, now: datetime) -> _Creator:
-    """Return the creator of a token; raises `InvalidBearer` if the caller's own token is no longer live."""
-    if caller.kind is not Kind.ORG:
-        return _Creator(name="admin-token" if caller.kind is Kind.ADMIN else "")
-    own = await tx.org_tokens.find(TokenId(caller.name), now=now)
-    if own is None:
-        raise InvalidBearer("invalid admin auth token")
-    return _Creator(name=f"org-token:{own.prefix}", scopes=own.scopes, expires_at=own.expires_at)
-
-
-async def _add_token(tx: Transaction, request: OrgTokenRequest, creator: _Creator, *, now: datetime) -> MintedOrgToken:
-    excess = scopes.find_excess_scope(request.scopes, creator.scopes)
-    if excess is not None:
-        raise ScopeMissing(details={"required_scope": excess.value})
+async def _add_token(
+    tx: Transaction, request: OrgTokenRequest, minter: Minter, bounds: TokenBounds, *, now: datetime
+) -> MintedOrgToken:
     token = token_text.encode_token(secrets.token_bytes(token_text.TOKEN_BYTES))
     record = OrgTokenRecord(
         token_id=TokenId(str(uuid4())),
@@ -170,9 +171,10 @@ async def _add_token(tx: Transaction, request: OrgTokenRequest, creator: _Creato
         prefix=token.prefix,
         scopes=request.scopes,
         name=request.name,
-        created_by=creator.name,
+        created_by=minter.name,
         created_at=now,
-        expires_at=token_expiry.choose_earlier(request.expires_at, creator.expires_at),
+        expires_at=bounds.expires_at,
+        parent_token_id=bounds.parent_token_id,
     )
     await tx.org_tokens.add(record)
     return MintedOrgToken(record=record, text=token.text)

@@ -1,4 +1,4 @@
-"""Lists, mints, revokes and rotates workspace tokens for users."""
+"""Lists, mints, revokes and rotates workspace tokens for users. A token ends with the token that minted it."""
 
 import secrets
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ from uuid import uuid4
 import structlog
 
 from services.auth.audit_log import AuditLog
-from services.auth.errors import OrgAccessDenied, TokenLimit, TokenNotFound, TokenRotated
+from services.auth.errors import InvalidBearer, OrgAccessDenied, TokenLimit, TokenNotFound, TokenRotated
 from services.auth.model.placements import Placement, WorkspaceId
 from services.auth.model.revocations import RevokedToken
-from services.auth.model.tokens import MintedToken, TokenId, WorkspaceTokenRecord
-from services.auth.rules import token_expiry, token_text
+from services.auth.model.tokens import MintedToken, TokenBounds, TokenId, WorkspaceTokenRecord
+from services.auth.rules import minting, token_expiry, token_text
 from services.auth.rules.placements import require_active
 from services.auth.store.transaction import Store, Transaction
+from services.auth.tokens.minters import get_minter
 from services.chassis.clock import Clock
 from services.chassis.identity import Identity, Kind
 
@@ -50,15 +51,22 @@ class WorkspaceTokenService:
     async def mint(
         self, caller: Identity, workspace_id: WorkspaceId, *, note: str = "", expires_at: datetime | None = None
     ) -> MintedToken:
-        """Add a token; raises `TokenLimit`, `WorkspaceUnknown`, `WorkspaceBarred` or `InvalidToken`."""
+        """Add a token, which ends with the caller's own token at the latest.
+
+        Raises `TokenLimit`, `WorkspaceUnknown`, `WorkspaceBarred`, `InvalidToken`, `InvalidBearer` or `ScopeMissing`.
+        """
         now = self._clock.now()
         expires_at = token_expiry.require_future(expires_at, now=now)
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             placement = await _lock_placement(tx, caller, workspace_id)
+            minter = await get_minter(tx, caller, now=now, refusal=InvalidBearer.message)
+            minting.require_minting_scope(minter)
             if await tx.workspace_tokens.count(workspace_id, now=now) >= MAX_TOKENS_PER_WORKSPACE:
                 raise TokenLimit
-            minted = await _add_token(tx, workspace_id, now=now, note=note, expires_at=expires_at)
-            await self._append_record(tx, "token.minted", placement, minted.record.token_id)
+            bounds = minting.bound_new_token(minter, expires_at)
+            minted = await _add_token(tx, workspace_id, bounds, now=now, note=note)
+            await self._append_record(tx, "token.minted", placement, minted.record.token_id, **_name_parent(bounds))
         log.info("token minted", workspace=workspace_id, token=minted.record.token_id)
         return minted
 
@@ -68,43 +76,50 @@ class WorkspaceTokenService:
         return await self.mint(caller, workspace_id, note="test token", expires_at=expires_at)
 
     async def revoke(self, caller: Identity, workspace_id: WorkspaceId, token_id: TokenId) -> None:
-        """Revoke one token; raises `TokenNotFound`."""
+        """Revoke one token, and those that it minted; raises `TokenNotFound`."""
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             placement = await _lock_placement(tx, caller, workspace_id)
-            record = await _get_live(tx, workspace_id, token_id, now=now)
-            await tx.workspace_tokens.revoke(workspace_id, now=now, only=token_id)
-            await self._append_record(tx, "token.revoked", placement, token_id)
-            await tx.revocations.publish([RevokedToken(record.digest)], now=now)
-        log.info("tokens revoked", workspace=workspace_id, count=1)
+            await _get_live(tx, workspace_id, token_id, now=now)
+            revoked = await tx.token_tree.revoke([token_id], now=now)
+            await self._append_record(tx, "token.revoked", placement, token_id, count=len(revoked))
+            await tx.revocations.publish([RevokedToken(digest) for digest in revoked], now=now)
+        log.info("tokens revoked", workspace=workspace_id, count=len(revoked))
 
     async def rotate(
         self, caller: Identity, workspace_id: WorkspaceId, token_id: TokenId, *, grace: timedelta
     ) -> MintedToken:
-        """Replace a token by a new one; the replaced token expires after the grace.
+        """Replace a token by a new one, which takes over what it minted; the replaced token expires after the grace.
 
-        Of two concurrent rotations of one token one succeeds. Raises `TokenNotFound`, `TokenRotated` or `TokenLimit`.
+        Of two concurrent rotations of one token one succeeds. Raises `TokenNotFound`, `TokenRotated`, `TokenLimit`,
+        `InvalidBearer` or `ScopeMissing`.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
+            await tx.token_tree.lock()
             placement = await _lock_placement(tx, caller, workspace_id)
+            minter = await get_minter(tx, caller, now=now, refusal=InvalidBearer.message)
+            minting.require_minting_scope(minter)
             old = await _get_live(tx, workspace_id, token_id, now=now)
             if old.rotated_at is not None:
                 raise TokenRotated
             if grace and await tx.workspace_tokens.count(workspace_id, now=now) >= MAX_TOKENS_INCLUDING_ROTATED:
                 raise TokenLimit("too many tokens in their grace: rotate without one")
             old_expires_at = token_expiry.compute_rotated_expiry(old.expires_at, now=now, grace=grace)
-            minted = await _add_token(
-                tx,
-                workspace_id,
-                now=now,
-                note=old.note,
-                expires_at=old.expires_at,
-                generation=old.generation,
+            is_descendant = minter.token_id is not None and await tx.token_tree.is_descendant(
+                token_id, of=minter.token_id
+            )
+            bounds = minting.bound_successor(minter, old, is_descendant=is_descendant)
+            minted = await _add_token(tx, workspace_id, bounds, now=now, note=old.note)
+            shortened = await tx.token_tree.replace_parent(
+                token_id, minted.record.token_id, expires_at=bounds.expires_at
             )
             await tx.workspace_tokens.mark_rotated(token_id, now=now, expires_at=old_expires_at)
-            await self._append_record(tx, "token.rotated", placement, token_id, successor=minted.record.token_id)
-            await tx.revocations.publish([RevokedToken(old.digest)], now=now)
+            await self._append_record(
+                tx, "token.rotated", placement, token_id, successor=minted.record.token_id, **_name_parent(bounds)
+            )
+            await tx.revocations.publish([RevokedToken(digest) for digest in (old.digest, *shortened)], now=now)
         log.info("token rotated", workspace=workspace_id, token=token_id, successor=minted.record.token_id)
         return replace(minted, previous_expires_at=old_expires_at)
 
@@ -138,25 +153,32 @@ async def _get_live(
 
 
 async def _add_token(
-    tx: Transaction,
-    workspace_id: WorkspaceId,
-    *,
-    now: datetime,
-    note: str,
-    expires_at: datetime | None,
-    generation: int | None = None,
+    tx: Transaction, workspace_id: WorkspaceId, bounds: TokenBounds, *, now: datetime, note: str
 ) -> MintedToken:
     token = token_text.encode_token(secrets.token_bytes(token_text.TOKEN_BYTES))
     record = WorkspaceTokenRecord(
         token_id=TokenId(str(uuid4())),
         digest=token.digest,
         prefix=token.prefix,
-        generation=generation,
+        generation=bounds.generation,
         note=note,
         created_at=now,
-        expires_at=expires_at,
+        expires_at=bounds.expires_at,
+        parent_token_id=bounds.parent_token_id,
     )
     await tx.workspace_tokens.add(
-        record.token_id, workspace_id, token, generation=generation, now=now, note=note, expires_at=expires_at
+        record.token_id,
+        workspace_id,
+        token,
+        generation=bounds.generation,
+        now=now,
+        note=note,
+        expires_at=bounds.expires_at,
+        parent_token_id=bounds.parent_token_id,
     )
     return MintedToken(record=record, text=token.text)
+
+
+def _name_parent(bounds: TokenBounds) -> dict[str, object]:
+    """Return what an audit record says of the parent of a token."""
+    return {"parent": bounds.parent_token_id} if bounds.parent_token_id else {}

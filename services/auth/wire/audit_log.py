@@ -46,7 +46,11 @@ def report_to(report: VerificationReport) -> pb.VerifyAuditLogResponse:
     """Convert the result of a verification."""
     result = report.result
     return pb.VerifyAuditLogResponse(
-        verdict=_VERDICTS[result.verdict], position=result.position, complete=report.complete, digest=result.digest
+        verdict=_VERDICTS[result.verdict],
+        position=result.position,
+        complete=report.complete,
+        digest=result.digest,
+        fault=pb.Fault.Value(f"FAULT_{result.fault.name}") if result.fault else pb.FAULT_UNSPECIFIED,
     )
 
 

@@ -99,6 +99,11 @@ def generation_from(request: pb.IssueTokenRequest) -> int | None:
     return request.generation
 
 
+def org_token_id_from(request: pb.IssueTokenRequest) -> TokenId | None:
+    """Return the organisation token on whose behalf a token is issued; `None` for none."""
+    return TokenId(uuid_from(request.org_token_id, "org_token_id")) if request.org_token_id else None
+
+
 def token_id_from(request: pb.RevokeTokensRequest) -> TokenId | None:
     """Return the token to revoke; `None` means all."""
     return TokenId(uuid_from(request.token_id, "token_id")) if request.token_id else None
@@ -179,7 +184,9 @@ def _identity_of(grant: Grant) -> Identity:
         case Anonymous():
             return Identity(kind=Kind.ANONYMOUS)
         case WorkspaceBearer():
-            return Identity(kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation)
+            return Identity(
+                kind=Kind.WORKSPACE, name=grant.workspace_id, generation=grant.generation, token_id=grant.token_id
+            )
         case OrgBearer():
             granted_scopes = frozenset(scopes.expand_scopes(grant.scopes))
             return Identity(kind=Kind.ORG, name=grant.token_id, org_id=grant.org_id, scopes=granted_scopes)

@@ -187,7 +187,12 @@ class WorkspaceCreator:
         """Only a single create returns a token; an imported external agent gets its own when it registers."""
         if batch.kind is not BatchKind.SINGLE:
             return {}
-        return {one.id: await self._auth.issue_token(one.id) for one in batch.workspaces if one.external}
+        creator = batch.caller.name if batch.caller.kind is Kind.ORG else ""
+        return {
+            one.id: await self._auth.issue_token(one.id, org_token_id=creator)
+            for one in batch.workspaces
+            if one.external
+        }
 
     async def _undo_placements(self, ids: Sequence[WorkspaceId]) -> None:
         """Make auth forget workspaces that were not committed; if that fails, auth drops unconfirmed ones itself."""

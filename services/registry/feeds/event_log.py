@@ -17,8 +17,13 @@ from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds.workspace_feed import MAX_READ_AGE, POLL_INTERVAL, WorkspaceFeed
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import audiences
-from services.registry.workspace.audiences import Audiences, AudienceTree, TreePosition, WorkspaceAudiences
+from services.registry.workspace.audiences import (
+    Audiences,
+    AudienceTree,
+    TreePosition,
+    WorkspaceAudiences,
+    find_publish_audiences,
+)
 from services.registry.workspace.events import Event
 from services.registry.workspace.model import WorkspaceId
 
@@ -36,10 +41,11 @@ MAX_UNREAD_UPDATES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """A stored event, and the audiences that receive it."""
+    """A stored event, the audiences that receive it, and those that receive it without its content."""
 
     event: Event
     published_to: Audiences
+    announced_to: Audiences = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class EventLog:
         with self._fan_out.subscribe() as subscription:
             reached = self._last_event_id
             for page in _split_into_pages(list(self._tree)):
-                yield [self._get_audiences(workspace_id) for workspace_id in page]
+                yield [self._tree.find_audiences(workspace_id) for workspace_id in page]
             if after_event_id:
                 async for replayed in self._replay(after_event_id, reached):
                     yield replayed
@@ -159,7 +165,7 @@ class EventLog:
                 else:
                     moved |= dict.fromkeys(self._tree.place(position))
         for ids in _split_into_pages(list(moved)):
-            self._fan_out.publish([self._get_audiences(workspace_id) for workspace_id in ids])
+            self._fan_out.publish([self._tree.find_audiences(workspace_id) for workspace_id in ids])
 
     def _drop_purged(self) -> None:
         for workspace_id in self._purged:
@@ -168,19 +174,14 @@ class EventLog:
             self._fan_out.publish([WorkspaceAudiences(workspace_id=workspace_id) for workspace_id in ids])
         self._purged = []
 
-    def _get_audiences(self, workspace_id: WorkspaceId) -> WorkspaceAudiences:
-        return WorkspaceAudiences(
-            workspace_id=workspace_id,
-            published_to=self._tree.find_publish_audiences(workspace_id),
-            subscribed_to=self._tree.find_subscribe_audiences(workspace_id),
-        )
-
     def _address(self, event: Event, org_id: WorkspaceId) -> PublishedEvent:
-        """Return the event with its audiences. A purged workspace has only those that need no position in the tree."""
-        published_to = self._tree.find_publish_audiences(event.workspace_id)
-        return PublishedEvent(
-            event, published_to or audiences.find_purged_publish_audiences(event.workspace_id, org_id)
-        )
+        """Return the event with its audiences; `org_id` is the organisation of its workspace at that time.
+
+        The event is not announced if the workspace was purged or has moved to another organisation since.
+        """
+        published_to = find_publish_audiences(event.workspace_id, org_id)
+        now = self._tree.find_audiences(event.workspace_id)
+        return PublishedEvent(event, published_to, now.announced_to if now.published_to == published_to else ())
 
 
 def _split_into_pages(ids: Sequence[WorkspaceId]) -> Iterator[Sequence[WorkspaceId]]:

@@ -8,7 +8,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.errors.events import EventIdGone
 from services.registry.store.transaction import Store, Transaction
-from services.registry.workspace import audiences, events
+from services.registry.workspace import audiences, event_content, events
 from services.registry.workspace.audiences import Audiences
 from services.registry.workspace.events import Event, EventFilter, EventRange
 from services.registry.workspace.model import Status, WorkspaceId
@@ -37,7 +37,7 @@ class ReplayPage:
 
 
 class EventSubscriptions:
-    """Resolves subscriptions to the events of one workspace, or of all that the caller may communicate with."""
+    """Resolves subscriptions to the events of one workspace, or to all events that the caller may receive."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -60,7 +60,7 @@ class EventSubscriptions:
             found = await tx.events.list_range(stretch, scope, limit=size)
             if stretch.after < await tx.events.get_horizon():
                 raise EventIdGone
-        page = list(events.take_page(found))
+        page = [_redact(event, caller) for event in events.take_page(found)]
         return ReplayPage(page, more=len(page) < len(found) or len(found) == size)
 
     async def _subscribe_to_workspace(self, tx: Transaction, caller: Identity, workspace_id: str) -> EventSubscription:
@@ -74,14 +74,16 @@ class EventSubscriptions:
         if workspace_id:
             _check_own_workspace(caller, workspace_id)
             await access.require_access(tx, caller, WorkspaceId(workspace_id))
-            return EventFilter(workspace_ids=(WorkspaceId(workspace_id),))
+            return EventFilter(
+                workspace_ids=(WorkspaceId(workspace_id),), org_id=caller.org_id if caller.kind is Kind.ORG else None
+            )
         match caller.kind:
             case Kind.ADMIN | Kind.ANONYMOUS:
                 return EventFilter()
             case Kind.ORG:
                 return EventFilter(org_id=caller.org_id)
             case Kind.WORKSPACE:
-                return EventFilter(workspace_ids=await tx.tree.list_reachable_ids(WorkspaceId(caller.name)))
+                return await _find_scope_of_agent(tx, WorkspaceId(caller.name))
             case Kind.SERVICE:
                 raise PermissionDenied
             case _:
@@ -100,6 +102,23 @@ def _subscribe_caller(caller: Identity) -> EventSubscription:
             raise PermissionDenied
         case _:
             assert_never(caller.kind)
+
+
+async def _find_scope_of_agent(tx: Transaction, workspace_id: WorkspaceId) -> EventFilter:
+    """Return the events of the workspaces that the agent may communicate with, while they were in its organisation."""
+    lineage = await tx.tree.get_lineage(workspace_id)
+    return EventFilter(
+        workspace_ids=await tx.tree.list_reachable_ids(workspace_id),
+        org_id=lineage[-1] if lineage else None,
+        always_including=workspace_id,
+    )
+
+
+def _redact(event: Event, caller: Identity) -> Event:
+    """Return the event as the caller may receive it: agents receive no content of others."""
+    if caller.kind is Kind.WORKSPACE and caller.name != event.workspace_id:
+        return event_content.remove_content(event)
+    return event
 
 
 def _check_own_workspace(caller: Identity, workspace_id: str) -> None:

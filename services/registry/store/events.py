@@ -113,7 +113,11 @@ _LAST_VALUE = sa.table(
 def _build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if event_filter.org_id is not None:
-        conditions.append(events.c.org_id == event_filter.org_id)
+        conditions.append(
+            sa.or_(events.c.org_id == event_filter.org_id, events.c.workspace_id == event_filter.always_including)
+            if event_filter.always_including
+            else events.c.org_id == event_filter.org_id
+        )
     if event_filter.workspace_ids is not None:
         conditions.append(
             events.c.workspace_id == sa.any_(sa.literal(list(event_filter.workspace_ids), ARRAY(sa.Text)))

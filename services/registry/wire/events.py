@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from protos.registry.v1 import events_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.feeds.event_log import PublishedEvent
+from services.registry.workspace import event_content
 from services.registry.workspace.audiences import WorkspaceAudiences
 from services.registry.workspace.events import Broadcast, Event, render_payload
 
@@ -20,7 +21,14 @@ def stored_event_to_proto(event: Event) -> pb.StoredEvent:
 
 
 def published_event_to_proto(published: PublishedEvent) -> pb.PublishedEvent:
-    return pb.PublishedEvent(event=stored_event_to_proto(published.event), published_to=published.published_to)
+    """Return the event with its audiences, and what those receive to which it is only announced."""
+    announced = event_content.remove_content(published.event)
+    return pb.PublishedEvent(
+        event=stored_event_to_proto(published.event),
+        published_to=published.published_to,
+        announced_to=published.announced_to,
+        announced_payload=None if announced is published.event else announced.payload.encode(),
+    )
 
 
 def audiences_to_proto(workspaces: Iterable[WorkspaceAudiences]) -> pb.WorkspaceAudiencesUpdate:
@@ -28,7 +36,10 @@ def audiences_to_proto(workspaces: Iterable[WorkspaceAudiences]) -> pb.Workspace
     return pb.WorkspaceAudiencesUpdate(
         workspaces=[
             pb.WorkspaceAudiences(
-                workspace_id=one.workspace_id, published_to=one.published_to, subscribed_to=one.subscribed_to
+                workspace_id=one.workspace_id,
+                published_to=one.published_to,
+                announced_to=one.announced_to,
+                subscribed_to=one.subscribed_to,
             )
             for one in workspaces
         ]

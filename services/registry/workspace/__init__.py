@@ -12,6 +12,7 @@
 | `hierarchy`     | which workspaces may communicate or see each other; cycles                            |
 | `audiences`     | under which names events are published and subscribed to                              |
 | `events`        | the events of a change                                                                |
+| `event_content` | what an event announces to other workspaces: all but the content of messages and logs |
 | `audit`         | the audit record of an action                                                         |
 | `routes`        | address, delivery mode and desired state                                              |
 | `card_index`    | the search terms of an agent card                                                     |

@@ -1,8 +1,9 @@
 """Audiences: the names under which events of a workspace are published and subscribed to (docs/spec/rest.md, 8.3).
 
-A subscriber receives an event if it belongs to one of the event's audiences. Two workspaces share an audience exactly
-where `hierarchy.may_communicate` holds. A workspace has a handful of audiences, however many subscribers there are, and
-a move in the tree changes the audiences of the moved subtree only.
+An event is *published* to the audiences that receive all of it: the operator, the organisation, the workspace itself.
+It is *announced* to those that receive it without the content of messages and logs: the workspaces of its organisation
+with which it may communicate (`hierarchy.may_communicate`). A workspace has a handful of audiences, however many
+subscribers there are, and a move in the tree changes the audiences of the moved subtree only.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,7 @@ from services.registry.workspace.hierarchy import MAX_ANCESTOR_DISTANCE, Lineage
 from services.registry.workspace.model import WorkspaceId
 
 EVERYTHING = "everything"
-"""The audience of every event."""
+"""The audience of every event of every organisation."""
 
 Audiences = tuple[str, ...]
 
@@ -28,10 +29,11 @@ class TreePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceAudiences:
-    """The audiences of one workspace; both are empty after it was purged."""
+    """The audiences of one workspace; all are empty after it was purged."""
 
     workspace_id: WorkspaceId
     published_to: Audiences = ()
+    announced_to: Audiences = ()
     subscribed_to: Audiences = ()
 
 
@@ -45,28 +47,29 @@ def name_workspace_audience(workspace_id: str) -> str:
     return f"one:{workspace_id}"
 
 
-def find_publish_audiences(lineage: Lineage, org_id: str) -> Audiences:
-    """Return the audiences to which events of the first workspace of `lineage` are published."""
+def find_publish_audiences(workspace_id: str, org_id: str) -> Audiences:
+    """Return the audiences that receive events of a workspace with their content."""
+    return EVERYTHING, name_org_audience(org_id), name_workspace_audience(workspace_id)
+
+
+def find_announce_audiences(lineage: Lineage) -> Audiences:
+    """Return the audiences that receive events of the first workspace of `lineage` without their content."""
     above = lineage[1 : MAX_ANCESTOR_DISTANCE + 1]
     return (
-        *find_purged_publish_audiences(lineage[0], org_id),
-        _name_sibling_audience(lineage),
+        *_name_sibling_audiences(lineage),
+        f"ancestor:{lineage[0]}",
         *(f"below:{ancestor}" for ancestor in above),
     )
-
-
-def find_purged_publish_audiences(workspace_id: str, org_id: str) -> Audiences:
-    """Return the audiences to which events of a purged workspace are published: it has no position in the tree."""
-    return EVERYTHING, name_org_audience(org_id), name_workspace_audience(workspace_id)
 
 
 def find_subscribe_audiences(lineage: Lineage) -> Audiences:
     """Return the audiences to which the first workspace of `lineage` subscribes."""
     above = lineage[1 : MAX_ANCESTOR_DISTANCE + 1]
     return (
-        _name_sibling_audience(lineage),
+        name_workspace_audience(lineage[0]),
+        *_name_sibling_audiences(lineage),
         f"below:{lineage[0]}",
-        *(name_workspace_audience(ancestor) for ancestor in above),
+        *(f"ancestor:{ancestor}" for ancestor in above),
     )
 
 
@@ -101,15 +104,18 @@ class AudienceTree:
         if not siblings:
             del self._children[known.parent_id]
 
-    def find_publish_audiences(self, workspace_id: WorkspaceId) -> Audiences:
-        """Return the audiences of its events; none for an unknown workspace."""
+    def find_audiences(self, workspace_id: WorkspaceId) -> WorkspaceAudiences:
+        """Return the audiences of a workspace; none for an unknown one."""
         position = self._positions.get(workspace_id)
-        return () if position is None else find_publish_audiences(self._get_lineage(position), position.org_id)
-
-    def find_subscribe_audiences(self, workspace_id: WorkspaceId) -> Audiences:
-        """Return the audiences to which it subscribes; none for an unknown workspace."""
-        position = self._positions.get(workspace_id)
-        return () if position is None else find_subscribe_audiences(self._get_lineage(position))
+        if position is None:
+            return WorkspaceAudiences(workspace_id=workspace_id)
+        lineage = self._get_lineage(position)
+        return WorkspaceAudiences(
+            workspace_id=workspace_id,
+            published_to=find_publish_audiences(workspace_id, position.org_id),
+            announced_to=find_announce_audiences(lineage),
+            subscribed_to=find_subscribe_audiences(lineage),
+        )
 
     def _get_lineage(self, position: TreePosition) -> Lineage:
         """Return the workspace and its ancestors, up to `MAX_ANCESTOR_DISTANCE` levels."""
@@ -131,6 +137,6 @@ class AudienceTree:
             pending.extend(self._children.get(found, ()))
 
 
-def _name_sibling_audience(lineage: Lineage) -> str:
-    """Return the audience of a workspace and its siblings; all roots share one."""
-    return f"beside:{''.join(lineage[1:2])}"
+def _name_sibling_audiences(lineage: Lineage) -> Audiences:
+    """Return the audience of a workspace and its siblings; a root has none, because no event leaves an organisation."""
+    return tuple(f"beside:{parent}" for parent in lineage[1:2])

@@ -83,10 +83,15 @@ class EventRange:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Selects events of the given workspaces, or of one organisation; all events where neither is given."""
+    """Selects events of the given workspaces and of one organisation; all events where neither is given.
+
+    `org_id` is compared with the organisation of the workspace at the time of the event. Events of the workspace
+    `always_including` are selected whatever its organisation was.
+    """
 
     workspace_ids: Sequence[WorkspaceId] | None = None
     org_id: str | None = None
+    always_including: WorkspaceId | None = None
 
 
 def take_page(found: Sequence[Event]) -> Sequence[Event]:

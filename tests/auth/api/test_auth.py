@@ -93,7 +93,7 @@ async def test_a_token_is_issued_admitted_and_refused_after_a_bar(gateway, regis
 
     answer = await gateway.ask("Authorize", request(pb.GATE_WORKSPACE, issued.auth_token, workspace_id=placed))
     assert answer.identity == identity_pb2.Identity(
-        kind=identity_pb2.IDENTITY_KIND_WORKSPACE, name=placed, generation=4
+        kind=identity_pb2.IDENTITY_KIND_WORKSPACE, name=placed, generation=4, token_id=issued.token_id
     )
 
     assert (await registry.ask("BarWorkspace", pb.BarWorkspaceRequest(workspace_id=placed))).revoked == 1

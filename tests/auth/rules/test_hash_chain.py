@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.auth.model.audit_log import AuditRecord, ChainedRecord, CheckResult, Verdict
+from services.auth.model.audit_log import AuditRecord, ChainedRecord, CheckResult, Fault, Verdict
 from services.auth.rules import hash_chain
 from services.auth.rules.hash_chain import ChainKey
 
@@ -188,10 +188,10 @@ def test_a_result_names_the_position_and_the_last_intact_digest():
         verdict=Verdict.INTACT, position=4, digest=links[3].digest
     )
     assert hash_chain.verify_chain(broken, previous=None, key=key) == CheckResult(
-        verdict=Verdict.BROKEN, position=3, digest=links[1].digest
+        verdict=Verdict.BROKEN, position=3, digest=links[1].digest, fault=Fault.RECORD_CHANGED
     )
     assert hash_chain.verify_chain(relinked, previous=None, key=key) == CheckResult(
-        verdict=Verdict.UNCHECKABLE, position=3, digest=links[1].digest
+        verdict=Verdict.UNCHECKABLE, position=3, digest=links[1].digest, fault=Fault.KEY_UNKNOWN
     )
     assert hash_chain.verify_chain([], previous=links[1], key=key) == CheckResult(
         verdict=Verdict.INTACT, position=2, digest=links[1].digest
@@ -218,3 +218,84 @@ def test_a_record_without_a_key_is_not_accepted_as_one_with_a_key():
 def test_the_defaults_of_a_record_are_empty():
     record = AuditRecord(id="1", at=RECORD.at, actor="admin", action="vault.resealed")
     assert (record.workspace_id, record.org_id, record.subject, record.details) == ("", "", "", "{}")
+
+
+# Keys, and removed records ────────────────────────────────────────────────────
+
+some_keys = st.binary(min_size=1, max_size=20).map(ChainKey)
+
+
+@pytest.mark.covers("TOK-20")
+@given(st.lists(records, min_size=2, max_size=6), some_keys, st.data())
+def test_a_record_without_the_key_is_detected_once_the_key_is_in_force(some, key, data):
+    """Somebody without the key removes the end of the chain, from anywhere, and links other records instead."""
+    start = data.draw(st.integers(1, len(some)), label="the key is in force from here on")
+    links = chained(some[: start - 1], ChainKey())
+    for record in some[start - 1 :]:
+        links.append(hash_chain.link_record(record, previous=links[-1] if links else None, key=key))
+    starts = [hash_chain.sign_key_start(start, key)]
+    cut = data.draw(st.integers(0, len(some) - 1), label="the forger keeps these")
+    forged = links[:cut]
+    for record in some[cut:]:
+        forged.append(hash_chain.link_record(record, previous=forged[-1] if forged else None, key=ChainKey()))
+
+    assert hash_chain.verify_chain(links, previous=None, key=key, starts=starts).verdict is Verdict.INTACT
+    found = hash_chain.verify_chain(forged, previous=None, key=key, starts=starts)
+    assert (found.verdict, found.position, found.fault) == (Verdict.BROKEN, max(cut + 1, start), Fault.KEY_MISSING)
+    if cut >= start:  # also without the statement, where a record with the key is left
+        assert hash_chain.verify_chain(forged, previous=None, key=key).fault is Fault.KEY_MISSING
+        assert hash_chain.verify_chain(forged[cut:], previous=forged[cut - 1], key=key).fault is Fault.KEY_MISSING
+
+
+@pytest.mark.covers("TOK-20")
+def test_another_key_than_the_one_in_force_breaks_the_chain_and_an_older_one_is_unknown():
+    first, second = ChainKey(b"one"), ChainKey(b"two")
+    links = chained([RECORD] * 2, first)
+    links.append(hash_chain.link_record(RECORD, previous=links[-1], key=second))
+    starts = [hash_chain.sign_key_start(1, first), hash_chain.sign_key_start(3, second)]
+
+    def verify(links, starts, previous=None):
+        found = hash_chain.verify_chain(links, previous=previous, key=second, starts=starts)
+        return found.verdict, found.position, found.fault
+
+    assert verify(links, starts) == (Verdict.UNCHECKABLE, 1, Fault.KEY_UNKNOWN)
+    assert verify(links[2:], starts, links[1]) == (Verdict.INTACT, 3, None)
+    replaced = [replace(links[2], key_id=first.id)]
+    assert verify(replaced, starts, links[1]) == (Verdict.BROKEN, 3, Fault.KEY_REPLACED)
+
+
+@pytest.mark.covers("TOK-20")
+def test_the_position_at_which_a_key_came_into_force_cannot_be_moved_without_the_key():
+    key = ChainKey(b"one")
+    start = hash_chain.sign_key_start(3, key)
+
+    assert hash_chain.verify_key_starts([start], last_position=3, key=key) is None
+    assert hash_chain.verify_key_starts([start], last_position=3, key=ChainKey(b"another")) is None
+    moved = hash_chain.verify_key_starts([replace(start, position=4)], last_position=9, key=key)
+    assert (moved.verdict, moved.position, moved.fault) == (Verdict.BROKEN, 4, Fault.KEY_START_FORGED)
+    cut = hash_chain.verify_key_starts([start], last_position=2, key=key)
+    assert (cut.verdict, cut.position, cut.fault) == (Verdict.BROKEN, 3, Fault.RECORD_MISSING)
+
+
+@pytest.mark.covers("TOK-22")
+@given(st.lists(records, min_size=2, max_size=5), keys, st.data())
+def test_a_chain_stays_intact_behind_a_checkpoint_that_only_the_holder_of_the_key_can_write(some, key, data):
+    links = chained(some, key)
+    through = data.draw(st.integers(1, len(links) - 1))
+    starts = [hash_chain.sign_key_start(1, key)] if key.id else []
+    checkpoint = hash_chain.sign_checkpoint(links[through - 1], key)
+
+    def check(checkpoint):
+        return hash_chain.verify_checkpoint(checkpoint, starts=starts, key=key)
+
+    assert check(checkpoint) is None
+    rest = hash_chain.verify_chain(links[through:], previous=checkpoint, key=key, starts=starts)
+    assert (rest.verdict, rest.position, rest.digest) == (Verdict.INTACT, len(links), links[-1].digest)
+    for forged in (
+        replace(checkpoint, position=through + 1),
+        replace(checkpoint, digest=bytes(32)),
+        *([hash_chain.sign_checkpoint(links[through - 1], ChainKey())] if key.id else []),
+    ):
+        assert check(forged).fault is Fault.CHECKPOINT_FORGED
+    other = hash_chain.sign_checkpoint(links[through - 1], ChainKey(key.secret + b"!"))
+    assert check(other).fault is Fault.KEY_UNKNOWN

@@ -128,7 +128,10 @@ def test_the_table_is_rendered_as_markdown():
             "| `read` | reading: the discovery and auth gates, GET on the workspace gate, "
             "sockets and streams of events | - |"
         ),
-        "| `write` | changing: every other method on the workspace gate | - |",
+        "| `write` | changing: every other method on the workspace gate, but for minting and rotating tokens | - |",
         "| `a2a` | messages to agents: A2A and MCP | - |",
-        "| `admin` | the admin gate within the organisation | `read`, `write`, `a2a` |",
+        (
+            "| `admin` | the admin gate within the organisation, and minting and rotating tokens | "
+            "`read`, `write`, `a2a` |"
+        ),
     ]

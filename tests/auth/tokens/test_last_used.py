@@ -114,7 +114,7 @@ async def test_a_use_of_a_deleted_token_is_dropped(last_used):
 async def test_saving_skips_a_locked_row(credential_service, workspace, last_used, store, clock, used_at):
     held, free = [await credential_service.issue(workspace, generation=None) for _ in range(2)]
     async with store.begin() as tx:
-        await tx.workspace_tokens.revoke(workspace, now=clock.now(), only=held.token_id)
+        await tx.token_tree.revoke([held.token_id], now=clock.now())
         last_used.record_use(held.token_id)
         last_used.record_use(free.token_id)
         async with asyncio.timeout(5):

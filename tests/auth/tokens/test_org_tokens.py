@@ -277,7 +277,7 @@ async def test_a_token_ends_when_its_root_is_barred(orgs, placements, root, live
     await placements.bar(WorkspaceId(root))
 
     assert not await live(minted)
-    assert await published() == [RevokedWorkspace(WorkspaceId(root))]
+    assert await published() == [RevokedWorkspace(WorkspaceId(root)), RevokedToken(minted.record.digest)]
     assert await listed(orgs) == []
 
 

@@ -120,7 +120,7 @@ async def test_nothing_is_minted_for_an_unknown_or_barred_workspace(mint, placem
 
 async def test_an_organisation_reaches_its_own_workspaces_and_no_others(mint, membership):
     stranger = org(OrgMembership(membership.workspace_id, str(uuid4())))
-    minted = await mint.mint(org(membership), membership.workspace_id)
+    minted = await mint.mint(ADMIN, membership.workspace_id)
 
     assert await listed(mint, membership.workspace_id, org(membership)) == [minted.record.token_id]
     for call in (

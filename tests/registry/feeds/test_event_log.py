@@ -26,7 +26,7 @@ async def read_replay(watch):
         match update:
             case ReplayDone(event_id):
                 return audiences, replayed, event_id
-            case PublishedEvent(event, _):
+            case PublishedEvent(event, _, _):
                 replayed.append(event)
             case workspaces:
                 audiences |= {one.workspace_id: one for one in workspaces}
@@ -38,7 +38,7 @@ async def read_events(watch, count):
     audiences, found = {}, []
     async for update in watch:
         match update:
-            case PublishedEvent(event, published_to):
+            case PublishedEvent(event, published_to, _):
                 found.append((event, published_to, dict(audiences)))
                 if len(found) == count:
                     return found
@@ -58,15 +58,12 @@ async def test_a_new_watch_receives_the_audiences_of_every_workspace_and_no_old_
     assert replayed == []
     assert reached == (await registry.events())[-1].event_id
     assert {*audiences[child.id].published_to} == {
-        *(
-            EVERYTHING,
-            name_org_audience(root.id),
-            name_workspace_audience(child.id),
-            f"beside:{root.id}",
-            f"below:{root.id}",
-        )
+        EVERYTHING,
+        name_org_audience(root.id),
+        name_workspace_audience(child.id),
     }
-    assert name_workspace_audience(root.id) in audiences[child.id].subscribed_to
+    assert {*audiences[child.id].announced_to} == {f"beside:{root.id}", f"ancestor:{child.id}", f"below:{root.id}"}
+    assert {name_workspace_audience(child.id), f"ancestor:{root.id}"} <= {*audiences[child.id].subscribed_to}
 
 
 async def test_a_watch_that_resumes_receives_missed_events_and_then_new_ones(registry):
@@ -132,7 +129,7 @@ async def read_events_of_replay(watch):
     found = []
     async for update in watch:
         match update:
-            case PublishedEvent(event, published_to):
+            case PublishedEvent(event, published_to, _):
                 found.append((event, published_to, {}))
             case ReplayDone():
                 return found

@@ -77,10 +77,43 @@ async def test_a_replay_holds_exactly_the_events_that_the_caller_may_receive(reg
 
     for viewer in made:
         received = {event.workspace_id for event in await replay_events(registry, agent(viewer))}
-        assert received == {each for each in made if may_communicate(lineages[viewer], lineages[each])}
+        assert received == {
+            each
+            for each in made
+            if lineages[viewer][-1] == lineages[each][-1] and may_communicate(lineages[viewer], lineages[each])
+        }
     assert {event.workspace_id for event in await replay_events(registry, ADMIN)} == {*made}
     assert {event.workspace_id for event in await replay_events(registry, org(root.id))} == {*made} - {root2.id}
     assert await replay_events(registry, agent("00000000-0000-4000-8000-000000000000")) == []
+
+
+@pytest.mark.covers("TOK-04")
+async def test_a_replay_holds_no_event_from_before_its_workspace_came_into_the_organisation(registry):
+    root, a, *_, root2 = await family(registry)
+    await registry.updater.update(ADMIN, a.id, {"parent_id": root2.id})
+    await registry.register(await registry.get(a.id), url="")
+
+    for caller, workspace_id in ((agent(root2.id), ""), (org(root2.id), ""), (org(root2.id), a.id)):
+        received = [
+            event.type for event in await replay_events(registry, caller, workspace_id) if event.workspace_id == a.id
+        ]
+        assert received == ["WORKSPACE_ONLINE"]
+    own = [event.type for event in await replay_events(registry, agent(a.id)) if event.workspace_id == a.id]
+    assert len(own) > 1
+    assert own[-1] == "WORKSPACE_ONLINE"
+    assert "WORKSPACE_ONLINE" not in [event.type for event in await replay_events(registry, org(root.id), "")]
+
+
+@pytest.mark.covers("TOK-02")
+async def test_a_replay_holds_the_log_of_a_failed_start_only_for_those_who_receive_content(registry):
+    root, a, *_ = await family(registry)
+    async with registry.store.begin() as tx:
+        known = await tx.get(a.id, lock=True)
+        tx.save(known, EventDraft(EventType.WORKSPACE_PROVISION_FAILED, {"error": "no", "log_tail": "secret"}))
+
+    for caller, is_visible in ((ADMIN, True), (org(root.id), True), (agent(a.id), True), (agent(root.id), False)):
+        payload = (await replay_events(registry, caller))[-1].payload
+        assert ("secret" in payload, '"error":"no"' in payload) == (is_visible, True)
 
 
 async def test_a_replay_is_paged_and_ends_at_the_requested_event(registry):

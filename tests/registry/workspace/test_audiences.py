@@ -6,8 +6,9 @@ from services.registry.workspace.audiences import (
     EVERYTHING,
     AudienceTree,
     TreePosition,
+    WorkspaceAudiences,
+    find_announce_audiences,
     find_publish_audiences,
-    find_purged_publish_audiences,
     find_subscribe_audiences,
     name_org_audience,
     name_workspace_audience,
@@ -40,15 +41,21 @@ def build_tree(tree):
     return audiences
 
 
+@pytest.mark.covers("TOK-01", "TOK-02")
 @given(parents)
-def test_two_workspaces_share_an_audience_exactly_if_they_may_communicate(chosen):
+def test_an_event_is_announced_to_those_of_its_organisation_that_may_communicate_with_its_workspace(chosen):
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
     audiences = build_tree(tree)
 
     for viewer in NAMES:
         for target in NAMES:
-            meets = bool({*audiences.find_subscribe_audiences(viewer)} & {*audiences.find_publish_audiences(target)})
-            assert meets == may_communicate(lineage(tree, viewer), lineage(tree, target))
+            one, other = lineage(tree, viewer), lineage(tree, target)
+            subscribed = {*audiences.find_audiences(viewer).subscribed_to}
+            found = audiences.find_audiences(target)
+            assert bool(subscribed & {*found.published_to}) == (viewer == target)
+            if viewer != target:
+                is_relative = one[-1] == other[-1] and may_communicate(one, other)
+                assert bool(subscribed & {*found.announced_to}) == is_relative
 
 
 @given(parents, moves)
@@ -56,9 +63,7 @@ def test_a_move_keeps_the_audiences_of_every_workspace_that_it_does_not_name(cho
     tree = {name: parent_of(number, chosen[number]) for number, name in enumerate(NAMES)}
     audiences = build_tree(tree)
     for number, parent in wanted:
-        before = {
-            name: (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name)) for name in NAMES
-        }
+        before = {name: audiences.find_audiences(name) for name in NAMES}
         tree[NAMES[number]] = parent_of(number, parent)
         named = {
             name
@@ -66,13 +71,9 @@ def test_a_move_keeps_the_audiences_of_every_workspace_that_it_does_not_name(cho
             for name in audiences.place(TreePosition(below, tree[below], lineage(tree, below)[-1]))
         }
 
-        assert all(
-            before[name] == (audiences.find_publish_audiences(name), audiences.find_subscribe_audiences(name))
-            for name in NAMES
-            if name not in named
-        )
-    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
-        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+        assert all(before[name] == audiences.find_audiences(name) for name in NAMES if name not in named)
+    assert {name: audiences.find_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_audiences(name) for name in NAMES
     }
 
 
@@ -83,23 +84,23 @@ def test_a_child_may_be_placed_before_its_parent(order, chosen):
     for name in order:
         audiences.place(TreePosition(name, tree[name], lineage(tree, name)[-1]))
 
-    assert {name: audiences.find_publish_audiences(name) for name in NAMES} == {
-        name: build_tree(tree).find_publish_audiences(name) for name in NAMES
+    assert {name: audiences.find_audiences(name) for name in NAMES} == {
+        name: build_tree(tree).find_audiences(name) for name in NAMES
     }
 
 
 def test_an_ancestor_subscribes_up_to_the_maximum_distance():
     chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
 
-    assert {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE:])} & {*find_publish_audiences(chain, "o")}
-    assert not {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :])} & {*find_publish_audiences(chain, "o")}
-    assert not {*find_subscribe_audiences(chain)} & {*find_publish_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :], "o")}
+    assert {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE:])} & {*find_announce_audiences(chain)}
+    assert not {*find_subscribe_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :])} & {*find_announce_audiences(chain)}
+    assert not {*find_subscribe_audiences(chain)} & {*find_announce_audiences(chain[MAX_ANCESTOR_DISTANCE + 1 :])}
 
 
 def test_events_are_published_to_everything_the_organisation_and_the_workspace():
-    audiences = find_publish_audiences(["a", "root"], "root")
+    expected = (EVERYTHING, name_org_audience("root"), name_workspace_audience("a"))
 
-    assert {EVERYTHING, name_org_audience("root"), name_workspace_audience("a")} <= {*audiences}
+    assert find_publish_audiences("a", "root") == expected
     assert name_org_audience("root") not in find_subscribe_audiences(["a", "root"])
 
 
@@ -108,7 +109,7 @@ def test_a_removed_workspace_has_no_audiences():
     audiences.remove("a")
     audiences.remove("a")
 
-    assert audiences.find_publish_audiences("a") == audiences.find_subscribe_audiences("a") == ()
+    assert audiences.find_audiences("a") == WorkspaceAudiences(workspace_id="a")
     assert list(audiences) == ["root"]
     assert audiences.place(TreePosition("root", None, "root")) == ()
 
@@ -116,18 +117,10 @@ def test_a_removed_workspace_has_no_audiences():
 def test_the_audiences_of_a_lineage_are_named_by_its_members():
     lineage = ["c", "b", "root"]
 
-    assert find_publish_audiences(lineage, "root") == (
-        "everything",
-        "org:root",
-        "one:c",
-        "beside:b",
-        "below:b",
-        "below:root",
-    )
-    assert find_subscribe_audiences(lineage) == ("beside:b", "below:c", "one:b", "one:root")
-    assert find_publish_audiences(["root"], "root") == ("everything", "org:root", "one:root", "beside:")
-    assert find_subscribe_audiences(["root"]) == ("beside:", "below:root")
-    assert find_purged_publish_audiences("c", "root") == ("everything", "org:root", "one:c")
+    assert find_announce_audiences(lineage) == ("beside:b", "ancestor:c", "below:b", "below:root")
+    assert find_subscribe_audiences(lineage) == ("one:c", "beside:b", "below:c", "ancestor:b", "ancestor:root")
+    assert find_announce_audiences(["root"]) == ("ancestor:root",)
+    assert find_subscribe_audiences(["root"]) == ("one:root", "below:root")
 
 
 @pytest.mark.parametrize("count", [1, 2, MAX_ANCESTOR_DISTANCE, MAX_ANCESTOR_DISTANCE + 1, MAX_ANCESTOR_DISTANCE + 3])
@@ -135,8 +128,10 @@ def test_the_tree_names_the_audiences_of_the_whole_lineage(count):
     chain = [f"w{number}" for number in range(count)]
     audiences = build_tree(dict(zip(reversed(chain), [None, *reversed(chain[1:])], strict=True)))
 
-    assert audiences.find_publish_audiences("w0") == find_publish_audiences(chain, chain[-1])
-    assert audiences.find_subscribe_audiences("w0") == find_subscribe_audiences(chain)
+    found = audiences.find_audiences("w0")
+    assert found.published_to == find_publish_audiences("w0", chain[-1])
+    assert found.announced_to == find_announce_audiences(chain)
+    assert found.subscribed_to == find_subscribe_audiences(chain)
 
 
 def test_a_new_position_names_the_whole_subtree_and_the_same_position_nothing():
@@ -159,17 +154,17 @@ def test_a_child_of_an_unknown_parent_is_named_after_the_parent_was_placed():
     audiences = AudienceTree()
 
     assert audiences.place(TreePosition("b", "a", "root")) == ("b",)
-    assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a"], "root")
+    assert audiences.find_audiences("b").announced_to == find_announce_audiences(["b", "a"])
     assert {*audiences.place(TreePosition("a", "root", "root"))} == {"a", "b"}
-    assert audiences.find_publish_audiences("b") == find_publish_audiences(["b", "a", "root"], "root")
+    assert audiences.find_audiences("b").announced_to == find_announce_audiences(["b", "a", "root"])
 
 
 def test_a_workspace_subscribes_to_its_ancestors_up_to_the_maximum_distance():
     chain = [str(level) for level in range(MAX_ANCESTOR_DISTANCE + 2)]
     subscribed = find_subscribe_audiences(chain)
 
-    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE]) in subscribed
-    assert name_workspace_audience(chain[MAX_ANCESTOR_DISTANCE + 1]) not in subscribed
+    assert f"ancestor:{chain[MAX_ANCESTOR_DISTANCE]}" in subscribed
+    assert f"ancestor:{chain[MAX_ANCESTOR_DISTANCE + 1]}" not in subscribed
 
 
 def test_a_moved_workspace_leaves_the_subtree_of_its_former_parent():

@@ -1,4 +1,4 @@
-"""The table of the audit log. A trigger refuses to change or delete its rows."""
+"""The tables of the audit log. They belong to another role: auth may read them and add rows, and nothing else."""
 
 import sqlalchemy as sa
 
@@ -27,3 +27,24 @@ sa.Index(
     postgresql_where=AUDIT_RECORDS.c.workspace_id != "",
 )
 sa.Index("deeds_of_org", AUDIT_RECORDS.c.org_id, AUDIT_RECORDS.c.place, postgresql_where=AUDIT_RECORDS.c.org_id != "")
+
+AUDIT_KEYS = sa.Table(
+    "audit_keys",
+    AUTH,
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("mac", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
+    comment="from which place on which key links the audit log; rows are only added",
+)
+
+AUDIT_CHECKPOINTS = sa.Table(
+    "audit_checkpoints",
+    AUTH,
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("mac", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
+    comment="up to which place records were removed, with the last digest",
+)

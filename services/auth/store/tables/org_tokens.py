@@ -20,9 +20,15 @@ ORG_TOKENS = sa.Table(
     sa.Column("expires_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("rotated_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("revoked_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("parent_token_id", sa.Text, comment="minted it, and ends it; null for none"),
 )
 
 sa.Index("org_tokens_of_org", ORG_TOKENS.c.org_id, ORG_TOKENS.c.revoked_at)
+sa.Index(
+    "org_tokens_of_parent",
+    ORG_TOKENS.c.parent_token_id,
+    postgresql_where=ORG_TOKENS.c.parent_token_id.is_not(None),
+)
 
 LIVE_ROOT = sa.and_(PLACEMENTS.c.org_id == PLACEMENTS.c.workspace_id, PLACEMENTS.c.barred_at.is_(None))
 """Whether a placement is the root of an organisation, and not barred."""

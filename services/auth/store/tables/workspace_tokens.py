@@ -19,9 +19,15 @@ WORKSPACE_TOKENS = sa.Table(
     sa.Column("note", sa.Text),
     sa.Column("expires_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("rotated_at", sa.TIMESTAMP(timezone=True), comment="another has taken its place"),
+    sa.Column("parent_token_id", sa.Text, comment="minted it, and ends it; null for none"),
 )
 
 sa.Index("tokens_of_workspace", WORKSPACE_TOKENS.c.workspace_id, WORKSPACE_TOKENS.c.revoked_at)
+sa.Index(
+    "tokens_of_parent",
+    WORKSPACE_TOKENS.c.parent_token_id,
+    postgresql_where=WORKSPACE_TOKENS.c.parent_token_id.is_not(None),
+)
 
 UNREVOKED_AND_UNEXPIRED = sa.and_(
     WORKSPACE_TOKENS.c.revoked_at.is_(None),

@@ -1,0 +1,21 @@
+"""Removes from stored events the content that only the workspace, its organisation and the operator receive."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.registry.workspace.events import Event, EventType, render_payload
+
+CONTENT_KEYS: Mapping[str, frozenset[str]] = {EventType.WORKSPACE_PROVISION_FAILED: frozenset({"log_tail"})}
+"""The keys of payloads that hold content of messages or logs, by type of event (docs/spec/rest.md, 8.1)."""
+
+
+def remove_content(event: Event) -> Event:
+    """Return the event as it is announced to other workspaces; the same object if it has no content."""
+    keys = CONTENT_KEYS.get(event.type)
+    if keys is None:
+        return event
+    payload = json.loads(event.payload)
+    if not keys & payload.keys():
+        return event
+    return replace(event, payload=render_payload({key: payload[key] for key in payload if key not in keys}))

@@ -1,0 +1,41 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.registry.workspace.event_content import CONTENT_KEYS, remove_content
+from services.registry.workspace.events import Event, EventType, render_payload
+
+KEYS = ["log_tail", "error", "status", "name"]
+
+payloads = st.dictionaries(st.sampled_from(KEYS), st.text(max_size=5))
+
+
+def build_event(event_type, payload):
+    return Event(
+        id="e",
+        event_id=1,
+        type=event_type,
+        workspace_id="w",
+        payload=render_payload(payload),
+        created_at=datetime.now(UTC),
+    )
+
+
+@pytest.mark.covers("TOK-02")
+@given(st.sampled_from(EventType), payloads)
+def test_an_announcement_keeps_every_key_but_those_of_content(event_type, payload):
+    event = build_event(event_type, payload)
+    announced = remove_content(event)
+    hidden = CONTENT_KEYS.get(event_type, frozenset())
+
+    assert json.loads(announced.payload) == {key: payload[key] for key in payload if key not in hidden}
+    assert (announced is event) == (not hidden & payload.keys())
+
+
+def test_the_log_of_a_failed_start_is_content():
+    event = build_event(EventType.WORKSPACE_PROVISION_FAILED, {"error": "no", "log_tail": "secret"})
+
+    assert json.loads(remove_content(event).payload) == {"error": "no"}
