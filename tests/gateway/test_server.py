@@ -124,7 +124,7 @@ async def test_a_head_over_its_limit_closes_the_connection(plane):
                 await writer.drain()
         async with asyncio.timeout(10):
             with contextlib.suppress(ConnectionError):
-                assert (await reader.read()).startswith(b"HTTP/1.1 400")
+                assert (await reader.read()).startswith(b"HTTP/1.1 431")
 
     assert (await plane.http.get("/health")).status_code == 200
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.server import MAX_COALESCED_BYTES, CoalescingTransport
+from molecule_http.coalescing_transport import MAX_COALESCED_BYTES, CoalescingTransport
 
 
 class Wire(asyncio.Transport):
