@@ -111,23 +111,22 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment] # the parser refers to this object
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio reads the answer
-        """Answer what a client has asked before it ended its direction; `False` closes the connection.
+        """Answer what a client has asked before it ended its direction.
 
         A client that has left looks the same. So the end of input ends a stream that has begun, as there is no other
         sign; in all other cases the next data that is sent shows whether the client is there.
         """
         self.is_half_closed = True
-        if self._is_lingering or self.transport.is_closing():
-            return False
-        if self._in_head or self._in_body:
-            self._refuse(refusals.INCOMPLETE)
-            return True
+        has_partial_request = self._in_head or self._in_body
         self._input_ended = True
-        if self._active is None or self._active.is_stream:
-            return False
-        last = self._waiting[-1] if self._waiting else self._active
-        if isinstance(last, ResponseCycle):
-            last.keep_alive = False
+        if has_partial_request:
+            self._refuse(refusals.INCOMPLETE)
+        elif self._is_lingering or self._active is None or self._active.is_stream:
+            self.transport.close()  # which sends held data first; the event loop's own close would lose it
+        else:
+            last = self._waiting[-1] if self._waiting else self._active
+            if isinstance(last, ResponseCycle):
+                last.keep_alive = False
         return True
 
     def check(self, now: float) -> None:

@@ -39,6 +39,7 @@ BAD_TARGET = Refusal(HTTPStatus.BAD_REQUEST, "malformed request target")
 ONE_HOST = Refusal(HTTPStatus.BAD_REQUEST, "exactly one Host header is required")
 UPGRADE_WITH_BODY = Refusal(HTTPStatus.BAD_REQUEST, "a request that asks for an upgrade must have no body")
 DATA_AFTER_UPGRADE = Refusal(HTTPStatus.BAD_REQUEST, "nothing may be sent before the upgrade is accepted")
+NOT_CHUNKED = Refusal(HTTPStatus.BAD_REQUEST, "a body in a transfer coding must end with chunked")
 OLD_TRANSFER_ENCODING = Refusal(HTTPStatus.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding")
 TOO_MUCH_FRAMING = Refusal(HTTPStatus.BAD_REQUEST, "too many chunk extensions")
 TIMED_OUT = Refusal(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
@@ -50,13 +51,14 @@ UNKNOWN_CODING = Refusal(HTTPStatus.NOT_IMPLEMENTED, "only the transfer coding c
 TOO_MANY_CONNECTIONS = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
 UNKNOWN_VERSION = Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.1 and HTTP/1.0 are supported")
 
-REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/(\d)\.\d\r\n")
+REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/\d\.\d\r\n")
 
 
 def explain_parser_error(error: httptools.HttpParserError, data: bytes) -> Refusal:
     """Return the refusal of bytes that the parser does not accept."""
-    line = REQUEST_LINE.match(data)
+    text = str(error)
     if isinstance(error, httptools.HttpParserInvalidMethodError):
-        return UNKNOWN_METHOD if line else MALFORMED
-    is_other_version = "HTTP version" in str(error) or "HTTP/2" in str(error)
-    return UNKNOWN_VERSION if is_other_version else MALFORMED
+        return UNKNOWN_METHOD if REQUEST_LINE.match(data) else MALFORMED
+    if "Invalid method" in text:
+        return UNKNOWN_METHOD
+    return UNKNOWN_VERSION if "HTTP version" in text or "PRI" in text or "HTTP/2" in text else MALFORMED

@@ -80,7 +80,10 @@ def _check_codings(version: str, fields: HttpFields) -> Refusal | None:
         return None
     if version == "1.0":
         return refusals.OLD_TRANSFER_ENCODING
-    return None if [coding.strip().lower() for coding in codings] == [b"chunked"] else refusals.UNKNOWN_CODING
+    names = [coding.strip().lower() for coding in b",".join(codings).split(b",")]
+    if names[-1] != b"chunked":
+        return refusals.NOT_CHUNKED
+    return None if names == [b"chunked"] else refusals.UNKNOWN_CODING
 
 
 def _check_expectations(version: str, fields: HttpFields) -> Refusal | None:
