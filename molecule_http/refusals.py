@@ -32,6 +32,10 @@ class Refusal:
 class RefusedRequestError(Exception):
     """Ends the work of the parser inside of one of its callbacks."""
 
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
 
 MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "malformed HTTP request")
 INCOMPLETE = Refusal(HTTPStatus.BAD_REQUEST, "the connection ended within the request")

@@ -60,15 +60,18 @@ def parse_target(method: bytes, target: bytes) -> Target:
     """Split a request target of any form; raises `RefusedRequestError` for what is none."""
     if target == b"*":
         if method != b"OPTIONS":
-            raise RefusedRequestError
+            raise RefusedRequestError(refusals.BAD_TARGET)
         return Target(b"*", b"")
-    parsed: Any = httptools.parse_url(target)  # the annotations of its parts leave out that they may be None
+    try:
+        parsed: Any = httptools.parse_url(target)  # the annotations of its parts leave out that they may be None
+    except httptools.HttpParserError:
+        raise RefusedRequestError(refusals.BAD_TARGET) from None
     if parsed.fragment is not None or parsed.userinfo is not None:
-        raise RefusedRequestError
+        raise RefusedRequestError(refusals.BAD_TARGET)
     if parsed.schema is None:
         return Target(parsed.path, parsed.query or b"")
     if parsed.schema.lower() not in {b"http", b"https"} or not parsed.host:
-        raise RefusedRequestError
+        raise RefusedRequestError(refusals.BAD_TARGET)
     host = b"[%s]" % parsed.host if b":" in parsed.host else parsed.host
     authority = host if parsed.port is None else b"%s:%d" % (host, parsed.port)
     return Target(parsed.path or b"/", parsed.query or b"", authority)

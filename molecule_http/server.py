@@ -7,11 +7,12 @@ from typing import Any
 
 import uvicorn
 
+from molecule_http.connection import HttpServerState
 from molecule_http.connection_table import ConnectionTable
 from molecule_http.descriptors import raise_descriptor_limit
 from molecule_http.limit_log import LimitLog
 from molecule_http.limits import ConnectionLimits, max_connections, max_connections_per_address
-from molecule_http.protocol import HttpProtocol, HttpServerState
+from molecule_http.protocol import HttpProtocol
 
 LISTEN_BACKLOG = 2048
 """Connections that may wait to be accepted."""

@@ -14,7 +14,7 @@ CONNECTION_STATUSES = frozenset({400, 408, 414, 417, 431, 501, 503, 505})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The statuses that are expected in order, `None` for any answer of the application, and the fate of the connection."""
+    """The expected statuses in order, `None` for any answer of the application, and what becomes of the connection."""
 
     statuses: tuple[int | None, ...]
     stays_open: bool

@@ -28,10 +28,11 @@ http {{
   upstream gateway {{ server {gateway}; keepalive 4; }}
   server {{
     listen 127.0.0.1:{port};
+    server_name gateway.test;
     location / {{
       proxy_pass http://gateway;
       proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
+      proxy_set_header Host $host;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_header;
     }}
