@@ -20,7 +20,12 @@ class CoalescingTransport:
         self._held_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Send data by the end of this turn; large data at once, because joining it would copy it."""
+        """Send data by the end of this turn; large data at once, because joining it would copy it.
+
+        Data for a connection that has ended is dropped.
+        """
+        if self._transport.is_closing():
+            return
         if len(data) > MAX_COALESCED_BYTES:
             self._flush()
             self._transport.write(data)
@@ -47,6 +52,8 @@ class CoalescingTransport:
 
     def _flush(self) -> None:
         if self._held:
-            self._transport.write(b"".join(self._held))
+            held = b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
+            if not self._transport.is_closing():  # uvloop raises for a connection that has ended
+                self._transport.write(held)

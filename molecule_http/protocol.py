@@ -37,8 +37,10 @@ class HttpProtocol(HttpConnection):
         self._message = 0
         self._target = Target(b"", b"")
         self._fields: dict[bytes, list[bytes]] = {}
-        self._field_count = 0
+        self._max_fields = self._limits.fields
+        self._max_field_bytes = self._limits.field_bytes
         self._field_bytes = 0
+        self._trailers = 0
         self._unparsed_head_bytes = 0
         self._body_bytes = 0
         self._framing_bytes = 0
@@ -118,7 +120,7 @@ class HttpProtocol(HttpConnection):
         super().on_message_begin()
         self._message += 1
         self._in_head, self._in_body = True, False
-        self._field_bytes = self._unparsed_head_bytes = self._field_count = 0
+        self._field_bytes = self._unparsed_head_bytes = self._trailers = 0
         self._body_bytes = self._framing_bytes = self._chunks = 0
         self._fields = {}
         if self._message > 1:
@@ -132,11 +134,11 @@ class HttpProtocol(HttpConnection):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header field; count and discard a trailer field (RFC 9110, 6.5.1)."""
-        self._field_bytes += len(name) + len(value)
-        self._field_count += 1
-        if self._field_bytes > self._limits.field_bytes or self._field_count > self._limits.fields:
+        self._field_bytes = field_bytes = self._field_bytes + len(name) + len(value)
+        if field_bytes > self._max_field_bytes or len(self.headers) + self._trailers >= self._max_fields:
             raise RefusedRequestError(self._over_size(refusals.FIELDS_TOO_LARGE))
         if self._in_body:
+            self._trailers += 1
             return
         name = name.lower()
         self.headers.append((name, value))

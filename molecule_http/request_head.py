@@ -1,8 +1,7 @@
 """Decides from the head of a request whether the server serves it, and what its target is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 
@@ -21,8 +20,7 @@ OTHER_PROTOCOL_METHODS = frozenset(
 HttpFields = Mapping[bytes, Sequence[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A request target; `authority` is set for the absolute form."""
 
     path: bytes
@@ -43,7 +41,9 @@ def check_head(method: bytes, version: str, fields: HttpFields) -> Refusal | Non
     hosts = len(fields.get(b"host", ()))
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         return refusals.ONE_HOST
-    return _check_codings(version, fields) or _check_expectations(version, fields)
+    if b"transfer-encoding" in fields and (refusal := _check_codings(version, fields[b"transfer-encoding"])):
+        return refusal
+    return _check_expectations(version, fields[b"expect"]) if b"expect" in fields else None
 
 
 def has_body(fields: HttpFields) -> bool:
@@ -77,10 +77,7 @@ def parse_target(method: bytes, target: bytes) -> Target:
     return Target(parsed.path or b"/", parsed.query or b"", authority)
 
 
-def _check_codings(version: str, fields: HttpFields) -> Refusal | None:
-    codings = fields.get(b"transfer-encoding")
-    if not codings:
-        return None
+def _check_codings(version: str, codings: Sequence[bytes]) -> Refusal | None:
     if version == "1.0":
         return refusals.OLD_TRANSFER_ENCODING
     names = [coding.strip().lower() for coding in b",".join(codings).split(b",")]
@@ -89,8 +86,8 @@ def _check_codings(version: str, fields: HttpFields) -> Refusal | None:
     return None if names == [b"chunked"] else refusals.UNKNOWN_CODING
 
 
-def _check_expectations(version: str, fields: HttpFields) -> Refusal | None:
+def _check_expectations(version: str, expectations: Sequence[bytes]) -> Refusal | None:
     if version == "1.0":
         return None  # RFC 9110, 10.1.1
-    is_known = all(value.lower() == b"100-continue" for value in fields.get(b"expect", ()))
+    is_known = all(value.lower() == b"100-continue" for value in expectations)
     return None if is_known else refusals.UNKNOWN_EXPECTATION

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 
 from molecule_http.limits import ConnectionLimits
 from molecule_http.server import HttpServer
@@ -117,3 +118,8 @@ async def quick_url(application: Application) -> AsyncIterator[str]:
     """The URL of a server whose deadlines are short."""
     async with run_server(application, QUICK) as url:
         yield url
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Run each test on both event loops: the gateway and agents use uvloop, and most tests that of asyncio."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

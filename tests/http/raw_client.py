@@ -36,7 +36,7 @@ class RawConnection:
 
     async def send(self, data: bytes, *, ends_input: bool = False) -> None:
         """Send bytes; the server may have closed the connection meanwhile."""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, RuntimeError):  # uvloop raises the latter
             self._writer.write(data)
             await self._writer.drain()
             if ends_input:
