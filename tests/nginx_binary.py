@@ -7,12 +7,13 @@ from functools import cache
 import pytest
 
 REQUIRED = os.environ.get("MOLECULE_REQUIRE_NGINX") == "1"
+NAME = os.environ.get("MOLECULE_NGINX", "nginx")
 
 
 @cache
 def find_nginx() -> str | None:
     """Return the path of nginx. Debian installs it where only root searches."""
-    return shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))
+    return shutil.which(NAME, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

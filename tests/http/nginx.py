@@ -32,6 +32,7 @@ http {{
     location / {{
       proxy_pass http://gateway;
       proxy_http_version 1.1;
+      proxy_request_buffering {buffering};
       proxy_set_header Host $host;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_header;
@@ -47,12 +48,14 @@ DENIED_PATH = "/metrics"
 
 
 @asynccontextmanager
-async def run_nginx(gateway_url: str, folder: Path) -> AsyncIterator[str]:
+async def run_nginx(gateway_url: str, folder: Path, *, buffers_requests: bool = True) -> AsyncIterator[str]:
     """Run nginx for the length of the block; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, gateway=urlsplit(gateway_url).netloc))
+    buffering = "on" if buffers_requests else "off"
+    gateway = urlsplit(gateway_url).netloc
+    config.write_text(CONFIG.format(folder=folder, port=port, gateway=gateway, buffering=buffering))
     process = subprocess.Popen([find_nginx() or "nginx", "-e", folder / "error.log", "-p", folder, "-c", config])
 
     async def accepts() -> bool:
