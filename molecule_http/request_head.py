@@ -66,11 +66,12 @@ def parse_target(method: bytes, target: bytes) -> Target:
         parsed: Any = httptools.parse_url(target)  # the annotations of its parts leave out that they may be None
     except httptools.HttpParserError:
         raise RefusedRequestError(refusals.BAD_TARGET) from None
-    if parsed.fragment is not None or parsed.userinfo is not None:
+    if b"#" in target:
         raise RefusedRequestError(refusals.BAD_TARGET)
     if parsed.schema is None:
         return Target(parsed.path, parsed.query or b"")
-    if parsed.schema.lower() not in {b"http", b"https"} or not parsed.host:
+    has_user = b"@" in target.split(b"/", 3)[2]
+    if parsed.schema.lower() not in {b"http", b"https"} or not parsed.host or has_user:
         raise RefusedRequestError(refusals.BAD_TARGET)
     host = b"[%s]" % parsed.host if b":" in parsed.host else parsed.host
     authority = host if parsed.port is None else b"%s:%d" % (host, parsed.port)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from molecule_http.limits import ConnectionLimits, max_connections, max_connections_per_address
+from molecule_http.limits import ConnectionLimits
 from tests.http.conftest import run_server
 from tests.http.raw_client import PROBE, open_connection
 
@@ -67,15 +67,6 @@ async def test_a_connection_that_ends_makes_room(application):
     async with run_server(application, ConnectionLimits(connections_per_address=1)) as url:
         for _ in range(5):
             assert await probe(url) == 200
-
-
-@pytest.mark.covers("EDGE-07")
-@pytest.mark.parametrize(
-    ("descriptors", "total", "of_address"), [(256, 192, 96), (1024, 896, 448), (65536, 57344, 1024), (1, 1, 1)]
-)
-def test_connections_leave_descriptors_for_the_process(descriptors, total, of_address):
-    assert max_connections(descriptors) == total
-    assert max_connections_per_address(total, ConnectionLimits()) == of_address
 
 
 def few_descriptors():

@@ -5,7 +5,6 @@ import logging
 
 import pytest
 
-from molecule_http.limits import ConnectionLimits, body_deadline
 from tests.http.conftest import QUICK, run_server
 from tests.http.raw_client import open_connection
 
@@ -56,25 +55,6 @@ async def test_the_application_of_half_a_request_learns_that_its_client_has_left
         await connection.send(HEAD + b"Content-Length: 100\r\n\r\nx")
         async with asyncio.timeout(10):
             await application.has_left.wait()
-
-
-@pytest.mark.covers("EDGE-05")
-async def test_a_trickle_of_bytes_is_no_progress_of_a_body():
-    limits = ConnectionLimits()
-    deadline = 30.0
-    for second in range(1, 100):
-        deadline = body_deadline(deadline, second, 1, limits)
-    assert deadline < 31
-
-
-@pytest.mark.covers("EDGE-05")
-async def test_a_body_at_a_fair_rate_may_take_any_time():
-    limits = ConnectionLimits()
-    deadline = 30.0
-    for second in range(1, 1000):
-        deadline = body_deadline(deadline, second, 600, limits)
-        assert deadline > second
-    assert deadline <= 1000 + limits.body_seconds
 
 
 @pytest.mark.covers("EDGE-05")
