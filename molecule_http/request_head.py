@@ -70,7 +70,7 @@ def parse_target(method: bytes, target: bytes) -> Target:
         raise RefusedRequestError(refusals.BAD_TARGET)
     if parsed.schema is None:
         return Target(parsed.path, parsed.query or b"")
-    has_user = b"@" in target.split(b"/", 3)[2]
+    has_user = b"@" in target.split(b"/")[2]
     if parsed.schema.lower() not in {b"http", b"https"} or not parsed.host or has_user:
         raise RefusedRequestError(refusals.BAD_TARGET)
     host = b"[%s]" % parsed.host if b":" in parsed.host else parsed.host

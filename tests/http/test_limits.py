@@ -4,6 +4,9 @@ import pytest
 
 from molecule_http.limits import (
     CHUNK_FRAMING_BYTES,
+    HIGH_WATER_BYTES,
+    KEEP_ALIVE_SECONDS,
+    WEBSOCKET_LINE_BYTES,
     ConnectionLimits,
     body_deadline,
     is_framing_excessive,
@@ -57,3 +60,19 @@ def test_connections_leave_descriptors_for_the_process(descriptors, total):
 @pytest.mark.parametrize(("total", "of_address"), [(1, 1), (3, 1), (192, 96), (2048, 1024), (57344, 1024)])
 def test_an_address_has_at_most_half_of_all_connections(total, of_address):
     assert max_connections_per_address(total, LIMITS) == of_address
+
+
+@pytest.mark.covers("EDGE-02")
+def test_the_sizes_are_those_of_the_contract():
+    kib = 1024
+    assert (LIMITS.target_bytes, LIMITS.field_bytes, LIMITS.fields) == (16 * kib, 64 * kib, 128)
+    assert (LIMITS.framing_bytes, CHUNK_FRAMING_BYTES, LIMITS.waiting_requests) == (16 * kib, 32, 32)
+    assert (HIGH_WATER_BYTES, LIMITS.discarded_bytes) == (64 * kib, 256 * kib)
+    assert WEBSOCKET_LINE_BYTES == 8000  # the WebSocket library fails at 8192
+
+
+@pytest.mark.covers("EDGE-03", "EDGE-05")
+def test_the_times_are_those_of_the_contract():
+    assert (LIMITS.head_seconds, LIMITS.body_seconds, LIMITS.linger_seconds) == (30, 30, 2)
+    assert (KEEP_ALIVE_SECONDS, LIMITS.idle_seconds) == (75, 80)
+    assert LIMITS.connections_per_address == 1024

@@ -4,7 +4,7 @@ import pytest
 
 from molecule_http import refusals
 from molecule_http.refusals import RefusedRequestError
-from molecule_http.request_head import Target, check_head, content_length, has_body, parse_target
+from molecule_http.request_head import FRAMING_FIELDS, Target, check_head, content_length, has_body, parse_target
 
 HOST = {b"host": [b"h"]}
 
@@ -45,6 +45,10 @@ pytestmark = pytest.mark.covers("EDGE-01")
 )
 def test_a_head_is_served_or_refused(method, version, fields, refusal):
     assert check_head(method, version, fields) == refusal
+
+
+def test_the_fields_that_decide_are_known():
+    assert {b"host", b"expect", b"content-length", b"transfer-encoding"} == FRAMING_FIELDS
 
 
 @pytest.mark.parametrize(
