@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 STAMP := .venv/.installed
-PACKAGES := services gateway protos deploy molecule_agent molecule_cli
+PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down status test mutants check e2e protos migrate settings states promises bench bench-registry

@@ -61,6 +61,9 @@ class Settings(ChassisSettings):
     rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
     """Requests per minute and client address, and per bearer."""
 
+    max_connections_per_address: int = Field(default=1024, validation_alias="MAX_CONNECTIONS_PER_ADDRESS", gt=0)
+    """Connections from one address, at most half of all; trusted proxies may have any number."""
+
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_comma_list)] = Field(
         default=None, validation_alias="CORS_ORIGINS"
     )

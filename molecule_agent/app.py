@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from uvicorn.config import Config
-from uvicorn.server import Server
-
 from molecule_agent import adapter, echo
 from molecule_agent.a2a_application import A2aApplication
 from molecule_agent.adapter import BaseAdapter, Workspace
@@ -27,14 +24,12 @@ from molecule_agent.lifecycle import Lifecycle
 from molecule_agent.plane_client import PlaneClient
 from molecule_agent.settings import Settings
 from molecule_agent.task_tracker import TaskTracker
+from molecule_http.server import HttpServer as ConnectionServer
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 """Seconds that running tasks may take to end after the agent has received a signal to stop."""
-
-KEEP_ALIVE_SECONDS = 75
-"""Seconds an idle connection stays open: longer than any client keeps one, so that the client closes it first."""
 
 
 class ListenError(Exception):
@@ -77,7 +72,7 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         a2a = A2aApplication(card, agent_adapter, tracker)
         credentials = Credentials(settings.root)
         http_server = HttpServer(card, a2a, is_inbound_secret=credentials.is_inbound_secret)
-        server = _EmbeddedServer(_server_config(http_server))
+        server = ConnectionServer(http_server, shutdown_seconds=int(DRAIN_SECONDS) + 1)
         started = clock.now()
 
         async with (
@@ -119,14 +114,6 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
             await a2a.close()
 
 
-class _EmbeddedServer(Server):
-    """A uvicorn server that installs no signal handlers; the process has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _load_adapter(settings: Settings) -> BaseAdapter:
     workspace = Workspace(
         id=settings.workspace_id, parent_id=settings.parent_id, model=settings.model, root=settings.root
@@ -157,22 +144,6 @@ def _is_loopback(host: str) -> bool:
 
 def _format_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def _server_config(application: HttpServer) -> Config:
-    return Config(
-        application,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(DRAIN_SECONDS) + 1,
-    )
 
 
 async def _drain(serving: asyncio.Task[None], tracker: TaskTracker) -> None:

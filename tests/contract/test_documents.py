@@ -14,7 +14,18 @@ DOCUMENTS = [
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "adr").glob("*.md")),
 ]
 
-FOLDERS = {"protos", "services", "gateway", "molecule_agent", "molecule_cli", "deploy", "bench", "docs", "tests"}
+FOLDERS = {
+    "protos",
+    "services",
+    "gateway",
+    "molecule_agent",
+    "molecule_cli",
+    "molecule_http",
+    "deploy",
+    "bench",
+    "docs",
+    "tests",
+}
 
 PATH = re.compile(rf"(?<![\w/.$~-])((?:{'|'.join(sorted(FOLDERS))})(?:/[\w*.-]+)+/?)")
 

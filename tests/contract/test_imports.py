@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli")
+PACKAGES = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http")
 
 VIOLATIONS = {
     "Services do not import each other": ("services/registry/directory/queries.py", "import services.auth.model"),
@@ -26,6 +26,15 @@ VIOLATIONS = {
     "The agent package knows nothing of the plane but its REST contract": (
         "molecule_agent/card.py",
         "import services.chassis.clock",
+    ),
+    "The HTTP server knows nothing of the plane and of agents": (
+        "molecule_http/websocket.py",
+        "import services.chassis.clock",
+    ),
+    "Only the gateway and agents serve HTTP": ("molecule_cli/rest.py", "import molecule_http.server"),
+    "Inside the HTTP server; decisions are at the bottom": (
+        "molecule_http/upgrades.py",
+        "import molecule_http.connection",
     ),
     "The command line talks REST, and starts the deployment": ("molecule_cli/rest.py", "import gateway.errors"),
     "Nothing imports the deployment but the command line": ("gateway/limits.py", "import deploy.up"),

@@ -11,7 +11,7 @@ from gateway.server import run_gateway
 from gateway.settings import Settings
 from services.chassis.settings import InvalidSettings, Mode
 from tests.gateway.conftest import run_gateway_under_test
-from tests.gateway.fake_services import ADMIN, workspace
+from tests.gateway.fake_services import ADMIN, FakeAuth, workspace
 from tests.waiting import eventually
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -124,7 +124,7 @@ async def test_a_head_over_its_limit_closes_the_connection(plane):
                 await writer.drain()
         async with asyncio.timeout(10):
             with contextlib.suppress(ConnectionError):
-                assert (await reader.read()).startswith(b"HTTP/1.1 400")
+                assert (await reader.read()).startswith(b"HTTP/1.1 431")
 
     assert (await plane.http.get("/health")).status_code == 200
 
@@ -198,3 +198,22 @@ async def test_the_command_serves_until_a_signal():
         out = await process.stdout.read()
         assert await process.wait() == 0
     assert b"stopped" in out
+
+
+@pytest.mark.covers("EDGE-06")
+@pytest.mark.parametrize(
+    ("trusted", "answered"), [("127.0.0.0/8", True), ("10.0.0.0/8", False), ("::1", False)], ids=str
+)
+async def test_only_trusted_proxies_exceed_the_connections_of_an_address(trusted, answered):
+    auth = FakeAuth(known={None: ADMIN}, hold=asyncio.Event())
+    async with (
+        run_gateway_under_test(auth=auth, max_connections_per_address=1, trusted_proxies=trusted) as plane,
+        spoken_to(plane) as (reader, writer),
+    ):
+        writer.write(b"GET /workspaces HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        await auth.arrived.wait()
+        with contextlib.suppress(ConnectionError):
+            other = await said(plane, b"GET /health HTTP/1.1", b"Host: h", b"Connection: close", b"", b"")
+            assert other.startswith(b"HTTP/1.1 200" if answered else b"HTTP/1.1 503")
+        auth.hold.set()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")

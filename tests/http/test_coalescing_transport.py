@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.server import MAX_COALESCED_BYTES, CoalescingTransport
+from molecule_http.coalescing_transport import MAX_COALESCED_BYTES, CoalescingTransport
 
 
 class Wire(asyncio.Transport):
@@ -83,3 +83,13 @@ async def test_other_attributes_are_those_of_the_transport(wire):
     assert not corked.is_closing()
     corked.close()
     assert corked.is_closing()
+
+
+async def test_data_for_a_connection_that_has_ended_is_dropped(wire):
+    corked = CoalescingTransport(wire)
+    corked.write(b"held")
+    wire.close()
+    corked.write(b"late")
+    await asyncio.sleep(0)
+
+    assert wire.packets == ["closed"]
