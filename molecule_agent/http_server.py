@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class HttpServer:
-    """Serves the health check and the card, and limits the size of requests to `application`."""
+    """Serves the health check and the card, refuses pages, and limits the size of requests to `application`."""
 
     def __init__(self, card: dict[str, Any], application: Application) -> None:
         self._documents = dict.fromkeys(CARD_PATHS, _encode_json(card))
@@ -26,6 +26,9 @@ class HttpServer:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _comes_from_page(scope):
+            await _send_json(send, HTTPStatus.FORBIDDEN, _PAGE_REFUSED)
+            return
         document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
         if document is not None:
             await _send_json(send, HTTPStatus.OK, document)
@@ -33,6 +36,12 @@ class HttpServer:
             await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
             await self._application(scope, _limit_body(receive), send)
+
+
+def _comes_from_page(scope: Scope) -> bool:
+    """Whether a page in a browser sends the request: an agent that listens on this machine obeys none."""
+    headers = dict(scope["headers"])
+    return b"origin" in headers or headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}
 
 
 def _content_length(scope: Scope) -> int:
@@ -62,5 +71,7 @@ async def _send_json(send: Send, status: HTTPStatus, body: bytes) -> None:
 def _encode_json(content: dict[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
+
+_PAGE_REFUSED = _encode_json({"error": "pages of browsers are not allowed"})
 
 _TOO_LARGE = _encode_json({"error": "request body too large", "max_bytes": MAX_BODY_BYTES})
