@@ -25,8 +25,8 @@ TITLE = "Molecule"
 
 PATH_CONVERTER = re.compile(r":path\}")
 
-COMMON_REFUSALS = frozenset({400, 403, 429, 500})
-"""Refusals of any route: an invalid path, a foreign origin or reserved caller, the rate limit, an internal error."""
+COMMON_REFUSALS = frozenset({400, 403, 421, 429, 500})
+"""Refusals of any route: an invalid path, a foreign page or reserved caller, a foreign host, the rate limit, a bug."""
 
 
 REFUSAL_SCHEMA = {
@@ -131,7 +131,7 @@ def _describe_operation(route: Route, schemas: Mapping[tuple[str, int], dict[str
     return operation | {name: value for name, value in described.items() if value is not None}
 
 
-MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
+MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 421, 429, 500, 502, 503, 504)
 
 
 def _describe_message_path() -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _describe_message_path() -> dict[str, Any]:
     }
 
 
-WEBSOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
+WEBSOCKET_REFUSALS = (400, 401, 403, 410, 421, 426, 429, 500, 503)
 
 
 def _describe_websocket() -> dict[str, Any]:
