@@ -23,6 +23,9 @@ READ_TIMEOUT_SECONDS = 30.0
 MAX_DETAIL_LENGTH = 200
 """Characters of the detail of a fault: it quotes names that the client chose."""
 
+MAX_DESCRIBED_FAULTS = 100
+"""Faults of which the first one is described: pydantic describes all of them for that."""
+
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """The JSON escape of a NUL; an escaped backslash before the text `u0000` is none."""
 
@@ -112,6 +115,8 @@ class BodySpec(Generic[M]):
             raise RequestTooLarge(self.too_large_text) from None
 
     def _raise_first_fault(self, error: ValidationError) -> NoReturn:
+        if error.error_count() > MAX_DESCRIBED_FAULTS:
+            raise self.fault_to_error(BodyFault(detail=f"more than {MAX_DESCRIBED_FAULTS} faults")) from None
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         detail = NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"]
         fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=detail, kind=first["type"])
