@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.hosts import MAX_HOST_LENGTH, HostPolicy, parse_host
+from gateway.hosts import HostPolicy, parse_host
 
 
 @pytest.mark.covers("EDGE-36")
@@ -34,8 +34,8 @@ from gateway.hosts import MAX_HOST_LENGTH, HostPolicy, parse_host
         (":80", None),
         ("\xe9.example", None),
         ("\u0661", None),
-        ("a" * MAX_HOST_LENGTH, "a" * MAX_HOST_LENGTH),
-        ("a" * (MAX_HOST_LENGTH + 1), None),
+        ("a" * 270, "a" * 270),
+        ("a" * 271, None),
     ],
 )
 def test_a_host_is_read_without_port_case_and_final_dot(text, name):
@@ -59,3 +59,12 @@ def test_any_other_text_is_no_host_of_the_plane(text):
     is_address = all(part.isdecimal() for part in name.split(".")) or text.startswith("[")
 
     assert not HostPolicy([]).allows(text.encode("latin-1")) or name == "localhost" or is_address
+
+
+@pytest.mark.covers("EDGE-36")
+def test_the_hosts_used_last_are_remembered_and_no_more():
+    hosts = HostPolicy([])
+    for number in range(300):
+        hosts.allows(b"10.0.0.1:%d" % number)
+
+    assert hosts.allows.cache_info().currsize == 256
