@@ -5,7 +5,10 @@
 | `settings`            | settings from environment variables                                        |      |
 | `server`              | serving over HTTP, and draining requests at the end                        |      |
 | `app`                 | the wiring                                                                 |      |
-| `middleware`          | what every request passes: request id, CORS, rate limit, metrics, headers  |      |
+| `middleware`          | what every request passes: host, origin, rate limit, metrics, headers      |      |
+| `request_context`     | what the middleware reads from the headers of a request                    |      |
+| `hosts`               | the host names under which the gateway answers                             | pure |
+| `fetch_metadata`      | which page a browser says that a request comes from                        | pure |
 | `proxy_headers`       | the client address and the URL of the plane behind trusted proxies         | pure |
 | `cors`                | which browser pages may call                                               | pure |
 | `limits`              | sizes of bodies, and rates of requests                                     |      |
@@ -16,6 +19,7 @@
 | `routes/`             | the routes, by noun, with one RPC for each                                 |      |
 | `schemas/`            | request bodies, answers and their rendering, by noun                       | pure |
 | `request_body`        | reads, parses and validates bodies                                         |      |
+| `parsing_turns`       | lets large bodies be parsed one after another                              |      |
 | `query_params`        | parses numbers of the query                                                | pure |
 | `ids`                 | parses ids                                                                 | pure |
 | `json_format`         | JSON and timestamps of the public contract                                 | pure |

@@ -9,16 +9,19 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from gateway import documentation
-from gateway.authentication import Authenticator, hash_bearer
+from gateway.authentication import Authenticator
 from gateway.clients import ServiceChannels, open_channels
 from gateway.cors import CorsPolicy
+from gateway.credentials import hash_credential
 from gateway.endpoint import RouteEndpoint
 from gateway.event_feed import EventFeed
 from gateway.exchange import ExchangePool
 from gateway.guards import IdentityProvider
+from gateway.hosts import HostPolicy
 from gateway.limits import RateLimiter
 from gateway.metrics import RequestMetrics
 from gateway.middleware import RequestMiddleware
+from gateway.parsing_turns import ParsingTurns
 from gateway.proxy_headers import ProxyHeaders
 from gateway.readiness import ReadinessChecker
 from gateway.route import Route
@@ -105,8 +108,15 @@ def _build_application(
 ) -> ASGIApp:
     metrics = RequestMetrics()
     proxy_headers = ProxyHeaders(settings.trusted_proxies or (), settings.external_platform_url)
+    hosts = HostPolicy(settings.host_names)
     readers = EventReaders(channels.registry, feed)
-    routes = build_routes(settings, channels, metrics, EventStreamRoutes(authenticator, readers))
+    routes = build_routes(
+        settings,
+        channels,
+        metrics,
+        EventStreamRoutes(authenticator, readers),
+        forget_session=authenticator.forget_session,
+    )
     router = build_router(routes, callers=authenticator, proxy_headers=proxy_headers, is_limited=not settings.is_open)
     messages = MessageApp(
         authenticator,
@@ -117,7 +127,8 @@ def _build_application(
     )
     return RequestMiddleware(
         WebSocketApp(authenticator, readers, metrics, fallback=messages),
-        cors=CorsPolicy(settings.origins, settings.external_platform_url),
+        hosts=hosts,
+        cors=CorsPolicy(settings.origins, settings.external_platform_url, hosts),
         rates=None if settings.is_open else RateLimiter(settings.rate_limit),
         proxy_headers=proxy_headers,
         metrics=metrics,
@@ -126,11 +137,16 @@ def _build_application(
 
 def _hash_token(secret: SecretStr | None) -> bytes | None:
     token = secret.get_secret_value() if secret else ""
-    return hash_bearer(token) if token else None
+    return hash_credential(token) if token else None
 
 
 def build_routes(
-    settings: Settings, channels: ServiceChannels, metrics: RequestMetrics, streams: EventStreamRoutes
+    settings: Settings,
+    channels: ServiceChannels,
+    metrics: RequestMetrics,
+    streams: EventStreamRoutes,
+    *,
+    forget_session: Callable[[str], None],
 ) -> list[Route]:
     """Return every route but those that describe the others."""
     card_guard = cards.choose_guard(public=settings.cards_are_public)
@@ -156,7 +172,9 @@ def build_routes(
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
-        *SessionRoutes(channels.auth, secure=settings.mode is Mode.PRODUCTION).list_routes(),
+        *SessionRoutes(
+            channels.auth, forget_session=forget_session, secure=settings.mode is Mode.PRODUCTION
+        ).list_routes(),
         *SecretRoutes(channels.auth).list_routes(),
         *ModelRoutes(channels.registry).list_routes(),
         *BudgetRoutes(channels.registry).list_routes(),
@@ -170,11 +188,12 @@ def build_router(
     """Return the router of the routes and of those that describe them; `is_limited` enforces the routes' own limits."""
     contract = OpenApiRoutes(lambda: documentation.build_document(documented))
     documented = [*routes, *contract.list_routes()]
+    turns = ParsingTurns()
     return Router(
         (
             route.method,
             route.path,
-            RouteEndpoint(route, callers=callers, proxy_headers=proxy_headers, is_limited=is_limited),
+            RouteEndpoint(route, callers=callers, proxy_headers=proxy_headers, turns=turns, is_limited=is_limited),
         )
         for route in documented
     )

@@ -1,10 +1,9 @@
 """Authenticates callers: auth turns a credential into an identity, which the gateway caches for seconds."""
 
 import asyncio
-import hashlib
 import hmac
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
 from math import inf
 from typing import NoReturn, TypeAlias, assert_never, cast
@@ -15,9 +14,10 @@ from gateway.authorization_cache import (
     AuthorizationCache,
     AuthorizationQuery,
     CachedAuthorization,
-    Gate,
+    GateCheck,
     list_revocation_names,
 )
+from gateway.credentials import Credential, hash_credential
 from gateway.reauthorisation import OpenConnections
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
@@ -43,8 +43,6 @@ BATCHED_GATES = frozenset({pb.GATE_BODY})
 """Gates of what agents report: no agent waits for the answer, so these queries are batched."""
 
 BATCH_INTERVAL_SECONDS = 0.01
-
-BEARER_SCHEME = b"Bearer "
 
 _AUTHORIZE = pb.DESCRIPTOR.services_by_name["AuthService"].methods_by_name["Authorize"]
 
@@ -85,47 +83,25 @@ class Authenticator:
         self._revision = 0
         self._feed = FeedReader("revocations", self._open_feed, backoff=FEED_BACKOFF, monotonic=monotonic)
 
-    async def identify(
-        self,
-        bearer: str | None,
-        gate: Gate,
-        *,
-        scope: str = "",
-        workspace_id: str = "",
-        claimed: str = "",
-        session: str | None = None,
-    ) -> Identity:
+    async def identify(self, credential: Credential, check: GateCheck) -> Identity:
         """Return the identity of a caller. A browser session counts only where there is no bearer.
 
         Raises the error with which auth refuses the caller, and `Unavailable` if auth does not answer.
         """
-        secret, query = _build_query(
-            bearer, session, gate=gate, scope=scope, workspace_id=workspace_id, claimed=claimed
-        )
+        secret, query = _build_query(credential, check)
         return (await self._authorize_cached(secret, query)).identity
 
-    async def watch_authorization(
-        self,
-        bearer: str | None,
-        gate: Gate,
-        *,
-        scope: str = "",
-        workspace_id: str = "",
-        claimed: str = "",
-        session: str | None = None,
-    ) -> NoReturn:
+    async def watch_authorization(self, credential: Credential, check: GateCheck) -> NoReturn:
         """Authorise an open connection again and again; raises what auth refuses with once it refuses.
 
         Auth is asked when a revocation may concern the caller, when the credential expires, and periodically while
         the revocation feed is stale.
         """
-        secret, query = _build_query(
-            bearer, session, gate=gate, scope=scope, workspace_id=workspace_id, claimed=claimed
-        )
+        secret, query = _build_query(credential, check)
         with self._connections.track() as connection:
             while True:
                 connection.clear_request()
-                connection.watch_names((query.digest, query.workspace_id))
+                connection.watch_names((query.digest, check.workspace_id))
                 authorize = self._authorize_now if self._is_feed_stale() else self._authorize_cached
                 answer = await authorize(secret, query)
                 connection.watch_names(list_revocation_names(query, answer))
@@ -138,6 +114,12 @@ class Authenticator:
             await asyncio.sleep(REAUTHORISATION_INTERVAL_SECONDS)
             if self._is_feed_stale():
                 self._connections.request_all_checks()
+
+    def forget_session(self, session: str) -> None:
+        """End the cached answers and check the open connections of a browser session that this gateway has ended."""
+        digest = hash_credential(session)
+        self._cache.revoke(digest, self._monotonic())
+        self._connections.request_checks(digest)
 
     def is_operator(self, bearer: str | None) -> bool:
         """Whether the bearer is ADMIN_TOKEN, without asking auth: for what an operator reads while auth is down."""
@@ -195,15 +177,16 @@ class Authenticator:
     async def _call_auth(
         self, secret: str | None, query: AuthorizationQuery, requested_at: float
     ) -> CachedAuthorization:
+        check = query.check
         request = pb.AuthorizeRequest(
             bearer=None if query.by_session else secret,
             session=secret if query.by_session else None,
-            gate=query.gate,
-            scope=query.scope,
-            workspace_id=query.workspace_id,
-            claimed_workspace_id=query.claimed,
+            gate=check.gate,
+            scope=check.scope,
+            workspace_id=check.workspace_id,
+            claimed_workspace_id=check.claimed,
         )
-        authorize = self._authorize_reports if query.gate in BATCHED_GATES else self._authorize
+        authorize = self._authorize_reports if check.gate in BATCHED_GATES else self._authorize
         reply: pb.AuthorizeResponse = await authorize.call(request)
         found = identity.from_wire(reply.identity)
         if found is None:
@@ -220,39 +203,15 @@ class Authenticator:
 
 
 def _has_digest(bearer: str | None, digest: bytes | None) -> bool:
-    return bearer is not None and digest is not None and hmac.compare_digest(hash_bearer(bearer), digest)
+    return bearer is not None and digest is not None and hmac.compare_digest(hash_credential(bearer), digest)
 
 
-def _build_query(
-    bearer: str | None, session: str | None, *, gate: Gate, scope: str, workspace_id: str, claimed: str
-) -> tuple[str | None, AuthorizationQuery]:
-    """Return the credential that counts, and the query about it."""
-    secret = session if bearer is None else bearer
+def _build_query(credential: Credential, check: GateCheck) -> tuple[str | None, AuthorizationQuery]:
+    """Return the secret that counts, and the query about it."""
+    secret = credential.session if credential.bearer is None else credential.bearer
     query = AuthorizationQuery(
-        digest=b"" if secret is None else hash_bearer(secret),
-        by_session=bearer is None and session is not None,
-        gate=gate,
-        scope=scope,
-        workspace_id=workspace_id,
-        claimed=claimed,
+        digest=b"" if secret is None else hash_credential(secret),
+        by_session=credential.bearer is None and credential.session is not None,
+        check=check,
     )
     return secret, query
-
-
-def parse_bearer(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the bearer of the first Authorization header; `None` without one or with another scheme."""
-    for name, value in headers:
-        if name == b"authorization":
-            is_bearer = value.startswith(BEARER_SCHEME)
-            return value[len(BEARER_SCHEME) :].decode("latin-1").strip() or None if is_bearer else None
-    return None
-
-
-def parse_claimed_workspace(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the workspace that the caller claims to be, by the first X-Workspace-ID header; empty without one."""
-    return next((value.decode("latin-1").strip().lower() for name, value in headers if name == b"x-workspace-id"), "")
-
-
-def hash_bearer(bearer: str) -> bytes:
-    """Return the digest under which a bearer is cached; the time that a comparison takes reveals nothing of it."""
-    return hashlib.sha256(bearer.encode()).digest()

@@ -20,15 +20,23 @@ UNCACHED_GATES = frozenset({pb.GATE_REGISTER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateCheck:
+    """The gate that a request has to pass, and what auth learns about the request."""
+
+    gate: Gate
+    scope: str = ""
+    workspace_id: str = ""
+    claimed: str = ""
+    """The workspace that the caller claims to be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationQuery:
     """What the gateway asks auth. Of the bearer or browser session it holds the digest only."""
 
     digest: bytes
     by_session: bool
-    gate: Gate
-    scope: str
-    workspace_id: str
-    claimed: str
+    check: GateCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +79,7 @@ class AuthorizationCache:
 
     def put(self, query: AuthorizationQuery, answer: CachedAuthorization) -> None:
         """Keep an answer, unless its gate forbids that."""
-        if query.gate in UNCACHED_GATES:
+        if query.check.gate in UNCACHED_GATES:
             return
         self._answers.pop(query, None)
         self._answers[query] = answer
@@ -103,4 +111,4 @@ class AuthorizationCache:
 
 def list_revocation_names(query: AuthorizationQuery, answer: CachedAuthorization) -> tuple[RevocationName, ...]:
     """Return the names whose revocation ends an answer: the credential, the target, the caller and its organisation."""
-    return query.digest, query.workspace_id, answer.identity.name, answer.identity.org_id
+    return query.digest, query.check.workspace_id, answer.identity.name, answer.identity.org_id

@@ -1,8 +1,11 @@
 """CORS: which browser pages may call the gateway."""
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from gateway.hosts import HostPolicy
+
+USUAL_PORTS = {"http": 80, "https": 443}
 
 ALLOWED_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -24,17 +27,27 @@ RawHeaders = list[tuple[bytes, bytes]]
 class CorsPolicy:
     """Checks the Origin header."""
 
-    def __init__(self, origins: Iterable[str], external_url: str) -> None:
-        self._origins = frozenset(origins) | ({_origin_of_url(external_url)} if external_url else set())
+    def __init__(self, origins: Iterable[str], external_url: str, hosts: HostPolicy) -> None:
+        """`origins` are those of other pages that may call; `hosts` are the names of the plane itself."""
+        self._listed = frozenset(filter(None, map(normalize_origin, origins)))
+        self._public = normalize_origin(external_url)
+        self._hosts = hosts
 
     def allows(self, origin: str, own_url: str) -> bool:
-        """Whether pages of `origin` may call.
+        """Whether pages of `origin` may call: those of a listed origin, and of the plane itself."""
+        return origin in self._listed or self.is_own(origin, own_url)
 
-        Pages of the plane itself may. The Host header does not prove that a page is one of them, because a foreign
-        name can resolve to this machine (DNS rebinding). So without a public URL, only localhost and IP literals count
-        as the plane's own origin.
+    def is_own(self, origin: str, own_url: str) -> bool:
+        """Whether pages of `origin` are the plane's own: they have its public URL, or that of the request.
+
+        A foreign name can resolve to this machine (DNS rebinding), so the host of the request counts only if it is one
+        of the plane's.
         """
-        return origin in self._origins or (origin == own_url and _has_local_or_literal_host(own_url))
+        if not origin:
+            return False
+        if origin == self._public:
+            return True
+        return origin == normalize_origin(own_url) and self._hosts.allows(urlsplit(own_url).netloc.encode("latin-1"))
 
     def answer_headers(self, origin: str) -> RawHeaders:
         """Return the headers of every response to an allowed page."""
@@ -54,14 +67,18 @@ class CorsPolicy:
         }
 
 
-def _origin_of_url(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _has_local_or_literal_host(url: str) -> bool:
+def normalize_origin(url: str) -> str:
+    """Return the origin of a URL as browsers send it: in lower case, without the usual port. Empty if it has none."""
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or bool(ip_address(host))
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
     except ValueError:
-        return False
+        return ""
+    if not parts.scheme or not host:
+        return ""
+    name = f"[{host}]" if ":" in host else host
+    return (
+        f"{parts.scheme}://{name}"
+        if port in {None, USUAL_PORTS.get(parts.scheme)}
+        else f"{parts.scheme}://{name}:{port}"
+    )

@@ -1,12 +1,15 @@
 """Credentials of a request: a bearer, or the cookie of a browser session with its CSRF token."""
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gateway.authentication import parse_bearer
 from gateway.errors import MissingCsrfToken
+
+BEARER_SCHEME = b"bearer "
+"""The scheme in lower case, and the first of the spaces that follow it."""
 
 SESSION_COOKIE = "molecule_session"
 
@@ -40,6 +43,28 @@ def read_credential(method: str, headers: HeaderItems) -> Credential:
     if session is not None and method not in SAFE_METHODS and not _has_csrf_token(found, session):
         raise MissingCsrfToken
     return Credential(session=session)
+
+
+def parse_bearer(headers: HeaderItems) -> str | None:
+    """Return the bearer of the first Authorization header; `None` without one or with another scheme."""
+    return next((parse_bearer_value(value) for name, value in headers if name == b"authorization"), None)
+
+
+def parse_bearer_value(value: bytes) -> str | None:
+    """Return the bearer of an Authorization header; `None` for another scheme. A scheme may have any case."""
+    if value[: len(BEARER_SCHEME)].lower() != BEARER_SCHEME:
+        return None
+    return value[len(BEARER_SCHEME) :].decode("latin-1").strip() or None
+
+
+def parse_claimed_workspace(headers: HeaderItems) -> str:
+    """Return the workspace that the caller claims to be, by the first X-Workspace-ID header; empty without one."""
+    return next((value.decode("latin-1").strip().lower() for name, value in headers if name == b"x-workspace-id"), "")
+
+
+def hash_credential(secret: str) -> bytes:
+    """Return the digest that stands for a credential; the time that a comparison takes reveals nothing of it."""
+    return hashlib.sha256(secret.encode()).digest()
 
 
 def parse_session(headers: HeaderItems) -> str | None:

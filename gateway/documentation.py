@@ -21,8 +21,8 @@ TITLE = "Molecule"
 
 PATH_CONVERTER = re.compile(r":path\}")
 
-COMMON_REFUSALS = frozenset({400, 403, 429, 500})
-"""Refusals of any route: an invalid path, a foreign origin or reserved caller, the rate limit, an internal error."""
+COMMON_REFUSALS = frozenset({400, 403, 421, 429, 500})
+"""Refusals of any route: an invalid path, a foreign page or reserved caller, a foreign host, the rate limit, a bug."""
 
 
 REFUSAL_SCHEMA = {
@@ -173,7 +173,7 @@ ANSWER_EXAMPLE = {
     },
 }
 
-MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 429, 500, 502, 503, 504)
+MESSAGE_REFUSALS = (400, 401, 402, 403, 404, 410, 413, 421, 429, 500, 502, 503, 504)
 
 
 def _describe_message_path() -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _describe_message_path() -> dict[str, Any]:
     }
 
 
-WEBSOCKET_REFUSALS = (400, 401, 403, 410, 426, 429, 500, 503)
+WEBSOCKET_REFUSALS = (400, 401, 403, 410, 421, 426, 429, 500, 503)
 
 
 def _describe_websocket() -> dict[str, Any]:

@@ -65,6 +65,7 @@ STATUS_TEXTS = {
     410: "The workspace was removed, or the stored data is gone.",
     412: "Something that is needed first is missing; the body lists it.",
     413: "The body is too large; `max_bytes` is the limit.",
+    421: "The `Host` of the request does not name this plane; `error` says which setting allows it.",
     422: "The values do not fit together; the body says which are valid.",
     426: "A WebSocket upgrade is required.",
     429: "Too many requests, or a limit is reached; `Retry-After` says when to try again.",

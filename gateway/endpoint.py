@@ -1,6 +1,7 @@
 """Takes a request through the checks of its route to the handler, and renders the answer."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -8,13 +9,13 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway import credentials, errors
-from gateway.authentication import parse_bearer, parse_claimed_workspace
-from gateway.credentials import Credential
-from gateway.guards import Guard, IdentityProvider
+from gateway.credentials import Credential, parse_bearer
+from gateway.guards import SENDER, Guard, IdentityProvider
 from gateway.ids import parse_uuid, parse_workspace_id
 from gateway.json_format import json_response
 from gateway.limits import RouteLimiter
-from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.middleware import OTHER_PAGE_KEY, REQUEST_ID_KEY, ROUTE_KEY
+from gateway.parsing_turns import ParsingTurns
 from gateway.proxy_headers import ProxyHeaders
 from gateway.route import WORKSPACE_ID_PARAMETERS, Call, Route
 from gateway.schemas.request_model import RequestModel
@@ -22,8 +23,6 @@ from services.chassis.errors import InternalError, ServiceError
 from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
-
-UNAUTHORIZED = 401
 
 CLIENT_CLOSED_REQUEST = 499
 """Status for the metrics alone: the client left before its request was complete."""
@@ -33,9 +32,17 @@ class RouteEndpoint:
     """The endpoint of one route: limit, ids, guard, body, handler."""
 
     def __init__(
-        self, route: Route, *, callers: IdentityProvider, proxy_headers: ProxyHeaders, is_limited: bool
+        self,
+        route: Route,
+        *,
+        callers: IdentityProvider,
+        proxy_headers: ProxyHeaders,
+        turns: ParsingTurns,
+        is_limited: bool,
     ) -> None:
+        """`turns` are shared by all routes: one large body of any of them is parsed at a time."""
         self.route = route
+        self._turns = turns
         self._callers = callers
         self._proxy_headers = proxy_headers
         self._limiter = RouteLimiter(route.limit) if is_limited and route.limit else None
@@ -67,12 +74,14 @@ class RouteEndpoint:
         """Have the browser delete the cookie of a session that auth does not know."""
         headers, guard = request.scope["headers"], self.route.guard
         used_session = guard is not None and guard.allows_sessions and parse_bearer(headers) is None
-        if used_session and response.status_code == UNAUTHORIZED and credentials.parse_session(headers):
+        if used_session and response.status_code == errors.UNAUTHORIZED and credentials.parse_session(headers):
             response.headers["Set-Cookie"] = credentials.CLEAR_SESSION_COOKIE
         return response
 
     async def _admit(self, request: Request) -> Call:
         """Check a request in the order of the contract; raises the error of the first check that fails."""
+        if self.route.own_pages_only and request.scope.get(OTHER_PAGE_KEY, False):
+            raise errors.ForeignOrigin
         if self._limiter is not None:
             address = self._proxy_headers.client_address(request.scope)
             self._limiter.count(address, parse_bearer(request.scope["headers"]))
@@ -82,11 +91,14 @@ class RouteEndpoint:
         path = self._parse_path(request)
         workspace_id = next((path[name] for name in WORKSPACE_ID_PARAMETERS if name in path), "")
         identity = await self._identify(request, workspace_id)
-        body = await self.route.body.read(request) if self.route.body else None
+        body = await self.route.body.read(request, turns=self._turns) if self.route.body else None
         return self._build_call(request, identity, workspace_id, body, path)
 
     async def _admit_by_body(self, request: Request, guard: Guard) -> Call:
-        """Check a request whose body holds the id of the workspace: the body is read before the guard asks auth."""
+        """Check a request whose body holds the id of the workspace: the body is read before the guard asks auth.
+
+        A large one is read once auth has recognised its sender, or admits one without a bearer.
+        """
         workspace_id = ""
         try:
             body = await self._read_body(request)
@@ -101,7 +113,9 @@ class RouteEndpoint:
     async def _read_body(self, request: Request) -> RequestModel:
         if self.route.body is None:
             raise TypeError(self.route.path)
-        body: RequestModel = await self.route.body.read(request)
+        body: RequestModel = await self.route.body.read(
+            request, turns=self._turns, admit_large=partial(self._ask_auth, request, SENDER)
+        )
         return body
 
     def _parse_path(self, request: Request) -> Mapping[str, str]:
@@ -112,23 +126,19 @@ class RouteEndpoint:
         guard = self.route.guard
         if guard is None:
             return None
+        if guard.admits_metrics_reader and self._callers.is_metrics_reader(parse_bearer(request.scope["headers"])):
+            return None
+        return await self._ask_auth(request, guard, workspace_id)
+
+    async def _ask_auth(self, request: Request, guard: Guard, workspace_id: str = "") -> Identity:
         headers = request.scope["headers"]
         if guard.allows_sessions:
             credential = credentials.read_credential(request.method, headers)
         else:
             credential = Credential(parse_bearer(headers))
-        if guard.admits_metrics_reader and self._callers.is_metrics_reader(credential.bearer):
-            return None
         if guard.admits_operator_locally and self._callers.is_operator(credential.bearer):
             return Identity(kind=Kind.ADMIN)
-        return await self._callers.identify(
-            credential.bearer,
-            guard.gate,
-            scope=guard.scope,
-            workspace_id=workspace_id if guard.names_workspace else "",
-            claimed=parse_claimed_workspace(headers) if guard.uses_claimed_workspace else "",
-            session=credential.session,
-        )
+        return await self._callers.identify(credential, guard.build_check(headers, workspace_id))
 
     def _build_call(
         self,

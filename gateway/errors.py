@@ -145,6 +145,7 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (GATEWAY, "MALFORMED"): 400,
     (GATEWAY, "TOO_LARGE"): 413,
     (GATEWAY, "RESERVED_CALLER"): 403,
+    (GATEWAY, "UNKNOWN_HOST"): 421,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
     (GATEWAY, "CSRF_MISSING"): 403,
     (GATEWAY, "UNKNOWN_PATH"): 404,
@@ -156,7 +157,16 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
 REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PROXY, "MALFORMED_MESSAGE")})
 """Reasons whose details are the whole body, because the public contract gives them a form of their own."""
 
+UNAUTHORIZED = 401
+
 INTERNAL_SERVER_ERROR = 500
+
+CHALLENGE = 'Bearer realm="molecule"'
+"""The scheme of the credentials that the plane takes."""
+
+INVALID_BEARER = (AUTH, "INVALID_BEARER")
+SCOPE_MISSING = (AUTH, "SCOPE_MISSING")
+"""Reasons whose challenge has an error code."""
 
 INTERNAL_ERROR_TEXT = "internal error"
 """The public text of an internal error; its own text is for the log."""
@@ -198,6 +208,14 @@ class ReservedCaller(PermissionDenied):
     domain = GATEWAY
     reason = "RESERVED_CALLER"
     message = "invalid caller ID"
+
+
+class UnknownHost(PermissionDenied):
+    """The Host header names no host of the plane: the request may come from a page whose name resolves to it."""
+
+    domain = GATEWAY
+    reason = "UNKNOWN_HOST"
+    message = "host not allowed: add it to ALLOWED_HOSTS, or set EXTERNAL_PLATFORM_URL"
 
 
 class ForeignOrigin(PermissionDenied):
@@ -253,7 +271,9 @@ def render_error(error: ServiceError) -> Response:
         return json_response(
             {**UNAVAILABLE_BODY, **details}, status, headers={"Retry-After": UNAVAILABLE_RETRY_AFTER_SECONDS}
         )
-    return json_response(_render_body(error), status, headers=_retry_after_header(error))
+    return json_response(
+        _render_body(error), status, headers=_retry_after_header(error) | _challenge_header(error, status)
+    )
 
 
 def http_status(error: ServiceError) -> int:
@@ -274,6 +294,17 @@ def _retry_after_header(error: ServiceError) -> dict[str, str]:
     if error.retry_in is None:
         return {}
     return {"Retry-After": str(max(1, round(error.retry_in.total_seconds())))}
+
+
+def _challenge_header(error: ServiceError, status: int) -> dict[str, str]:
+    """Return the WWW-Authenticate header of RFC 9110, 15.5.2, with the error codes of RFC 6750, 3.1."""
+    key = (error.domain, error.reason)
+    if status == UNAUTHORIZED:
+        return {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"' if key == INVALID_BEARER else CHALLENGE}
+    if key == SCOPE_MISSING:
+        scope = error.details.get("required_scope", "")
+        return {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'}
+    return {}
 
 
 _HTTP_STATUS_BY_CODE: dict[Code, int] = {

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.authorization_cache import Gate
+from gateway.authorization_cache import Gate, GateCheck
+from gateway.credentials import Credential, HeaderItems, parse_claimed_workspace
 from protos.auth.v1 import auth_pb2
 from services.chassis.identity import Identity
 
@@ -11,16 +12,7 @@ from services.chassis.identity import Identity
 class IdentityProvider(Protocol):
     """Turns credentials into identities: `Authenticator`, or a fake of the tests."""
 
-    async def identify(
-        self,
-        bearer: str | None,
-        gate: Gate,
-        *,
-        scope: str = "",
-        workspace_id: str = "",
-        claimed: str = "",
-        session: str | None = None,
-    ) -> Identity:
+    async def identify(self, credential: Credential, check: GateCheck) -> Identity:
         """Return the identity of a caller; raises the error with which auth refuses it."""
         ...
 
@@ -52,6 +44,15 @@ class Guard:
     allows_sessions: bool = True
     """Browser sessions pass like the token with which they were opened."""
 
+    def build_check(self, headers: HeaderItems, workspace_id: str = "") -> GateCheck:
+        """Return what auth is asked about a request."""
+        return GateCheck(
+            gate=self.gate,
+            scope=self.scope,
+            workspace_id=workspace_id if self.names_workspace else "",
+            claimed=parse_claimed_workspace(headers) if self.uses_claimed_workspace else "",
+        )
+
 
 ADMIN = Guard(gate=auth_pb2.GATE_ADMIN)
 PLATFORM = Guard(gate=auth_pb2.GATE_PLATFORM)
@@ -65,6 +66,9 @@ ANY = Guard(gate=auth_pb2.GATE_ANY, names_workspace=False)
 SEARCH = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", names_workspace=False, uses_claimed_workspace=True)
 DISCOVERY = Guard(gate=auth_pb2.GATE_DISCOVERY, uses_claimed_workspace=True)
 WEBSOCKET = SEARCH
+MESSAGE = Guard(gate=auth_pb2.GATE_A2A, scope="a2a", uses_claimed_workspace=True)
+SENDER = Guard(gate=auth_pb2.GATE_DISCOVERY, scope="read", names_workspace=False)
+"""What the sender of a large body has to pass where the guard of the route needs the body."""
 REGISTER = Guard(gate=auth_pb2.GATE_REGISTER, workspace_body_field="id")
 STATE = Guard(gate=auth_pb2.GATE_BODY)
 AGENT = Guard(gate=auth_pb2.GATE_BODY, workspace_body_field="workspace_id")

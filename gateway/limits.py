@@ -11,6 +11,12 @@ from typing import assert_never
 
 from gateway.errors import RateLimitExceeded
 
+SMALL_BODY_BYTES = 16 * 1024
+"""Size up to which a body is read before its sender is known, and parsed at once."""
+
+BYTES_PER_TOKEN = 256 * 1024
+"""Bytes of a body that count as a further request for the rate limit."""
+
 MAX_BODY_BYTES = 1024 * 1024
 """Size of a body on a route without a limit of its own."""
 
@@ -97,20 +103,21 @@ class TokenBuckets:
         self._capacity = capacity
         self._levels: dict[BucketKey, BucketLevel] = {}
 
-    def take(self, key: BucketKey) -> Allowance:
-        """Count one request; a refused request takes no token."""
+    def take(self, key: BucketKey, price: int = 1) -> Allowance:
+        """Count one request, which costs `price` tokens or all that there can be; a refused request takes none."""
         now = self._monotonic()
+        price = min(price, self._quota.limit)
         tokens = self._refill(self._levels.pop(key, None), now)
-        is_granted = tokens >= 1 - TOKEN_ROUNDING_TOLERANCE
+        is_granted = tokens >= price - TOKEN_ROUNDING_TOLERANCE
         if is_granted:
-            tokens = max(0.0, tokens - 1)
+            tokens = max(0.0, tokens - price)
         self._levels[key] = BucketLevel(tokens, now)
         self._evict(now)
         return Allowance(
             limit=self._quota.limit,
             remaining=math.floor(tokens + TOKEN_ROUNDING_TOLERANCE),
             reset=self._refill_seconds(self._quota.limit - tokens),
-            retry=0 if is_granted else self._refill_seconds(1 - tokens),
+            retry=0 if is_granted else self._refill_seconds(price - tokens),
         )
 
     def _refill(self, level: BucketLevel | None, now: float) -> float:
@@ -141,6 +148,11 @@ def client_bucket_key(address: str) -> str:
     return str(found.ipv4_mapped or IPv6Network((found, IPV6_CLIENT_PREFIX_BITS), strict=False).network_address)
 
 
+def price_of_body(size: int) -> int:
+    """Return the tokens that a request with a body of `size` bytes costs."""
+    return 1 + size // BYTES_PER_TOKEN
+
+
 class RateLimiter:
     """The limit of all requests, for each client address and for each credential wherever it comes from.
 
@@ -152,12 +164,12 @@ class RateLimiter:
         self._addresses = TokenBuckets(quota, monotonic)
         self._credentials = TokenBuckets(quota, monotonic)
 
-    def take(self, address: str, credential_digest: bytes) -> Allowance:
+    def take(self, address: str, credential_digest: bytes, price: int = 1) -> Allowance:
         """Count one request; the digest is empty for a request without a credential."""
-        allowance = self._addresses.take(client_bucket_key(address))
+        allowance = self._addresses.take(client_bucket_key(address), price)
         if not credential_digest:
             return allowance
-        return pick_stricter(allowance, self._credentials.take(credential_digest))
+        return pick_stricter(allowance, self._credentials.take(credential_digest, price))
 
 
 class CountedBy(Enum):
@@ -174,6 +186,10 @@ class RouteLimit:
     quota: Quota
     per: CountedBy
     message: str | None = None
+
+
+MINT_LIMIT = RouteLimit(quota=Quota(60, MINUTE_SECONDS), per=CountedBy.ADDRESS)
+"""The limit of a route that makes credentials. It counts refused callers too, who may be guessing."""
 
 
 class RouteLimiter:

@@ -1,10 +1,6 @@
-"""What every request passes before its route: request id, CORS, rate limit, reserved callers, metrics, headers."""
+"""What every request passes before its route: host, origin, rate limit, reserved callers, metrics, headers."""
 
-import hashlib
-import re
 import time
-import uuid
-from dataclasses import dataclass, field
 
 import structlog
 from starlette.responses import Response
@@ -12,19 +8,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import errors
 from gateway.cors import CorsPolicy, RawHeaders
-from gateway.credentials import parse_session
-from gateway.limits import Allowance, RateLimiter
+from gateway.credentials import hash_credential
+from gateway.fetch_metadata import is_from_another_origin, opens_page
+from gateway.hosts import HostPolicy
+from gateway.limits import BYTES_PER_TOKEN, Allowance, RateLimiter, price_of_body
 from gateway.metrics import UNMATCHED_PATH, RequestMetrics
 from gateway.proxy_headers import ProxyHeaders
+from gateway.request_context import RequestContext, read_request_context
 from services.chassis import telemetry
 from services.chassis.errors import InternalError
 
 log = structlog.get_logger()
-
-REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-
-RESERVED_CALLER_PREFIXES = (b"system:", b"webhook:", b"test:", b"channel:")
-"""Prefixes of caller ids that only the plane itself uses."""
 
 PATHS_WITHOUT_RATE_LIMIT = frozenset({"/health", "/ready"})
 """Paths that are never limited, so that monitoring always gets an answer."""
@@ -46,23 +40,14 @@ RESPONSE_START_TYPES = frozenset({"http.response.start", "websocket.accept", "we
 SWITCHING_PROTOCOLS = 101
 """Status of a response that accepts a WebSocket."""
 
+SAME_ORIGIN = b"same-origin"
+"""The value of Sec-Fetch-Site in requests of the plane's own pages."""
+
 ROUTE_KEY = "molecule.route"
 REQUEST_ID_KEY = "molecule.request_id"
 
-
-@dataclass(slots=True, kw_only=True)
-class RequestContext:
-    """What the middleware reads from the request headers, and adds to the response."""
-
-    request_id: bytes
-    traceparent: str | None = None
-    origin: str | None = None
-    bearer: bytes = b""
-    session: str = ""
-    has_reserved_caller: bool = False
-    is_preflight: bool = False
-    status: int = 0
-    extra_headers: RawHeaders = field(default_factory=list)
+OTHER_PAGE_KEY = "molecule.other_page"
+"""In the scope of requests of pages that are not the plane's own: routes may refuse those of listed origins too."""
 
 
 class RequestMiddleware:
@@ -72,12 +57,14 @@ class RequestMiddleware:
         self,
         inner: ASGIApp,
         *,
+        hosts: HostPolicy,
         cors: CorsPolicy,
         rates: RateLimiter | None,
         proxy_headers: ProxyHeaders,
         metrics: RequestMetrics,
     ) -> None:
         self._inner = inner
+        self._hosts = hosts
         self._cors = cors
         self._rates = rates
         self._proxy_headers = proxy_headers
@@ -89,7 +76,7 @@ class RequestMiddleware:
             await self._inner(scope, receive, send)
             return
         began = time.perf_counter()
-        context = _read_request_context(scope)
+        context = read_request_context(scope)
         scope[REQUEST_ID_KEY] = context.request_id.decode()
         method = scope.get("method", "GET")
 
@@ -113,6 +100,8 @@ class RequestMiddleware:
                 count()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        if context.is_chunked and self._rates is not None:
+            receive = self._charge_chunks(scope, receive, context)
         try:
             await (self._answer_early(scope, context) or self._inner)(scope, receive, send)
         except Exception:
@@ -123,13 +112,27 @@ class RequestMiddleware:
 
     def _answer_early(self, scope: Scope, context: RequestContext) -> Response | None:
         """Return the response to a request that reaches no route; the checks are in the order of the contract."""
+        return self._check_page(scope, context) or self._check_caller(scope, context)
+
+    def _check_page(self, scope: Scope, context: RequestContext) -> Response | None:
+        """Refuse foreign hosts and pages of other origins; answer preflights."""
+        if not self._is_host_allowed(scope, context):
+            return errors.render_error(errors.UnknownHost())
         if context.origin is not None:
-            if not self._cors.allows(context.origin, self._proxy_headers.request_url(scope)):
+            own_url = self._proxy_headers.request_url(scope)
+            if not self._cors.allows(context.origin, own_url):
                 return errors.render_error(errors.ForeignOrigin())
+            scope[OTHER_PAGE_KEY] = not self._cors.is_own(context.origin, own_url)
             context.extra_headers += self._cors.answer_headers(context.origin)
             if context.is_preflight and scope.get("method") == "OPTIONS":
                 return Response(status_code=204, headers=self._cors.preflight_headers())
-        allowance = self._take_allowance(scope, context)
+        elif context.fetch_site and not self._may_fetch(scope, context):
+            return errors.render_error(errors.ForeignOrigin())
+        return None
+
+    def _check_caller(self, scope: Scope, context: RequestContext) -> Response | None:
+        """Refuse clients that send too much, and callers that claim to be the plane."""
+        allowance = self._take_allowance(scope, context, price_of_body(context.body_bytes))
         context.extra_headers += _render_rate_limit_headers(allowance)
         if allowance is not None and allowance.is_exceeded:
             return errors.render_error(errors.RateLimitExceeded.for_seconds(allowance.retry))
@@ -137,36 +140,48 @@ class RequestMiddleware:
             return errors.render_error(errors.ReservedCaller())
         return None
 
-    def _take_allowance(self, scope: Scope, context: RequestContext) -> Allowance | None:
+    def _is_host_allowed(self, scope: Scope, context: RequestContext) -> bool:
+        """Whether the request names a host of the plane; without a Host header only HTTP/1.0 does, which has none."""
+        if context.forwarded_hosts and self._proxy_headers.trusts_peer(scope):
+            return all(map(self._hosts.allows, context.forwarded_hosts))
+        if context.host is None:
+            return scope.get("http_version") == "1.0"
+        return self._hosts.allows(context.host)
+
+    def _may_fetch(self, scope: Scope, context: RequestContext) -> bool:
+        """Whether a browser may send a request without an Origin: from the plane's own pages, or to open a page."""
+        scope[OTHER_PAGE_KEY] = context.fetch_site != SAME_ORIGIN
+        if not is_from_another_origin(context.fetch_site):
+            return True
+        method = scope.get("method", "GET")
+        return opens_page(method, scope["path"], mode=context.fetch_mode, destination=context.fetch_destination)
+
+    def _take_allowance(self, scope: Scope, context: RequestContext, price: int) -> Allowance | None:
         if self._rates is None or scope["path"] in PATHS_WITHOUT_RATE_LIMIT:
             return None
-        credential = context.bearer or context.session.encode()
-        digest = hashlib.sha256(credential).digest() if credential else b""
-        return self._rates.take(self._proxy_headers.client_address(scope), digest)
+        credential = context.bearer or context.session
+        digest = hash_credential(credential) if credential else b""
+        return self._rates.take(self._proxy_headers.client_address(scope), digest, price)
+
+    def _charge_chunks(self, scope: Scope, receive: Receive, context: RequestContext) -> Receive:
+        """Return a `receive` that counts a body of unknown size while it arrives; raises `RateLimitExceeded`."""
+        unpaid = 0
+
+        async def receive_and_charge() -> Message:
+            nonlocal unpaid
+            message = await receive()
+            unpaid += len(message.get("body", b""))
+            if unpaid >= BYTES_PER_TOKEN:
+                _refuse_excess(self._take_allowance(scope, context, unpaid // BYTES_PER_TOKEN))
+                unpaid %= BYTES_PER_TOKEN
+            return message
+
+        return receive_and_charge
 
 
-def _read_request_context(scope: Scope) -> RequestContext:
-    """Read the headers in one pass; the first of several with one name counts."""
-    context = RequestContext(request_id=b"")
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            if not context.request_id and REQUEST_ID_PATTERN.fullmatch(value):
-                context.request_id = value
-        elif name == b"traceparent":
-            context.traceparent = context.traceparent or value.decode("latin-1")
-        elif name == b"origin":
-            context.origin = value.decode("latin-1") if context.origin is None else context.origin
-        elif name == b"authorization":
-            context.bearer = context.bearer or value
-        elif name == b"cookie":
-            context.session = context.session or parse_session([(name, value)]) or ""
-        elif name == b"x-workspace-id":
-            is_reserved = value.strip().startswith(RESERVED_CALLER_PREFIXES)
-            context.has_reserved_caller = context.has_reserved_caller or is_reserved
-        elif name == b"access-control-request-method":
-            context.is_preflight = True
-    context.request_id = context.request_id or str(uuid.uuid4()).encode()
-    return context
+def _refuse_excess(allowance: Allowance | None) -> None:
+    if allowance is not None and allowance.is_exceeded:
+        raise errors.RateLimitExceeded.for_seconds(allowance.retry)
 
 
 def _add_response_headers(message: Message, context: RequestContext) -> None:

@@ -38,7 +38,7 @@ class ProxyHeaders:
     def request_url(self, scope: Scope) -> str:
         """Return the scheme and host of the request."""
         scheme, host = str(scope["scheme"]), _first_header_value(scope, b"host")
-        if self._trusts(_peer_address(scope)):
+        if self.trusts_peer(scope):
             scheme = _first_header_value(scope, b"x-forwarded-proto") or scheme
             host = _first_header_value(scope, b"x-forwarded-host") or host
         if scheme not in HTTP_SCHEMES:
@@ -46,6 +46,10 @@ class ProxyHeaders:
         if not HOST_PATTERN.fullmatch(host):
             host = _listen_address(scope)
         return f"{scheme}://{host}"
+
+    def trusts_peer(self, scope: Scope) -> bool:
+        """Whether the request comes from a trusted proxy."""
+        return self._trusts(_peer_address(scope))
 
     def _trusts(self, address: str) -> bool:
         if not self._trusted:

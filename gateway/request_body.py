@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -12,7 +12,8 @@ from starlette.requests import Request
 
 from gateway.errors import MalformedRequest, RequestTooLarge
 from gateway.json_format import encode_json
-from gateway.limits import MAX_BODY_BYTES, MAX_CARD_BYTES
+from gateway.limits import MAX_BODY_BYTES, MAX_CARD_BYTES, SMALL_BODY_BYTES
+from gateway.parsing_turns import ParsingTurns
 from gateway.schemas.request_model import RequestModel
 from services.chassis.errors import ServiceError
 
@@ -22,10 +23,16 @@ READ_TIMEOUT_SECONDS = 30.0
 MAX_DETAIL_LENGTH = 200
 """Characters of the detail of a fault: it quotes names that the client chose."""
 
+MAX_DESCRIBED_FAULTS = 100
+"""Faults of which the first one is described: pydantic describes all of them for that."""
+
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """The JSON escape of a NUL; an escaped backslash before the text `u0000` is none."""
 
 M = TypeVar("M", bound=RequestModel)
+
+AdmitLarge = Callable[[], Awaitable[object]]
+"""Raises the refusal of a sender that may send a small body only."""
 
 NOT_AN_OBJECT = "Input should be a valid dictionary"
 """The public text for a value that is no object; the text of pydantic names a class."""
@@ -72,12 +79,21 @@ class BodySpec(Generic[M]):
     max_bytes: int = MAX_BODY_BYTES
     too_large_text: str = ""
 
-    async def read(self, request: Request) -> M:
-        """Read and validate the body of a request."""
-        raw = await self._read_bytes(request)
+    async def read(
+        self, request: Request, *, turns: ParsingTurns | None = None, admit_large: AdmitLarge | None = None
+    ) -> M:
+        """Read and validate the body of a request.
+
+        A large body is parsed when its turn comes. `admit_large` is called before more than `SMALL_BODY_BYTES` are
+        read, and raises the refusal of a sender that may not send them.
+        """
+        raw = await self._read_bytes(request, admit_large)
         if not raw and not self.required:
             return self.model()
-        return self.parse(raw)
+        if turns is None or len(raw) <= SMALL_BODY_BYTES:
+            return self.parse(raw)
+        async with turns.take():
+            return self.parse(raw)
 
     def parse(self, raw: bytes) -> M:
         """Return the model of a body; raises the error that `fault_to_error` makes of its first fault."""
@@ -90,44 +106,53 @@ class BodySpec(Generic[M]):
         except ValidationError as error:
             self._raise_first_fault(error)
 
-    async def _read_bytes(self, request: Request) -> bytes:
+    async def _read_bytes(self, request: Request, admit_large: AdmitLarge | None) -> bytes:
         try:
-            return await read_body(request, self.max_bytes)
+            return await read_body(request, self.max_bytes, admit_large)
         except RequestTooLarge:
             if not self.too_large_text:
                 raise
             raise RequestTooLarge(self.too_large_text) from None
 
     def _raise_first_fault(self, error: ValidationError) -> NoReturn:
+        if error.error_count() > MAX_DESCRIBED_FAULTS:
+            raise self.fault_to_error(BodyFault(detail=f"more than {MAX_DESCRIBED_FAULTS} faults")) from None
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         detail = NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"]
         fault = BodyFault(field=".".join(str(step) for step in first["loc"]), detail=detail, kind=first["type"])
         raise self.fault_to_error(fault) from None
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Return the bytes of the body.
+async def read_body(request: Request, max_bytes: int, admit_large: AdmitLarge | None = None) -> bytes:
+    """Return the bytes of the body, of which `admit_large` has to allow more than `SMALL_BODY_BYTES`.
 
     Raises `RequestTooLarge` as soon as the body is known to exceed `max_bytes`, and `MalformedRequest` for a body that
     does not arrive in time.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    size = int(announced) if announced.isdecimal() else 0
+    if size > max_bytes:
         raise body_too_large(max_bytes)
+    if admit_large is not None and size > SMALL_BODY_BYTES:
+        await admit_large()
+        admit_large = None
     try:
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-            return await _collect_chunks(request.stream(), max_bytes)
+            return await _collect_chunks(request.stream(), max_bytes, admit_large)
     except TimeoutError:
         raise MalformedRequest from None
 
 
-async def _collect_chunks(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
+async def _collect_chunks(stream: AsyncIterator[bytes], max_bytes: int, admit_large: AdmitLarge | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in stream:
         size += len(chunk)
         if size > max_bytes:
             raise body_too_large(max_bytes)
+        if admit_large is not None and size > SMALL_BODY_BYTES:
+            await admit_large()
+            admit_large = None
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.authentication import parse_claimed_workspace
+from gateway.credentials import parse_claimed_workspace
 from gateway.guards import Guard
 from gateway.ids import INVALID_WORKSPACE_ID
 from gateway.limits import RouteLimit
@@ -90,6 +90,8 @@ class Route:
     render_refusal: Callable[[str, ServiceError], Response | None] | None = None
     """Renders errors that have a form of their own on this route, by the id of the path; `None` for all others."""
     limit: RouteLimit | None = None
+    own_pages_only: bool = False
+    """Browsers may call from pages of the plane alone: the route changes something with a GET."""
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Finds the endpoint of a request by its method and path, and refuses what no route takes."""
+"""Finds the endpoint of a request by its method and path, answers HEAD and OPTIONS, and refuses what no route takes."""
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,31 +36,51 @@ class Router:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        endpoint = self._by_path.get((scope["method"], scope["path"])) or self._search(scope)
+        method = scope["method"]
+        answered_as = "GET" if method == "HEAD" else method
+        endpoint = self._by_path.get((answered_as, scope["path"])) or self._search(answered_as, scope)
         if endpoint is None:
-            response = self._refuse(scope["path"])
+            response = self._answer_other_method(method, scope["path"])
         else:
             response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        if method == "HEAD":
+            await send_head(response, send)
+        else:
+            await response(scope, receive, send)
 
-    def _search(self, scope: Scope) -> Endpoint | None:
+    def _search(self, method: str, scope: Scope) -> Endpoint | None:
         """Return the first endpoint whose pattern matches, and put the parameters of the path into the scope."""
-        for pattern, endpoint in self._by_pattern.get(scope["method"], ()):
+        for pattern, endpoint in self._by_pattern.get(method, ()):
             match = pattern.match(scope["path"])
             if match is not None:
                 scope["path_params"] = match.groupdict()
                 return endpoint
         return None
 
-    def _refuse(self, path: str) -> Response:
-        """Return 404 for an unknown path, and 405 for a path that is known with other methods."""
-        allowed = {method for method, known in self._by_path if known == path}
-        allowed |= {
+    def _answer_other_method(self, method: str, path: str) -> Response:
+        """Return 404 for an unknown path; for one that other methods have, the answer to OPTIONS or 405."""
+        known = {method for method, known in self._by_path if known == path}
+        known |= {
             method
             for method, patterns in self._by_pattern.items()
             if any(pattern.match(path) for pattern, _ in patterns)
         }
-        if not allowed:
-            return errors.render_error(errors.UnknownPath())
-        headers = {"Allow": ", ".join(sorted(allowed))}
-        return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers=headers)
+        return answer_other_method(method, known) if known else errors.render_error(errors.UnknownPath())
+
+
+def answer_other_method(method: str, known: Collection[str]) -> Response:
+    """Return the answer to OPTIONS, and 405 for any other method, with the methods of the path.
+
+    `known` are the methods of its routes: GET brings HEAD with it (RFC 9110, 9.3.2).
+    """
+    allowed = {*known, "OPTIONS", *(["HEAD"] if "GET" in known else [])}
+    headers = {"Allow": ", ".join(sorted(allowed))}
+    if method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    return json_response({"error": "method not allowed"}, METHOD_NOT_ALLOWED, headers=headers)
+
+
+async def send_head(response: Response, send: Send) -> None:
+    """Send the head of a response and no body. A stream of events does not begin."""
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": b""})

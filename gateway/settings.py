@@ -3,10 +3,13 @@
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
+from gateway.cors import normalize_origin
+from gateway.hosts import parse_host
 from services.chassis.settings import ChassisSettings, Mode, with_prefix
 
 Network = IPv4Network | IPv6Network
@@ -30,8 +33,26 @@ def _networks(value: object) -> object:
     return tuple(ip_network(part, strict=False) for part in parts) if isinstance(parts, tuple) else parts
 
 
-def _address(value: object) -> object:
+def _url(value: object) -> object:
+    if isinstance(value, str) and value and not normalize_origin(value).startswith(("http://", "https://")):
+        raise ValueError(f'must be a URL such as https://plane.example (got "{value}")')
     return value.rstrip("/") if isinstance(value, str) else value
+
+
+def _origins(value: object) -> object:
+    found = _comma_list(value)
+    for text in found if isinstance(found, tuple) else ():
+        if not normalize_origin(text) or urlsplit(text).path.strip("/"):
+            raise ValueError(f'must list origins such as https://console.example (got "{text}")')
+    return found
+
+
+def _hosts(value: object) -> object:
+    found = _comma_list(value)
+    for text in found if isinstance(found, tuple) else ():
+        if parse_host(f"{text}:1") is None:
+            raise ValueError(f'must list host names such as plane.example (got "{text}")')
+    return found
 
 
 DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
@@ -64,7 +85,7 @@ class Settings(ChassisSettings):
     max_connections_per_address: int = Field(default=1024, validation_alias="MAX_CONNECTIONS_PER_ADDRESS", gt=0)
     """Connections from one address, at most half of all; trusted proxies may have any number."""
 
-    cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_comma_list)] = Field(
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_origins)] = Field(
         default=None, validation_alias="CORS_ORIGINS"
     )
     """Browser origins that may call, separated by commas; unset: none, in development the console's."""
@@ -74,10 +95,21 @@ class Settings(ChassisSettings):
     )
     """Networks whose X-Forwarded headers are believed, separated by commas; unset: none."""
 
-    external_platform_url: Annotated[str, BeforeValidator(_address)] = Field(
+    external_platform_url: Annotated[str, BeforeValidator(_url)] = Field(
         default="", validation_alias="EXTERNAL_PLATFORM_URL"
     )
-    """Public address of the plane in answers; unset: the address of the request."""
+    """Public address of the plane in answers; unset: the address of the request. Its host may be requested."""
+
+    platform_url: Annotated[str, BeforeValidator(_url)] = Field(default="", validation_alias="PLATFORM_URL")
+    """Address under which agents reach the gateway. Its host may be requested."""
+
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_hosts)] = Field(
+        default=None, validation_alias="ALLOWED_HOSTS"
+    )
+    """Further host names, separated by commas, that clients use for the gateway; any other name is refused.
+
+    The hosts of EXTERNAL_PLATFORM_URL and PLATFORM_URL, localhost and IP addresses need not be listed.
+    """
 
     agent_cards: AgentCards | None = Field(default=None, validation_alias="AGENT_CARDS")
     """`public` or `authenticated`; unset: authenticated, in development public."""
@@ -118,6 +150,13 @@ class Settings(ChassisSettings):
         if self.cors_origins is not None:
             return frozenset(self.cors_origins)
         return frozenset(DEVELOPMENT_ORIGINS) if self.mode is Mode.DEVELOPMENT else frozenset()
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names of the plane that clients may use."""
+        urls = (self.external_platform_url, self.platform_url)
+        texts = (self.bind_host, *(urlsplit(url).hostname or "" for url in urls), *(self.allowed_hosts or ()))
+        return frozenset(name for name in map(parse_host, texts) if name)
 
     @property
     def cards_are_public(self) -> bool:

@@ -22,7 +22,7 @@ CHALLENGE = b'Bearer realm="molecule-inbound"'
 
 
 class HttpServer:
-    """Serves the health check and the card, and passes requests of the plane of limited size to `application`."""
+    """Serves health check and card, refuses pages, and passes the plane's requests of limited size to `application`."""
 
     def __init__(
         self, card: dict[str, Any], application: Application, *, is_inbound_secret: Callable[[bytes], bool]
@@ -34,6 +34,9 @@ class HttpServer:
         self._is_inbound_secret = is_inbound_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _comes_from_page(scope):
+            await _send_json(send, HTTPStatus.FORBIDDEN, _PAGE_REFUSED)
+            return
         document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
         if document is not None:
             await _send_json(send, HTTPStatus.OK, document)
@@ -50,6 +53,12 @@ def _read_bearer(scope: Scope) -> bytes:
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     scheme, _, bearer = found[0].partition(b" ") if len(found) == 1 else (b"", b"", b"")
     return bearer.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _comes_from_page(scope: Scope) -> bool:
+    """Whether a page in a browser sends the request: an agent that listens on this machine obeys none."""
+    headers = dict(scope["headers"])
+    return b"origin" in headers or headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}
 
 
 def _content_length(scope: Scope) -> int:
@@ -81,4 +90,7 @@ def _encode_json(content: dict[str, Any]) -> bytes:
 
 
 _UNAUTHORIZED = _encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})
+
+_PAGE_REFUSED = _encode_json({"error": "pages of browsers are not allowed"})
+
 _TOO_LARGE = _encode_json({"error": "request body too large", "max_bytes": MAX_BODY_BYTES})

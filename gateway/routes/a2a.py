@@ -13,13 +13,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials, errors, extended_card
-from gateway.authentication import parse_claimed_workspace
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
-from gateway.guards import IdentityProvider
-from gateway.json_format import json_response
+from gateway.guards import MESSAGE, IdentityProvider
 from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
+from gateway.routing import answer_other_method
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from protos.auth.v1 import auth_pb2
 from services.chassis import identity, telemetry
 from services.chassis.errors import ServiceError
 
@@ -81,7 +79,7 @@ class MessageApp:
         if scope["method"] == "POST":
             await self._forward(scope, receive, send)
         else:
-            await json_response({"error": "method not allowed"}, 405, headers={"Allow": "POST"})(scope, receive, send)
+            await answer_other_method(scope["method"], {"POST"})(scope, receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message."""
@@ -110,14 +108,7 @@ class MessageApp:
         workspace_id = _parse_target(scope["path"])
         headers = scope["headers"]
         credential = credentials.read_credential(scope["method"], headers)
-        caller = await self._callers.identify(
-            credential.bearer,
-            auth_pb2.GATE_A2A,
-            scope="a2a",
-            workspace_id=workspace_id,
-            claimed=parse_claimed_workspace(headers),
-            session=credential.session,
-        )
+        caller = await self._callers.identify(credential, MESSAGE.build_check(headers, workspace_id))
         body = await _read_body(headers, receive)
         if body is None:
             return None

@@ -68,11 +68,8 @@ class EventStreamRoutes:
         credential = credentials.read_credential("GET", call.headers.raw)
         authorization = partial(
             self._authenticator.watch_authorization,
-            credential.bearer,
-            READ.gate,
-            scope=READ.scope,
-            workspace_id=call.workspace_id,
-            session=credential.session,
+            credential,
+            READ.build_check(call.headers.raw, call.workspace_id),
         )
         return EventStreamResponse(reader, authorization)
 

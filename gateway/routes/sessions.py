@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway import credentials, json_format
 from gateway.guards import ANY, Guard
+from gateway.limits import MINT_LIMIT
 from gateway.route import Call, Route
 from gateway.schemas.tokens import CallerDescription, RevocationResult
 from protos.auth.v1 import auth_pb2
@@ -27,9 +28,17 @@ SESSION_PATH = "/session"
 class SessionRoutes:
     """Routes to auth, which keeps sessions."""
 
-    def __init__(self, auth: ServiceChannel, *, secure: bool, wall: Callable[[], float] = time.time) -> None:
-        """With `secure`, browsers send the cookie over HTTPS only."""
+    def __init__(
+        self,
+        auth: ServiceChannel,
+        *,
+        forget_session: Callable[[str], None],
+        secure: bool,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`forget_session` ends cached answers; with `secure`, browsers send the cookie over HTTPS only."""
         self._auth = auth
+        self._forget_session = forget_session
         self._stub = rpc.TokenServiceStub(auth.channel)
         self._secure = secure
         self._wall = wall
@@ -45,6 +54,7 @@ class SessionRoutes:
                 guard=BEARER_ONLY,
                 success=201,
                 answer=CallerDescription,
+                limit=MINT_LIMIT,
             ),
             Route(
                 method="GET",
@@ -93,6 +103,7 @@ class SessionRoutes:
         session = credentials.parse_session(call.headers.raw)
         if session is not None:
             await self._auth.call(self._stub.CloseSession, pb.CloseSessionRequest(session=session))
+            self._forget_session(session)
         return _clear_cookie(json_format.json_response(RevocationResult(status="ended")))
 
 

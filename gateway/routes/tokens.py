@@ -9,7 +9,7 @@ from gateway import json_format
 from gateway.errors import MalformedRequest
 from gateway.guards import ADMIN, MINT, READ, WRITE, Guard
 from gateway.ids import parse_uuid
-from gateway.limits import HOUR_SECONDS, CountedBy, Quota, RouteLimit
+from gateway.limits import HOUR_SECONDS, MINT_LIMIT, CountedBy, Quota, RouteLimit
 from gateway.query_params import parse_limit, parse_natural_number
 from gateway.request_body import BodySpec, refuse_with_text
 from gateway.route import Call, Route
@@ -33,9 +33,9 @@ from protos.auth.v1 import tokens_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
 
 TEST_GUARD = Guard(gate=auth_pb2.GATE_TEST, allows_sessions=False)
-"""Without sessions: a page of another site must not be able to mint a token with a GET."""
+"""Without sessions: only a caller that knows a token mints another one with a GET."""
 
-MINT_LIMIT = RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS)
+ORG_MINT_LIMIT = RouteLimit(quota=Quota(10, HOUR_SECONDS), per=CountedBy.ADDRESS)
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
@@ -81,6 +81,7 @@ class TokenRoutes:
                 body=BodySpec(model=NewToken, required=False),
                 success=201,
                 answer=MintedToken,
+                limit=MINT_LIMIT,
                 refusal_statuses=frozenset({404, 410}),
             ),
             Route(
@@ -101,6 +102,7 @@ class TokenRoutes:
                 body=ROTATION_BODY,
                 success=201,
                 answer=MintedToken,
+                limit=MINT_LIMIT,
                 refusal_statuses=frozenset({404, 409, 410}),
             ),
             Route(
@@ -109,7 +111,9 @@ class TokenRoutes:
                 handler=self.mint_test_token,
                 summary="Mint a token to test a workspace with, good for a day",
                 guard=TEST_GUARD,
+                own_pages_only=True,
                 answer=TestToken,
+                limit=MINT_LIMIT,
                 refusal_statuses=frozenset({404, 410}),
             ),
         ]
@@ -135,7 +139,7 @@ class TokenRoutes:
                 body=BodySpec(model=NewOrgToken),
                 answer=MintedOrgToken,
                 refusal_statuses=frozenset({404}),
-                limit=MINT_LIMIT,
+                limit=ORG_MINT_LIMIT,
             ),
             Route(
                 method="DELETE",
@@ -155,6 +159,7 @@ class TokenRoutes:
                 body=ROTATION_BODY,
                 success=201,
                 answer=MintedOrgToken,
+                limit=MINT_LIMIT,
                 refusal_statuses=frozenset({404, 409}),
             ),
         ]

@@ -8,10 +8,9 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials, errors
-from gateway.authentication import Authenticator, parse_claimed_workspace
+from gateway.authentication import Authenticator
 from gateway.event_reader import EventReader, run_until_end
 from gateway.guards import WEBSOCKET
-from gateway.json_format import json_response
 from gateway.live_event import LiveEvent
 from gateway.metrics import RequestMetrics
 from gateway.middleware import ROUTE_KEY
@@ -21,6 +20,7 @@ from gateway.routes.event_readers import (
     parse_last_event_id,
     wait_for_message,
 )
+from gateway.routing import answer_other_method
 from gateway.subscriptions import EndReason
 from services.chassis.errors import ServiceError
 
@@ -56,8 +56,9 @@ class WebSocketApp:
             return
         if scope["path"] == WEBSOCKET_PATH:
             scope[ROUTE_KEY] = WEBSOCKET_PATH
-        if scope.get("method", "GET") != "GET":
-            await json_response({"error": "method not allowed"}, 405, headers={"Allow": "GET"})(scope, receive, send)
+        method = scope.get("method", "GET")
+        if method not in {"GET", "HEAD"}:
+            await answer_other_method(method, {"GET"})(scope, receive, send)
             return
         try:
             reader = await self._open_reader(scope)
@@ -72,13 +73,7 @@ class WebSocketApp:
             raise errors.UnknownPath
         headers = scope["headers"]
         credential = credentials.read_credential("GET", headers)
-        caller = await self._authenticator.identify(
-            credential.bearer,
-            WEBSOCKET.gate,
-            scope=WEBSOCKET.scope,
-            claimed=parse_claimed_workspace(headers),
-            session=credential.session,
-        )
+        caller = await self._authenticator.identify(credential, WEBSOCKET.build_check(headers))
         by_name = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(headers)}
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("last_event_id", [])
         reader = await self._readers.open(
@@ -100,14 +95,7 @@ class WebSocketApp:
 
         headers = scope["headers"]
         credential = credentials.read_credential("GET", headers)
-        authorization = partial(
-            self._authenticator.watch_authorization,
-            credential.bearer,
-            WEBSOCKET.gate,
-            scope=WEBSOCKET.scope,
-            claimed=parse_claimed_workspace(headers),
-            session=credential.session,
-        )
+        authorization = partial(self._authenticator.watch_authorization, credential, WEBSOCKET.build_check(headers))
         with self._metrics.websockets.track_inprogress():
             reason = await run_until_end(
                 partial(reader.deliver_to, send_event),

@@ -10,9 +10,10 @@ from ipaddress import ip_network
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import agent_cards, credentials, extended_card, limits, middleware, query_params
-from gateway.authentication import parse_bearer, parse_claimed_workspace
+from gateway import agent_cards, credentials, extended_card, limits, query_params, request_context
 from gateway.cors import CorsPolicy
+from gateway.credentials import parse_bearer, parse_claimed_workspace
+from gateway.hosts import HostPolicy
 from gateway.ids import parse_workspace_id
 from gateway.proxy_headers import ProxyHeaders
 from gateway.request_body import BodySpec, encode_agent_card, parse_json
@@ -135,8 +136,8 @@ def test_any_headers_can_be_parsed(headers):
     parse_claimed_workspace(headers)
     with suppress(ServiceError):
         credentials.read_credential("POST", headers)
-    passage = middleware._read_request_context(scope(headers))
-    assert middleware.REQUEST_ID_PATTERN.fullmatch(passage.request_id)
+    passage = request_context.read_request_context(scope(headers))
+    assert request_context.REQUEST_ID_PATTERN.fullmatch(passage.request_id)
     assert all(value.isascii() for value in a2a._select_forwarded_headers(scope(headers)).values())
 
 
@@ -150,7 +151,7 @@ def test_any_origin_and_forwarded_address_can_be_checked(headers):
         own = forwarded.request_url(scope(headers))
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         for origin in (*origins, own):
-            CorsPolicy([], "").allows(origin, own)
+            CorsPolicy([], "", HostPolicy([])).allows(origin, own)
 
 
 @given(BODIES)

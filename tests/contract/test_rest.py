@@ -23,7 +23,7 @@ NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]+)")
 
 STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )(?<!at most )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
 
-GENERAL = {400, 401, 403, 404, 410, 413, 429, 500, 503}
+GENERAL = {400, 401, 403, 404, 410, 413, 421, 429, 500, 503}
 """What sections 3 and 4 let any route answer, without naming it in its row."""
 
 

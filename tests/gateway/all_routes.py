@@ -27,4 +27,7 @@ async def declare_routes() -> AsyncIterator[list[Route]]:
     async with open_channels(settings) as channels:
         readers = EventReaders(channels.registry, EventFeed(channels.registry))
         streams = EventStreamRoutes(Authenticator(channels.auth), readers)
-        yield [*build_routes(settings, channels, RequestMetrics(), streams), *OpenApiRoutes(dict).list_routes()]
+        yield [
+            *build_routes(settings, channels, RequestMetrics(), streams, forget_session=lambda _: None),
+            *OpenApiRoutes(dict).list_routes(),
+        ]

@@ -35,9 +35,9 @@ class FakeIdentityProvider:
 
     received: list[tuple] = field(default_factory=list)
 
-    async def identify(self, bearer, gate, *, scope="", workspace_id="", claimed="", session=None):
-        self.received.append((bearer, gate, scope, workspace_id, claimed))
-        if bearer == "wrong":
+    async def identify(self, credential, check):
+        self.received.append((credential.bearer, check.gate, check.scope, check.workspace_id, check.claimed))
+        if credential.bearer == "wrong":
             error = Unauthenticated("invalid caller auth token")
             error.domain, error.reason = "molecule.auth.v1", "INVALID_BEARER"
             raise error
@@ -128,7 +128,7 @@ async def test_a_caller_is_refused_before_the_body_is_read(gateway):
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 async def test_the_message_path_takes_post_only(gateway, method):
     async with gateway.http.request(method, f"{gateway.url}/workspaces/{TARGET}/a2a") as answer:
-        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+        assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS, POST")
         assert await answer.json() == {"error": "method not allowed"}
 
 

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.authentication import Authenticator, hash_bearer, parse_bearer, parse_claimed_workspace
-from gateway.authorization_cache import MAX_CACHE_AGE_SECONDS
+from gateway.authentication import Authenticator
+from gateway.authorization_cache import MAX_CACHE_AGE_SECONDS, GateCheck
+from gateway.credentials import Credential, hash_credential, parse_bearer, parse_claimed_workspace
 from protos.auth.v1 import auth_pb2 as pb
 from services.chassis import clients
 from services.chassis.errors import ServiceError, Unavailable
@@ -27,6 +28,10 @@ from tests.waiting import eventually
 
 W = "11111111-1111-4111-8111-111111111111"
 V = "22222222-2222-4222-8222-222222222222"
+
+
+async def identify(authenticator, bearer, gate, *, session=None, **about):
+    return await authenticator.identify(Credential(bearer, session), GateCheck(gate=gate, **about))
 
 
 class ManualClock:
@@ -72,9 +77,9 @@ def auth_that_knows(**known):
 async def test_auth_is_called_once_within_five_seconds():
     auth = auth_that_knows(t=workspace(W, generation=3))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        first = await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        first = await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += MAX_CACHE_AGE_SECONDS - 0.01
-        again = await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        again = await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
 
     assert first == again == workspace(W, generation=3)
     assert len(auth.received) == 1
@@ -83,9 +88,9 @@ async def test_auth_is_called_once_within_five_seconds():
 async def test_auth_is_called_again_after_five_seconds():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
         time.now += MAX_CACHE_AGE_SECONDS
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
 
     assert len(auth.received) == 2
 
@@ -106,8 +111,8 @@ async def test_a_cached_answer_is_used_for_the_same_query_only(other):
     auth = FakeAuth(known={"t": ADMIN, "u": ADMIN, None: ANONYMOUS})
     query = {"bearer": "t", "gate": pb.GATE_WORKSPACE, "scope": "read", "workspace_id": W, "claimed": W}
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        await authenticator.identify(**query)
-        await authenticator.identify(**query | other)
+        await identify(authenticator, **query)
+        await identify(authenticator, **query | other)
 
     assert len(auth.received) == 2
 
@@ -115,7 +120,7 @@ async def test_a_cached_answer_is_used_for_the_same_query_only(other):
 async def test_auth_receives_every_part_of_the_query():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        await authenticator.identify("t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed=V)
 
     assert auth.received == [
         pb.AuthorizeRequest(bearer="t", gate=pb.GATE_WORKSPACE, scope="read", workspace_id=W, claimed_workspace_id=V)
@@ -125,9 +130,9 @@ async def test_auth_receives_every_part_of_the_query():
 async def test_an_absent_bearer_differs_from_an_empty_one():
     auth = FakeAuth(known={None: ANONYMOUS})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        await authenticator.identify(None, pb.GATE_ADMIN)
+        await identify(authenticator, None, pb.GATE_ADMIN)
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await authenticator.identify("", pb.GATE_ADMIN)
+            await identify(authenticator, "", pb.GATE_ADMIN)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +148,10 @@ async def test_an_absent_bearer_differs_from_an_empty_one():
 async def test_a_revocation_ends_the_cached_answers_it_concerns(update):
     auth = auth_that_knows(t=workspace(W))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        await authenticator.identify("t", pb.GATE_A2A, workspace_id=V)
+        await identify(authenticator, "t", pb.GATE_A2A, workspace_id=V)
         time.now += 0.5
         await revoke(authenticator, auth, **update)
-        await authenticator.identify("t", pb.GATE_A2A, workspace_id=V)
+        await identify(authenticator, "t", pb.GATE_A2A, workspace_id=V)
 
     assert len(auth.received) == 2
 
@@ -154,10 +159,10 @@ async def test_a_revocation_ends_the_cached_answers_it_concerns(update):
 async def test_the_removal_of_a_root_ends_the_cached_answers_of_its_tokens():
     auth = auth_that_knows(t=org(V, "read"))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += 0.5
         await revoke(authenticator, auth, workspace_id=V)
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
 
     assert len(auth.received) == 2
 
@@ -166,12 +171,12 @@ async def test_an_answer_is_not_used_after_the_credential_has_expired():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         auth.expires_at = Timestamp(seconds=int(time.now) + 2, nanos=500_000_000)
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
         time.now = int(time.now) + 2.4
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
         assert len(auth.received) == 1
         time.now += 0.1
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
 
     assert len(auth.received) == 2
 
@@ -180,9 +185,9 @@ async def test_a_later_expiry_does_not_extend_the_cache_age():
     auth = auth_that_knows(t=ADMIN)
     auth.expires_at = Timestamp(seconds=10_000)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
         time.now += MAX_CACHE_AGE_SECONDS
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
 
     assert len(auth.received) == 2
 
@@ -190,8 +195,8 @@ async def test_a_later_expiry_does_not_extend_the_cache_age():
 async def test_a_session_counts_only_without_a_bearer():
     auth = FakeAuth(known={"t": ADMIN}, sessions={"s": org(V, "read")})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        by_bearer = await authenticator.identify("t", pb.GATE_ANY, session="s")
-        by_session = await authenticator.identify(None, pb.GATE_ANY, session="s")
+        by_bearer = await identify(authenticator, "t", pb.GATE_ANY, session="s")
+        by_session = await identify(authenticator, None, pb.GATE_ANY, session="s")
 
     assert (by_bearer, by_session) == (ADMIN, org(V, "read"))
     assert [asked.HasField("session") for asked in auth.received] == [False, True]
@@ -200,18 +205,18 @@ async def test_a_session_counts_only_without_a_bearer():
 async def test_a_cached_session_is_not_accepted_as_a_bearer():
     auth = FakeAuth(sessions={"s": ADMIN})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        await authenticator.identify(None, pb.GATE_ADMIN, session="s")
+        await identify(authenticator, None, pb.GATE_ADMIN, session="s")
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await authenticator.identify("s", pb.GATE_ADMIN)
+            await identify(authenticator, "s", pb.GATE_ADMIN)
 
 
 async def test_a_revocation_does_not_end_other_cached_answers():
     auth = auth_that_knows(t=workspace(W))
     async with run_authenticator_with_feed(auth) as (authenticator, time):
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
         time.now += 0.5
         await revoke(authenticator, auth, workspace_id=V)
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
 
     assert len(auth.received) == 1
 
@@ -220,7 +225,7 @@ async def test_an_answer_overtaken_by_a_revocation_is_not_used_again():
     auth = auth_that_knows(t=workspace(W))
     auth.hold = asyncio.Event()
     async with run_authenticator_with_feed(auth) as (authenticator, time), asyncio.TaskGroup() as group:
-        asking = group.create_task(authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W))
+        asking = group.create_task(identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W))
         await auth.arrived.wait()
         time.now += 0.5
         await revoke(authenticator, auth, workspace_id=W)
@@ -229,7 +234,7 @@ async def test_an_answer_overtaken_by_a_revocation_is_not_used_again():
 
         auth.known = {}
         with pytest.raises(ServiceError, match="invalid admin auth token"):
-            await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+            await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
 
 
 async def test_a_bearer_that_is_valid_again_is_cached_again():
@@ -237,8 +242,8 @@ async def test_a_bearer_that_is_valid_again_is_cached_again():
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         await revoke(authenticator, auth, workspace_id=W)
         time.now += 0.5
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
-        await authenticator.identify("t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
+        await identify(authenticator, "t", pb.GATE_WORKSPACE, workspace_id=W)
 
     assert len(auth.received) == 1
 
@@ -247,8 +252,8 @@ async def test_a_bearer_that_is_valid_again_is_cached_again():
 async def test_cached_answers_are_not_used_before_the_feed_is_alive():
     auth = AuthWithSilentFeed(known={"t": ADMIN})
     async with run_authenticator(auth) as (authenticator, _):
-        await authenticator.identify("t", pb.GATE_ADMIN)
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
 
     assert len(auth.received) == 2
 
@@ -258,9 +263,9 @@ async def test_cached_answers_are_not_used_after_eight_seconds_of_silence():
     auth = auth_that_knows(t=ADMIN)
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         time.now += FEED_SILENCE_LIMIT.total_seconds() - 1
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
         time.now += 1.01
-        await authenticator.identify("t", pb.GATE_ADMIN)
+        await identify(authenticator, "t", pb.GATE_ADMIN)
 
     assert len(auth.received) == 2
 
@@ -286,7 +291,7 @@ async def test_a_refusal_is_not_cached():
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         for _ in range(2):
             with pytest.raises(ServiceError) as refused:
-                await authenticator.identify("t", pb.GATE_ADMIN)
+                await identify(authenticator, "t", pb.GATE_ADMIN)
             assert refused.value.reason == InvalidBearer.reason
 
     assert len(auth.received) == 2
@@ -295,8 +300,8 @@ async def test_a_refusal_is_not_cached():
 async def test_a_first_registration_is_never_cached():
     auth = FakeAuth(known={None: ANONYMOUS})
     async with run_authenticator_with_feed(auth) as (authenticator, _):
-        await authenticator.identify(None, pb.GATE_REGISTER, workspace_id=W)
-        await authenticator.identify(None, pb.GATE_REGISTER, workspace_id=W)
+        await identify(authenticator, None, pb.GATE_REGISTER, workspace_id=W)
+        await identify(authenticator, None, pb.GATE_REGISTER, workspace_id=W)
 
     assert len(auth.received) == 2
 
@@ -307,7 +312,7 @@ async def test_without_auth_every_caller_is_refused():
     auth.refusal = Unavailable()
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         with pytest.raises(Unavailable):
-            await authenticator.identify("t", pb.GATE_ADMIN)
+            await identify(authenticator, "t", pb.GATE_ADMIN)
 
 
 async def test_an_identity_of_an_unknown_kind_is_an_internal_error():
@@ -315,7 +320,7 @@ async def test_an_identity_of_an_unknown_kind_is_an_internal_error():
     auth.Authorize = answer_without_identity
     async with run_authenticator_with_feed(auth) as (authenticator, _):
         with pytest.raises(ServiceError, match="internal error"):
-            await authenticator.identify("t", pb.GATE_ADMIN)
+            await identify(authenticator, "t", pb.GATE_ADMIN)
 
 
 async def answer_without_identity(request, context):
@@ -326,7 +331,7 @@ async def test_old_cached_answers_are_dropped():
     auth = FakeAuth(known={f"t{n}": ADMIN for n in range(20)})
     async with run_authenticator_with_feed(auth) as (authenticator, time):
         for n in range(20):
-            await authenticator.identify(f"t{n}", pb.GATE_ADMIN)
+            await identify(authenticator, f"t{n}", pb.GATE_ADMIN)
             time.now += 1.0
 
         assert len(authenticator._cache) <= MAX_CACHE_AGE_SECONDS + 1
@@ -338,8 +343,10 @@ async def test_old_cached_answers_are_dropped():
         ([], None),
         ([(b"authorization", b"Bearer abc")], "abc"),
         ([(b"authorization", b"Bearer   abc  ")], "abc"),
-        ([(b"authorization", b"bearer abc")], None),
-        ([(b"authorization", b"BEARER abc")], None),
+        ([(b"authorization", b"bearer abc")], "abc"),
+        ([(b"authorization", b"BEARER  abc")], "abc"),
+        ([(b"authorization", b"Bearerabc")], None),
+        ([(b"authorization", b"Bearer\tabc")], None),
         ([(b"authorization", b"Basic abc")], None),
         ([(b"authorization", b"Bearer")], None),
         ([(b"authorization", b"Bearer ")], None),
@@ -360,10 +367,10 @@ def test_the_first_caller_id_counts_in_lower_case():
 @pytest.mark.parametrize(
     ("digest", "bearer", "known"),
     [
-        (hash_bearer("the-operator"), "the-operator", True),
-        (hash_bearer("the-operator"), "the-operator ", False),
-        (hash_bearer("the-operator"), "", False),
-        (hash_bearer("the-operator"), None, False),
+        (hash_credential("the-operator"), "the-operator", True),
+        (hash_credential("the-operator"), "the-operator ", False),
+        (hash_credential("the-operator"), "", False),
+        (hash_credential("the-operator"), None, False),
         (None, "the-operator", False),
         (None, None, False),
     ],

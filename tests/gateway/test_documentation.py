@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-EVERYWHERE = {400, 403, 429, 500}
+EVERYWHERE = {400, 403, 421, 429, 500}
 GATE = {401, 503}
 BODY = {400, 413}
 ID = {400}

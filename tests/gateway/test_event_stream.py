@@ -6,7 +6,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.authentication import hash_bearer
+from gateway.credentials import hash_credential
 from gateway.server import run_gateway
 from services.chassis.identity import Identity, Kind
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
@@ -312,7 +312,7 @@ async def closed_plane():
 async def test_a_revoked_token_ends_its_open_connections(closed_plane, news):
     plane = closed_plane
     if "token_digest" in news:
-        news = {"token_digest": hash_bearer("w")}
+        news = {"token_digest": hash_credential("w")}
     async with (
         open_websocket(plane.url, bearer="w") as socket,
         open_websocket(plane.url, bearer=ADMIN_BEARER) as other,
@@ -406,7 +406,7 @@ async def test_a_websocket_on_another_path_and_plain_http_on_this_one_are_refuse
 
     assert refusal.value.response.status_code == 404
     assert (here.status_code, here.json()) == (426, {"error": "upgrade required"})
-    assert (posted.status_code, posted.headers["allow"]) == (405, "GET")
+    assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
 async def test_before_the_gateway_has_read_the_feed_subscriptions_are_refused():

@@ -185,7 +185,7 @@ async def test_every_route_is_in_the_table_of_gates():
         streams = EventStreamRoutes(
             Authenticator(clients.auth), EventReaders(clients.registry, EventFeed(clients.registry))
         )
-        routes = build_routes(settings, clients, RequestMetrics(), streams)
+        routes = build_routes(settings, clients, RequestMetrics(), streams, forget_session=lambda _: None)
 
     beside = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/docs/{asset}"), ("GET", "/ws")}
     assert {(route.method, route.path) for route in routes} == {*GATES, *OPEN} - beside

@@ -24,6 +24,7 @@ from gateway.limits import (
     TokenBuckets,
     client_bucket_key,
     pick_stricter,
+    price_of_body,
 )
 
 QUOTAS = st.builds(Quota, st.integers(1, 700), st.sampled_from([MINUTE_SECONDS, 3600.0]))
@@ -64,6 +65,8 @@ def test_the_limits_have_the_values_of_the_contract():
     assert (limits.MAX_CONFIG_BYTES, limits.MAX_CARD_BYTES) == (262_144, 262_144)
     assert (MINUTE_SECONDS, HOUR_SECONDS, MAX_BUCKETS) == (60.0, 3600.0, 50_000)
     assert TOKEN_ROUNDING_TOLERANCE == 1e-6
+    assert (limits.SMALL_BODY_BYTES, limits.BYTES_PER_TOKEN) == (16_384, 262_144)
+    assert RouteLimit(quota=Quota(60, 60.0), per=CountedBy.ADDRESS) == limits.MINT_LIMIT
 
 
 # One bucket ──────────────────────────────────────────────────────────────────
@@ -233,6 +236,49 @@ def test_a_refill_adds_the_rate_times_the_time_up_to_the_limit(quota, filled, pa
     )
     assert refilled <= quota.limit
     assert buckets._refill(None, 0.0) == quota.limit
+
+
+# Prices ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.covers("EDGE-40")
+@pytest.mark.parametrize(
+    ("size", "price"), [(0, 1), (2**18 - 1, 1), (2**18, 2), (2**20, 5), (10 * 2**20, 41), (20 * 2**20, 81)]
+)
+def test_a_body_costs_a_further_token_for_each_256_kib(size, price):
+    assert price_of_body(size) == price
+
+
+@pytest.mark.covers("EDGE-40")
+def test_a_request_is_granted_if_the_whole_price_is_left_and_otherwise_takes_nothing():
+    clock = ManualClock()
+    buckets = TokenBuckets(Quota(6, MINUTE_SECONDS), clock)
+
+    first, second = buckets.take("a", 4), buckets.take("a", 3)
+    assert (first.remaining, first.retry, first.reset) == (2, 0, 40)
+    assert (second.remaining, second.retry, second.reset) == (2, 10, 40)
+
+    clock.now += 10
+    assert not buckets.take("a", 3).is_exceeded
+
+
+@pytest.mark.covers("EDGE-40")
+def test_a_price_above_the_limit_is_the_whole_limit():
+    clock = ManualClock()
+    buckets = TokenBuckets(Quota(6, MINUTE_SECONDS), clock)
+
+    assert (buckets.take("a", 100).remaining, buckets.take("a", 100).retry) == (0, 60)
+    clock.now += 60
+    assert not buckets.take("a", 100).is_exceeded
+
+
+@pytest.mark.covers("EDGE-40")
+def test_address_and_credential_both_pay_the_price():
+    limiter = RateLimiter(6, ManualClock())
+
+    assert limiter.take("10.0.0.1", b"one", 4).remaining == 2
+    assert limiter.take("10.0.0.1", b"").remaining == 1
+    assert limiter.take("10.0.0.2", b"one", 2).remaining == 0
 
 
 # Many buckets ────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from gateway import errors
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 from tests.gateway.fake_services import ANONYMOUS
 
@@ -74,13 +75,13 @@ async def test_an_unknown_path_is_not_found(plane, path):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/workspaces", "GET, POST"),
-        ("POST", "/workspaces/x", "DELETE, GET, PATCH"),
-        ("GET", "/registry/register", "POST"),
-        ("DELETE", "/health", "GET"),
-        ("OPTIONS", "/health", "GET"),
-        ("GET", "/workspaces/x/a2a", "POST"),
-        ("PUT", "/workspaces/x/a2a/", "POST"),
+        ("PUT", "/workspaces", "GET, HEAD, OPTIONS, POST"),
+        ("POST", "/workspaces/x", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("GET", "/registry/register", "OPTIONS, POST"),
+        ("DELETE", "/health", "GET, HEAD, OPTIONS"),
+        ("GET", "/workspaces/x/a2a", "OPTIONS, POST"),
+        ("PUT", "/workspaces/x/a2a/", "OPTIONS, POST"),
+        ("POST", "/ws", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_a_known_path_with_another_method_answers_the_allowed_ones(plane, method, path, allowed):
@@ -139,10 +140,10 @@ async def test_a_page_of_the_plane_itself_may_call(plane):
     assert answer.status_code == 200
 
 
-async def test_an_invalid_host_is_not_the_planes_origin(plane):
+async def test_an_invalid_host_is_not_the_planes(plane):
     answer = await plane.http.get("/health", headers={"Host": "[:::::]", "Origin": "http://[:::::]"})
 
-    assert (answer.status_code, answer.json()) == (403, {"error": "origin not allowed"})
+    assert (answer.status_code, answer.json()) == (421, {"error": errors.UnknownHost.message})
 
 
 async def test_a_preflight_is_answered_without_a_body(plane):

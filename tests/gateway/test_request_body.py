@@ -12,6 +12,7 @@ from gateway.ids import parse_workspace_id
 from gateway.json_format import encode_json
 from gateway.limits import MAX_CARD_BYTES
 from gateway.request_body import (
+    MAX_DESCRIBED_FAULTS,
     BodyFault,
     BodySpec,
     encode_agent_card,
@@ -295,6 +296,25 @@ def test_the_detail_of_a_fault_has_at_most_200_characters(fault, detail):
     error = refuse_with_detail(fault)
 
     assert (error.message, error.details) == ("invalid request body", {"reason": "invalid_body", "detail": detail})
+
+
+@pytest.mark.covers("EDGE-41")
+@pytest.mark.parametrize(
+    ("faults", "detail"),
+    [
+        (MAX_DESCRIBED_FAULTS, "runtime_metadata.capabilities.0: Input should be a valid boolean"),
+        (MAX_DESCRIBED_FAULTS + 1, "more than 100 faults"),
+    ],
+)
+def test_a_body_with_very_many_faults_is_refused_without_a_description_of_each(faults, detail):
+    body = {
+        "workspace_id": str(uuid.uuid4()),
+        "runtime_metadata": {"capabilities": {str(number): 1 for number in range(faults)}},
+    }
+    with pytest.raises(MalformedRequest) as refused:
+        BodySpec(model=Heartbeat, fault_to_error=refuse_with_detail).parse(json.dumps(body).encode())
+
+    assert refused.value.details["detail"] == detail
 
 
 def test_the_first_fault_has_its_place_text_and_kind():

@@ -29,7 +29,7 @@ async def test_every_class_of_routes_is_built_from_its_parameters():
             CardRoutes(line, guard=None, bearer_needed=False),
             OperationsRoutes(line, readiness, RequestMetrics()),
             TokenRoutes(line),
-            SessionRoutes(line, secure=True),
+            SessionRoutes(line, forget_session=str, secure=True),
             OpenApiRoutes(dict),
         ]
 

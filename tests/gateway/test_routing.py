@@ -23,9 +23,9 @@ class CountingRouter(Router):
 
     searches = 0
 
-    def _search(self, scope):
+    def _search(self, method, scope):
         self.searches += 1
-        return super()._search(scope)
+        return super()._search(method, scope)
 
 
 def build_counting_router():
@@ -72,9 +72,9 @@ async def test_the_first_declared_pattern_of_a_method_takes_the_request():
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/things/all", "GET, POST"),
-        ("HEAD", "/things/ada", "GET"),
-        ("PUT", "/things/a/parts/latest", "DELETE, GET"),
+        ("PUT", "/things/all", "GET, HEAD, OPTIONS, POST"),
+        ("POST", "/things/ada", "GET, HEAD, OPTIONS"),
+        ("PUT", "/things/a/parts/latest", "DELETE, GET, HEAD, OPTIONS"),
     ],
 )
 async def test_a_path_known_with_other_methods_is_answered_with_all_of_them(method, path, allowed):

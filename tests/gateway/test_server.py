@@ -48,7 +48,7 @@ async def test_the_first_of_two_bearers_counts(plane):
     answer = await said(
         plane,
         b"GET /workspaces/" + W.encode() + b" HTTP/1.1",
-        b"Host: h",
+        b"Host: localhost",
         b"Authorization: Bearer first",
         b"Authorization: Bearer second",
         b"Connection: close",
@@ -63,7 +63,7 @@ async def test_the_first_of_two_bearers_counts(plane):
 async def test_a_body_without_content_length_is_refused_once_it_exceeds_the_limit(plane):
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     async with spoken_to(plane) as (reader, writer):
-        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(17):
             writer.write(chunk)
         async with asyncio.timeout(10):
@@ -76,7 +76,7 @@ async def test_a_body_without_content_length_is_refused_once_it_exceeds_the_limi
 
 async def test_a_body_with_a_too_large_content_length_is_refused_at_once(plane):
     async with spoken_to(plane) as (reader, writer):
-        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n")
+        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.readline()).startswith(b"HTTP/1.1 413")
 
@@ -93,7 +93,7 @@ async def test_a_body_with_a_too_large_content_length_is_refused_at_once(plane):
     ],
 )
 async def test_unusual_paths_are_answered(plane, path):
-    answer = await said(plane, b"GET " + path + b" HTTP/1.1", b"Host: h", b"Connection: close", b"", b"")
+    answer = await said(plane, b"GET " + path + b" HTTP/1.1", b"Host: localhost", b"Connection: close", b"", b"")
 
     assert answer.split(b" ")[1] in {b"400", b"404"}
     assert plane.auth.received == []
@@ -104,7 +104,7 @@ async def test_unusual_paths_are_answered(plane, path):
     [
         (b"NONSENSE",),
         (b"GET /health HTTP/1.1", b"No colon here"),
-        (b"POST /workspaces HTTP/1.1", b"Host: h", b"Content-Length: -5"),
+        (b"POST /workspaces HTTP/1.1", b"Host: localhost", b"Content-Length: -5"),
     ],
     ids=["no request", "no header", "negative length"],
 )
@@ -117,7 +117,7 @@ async def test_bytes_that_are_not_http_harm_no_other_client(plane, lines):
 
 async def test_a_head_over_its_limit_closes_the_connection(plane):
     async with spoken_to(plane) as (reader, writer):
-        writer.write(b"GET /health HTTP/1.1\r\nHost: h\r\nX: ")
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ")
         with contextlib.suppress(ConnectionError):
             for _ in range(64):
                 writer.write(b"y" * 16 * 1024)
@@ -137,7 +137,7 @@ async def test_each_head_of_a_connection_has_its_own_limit(plane):
 
 async def test_a_client_that_leaves_early_harms_no_other(plane):
     async with spoken_to(plane) as (_, writer):
-        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
+        writer.write(b"POST /workspaces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
         await writer.drain()
         await eventually(lambda: plane.auth.received)
 

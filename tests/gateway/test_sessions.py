@@ -1,9 +1,11 @@
 """Browser sessions: cookies, CSRF tokens and precedence of credentials."""
 
+import asyncio
 import time
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from websockets.exceptions import ConnectionClosed
 
 from gateway import credentials
 from protos.auth.v1 import auth_pb2
@@ -11,6 +13,7 @@ from protos.auth.v1 import tokens_pb2 as pb
 from services.chassis.identity import Identity, Kind
 from services.chassis.settings import Mode
 from tests.gateway.conftest import run_gateway_under_test
+from tests.gateway.event_clients import open_websocket
 from tests.gateway.fake_services import ADMIN, ANONYMOUS, FakeAuth, org, workspace
 
 W = "11111111-1111-4111-8111-111111111111"
@@ -182,3 +185,33 @@ async def test_an_invalid_bearer_does_not_clear_the_session(plane):
     answer = await plane.http.get("/workspaces", headers={**COOKIE, **bearer("wrong")})
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.covers("EDGE-34")
+async def test_a_session_that_was_ended_here_is_refused_at_once(plane):
+    async def is_signed_in():
+        return (await plane.http.get("/session", headers=COOKIE)).status_code == 200
+
+    for _ in range(50):
+        plane.auth.sessions[S] = org(O, "read")
+        asked = -1
+        while asked != len(plane.auth.received):  # until an answer comes from the cache
+            asked = len(plane.auth.received)
+            assert await is_signed_in()
+        del plane.auth.sessions[S]
+
+        await plane.http.delete("/session", headers={**COOKIE, **CSRF})
+
+        assert not await is_signed_in()
+
+
+@pytest.mark.covers("EDGE-34")
+async def test_an_open_socket_of_a_session_ends_with_it(plane):
+    async with open_websocket(plane.url, **COOKIE) as socket:
+        del plane.auth.sessions[S]
+        await plane.http.delete("/session", headers={**COOKIE, **CSRF})
+
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 5)
+
+    assert closed.value.rcvd.code == 1008

@@ -68,6 +68,40 @@ def test_the_public_url_has_no_final_slash():
     assert settings(external_platform_url="https://plane.example/").external_platform_url == "https://plane.example"
 
 
+@pytest.mark.covers("EDGE-36")
+def test_the_names_of_the_plane_come_from_its_urls_and_the_listed_hosts():
+    assert settings().host_names == set()
+    found = settings(
+        external_platform_url="https://Plane.Example:8443/under/",
+        platform_url="http://gateway.svc:8080",
+        allowed_hosts="Alias.LAN, [FD00::1],10.0.0.7",
+        bind_host="localhost",
+    )
+    assert found.host_names == {"plane.example", "gateway.svc", "alias.lan", "fd00::1", "10.0.0.7", "localhost"}
+
+
+@pytest.mark.covers("EDGE-36", "EDGE-38")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("external_platform_url", "plane.example"),
+        ("external_platform_url", "ftp://plane.example"),
+        ("external_platform_url", "http://[::1"),
+        ("platform_url", "gateway:8080"),
+        ("allowed_hosts", "https://plane.example"),
+        ("allowed_hosts", "plane.example:8080"),
+        ("allowed_hosts", "*.example"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("cors_origins", "console.example"),
+        ("cors_origins", "https://console.example/page"),
+    ],
+)
+def test_a_name_that_could_never_match_is_refused_at_the_start(name, value):
+    with pytest.raises(ValidationError, match="such as"):
+        settings(**{name: value})
+
+
 async def command(*arguments, **environment):
     process = await asyncio.create_subprocess_exec(
         sys.executable,

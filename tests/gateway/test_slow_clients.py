@@ -71,7 +71,11 @@ async def test_a_slow_websocket_delays_no_other_and_is_closed_to_resume(plane):
 
 @pytest.mark.covers("GW-03")
 async def test_a_slow_event_stream_delays_no_other_and_ends_to_resume(plane):
-    request = (b"GET /workspaces/%s/events/stream HTTP/1.1" % W.encode(), b"Host: h", b"Connection: close")
+    request = (
+        b"GET /workspaces/%s/events/stream HTTP/1.1" % W.encode(),
+        b"Host: localhost",
+        b"Connection: close",
+    )
     async with knocking(plane, *request) as (reader, _):
         await eventually(lambda: plane.event_feed.resolved)
         numbers = await happen(plane, MANY)

@@ -29,6 +29,34 @@ async def test_other_methods_and_paths_are_refused(echo, client, method, path, s
     assert (await client.request(method, echo.url + path)).status_code == status
 
 
+@pytest.mark.covers("EDGE-43")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:8080"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", ""), ("GET", "health"), ("GET", ".well-known/agent-card.json")])
+async def test_a_page_in_a_browser_of_this_machine_cannot_talk_to_the_agent(echo, client, method, path, headers):
+    message = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {}}
+    answer = await client.request(
+        method, echo.url + path, json=message, headers={**headers, "Content-Type": "text/plain"}
+    )
+
+    assert (answer.status_code, answer.json()) == (403, {"error": "pages of browsers are not allowed"})
+
+
+@pytest.mark.covers("EDGE-43")
+async def test_a_person_may_open_the_card_of_the_agent(echo, client):
+    headers = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+
+    assert (await client.get(echo.url + ".well-known/agent-card.json", headers=headers)).is_success
+
+
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(echo.url).port)
     head = f"POST / HTTP/1.1\r\nHost: agent\r\nAuthorization: Bearer {SECRET}\r\n"
