@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
+from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import COMMON_DOMAIN, ERRORS_BY_CODE, Code, InternalError, ServiceError, Unavailable
 
@@ -209,7 +209,7 @@ def error_from_refusal(refused: pb.CallRefused) -> ServiceError:
     """Return the error with which a proxy refused a call."""
     error = ERRORS_BY_CODE.get(refused.code, InternalError)(
         refused.message,
-        details={name: json.loads(text) for name, text in refused.details.items()},
+        details={name: strict_json.parse(text.encode()) for name, text in refused.details.items()},
         retry_in=refused.retry_in.ToTimedelta() if refused.HasField("retry_in") else None,
     )
     error.reason, error.domain = refused.reason, refused.domain
@@ -223,7 +223,7 @@ def _build_broken_reply(call_id: int, delivery: str) -> pb.ReplyFrame:
         reason=Unavailable.reason,
         domain=COMMON_DOMAIN,
         message=Unavailable.message,
-        details={"delivery": json.dumps(delivery)},
+        details={"delivery": strict_json.dump(delivery).decode()},
     )
     return pb.ReplyFrame(call_id=call_id, refused=refused)
 

@@ -1,13 +1,13 @@
 """Forwards A2A messages to the proxy. Plain ASGI without a `Request`, because this path has to be fast."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,11 +15,11 @@ from gateway import credentials, errors, extended_card
 from gateway.authentication import parse_claimed_workspace
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
 from gateway.guards import IdentityProvider
-from gateway.json_format import json_response
+from gateway.json_format import embed_stored, encode_json, json_response
 from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
-from services.chassis import identity, telemetry
+from services.chassis import identity, strict_json, telemetry
 from services.chassis.errors import ServiceError
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
@@ -256,11 +256,11 @@ def _render_chunk(body: bytes) -> dict[str, Any]:
 
 def _render_interruption(request: bytes, last_bytes: bytes) -> bytes:
     """Return the event that reports a broken stream; an unfinished event is terminated before it."""
-    event = {"jsonrpc": "2.0", "id": _parse_request_id(request), "error": STREAM_INTERRUPTED}
-    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
-    return closing + b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
+    event = {"jsonrpc": "2.0", "id": _find_request_id(request), "error": STREAM_INTERRUPTED}
+    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else b"\n\n"
+    return closing + b"data: " + encode_json(event) + b"\n\n"
 
 
-def _parse_request_id(request: bytes) -> Any:  # noqa: ANN401 - the client chooses the type
-    found = json.loads(request)
-    return found.get("id") if isinstance(found, dict) else None
+def _find_request_id(request: bytes) -> msgspec.Raw:
+    """Return the id of a request exactly as its client wrote it."""
+    return embed_stored(strict_json.find_member(request, "id") or b"null")

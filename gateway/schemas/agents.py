@@ -1,11 +1,11 @@
 """Agents and their peers: registration, heartbeats, cards and discovery."""
 
-import json
 from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, Field, with_config
 from typing_extensions import TypedDict
 
+from gateway import json_format
 from gateway.errors import MalformedRequest
 from gateway.schemas.request_model import ClampedInt32, ClampedInt64, NonEmptyText, RequestModel, WorkspaceId
 from gateway.schemas.workspaces import render_delivery_mode, render_status
@@ -132,7 +132,7 @@ def render_peer(message: registry_pb2.Workspace) -> Peer:
         role=message.role if message.HasField("role") else None,
         tier=message.tier,
         status=render_status(message.status),
-        agent_card=json.loads(message.agent_card) if message.HasField("agent_card") else None,
+        agent_card=json_format.embed_stored(message.agent_card) if message.HasField("agent_card") else None,
         url=message.url,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         active_tasks=message.active_tasks,

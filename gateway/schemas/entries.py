@@ -1,6 +1,5 @@
 """Entries: values that an agent keeps by key."""
 
-import json
 from typing import Any, NotRequired
 
 from pydantic import with_config
@@ -43,7 +42,7 @@ def render_entry(message: entries_pb2.Entry) -> Entry:
     """Return an entry. `expires_at` is left out if it never expires."""
     rendered = Entry(
         key=message.key,
-        value=json.loads(message.value),
+        value=json_format.embed_stored(message.value),
         version=message.version,
         updated_at=json_format.format_timestamp(message.updated_at),
     )

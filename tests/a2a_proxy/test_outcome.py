@@ -332,7 +332,9 @@ def test_the_parts_of_the_log_are_compact_json():
         (b"data: a\r\n\r\ndata: b\r\n\r\nevent: x\r\n\r\n", b"b"),
         (b"data: a\r\ndata: b\r\n\r\n", b"a\nb"),
         (b"data:  two spaces\n\n", b" two spaces"),
-        (b"data: cut off", b"cut off"),
+        (b"data: cut off", None),
+        (b"data: a\n\ndata: cut off\n", b"a"),
+        (b"data: a\r\rdata: b\r\r", b"b"),
         (b" data: indented\n\n", None),
     ],
 )
