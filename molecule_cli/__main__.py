@@ -195,8 +195,8 @@ def _print_stream(events: Any, *, as_json: bool) -> None:  # noqa: ANN401 - an i
         if as_json:
             typer.echo(json.dumps(event))
         else:
-            result = event.get("result") or {}
-            typer.echo(answer_text.extract_event(result), nl=False)
+            result = event.get("result")
+            typer.echo(answer_text.extract_event(result if isinstance(result, dict) else {}), nl=False)
     if not as_json:
         typer.echo()
 

@@ -1,6 +1,5 @@
 """The REST client of the plane."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +7,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from molecule_cli import sse
+from molecule_cli.answer_json import parse_json
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.settings import CliSettings
 
@@ -29,7 +30,7 @@ class PlaneClient:
     def health(self) -> dict[str, str]:
         """Return `ok` or `fail` for each service by its name. A plane that is not ready answers this too."""
         with self._explain_errors():
-            checks = self._client.get("/ready").json()["checks"]
+            checks = parse_json(self._client.get("/ready").content)["checks"]
         return {name: check["status"] for name, check in checks.items()}
 
     def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
@@ -37,11 +38,13 @@ class PlaneClient:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         with self._explain_errors():
             response = self._client.request(method, path, params=params, json=body)
-            return self._require_success(response).json()
+            return parse_json(self._require_success(response).content)
 
     def workspaces(self) -> list[dict[str, Any]]:
         with self._explain_errors():
-            workspaces: list[dict[str, Any]] = self._require_success(self._client.get("/workspaces")).json()
+            workspaces: list[dict[str, Any]] = parse_json(
+                self._require_success(self._client.get("/workspaces")).content
+            )
         return workspaces
 
     def find(self, name_or_id: str) -> str:
@@ -64,8 +67,7 @@ class PlaneClient:
         """Send a message and return the whole answer: the agent's JSON-RPC, or the plane's receipt if it is queued."""
         with self._explain_errors():
             response = self._client.post(f"/workspaces/{workspace_id}/a2a", json=_build_request("message/send", text))
-            answer: dict[str, Any] = self._require_success(response).json()
-        return _check_response(answer)
+            return _parse_response(self._require_success(response).content)
 
     def stream(self, workspace_id: str, text: str) -> Iterator[dict[str, Any]]:
         """Send a message and yield the events of its answer as they arrive; one if the agent does not stream."""
@@ -76,11 +78,10 @@ class PlaneClient:
         ):
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
-                yield _check_response(self._require_success(response).json())
+                yield _parse_response(self._require_success(response).content)
                 return
-            for line in response.iter_lines():
-                if line.startswith("data:"):
-                    yield _check_response(json.loads(line.removeprefix("data:")))
+            for event in sse.read_events(response.iter_bytes()):
+                yield _parse_response(event)
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:
@@ -126,8 +127,15 @@ def _build_request(method: str, text: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": str(uuid4()), "method": method, "params": {"message": message}}
 
 
-def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer; raise `CliError` if it is a JSON-RPC error of the agent."""
+def _parse_response(text: bytes | str) -> dict[str, Any]:
+    """Return the answer of an agent; raises `CliError` if it is a JSON-RPC error or no JSON object."""
+    try:
+        answer = parse_json(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        message = "what the agent answered is not JSON-RPC"
+        raise CliError(message)
     error = answer.get("error")
     if isinstance(error, dict):
         message = f"the agent refused: {error.get('message')} ({error.get('code')})"
@@ -137,7 +145,7 @@ def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _get_error_text(response: httpx.Response) -> str:
     try:
-        error = response.json()["error"]
+        error = parse_json(response.content)["error"]
     except (ValueError, KeyError, TypeError):
         return f"the plane answered {response.status_code} {response.reason_phrase}"
     return str(error.get("message") if isinstance(error, dict) else error)
@@ -145,7 +153,7 @@ def _get_error_text(response: httpx.Response) -> str:
 
 def _decode_answer(response: httpx.Response) -> dict[str, Any]:
     try:
-        answer = response.json()
+        answer = parse_json(response.content)
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
