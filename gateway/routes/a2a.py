@@ -21,6 +21,7 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.auth.v1 import auth_pb2
 from services.chassis import identity, strict_json, telemetry
 from services.chassis.errors import ServiceError
+from services.chassis.large_bodies import run_by_size
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
@@ -149,7 +150,8 @@ class MessageResponse:
             await self.send_error(error_from_refusal(frame.refused), frame.refused.agent_micros)
             return
         head = frame.head
-        body = rewrite(self._scope, opening, head.body) if head.complete else None
+        size = len(opening.body) + len(head.body)
+        body = await run_by_size(size, rewrite, self._scope, opening, head.body) if head.complete else None
         headers = _render_head(head, body) + self._render_timing(head.agent_micros)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         if body is None:
