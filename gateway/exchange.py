@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +11,10 @@ import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
+from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import COMMON_DOMAIN, ERRORS_BY_CODE, Code, InternalError, ServiceError, Unavailable
+from services.chassis.large_bodies import LARGE_BODY_BYTES
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class Exchange:
         self._ids = itertools.count(1)
         self._calls: dict[int, ExchangeCall] = {}
         self._unsent_frames: deque[pb.CallFrame] = deque()
+        self._unsent_large_openings: deque[pb.CallFrame] = deque()
+        self._may_send_large = True
         self._has_unsent_frames = asyncio.Event()
         self.connected = asyncio.Event()
 
@@ -64,13 +67,26 @@ class Exchange:
         """Begin a call; only while connected."""
         call = ExchangeCall(next(self._ids), self)
         self._calls[call.call_id] = call
-        self.send(pb.CallFrame(call_id=call.call_id, open=opening))
+        frame = pb.CallFrame(call_id=call.call_id, open=opening)
+        if len(opening.body) >= LARGE_BODY_BYTES:
+            self._unsent_large_openings.append(frame)
+            self._has_unsent_frames.set()
+        else:
+            self.send(frame)
         return call
 
     def send(self, frame: pb.CallFrame) -> None:
-        """Send a frame, in one message with the others that wait."""
+        """Send a frame, in one message with the others that wait, and before large openings that wait."""
         self._unsent_frames.append(frame)
         self._has_unsent_frames.set()
+
+    def cancel(self, call_id: int) -> None:
+        """Tell the proxy that the client of a call has left, unless the proxy does not know of the call yet."""
+        unsent = [frame for frame in self._unsent_large_openings if frame.call_id == call_id]
+        for frame in unsent:
+            self._unsent_large_openings.remove(frame)
+        if not unsent:
+            self.send(pb.CallFrame(call_id=call_id, cancel=pb.CallCancel()))
 
     def forget(self, call_id: int) -> None:
         """End a call: frames that still arrive for it are dropped."""
@@ -102,13 +118,18 @@ class Exchange:
 
     async def _write(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
         while True:
-            if self._unsent_frames:
+            if self._unsent_frames or self._unsent_large_openings:
                 await stream.write(self._take_batch())
             else:
                 self._has_unsent_frames.clear()
                 await self._has_unsent_frames.wait()
 
     def _take_batch(self) -> pb.ExchangeRequest:
+        """Take small frames and large openings by turns, so that a small message waits for one large one at most."""
+        is_large = bool(self._unsent_large_openings) and (self._may_send_large or not self._unsent_frames)
+        self._may_send_large = not is_large
+        if is_large:
+            return pb.ExchangeRequest(frames=[self._unsent_large_openings.popleft()])
         batch: list[pb.CallFrame] = []
         size = 0
         while self._unsent_frames and size < MAX_BATCH_BYTES:
@@ -119,8 +140,10 @@ class Exchange:
 
     def _refuse_calls(self) -> None:
         """Refuse every call of a broken stream. A call whose opening was not written was not sent."""
-        unsent = {frame.call_id for frame in self._unsent_frames if frame.HasField("open")}
+        waiting = [*self._unsent_frames, *self._unsent_large_openings]
+        unsent = {frame.call_id for frame in waiting if frame.HasField("open")}
         self._unsent_frames.clear()
+        self._unsent_large_openings.clear()
         for call in list(self._calls.values()):
             call.receive(_build_broken_reply(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
         self._calls.clear()
@@ -194,7 +217,7 @@ class ExchangeCall:
         """Tell the proxy that the client has left."""
         self._is_cancelled = True
         self._wake_reader()
-        self._exchange.send(pb.CallFrame(call_id=self.call_id, cancel=pb.CallCancel()))
+        self._exchange.cancel(self.call_id)
 
     def close(self) -> None:
         """End the call."""
@@ -209,7 +232,7 @@ def error_from_refusal(refused: pb.CallRefused) -> ServiceError:
     """Return the error with which a proxy refused a call."""
     error = ERRORS_BY_CODE.get(refused.code, InternalError)(
         refused.message,
-        details={name: json.loads(text) for name, text in refused.details.items()},
+        details={name: strict_json.parse(text.encode()) for name, text in refused.details.items()},
         retry_in=refused.retry_in.ToTimedelta() if refused.HasField("retry_in") else None,
     )
     error.reason, error.domain = refused.reason, refused.domain
@@ -223,7 +246,7 @@ def _build_broken_reply(call_id: int, delivery: str) -> pb.ReplyFrame:
         reason=Unavailable.reason,
         domain=COMMON_DOMAIN,
         message=Unavailable.message,
-        details={"delivery": json.dumps(delivery)},
+        details={"delivery": strict_json.dump(delivery).decode()},
     )
     return pb.ReplyFrame(call_id=call_id, refused=refused)
 

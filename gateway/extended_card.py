@@ -1,10 +1,11 @@
 """Rewrites extended agent cards in replies to messages, like public cards. Pure."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from gateway import agent_cards
+from gateway.json_format import encode_json, parse_stored
+from services.chassis import strict_json
 
 CARD_RENDERERS = {
     "GetExtendedAgentCard": agent_cards.render_current_card,
@@ -27,17 +28,14 @@ def rewrite_card(request: bytes, answer: bytes, *, url: str, bearer_needed: bool
     if not isinstance(card, dict):
         return answer
     card = CARD_RENDERERS[_parse_method(request)](card, url=url, bearer_needed=bearer_needed)
-    return json.dumps({**reply, "result": card}, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode_json({**reply, "result": card})
 
 
 def _parse_method(request: bytes) -> str:
-    method = _parse_object(request).get("method")
+    method = parse_stored(strict_json.find_member(request, "method") or b"null")
     return method if isinstance(method, str) else ""
 
 
 def _parse_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    found = parse_stored(body)
     return found if isinstance(found, dict) else {}

@@ -20,6 +20,9 @@ BYTES_PER_TOKEN = 256 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 """Size of a body on a route without a limit of its own."""
 
+MAX_BUNDLE_DEPTH = 400
+"""Nesting levels of a bundle: two for each level of its tree."""
+
 MAX_BULK_BODY_BYTES = 20 * 1024 * 1024
 """Size of a body that carries many files."""
 

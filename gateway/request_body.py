@@ -1,7 +1,6 @@
 """Request bodies: reads up to a size limit, parses JSON strictly and validates the route's model."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from gateway.json_format import encode_json
 from gateway.limits import MAX_BODY_BYTES, MAX_CARD_BYTES, SMALL_BODY_BYTES
 from gateway.parsing_turns import ParsingTurns
 from gateway.schemas.request_model import RequestModel
+from services.chassis import strict_json
 from services.chassis.errors import ServiceError
+from services.chassis.large_bodies import run_by_size
 
 READ_TIMEOUT_SECONDS = 30.0
 """Time within which a client has to send the whole body."""
@@ -77,6 +78,7 @@ class BodySpec(Generic[M]):
     fault_to_error: FaultToError = refuse_malformed
     required: bool = True
     max_bytes: int = MAX_BODY_BYTES
+    max_depth: int = strict_json.MAX_JSON_DEPTH
     too_large_text: str = ""
 
     async def read(
@@ -91,16 +93,16 @@ class BodySpec(Generic[M]):
         if not raw and not self.required:
             return self.model()
         if turns is None or len(raw) <= SMALL_BODY_BYTES:
-            return self.parse(raw)
+            return await run_by_size(len(raw), self.parse, raw)
         async with turns.take():
-            return self.parse(raw)
+            return await run_by_size(len(raw), self.parse, raw)
 
     def parse(self, raw: bytes) -> M:
         """Return the model of a body; raises the error that `fault_to_error` makes of its first fault."""
         try:
-            value = parse_json(raw)
-        except ValueError:
-            raise self.fault_to_error(BodyFault()) from None
+            value = parse_json(raw, self.max_depth)
+        except strict_json.InvalidJson as error:
+            raise self.fault_to_error(BodyFault(detail=str(error))) from None
         try:
             return self.model.model_validate(value)
         except ValidationError as error:
@@ -162,35 +164,16 @@ def body_too_large(max_bytes: int) -> RequestTooLarge:
     return RequestTooLarge(details={"max_bytes": max_bytes})
 
 
-def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return the value of a JSON text; raises `ValueError` for other bytes, and for JSON that cannot be stored.
-
-    Python parses NaN and infinities, halves of surrogate pairs, NUL characters and unlimited nesting; PostgreSQL stores
-    none of them.
-    """
-    try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
-        if b"\\u" in raw:
-            _refuse_nul(value)
-    except RecursionError:
-        message = "nested too deeply"
-        raise ValueError(message) from None
+def parse_json(raw: bytes, max_depth: int = strict_json.MAX_JSON_DEPTH) -> Any:  # noqa: ANN401 - JSON is anything
+    """Return the value of a strict JSON text; raises `InvalidJson` for others, and for NUL, which cannot be stored."""
+    value = strict_json.parse(raw, max_depth=max_depth)
+    if b"\\u0000" in raw and ESCAPED_NUL.search(raw):
+        raise strict_json.InvalidJson("NUL cannot be stored")
     return value
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    message = f"{text} is not JSON"
-    raise ValueError(message)
-
-
-def _refuse_nul(value: object) -> None:
-    if ESCAPED_NUL.search(encode_json(value)):
-        message = "NUL cannot be stored"
-        raise ValueError(message)
-
-
 def encode_payload(value: object, fault_to_error: FaultToError = refuse_malformed) -> bytes:
-    """Return a client's JSON value as it is stored; raises the route's error for a number out of range."""
+    """Return a client's JSON value as it is stored; raises the route's error for one that is no JSON."""
     try:
         return encode_json(value)
     except (ValueError, RecursionError):
@@ -202,7 +185,7 @@ def encode_agent_card(value: dict[str, Any]) -> bytes:
     try:
         encoded = encode_json(value)
     except (ValueError, RecursionError):
-        raise refuse_with_detail(BodyFault(field="agent_card", detail="a number is out of range")) from None
+        raise refuse_with_detail(BodyFault(field="agent_card", detail="not valid JSON")) from None
     if len(encoded) > MAX_CARD_BYTES:
         raise RequestTooLarge("agent_card too large", details={"max_bytes": MAX_CARD_BYTES})
     return encoded

@@ -9,10 +9,10 @@ from molecule_agent.message_index import MessageIndex
 from molecule_agent.task_tracker import TaskTracker
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.types import Receive, Scope, Send
 
     from molecule_agent.request_handler import IdempotentRequestHandler
+    from molecule_agent.strict_json import StrictJsonApplication
 
 
 class A2aApplication:
@@ -29,7 +29,7 @@ class A2aApplication:
         self._tracker = tracker
         self._loaded = asyncio.Event()
         self._handler: IdempotentRequestHandler | None = None
-        self._app: Starlette | None = None
+        self._app: StrictJsonApplication | None = None
 
     async def load(self) -> None:
         """Import the SDK in a thread, then accept requests."""
@@ -46,7 +46,7 @@ class A2aApplication:
         if self._handler is not None:
             await self._handler.aclose()
 
-    def _build(self) -> "tuple[IdempotentRequestHandler, Starlette]":
+    def _build(self) -> "tuple[IdempotentRequestHandler, StrictJsonApplication]":
         with hide_modules("fastapi", "opentelemetry", "pygments", "rich", "sqlalchemy"):
             from a2a.client.card_resolver import parse_agent_card
             from a2a.server.routes import create_jsonrpc_routes
@@ -54,7 +54,9 @@ class A2aApplication:
 
             from molecule_agent.executor import Executor
             from molecule_agent.request_handler import IdempotentRequestHandler
+            from molecule_agent.strict_json import StrictJsonApplication
         handler = IdempotentRequestHandler(
             Executor(self._adapter, self._tracker), parse_agent_card(dict(self._card)), MessageIndex()
         )
-        return handler, Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))
+        server = Starlette(routes=create_jsonrpc_routes(handler, "/", enable_v0_3_compat=True))
+        return handler, StrictJsonApplication(server)

@@ -115,5 +115,5 @@ def _describe_refusal(answer: httpx.Response) -> str:
 def _parse_json(answer: httpx.Response) -> Any:  # noqa: ANN401 - any JSON that a server sends
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -1,6 +1,5 @@
 """Reads live events of a plane: the stream of one workspace, or the socket with all events."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -10,6 +9,8 @@ import httpx
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
+from molecule_cli import sse
+from molecule_cli.answer_json import parse_json
 from molecule_cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ def _follow_stream(plane: "PlaneClient", workspace_id: str, headers: dict[str, s
     try:
         with plane.client.stream("GET", path, headers=headers, timeout=timeouts) as response:
             _raise_for_status(response.status_code, response.read() if response.is_error else b"")
-            for line in response.iter_lines():
-                if line.startswith("data:"):
-                    yield _parse_stream_frame(json.loads(line.removeprefix("data:")), workspace_id)
+            for event in sse.read_events(response.iter_bytes()):
+                yield _parse_stream_frame(parse_json(event), workspace_id)
     except httpx.TransportError as error:
         raise ConnectionLost from error
     raise ConnectionLost
@@ -60,7 +60,7 @@ def _follow_socket(plane: "PlaneClient", headers: dict[str, str]) -> Iterator[di
     try:
         with connect(address, additional_headers=all_headers, proxy=None, open_timeout=10, max_size=None) as socket:
             for frame in socket:
-                yield _parse_socket_frame(json.loads(frame))
+                yield _parse_socket_frame(parse_json(frame))
     except InvalidStatus as refusal:
         _raise_for_status(refusal.response.status_code, bytes(refusal.response.body or b""))
     except (WebSocketException, OSError, TimeoutError) as error:
@@ -80,7 +80,7 @@ def _raise_for_status(status: int, body: bytes) -> None:
 
 def _get_error_text(body: bytes) -> str:
     try:
-        return str(json.loads(body)["error"])
+        return str(parse_json(body)["error"])
     except (ValueError, KeyError, TypeError):
         return ""
 

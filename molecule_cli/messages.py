@@ -1,6 +1,5 @@
 """Sends messages to agents in the dialect of their card, and waits for agents that are starting or waking."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from uuid import uuid4
 
 import httpx
 
-from molecule_cli import dialect, plane_client
+from molecule_cli import dialect, plane_client, sse
+from molecule_cli.answer_json import parse_json
 from molecule_cli.dialect import Dialect
 from molecule_cli.errors import CliError, PlaneRefusal
 
@@ -49,8 +49,7 @@ class MessageSender:
         chosen = self._choose_dialect()
         with self._open_answer(chosen, chosen.send, text) as response:
             response.read()
-            answer: dict[str, Any] = response.json()
-            return _check_response(answer)
+            return _parse_response(response.content)
 
     def stream(self, text: str) -> Iterator[dict[str, Any]]:
         """Yield the events of the answer as they arrive; one if the agent does not stream."""
@@ -58,11 +57,10 @@ class MessageSender:
         with self._open_answer(chosen, chosen.stream, text) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 response.read()
-                yield _check_response(response.json())
+                yield _parse_response(response.content)
                 return
-            for line in response.iter_lines():
-                if line.startswith("data:"):
-                    yield _check_response(json.loads(line.removeprefix("data:")))
+            for event in sse.read_events(response.iter_bytes()):
+                yield _parse_response(event)
 
     def _choose_dialect(self) -> Dialect:
         try:
@@ -113,8 +111,15 @@ def _find_members(answer: dict[str, Any]) -> dict[str, Any]:
     return data if isinstance(data, dict) else answer
 
 
-def _check_response(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer; raise `CliError` if it is a JSON-RPC error of the agent."""
+def _parse_response(text: bytes | str) -> dict[str, Any]:
+    """Return the answer of an agent; raises `CliError` if it is a JSON-RPC error or no JSON object."""
+    try:
+        answer = parse_json(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        message = "what the agent answered is not JSON-RPC"
+        raise CliError(message)
     error = answer.get("error")
     if isinstance(error, dict):
         message = f"the agent refused: {error.get('message')} ({error.get('code')})"

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from molecule_cli.answer_json import parse_json
 from molecule_cli.errors import CliError, PlaneRefusal
 from molecule_cli.settings import CliSettings
 
@@ -27,7 +28,7 @@ class PlaneClient:
     def checks(self) -> dict[str, dict[str, Any]]:
         """Return the check of each service by its name. A plane that is not ready answers this too."""
         with self.explain_errors():
-            checks: dict[str, dict[str, Any]] = self._client.get("/ready").json()["checks"]
+            checks: dict[str, dict[str, Any]] = parse_json(self._client.get("/ready").content)["checks"]
             return {name: {**check, "status": str(check["status"])} for name, check in checks.items()}
 
     def request(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
@@ -35,7 +36,7 @@ class PlaneClient:
         params = {name: value for name, value in (query or {}).items() if value is not None}
         with self.explain_errors():
             response = self._client.request(method, path, params=params, json=body)
-            return require_success(response).json()
+            return parse_json(require_success(response).content)
 
     @contextmanager
     def explain_errors(self) -> Iterator[None]:
@@ -85,7 +86,7 @@ def open_plane(settings: CliSettings) -> Iterator[PlaneClient]:
 
 def _get_error_text(response: httpx.Response) -> str:
     try:
-        error = response.json()["error"]
+        error = parse_json(response.content)["error"]
     except (ValueError, KeyError, TypeError):
         return f"the plane answered {response.status_code} {response.reason_phrase}"
     return str(error.get("message") if isinstance(error, dict) else error)
@@ -93,7 +94,7 @@ def _get_error_text(response: httpx.Response) -> str:
 
 def _decode_answer(response: httpx.Response) -> dict[str, Any]:
     try:
-        answer = response.json()
+        answer = parse_json(response.content)
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}

@@ -1,7 +1,6 @@
 """Forwards A2A messages to the proxy. Plain ASGI without a `Request`, because this path has to be fast."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Callable
@@ -9,17 +8,20 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials, errors, extended_card
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
 from gateway.guards import MESSAGE, IdentityProvider
+from gateway.json_format import embed_stored, encode_json
 from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.routing import answer_other_method
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from services.chassis import identity, telemetry
+from services.chassis import identity, strict_json, telemetry
 from services.chassis.errors import ServiceError
+from services.chassis.large_bodies import run_by_size
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
@@ -142,7 +144,8 @@ class MessageResponse:
             await self.send_error(error_from_refusal(frame.refused), frame.refused.agent_micros)
             return
         head = frame.head
-        body = rewrite(self._scope, opening, head.body) if head.complete else None
+        size = len(opening.body) + len(head.body)
+        body = await run_by_size(size, rewrite, self._scope, opening, head.body) if head.complete else None
         headers = _render_head(head, body) + self._render_timing(head.agent_micros)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
         if body is None:
@@ -251,11 +254,11 @@ def _render_chunk(body: bytes) -> dict[str, Any]:
 
 def _render_interruption(request: bytes, last_bytes: bytes) -> bytes:
     """Return the event that reports a broken stream; an unfinished event is terminated before it."""
-    event = {"jsonrpc": "2.0", "id": _parse_request_id(request), "error": STREAM_INTERRUPTED}
-    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
-    return closing + b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
+    event = {"jsonrpc": "2.0", "id": _find_request_id(request), "error": STREAM_INTERRUPTED}
+    closing = b"" if last_bytes.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")) else b"\n\n"
+    return closing + b"data: " + encode_json(event) + b"\n\n"
 
 
-def _parse_request_id(request: bytes) -> Any:  # noqa: ANN401 - the client chooses the type
-    found = json.loads(request)
-    return found.get("id") if isinstance(found, dict) else None
+def _find_request_id(request: bytes) -> msgspec.Raw:
+    """Return the id of a request exactly as its client wrote it."""
+    return embed_stored(strict_json.find_member(request, "id") or b"null")

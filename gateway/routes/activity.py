@@ -10,6 +10,7 @@ from gateway.schemas.activity import Activity, render_activity
 from protos.a2a_proxy.v1 import activity_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
+from services.chassis.large_bodies import run_by_size
 
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 100
@@ -68,7 +69,11 @@ class ActivityRoutes:
         reply: pb.ListActivityResponse = await self._a2a_proxy.call(
             self._stub.ListActivity, request, on_behalf_of=call.identity
         )
-        return [render_activity(row) for row in reply.activities]
+        return await run_by_size(reply.ByteSize(), _render_page, reply)
+
+
+def _render_page(reply: pb.ListActivityResponse) -> list[Activity]:
+    return [render_activity(row) for row in reply.activities]
 
 
 def _parse_look_back(text: str) -> Duration | None:

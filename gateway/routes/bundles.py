@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.guards import ADMIN, PLATFORM
 from gateway.json_format import encode_json
-from gateway.limits import MAX_BULK_BODY_BYTES, MAX_FILES_BYTES
+from gateway.limits import MAX_BULK_BODY_BYTES, MAX_BUNDLE_DEPTH, MAX_FILES_BYTES
 from gateway.request_body import BodySpec, body_too_large, refuse_with_text
 from gateway.route import Call, Route
 from gateway.schemas.bundles import BundleImport, BundleMember, render_bundle_member
@@ -49,6 +49,7 @@ class BundleRoutes:
                     model=BundleImport,
                     fault_to_error=refuse_with_text("invalid bundle"),
                     max_bytes=MAX_BULK_BODY_BYTES,
+                    max_depth=MAX_BUNDLE_DEPTH,
                 ),
                 success=201,
                 answer=BundleMember,

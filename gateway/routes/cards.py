@@ -1,13 +1,12 @@
 """Routes of agent cards, at the paths where A2A clients look for them."""
 
 import hashlib
-import json
 
 from starlette.responses import Response
 
 from gateway import agent_cards
 from gateway.guards import ANY, Guard
-from gateway.json_format import encode_json
+from gateway.json_format import encode_json, parse_stored
 from gateway.route import Call, Route
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -37,7 +36,7 @@ class CardRoutes:
         reply: pb.GetCardResponse = await self._registry.call(
             self._stub.GetCard, pb.GetCardRequest(workspace_id=call.workspace_id), on_behalf_of=call.identity
         )
-        body = encode_json(self._render(call, json.loads(reply.agent_card)))
+        body = encode_json(self._render(call, parse_stored(reply.agent_card)))
         tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers = {"ETag": tag, "Cache-Control": self._cache_control(), "Vary": "A2A-Version"}
         if _matches_etag(tag, call.headers.getlist("if-none-match")):

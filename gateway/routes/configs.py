@@ -1,9 +1,7 @@
 """Routes of configurations and of the viewport of the canvas."""
 
-import json
-
 from gateway.guards import ADMIN, ANY, READ, WRITE
-from gateway.json_format import drop_zero_fraction
+from gateway.json_format import parse_stored
 from gateway.limits import MAX_CONFIG_BYTES
 from gateway.request_body import BodySpec, encode_payload, refuse_with_text
 from gateway.route import Call, Route
@@ -12,6 +10,7 @@ from gateway.schemas.instructions import ChangeResult
 from protos.registry.v1 import configs_pb2 as pb
 from protos.registry.v1 import configs_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
+from services.chassis.strict_json import drop_zero_fraction
 
 
 class ConfigRoutes:
@@ -73,7 +72,7 @@ class ConfigRoutes:
         reply: pb.GetConfigResponse = await self._registry.call(
             self._stub.GetConfig, request, on_behalf_of=call.identity
         )
-        return WorkspaceConfig(data=json.loads(reply.data))
+        return WorkspaceConfig(data=parse_stored(reply.data))
 
     async def merge(self, call: Call) -> object:
         """Merge an object into the configuration of a workspace."""

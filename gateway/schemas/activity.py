@@ -1,6 +1,5 @@
 """Activity of workspaces."""
 
-import json
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -45,9 +44,9 @@ def render_activity(message: activity_pb2.Activity) -> Activity:
         created_at=json_format.format_timestamp(message.created_at),
     )
     if message.HasField("request_body"):
-        rendered["request_body"] = json.loads(message.request_body)
+        rendered["request_body"] = json_format.embed_stored(message.request_body)
     if message.HasField("response_body"):
-        rendered["response_body"] = json.loads(message.response_body)
+        rendered["response_body"] = json_format.embed_stored(message.response_body)
     if message.HasField("tool_trace"):
-        rendered["tool_trace"] = json.loads(message.tool_trace)
+        rendered["tool_trace"] = json_format.embed_stored(message.tool_trace)
     return rendered

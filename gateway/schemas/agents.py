@@ -1,11 +1,11 @@
 """Agents and their peers: registration, heartbeats, cards and discovery."""
 
-import json
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
+from gateway import json_format
 from gateway.errors import MalformedRequest
 from gateway.schemas.names import DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, ClampedInt64, NonEmptyText, RequestModel, WorkspaceId
@@ -128,7 +128,7 @@ def render_peer(message: registry_pb2.Workspace) -> Peer:
         role=message.role if message.HasField("role") else None,
         tier=message.tier,
         status=render_status(message.status),
-        agent_card=json.loads(message.agent_card) if message.HasField("agent_card") else None,
+        agent_card=json_format.embed_stored(message.agent_card) if message.HasField("agent_card") else None,
         url=message.url,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         active_tasks=message.active_tasks,

@@ -1,6 +1,5 @@
 """The audit log, and the verification of its hash chain."""
 
-import json
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -47,7 +46,7 @@ def render_record(message: pb.ChainedAuditRecord) -> AuditRecord:
         workspace_id=done.workspace_id or None,
         org_id=done.org_id or None,
         subject=done.subject or None,
-        details=json.loads(done.details or b"{}"),
+        details=json_format.parse_stored(done.details or b"{}"),
         digest=message.digest.hex(),
     )
 

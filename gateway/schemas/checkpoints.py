@@ -1,6 +1,5 @@
 """Checkpoints: completed steps of a workflow."""
 
-import json
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
@@ -59,5 +58,5 @@ def render_checkpoint(message: checkpoints_pb2.Checkpoint) -> Checkpoint:
         completed_at=json_format.format_timestamp(message.completed_at),
     )
     if message.HasField("payload"):
-        rendered["payload"] = json.loads(message.payload)
+        rendered["payload"] = json_format.embed_stored(message.payload)
     return rendered

@@ -1,6 +1,5 @@
 """Entries: values that an agent keeps by key."""
 
-import json
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -42,7 +41,7 @@ def render_entry(message: entries_pb2.Entry) -> Entry:
     """Return an entry. `expires_at` is left out if it never expires."""
     rendered = Entry(
         key=message.key,
-        value=json.loads(message.value),
+        value=json_format.embed_stored(message.value),
         version=message.version,
         updated_at=json_format.format_timestamp(message.updated_at),
     )

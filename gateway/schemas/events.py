@@ -1,6 +1,5 @@
 """Stored events."""
 
-import json
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -28,6 +27,6 @@ def render_event(message: registry_pb2.Event) -> Event:
         event_id=message.event_id,
         event_type=message.event_type,
         workspace_id=message.workspace_id or None,
-        payload=json.loads(message.payload or b"{}"),
+        payload=json_format.embed_stored(message.payload or b"{}"),
         created_at=json_format.format_timestamp(message.created_at),
     )

@@ -1,6 +1,5 @@
 """Workspaces: what the routes take, and what they answer."""
 
-import json
 from typing import Any, Literal, NotRequired
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from gateway.schemas.connections import Connection
 from gateway.schemas.names import DateTime, DeliveryModeName, WorkspaceStatusName
 from gateway.schemas.request_model import ClampedInt32, Int32, Int64, NonEmptyText, RequestModel, WorkspaceId
 from protos.registry.v1 import registry_pb2
+from services.chassis.strict_json import drop_zero_fraction
 
 
 class CanvasPosition(RequestModel, title="Place"):
@@ -162,12 +162,12 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
         runtime=message.runtime,
         delivery_mode=render_delivery_mode(message.delivery_mode),
         url=message.url,
-        agent_card=json.loads(message.agent_card) if message.HasField("agent_card") else None,
+        agent_card=json_format.embed_stored(message.agent_card) if message.HasField("agent_card") else None,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         active_tasks=message.active_tasks,
         max_concurrent_tasks=message.max_concurrent_tasks,
         uptime_seconds=message.uptime_seconds,
-        last_error_rate=json_format.drop_zero_fraction(message.last_error_rate),
+        last_error_rate=drop_zero_fraction(message.last_error_rate),
         current_task=message.current_task,
         last_outbound_at=json_format.format_timestamp(message.last_outbound_at)
         if message.HasField("last_outbound_at")
@@ -175,8 +175,8 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
         hibernation_idle_minutes=(
             message.hibernation_idle_minutes if message.HasField("hibernation_idle_minutes") else None
         ),
-        x=json_format.drop_zero_fraction(message.x),
-        y=json_format.drop_zero_fraction(message.y),
+        x=drop_zero_fraction(message.x),
+        y=drop_zero_fraction(message.y),
         collapsed=message.collapsed,
     )
     if message.HasField("provision_timeout"):

@@ -116,7 +116,7 @@ class Channel:
         target = "/workspaces/" + str(uuid.UUID(wish["workspace_id"])) + "/a2a"
         body = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
         answer = self._plane.call("POST", target, body, within=ANSWER_WITHIN)
-        return _text(answer.get("result")) or json.dumps(answer)
+        return _text(_member(answer, "result")) or json.dumps(answer)
 
     def _stay_online(self) -> None:
         registered = False
@@ -169,8 +169,8 @@ class Channel:
 
     def _tell(self, row: dict[str, Any]) -> None:
         meta = {"activity_id": row["id"], "sender": row.get("source_id") or "", "method": row.get("method") or ""}
-        said = row.get("request_body") or {}
-        content = _text((said.get("params") or {}).get("message")) or json.dumps(said)
+        said = row.get("request_body")
+        content = _text(_member(_member(said, "params"), "message")) or json.dumps(said)
         self._write({"method": "notifications/claude/channel", "params": {"content": content, "meta": meta}})
 
 
@@ -186,13 +186,18 @@ def _tools(_: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    """The words in a message, or in the artifacts and the status of a task."""
-    if not isinstance(value, dict):
-        return ""
-    status = value.get("status")
-    holders = [value, *value.get("artifacts", []), status.get("message") if isinstance(status, dict) else None]
-    parts = [part for holder in holders if isinstance(holder, dict) for part in holder.get("parts", [])]
-    return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    """The words in a message, or in the artifacts and the status of a task; agents may send any other JSON too."""
+    holders = [value, *_items(_member(value, "artifacts")), _member(_member(value, "status"), "message")]
+    words = [_member(part, "text") for holder in holders for part in _items(_member(holder, "parts"))]
+    return "\n".join(text for text in words if isinstance(text, str))
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _items(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _reason(error: Exception) -> str:

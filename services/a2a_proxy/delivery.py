@@ -43,6 +43,7 @@ from services.a2a_proxy.route_cache import RouteCache
 from services.chassis import telemetry
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
+from services.chassis.large_bodies import run_by_size
 
 log = structlog.get_logger()
 
@@ -106,7 +107,13 @@ class Delivery:
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
         deadline = _choose_deadline(incoming)
         hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
-        message = envelope.parse(incoming.body, version=incoming.headers.get("a2a-version", ""), entropy=os.urandom(32))
+        message = await run_by_size(
+            len(incoming.body),
+            envelope.parse,
+            incoming.body,
+            version=incoming.headers.get("a2a-version", ""),
+            entropy=os.urandom(32),
+        )
         decision = routing.decide(route)
         if not isinstance(decision, Push):  # the cache may be older than what the caller knows of the target
             route = routing.check_route(await self._route_cache.fetch(incoming.target, incoming.caller))
@@ -149,12 +156,14 @@ class Delivery:
         await self._activity.wait_for_room()
         result = await self._send(dispatch, builder, route)
         agent_time = builder.measure_time()
-        match await self._settle(outcome.classify(result), route):
+        size = len(result.body) if isinstance(result, Answer) else 0
+        match await self._settle(await run_by_size(size, outcome.classify, result), route):
             case Answered(Stream() as stream):
                 chunks = self._record_stream(stream, builder)
                 return AnswerReceipt(answer=replace(stream, chunks=chunks), agent_time=agent_time)
             case Answered(Answer() as answer):
-                await self._activity.record(builder.build_from_answer(answer, agent_time))
+                row = await run_by_size(size, builder.build_from_answer, answer, agent_time)
+                await self._activity.record(row)
                 return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
             case Busy():
                 error: ServiceError = AgentBusyWithSession() if route.has_native_session else AgentBusy()

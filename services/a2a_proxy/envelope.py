@@ -1,11 +1,11 @@
 """Parses the envelope of a message and converts older A2A dialects; any other body is forwarded unchanged."""
 
-from json import JSONDecodeError, JSONDecoder, dumps
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
 from services.a2a_proxy.model import Envelope, JsonObject
+from services.chassis import strict_json
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
 """The methods whose params hold a message."""
@@ -32,7 +32,7 @@ VERSION_NOT_SUPPORTED = -32009
 
 
 def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
-    """Return the envelope of a JSON-RPC request; raises `MalformedMessage`.
+    """Return the envelope of a JSON-RPC request; raises `MalformedMessage` for one that is not strict JSON.
 
     A complete body is forwarded byte for byte. Otherwise the JSON-RPC frame, the message id or the parts are added;
     missing ids are made from the 32 bytes of `entropy`. `version` is the A2A-Version header.
@@ -47,7 +47,7 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
     return Envelope(
         method=method,
         version=_choose_version(method, version),
-        body=body if completed is None else dumps(completed, separators=(",", ":")).encode(),
+        body=body if completed is None else strict_json.dump(completed),
     )
 
 
@@ -80,8 +80,10 @@ def parse_hops(hops: str) -> int:
 
 def _parse_request(body: bytes) -> JsonObject:
     try:
-        request = _DECODER.decode(body.decode())
-    except (UnicodeDecodeError, JSONDecodeError, RecursionError):
+        request = strict_json.parse(body)
+    except strict_json.JsonLimitExceeded as error:
+        raise _build_error(INVALID_JSON, f"invalid JSON: {error}") from None
+    except strict_json.InvalidJson:
         raise _build_error(INVALID_JSON, "invalid JSON") from None
     if not isinstance(request, dict):
         raise _build_error(INVALID_REQUEST, "invalid request: a single JSON object is required")
@@ -165,14 +167,7 @@ def _make_uuid(entropy: bytes) -> str:
     return str(UUID(bytes=entropy, version=4))
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise JSONDecodeError("not JSON", name, 0)
-
-
 _ABSENT: Any = object()
-
-_DECODER = JSONDecoder(parse_constant=_refuse_constant)
-"""A strict decoder: by default Python accepts NaN and Infinity, which are not JSON."""
 
 _VERSION_ERROR_DETAILS = [
     {

@@ -50,8 +50,8 @@ class Exchange:
             async for message in requests:
                 for frame in message.frames:
                     self._handle(frame)
-        except grpc.RpcError:
-            log.info("exchange broken")
+        except grpc.RpcError as error:
+            log.info("exchange broken", code=str(_get_code(error)))
         finally:
             self._accepts_calls = False
             self._changed.set()
@@ -198,6 +198,10 @@ def _authenticate(opening: pb.CallOpen) -> Identity:
         raise Unauthenticated
     chassis_rpc.check_access(_ACCESS_RULE, sender, None)
     return sender
+
+
+def _get_code(error: grpc.RpcError) -> grpc.StatusCode:
+    return error.code() if isinstance(error, grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
 
 
 def _split(chunk: bytes) -> Iterator[bytes]:

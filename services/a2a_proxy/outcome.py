@@ -1,8 +1,8 @@
 """Decides what the result of a dispatch means, and what the client and the activity log see of it."""
 
-import json
+import re
 from http import HTTPStatus
-from typing import NoReturn, assert_never
+from typing import assert_never
 
 from services.a2a_proxy.errors import (
     AddressRefused,
@@ -21,12 +21,12 @@ from services.a2a_proxy.model import (
     Failed,
     Fault,
     InstanceCondition,
-    JsonObject,
     Outcome,
     SendState,
     Stream,
     SuspectedDead,
 )
+from services.chassis import strict_json
 from services.chassis.errors import ServiceError
 
 DEAD_STATUSES = frozenset({502, 503, 504, 521, 522, 523, 524})
@@ -39,6 +39,9 @@ INVALID_STATUS_TEXT = "workspace agent answered with an HTTP status outside 200 
 
 INBOUND_REALM = "molecule-inbound"
 """The realm in the challenge of an agent that requires the plane's inbound secret (docs/spec/rest.md, 6.4)."""
+
+LINE_END = re.compile(rb"\r\n?")
+"""The ends of lines in an SSE stream besides the line feed; no other character ends a line there."""
 
 OK = 200
 FIRST_ERROR = 300
@@ -95,48 +98,49 @@ def hide_foreign_body(answer: Answer) -> Answer:
     return Answer(
         status=answer.status,
         headers=headers | {"content-type": "application/json"},
-        body=json.dumps({"error": _get_status_text(answer.status)}, separators=(",", ":")).encode(),
+        body=strict_json.dump({"error": _get_status_text(answer.status)}),
     )
 
 
 def decode_json(body: bytes) -> str | None:
     """Return a body as text for the activity log, or `None` if it is not strict JSON."""
     try:
-        text = body.decode()
-        json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        strict_json.parse(body)
+    except strict_json.InvalidJson:
         return None
-    return text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
+    return body.decode()
 
 
 def find_last_event(tail: bytes) -> bytes | None:
-    """Return the data of the last event at the end of an SSE stream, or `None`; comments are ignored."""
-    for event in reversed(tail.replace(b"\r\n", b"\n").split(b"\n\n")):
+    """Return the data of the last event in the end of an SSE stream, or `None`; comments are ignored.
+
+    An event ends with an empty line. Without it the event is incomplete, and ignored too.
+    """
+    *complete, _ = _split_events(tail)
+    for event in reversed(complete):
         lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
         if lines:
             return b"\n".join(lines)
     return None
 
 
+def _split_events(stream: bytes) -> list[bytes]:
+    return LINE_END.sub(b"\n", stream).split(b"\n\n")
+
+
 def is_error(answer: Answer) -> bool:
     """Whether the activity log records an error: the status or the JSON-RPC body is one."""
     if answer.status >= FIRST_ERROR:
         return True
-    return b'"error"' in answer.body and "error" in (_parse_object(answer.body) or {})
+    return b'"error"' in answer.body and strict_json.find_member(answer.body, "error") is not None
 
 
 def extract_tool_trace(body: bytes) -> str | None:
     """Return `result.metadata.tool_trace` of an answer as JSON text, or `None`."""
     if b'"tool_trace"' not in body:
         return None
-    found: object = _parse_object(body)
-    for name in ("result", "metadata", "tool_trace"):
-        found = found.get(name) if isinstance(found, dict) else None
-    return None if found is None else json.dumps(found, separators=(",", ":"))
+    found = _parse_member(body, "result", "metadata", "tool_trace")
+    return None if found is None else strict_json.dump(found).decode()
 
 
 def _classify_answer(answer: Answer) -> Outcome:
@@ -185,15 +189,15 @@ def _is_busy(answer: Answer) -> bool:
         return True
     if answer.status != OK or b'"busy"' not in answer.body or b'"error"' not in answer.body:
         return False
-    error = (_parse_object(answer.body) or {}).get("error")
-    data = error.get("data") if isinstance(error, dict) else None
+    data = _parse_member(answer.body, "error", "data")
     entries = data if isinstance(data, list) else [data]
     return any(isinstance(entry, dict) and entry.get("busy") is True for entry in entries)
 
 
-def _parse_object(body: bytes) -> JsonObject | None:
+def _parse_member(body: bytes, *path: str) -> object:
+    """Return the value of a member, or `None` if it is absent or not strict JSON."""
+    found = strict_json.find_member(body, *path)
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        return None if found is None else strict_json.parse(found)
+    except strict_json.InvalidJson:
         return None
-    return found if isinstance(found, dict) else None

@@ -1,6 +1,5 @@
 """Converts between protobuf and the model."""
 
-import json
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -21,6 +20,7 @@ from services.a2a_proxy.model import (
     Stream,
     WorkspaceId,
 )
+from services.chassis import strict_json
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
@@ -61,7 +61,7 @@ def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
 def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:
     """Return the frame that answers a message which is stored until the agent polls for it."""
     reply = {"status": "queued", "delivery_mode": "poll", "method": receipt.method, "queue_id": receipt.queue_id}
-    body = json.dumps(reply, separators=(",", ":")).encode()
+    body = strict_json.dump(reply)
     head = pb.ReplyHead(status=200, headers={"content-type": "application/json"}, body=body, complete=True)
     return pb.ReplyFrame(call_id=call_id, head=head)
 
@@ -83,7 +83,7 @@ def refusal_frame(call_id: int, error: ServiceError, agent_time: timedelta = tim
         reason=error.reason,
         domain=error.domain,
         message=error.message,
-        details={name: json.dumps(value) for name, value in error.details.items()},
+        details={name: strict_json.dump(value).decode() for name, value in error.details.items()},
         agent_micros=_to_microseconds(agent_time),
         retry_in=None if error.retry_in is None else duration_from_timedelta(error.retry_in),
     )

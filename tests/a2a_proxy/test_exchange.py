@@ -3,7 +3,9 @@ from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import aiohttp
+import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
@@ -179,3 +181,23 @@ async def test_an_interrupted_stream_ends_as_interrupted(proxy, gateway):
         assert (await gateway.next(1)).end.interrupted
         (row,) = await eventually(lambda: proxy.list_activities(TARGET))
         assert (row.status, row.error_detail) == ("error", "upstream stream interrupted")
+
+
+@pytest.mark.covers("TXT-10")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, None, None), "StatusCode.UNAVAILABLE"),
+        (grpc.RpcError(), "StatusCode.UNKNOWN"),
+    ],
+)
+async def test_the_log_of_a_broken_exchange_has_its_code(error, code):
+    async def requests():
+        raise error
+        yield pb.ExchangeRequest()
+
+    broken = exchange.Exchange(None, None)
+    with capture_logs() as logs:
+        await broken.read(requests())
+
+    assert logs == [{"event": "exchange broken", "code": code, "log_level": "info"}]

@@ -332,9 +332,31 @@ def test_the_parts_of_the_log_are_compact_json():
         (b"data: a\r\n\r\ndata: b\r\n\r\nevent: x\r\n\r\n", b"b"),
         (b"data: a\r\ndata: b\r\n\r\n", b"a\nb"),
         (b"data:  two spaces\n\n", b" two spaces"),
-        (b"data: cut off", b"cut off"),
+        (b"data: cut off", None),
+        (b"data: a\n\ndata: cut off\n", b"a"),
+        (b"data: a\r\rdata: b\r\r", b"b"),
         (b" data: indented\n\n", None),
     ],
 )
 def test_the_last_event_is_found_with_either_line_end(tail, last):
     assert outcome.find_last_event(tail) == last
+
+
+@pytest.mark.covers("TXT-02", "TXT-03")
+@pytest.mark.parametrize("value", ["1e400", "9" * 4301, "[" * 960 + "]" * 960, "Infinity", '"\\ud800"'])
+def test_an_answer_that_is_not_strict_json_is_not_logged(value):
+    body = (
+        f'{{"error":{{"data":{{"busy":true,"x":{value}}}}},"result":{{"metadata":{{"tool_trace":{value}}}}}}}'.encode()
+    )
+
+    assert outcome.decode_json(body) is None
+    assert outcome.extract_tool_trace(body) is None
+    assert outcome.classify(Answer(status=200, body=body)) == Answered(Answer(status=200, body=body))
+
+
+@pytest.mark.covers("TXT-06")
+@pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x85\u2028\u2029")
+def test_only_line_ends_end_a_line_of_a_stream(separator):
+    tail = f"data: a{separator}data: b\n\n".encode()
+
+    assert outcome.find_last_event(tail) == f"a{separator}data: b".encode()

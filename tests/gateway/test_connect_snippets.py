@@ -1,11 +1,18 @@
 import ast
 import asyncio
+import io
 import json
 import os
 import shlex
 import sys
+from contextlib import redirect_stdout
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import connect_snippets, snippets
+from gateway.snippets import claude_code
 from protos.registry.v1 import registry_pb2 as pb
 from tests.gateway.fake_services import workspace
 from tests.waiting import eventually
@@ -105,3 +112,24 @@ def test_the_registration_of_an_agent_with_an_address_has_its_url():
 
 def test_the_python_snippet_is_python_whatever_the_name():
     ast.parse(told(role="'''\n\"\"\" \\")["python_snippet"])
+
+
+names = st.sampled_from(["params", "message", "parts", "text", "status", "artifacts"])
+any_json = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.covers("TXT-03")
+@given(any_json)
+def test_the_channel_tells_a_message_of_any_shape_and_goes_on(request_body):
+    values = {"MOLECULE_URL": "http://plane", "MOLECULE_TOKEN": "t0k3n", "MOLECULE_REGISTRATION": f'{{"id":"{W}"}}'}
+    written = io.StringIO()
+
+    with redirect_stdout(written):
+        claude_code.Channel(values)._tell({"id": "row", "request_body": request_body})
+
+    params = json.loads(written.getvalue())["params"]
+    assert (params["meta"]["activity_id"], type(params["content"])) == ("row", str)

@@ -12,9 +12,12 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.chassis import clients
 from services.chassis.errors import ResourceExhausted, Unavailable
+from services.chassis.large_bodies import LARGE_BODY_BYTES
 from services.chassis.service import Components, Service, Servicer, run_service
 from services.chassis.settings import ChassisSettings
 from tests.waiting import eventually
+
+LARGE = b"x" * LARGE_BODY_BYTES
 
 
 class SilentProxy(rpc.A2aProxyServiceServicer):
@@ -131,6 +134,44 @@ async def test_large_bodies_are_sent_in_messages_of_their_own(address):
         assert len(proxy.messages) == 3
 
 
+@pytest.mark.covers("TXT-04")
+async def test_a_small_message_waits_for_one_large_one_at_most(address):
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        exchange = Exchange(channel)
+        for body in (LARGE, LARGE, LARGE, b"small", b"small"):
+            exchange.open(pb.CallOpen(body=body))
+
+        sent = [[frame.open.body for frame in exchange._take_batch().frames] for _ in range(4)]
+
+    assert sent == [[LARGE], [b"small", b"small"], [LARGE], [LARGE]]
+
+
+@pytest.mark.covers("TXT-04")
+async def test_a_large_message_waits_for_one_batch_of_small_ones_at_most(address):
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        exchange = Exchange(channel)
+        exchange.open(pb.CallOpen(body=LARGE))
+        exchange._take_batch()
+        for body in (b"one", LARGE, b"two"):
+            exchange.open(pb.CallOpen(body=body))
+
+        assert [frame.open.body for frame in exchange._take_batch().frames] == [b"one", b"two"]
+        exchange.open(pb.CallOpen(body=b"three"))
+        assert [frame.open.body for frame in exchange._take_batch().frames] == [LARGE]
+
+
+async def test_a_large_message_whose_client_leaves_before_it_is_written_is_never_sent(address):
+    async with clients.open_channel(address, caller_service="gateway") as channel:
+        exchange = Exchange(channel)
+        call = exchange.open(pb.CallOpen(body=LARGE))
+
+        call.cancel()
+
+        assert not exchange._unsent_frames
+        assert not exchange._unsent_large_openings
+        assert await call.next() is None
+
+
 async def test_the_delivery_of_an_active_call_is_unknown_when_the_stream_breaks(address):
     async with exchanging(address) as exchanges:
         async with listening(SilentProxy(), address):
@@ -144,12 +185,13 @@ async def test_the_delivery_of_an_active_call_is_unknown_when_the_stream_breaks(
         assert error.details == {"delivery": "unknown"}
 
 
-async def test_a_call_that_was_not_written_when_the_stream_breaks_was_not_sent(address):
+@pytest.mark.parametrize("body", [b"waiting", b"x" * LARGE_BODY_BYTES], ids=["small", "large"])
+async def test_a_call_that_was_not_written_when_the_stream_breaks_was_not_sent(address, body):
     async with clients.open_channel(address, caller_service="gateway") as channel:
         exchange = Exchange(channel)
         written = exchange.open(pb.CallOpen(body=b"written"))
         exchange._take_batch()
-        waiting = exchange.open(pb.CallOpen(body=b"waiting"))
+        waiting = exchange.open(pb.CallOpen(body=body))
         written.report_taken(CREDIT_INTERVAL_BYTES)
 
         exchange._refuse_calls()

@@ -100,7 +100,7 @@ async def test_a_bug_is_answered_without_its_text(plane):
 
 
 async def test_a_bug_of_the_gateway_is_answered_without_its_text_and_logged_with_the_request_id(plane, capsys):
-    plane.registry.replies["ListEvents"] = _an_event_that_is_no_json()
+    plane.registry.replies["ListEvents"] = _an_event_beyond_the_calendar()
 
     answer = await plane.http.get("/events", headers={"X-Request-Id": "find-me"})
 
@@ -108,10 +108,12 @@ async def test_a_bug_of_the_gateway_is_answered_without_its_text_and_logged_with
     assert "find-me" in capsys.readouterr().out
 
 
-def _an_event_that_is_no_json():
+def _an_event_beyond_the_calendar():
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from protos.registry.v1 import registry_pb2 as pb
 
-    return pb.ListEventsResponse(events=[pb.Event(payload=b"marker-no-json")])
+    return pb.ListEventsResponse(events=[pb.Event(event_type="marker-event", created_at=Timestamp(seconds=10**14))])
 
 
 CONSOLE = "http://localhost:3000"

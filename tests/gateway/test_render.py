@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,6 +15,7 @@ from gateway.schemas.events import render_event
 from gateway.schemas.workspaces import render_listed_workspace, render_workspace
 from protos.a2a_proxy.v1 import activity_pb2
 from protos.registry.v1 import registry_pb2 as pb
+from services.chassis import strict_json
 
 WHEN = Timestamp(seconds=1777624200, nanos=123456000)
 
@@ -91,7 +93,7 @@ def test_present_fields_of_a_workspace_are_rendered():
         )
     )
 
-    assert shown["agent_card"] == {"name": "c"}
+    assert shown["agent_card"] == msgspec.Raw(b'{"name":"c"}')
     assert (shown["hibernation_idle_minutes"], shown["budget_limit"]) == (0, 0)
     assert shown["last_outbound_at"] == "2026-05-01T08:30:00.123456Z"
     assert shown["provision_timeout_ms"] == 1_800_000
@@ -108,10 +110,51 @@ def test_answers_are_compact_and_plain():
     assert json_format.encode_json({"a": "é/ü", "b": [1, 2]}) == '{"a":"é/ü","b":[1,2]}'.encode()
 
 
-def test_a_lone_surrogate_is_answered_escaped_and_not_stored():
-    assert json_format.json_response({"a": "\ud83d"}).body == b'{"a":"\\ud83d"}'
+def test_a_lone_surrogate_is_never_written():
     with pytest.raises(UnicodeEncodeError):
         json_format.encode_json({"a": "\ud83d"})
+
+
+@pytest.mark.covers("TXT-03")
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{ "a" : 1.0, "b":[1E2, 123456789012345678901234567890.5, -0] }',
+        b'{"a":1,"a":2}',
+        '"\u2028\u0085"'.encode(),
+        b"[" * 100 + b"]" * 100,
+    ],
+)
+def test_a_stored_text_is_answered_as_it_is_stored(text):
+    assert json_format.encode_json({"x": json_format.embed_stored(text)}) == b'{"x":' + text + b"}"
+
+
+@pytest.mark.covers("TXT-03")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b'{"a":Infinity,"b":-Infinity,"c":NaN,"d":1}', b'{"a":null,"b":null,"c":null,"d":1}'),
+        (b'{"a":1e400,"b":1.5}', b'{"a":null,"b":1.5}'),
+        (b"[" + b"1" * 4301 + b",2]", b"[null,2]"),
+        (b'"\\ud800"', b'"?"'),
+        (b"[" * 960 + b"]" * 960, b"null"),
+        (b"[" * 100_000, b"null"),
+        (b'{"a":', b"null"),
+        (b"", b"null"),
+        (b"[" + b"{}," * 500_000 + b"{}]", b"null"),
+        (b'[Infinity,"' + b"a" * json_format.MAX_REPAIRED_BYTES + b'"]', b"null"),
+    ],
+    ids=lambda text: f"{text[:12]!r} of {len(text)}",
+)
+def test_a_text_that_an_earlier_release_stored_badly_is_answered_as_strict_json(text, shown):
+    assert json_format.encode_json(json_format.embed_stored(text)) == shown
+    assert json_format.encode_json(json_format.parse_stored(text)) == shown
+
+
+@pytest.mark.covers("TXT-03")
+@given(st.binary(max_size=30) | st.text('{}[]",:1eInfityNa\\ud80 ', max_size=30).map(str.encode))
+def test_every_stored_text_is_answered_as_strict_json(text):
+    strict_json.parse(json_format.encode_json(json_format.embed_stored(text)))
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -133,7 +176,7 @@ def test_an_event_without_a_workspace_has_a_null_id():
         "event_id": 7,
         "event_type": "T",
         "workspace_id": None,
-        "payload": {"a": 1},
+        "payload": msgspec.Raw(b'{"a":1}'),
         "created_at": "2026-05-01T08:30:00.123456Z",
     }
 
@@ -145,8 +188,8 @@ def test_activity_has_bodies_only_where_there_are_any():
 
     row.request_body = json.dumps({"jsonrpc": "2.0"}).encode()
     row.tool_trace = b"[]"
-    assert render_activity(row)["request_body"] == {"jsonrpc": "2.0"}
-    assert render_activity(row)["tool_trace"] == []
+    assert render_activity(row)["request_body"] == msgspec.Raw(b'{"jsonrpc": "2.0"}')
+    assert render_activity(row)["tool_trace"] == msgspec.Raw(b"[]")
 
 
 def test_a_peer_has_exactly_the_keys_of_the_contract():

@@ -136,6 +136,16 @@ class StreamingPlane(FakePlane):
         return StreamingResponse(frames, media_type="text/event-stream")
 
 
+class BreakingAgentPlane(FakePlane):
+    """Answers with a stream that breaks off within an event, or with text that is not strict JSON."""
+
+    def reply(self, call: dict[str, Any]) -> Response:
+        if call["method"] == "message/stream":
+            whole = "".join(_events(call["id"], "hello"))
+            return Response(whole.removesuffix("\n") + "data: cut", media_type="text/event-stream")
+        return Response('{"result":{"parts":[{"data":1e400}]}}', media_type="application/json")
+
+
 class OtherServer(FakePlane):
     """Is another HTTP server that listens on the port."""
 
@@ -170,4 +180,4 @@ def _events(call_id: str, text: str) -> Iterator[str]:
         {"kind": "status-update", "status": {"state": "completed"}, "final": True},
     ]
     for result in results:
-        yield f"data: {json.dumps({'jsonrpc': '2.0', 'id': call_id, 'result': result})}\n\n"
+        yield f"data: {json.dumps({'jsonrpc': '2.0', 'id': call_id, 'result': result}, ensure_ascii=False)}\n\n"

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from molecule_cli import answer_text
 
@@ -40,3 +42,20 @@ def test_a_reply_without_text_is_empty(result):
 )
 def test_only_events_of_the_reply_have_a_text(event, text):
     assert answer_text.extract_event(event) == text
+
+
+names = st.sampled_from(
+    ["task", "message", "artifacts", "parts", "text", "status", "kind", "artifactUpdate", "artifact"]
+)
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["task", "message", "artifact-update"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@pytest.mark.covers("TXT-06")
+@given(st.dictionaries(names, any_json, max_size=4))
+def test_every_answer_that_an_agent_may_send_has_a_text(result):
+    assert isinstance(answer_text.extract_answer(result), str)
+    assert isinstance(answer_text.extract_event(result), str)

@@ -12,6 +12,7 @@ from tests.molecule_cli.plane_app import (
     TOKEN,
     TWIN,
     WRITER,
+    BreakingAgentPlane,
     FakePlane,
     OtherServer,
     QueueingPlane,
@@ -72,6 +73,25 @@ def test_a_message_to_a_name_or_an_id_prints_the_reply(url, name):
     result = molecule("send", name, "hëllo\nworld", MOLECULE_URL=url)
 
     assert (result.returncode, result.stdout) == (0, "hëllo\nworld\n")
+
+
+@pytest.mark.covers("TXT-06")
+def test_a_streamed_text_may_hold_any_separator_of_lines(url):
+    text = "one\u2028two\u2029three\x85four" * 2
+
+    result = molecule("send", "lead", text, "--stream", MOLECULE_URL=url)
+
+    assert result.stdout == text + "\n"
+
+
+@pytest.mark.covers("TXT-06")
+def test_a_broken_answer_of_an_agent_is_no_crash():
+    with serve(BreakingAgentPlane()) as url:
+        streamed = molecule("send", "lead", "hello", "--stream", MOLECULE_URL=url)
+        whole = molecule("send", "lead", "hello", "--json", MOLECULE_URL=url)
+
+    assert streamed.stdout == "hello\n"
+    assert error_line(whole) == "what the agent answered is not JSON-RPC"
 
 
 def test_a_streamed_reply_is_the_same_text(url):

@@ -25,6 +25,10 @@ def build_event(event_id, kind="WORKSPACE_ONLINE", workspace_id=LEAD, **payload)
     }
 
 
+SEPARATORS = "\x85\u2028\u2029"
+"""Characters that end a line for `str.splitlines`, but not in an event stream."""
+
+
 class EventPlane(FakePlane):
     """Has seven events, of which the last four are live; it closes each connection after two events."""
 
@@ -64,7 +68,9 @@ class EventPlane(FakePlane):
             yield ": ping\n\n"
             for event in self.next_events(request.headers["last-event-id"]):
                 frame = {"type": event["event_type"], "timestamp": 1777624200123, "event_id": event["event_id"]}
-                yield f"id: {event['event_id']}\ndata: {json.dumps(frame | {'data': event['payload']})}\n\n"
+                data = json.dumps(frame | {"data": event["payload"], "note": SEPARATORS}, ensure_ascii=False)
+                yield f"id: {event['event_id']}\ndata: {data}\n\n"
+            yield 'data: {"type":"CUT_OFF"'
 
         return StreamingResponse(frames(), media_type="text/event-stream")
 
@@ -101,6 +107,7 @@ def test_past_events_are_printed_one_a_line_the_oldest_first(url):
     ]
 
 
+@pytest.mark.covers("TXT-06")
 def test_a_workspace_is_followed_over_reconnects_until_it_is_removed(url, plane):
     result = molecule("events", "lead", "--follow", "--json", "--limit", "1", MOLECULE_URL=url)
 

@@ -1,12 +1,12 @@
 """Converts the messages of `AuditService`."""
 
-import json
 from collections.abc import Iterable
 
 from protos.auth.v1 import audit_pb2 as pb
 from services.auth.model.audit_log import AuditRecord, ChainedRecord, Verdict, VerificationReport
 from services.auth.rules.hash_chain import MAX_DETAILS_BYTES, serialize_details
 from services.auth.wire.fields import malformed
+from services.chassis import strict_json
 from services.chassis.timestamps import datetime_from_timestamp, timestamp_from_datetime
 
 MAX_RECORDS_PER_REQUEST = 500
@@ -76,8 +76,8 @@ def _record_from(message: pb.AuditRecord) -> AuditRecord:
 def _details_from(text: bytes) -> str:
     """Return the details in the form that the hash chain needs."""
     try:
-        details = json.loads(text or b"{}") if len(text) <= MAX_DETAILS_BYTES else None
-    except ValueError:
+        details = strict_json.parse(text or b"{}") if len(text) <= MAX_DETAILS_BYTES else None
+    except strict_json.InvalidJson:
         details = None
     if not isinstance(details, dict):
         raise malformed("details")

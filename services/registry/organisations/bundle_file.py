@@ -1,12 +1,14 @@
 """The JSON format of bundles: a tree of workspaces with everything but secrets. Reading inverts writing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from services.chassis import strict_json
+from services.chassis.strict_json import drop_zero_fraction
 from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.orgs import InvalidBundle
 from services.registry.templates.bounded_yaml import InvalidYaml, parse_yaml
@@ -25,6 +27,9 @@ from services.registry.workspace.validation import MAX_CODE_BYTES, MAX_DIRECTORY
 SCHEMA_VERSION = "1.0"
 
 AUTHOR = "molecule"
+
+MAX_BUNDLE_DEPTH = 400
+"""Nesting levels of one bundle: two for each level of the tree."""
 
 SKILLS_DIR, PROMPTS_DIR, TOOLS_DIR = "skills/", "prompts/", "tools/"
 
@@ -100,7 +105,7 @@ def render_bundle(
         "budget_limit": workspace.budget_limit,
         "max_concurrent_tasks": workspace.max_concurrent_tasks,
         "hibernation_idle_minutes": workspace.hibernation_idle_minutes,
-        "canvas": {"x": workspace.x, "y": workspace.y},
+        "canvas": {"x": drop_zero_fraction(workspace.x), "y": drop_zero_fraction(workspace.y)},
         **split_files(files),
         "initial_prompt": brief["initial_prompt"],
         "idle_prompt": brief["idle_prompt"],
@@ -116,9 +121,11 @@ def render_bundle(
 def parse_bundle(content: bytes) -> list[WorkspacePlan]:
     """Return a plan for each workspace of a bundle, parents first; raises `InvalidBundle` with the wrong member."""
     try:
-        root = _BundleFile.model_validate(drop_nulls(json.loads(content)))
+        root = _BundleFile.model_validate(drop_nulls(strict_json.parse(content, max_depth=MAX_BUNDLE_DEPTH)))
     except ValidationError as error:
         raise InvalidBundle(describe_fault(error)) from None
+    except strict_json.JsonLimitExceeded as error:
+        raise InvalidBundle(str(error)) from None
     except (ValueError, RecursionError):
         raise InvalidBundle("not readable JSON") from None
     plans: list[WorkspacePlan] = []
@@ -140,9 +147,9 @@ def split_files(files: Files) -> dict[str, Any]:
     for path, text in files.items():
         folder, _, rest = path.partition("/")
         name, _, inner = rest.partition("/")
-        if f"{folder}/" == SKILLS_DIR and inner:
+        if f"{folder}/" == SKILLS_DIR and inner and len(name) <= MAX_CODE_BYTES:
             skills.setdefault(name, {})[inner] = text
-        elif f"{folder}/" == PROMPTS_DIR:
+        elif f"{folder}/" == PROMPTS_DIR and rest:
             prompts[rest] = text
         elif (config := _parse_tool(path, text)) is not None:
             tools.append({"id": path.removeprefix(TOOLS_DIR).removesuffix(".json"), "config": config})
@@ -206,19 +213,19 @@ def _build_starter(bundle: _BundleFile) -> StarterFiles:
 
 
 def _parse_tool(path: str, text: str) -> dict[str, Any] | None:
-    """Return the config of a tool file; `None` if rendering it again would not give the same text."""
+    """Return the config of a tool file; `None` if an import of it would not give the same file."""
     name = path.removeprefix(TOOLS_DIR).removesuffix(".json")
-    if path != f"{TOOLS_DIR}{name}.json" or not name or "/" in name:
+    if path != f"{TOOLS_DIR}{name}.json" or not 1 <= len(name) <= MAX_CODE_BYTES or "/" in name:
         return None
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
+        config = strict_json.parse(text.encode())
+    except strict_json.InvalidJson:
         return None
-    return config if isinstance(config, dict) and _render_tool(config) == text else None
+    return config if isinstance(config, dict) and _render_tool(drop_nulls(config)) == text else None
 
 
 def _render_tool(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return msgspec.json.format(strict_json.dump(config), indent=2).decode() + "\n"
 
 
 def _read_skill_header(name: str, files: Files) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Exports a workspace with its descendants as a bundle, and creates new workspaces from a bundle."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from services.chassis import strict_json
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 from services.registry import access
@@ -49,7 +49,7 @@ class Bundles:
                 for digest in {workspace.starter_files_digest for workspace in found}
             }
         bundle = _render_tree(root, found, files, cards)
-        return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode()
+        return strict_json.dump(bundle)
 
     async def import_bundle(self, caller: Identity, request_id: str, content: bytes) -> BundleMember:
         """Create the workspaces of a bundle: all, or none. Raises `InvalidBundle`, which names the wrong one."""
@@ -84,7 +84,7 @@ def _render_tree(
     return bundle_file.render_bundle(
         workspace,
         files[workspace.starter_files_digest],
-        json.loads(card) if card else None,
+        strict_json.parse(card) if card else None,
         [_render_tree(child, found, files, cards) for child in children],
     )
 

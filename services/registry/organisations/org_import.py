@@ -1,10 +1,10 @@
 """Imports an organisation from an org template: validates all of it, then creates all its workspaces or none."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from services.chassis import strict_json
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity
 from services.registry.clients import AuthClient
@@ -64,8 +64,10 @@ class OrgImporter:
         if not template:
             raise OrgSourceRequired
         try:
-            content = json.loads(template)
-        except (ValueError, RecursionError):
+            content = strict_json.parse(template)
+        except strict_json.JsonLimitExceeded as error:
+            raise InvalidOrgTemplate(str(error)) from None
+        except strict_json.InvalidJson:
             raise InvalidOrgTemplate("not readable JSON") from None
         return await self._import(caller, request_id, content, "", dry_run=dry_run)
 

@@ -15,6 +15,8 @@ MAX_YAML_VALUES = 50_000
 MAX_YAML_DEPTH = 64
 """Nesting levels of one document."""
 
+FIRST_NUMBER_OUT_OF_RANGE = 10**308
+
 INCLUDE_TAG = "!include"
 """The tag that inserts another document."""
 
@@ -51,6 +53,13 @@ class _BoundedLoader(CSafeLoader):
             _check_keys(node)
             constructed.update(self.construct_mapping(node))
 
+    def whole_number(self, node: yaml.ScalarNode) -> int:
+        """Construct a whole number. One that JSON cannot hold is refused; Python could not even write it."""
+        number = int(self.construct_yaml_int(node))
+        if abs(number) >= FIRST_NUMBER_OUT_OF_RANGE:
+            raise InvalidYaml(f"{_describe_line(node.start_mark)}a number out of range")
+        return number
+
     def include(self, node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML value
         """Construct the value of an included document."""
         if self.parse_include is None:
@@ -61,6 +70,7 @@ class _BoundedLoader(CSafeLoader):
 
 
 _BoundedLoader.add_constructor("tag:yaml.org,2002:map", _BoundedLoader.mapping)
+_BoundedLoader.add_constructor("tag:yaml.org,2002:int", _BoundedLoader.whole_number)
 _BoundedLoader.add_constructor(INCLUDE_TAG, _BoundedLoader.include)
 
 

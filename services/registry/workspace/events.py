@@ -1,17 +1,21 @@
 """Builds the events that the registry stores and broadcasts when a workspace changes."""
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
 
+from services.chassis import strict_json
+from services.chassis.strict_json import drop_zero_fraction
 from services.registry.workspace.facts import BootstrapFailed, Fact, ProvisioningFailed
 from services.registry.workspace.model import HeartbeatNotice, Reason, Status, Workspace, WorkspaceId
 
 MAX_EVENT_PAGE_BYTES = 8 * 1024 * 1024
 """Limit on the payloads of one answer, well below the gRPC message limit."""
+
+NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class EventType(StrEnum):
@@ -161,8 +165,13 @@ def _build_broadcast(
 
 
 def render_payload(payload: Mapping[str, Any]) -> str:
-    """Render a payload as JSON text, on one line and in ASCII."""
-    return json.dumps(dict(payload), separators=(",", ":"))
+    """Render a payload as JSON text, on one line and in ASCII: some readers of event streams split at U+2028."""
+    return NON_ASCII.sub(_escape_character, strict_json.dump(payload).decode())
+
+
+def _escape_character(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def _build_change_event(before: Workspace, now: Workspace, fact: Fact) -> EventDraft:  # noqa: C901, PLR0911 - one line for each status
@@ -207,7 +216,7 @@ def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
     payload: dict[str, Any] = {"name": workspace.name, "runtime": workspace.runtime, "tier": workspace.tier}
     if workspace.parent_id is not None:
         payload["parent_id"] = workspace.parent_id
-    return payload | {"x": _to_json_number(workspace.x), "y": _to_json_number(workspace.y)}
+    return payload | {"x": drop_zero_fraction(workspace.x), "y": drop_zero_fraction(workspace.y)}
 
 
 def _describe_recovery(before: Workspace, now: Workspace) -> dict[str, Any]:
@@ -220,7 +229,7 @@ def _describe_degradation(workspace: Workspace) -> dict[str, Any]:
     payload: dict[str, Any] = {"sample_error": workspace.vitals.sample_error}
     match workspace.status_reason:
         case Reason.ERROR_RATE:
-            return payload | {"error_rate": _to_json_number(workspace.vitals.error_rate)}
+            return payload | {"error_rate": drop_zero_fraction(workspace.vitals.error_rate)}
         case Reason.WEDGED:
             return payload | {"runtime_state": "wedged"}
         case _:
@@ -234,8 +243,3 @@ def _describe_failure(workspace: Workspace, fact: Fact) -> dict[str, Any]:
     if isinstance(fact, BootstrapFailed) and fact.log_tail:
         payload["log_tail"] = fact.log_tail
     return payload
-
-
-def _to_json_number(value: float) -> float:
-    """Return a whole number as `int`, so that JSON shows it without a fraction."""
-    return int(value) if value.is_integer() else value

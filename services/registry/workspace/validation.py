@@ -1,13 +1,12 @@
 """Validates new and changed workspaces against the limits of docs/spec/rest.md, 6.3."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from services.chassis import variables
+from services.chassis import strict_json, variables
 from services.registry.errors.workspaces import (
     CardTooLarge,
     InvalidBody,
@@ -143,18 +142,16 @@ def parse_card(card: bytes) -> Any:  # noqa: ANN401 - unvalidated JSON of an age
     if len(card) > MAX_CARD_BYTES:
         raise CardTooLarge(MAX_CARD_BYTES)
     try:
-        read = json.loads(card, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        read = strict_json.parse(card, max_depth=MAX_CARD_DEPTH)
+    except strict_json.JsonLimitExceeded as error:
+        raise InvalidBody("invalid_body", f"agent_card has {error}") from None
+    except strict_json.InvalidJson:
         read = None
     if not isinstance(read, dict):
         raise InvalidBody("invalid_body", "agent_card must be a JSON object")
     if _is_deeper(read, MAX_CARD_DEPTH):
         raise InvalidBody("invalid_body", f"agent_card has more than {MAX_CARD_DEPTH} levels")
     return read
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(name)
 
 
 def _is_deeper(read: object, levels: int) -> bool:

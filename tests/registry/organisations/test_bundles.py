@@ -1,16 +1,21 @@
 """Export and import of bundles."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.chassis import strict_json
+from services.chassis.errors import ServiceError
 from services.registry.errors.orgs import BundleNotFound, InvalidBundle
 from services.registry.errors.workspaces import OrgAccessDenied
 from services.registry.organisations import bundle_file
+from services.registry.workspace.starter_files import validate_files
 from tests.registry.conftest import ADMIN, org
 from tests.registry.organisation_factory import open_organisation_factory
+from tests.registry.workspace.test_state_machine import workspace
 
 PATHS = """
     config.yaml system-prompt.md skills/a/SKILL.md skills/a/x/y.md skills/b prompts/p.md prompts/deep/q.md
@@ -21,6 +26,58 @@ paths = st.sampled_from(PATHS.split())
 texts = st.text(max_size=10) | st.sampled_from(
     ['{\n  "a": 1\n}\n', '{"a":1}', "---\nname: A\ndescription: D\n---\nx", "{}\n"]
 )
+
+
+NAMES = ["prompts", "skills", "tools", "SKILL.md", "config.yaml", "system-prompt.md", "t.json", ".json", "a", "x" * 120]
+
+any_paths = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "prompts/", "skills/", "tools/"]),
+    st.sampled_from(NAMES) | st.text("ab.é ", min_size=1, max_size=3),
+    st.sampled_from(["", ".json", "/SKILL.md", "/a/b"]),
+)
+
+any_texts = texts | st.sampled_from(
+    [
+        '{\n  "a": NaN\n}\n',
+        '{\n  "a": 1e400\n}\n',
+        '{\n  "a": 1.0,\n  "b": [],\n  "c": {}\n}\n',
+        '{\n  "a": 0.12345678901234567890\n}\n',
+        '{\n  "a": null\n}\n',
+        '{\n  "a": "\\ud800"\n}\n',
+        '{\n  "a": "\u2028é/\u007f"\n}\n',
+        "---\nname: .inf\n---\n",
+        "---\nname: 0x" + "f" * 4000 + "\n---\n",
+    ]
+)
+
+
+@st.composite
+def starter_file_sets(draw):
+    """Any files that a workspace may have."""
+    kept: dict[str, str] = {}
+    for path, text in draw(st.dictionaries(any_paths, any_texts, max_size=6)).items():
+        with suppress(ServiceError):
+            kept = dict(validate_files({**kept, path: text}))
+    return kept
+
+
+@pytest.mark.covers("TXT-08")
+@given(starter_file_sets(), st.floats(-1e12, 1e12) | st.sampled_from([100.0, -0.0, 1e12]))
+def test_what_an_export_writes_an_import_reads(files, x):
+    exported = strict_json.dump(bundle_file.render_bundle(workspace(x=x, name="w"), files, None, []))
+
+    [plan] = bundle_file.parse_bundle(exported)
+
+    assert plan.starter.files == files
+    assert (plan.draft.name, plan.draft.x) == ("w", x)
+
+
+@pytest.mark.covers("TXT-07")
+def test_a_whole_coordinate_is_exported_without_a_fraction():
+    exported = strict_json.dump(bundle_file.render_bundle(workspace(x=100.0, y=-2.5), {}, None, []))
+
+    assert b'"canvas":{"x":100,"y":-2.5}' in exported
 
 
 @given(st.dictionaries(paths, texts))

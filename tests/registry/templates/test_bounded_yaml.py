@@ -158,3 +158,15 @@ def test_an_include_takes_a_path_and_its_faults_are_kept():
 def test_an_error_of_the_parser_without_a_place_and_a_text_is_described_too():
     assert bounded_yaml._describe_error(yaml.MarkedYAMLError()) == "not readable YAML"
     assert bounded_yaml._describe_error(yaml.MarkedYAMLError(problem="odd")) == "odd"
+
+
+@pytest.mark.covers("TXT-01")
+@pytest.mark.parametrize("number", ["0x" + "f" * 4000, "-0x" + "f" * 300, "1" + "0" * 308, "-1" + "0" * 308])
+def test_a_whole_number_out_of_range_is_refused(number):
+    with pytest.raises(InvalidYaml, match=r"^line 1: a number out of range$"):
+        parse_yaml(f"a: {number}".encode())
+
+
+@pytest.mark.parametrize(("text", "number"), [("9" * 308, int("9" * 308)), ("0x1F", 31), ("-7", -7), ("1_000", 1000)])
+def test_every_other_whole_number_is_parsed(text, number):
+    assert parse_yaml(text.encode()) == number

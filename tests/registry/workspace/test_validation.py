@@ -419,3 +419,21 @@ def test_a_card_may_have_exactly_the_maximum_size():
     assert parse_card(card)
     with pytest.raises(CardTooLarge):
         parse_card(card + b" ")
+
+
+@pytest.mark.covers("TXT-01")
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        ("1e400", "agent_card has a number out of range"),
+        ("9" * 4301, "agent_card has a number out of range"),
+        ("[" * 960 + "]" * 960, "agent_card has more than 64 levels"),
+        ("[" + "1," * 100_000 + "1]", "agent_card has more than 100000 values"),
+        ('"\\ud800"', "agent_card must be a JSON object"),
+    ],
+)
+def test_a_card_that_is_not_strict_json_is_refused(value, detail):
+    with pytest.raises(InvalidBody) as refusal:
+        parse_card(f'{{"a":{value}}}'.encode())
+
+    assert refusal.value.details == {"reason": "invalid_body", "detail": detail}

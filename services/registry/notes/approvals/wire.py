@@ -5,6 +5,7 @@ from datetime import datetime
 from protos.registry.v1 import approvals_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.approvals.rules import Approval, ListedApproval
+from services.registry.notes.json_text import decode_json_text
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -15,7 +16,7 @@ def approval_from_request(request: pb.RequestApprovalRequest, approval_id: str, 
         action=request.action,
         reason=request.reason,
         task_id=request.task_id,
-        context=request.context.decode() or "{}",
+        context=decode_json_text(request.context or b"{}"),
         created_at=at,
     )
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from protos.registry.v1 import checkpoints_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.checkpoints.rules import Checkpoint
+from services.registry.notes.json_text import decode_json_text
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -16,7 +17,7 @@ def checkpoint_from_request(request: pb.SaveCheckpointRequest, checkpoint_id: st
         step_name=request.step_name,
         step_index=request.step_index,
         completed_at=at,
-        payload=request.payload.decode() if request.HasField("payload") else None,
+        payload=decode_json_text(request.payload) if request.HasField("payload") else None,
     )
 
 

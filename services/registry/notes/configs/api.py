@@ -20,7 +20,9 @@ class ConfigServicer(rpc.ConfigServiceServicer):
         return pb.GetConfigResponse(data=data.encode())
 
     async def MergeConfig(self, request: pb.MergeConfigRequest, context: Context) -> pb.MergeConfigResponse:
-        await self._configs.merge(identity.current(), WorkspaceId(request.workspace_id), request.data.decode())
+        await self._configs.merge(
+            identity.current(), WorkspaceId(request.workspace_id), request.data.decode(errors="replace")
+        )
         return pb.MergeConfigResponse()
 
     async def GetViewport(self, request: pb.GetViewportRequest, context: Context) -> pb.GetViewportResponse:

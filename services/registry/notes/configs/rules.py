@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from services.chassis import strict_json
 from services.registry.notes.errors import InvalidNote, NoteTooLarge
 
 MAX_CONFIG_BYTES = 256 * 1024
@@ -27,10 +28,10 @@ def merge_config(before: str, patch: str) -> str:
     """Return the object `before` with the keys of `patch` replaced; raises `InvalidNote` or `NoteTooLarge`."""
     if len(patch.encode()) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
-    merged = json.dumps(json.loads(before) | _parse_object(patch), ensure_ascii=False, separators=(",", ":"))
-    if len(merged.encode()) > MAX_CONFIG_BYTES:
+    merged = strict_json.dump(_parse_stored(before) | _parse_object(patch))
+    if len(merged) > MAX_CONFIG_BYTES:
         raise NoteTooLarge
-    return merged
+    return merged.decode()
 
 
 def check_viewport(viewport: Viewport) -> None:
@@ -39,10 +40,19 @@ def check_viewport(viewport: Viewport) -> None:
         raise InvalidNote("invalid viewport data")
 
 
+def _parse_stored(text: str) -> dict[str, Any]:
+    """Return a stored object. Earlier releases stored some that are not strict JSON; a patch can replace their keys."""
+    try:
+        read: dict[str, Any] = strict_json.parse(text.encode())
+    except strict_json.InvalidJson:
+        read = json.loads(text)
+    return read
+
+
 def _parse_object(text: str) -> dict[str, Any]:
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
+        read = strict_json.parse(text.encode())
+    except strict_json.InvalidJson:
         read = None
     if not isinstance(read, dict):
         raise InvalidNote("invalid JSON")

@@ -3,12 +3,13 @@
 from protos.registry.v1 import entries_pb2 as pb
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.notes.entries.rules import EntryDraft, KeyValueEntry
+from services.registry.notes.json_text import decode_json_text
 
 
 def draft_from_request(request: pb.PutEntryRequest) -> EntryDraft:
     return EntryDraft(
         key=request.key,
-        value=request.value.decode(),
+        value=decode_json_text(request.value),
         ttl_seconds=request.ttl_seconds if request.HasField("ttl_seconds") else None,
         if_match_version=request.if_match_version if request.HasField("if_match_version") else None,
     )

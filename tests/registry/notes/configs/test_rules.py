@@ -82,3 +82,24 @@ def test_a_viewport_has_finite_numbers(name, number, is_valid):
     with pytest.raises(InvalidNote) as refusal:
         rules.check_viewport(viewport)
     assert refusal.value.message == "invalid viewport data"
+
+
+@pytest.mark.covers("TXT-03")
+@pytest.mark.parametrize("number", ["0.10", "1E2", "123456789012345678901234567890.5", "1e-400", "9" * 308])
+def test_a_merged_object_keeps_each_number_as_it_was_sent(number):
+    merged = rules.merge_config(f'{{"a":{number},"b":1}}', f'{{"b":{number}}}')
+
+    assert merged == f'{{"a":{number},"b":{number}}}'
+
+
+@pytest.mark.covers("TXT-01")
+@pytest.mark.parametrize("value", ["NaN", "1e400", "9" * 309, "[" * 100 + "]" * 100, '"\\ud800"'])
+def test_a_patch_that_is_not_strict_json_is_refused(value):
+    with pytest.raises(InvalidNote):
+        rules.merge_config("{}", f'{{"a":{value}}}')
+
+
+@pytest.mark.covers("TXT-03")
+@pytest.mark.parametrize("value", ["NaN", "[" * 100 + "]" * 100, '"\\ud800"'])
+def test_a_key_that_an_earlier_release_stored_badly_can_be_replaced(value):
+    assert rules.merge_config(f'{{"a":{value}}}', '{"a":1}') == '{"a":1}'

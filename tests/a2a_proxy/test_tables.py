@@ -1,0 +1,52 @@
+"""Tests that the migrations and the tables of the proxy agree."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
+
+from services.a2a_proxy.app import service
+from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
+from tests import databases
+
+
+@pytest.fixture
+async def engine(database_url):
+    async with databases.open_empty_database(database_url, service) as engine:
+        yield engine
+
+
+@pytest.mark.covers("TXT-09")
+async def test_migrations_and_tables_agree(engine):
+    def differences(connection):
+        options = {
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+            "include_object": lambda thing, name, kind, *_: name != "alembic_version",
+            "compare_type": True,
+        }
+        return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+@pytest.mark.covers("TXT-09")
+async def test_migrations_and_tables_have_the_same_keys_and_indexes(engine):
+    declared = {str(CreateIndex(index).compile(dialect=postgresql.dialect())) for index in ACTIVITIES.indexes}
+
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text("select indexdef from pg_indexes where schemaname = :schema and tablename = 'activities'"),
+            {"schema": SCHEMA},
+        )
+        found = set(rows.scalars())
+
+    key = ", ".join(column.name for column in ACTIVITIES.primary_key)
+    assert found == {
+        *declared,
+        f"CREATE UNIQUE INDEX activities_pkey ON a2a_proxy.activities USING btree ({key})",
+        "CREATE UNIQUE INDEX activities_id_key ON a2a_proxy.activities USING btree (id)",
+    }
