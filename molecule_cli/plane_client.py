@@ -27,7 +27,7 @@ class PlaneClient:
         return self._client
 
     def health(self) -> dict[str, str]:
-        """Return `ok` or `fail` for each service by its name. A plane that is not ready answers this too."""
+        """Return `ok` or `down` for each service by its name. A plane that is not ready answers this too."""
         with self._explain_errors():
             checks = self._client.get("/ready").json()["checks"]
         return {name: check["status"] for name, check in checks.items()}

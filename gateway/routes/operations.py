@@ -32,7 +32,7 @@ class OperationsRoutes:
                 method="GET",
                 path="/ready",
                 handler=self.get_readiness,
-                summary="The services answer",
+                summary="The services can do their work",
                 guard=None,
                 answer=ReadinessStatus,
                 refusal_statuses=frozenset({503}),
@@ -54,7 +54,7 @@ class OperationsRoutes:
     async def get_readiness(self, _: Call) -> object:
         """Return the checks of the services; 503 if a required one failed."""
         checks = await self._readiness.checks()
-        missing = any(check["required"] and check["status"] == "fail" for check in checks.values())
+        missing = any(check["required"] and check["status"] == "down" for check in checks.values())
         return json_response(
             ReadinessStatus(status="degraded" if missing else "ready", checks=checks), 503 if missing else 200
         )

@@ -19,7 +19,7 @@ class ServiceCheck(TypedDict):
     status: str
     required: bool
     latency_ms: int
-    detail: NotRequired[str]
+    cause: NotRequired[str]
 
 
 @with_config(title="Ready")

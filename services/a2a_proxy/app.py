@@ -83,6 +83,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         every=settings.cleanup_interval,
                     ),
                 ],
+                probes=[route_cache.find_trouble],
                 on_stop=[proxy.stop_exchanges],
             )
         finally:

@@ -166,6 +166,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
         )
         yield Components(
+            probes=[feed.find_trouble],
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
