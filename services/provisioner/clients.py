@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from typing import assert_never
 
+import structlog
+
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.registry.v1 import (
     catalog_pb2,
@@ -37,6 +39,8 @@ from services.provisioner.model import (
 AUTOMATIC_RESTART_REASON = "auto_restart"
 """The status reason of a restart that no caller requested (docs/spec/rest.md, section 7)."""
 
+log = structlog.get_logger()
+
 
 class RegistryClient:
     """Calls the registry."""
@@ -64,7 +68,10 @@ class RegistryClient:
                     yield FeedSignal.KEEPALIVE
 
     async def report_fact(self, workspace_id: WorkspaceId, fact: Fact) -> None:
-        """Report a fact. The registry ignores repeated facts and facts of another generation."""
+        """Report a fact. The registry ignores repeated facts and facts of another generation.
+
+        A fact of a workspace that the registry does not know, because it was purged, is dropped.
+        """
         request = registry_pb2.ReportFactRequest(workspace_id=workspace_id, generation=fact.generation)
         match fact:
             case InstanceStarted():
@@ -84,7 +91,10 @@ class RegistryClient:
                 request.provisioning_failed.missing.extend(fact.missing)
             case _:
                 assert_never(fact)
-        await self._channel.call(self._registry.ReportFact, request)
+        try:
+            await self._channel.call(self._registry.ReportFact, request)
+        except NotFound:
+            log.info("fact of an unknown workspace dropped", workspace=workspace_id, fact=type(fact).__name__)
 
     async def get_starter_files(self, desired: DesiredInstance) -> Files:
         """Return the workspace's starter files. A workspace without any costs no call."""

@@ -229,8 +229,9 @@ def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit
 
 
 def _after_removed(workspace: Workspace, fact: Removed) -> Workspace:
-    """Without an instance there is nothing to stop, so `stopped_at` is set at once."""
-    has_no_instance = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    """Where nothing runs there is nothing to stop, so `stopped_at` is set at once."""
+    never_had_one = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    has_no_instance = never_had_one or workspace.status is Status.HIBERNATED
     return _to_status(
         workspace,
         Status.REMOVED,

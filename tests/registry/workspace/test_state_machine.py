@@ -495,3 +495,11 @@ def test_a_repeated_stop_error_of_a_removed_workspace_changes_nothing():
 
     assert next_state(removed, StopFailed(at=NOW, text="busy")) is removed
     assert next_state(removed, StopFailed(at=NOW, text="gone")) == replace(removed, stop_error="gone")
+
+
+@pytest.mark.covers("DWN-07")
+@pytest.mark.parametrize("status", [status for status in Status if status is not REMOVED])
+def test_only_a_hibernated_workspace_is_known_to_have_no_instance_when_it_is_removed(status):
+    removed = next_state(workspace(status, generation=1, backend="process"), Removed(at=NOW))
+
+    assert (removed.stopped_at is not None) is (status is Status.HIBERNATED)
