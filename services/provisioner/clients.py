@@ -81,7 +81,9 @@ class RegistryClient:
             case InstanceSkipped():
                 request.instance_skipped.backend = self._backend
             case InstanceExited():
-                request.instance_exited.CopyFrom(registry_pb2.InstanceExited(exit_code=fact.exit_code))
+                request.instance_exited.CopyFrom(
+                    registry_pb2.InstanceExited(exit_code=fact.exit_code, reference=fact.reference)
+                )
             case InstanceStopped():
                 request.instance_stopped.SetInParent()
             case InstanceStopFailed():

@@ -75,7 +75,11 @@ class InstanceSkipped(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceExited(_BaseFact):
-    """An instance ended by itself."""
+    """An instance ended by itself; `reference` is the backend's name of it."""
+
+    reference: str = ""
+    exit_code: int | None = None
+    """Its exit code, or the negative number of a signal; `None` where the backend does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The state machine of workspaces: `next_state` applies a fact to a workspace."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -28,7 +29,14 @@ from services.registry.workspace.facts import (
     is_outdated,
 )
 from services.registry.workspace.model import NO_BACKEND, Reason, Status, Workspace
-from services.registry.workspace.status_texts import DECLARED_EXTERNAL_DETAIL, PROVISION_TIMEOUT_TEXT, STATUS_DETAILS
+from services.registry.workspace.routes import RUNNING_STATUSES
+from services.registry.workspace.status_texts import (
+    DECLARED_EXTERNAL_DETAIL,
+    PROVISION_TIMEOUT_TEXT,
+    STATUS_DETAILS,
+    describe_failure,
+    describe_restarts,
+)
 
 ONLINE_STATUSES = frozenset({Status.ONLINE, Status.DEGRADED})
 """Statuses in which an agent must send heartbeats."""
@@ -64,7 +72,7 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
         case InstanceSkipped():
             return _after_instance_skipped(workspace, fact)
         case InstanceExited():
-            return _after_instance_lost(workspace, ONLINE_STATUSES, Reason.CONTAINER_NOT_RUNNING, fact.at)
+            return _after_instance_exited(workspace, fact)
         case UpstreamDead():
             return _after_instance_lost(workspace, ONLINE_STATUSES | {Status.FAILED}, Reason.UPSTREAM_DEAD, fact.at)
         case InstanceStopped():
@@ -72,7 +80,7 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
         case StopFailed():
             return _after_stop_failed(workspace, fact)
         case ProvisioningFailed():
-            return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at)
+            return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at, fact.missing)
         case ProvisioningTimedOut():
             return _after_provisioning_timed_out(workspace, fact)
         case BootstrapFailed():
@@ -151,6 +159,25 @@ def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason:
     return _to_status(workspace, Status.OFFLINE, reason, at)
 
 
+def _after_instance_exited(workspace: Workspace, fact: InstanceExited) -> Workspace:
+    """Count the end of an instance once, however often it is reported."""
+    if workspace.external or workspace.status not in RUNNING_STATUSES:
+        return workspace
+    is_repeated = fact.reference != "" and fact.reference == workspace.last_exit_reference
+    counted = workspace
+    if not is_repeated:
+        counted = replace(
+            workspace,
+            restart_count=workspace.restart_count + 1,
+            last_exit_at=fact.at,
+            last_exit_code=fact.exit_code,
+            last_exit_reference=fact.reference,
+        )
+        detail = describe_restarts(workspace.status_reason, counted.restart_count, counted.last_exit_code)
+        counted = replace(counted, status_detail=detail)
+    return _after_instance_lost(counted, ONLINE_STATUSES, Reason.CONTAINER_NOT_RUNNING, fact.at)
+
+
 def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -> Workspace:
     """Start to hibernate. The address is kept until the instance has stopped: a failed stop restores the status."""
     if workspace.status not in ONLINE_STATUSES or workspace.external:
@@ -189,10 +216,16 @@ def _after_resume_requested(workspace: Workspace, fact: ResumeRequested) -> Work
     return _to_new_generation(workspace, Reason.RESUME_REQUESTED, fact.at, fact.limit)
 
 
-def _to_failed(workspace: Workspace, reason: Reason, error: str, at: datetime) -> Workspace:
+def _to_failed(
+    workspace: Workspace, reason: Reason, error: str, at: datetime, missing: Sequence[str] = ()
+) -> Workspace:
     if workspace.status is not Status.PROVISIONING:
         return workspace
-    return _to_status(workspace, Status.FAILED, reason, at, vitals=replace(workspace.vitals, sample_error=error))
+    detail = describe_failure(reason, error, missing)
+    if reason is Reason.PROVISION_TIMEOUT:
+        detail = describe_restarts(reason, workspace.restart_count, workspace.last_exit_code)
+    seen = replace(workspace.vitals, sample_error=error)
+    return _to_status(workspace, Status.FAILED, reason, at, status_detail=detail, vitals=seen)
 
 
 def _after_provisioning_timed_out(workspace: Workspace, fact: ProvisioningTimedOut) -> Workspace:
@@ -213,12 +246,14 @@ def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Wo
 
 
 def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
-    """Request a new instance: the next generation, in status provisioning."""
+    """Request a new instance: the next generation, in status provisioning. A caller's request ends the count."""
+    restart_count = workspace.restart_count if reason is Reason.AUTO_RESTART else 0
     return replace(
         workspace,
         status=Status.PROVISIONING,
         status_reason=reason,
-        status_detail=STATUS_DETAILS[reason],
+        status_detail=describe_restarts(reason, restart_count, workspace.last_exit_code),
+        restart_count=restart_count,
         status_since=at,
         generation=workspace.generation + 1,
         provision_deadline=at + limit,

@@ -72,6 +72,10 @@ workspaces = sa.Table(
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("backend_address", sa.Text, nullable=False),
     sa.Column("instance_reference", sa.Text, nullable=False),
+    sa.Column("restart_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("last_exit_at", _timestamp),
+    sa.Column("last_exit_code", sa.Integer),
+    sa.Column("last_exit_reference", sa.Text, nullable=False, server_default=""),
     sa.Column("delivery_mode", sa.Text, nullable=False, server_default=DeliveryMode.PUSH.value),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("has_card", sa.Boolean, nullable=False),
@@ -174,6 +178,15 @@ events = sa.Table(
     sa.Index("events_workspace", "workspace_id", "event_id"),
     sa.Index("events_org", "org_id", "event_id"),
     sa.Index("events_created", "created_at"),
+)
+
+# When the plane could hear agents: one row.
+hearing = sa.Table(
+    "hearing",
+    META,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", _timestamp, nullable=False),
+    sa.Column("until", _timestamp, nullable=False),
 )
 
 # Provisioners that watch the feed, by replica.
