@@ -22,6 +22,9 @@ from services.registry.workspace.model import Workspace, WorkspaceId
 AGENT_TIMEOUT = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 """The defaults of the registry's settings."""
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""The begin of the hearing of a plane without a gap."""
+
 SWEEP_INTERVAL = timedelta(seconds=5)
 """The time between two sweeps."""
 
@@ -114,11 +117,11 @@ async def _send_heartbeats(store: Store, workspaces: Sequence[Workspace], now: d
 async def _run_sweeps(store: Store) -> None:
     """Run the queries of the registry's loops, each in its own transaction."""
     async with store.begin() as tx:
-        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, limit=BATCH_SIZE)
+        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, hearing_since=LONG_AGO, limit=BATCH_SIZE)
     if silent:
         raise RuntimeError(f"{len(silent)} healthy agents were called silent")
     async with store.begin() as tx:
-        await tx.overdue.list_unstarted(limit=BATCH_SIZE)
+        await tx.overdue.list_unstarted(hearing_since=LONG_AGO, limit=BATCH_SIZE)
     async with store.begin() as tx:
         await tx.overdue.list_unplaced(limit=BATCH_SIZE)
     async with store.begin() as tx:

@@ -68,6 +68,7 @@ from services.registry.feeds.event_log import EventLog
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.hearing import HearingRecorder
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
@@ -151,6 +152,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         )
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)
+        hearing = HearingRecorder(store, event_log=event_log, auth=auth, clock=clock)
         servicer = RegistryServicer(
             creator=creator,
             queries=queries,
@@ -227,6 +229,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
+                Loop(name="hearing", run=hearing.record, every=timedelta(seconds=2)),
                 *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
                 Loop(
                     name="secret_rollout",

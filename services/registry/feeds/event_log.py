@@ -70,6 +70,11 @@ class EventLog:
             capacity=MAX_UNREAD_UPDATES, overflow_error=FeedOverrun
         )
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a gateway follows this replica."""
+        return self._fan_out.has_subscribers
+
     async def run(self) -> None:
         """Read until cancelled; while the database is unavailable, try again."""
         while True:

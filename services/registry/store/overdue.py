@@ -18,14 +18,15 @@ class OverdueQueries:
         self._identity_map = identity_map
         self._now = now
 
-    async def list_silent(self, timeouts: LivenessTimeouts, *, limit: int) -> list[WorkspaceId]:
+    async def list_silent(
+        self, timeouts: LivenessTimeouts, *, hearing_since: datetime, limit: int
+    ) -> list[WorkspaceId]:
         """Return workspaces whose heartbeat is overdue; first move `look_at` of those that are not."""
         allowed = sa.case((workspaces.c.runtime == EXTERNAL, timeouts.external), else_=timeouts.managed)
+        heard = sa.func.greatest(vitals.c.last_seen, hearing_since, type_=vitals.c.last_seen.type)
         due = sa.and_(vitals.c.workspace_id == workspaces.c.id, vitals.c.look_at <= self._now)
         await self._identity_map.connection.execute(
-            sa.update(vitals)
-            .where(due, vitals.c.last_seen + allowed > self._now)
-            .values(look_at=vitals.c.last_seen + allowed)
+            sa.update(vitals).where(due, heard + allowed > self._now).values(look_at=heard + allowed)
         )
         found = await self._identity_map.connection.execute(
             sa.select(vitals.c.workspace_id)
@@ -35,9 +36,14 @@ class OverdueQueries:
         )
         return list(found.scalars())
 
-    async def list_unstarted(self, *, limit: int) -> list[Workspace]:
-        """Return starting workspaces whose deadline has passed."""
-        statement = tables.select_workspaces.where(tables.is_starting, workspaces.c.provision_deadline <= self._now)
+    async def list_unstarted(self, *, hearing_since: datetime, limit: int) -> list[Workspace]:
+        """Return starting workspaces whose deadline has passed. One that began before a gap has its time again."""
+        allowed = workspaces.c.provision_deadline - workspaces.c.status_since
+        statement = tables.select_workspaces.where(
+            tables.is_starting,
+            workspaces.c.provision_deadline <= self._now,
+            sa.or_(workspaces.c.status_since >= hearing_since, allowed <= self._now - hearing_since),
+        )
         return await self._identity_map.load(statement.order_by(workspaces.c.provision_deadline).limit(limit))
 
     async def list_unplaced(self, *, limit: int) -> list[Workspace]:

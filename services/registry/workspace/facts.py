@@ -55,6 +55,8 @@ class HeartbeatMissed(_BaseFact):
     """An agent sent no heartbeat for its timeout."""
 
     timeouts: LivenessTimeouts
+    hearing_since: datetime | None = None
+    """Since when the plane could hear without a gap: the agent cannot have been heard before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,10 @@ class InstanceSkipped(_BaseFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceExited(_BaseFact):
-    """An instance ended by itself; `reference` is the backend's name of it."""
+    """An instance ended by itself."""
 
     reference: str = ""
+    """The backend's name of the instance."""
     exit_code: int | None = None
     """Its exit code, or the negative number of a signal; `None` where the backend does not know it."""
 

@@ -123,7 +123,7 @@ def _after_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Work
 
 def _after_missed_heartbeat(workspace: Workspace, fact: HeartbeatMissed) -> Workspace:
     limit = fact.timeouts.get_timeout(workspace)
-    seen = workspace.vitals.last_seen
+    seen = max(filter(None, (workspace.vitals.last_seen, fact.hearing_since)), default=None)
     if workspace.status not in ONLINE_STATUSES or (seen is not None and fact.at - seen < limit):
         return workspace
     if workspace.external:
