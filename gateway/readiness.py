@@ -65,4 +65,4 @@ async def _find_cause(channel: ServiceChannel) -> str:
         )
     except ServiceError:
         return "service does not answer"
-    return "; ".join(health.causes) or "service is stopping"
+    return health.causes[0] if health.causes else "service is stopping"
