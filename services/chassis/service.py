@@ -23,7 +23,7 @@ from services.chassis.backoff import Backoff
 from services.chassis.batched_calls import BatchServicer
 from services.chassis.clients import MAX_MESSAGE_BYTES
 from services.chassis.database import AdvisoryLock, DatabaseUnavailable
-from services.chassis.database_outage import OutageLog, current_loop
+from services.chassis.database_outage import OutageLog, current_loop, describe_cause, is_outage
 from services.chassis.errors import Unavailable
 from services.chassis.health import PROBE_TIMEOUT, HealthMonitor, HealthServicer, Probe
 from services.chassis.liveness import Liveness
@@ -186,6 +186,10 @@ def _migrate(service: Service[Any]) -> int:
         database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
     except (InvalidSettings, database.NewerSchema) as refusal:
         return _print_error(service, str(refusal))
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return _print_error(service, f"the database cannot be used now: {describe_cause(error)}")
     return 0
 
 

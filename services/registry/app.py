@@ -98,7 +98,7 @@ from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
 from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts
+from services.registry.templates.folders import TemplateFolders, load_adapters, load_runtime_provision_timeouts
 from services.registry.workspace.facts import LivenessTimeouts
 
 NAME = "registry"
@@ -113,7 +113,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Build all parts and yield the servicers and loops to run."""
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
-    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared)
+    adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
+    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
     url = settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=ROLE) as engine,
@@ -229,7 +230,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
-                Loop(name="hearing", run=hearing.record, every=timedelta(seconds=2)),
+                Loop(name="hearing", run=hearing.record, every=timedelta(seconds=5)),
                 *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
                 Loop(
                     name="secret_rollout",

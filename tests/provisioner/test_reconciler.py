@@ -555,3 +555,15 @@ async def test_thousand_reconciled_workspaces_cost_one_list_call():
 
         assert registry.facts == [(late, 1, "instance_started")]
         assert backend.reads < 10
+
+
+@pytest.mark.covers("DWN-04")
+async def test_provisioner_that_does_not_hear_the_registry_is_in_trouble(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        assert await harness.reconciler.find_trouble() == ""  # another replica may reconcile
+        harness.registry.snapshot_allowed.clear()
+        async with harness.reconciling():
+            await eventually(harness.reconciler.find_trouble)
+            harness.registry.snapshot_allowed.set()
+            await eventually(harness.desired_state.is_fresh)
+            assert await harness.reconciler.find_trouble() == ""

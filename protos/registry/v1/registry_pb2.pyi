@@ -138,6 +138,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The target lies outside the caller's organisation."""
     ERROR_REASON_MODEL_NOT_REGISTERED: _ErrorReason.ValueType  # 13
     """The model does not fit the runtime; metadata: model, runtime, valid_models."""
+    ERROR_REASON_RUNTIME_NOT_STARTABLE: _ErrorReason.ValueType  # 92
+    """This plane can never start the runtime; metadata: runtime, startable."""
     ERROR_REASON_RUNTIME_CONFLICT: _ErrorReason.ValueType  # 14
     """Another change of the runtime won; metadata: runtime, model."""
     ERROR_REASON_CONFIRMATION_REQUIRED: _ErrorReason.ValueType  # 15
@@ -261,6 +263,8 @@ ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 12
 """The target lies outside the caller's organisation."""
 ERROR_REASON_MODEL_NOT_REGISTERED: ErrorReason.ValueType  # 13
 """The model does not fit the runtime; metadata: model, runtime, valid_models."""
+ERROR_REASON_RUNTIME_NOT_STARTABLE: ErrorReason.ValueType  # 92
+"""This plane can never start the runtime; metadata: runtime, startable."""
 ERROR_REASON_RUNTIME_CONFLICT: ErrorReason.ValueType  # 14
 """Another change of the runtime won; metadata: runtime, model."""
 ERROR_REASON_CONFIRMATION_REQUIRED: ErrorReason.ValueType  # 15
