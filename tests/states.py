@@ -71,8 +71,9 @@ INTRODUCTION = """\
 
 Written by `make states` from the state machine (`services/registry/workspace/state_machine.py`) and its texts
 (`services/registry/workspace/status_texts.py`); a test compares it with them. `molecule status` and `GET /workspaces`
-show status and reason, `GET /events` every change. What each change needs besides is in
-[the contract](spec/rest.md), section 7.
+show status and reason, `GET /events` every change. `GET /workspaces` also shows the text for people with the cause
+(`status_detail`), the age (`status_since`), and of an instance that ended by itself how often (`restart_count`) and how
+it ended last (`last_exit`). What each change needs besides is in [the contract](spec/rest.md), section 7.
 """
 
 

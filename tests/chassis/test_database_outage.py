@@ -3,6 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
+from base64 import b64encode
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -200,3 +203,49 @@ def test_the_log_of_a_flapping_database_is_limited():
             clock.now += 0.05
 
     assert len(logs) <= 2 * 60 / 10
+
+
+@asynccontextmanager
+async def run_auth(database_url, directory):
+    """Run auth as a process; yields it with its standard output and error in one stream."""
+    environment = {
+        "DATABASE_URL": database_url,
+        "MOLECULE_ENV": "development",
+        "AUTH_LISTEN": f"unix:{directory}/auth.sock",
+        "SECRETS_ENCRYPTION_KEY": f"1:{b64encode(bytes(32)).decode()}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.auth",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | environment,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.covers("DWN-02")
+async def test_a_service_that_starts_while_the_database_starts_waits_and_says_so(tmp_path):
+    async with run_refusing_postgres("57P03") as url, run_auth(url, tmp_path) as process:
+        first = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        second = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+
+    assert "service waits for the database" in first
+    assert "serving" in second
+
+
+@pytest.mark.covers("DWN-02")
+async def test_a_service_with_a_wrong_password_ends_with_one_line(tmp_path):
+    async with run_refusing_postgres("28P01") as url, run_auth(url, tmp_path) as process:
+        output = (await asyncio.wait_for(process.stdout.read(), 30)).decode()
+        code = await process.wait()
+
+    assert code == 1
+    assert output == "auth: DATABASE_URL: the database refuses the user, the role or the name of the database\n"
