@@ -77,8 +77,13 @@ async def transaction(
     whether a commit in progress took effect is then unknown.
     """
     try:
-        async with asyncio.timeout(within.total_seconds()), engine.begin() as connection, _discard_standby(connection):
-            yield connection
+        async with asyncio.timeout(within.total_seconds()), engine.begin() as connection:
+            try:
+                yield connection
+            except DBAPIError as error:
+                if database_outage.find_state(error) == database_outage.READ_ONLY_STATE:
+                    await connection.invalidate()  # its server became a standby, so the pool connects anew
+                raise
     except Exception as error:
         if not database_outage.is_outage(error):
             raise
@@ -281,17 +286,6 @@ def _describe_trouble(error: BaseException) -> str:
 def _report_outage(error: BaseException) -> DatabaseUnavailable:
     _outages.note_failure(current_loop.get(), database_outage.describe_cause(error))
     return DatabaseUnavailable(retry_in=RETRY_IN)
-
-
-@asynccontextmanager
-async def _discard_standby(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Close the connection if its server became a standby, so that the pool connects anew."""
-    try:
-        yield
-    except DBAPIError as error:
-        if database_outage.find_state(error) == database_outage.READ_ONLY_STATE:
-            await connection.invalidate()
-        raise
 
 
 _outages = OutageLog("database")
