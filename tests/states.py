@@ -28,6 +28,7 @@ from services.registry.workspace.facts import (
     StopFailed,
     UpstreamDead,
 )
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
 from services.registry.workspace.state_machine import next_state
 from services.registry.workspace.status_texts import STATUS_DETAILS
@@ -40,13 +41,15 @@ YESTERDAY = NOW - timedelta(days=1)
 
 MINUTE = timedelta(minutes=1)
 
+ALWAYS_HEARING = Hearing(since=YESTERDAY, until=NOW + timedelta(days=1))
+
 FACTS: tuple[Fact, ...] = (
     ExternalCreated(at=NOW),
     Registered(at=NOW),
     HeartbeatReceived(at=NOW),
     HeartbeatReceived(at=NOW, wedged=True),
     HeartbeatReceived(at=NOW, error_rate=1.0),
-    HeartbeatMissed(at=NOW, timeouts=LivenessTimeouts(managed=MINUTE, external=MINUTE)),
+    HeartbeatMissed(at=NOW, timeouts=LivenessTimeouts(managed=MINUTE, external=MINUTE), hearing=ALWAYS_HEARING),
     InstanceStarted(at=NOW, backend="process", address="", reference=""),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),

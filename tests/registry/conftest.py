@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -37,11 +37,11 @@ from services.registry.store.tables.schema import REVISION_CHANNEL
 from services.registry.store.transaction import Store
 from services.registry.templates.folders import TemplateFolders
 from services.registry.workspace.facts import HeartbeatReceived, InstanceStarted, LivenessTimeouts
-from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.fake_auth import FakeAuth, serve_auth
+from tests.registry.strategies import ALWAYS_HEARING
 from tests.rpc import open_channel_to
 
 MISSING_DIRECTORY = Path("/nowhere")
@@ -49,8 +49,6 @@ DEVELOPMENT_RULES = AddressRules(development=True)
 ADMIN = Identity(kind=Kind.ADMIN)
 ANONYMOUS = Identity(kind=Kind.ANONYMOUS)
 CARD = b'{"name": "lead"}'
-ALWAYS_HEARING = Hearing(since=datetime(2000, 1, 1, tzinfo=UTC), until=datetime(9000, 1, 1, tzinfo=UTC))
-"""The record of a plane that could hear at every time of a test."""
 TIMEOUTS = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 
 

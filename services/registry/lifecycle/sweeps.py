@@ -51,20 +51,20 @@ class Sweeps:
         """Report a missed heartbeat of every agent whose timeout has passed while the plane could hear."""
         async with self._store.begin() as tx:
             hearing = await tx.hearing.find()
-            if hearing is None or not hearing.is_current(self._clock.now()):
+            if hearing is None:
                 return
-            silent = await tx.overdue.list_silent(self._timeouts, hearing_since=hearing.since, limit=SWEEP_BATCH_SIZE)
+            silent = await tx.overdue.list_silent(self._timeouts, hearing=hearing, limit=SWEEP_BATCH_SIZE)
         for workspace_id in silent:
-            fact = HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts, hearing_since=hearing.since)
+            fact = HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts, hearing=hearing)
             await self._observations.observe(workspace_id, fact)
 
     async def fail_unstarted(self) -> None:
         """Report every workspace whose agent did not come up before its deadline, while the plane could hear."""
         async with self._store.begin() as tx:
             hearing = await tx.hearing.find()
-            if hearing is None or not hearing.is_current(self._clock.now()):
+            if hearing is None:
                 return
-            unstarted = await tx.overdue.list_unstarted(hearing_since=hearing.since, limit=SWEEP_BATCH_SIZE)
+            unstarted = await tx.overdue.list_unstarted(hearing=hearing, limit=SWEEP_BATCH_SIZE)
         for workspace in unstarted:
             fact = ProvisioningTimedOut(at=self._clock.now(), generation=workspace.generation)
             await self._observations.observe(workspace.id, fact)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import Declarations, Reason, Workspace
 
 
@@ -55,8 +56,8 @@ class HeartbeatMissed(_BaseFact):
     """An agent sent no heartbeat for its timeout."""
 
     timeouts: LivenessTimeouts
-    hearing_since: datetime | None = None
-    """Since when the plane could hear without a gap: the agent cannot have been heard before."""
+    hearing: Hearing
+    """When the plane could hear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Decides since when the plane can hear agents and people without a gap: silence counts only from then on."""
+"""Measures silence: only the time counts in which the plane could hear agents and people."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,13 +14,15 @@ class Hearing:
     since: datetime
     until: datetime
 
-    def is_current(self, now: datetime) -> bool:
-        """Whether the plane can hear now. If not, nobody may be judged by silence."""
-        return now - self.until <= MAX_GAP
-
 
 def note_hearing(before: Hearing | None, now: datetime) -> Hearing:
     """Return the record of a plane that can hear now. After a gap, and after the first start, it begins now."""
-    if before is None or not before.is_current(now):
+    if before is None or now - before.until > MAX_GAP:
         return Hearing(since=now, until=now)
     return Hearing(since=before.since, until=max(before.until, now))
+
+
+def measure_silence(hearing: Hearing, last_heard: datetime | None, now: datetime) -> timedelta:
+    """Return for how long the plane heard nothing, although it could. It does not grow while the plane cannot hear."""
+    began = hearing.since if last_heard is None else max(last_heard, hearing.since)
+    return min(now, hearing.until) - began

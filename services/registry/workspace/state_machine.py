@@ -28,6 +28,7 @@ from services.registry.workspace.facts import (
     UpstreamDead,
     is_outdated,
 )
+from services.registry.workspace.hearing import measure_silence
 from services.registry.workspace.model import NO_BACKEND, Reason, Status, Workspace
 from services.registry.workspace.routes import RUNNING_STATUSES
 from services.registry.workspace.status_texts import (
@@ -123,8 +124,8 @@ def _after_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Work
 
 def _after_missed_heartbeat(workspace: Workspace, fact: HeartbeatMissed) -> Workspace:
     limit = fact.timeouts.get_timeout(workspace)
-    seen = max(filter(None, (workspace.vitals.last_seen, fact.hearing_since)), default=None)
-    if workspace.status not in ONLINE_STATUSES or (seen is not None and fact.at - seen < limit):
+    silence = measure_silence(fact.hearing, workspace.vitals.last_seen, fact.at)
+    if workspace.status not in ONLINE_STATUSES or silence < limit:
         return workspace
     if workspace.external:
         return _to_status(workspace, Status.AWAITING_AGENT, Reason.AGENT_STALE, fact.at)

@@ -68,6 +68,19 @@ async def test_after_an_outage_agents_have_their_whole_time_again(registry):
 
 
 @pytest.mark.covers("DWN-06")
+async def test_an_agent_that_was_heard_shortly_before_the_outage_stays_online_during_it(registry):
+    await set_hearing(registry, since=registry.clock.now() - timedelta(days=9))
+    external = await registry.register(await registry.create("external", runtime="external"), url="")
+    await hear_for(registry, seconds=85)
+
+    for _ in range(10):
+        registry.clock.advance(seconds=2)
+        await sweep(registry)
+
+    assert await read_statuses(registry, external) == [Status.ONLINE]
+
+
+@pytest.mark.covers("DWN-06")
 @pytest.mark.parametrize("has_record", [True, False])
 async def test_a_plane_that_cannot_hear_judges_nobody(registry, has_record):
     workspaces = [

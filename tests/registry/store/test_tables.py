@@ -150,8 +150,8 @@ async def insert_copies(registry, engine):
 async def test_due_rows_are_found_by_an_index(registry, engine):
     await insert_copies(registry, engine)
     for question, index in (
-        (lambda tx: tx.overdue.list_unstarted(hearing_since=ALWAYS_HEARING.since, limit=5), "workspaces_starting"),
-        (lambda tx: tx.overdue.list_silent(TIMEOUTS, hearing_since=ALWAYS_HEARING.since, limit=5), "vitals_look_at"),
+        (lambda tx: tx.overdue.list_unstarted(hearing=ALWAYS_HEARING, limit=5), "workspaces_starting"),
+        (lambda tx: tx.overdue.list_silent(TIMEOUTS, hearing=ALWAYS_HEARING, limit=5), "vitals_look_at"),
         (lambda tx: tx.overdue.list_unplaced(limit=5), "workspaces_unplaced"),
         (lambda tx: tx.overdue.list_unfinished_removals(TIMEOUTS.managed, limit=5), "workspaces_unfinished"),
         (lambda tx: tx.events.delete_old(TIMEOUTS.managed, limit=5), "events_created"),

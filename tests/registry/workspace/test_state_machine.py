@@ -33,7 +33,15 @@ from services.registry.workspace.health import apply_heartbeat, find_vitals_only
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace
 from services.registry.workspace.state_machine import next_state
 from services.registry.workspace.status_texts import STATUS_DETAILS
-from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS, facts, with_current_generation, workspaces
+from tests.registry.strategies import (
+    ALWAYS_HEARING,
+    FACTS_BY_TYPE,
+    NOW,
+    TIMEOUTS,
+    facts,
+    with_current_generation,
+    workspaces,
+)
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
 PAUSED, GOING, GONE, FAILED, REMOVED = (
@@ -89,7 +97,7 @@ RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED
 AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
 RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
 SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
-SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS)
+SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS, hearing=ALWAYS_HEARING)
 quiet = Vitals(last_seen=LONG)
 remote = {"runtime": "external", "backend": "", "generation": 0}
 came = {**remote, "registered_at": LONG}

@@ -11,7 +11,6 @@ from services.registry.notes.approvals import tables
 from services.registry.notes.approvals.rules import DECISION_TIMEOUT, Approval, ListedApproval
 from services.registry.notes.approvals.tables import approvals
 from services.registry.store.tables.workspaces import hearing, is_not_removed, workspaces
-from services.registry.workspace.hearing import MAX_GAP
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -33,9 +32,9 @@ class ApprovalStore:
     @property
     def _is_too_old(self) -> sa.ColumnElement[bool]:
         """Match what waited for too long, during all of which the plane could hear a decision."""
-        heard = sa.exists().where(
-            hearing.c.since <= self._now - DECISION_TIMEOUT, hearing.c.until >= self._now - MAX_GAP
-        )
+        began = sa.func.greatest(approvals.c.created_at, hearing.c.since, type_=hearing.c.since.type)
+        until = sa.func.least(hearing.c.until, self._now, type_=hearing.c.until.type)
+        heard = sa.exists().where(began <= until - DECISION_TIMEOUT)
         return sa.and_(approvals.c.created_at <= self._now - DECISION_TIMEOUT, heard)
 
     async def insert(self, approval: Approval) -> bool:
