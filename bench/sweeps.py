@@ -17,10 +17,14 @@ from services.chassis import database
 from services.registry.app import ROLE
 from services.registry.store.transaction import Store
 from services.registry.workspace.facts import LivenessTimeouts
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import Workspace, WorkspaceId
 
 AGENT_TIMEOUT = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
 """The defaults of the registry's settings."""
+
+ALWAYS_HEARING = Hearing(since=datetime(2000, 1, 1, tzinfo=UTC), until=datetime(9000, 1, 1, tzinfo=UTC))
+"""The record of a plane that can always hear."""
 
 SWEEP_INTERVAL = timedelta(seconds=5)
 """The time between two sweeps."""
@@ -114,11 +118,11 @@ async def _send_heartbeats(store: Store, workspaces: Sequence[Workspace], now: d
 async def _run_sweeps(store: Store) -> None:
     """Run the queries of the registry's loops, each in its own transaction."""
     async with store.begin() as tx:
-        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, limit=BATCH_SIZE)
+        silent = await tx.overdue.list_silent(AGENT_TIMEOUT, hearing=ALWAYS_HEARING, limit=BATCH_SIZE)
     if silent:
         raise RuntimeError(f"{len(silent)} healthy agents were called silent")
     async with store.begin() as tx:
-        await tx.overdue.list_unstarted(limit=BATCH_SIZE)
+        await tx.overdue.list_unstarted(hearing=ALWAYS_HEARING, limit=BATCH_SIZE)
     async with store.begin() as tx:
         await tx.overdue.list_unplaced(limit=BATCH_SIZE)
     async with store.begin() as tx:

@@ -78,6 +78,14 @@ class Plane:
         """Return the pid of a service, the gateway or `postgres`; `None` while it waits for a restart."""
         return self._require_supervisor().child(name).pid
 
+    def count_exits(self, name: str) -> int:
+        """Return how often a process ended without being stopped."""
+        return self._require_supervisor().child(name).exits
+
+    def read_log(self, name: str) -> str:
+        """Return what a process wrote."""
+        return self._logs.path(name).read_text()
+
     def address(self, name: str) -> str:
         """Return the address of a service."""
         return f"unix:{self._layout.socket(name)}"

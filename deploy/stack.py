@@ -71,9 +71,9 @@ async def prepare_database(
 
 
 async def is_ready(gateway: httpx.AsyncClient) -> bool:
-    """Whether the gateway answers and reaches every service, also the optional ones."""
+    """Whether the gateway answers and every service can do its work, also the optional ones."""
     try:
-        answer = await gateway.get("/ready", timeout=2)
+        answer = await gateway.get("/ready", timeout=10)
     except httpx.TransportError:
         return False
     return answer.is_success and all(check["status"] == "ok" for check in answer.json()["checks"].values())

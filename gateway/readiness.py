@@ -1,4 +1,4 @@
-"""Checks whether the services of the plane answer."""
+"""Checks whether the services of the plane can do their work."""
 
 import asyncio
 import time
@@ -9,10 +9,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.clients import ServiceChannels
 from gateway.schemas.operations import ServiceCheck
+from protos.common.v1 import liveness_pb2, liveness_pb2_grpc
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-CHECK_TIMEOUT = timedelta(seconds=1)
+CHECK_TIMEOUT = timedelta(seconds=3)
+"""Time for one check; longer than a service takes for its own probes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +45,24 @@ class ReadinessChecker:
 
 async def _check_service(service: CheckedService) -> ServiceCheck:
     began = time.perf_counter()
-    trouble = await _find_trouble(service.channel)
+    cause = await _find_cause(service.channel)
     latency = round((time.perf_counter() - began) * 1000)
-    if trouble:
-        return ServiceCheck(status="fail", required=service.required, latency_ms=latency, detail=trouble)
+    if cause:
+        return ServiceCheck(status="down", required=service.required, latency_ms=latency, cause=cause)
     return ServiceCheck(status="ok", required=service.required, latency_ms=latency)
 
 
-async def _find_trouble(channel: ServiceChannel) -> str:
-    """Return why a service cannot be used; empty if it can."""
-    probe = health_pb2_grpc.HealthStub(channel.channel)
+async def _find_cause(channel: ServiceChannel) -> str:
+    """Return why a service cannot do its work; empty if it can."""
+    check = health_pb2_grpc.HealthStub(channel.channel).Check  # type: ignore[attr-defined] # made when the stub is
     try:
-        check = probe.Check  # type: ignore[attr-defined] # made when the stub is
         reply = await channel.call(check, health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT)
+        if reply.status == health_pb2.HealthCheckResponse.SERVING:
+            return ""
+        get_health = liveness_pb2_grpc.LivenessServiceStub(channel.channel).GetHealth
+        health: liveness_pb2.GetHealthResponse = await channel.call(
+            get_health, liveness_pb2.GetHealthRequest(), timeout=CHECK_TIMEOUT
+        )
     except ServiceError:
-        return "unreachable"
-    return "" if reply.status == health_pb2.HealthCheckResponse.SERVING else "not serving"
+        return "service does not answer"
+    return health.causes[0] if health.causes else "service is stopping"

@@ -46,6 +46,7 @@ class Lifecycle:
         self._heartbeat_lock = asyncio.Lock()
         self._reported: tuple[int, str] = (0, "")
         self._last_failure = ""
+        self._last_refusal = ""
 
     @property
     def loops(self) -> tuple[Callable[[], Coroutine[None, None, None]], ...]:
@@ -84,7 +85,7 @@ class Lifecycle:
         except WorkspaceRemoved as error:
             self._stop(error)
         except PlaneError as error:
-            log.warning("register failed: %s", error)
+            self._log_refusal(str(error))
         else:
             log.info("registered, delivery mode %s", mode)
             return True
@@ -103,6 +104,12 @@ class Lifecycle:
                 self._log_outcome(str(error))
             else:
                 self._log_outcome("")
+
+    def _log_refusal(self, reason: str) -> None:
+        """Log why the agent could not register, unless the last attempt failed for the same reason."""
+        if reason != self._last_refusal:
+            log.warning("register failed: %s", reason)
+        self._last_refusal = reason
 
     def _log_outcome(self, failure: str) -> None:
         """Log when heartbeats begin to fail, fail for another reason, or succeed again; do not log each heartbeat."""

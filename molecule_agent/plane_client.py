@@ -107,9 +107,20 @@ def _get_text(answer: Mapping[str, Any], key: str) -> str:
 
 
 def _describe_refusal(answer: httpx.Response) -> str:
+    """Return the status and text of a refusal, with the reason and the detail that the plane gives for some."""
     content = _parse_json(answer)
-    text = content.get("error") if isinstance(content, dict) else answer.text
-    return " ".join(f"{answer.status_code} {text or answer.reason_phrase}".split())[:MAX_REASON_LENGTH]
+    if not isinstance(content, dict):
+        return _shorten(f"{answer.status_code} {answer.text or answer.reason_phrase}")
+    parts = [
+        str(content.get("error") or answer.reason_phrase),
+        _get_text(content, "reason"),
+        _get_text(content, "detail"),
+    ]
+    return _shorten(f"{answer.status_code} {': '.join(part for part in parts if part)}")
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text[: MAX_REASON_LENGTH * 10].split())[:MAX_REASON_LENGTH]
 
 
 def _parse_json(answer: httpx.Response) -> Any:  # noqa: ANN401 - any JSON that a server sends

@@ -28,6 +28,7 @@ from services.registry.workspace.facts import (
     StopFailed,
     UpstreamDead,
 )
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
 from services.registry.workspace.state_machine import next_state
 from services.registry.workspace.status_texts import STATUS_DETAILS
@@ -40,13 +41,15 @@ YESTERDAY = NOW - timedelta(days=1)
 
 MINUTE = timedelta(minutes=1)
 
+ALWAYS_HEARING = Hearing(since=YESTERDAY, until=NOW + timedelta(days=1))
+
 FACTS: tuple[Fact, ...] = (
     ExternalCreated(at=NOW),
     Registered(at=NOW),
     HeartbeatReceived(at=NOW),
     HeartbeatReceived(at=NOW, wedged=True),
     HeartbeatReceived(at=NOW, error_rate=1.0),
-    HeartbeatMissed(at=NOW, timeouts=LivenessTimeouts(managed=MINUTE, external=MINUTE)),
+    HeartbeatMissed(at=NOW, timeouts=LivenessTimeouts(managed=MINUTE, external=MINUTE), hearing=ALWAYS_HEARING),
     InstanceStarted(at=NOW, backend="process", address="", reference=""),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),
@@ -71,8 +74,9 @@ INTRODUCTION = """\
 
 Written by `make states` from the state machine (`services/registry/workspace/state_machine.py`) and its texts
 (`services/registry/workspace/status_texts.py`); a test compares it with them. `molecule status` and `GET /workspaces`
-show status and reason, `GET /events` every change. What each change needs besides is in
-[the contract](spec/rest.md), section 7.
+show status and reason, `GET /events` every change. `GET /workspaces` also shows the text for people with the cause
+(`status_detail`), the age (`status_since`), and of an instance that ended by itself how often (`restart_count`) and how
+it ended last (`last_exit`). What each change needs besides is in [the contract](spec/rest.md), section 7.
 """
 
 

@@ -17,7 +17,7 @@ class ServiceCheck(TypedDict):
     status: str
     required: bool
     latency_ms: int
-    detail: NotRequired[str]
+    cause: NotRequired[str]
 
 
 class ReadinessStatus(TypedDict):

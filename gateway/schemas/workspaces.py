@@ -110,6 +110,15 @@ class RestartResult(TypedDict):
     reset_session: bool
 
 
+class InstanceExit(TypedDict):
+    """How an instance ended: with a code, by a signal, or neither is known."""
+
+    code: NotRequired[int]
+    signal: NotRequired[int]
+    at: str
+    text: str
+
+
 class Workspace(TypedDict):
     """A workspace, read alone."""
 
@@ -119,8 +128,11 @@ class Workspace(TypedDict):
     tier: int
     status: WorkspaceStatusName
     status_reason: str
+    status_detail: str
     status_since: DateTime
     status_event_id: int
+    restart_count: int
+    last_exit: InstanceExit | None
     runtime: str
     delivery_mode: DeliveryModeName
     url: str
@@ -157,8 +169,11 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
         tier=message.tier,
         status=render_status(message.status),
         status_reason=message.status_reason,
+        status_detail=message.status_detail,
         status_since=json_format.format_timestamp(message.status_since),
         status_event_id=message.status_event_id,
+        restart_count=message.restart_count,
+        last_exit=_render_exit(message.last_exit) if message.HasField("last_exit") else None,
         runtime=message.runtime,
         delivery_mode=render_delivery_mode(message.delivery_mode),
         url=message.url,
@@ -181,6 +196,15 @@ def render_workspace(message: registry_pb2.Workspace) -> Workspace:
     )
     if message.HasField("provision_timeout"):
         rendered["provision_timeout_ms"] = message.provision_timeout.ToMilliseconds()
+    return rendered
+
+
+def _render_exit(message: registry_pb2.InstanceExit) -> InstanceExit:
+    rendered = InstanceExit(at=json_format.format_timestamp(message.at), text=message.text)
+    if message.HasField("code"):
+        rendered["code"] = message.code
+    if message.HasField("signal"):
+        rendered["signal"] = message.signal
     return rendered
 
 

@@ -106,6 +106,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                     Loop(name="activity.retention", run=retention.follow),
                 ],
+                probes=[route_cache.find_trouble],
                 on_stop=[proxy.stop_exchanges],
             )
         finally:

@@ -57,6 +57,10 @@ class RouteCache:
         """Whether a route to the workspace is cached."""
         return workspace_id in self._routes
 
+    async def find_trouble(self) -> str:
+        """Return why the cache is not trusted; empty if it is."""
+        return "" if self.is_fresh() else "changes of workspaces are not heard from the registry"
+
     async def find(self, target: WorkspaceId, caller: WorkspaceId | None) -> ResolvedRoute:
         """Return the route to `target` and whether `caller` may write to it; raises `Unavailable`."""
         if self._feed.is_fresh():

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +12,11 @@ import asyncpg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.chassis import database_outage
+from services.chassis.database_outage import OutageLog, current_loop
 from services.chassis.errors import Unavailable
 
 log = structlog.get_logger()
@@ -25,6 +26,12 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)
 """Time for one statement of a service."""
+
+TRANSACTION_TIMEOUT = timedelta(seconds=30)
+"""Time for one transaction. The server's own limit does not help while the server hangs."""
+
+RETRY_IN = timedelta(seconds=5)
+"""The time after which a caller may try again that met an outage."""
 
 LOCK_CHECK_SECONDS = 2.0
 """Seconds between two attempts to take a lock, and between two checks of its connection."""
@@ -56,16 +63,32 @@ async def open_engine(url: str, *, role: str | None, pool: int = 10) -> AsyncIte
         await engine.dispose()
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be used now; its outage is already logged."""
+
+
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def transaction(
+    engine: AsyncEngine, *, within: timedelta = TRANSACTION_TIMEOUT
+) -> AsyncIterator[AsyncConnection]:
     """Open a transaction; it is committed at the end of the block, or rolled back if the block raises.
 
-    Raises `Unavailable` when the database cannot be reached or the connection is lost; whether a commit in progress
-    took effect is then unknown.
+    Raises `DatabaseUnavailable` when the database cannot be reached, the connection is lost, or the time is over;
+    whether a commit in progress took effect is then unknown.
     """
-    with _translate_errors():
-        async with engine.begin() as connection:
-            yield connection
+    try:
+        async with asyncio.timeout(within.total_seconds()), engine.begin() as connection:
+            try:
+                yield connection
+            except DBAPIError as error:
+                if database_outage.find_state(error) == database_outage.READ_ONLY_STATE:
+                    await connection.invalidate()  # its server became a standby, so the pool connects anew
+                raise
+    except Exception as error:
+        if not database_outage.is_outage(error):
+            raise
+        raise _report_outage(error) from error
+    _outages.note_success(current_loop.get())
 
 
 def migrate(url: str, *, role: str | None, schema: str, folder: Path) -> None:
@@ -116,7 +139,7 @@ class AdvisoryLock:
                 await self._take(connection)
                 log.info("lock taken", lock=self._name)
                 await self._hold(connection, work)
-            except _LockLost:
+            except (_LockLost, Unavailable):
                 log.warning("lock lost", lock=self._name)
                 await asyncio.sleep(LOCK_CHECK_SECONDS)
             finally:
@@ -174,7 +197,10 @@ class NotificationListener:
         while True:
             try:
                 await self._listen_once()
-            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            except Unavailable:
+                await asyncio.sleep(LOCK_CHECK_SECONDS)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                _report_outage(error)
                 await asyncio.sleep(LOCK_CHECK_SECONDS / 4)
 
     async def wait(self, within: timedelta) -> bool:
@@ -201,52 +227,68 @@ class NotificationListener:
 
 
 async def connect(url: str, *, role: str | None) -> asyncpg.Connection:
-    """Open a connection outside of any pool; raises `Unavailable`."""
+    """Open a connection outside of any pool; raises `DatabaseUnavailable`."""
+    try:
+        connection = await _open_connection(url, role)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise _report_outage(error) from error
+    _outages.note_success(current_loop.get())
+    return connection
+
+
+async def find_trouble(url: str, *, role: str | None, within: timedelta) -> str:
+    """Return why the database cannot be used, in words for anybody; empty if a new connection is answered in time."""
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            connection = await _open_connection(url, role)
+            try:
+                is_standby = await connection.fetchval("select pg_is_in_recovery()")
+            finally:
+                connection.terminate()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        return _describe_trouble(error)
+    return "database is read-only" if is_standby else ""
+
+
+async def check_configuration(url: str, *, role: str | None) -> str:
+    """Return why no retry can help to connect; empty if the database answers, or does not answer now."""
+    try:
+        connection = await _open_connection(url, role)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        if database_outage.is_wrong_configuration(error):
+            return _describe_trouble(error)
+        log.warning("service waits for the database", cause=database_outage.describe_cause(error))
+        return ""
+    connection.terminate()
+    return ""
+
+
+async def _open_connection(url: str, role: str | None) -> asyncpg.Connection:
     parts = make_url(url)
     host = parts.query.get("host", parts.host)
-    try:
-        return await asyncpg.connect(
-            host=host if isinstance(host, str) else None,
-            port=parts.port,
-            user=parts.username,
-            password=parts.password,
-            database=parts.database,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": role or "molecule"} | ({"role": role} if role else {}),
-        )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        log.warning("database unreachable", error=type(error).__name__)
-        raise Unavailable(retry_in=timedelta(seconds=5)) from None
+    return await asyncpg.connect(
+        host=host if isinstance(host, str) else None,
+        port=parts.port,
+        user=parts.username,
+        password=parts.password,
+        database=parts.database,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        server_settings={"application_name": role or "molecule"} | ({"role": role} if role else {}),
+    )
 
 
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        log.warning("database unreachable", error=repr(error))
-        raise Unavailable(retry_in=timedelta(seconds=5)) from error
-    except DBAPIError as error:
-        if not error.connection_invalidated and not isinstance(_root_cause(error), _CONNECTION_ERRORS):
-            raise
-        log.warning("database connection lost", error=repr(error))
-        raise Unavailable(retry_in=timedelta(seconds=5)) from error
+def _describe_trouble(error: BaseException) -> str:
+    if database_outage.is_wrong_configuration(error):
+        return "database refuses the user, the role or the name of the database"
+    return "database does not answer" if isinstance(error, OSError) else "database starts, stops or is full"
 
 
-_CONNECTION_ERRORS = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-)
+def _report_outage(error: BaseException) -> DatabaseUnavailable:
+    _outages.note_failure(current_loop.get(), database_outage.describe_cause(error))
+    return DatabaseUnavailable(retry_in=RETRY_IN)
 
 
-def _root_cause(error: DBAPIError) -> BaseException | None:
-    found: BaseException | None = error.orig
-    while found is not None and found.__cause__ is not None:
-        found = found.__cause__
-    return found
+_outages = OutageLog("database")
 
 
 def _sqlalchemy_url(url: str) -> URL:

@@ -16,14 +16,16 @@ import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
 
 from protos.common.v1 import batch_pb2_grpc, liveness_pb2_grpc
 from services.chassis import batched_calls, database, gc_tuning, liveness, settings, telemetry
+from services.chassis.backoff import Backoff
 from services.chassis.batched_calls import BatchServicer
 from services.chassis.clients import MAX_MESSAGE_BYTES
-from services.chassis.database import AdvisoryLock
+from services.chassis.database import AdvisoryLock, DatabaseUnavailable
+from services.chassis.database_outage import OutageLog, current_loop, describe_cause, is_outage
 from services.chassis.errors import Unavailable
+from services.chassis.health import PROBE_TIMEOUT, HealthMonitor, HealthServicer, Probe
 from services.chassis.liveness import Liveness
 from services.chassis.rpc import CertificatePeerVerifier, Interceptor, SocketPeerVerifier
 from services.chassis.settings import ChassisSettings, DatabaseSettings, InvalidSettings, Mode
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 STOP_GRACE = timedelta(seconds=5)
 """Time for calls in progress to finish after a service was asked to stop."""
+
+TICK_BACKOFF = Backoff(timedelta(milliseconds=50), timedelta(seconds=1))
+"""The least pause after a tick that found a dependency unavailable; its maximum bounds how late a return is noticed."""
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 """Path prefix of the health service, which every peer may call."""
@@ -78,6 +83,8 @@ class Components:
     loops: Sequence[Loop] = ()
     on_stop: Sequence[Callable[[], None]] = ()
     """Called when the service begins to stop, before the grace period of calls in progress."""
+    probes: Sequence[Probe] = ()
+    """What the service needs to do its work, besides its database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +111,9 @@ async def run_service(service: Service[S], values: S) -> AsyncIterator[str]:
     """
     async with service.assemble(values) as components:
         interceptor = _build_interceptor(components, values)
-        liveness_servicer = Liveness({loop.name for loop in components.loops if loop.every is not None})
-        server, health_servicer = _build_server(components, interceptor, liveness_servicer)
+        monitor = HealthMonitor([*_build_database_probes(service, values), *components.probes])
+        liveness_servicer = Liveness({loop.name for loop in components.loops if loop.every is not None}, monitor)
+        server, health_servicer = _build_server(components, interceptor, liveness_servicer, monitor)
         address = _bind(server, values)
         await server.start()
         async with _run_loops(components, liveness_servicer):
@@ -164,6 +172,7 @@ async def _serve_until_signal(service: Service[Any], values: ChassisSettings) ->
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await _require_configuration(service, values)
     async with run_service(service, values):
         gc_tuning.freeze_startup_objects()
         await stopping.wait()
@@ -177,6 +186,10 @@ def _migrate(service: Service[Any]) -> int:
         database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
     except (InvalidSettings, database.NewerSchema) as refusal:
         return _print_error(service, str(refusal))
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return _print_error(service, f"the database cannot be used now: {describe_cause(error)}")
     return 0
 
 
@@ -192,6 +205,22 @@ def _print_error(service: Service[Any], line: str) -> int:
     return 1
 
 
+def _build_database_probes(service: Service[Any], values: ChassisSettings) -> Sequence[Probe]:
+    if not isinstance(values, DatabaseSettings):
+        return ()
+    url = values.database_url.get_secret_value()
+    return [partial(database.find_trouble, url, role=service.role, within=PROBE_TIMEOUT * 0.9)]
+
+
+async def _require_configuration(service: Service[Any], values: ChassisSettings) -> None:
+    """Raise `InvalidSettings` if no retry can mend the access to the database. One that is away is waited for."""
+    if not isinstance(values, DatabaseSettings):
+        return
+    refusal = await database.check_configuration(values.database_url.get_secret_value(), role=service.role)
+    if refusal:
+        raise InvalidSettings(f"DATABASE_URL: the {refusal}")
+
+
 def _build_interceptor(components: Components, values: ChassisSettings) -> Interceptor:
     peers = SocketPeerVerifier() if values.tls is None else CertificatePeerVerifier()
     contracts = [batched_calls.CONTRACT, liveness.CONTRACT, *(entry.contract for entry in components.servicers)]
@@ -199,8 +228,8 @@ def _build_interceptor(components: Components, values: ChassisSettings) -> Inter
 
 
 def _build_server(
-    components: Components, interceptor: Interceptor, liveness_servicer: Liveness
-) -> tuple[grpc.aio.Server, health.HealthServicer]:
+    components: Components, interceptor: Interceptor, liveness_servicer: Liveness, monitor: HealthMonitor
+) -> tuple[grpc.aio.Server, HealthServicer]:
     server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
     batches = BatchServicer(interceptor.rules)
     for entry in components.servicers:
@@ -208,7 +237,7 @@ def _build_server(
         entry.add(entry.servicer, batches)
     batch_pb2_grpc.add_BatchServiceServicer_to_server(batches, server)
     liveness_pb2_grpc.add_LivenessServiceServicer_to_server(liveness_servicer, server)
-    health_servicer = health.HealthServicer()
+    health_servicer = HealthServicer(monitor)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     return server, health_servicer
 
@@ -235,12 +264,13 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     return f"{values.listen.rpartition(':')[0]}:{port}"
 
 
-async def _set_health(health_servicer: health.HealthServicer, components: Components, condition: int) -> None:
+async def _set_health(health_servicer: HealthServicer, components: Components, condition: int) -> None:
     for name in ["", *(entry.contract.full_name for entry in components.servicers)]:
         await health_servicer.set(name, condition)
 
 
 async def _run_loop(loop: Loop, liveness_servicer: Liveness) -> None:
+    current_loop.set(loop.name)
     work = loop.run if loop.every is None else partial(_tick, loop, loop.every, liveness_servicer)
     if loop.lock is not None:
         await loop.lock.run(work)
@@ -250,13 +280,20 @@ async def _run_loop(loop: Loop, liveness_servicer: Liveness) -> None:
 
 
 async def _tick(loop: Loop, every: timedelta, liveness_servicer: Liveness) -> None:
+    outages, failures = OutageLog("dependency"), 0
     try:
         while True:
+            failures += 1
             try:
                 await loop.run()
-            except Unavailable:
-                log.warning("tick failed: a dependency is unavailable", loop=loop.name)
+            except DatabaseUnavailable:
+                pass  # the outage is already logged
+            except Unavailable as error:
+                outages.note_failure(loop.name, repr(error))
+            else:
+                failures = 0
+                outages.note_success(loop.name)
             liveness_servicer.tick(loop.name)
-            await asyncio.sleep(every.total_seconds())
+            await asyncio.sleep(max(every, TICK_BACKOFF.delay(failures)).total_seconds())
     finally:
         liveness_servicer.clear(loop.name)

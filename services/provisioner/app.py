@@ -56,6 +56,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             ),
         )
         yield Components(
+            probes=[reconciler.find_trouble],
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["ProvisionerService"],

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 
+import structlog
+
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.registry.v1 import (
     catalog_pb2,
@@ -39,6 +41,8 @@ from services.provisioner.model import (
 AUTOMATIC_RESTART_REASON = "auto_restart"
 """The status reason of a restart that no caller requested (docs/spec/rest.md, section 7)."""
 
+log = structlog.get_logger()
+
 
 MAX_WORKSPACES_PER_CALL = 1_000
 """Workspaces in one request to auth."""
@@ -70,7 +74,10 @@ class RegistryClient:
                     yield FeedSignal.KEEPALIVE
 
     async def report_fact(self, workspace_id: WorkspaceId, fact: Fact) -> None:
-        """Report a fact. The registry ignores repeated facts and facts of another generation."""
+        """Report a fact. The registry ignores repeated facts and facts of another generation.
+
+        A fact of a workspace that the registry does not know, because it was purged, is dropped.
+        """
         request = registry_pb2.ReportFactRequest(workspace_id=workspace_id, generation=fact.generation)
         match fact:
             case InstanceStarted():
@@ -80,7 +87,9 @@ class RegistryClient:
             case InstanceSkipped():
                 request.instance_skipped.backend = self._backend
             case InstanceExited():
-                request.instance_exited.CopyFrom(registry_pb2.InstanceExited(exit_code=fact.exit_code))
+                request.instance_exited.CopyFrom(
+                    registry_pb2.InstanceExited(exit_code=fact.exit_code, reference=fact.reference)
+                )
             case InstanceStopped():
                 request.instance_stopped.SetInParent()
             case InstanceStopFailed():
@@ -90,7 +99,10 @@ class RegistryClient:
                 request.provisioning_failed.missing.extend(fact.missing)
             case _:
                 assert_never(fact)
-        await self._channel.call(self._registry.ReportFact, request)
+        try:
+            await self._channel.call(self._registry.ReportFact, request)
+        except NotFound:
+            log.info("fact of an unknown workspace dropped", workspace=workspace_id, fact=type(fact).__name__)
 
     async def get_starter_files(self, desired: DesiredInstance) -> Files:
         """Return the workspace's starter files. A workspace without any costs no call."""

@@ -57,6 +57,11 @@ class Reconciler:
         finally:
             self._tasks = None
 
+    async def find_trouble(self) -> str:
+        """Return why nothing is reconciled; empty if it is, or if another replica does it."""
+        is_deaf = self._tasks is not None and not self._desired_state.is_fresh()
+        return "changes of workspaces are not heard from the registry" if is_deaf else ""
+
     async def check(self, workspace_id: WorkspaceId, generation: int) -> Condition:
         """Return the condition of an instance. If it ended, that is reported to the registry first.
 

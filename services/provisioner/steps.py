@@ -23,6 +23,7 @@ from services.provisioner.errors import (
 )
 from services.provisioner.model import (
     DesiredInstance,
+    DesiredState,
     Fact,
     Instance,
     InstanceExited,
@@ -39,6 +40,14 @@ CONFIGURATION_ERRORS = (NoBackend, NoAdapter, MissingEnvironment, GlobalSecretUn
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A fact that was reported, and the desired state for which: another state makes the same fact news."""
+
+    state: DesiredState
+    fact: Fact
+
+
 @dataclass(slots=True)
 class WorkspaceProgress:
     """What the reconciler remembers of one workspace between steps. Losing it only repeats a report."""
@@ -47,7 +56,7 @@ class WorkspaceProgress:
     """Set when the desired state or the instance may have changed."""
     is_active: bool = False
     """Whether a task is working on the workspace."""
-    last_report: Fact | None = None
+    last_report: Report | None = None
     starts: list[datetime] = field(default_factory=list)
     """The times of the latest starts, oldest first."""
     ended_at: datetime | None = None
@@ -68,9 +77,10 @@ class StepRunner:
         self._clock = clock
         self._platform_url = platform_url
 
-    def has_work(self, desired: DesiredInstance, instance: Instance | None, *, last_report: Fact | None) -> bool:
+    def has_work(self, desired: DesiredInstance, instance: Instance | None, *, last_report: Report | None) -> bool:
         """Whether there is a fact to report or a step to take."""
-        if self._choose_fact(desired, instance) not in {None, last_report}:
+        fact = self._choose_fact(desired, instance)
+        if fact is not None and Report(desired.state, fact) != last_report:
             return True
         return self._backend.starts_instances and plan.choose_step(desired, instance) is not Step.NOTHING
 
@@ -98,10 +108,10 @@ class StepRunner:
 
     async def _report(self, desired: DesiredInstance, fact: Fact | None, progress: WorkspaceProgress) -> bool:
         """Report a fact unless it was the last report; return whether it was reported."""
-        if fact is None or fact == progress.last_report:
+        if fact is None or progress.last_report == Report(desired.state, fact):
             return False
         await self._registry.report_fact(desired.workspace_id, fact)
-        progress.last_report = fact
+        progress.last_report = Report(desired.state, fact)
         if isinstance(fact, InstanceExited):
             progress.ended_at = self._clock.now()
             log.info(
@@ -167,8 +177,9 @@ class StepRunner:
         try:
             await self._backend.stop(desired.workspace_id)
         except Exception:
-            progress.last_report = InstanceStopFailed(desired.generation, StopFailed.message)
-            await self._registry.report_fact(desired.workspace_id, progress.last_report)
+            fact = InstanceStopFailed(desired.generation, StopFailed.message)
+            progress.last_report = Report(desired.state, fact)
+            await self._registry.report_fact(desired.workspace_id, fact)
             raise
         log.info("instance stopped", workspace=desired.workspace_id, generation=desired.generation)
         return NO_DELAY

@@ -68,6 +68,7 @@ from services.registry.feeds.event_log import EventLog
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
+from services.registry.lifecycle.hearing import HearingRecorder
 from services.registry.lifecycle.heartbeats import HeartbeatBatcher, HeartbeatService
 from services.registry.lifecycle.observations import ObservationService
 from services.registry.lifecycle.pausing import PausingService
@@ -97,7 +98,7 @@ from services.registry.organisations.teams import Teams
 from services.registry.settings import Settings
 from services.registry.store.tables.schema import META, REVISION_CHANNEL
 from services.registry.store.transaction import Store
-from services.registry.templates.folders import TemplateFolders, load_runtime_provision_timeouts
+from services.registry.templates.folders import TemplateFolders, load_adapters, load_runtime_provision_timeouts
 from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.quotas import Quotas
 
@@ -113,7 +114,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Build all parts and yield the servicers and loops to run."""
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
-    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared)
+    adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
+    known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
     url = settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=ROLE) as engine,
@@ -167,6 +169,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         )
         note_servicers, note_tasks = _build_notes(store, clock, keep=settings.event_retention)
         secret_rollout = SecretRollout(store, auth=auth, renewal=renewal)
+        hearing = HearingRecorder(store, event_log=event_log, auth=auth, clock=clock)
         servicer = RegistryServicer(
             creator=creator,
             queries=queries,
@@ -182,6 +185,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
         )
         yield Components(
+            probes=[feed.find_trouble],
             servicers=[
                 Servicer(
                     contract=pb.DESCRIPTOR.services_by_name["RegistryService"],
@@ -242,6 +246,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
+                Loop(name="hearing", run=hearing.record, every=timedelta(seconds=5)),
                 *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
                 Loop(
                     name="secret_rollout",

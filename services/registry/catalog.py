@@ -79,7 +79,8 @@ class Catalog:
     """Looks up runtimes.
 
     `limit` overrides the provision limit of every runtime. `declared` are the limits in seconds that templates declare,
-    by runtime, as they were when the service started.
+    by runtime, as they were when the service started. `adapters` are the modules that they declare, by runtime; one of
+    the catalogue is not replaced.
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class Catalog:
         providers: Sequence[Provider] = (),
         limit: timedelta | None = None,
         declared: Mapping[str, int] = MappingProxyType({}),
+        adapters: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._adapters = dict(adapters) | {one.name: one.adapter_module for one in runtimes if one.adapter_module}
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self.providers = tuple(providers)
         self._limit = limit
@@ -101,7 +104,7 @@ class Catalog:
 
     def has_runtime(self, runtime: str) -> bool:
         """Whether the catalogue contains the runtime."""
-        return runtime in self._runtimes
+        return runtime in self._runtimes or runtime in self._adapters
 
     def provision_limit(self, runtime: str) -> timedelta:
         """Return how long an agent may take to start: the override, else the template limit, else the runtime's own."""
@@ -118,8 +121,11 @@ class Catalog:
 
     def adapter_module(self, runtime: str) -> str:
         """Return the Python module that an instance runs; empty if the runtime has none."""
-        known = self._runtimes.get(runtime)
-        return known.adapter_module if known else ""
+        return self._adapters.get(runtime, "")
+
+    def startable_runtimes(self) -> tuple[str, ...]:
+        """Return the runtimes for which there is an adapter, sorted."""
+        return tuple(sorted(self._adapters))
 
     def models(self, runtime: str) -> tuple[str, ...]:
         """Return the ids of the models that are registered for a runtime."""
@@ -133,14 +139,18 @@ class Catalog:
 
 
 def read_catalog(
-    path: Path = CATALOG_PATH, *, limit: timedelta | None = None, declared: Mapping[str, int] = MappingProxyType({})
+    path: Path = CATALOG_PATH,
+    *,
+    limit: timedelta | None = None,
+    declared: Mapping[str, int] = MappingProxyType({}),
+    adapters: Mapping[str, str] = MappingProxyType({}),
 ) -> Catalog:
     """Parse the catalogue in a file; raises `InvalidSettings` with one line of text."""
     try:
         file = _CatalogFile.model_validate(_parse_yaml(path))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise InvalidSettings(f"{path.name}: {_first_line(error)}") from None
-    return Catalog(file.runtimes, providers=file.providers, limit=limit, declared=declared)
+    return Catalog(file.runtimes, providers=file.providers, limit=limit, declared=declared, adapters=adapters)
 
 
 def _parse_yaml(path: Path) -> Any:  # noqa: ANN401 - checked right after

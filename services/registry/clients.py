@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.auth.v1 import audit_pb2, audit_pb2_grpc, vault_pb2, vault_pb2_grpc
 from protos.auth.v1 import auth_pb2 as pb
 from protos.auth.v1 import auth_pb2_grpc as rpc
 from services.chassis.clients import ServiceChannel
+from services.chassis.errors import ServiceError
 from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.workspace.audit import AuditRecord
 from services.registry.workspace.model import Workspace, WorkspaceId
@@ -19,6 +23,9 @@ MAX_CONCURRENT_CALLS = 8
 
 MAX_PLACEMENTS_PER_CALL = 1000
 """How many placements auth accepts in one call."""
+
+HEALTH_TIMEOUT = timedelta(seconds=3)
+"""Time for the health check of auth; longer than auth takes for its own probes."""
 
 T = TypeVar("T")
 
@@ -57,6 +64,15 @@ class AuthClient:
         self._stub = rpc.AuthServiceStub(channel.channel)
         self._audit = audit_pb2_grpc.AuditServiceStub(channel.channel)
         self._vault = vault_pb2_grpc.VaultServiceStub(channel.channel)
+
+    async def is_serving(self) -> bool:
+        """Whether auth can authorise callers now."""
+        check = health_pb2_grpc.HealthStub(self._channel.channel).Check  # type: ignore[attr-defined] # made when the stub is
+        try:
+            answer = await self._channel.call(check, health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT)
+        except ServiceError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def place_workspaces(self, workspaces: Sequence[tuple[WorkspaceId, WorkspaceId]]) -> None:
         """Tell auth of workspaces, each with its organisation, before they are committed."""

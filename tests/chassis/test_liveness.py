@@ -9,6 +9,7 @@ from protos.common.v1 import liveness_pb2 as pb
 from protos.common.v1 import liveness_pb2_grpc as stubs
 from services.chassis import clients
 from services.chassis.errors import PermissionDenied, Unavailable
+from services.chassis.health import HealthMonitor
 from services.chassis.liveness import Liveness
 from services.chassis.service import Loop
 from tests.rpc import serve
@@ -51,7 +52,7 @@ async def test_a_loop_whose_tick_never_ends_has_no_last_tick():
 
 
 async def test_a_loop_that_no_longer_ticks_in_this_replica_has_no_last_tick():
-    alive = Liveness({"swept"})
+    alive = Liveness({"swept"}, HealthMonitor(()))
     alive.tick("swept")
     alive.clear("swept")
 

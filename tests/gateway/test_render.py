@@ -26,8 +26,11 @@ ALONE = [
     "tier",
     "status",
     "status_reason",
+    "status_detail",
     "status_since",
     "status_event_id",
+    "restart_count",
+    "last_exit",
     "runtime",
     "delivery_mode",
     "url",
@@ -70,6 +73,7 @@ def test_absent_fields_of_a_workspace_are_null():
         "role",
         "agent_card",
         "parent_id",
+        "last_exit",
         "last_outbound_at",
         "hibernation_idle_minutes",
         "workspace_dir",
@@ -77,6 +81,16 @@ def test_absent_fields_of_a_workspace_are_null():
     ]
     assert {name for name, value in shown.items() if value is None} == set(absent)
     assert (shown["url"], shown["status"], shown["delivery_mode"]) == ("", "awaiting_agent", "poll")
+
+
+@pytest.mark.covers("DWN-10")
+@pytest.mark.parametrize(("fields", "shown"), [({"code": 3}, {"code": 3}), ({"signal": 9}, {"signal": 9}), ({}, {})])
+def test_the_last_exit_of_a_workspace_is_rendered(fields, shown):
+    message = bare(restart_count=4, status_detail="why", last_exit=pb.InstanceExit(at=WHEN, text="how", **fields))
+    workspace = render_workspace(message)
+
+    assert (workspace["restart_count"], workspace["status_detail"]) == (4, "why")
+    assert workspace["last_exit"] == {"at": workspace["status_since"], "text": "how", **shown}
 
 
 def test_present_fields_of_a_workspace_are_rendered():

@@ -74,14 +74,14 @@ class FakePlane:
 class RegisterRefusingPlane(FakePlane):
     """Refuses every register and accepts every heartbeat."""
 
-    def __init__(self, status: int, error: str) -> None:
+    def __init__(self, status: int, error: str, **details: Any) -> None:
         super().__init__()
         self.token = TOKEN
         self._status = status
-        self._error = error
+        self.answer = {"error": error, **details}
 
     async def register(self, body: dict[str, Any]) -> web.Response:
-        return web.json_response({"error": self._error}, status=self._status)
+        return web.json_response(self.answer, status=self._status)
 
 
 class UnauthorizedPlane(RegisterRefusingPlane):

@@ -99,6 +99,10 @@ async def test_an_agent_sends_three_heartbeats_in_61_seconds(start, plane, clock
     ("plane", "reason"),
     [
         (RegisterRefusingPlane(400, "invalid request body"), "400 invalid request body"),
+        (
+            RegisterRefusingPlane(400, "invalid request body", reason="url_validate_failed", detail="is not reachable"),
+            "400 invalid request body: url_validate_failed: is not reachable",
+        ),
         (UnauthorizedPlane(), "401 invalid workspace auth token"),
         (FailingPlane(), "500 <html>Oops </html>"),
         (RedirectingPlane(), "307 Temporary Redirect"),
@@ -143,9 +147,42 @@ async def test_an_unreachable_plane_is_called_again(start, clock, tmp_path, capl
         await eventually(lambda: "register failed: ConnectError" in caplog.text)
         await eventually(lambda: "heartbeats fail: ConnectError" in caplog.text)
         clock.advance(30)
-        await eventually(lambda: caplog.text.count("register failed") >= 2)
+        await eventually(lambda: len(clock.sleeping) == 2)
 
     assert caplog.text.count("heartbeats fail") == 1
+
+
+@pytest.mark.covers("DWN-11")
+async def test_a_refusal_is_logged_again_only_when_its_reason_changes(start, clock, tmp_path, caplog):
+    _write_token(tmp_path, TOKEN)
+    plane = RegisterRefusingPlane(400, "invalid request body", reason="url_validate_failed", detail="first")
+
+    async with plane.open(), start(plane):
+        for attempt in range(1, 4):
+            await eventually(lambda attempt=attempt: plane.attempts == attempt)
+            await eventually(lambda: len(clock.sleeping) == 2)
+            clock.advance(60)
+        await eventually(lambda: plane.attempts == 4)
+        plane.answer["detail"] = "second"
+        await eventually(lambda: len(clock.sleeping) == 2)
+        clock.advance(60)
+        await eventually(lambda: "second" in caplog.text)
+
+    assert caplog.text.count("register failed") == 2
+    assert "url_validate_failed: first" in caplog.text
+
+
+@pytest.mark.covers("DWN-11")
+@pytest.mark.parametrize("details", [{"reason": 7}, {"detail": ["x"]}, {"reason": {"a": 1}}, {"detail": "y" * 100_000}])
+async def test_a_refusal_of_any_shape_is_logged_in_one_bounded_line(start, clock, tmp_path, caplog, details):
+    _write_token(tmp_path, TOKEN)
+    plane = RegisterRefusingPlane(400, "invalid request body", **details)
+
+    async with plane.open(), start(plane):
+        await eventually(lambda: "register failed" in caplog.text)
+
+    [line] = [line for line in caplog.text.splitlines() if "register failed" in line]
+    assert len(line) < 500
 
 
 async def test_once_the_plane_accepts_the_register_the_agent_sends_heartbeats(start, clock, caplog):

@@ -45,6 +45,7 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         self.online: set[str] = set()
         self.sends_keepalives = True
         self.unreachable_for: set[str] = set()
+        self.purged: set[str] = set()
         self.snapshot_allowed = asyncio.Event()
         self.snapshot_allowed.set()
         self._feeds = 0
@@ -98,6 +99,8 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
         kind = request.WhichOneof("fact")
         self.reports.append(request)
         self.facts.append((request.workspace_id, request.generation, kind))
+        if request.workspace_id in self.purged:
+            raise NotFound
         record = self.records.get(request.workspace_id)
         if record is not None and record.generation == request.generation:
             self._apply(record, request, kind)

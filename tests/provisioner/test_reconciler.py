@@ -388,6 +388,47 @@ async def test_removed_workspace_that_never_ran_is_reported_as_stopped(one):
         assert harness.backend.stops == []
 
 
+@pytest.mark.covers("DWN-07")
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("before", [DesiredState.STOPPED, DesiredState.UNTOUCHED, DesiredState.RUNNING])
+async def test_removed_workspace_is_reported_as_stopped_in_every_state(one, before, is_restarted):
+    backend, registry = FakeBackend(), FakeRegistry()
+    async with provisioner_harness(backend, registry=registry) as harness:
+        async with harness.reconciling():
+            registry.set_desired(one)
+            await registry.wait_for_fact(one, 1, "instance_started")
+            registry.set_desired(one, before)
+            if before is DesiredState.STOPPED:
+                await registry.wait_for_fact(one, 1, "instance_stopped")
+            if not is_restarted:
+                reported = len(registry.facts)
+                registry.set_desired(one, DesiredState.FORGOTTEN)
+                await eventually(lambda: registry.facts[reported:] == [(one, 1, "instance_stopped")])
+                return
+        reported = len(registry.facts)
+        registry.set_desired(one, DesiredState.FORGOTTEN)
+        async with harness.reconciling():
+            await eventually(lambda: registry.facts[reported:] == [(one, 1, "instance_stopped")])
+
+
+@pytest.mark.covers("DWN-08")
+@pytest.mark.parametrize("state", DesiredState)
+async def test_fact_of_a_purged_workspace_is_reported_once_and_dropped(one, two, state):
+    async with provisioner_harness(FakeBackend()) as harness:
+        harness.registry.purged.add(one)
+        with capture_logs() as logs:
+            async with harness.reconciling():
+                harness.registry.set_desired(one, state)
+                harness.registry.set_desired(two)
+                await harness.registry.wait_for_fact(two, 1, "instance_started")
+                await eventually(lambda: harness.registry.list_facts(one) or state is DesiredState.UNTOUCHED)
+                harness.registry.restart(two)
+                await harness.registry.wait_for_fact(two, 2, "instance_started")
+
+        assert len(harness.registry.list_facts(one)) <= 1
+        assert [entry for entry in logs if entry["log_level"] in {"warning", "error"}] == []
+
+
 async def test_failed_stop_is_reported_each_time_and_repeated(one):
     async with provisioner_harness(StopRefusingBackend(refusals=2)) as harness, harness.reconciling():
         harness.registry.set_desired(one)
@@ -514,3 +555,15 @@ async def test_thousand_reconciled_workspaces_cost_one_list_call():
 
         assert registry.facts == [(late, 1, "instance_started")]
         assert backend.reads < 10
+
+
+@pytest.mark.covers("DWN-04")
+async def test_provisioner_that_does_not_hear_the_registry_is_in_trouble(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        assert await harness.reconciler.find_trouble() == ""  # another replica may reconcile
+        harness.registry.snapshot_allowed.clear()
+        async with harness.reconciling():
+            await eventually(harness.reconciler.find_trouble)
+            harness.registry.snapshot_allowed.set()
+            await eventually(harness.desired_state.is_fresh)
+            assert await harness.reconciler.find_trouble() == ""

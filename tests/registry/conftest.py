@@ -42,6 +42,7 @@ from services.registry.workspace.validation import WorkspaceDraft
 from tests import databases
 from tests.clocks import StillClock
 from tests.registry.fake_auth import FakeAuth, serve_auth
+from tests.registry.strategies import ALWAYS_HEARING
 from tests.rpc import open_channel_to
 
 MISSING_DIRECTORY = Path("/nowhere")
@@ -174,6 +175,8 @@ def auth():
 @pytest.fixture
 async def engine(database_url):
     async with databases.open_empty_database(database_url, service) as engine:
+        async with Store(engine, StillClock()).begin() as tx:
+            await tx.hearing.save(ALWAYS_HEARING)
         yield engine
 
 

@@ -26,10 +26,13 @@ from services.registry.workspace.facts import (
     StopFailed,
     UpstreamDead,
 )
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace, WorkspaceId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUTS = LivenessTimeouts(managed=timedelta(seconds=180), external=timedelta(seconds=90))
+ALWAYS_HEARING = Hearing(since=datetime(2000, 1, 1, tzinfo=UTC), until=datetime(9000, 1, 1, tzinfo=UTC))
+"""The record of a plane that could hear at every time of a test."""
 
 moments = st.integers(0, 600).map(lambda seconds: NOW - timedelta(seconds=seconds))
 
@@ -76,7 +79,13 @@ FACTS_BY_TYPE = {
         declarations=st.none() | st.just(Declarations()),
         card=st.none() | st.just(b"{}"),
     ),
-    HeartbeatMissed: st.builds(HeartbeatMissed, at=at, generation=generations, timeouts=st.just(TIMEOUTS)),
+    HeartbeatMissed: st.builds(
+        HeartbeatMissed,
+        at=at,
+        generation=generations,
+        timeouts=st.just(TIMEOUTS),
+        hearing=st.just(ALWAYS_HEARING),
+    ),
     InstanceStarted: st.builds(
         InstanceStarted,
         at=at,

@@ -66,7 +66,7 @@ async def registry(database_url, tmp_path):
 async def test_the_ticking_loops_have_the_names_that_are_published(registry):
     sweeps = {"silence", "overdue", "placements", "removals", "deeds", "old"}
 
-    assert await registry.list_ticking_loops() == sweeps | {"approvals", "notes"}
+    assert await registry.list_ticking_loops() == sweeps | {"approvals", "notes", "hearing"}
 
 
 async def test_a_workspace_is_created_registered_and_read_over_grpc(registry):

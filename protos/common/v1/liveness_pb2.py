@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/common/v1/liveness.proto\x12\x12molecule.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x14\n\x12GetLivenessRequest\"R\n\x13GetLivenessResponse\x12.\n\x05loops\x18\x01 \x03(\x0b\x32\x1f.molecule.common.v1.TickingLoop\x12\x0b\n\x03now\x18\x02 \x01(\x01\"]\n\x0bTickingLoop\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0clast_tick_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ticked\x18\x03 \x01(\x01\x32\x83\x01\n\x0fLivenessService\x12p\n\x0bGetLiveness\x12&.molecule.common.v1.GetLivenessRequest\x1a\'.molecule.common.v1.GetLivenessResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gatewayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/common/v1/liveness.proto\x12\x12molecule.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x12\n\x10GetHealthRequest\"#\n\x11GetHealthResponse\x12\x0e\n\x06\x63\x61uses\x18\x01 \x03(\t\"\x14\n\x12GetLivenessRequest\"R\n\x13GetLivenessResponse\x12.\n\x05loops\x18\x01 \x03(\x0b\x32\x1f.molecule.common.v1.TickingLoop\x12\x0b\n\x03now\x18\x02 \x01(\x01\"]\n\x0bTickingLoop\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x0clast_tick_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ticked\x18\x03 \x01(\x01\x32\xef\x01\n\x0fLivenessService\x12p\n\x0bGetLiveness\x12&.molecule.common.v1.GetLivenessRequest\x1a\'.molecule.common.v1.GetLivenessResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway\x12j\n\tGetHealth\x12$.molecule.common.v1.GetHealthRequest\x1a%.molecule.common.v1.GetHealthResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gatewayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LIVENESSSERVICE'].methods_by_name['GetLiveness']._loaded_options = None
   _globals['_LIVENESSSERVICE'].methods_by_name['GetLiveness']._serialized_options = b'\252\273\030\014\n\001\001\032\007gateway'
-  _globals['_GETLIVENESSREQUEST']._serialized_start=119
-  _globals['_GETLIVENESSREQUEST']._serialized_end=139
-  _globals['_GETLIVENESSRESPONSE']._serialized_start=141
-  _globals['_GETLIVENESSRESPONSE']._serialized_end=223
-  _globals['_TICKINGLOOP']._serialized_start=225
-  _globals['_TICKINGLOOP']._serialized_end=318
-  _globals['_LIVENESSSERVICE']._serialized_start=321
-  _globals['_LIVENESSSERVICE']._serialized_end=452
+  _globals['_LIVENESSSERVICE'].methods_by_name['GetHealth']._loaded_options = None
+  _globals['_LIVENESSSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\252\273\030\014\n\001\001\032\007gateway'
+  _globals['_GETHEALTHREQUEST']._serialized_start=119
+  _globals['_GETHEALTHREQUEST']._serialized_end=137
+  _globals['_GETHEALTHRESPONSE']._serialized_start=139
+  _globals['_GETHEALTHRESPONSE']._serialized_end=174
+  _globals['_GETLIVENESSREQUEST']._serialized_start=176
+  _globals['_GETLIVENESSREQUEST']._serialized_end=196
+  _globals['_GETLIVENESSRESPONSE']._serialized_start=198
+  _globals['_GETLIVENESSRESPONSE']._serialized_end=280
+  _globals['_TICKINGLOOP']._serialized_start=282
+  _globals['_TICKINGLOOP']._serialized_end=375
+  _globals['_LIVENESSSERVICE']._serialized_start=378
+  _globals['_LIVENESSSERVICE']._serialized_end=617
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class LivenessServiceStub:
                 request_serializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessRequest.SerializeToString,
                 response_deserializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessResponse.FromString,
                 _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/molecule.common.v1.LivenessService/GetHealth',
+                request_serializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
 
 
 class LivenessServiceServicer:
@@ -54,6 +59,14 @@ class LivenessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHealth(self, request, context):
+        """Returns why the replica that answers cannot do its work now: its database or a feed that it needs is away. The
+        answer is at most a second old. `grpc.health.v1.Health/Check` says the same without the causes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LivenessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_LivenessServiceServicer_to_server(servicer, server):
                     servicer.GetLiveness,
                     request_deserializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessRequest.FromString,
                     response_serializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessResponse.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthRequest.FromString,
+                    response_serializer=protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class LivenessService:
             '/molecule.common.v1.LivenessService/GetLiveness',
             protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessRequest.SerializeToString,
             protos_dot_common_dot_v1_dot_liveness__pb2.GetLivenessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.common.v1.LivenessService/GetHealth',
+            protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthRequest.SerializeToString,
+            protos_dot_common_dot_v1_dot_liveness__pb2.GetHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

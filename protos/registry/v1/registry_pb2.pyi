@@ -138,6 +138,8 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The target lies outside the caller's organisation."""
     ERROR_REASON_MODEL_NOT_REGISTERED: _ErrorReason.ValueType  # 13
     """The model does not fit the runtime; metadata: model, runtime, valid_models."""
+    ERROR_REASON_RUNTIME_NOT_STARTABLE: _ErrorReason.ValueType  # 92
+    """This plane can never start the runtime; metadata: runtime, startable."""
     ERROR_REASON_RUNTIME_CONFLICT: _ErrorReason.ValueType  # 14
     """Another change of the runtime won; metadata: runtime, model."""
     ERROR_REASON_CONFIRMATION_REQUIRED: _ErrorReason.ValueType  # 15
@@ -267,6 +269,8 @@ ERROR_REASON_ORG_ACCESS_DENIED: ErrorReason.ValueType  # 12
 """The target lies outside the caller's organisation."""
 ERROR_REASON_MODEL_NOT_REGISTERED: ErrorReason.ValueType  # 13
 """The model does not fit the runtime; metadata: model, runtime, valid_models."""
+ERROR_REASON_RUNTIME_NOT_STARTABLE: ErrorReason.ValueType  # 92
+"""This plane can never start the runtime; metadata: runtime, startable."""
 ERROR_REASON_RUNTIME_CONFLICT: ErrorReason.ValueType  # 14
 """Another change of the runtime won; metadata: runtime, model."""
 ERROR_REASON_CONFIRMATION_REQUIRED: ErrorReason.ValueType  # 15
@@ -407,6 +411,8 @@ class Workspace(message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     EXTERNAL_FIELD_NUMBER: builtins.int
+    RESTART_COUNT_FIELD_NUMBER: builtins.int
+    LAST_EXIT_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     role: builtins.str
@@ -449,6 +455,8 @@ class Workspace(message.Message):
     """How often an instance was requested."""
     external: builtins.bool
     """True if the agent is started outside the plane."""
+    restart_count: builtins.int
+    """How often its instance ended by itself since a caller last requested one."""
     @builtins.property
     def status_since(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
@@ -459,6 +467,10 @@ class Workspace(message.Message):
 
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def last_exit(self) -> InstanceExit:
+        """The last end of an instance by itself; absent if there was none."""
+
     def __init__(
         self,
         *,
@@ -497,10 +509,12 @@ class Workspace(message.Message):
         created_at: timestamp_pb2.Timestamp | None = ...,
         generation: builtins.int = ...,
         external: builtins.bool = ...,
+        restart_count: builtins.int = ...,
+        last_exit: InstanceExit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "created_at", b"created_at", "hibernation_idle_minutes", b"hibernation_idle_minutes", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "model", b"model", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_agent_card", b"_agent_card", "_budget_limit", b"_budget_limit", "_hibernation_idle_minutes", b"_hibernation_idle_minutes", "_model", b"_model", "_parent_id", b"_parent_id", "_role", b"_role", "_workspace_dir", b"_workspace_dir", "active_tasks", b"active_tasks", "agent_card", b"agent_card", "budget_limit", b"budget_limit", "collapsed", b"collapsed", "created_at", b"created_at", "current_task", b"current_task", "delivery_mode", b"delivery_mode", "external", b"external", "generation", b"generation", "hibernation_idle_minutes", b"hibernation_idle_minutes", "id", b"id", "last_error_rate", b"last_error_rate", "last_exit", b"last_exit", "last_outbound_at", b"last_outbound_at", "last_sample_error", b"last_sample_error", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "provision_timeout", b"provision_timeout", "restart_count", b"restart_count", "role", b"role", "runtime", b"runtime", "status", b"status", "status_detail", b"status_detail", "status_event_id", b"status_event_id", "status_reason", b"status_reason", "status_since", b"status_since", "tier", b"tier", "uptime_seconds", b"uptime_seconds", "url", b"url", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_card: _TypeAlias = typing.Literal["agent_card"]  # noqa: Y015
     _WhichOneofArgType__agent_card: _TypeAlias = typing.Literal["_agent_card", b"_agent_card"]  # noqa: Y015
@@ -530,6 +544,45 @@ class Workspace(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__role) -> _WhichOneofReturnType__role | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workspace_dir) -> _WhichOneofReturnType__workspace_dir | None: ...
+
+@typing.final
+class InstanceExit(message.Message):
+    """How an instance ended. Code and signal are absent where the backend does not know them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    AT_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """The exit code of an agent that ended by itself."""
+    signal: builtins.int
+    """The number of the signal that ended the agent."""
+    text: builtins.str
+    """The same for people."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        at: timestamp_pb2.Timestamp | None = ...,
+        code: builtins.int | None = ...,
+        signal: builtins.int | None = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_code", b"_code", "_signal", b"_signal", "at", b"at", "code", b"code", "signal", b"signal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_code", b"_code", "_signal", b"_signal", "at", b"at", "code", b"code", "signal", b"signal", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__code: _TypeAlias = typing.Literal["code"]  # noqa: Y015
+    _WhichOneofArgType__code: _TypeAlias = typing.Literal["_code", b"_code"]  # noqa: Y015
+    _WhichOneofReturnType__signal: _TypeAlias = typing.Literal["signal"]  # noqa: Y015
+    _WhichOneofArgType__signal: _TypeAlias = typing.Literal["_signal", b"_signal"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__code) -> _WhichOneofReturnType__code | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signal) -> _WhichOneofReturnType__signal | None: ...
 
 @typing.final
 class CreateWorkspaceRequest(message.Message):
@@ -1843,16 +1896,20 @@ class InstanceExited(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     EXIT_CODE_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
     exit_code: builtins.int
-    """Its exit code; absent if the backend does not know it."""
+    """Its exit code, or the negative number of the signal that ended it; absent if the backend does not know it."""
+    reference: builtins.str
+    """The backend's reference of the instance, so that an end that is reported twice counts once; may be empty."""
     def __init__(
         self,
         *,
         exit_code: builtins.int | None = ...,
+        reference: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "reference", b"reference"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

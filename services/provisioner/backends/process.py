@@ -122,8 +122,9 @@ class ProcessBackend:
     async def watch_exits(self) -> AsyncGenerator[WorkspaceId, None]:
         self._exit_watcher = watcher = ExitWatcher()
         try:
-            for directory in list_directories(self._root):
-                _watch_supervisor(watcher, directory)
+            with _translate_os_errors():
+                for directory in list_directories(self._root):
+                    _watch_supervisor(watcher, directory)
             while True:
                 yield WorkspaceId(await watcher.wait_for_exit())
         finally:

@@ -16,6 +16,9 @@ from services.provisioner.backends import process_supervisor
 PROC = Path("/proc")
 """Where Linux lists processes."""
 
+POLL_SECONDS = 0.05
+"""Seconds between two looks at a process without a pidfd that is to end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIdentity:
@@ -63,13 +66,16 @@ def kill_session(leader: ProcessIdentity) -> None:
 
 
 def open_pidfd(process: ProcessIdentity) -> int | None:
-    """Return a pidfd of exactly this process; `None` if it ended.
+    """Return a pidfd of exactly this process; `None` if it ended. Raises `OSError` if it runs and Linux gives none.
 
-    The identity is compared after the pidfd was opened, so that the pid cannot be reused in between.
+    The identity is compared after the pidfd was opened, so that the pid cannot be reused in between. An error does not
+    tell whether the process ended: if the pid is that of a thread by now, Linux says EINVAL, and from 6.15 on ENOENT.
     """
     try:
         pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    except OSError:
+        if process.is_running():
+            raise
         return None
     if process.is_running():
         return pidfd
@@ -85,7 +91,10 @@ def reap(process: ProcessIdentity) -> None:
 
 
 async def _signal_and_wait(process: ProcessIdentity, number: signal.Signals, timeout: timedelta) -> bool:  # noqa: ASYNC109 - the same
-    pidfd = open_pidfd(process)
+    try:
+        pidfd = open_pidfd(process)
+    except OSError:
+        return await _signal_and_poll(process, number, timeout)
     if pidfd is None:
         reap(process)
         return True
@@ -105,8 +114,30 @@ async def _signal_and_wait(process: ProcessIdentity, number: signal.Signals, tim
     return True
 
 
+async def _signal_and_poll(process: ProcessIdentity, number: signal.Signals, timeout: timedelta) -> bool:  # noqa: ASYNC109 - the same
+    """Do the same without a pidfd. The pid is reused in the moment between look and signal only if it ends there."""
+    deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
+    _kill_if_running(process, number)
+    while process.is_running():
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    reap(process)
+    return True
+
+
+def _kill_if_running(process: ProcessIdentity, number: signal.Signals) -> None:
+    if process.is_running():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
 def _send_signal(process: ProcessIdentity, number: signal.Signals) -> None:
-    pidfd = open_pidfd(process)
+    try:
+        pidfd = open_pidfd(process)
+    except OSError:
+        _kill_if_running(process, number)
+        return
     if pidfd is None:
         return
     with contextlib.suppress(ProcessLookupError):

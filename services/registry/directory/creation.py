@@ -17,6 +17,7 @@ from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.catalog import Catalog
 from services.registry.clients import AuthClient
+from services.registry.directory import runtime_check
 from services.registry.directory.creation_batch import BatchKind, CreationBatch, insert_batch
 from services.registry.directory.workspace_plan import WorkspacePlan
 from services.registry.errors.workspaces import InvalidWorkspace, OrgAccessDenied
@@ -81,6 +82,9 @@ class WorkspaceCreator:
             refusal = await self._address_checker.find_refusal(draft.url)
             if refusal is not None:
                 raise InvalidWorkspace(details={"reason": "url_validate_failed", "detail": refusal.value})
+        if not runtime_check.needs_no_backend_check(self._catalog, draft.runtime):
+            async with self._store.begin() as tx:
+                await runtime_check.require_startable(tx, self._catalog, draft.runtime)
         return replace(plan, draft=draft)
 
     # Creating ────────────────────────────────────────────────────────────────

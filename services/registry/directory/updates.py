@@ -9,6 +9,7 @@ from services.registry import access
 from services.registry.catalog import Catalog
 from services.registry.clients import AuthClient
 from services.registry.directory.card_pages import read_with_card
+from services.registry.directory.runtime_check import require_startable
 from services.registry.errors.workspaces import (
     FieldRequiresAdmin,
     InvalidValue,
@@ -60,6 +61,7 @@ class WorkspaceUpdater:
             now = validation.validate_changes(before, changes)
             if "runtime" in changes:
                 now = self._change_runtime(now, changes["runtime"])
+                await require_startable(tx, self._catalog, now.runtime)
             if "parent_id" in changes:
                 now = await self._move(tx, caller, now, changes["parent_id"])
             if now != before:

@@ -122,6 +122,18 @@ class ModelNotRegistered(_Registry, errors.InvalidArgument):
         super().__init__(details={"model": model, "runtime": runtime, "valid_models": list(valid_models)})
 
 
+class RuntimeNotStartable(_Registry, errors.InvalidArgument):
+    reason = "RUNTIME_NOT_STARTABLE"
+
+    def __init__(self, runtime: str, *, startable: Sequence[str]) -> None:
+        super().__init__(
+            f"this plane cannot start the runtime {runtime}; it can start: {', '.join(startable) or 'none'}."
+            " Choose one of these, or the runtime external and start the agent yourself,"
+            " or have the operator install a template whose config.yaml names an adapter for this runtime",
+            details={"runtime": runtime, "startable": list(startable)},
+        )
+
+
 class RuntimeConflict(_Registry, errors.FailedPrecondition):
     reason = "RUNTIME_CONFLICT"
     message = "runtime_conflict"

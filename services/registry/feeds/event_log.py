@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from services.chassis.errors import Unavailable
 from services.chassis.fan_out import FanOut, Subscription
 from services.chassis.feeds import FEED_SIGN_INTERVAL
@@ -26,8 +24,6 @@ from services.registry.workspace.audiences import (
 )
 from services.registry.workspace.events import Event
 from services.registry.workspace.model import WorkspaceId
-
-log = structlog.get_logger()
 
 MAX_PAGE_SIZE = 500
 """Events that one statement reads, and workspaces in one update."""
@@ -80,14 +76,19 @@ class EventLog:
             capacity=MAX_UNREAD_UPDATES, overflow_error=FeedOverrun
         )
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a gateway follows this replica."""
+        return self._fan_out.has_subscribers
+
     async def run(self) -> None:
         """Read until cancelled; while the database is unavailable, try again."""
         while True:
             known_revision = self._feed.revision
             try:
                 await self._catch_up()
-            except Unavailable:
-                log.warning("event log waits for the database")
+            except Unavailable:  # the outage is already logged
+                await asyncio.sleep(POLL_INTERVAL.total_seconds())
             await self._feed.wait_beyond(known_revision, POLL_INTERVAL)
 
     async def watch(self, after_event_id: int) -> AsyncIterator[EventLogUpdate]:

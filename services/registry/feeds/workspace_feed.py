@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-import structlog
-
 from services.chassis.database import NotificationListener
 from services.chassis.errors import Unavailable
 from services.chassis.fan_out import Subscription
@@ -18,8 +16,6 @@ from services.chassis.feeds import FEED_SIGN_INTERVAL
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.store.transaction import Store
 from services.registry.workspace.model import HeartbeatNotice, Workspace
-
-log = structlog.get_logger()
 
 POLL_INTERVAL = timedelta(seconds=1)
 """Time without a notification of the database after which the reader looks for changes anyway."""
@@ -85,9 +81,14 @@ class WorkspaceFeed:
         while True:
             try:
                 await self._catch_up()
-            except Unavailable:
-                log.warning("workspace feed waits for the database")
+            except Unavailable:  # the outage is already logged
+                await asyncio.sleep(POLL_INTERVAL.total_seconds())
             await self._notifications.wait(POLL_INTERVAL)
+
+    async def find_trouble(self) -> str:
+        """Return why subscribers hear nothing; empty if the table was read lately."""
+        age = asyncio.get_running_loop().time() - self._read_at
+        return "" if age < MAX_READ_AGE.total_seconds() else "changes of workspaces are not read from the database"
 
     def publish_heartbeat(self, heartbeat: HeartbeatNotice) -> None:
         """Send a heartbeat to the subscribers that asked for heartbeats."""

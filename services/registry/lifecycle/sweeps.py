@@ -50,18 +50,23 @@ class Sweeps:
         self._max_events = max_events
 
     async def check_heartbeats(self) -> None:
-        """Report a missed heartbeat of every agent whose timeout has passed."""
+        """Report a missed heartbeat of every agent whose timeout has passed while the plane could hear."""
         async with self._store.begin() as tx:
-            silent = await tx.overdue.list_silent(self._timeouts, limit=SWEEP_BATCH_SIZE)
+            hearing = await tx.hearing.find()
+            if hearing is None:
+                return
+            silent = await tx.overdue.list_silent(self._timeouts, hearing=hearing, limit=SWEEP_BATCH_SIZE)
         for workspace_id in silent:
-            await self._observations.observe(
-                workspace_id, HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts)
-            )
+            fact = HeartbeatMissed(at=self._clock.now(), timeouts=self._timeouts, hearing=hearing)
+            await self._observations.observe(workspace_id, fact)
 
     async def fail_unstarted(self) -> None:
-        """Report every workspace whose agent did not come up before its deadline."""
+        """Report every workspace whose agent did not come up before its deadline, while the plane could hear."""
         async with self._store.begin() as tx:
-            unstarted = await tx.overdue.list_unstarted(limit=SWEEP_BATCH_SIZE)
+            hearing = await tx.hearing.find()
+            if hearing is None:
+                return
+            unstarted = await tx.overdue.list_unstarted(hearing=hearing, limit=SWEEP_BATCH_SIZE)
         for workspace in unstarted:
             fact = ProvisioningTimedOut(at=self._clock.now(), generation=workspace.generation)
             await self._observations.observe(workspace.id, fact)

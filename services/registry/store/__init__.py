@@ -8,6 +8,7 @@
 | `lists`          | pages of workspaces, peers and events                                          |
 | `revisions`      | workspaces changed after a revision; connected provisioners                    |
 | `vitals`         | writes the values of many heartbeats at once                                   |
+| `hearing`        | when the plane could hear agents                                               |
 | `overdue`        | what the sweeps look for                                                       |
 | `events`         | stored events and their retention                                              |
 | `card_index`     | search by skill, tag and text                                                  |

@@ -47,6 +47,14 @@ class RevisionQueries:
             upsert.on_conflict_do_update(index_elements=["replica_id", "backend"], set_={"seen_at": self._now})
         )
 
+    async def list_backends(self) -> frozenset[str]:
+        """Return the backends of the provisioners that are connected now."""
+        since = self._now - WATCHER_LIFETIME
+        found = await self._identity_map.connection.execute(
+            sa.select(watchers.c.backend).where(watchers.c.seen_at > since)
+        )
+        return frozenset(found.scalars())
+
     async def is_watched(self, now: datetime) -> bool:
         """Whether a provisioner that can start instances is connected at `now`."""
         since = now - WATCHER_LIFETIME

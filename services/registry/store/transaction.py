@@ -18,6 +18,7 @@ from services.registry.errors.workspaces import WorkspaceNotFound
 from services.registry.store.audit_outbox import AuditOutbox
 from services.registry.store.card_index import CardIndex
 from services.registry.store.events import EventStore
+from services.registry.store.hearing import HearingStore
 from services.registry.store.identity_map import IdentityMap, with_row_locks
 from services.registry.store.lists import WorkspaceLists
 from services.registry.store.overdue import OverdueQueries
@@ -79,6 +80,7 @@ class Transaction:
         self.revisions = RevisionQueries(self._identity_map, now)
         self.overdue = OverdueQueries(self._identity_map, now)
         self.vitals = VitalsWriter(self._identity_map)
+        self.hearing = HearingStore(self._identity_map)
         self.card_index = CardIndex(self._identity_map)
         self.audit_outbox = AuditOutbox(self._identity_map, now)
         self.secret_rollout = SecretRolloutStore(self._identity_map)

@@ -27,6 +27,14 @@ NameText = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e12, le=1e12)]
 
 
+MAX_ADAPTER_CHARS = 200
+"""Length of the longest name of an adapter module."""
+
+AdapterModule = Annotated[
+    str, Field(max_length=MAX_ADAPTER_CHARS, pattern=r"^([A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*)?$")
+]
+
+
 class _ConfigFileModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -72,6 +80,8 @@ class TemplateConfig(_ConfigFileModel):
     description: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] = ""
     tier: Annotated[int, Field(ge=1, le=4)] | None = None
     runtime: ShortText = ""
+    adapter: AdapterModule = ""
+    """The Python module that instances of the runtime run; only that of a template on the operator's disk counts."""
     model: ShortText | None = None
     skills: Annotated[list[ShortText], Field(max_length=MAX_LIST_ITEMS)] = []
     models: Annotated[list[TemplateModel], Field(max_length=MAX_LIST_ITEMS)] = []

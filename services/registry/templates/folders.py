@@ -15,6 +15,7 @@ from services.registry.templates import config_file
 from services.registry.templates.bounded_yaml import InvalidYaml
 from services.registry.templates.config_file import TemplateConfig
 from services.registry.workspace import starter_files
+from services.registry.workspace.model import EXTERNAL
 from services.registry.workspace.starter_files import CONFIG_FILE, Files, StarterFiles
 from services.registry.workspace.validation import DEFAULT_RUNTIME, WorkspaceDraft
 
@@ -82,9 +83,13 @@ class TemplateFolders:
             {CONFIG_FILE: config_file.generate_config(WorkspaceDraft(name=name, runtime=DEFAULT_RUNTIME)), **files}
         )
         try:
-            config_file.parse_config(files[CONFIG_FILE].encode())
+            config = config_file.parse_config(files[CONFIG_FILE].encode())
         except InvalidYaml as fault:
             raise InvalidTemplate(f"{CONFIG_FILE}: {fault}") from None
+        if config.adapter:
+            raise InvalidTemplate(
+                f"{CONFIG_FILE}: adapter: only a template that the operator puts on disk may have one"
+            )
         await asyncio.to_thread(self._write_template, template_id, files)
         log.info("template imported", template=template_id, files=len(files))
         return template_id
@@ -162,6 +167,24 @@ def load_runtime_provision_timeouts(root: Path) -> Mapping[str, int]:
         seconds = config.runtime_config.provision_timeout_seconds
         if config.runtime and seconds:
             found[config.runtime] = max(found.get(config.runtime, 0), seconds)
+
+    walk_template_configs(root, visit)
+    return found
+
+
+def load_adapters(root: Path) -> Mapping[str, str]:
+    """Return the adapter modules that templates declare, by runtime; of several for one runtime the first counts."""
+    found: dict[str, str] = {}
+
+    def visit(template_id: str, content: bytes) -> None:
+        try:
+            config = config_file.parse_config(content)
+        except InvalidYaml:
+            return
+        if not config.adapter or config.runtime in {"", EXTERNAL}:
+            return
+        if found.setdefault(config.runtime, config.adapter) != config.adapter:
+            log.warning("second adapter of a runtime ignored", template=template_id, runtime=config.runtime)
 
     walk_template_configs(root, visit)
     return found

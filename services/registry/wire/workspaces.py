@@ -30,6 +30,7 @@ from services.registry.workspace.model import (
     Status,
     Workspace,
 )
+from services.registry.workspace.status_texts import describe_exit
 from services.registry.workspace.validation import MAX_CARD_BYTES, InitialMemory, WorkspaceDraft
 
 MAX_MONTHLY_SPEND_CENTS = 10**12
@@ -124,7 +125,13 @@ def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PL
         case "instance_skipped":
             return InstanceSkipped(at=at, generation=generation, backend=request.instance_skipped.backend)
         case "instance_exited":
-            return InstanceExited(at=at, generation=generation)
+            exited = request.instance_exited
+            return InstanceExited(
+                at=at,
+                generation=generation,
+                reference=exited.reference,
+                exit_code=exited.exit_code if exited.HasField("exit_code") else None,
+            )
         case "instance_stopped":
             return InstanceStopped(at=at, generation=generation)
         case "stop_failed":
@@ -188,7 +195,20 @@ def build_workspace(listed: ListedWorkspace, provision_timeout: timedelta | None
         created_at=timestamp_from_datetime(workspace.created_at),
         generation=workspace.generation,
         external=workspace.external,
+        restart_count=workspace.restart_count,
+        last_exit=_build_exit(workspace.last_exit_at, workspace.last_exit_code),
     )
+
+
+def _build_exit(at: datetime | None, code: int | None) -> pb.InstanceExit | None:
+    if at is None:
+        return None
+    exited = pb.InstanceExit(at=timestamp_from_datetime(at), text=describe_exit(code))
+    if code is not None and code < 0:
+        exited.signal = -code
+    elif code is not None:
+        exited.code = code
+    return exited
 
 
 def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecord:

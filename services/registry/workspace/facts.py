@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.registry.workspace.hearing import Hearing
 from services.registry.workspace.model import Declarations, Reason, Workspace
 
 
@@ -55,6 +56,8 @@ class HeartbeatMissed(_BaseFact):
     """An agent sent no heartbeat for its timeout."""
 
     timeouts: LivenessTimeouts
+    hearing: Hearing
+    """When the plane could hear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,11 @@ class InstanceSkipped(_BaseFact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceExited(_BaseFact):
     """An instance ended by itself."""
+
+    reference: str = ""
+    """The backend's name of the instance."""
+    exit_code: int | None = None
+    """Its exit code, or the negative number of a signal; `None` where the backend does not know it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,14 @@ class Workspace:
     backend: str = ""
     backend_address: str = ""
     instance_reference: str = ""
+    restart_count: int = 0
+    """How often its instance ended by itself since a caller last requested one."""
+    last_exit_at: datetime | None = None
+    """When an instance last ended by itself."""
+    last_exit_code: int | None = None
+    """Its exit code, or the negative number of a signal."""
+    last_exit_reference: str = ""
+    """The backend's name of that instance."""
 
     delivery_mode: DeliveryMode = DeliveryMode.PUSH
     url: str = ""

@@ -1,5 +1,6 @@
 """The state machine of workspaces: `next_state` applies a fact to a workspace."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -27,8 +28,16 @@ from services.registry.workspace.facts import (
     UpstreamDead,
     is_outdated,
 )
+from services.registry.workspace.hearing import measure_silence
 from services.registry.workspace.model import NO_BACKEND, Reason, Status, Workspace
-from services.registry.workspace.status_texts import DECLARED_EXTERNAL_DETAIL, PROVISION_TIMEOUT_TEXT, STATUS_DETAILS
+from services.registry.workspace.routes import RUNNING_STATUSES
+from services.registry.workspace.status_texts import (
+    DECLARED_EXTERNAL_DETAIL,
+    PROVISION_TIMEOUT_TEXT,
+    STATUS_DETAILS,
+    describe_failure,
+    describe_restarts,
+)
 
 ONLINE_STATUSES = frozenset({Status.ONLINE, Status.DEGRADED})
 """Statuses in which an agent must send heartbeats."""
@@ -64,7 +73,7 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
         case InstanceSkipped():
             return _after_instance_skipped(workspace, fact)
         case InstanceExited():
-            return _after_instance_lost(workspace, ONLINE_STATUSES, Reason.CONTAINER_NOT_RUNNING, fact.at)
+            return _after_instance_exited(workspace, fact)
         case UpstreamDead():
             return _after_instance_lost(workspace, ONLINE_STATUSES | {Status.FAILED}, Reason.UPSTREAM_DEAD, fact.at)
         case InstanceStopped():
@@ -72,7 +81,7 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
         case StopFailed():
             return _after_stop_failed(workspace, fact)
         case ProvisioningFailed():
-            return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at)
+            return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at, fact.missing)
         case ProvisioningTimedOut():
             return _after_provisioning_timed_out(workspace, fact)
         case BootstrapFailed():
@@ -115,8 +124,8 @@ def _after_heartbeat(workspace: Workspace, heartbeat: HeartbeatReceived) -> Work
 
 def _after_missed_heartbeat(workspace: Workspace, fact: HeartbeatMissed) -> Workspace:
     limit = fact.timeouts.get_timeout(workspace)
-    seen = workspace.vitals.last_seen
-    if workspace.status not in ONLINE_STATUSES or (seen is not None and fact.at - seen < limit):
+    silence = measure_silence(fact.hearing, workspace.vitals.last_seen, fact.at)
+    if workspace.status not in ONLINE_STATUSES or silence < limit:
         return workspace
     if workspace.external:
         return _to_status(workspace, Status.AWAITING_AGENT, Reason.AGENT_STALE, fact.at)
@@ -149,6 +158,25 @@ def _after_instance_lost(workspace: Workspace, where: frozenset[Status], reason:
     if workspace.status not in where or workspace.external:
         return workspace
     return _to_status(workspace, Status.OFFLINE, reason, at)
+
+
+def _after_instance_exited(workspace: Workspace, fact: InstanceExited) -> Workspace:
+    """Count the end of an instance once, however often it is reported."""
+    if workspace.external or workspace.status not in RUNNING_STATUSES:
+        return workspace
+    is_repeated = fact.reference != "" and fact.reference == workspace.last_exit_reference
+    counted = workspace
+    if not is_repeated:
+        counted = replace(
+            workspace,
+            restart_count=workspace.restart_count + 1,
+            last_exit_at=fact.at,
+            last_exit_code=fact.exit_code,
+            last_exit_reference=fact.reference,
+        )
+        detail = describe_restarts(workspace.status_reason, counted.restart_count, counted.last_exit_code)
+        counted = replace(counted, status_detail=detail)
+    return _after_instance_lost(counted, ONLINE_STATUSES, Reason.CONTAINER_NOT_RUNNING, fact.at)
 
 
 def _after_hibernate_requested(workspace: Workspace, fact: HibernateRequested) -> Workspace:
@@ -189,10 +217,16 @@ def _after_resume_requested(workspace: Workspace, fact: ResumeRequested) -> Work
     return _to_new_generation(workspace, Reason.RESUME_REQUESTED, fact.at, fact.limit)
 
 
-def _to_failed(workspace: Workspace, reason: Reason, error: str, at: datetime) -> Workspace:
+def _to_failed(
+    workspace: Workspace, reason: Reason, error: str, at: datetime, missing: Sequence[str] = ()
+) -> Workspace:
     if workspace.status is not Status.PROVISIONING:
         return workspace
-    return _to_status(workspace, Status.FAILED, reason, at, vitals=replace(workspace.vitals, sample_error=error))
+    detail = describe_failure(reason, error, missing)
+    if reason is Reason.PROVISION_TIMEOUT:
+        detail = describe_restarts(reason, workspace.restart_count, workspace.last_exit_code)
+    seen = replace(workspace.vitals, sample_error=error)
+    return _to_status(workspace, Status.FAILED, reason, at, status_detail=detail, vitals=seen)
 
 
 def _after_provisioning_timed_out(workspace: Workspace, fact: ProvisioningTimedOut) -> Workspace:
@@ -213,12 +247,14 @@ def _after_restart_requested(workspace: Workspace, fact: RestartRequested) -> Wo
 
 
 def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit: timedelta) -> Workspace:
-    """Request a new instance: the next generation, in status provisioning."""
+    """Request a new instance: the next generation, in status provisioning. A caller's request ends the count."""
+    restart_count = workspace.restart_count if reason is Reason.AUTO_RESTART else 0
     return replace(
         workspace,
         status=Status.PROVISIONING,
         status_reason=reason,
-        status_detail=STATUS_DETAILS[reason],
+        status_detail=describe_restarts(reason, restart_count, workspace.last_exit_code),
+        restart_count=restart_count,
         status_since=at,
         generation=workspace.generation + 1,
         provision_deadline=at + limit,
@@ -229,8 +265,9 @@ def _to_new_generation(workspace: Workspace, reason: Reason, at: datetime, limit
 
 
 def _after_removed(workspace: Workspace, fact: Removed) -> Workspace:
-    """Without an instance there is nothing to stop, so `stopped_at` is set at once."""
-    has_no_instance = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    """Where nothing runs there is nothing to stop, so `stopped_at` is set at once."""
+    never_had_one = workspace.external or workspace.generation == 0 or workspace.backend == NO_BACKEND
+    has_no_instance = never_had_one or workspace.status is Status.HIBERNATED
     return _to_status(
         workspace,
         Status.REMOVED,

@@ -1,6 +1,12 @@
 """The texts that explain a status to people (`status_detail`)."""
 
+from collections.abc import Sequence
+from signal import Signals
+
 from services.registry.workspace.model import Reason
+
+MAX_CAUSE_CHARS = 300
+"""Longer causes are cut in a status detail."""
 
 PROVISION_TIMEOUT_TEXT = "provisioning timed out"
 """The public error text of an instance that did not start in time."""
@@ -36,3 +42,31 @@ STATUS_DETAILS = {
 
 DECLARED_EXTERNAL_DETAIL = "Declared by its creator, not heard from yet."
 """The text of an external workspace that was created with its address."""
+
+
+def describe_exit(code: int | None) -> str:
+    """Return how an instance ended: by an exit code, by a signal (a negative code), or unknown."""
+    if code is None:
+        return "how it ended is not known"
+    if code >= 0:
+        return f"exit code {code}"
+    known = {signal.value for signal in Signals}
+    return f"killed by signal {-code}" + (f" ({Signals(-code).name})" if -code in known else "")
+
+
+def describe_restarts(reason: Reason, restart_count: int, exit_code: int | None) -> str:
+    """Return the text of a status together with how often the instance ended by itself."""
+    if restart_count == 0:
+        return STATUS_DETAILS[reason]
+    times = "once" if restart_count == 1 else f"{restart_count} times"
+    return f"{STATUS_DETAILS[reason]} The agent ended {times}, at last: {describe_exit(exit_code)}."
+
+
+def describe_failure(reason: Reason, error: str, missing: Sequence[str] = ()) -> str:
+    """Return the text of a failed start together with its cause."""
+    cause = f"{error}: {', '.join(missing)}" if missing else error
+    return f"{STATUS_DETAILS[reason]} Cause: {_shorten(cause)}" if cause else STATUS_DETAILS[reason]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_CAUSE_CHARS else text[: MAX_CAUSE_CHARS - 1] + "…"

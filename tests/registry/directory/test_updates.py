@@ -20,7 +20,7 @@ from services.registry.errors.workspaces import (
 from services.registry.store.tree import TREE_LOCK
 from services.registry.workspace.facts import HeartbeatMissed, LivenessTimeouts
 from services.registry.workspace.model import Status
-from tests.registry.conftest import ADMIN, ANONYMOUS, TIMEOUTS, agent, org
+from tests.registry.conftest import ADMIN, ALWAYS_HEARING, ANONYMOUS, TIMEOUTS, agent, org
 from tests.waiting import eventually
 
 UNKNOWN = "7b2e7c9e-0000-4000-8000-000000000000"
@@ -136,7 +136,7 @@ async def test_a_missing_heartbeat_is_judged_by_the_committed_runtime(registry):
     for _ in range(50):
         workspace = await registry.online(backend="none")
         registry.clock.advance(minutes=5)
-        silence = HeartbeatMissed(at=registry.clock.now(), timeouts=timeouts)
+        silence = HeartbeatMissed(at=registry.clock.now(), timeouts=timeouts, hearing=ALWAYS_HEARING)
 
         await asyncio.gather(
             registry.observations.observe(workspace.id, silence), update(registry, workspace, runtime="external")

@@ -18,7 +18,7 @@ from services.registry.workspace.facts import (
     StopFailed,
     UpstreamDead,
 )
-from tests.registry.conftest import ADMIN, TIMEOUTS, agent
+from tests.registry.conftest import ADMIN, ALWAYS_HEARING, TIMEOUTS, agent
 
 WORKSPACES = 4
 
@@ -38,7 +38,7 @@ async def step(registry, dice, workspace_id):
         StopFailed(**fields, text="no"),
         ProvisioningFailed(**fields, error="provisioning failed"),
         ProvisioningTimedOut(**fields),
-        HeartbeatMissed(at=at, timeouts=TIMEOUTS),
+        HeartbeatMissed(at=at, timeouts=TIMEOUTS, hearing=ALWAYS_HEARING),
         UpstreamDead(**fields),
     ]
     match dice.choice(["fact", "fact", "fact", "beat", "beat", "beat", "register", "restart", "remove"]):

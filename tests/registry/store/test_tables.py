@@ -14,7 +14,7 @@ from protos.registry.v1 import registry_pb2 as pb
 from services.registry.store.tables import workspaces as tables
 from services.registry.workspace.model import Status
 from services.registry.workspace.validation import DEFAULT_MAX_CONCURRENT_TASKS
-from tests.registry.conftest import TIMEOUTS
+from tests.registry.conftest import ALWAYS_HEARING, TIMEOUTS
 
 SOURCE = Path(__file__).parents[3] / "services" / "registry"
 
@@ -150,8 +150,8 @@ async def insert_copies(registry, engine):
 async def test_due_rows_are_found_by_an_index(registry, engine):
     await insert_copies(registry, engine)
     for question, index in (
-        (lambda tx: tx.overdue.list_unstarted(limit=5), "workspaces_starting"),
-        (lambda tx: tx.overdue.list_silent(TIMEOUTS, limit=5), "vitals_look_at"),
+        (lambda tx: tx.overdue.list_unstarted(hearing=ALWAYS_HEARING, limit=5), "workspaces_starting"),
+        (lambda tx: tx.overdue.list_silent(TIMEOUTS, hearing=ALWAYS_HEARING, limit=5), "vitals_look_at"),
         (lambda tx: tx.overdue.list_unplaced(limit=5), "workspaces_unplaced"),
         (lambda tx: tx.overdue.list_unfinished_removals(TIMEOUTS.managed, limit=5), "workspaces_unfinished"),
         (lambda tx: tx.events.delete_old(TIMEOUTS.managed, limit=5), "events_created"),

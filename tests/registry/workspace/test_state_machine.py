@@ -33,7 +33,15 @@ from services.registry.workspace.health import apply_heartbeat, find_vitals_only
 from services.registry.workspace.model import Declarations, Reason, Status, Vitals, Workspace
 from services.registry.workspace.state_machine import next_state
 from services.registry.workspace.status_texts import STATUS_DETAILS
-from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS, facts, with_current_generation, workspaces
+from tests.registry.strategies import (
+    ALWAYS_HEARING,
+    FACTS_BY_TYPE,
+    NOW,
+    TIMEOUTS,
+    facts,
+    with_current_generation,
+    workspaces,
+)
 
 P, ON, DEG, OFF, WAIT = Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.AWAITING_AGENT
 PAUSED, GOING, GONE, FAILED, REMOVED = (
@@ -89,7 +97,7 @@ RESTART = RestartRequested(at=NOW, generation=1, reason=Reason.RESTART_REQUESTED
 AGAIN = replace(RESTART, reason=Reason.AUTO_RESTART)
 RESUME = ResumeRequested(at=NOW, limit=timedelta(minutes=10))
 SLEEP = HibernateRequested(at=NOW, reason=Reason.HIBERNATE_REQUESTED)
-SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS)
+SILENCE = HeartbeatMissed(at=NOW, timeouts=TIMEOUTS, hearing=ALWAYS_HEARING)
 quiet = Vitals(last_seen=LONG)
 remote = {"runtime": "external", "backend": "", "generation": 0}
 came = {**remote, "registered_at": LONG}
@@ -355,10 +363,11 @@ def test_a_heartbeat_does_not_revive_a_stopped_or_failed_workspace(status):
     assert now.vitals.active_tasks == 3
 
 
-def test_an_exit_during_provisioning_changes_nothing():
+def test_an_exit_during_provisioning_changes_no_status():
     before = workspace(P)
+    now = next_state(before, InstanceExited(at=NOW))
 
-    assert next_state(before, InstanceExited(at=NOW)) is before
+    assert (now.status, now.status_reason, now.generation) == (P, before.status_reason, before.generation)
 
 
 def test_a_workspace_without_a_backend_has_no_deadline():
@@ -495,3 +504,11 @@ def test_a_repeated_stop_error_of_a_removed_workspace_changes_nothing():
 
     assert next_state(removed, StopFailed(at=NOW, text="busy")) is removed
     assert next_state(removed, StopFailed(at=NOW, text="gone")) == replace(removed, stop_error="gone")
+
+
+@pytest.mark.covers("DWN-07")
+@pytest.mark.parametrize("status", [status for status in Status if status is not REMOVED])
+def test_only_a_hibernated_workspace_is_known_to_have_no_instance_when_it_is_removed(status):
+    removed = next_state(workspace(status, generation=1, backend="process"), Removed(at=NOW))
+
+    assert (removed.stopped_at is not None) is (status is Status.HIBERNATED)

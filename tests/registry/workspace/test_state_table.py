@@ -31,7 +31,7 @@ from services.registry.workspace.facts import (
 from services.registry.workspace.health import apply_heartbeat
 from services.registry.workspace.model import EXTERNAL, Reason, Status, Vitals, Workspace
 from services.registry.workspace.state_machine import next_state
-from tests.registry.strategies import FACTS_BY_TYPE, NOW, TIMEOUTS
+from tests.registry.strategies import ALWAYS_HEARING, FACTS_BY_TYPE, NOW, TIMEOUTS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "spec" / "rest.md"
 
@@ -123,7 +123,7 @@ FACTS = [
         for wedged in (False, True)
         for rate in (0.0, 0.3, 0.5)
     ],
-    HeartbeatMissed(at=NOW, timeouts=TIMEOUTS),
+    HeartbeatMissed(at=NOW, timeouts=TIMEOUTS, hearing=ALWAYS_HEARING),
     InstanceStarted(at=NOW, backend="process", address="http://127.0.0.1:2", reference="r"),
     InstanceSkipped(at=NOW, backend="none"),
     InstanceExited(at=NOW),

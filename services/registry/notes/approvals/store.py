@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.registry.notes.approvals import tables
 from services.registry.notes.approvals.rules import DECISION_TIMEOUT, Approval, ListedApproval
 from services.registry.notes.approvals.tables import approvals
-from services.registry.store.tables.workspaces import is_not_removed, workspaces
+from services.registry.store.tables.workspaces import hearing, is_not_removed, workspaces
 from services.registry.workspace.model import WorkspaceId
 
 
@@ -23,11 +23,19 @@ class ApprovalStore:
 
     @property
     def _is_pending(self) -> sa.ColumnElement[bool]:
-        return sa.and_(tables.is_pending, approvals.c.created_at > self._now - DECISION_TIMEOUT)
+        return sa.and_(tables.is_pending, sa.not_(self._is_too_old))
 
     @property
     def _is_expired(self) -> sa.ColumnElement[bool]:
-        return sa.and_(tables.is_pending, approvals.c.created_at <= self._now - DECISION_TIMEOUT)
+        return sa.and_(tables.is_pending, self._is_too_old)
+
+    @property
+    def _is_too_old(self) -> sa.ColumnElement[bool]:
+        """Match what waited for too long, during all of which the plane could hear a decision."""
+        began = sa.func.greatest(approvals.c.created_at, hearing.c.since, type_=hearing.c.since.type)
+        until = sa.func.least(hearing.c.until, self._now, type_=hearing.c.until.type)
+        heard = sa.exists().where(began <= until - DECISION_TIMEOUT)
+        return sa.and_(approvals.c.created_at <= self._now - DECISION_TIMEOUT, heard)
 
     async def insert(self, approval: Approval) -> bool:
         """Insert a new approval; false if its id is known."""

@@ -75,6 +75,10 @@ workspaces = sa.Table(
     sa.Column("backend", sa.Text, nullable=False),
     sa.Column("backend_address", sa.Text, nullable=False),
     sa.Column("instance_reference", sa.Text, nullable=False),
+    sa.Column("restart_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("last_exit_at", _timestamp),
+    sa.Column("last_exit_code", sa.Integer),
+    sa.Column("last_exit_reference", sa.Text, nullable=False, server_default=""),
     sa.Column("delivery_mode", sa.Text, nullable=False, server_default=DeliveryMode.PUSH.value),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("has_card", sa.Boolean, nullable=False),
@@ -194,6 +198,15 @@ holds_card = sa.and_(
 """Events whose payload is large because it holds a card."""
 
 sa.Index("events_with_card", events.c.workspace_id, events.c.event_id, postgresql_where=holds_card)
+
+# When the plane could hear agents: one row.
+hearing = sa.Table(
+    "hearing",
+    META,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("since", _timestamp, nullable=False),
+    sa.Column("until", _timestamp, nullable=False),
+)
 
 # Provisioners that watch the feed, by replica.
 watchers = sa.Table(
