@@ -56,7 +56,7 @@ class Plane:
         process, as with `molecule up`; otherwise everything runs in this event loop.
         """
         self.url = ""
-        self.http = httpx.AsyncClient()
+        self.http = httpx.AsyncClient(trust_env=False)
         self.admin: dict[str, str] = {}
         """Headers of the operator; empty if the plane has no ADMIN_TOKEN."""
         self._environment = {"BACKEND": backend, "DATABASE_URL": database_url or "", **(env or {})}

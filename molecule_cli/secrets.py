@@ -40,6 +40,8 @@ def list_(
         typer.echo(json.dumps(secrets))
         return
     Console().print(_build_table(secrets) if secrets else "no secrets yet: molecule secrets set KEY adds one")
+    for key in (secret["key"] for secret in secrets if secret.get("reserved")):
+        typer.echo(f"{key} is not given to agents: its name is reserved; molecule secrets unset {key} erases it")
 
 
 @app.command(name="set")

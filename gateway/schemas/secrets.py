@@ -1,5 +1,7 @@
 """Secrets of workspaces, and global secrets."""
 
+from typing import NotRequired
+
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
@@ -43,21 +45,25 @@ class ResealResult(TypedDict):
 
 @with_config(title="Label")
 class SecretLabel(TypedDict):
-    """A secret in a list: everything but its value."""
+    """A secret in a list: everything but its value. A reserved one is not given to agents."""
 
     key: str
     has_value: bool
     scope: str
     created_at: str
     updated_at: str
+    reserved: NotRequired[bool]
 
 
 def render_label(message: vault_pb2.Secret) -> SecretLabel:
     """Return a secret without its value."""
-    return SecretLabel(
+    label = SecretLabel(
         key=message.key,
         has_value=True,
         scope="global" if message.is_global else "workspace",
         created_at=json_format.format_timestamp(message.created_at),
         updated_at=json_format.format_timestamp(message.updated_at),
     )
+    if message.is_reserved:
+        label["reserved"] = True
+    return label

@@ -167,6 +167,7 @@ class AgentClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=self._connect_timeout,
+            trust_env=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         ) as session:
             yield session
