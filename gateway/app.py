@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from gateway import documentation
-from gateway.authentication import Authenticator, hash_bearer
+from gateway.authentication import Authenticator
 from gateway.clients import ServiceChannels, open_channels
 from gateway.cors import CorsPolicy
 from gateway.endpoint import RouteEndpoint
@@ -73,7 +73,7 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     If one of them fails, the block is cancelled and the error raised.
     """
     async with open_channels(settings) as channels:
-        authenticator = Authenticator(channels.auth, admin_token_digest=_hash_admin_token(settings))
+        authenticator = Authenticator(channels.auth, admin_token_digest=settings.admin_token_digest)
         exchanges = ExchangePool(channels.each_a2a_proxy)
         feed = EventFeed(channels.registry, registries=channels.each_registry, proxies=channels.each_a2a_proxy)
         async with asyncio.TaskGroup() as group:
@@ -117,11 +117,6 @@ def _build_application(
         proxy_headers=proxy_headers,
         metrics=metrics,
     )
-
-
-def _hash_admin_token(settings: Settings) -> bytes | None:
-    token = settings.admin_token.get_secret_value() if settings.admin_token else ""
-    return hash_bearer(token) if token else None
 
 
 def build_routes(

@@ -135,13 +135,14 @@ def migrate() -> None:
     from deploy import migrations, roles
     from deploy.errors import StartError
 
-    url = _load_deployment_settings().database_url
+    settings = _load_deployment_settings()
+    url, prefix = settings.database_url, settings.database_role_prefix
     if url is None:
         message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
         raise CliError(message)
     try:
-        asyncio.run(roles.apply_roles(url.get_secret_value()))
-        asyncio.run(migrations.migrate_all(url.get_secret_value()))
+        asyncio.run(roles.apply_roles(url.get_secret_value(), prefix=prefix))
+        asyncio.run(migrations.migrate_all(url.get_secret_value(), prefix=prefix))
     except StartError as error:
         raise CliError(str(error)) from error
     typer.echo("up to date")

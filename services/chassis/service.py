@@ -26,7 +26,7 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
 from services.chassis.liveness import Liveness
 from services.chassis.rpc import CertificatePeerVerifier, Interceptor, SocketPeerVerifier
-from services.chassis.settings import ChassisSettings, DatabaseSettings, InvalidSettings, Mode
+from services.chassis.settings import ROLE_PREFIX, ChassisSettings, DatabaseSettings, InvalidSettings, Mode
 
 log = structlog.get_logger()
 
@@ -90,10 +90,9 @@ class Service(Generic[S]):
     schema: str | None = None
     migrations: Path | None = None
 
-    @property
-    def role(self) -> str:
-        """The database role of the service."""
-        return f"molecule_{self.name}"
+    def build_role(self, prefix: str = ROLE_PREFIX) -> str:
+        """Return the database role of the service; `prefix` is DATABASE_ROLE_PREFIX."""
+        return f"{prefix}_{self.name}"
 
 
 @asynccontextmanager
@@ -173,8 +172,10 @@ def _migrate(service: Service[Any]) -> int:
     if service.schema is None or service.migrations is None:
         return 0
     try:
-        url = settings.load_settings(_MigrationSettings).database_url.get_secret_value()
-        database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
+        values = settings.load_settings(_MigrationSettings)
+        role = service.build_role(values.role_prefix)
+        url = values.database_url.get_secret_value()
+        database.migrate(url, role=role, schema=service.schema, folder=service.migrations)
     except (InvalidSettings, database.NewerSchema) as refusal:
         return _print_error(service, str(refusal))
     return 0

@@ -101,7 +101,6 @@ from services.registry.templates.folders import TemplateFolders, load_runtime_pr
 from services.registry.workspace.facts import LivenessTimeouts
 
 NAME = "registry"
-ROLE = "molecule_registry"
 
 PeriodicTasks: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
 """Functions that run periodically and their intervals, by name."""
@@ -113,15 +112,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock = SystemClock()
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared)
-    url = settings.database_url.get_secret_value()
+    url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=ROLE) as engine,
+        database.open_engine(url, role=role) as engine,
         clients.open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
     ):
         store = Store(engine, clock)
         auth = AuthClient(auth_channel)
         address_checker = AddressChecker(settings.address_rules)
-        listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
+        listener = NotificationListener(url, role=role, channel=REVISION_CHANNEL)
         feed = WorkspaceFeed(store, listener, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
         folders = OrgTemplateFolders(settings.org_templates_dir)
@@ -226,11 +225,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="notifications", run=listener.listen),
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
-                *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
+                *_build_loops(_list_sweeps(sweeps) | note_tasks, url, role=role),
                 Loop(
                     name="secret_rollout",
                     run=secret_rollout.follow,
-                    lock=AdvisoryLock(url, role=ROLE, name="registry.turnover"),
+                    lock=AdvisoryLock(url, role=role, name="registry.turnover"),
                 ),
             ],
         )
@@ -294,10 +293,10 @@ def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
     }
 
 
-def _build_loops(tasks: PeriodicTasks, url: str) -> list[Loop]:
+def _build_loops(tasks: PeriodicTasks, url: str, *, role: str) -> list[Loop]:
     """Return a loop for each task; it runs in one replica at a time."""
     return [
-        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=ROLE, name=f"registry.{name}"))
+        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=role, name=f"registry.{name}"))
         for name, (run, every) in tasks.items()
     ]
 
