@@ -159,13 +159,21 @@ def certs(
 ) -> None:
     """Make an authority and a certificate for each service, for mutual TLS between machines."""
     from deploy import certs as certificates
+    from deploy.errors import StartError
 
     try:
-        certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
+        report = certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
     except OSError as error:
         message = f"certificates cannot be written to {directory}: {error.strerror}"
         raise CliError(message) from error
-    typer.echo(f"written to {directory}; keep ca-key.pem off the machines of the plane")
+    except StartError as error:
+        raise CliError(str(error)) from error
+    action = "renewed under the authority" if report.is_renewal else "written with a new authority"
+    typer.echo(f"{action} in {directory}, valid until {report.valid_until:%Y-%m-%d}")
+    typer.echo(f"hosts besides localhost and the names of the services: {', '.join(report.hosts) or 'none'}")
+    if report.kept_hosts:
+        typer.echo(f"kept from before: {', '.join(report.kept_hosts)}; to drop them, remove the service certificates")
+    typer.echo("restart the services with the new files; keep ca-key.pem off the machines of the plane")
 
 
 def _load_deployment_settings() -> Any:  # noqa: ANN401 - naming the type would import it for --help

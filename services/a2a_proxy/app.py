@@ -34,9 +34,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     clock, url = SystemClock(), settings.database_url.get_secret_value()
     async with (
         database.open_engine(url, role=service.build_role(settings.role_prefix)) as engine,
-        clients.open_channel(settings.registry_targets, caller_service=service.name, tls=settings.tls) as registry,
         clients.open_channel(
-            settings.provisioner_targets, caller_service=service.name, tls=settings.tls
+            settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
+        ) as registry,
+        clients.open_channel(
+            settings.provisioner_targets, caller_service=service.name, service="provisioner", tls=settings.tls
         ) as provisioner,
         AgentClient(rules=settings.address_rules) as agents,
     ):

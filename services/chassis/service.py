@@ -21,6 +21,7 @@ from grpc_health.v1.health import aio as health
 from protos.common.v1 import batch_pb2_grpc, liveness_pb2_grpc
 from services.chassis import batched_calls, database, gc_tuning, liveness, settings, telemetry
 from services.chassis.batched_calls import BatchServicer
+from services.chassis.certificates import check_server_name
 from services.chassis.clients import MAX_MESSAGE_BYTES
 from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
@@ -105,7 +106,7 @@ async def run_service(service: Service[S], values: S) -> AsyncIterator[str]:
         interceptor = _build_interceptor(components, values)
         liveness_servicer = Liveness({loop.name for loop in components.loops if loop.every is not None})
         server, health_servicer = _build_server(components, interceptor, liveness_servicer)
-        address = _bind(server, values)
+        address = _bind(server, values, service.name)
         await server.start()
         async with _run_loops(components, liveness_servicer):
             await _set_health(health_servicer, components, health_pb2.HealthCheckResponse.SERVING)
@@ -214,7 +215,7 @@ def _build_server(
     return server, health_servicer
 
 
-def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
+def _bind(server: grpc.aio.Server, values: ChassisSettings, name: str) -> str:
     """Bind to the listen address. Without TLS only Unix sockets are allowed, and TCP in development."""
     if values.listen.startswith("unix:"):
         Path(values.listen.removeprefix("unix:")).unlink(missing_ok=True)
@@ -225,6 +226,7 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     if values.tls is None:
         port = server.add_insecure_port(values.listen)
     else:
+        check_server_name(values.tls, name)
         port = server.add_secure_port(
             values.listen,
             grpc.ssl_server_credentials(

@@ -38,8 +38,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     role = service.build_role(settings.role_prefix)
     lock = AdvisoryLock(settings.database_url.get_secret_value(), role=role, name="provisioner.reconciler")
     async with (
-        open_channel(settings.registry_targets, caller_service=NAME, tls=settings.tls) as registry_channel,
-        open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
+        open_channel(
+            settings.registry_targets, caller_service=NAME, service="registry", tls=settings.tls
+        ) as registry_channel,
+        open_channel(settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls) as auth_channel,
     ):
         registry = RegistryClient(registry_channel, backend=backend.name)
         desired_state = DesiredStateCache(registry)

@@ -115,7 +115,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
         database.open_engine(url, role=role) as engine,
-        clients.open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
+        clients.open_channel(
+            settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls
+        ) as auth_channel,
     ):
         store = Store(engine, clock)
         auth = AuthClient(auth_channel)
