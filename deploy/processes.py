@@ -36,6 +36,9 @@ STANDARD_NAMES: Final = frozenset(
 STANDARD_PREFIXES: Final = ("GRPC_", "LC_", "OTEL_", "PYTHON")
 """Beginnings of the names of further such variables."""
 
+DATABASE_PREFIXES: Final = ("PGPASSFILE", "PGSSL")
+"""Variables of the PostgreSQL client, which services with a database inherit."""
+
 WITHHELD: Final = {GATEWAY: frozenset({"ADMIN_TOKEN"})}
 """Settings that a process of `molecule up` does not receive: the gateway gets the digest of ADMIN_TOKEN instead."""
 
@@ -79,6 +82,8 @@ def build_environments(
 def may_receive(process: str, name: str) -> bool:
     """Whether the process receives the variable: it reads it as a setting, or it is a standard one."""
     if name in STANDARD_NAMES or name.startswith(STANDARD_PREFIXES):
+        return True
+    if process in SERVICES and name.startswith(DATABASE_PREFIXES):
         return True
     return name in _find_settings(process) and name not in WITHHELD.get(process, frozenset())
 

@@ -98,6 +98,15 @@ async def test_a_caller_refuses_the_certificate_of_another_service(issue, impost
     ]
 
 
+@pytest.mark.covers("ENV-03")
+async def test_a_channel_uses_no_proxy_of_the_environment(issue, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with run_service(SERVICE, settings(issue("provisioner"))) as address:
+        target = f"localhost:{address.rpartition(':')[2]}"
+        await check_instance(target, caller_service="a2a_proxy", tls=issue("a2a_proxy"))
+
+
 @pytest.mark.covers("ENV-20")
 async def test_a_caller_that_names_no_service_reaches_none(issue):
     async with run_service(SERVICE, settings(issue("provisioner"))) as address:

@@ -169,6 +169,25 @@ def test_services_with_logins_of_their_own_get_them(tmp_path):
 
 
 @pytest.mark.covers("ENV-10")
+@pytest.mark.parametrize(
+    ("name", "receivers"),
+    [
+        ("PGSSLROOTCERT", {*SERVICES}),
+        ("OTEL_EXPORTER_OTLP_HEADERS", {*SERVICES, GATEWAY}),
+        ("ADMIN_TOKEN_SHA256", {GATEWAY}),
+        ("RATE_LIMIT", {GATEWAY}),
+        ("AGENT_URL_ALLOWED_CIDRS", {"registry", "a2a_proxy"}),
+        ("AUTH_DATABASE_URL", set()),
+        ("HTTPS_PROXY", set()),
+        ("LD_PRELOAD", set()),
+        ("PGPASSWORD", set()),
+    ],
+)
+def test_variable_of_the_operator_reaches_the_processes_that_read_it(name, receivers):
+    assert {process for process in (*SERVICES, GATEWAY) if processes.may_receive(process, name)} == receivers
+
+
+@pytest.mark.covers("ENV-10")
 def test_login_of_a_service_without_a_server_is_refused():
     with pytest.raises(ValueError, match="REGISTRY_DATABASE_URL needs DATABASE_URL"):
         UpSettings(registry_database_url="postgresql://molecule_registry@host/molecule")
