@@ -195,8 +195,7 @@ def _initialise(postgres: Postgres) -> None:
             owner=postgres.owner,
         )
     except subprocess.CalledProcessError as error:
-        cause = next((line for line in error.stderr.splitlines() if line.strip()), error)
-        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {cause}"
+        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {_find_cause(error)}"
         raise StartError(message) from error
     temporary.rename(postgres.data)
 
@@ -221,7 +220,7 @@ def _require_passwords(postgres: Postgres) -> None:
             text=statement,
         )
     except subprocess.CalledProcessError as error:
-        message = f"the password of the embedded PostgreSQL could not be set in {postgres.data}: {error}"
+        message = f"the password of the embedded PostgreSQL could not be set in {postgres.data}: {_find_cause(error)}"
         raise StartError(message) from error
     temporary = file.with_name("pg_hba.conf.new")
     temporary.write_text(rules)
@@ -229,6 +228,11 @@ def _require_passwords(postgres: Postgres) -> None:
     if postgres.owner:
         os.chown(temporary, postgres.owner.uid, postgres.owner.gid)
     temporary.replace(file)
+
+
+def _find_cause(error: subprocess.CalledProcessError) -> str:
+    """Return the first line that the program wrote; what it was asked to do may hold a password's verifier."""
+    return next((line for line in error.stderr.splitlines() if line.strip()), f"exit code {error.returncode}")
 
 
 def _check_version(data: Path) -> None:
