@@ -14,7 +14,7 @@ from bench.population import build_agent, insert_population
 from deploy import migrations, roles
 from deploy.plane import fresh_database
 from services.chassis import database
-from services.registry.app import ROLE
+from services.registry.app import service
 from services.registry.store.transaction import Store
 from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.hearing import Hearing
@@ -95,7 +95,7 @@ async def _fill_database(url: str, count: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _open_engine(url: str) -> AsyncIterator[AsyncEngine]:
     """Open one connection, so that the pages it touches are those of the sweeps."""
-    async with database.open_engine(url, role=ROLE, pool=1) as engine:
+    async with database.open_engine(url, role=service.build_role(), pool=1) as engine:
         yield engine
 
 

@@ -1,7 +1,9 @@
 """Creates certificates for mutual TLS between machines: one authority, and one certificate for each service."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -11,30 +13,84 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from deploy.errors import StartError
 from deploy.processes import GATEWAY, SERVICES
+from services.chassis.certificates import SERVER_DOMAIN, build_server_name, is_server_name
 
 AUTHORITY: Final = "ca"
 
 AUTHORITY_VALIDITY: Final = timedelta(days=3650)
 
+HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_*]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*")
+"""The form of the names that a certificate can contain; `*` may stand for the first label."""
+
 CLOCK_SKEW: Final = timedelta(minutes=10)
 """How far another machine's clock may be behind without rejecting a new certificate."""
 
 
-def create_certificates(directory: Path, *, hosts: Sequence[str], validity: timedelta) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueReport:
+    """What a run of `molecule certs` did."""
+
+    is_renewal: bool
+    """Whether an existing authority signed the certificates."""
+    hosts: tuple[str, ...]
+    """The hosts that all certificates contain."""
+    kept_hosts: tuple[str, ...]
+    """Those of them that were not given now, but are in the certificates that were there before."""
+    valid_until: datetime
+
+
+def create_certificates(directory: Path, *, hosts: Sequence[str], validity: timedelta) -> IssueReport:
     """Write `ca.pem` and, for each service, `<service>.pem` and `<service>-key.pem`.
 
     An existing authority signs the new certificates, so that a renewal does not change what the services trust. `hosts`
-    are further names and addresses at which the services are reached, besides their own names and localhost.
+    are further names and addresses at which the services are reached, besides their own names and localhost; the hosts
+    of existing certificates are kept. Raises `StartError` for a host that no certificate can contain.
     """
+    _check_hosts(hosts)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    is_renewal = (directory / f"{AUTHORITY}.pem").exists()
     key, authority = _load_or_create_authority(directory)
+    kept = tuple(host for host in _find_earlier_hosts(directory) if host not in hosts)
+    hosts = tuple(dict.fromkeys((*kept, *hosts)))
     for service in (*SERVICES, GATEWAY):
         service_key = ec.generate_private_key(ec.SECP256R1())
         certificate = _build_certificate(
             service, service_key.public_key(), hosts=hosts, validity=validity, issuer=authority.subject, issuer_key=key
         )
         _write(directory, service, service_key, certificate)
+    return IssueReport(is_renewal=is_renewal, hosts=hosts, kept_hosts=kept, valid_until=certificate.not_valid_after_utc)
+
+
+def _check_hosts(hosts: Sequence[str]) -> None:
+    for host in hosts:
+        if not HOST.fullmatch(host) and not _is_address(host):
+            message = f"{host!r} is neither a host name nor an IP address"
+            raise StartError(message)
+        if is_server_name(host):
+            message = f"{host!r} cannot be a host: names of {SERVER_DOMAIN} prove which service a certificate is for"
+            raise StartError(message)
+
+
+def _find_earlier_hosts(directory: Path) -> tuple[str, ...]:
+    """Return the hosts of the existing certificates, without the names that every certificate of a service has."""
+    found: dict[str, None] = {}
+    for service in (*SERVICES, GATEWAY):
+        file = directory / f"{service}.pem"
+        if not file.exists():
+            continue
+        names = x509.load_pem_x509_certificate(file.read_bytes()).extensions
+        alternatives = names.get_extension_for_class(x509.SubjectAlternativeName).value
+        dns = alternatives.get_values_for_type(x509.DNSName)
+        addresses = [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
+        own = _list_own_names(service)
+        found |= dict.fromkeys(host for host in (*dns, *addresses) if host not in own and not is_server_name(host))
+    return tuple(found)
+
+
+def _list_own_names(service: str) -> tuple[str, ...]:
+    return (service, service.replace("_", "-"), build_server_name(service), "localhost", "127.0.0.1")
 
 
 def _load_or_create_authority(directory: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
@@ -63,8 +119,12 @@ def _build_certificate(
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Build a service's certificate. Its URI is the identity; the other names only say where the service is reached."""
-    names = dict.fromkeys((service, service.replace("_", "-"), "localhost", "127.0.0.1", *hosts))
+    """Build a service's certificate.
+
+    Its URI is its identity as a caller, and its name in SERVER_DOMAIN as a server. The other names only say where the
+    service is reached.
+    """
+    names = dict.fromkeys((*_list_own_names(service), *hosts))
     identity = x509.UniformResourceIdentifier(f"spiffe://molecule/{service}")
     alternatives = [identity, *(_parse_host(name) for name in names)]
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -109,6 +169,14 @@ def _build_key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _build_name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_host(host: str) -> x509.GeneralName:

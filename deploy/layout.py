@@ -92,6 +92,11 @@ class Layout:
         self._prepare_home()
         create_private_directory(self.sockets, owner=os.getuid())
 
+    def admit_group(self, gid: int) -> None:
+        """Let a group traverse the home: that of PostgreSQL's user, if the plane runs as root."""
+        os.chown(self.home, -1, gid)
+        self.home.chmod(PRIVATE_MODE | stat.S_IXGRP)
+
     def remove_socket_directories(self) -> None:
         """Remove the socket directories. Called only when no process of this home runs."""
         for directory in (self.sockets, self.database_sockets):
@@ -103,7 +108,8 @@ class Layout:
 
     def _prepare_home(self) -> None:
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
+            self.home.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+            self._close_home()
             for directory in (self.workspaces, self.logs, self.keys):
                 directory.mkdir(mode=PRIVATE_MODE, exist_ok=True)
             for directory in (self.templates, self.org_templates):
@@ -114,6 +120,18 @@ class Layout:
                 f"the home {self.home} cannot be used: {error.strerror}; set MOLECULE_HOME to one of your directories"
             )
             raise StartError(message) from error
+
+    def _close_home(self) -> None:
+        """Take the access of other users away, which homes of earlier releases gave them."""
+        found = self.home.stat()
+        if found.st_mode & stat.S_ISVTX:
+            message = (
+                f"the home {self.home} is a directory that users share; set MOLECULE_HOME to one for the plane alone"
+            )
+            raise StartError(message)
+        # The PostgreSQL of a plane that runs here already needs the access of `admit_group`.
+        is_admitted = os.getuid() == 0 and self.postgres.exists() and self.postgres.stat().st_gid == found.st_gid != 0
+        self.home.chmod(PRIVATE_MODE | (found.st_mode & stat.S_IXGRP if is_admitted else 0))
 
 
 def _copy_from_release(directory: Path) -> None:

@@ -7,19 +7,20 @@ from pathlib import Path
 import asyncpg
 
 from deploy.errors import StartError
+from services.chassis.settings import ROLE_PREFIX
 
 SERVICES = Path(__file__).parents[1] / "services"
 
 REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
 
 
-async def migrate_all(database_url: str) -> None:
+async def migrate_all(database_url: str, *, prefix: str = ROLE_PREFIX) -> None:
     """Migrate every service whose schema is not at its newest revision. The roles must exist.
 
     Raises `StartError` if the tables were created by a newer release.
     """
     for folder in await _find_outdated(database_url):
-        await asyncio.to_thread(_migrate, database_url, folder)
+        await asyncio.to_thread(_migrate, database_url, folder, prefix)
 
 
 def find_migration_folders() -> tuple[Path, ...]:
@@ -56,11 +57,11 @@ async def _read_revision(connection: asyncpg.Connection, schema: str) -> str | N
     return str(revision) if revision else None
 
 
-def _migrate(database_url: str, folder: Path) -> None:
+def _migrate(database_url: str, folder: Path, prefix: str) -> None:
     from services.chassis import database  # importing it takes as long as the rest of a start
 
     service = folder.parent.name
     try:
-        database.migrate(database_url, role=f"molecule_{service}", schema=service, folder=folder)
+        database.migrate(database_url, role=f"{prefix}_{service}", schema=service, folder=folder)
     except database.NewerSchema as error:
         raise StartError(str(error)) from error

@@ -19,7 +19,7 @@ from rich.console import Console
 from deploy import stack
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
-from deploy.processes import GATEWAY, build_environment
+from deploy.processes import GATEWAY, build_environments
 from deploy.progress import Progress
 from deploy.readiness import wait_until_ready
 from deploy.settings import UpSettings, copy_environment, read_settings_from
@@ -56,7 +56,7 @@ class Plane:
         process, as with `molecule up`; otherwise everything runs in this event loop.
         """
         self.url = ""
-        self.http = httpx.AsyncClient()
+        self.http = httpx.AsyncClient(trust_env=False)
         self.admin: dict[str, str] = {}
         """Headers of the operator; empty if the plane has no ADMIN_TOKEN."""
         self._environment = {"BACKEND": backend, "DATABASE_URL": database_url or "", **(env or {})}
@@ -173,14 +173,16 @@ class Plane:
             Supervisor(on_output=logs.append, on_exit=lambda _: None) as supervisor,
             AsyncExitStack() as services,
         ):
-            url = await stack.prepare_database(settings, home, supervisor, logs=logs, progress=_build_silent_progress())
-            environment = {**self._environment, **build_environment(settings, home, database_url=url)}
+            urls = await stack.prepare_database(
+                settings, home, supervisor, logs=logs, progress=_build_silent_progress()
+            )
+            environments = build_environments(settings, home, database_urls=urls, inherited=self._environment)
             for service in SERVICES_IN_START_ORDER:
                 await services.enter_async_context(
-                    run_service(service, read_settings_from(environment, service.settings))
+                    run_service(service, read_settings_from(environments[service.name], service.settings))
                 )
             await services.enter_async_context(
-                gateway_server.run_gateway(read_settings_from(environment, GatewaySettings))
+                gateway_server.run_gateway(read_settings_from(environments[GATEWAY], GatewaySettings))
             )
             yield
 

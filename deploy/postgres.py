@@ -1,15 +1,17 @@
 """The embedded PostgreSQL: its binaries come from a wheel, and it runs as one of the plane's processes."""
 
+import hashlib
 import os
 import pwd
 import shutil
 import stat
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_urlsafe
 from signal import SIGINT, SIGKILL
 from typing import Final
 
@@ -17,7 +19,9 @@ import asyncpg
 import psutil
 
 from deploy.errors import StartError
+from deploy.key_files import load_or_create_key
 from deploy.layout import Layout, create_private_directory
+from deploy.passwords import build_verifier
 from deploy.supervisor import Command, ProcessOwner
 
 MAJOR: Final = 18
@@ -40,6 +44,8 @@ SERVER_SETTINGS: Final = {
 }
 """Settings for a small machine on which only the plane connects. The settings for durability keep their defaults."""
 
+PASSWORD_BYTES: Final = 32
+
 STOP_TIMEOUT = timedelta(seconds=15)
 """Time for a fast shutdown, which ends sessions and writes a checkpoint; only a very slow disk needs more."""
 
@@ -52,11 +58,17 @@ class Postgres:
     sockets: Path
     binaries: Path
     owner: ProcessOwner | None
+    password: str = field(repr=False)
+    """The password of the superuser."""
 
     @property
     def url(self) -> str:
-        """The value for `DATABASE_URL`."""
-        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self.sockets}"
+        """The URL of the superuser, who makes roles and tables."""
+        return self.build_url(login=SUPERUSER, password=self.password)
+
+    def build_url(self, *, login: str, password: str) -> str:
+        """Return the value of `DATABASE_URL` for a login."""
+        return f"postgresql://{login}:{password}@/{DATABASE}?host={self.sockets}"
 
     @property
     def command(self) -> Command:
@@ -75,15 +87,23 @@ class Postgres:
 def prepare(layout: Layout) -> Postgres:
     """Create the data directory if it is missing, and stop a server that an earlier plane left running. Blocks."""
     owner = _choose_owner(layout.postgres)
-    postgres = Postgres(data=layout.postgres, sockets=layout.database_sockets, binaries=_find_binaries(), owner=owner)
+    postgres = Postgres(
+        data=layout.postgres,
+        sockets=layout.database_sockets,
+        binaries=_find_binaries(),
+        owner=owner,
+        password=load_or_create_key(layout.keys / "postgres", lambda: token_urlsafe(PASSWORD_BYTES)),
+    )
     create_private_directory(postgres.sockets, owner=owner.uid if owner else os.getuid())
     if owner:
-        _allow_traversal(postgres.data.parent, postgres.binaries)
+        layout.admit_group(owner.gid)
+        _allow_traversal(layout.home.parent, postgres.binaries)
     if postgres.data.exists():
         _check_version(postgres.data)
         _stop_leftover_server(postgres.data)
     else:
         _initialise(postgres)
+    _require_passwords(postgres)
     return postgres
 
 
@@ -146,7 +166,7 @@ def _create_system_user() -> None:
 
 
 def _allow_traversal(*directories: Path) -> None:
-    """Let the server's user traverse these directories and their parents, without listing them."""
+    """Let other users traverse these directories and their parents, without listing them."""
     for directory in directories:
         for step in (directory, *directory.parents):
             mode = step.stat().st_mode
@@ -161,7 +181,13 @@ def _initialise(postgres: Postgres) -> None:
     temporary.mkdir(mode=0o700)
     if postgres.owner:
         os.chown(temporary, postgres.owner.uid, postgres.owner.gid)
-    options = ("--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C", "--builtin-locale=C.UTF-8")
+    options = (
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--locale=C",
+        "--builtin-locale=C.UTF-8",
+    )
     try:
         _run(
             str(postgres.binaries / "initdb"),
@@ -169,10 +195,44 @@ def _initialise(postgres: Postgres) -> None:
             owner=postgres.owner,
         )
     except subprocess.CalledProcessError as error:
-        cause = next((line for line in error.stderr.splitlines() if line.strip()), error)
-        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {cause}"
+        message = f"the embedded PostgreSQL could not be set up in {postgres.data}: {_find_cause(error)}"
         raise StartError(message) from error
     temporary.rename(postgres.data)
+
+
+def _require_passwords(postgres: Postgres) -> None:
+    """Let nobody connect without a password; set the superuser's if the key file was not made for this server.
+
+    Earlier releases trusted every process that could reach the socket. The first line of the access rules names the
+    password, so that a home that was restored with another key file is found.
+    """
+    digest = hashlib.sha256(postgres.password.encode()).hexdigest()[:16]
+    rules = f"# Written by the plane, for the password {digest}\nlocal all all scram-sha-256\n"
+    file = postgres.data / "pg_hba.conf"
+    if file.read_text() == rules:
+        return
+    statement = f"ALTER ROLE {SUPERUSER} PASSWORD '{build_verifier(postgres.password)}'\n"
+    try:
+        _run(
+            *(str(postgres.binaries / "postgres"), "--single", "-D", str(postgres.data), "-c", "exit_on_error=on"),
+            "postgres",
+            owner=postgres.owner,
+            text=statement,
+        )
+    except subprocess.CalledProcessError as error:
+        message = f"the password of the embedded PostgreSQL could not be set in {postgres.data}: {_find_cause(error)}"
+        raise StartError(message) from error
+    temporary = file.with_name("pg_hba.conf.new")
+    temporary.write_text(rules)
+    temporary.chmod(0o600)
+    if postgres.owner:
+        os.chown(temporary, postgres.owner.uid, postgres.owner.gid)
+    temporary.replace(file)
+
+
+def _find_cause(error: subprocess.CalledProcessError) -> str:
+    """Return the first line that the program wrote; what it was asked to do may hold a password's verifier."""
+    return next((line for line in error.stderr.splitlines() if line.strip()), f"exit code {error.returncode}")
 
 
 def _check_version(data: Path) -> None:
@@ -220,9 +280,11 @@ def _build_options(settings: dict[str, str]) -> tuple[str, ...]:
     return tuple(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
 
 
-def _run(*argv: str, owner: ProcessOwner | None = None) -> None:
+def _run(*argv: str, owner: ProcessOwner | None = None, text: str = "") -> None:
+    """Run a program with `text` as its input."""
     subprocess.run(  # noqa: S603 - fixed commands, no shell
         argv,
+        input=text,
         check=True,
         capture_output=True,
         text=True,

@@ -1,23 +1,46 @@
 """The services and the gateway as processes on one machine: their names, commands and environments."""
 
-import secrets
+import hashlib
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cache
+from importlib import import_module
+from secrets import token_bytes
 from typing import Final
 
+from deploy.key_files import load_or_create_key
 from deploy.layout import Layout
 from deploy.settings import UpSettings
 from deploy.supervisor import Command
-from services.chassis.settings import Mode
+from services.chassis.settings import Mode, describe_settings
 
 SERVICES: Final = ("auth", "registry", "provisioner", "a2a_proxy")
 """In the order of the start. They stop in reverse order, so that a service stops before those it calls."""
 
 GATEWAY: Final = "gateway"
 
+MODULES: Final = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GATEWAY}
+"""The package of each process."""
+
 VAULT_KEY_BYTES: Final = 32
+
+STANDARD_NAMES: Final = frozenset(
+    (
+        *("HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "MOLECULE_HOME", "PATH", "SSL_CERT_DIR"),
+        *("SSL_CERT_FILE", "TMPDIR", "TZ", "USER"),
+    )
+)
+"""Variables that every process inherits, because its interpreter or a library reads them."""
+
+STANDARD_PREFIXES: Final = ("GRPC_", "LC_", "OTEL_", "PYTHON")
+"""Beginnings of the names of further such variables."""
+
+DATABASE_PREFIXES: Final = ("PGPASSFILE", "PGSSL")
+"""Variables of the PostgreSQL client, which services with a database inherit."""
+
+WITHHELD: Final = {GATEWAY: frozenset({"ADMIN_TOKEN"})}
+"""Settings that a process of `molecule up` does not receive: the gateway gets the digest of ADMIN_TOKEN instead."""
 
 GRPC_ENVIRONMENT: Final = {
     "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
@@ -29,22 +52,55 @@ environment overrides these variables."""
 
 
 def build_commands(
-    settings: UpSettings, layout: Layout, *, database_url: str, inherited: Mapping[str, str]
+    settings: UpSettings, layout: Layout, *, database_urls: Mapping[str, str], inherited: Mapping[str, str]
 ) -> tuple[Command, ...]:
     """Return the commands of the five processes, in the order of their start."""
-    environment = {**GRPC_ENVIRONMENT, **inherited, **build_environment(settings, layout, database_url=database_url)}
-    modules = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GATEWAY}
+    environments = build_environments(settings, layout, database_urls=database_urls, inherited=inherited)
     return tuple(
-        Command(name=name, argv=(sys.executable, "-m", module), environment=environment)
-        for name, module in modules.items()
+        Command(name=name, argv=(sys.executable, "-m", module), environment=environments[name])
+        for name, module in MODULES.items()
     )
 
 
-def build_environment(settings: UpSettings, layout: Layout, *, database_url: str) -> dict[str, str]:
-    """Return the variables that `molecule up` sets for every process."""
-    environment = {
+def build_environments(
+    settings: UpSettings, layout: Layout, *, database_urls: Mapping[str, str], inherited: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return the variables of each process: the standard ones, and its own settings.
+
+    `database_urls` has the URL of each service with its own login; `inherited` is the operator's environment.
+    """
+    shared = {**GRPC_ENVIRONMENT, **inherited, **_build_variables(settings, layout)}
+    environments = {}
+    for process in MODULES:
+        own = {"DATABASE_URL": database_urls[process]} if process in database_urls else {}
+        environments[process] = {
+            name: value for name, value in {**shared, **own}.items() if value and may_receive(process, name)
+        }
+    return environments
+
+
+def may_receive(process: str, name: str) -> bool:
+    """Whether the process receives the variable: it reads it as a setting, or it is a standard one."""
+    if name in STANDARD_NAMES or name.startswith(STANDARD_PREFIXES):
+        return True
+    if process in SERVICES and name.startswith(DATABASE_PREFIXES):
+        return True
+    return name in _find_settings(process) and name not in WITHHELD.get(process, frozenset())
+
+
+@cache
+def _find_settings(process: str) -> frozenset[str]:
+    """Return the names of the settings of a process. Its settings module is imported here, not by every command."""
+    settings = import_module(f"{MODULES[process]}.settings").Settings
+    return frozenset(name for name, _, _ in describe_settings(settings))
+
+
+def _build_variables(settings: UpSettings, layout: Layout) -> dict[str, str]:
+    """Return the variables that `molecule up` sets; each process receives those that are its settings."""
+    variables = {
         "MOLECULE_ENV": settings.molecule_env,
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": "",
+        "DATABASE_ROLE_PREFIX": settings.database_role_prefix,
         "SECRETS_ENCRYPTION_KEY": _choose_vault_key(settings, layout),
         "PORT": str(settings.port),
         "BIND_HOST": "127.0.0.1",
@@ -57,11 +113,12 @@ def build_environment(settings: UpSettings, layout: Layout, *, database_url: str
         "PYTHONUNBUFFERED": "1",
     }
     if settings.admin_token:
-        environment["ADMIN_TOKEN"] = settings.admin_token.get_secret_value()
+        token = settings.admin_token.get_secret_value()
+        variables |= {"ADMIN_TOKEN": token, "ADMIN_TOKEN_SHA256": hashlib.sha256(token.encode()).hexdigest()}
     for service in SERVICES:
         address = f"unix:{layout.socket(service)}"
-        environment |= {f"{service.upper()}_LISTEN": address, f"{service.upper()}_TARGETS": address}
-    return {name: value for name, value in environment.items() if value}
+        variables |= {f"{service.upper()}_LISTEN": address, f"{service.upper()}_TARGETS": address}
+    return variables
 
 
 def _choose_vault_key(settings: UpSettings, layout: Layout) -> str:
@@ -69,14 +126,4 @@ def _choose_vault_key(settings: UpSettings, layout: Layout) -> str:
         return settings.secrets_encryption_key.get_secret_value()
     if settings.molecule_env is not Mode.DEVELOPMENT:
         return ""
-    return _load_or_create_key(layout.keys / "vault")
-
-
-def _load_or_create_key(path: Path) -> str:
-    """Return the key in the file. It is created once, because secrets sealed with it cannot be opened with another."""
-    if not path.exists():
-        temporary = path.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.write_text(f"1:{b64encode(secrets.token_bytes(VAULT_KEY_BYTES)).decode()}\n")
-        temporary.replace(path)
-    return path.read_text().strip()
+    return load_or_create_key(layout.keys / "vault", lambda: f"1:{b64encode(token_bytes(VAULT_KEY_BYTES)).decode()}")

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.errors import StartError
 from services.chassis import settings
-from services.chassis.settings import InvalidSettings, Mode, ModeSetting
+from services.chassis.settings import ROLE_PREFIX, InvalidSettings, Mode, ModeSetting, RolePrefix
 
 DEFAULT_PORT = 8080
 
@@ -44,21 +44,63 @@ class UpSettings(BaseSettings):
     database_url: SecretStr | None = None
     """The URL of a PostgreSQL server; unset: the embedded one is used."""
 
+    database_role_prefix: RolePrefix = ROLE_PREFIX
+    """Beginning of the names of the database roles: planes that share a server need different ones."""
+
+    auth_database_url: SecretStr | None = None
+    """The login of auth alone on the server of DATABASE_URL; unset: that of DATABASE_URL."""
+
+    registry_database_url: SecretStr | None = None
+    """The login of the registry alone, likewise."""
+
+    provisioner_database_url: SecretStr | None = None
+    """The login of the provisioner alone, likewise."""
+
+    a2a_proxy_database_url: SecretStr | None = None
+    """The login of the A2A proxy alone, likewise."""
+
     admin_token: SecretStr | None = None
     """Bearer token of the operator; unset: in development every process of this machine has access."""
 
     secrets_encryption_key: SecretStr | None = None
     """Key of the secret vault, `n:base64`; unset: development creates one in the home."""
 
-    @field_validator("database_url")
+    @field_validator(
+        "database_url",
+        "auth_database_url",
+        "registry_database_url",
+        "provisioner_database_url",
+        "a2a_proxy_database_url",
+    )
     @classmethod
-    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+    def _is_postgresql(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
             scheme, found, _ = value.get_secret_value().partition("://")
             if not found or scheme not in {"postgresql", "postgres"}:
-                message = "DATABASE_URL must begin with postgresql://"
+                message = f"{(info.field_name or '').upper()} must begin with postgresql://"
                 raise ValueError(message)
         return value
+
+    @model_validator(mode="after")
+    def _has_a_server_for_the_logins(self) -> Self:
+        if self.service_logins and not self.database_url:
+            variable = f"{next(iter(self.service_logins)).upper()}_DATABASE_URL"
+            message = (
+                f"{variable} needs DATABASE_URL, which makes the tables; the embedded PostgreSQL has its own logins"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def service_logins(self) -> Mapping[str, str]:
+        """The database URLs of the services that have a login of their own on the server of DATABASE_URL."""
+        given = {
+            "auth": self.auth_database_url,
+            "registry": self.registry_database_url,
+            "provisioner": self.provisioner_database_url,
+            "a2a_proxy": self.a2a_proxy_database_url,
+        }
+        return {service: url.get_secret_value() for service, url in given.items() if url}
 
     @property
     def url(self) -> str:

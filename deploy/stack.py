@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import httpx
 
-from deploy import migrations, postgres, processes, roles
+from deploy import logins, migrations, postgres, processes, roles
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
 from deploy.progress import Progress
@@ -34,15 +34,15 @@ async def run_plane(
 ) -> AsyncIterator[Supervisor]:
     """Start a plane and yield once it is ready. On exit the gateway stops first and PostgreSQL last.
 
-    `inherited` is the environment of every process; `on_exit` receives exits that were not requested.
+    `inherited` is the operator's environment; `on_exit` receives exits that were not requested.
     """
     async with (
         _clean_up_after(settings, layout),
         Supervisor(on_output=logs.append, on_exit=on_exit) as supervisor,
     ):
-        database_url = await prepare_database(settings, layout, supervisor, logs=logs, progress=progress)
+        database_urls = await prepare_database(settings, layout, supervisor, logs=logs, progress=progress)
         with progress.step("services and gateway"):
-            commands = processes.build_commands(settings, layout, database_url=database_url, inherited=inherited)
+            commands = processes.build_commands(settings, layout, database_urls=database_urls, inherited=inherited)
             children = [supervisor.start(command) for command in commands]
             async with httpx.AsyncClient(base_url=settings.url, trust_env=False) as gateway:
                 await wait_until_ready(
@@ -53,21 +53,41 @@ async def run_plane(
 
 async def prepare_database(
     settings: UpSettings, layout: Layout, supervisor: Supervisor, *, logs: ProcessLogs, progress: Progress
-) -> str:
-    """Return the URL of a PostgreSQL with migrated schemas: the configured one, or the embedded one, once started."""
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
-    if not url:
-        with progress.step("PostgreSQL"):
-            server = await asyncio.to_thread(postgres.prepare, layout)
-            child = supervisor.start(server.command)
-            await wait_until_ready(
-                lambda: postgres.can_connect(server), children=[child], logs=logs, timeout=DATABASE_START_TIMEOUT
-            )
-        url = server.url
+) -> Mapping[str, str]:
+    """Migrate a PostgreSQL, the configured or the embedded one, and return the URL of each service there."""
+    if settings.database_url:
+        return await _prepare_given_server(settings, settings.database_url.get_secret_value(), progress=progress)
+    with progress.step("PostgreSQL"):
+        server = await asyncio.to_thread(postgres.prepare, layout)
+        child = supervisor.start(server.command)
+        await wait_until_ready(
+            lambda: postgres.can_connect(server), children=[child], logs=logs, timeout=DATABASE_START_TIMEOUT
+        )
+    prefix = settings.database_role_prefix
     with progress.step("roles and migrations"):
-        await roles.apply_roles(url)
-        await migrations.migrate_all(url)
-    return url
+        await roles.apply_roles(server.url, prefix=prefix)
+        await migrations.migrate_all(server.url, prefix=prefix)
+        passwords = await logins.create_logins(server.url, prefix=prefix, superuser_password=server.password)
+    return {
+        service: server.build_url(login=f"{prefix}_{service}", password=password)
+        for service, password in passwords.items()
+    }
+
+
+async def _prepare_given_server(settings: UpSettings, url: str, *, progress: Progress) -> Mapping[str, str]:
+    """Migrate the operator's server; say which services share a login and which databases share roles."""
+    with progress.step("roles and migrations"):
+        others = await roles.apply_roles(url, prefix=settings.database_role_prefix)
+        await migrations.migrate_all(url, prefix=settings.database_role_prefix)
+    if others:
+        progress.print_line(
+            f"The roles {settings.database_role_prefix}_... are also used in {', '.join(others)} of this server:"
+            " give each plane its own DATABASE_ROLE_PREFIX."
+        )
+    if sharing := [service for service in processes.SERVICES if service not in settings.service_logins]:
+        variables = ", ".join(f"{service.upper()}_DATABASE_URL" for service in sharing)
+        progress.print_line(f"Services use the login of DATABASE_URL: {variables} would give each its own.")
+    return {service: settings.service_logins.get(service, url) for service in processes.SERVICES}
 
 
 async def is_ready(gateway: httpx.AsyncClient) -> bool:

@@ -79,7 +79,7 @@ async def start_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with open_channels(settings) as channels:
         authenticator = Authenticator(
             channels.auth,
-            admin_token_digest=_hash_token(settings.admin_token),
+            admin_token_digest=settings.admin_token_digest,
             metrics_token_digest=_hash_token(settings.metrics_token),
         )
         exchanges = ExchangePool(channels.each_a2a_proxy)

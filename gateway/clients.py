@@ -29,14 +29,17 @@ async def open_channels(settings: Settings) -> AsyncIterator[ServiceChannels]:
     """Open channels to every service within the `with` block; no service has to run yet."""
     async with AsyncExitStack() as stack:
 
-        async def channel(targets: str) -> ServiceChannel:
-            return await stack.enter_async_context(open_channel(targets, caller_service=SPEAKER, tls=settings.tls))
+        async def channel(service: str, targets: str) -> ServiceChannel:
+            opening = open_channel(targets, caller_service=SPEAKER, service=service, tls=settings.tls)
+            return await stack.enter_async_context(opening)
 
         yield ServiceChannels(
-            registry=await channel(settings.registry_targets),
-            auth=await channel(settings.auth_targets),
-            a2a_proxy=await channel(settings.a2a_proxy_targets),
-            provisioner=await channel(settings.provisioner_targets),
-            each_registry=tuple([await channel(target) for target in settings.registry_targets.split(",")]),
-            each_a2a_proxy=tuple([await channel(target) for target in settings.a2a_proxy_targets.split(",")]),
+            registry=await channel("registry", settings.registry_targets),
+            auth=await channel("auth", settings.auth_targets),
+            a2a_proxy=await channel("a2a_proxy", settings.a2a_proxy_targets),
+            provisioner=await channel("provisioner", settings.provisioner_targets),
+            each_registry=tuple([await channel("registry", target) for target in settings.registry_targets.split(",")]),
+            each_a2a_proxy=tuple(
+                [await channel("a2a_proxy", target) for target in settings.a2a_proxy_targets.split(",")]
+            ),
         )

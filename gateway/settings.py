@@ -1,6 +1,7 @@
 """Settings of the gateway, from environment variables."""
 
 from enum import StrEnum
+from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -31,6 +32,18 @@ def _comma_list(value: object) -> object:
 def _networks(value: object) -> object:
     parts = _comma_list(value)
     return tuple(ip_network(part, strict=False) for part in parts) if isinstance(parts, tuple) else parts
+
+
+def _digest(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        digest = bytes.fromhex(value)
+    except ValueError:
+        digest = b""
+    if len(digest) != sha256().digest_size:
+        raise ValueError("ADMIN_TOKEN_SHA256 must be the SHA-256 digest of ADMIN_TOKEN, 64 hexadecimal digits")
+    return digest
 
 
 def _url(value: object) -> object:
@@ -75,6 +88,11 @@ class Settings(ChassisSettings):
 
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
+
+    admin_token_sha256: Annotated[bytes | None, BeforeValidator(_digest)] = Field(
+        default=None, validation_alias="ADMIN_TOKEN_SHA256", repr=False
+    )
+    """SHA-256 digest of ADMIN_TOKEN in hexadecimal, instead of the token: the gateway needs no more of it."""
 
     metrics_token: SecretStr | None = Field(default=None, validation_alias="METRICS_TOKEN", min_length=16)
     """Bearer for a monitoring system: it opens /metrics and nothing else; unset: only ADMIN_TOKEN does."""
@@ -128,7 +146,7 @@ class Settings(ChassisSettings):
 
     @model_validator(mode="after")
     def _refuse_open_production(self) -> Self:
-        if self.mode is Mode.PRODUCTION and not self._has_admin_token:
+        if self.mode is Mode.PRODUCTION and self.admin_token_digest is None:
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
         if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
             raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.host})")
@@ -142,7 +160,7 @@ class Settings(ChassisSettings):
     @property
     def is_open(self) -> bool:
         """Whether this is open development: no bearer is needed and no rate is limited."""
-        return self.mode is Mode.DEVELOPMENT and not self._has_admin_token
+        return self.mode is Mode.DEVELOPMENT and self.admin_token_digest is None
 
     @property
     def origins(self) -> frozenset[str]:
@@ -166,8 +184,10 @@ class Settings(ChassisSettings):
         return self.mode is Mode.DEVELOPMENT
 
     @property
-    def _has_admin_token(self) -> bool:
-        return bool(self.admin_token and self.admin_token.get_secret_value())
+    def admin_token_digest(self) -> bytes | None:
+        """The digest that a bearer is compared with; `None` if the plane has no ADMIN_TOKEN."""
+        token = self.admin_token.get_secret_value() if self.admin_token else ""
+        return sha256(token.encode()).digest() if token else self.admin_token_sha256
 
 
 def _is_loopback(host: str) -> bool:

@@ -47,8 +47,9 @@ class PlaneClient:
         self._credentials = credentials
         self._http = httpx.AsyncClient(
             base_url=url,
-            verify=ssl.create_default_context(),
+            verify=_build_tls_context(),
             timeout=REQUEST_TIMEOUT_SECONDS,
+            trust_env=False,
         )
 
     async def __aenter__(self) -> Self:
@@ -99,6 +100,16 @@ class PlaneClient:
             raise PlaneUnreachable(f"no answer within {REQUEST_TIMEOUT_SECONDS:g} s") from None
         except httpx.HTTPError as error:
             raise PlaneUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _build_tls_context() -> ssl.SSLContext:
+    """Return a context that verifies the plane with the trust store of this machine.
+
+    `ssl.create_default_context` would also write the keys of the connections to the file that SSLKEYLOGFILE names.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context
 
 
 def _get_text(answer: Mapping[str, Any], key: str) -> str:

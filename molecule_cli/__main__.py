@@ -111,13 +111,14 @@ def migrate() -> None:
     from deploy import migrations, roles
     from deploy.errors import StartError
 
-    url = _load_deployment_settings().database_url
+    settings = _load_deployment_settings()
+    url, prefix = settings.database_url, settings.database_role_prefix
     if url is None:
         message = "DATABASE_URL is not set: name the PostgreSQL to migrate; molecule up migrates its own"
         raise CliError(message)
     try:
-        asyncio.run(roles.apply_roles(url.get_secret_value()))
-        asyncio.run(migrations.migrate_all(url.get_secret_value()))
+        asyncio.run(roles.apply_roles(url.get_secret_value(), prefix=prefix))
+        asyncio.run(migrations.migrate_all(url.get_secret_value(), prefix=prefix))
     except StartError as error:
         raise CliError(str(error)) from error
     terminal.print_line("up to date")
@@ -134,13 +135,23 @@ def certs(
 ) -> None:
     """Make an authority and a certificate for each service, for mutual TLS between machines."""
     from deploy import certs as certificates
+    from deploy.errors import StartError
 
     try:
-        certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
+        report = certificates.create_certificates(directory, hosts=host or [], validity=timedelta(days=days))
     except OSError as error:
         message = f"certificates cannot be written to {directory}: {error.strerror}"
         raise CliError(message) from error
-    terminal.print_line(f"written to {directory}; keep ca-key.pem off the machines of the plane")
+    except StartError as error:
+        raise CliError(str(error)) from error
+    action = "renewed under the authority" if report.is_renewal else "written with a new authority"
+    terminal.print_line(f"{action} in {directory}, valid until {report.valid_until:%Y-%m-%d}")
+    terminal.print_line(f"hosts besides localhost and the names of the services: {', '.join(report.hosts) or 'none'}")
+    if report.kept_hosts:
+        terminal.print_line(
+            f"kept from before: {', '.join(report.kept_hosts)}; to drop them, remove the service certificates"
+        )
+    terminal.print_line("restart the services with the new files; keep ca-key.pem off the machines of the plane")
 
 
 def _require_text(arguments: list[str]) -> None:

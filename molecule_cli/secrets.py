@@ -41,6 +41,10 @@ def list_(
         return
     rows = [(secret["key"], secret["scope"], secret["updated_at"][:19]) for secret in secrets]
     tables.print_table([tables.Column(heading) for heading in ("KEY", "SCOPE", "SET")], rows)
+    for key in (secret["key"] for secret in secrets if secret.get("reserved")):
+        terminal.print_line(
+            f"{key} is not given to agents: its name is reserved; molecule secrets unset {key} erases it"
+        )
 
 
 @app.command(name="set")

@@ -46,9 +46,9 @@ async def open_empty_database(url: str, service: Service[Any]) -> AsyncIterator[
         message = f"{service.name} has no database"
         raise ValueError(message)
     if (url, schema) not in _migrated:
-        await asyncio.to_thread(database.migrate, url, role=service.role, schema=schema, folder=folder)
+        await asyncio.to_thread(database.migrate, url, role=service.build_role(), schema=schema, folder=folder)
         _migrated.add((url, schema))
-    async with database.open_engine(url, role=service.role) as engine:
+    async with database.open_engine(url, role=service.build_role()) as engine:
         await _truncate_tables(engine, schema)
         yield engine
 

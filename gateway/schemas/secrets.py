@@ -1,6 +1,6 @@
 """Secrets of workspaces, and global secrets."""
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -42,21 +42,25 @@ class ResealResult(TypedDict):
 
 
 class SecretLabel(TypedDict):
-    """A secret in a list: everything but its value."""
+    """A secret in a list: everything but its value. A reserved one is not given to agents."""
 
     key: str
     has_value: bool
     scope: SecretScopeName
     created_at: DateTime
     updated_at: DateTime
+    reserved: NotRequired[bool]
 
 
 def render_label(message: vault_pb2.Secret) -> SecretLabel:
     """Return a secret without its value."""
-    return SecretLabel(
+    label = SecretLabel(
         key=message.key,
         has_value=True,
         scope="global" if message.is_global else "workspace",
         created_at=json_format.format_timestamp(message.created_at),
         updated_at=json_format.format_timestamp(message.updated_at),
     )
+    if message.is_reserved:
+        label["reserved"] = True
+    return label

@@ -198,6 +198,7 @@ class AgentClient:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
+            trust_env=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
         ) as session:
             yield session

@@ -35,12 +35,14 @@ MEGABYTE = 1024 * 1024
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock = SystemClock()
+    clock, url = SystemClock(), settings.database_url.get_secret_value()
     async with (
-        database.open_engine(settings.database_url.get_secret_value(), role=service.role) as engine,
-        clients.open_channel(settings.registry_targets, caller_service=service.name, tls=settings.tls) as registry,
+        database.open_engine(url, role=service.build_role(settings.role_prefix)) as engine,
         clients.open_channel(
-            settings.provisioner_targets, caller_service=service.name, tls=settings.tls
+            settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
+        ) as registry,
+        clients.open_channel(
+            settings.provisioner_targets, caller_service=service.name, service="provisioner", tls=settings.tls
         ) as provisioner,
         clients.open_channel(settings.auth_targets, caller_service=service.name, tls=settings.tls) as auth,
         AgentClient(rules=settings.address_rules) as agents,

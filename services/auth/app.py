@@ -46,20 +46,18 @@ from services.chassis.errors import Unavailable
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
 
-ROLE = "molecule_auth"
-"""The database role of auth."""
-
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Build the servicers and loops of auth, and save the last uses of tokens when it stops."""
     url, clock = settings.database_url.get_secret_value(), SystemClock()
-    async with database.open_engine(url, role=ROLE) as engine:
+    role = service.build_role(settings.role_prefix)
+    async with database.open_engine(url, role=role) as engine:
         store = Store(engine)
         last_used = LastUsedRecorder(store, clock)
-        revocation_listener = database.NotificationListener(url, role=ROLE, channel=REVOCATIONS_CHANNEL)
+        revocation_listener = database.NotificationListener(url, role=role, channel=REVOCATIONS_CHANNEL)
         revocation_feed = RevocationFeed(store, revocation_listener)
-        secret_change_listener = database.NotificationListener(url, role=ROLE, channel=VAULT_CHANNEL)
+        secret_change_listener = database.NotificationListener(url, role=role, channel=VAULT_CHANNEL)
         secret_change_feed = SecretChangeFeed(store, secret_change_listener)
         chain_key = _build_chain_key(settings)
         audit_log = AuditLog(store, clock=clock, key=chain_key)

@@ -5,6 +5,7 @@
 | `service`       | starts and stops a service: server, loops, command line                   |      |
 | `rpc`           | the server interceptor: caller, access rules, errors, traces              |      |
 | `clients`       | the client side of a call: retries, deadline, errors                      |      |
+| `certificates`  | the names that callers expect in the certificates of mutual TLS           |      |
 | `batching`      | processes items in batches that callers submit one by one                 |      |
 | `batched_calls` | sends concurrent calls of one method as one RPC                           |      |
 | `feeds`         | follows a feed and opens it again after it broke                          |      |

@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+import structlog
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from services.chassis import identity, telemetry
 from services.chassis.backoff import Backoff
+from services.chassis.certificates import build_server_name
 from services.chassis.errors import ERRORS_BY_CODE, InternalError, ServiceError, Unavailable
 from services.chassis.identity import Identity
 from services.chassis.settings import Tls
@@ -46,15 +48,24 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
 )
 
 
-class ServiceChannel:
-    """A gRPC channel to one service, and the name of the service that calls."""
+UNEXPECTED_CERTIFICATE = "Hostname Verification Check failed"
+"""Part of gRPC's message about a certificate that does not name the expected service."""
 
-    def __init__(self, channel: grpc.aio.Channel, caller_service: str) -> None:
+log = structlog.get_logger()
+
+
+class ServiceChannel:
+    """A gRPC channel to one service, and the names of that service and of the one that calls."""
+
+    def __init__(self, channel: grpc.aio.Channel, caller_service: str, service: str = "") -> None:
         self.channel = channel
         self._caller_service = caller_service
+        self._service = service
+        self._has_logged_refusal = False
         self._is_unreachable = False
 
     async def call(
@@ -79,7 +90,7 @@ class ServiceChannel:
             try:
                 answer = await method(request, timeout=max(left, 0.001), metadata=self.build_metadata(on_behalf_of))
             except grpc.aio.AioRpcError as error:
-                failure = _error_from_rpc(error)
+                failure = self._translate(error)
             else:
                 self._is_unreachable = False
                 return answer
@@ -99,7 +110,7 @@ class ServiceChannel:
             async for message in call:
                 yield message
         except grpc.aio.AioRpcError as error:
-            raise _error_from_rpc(error) from None
+            raise self._translate(error) from None
         finally:
             call.cancel()
 
@@ -112,20 +123,30 @@ class ServiceChannel:
             entries.append(("traceparent", parent))
         return tuple(entries)
 
+    def _translate(self, error: grpc.aio.AioRpcError) -> ServiceError:
+        """Return the error for the caller. A certificate of another service is logged once, because retries hide it."""
+        if UNEXPECTED_CERTIFICATE in (error.details() or "") and not self._has_logged_refusal:
+            self._has_logged_refusal = True
+            log.error("certificate of another service refused", service=self._service, hint="molecule certs makes it")
+        return _error_from_rpc(error)
+
 
 @asynccontextmanager
-async def open_channel(targets: str, *, caller_service: str, tls: Tls | None = None) -> AsyncIterator[ServiceChannel]:
+async def open_channel(
+    targets: str, *, caller_service: str, service: str = "", tls: Tls | None = None
+) -> AsyncIterator[ServiceChannel]:
     """Open a channel to a Unix socket, to `host:port`, or to several `address:port` separated by commas.
 
-    The connection is established by the first call.
+    The connection is established by the first call. With TLS, only a certificate of `service` is accepted.
     """
     target = _build_target(targets)
     if tls is None:
         channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
     else:
-        channel = grpc.aio.secure_channel(target, _load_credentials(tls), options=CHANNEL_OPTIONS)
+        expected_name = ("grpc.ssl_target_name_override", build_server_name(service))
+        channel = grpc.aio.secure_channel(target, _load_credentials(tls), options=(*CHANNEL_OPTIONS, expected_name))
     async with channel:
-        yield ServiceChannel(channel, caller_service)
+        yield ServiceChannel(channel, caller_service, service)
 
 
 def _build_target(targets: str) -> str:

@@ -21,6 +21,7 @@ from protos.common.v1 import batch_pb2_grpc, liveness_pb2_grpc
 from services.chassis import batched_calls, database, gc_tuning, liveness, settings, telemetry
 from services.chassis.backoff import Backoff
 from services.chassis.batched_calls import BatchServicer
+from services.chassis.certificates import check_server_name
 from services.chassis.clients import MAX_MESSAGE_BYTES
 from services.chassis.database import AdvisoryLock, DatabaseUnavailable
 from services.chassis.database_outage import OutageLog, current_loop, describe_cause, is_outage
@@ -28,7 +29,7 @@ from services.chassis.errors import Unavailable
 from services.chassis.health import PROBE_TIMEOUT, HealthMonitor, HealthServicer, Probe
 from services.chassis.liveness import Liveness
 from services.chassis.rpc import CertificatePeerVerifier, Interceptor, SocketPeerVerifier
-from services.chassis.settings import ChassisSettings, DatabaseSettings, InvalidSettings, Mode
+from services.chassis.settings import ROLE_PREFIX, ChassisSettings, DatabaseSettings, InvalidSettings, Mode
 
 log = structlog.get_logger()
 
@@ -97,10 +98,9 @@ class Service(Generic[S]):
     schema: str | None = None
     migrations: Path | None = None
 
-    @property
-    def role(self) -> str:
-        """The database role of the service."""
-        return f"molecule_{self.name}"
+    def build_role(self, prefix: str = ROLE_PREFIX) -> str:
+        """Return the database role of the service; `prefix` is DATABASE_ROLE_PREFIX."""
+        return f"{prefix}_{self.name}"
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ async def run_service(service: Service[S], values: S) -> AsyncIterator[str]:
         monitor = HealthMonitor([*_build_database_probes(service, values), *components.probes])
         liveness_servicer = Liveness({loop.name for loop in components.loops if loop.every is not None}, monitor)
         server, health_servicer = _build_server(components, interceptor, liveness_servicer, monitor)
-        address = _bind(server, values)
+        address = _bind(server, values, service.name)
         await server.start()
         async with _run_loops(components, liveness_servicer):
             await _set_health(health_servicer, components, health_pb2.HealthCheckResponse.SERVING)
@@ -182,8 +182,10 @@ def _migrate(service: Service[Any]) -> int:
     if service.schema is None or service.migrations is None:
         return 0
     try:
-        url = settings.load_settings(_MigrationSettings).database_url.get_secret_value()
-        database.migrate(url, role=service.role, schema=service.schema, folder=service.migrations)
+        values = settings.load_settings(_MigrationSettings)
+        role = service.build_role(values.role_prefix)
+        url = values.database_url.get_secret_value()
+        database.migrate(url, role=role, schema=service.schema, folder=service.migrations)
     except (InvalidSettings, database.NewerSchema) as refusal:
         return _print_error(service, str(refusal))
     except Exception as error:
@@ -209,14 +211,18 @@ def _build_database_probes(service: Service[Any], values: ChassisSettings) -> Se
     if not isinstance(values, DatabaseSettings):
         return ()
     url = values.database_url.get_secret_value()
-    return [partial(database.find_trouble, url, role=service.role, within=PROBE_TIMEOUT * 0.9)]
+    return [
+        partial(database.find_trouble, url, role=service.build_role(values.role_prefix), within=PROBE_TIMEOUT * 0.9)
+    ]
 
 
 async def _require_configuration(service: Service[Any], values: ChassisSettings) -> None:
     """Raise `InvalidSettings` if no retry can mend the access to the database. One that is away is waited for."""
     if not isinstance(values, DatabaseSettings):
         return
-    refusal = await database.check_configuration(values.database_url.get_secret_value(), role=service.role)
+    refusal = await database.check_configuration(
+        values.database_url.get_secret_value(), role=service.build_role(values.role_prefix)
+    )
     if refusal:
         raise InvalidSettings(f"DATABASE_URL: the {refusal}")
 
@@ -242,7 +248,7 @@ def _build_server(
     return server, health_servicer
 
 
-def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
+def _bind(server: grpc.aio.Server, values: ChassisSettings, name: str) -> str:
     """Bind to the listen address. Without TLS only Unix sockets are allowed, and TCP in development."""
     if values.listen.startswith("unix:"):
         Path(values.listen.removeprefix("unix:")).unlink(missing_ok=True)
@@ -253,6 +259,7 @@ def _bind(server: grpc.aio.Server, values: ChassisSettings) -> str:
     if values.tls is None:
         port = server.add_insecure_port(values.listen)
     else:
+        check_server_name(values.tls, name)
         port = server.add_secure_port(
             values.listen,
             grpc.ssl_server_credentials(

@@ -57,6 +57,13 @@ Seconds = Annotated[timedelta, BeforeValidator(_parse_seconds)]
 """A time span, given as a number of seconds."""
 
 
+ROLE_PREFIX = "molecule"
+"""Beginning of the names of the database roles, unless the operator chooses another."""
+
+RolePrefix = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""A prefix with which the name of every role is a PostgreSQL identifier."""
+
+
 UNITS = {"DAYS": timedelta(days=1), "HOURS": timedelta(hours=1)}
 """Units of time spans by the last word of the variable; all others are in seconds."""
 
@@ -113,6 +120,9 @@ class DatabaseSettings(ChassisSettings):
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL")
     """The PostgreSQL of the plane, as `postgresql://user:password@host:port/name`."""
+
+    role_prefix: RolePrefix = Field(default=ROLE_PREFIX, validation_alias="DATABASE_ROLE_PREFIX")
+    """Beginning of the names of the database roles: planes that share a server need different ones."""
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -15,35 +15,49 @@ MAX_VARIABLES = 500
 MAX_TOTAL_BYTES = 512 * 1024
 """Bytes of all values of one owner. The variables of two owners fit into one Linux environment."""
 
-RESERVED_NAMES = frozenset(
-    {
-        "ADAPTER_MODULE",
-        "BASH_ENV",
-        "ENV",
-        "GCONV_PATH",
-        "GLIBC_TUNABLES",
-        "HOME",
-        "HOST",
-        "IFS",
-        "LANG",
-        "NODE_OPTIONS",
-        "PARENT_ID",
-        "PATH",
-        "PLATFORM_URL",
-        "PORT",
-        "SHELLOPTS",
-        "WORKSPACE_ID",
-    }
+PLANE_NAMES = frozenset(
+    ("ADAPTER_MODULE", "HOME", "HOST", "LANG", "PARENT_ID", "PATH", "PLATFORM_URL", "PORT", "WORKSPACE_ID")
 )
-"""Variables that the plane sets, or that change how a program is loaded."""
+"""Variables that the plane sets itself."""
 
-RESERVED_PREFIXES = ("DYLD_", "LD_", "MOLECULE_", "PYTHON")
-"""Prefixes of further such variables."""
+LOADER_NAMES = frozenset(
+    (
+        *("BASHOPTS", "BASH_ENV", "CDPATH", "ENV", "FPATH", "GLOBIGNORE", "IFS", "NULLCMD", "PROMPT_COMMAND", "PS4"),
+        *("READNULLCMD", "SHELL", "SHELLOPTS", "SHLIB_PATH", "TMPPREFIX", "ZDOTDIR", "CLASSPATH", "LIBPATH"),
+        *("GETCONF_DIR", "HOSTALIASES", "LANGUAGE", "LINGUAS", "LOCALDOMAIN", "LOCPATH", "NIS_PATH", "NLSPATH"),
+        *("PATH_LOCALE", "RESOLV_HOST_CONF", "RES_OPTIONS", "TERMCAP", "TERMPATH", "TZ", "TZDIR"),
+        *("TEMP", "TMP", "TMPDIR", "LOGNAME", "USER", "COMSPEC", "PATHEXT"),
+        *("BROWSER", "EDITOR", "LESSCLOSE", "LESSOPEN", "MANPAGER", "PAGER", "SUDO_EDITOR", "VISUAL"),
+        *("AUTHSTATE", "KRB5CCNAME", "KRBTKFILE", "SSH_ASKPASS", "SSH_AUTH_SOCK"),
+        *("AWS_CA_BUNDLE", "GOFLAGS", "GOPROXY", "MAKEFLAGS", "NETRC", "REQUESTS_CA_BUNDLE"),
+        *("FORWARDED_ALLOW_IPS", "JAVA_TOOL_OPTIONS", "JAVA_OPTS", "JDK_JAVA_OPTIONS", "PHPRC", "WEB_CONCURRENCY"),
+        *("DLC_ACE", "USR_ACE", "VAR_ACE", "RUSTC_WRAPPER", "RUSTFLAGS"),
+    )
+)
+"""Variables that change what a shell, a loader, a resolver, an interpreter or a TLS library reads, runs or writes. The
+lists `env_delete` and `env_check` of sudo and the unsafe variables of glibc are part of this table."""
+
+RESERVED_NAMES = PLANE_NAMES | LOADER_NAMES
+"""Variables that users may not set, in capitals."""
+
+RESERVED_PREFIXES = (
+    "MOLECULE_",
+    *("LD_", "DYLD_", "_RLD", "GCONV_", "GLIBC_", "MALLOC_", "LC_", "TERMINFO", "BASH_FUNC_", "XDG_"),
+    *("PYTHON", "PYDANTIC_", "PIP_", "UV_", "VIRTUAL_ENV", "RUBY", "GEM_", "BUNDLE_", "PERL", "LUA_", "PHP_INI_"),
+    *("NODE_", "NPM_CONFIG_", "YARN_", "DENO_", "BUN_", "_JAVA_", "JAVA_TOOL_", "JDK_", "DOTNET_", "CORECLR_"),
+    *("COMPLUS_", "CARGO_", "RUSTUP_", "GIT_", "KRB5_", "KRBCONF", "KRB_CONF"),
+    *("OPENSSL", "SSL", "GNUTLS_", "NSS_", "CURL_", "GRPC_", "OTEL_", "PROTOCOL_BUFFERS_"),
+)
+"""Prefixes of further such variables, in capitals."""
+
+RESERVED_SUFFIXES = ("_PROXY",)
+"""Endings of further such variables, in capitals: they send traffic through another host."""
 
 
 def is_reserved(name: str) -> bool:
-    """Whether users may not set the variable."""
-    return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
+    """Whether users may not set the variable. Lower case counts like capitals, because some libraries read both."""
+    upper = name.upper()
+    return upper in RESERVED_NAMES or upper.startswith(RESERVED_PREFIXES) or upper.endswith(RESERVED_SUFFIXES)
 
 
 def find_variable_fault(name: str, value: str) -> str | None:

@@ -35,10 +35,13 @@ SWEEP_INTERVAL = timedelta(minutes=1)
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Build the components of the service; on exit, stop every instance if the settings say so."""
     backend = _load_backend(settings)
-    lock = AdvisoryLock(settings.database_url.get_secret_value(), role=service.role, name="provisioner.reconciler")
+    role = service.build_role(settings.role_prefix)
+    lock = AdvisoryLock(settings.database_url.get_secret_value(), role=role, name="provisioner.reconciler")
     async with (
-        open_channel(settings.registry_targets, caller_service=NAME, tls=settings.tls) as registry_channel,
-        open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
+        open_channel(
+            settings.registry_targets, caller_service=NAME, service="registry", tls=settings.tls
+        ) as registry_channel,
+        open_channel(settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls) as auth_channel,
     ):
         registry = RegistryClient(registry_channel, backend=backend.name)
         auth = AuthClient(auth_channel)

@@ -33,6 +33,7 @@ from services.provisioner.model import (
     InstanceStopped,
     Provider,
     ProvisioningFailed,
+    ProvisioningPossible,
     Runtime,
     Secrets,
     WorkspaceId,
@@ -46,6 +47,14 @@ log = structlog.get_logger()
 
 MAX_WORKSPACES_PER_CALL = 1_000
 """Workspaces in one request to auth."""
+
+
+FAILED_START_REASON = "provision_error"
+"""The status reason of a workspace whose instance could not be started."""
+
+
+UNREADABLE_INBOUND_SECRET = "SECRET_UNREADABLE"  # noqa: S105 - the reason of an error
+"""Auth's reason for an inbound secret that it cannot decrypt."""
 
 
 class RegistryClient:
@@ -97,6 +106,8 @@ class RegistryClient:
             case ProvisioningFailed():
                 request.provisioning_failed.error = fact.error
                 request.provisioning_failed.missing.extend(fact.missing)
+            case ProvisioningPossible():
+                request.provisioning_possible.SetInParent()
             case _:
                 assert_never(fact)
         try:
@@ -145,12 +156,23 @@ class AuthClient:
         return Secrets(global_secrets=dict(answer.global_secrets), workspace_secrets=dict(answer.workspace_secrets))
 
     async def issue_credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
-        """Issue credentials for an instance. This revokes every earlier token of the workspace."""
+        """Issue credentials for an instance. This revokes every earlier token of the workspace.
+
+        Raises `WorkspaceSecretUnreadable`, and revokes nothing, if the inbound secret cannot be decrypted.
+        """
+        inbound_secret = await self.read_inbound_secret(workspace_id)
         issue = auth_pb2.IssueTokenRequest(workspace_id=workspace_id, generation=generation)
         issued = await self._channel.call(self._auth.IssueToken, issue)
-        read = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
-        secret = await self._channel.call(self._auth.ReadOrHealInboundSecret, read)
-        return Credentials(issued.auth_token, secret.inbound_secret)
+        return Credentials(issued.auth_token, inbound_secret)
+
+    async def read_inbound_secret(self, workspace_id: WorkspaceId) -> str:
+        """Return the secret that the plane presents to the workspace; raises `WorkspaceSecretUnreadable`."""
+        request = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
+        try:
+            answer = await self._channel.call(self._auth.ReadOrHealInboundSecret, request)
+        except FailedPrecondition as error:
+            raise (WorkspaceSecretUnreadable if error.reason == UNREADABLE_INBOUND_SECRET else error) from None
+        return str(answer.inbound_secret)
 
     async def revoke_stale_tokens(self, workspace_ids: Sequence[WorkspaceId], *, unused_for: timedelta) -> int:
         """Revoke the tokens of instances of these workspaces that were not used for a time; return how many."""
@@ -175,6 +197,7 @@ def _desired_instance_from_proto(record: registry_pb2.WorkspaceRecord) -> Desire
         parent_id=record.parent_id if record.HasField("parent_id") else None,
         external=record.external,
         is_automatic_restart=record.status_reason == AUTOMATIC_RESTART_REASON,
+        has_failed_start=record.status_reason == FAILED_START_REASON,
         reference=record.instance_reference,
         files_digest=record.starter_files,
         is_provisioning=record.status == registry_pb2.WORKSPACE_STATUS_PROVISIONING,

@@ -34,6 +34,8 @@ class DesiredInstance:
     external: bool = False
     is_automatic_restart: bool = False
     """Whether the generation was raised because an instance ended, and not because a caller requested a restart."""
+    has_failed_start: bool = False
+    """Whether the workspace is failed because its instance could not be started."""
     reference: str = ""
     """The reference of the instance that was last reported as started; empty for none."""
     files_digest: str = ""
@@ -200,4 +202,19 @@ class ProvisioningFailed:
     missing: tuple[str, ...] = ()
 
 
-Fact = InstanceStarted | InstanceSkipped | InstanceExited | InstanceStopped | InstanceStopFailed | ProvisioningFailed
+@dataclass(frozen=True, slots=True)
+class ProvisioningPossible:
+    """A start that failed may succeed now."""
+
+    generation: int
+
+
+Fact = (
+    InstanceStarted
+    | InstanceSkipped
+    | InstanceExited
+    | InstanceStopped
+    | InstanceStopFailed
+    | ProvisioningFailed
+    | ProvisioningPossible
+)

@@ -33,6 +33,14 @@ CRASH_LOOP_WINDOW = timedelta(minutes=10)
 RETRY_BACKOFF = Backoff(first=timedelta(milliseconds=250), maximum=timedelta(seconds=15))
 """The delay after a failed step. The maximum is below the 30 s that a caller waits for a stop."""
 
+CHECK_BACKOFF = Backoff(first=timedelta(seconds=5), maximum=timedelta(minutes=1))
+"""The delay between two checks of whether what prevented a start is mended. A check starts nothing and reports nothing
+unless it succeeds."""
+
+FAILED_START_BACKOFF = Backoff(first=timedelta(minutes=1), maximum=timedelta(minutes=15))
+"""The delay before another start after the backend refused one: only a start can find out whether that is mended, and
+each one costs two events."""
+
 MAX_REMEMBERED_STARTS = 12
 """Starts that are kept for each workspace: more do not change the delay."""
 
@@ -47,6 +55,8 @@ class Step(StrEnum):
     START = "start"
     STOP = "stop"
     FORGET = "forget"
+    CHECK = "check"
+    """Check whether a start that failed may succeed now."""
 
 
 def choose_step(desired: DesiredInstance, instance: Instance | None) -> Step:
@@ -65,7 +75,7 @@ def choose_step(desired: DesiredInstance, instance: Instance | None) -> Step:
         case DesiredState.FORGOTTEN:
             return Step.FORGET if instance else Step.NOTHING
         case DesiredState.UNTOUCHED:
-            return Step.NOTHING
+            return Step.CHECK if desired.has_failed_start else Step.NOTHING
         case _:
             assert_never(desired.state)
 

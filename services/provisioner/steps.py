@@ -24,11 +24,13 @@ from services.provisioner.errors import (
 from services.provisioner.model import (
     DesiredInstance,
     DesiredState,
+    Environment,
     Fact,
     Instance,
     InstanceExited,
     InstanceStopFailed,
     ProvisioningFailed,
+    ProvisioningPossible,
 )
 from services.provisioner.plan import Step
 
@@ -63,6 +65,12 @@ class WorkspaceProgress:
     """When the end of an instance was last reported."""
     failures: int = 0
     """Consecutive failed steps."""
+    refused_starts: int = 0
+    """Starts that the backend refused since the last success or request."""
+    failed_checks: int = 0
+    """Consecutive checks, the start included, that found a fault in the configuration."""
+    check_at: datetime | None = None
+    """When to check again whether a start that failed may succeed; `None`: at once."""
 
 
 class StepRunner:
@@ -98,6 +106,8 @@ class StepRunner:
                 return await self._stop(desired, progress)
             case Step.FORGET:
                 return await self._forget(desired)
+            case Step.CHECK:
+                return await self._check(desired, progress)
             case step:
                 assert_never(step)
 
@@ -125,6 +135,8 @@ class StepRunner:
         """Start the instance, or return the delay until it may be started. A permanent error is reported."""
         if instance and plan.is_requested_restart(desired, instance):
             progress.starts.clear()
+        if not desired.is_automatic_restart:
+            progress.refused_starts = 0
         now = self._clock.now()
         if (earliest := plan.compute_earliest_start(desired, instance, progress.starts, progress.ended_at)) > now:
             return earliest - now
@@ -135,11 +147,42 @@ class StepRunner:
             raise
         except CONFIGURATION_ERRORS as error:
             log.warning("instance refused", workspace=desired.workspace_id, reason=error.reason, **error.details)
-            return await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
+            await self._report_failure(desired, type(error), missing=getattr(error, "missing", ()))
+            return self._postpone_check(progress)
         except Exception:
             log.exception("instance not started", workspace=desired.workspace_id, generation=desired.generation)
-            return await self._report_failure(desired, StartFailed)
+            await self._report_failure(desired, StartFailed)
+            progress.refused_starts += 1
+            delay = plan.FAILED_START_BACKOFF.delay(progress.refused_starts)
+            progress.check_at = self._clock.now() + delay
+            return delay
+        progress.refused_starts, progress.failed_checks, progress.check_at = 0, 0, None
         return NO_DELAY
+
+    async def _check(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta:
+        """Report a start that failed as possible if its configuration is complete; return the delay before the next.
+
+        The registry decides whether the workspace gets another instance.
+        """
+        now = self._clock.now()
+        if progress.check_at is not None and progress.check_at > now:
+            return progress.check_at - now
+        try:
+            await self._resolve_environment(desired)
+            await self._auth.read_inbound_secret(desired.workspace_id)
+        except (*CONFIGURATION_ERRORS, StartFailed) as error:
+            log.debug("start still impossible", workspace=desired.workspace_id, reason=error.reason)
+        else:
+            log.info("start possible again", workspace=desired.workspace_id, generation=desired.generation)
+            await self._registry.report_fact(desired.workspace_id, ProvisioningPossible(desired.generation))
+        return self._postpone_check(progress)
+
+    def _postpone_check(self, progress: WorkspaceProgress) -> timedelta:
+        """Return the delay until the next check."""
+        progress.failed_checks += 1
+        delay = plan.CHECK_BACKOFF.delay(progress.failed_checks)
+        progress.check_at = self._clock.now() + delay
+        return delay
 
     async def _start_with_new_credentials(self, desired: DesiredInstance) -> None:
         """Resolve the environment, then issue credentials, then start the instance.
@@ -147,10 +190,7 @@ class StepRunner:
         The environment comes first, so that a start that fails on it leaves the existing tokens valid. The secrets are
         read after the generation was raised, so the instance receives every secret that was set before the restart.
         """
-        spec.require_adapter(desired)
-        runtime = await self._registry.get_runtime(desired.runtime)
-        secrets = await self._auth.read_secrets(desired.workspace_id)
-        variables = environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)
+        variables = await self._resolve_environment(desired)
         files = await self._registry.get_starter_files(desired)
         credentials = await self._auth.issue_credentials(desired.workspace_id, desired.generation)
         log.info(
@@ -164,13 +204,19 @@ class StepRunner:
             reference=started.reference,
         )
 
+    async def _resolve_environment(self, desired: DesiredInstance) -> Environment:
+        """Return the variables of the instance; raises the configuration error that prevents a start."""
+        spec.require_adapter(desired)
+        runtime = await self._registry.get_runtime(desired.runtime)
+        secrets = await self._auth.read_secrets(desired.workspace_id)
+        return environment.resolve_environment(desired, runtime, secrets, platform_url=self._platform_url)
+
     async def _report_failure(
         self, desired: DesiredInstance, error: type[ServiceError], *, missing: tuple[str, ...] = ()
-    ) -> timedelta:
+    ) -> None:
         """Report that the instance cannot be started, with the fixed text of the public contract."""
         failure = ProvisioningFailed(desired.generation, error.message, missing)
         await self._registry.report_fact(desired.workspace_id, failure)
-        return plan.RESTART_BACKOFF.maximum
 
     async def _stop(self, desired: DesiredInstance, progress: WorkspaceProgress) -> timedelta:
         """Stop the instance. Each failure is reported, because a caller may wait for the stop, and then retried."""

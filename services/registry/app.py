@@ -103,7 +103,6 @@ from services.registry.workspace.facts import LivenessTimeouts
 from services.registry.workspace.quotas import Quotas
 
 NAME = "registry"
-ROLE = "molecule_registry"
 
 PeriodicTasks: TypeAlias = dict[str, tuple[Callable[[], Awaitable[None]], timedelta]]
 """Functions that run periodically and their intervals, by name."""
@@ -116,10 +115,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
     declared = await asyncio.to_thread(load_runtime_provision_timeouts, settings.configs_dir)
     adapters = await asyncio.to_thread(load_adapters, settings.configs_dir)
     known = catalog.read_catalog(limit=settings.provision_timeout, declared=declared, adapters=adapters)
-    url = settings.database_url.get_secret_value()
+    url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=ROLE) as engine,
-        clients.open_channel(settings.auth_targets, caller_service=NAME, tls=settings.tls) as auth_channel,
+        database.open_engine(url, role=role) as engine,
+        clients.open_channel(
+            settings.auth_targets, caller_service=NAME, service="auth", tls=settings.tls
+        ) as auth_channel,
     ):
         store = Store(engine, clock)
         auth = AuthClient(auth_channel)
@@ -132,7 +133,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         address_checker = AddressChecker(
             settings.address_rules, plane_urls=(settings.platform_url, settings.external_platform_url)
         )
-        listener = NotificationListener(url, role=ROLE, channel=REVISION_CHANNEL)
+        listener = NotificationListener(url, role=role, channel=REVISION_CHANNEL)
         feed = WorkspaceFeed(store, listener, replica_id=str(uuid4()))
         templates = TemplateFolders(settings.configs_dir)
         folders = OrgTemplateFolders(settings.org_templates_dir)
@@ -247,11 +248,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="feed", run=feed.run),
                 Loop(name="event_log", run=event_log.run),
                 Loop(name="hearing", run=hearing.record, every=timedelta(seconds=5)),
-                *_build_loops(_list_sweeps(sweeps) | note_tasks, url),
+                *_build_loops(_list_sweeps(sweeps) | note_tasks, url, role=role),
                 Loop(
                     name="secret_rollout",
                     run=secret_rollout.follow,
-                    lock=AdvisoryLock(url, role=ROLE, name="registry.turnover"),
+                    lock=AdvisoryLock(url, role=role, name="registry.turnover"),
                 ),
             ],
         )
@@ -315,10 +316,10 @@ def _list_sweeps(sweeps: Sweeps) -> PeriodicTasks:
     }
 
 
-def _build_loops(tasks: PeriodicTasks, url: str) -> list[Loop]:
+def _build_loops(tasks: PeriodicTasks, url: str, *, role: str) -> list[Loop]:
     """Return a loop for each task; it runs in one replica at a time."""
     return [
-        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=ROLE, name=f"registry.{name}"))
+        Loop(name=name, run=run, every=every, lock=AdvisoryLock(url, role=role, name=f"registry.{name}"))
         for name, (run, every) in tasks.items()
     ]
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.auth.app import ROLE, service
+from services.auth.app import service
 from services.auth.audit_log import AuditLog
 from services.auth.authorization import Authorizer
 from services.auth.errors import InvalidBearer
@@ -94,7 +94,7 @@ def open_authorizer(store: Store, last_used: LastUsedRecorder, clock: StillClock
 @pytest.fixture
 def feed(store: Store, database_url: str) -> RevocationFeed:
     """A revocation feed that the test polls."""
-    return RevocationFeed(store, SilentListener(database_url, role=ROLE, channel=REVOCATIONS_CHANNEL))
+    return RevocationFeed(store, SilentListener(database_url, role=service.build_role(), channel=REVOCATIONS_CHANNEL))
 
 
 @pytest.fixture

@@ -1,15 +1,21 @@
 """Mutual TLS: across machines the certificate proves the name of the calling service."""
 
+import ast
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import structlog
 
 from deploy import certs
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from services.chassis import clients, errors
 from services.chassis.service import Components, Service, Servicer, run_service
-from services.chassis.settings import ChassisSettings, Mode, Tls
+from services.chassis.settings import ChassisSettings, InvalidSettings, Mode, Tls
+
+ROOT = Path(__file__).parents[2]
 
 
 class AnsweringProvisioner(provisioner_pb2_grpc.ProvisionerServiceServicer):
@@ -27,12 +33,17 @@ async def assemble(_):
 
 
 SERVICE = Service(name="provisioner", settings=ChassisSettings, assemble=assemble)
+NAMES = ("auth", "registry", "provisioner", "a2a_proxy", "gateway")
 
 
 @pytest.fixture
 def issue(tmp_path):
     certs.create_certificates(tmp_path, hosts=[], validity=timedelta(days=1))
-    return lambda name: Tls(cert=tmp_path / f"{name}.pem", key=tmp_path / f"{name}-key.pem", ca=tmp_path / "ca.pem")
+    return lambda name: issue_from(tmp_path, name)
+
+
+def issue_from(folder, name):
+    return Tls(cert=folder / f"{name}.pem", key=folder / f"{name}-key.pem", ca=folder / "ca.pem")
 
 
 def settings(tls):
@@ -41,8 +52,8 @@ def settings(tls):
     )
 
 
-async def check_instance(address, *, caller_service, tls):
-    async with clients.open_channel(address, caller_service=caller_service, tls=tls) as channel:
+async def check_instance(address, *, caller_service, tls, service="provisioner"):
+    async with clients.open_channel(address, caller_service=caller_service, service=service, tls=tls) as channel:
         stub = provisioner_pb2_grpc.ProvisionerServiceStub(channel.channel)
         request = provisioner_pb2.CheckInstanceRequest(workspace_id="w1")
         return await channel.call(stub.CheckInstance, request, timeout=timedelta(seconds=1))
@@ -71,3 +82,58 @@ async def test_a_connection_without_a_certificate_of_the_authority_is_refused(is
             await check_instance(address, caller_service="a2a_proxy", tls=foreign_certificate)
         with pytest.raises(errors.Unavailable):
             await check_instance(address, caller_service="a2a_proxy", tls=None)
+
+
+@pytest.mark.covers("ENV-20")
+@pytest.mark.parametrize("impostor", [name for name in NAMES if name != "provisioner"])
+async def test_a_caller_refuses_the_certificate_of_another_service(issue, impostor):
+    server = replace(SERVICE, name=impostor)
+    async with run_service(server, settings(issue(impostor))) as address:
+        with structlog.testing.capture_logs() as logs, pytest.raises(errors.Unavailable):
+            await check_instance(address, caller_service="a2a_proxy", tls=issue("a2a_proxy"))
+        await check_instance(address, caller_service="a2a_proxy", tls=issue("a2a_proxy"), service=impostor)
+
+    assert [(line["log_level"], line["service"]) for line in logs if "certificate" in line["event"]] == [
+        ("error", "provisioner")
+    ]
+
+
+@pytest.mark.covers("ENV-03")
+async def test_a_channel_uses_no_proxy_of_the_environment(issue, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with run_service(SERVICE, settings(issue("provisioner"))) as address:
+        target = f"localhost:{address.rpartition(':')[2]}"
+        await check_instance(target, caller_service="a2a_proxy", tls=issue("a2a_proxy"))
+
+
+@pytest.mark.covers("ENV-20")
+async def test_a_caller_that_names_no_service_reaches_none(issue):
+    async with run_service(SERVICE, settings(issue("provisioner"))) as address:
+        with pytest.raises(errors.Unavailable):
+            await check_instance(address, caller_service="a2a_proxy", tls=issue("a2a_proxy"), service="")
+
+
+@pytest.mark.covers("ENV-20")
+async def test_a_service_with_a_certificate_of_an_earlier_release_says_how_to_renew_it(issue, tmp_path, monkeypatch):
+    monkeypatch.setattr(certs, "build_server_name", lambda _: "localhost")
+    certs.create_certificates(tmp_path, hosts=[], validity=timedelta(days=1))
+
+    with pytest.raises(InvalidSettings, match=r"is not one of provisioner .* make it again with molecule certs"):
+        async with run_service(SERVICE, settings(issue_from(tmp_path, "provisioner"))):
+            pass
+    with pytest.raises(InvalidSettings, match="is not one of provisioner"):
+        async with run_service(SERVICE, settings(issue_from(tmp_path, "auth"))):
+            pass
+
+
+def test_every_channel_of_the_product_names_its_service():
+    calls = [
+        (path.name, node.lineno, {keyword.arg for keyword in node.keywords})
+        for folder in ("services", "gateway")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "open_channel"
+    ]
+    assert len(calls) > 4
+    assert [call for call in calls if not {"service", "tls"} <= call[2]] == []

@@ -1,5 +1,8 @@
 """The certificates for mutual TLS."""
 
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -9,6 +12,8 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deploy import certs
+from deploy.errors import StartError
+from services.chassis.certificates import build_server_name
 
 VALIDITY = timedelta(days=30)
 
@@ -26,6 +31,55 @@ def test_each_certificate_has_its_service_as_identity(tmp_path):
         assert found.get_values_for_type(x509.UniformResourceIdentifier) == [f"spiffe://molecule/{service}"]
         assert "plane.example" in found.get_values_for_type(x509.DNSName)
         assert "10.1.2.3" in [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+
+
+@pytest.mark.covers("ENV-20")
+def test_each_certificate_has_the_server_name_of_its_service_only(tmp_path):
+    certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
+
+    for service in ("auth", "registry", "provisioner", "a2a_proxy", "gateway"):
+        found = read_alternative_names(tmp_path, service).get_values_for_type(x509.DNSName)
+        assert [name for name in found if name.endswith("molecule.internal")] == [build_server_name(service)]
+
+
+@pytest.mark.covers("ENV-20")
+@pytest.mark.parametrize(
+    "host", ["auth.molecule.internal", "*.Molecule.Internal", "a b", "", "http://plane.example", "ünter", "a,b"]
+)
+def test_host_that_a_certificate_must_not_contain_is_refused_before_anything_is_written(tmp_path, host):
+    with pytest.raises(StartError, match=re.escape(repr(host))):
+        certs.create_certificates(tmp_path / "new", hosts=["plane.example", host], validity=VALIDITY)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.covers("ENV-21")
+def test_renewal_keeps_the_hosts_and_says_so(tmp_path):
+    first = certs.create_certificates(tmp_path, hosts=["10.1.2.3", "plane.example"], validity=VALIDITY)
+    second = certs.create_certificates(tmp_path, hosts=["other.example", "plane.example"], validity=VALIDITY)
+    third = certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
+
+    assert (first.is_renewal, first.hosts, first.kept_hosts) == (False, ("10.1.2.3", "plane.example"), ())
+    assert second.is_renewal
+    assert set(second.hosts) == {"plane.example", "10.1.2.3", "other.example"}
+    assert second.kept_hosts == ("10.1.2.3",)
+    assert set(third.kept_hosts) == set(third.hosts) == set(second.hosts)
+    for service in ("auth", "a2a_proxy"):
+        found = read_alternative_names(tmp_path, service)
+        assert {"plane.example", "other.example"} < set(found.get_values_for_type(x509.DNSName))
+        assert "10.1.2.3" in [str(address) for address in found.get_values_for_type(x509.IPAddress)]
+        assert "gateway" not in found.get_values_for_type(x509.DNSName)
+
+
+@pytest.mark.covers("ENV-21")
+def test_the_command_says_what_it_did(tmp_path):
+    run = [sys.executable, "-m", "molecule_cli", "certs", str(tmp_path)]
+    first = subprocess.run([*run, "--host", "plane.example"], capture_output=True, text=True, check=True).stdout
+    second = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+    assert "written with a new authority" in first
+    assert "names of the services: plane.example" in first
+    assert "renewed under the authority" in second
+    assert "kept from before: plane.example" in second
 
 
 def test_keys_are_readable_by_their_owner_only(tmp_path):

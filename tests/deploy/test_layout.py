@@ -38,6 +38,37 @@ def test_directories_with_keys_and_sockets_are_private(tmp_path):
     assert not layout.sockets.exists()
 
 
+@pytest.mark.covers("ENV-11")
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_home_is_private_also_if_it_was_made_by_an_earlier_release(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        home = tmp_path / "home"
+        home.mkdir(mode=0o755)
+        (home / "notes").touch(mode=0o640)
+        mode_of_file = (home / "notes").stat().st_mode
+        for each in (home, tmp_path / "new"):
+            Layout.for_home(each).prepare()
+            Layout.for_home(each).remove_socket_directories()
+    finally:
+        os.umask(before)
+
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert (home / "notes").stat().st_mode == mode_of_file
+
+
+@pytest.mark.covers("ENV-11")
+def test_shared_directory_is_refused_as_a_home_and_keeps_its_mode(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+
+    with pytest.raises(StartError, match="is a directory that users share"):
+        Layout.for_home(shared).prepare()
+    assert shared.stat().st_mode & 0o7777 == 0o1777
+
+
 def test_home_that_is_a_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "home").write_text("not a directory")
 

@@ -16,7 +16,9 @@ async def url(database_url):
 
 def test_migration_folders_are_those_of_the_services():
     expected = {
-        service.migrations: (service.name, service.role) for service in SERVICES_IN_START_ORDER if service.migrations
+        service.migrations: (service.name, service.build_role())
+        for service in SERVICES_IN_START_ORDER
+        if service.migrations
     }
 
     assert set(migrations.find_migration_folders()) == expected.keys()

@@ -51,6 +51,48 @@ async def test_server_starts_in_an_empty_home_and_stops_completely(layout):
     assert not (layout.postgres / "postmaster.pid").exists()
 
 
+@pytest.mark.covers("ENV-10")
+async def test_nobody_connects_without_a_password(layout):
+    async with run_postgres(layout) as (server, _):
+        for login in (postgres.SUPERUSER, "molecule_auth"):
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await asyncpg.connect(server.build_url(login=login, password="guessed"))
+        assert (layout.keys / "postgres").stat().st_mode & 0o777 == 0o600
+        assert server.password not in repr(server)
+
+
+@pytest.mark.covers("ENV-10")
+@pytest.mark.parametrize(
+    "change", ["trusting rules of an earlier release", "lost key file", "key file of another home"]
+)
+async def test_home_gets_passwords_that_fit_its_key_file(layout, change):
+    async with run_postgres(layout) as (server, _):
+        await fetch_value(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+    match change:
+        case "trusting rules of an earlier release":
+            (layout.postgres / "pg_hba.conf").write_text("local all all trust\n")
+        case "lost key file":
+            (layout.keys / "postgres").unlink()
+        case _:
+            (layout.keys / "postgres").write_text("another password\n")
+
+    async with run_postgres(layout) as (server, _):
+        assert await fetch_value(server, "SELECT answer FROM kept") == 42
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(server.build_url(login=postgres.SUPERUSER, password="guessed"))
+
+
+@pytest.mark.covers("ENV-11")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs PostgreSQL as another user")
+async def test_only_postgresqls_user_may_traverse_the_home_of_root(layout):
+    async with run_postgres(layout) as (server, _):
+        layout.prepare()
+        found = layout.home.stat()
+
+        assert (found.st_mode & 0o777, found.st_gid) == (0o710, server.owner.gid)
+        assert await fetch_value(server, "SELECT 1") == 1
+
+
 async def test_committed_data_survives_a_kill_of_every_process(layout):
     async with run_postgres(layout) as (server, child):
         await fetch_value(server, "CREATE TABLE kept AS SELECT 42 AS answer")

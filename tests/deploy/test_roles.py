@@ -1,5 +1,8 @@
 """The roles and schemas in PostgreSQL."""
 
+import asyncio
+import re
+import subprocess
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -9,6 +12,9 @@ from deploy import migrations, postgres, roles
 from deploy.errors import StartError
 from deploy.layout import Layout
 from tests.deploy.postgres_server import run_postgres
+
+PASSWORD = "a-password"
+PSQL = postgres._find_binaries() / "psql"
 
 
 @pytest.fixture
@@ -24,7 +30,16 @@ async def connect_as_role(url: str, role: str) -> asyncpg.Connection:
 
 
 def build_url_of_user(server: postgres.Postgres, user: str) -> str:
-    return server.url.replace(f"//{postgres.SUPERUSER}@", f"//{user}@")
+    return server.build_url(login=user, password=PASSWORD)
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def test_each_role_can_access_its_own_schema_only(server):
@@ -47,13 +62,11 @@ async def test_each_role_can_access_its_own_schema_only(server):
 
 
 async def test_user_with_createrole_need_not_be_a_superuser(server):
-    admin = await asyncpg.connect(server.url)
-    for statement in (
-        "CREATE ROLE planner LOGIN CREATEROLE",
+    await execute(
+        server.url,
+        f"CREATE ROLE planner LOGIN CREATEROLE PASSWORD '{PASSWORD}'",
         "GRANT CREATE ON DATABASE molecule TO planner",
-    ):
-        await admin.execute(statement)
-    await admin.close()
+    )
 
     await roles.apply_roles(build_url_of_user(server, "planner"))
     await roles.apply_roles(build_url_of_user(server, "planner"))
@@ -96,13 +109,77 @@ async def test_the_schema_of_an_earlier_release_changes_its_owner(server):
     await admin.close()
 
 
-async def test_user_without_createrole_is_refused_with_instructions(server):
-    admin = await asyncpg.connect(server.url)
-    await admin.execute("CREATE ROLE visitor LOGIN")
-    await admin.close()
+@pytest.mark.covers("ENV-12")
+@pytest.mark.parametrize("prefix", ["molecule", "plane_two"])
+async def test_instructions_for_a_user_without_rights_lead_to_a_start(server, prefix):
+    await execute(server.url, f"CREATE ROLE visitor LOGIN PASSWORD '{PASSWORD}'")
+    url = build_url_of_user(server, "visitor")
+    with pytest.raises(StartError, match=r"the user visitor of DATABASE_URL may not .* then start again") as refusal:
+        await roles.apply_roles(url, prefix=prefix)
 
-    with pytest.raises(StartError, match=r"the user visitor of DATABASE_URL may not .*roles\.sql once as an admin"):
-        await roles.apply_roles(build_url_of_user(server, "visitor"))
+    command = re.search(r'PGOPTIONS=".*\.sql', str(refusal.value))[0]
+    as_administrator = command.replace("psql", f"{PSQL} -v ON_ERROR_STOP=1 '{server.url}'")
+    subprocess.run(["sh", "-c", as_administrator], check=True)
+
+    await roles.apply_roles(url, prefix=prefix)
+    await migrations.migrate_all(url, prefix=prefix)
+    connection = await connect_as_role(url, f"{prefix}_auth")
+    assert await connection.fetchval("SELECT count(*) FROM auth.secrets") == 0
+    await connection.close()
+
+
+@pytest.mark.covers("ENV-13")
+async def test_planes_in_two_databases_of_one_server_share_no_role(server):
+    await execute(server.url, "CREATE DATABASE other")
+    other = server.url.replace("/molecule?", "/other?")
+
+    assert await roles.apply_roles(server.url) == ()
+    assert await roles.apply_roles(other, prefix="plane_two") == ()
+    for url, prefix in ((server.url, "molecule"), (other, "plane_two")):
+        await migrations.migrate_all(url, prefix=prefix)
+
+    intruder = await connect_as_role(other, "molecule_auth")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for schema auth"):
+        await intruder.execute("SELECT * FROM auth.secrets")
+    await intruder.close()
+
+
+@pytest.mark.covers("ENV-13")
+async def test_advisory_locks_of_two_databases_are_separate(server):
+    await execute(server.url, "CREATE DATABASE other")
+    first = await asyncpg.connect(server.url)
+    second = await asyncpg.connect(server.url, database="other")
+
+    assert await first.fetchval("SELECT pg_try_advisory_lock(1)")
+    assert await second.fetchval("SELECT pg_try_advisory_lock(1)")
+    for connection in (first, second):
+        await connection.close()
+
+
+@pytest.mark.covers("ENV-13")
+async def test_databases_that_share_roles_are_reported(server):
+    await execute(server.url, "CREATE DATABASE other")
+
+    assert await roles.apply_roles(server.url) == ()
+    assert await roles.apply_roles(server.url.replace("/molecule?", "/other?")) == ("molecule",)
+
+
+@pytest.mark.covers("ENV-13")
+async def test_planes_that_make_the_same_roles_at_once_both_start(server):
+    names = [f"plane{number}" for number in range(4)]
+    await execute(server.url, *(f"CREATE DATABASE {name}" for name in names))
+    for attempt in range(10):
+        urls = [server.url.replace("/molecule?", f"/{name}?") for name in names]
+        await asyncio.gather(*(roles.apply_roles(url, prefix=f"shared{attempt}") for url in urls))
+        await asyncio.gather(*(execute(url, "DROP SCHEMA registry, a2a_proxy, auth") for url in urls))
+
+
+@pytest.mark.covers("ENV-13")
+async def test_another_prefix_for_a_migrated_database_is_refused_with_the_cause(server):
+    await roles.apply_roles(server.url)
+
+    with pytest.raises(StartError, match=r"belongs to the role molecule_registry, .* set DATABASE_ROLE_PREFIX to what"):
+        await roles.apply_roles(server.url, prefix="plane_two")
 
 
 async def test_unreachable_postgresql_is_one_line_without_the_password():

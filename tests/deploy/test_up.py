@@ -137,30 +137,35 @@ async def test_output_of_each_process_is_in_its_log_file(start, home):
         assert "serving" in (home / "logs" / f"{name}.log").read_text()
 
 
-async def test_each_process_receives_the_addresses_of_the_others(start, home, port, database_url):
-    plane = start(ADMIN_TOKEN="t0ken", UNRELATED="kept")
+async def test_each_process_receives_its_settings(start, home, port, database_url):
+    plane = start(ADMIN_TOKEN="t0ken", UNRELATED="dropped")
     await plane.wait_for_output(READY)
 
-    environment = json.loads((home / "registry.environment.json").read_text())
+    auth, registry, provisioner = (
+        json.loads((home / f"{name}.environment.json").read_text()) for name in ("auth", "registry", "provisioner")
+    )
     layout = Layout.for_home(home)
     assert (
-        environment.items()
+        registry.items()
         >= {
             "MOLECULE_ENV": "development",
             "DATABASE_URL": database_url,
-            "ADMIN_TOKEN": "t0ken",
             "REGISTRY_LISTEN": f"unix:{layout.socket('registry')}",
             "AUTH_TARGETS": f"unix:{layout.socket('auth')}",
-            "PORT": str(port),
-            "BIND_HOST": "127.0.0.1",
+        }.items()
+    )
+    assert (
+        provisioner.items()
+        >= {
             "PLATFORM_URL": plane.url,
             "PROVISIONER_BACKEND": "process",
             "PROVISIONER_HOME": str(home),
             "PROVISIONER_STOP_INSTANCES_ON_EXIT": "true",
-            "UNRELATED": "kept",
         }.items()
     )
-    assert re.fullmatch(r"1:[A-Za-z0-9+/]{43}=", environment["SECRETS_ENCRYPTION_KEY"])
+    assert auth["ADMIN_TOKEN"] == "t0ken"
+    assert re.fullmatch(r"1:[A-Za-z0-9+/]{43}=", auth["SECRETS_ENCRYPTION_KEY"])
+    assert "Services use the login of DATABASE_URL: AUTH_DATABASE_URL, " in plane.read_output()
 
 
 async def test_vault_key_is_created_once_and_private(start, home):

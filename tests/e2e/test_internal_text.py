@@ -14,8 +14,11 @@ import pytest
 from aiohttp import web
 
 from deploy.layout import Layout
+from deploy.passwords import derive_password
 from deploy.plane import Plane
 from deploy.postgres import DATABASE, SUPERUSER
+from deploy.processes import SERVICES
+from tests.deploy.postgres_server import temporary_home
 from tests.e2e.conversation import create, get_answer_text, get_workspace, send, wait_until_online
 from tests.waiting import eventually
 
@@ -70,9 +73,15 @@ async def run_collector() -> AsyncIterator[tuple[Recorder, str]]:
         await runner.cleanup()
 
 
+@pytest.fixture
+def home():
+    with temporary_home() as home:
+        yield home
+
+
 @pytest.mark.covers("AUTH-01", "GW-04")
-async def test_no_secret_appears_in_answers_exports_tables_logs_processes_or_files(tmp_path):
-    home = Layout.for_home(tmp_path / "home")
+async def test_no_secret_appears_in_answers_exports_tables_logs_processes_or_files(home):
+    home = Layout.for_home(home)
     async with run_collector() as (recorder, collector):
         env = {
             "MOLECULE_ENV": "production",
@@ -88,7 +97,10 @@ async def test_no_secret_appears_in_answers_exports_tables_logs_processes_or_fil
             markers |= dict(zip(("own", "own, rotated"), OWN, strict=True)) | {"refused": REFUSED}
             markers |= await use_all_secrets(plane)
             await read_history(plane, "/events", "/audit")
-            rows = [row async for row in read_all_rows(home.database_sockets)]
+            password = (home.keys / "postgres").read_text().strip()
+            markers |= {"PostgreSQL's password": password}
+            markers |= {f"{login}'s password": derive_password(password, f"molecule_{login}") for login in SERVICES}
+            rows = [row async for row in read_all_rows(home.database_sockets, password)]
             commands = list_command_lines()
 
     forms = {
@@ -225,9 +237,9 @@ async def read_history(plane: Plane, *paths: str) -> None:
         assert len(answer.json()) > 3
 
 
-async def read_all_rows(sockets: Path) -> AsyncIterator[bytes]:
+async def read_all_rows(sockets: Path, password: str) -> AsyncIterator[bytes]:
     """Yield every row of every table as JSON; bytes are in hexadecimal."""
-    connection = await asyncpg.connect(f"postgresql://{SUPERUSER}@/{DATABASE}?host={sockets}")
+    connection = await asyncpg.connect(f"postgresql://{SUPERUSER}:{password}@/{DATABASE}?host={sockets}")
     try:
         for schema, table in await connection.fetch(
             "select table_schema, table_name from information_schema.tables where table_schema = any($1)", SCHEMAS

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from deploy.plane import Plane, fresh_database
-from services.auth.app import ROLE
+from services.auth.app import service
 from services.chassis import database
 from tests.e2e.conversation import START_TIME_LIMIT, create, get_workspace, wait_until_online
 from tests.waiting import eventually
@@ -130,7 +130,7 @@ async def test_a_secret_that_no_key_can_open_fails_the_workspace_until_it_is_set
     workspace_id = await create(plane, secrets={"FAKE_KEY": MARKER})
     await wait_until_online(plane, workspace_id)
     async with (
-        database.open_engine(plane._environment["DATABASE_URL"], role=ROLE) as engine,
+        database.open_engine(plane._environment["DATABASE_URL"], role=service.build_role()) as engine,
         database.transaction(engine) as connection,
     ):
         await connection.execute(

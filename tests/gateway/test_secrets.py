@@ -39,6 +39,17 @@ async def test_a_list_has_names_of_secrets_and_no_value(plane):
     assert plane.vault.received[0].request == pb.ListSecretsRequest(workspace_id=W)
 
 
+@pytest.mark.covers("ENV-02")
+async def test_a_list_names_the_secrets_that_agents_do_not_receive(plane):
+    reserved = listed("SSLKEYLOGFILE", is_global=True)
+    reserved.is_reserved = True
+    plane.vault.replies["ListSecrets"] = pb.ListSecretsResponse(secrets=[reserved, listed("OWN", is_global=False)])
+
+    answer = await plane.http.get(f"/workspaces/{W}/secrets")
+
+    assert [secret.get("reserved") for secret in answer.json()] == [True, None]
+
+
 @pytest.mark.parametrize("path", ["/settings/secrets", "/admin/secrets"])
 async def test_global_secrets_are_listed_alone(plane, path):
     plane.vault.replies["ListSecrets"] = pb.ListSecretsResponse(secrets=[listed("SHARED", is_global=True)])

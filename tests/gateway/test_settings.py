@@ -1,5 +1,6 @@
 import asyncio
 import sys
+from hashlib import sha256
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -32,6 +33,19 @@ def test_production_requires_an_admin_token_and_binds_to_all_addresses():
         settings(mode=Mode.PRODUCTION, admin_token=SecretStr(""))
 
     assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"  # noqa: S104 - containers
+
+
+@pytest.mark.covers("ENV-10")
+def test_digest_of_the_admin_token_is_enough_for_production():
+    digest = sha256(b"t").digest()
+
+    with_digest = settings(mode=Mode.PRODUCTION, admin_token_sha256=digest.hex())
+    assert with_digest.admin_token_digest == settings(admin_token=SecretStr("t")).admin_token_digest == digest
+    assert not settings(admin_token_sha256=digest.hex()).is_open
+    assert digest.hex() not in repr(with_digest)
+    for text in ("t", "00", digest.hex() + "00"):
+        with pytest.raises(ValidationError, match="ADMIN_TOKEN_SHA256 must be the SHA-256 digest of ADMIN_TOKEN"):
+            settings(admin_token_sha256=text)
 
 
 def test_only_development_without_an_admin_token_is_open():

@@ -20,6 +20,7 @@ class SecretPlane(FakePlane):
     def __init__(self):
         super().__init__()
         self.requests = []
+        self.labels = [{"key": "KEY", "scope": "workspace", **LABEL}]
         self.batches = [
             {"resealed": 100, "remaining": 7},
             {"resealed": 0, "remaining": 7},
@@ -37,7 +38,7 @@ class SecretPlane(FakePlane):
     async def secrets(self, request: Request) -> Response:
         self.requests.append((request.method, request.url.path))
         if request.method == "GET":
-            return JSONResponse([{"key": "KEY", "scope": "workspace", **LABEL}])
+            return JSONResponse(self.labels)
         body = await request.json()
         self.requests.append(body)
         return JSONResponse({"key": body["key"], "status": "saved"})
@@ -87,6 +88,15 @@ def test_the_list_shows_the_names_of_secrets(url, plane):
 
     assert result.stdout.split() == ["KEY", "SCOPE", "SET", "KEY", "workspace", "2026-05-02T08:30:00"]
     assert plane.requests == [("GET", f"/workspaces/{LEAD}/secrets")]
+
+
+@pytest.mark.covers("ENV-02")
+def test_the_list_says_which_secrets_agents_do_not_receive(url, plane):
+    plane.labels = [{"key": "https_proxy", "scope": "workspace", "reserved": True, **LABEL}]
+
+    result = molecule("secrets", "list", "--for", "lead", MOLECULE_URL=url)
+
+    assert "https_proxy is not given to agents: its name is reserved" in result.stdout
 
 
 def test_a_value_is_read_from_a_pipe_and_not_printed(url, plane):

@@ -16,6 +16,10 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         self.workspace_secrets: dict[str, dict[str, str]] = {}
         self.secrets_error: ServiceError | None = None
         self.stale: list[tuple[list[str], int]] = []
+        self.inbound_secret_error: ServiceError | None = None
+        self.inbound_reads = 0
+        self.reads = 0
+        """How often the secrets of a workspace were read."""
 
     async def IssueToken(self, request, context):
         if self.refuses_tokens:
@@ -35,6 +39,9 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         return auth_pb2.RevokeStaleTokensResponse(revoked=len(request.workspace_ids))
 
     async def ReadOrHealInboundSecret(self, request, context):
+        self.inbound_reads += 1
+        if self.inbound_secret_error is not None:
+            raise self.inbound_secret_error
         return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=f"inbound-{request.workspace_id}")
 
 
@@ -45,6 +52,7 @@ class FakeVaultService(vault_pb2_grpc.VaultServiceServicer):
         self._auth = auth
 
     async def ReadEnvironment(self, request, context):
+        self._auth.reads += 1
         if self._auth.secrets_error is not None:
             raise self._auth.secrets_error
         return vault_pb2.ReadEnvironmentResponse(

@@ -146,7 +146,11 @@ class FakeRegistry(registry_pb2_grpc.RegistryServiceServicer):
             case "instance_exited" if record.id in self.online:
                 self.restart(record.id, reason="auto_restart")
             case "provisioning_failed":
-                self.set_desired(record.id, DesiredState.UNTOUCHED, generation=record.generation)
+                self.set_desired(
+                    record.id, DesiredState.UNTOUCHED, generation=record.generation, status_reason="provision_error"
+                )
+            case "provisioning_possible":
+                self.restart(record.id, reason="auto_restart")
 
     def _publish(self, record) -> None:
         record.revision = next(self._revisions)

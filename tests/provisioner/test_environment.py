@@ -27,7 +27,7 @@ PLAIN = {
 }
 
 names = st.from_regex(r"[A-Z][A-Z_]{0,8}", fullmatch=True) | st.sampled_from(
-    [*sorted(variables.RESERVED_NAMES), "LD_PRELOAD"]
+    [*sorted(variables.RESERVED_NAMES), "LD_PRELOAD", "SSLKEYLOGFILE", "https_proxy", "Node_Options"]
 )
 texts = st.dictionaries(names, st.text(min_size=1, max_size=5), max_size=6)
 
@@ -85,6 +85,7 @@ def test_model_is_not_set_without_a_choice():
     assert "MODEL" not in resolve()
 
 
+@pytest.mark.covers("ENV-02")
 @given(texts, texts, st.none() | st.text(min_size=1, max_size=5))
 def test_secrets_cannot_set_reserved_variables(global_secrets, workspace_secrets, model):
     secrets = Secrets(global_secrets=global_secrets, workspace_secrets=workspace_secrets)

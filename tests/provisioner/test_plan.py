@@ -315,6 +315,9 @@ def test_delays_and_limits_have_their_documented_values():
     assert timedelta(seconds=1) == plan.RESTART_BACKOFF.first
     assert timedelta(milliseconds=250) == plan.RETRY_BACKOFF.first
     assert timedelta(seconds=15) == plan.RETRY_BACKOFF.maximum
+    assert (timedelta(seconds=5), timedelta(minutes=1)) == (plan.CHECK_BACKOFF.first, plan.CHECK_BACKOFF.maximum)
+    assert timedelta(minutes=1) == plan.FAILED_START_BACKOFF.first
+    assert timedelta(minutes=15) == plan.FAILED_START_BACKOFF.maximum
 
 
 def test_number_of_remembered_starts_is_enough_for_the_longest_delay():
@@ -353,6 +356,8 @@ def test_each_combination_of_desired_and_actual_state_has_its_step(state, phase,
     instance = phase and replace(EXITED, phase=phase, generation=generation)
 
     assert plan.choose_step(desired, instance) is step
+    checked = Step.CHECK if state is DesiredState.UNTOUCHED else step
+    assert plan.choose_step(replace(desired, has_failed_start=True), instance) is checked
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from services.chassis.errors import FailedPrecondition
 from services.provisioner.backends.fake import FakeBackend
 from services.provisioner.backends.process import ProcessBackend
 from services.provisioner.backends.spawn import LaunchRequest
-from services.provisioner.model import Credentials, Spec, WorkspaceId
-from tests.provisioner.faulty_backends import SlowBackend
+from services.provisioner.model import Credentials, DesiredState, Spec, WorkspaceId
+from tests.provisioner.faulty_backends import SlowBackend, StartRefusingBackend
 from tests.provisioner.harness import provisioner_harness
 from tests.waiting import eventually
 
@@ -89,6 +89,83 @@ async def test_start_succeeds_once_the_missing_variable_is_set(one):
         await harness.registry.wait_for_fact(one, 2, "instance_started")
 
     assert read_environment(harness, one)["A"] == "1"
+
+
+def let_time_pass(harness, workspace_id, clock, **span):
+    """Advance the clock and wake the reconciler by a change, because it waits in real time."""
+    clock.advance(**span)
+    generation = harness.registry.records[workspace_id].generation
+    harness.registry.set_desired(workspace_id, DesiredState.UNTOUCHED, generation=generation, model=str(clock.now()))
+
+
+@pytest.mark.covers("ENV-30")
+@pytest.mark.parametrize("obstacle", ["unreadable secret", "missing variable", "missing adapter"])
+async def test_start_is_possible_again_once_its_obstacle_is_mended(one, clock, obstacle):
+    async with provisioner_harness(FakeBackend(), clock=clock) as harness, harness.reconciling():
+        fields = {"adapter_module": "" if obstacle == "missing adapter" else "molecule_agent.echo"}
+        if obstacle == "unreadable secret":
+            harness.auth.secrets_error = FailedPrecondition()
+            harness.auth.secrets_error.reason = "GLOBAL_SECRET_UNREADABLE"
+        if obstacle == "missing variable":
+            needed = [catalog_pb2.RequiredVariable(any_of=["A"])]
+            harness.registry.runtimes["echo"] = catalog_pb2.GetRuntimeResponse(required=needed)
+        harness.registry.set_desired(one, **fields)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+        for _ in range(3):
+            reads = harness.auth.reads
+            let_time_pass(harness, one, clock, minutes=1)
+            if obstacle != "missing adapter":
+                await eventually(lambda reads=reads: harness.auth.reads > reads)
+        facts_while_impossible = harness.registry.list_facts(one)
+
+        harness.auth.secrets_error, harness.auth.global_secrets = None, {"A": "1"}
+        harness.registry.records[one].adapter_module = "molecule_agent.echo"
+        let_time_pass(harness, one, clock, minutes=1)
+        await harness.registry.wait_for_fact(one, 2, "instance_started")
+
+    assert facts_while_impossible == [(1, "provisioning_failed")]
+    assert (1, "provisioning_possible") in harness.registry.list_facts(one)
+    assert harness.backend.starts == [(one, 2)]
+
+
+@pytest.mark.covers("ENV-30")
+async def test_unreadable_inbound_secret_leaves_the_tokens_valid_until_it_can_be_read(one, clock):
+    async with provisioner_harness(FakeBackend(), clock=clock) as harness, harness.reconciling():
+        harness.auth.inbound_secret_error = FailedPrecondition("MARKER")
+        harness.auth.inbound_secret_error.reason = "SECRET_UNREADABLE"
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+        let_time_pass(harness, one, clock, minutes=1)
+        await eventually(lambda: harness.auth.inbound_reads == 2)
+        issued_while_unreadable = list(harness.auth.issued)
+
+        harness.auth.inbound_secret_error = None
+        let_time_pass(harness, one, clock, minutes=1)
+        await harness.registry.wait_for_fact(one, 2, "instance_started")
+
+    assert harness.registry.reports[0].provisioning_failed.error == "failed to decrypt workspace secret"
+    assert issued_while_unreadable == []
+
+
+@pytest.mark.covers("ENV-30")
+async def test_new_provisioner_checks_a_failed_start_at_once(one):
+    async with provisioner_harness(FakeBackend()) as harness:
+        harness.registry.set_desired(one, DesiredState.UNTOUCHED, status_reason="provision_error")
+        async with harness.reconciling():
+            await harness.registry.wait_for_fact(one, 2, "instance_started")
+
+
+@pytest.mark.covers("ENV-30")
+async def test_checks_become_rarer_and_a_refused_start_is_repeated_rarely(one, clock):
+    async with provisioner_harness(StartRefusingBackend(), clock=clock) as harness, harness.reconciling():
+        harness.registry.set_desired(one)
+        await harness.registry.wait_for_fact(one, 1, "provisioning_failed")
+        for generation, seconds in ((2, 60), (3, 120), (4, 240)):
+            let_time_pass(harness, one, clock, seconds=seconds - 1)
+            await eventually(lambda: harness.desired_state.get(one).has_failed_start)
+            assert harness.registry.records[one].generation == generation - 1
+            let_time_pass(harness, one, clock, seconds=1)
+            await harness.registry.wait_for_fact(one, generation, "provisioning_failed")
 
 
 @pytest.mark.covers("PROV-29", "PROV-33")

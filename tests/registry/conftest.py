@@ -12,7 +12,7 @@ from services.chassis.addresses import AddressRules
 from services.chassis.database import NotificationListener
 from services.chassis.identity import Identity, Kind
 from services.registry import catalog
-from services.registry.app import ROLE, service
+from services.registry.app import service
 from services.registry.clients import AuthClient
 from services.registry.directory.cards import CardService
 from services.registry.directory.creation import WorkspaceCreator
@@ -201,7 +201,7 @@ def build_parts(
     max_events=1_000_000,
 ):
     store = Store(engine, clock)
-    listener = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    listener = NotificationListener(database_url, role=service.build_role(), channel=REVISION_CHANNEL)
     feed = WorkspaceFeed(store, listener, replica_id="replica")
     batcher = HeartbeatBatcher(store, timeouts=TIMEOUTS)
     client, known, address_checker = AuthClient(line), catalog.read_catalog(), AddressChecker(rules)

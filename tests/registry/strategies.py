@@ -18,6 +18,7 @@ from services.registry.workspace.facts import (
     LivenessTimeouts,
     PauseRequested,
     ProvisioningFailed,
+    ProvisioningPossible,
     ProvisioningTimedOut,
     Registered,
     Removed,
@@ -101,6 +102,7 @@ FACTS_BY_TYPE = {
     ProvisioningFailed: st.builds(
         ProvisioningFailed, at=at, generation=generations, error=st.just("provisioning failed")
     ),
+    ProvisioningPossible: st.builds(ProvisioningPossible, at=at, generation=generations),
     ProvisioningTimedOut: st.builds(ProvisioningTimedOut, at=at, generation=generations),
     UpstreamDead: st.builds(UpstreamDead, at=at, generation=generations),
     RestartRequested: st.builds(

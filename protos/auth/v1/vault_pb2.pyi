@@ -30,10 +30,13 @@ class Secret(message.Message):
     IS_GLOBAL_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     UPDATED_AT_FIELD_NUMBER: builtins.int
+    IS_RESERVED_FIELD_NUMBER: builtins.int
     key: builtins.str
     """Its name."""
     is_global: builtins.bool
     """True if it is global, false if it belongs to the workspace."""
+    is_reserved: builtins.bool
+    """Whether its name is reserved: it was stored by an earlier release and is not given to instances."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was set first."""
@@ -49,10 +52,11 @@ class Secret(message.Message):
         is_global: builtins.bool = ...,
         created_at: timestamp_pb2.Timestamp | None = ...,
         updated_at: timestamp_pb2.Timestamp | None = ...,
+        is_reserved: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "is_global", b"is_global", "key", b"key", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "is_global", b"is_global", "is_reserved", b"is_reserved", "key", b"key", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

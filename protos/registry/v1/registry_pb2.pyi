@@ -1803,6 +1803,7 @@ class ReportFactRequest(message.Message):
     STOP_FAILED_FIELD_NUMBER: builtins.int
     PROVISIONING_FAILED_FIELD_NUMBER: builtins.int
     UPSTREAM_DEAD_FIELD_NUMBER: builtins.int
+    PROVISIONING_POSSIBLE_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     generation: builtins.int
     """The generation that the fact is about; a fact about another generation changes nothing."""
@@ -1820,6 +1821,8 @@ class ReportFactRequest(message.Message):
     def provisioning_failed(self) -> ProvisioningFailed: ...
     @builtins.property
     def upstream_dead(self) -> UpstreamDead: ...
+    @builtins.property
+    def provisioning_possible(self) -> ProvisioningPossible: ...
     def __init__(
         self,
         *,
@@ -1832,12 +1835,13 @@ class ReportFactRequest(message.Message):
         stop_failed: StopFailed | None = ...,
         provisioning_failed: ProvisioningFailed | None = ...,
         upstream_dead: UpstreamDead | None = ...,
+        provisioning_possible: ProvisioningPossible | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["fact", b"fact", "instance_exited", b"instance_exited", "instance_skipped", b"instance_skipped", "instance_started", b"instance_started", "instance_stopped", b"instance_stopped", "provisioning_failed", b"provisioning_failed", "stop_failed", b"stop_failed", "upstream_dead", b"upstream_dead"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["fact", b"fact", "instance_exited", b"instance_exited", "instance_skipped", b"instance_skipped", "instance_started", b"instance_started", "instance_stopped", b"instance_stopped", "provisioning_failed", b"provisioning_failed", "provisioning_possible", b"provisioning_possible", "stop_failed", b"stop_failed", "upstream_dead", b"upstream_dead"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["fact", b"fact", "generation", b"generation", "instance_exited", b"instance_exited", "instance_skipped", b"instance_skipped", "instance_started", b"instance_started", "instance_stopped", b"instance_stopped", "provisioning_failed", b"provisioning_failed", "stop_failed", b"stop_failed", "upstream_dead", b"upstream_dead", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fact", b"fact", "generation", b"generation", "instance_exited", b"instance_exited", "instance_skipped", b"instance_skipped", "instance_started", b"instance_started", "instance_stopped", b"instance_stopped", "provisioning_failed", b"provisioning_failed", "provisioning_possible", b"provisioning_possible", "stop_failed", b"stop_failed", "upstream_dead", b"upstream_dead", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = typing.Literal["instance_started", "instance_skipped", "instance_exited", "instance_stopped", "stop_failed", "provisioning_failed", "upstream_dead"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = typing.Literal["instance_started", "instance_skipped", "instance_exited", "instance_stopped", "stop_failed", "provisioning_failed", "upstream_dead", "provisioning_possible"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -1973,6 +1977,21 @@ class ProvisioningFailed(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["error", b"error", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ProvisioningPossible(message.Message):
+    """A start that failed may succeed now: what prevented it is mended, or can only be found out by another start."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -63,7 +63,7 @@ class Vault:
         """Return the values that apply to a workspace, its own over global ones; no value if one cannot be opened."""
         async with self._store.begin() as tx:
             placement = require_active(await tx.placements.find(workspace_id))
-            sealed = await tx.vault.list_sealed(workspace_id)
+            sealed = await _list_usable(tx, workspace_id)
             await self._append_record(tx, "secrets.read", placement, count=len(sealed))
         values = {secret.key: self._open(secret) for secret in sealed}
         failed_keys = tuple(_qualify_key(secret) for secret in sealed if values[secret.key] is None)
@@ -78,7 +78,7 @@ class Vault:
         """
         async with self._store.begin() as tx:
             require_active(await tx.placements.find(workspace_id))
-            sealed = await tx.vault.list_sealed(workspace_id)
+            sealed = await _list_usable(tx, workspace_id)
         global_secrets: dict[str, str] = {}
         workspace_secrets: dict[str, str] = {}
         for secret in sealed:
@@ -207,6 +207,15 @@ def _check_org(caller: Identity, placement: Placement | None) -> None:
 
 async def _find_owner(tx: Transaction, workspace_id: WorkspaceId | None) -> Placement | None:
     return None if workspace_id is None else require_active(await tx.placements.find(workspace_id))
+
+
+async def _list_usable(tx: Transaction, workspace_id: WorkspaceId) -> list[SealedSecret]:
+    """Return the secrets that apply, without those that an earlier release stored under a name that is reserved now."""
+    sealed = await tx.vault.list_sealed(workspace_id)
+    for secret in sealed:
+        if variables.is_reserved(secret.key):
+            log.warning("secret withheld: its name is reserved", workspace=secret.workspace_id, key=secret.key)
+    return [secret for secret in sealed if not variables.is_reserved(secret.key)]
 
 
 def _require_valid(fault: str | None) -> None:

@@ -7,6 +7,7 @@ from services.auth.model.feeds import Keepalive
 from services.auth.model.placements import WorkspaceId
 from services.auth.model.vault import EnvironmentSecrets, ResealResult, SecretChange, SecretMetadata, SecretValues
 from services.auth.wire.fields import workspace_id_from
+from services.chassis import variables
 from services.chassis.feeds import FEED_SILENCE_LIMIT
 from services.chassis.timestamps import duration_from_timedelta, timestamp_from_datetime
 
@@ -23,6 +24,7 @@ def metadata_to(metadata: SecretMetadata) -> pb.Secret:
         is_global=metadata.workspace_id is None,
         created_at=timestamp_from_datetime(metadata.created_at),
         updated_at=timestamp_from_datetime(metadata.updated_at),
+        is_reserved=variables.is_reserved(metadata.key),
     )
 
 

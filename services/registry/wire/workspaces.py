@@ -17,6 +17,7 @@ from services.registry.workspace.facts import (
     InstanceStarted,
     InstanceStopped,
     ProvisioningFailed,
+    ProvisioningPossible,
     StopFailed,
     UpstreamDead,
 )
@@ -141,6 +142,8 @@ def parse_fact(request: pb.ReportFactRequest, at: datetime) -> Fact:  # noqa: PL
             return ProvisioningFailed(
                 at=at, generation=generation, error=failed.error or "provisioning failed", missing=tuple(failed.missing)
             )
+        case "provisioning_possible":
+            return ProvisioningPossible(at=at, generation=generation)
         case "upstream_dead":
             return UpstreamDead(at=at, generation=generation)
         case None:

@@ -107,6 +107,11 @@ class ProvisioningFailed(_BaseFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningPossible(_BaseFact):
+    """A start that failed may succeed now, because what prevented it is mended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningTimedOut(_BaseFact):
     """The agent did not come up before its deadline."""
 
@@ -171,6 +176,7 @@ Fact = (
     | InstanceStopped
     | StopFailed
     | ProvisioningFailed
+    | ProvisioningPossible
     | ProvisioningTimedOut
     | BootstrapFailed
     | UpstreamDead

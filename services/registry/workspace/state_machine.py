@@ -19,6 +19,7 @@ from services.registry.workspace.facts import (
     InstanceStopped,
     PauseRequested,
     ProvisioningFailed,
+    ProvisioningPossible,
     ProvisioningTimedOut,
     Registered,
     Removed,
@@ -82,6 +83,8 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return _after_stop_failed(workspace, fact)
         case ProvisioningFailed():
             return _to_failed(workspace, Reason.PROVISION_ERROR, fact.error, fact.at, fact.missing)
+        case ProvisioningPossible():
+            return workspace
         case ProvisioningTimedOut():
             return _after_provisioning_timed_out(workspace, fact)
         case BootstrapFailed():
@@ -98,6 +101,12 @@ def next_state(workspace: Workspace, fact: Fact) -> Workspace:  # noqa: C901, PL
             return _after_removed(workspace, fact)
         case _:
             assert_never(fact)
+
+
+def may_start_again(workspace: Workspace, fact: ProvisioningPossible) -> bool:
+    """Whether the fact is about the start that failed: then the plane requests a new instance."""
+    has_failed_start = workspace.status is Status.FAILED and workspace.status_reason is Reason.PROVISION_ERROR
+    return has_failed_start and not is_outdated(fact, workspace)
 
 
 def _after_external_created(workspace: Workspace, fact: ExternalCreated) -> Workspace:

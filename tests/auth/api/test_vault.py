@@ -7,7 +7,7 @@ import pytest
 from protos.auth.v1 import vault_pb2 as pb
 from protos.auth.v1 import vault_pb2_grpc as rpc
 from services.auth.api.vault import VaultServicer
-from services.auth.app import ROLE
+from services.auth.app import service
 from services.auth.feeds.secret_changes import SecretChangeFeed
 from services.auth.store.transaction import Store
 from services.auth.store.vault import VAULT_CHANNEL
@@ -55,7 +55,7 @@ def own(workspace_id):
 async def gateway(engine, audit_log, clock, database_url):
     store = Store(engine)
     vault = Vault(store, audit_log=audit_log, sealer=Sealer.parse(SEALING_KEY), clock=clock)
-    changes = SecretChangeFeed(store, SilentListener(database_url, role=ROLE, channel=VAULT_CHANNEL))
+    changes = SecretChangeFeed(store, SilentListener(database_url, role=service.build_role(), channel=VAULT_CHANNEL))
     servicer = Servicer(
         contract=pb.DESCRIPTOR.services_by_name["VaultService"],
         add=rpc.add_VaultServiceServicer_to_server,

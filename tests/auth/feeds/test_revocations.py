@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.auth.app import ROLE
+from services.auth.app import service
 from services.auth.feeds.revocations import MAX_REVOCATIONS_PER_READ, RevocationFeed
 from services.auth.model.feeds import Keepalive
 from services.auth.model.placements import OrgMembership, WorkspaceId
@@ -160,7 +160,7 @@ async def test_a_stream_without_revocations_carries_keepalives(feed):
 async def test_a_feed_that_cannot_read_the_table_sends_nothing(feed, database_url):
     async with aclosing(feed.watch(0)) as watch:
         await receive(feed, watch, 1)
-        async with database.open_engine(f"{database_url}x", role=ROLE) as nowhere:
+        async with database.open_engine(f"{database_url}x", role=service.build_role()) as nowhere:
             feed._store._reads = nowhere
             with pytest.raises(Unavailable):
                 await poll_until_broken(feed, watch)
@@ -178,7 +178,7 @@ async def poll_until_broken(feed, watch):
 
 
 async def test_a_committed_revocation_notifies_the_listener(store, database_url, bar):
-    listener = NotificationListener(database_url, role=ROLE, channel=REVOCATIONS_CHANNEL)
+    listener = NotificationListener(database_url, role=service.build_role(), channel=REVOCATIONS_CHANNEL)
     feed = RevocationFeed(store, listener)
     listening = asyncio.ensure_future(listener.listen())
     try:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from services.auth.app import ROLE
+from services.auth.app import service
 from services.auth.feeds.secret_changes import SecretChangeFeed
 from services.auth.model.feeds import Keepalive
 from services.auth.model.vault import SecretChange
@@ -25,7 +25,7 @@ def vault(store, audit_log, clock):
 @pytest.fixture
 def changes(store, database_url):
     """A feed that the test polls."""
-    return SecretChangeFeed(store, SilentListener(database_url, role=ROLE, channel=VAULT_CHANNEL))
+    return SecretChangeFeed(store, SilentListener(database_url, role=service.build_role(), channel=VAULT_CHANNEL))
 
 
 async def some(feed, count):
@@ -63,7 +63,7 @@ async def test_a_stream_without_changes_begins_with_a_keepalive(changes):
 
 
 async def test_a_change_arrives_when_it_is_committed(store, vault, database_url):
-    listener = NotificationListener(database_url, role=ROLE, channel=VAULT_CHANNEL)
+    listener = NotificationListener(database_url, role=service.build_role(), channel=VAULT_CHANNEL)
     changes = SecretChangeFeed(store, listener)
 
     async def polling():

@@ -17,12 +17,13 @@ from services.auth.errors import (
     WorkspaceUnknown,
 )
 from services.auth.model.placements import OrgMembership, WorkspaceId
-from services.auth.model.vault import EnvironmentSecrets
+from services.auth.model.vault import EnvironmentSecrets, SecretValues
 from services.auth.store.tables.placements import PLACEMENTS
 from services.auth.store.tables.vault import SECRET_CHANGES, SECRETS
 from services.auth.store.transaction import Store
 from services.auth.vault.sealing import Sealer
 from services.auth.vault.secrets import Vault
+from services.auth.wire import vault as wire
 from services.chassis import database
 from services.chassis.errors import PermissionDenied
 from services.chassis.identity import Identity, Kind
@@ -88,6 +89,22 @@ async def test_a_set_secret_can_be_opened_and_is_stored_sealed(vault, workspace,
     [row] = await rows(SECRETS)
     assert MARKER not in repr(row)
     assert (row["key_version"], row["size"], len(row["key_id"])) == ("1", len(MARKER), 8)
+
+
+@pytest.mark.covers("ENV-02")
+@pytest.mark.parametrize("name", ["SSLKEYLOGFILE", "https_proxy"])
+async def test_a_stored_secret_whose_name_is_reserved_now_is_listed_and_not_given_out(vault, workspace, engine, name):
+    await vault.set(ADMIN, workspace, "KEY", MARKER)
+    await vault.set(ADMIN, workspace, "OTHER", MARKER)
+    async with database.transaction(engine) as connection:
+        await connection.execute(update(SECRETS).where(SECRETS.c.key == "OTHER").values(key=name))
+
+    assert (await vault.read_environment(workspace)).workspace_secrets == {"KEY": MARKER}
+    assert await vault.read_values(workspace) == SecretValues(values={"KEY": MARKER})
+    labels = [wire.metadata_to(metadata) for metadata in await vault.list_metadata(ADMIN, workspace)]
+    assert {label.key: label.is_reserved for label in labels} == {"KEY": False, name: True}
+    await vault.delete(ADMIN, workspace, name)
+    assert [metadata.key for metadata in await vault.list_metadata(ADMIN, workspace)] == ["KEY"]
 
 
 async def test_a_secret_of_the_workspace_overrides_the_global_one(vault, workspace, other):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.database import NotificationListener
-from services.registry.app import ROLE
+from services.registry.app import service
 from services.registry.errors.events import EventIdGone
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds import event_log as module
@@ -153,7 +153,7 @@ async def test_a_watch_after_deleted_events_is_refused(registry):
 
 async def test_every_replica_sends_every_event_once_and_in_order(registry, database_url):
     made = [await registry.create(f"w{number}", **EXTERNAL) for number in range(4)]
-    notifications = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    notifications = NotificationListener(database_url, role=service.build_role(), channel=REVISION_CHANNEL)
     feed = WorkspaceFeed(registry.store, notifications, replica_id="second")
     second = EventLog(registry.store, feed)
     loops = [asyncio.ensure_future(loop) for loop in (notifications.listen(), feed.run(), second.run())]

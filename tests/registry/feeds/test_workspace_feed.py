@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.database import NotificationListener
-from services.registry.app import ROLE
+from services.registry.app import service
 from services.registry.errors.workspaces import FeedOverrun
 from services.registry.feeds import workspace_feed as module
 from services.registry.feeds.workspace_feed import (
@@ -219,7 +219,7 @@ async def test_a_feed_that_cannot_read_the_table_sends_no_keepalive(registry):
 
 
 async def test_two_replicas_send_the_same_changes(registry, engine, database_url, auth, clock):
-    notifications = NotificationListener(database_url, role=ROLE, channel=REVISION_CHANNEL)
+    notifications = NotificationListener(database_url, role=service.build_role(), channel=REVISION_CHANNEL)
     second = WorkspaceFeed(registry.store, notifications, replica_id="second")
     tasks = [asyncio.ensure_future(notifications.listen()), asyncio.ensure_future(second.run())]
     async with (

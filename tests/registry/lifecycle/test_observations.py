@@ -5,8 +5,11 @@ import json
 import pytest
 
 from services.registry.workspace.facts import (
+    BootstrapFailed,
     InstanceExited,
     InstanceSkipped,
+    ProvisioningFailed,
+    ProvisioningPossible,
     Registered,
     Removed,
     UpstreamDead,
@@ -37,6 +40,37 @@ async def test_a_lost_instance_is_replaced_in_the_same_transaction(registry, kin
     assert again.generation == 2
     assert types(await registry.events(workspace.id))[-2:] == ["WORKSPACE_OFFLINE", "WORKSPACE_PROVISIONING"]
     assert (await registry.get(workspace.id)).status_event_id == (await registry.events())[-1].event_id
+
+
+@pytest.mark.covers("ENV-30")
+async def test_a_failed_start_that_is_possible_again_is_repeated_once(registry):
+    made = await registry.create()
+    await report(registry, made, ProvisioningFailed, error="failed to decrypt global secret")
+
+    now, changed = await report(registry, made, ProvisioningPossible)
+    again, repeated = await report(registry, made, ProvisioningPossible)
+
+    assert (now.status, now.status_reason, now.generation) == (Status.PROVISIONING, Reason.AUTO_RESTART, 2)
+    assert (changed, repeated, again.generation) == (True, False, 2)
+
+
+@pytest.mark.covers("ENV-30")
+async def test_only_a_start_that_failed_is_repeated(registry):
+    booting, online = await registry.create("booting"), await registry.online("online")
+    broken = await registry.create("broken")
+    await report(registry, broken, BootstrapFailed, error="no")
+    parent = await registry.create("boss")
+    below_paused = await registry.create("child", parent_id=parent.id)
+    await report(registry, below_paused, ProvisioningFailed, error="provisioning failed")
+    await overwrite(registry, parent, status=Status.PAUSED)
+
+    for workspace in (booting, online, broken, below_paused):
+        assert (await report(registry, workspace, ProvisioningPossible))[1] is False
+
+
+async def report(registry, workspace, kind, **fields):
+    fact = kind(at=registry.clock.now(), generation=1, **fields)
+    return await registry.observations.observe(workspace.id, fact)
 
 
 async def test_a_lost_instance_below_a_paused_workspace_is_not_replaced(registry):
