@@ -261,14 +261,14 @@ async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: Dispat
 def _select_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
     """Return the forwarded headers; of a repeated header the first value, and none that HTTP cannot carry."""
     found = response.headers
-    return {name: found[name] for name in RESPONSE_HEADERS if name in found and _is_forwardable(name, response)}
+    selected = {name: found[name] for name in RESPONSE_HEADERS if name in found}
+    if response.status in BODYLESS_STATUSES:
+        selected = {name: value for name, value in selected.items() if name not in BODY_HEADERS}
+    return {name: value for name, value in selected.items() if _is_forwardable(value)}
 
 
-def _is_forwardable(name: str, response: aiohttp.ClientResponse) -> bool:
-    """Whether a header has an ASCII value of moderate length, and describes a body only where there is one."""
-    if response.status in BODYLESS_STATUSES and name in BODY_HEADERS:
-        return False
-    value = response.headers[name]
+def _is_forwardable(value: str) -> bool:
+    """Whether a header value is printable ASCII of moderate length."""
     return value.isascii() and value.isprintable() and len(value) <= MAX_FORWARDED_HEADER_CHARACTERS
 
 

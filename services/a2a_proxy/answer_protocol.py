@@ -39,6 +39,8 @@ NO_CONTENT_STATUSES = frozenset({204, 304})
 INTERIM_STATUSES = frozenset(range(100, 200)) - {101}
 """The statuses after which the answer still follows; 101 is a final one."""
 
+USUAL_BEGINNING = b"HTTP/1.1 200 "
+
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
@@ -69,6 +71,9 @@ class AnswerProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, in pieces. Without data, parse what the parser kept when the reader was too slow."""
+        if not self._parsed_bytes and len(data) < PIECE_BYTES and data.startswith(USUAL_BEGINNING):
+            self._parse_usual_answer(data)
+            return
         if not data:
             super().data_received(data)
         self._waiting = self._waiting + data if self._waiting else data
@@ -96,6 +101,14 @@ class AnswerProtocol(ResponseHandler):
         self._pause_at_bytes = FRAMING_BYTES_BEFORE_PAUSE
         self._last_bytes = b""
 
+    def _parse_usual_answer(self, data: bytes) -> None:
+        """Parse a small first piece whole, because its status has a body. This path has to be fast."""
+        self._parsed_bytes = len(data)
+        super().data_received(data)
+        if self._body is None:
+            self._last_bytes = data[-2:]
+        self._check_framing()
+
     def _parse_waiting(self) -> None:
         while self._waiting and self._pause is None and not self._reading_paused:
             if self.transport is None or self._exception is not None:
@@ -121,7 +134,11 @@ class AnswerProtocol(ResponseHandler):
         super().data_received(piece)
         if self._exceeds_limits():
             self._fail("too much framing")
-        elif self._exception is not None and self._body is not None and not self._body.is_eof():
+        else:
+            self._check_framing()
+
+    def _check_framing(self) -> None:
+        if self._exception is not None and self._body is not None and not self._body.is_eof():
             self._fail("malformed framing")  # aiohttp tells only a reader that waits for a head
 
     def _exceeds_limits(self) -> bool:

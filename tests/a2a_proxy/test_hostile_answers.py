@@ -2,17 +2,20 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.a2a_proxy import answer_protocol
 from services.a2a_proxy.agent_client import AgentClient, Dispatch
 from services.a2a_proxy.answer_protocol import AnswerProtocol
 from services.a2a_proxy.model import Answer, DispatchFailure, Fault, Push, SendState, Stream, WorkspaceId
 from services.chassis.addresses import AddressRules
-from tests.a2a_proxy.scripted_agent import serve_script
+from tests.a2a_proxy.scripted_agent import ScriptedAgent, serve_script, serve_scripted_agent
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
@@ -40,6 +43,8 @@ def endless(piece: bytes, *, after: bytes = b""):
     block = piece * (65536 // len(piece) + 1)
     return lambda: itertools.chain([after], itertools.repeat(block))
 
+
+FRAGMENTS = [CHUNKED, PLAIN, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 x\r\n\r\n", b"\r\n", b"1\r\n", b"0\r\n"]
 
 FLOODS = {
     "interim responses": endless(b"HTTP/1.1 100 Continue\r\n\r\n"),
@@ -173,6 +178,58 @@ async def test_bytes_after_an_answer_are_not_kept_for_the_next_request():
 async def test_malformed_chunks_end_the_answer_at_once(rest):
     async with serve_script(CHUNKED + b"2\r\n{}\r\n", rest) as agent:
         assert await send(agent.url) == UNREADABLE
+
+
+@pytest.mark.covers("HOS-01")
+async def test_a_head_that_never_ends_ends_with_the_idle_timeout():
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\nX-A: ")
+            await asyncio.Event().wait()
+        finally:
+            writer.close()
+
+    agent = ScriptedAgent(lambda: ())
+    agent.answer = hang  # type: ignore[method-assign]
+    async with serve_scripted_agent(agent), AgentClient(rules=AddressRules(development=True)) as agents:
+        failure = await agents.send(replace(build_dispatch(agent.url), idle=timedelta(seconds=0.2)), lambda: True)
+
+    assert failure == DispatchFailure(Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=0.2))
+
+
+WHOLE_ANSWERS = [
+    PLAIN + b"\r\n{}",
+    b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN + b"\r\n{}",
+    CHUNKED + b"1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX-A: b\r\n\r\n",
+    b"\r\n\n" + PLAIN.replace(b"\r\n", b"\n") + b"\n{}",
+]
+
+
+@pytest.mark.covers("HOS-01")
+@given(st.sampled_from(WHOLE_ANSWERS), st.lists(st.integers(min_value=1, max_value=160), max_size=8))
+def test_an_answer_is_the_same_wherever_its_bytes_are_cut(whole, cuts):
+    async def feed() -> None:
+        protocol, transport = open_protocol()
+        places = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
+        for start, end in itertools.pairwise(places):
+            protocol.data_received(whole[start:end])
+        *_, (message, body) = [await protocol.read() for _ in range(len(protocol))]
+        assert (message.code, await body.read(), transport.is_aborted) == (200, b"{}", False)
+
+    asyncio.run(feed())
+
+
+@pytest.mark.covers("HOS-01")
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from(FRAGMENTS)), max_size=30))
+def test_arbitrary_bytes_raise_nothing_in_the_event_loop(pieces):
+    async def feed() -> None:
+        protocol, transport = open_protocol()
+        for piece in pieces:
+            if not transport.is_aborted:
+                protocol.data_received(piece)
+        protocol.connection_lost(None)
+
+    asyncio.run(feed())
 
 
 # Heads ───────────────────────────────────────────────────────────────────────
