@@ -62,6 +62,7 @@ class HttpConnection(HttpToolsProtocol):
         self._active: ResponseCycle | None = None
         self._waiting: deque[ResponseCycle | Refusal] = deque()
         self._is_lingering = False
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or refuse it."""
@@ -113,6 +114,8 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
         elif self.deadline > now:
             return
+        elif self._has_sent_more():
+            self.deadline = now + self._limits.idle_seconds  # the client reads slowly
         elif self.transport.is_closing():
             self.transport.abort()
         elif (self._in_head or self._in_body) and self.flow.read_paused:
@@ -244,6 +247,11 @@ class HttpConnection(HttpToolsProtocol):
         self.deadline = self.loop.time() + self._limits.linger_seconds
         self.transport.write_eof()
         self.flow.resume_reading()
+
+    def _has_sent_more(self) -> bool:
+        """Whether the client has read some of what is kept for it since the last call, and more is left."""
+        before, self._unsent_bytes = self._unsent_bytes, self.transport.get_write_buffer_size()
+        return self._unsent_bytes > 0 and self._unsent_bytes != before
 
     def _is_reset(self) -> bool:
         """Whether data that was sent after the client had ended its direction was not accepted."""

@@ -14,12 +14,16 @@ from molecule_http.server import HttpServer
 
 QUICK = ConnectionLimits(head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
 
+LARGE_BODY = b"x" * 30_000_000
+"""More than the buffers on the way hold."""
+
 
 @dataclass
 class Application:
     """An ASGI application that answers with the body it received.
 
-    `/stream` sends parts of unknown length until it may end, `/wait` answers once it may, `/ignore` reads nothing.
+    `/stream` sends parts of unknown length until it may end, `/wait` answers once it may, `/ignore` reads nothing, and
+    `/large` answers with `LARGE_BODY`.
     """
 
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -35,6 +39,8 @@ class Application:
                 await self._stream(receive, send)
             case "/pieces":
                 await self._answer_in_pieces(send)
+            case "/large":
+                await answer(send, LARGE_BODY)
             case "/ignore":
                 await answer(send, b"ignored")
             case "/wait":

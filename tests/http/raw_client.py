@@ -50,6 +50,16 @@ class RawConnection:
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
 
+    async def read(self, size: int) -> bytes:
+        """Return `size` bytes; fewer at the end of the connection."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            try:
+                return await self._reader.readexactly(size)
+            except asyncio.IncompleteReadError as error:
+                return error.partial
+            except ConnectionError:
+                return b""
+
     async def is_closed(self) -> bool:
         """Wait for the end of the connection; `False` if bytes come instead."""
         async with asyncio.timeout(TIMEOUT_SECONDS):

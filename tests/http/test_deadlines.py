@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from tests.http.conftest import QUICK, run_server
+from tests.http.conftest import LARGE_BODY, QUICK, run_server
 from tests.http.raw_client import open_connection
 
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\n"
@@ -78,6 +78,30 @@ async def test_a_client_that_waits_for_an_earlier_response_is_not_late(applicati
         statuses = [(await connection.read_response()).status for _ in range(2)]
         await connection.send(b"TP/1.1\r\nHost: h\r\n\r\n")
         assert [*statuses, (await connection.read_response()).status] == [200, 200, 200]
+
+
+@pytest.mark.covers("EDGE-05")
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_no_deadline_ends_a_response_that_is_read_slowly(quick_url, version):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /large HTTP/" + version + b"\r\nHost: h\r\n\r\n")
+        received = 0
+        for _ in range(4):
+            async with open_connection(quick_url) as silent:
+                assert await silent.is_closed()  # a deadline has passed
+            received += len(await connection.read(3_000_000))
+        received += len(await connection.read(len(LARGE_BODY) - received))
+        assert received == len(LARGE_BODY)
+
+
+@pytest.mark.covers("EDGE-05")
+async def test_a_response_that_is_not_read_ends(quick_url):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+        for _ in range(6):
+            async with open_connection(quick_url) as silent:
+                assert await silent.is_closed()
+        assert len(await connection.read(len(LARGE_BODY))) < len(LARGE_BODY)
 
 
 @pytest.mark.covers("EDGE-08")
