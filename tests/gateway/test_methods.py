@@ -50,7 +50,7 @@ async def test_every_get_route_answers_head_like_get_without_the_body(plane):
             shown, head = await plane.http.get(path), await plane.http.head(path)
 
             assert (head.status_code, head.content) == (shown.status_code, b""), path
-            if path != "/metrics":  # its text grows with every request
+            if path not in {"/metrics", "/ready"}:  # their texts hold measurements
                 assert stable(head.headers) == stable(shown.headers), path
 
 
