@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.layout import Layout
-from deploy.settings import UpSettings
+from deploy.settings import UpSettings, leave_secrets_in_files
 from deploy.supervisor import Command
 from services.chassis.settings import Mode
 
@@ -32,7 +32,8 @@ def build_commands(
     settings: UpSettings, layout: Layout, *, database_url: str, inherited: Mapping[str, str]
 ) -> tuple[Command, ...]:
     """Return the commands of the five processes, in the order of their start."""
-    environment = {**GRPC_ENVIRONMENT, **inherited, **build_environment(settings, layout, database_url=database_url)}
+    chosen = build_environment(settings, layout, database_url=database_url)
+    environment = leave_secrets_in_files({**GRPC_ENVIRONMENT, **inherited, **chosen})
     modules = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GATEWAY}
     return tuple(
         Command(name=name, argv=(sys.executable, "-m", module), environment=environment)
@@ -47,7 +48,7 @@ def build_environment(settings: UpSettings, layout: Layout, *, database_url: str
         "DATABASE_URL": database_url,
         "SECRETS_ENCRYPTION_KEY": _choose_vault_key(settings, layout),
         "PORT": str(settings.port),
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": settings.host,
         "PLATFORM_URL": settings.url,
         "CONFIGS_DIR": str((settings.configs_dir or layout.templates).absolute()),
         "ORG_TEMPLATES_DIR": str((settings.org_templates_dir or layout.org_templates).absolute()),

@@ -1,15 +1,13 @@
 """Settings of the gateway, from environment variables."""
 
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Self
+from ipaddress import ip_address
+from typing import Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr, model_validator
 
-from services.chassis.settings import ChassisSettings, Mode, with_prefix
-
-Network = IPv4Network | IPv6Network
+from services.chassis.setting_types import Networks, Targets, Texts, Url
+from services.chassis.settings import ChassisSettings, Mode, require_strong_secret, with_prefix
 
 
 class AgentCards(StrEnum):
@@ -19,20 +17,8 @@ class AgentCards(StrEnum):
     AUTHENTICATED = "authenticated"
 
 
-def _comma_list(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _networks(value: object) -> object:
-    parts = _comma_list(value)
-    return tuple(ip_network(part, strict=False) for part in parts) if isinstance(parts, tuple) else parts
-
-
-def _address(value: object) -> object:
-    return value.rstrip("/") if isinstance(value, str) else value
-
+MAX_RATE_LIMIT = 1_000_000_000
+"""The largest rate limit, which is no limit in practice."""
 
 DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
 """Origins of the console in development."""
@@ -55,43 +41,39 @@ class Settings(ChassisSettings):
     admin_token: SecretStr | None = Field(default=None, validation_alias="ADMIN_TOKEN")
     """Bearer of the operator. Auth compares it; the gateway only where an operator must see what auth cannot answer."""
 
-    rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
+    rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0, le=MAX_RATE_LIMIT)
     """Requests per minute and client address, and per bearer."""
 
-    cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_comma_list)] = Field(
-        default=None, validation_alias="CORS_ORIGINS"
-    )
+    cors_origins: Texts | None = Field(default=None, validation_alias="CORS_ORIGINS")
     """Browser origins that may call, separated by commas; unset: none, in development the console's."""
 
-    trusted_proxies: Annotated[tuple[Network, ...] | None, NoDecode, BeforeValidator(_networks)] = Field(
-        default=None, validation_alias="TRUSTED_PROXIES"
-    )
+    trusted_proxies: Networks | None = Field(default=None, validation_alias="TRUSTED_PROXIES")
     """Networks whose X-Forwarded headers are believed, separated by commas; unset: none."""
 
-    external_platform_url: Annotated[str, BeforeValidator(_address)] = Field(
-        default="", validation_alias="EXTERNAL_PLATFORM_URL"
-    )
+    external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
     """Public address of the plane in answers; unset: the address of the request."""
 
     agent_cards: AgentCards | None = Field(default=None, validation_alias="AGENT_CARDS")
     """`public` or `authenticated`; unset: authenticated, in development public."""
 
-    registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
+    registry_targets: Targets = Field(validation_alias="REGISTRY_TARGETS")
     """Where the registry listens: a Unix socket, or addresses separated by commas."""
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth listens."""
 
-    a2a_proxy_targets: str = Field(validation_alias="A2A_PROXY_TARGETS")
+    a2a_proxy_targets: Targets = Field(validation_alias="A2A_PROXY_TARGETS")
     """Where the A2A proxy listens."""
 
-    provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
+    provisioner_targets: Targets = Field(validation_alias="PROVISIONER_TARGETS")
     """Where the provisioner listens."""
 
     @model_validator(mode="after")
     def _refuse_open_production(self) -> Self:
         if self.mode is Mode.PRODUCTION and not self._has_admin_token:
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
+        if self.mode is Mode.PRODUCTION:
+            require_strong_secret("ADMIN_TOKEN", self.admin_token)
         if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
             raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.host})")
         return self

@@ -114,7 +114,7 @@ class AdvisoryLock:
                 continue
             try:
                 await self._take(connection)
-                log.info("lock taken", lock=self._name)
+                log.debug("lock taken", lock=self._name)
                 await self._hold(connection, work)
             except _LockLost:
                 log.warning("lock lost", lock=self._name)

@@ -1,25 +1,13 @@
 """The settings of the registry."""
 
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import Field
 
-from services.chassis.addresses import AddressRules, Network
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
-
-
-def _parse_networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-
-def _parse_days(value: object) -> object:
-    return timedelta(days=float(value)) if isinstance(value, str) else value
+from services.chassis.addresses import AddressRules
+from services.chassis.setting_types import Days, Networks, Seconds, Targets
+from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 
 class Settings(DatabaseSettings):
@@ -27,7 +15,7 @@ class Settings(DatabaseSettings):
 
     model_config = with_prefix("REGISTRY_")
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth is: a Unix socket, `host:port`, or several joined by commas."""
 
     liveness_timeout: Seconds = Field(default=timedelta(seconds=180), validation_alias="LIVENESS_TIMEOUT_SECONDS")
@@ -47,21 +35,17 @@ class Settings(DatabaseSettings):
     org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
     """Directory of the org templates; a missing directory has none."""
 
-    event_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
-        default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
-    )
+    event_retention: Days = Field(default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS")
     """Days that events are kept."""
 
-    agent_url_allowed: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
-        default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
-    )
-    """Private networks, joined by commas, that agents may be on in production."""
+    agent_url_allowed: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
+    """Private networks, separated by commas, in which agents may be in production."""
 
     org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
-    """Set where a control plane starts the agents (SaaS mode)."""
+    """Set where the plane runs as a service for one organisation; agents then have addresses as in `saas`."""
 
     deploy_mode: str = Field(default="", validation_alias="MOLECULE_DEPLOY_MODE", pattern="^(saas|self-hosted)?$")
-    """`saas` or `self-hosted`: which addresses agents may have; by MOLECULE_ORG_ID when unset."""
+    """`saas` or `self-hosted`: which addresses agents may have; unset: `saas` if MOLECULE_ORG_ID is set."""
 
     @property
     def address_rules(self) -> AddressRules:

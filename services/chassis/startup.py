@@ -1,0 +1,21 @@
+"""What every process does when it starts: it warns of misspelt settings and chooses the signals that stop it."""
+
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
+
+import structlog
+from pydantic_settings import BaseSettings
+
+from services.chassis import settings
+
+log = structlog.get_logger()
+
+
+def warn_of_misspelt_settings(kind: type[BaseSettings]) -> None:
+    """Log each variable of this process that is no setting, but similar to one."""
+    for line in settings.find_misspelt_settings(settings.read_environment(), kind):
+        log.warning(line)
+
+
+def list_stop_signals() -> tuple[Signals, ...]:
+    """Return the signals that stop a process in order. A SIGHUP that `nohup` ignores stays ignored."""
+    return (SIGTERM, SIGINT) if getsignal(SIGHUP) is SIG_IGN else (SIGTERM, SIGINT, SIGHUP)

@@ -1,0 +1,97 @@
+"""Secrets in files, and secrets that are too weak."""
+
+import pytest
+from pydantic import Field, SecretStr
+
+from services.chassis import secret_strength
+from services.chassis.settings import EnvironmentSettings, InvalidSettings, load_settings, with_prefix
+
+
+class Settings(EnvironmentSettings):
+    model_config = with_prefix("")
+
+    token: SecretStr | None = Field(default=None, validation_alias="THE_TOKEN")
+    """A secret."""
+
+    name: str = ""
+    """No secret."""
+
+
+@pytest.mark.covers("OPS-06")
+@pytest.mark.parametrize("content", [b"s3cret", b"s3cret\n", b"s3cret\r\n"])
+def test_a_secret_is_read_from_a_file_without_its_final_newline(tmp_path, content):
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+
+    assert load_settings(Settings, {"THE_TOKEN_FILE": str(file)}).token.get_secret_value() == "s3cret"
+
+
+@pytest.mark.covers("OPS-06")
+def test_a_variable_and_its_file_together_are_refused(tmp_path):
+    with pytest.raises(InvalidSettings) as refusal:
+        load_settings(Settings, {"THE_TOKEN": "s3cret", "THE_TOKEN_FILE": str(tmp_path / "secret")})
+
+    assert str(refusal.value) == "THE_TOKEN and THE_TOKEN_FILE are both set: unset one of them"
+
+
+@pytest.mark.covers("OPS-06")
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"s3cret\xff", "is not a file of text in UTF-8"),
+        (b"s3cret" * 100_000, "is too long"),
+    ],
+)
+def test_an_unusable_file_of_a_secret_is_one_line_without_its_content(tmp_path, content, reason):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(InvalidSettings) as refusal:
+        load_settings(Settings, {"THE_TOKEN_FILE": str(file)})
+
+    assert str(refusal.value) == f"THE_TOKEN_FILE: {file} {reason}"
+
+
+@pytest.mark.covers("OPS-06")
+@pytest.mark.parametrize("path", ["/", "~nobody-of-this-name/secret", "/dev/zero"])
+def test_a_path_that_is_no_file_is_one_line(path):
+    with pytest.raises(InvalidSettings, match=r"^THE_TOKEN_FILE: "):
+        load_settings(Settings, {"THE_TOKEN_FILE": path})
+
+
+@pytest.mark.covers("OPS-06")
+def test_a_setting_that_is_no_secret_has_no_file(tmp_path):
+    assert load_settings(Settings, {"NAME_FILE": str(tmp_path)}).name == ""
+
+
+@pytest.mark.covers("OPS-04")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *(
+            "x",
+            "t0ken",
+            "fifteen-letters",
+            "a" * 40,
+            "abababababababababab",
+            "changeme-changeme",
+            "change-me-before-use",
+        ),
+        *("<the token of the operator>", "replace_with_your_token", "your-admin-token-here", "${ADMIN_TOKEN:-nothing}"),
+        *("PLACEHOLDER-for-token", "ChangeThisToSomethingElse"),
+    ],
+)
+def test_a_weak_secret_is_found(secret):
+    assert secret_strength.find_weakness(secret)
+
+
+@pytest.mark.covers("OPS-04")
+@pytest.mark.parametrize(
+    "secret", ["0123456789abcdef0123456789abcdef", "the-operator-of-this-plane", "tr0ub4dor&3-horses"]
+)
+def test_a_secret_of_a_generator_or_a_long_phrase_is_accepted(secret):
+    assert secret_strength.find_weakness(secret) is None
