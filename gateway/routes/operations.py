@@ -1,4 +1,4 @@
-"""Routes of health, readiness and metrics."""
+"""Routes of the starting point, health, readiness and metrics."""
 
 from starlette.responses import Response
 
@@ -7,7 +7,9 @@ from gateway.json_format import json_response
 from gateway.metrics import CONTENT_TYPE, RequestMetrics
 from gateway.readiness import ReadinessChecker
 from gateway.route import Call, Route
-from gateway.schemas.operations import Health, ReadinessStatus
+from gateway.schemas.operations import Health, ReadinessStatus, StartingPoint
+
+NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every route, and molecule --help every command."
 
 
 class OperationsRoutes:
@@ -20,6 +22,14 @@ class OperationsRoutes:
     def list_routes(self) -> list[Route]:
         """Return the routes of this class."""
         return [
+            Route(
+                method="GET",
+                path="/",
+                handler=self.get_starting_point,
+                summary="Where to begin",
+                guard=None,
+                answer=StartingPoint,
+            ),
             Route(
                 method="GET",
                 path="/health",
@@ -46,6 +56,18 @@ class OperationsRoutes:
                 media_type="text/plain",
             ),
         ]
+
+    async def get_starting_point(self, call: Call) -> object:
+        """Return the addresses at which a person or a program begins."""
+        return StartingPoint(
+            name="Molecule",
+            api=f"{call.base_url}/openapi.json",
+            docs=f"{call.base_url}/docs",
+            health=f"{call.base_url}/health",
+            ready=f"{call.base_url}/ready",
+            workspaces=f"{call.base_url}/workspaces",
+            next=NEXT_STEP,
+        )
 
     async def get_health(self, _: Call) -> object:
         """Answer that this process runs."""

@@ -6,6 +6,19 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 
+@with_config(title="Start")
+class StartingPoint(TypedDict):
+    """Answer of /."""
+
+    name: str
+    api: str
+    docs: str
+    health: str
+    ready: str
+    workspaces: str
+    next: str
+
+
 class Health(TypedDict):
     """Answer of /health."""
 

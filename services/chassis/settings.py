@@ -274,7 +274,8 @@ def _describe_errors(settings: type[BaseSettings], error: ValidationError) -> It
         if problem["type"] == "missing":
             yield f"{variable} is required"
         else:
-            yield text if not variable or variable in text else f"{variable}: {text}"
+            separator = " " if text.startswith("must ") else ": "
+            yield text if not variable or variable in text else f"{variable}{separator}{text}"
 
 
 def _list_variables(settings: type[BaseSettings], name: str, field: FieldInfo) -> tuple[str, ...]:

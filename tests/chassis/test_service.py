@@ -162,7 +162,7 @@ def test_an_unusable_address_is_refused_in_one_line(tmp_path, listen, reason):
 def test_text_that_is_no_address_is_refused_in_one_line(listen):
     done = run_server(TEST_LISTEN=listen, MOLECULE_ENV="development")
 
-    assert (done.returncode, done.stderr) == (1, "test: TEST_LISTEN: must be unix:/path/of.sock or host:port\n")
+    assert (done.returncode, done.stderr) == (1, "test: TEST_LISTEN must be unix:/path/of.sock or host:port\n")
 
 
 @pytest.mark.covers("OPS-03")

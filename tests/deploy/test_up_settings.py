@@ -85,7 +85,7 @@ async def test_a_misspelt_setting_is_told_once_at_the_start(start):
         ({"ADMIN_TOKEN": "<the-token-of-the-operator>"}, r"ADMIN_TOKEN is a placeholder: .*"),
         ({"ADMIN_TOKEN": ""}, r"ADMIN_TOKEN is required when MOLECULE_ENV=production"),
         ({"SECRETS_ENCRYPTION_KEY": ""}, r"SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=production"),
-        ({"DATABASE_URL": "mysql://u:hunter2@h/n"}, r"DATABASE_URL: must begin with postgresql:// .*"),
+        ({"DATABASE_URL": "mysql://u:hunter2@h/n"}, r"DATABASE_URL must begin with postgresql:// .*"),
         ({"ADMIN_TOKEN": "", "ADMIN_TOKEN_FILE": "/nowhere"}, r"ADMIN_TOKEN_FILE: /nowhere cannot be read: No such .*"),
         ({"ADMIN_TOKEN_FILE": "/nowhere"}, r"ADMIN_TOKEN and ADMIN_TOKEN_FILE are both set: unset one of them"),
     ],

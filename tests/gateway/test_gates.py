@@ -24,7 +24,14 @@ W = "11111111-1111-4111-8111-111111111111"
 
 AGENT = json.dumps({"id": W, "workspace_id": W, "agent_card": {}}).encode()
 
-OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/openapi.json"), ("GET", "/docs"), ("DELETE", "/session")}
+OPEN = {
+    ("GET", "/"),
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("DELETE", "/session"),
+}
 
 GATES = {
     ("GET", "/metrics"): {"gate": pb.GATE_PLATFORM},
