@@ -8,6 +8,8 @@ import threading
 from collections import deque
 from typing import Self
 
+from services.chassis import startup
+
 STDOUT, STDERR = 1, 2
 
 MAX_WAITING_BYTES = 1024 * 1024
@@ -38,7 +40,7 @@ class Terminal(io.TextIOBase):
     @classmethod
     def for_stdout(cls) -> Self:
         """Return a stream to the standard output of this process; descriptors that are closed lead nowhere."""
-        _open_missing_descriptors()
+        startup.open_missing_descriptors()
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         return cls(STDOUT, encoding=codecs.lookup(encoding).name)
 
@@ -101,12 +103,3 @@ def write_or_drop(descriptor: int, data: bytes) -> None:
             data = data[os.write(descriptor, data) :]
     except OSError:  # the reader is gone, or the disk is full: it may be writable again later
         return
-
-
-def _open_missing_descriptors() -> None:
-    """Open the standard descriptors that the caller closed: the next file would get their numbers, and our output."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)

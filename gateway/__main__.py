@@ -24,6 +24,7 @@ def main() -> None:
 
 
 def _serve() -> int:
+    startup.open_missing_descriptors()
     try:
         values = settings.load_settings(Settings)
         telemetry.configure("gateway", log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)

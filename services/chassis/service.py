@@ -149,6 +149,7 @@ def main(service: Service[Any]) -> None:
 
 
 def _serve(service: Service[Any]) -> int:
+    startup.open_missing_descriptors()
     try:
         values = settings.load_settings(service.settings)
         telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)

@@ -130,6 +130,27 @@ async def test_sigterm_drains_calls_and_exits_with_zero(tmp_path):
         process.wait()
 
 
+@pytest.mark.covers("OPS-08")
+@pytest.mark.parametrize("output", ["closed pipe", "full disk", "closed descriptor"])
+async def test_a_service_serves_and_stops_in_order_without_a_reader_of_its_log(tmp_path, output):
+    environment = os.environ | {"TEST_LISTEN": f"unix:{tmp_path}/t.sock", "MOLECULE_ENV": "development"}
+    reading, writing = os.pipe() if output == "closed pipe" else (-1, os.open("/dev/full", os.O_WRONLY))
+    with (tmp_path / "stderr").open("wb") as stderr:
+        redirection = ">&-" if output == "closed descriptor" else ""
+        command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", SERVER]
+        process = subprocess.Popen(command, env=environment, stdout=writing, stderr=stderr)
+    for descriptor in {reading, writing} - {-1}:
+        os.close(descriptor)
+    try:
+        await eventually((tmp_path / "t.sock").exists, within=20)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert (tmp_path / "stderr").read_text() == ""
+    finally:
+        process.kill()
+        process.wait()
+
+
 def run_server(**environment):
     command = [sys.executable, "-c", SERVER]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
