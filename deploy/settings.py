@@ -12,7 +12,7 @@ from gateway.settings import Settings as GatewaySettings
 from services.a2a_proxy.settings import Settings as ProxySettings
 from services.auth.settings import Settings as AuthSettings
 from services.chassis import settings
-from services.chassis.setting_types import DatabaseUrl
+from services.chassis.setting_types import DatabaseUrl, DirectoryPath
 from services.chassis.settings import (
     FILE_SUFFIX,
     EnvironmentSettings,
@@ -57,10 +57,10 @@ class UpSettings(EnvironmentSettings):
     demo: bool = True
     """Whether the first start creates the demo team. Requires the process backend and development."""
 
-    configs_dir: Path | None = None
+    configs_dir: DirectoryPath | None = None
     """Directory of the workspace templates; unset: one in the home, at first with the templates of the release."""
 
-    org_templates_dir: Path | None = None
+    org_templates_dir: DirectoryPath | None = None
     """Directory of the org templates; unset: one in the home, at first with the templates of the release."""
 
     database_url: DatabaseUrl | None = None

@@ -203,11 +203,12 @@ class NotificationListener:
 async def connect(url: str, *, role: str | None) -> asyncpg.Connection:
     """Open a connection outside of any pool; raises `Unavailable`."""
     parts = make_url(url)
-    host = parts.query.get("host", parts.host)
+    host, port, ssl = (parts.query.get(name) for name in ("host", "port", "sslmode"))
     try:
         return await asyncpg.connect(
-            host=host if isinstance(host, str) else None,
-            port=parts.port,
+            host=host or parts.host,
+            port=port or parts.port,
+            ssl=ssl,
             user=parts.username,
             password=parts.password,
             database=parts.database,
@@ -250,7 +251,10 @@ def _root_cause(error: DBAPIError) -> BaseException | None:
 
 
 def _sqlalchemy_url(url: str) -> URL:
-    return make_url(url).set(drivername="postgresql+asyncpg")
+    """Return the URL for SQLAlchemy, which passes its parameters on to asyncpg by the names of asyncpg."""
+    parts = make_url(url).set(drivername="postgresql+asyncpg")
+    ssl_mode = parts.query.get("sslmode")
+    return parts.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl_mode} if ssl_mode else {})
 
 
 _NAMING_CONVENTION = {

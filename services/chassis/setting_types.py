@@ -4,8 +4,9 @@ import math
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
@@ -18,6 +19,9 @@ MIN_DURATION = timedelta(milliseconds=1)
 """The shortest time span of a setting that is not 0; a shorter one would turn a pause into a busy loop."""
 
 MAX_PORT = 65_535
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""The values of `sslmode` of a database URL, as in PostgreSQL; unset is `prefer`."""
 
 UNITS = {"seconds": timedelta(seconds=1), "hours": timedelta(hours=1), "days": timedelta(days=1)}
 
@@ -83,11 +87,26 @@ def check_database_url(value: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(value.get_secret_value())
         is_url = parts.scheme in {"postgresql", "postgres"} and "://" in value.get_secret_value() and parts.port != 0
+        parameters = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     except ValueError:
-        is_url = False
+        is_url, parameters = False, {}
     if not is_url:
         raise ValueError("must begin with postgresql:// and have the form postgresql://user:password@host:port/name")
+    if not parameters.keys() <= {"host", "port", "sslmode"}:
+        raise ValueError("must have no parameters but host, port and sslmode")
+    if parameters.get("sslmode", "require") not in SSL_MODES:
+        raise ValueError(f"must have an sslmode of {', '.join(SSL_MODES)}")
+    if not _is_port(parameters.get("port", "1")):
+        raise ValueError("must have a number as its port")
     return value
+
+
+def expand_home(value: Path) -> Path:
+    """Return the path with its `~` expanded; raises `ValueError` if it names an unknown user."""
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("must be the path of a directory, and ~ the home of a known user") from None
 
 
 def _is_socket(value: str) -> bool:
@@ -96,8 +115,11 @@ def _is_socket(value: str) -> bool:
 
 def _is_host_and_port(value: str) -> bool:
     host, _, port = value.rpartition(":")
-    has_port = port.isascii() and port.isdigit() and len(port) <= len(str(MAX_PORT)) and int(port) <= MAX_PORT
-    return bool(host) and has_port and value.isprintable() and " " not in value
+    return bool(host) and _is_port(port) and value.isprintable() and " " not in value
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PORT)) and int(text) <= MAX_PORT
 
 
 Seconds = Annotated[timedelta, BeforeValidator(partial(parse_duration, unit="seconds"))]
@@ -129,3 +151,6 @@ ListenAddress = Annotated[str, AfterValidator(check_listen_address)]
 
 Targets = Annotated[str, AfterValidator(check_targets)]
 """Where a service is reached."""
+
+DirectoryPath = Annotated[Path, AfterValidator(expand_home)]
+"""The path of a directory, in which `~` stands for a home."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from services.chassis.setting_types import Targets, Url
+from services.chassis.setting_types import DirectoryPath, Targets, Url
 from services.chassis.settings import DatabaseSettings, with_prefix
 
 
@@ -17,7 +17,7 @@ class Settings(DatabaseSettings):
     backend: str = "process"
     """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
 
-    home: Path = Path("~/.molecule")
+    home: DirectoryPath = Path("~/.molecule")
     """The plane's directory on this machine; the files of each workspace are in `workspaces/<id>` below it."""
 
     platform_url: Url = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")

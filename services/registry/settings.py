@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.chassis.addresses import AddressRules
-from services.chassis.setting_types import Days, Networks, Seconds, Targets
+from services.chassis.setting_types import Days, DirectoryPath, Networks, Seconds, Targets
 from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 
@@ -29,10 +29,10 @@ class Settings(DatabaseSettings):
     provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
     """Seconds that an agent may take to start, for every runtime; the limit of its runtime when unset."""
 
-    configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
+    configs_dir: DirectoryPath = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
     """Directory of the workspace templates; a missing directory has none."""
 
-    org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
+    org_templates_dir: DirectoryPath = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
     """Directory of the org templates; a missing directory has none."""
 
     event_retention: Days = Field(default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS")

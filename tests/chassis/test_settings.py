@@ -1,9 +1,12 @@
 """Secrets in files, and secrets that are too weak."""
 
-import pytest
-from pydantic import Field, SecretStr
+from pathlib import Path
 
-from services.chassis.settings import EnvironmentSettings, InvalidSettings, load_settings, with_prefix
+import pytest
+from pydantic import Field, SecretStr, TypeAdapter
+
+from services.chassis.setting_types import DirectoryPath
+from services.chassis.settings import DatabaseSettings, EnvironmentSettings, InvalidSettings, load_settings, with_prefix
 
 
 class Settings(EnvironmentSettings):
@@ -65,3 +68,51 @@ def test_a_path_that_is_no_file_is_one_line(path):
 @pytest.mark.covers("OPS-06")
 def test_a_setting_that_is_no_secret_has_no_file(tmp_path):
     assert load_settings(Settings, {"NAME_FILE": str(tmp_path)}).name == ""
+
+
+@pytest.mark.covers("OPS-03")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://u:hunter2@h/n", "must begin with postgresql://"),
+        ("postgresql:hunter2", "must begin with postgresql://"),
+        ("postgresql://u:hunter2@h:99999/n", "must begin with postgresql://"),
+        ("postgresql://u:hunter2@[::1/n", "must begin with postgresql://"),
+        ("postgresql://u:hunter2@h/n?sslmode=perhaps", "must have an sslmode of disable, allow"),
+        ("postgresql://u:hunter2@h/n?sslrootcert=/x", "must have no parameters but host, port and sslmode"),
+        ("postgresql://u:hunter2@h/n?host=/run/postgresql&port=eighty", "must have a number as its port"),
+    ],
+)
+def test_a_database_url_that_no_service_can_use_is_refused_without_its_password(url, reason):
+    with pytest.raises(InvalidSettings, match=rf"^DATABASE_URL {reason}") as refusal:
+        load_settings(DatabaseSettings, {"LISTEN": "unix:/x", "DATABASE_URL": url})
+
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.covers("OPS-03")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgres://u:p@h/n",
+        "postgresql://u@/n?host=/run/postgresql",
+        "postgresql://u:p@[::1]:5432/n?sslmode=require",
+        "postgresql:///n?host=h&port=5433",
+    ],
+)
+def test_a_database_url_of_libpq_is_accepted(url):
+    given = load_settings(DatabaseSettings, {"LISTEN": "unix:/x", "DATABASE_URL": url})
+
+    assert given.database_url.get_secret_value() == url
+
+
+@pytest.mark.covers("OPS-03")
+def test_a_directory_may_be_below_a_home_but_not_below_that_of_an_unknown_user(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of-mine")
+    adapter = TypeAdapter(DirectoryPath)
+
+    assert adapter.validate_python("~/plane") == Path("/home/of-mine/plane")
+    assert adapter.validate_python("plane") == Path("plane")
+    with pytest.raises(ValueError, match="must be the path of a directory"):
+        adapter.validate_python("~nobody-of-this-name/plane")
