@@ -52,6 +52,9 @@ def main() -> int:
         except StartError as error:
             _print_error(str(error))
             return 1
+        except OSError as error:  # a full disk, or a directory that was closed to this user meanwhile
+            _print_error(f"{error.filename or 'the plane'} cannot be used: {error.strerror or error}")
+            return 1
         except KeyboardInterrupt:
             return 0
     return 0
@@ -140,10 +143,14 @@ async def _prepare_demo_team(settings: UpSettings, layout: Layout, progress: Pro
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     with progress.step("demo team"):
         async with httpx.AsyncClient(base_url=settings.url, headers=headers, trust_env=False) as plane:
-            if not layout.has_demo_team():
-                layout.save_demo_team(await demo.import_team(plane))
-            team = await demo.find_existing_members(plane, layout.load_demo_team())
-            is_online = await demo.wait_until_online(plane, frozenset(team.values()))
+            try:
+                if not layout.has_demo_team():
+                    layout.save_demo_team(await demo.import_team(plane))
+                team = await demo.find_existing_members(plane, layout.load_demo_team())
+                is_online = await demo.wait_until_online(plane, frozenset(team.values()))
+            except httpx.HTTPError as error:
+                message = f"the demo team could not be created: {type(error).__name__}; DEMO=0 starts without"
+                raise StartError(message) from error
     if not is_online:
         progress.print_line("The demo team is not online yet; molecule status tells why.")
     return team

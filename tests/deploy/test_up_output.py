@@ -174,6 +174,21 @@ async def test_a_log_on_a_full_disk_is_told_once_and_ends_nothing(start, home, t
     await eventually(lambda: log_size(home, "auth") > 0)
 
 
+@pytest.mark.covers("OPS-03")
+@pytest.mark.parametrize("name", ["demo-made", "keys/vault.new"])
+async def test_a_file_of_the_home_that_cannot_be_written_is_one_line(start, home, name):
+    (home / "keys").mkdir(parents=True)
+    (home / name).symlink_to("/no/such/directory/file")
+
+    plane = start()
+
+    assert await plane.wait_for_exit() == 1
+    *_, last = plane.read_output().splitlines()
+    assert last == f"molecule: {home / name} cannot be used: No such file or directory"
+    assert "Traceback" not in plane.read_output()
+    assert plane.list_running_processes() == []
+
+
 @pytest.mark.covers("OPS-11")
 @pytest.mark.parametrize(
     "locale",
