@@ -22,7 +22,7 @@ from deploy.output import ProcessLogs
 from deploy.processes import GATEWAY, build_environment
 from deploy.progress import Progress
 from deploy.readiness import wait_until_ready
-from deploy.settings import UpSettings, copy_environment, read_settings_from
+from deploy.settings import UpSettings, copy_environment, leave_secrets_in_files, read_settings_from
 from deploy.supervisor import Supervisor
 from gateway import server as gateway_server
 from gateway.settings import Settings as GatewaySettings
@@ -166,7 +166,8 @@ class Plane:
             AsyncExitStack() as services,
         ):
             url = await stack.prepare_database(settings, home, supervisor, logs=logs, progress=_build_silent_progress())
-            environment = {**self._environment, **build_environment(settings, home, database_url=url)}
+            chosen = build_environment(settings, home, database_url=url)
+            environment = leave_secrets_in_files({**self._environment, **chosen})
             for service in SERVICES_IN_START_ORDER:
                 await services.enter_async_context(
                     run_service(service, read_settings_from(environment, service.settings))
