@@ -1,9 +1,9 @@
 # Molecule. `make` lists the commands. They need Python 3.11+, make, and a package index.
 
 PYTHON ?= python3
-UV_VERSION := 0.13.8
 BIN := .venv/bin
-STAMP := .venv/.installed
+RUNTIME_STAMP := .venv/.installed-runtime
+DEV_STAMP := .venv/.installed
 PACKAGES := services gateway protos deploy molecule_agent molecule_cli molecule_http
 
 .DEFAULT_GOAL := help
@@ -13,15 +13,15 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  variables of make up: PORT=8080 BACKEND=process|none DEMO=1|0 MOLECULE_HOME=~/.molecule DATABASE_URL=postgresql://..."
 
-install: $(STAMP)  ## make .venv from the lock
+install: $(DEV_STAMP)  ## make .venv from the lock, with the tools for development
 
-up: install  ## start the whole plane here, until Ctrl-C
+up: $(RUNTIME_STAMP)  ## start the whole plane here, until Ctrl-C
 	@$(BIN)/molecule up
 
-down: install  ## stop the plane that runs in MOLECULE_HOME
+down: $(RUNTIME_STAMP)  ## stop the plane that runs in MOLECULE_HOME
 	@$(BIN)/molecule down
 
-status: install  ## the workspaces of the running plane
+status: $(RUNTIME_STAMP)  ## the workspaces of the running plane
 	@$(BIN)/molecule status
 
 # Failed tests run once more at the end; tests/run_suite.py says what is FLAKY, and what is RED at once.
@@ -51,10 +51,10 @@ e2e: install  ## only the tests of the whole plane
 protos: install  ## compile the contracts
 	@$(BIN)/python -m protos.generate
 
-migrate: install  ## roles, schemas and tables in DATABASE_URL
+migrate: $(RUNTIME_STAMP)  ## roles, schemas and tables in DATABASE_URL
 	@$(BIN)/molecule migrate
 
-settings: install  ## write deploy/settings.env: every setting with its default and meaning
+settings: $(RUNTIME_STAMP)  ## write deploy/settings.env: every setting with its default and meaning
 	@$(BIN)/python -m deploy.settings_file
 
 states: install  ## write docs/states.md: every status, what leads to it and what it is called
@@ -69,16 +69,23 @@ bench: install  ## echo through the plane against the agent directly
 bench-registry: install  ## the registry with ten thousand agents: heartbeats, feed, lists, sweeps
 	@$(BIN)/python -m bench.registry
 
-# The installer lives in the environment it fills; the stamp is written last, so an interrupted install starts over.
-$(STAMP): pyproject.toml uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	  || { echo "molecule: $(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
-	  || { echo "molecule: $(PYTHON) comes without venv; on Debian: apt install python3-venv, or make PYTHON=..." >&2; exit 1; }
-	@echo "installing into .venv"
-	@$(PYTHON) -m venv .venv \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
-	  && $(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode \
-	  && $(BIN)/python -m compileall -q $(PACKAGES) \
-	  || { echo "molecule: the packages could not be installed; the lines above say why" >&2; exit 1; }
-	@touch $(STAMP)
+# The stamps are written last, so an interrupted installation starts over. A plane needs fewer packages than its
+# development; the second set contains the first.
+define make_environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  || { echo "molecule: $(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+  || { echo "molecule: $(PYTHON) comes without venv; on Debian: apt install python3-venv, or make PYTHON=..." >&2; exit 1; }
+@$(PYTHON) -m venv .venv \
+  && $(BIN)/python -m deploy.installer $(1) \
+  && $(BIN)/python -m compileall -q $(PACKAGES) \
+  || { echo "molecule: the packages could not be installed; the lines above say why" >&2; exit 1; }
+endef
+
+$(RUNTIME_STAMP): pyproject.toml uv.lock
+	$(call make_environment)
+	@touch $(RUNTIME_STAMP)
+
+$(DEV_STAMP): pyproject.toml uv.lock
+	$(call make_environment,--dev)
+	@touch $(RUNTIME_STAMP) $(DEV_STAMP)

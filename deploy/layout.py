@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from deploy import lock
 from deploy.errors import StartError
 
 PRIVATE_MODE = 0o700
@@ -34,8 +35,12 @@ class Layout:
 
     @classmethod
     def for_home(cls, home: Path) -> Self:
-        """Build the layout of a home directory."""
-        home = home.expanduser().absolute()
+        """Build the layout of a home directory. Raises `StartError` for the home of an unknown user."""
+        try:
+            home = home.expanduser().absolute()
+        except (OSError, RuntimeError) as error:
+            message = f"the home {home} cannot be used: set MOLECULE_HOME to the path of a directory"
+            raise StartError(message) from error
         digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
         sockets = Path(tempfile.gettempdir()) / f"molecule-{os.getuid()}-{digest}"
         return cls(home=home, sockets=sockets, database_sockets=sockets.with_name(f"{sockets.name}-db"))
@@ -68,7 +73,7 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        return self.home / "lock"
+        return self.home / lock.FILE_NAME
 
     def socket(self, service: str) -> Path:
         return self.sockets / f"{service}.sock"

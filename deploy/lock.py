@@ -12,12 +12,18 @@ from deploy.errors import StartError
 
 POLL_INTERVAL_SECONDS = 0.05
 
+MAX_FILE_CHARACTERS = 1000
+
+
+FILE_NAME = "lock"
+"""The name of the lock file in a home."""
+
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock within the block. Raises `StartError` if another process holds it.
+def hold_lock(path: Path, *, url: str) -> Iterator[None]:
+    """Hold the lock within the block. The file names this process and the URL of its plane.
 
-    The kernel releases the lock of a process that was killed.
+    Raises `StartError` if another process holds it. The kernel releases the lock of a process that was killed.
     """
     with path.open("r+") as file:
         if not _try_lock(file.fileno()):
@@ -27,20 +33,21 @@ def hold_lock(path: Path) -> Iterator[None]:
             )
             raise StartError(message)
         file.truncate()
-        file.write(f"{os.getpid()}\n")
+        file.write(f"{os.getpid()}\n{url}\n")
         file.flush()
         yield
 
 
 def find_holder(path: Path) -> int | None:
-    """Return the pid of the process that holds the lock; `None` if no process does."""
-    try:
-        with path.open("r+") as file:
-            if _try_lock(file.fileno()):
-                return None
-            return int(file.read())
-    except (FileNotFoundError, ValueError):
-        return None
+    """Return the pid of the process that holds the lock; `None` if no process does. Raises `OSError`."""
+    pid, *_ = _read_holder(path)
+    return int(pid) if pid.isdigit() else None
+
+
+def find_url(path: Path) -> str:
+    """Return the URL of the plane that holds the lock; empty if no process does. Raises `OSError`."""
+    _, url, *_ = [*_read_holder(path), ""]
+    return url
 
 
 def stop_holder(path: Path, *, timeout: float) -> bool:
@@ -54,6 +61,15 @@ def stop_holder(path: Path, *, timeout: float) -> bool:
             return False
         time.sleep(POLL_INTERVAL_SECONDS)
     return True
+
+
+def _read_holder(path: Path) -> list[str]:
+    """Return the lines that the holder of the lock wrote; one empty line if no process holds it."""
+    try:
+        with path.open("r+") as file:
+            return [""] if _try_lock(file.fileno()) else file.read(MAX_FILE_CHARACTERS).splitlines() or [""]
+    except FileNotFoundError:
+        return [""]
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -49,36 +49,68 @@ class LineReader(asyncio.Protocol):
 
 
 class LogFile:
-    """A log file that is rotated at its size limit."""
+    """A log file that is rotated at its size limit. It leaves lines out while they cannot be written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_trouble: Callable[[str], None]) -> None:
+        """`on_trouble` receives one line when writing fails, and one when it works again."""
         self._path = path
-        self._file = path.open("ab", buffering=0)
-        self._size = path.stat().st_size
+        self._on_trouble = on_trouble
+        self._file: FileIO | None = None
+        self._size = 0
+        self._lines_left_out = 0
+        self._is_inside_line = False
 
     def write(self, line: str) -> None:
-        if self._size > MAX_LOG_FILE_BYTES:
-            self._rotate()
-        self._size += self._file.write(line.encode(errors="replace") + b"\n") or 0
+        """Append a line."""
+        try:
+            self._write(line.encode(errors="replace") + b"\n")
+        except OSError as error:
+            self.close()
+            if not self._lines_left_out:
+                self._on_trouble(f"{self._path} cannot be written: {error.strerror}; lines are left out until it can")
+            self._lines_left_out += 1
+            return
+        if self._lines_left_out:
+            self._on_trouble(f"{self._path} is written again; lines that were left out: {self._lines_left_out}")
+            self._lines_left_out = 0
 
     def close(self) -> None:
-        self._file.close()
+        """Close the file; the next line opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
-    def _rotate(self) -> None:
-        self._file.close()
-        self._path.replace(self._path.with_suffix(".log.1"))
-        self._file = self._path.open("ab", buffering=0)
-        self._size = 0
+    def _write(self, data: bytes) -> None:
+        file = self._open()
+        if self._is_inside_line:
+            data = b"\n" + data
+        while data:
+            count = file.write(data) or 0
+            self._size += count
+            self._is_inside_line = count < len(data)
+            data = data[count:]
+
+    def _open(self) -> FileIO:
+        if self._file is not None and self._size > MAX_LOG_FILE_BYTES:
+            self.close()
+            self._path.replace(self._path.with_suffix(".log.1"))
+        if self._file is None:
+            self._file = FileIO(self._path, "ab")
+            self._size = os.fstat(self._file.fileno()).st_size
+        return self._file
 
 
 class ProcessLogs:
     """Writes the output of each process to a file of its own, and to one follower."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, on_trouble: Callable[[str], None] = lambda _: None) -> None:
+        """`on_trouble` receives one line when a log file cannot be written, and one when it can again."""
         self.directory = directory
         self._files: dict[str, LogFile] = {}
         self._last_lines: dict[str, str] = {}
         self._follower: Callable[[str, str], None] | None = None
+        self._on_trouble = on_trouble
 
     def follow(self, follower: Callable[[str, str], None]) -> None:
         """Pass every further line to `follower`, too, with the name of its process."""
@@ -87,7 +119,7 @@ class ProcessLogs:
     def append(self, name: str, line: str) -> None:
         """Add a line to the output of a process."""
         if name not in self._files:
-            self._files[name] = LogFile(self.path(name))
+            self._files[name] = LogFile(self.path(name), on_trouble=self._on_trouble)
         self._files[name].write(line)
         if line.strip():
             self._last_lines[name] = line.strip()

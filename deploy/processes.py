@@ -11,9 +11,9 @@ from typing import Final
 
 from deploy.key_files import load_or_create_key
 from deploy.layout import Layout
-from deploy.settings import UpSettings
+from deploy.settings import UpSettings, leave_secrets_in_files
 from deploy.supervisor import Command
-from services.chassis.settings import Mode, describe_settings
+from services.chassis.settings import FILE_SUFFIX, Mode, describe_settings
 
 SERVICES: Final = ("auth", "registry", "provisioner", "a2a_proxy")
 """In the order of the start. They stop in reverse order, so that a service stops before those it calls."""
@@ -24,6 +24,9 @@ MODULES: Final = {name: f"services.{name}" for name in SERVICES} | {GATEWAY: GAT
 """The package of each process."""
 
 VAULT_KEY_BYTES: Final = 32
+
+DATABASE_FILE: Final = f"DATABASE_URL{FILE_SUFFIX}"
+"""The variable that names a file with a database URL."""
 
 STANDARD_NAMES: Final = frozenset(
     (
@@ -39,7 +42,7 @@ STANDARD_PREFIXES: Final = ("GRPC_", "LC_", "OTEL_", "PYTHON")
 DATABASE_PREFIXES: Final = ("PGPASSFILE", "PGSSL")
 """Variables of the PostgreSQL client, which services with a database inherit."""
 
-WITHHELD: Final = {GATEWAY: frozenset({"ADMIN_TOKEN"})}
+WITHHELD: Final = {GATEWAY: frozenset({"ADMIN_TOKEN", f"ADMIN_TOKEN{FILE_SUFFIX}"})}
 """Settings that a process of `molecule up` does not receive: the gateway gets the digest of ADMIN_TOKEN instead."""
 
 GRPC_ENVIRONMENT: Final = {
@@ -69,14 +72,22 @@ def build_environments(
 
     `database_urls` has the URL of each service with its own login; `inherited` is the operator's environment.
     """
-    shared = {**GRPC_ENVIRONMENT, **inherited, **_build_variables(settings, layout)}
+    shared = {**GRPC_ENVIRONMENT, **inherited, **build_variables(settings, layout)}
     environments = {}
     for process in MODULES:
-        own = {"DATABASE_URL": database_urls[process]} if process in database_urls else {}
-        environments[process] = {
-            name: value for name, value in {**shared, **own}.items() if value and may_receive(process, name)
-        }
+        database = _choose_database(process, database_urls, inherited)
+        given = leave_secrets_in_files({**shared, DATABASE_FILE: "", **database})
+        environments[process] = {name: value for name, value in given.items() if value and may_receive(process, name)}
     return environments
+
+
+def _choose_database(process: str, database_urls: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable with the database URL of a process, or the one that names the operator's file with it."""
+    if process not in database_urls:
+        return {}
+    own = f"{process.upper()}_DATABASE_URL"
+    path = inherited.get(f"{own}{FILE_SUFFIX}") or ("" if own in inherited else inherited.get(DATABASE_FILE, ""))
+    return {DATABASE_FILE: path} if path else {"DATABASE_URL": database_urls[process]}
 
 
 def may_receive(process: str, name: str) -> bool:
@@ -95,7 +106,7 @@ def _find_settings(process: str) -> frozenset[str]:
     return frozenset(name for name, _, _ in describe_settings(settings))
 
 
-def _build_variables(settings: UpSettings, layout: Layout) -> dict[str, str]:
+def build_variables(settings: UpSettings, layout: Layout) -> dict[str, str]:
     """Return the variables that `molecule up` sets; each process receives those that are its settings."""
     variables = {
         "MOLECULE_ENV": settings.molecule_env,
@@ -103,7 +114,7 @@ def _build_variables(settings: UpSettings, layout: Layout) -> dict[str, str]:
         "DATABASE_ROLE_PREFIX": settings.database_role_prefix,
         "SECRETS_ENCRYPTION_KEY": _choose_vault_key(settings, layout),
         "PORT": str(settings.port),
-        "BIND_HOST": "127.0.0.1",
+        "BIND_HOST": settings.host,
         "PLATFORM_URL": settings.url,
         "CONFIGS_DIR": str((settings.configs_dir or layout.templates).absolute()),
         "ORG_TEMPLATES_DIR": str((settings.org_templates_dir or layout.org_templates).absolute()),

@@ -2,41 +2,72 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals, getsignal
+from typing import IO, cast
 
 import httpx
 from rich.console import Console
 
-from deploy import demo, lock, welcome
+from deploy import demo, lock, processes, welcome
 from deploy.errors import StartError
 from deploy.layout import Layout
 from deploy.output import ProcessLogs
-from deploy.progress import Progress
-from deploy.settings import UpSettings, copy_environment, load_up_settings
+from deploy.progress import CHECK_MARK, COLUMN_LINE, Progress
+from deploy.settings import (
+    UpSettings,
+    copy_environment,
+    find_misspelt_settings,
+    load_up_settings,
+    require_no_replaced_settings,
+    require_safe_settings,
+)
 from deploy.stack import run_plane
 from deploy.supervisor import ProcessExit, Supervisor
+from deploy.terminal import STDERR, Terminal, write_or_drop
+from services.chassis.settings import Mode
 
 REPEATED_SIGNAL_SECONDS = 1.0
 """Time in which further signals are ignored: a wrapper that forwards Ctrl-C sends a second one for one key press."""
 
 
+STOP_SIGNALS = (SIGINT, SIGTERM, SIGQUIT)
+"""The signals that stop the plane, beside SIGHUP, which a terminal sends when it closes."""
+
+
 def main() -> int:
     """Run the plane in the foreground; return exit code 0 if it was stopped on request."""
-    try:
-        asyncio.run(run_until_stopped(load_up_settings(), Progress(Console(highlight=False))))
-    except StartError as error:
-        Console(stderr=True, highlight=False).print(f"molecule: {error}", markup=False, soft_wrap=True)
-        return 1
-    except KeyboardInterrupt:
-        return 0
+    with closing(Terminal.for_stdout()) as terminal:
+        console = Console(file=cast("IO[str]", terminal), highlight=False)
+        progress = Progress(console, is_plain=not terminal.can_show(CHECK_MARK + COLUMN_LINE))
+        try:
+            settings = load_up_settings()
+            require_safe_settings(settings)
+            for line in find_misspelt_settings(copy_environment()):
+                _print_error(line)
+            asyncio.run(run_until_stopped(settings, progress))
+        except StartError as error:
+            _print_error(str(error))
+            return 1
+        except OSError as error:  # a full disk, or a directory that was closed to this user meanwhile
+            _print_error(f"{error.filename or 'the plane'} cannot be used: {error.strerror or error}")
+            return 1
+        except KeyboardInterrupt:
+            return 0
     return 0
 
 
+def _print_error(line: str) -> None:
+    """Print a line to stderr, if it takes it."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    write_or_drop(STDERR, f"molecule: {line}\n".encode(encoding, errors="backslashreplace"))
+
+
 async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
-    """Start the plane, print the welcome text, and run until SIGINT or SIGTERM.
+    """Start the plane, print the welcome text, and run until a signal asks it to stop.
 
     Raises `StartError`; in this case no process keeps running either.
     """
@@ -44,11 +75,12 @@ async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
     layout = Layout.for_home(settings.molecule_home)
     layout.prepare()
     with (
-        lock.hold_lock(layout.lock),
-        closing(ProcessLogs(layout.logs)) as logs,
+        lock.hold_lock(layout.lock, url=settings.url),
+        closing(ProcessLogs(layout.logs, on_trouble=progress.print_line)) as logs,
         _handle_stop_signals(progress) as stop_handler,
     ):
-        _require_free_port(settings.port)
+        require_no_replaced_settings(copy_environment(), processes.build_variables(settings, layout))
+        _require_free_port(settings)
         try:
             async with run_plane(
                 settings,
@@ -93,40 +125,50 @@ def _handle_stop_signals(progress: Progress) -> Iterator[StopHandler]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine calls this
     handler = StopHandler(task, progress)
-    for number in (SIGINT, SIGTERM):
+    numbers = STOP_SIGNALS if getsignal(SIGHUP) is SIG_IGN else (*STOP_SIGNALS, SIGHUP)
+    for number in numbers:
         loop.add_signal_handler(number, handler.request_stop, number)
     try:
         yield handler
     finally:
-        for number in (SIGINT, SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
 async def _prepare_demo_team(settings: UpSettings, layout: Layout, progress: Progress) -> dict[str, str]:
     """Create the demo team on the first start, wait for its agents, and return the ids of its members by name."""
-    if not settings.demo or settings.backend != "process":
+    if not settings.demo or settings.backend != "process" or settings.molecule_env is not Mode.DEVELOPMENT:
         return {}
     bearer = settings.admin_token.get_secret_value() if settings.admin_token else None
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     with progress.step("demo team"):
         async with httpx.AsyncClient(base_url=settings.url, headers=headers, trust_env=False) as plane:
-            if not layout.has_demo_team():
-                layout.save_demo_team(await demo.import_team(plane))
-            team = await demo.find_existing_members(plane, layout.load_demo_team())
-            is_online = await demo.wait_until_online(plane, frozenset(team.values()))
+            try:
+                if not layout.has_demo_team():
+                    layout.save_demo_team(await demo.import_team(plane))
+                team = await demo.find_existing_members(plane, layout.load_demo_team())
+                is_online = await demo.wait_until_online(plane, frozenset(team.values()))
+            except httpx.HTTPError as error:
+                message = f"the demo team could not be created: {type(error).__name__}; DEMO=0 starts without"
+                raise StartError(message) from error
     if not is_online:
         progress.print_line("The demo team is not online yet; molecule status tells why.")
     return team
 
 
-def _require_free_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            message = f"port {port} cannot be used: {error.strerror}; choose another one, like make up PORT={port + 1}"
-            raise StartError(message) from error
+def _require_free_port(settings: UpSettings) -> None:
+    host, port = settings.host, settings.port
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (socket.gaierror, UnicodeError) as error:
+        message = f"BIND_HOST={host} is no address of this machine"
+        raise StartError(message) from error
+    except OSError as error:
+        message = f"port {port} cannot be used: {error.strerror}; choose another one, like make up PORT={port + 1}"
+        raise StartError(message) from error
 
 
 def _describe_exit(exit_: ProcessExit) -> str:

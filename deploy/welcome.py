@@ -1,10 +1,12 @@
 """Builds the text that `molecule up` prints once the plane is ready: its addresses, and commands to try."""
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
 
-from deploy.settings import DEFAULT_PORT, UpSettings
+from deploy.settings import UpSettings
+from services.chassis.settings import Mode
 
 HELLO = '{"method":"message/send","params":{"message":{"role":"user","parts":[{"kind":"text","text":"hello"}]}}}'
 
@@ -23,6 +25,8 @@ def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: 
             f"{molecule} status",
             f"{curl}/{workspace_id}/a2a -d '{HELLO}'",
         )
+    elif settings.backend == "process" and settings.molecule_env is not Mode.DEVELOPMENT:
+        commands = (f"{molecule} org import demo", f"{molecule} status", f"{molecule} --help")
     else:
         commands = (f"{curl} -d '{FIRST_WORKSPACE}'", f"{molecule} status", f"{molecule} --help")
     return (
@@ -32,7 +36,7 @@ def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: 
         f"  API   {settings.url}",
         f"  Docs  {settings.url}/docs",
         "",
-        "Try in another terminal:",
+        f"Try in another terminal{' with ADMIN_TOKEN set' if settings.admin_token else ''}:",
         *(f"  {command}" for command in commands),
         "",
         "Ctrl-C stops everything. The log of all processes follows.",
@@ -50,4 +54,6 @@ def _build_cli_command(settings: UpSettings) -> str:
         command = str(installed.relative_to(Path.cwd()))
     else:
         command = str(installed)
-    return command if settings.port == DEFAULT_PORT else f"PORT={settings.port} {command}"
+    if settings.molecule_home == UpSettings.model_fields["molecule_home"].default:
+        return command
+    return f"MOLECULE_HOME={shlex.quote(str(settings.molecule_home.absolute()))} {command}"

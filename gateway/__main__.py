@@ -1,14 +1,13 @@
 """The command line of the gateway: `serve` (the default) until a signal, or `settings`."""
 
 import asyncio
-import signal
 import sys
 
 import uvloop
 
 from gateway.server import run_gateway
 from gateway.settings import Settings
-from services.chassis import gc_tuning, settings, telemetry
+from services.chassis import gc_tuning, settings, startup, telemetry
 from services.chassis.settings import InvalidSettings
 
 
@@ -25,9 +24,11 @@ def main() -> None:
 
 
 def _serve() -> int:
+    startup.open_missing_descriptors()
     try:
         values = settings.load_settings(Settings)
         telemetry.configure("gateway", log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
+        startup.warn_of_misspelt_settings(Settings)
         uvloop.run(_serve_until_signal(values))
     except InvalidSettings as error:
         return _print_error(str(error), code=1)
@@ -36,7 +37,7 @@ def _serve() -> int:
 
 async def _serve_until_signal(values: Settings) -> None:
     stop_requested = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in startup.list_stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
     async with run_gateway(values):
         gc_tuning.freeze_startup_objects()

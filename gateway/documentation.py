@@ -308,4 +308,11 @@ def _operation_id(route: Route) -> str:
 
 
 def _slug(path: str) -> str:
-    return path.strip("/").replace("/", "_").replace("{", "").replace("}", "").replace("-", "_").replace(".", "_")
+    return (
+        (path.strip("/") or "start")
+        .replace("/", "_")
+        .replace("{", "")
+        .replace("}", "")
+        .replace("-", "_")
+        .replace(".", "_")
+    )

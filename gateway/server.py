@@ -75,8 +75,9 @@ def _bind_socket(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
             listener.listen(LISTEN_BACKLOG)
-        except OSError as error:
-            raise InvalidSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no usable address"
+            raise InvalidSettings(f"cannot listen on {host}:{port}: {reason}") from None
         yield listener
 
 

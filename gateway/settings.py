@@ -2,18 +2,16 @@
 
 from enum import StrEnum
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from gateway.cors import normalize_origin
 from gateway.hosts import parse_host
-from services.chassis.settings import ChassisSettings, Mode, with_prefix
-
-Network = IPv4Network | IPv6Network
+from services.chassis.setting_types import Networks, Targets, Texts, Url
+from services.chassis.settings import ChassisSettings, Mode, require_strong_secret, with_prefix
 
 
 class AgentCards(StrEnum):
@@ -23,15 +21,8 @@ class AgentCards(StrEnum):
     AUTHENTICATED = "authenticated"
 
 
-def _comma_list(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _networks(value: object) -> object:
-    parts = _comma_list(value)
-    return tuple(ip_network(part, strict=False) for part in parts) if isinstance(parts, tuple) else parts
+MAX_RATE_LIMIT = 1_000_000_000
+"""The largest rate limit, which is no limit in practice."""
 
 
 def _digest(value: object) -> object:
@@ -46,27 +37,25 @@ def _digest(value: object) -> object:
     return digest
 
 
-def _url(value: object) -> object:
-    if isinstance(value, str) and value and not normalize_origin(value).startswith(("http://", "https://")):
-        raise ValueError(f'must be a URL such as https://plane.example (got "{value}")')
-    return value.rstrip("/") if isinstance(value, str) else value
-
-
-def _origins(value: object) -> object:
-    found = _comma_list(value)
-    for text in found if isinstance(found, tuple) else ():
+def _check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for text in values:
         if not normalize_origin(text) or urlsplit(text).path.strip("/"):
             raise ValueError(f'must list origins such as https://console.example (got "{text}")')
-    return found
+    return values
 
 
-def _hosts(value: object) -> object:
-    found = _comma_list(value)
-    for text in found if isinstance(found, tuple) else ():
+def _check_hosts(values: tuple[str, ...]) -> tuple[str, ...]:
+    for text in values:
         if parse_host(f"{text}:1") is None:
             raise ValueError(f'must list host names such as plane.example (got "{text}")')
-    return found
+    return values
 
+
+Origins = Annotated[Texts, AfterValidator(_check_origins)]
+"""Origins of browser pages, separated by commas."""
+
+HostNames = Annotated[Texts, AfterValidator(_check_hosts)]
+"""Host names, separated by commas."""
 
 DEVELOPMENT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
 """Origins of the console in development."""
@@ -94,36 +83,30 @@ class Settings(ChassisSettings):
     )
     """SHA-256 digest of ADMIN_TOKEN in hexadecimal, instead of the token: the gateway needs no more of it."""
 
-    metrics_token: SecretStr | None = Field(default=None, validation_alias="METRICS_TOKEN", min_length=16)
+    metrics_token: SecretStr | None = Field(default=None, validation_alias="METRICS_TOKEN")
     """Bearer for a monitoring system: it opens /metrics and nothing else; unset: only ADMIN_TOKEN does."""
 
-    rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0)
+    rate_limit: int = Field(default=600, validation_alias="RATE_LIMIT", gt=0, le=MAX_RATE_LIMIT)
     """Requests per minute and client address, and per bearer."""
 
-    max_connections_per_address: int = Field(default=1024, validation_alias="MAX_CONNECTIONS_PER_ADDRESS", gt=0)
+    max_connections_per_address: int = Field(
+        default=1024, validation_alias="MAX_CONNECTIONS_PER_ADDRESS", gt=0, le=MAX_RATE_LIMIT
+    )
     """Connections from one address, at most half of all; trusted proxies may have any number."""
 
-    cors_origins: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_origins)] = Field(
-        default=None, validation_alias="CORS_ORIGINS"
-    )
+    cors_origins: Origins | None = Field(default=None, validation_alias="CORS_ORIGINS")
     """Browser origins that may call, separated by commas; unset: none, in development the console's."""
 
-    trusted_proxies: Annotated[tuple[Network, ...] | None, NoDecode, BeforeValidator(_networks)] = Field(
-        default=None, validation_alias="TRUSTED_PROXIES"
-    )
+    trusted_proxies: Networks | None = Field(default=None, validation_alias="TRUSTED_PROXIES")
     """Networks whose X-Forwarded headers are believed, separated by commas; unset: none."""
 
-    external_platform_url: Annotated[str, BeforeValidator(_url)] = Field(
-        default="", validation_alias="EXTERNAL_PLATFORM_URL"
-    )
+    external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
     """Public address of the plane in answers; unset: the address of the request. Its host may be requested."""
 
-    platform_url: Annotated[str, BeforeValidator(_url)] = Field(default="", validation_alias="PLATFORM_URL")
+    platform_url: Url = Field(default="", validation_alias="PLATFORM_URL")
     """Address under which agents reach the gateway. Its host may be requested."""
 
-    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_hosts)] = Field(
-        default=None, validation_alias="ALLOWED_HOSTS"
-    )
+    allowed_hosts: HostNames | None = Field(default=None, validation_alias="ALLOWED_HOSTS")
     """Further host names, separated by commas, that clients use for the gateway; any other name is refused.
 
     The hosts of EXTERNAL_PLATFORM_URL and PLATFORM_URL, localhost and IP addresses need not be listed.
@@ -132,22 +115,25 @@ class Settings(ChassisSettings):
     agent_cards: AgentCards | None = Field(default=None, validation_alias="AGENT_CARDS")
     """`public` or `authenticated`; unset: authenticated, in development public."""
 
-    registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
+    registry_targets: Targets = Field(validation_alias="REGISTRY_TARGETS")
     """Where the registry listens: a Unix socket, or addresses separated by commas."""
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth listens."""
 
-    a2a_proxy_targets: str = Field(validation_alias="A2A_PROXY_TARGETS")
+    a2a_proxy_targets: Targets = Field(validation_alias="A2A_PROXY_TARGETS")
     """Where the A2A proxy listens."""
 
-    provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
+    provisioner_targets: Targets = Field(validation_alias="PROVISIONER_TARGETS")
     """Where the provisioner listens."""
 
     @model_validator(mode="after")
     def _refuse_open_production(self) -> Self:
         if self.mode is Mode.PRODUCTION and self.admin_token_digest is None:
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
+        if self.mode is Mode.PRODUCTION:
+            require_strong_secret("ADMIN_TOKEN", self.admin_token)
+            require_strong_secret("METRICS_TOKEN", self.metrics_token)
         if self.mode is Mode.DEVELOPMENT and not _is_loopback(self.host):
             raise ValueError(f"MOLECULE_ENV=development may only bind a loopback address (got {self.host})")
         return self

@@ -33,7 +33,7 @@ app = typer.Typer(
         "Molecule: a control plane for teams of AI agents.\n\n"
         "Start a plane with [bold]molecule up[/], look at it with [bold]molecule status[/], "
         'talk to an agent with [bold]molecule send lead "hello"[/].\n\n'
-        "The plane is found at MOLECULE_URL, or on this machine at PORT (8080). "
+        "The plane is found at MOLECULE_URL, on this machine at PORT, or where the plane of MOLECULE_HOME runs. "
         "A plane that asks for a token gets MOLECULE_TOKEN, or ADMIN_TOKEN."
     ),
 )
@@ -84,16 +84,23 @@ def up() -> None:
 def down() -> None:
     """Stop the plane that runs in MOLECULE_HOME, and wait until it is gone."""
     from deploy import lock
+    from deploy.errors import StartError
     from deploy.layout import Layout
 
-    layout = Layout.for_home(_load_deployment_settings().molecule_home)
-    if lock.find_holder(layout.lock) is None:
-        message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
-        raise CliError(message)
-    if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
-        pid = lock.find_holder(layout.lock)
-        message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
-        raise CliError(message)
+    try:
+        layout = Layout.for_home(_load_deployment_settings().molecule_home)
+        if lock.find_holder(layout.lock) is None:
+            message = f"no plane runs in {layout.home}: MOLECULE_HOME names another home"
+            raise CliError(message)
+        if not lock.stop_holder(layout.lock, timeout=STOP_TIMEOUT_SECONDS):
+            pid = lock.find_holder(layout.lock)
+            message = f"the plane in {layout.home} (pid {pid}) did not stop in {STOP_TIMEOUT_SECONDS:.0f} s"
+            raise CliError(message)
+    except StartError as error:
+        raise CliError(str(error)) from error
+    except OSError as error:
+        message = f"the plane in {layout.home} cannot be stopped: {error.strerror}; MOLECULE_HOME names another home"
+        raise CliError(message) from error
     terminal.print_line("stopped")
 
 

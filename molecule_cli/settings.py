@@ -1,23 +1,30 @@
 """The settings of the command: the address of the plane and the bearer token."""
 
+import sys
+from pathlib import Path
+
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from molecule_cli.errors import CliError
 from services.chassis import settings
-from services.chassis.settings import InvalidSettings
+from services.chassis.settings import EnvironmentSettings, InvalidSettings, with_prefix
+
+DEFAULT_PORT = 8080
 
 
-class CliSettings(BaseSettings):
+class CliSettings(EnvironmentSettings):
     """The environment variables of the commands that call a plane."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True)
+    model_config = with_prefix("")
 
     molecule_url: str = ""
-    """URL of the gateway; on this machine by default."""
+    """URL of the gateway; unset: that of the plane on this machine."""
 
-    port: int = 8080
-    """Port of a gateway on this machine, as given to `make up`."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Port of a gateway on this machine; unset: that of the plane that runs in MOLECULE_HOME, or 8080."""
+
+    molecule_home: Path = Path("~/.molecule")
+    """The home of a plane on this machine, as given to `molecule up`."""
 
     token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("MOLECULE_TOKEN", "ADMIN_TOKEN"))
     """Bearer token; a plane in development mode without ADMIN_TOKEN needs none."""
@@ -25,12 +32,29 @@ class CliSettings(BaseSettings):
     @property
     def url(self) -> str:
         """The gateway's address, without a final slash."""
-        return (self.molecule_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+        if self.molecule_url or self.port:
+            return (self.molecule_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+        return _find_running_plane(self.molecule_home) or f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def load_settings() -> CliSettings:
-    """Read the settings from the environment. Raises `CliError` with the variable that is wrong."""
+    """Read the settings from the environment, and tell which variables are misspelt.
+
+    Raises `CliError` with the variable that is wrong.
+    """
+    for line in settings.find_misspelt_settings(settings.read_environment(), CliSettings):
+        print(f"molecule: {line}", file=sys.stderr)  # noqa: T201 - a command writes to its terminal
     try:
         return settings.load_settings(CliSettings)
     except InvalidSettings as error:
         raise CliError(str(error)) from error
+
+
+def _find_running_plane(home: Path) -> str:
+    """Return the URL of the plane that runs in this home; empty if none does, or if the home cannot be read."""
+    from deploy import lock
+
+    try:
+        return lock.find_url(home.expanduser() / lock.FILE_NAME)
+    except (OSError, RuntimeError):
+        return ""

@@ -1,4 +1,4 @@
-"""Routes of health, readiness and metrics."""
+"""Routes of the starting point, health, readiness and metrics."""
 
 import asyncio
 from datetime import timedelta
@@ -10,7 +10,7 @@ from gateway.json_format import json_response
 from gateway.metrics import CONTENT_TYPE, RequestMetrics
 from gateway.readiness import ReadinessChecker
 from gateway.route import Call, Route
-from gateway.schemas.operations import Health, ReadinessStatus
+from gateway.schemas.operations import Health, ReadinessStatus, StartingPoint
 from gateway.schemas.workspaces import render_status
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
@@ -19,6 +19,8 @@ from services.chassis.errors import ServiceError
 
 COUNT_TIMEOUT = timedelta(seconds=1)
 """Time for the count of workspaces, so that the other metrics can be read while the registry is away."""
+
+NEXT_STEP = "GET workspaces lists them, POST makes one; docs describes every route, and molecule --help every command."
 
 
 class OperationsRoutes:
@@ -33,6 +35,14 @@ class OperationsRoutes:
     def list_routes(self) -> list[Route]:
         """Return the routes of this class."""
         return [
+            Route(
+                method="GET",
+                path="/",
+                handler=self.get_starting_point,
+                summary="Where to begin",
+                guard=None,
+                answer=StartingPoint,
+            ),
             Route(
                 method="GET",
                 path="/health",
@@ -59,6 +69,18 @@ class OperationsRoutes:
                 media_type="text/plain",
             ),
         ]
+
+    async def get_starting_point(self, call: Call) -> object:
+        """Return the addresses at which a person or a program begins."""
+        return StartingPoint(
+            name="Molecule",
+            api=f"{call.base_url}/openapi.json",
+            docs=f"{call.base_url}/docs",
+            health=f"{call.base_url}/health",
+            ready=f"{call.base_url}/ready",
+            workspaces=f"{call.base_url}/workspaces",
+            next=NEXT_STEP,
+        )
 
     async def get_health(self, _: Call) -> object:
         """Answer that this process runs."""

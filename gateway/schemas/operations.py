@@ -5,6 +5,18 @@ from typing import NotRequired
 from typing_extensions import TypedDict
 
 
+class StartingPoint(TypedDict):
+    """Answer of /."""
+
+    name: str
+    api: str
+    docs: str
+    health: str
+    ready: str
+    workspaces: str
+    next: str
+
+
 class Health(TypedDict):
     """Answer of /health."""
 

@@ -2,20 +2,23 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_network
 from typing import Annotated
 
 import structlog
 from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
 
-from services.chassis.addresses import AddressRules, Network
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
+from services.chassis.addresses import AddressRules
+from services.chassis.setting_types import MAX_DURATION, Days, Hours, Networks, SecondsOrZero, Targets
+from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 log = structlog.get_logger()
 
 DEFAULT_IDLE_TIMEOUT = timedelta(minutes=5)
 """Idle timeout of agents that declare none, if the setting does not say otherwise."""
+
+
+MAX_IDLE_TIMEOUT_DIGITS = 10
+"""Digits of MAX_DURATION in seconds; Python refuses to convert a very long number."""
 
 
 class DeployMode(StrEnum):
@@ -29,25 +32,12 @@ def _parse_idle_timeout(value: object) -> object:
     """Parse a positive number of whole seconds; any other value is logged and replaced by the default."""
     if not isinstance(value, str):
         return value
-    if value.isascii() and value.isdigit() and 0 < int(value) < timedelta.max.total_seconds():
+    is_short = len(value) <= MAX_IDLE_TIMEOUT_DIGITS
+    if is_short and value.isascii() and value.isdigit() and 0 < int(value) <= MAX_DURATION.total_seconds():
         return timedelta(seconds=int(value))
     default = f"{DEFAULT_IDLE_TIMEOUT.total_seconds():.0f}"
     log.warning("setting ignored", variable="A2A_IDLE_TIMEOUT_SECONDS", value=value, default=default)
     return DEFAULT_IDLE_TIMEOUT
-
-
-def _parse_networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-
-def _parse_days(value: object) -> object:
-    return timedelta(days=float(value)) if isinstance(value, str) else value
-
-
-def _parse_hours(value: object) -> object:
-    return timedelta(hours=float(value)) if isinstance(value, str) else value
 
 
 class Settings(DatabaseSettings):
@@ -55,13 +45,13 @@ class Settings(DatabaseSettings):
 
     model_config = with_prefix("A2A_PROXY_")
 
-    registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
+    registry_targets: Targets = Field(validation_alias="REGISTRY_TARGETS")
     """Where the registry listens."""
 
-    provisioner_targets: str = Field(validation_alias="PROVISIONER_TARGETS")
+    provisioner_targets: Targets = Field(validation_alias="PROVISIONER_TARGETS")
     """Where the provisioner listens."""
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth listens."""
 
     idle_timeout: Annotated[timedelta, BeforeValidator(_parse_idle_timeout)] = Field(
@@ -69,17 +59,13 @@ class Settings(DatabaseSettings):
     )
     """Seconds that an agent may be silent at work; not a positive integer: the default."""
 
-    activity_delay: Seconds = timedelta(milliseconds=50)
+    activity_delay: SecondsOrZero = timedelta(milliseconds=50)
     """Seconds that activity may wait to be written; 0 commits it before answering."""
 
-    activity_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
-        default=timedelta(days=7), validation_alias="ACTIVITY_RETENTION_DAYS"
-    )
+    activity_retention: Days = Field(default=timedelta(days=7), validation_alias="ACTIVITY_RETENTION_DAYS")
     """Days that activity is kept."""
 
-    cleanup_interval: Annotated[timedelta, BeforeValidator(_parse_hours)] = Field(
-        default=timedelta(hours=6), validation_alias="ACTIVITY_CLEANUP_INTERVAL_HOURS"
-    )
+    cleanup_interval: Hours = Field(default=timedelta(hours=6), validation_alias="ACTIVITY_CLEANUP_INTERVAL_HOURS")
     """Hours between two cleanings of the log."""
 
     activity_max_megabytes: int = Field(default=10_240, ge=1, le=100_000_000)
@@ -88,16 +74,14 @@ class Settings(DatabaseSettings):
     activity_max_megabytes_per_workspace: int = Field(default=256, ge=1, le=1_000_000)
     """Megabytes of activity of one workspace; beyond them it loses its oldest rows, and its inbox is full."""
 
-    allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
-        default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
-    )
+    allowed_networks: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
     """Private networks, separated by commas, in which agents may be in production."""
 
     org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
-    """Set where the plane runs as a service for one organisation."""
+    """Set where the plane runs as a service for one organisation; agents then have addresses as in `saas`."""
 
     deploy_mode: DeployMode | None = Field(default=None, validation_alias="MOLECULE_DEPLOY_MODE")
-    """`saas` or `self-hosted`; by default `saas` where MOLECULE_ORG_ID is set."""
+    """`saas` or `self-hosted`: which addresses agents may have; unset: `saas` if MOLECULE_ORG_ID is set."""
 
     @property
     def address_rules(self) -> AddressRules:

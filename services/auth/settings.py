@@ -5,7 +5,8 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
+from services.chassis.setting_types import Seconds
+from services.chassis.settings import DatabaseSettings, Mode, require_strong_secret, with_prefix
 
 
 class Settings(DatabaseSettings):
@@ -22,7 +23,7 @@ class Settings(DatabaseSettings):
     audit_ledger_salt: SecretStr | None = Field(default=None, validation_alias="AUDIT_LEDGER_SALT")
     """Key of the audit chain: without it nobody can forge records. Once it was set, auth does not start without one."""
 
-    session_lasts: Seconds = Field(default=timedelta(hours=12), gt=timedelta())
+    session_lasts: Seconds = timedelta(hours=12)
     """Seconds until a browser session expires."""
 
     @model_validator(mode="after")
@@ -31,6 +32,9 @@ class Settings(DatabaseSettings):
             raise ValueError("ADMIN_TOKEN is required when MOLECULE_ENV=production")
         if not self.secrets_encryption_key:
             raise ValueError(f"SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV={self.mode}")
+        if self.mode is Mode.PRODUCTION:
+            require_strong_secret("ADMIN_TOKEN", self.admin_token)
+            require_strong_secret("AUDIT_LEDGER_SALT", self.audit_ledger_salt)
         return self
 
     @property

@@ -15,6 +15,10 @@
 | `identity`      | the identity of a caller, in gRPC metadata and in a context variable      |      |
 | `database`      | PostgreSQL: engines, transactions, migrations, locks, notifications       |      |
 | `settings`      | reads settings from environment variables                                 |      |
+| `setting_types` | the types of settings, with the texts and bounds that they accept          | pure |
+| `setting_names` | decides whether a variable is a misspelt setting                          | pure |
+| `secret_strength` | decides whether a secret is too weak for production                     | pure |
+| `startup`       | what every process does when it starts                                    |      |
 | `telemetry`     | logs, traces and metrics                                                  |      |
 | `liveness`      | reports when each periodic loop of a replica last ran                     |      |
 | `clock`         | the present time as a dependency                                          |      |

@@ -137,7 +137,7 @@ class AdvisoryLock:
                 continue
             try:
                 await self._take(connection)
-                log.info("lock taken", lock=self._name)
+                log.debug("lock taken", lock=self._name)
                 await self._hold(connection, work)
             except (_LockLost, Unavailable):
                 log.warning("lock lost", lock=self._name)
@@ -265,10 +265,11 @@ async def check_configuration(url: str, *, role: str | None) -> str:
 
 async def _open_connection(url: str, role: str | None) -> asyncpg.Connection:
     parts = make_url(url)
-    host = parts.query.get("host", parts.host)
+    host, port, ssl = (parts.query.get(name) for name in ("host", "port", "sslmode"))
     return await asyncpg.connect(
-        host=host if isinstance(host, str) else None,
-        port=parts.port,
+        host=host or parts.host,
+        port=port or parts.port,
+        ssl=ssl,
         user=parts.username,
         password=parts.password,
         database=parts.database,
@@ -292,7 +293,10 @@ _outages = OutageLog("database")
 
 
 def _sqlalchemy_url(url: str) -> URL:
-    return make_url(url).set(drivername="postgresql+asyncpg")
+    """Return the URL for SQLAlchemy, which passes its parameters on to asyncpg by the names of asyncpg."""
+    parts = make_url(url).set(drivername="postgresql+asyncpg")
+    ssl_mode = parts.query.get("sslmode")
+    return parts.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl_mode} if ssl_mode else {})
 
 
 _NAMING_CONVENTION = {

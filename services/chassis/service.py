@@ -1,7 +1,6 @@
 """Starts and stops a service: its server, its loops, and its command line."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,7 +17,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.common.v1 import batch_pb2_grpc, liveness_pb2_grpc
-from services.chassis import batched_calls, database, gc_tuning, liveness, settings, telemetry
+from services.chassis import batched_calls, database, gc_tuning, liveness, settings, startup, telemetry
 from services.chassis.backoff import Backoff
 from services.chassis.batched_calls import BatchServicer
 from services.chassis.certificates import check_server_name
@@ -158,9 +157,11 @@ def main(service: Service[Any]) -> None:
 
 
 def _serve(service: Service[Any]) -> int:
+    startup.open_missing_descriptors()
     try:
         values = settings.load_settings(service.settings)
         telemetry.configure(service.name, log_format=values.log_format, otlp_endpoint=values.otlp_endpoint)
+        startup.warn_of_misspelt_settings(service.settings)
         # uvloop needs a fifth less CPU time for each message than asyncio's own loop.
         uvloop.run(_serve_until_signal(service, values))
     except InvalidSettings as error:
@@ -170,7 +171,7 @@ def _serve(service: Service[Any]) -> int:
 
 async def _serve_until_signal(service: Service[Any], values: ChassisSettings) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in startup.list_stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await _require_configuration(service, values)
     async with run_service(service, values):
@@ -250,12 +251,26 @@ def _build_server(
 
 def _bind(server: grpc.aio.Server, values: ChassisSettings, name: str) -> str:
     """Bind to the listen address. Without TLS only Unix sockets are allowed, and TCP in development."""
-    if values.listen.startswith("unix:"):
-        Path(values.listen.removeprefix("unix:")).unlink(missing_ok=True)
-        server.add_insecure_port(values.listen)
-        return values.listen
-    if values.tls is None and values.mode is not Mode.DEVELOPMENT:
+    if values.tls is None and values.mode is not Mode.DEVELOPMENT and not values.listen.startswith("unix:"):
         raise InvalidSettings(f"{values.listen}: TCP needs TLS_CERT, TLS_KEY and TLS_CA outside development")
+    try:
+        return _bind_socket(server, values) if values.listen.startswith("unix:") else _bind_port(server, values, name)
+    except OSError as error:
+        raise InvalidSettings(f"cannot listen on {values.listen}: {error.strerror or error}") from None
+    except RuntimeError:  # gRPC has no other error and no reason
+        raise InvalidSettings(f"cannot listen on {values.listen}: it is no usable address, or in use") from None
+
+
+def _bind_socket(server: grpc.aio.Server, values: ChassisSettings) -> str:
+    path = Path(values.listen.removeprefix("unix:"))
+    if not path.parent.is_dir():
+        raise InvalidSettings(f"cannot listen on {values.listen}: the directory {path.parent} does not exist")
+    path.unlink(missing_ok=True)
+    server.add_insecure_port(values.listen)
+    return values.listen
+
+
+def _bind_port(server: grpc.aio.Server, values: ChassisSettings, name: str) -> str:
     if values.tls is None:
         port = server.add_insecure_port(values.listen)
     else:

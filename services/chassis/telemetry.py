@@ -1,10 +1,12 @@
 """Configures logs, traces and metrics."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TextIO, cast
 
 import structlog
 from opentelemetry import metrics, trace
@@ -28,8 +30,9 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format is LogFormat.JSON
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=32)
+        else structlog.dev.ConsoleRenderer(colors=bool(sys.stdout and sys.stdout.isatty()), pad_event_to=32)
     )
+    output = _LogOutput()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -40,11 +43,11 @@ def configure(name: str, *, log_format: LogFormat, otlp_endpoint: str | None) ->
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output)),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=name)
-    _configure_library_logs(shared, renderer)
+    _configure_library_logs(shared, renderer, output)
     if otlp_endpoint:
         _start_exporters(name, otlp_endpoint)
 
@@ -91,8 +94,27 @@ def _add_trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _configure_library_logs(shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor) -> None:
-    handler = logging.StreamHandler(sys.stdout)
+class _LogOutput:
+    """The standard output. A line that it does not take is lost: its reader may be gone, or the disk full."""
+
+    def __init__(self) -> None:
+        self._descriptor = sys.stdout.fileno() if sys.stdout else -1  # its caller may have closed it
+
+    def write(self, text: str) -> None:
+        """Write at once, so that nothing waits in a buffer for the end of the process."""
+        with suppress(OSError):
+            data = text.encode(errors="backslashreplace")
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+
+def _configure_library_logs(
+    shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor, output: _LogOutput
+) -> None:
+    handler = logging.StreamHandler(cast("TextIO", output))
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 

@@ -3,8 +3,9 @@
 import shlex
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from services.chassis.setting_types import DirectoryPath, Targets, Url
 from services.chassis.settings import DatabaseSettings, with_prefix
 
 
@@ -16,16 +17,16 @@ class Settings(DatabaseSettings):
     backend: str = "process"
     """How instances run: `process` on this machine, `none` if agents are started elsewhere, `fake` in memory only."""
 
-    home: Path = Path("~/.molecule")
+    home: DirectoryPath = Path("~/.molecule")
     """The plane's directory on this machine; the files of each workspace are in `workspaces/<id>` below it."""
 
-    platform_url: str = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
+    platform_url: Url = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
     """The URL at which agents reach the plane."""
 
-    registry_targets: str = Field(validation_alias="REGISTRY_TARGETS")
+    registry_targets: Targets = Field(validation_alias="REGISTRY_TARGETS")
     """The registry's address: `unix:/path/of.sock`, `host:port`, or a list of `address:port` separated by commas."""
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """The address of auth, in the same format."""
 
     agent_command: str = ""
@@ -33,6 +34,12 @@ class Settings(DatabaseSettings):
 
     stop_instances_on_exit: bool = False
     """Whether instances stop with the provisioner; by default they keep running and are found again."""
+
+    @field_validator("agent_command")
+    @classmethod
+    def _is_shell_syntax(cls, value: str) -> str:
+        shlex.split(value)
+        return value
 
     @property
     def command(self) -> tuple[str, ...]:

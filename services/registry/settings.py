@@ -1,25 +1,13 @@
 """The settings of the registry."""
 
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic import Field
 
-from services.chassis.addresses import AddressRules, Network
-from services.chassis.settings import DatabaseSettings, Mode, Seconds, with_prefix
-
-
-def _parse_networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-
-def _parse_days(value: object) -> object:
-    return timedelta(days=float(value)) if isinstance(value, str) else value
+from services.chassis.addresses import AddressRules
+from services.chassis.setting_types import Days, DirectoryPath, Networks, Seconds, Targets, Url
+from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 
 class Settings(DatabaseSettings):
@@ -27,7 +15,7 @@ class Settings(DatabaseSettings):
 
     model_config = with_prefix("REGISTRY_")
 
-    auth_targets: str = Field(validation_alias="AUTH_TARGETS")
+    auth_targets: Targets = Field(validation_alias="AUTH_TARGETS")
     """Where auth is: a Unix socket, `host:port`, or several joined by commas."""
 
     liveness_timeout: Seconds = Field(default=timedelta(seconds=180), validation_alias="LIVENESS_TIMEOUT_SECONDS")
@@ -41,36 +29,32 @@ class Settings(DatabaseSettings):
     provision_timeout: Seconds | None = Field(default=None, validation_alias="PROVISION_TIMEOUT_SECONDS")
     """Seconds that an agent may take to start, for every runtime; the limit of its runtime when unset."""
 
-    configs_dir: Path = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
+    configs_dir: DirectoryPath = Field(default=Path("workspace-configs-templates"), validation_alias="CONFIGS_DIR")
     """Directory of the workspace templates; a missing directory has none."""
 
-    org_templates_dir: Path = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
+    org_templates_dir: DirectoryPath = Field(default=Path("org-templates"), validation_alias="ORG_TEMPLATES_DIR")
     """Directory of the org templates; a missing directory has none."""
 
-    event_retention: Annotated[timedelta, BeforeValidator(_parse_days)] = Field(
-        default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS"
-    )
+    event_retention: Days = Field(default=timedelta(days=30), validation_alias="EVENT_RETENTION_DAYS")
     """Days that events are kept."""
 
     max_events: int = Field(default=1_000_000, ge=1_000, le=1_000_000_000)
     """Events that are kept; beyond them the oldest are deleted, however old they are."""
 
-    agent_url_allowed: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_parse_networks)] = Field(
-        default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS"
-    )
-    """Private networks, joined by commas, that agents may be on in production."""
+    agent_url_allowed: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
+    """Private networks, separated by commas, in which agents may be in production."""
 
-    platform_url: str = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
+    platform_url: Url = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
     """The URL at which agents reach the plane; no agent may have it as its own address."""
 
-    external_platform_url: str = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
+    external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
     """Public address of the plane in answers, by default the address of the request; none that an agent may have."""
 
     org_id: str = Field(default="", validation_alias="MOLECULE_ORG_ID")
-    """Set where a control plane starts the agents (SaaS mode)."""
+    """Set where the plane runs as a service for one organisation; agents then have addresses as in `saas`."""
 
     deploy_mode: str = Field(default="", validation_alias="MOLECULE_DEPLOY_MODE", pattern="^(saas|self-hosted)?$")
-    """`saas` or `self-hosted`: which addresses agents may have; by MOLECULE_ORG_ID when unset."""
+    """`saas` or `self-hosted`: which addresses agents may have; unset: `saas` if MOLECULE_ORG_ID is set."""
 
     max_workspaces: int = Field(default=100_000, ge=1, le=10_000_000)
     """Workspaces of the plane that are not removed."""

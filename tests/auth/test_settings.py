@@ -24,7 +24,10 @@ def environment(monkeypatch):
     [
         ({"SECRETS_ENCRYPTION_KEY": KEY}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
         ({"ADMIN_TOKEN": "", "SECRETS_ENCRYPTION_KEY": KEY}, "ADMIN_TOKEN is required when MOLECULE_ENV=production"),
-        ({"ADMIN_TOKEN": "x"}, "SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=production"),
+        (
+            {"ADMIN_TOKEN": "a-token-for-the-operator"},
+            "SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=production",
+        ),
         ({"MOLECULE_ENV": "development"}, "SECRETS_ENCRYPTION_KEY is required when MOLECULE_ENV=development"),
         ({"MOLECULE_ENV": "test"}, 'MOLECULE_ENV must be "production" or "development" (got "test")'),
     ],
@@ -40,10 +43,10 @@ def test_invalid_settings_are_refused_with_one_line(environment, variables, line
 @pytest.mark.parametrize(
     ("variables", "open_development"),
     [
-        ({"ADMIN_TOKEN": "x"}, False),
+        ({"ADMIN_TOKEN": "a-token-for-the-operator"}, False),
         ({"MOLECULE_ENV": "development"}, True),
         ({"MOLECULE_ENV": "development", "ADMIN_TOKEN": ""}, True),
-        ({"MOLECULE_ENV": "development", "ADMIN_TOKEN": "x"}, False),
+        ({"MOLECULE_ENV": "development", "ADMIN_TOKEN": "a-token-for-the-operator"}, False),
     ],
 )
 def test_development_is_open_only_without_an_admin_token(environment, variables, open_development):

@@ -105,3 +105,14 @@ async def test_a_notification_wakes_a_waiting_reader(database_url):
     assert not await listener.wait(timedelta(0))
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
+
+
+@pytest.mark.covers("OPS-01")
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+async def test_the_ssl_mode_of_the_url_is_passed_on(database_url, mode):
+    url = f"{database_url}{'&' if '?' in database_url else '?'}sslmode={mode}"
+
+    connection = await database.connect(url, role=None)
+    await connection.close()
+    async with database.open_engine(url, role=None) as engine, database.transaction(engine) as transaction:
+        assert (await transaction.execute(text("select 1"))).scalar() == 1

@@ -128,3 +128,93 @@ async def test_sigterm_drains_calls_and_exits_with_zero(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.covers("OPS-08")
+@pytest.mark.parametrize("output", ["closed pipe", "full disk", "closed descriptor"])
+async def test_a_service_serves_and_stops_in_order_without_a_reader_of_its_log(tmp_path, output):
+    environment = os.environ | {"TEST_LISTEN": f"unix:{tmp_path}/t.sock", "MOLECULE_ENV": "development"}
+    reading, writing = os.pipe() if output == "closed pipe" else (-1, os.open("/dev/full", os.O_WRONLY))
+    with (tmp_path / "stderr").open("wb") as stderr:
+        redirection = ">&-" if output == "closed descriptor" else ""
+        command = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", SERVER]
+        process = subprocess.Popen(command, env=environment, stdout=writing, stderr=stderr)
+    for descriptor in {reading, writing} - {-1}:
+        os.close(descriptor)
+    try:
+        await eventually((tmp_path / "t.sock").exists, within=20)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+        assert (tmp_path / "stderr").read_text() == ""
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run_server(**environment):
+    command = [sys.executable, "-c", SERVER]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.covers("OPS-03")
+@pytest.mark.parametrize(
+    ("listen", "reason"),
+    [
+        ("unix:/no/such/directory/t.sock", "the directory /no/such/directory does not exist"),
+        ("unix:/dev/null/t.sock", "the directory /dev/null does not exist"),
+        ("unix:{}", "Is a directory"),
+        ("unix:{}/" + "long" * 50, "it is no usable address, or in use"),
+        ("300.1.1.1:1", "it is no usable address, or in use"),
+    ],
+)
+def test_an_unusable_address_is_refused_in_one_line(tmp_path, listen, reason):
+    listen = listen.format(tmp_path)
+
+    done = run_server(TEST_LISTEN=listen, MOLECULE_ENV="development")
+
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, [f"test: cannot listen on {listen}: {reason}"])
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.covers("OPS-03")
+@pytest.mark.parametrize(
+    "listen", ["nowhere", "unix:", ":80", "127.0.0.1:99999", "127.0.0.1:-1", "a b:80", "h:" + "9" * 5000]
+)
+def test_text_that_is_no_address_is_refused_in_one_line(listen):
+    done = run_server(TEST_LISTEN=listen, MOLECULE_ENV="development")
+
+    assert (done.returncode, done.stderr) == (1, "test: TEST_LISTEN must be unix:/path/of.sock or host:port\n")
+
+
+@pytest.mark.covers("OPS-03")
+def test_unusable_certificates_are_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("no certificate")
+    listen = {"TEST_LISTEN": "127.0.0.1:0", "MOLECULE_ENV": "production"}
+    files = {f"TEST_TLS_{part}": str(tmp_path / "file") for part in ("CERT", "KEY", "CA")}
+
+    for given, line in (
+        ({**files, "TEST_TLS_KEY": ""}, "TEST_TLS_CERT, TEST_TLS_KEY and TEST_TLS_CA must be set together"),
+        ({**files, "TEST_TLS_CA": "/nowhere"}, "/nowhere cannot be read: No such file or directory"),
+        (files, "cannot listen on 127.0.0.1:0: it is no usable address, or in use"),
+    ):
+        done = run_server(**listen, **given)
+
+        assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, [f"test: {line}"])
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.covers("OPS-05")
+async def test_a_service_tells_a_misspelt_setting_once(tmp_path):
+    environment = {"TEST_LISTEN": f"unix:{tmp_path}/t.sock", "TEST_LITSEN": "x", "MOLECULE_ENV": "development"}
+    process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = []
+        while "serving" not in (line := process.stdout.readline()):
+            lines.append(line)
+        assert [line.count("TEST_LITSEN is not a setting; did you mean TEST_LISTEN?") for line in lines] == [1]
+        process.send_signal(signal.SIGHUP)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -19,7 +19,7 @@ ROW = re.compile(rf"^\| ({METHOD} [^|]*)\|([^|]*)\|(.*)\|$", re.MULTILINE)
 PROSE = re.compile(rf"^\*\*({METHOD} /[^ *]*)\*\*", re.MULTILINE)
 """A route that a paragraph describes, not a row."""
 
-NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]+)")
+NAMED = re.compile(rf"(?:({METHOD})(?: or ({METHOD}))? )?(/[^\s,|]*)")
 
 STATUS = re.compile(r"(?<![\d.\-])(?<!<= )(?<!max )(?<!exceeds )(?<!at most )([2-5]\d\d)(?= `|\*\*|[;:, ]|$)")
 

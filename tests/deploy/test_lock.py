@@ -14,7 +14,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from deploy import lock
-with lock.hold_lock(Path(sys.argv[1])):
+with lock.hold_lock(Path(sys.argv[1]), url="http://127.0.0.1:1234"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -39,23 +39,33 @@ def holder(path):
 
 def test_second_holder_is_refused_with_the_pid_of_the_first(path, holder):
     refusal = rf"already runs in .* \(pid {holder.pid}\): stop it with make down"
-    with pytest.raises(StartError, match=refusal), lock.hold_lock(path):
+    with pytest.raises(StartError, match=refusal), lock.hold_lock(path, url="http://127.0.0.1:1"):
         pass
 
 
 def test_released_lock_has_no_holder(path):
-    with lock.hold_lock(path):
+    with lock.hold_lock(path, url="http://127.0.0.1:1"):
         assert lock.find_holder(path) == os.getpid()
 
     assert lock.find_holder(path) is None
     assert lock.find_holder(path.with_name("never-made")) is None
 
 
+@pytest.mark.covers("OPS-14")
+def test_the_url_of_the_plane_is_known_while_its_lock_is_held(path, holder):
+    assert lock.find_url(path) == "http://127.0.0.1:1234"
+    holder.kill()
+    holder.wait()
+
+    assert "http://127.0.0.1:1234" in path.read_text()
+    assert lock.find_url(path) == ""
+
+
 def test_killed_process_releases_the_lock(path, holder):
     holder.kill()
     holder.wait()
 
-    with lock.hold_lock(path):
+    with lock.hold_lock(path, url="http://127.0.0.1:1"):
         assert lock.find_holder(path) == os.getpid()
 
 

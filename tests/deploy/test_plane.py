@@ -1,6 +1,7 @@
 """The plane that tests and benchmarks run."""
 
 import os
+import re
 from contextlib import AsyncExitStack
 from signal import SIGKILL
 
@@ -8,6 +9,7 @@ import httpx
 import psutil
 import pytest
 
+from deploy import settings_file
 from deploy.plane import SERVICES_IN_START_ORDER, Plane, fresh_database
 from deploy.processes import SERVICES
 from tests.waiting import eventually
@@ -39,6 +41,24 @@ async def test_plane_in_one_loop_runs_and_stops(database_url):
 
         with pytest.raises(httpx.ConnectError):
             await httpx.AsyncClient(base_url=plane.url).get("/health")
+
+
+@pytest.mark.covers("OPS-01")
+async def test_the_whole_settings_file_without_its_comment_signs_starts_a_plane(database_url):
+    listed = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", settings_file.FILE.read_text(), re.MULTILINE))
+    chosen_by_plane = {"PORT", "MOLECULE_HOME", "BACKEND", "DATABASE_URL", "DEMO"}
+    given = {name: value for name, value in listed.items() if name not in chosen_by_plane}
+
+    async with (
+        fresh_database(database_url) as url,
+        Plane(
+            backend="none",
+            database_url=url,
+            env=given | {"AGENT_URL_ALLOWED_CIDRS": "10.0.0.0/8, fd00::/8"},
+            processes=True,
+        ) as plane,
+    ):
+        assert await list_names(plane) == []
 
 
 async def test_plane_with_an_admin_token_requires_it(database_url):

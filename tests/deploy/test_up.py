@@ -6,96 +6,20 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
-import httpx
-import psutil
 import pytest
 
 from deploy.layout import Layout
 from deploy.up import REPEATED_SIGNAL_SECONDS
 from tests.deploy import fake_processes
+from tests.deploy.molecule_up import MOLECULE, READY, is_ready
 from tests.waiting import eventually
 
-MOLECULE = str(Path(sys.executable).with_name("molecule"))
-READY = "Ctrl-C stops everything."
 PROCESS_NAMES = {"auth", "registry", "provisioner", "a2a_proxy", "gateway"}
-
-
-class MoleculeUp:
-    """A running `molecule up` with fake services, and its output."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.output = folder / "terminal.txt"
-        self.url = f"http://127.0.0.1:{environment['PORT']}"
-        with self.output.open("wb") as terminal:
-            self.process = subprocess.Popen(
-                [MOLECULE, "up"],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=terminal,
-                stderr=terminal,
-            )
-        self.processes: set[psutil.Process] = set()
-
-    def read_output(self) -> str:
-        return self.output.read_text()
-
-    def has_printed(self, text: str) -> bool:
-        self.processes |= set(self.children())
-        assert self.process.poll() is None or text in self.read_output(), self.read_output()
-        return text in self.read_output()
-
-    def children(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-
-    async def wait_for_output(self, text: str, *, within: float = 30) -> None:
-        await eventually(lambda: self.has_printed(text), within=within)
-
-    async def wait_for_exit(self, *, within: float = 30) -> int:
-        await eventually(lambda: self.process.poll() is not None, within=within)
-        return self.process.returncode
-
-    def list_running_processes(self) -> list[psutil.Process]:
-        return [process for process in self.processes if _is_running(process)]
-
-    def find_pid(self, module: str) -> int:
-        return next((process.pid for process in self.children() if _read_command_line(process)[-1:] == [module]), 0)
-
-
-@pytest.fixture
-def port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def start(tmp_path, home, port, database_url) -> Iterator[Callable[..., MoleculeUp]]:
-    """Return a function that starts `molecule up`; `DATABASE_URL=""` makes it start the embedded PostgreSQL."""
-    running: list[MoleculeUp] = []
-
-    def start(*, folder: Path | None = None, **more: str) -> MoleculeUp:
-        packages = folder or fake_processes.write_packages(tmp_path / f"plane{len(running)}")
-        given = {"MOLECULE_HOME": str(home), "PORT": str(port), "DATABASE_URL": database_url, "PATH": os.defpath}
-        running.append(MoleculeUp(packages, given | more))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.process.kill()
-        each.process.wait()
-        for process in each.list_running_processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 async def test_up_prints_the_welcome_text_and_stops_completely(start, home):
@@ -252,7 +176,7 @@ async def test_killed_process_is_restarted_within_five_seconds(start):
 
     await eventually(lambda: plane.find_pid("gateway") not in (0, first), within=5)
     await plane.wait_for_output("gateway     │ ended with -9, starts again in 0.1 s")
-    await eventually(lambda: _is_ready(plane.url), within=5)
+    await eventually(lambda: is_ready(plane.url), within=5)
 
 
 async def test_second_plane_in_the_same_home_is_refused_and_the_first_keeps_running(start, home):
@@ -266,7 +190,7 @@ async def test_second_plane_in_the_same_home_is_refused_and_the_first_keeps_runn
         f"molecule: a plane already runs in {home} (pid {first.process.pid}): stop it with make down,"
         " or give this one a home of its own with MOLECULE_HOME\n"
     )
-    assert _is_ready(first.url)
+    assert is_ready(first.url)
 
 
 async def test_used_port_is_refused_in_one_line(start, port):
@@ -309,7 +233,7 @@ async def test_service_that_refuses_to_start_is_named_with_its_reason(start, tmp
         f" (log: {home / 'logs' / 'registry.log'})"
     )
     assert not (home / "postgres" / "postmaster.pid").exists()
-    assert not _is_ready(plane.url)
+    assert not is_ready(plane.url)
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
@@ -364,25 +288,3 @@ async def test_down_stops_the_plane_of_the_home(start, home):
     assert completed.stdout == "stopped\n"
     assert await plane.wait_for_exit() == 0
     assert plane.list_running_processes() == []
-
-
-def _read_command_line(process: psutil.Process) -> list[str]:
-    """Return the command line; empty for a process that has just started or ended."""
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready").is_success
-    except httpx.TransportError:
-        return False

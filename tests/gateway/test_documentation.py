@@ -8,6 +8,7 @@ BODY = {400, 413}
 ID = {400}
 
 CONTRACT = {
+    ("get", "/"): {200},
     ("get", "/health"): {200},
     ("get", "/ready"): {200, 503},
     ("get", "/metrics"): {200} | GATE,

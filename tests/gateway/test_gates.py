@@ -25,6 +25,7 @@ W = "11111111-1111-4111-8111-111111111111"
 AGENT = json.dumps({"id": W, "workspace_id": W, "agent_card": {}}).encode()
 
 OPEN = {
+    ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/openapi.json"),

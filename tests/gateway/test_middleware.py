@@ -65,7 +65,7 @@ async def test_a_nul_in_path_or_query_is_refused_before_auth_is_called(plane, pa
     assert plane.auth.received == []
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/workspaces/", "/workspaces/x/y/z", "//workspaces", "/docs/"])
+@pytest.mark.parametrize("path", ["/nowhere", "/workspaces/", "/workspaces/x/y/z", "/%2Fworkspaces", "/docs/"])
 async def test_an_unknown_path_is_not_found(plane, path):
     answer = await plane.http.get(path)
 

@@ -11,6 +11,20 @@ from services.chassis.errors import Unavailable
 from tests.gateway.conftest import ADMIN_BEARER, run_gateway_under_test
 
 
+@pytest.mark.covers("OPS-15")
+async def test_the_root_names_where_to_begin_without_asking_a_service(plane):
+    answer = await plane.http.get("/")
+
+    assert answer.status_code == 200
+    start = answer.json()
+    assert start["name"] == "Molecule"
+    for name, path in {"api": "/openapi.json", "docs": "/docs", "health": "/health", "ready": "/ready"}.items():
+        assert start[name] == f"{plane.url}{path}"
+        assert (await plane.http.get(start[name])).status_code == 200
+    assert "molecule --help" in start["next"]
+    assert plane.auth.received == []
+
+
 @pytest.mark.covers("GW-02")
 async def test_health_calls_no_service(plane):
     answer = await plane.http.get("/health")

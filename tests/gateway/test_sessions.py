@@ -94,7 +94,9 @@ async def test_a_bearer_opens_a_session_despite_an_old_cookie(plane):
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize("settings", [{"mode": Mode.PRODUCTION, "admin_token": "a", "bind_host": "127.0.0.1"}, {}])
+@pytest.mark.parametrize(
+    "settings", [{"mode": Mode.PRODUCTION, "admin_token": "a-token-for-the-operator", "bind_host": "127.0.0.1"}, {}]
+)
 async def test_a_cookie_is_secure_except_over_http_in_development(settings):
     async with run_gateway_under_test(auth=auth(), **settings) as plane:
         plane.tokens.replies["OpenSession"] = pb.OpenSessionResponse(session=S, expires_at=later())

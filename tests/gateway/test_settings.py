@@ -32,7 +32,7 @@ def test_production_requires_an_admin_token_and_binds_to_all_addresses():
     with pytest.raises(ValidationError, match="ADMIN_TOKEN is required when MOLECULE_ENV=production"):
         settings(mode=Mode.PRODUCTION, admin_token=SecretStr(""))
 
-    assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).host == "0.0.0.0"  # noqa: S104 - containers
+    assert settings(mode=Mode.PRODUCTION, admin_token=SecretStr("a-token-for-the-operator")).host == "0.0.0.0"  # noqa: S104 - containers
 
 
 @pytest.mark.covers("ENV-10")
@@ -50,12 +50,12 @@ def test_digest_of_the_admin_token_is_enough_for_production():
 
 def test_only_development_without_an_admin_token_is_open():
     assert settings().is_open
-    assert not settings(admin_token=SecretStr("t")).is_open
-    assert not settings(mode=Mode.PRODUCTION, admin_token=SecretStr("t")).is_open
+    assert not settings(admin_token=SecretStr("a-token-for-the-operator")).is_open
+    assert not settings(mode=Mode.PRODUCTION, admin_token=SecretStr("a-token-for-the-operator")).is_open
 
 
 def test_origins_and_cards_are_closed_in_production_by_default():
-    production = {"mode": Mode.PRODUCTION, "admin_token": SecretStr("t")}
+    production = {"mode": Mode.PRODUCTION, "admin_token": SecretStr("a-token-for-the-operator")}
 
     assert settings().origins == {"http://localhost:3000", "http://localhost:3001"}
     assert settings(**production).origins == set()

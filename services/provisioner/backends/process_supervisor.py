@@ -86,7 +86,8 @@ class ProcessSupervisor:
             exit_code = self._reap()
         for _ in range(FINAL_READS):
             self._copy_output()
-        self._write_record(exit_code=exit_code)
+        with contextlib.suppress(OSError):  # on a full disk, the end of this process tells that the agent has ended
+            self._write_record(exit_code=exit_code)
 
     def _wait(self) -> None:
         """Wait for output, for a signal, or for the time of the next SIGKILL; copy output and handle SIGTERM."""
@@ -138,25 +139,42 @@ class ProcessSupervisor:
 
 
 class RotatingLogFile:
-    """A log file that is rotated at its size limit. A full disk loses output but never stops the agent."""
+    """A log file that is rotated at its size limit. A full disk loses output but never stops the agent.
+
+    Once the log can be written again, one line in it says how much was lost.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = -1
         self._size = 0
+        self._lost = 0
+        self._cause = ""
 
     def write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):
+        left = data
+        try:
             self._open()
-            self._size += os.write(self._file, data)
+            if self._lost:
+                report = f"\nmolecule: {self._lost} bytes of output were lost here: {self._cause}\n".encode()
+                self._size += os.write(self._file, report)
+                self._lost = 0
+            while left:
+                written = os.write(self._file, left)
+                self._size += written
+                left = left[written:]
+        except OSError as error:
+            self._lost += len(left)
+            self._cause = error.strerror or ""
 
     def _open(self) -> None:
-        if self._file >= 0 and self._size < MAX_LOG_FILE_BYTES:
+        if self._file >= 0 and self._size < MAX_LOG_FILE_BYTES and not self._lost:
             return
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-            os.replace(self._path, self._path + ".1")  # noqa: PTH105 - pathlib costs memory
+            if self._size >= MAX_LOG_FILE_BYTES:
+                os.replace(self._path, self._path + ".1")  # noqa: PTH105 - pathlib costs memory
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         self._size = os.fstat(self._file).st_size
 
