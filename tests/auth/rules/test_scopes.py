@@ -1,5 +1,6 @@
 """Tests the scopes of organisation tokens, and the table in the documentation."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,24 @@ def test_no_gate_needs_two_scopes():
     assert len(gates) == len(set(gates))
 
 
-def test_docs_security_contains_the_table():
-    assert scopes.render_markdown_table() in Path("docs/security.md").read_text()
+@pytest.mark.parametrize("document", ["docs/security.md", "docs/spec/rest.md"])
+def test_the_contract_and_docs_security_contain_the_table(document):
+    assert scopes.render_markdown_table() in Path(document).read_text()
+
+
+@pytest.mark.covers("TOK-14")
+def test_the_contract_and_docs_security_give_every_principal_the_same_reach():
+    security, contract = (read_reach(document) for document in ("docs/security.md", "docs/spec/rest.md"))
+
+    assert len(contract) == 5
+    assert security == contract
+
+
+def read_reach(document):
+    """Return the reach of each principal, as a document has it."""
+    _, table = re.split(r"^\| Principal \|.*\n\|[-|]*\n", Path(document).read_text(), flags=re.MULTILINE)
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()]
+    return {row[0]: row[-1] for row in rows}
 
 
 def test_admin_implies_all_other_scopes():
