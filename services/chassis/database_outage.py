@@ -37,12 +37,15 @@ log = structlog.get_logger()
 def is_outage(error: BaseException) -> bool:
     """Whether an error of a transaction says that the database cannot be used now. Another one is a bug."""
     match error:
-        case OperationalError() | InterfaceError() | PoolTimeout() | asyncpg.InterfaceError() | OSError():
+        case OperationalError() | InterfaceError() | PoolTimeout() | OSError():
+            return True
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return True
         case asyncpg.PostgresError():  # SQLAlchemy translates every error but those of a connection attempt
             return True
         case DBAPIError():
-            return error.connection_invalidated or find_state(error).startswith(OUTAGE_STATES)
+            is_lost = error.connection_invalidated or isinstance(_find_root(error), OSError | asyncpg.InterfaceError)
+            return is_lost or find_state(error).startswith(OUTAGE_STATES)
         case _:
             return False
 

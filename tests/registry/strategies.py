@@ -136,6 +136,7 @@ def build_fact(kind, at, generation):
     """A fact of this kind; its generation where the kind requires one."""
     values = {
         "timeouts": TIMEOUTS,
+        "hearing": ALWAYS_HEARING,
         "backend": "process",
         "address": "http://127.0.0.1:2",
         "reference": "r",
