@@ -48,7 +48,7 @@ async def _check_service(service: CheckedService) -> ServiceCheck:
     cause = await _find_cause(service.channel)
     latency = round((time.perf_counter() - began) * 1000)
     if cause:
-        return ServiceCheck(status="down", required=service.required, latency_ms=latency, cause=cause)
+        return ServiceCheck(status="fail", required=service.required, latency_ms=latency, detail=cause)
     return ServiceCheck(status="ok", required=service.required, latency_ms=latency)
 
 

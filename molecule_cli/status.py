@@ -32,7 +32,7 @@ def status(
         )
     Console(soft_wrap=True).print(line)
     for name, check in checks.items():
-        if check["status"] != "ok" and (cause := check.get("detail") or check.get("cause")):
+        if check["status"] != "ok" and (cause := check.get("detail")):
             terminal.print_line(f"{name}: {cause}")
     terminal.print_line()
     if found:

@@ -89,7 +89,7 @@ class OperationsRoutes:
     async def get_readiness(self, _: Call) -> object:
         """Return the checks of the services; 503 if a required one failed."""
         checks = await self._readiness.checks()
-        missing = any(check["required"] and check["status"] == "down" for check in checks.values())
+        missing = any(check["required"] and check["status"] == "fail" for check in checks.values())
         return json_response(
             ReadinessStatus(status="degraded" if missing else "ready", checks=checks), 503 if missing else 200
         )

@@ -29,7 +29,7 @@ class ServiceCheck(TypedDict):
     status: str
     required: bool
     latency_ms: int
-    cause: NotRequired[str]
+    detail: NotRequired[str]
 
 
 class ReadinessStatus(TypedDict):

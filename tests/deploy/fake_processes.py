@@ -57,7 +57,7 @@ server.serve_forever()
 print("stopped", flush=True)
 """
 
-NEVER_READY = GATEWAY.replace('"ok"', '"down"')
+NEVER_READY = GATEWAY.replace('"ok"', '"fail"')
 
 REFUSING_TO_START = "import sys; sys.exit('registry: LIVENESS_WINDOW must be positive')"
 

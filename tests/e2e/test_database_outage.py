@@ -43,7 +43,7 @@ class Caller:
 
 async def read_readiness(plane: Plane) -> tuple[int, dict[str, str]]:
     answer = await plane.http.get("/ready", timeout=30)
-    causes = {name: check.get("cause", "") for name, check in answer.json()["checks"].items()}
+    causes = {name: check.get("detail", "") for name, check in answer.json()["checks"].items()}
     return answer.status_code, causes
 
 

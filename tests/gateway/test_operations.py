@@ -58,7 +58,7 @@ async def test_an_unreachable_service_is_named(tmp_path, missing, status, code):
 
     assert (answer.status_code, answer.json()["status"]) == (code, status)
     check = answer.json()["checks"].pop(missing)
-    assert (check["status"], check["cause"]) == ("down", "service does not answer")
+    assert (check["status"], check["detail"]) == ("fail", "service does not answer")
     assert str(tmp_path) not in answer.text
 
 

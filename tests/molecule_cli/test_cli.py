@@ -186,12 +186,12 @@ def test_an_invalid_url_is_reported_in_one_line(wrong):
 
 
 def test_status_prints_the_tree_with_reasons(plane, url):
-    plane.checks["auth"]["status"] = "down"
+    plane.checks["auth"]["status"] = "fail"
 
     result = molecule("status", MOLECULE_URL=url)
 
     assert result.returncode == 0
-    assert "registry ok  auth down" in result.stdout
+    assert "registry ok  auth fail" in result.stdout
     rows = [line.split() for line in result.stdout.splitlines() if LEAD[:8] in line]
     assert [(row[0], row[-1]) for row in rows] == [("lead", LEAD), ("writer", WRITER), ("writer", TWIN)]
     assert any(
