@@ -117,9 +117,13 @@ class Exchange:
                     call.receive(frame)
 
     async def _write(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
+        """Write frames until cancelled; return if the proxy has ended the stream, which `_read` then notices."""
         while True:
             if self._unsent_frames or self._unsent_large_openings:
-                await stream.write(self._take_batch())
+                try:
+                    await stream.write(self._take_batch())
+                except asyncio.InvalidStateError:  # gRPC: the call is over already
+                    return
             else:
                 self._has_unsent_frames.clear()
                 await self._has_unsent_frames.wait()

@@ -17,7 +17,7 @@ class ConnectionLimits:
     """Bytes of a chunked body that are no content, besides `CHUNK_FRAMING_BYTES` for each chunk."""
     waiting_requests: int = 32
     """Pipelined requests that wait for the response to an earlier one."""
-    discarded_bytes: int = 256 * 1024
+    discarded_bytes: int = 16 * 1024 * 1024
     """Bytes that the server reads and discards after it has answered."""
 
     head_seconds: float = 30.0

@@ -44,7 +44,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         clients.open_channel(
             settings.provisioner_targets, caller_service=service.name, service="provisioner", tls=settings.tls
         ) as provisioner,
-        clients.open_channel(settings.auth_targets, caller_service=service.name, tls=settings.tls) as auth,
+        clients.open_channel(
+            settings.auth_targets, caller_service=service.name, service="auth", tls=settings.tls
+        ) as auth,
         AgentClient(rules=settings.address_rules) as agents,
     ):
         broadcasts = BroadcastFanOut()

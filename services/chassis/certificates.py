@@ -23,7 +23,10 @@ def is_server_name(name: str) -> bool:
 
 def check_server_name(tls: Tls, service: str) -> None:
     """Raise `InvalidSettings` unless callers of the service would accept its certificate."""
-    certificate = x509.load_pem_x509_certificate(tls.cert.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(tls.cert.read_bytes())
+    except ValueError:
+        raise InvalidSettings(f"{tls.cert} is no certificate in PEM form: make it with molecule certs") from None
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found = names.get_values_for_type(x509.DNSName)

@@ -111,6 +111,18 @@ async def test_frames_reach_their_calls_in_any_order(address):
         assert (await two.next()).head.body == b"two"
 
 
+async def test_frames_for_a_stream_that_has_ended_do_not_end_the_gateway(address):
+    async with listening(SilentProxy(), address), clients.open_channel(address, caller_service="gateway") as channel:
+        exchange = Exchange(channel)
+        stream = exchange._stub.Exchange(metadata=channel.build_metadata(None))
+        await stream.wait_for_connection()
+        stream.cancel()
+        await eventually(stream.done)
+        exchange.send(pb.CallFrame(call_id=1))
+
+        await exchange._write(stream)
+
+
 async def test_waiting_frames_are_sent_in_one_message(address):
     proxy = SilentProxy()
     async with listening(proxy, address), exchanging(address) as exchanges:

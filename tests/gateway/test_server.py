@@ -210,10 +210,10 @@ async def test_only_trusted_proxies_exceed_the_connections_of_an_address(trusted
         run_gateway_under_test(auth=auth, max_connections_per_address=1, trusted_proxies=trusted) as plane,
         spoken_to(plane) as (reader, writer),
     ):
-        writer.write(b"GET /workspaces HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /workspaces HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         await auth.arrived.wait()
         with contextlib.suppress(ConnectionError):
-            other = await said(plane, b"GET /health HTTP/1.1", b"Host: h", b"Connection: close", b"", b"")
+            other = await said(plane, b"GET /health HTTP/1.1", b"Host: localhost", b"Connection: close", b"", b"")
             assert other.startswith(b"HTTP/1.1 200" if answered else b"HTTP/1.1 503")
         auth.hold.set()
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")

@@ -84,7 +84,13 @@ async def run_gateway_process(limit_descriptors):
     names = ("REGISTRY_TARGETS", "AUTH_TARGETS", "A2A_PROXY_TARGETS", "PROVISIONER_TARGETS")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway"),
-        env={**dict.fromkeys(names, "unix:/nowhere"), "MOLECULE_ENV": "development", "PORT": "0", "PATH": os.defpath},
+        env={
+            **dict.fromkeys(names, "unix:/nowhere"),
+            "MOLECULE_ENV": "development",
+            "ALLOWED_HOSTS": "h",
+            "PORT": "0",
+            "PATH": os.defpath,
+        },
         preexec_fn=limit_descriptors,
         stdout=asyncio.subprocess.PIPE,
     )

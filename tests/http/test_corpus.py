@@ -22,7 +22,7 @@ CASES = read_corpus()
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway() -> AsyncIterator[str]:
-    async with run_gateway_under_test() as plane:
+    async with run_gateway_under_test(allowed_hosts="h,gateway.test") as plane:
         yield plane.url
 
 

@@ -26,7 +26,10 @@ METHODS = (b"GET", b"POST", b"OPTIONS", b"HEAD")
 
 @pytest.fixture
 async def proxy(tmp_path):
-    async with run_gateway_under_test() as plane, run_nginx(plane.url, tmp_path, buffers_requests=False) as url:
+    async with (
+        run_gateway_under_test(allowed_hosts="h,gateway.test") as plane,
+        run_nginx(plane.url, tmp_path, buffers_requests=False) as url,
+    ):
         yield plane, url
 
 

