@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Protocol
 
@@ -41,12 +41,12 @@ class ConnectionTable:
         self._per_address = per_address
         self._is_exempt = is_exempt
         self._log = log
-        self._connections: set[Connection] = set()
-        self._of_address: dict[str, set[Connection]] = {}
+        self._connections: dict[Connection, None] = {}
+        self._of_address: dict[str, dict[Connection, None]] = {}
 
     def admit(self, connection: Connection, now: float) -> bool:
         """Add a connection, if need be in place of one that waits for its client; `False` if there is no room."""
-        others = self._of_address.get(connection.address, set())
+        others = self._of_address.get(connection.address, {})
         if len(others) >= self._per_address and not self._is_exempt(connection.address):
             self._log.record(LimitKind.CONNECTIONS_PER_ADDRESS, connection.address, now)
             if not self._evict_waiting(others, 1):
@@ -55,16 +55,16 @@ class ConnectionTable:
             self._log.record(LimitKind.CONNECTIONS, connection.address, now)
             if not self._evict_waiting(self._connections, 1 + self._total // SHARE_THAT_IS_EVICTED):
                 return False
-        self._connections.add(connection)
-        self._of_address.setdefault(connection.address, set()).add(connection)
+        self._connections[connection] = None
+        self._of_address.setdefault(connection.address, {})[connection] = None
         return True
 
     def release(self, connection: Connection) -> None:
         """Forget a connection; does nothing if it is forgotten already."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         others = self._of_address.get(connection.address)
         if others is not None:
-            others.discard(connection)
+            others.pop(connection, None)
             if not others:
                 del self._of_address[connection.address]
 
@@ -76,7 +76,8 @@ class ConnectionTable:
         for connection in late:
             connection.check(now)
 
-    def _evict_waiting(self, connections: set[Connection], count: int) -> int:
+    def _evict_waiting(self, connections: Iterable[Connection], count: int) -> int:
+        """Close the connections with the earliest deadlines; of equal ones those that came first."""
         waiting = (connection for connection in connections if connection.deadline != NEVER)
         evicted = heapq.nsmallest(count, waiting, key=attrgetter("deadline"))
         for connection in evicted:

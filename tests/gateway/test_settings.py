@@ -112,7 +112,7 @@ def test_the_names_of_the_plane_come_from_its_urls_and_the_listed_hosts():
     ],
 )
 def test_a_name_that_could_never_match_is_refused_at_the_start(name, value):
-    with pytest.raises(ValidationError, match="such as|must be a URL"):
+    with pytest.raises(ValidationError, match=r"such as|must be a URL"):
         settings(**{name: value})
 
 
