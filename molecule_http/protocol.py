@@ -185,7 +185,7 @@ class HttpProtocol(HttpConnection):
         if self.cycle.response_complete:
             self._finish_exchange()
         else:
-            self.deadline = NEVER
+            self._wait_for_application()
             self.cycle.message_event.set()
 
     def _build_cycle(self, method: bytes, version: str) -> ResponseCycle:
