@@ -33,7 +33,8 @@ def read_events(chunks: Iterable[bytes]) -> Iterator[str]:
 def _read_lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Yield each line without its end, when its end has arrived."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-    pending, follows_return = "", False
+    pending: list[str] = []
+    pending_size, follows_return = 0, False
     for chunk in chunks:
         text = decoder.decode(chunk)
         if not text:
@@ -41,9 +42,13 @@ def _read_lines(chunks: Iterable[bytes]) -> Iterator[str]:
         if follows_return:
             text = text.removeprefix("\n")
         follows_return = text.endswith("\r") if text else False
-        *lines, pending = LINE_END.split(pending + text)
-        yield from lines
-        _check_size(len(pending))
+        first, *lines = LINE_END.split(text)
+        pending.append(first)
+        pending_size += len(first)
+        for line in lines:
+            yield "".join(pending)
+            pending, pending_size = [line], len(line)
+        _check_size(pending_size)
 
 
 def _check_size(size: int) -> None:

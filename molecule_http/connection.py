@@ -118,7 +118,7 @@ class HttpConnection(HttpToolsProtocol):
             self.deadline = now + self._limits.idle_seconds  # the client reads slowly
         elif self.transport.is_closing():
             self.transport.abort()
-        elif (self._in_head or self._in_body) and self.flow.read_paused:
+        elif (self._in_head or self._in_body) and self.flow.read_paused and not self.flow.write_paused:
             self.deadline = now + self._limits.body_seconds  # the client waits for the application
         elif self._in_head or self._in_body:
             self.server_state.limit_log.record(LimitKind.TIME, self.address, now)
@@ -130,6 +130,18 @@ class HttpConnection(HttpToolsProtocol):
     def evict(self) -> None:
         """Close the connection at once; the client may try again."""
         self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Give the client some time to read what is kept for it: a response that nobody reads never ends."""
+        super().pause_writing()
+        if self.deadline == NEVER:
+            self._wait_for_application()
+
+    def resume_writing(self) -> None:
+        """Let the application go on."""
+        super().resume_writing()
+        if self._active is not None and not self._in_body and not self._in_head and not self.transport.is_closing():
+            self._wait_for_application()
 
     def shutdown(self) -> None:
         """Close the connection, after the response if one is under way."""
@@ -188,6 +200,10 @@ class HttpConnection(HttpToolsProtocol):
             self._discarded_bytes = 0
             self.deadline = self.loop.time() + self._limits.idle_seconds
 
+    def _wait_for_application(self) -> None:
+        """Set no deadline while the server owes an answer, unless the client does not read it."""
+        self.deadline = self.loop.time() + self._limits.idle_seconds if self.flow.write_paused else NEVER
+
     def _end_connection(self) -> None:
         if self._in_body or self._in_head:
             self._input_ended = True
@@ -222,7 +238,7 @@ class HttpConnection(HttpToolsProtocol):
                 self._refuse_in_turn(refusal)
 
     def _refuse_in_turn(self, refusal: Refusal) -> None:
-        self.deadline = NEVER
+        self._wait_for_application()
         if self._active is not None:
             self._waiting.append(refusal)
         else:

@@ -56,7 +56,7 @@ class HttpProtocol(HttpConnection):
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        message, in_body, body_bytes = self._message, self._in_body, self._body_bytes
+        message, cycle, in_body, body_bytes = self._message, self.cycle, self._in_body, self._body_bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -73,7 +73,7 @@ class HttpProtocol(HttpConnection):
             self._framing_bytes += len(data) - (self._body_bytes - body_bytes)
             if self._chunks and is_framing_excessive(self._framing_bytes, self._chunks, self._limits):
                 self._refuse(refusals.TOO_MUCH_FRAMING)
-        elif not in_body:
+        elif not in_body and self.cycle is cycle:
             self._unparsed_head_bytes += len(data)
             if self._unparsed_head_bytes > self._limits.field_bytes + self._limits.target_bytes:
                 self._refuse(self._over_size(refusals.FIELDS_TOO_LARGE))
@@ -185,7 +185,7 @@ class HttpProtocol(HttpConnection):
         if self.cycle.response_complete:
             self._finish_exchange()
         else:
-            self.deadline = NEVER
+            self._wait_for_application()
             self.cycle.message_event.set()
 
     def _build_cycle(self, method: bytes, version: str) -> ResponseCycle:

@@ -71,6 +71,13 @@ def test_every_module_that_is_to_be_run_exists(document):
     assert missing == []
 
 
+def test_each_goal_of_an_attacker_has_one_row():
+    rows = re.findall(r"^\| (an?|another|the) ([^|]+) \| ([^|]+) \|", text("docs/security.md"), re.MULTILINE)
+    named = [" ".join(row) for row in rows]
+    assert len(named) > 10
+    assert [name for name in named if named.count(name) > 1] == []
+
+
 def test_the_walks_name_existing_files():
     architecture = text("docs/architecture.md")
     for name in (

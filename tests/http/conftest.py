@@ -22,8 +22,8 @@ LARGE_BODY = b"x" * 30_000_000
 class Application:
     """An ASGI application that answers with the body it received.
 
-    `/stream` sends parts of unknown length until it may end, `/wait` answers once it may, `/ignore` reads nothing, and
-    `/large` answers with `LARGE_BODY`.
+    `/stream` sends parts of unknown length until it may end, `/flood` until its client leaves, `/wait` answers once it
+    may, `/ignore` reads nothing, and `/large` answers with `LARGE_BODY`.
     """
 
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -37,6 +37,8 @@ class Application:
         match scope["path"]:
             case "/stream":
                 await self._stream(receive, send)
+            case "/flood":
+                await self._flood(receive, send)
             case "/pieces":
                 await self._answer_in_pieces(send)
             case "/large":
@@ -68,6 +70,19 @@ class Application:
         for piece in (b"one ", b"two"):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+    async def _flood(self, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def leave():
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.has_left.set()
+
+        leaving = asyncio.create_task(leave())
+        while not self.has_left.is_set():
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await leaving
 
     async def _stream(self, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})

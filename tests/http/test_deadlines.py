@@ -104,6 +104,25 @@ async def test_a_response_that_is_not_read_ends(quick_url):
         assert len(await connection.read(len(LARGE_BODY))) < len(LARGE_BODY)
 
 
+@pytest.mark.covers("EDGE-05")
+async def test_a_stream_that_is_not_read_ends(application, quick_url):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /flood HTTP/1.1\r\nHost: h\r\n\r\n")
+        async with asyncio.timeout(10):
+            await application.has_left.wait()
+
+
+@pytest.mark.covers("EDGE-05")
+async def test_no_deadline_ends_a_stream_that_is_read_slowly(application, quick_url):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /flood HTTP/1.1\r\nHost: h\r\n\r\n")
+        for _ in range(6):
+            async with open_connection(quick_url) as silent:
+                assert await silent.is_closed()  # a deadline has passed
+            assert len(await connection.read(3_000_000)) == 3_000_000
+        assert not application.has_left.is_set()
+
+
 @pytest.mark.covers("EDGE-08")
 async def test_many_connections_that_hit_one_limit_are_one_line_of_the_log(application, caplog):
     caplog.set_level(logging.WARNING, logger="molecule_http")

@@ -6,7 +6,7 @@ import pytest
 
 from molecule_http.limits import KEEP_ALIVE_SECONDS, ConnectionLimits
 from tests.http.conftest import run_server
-from tests.http.raw_client import open_connection
+from tests.http.raw_client import PROBE, open_connection
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -45,6 +45,17 @@ async def test_a_request_in_small_pieces_is_the_same_request(application, url, s
         assert (await connection.read_response()).status == 200
     assert [scope["path"] for scope in application.scopes] == ["/a", "/next"]
     assert application.scopes[0]["query_string"] == b"b=c"
+
+
+@pytest.mark.covers("EDGE-01")
+async def test_a_body_is_no_part_of_a_head_that_came_in_two_reads(url):
+    body = b"x" * 200_000
+    async with open_connection(url) as connection, open_connection(url) as other:
+        await connection.send(b"POST / HTTP/1.1\r\nHo")
+        await other.send(PROBE)
+        assert await other.read_response()  # the first piece has been read
+        await connection.send(b"st: h\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert (await connection.read_response()).body == body
 
 
 @pytest.mark.covers("EDGE-02")

@@ -1,10 +1,12 @@
 """No deadline of requests ends a WebSocket, and its place among the connections is free once it has ended."""
 
 import asyncio
+import contextlib
 
 import pytest
 from websockets.asyncio.client import connect
 
+from molecule_http import websocket
 from molecule_http.limits import ConnectionLimits
 from molecule_http.websocket import CountedWebSocket
 from tests.http.conftest import QUICK, run_server
@@ -83,3 +85,37 @@ async def test_no_handshake_makes_the_server_fail(fields, caplog):
             response = await connection.read_response()
         assert response is not None
     assert [record for record in caplog.records if record.exc_info and record.name == "asyncio"] == []
+
+
+@pytest.mark.covers("EDGE-05")
+async def test_a_websocket_that_is_not_read_ends_once_its_application_has_ended(monkeypatch):
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.3)
+    has_ended = asyncio.Event()
+
+    async def flood(scope, receive, send):
+        if scope["type"] == "http":
+            await echo(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while True:
+                    await send({"type": "websocket.send", "text": "x" * 100_000})
+        has_ended.set()
+
+    limits = ConnectionLimits(connections_per_address=1)
+    async with (
+        run_server(flood, limits, websocket=CountedWebSocket) as url,
+        open_connection(url) as connection,
+    ):
+        await connection.send(HANDSHAKE + b"\r\n")
+        await has_ended.wait()
+
+        async def probe():
+            async with open_connection(url) as other:
+                await other.send(PROBE)
+                response = await other.read_response()
+                return response is not None and response.status == 200
+
+        await eventually(probe)

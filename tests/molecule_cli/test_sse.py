@@ -1,3 +1,5 @@
+import itertools
+import time
 from itertools import pairwise
 
 import pytest
@@ -42,6 +44,17 @@ def test_no_other_separator_ends_a_line(separator):
 @pytest.mark.parametrize("rest", ["", "\n", "\ndata: d", "\r", "\n: comment\n"])
 def test_an_event_that_is_cut_off_is_ignored(rest):
     assert list(read_events([f"data: a\n\ndata: c{rest}".encode()])) == ["a"]
+
+
+@pytest.mark.covers("TXT-06")
+def test_a_long_line_in_many_chunks_is_read_in_one_pass():
+    """Joining and searching the line again for each chunk would take more than ten seconds of the processor."""
+    began = time.process_time()
+
+    [event] = read_events(itertools.chain([b"data: "], itertools.repeat(b"x" * 1024, 4096), [b"\n\n"]))
+
+    assert len(event) == 4096 * 1024
+    assert time.process_time() - began < 2
 
 
 def test_a_line_is_read_when_its_end_has_arrived():
