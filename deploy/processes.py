@@ -86,7 +86,7 @@ def _choose_database(process: str, database_urls: Mapping[str, str], inherited: 
     if process not in database_urls:
         return {}
     own = f"{process.upper()}_DATABASE_URL"
-    path = inherited.get(f"{own}{FILE_SUFFIX}") or ("" if own in inherited else inherited.get(DATABASE_FILE, ""))
+    path = inherited.get(f"{own}{FILE_SUFFIX}") or ("" if inherited.get(own) else inherited.get(DATABASE_FILE, ""))
     return {DATABASE_FILE: path} if path else {"DATABASE_URL": database_urls[process]}
 
 

@@ -209,10 +209,13 @@ class EventFeed:
 
 
 def _build_announcement(event: LiveEvent, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> LiveEvent | None:
-    """Return what other workspaces receive; `None` for nothing. Broadcasts of the registry have no content."""
-    if isinstance(broadcast, pb.Broadcast):
-        return event
-    return replace(event, payload=broadcast.announced_payload) if broadcast.HasField("announced_payload") else None
+    """Return what other workspaces receive; `None` for nothing.
+
+    A broadcast of the registry that names no other payload has no content.
+    """
+    if broadcast.HasField("announced_payload"):
+        return replace(event, payload=broadcast.announced_payload)
+    return event if isinstance(broadcast, pb.Broadcast) else None
 
 
 def live_event_from_stored(event: pb.StoredEvent) -> LiveEvent:

@@ -105,12 +105,18 @@ class ActivityRetention:
                 self.note_removal(workspace_id)
 
     async def _purge_removed(self) -> None:
-        """Delete the activity of the noted workspaces that the registry does not know any more."""
+        """Delete the activity of the noted workspaces that the registry does not know any more.
+
+        A workspace is no longer noted while the registry is asked: a purge that is noted meanwhile has it asked again.
+        """
         while self._removed:
-            workspace_id = next(iter(self._removed))
-            if (await self._registry.resolve(workspace_id, None)).route is None:
-                await self._purge(workspace_id)
-            self._removed.discard(workspace_id)
+            workspace_id = self._removed.pop()
+            try:
+                if (await self._registry.resolve(workspace_id, None)).route is None:
+                    await self._purge(workspace_id)
+            except ServiceError:
+                self._removed.add(workspace_id)
+                raise
 
     async def _purge(self, workspace_id: WorkspaceId) -> None:
         total, deleted = 0, MAX_ROWS_PER_DELETE

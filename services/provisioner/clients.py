@@ -156,14 +156,14 @@ class AuthClient:
         return Secrets(global_secrets=dict(answer.global_secrets), workspace_secrets=dict(answer.workspace_secrets))
 
     async def issue_credentials(self, workspace_id: WorkspaceId, generation: int) -> Credentials:
-        """Issue credentials for an instance. This revokes every earlier token of the workspace.
+        """Issue credentials for an instance. This revokes every earlier token, and replaces the inbound secret.
 
-        Raises `WorkspaceSecretUnreadable`, and revokes nothing, if the inbound secret cannot be decrypted.
+        Raises `WorkspaceSecretUnreadable`, and changes nothing, if the present inbound secret cannot be decrypted.
         """
-        inbound_secret = await self.read_inbound_secret(workspace_id)
+        await self.read_inbound_secret(workspace_id)
         issue = auth_pb2.IssueTokenRequest(workspace_id=workspace_id, generation=generation)
         issued = await self._channel.call(self._auth.IssueToken, issue)
-        return Credentials(issued.auth_token, inbound_secret)
+        return Credentials(issued.auth_token, await self.read_inbound_secret(workspace_id))
 
     async def read_inbound_secret(self, workspace_id: WorkspaceId) -> str:
         """Return the secret that the plane presents to the workspace; raises `WorkspaceSecretUnreadable`."""

@@ -192,6 +192,22 @@ async def test_a_removed_workspace_that_was_not_purged_keeps_its_messages(build)
 
 
 @pytest.mark.covers("LIM-06")
+async def test_a_purge_that_follows_while_the_registry_is_asked_about_the_removal_is_carried_out(build):
+    log = build()
+    await log.add(A, "received")
+    log.registry.set_workspace(A, status=registry_pb2.WORKSPACE_STATUS_REMOVED)
+    log.registry.may_answer.clear()
+    log.retention.note_removal(A)
+    await eventually(lambda: (A, "") in log.registry.resolved)
+
+    log.registry.records.pop(A)
+    log.retention.note_removal(A)
+    log.registry.may_answer.set()
+
+    await eventually(lambda: log.is_empty(A))
+
+
+@pytest.mark.covers("LIM-06")
 async def test_a_purge_while_the_proxy_was_down_or_the_registry_away_is_carried_out_later(build, monkeypatch):
     monkeypatch.setattr(module, "RETRY_INTERVAL", timedelta(milliseconds=10))
     log = build()

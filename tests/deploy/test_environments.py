@@ -49,7 +49,7 @@ MAY_HOLD = {
     | DATABASE
     | {"REGISTRY_TARGETS", "AUTH_TARGETS", "PLATFORM_URL"}
     | {f"PROVISIONER_{name}" for name in ("LISTEN", "BACKEND", "HOME", "STOP_INSTANCES_ON_EXIT")},
-    "a2a_proxy": PLANE | DATABASE | {"A2A_PROXY_LISTEN", "REGISTRY_TARGETS", "PROVISIONER_TARGETS"},
+    "a2a_proxy": PLANE | DATABASE | {"A2A_PROXY_LISTEN", "REGISTRY_TARGETS", "PROVISIONER_TARGETS", "AUTH_TARGETS"},
     GATEWAY: PLANE
     | {"ADMIN_TOKEN_SHA256", "PORT", "BIND_HOST"}
     | {f"{service.upper()}_TARGETS" for service in SERVICES},
@@ -166,6 +166,22 @@ def test_services_with_logins_of_their_own_get_them(tmp_path):
     assert found["auth"]["DATABASE_URL"] == "postgresql://molecule_auth@host/molecule"
     assert found["registry"]["DATABASE_URL"] == "postgresql://admin@host/molecule"
     assert {name for name, environment in found.items() if TOKEN in environment.values()} == {"auth"}
+
+
+@pytest.mark.covers("ENV-10", "OPS-06")
+def test_an_empty_login_of_a_service_does_not_put_the_url_in_a_file_into_an_environment(tmp_path):
+    settings = UpSettings(database_url="postgresql://admin@host/molecule")
+    layout = Layout.for_home(tmp_path / "home")
+    layout.prepare()
+    layout.remove_socket_directories()
+    urls = dict.fromkeys(SERVICES, "postgresql://admin@host/molecule")
+    inherited = {"DATABASE_URL_FILE": "/run/secrets/url", "AUTH_DATABASE_URL": ""}
+
+    found = processes.build_environments(settings, layout, database_urls=urls, inherited=inherited)
+
+    for service in SERVICES:
+        assert found[service]["DATABASE_URL_FILE"] == "/run/secrets/url"
+        assert "DATABASE_URL" not in found[service]
 
 
 @pytest.mark.covers("ENV-10")

@@ -129,7 +129,26 @@ async def test_commands_of_the_page_restore_a_production_plane(home, environment
 
 
 @pytest.mark.covers("ENV-31")
-async def test_commands_of_the_page_restore_a_database_of_the_operator(database_url, environment, tmp_path):
+def test_a_backup_holds_the_keys_that_files_hold_and_the_prefix_of_the_roles(home, environment, tmp_path):
+    home.mkdir()
+    keys = {"ADMIN_TOKEN": ADMIN, "SECRETS_ENCRYPTION_KEY": "1:key", "AUDIT_LEDGER_SALT": "salt"}
+    for name, text in keys.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    others = {"MOLECULE_ENV": "production", "DATABASE_ROLE_PREFIX": "plane_two"}
+    given = environment | others | {f"{name}_FILE": str(tmp_path / name) for name in keys}
+    command = read_commands("back up").replace("molecule down", "")
+    subprocess.run(["bash", "-euc", command], cwd=tmp_path, env=given, check=True)
+
+    restored = ["bash", "-euc", ". ./molecule-keys.sh; env --null"]
+    output = subprocess.run(restored, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    found = dict(line.split("=", 1) for line in output.split("\0") if line)
+    assert {name: found[name] for name in keys | others} == keys | others
+
+
+@pytest.mark.covers("ENV-31")
+@pytest.mark.parametrize("prefix", ["molecule", "plane_two"])
+async def test_commands_of_the_page_restore_a_database_of_the_operator(database_url, environment, tmp_path, prefix):
+    environment |= {"DATABASE_ROLE_PREFIX": prefix}
     async with fresh_database(database_url) as first, fresh_database(database_url) as second:
         subprocess.run(["molecule", "migrate"], env=environment | {"DATABASE_URL": first}, check=True)
         await insert_secret(first)
@@ -139,7 +158,7 @@ async def test_commands_of_the_page_restore_a_database_of_the_operator(database_
         subprocess.run(["molecule", "migrate"], env=environment | {"DATABASE_URL": second}, check=True)
 
         assert await describe_tables(second) == await describe_tables(first)
-        assert ("auth.secrets", "molecule_auth", 1) in await describe_tables(second)
+        assert ("auth.secrets", f"{prefix}_auth", 1) in await describe_tables(second)
 
 
 async def insert_secret(url: str) -> None:

@@ -87,7 +87,7 @@ class Organisations:
         await self.post(f"/admin/workspaces/{target}/bootstrap-failed", failure)
         await self.post("/registry/register", {"id": target, "agent_card": {"name": "t"}, "url": agent.url}, own)
         await self.post(f"/workspaces/{target}/approvals", {"action": "pay", "reason": "due"}, own)
-        heartbeat = {"error_rate": 0.0, "active_tasks": 1, "uptime_seconds": 1, "current_task": "to count"}
+        heartbeat = {"error_rate": 0.0, "active_tasks": 1, "uptime_seconds": 1, "current_task": QUESTION}
         await self.post("/registry/heartbeat", {"workspace_id": target, **heartbeat}, own)
         await self.post(f"/workspaces/{target}/a2a", build_message(QUESTION))
         await self.post(f"/workspaces/{target}/a2a", build_message(REQUEST), self.listeners["sibling"])

@@ -88,13 +88,16 @@ class FakeEventService(rpc.EventServiceServicer):
     def send_keepalive(self) -> None:
         self._send(pb.WatchEventsResponse(keepalive=Duration(seconds=2)))
 
-    def broadcast(self, workspace_id: str, event_type: str = "WORKSPACE_HEARTBEAT", **payload) -> None:
+    def broadcast(
+        self, workspace_id: str, event_type: str = "WORKSPACE_HEARTBEAT", announced: bytes | None = None, **payload
+    ) -> None:
         """Publish a broadcast."""
         broadcast = pb.Broadcast(
             event_type=event_type,
             workspace_id=workspace_id,
             payload=json.dumps(payload, separators=(",", ":")).encode(),
             created_at=Timestamp(seconds=1_777_624_200),
+            announced_payload=announced,
         )
         for queue in self.broadcasting:
             queue.put_nowait(pb.WatchBroadcastsResponse(broadcasts=[broadcast]))

@@ -127,6 +127,10 @@ async def test_an_announced_event_reaches_relatives_without_its_content_and_the_
         assert [(await receive_event(target))["payload"] for _ in range(2)] == [{"request_body": "secret"}] * 2
         assert (await receive_event(relative))["payload"] == {"method": "m"}
 
+        plane.event_feed.broadcast(W, "TASK_UPDATED", announced=b'{"active_tasks":1}', active_tasks=1, current_task="s")
+        payloads = [(await receive_event(socket))["payload"] for socket in (target, relative)]
+        assert payloads == [{"active_tasks": 1, "current_task": "s"}, {"active_tasks": 1}]
+
         last = plane.event_feed.publish(W)
         assert [(await receive_event(socket))["event_id"] for socket in (target, relative)] == [last] * 2
 

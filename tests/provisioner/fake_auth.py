@@ -6,7 +6,7 @@ from services.chassis.service import Servicer
 
 
 class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
-    """Issues tokens whose text contains their number and generation."""
+    """Issues tokens whose text contains their number and generation, and replaces the inbound secret with each."""
 
     def __init__(self) -> None:
         self.issued: list[tuple[str, int]] = []
@@ -42,7 +42,7 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         self.inbound_reads += 1
         if self.inbound_secret_error is not None:
             raise self.inbound_secret_error
-        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=f"inbound-{request.workspace_id}")
+        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=f"inbound-{len(self.issued)}")
 
 
 class FakeVaultService(vault_pb2_grpc.VaultServiceServicer):

@@ -44,7 +44,7 @@ async def test_desired_instance_is_started_with_credentials_and_reported(one):
 
         instance = await harness.backend.get(one)
         assert harness.auth.issued == [(one, 1)]
-        assert harness.backend.credentials[one] == Credentials("token-1-generation-1", f"inbound-{one}")
+        assert harness.backend.credentials[one] == Credentials("token-1-generation-1", "inbound-1")
         started = harness.registry.reports[-1].instance_started
         assert (started.backend, started.address, started.reference) == ("fake", instance.address, instance.reference)
         assert harness.registry.watching_backends == ["fake"]

@@ -270,11 +270,14 @@ class Broadcast(message.Message):
     WORKSPACE_ID_FIELD_NUMBER: builtins.int
     PAYLOAD_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
+    ANNOUNCED_PAYLOAD_FIELD_NUMBER: builtins.int
     event_type: builtins.str
     """A name of docs/spec/rest.md, 8.1."""
     workspace_id: builtins.str
     payload: builtins.bytes
     """JSON on one line."""
+    announced_payload: builtins.bytes
+    """The payload without the content of messages, which other workspaces receive; absent if it has none."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp: ...
     def __init__(
@@ -284,12 +287,15 @@ class Broadcast(message.Message):
         workspace_id: builtins.str = ...,
         payload: builtins.bytes = ...,
         created_at: timestamp_pb2.Timestamp | None = ...,
+        announced_payload: builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "event_type", b"event_type", "payload", b"payload", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "created_at", b"created_at", "event_type", b"event_type", "payload", b"payload", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__announced_payload: _TypeAlias = typing.Literal["announced_payload"]  # noqa: Y015
+    _WhichOneofArgType__announced_payload: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__announced_payload) -> _WhichOneofReturnType__announced_payload | None: ...
 
 @typing.final
 class ResolveSubscriptionRequest(message.Message):

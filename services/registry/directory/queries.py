@@ -1,10 +1,11 @@
 """Reads workspaces, their cards, their instance files and their stored events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from services.chassis import pages
-from services.chassis.identity import Identity
+from services.chassis.identity import Identity, Kind
 from services.registry import access
 from services.registry.directory.card_pages import WorkspacePage, read_page, read_with_card
 from services.registry.errors.workspaces import WorkspaceNotFound, WorkspaceRemoved
@@ -22,12 +23,18 @@ class WorkspaceQueries:
         self._store = store
 
     async def get(self, caller: Identity, workspace_id: WorkspaceId) -> ListedWorkspace:
-        """Return one workspace with its card, also a removed one; raises `WorkspaceNotFound`."""
+        """Return one workspace with its card, also a removed one; raises `WorkspaceNotFound`.
+
+        Another workspace does not receive its current task, which is the text of a message.
+        """
         async with self._store.begin() as tx:
             workspace = await tx.get(workspace_id)
             if not await access.may_see(tx, caller, workspace):
                 raise WorkspaceNotFound
-            return await read_with_card(tx, workspace)
+            found = await read_with_card(tx, workspace)
+        if caller.kind is Kind.WORKSPACE and caller.name != workspace_id:
+            return replace(found, workspace=replace(workspace, vitals=replace(workspace.vitals, current_task="")))
+        return found
 
     async def list(self, caller: Identity, *, size: int, token: str) -> WorkspacePage:
         """Return a page of the workspaces that are not removed, sorted by creation, then id."""

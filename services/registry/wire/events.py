@@ -47,9 +47,12 @@ def audiences_to_proto(workspaces: Iterable[WorkspaceAudiences]) -> pb.Workspace
 
 
 def broadcast_to_proto(broadcast: Broadcast) -> pb.Broadcast:
+    """Return the broadcast, and what those receive to which it is only announced."""
+    announced = event_content.remove_broadcast_content(broadcast)
     return pb.Broadcast(
         event_type=broadcast.type,
         workspace_id=broadcast.workspace_id,
         payload=render_payload(broadcast.payload).encode(),
         created_at=timestamp_from_datetime(broadcast.at),
+        announced_payload=None if announced is broadcast else render_payload(announced.payload).encode(),
     )

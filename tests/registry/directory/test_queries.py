@@ -9,6 +9,7 @@ from services.registry.errors.workspaces import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
+from services.registry.workspace.facts import HeartbeatReceived
 from services.registry.workspace.model import Status
 from tests.registry.conftest import ADMIN, ANONYMOUS, CARD, agent, org
 
@@ -64,6 +65,22 @@ async def test_an_invisible_workspace_is_reported_as_not_found(registry):
         for read in (registry.queries.get, registry.queries.card):
             with pytest.raises(WorkspaceNotFound):
                 await read(caller, hidden)
+
+
+@pytest.mark.covers("TOK-02")
+async def test_another_workspace_does_not_read_the_message_that_is_the_current_task(registry):
+    root, other_root = await registry.online("root"), await registry.online("other")
+    child = await registry.create("child", parent_id=root.id)
+    heartbeat = HeartbeatReceived(at=registry.clock.now(), current_task="what-the-operator-asked", active_tasks=1)
+    await registry.heartbeat(agent(root.id, root.generation), root.id, heartbeat)
+
+    async def read(caller):
+        return (await registry.queries.get(caller, root.id)).workspace.vitals
+
+    for caller in (ADMIN, ANONYMOUS, org(root.id), agent(root.id)):
+        assert (await read(caller)).current_task == "what-the-operator-asked"
+    for caller in (agent(child.id), agent(other_root.id)):
+        assert ((await read(caller)).current_task, (await read(caller)).active_tasks) == ("", 1)
 
 
 async def test_a_removed_workspace_can_be_read_but_its_card_is_refused(registry):
