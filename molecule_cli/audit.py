@@ -78,6 +78,12 @@ def _check_head(plane: "PlaneClient", head: str) -> None:
         message = f"{head} is no head: give PLACE:DIGEST as molecule audit verify printed it"
         raise CliError(message)
     records = plane.request("GET", "/audit", query={"after_place": int(place) - 1, "limit": 1})
+    if records and records[0]["place"] > int(place):
+        message = (
+            f"record {place} is not stored any more, only those from {records[0]['place']} on (AUDIT_RETENTION_DAYS,"
+            " AUTH_MAX_AUDIT_RECORDS): verify without --head, and keep the head that it prints"
+        )
+        raise CliError(message)
     if not records or records[0]["digest"] != digest.lower():
         message = f"the chain does not contain {head} any more: it was cut off or written anew"
         raise CliError(message)

@@ -21,13 +21,13 @@ KEPT_SHARE = 0.9
 """Share of its limit that a log keeps when it is trimmed, so that not every further row trims it again."""
 
 LARGEST_LOGS = 10
-"""Logs that are trimmed at one time while the whole plane stores too much."""
+"""Logs of which one is trimmed while the whole plane stores too much; the others may hold nothing to delete."""
 
 RETRY_INTERVAL = timedelta(seconds=5)
 """Delay until the next attempt while the database or the registry is unavailable."""
 
 TOTAL_CHECK_BYTES = 16 * 1024 * 1024
-"""Growth of one log, from one power of this size to the next, after which the total is measured."""
+"""Growth of all logs together after which the total is measured."""
 
 
 class ActivityRetention:
@@ -52,7 +52,8 @@ class ActivityRetention:
         self._max_bytes_per_workspace = max_bytes_per_workspace
         self._too_large: dict[WorkspaceId, int] = {}
         self._removed: set[WorkspaceId] = set()
-        self._measured: dict[WorkspaceId, int] = {}
+        self._sizes: dict[WorkspaceId, int] = {}
+        self._growth = 0
         self._total_is_unknown = True
         self._has_work = asyncio.Event()
 
@@ -62,14 +63,16 @@ class ActivityRetention:
             if size > self._max_bytes_per_workspace:
                 self._too_large[workspace_id] = size
                 self._has_work.set()
-            step = size // TOTAL_CHECK_BYTES
-            if step != self._measured.get(workspace_id, 0):
-                self._measured[workspace_id] = step
-                self._total_is_unknown = True
-                self._has_work.set()
+            self._growth += max(size - self._sizes.get(workspace_id, 0), 0)
+            self._sizes[workspace_id] = size
+        if self._growth >= TOTAL_CHECK_BYTES:
+            self._growth = 0
+            self._total_is_unknown = True
+            self._has_work.set()
 
     def note_removal(self, workspace_id: WorkspaceId) -> None:
         """Note that a workspace was removed, and perhaps purged."""
+        self._sizes.pop(workspace_id, None)
         self._removed.add(workspace_id)
         self._has_work.set()
 
@@ -98,11 +101,14 @@ class ActivityRetention:
             async with self._store.begin() as tx:
                 deleted = await tx.delete_before(before, limit=MAX_ROWS_PER_DELETE)
         async with self._store.begin() as tx:
-            await tx.recount_usage()
             workspaces = await tx.list_workspaces()
         for workspace_id in workspaces:
+            async with self._store.begin() as tx:
+                await tx.recount_usage(workspace_id)
             if not has_route(workspace_id):
                 self.note_removal(workspace_id)
+        self._total_is_unknown = True
+        self._has_work.set()
 
     async def _purge_removed(self) -> None:
         """Delete the activity of the noted workspaces that the registry does not know any more.
@@ -133,18 +139,25 @@ class ActivityRetention:
             self._too_large.pop(workspace_id)
 
     async def _trim_total(self) -> None:
-        """Halve the largest logs until the whole plane stores as little as it may."""
+        """Halve the largest log, again and again, until the whole plane stores as little as it may."""
         if not self._total_is_unknown:
             return
-        while True:
+        has_trimmed = True
+        while has_trimmed:
             async with self._store.begin() as tx:
                 total = await tx.get_total_usage()
                 largest = await tx.list_largest(limit=LARGEST_LOGS) if total > self._max_bytes else {}
-            if sum([await self._trim(each, size, keep=size // 2) for each, size in largest.items()]) == 0:
-                break
+            has_trimmed = await self._halve_first(largest)
         self._total_is_unknown = False
         if largest:
             log.warning("activity exceeds its limit with messages that wait for polling agents", bytes=total)
+
+    async def _halve_first(self, logs: Mapping[WorkspaceId, int]) -> bool:
+        """Halve the first of the logs that has anything to delete; returns whether there is one."""
+        for workspace_id, size in logs.items():
+            if await self._trim(workspace_id, size, keep=size // 2):
+                return True
+        return False
 
     async def _trim(self, workspace_id: WorkspaceId, size: int, *, keep: int) -> int:
         """Delete the oldest rows of a workspace that occupies `size` bytes; returns how many."""

@@ -107,14 +107,15 @@ class Transaction:
         return int(await self._connection.scalar(sa.select(sa.func.sum(ACTIVITY_USAGE.c.bytes))) or 0)
 
     async def list_workspaces(self) -> list[WorkspaceId]:
-        """Return the workspaces that have activity."""
-        return [WorkspaceId(id_) for id_ in await self._connection.scalars(sa.select(ACTIVITY_USAGE.c.workspace_id))]
+        """Return the workspaces that have received or sent messages, or have a usage."""
+        return [WorkspaceId(id_) for id_ in await self._connection.scalars(_LIST_WORKSPACES)]
 
-    async def recount_usage(self) -> None:
-        """Count the usage anew, because a replica of an earlier release does not update it."""
+    async def recount_usage(self, workspace_id: WorkspaceId) -> None:
+        """Count the usage of a workspace anew, because a replica of an earlier release does not update it."""
         await self.lock()
-        await self._connection.execute(sa.delete(ACTIVITY_USAGE))
-        counted = sa.select(ACTIVITIES.c.workspace_id, sa.func.sum(_SIZE)).group_by(ACTIVITIES.c.workspace_id)
+        await self._connection.execute(sa.delete(ACTIVITY_USAGE).where(ACTIVITY_USAGE.c.workspace_id == workspace_id))
+        own = sa.select(ACTIVITIES.c.workspace_id, sa.func.sum(_SIZE)).where(ACTIVITIES.c.workspace_id == workspace_id)
+        counted = own.group_by(ACTIVITIES.c.workspace_id)
         await self._connection.execute(sa.insert(ACTIVITY_USAGE).from_select(["workspace_id", "bytes"], counted))
 
     async def _delete(self, ids: sa.Select[Any]) -> int:
@@ -212,12 +213,27 @@ def _build_append() -> sa.Executable:
     ).returning(ACTIVITY_USAGE.c.workspace_id, ACTIVITY_USAGE.c.bytes)
 
 
+def _select_distinct(column: sa.Column[Any]) -> sa.Select[Any]:
+    """Select the distinct values of an indexed column. It reads the index once for each value, not every row."""
+    first = sa.select(column).where(column.is_not(None)).order_by(column).limit(1).scalar_subquery()
+    found = sa.select(first.label("value")).cte(f"each_{column.name}", recursive=True)
+    following = sa.select(column).where(column > found.c.value).order_by(column).limit(1).correlate(found)
+    found = found.union_all(sa.select(following.scalar_subquery()).where(found.c.value.is_not(None)))
+    return sa.select(found.c.value).where(found.c.value.is_not(None))
+
+
 _SIZE = sum((_measure_column(name) for name in BODY_COLUMNS), sa.literal_column(str(ROW_BYTES)))
 """The bytes that a row occupies."""
 
 _IS_INBOX = sa.and_(ACTIVITIES.c.activity_type == "a2a_receive", ACTIVITIES.c.duration_ms.is_(None))
 """Messages that wait for a polling agent: all others were sent, so they have a duration."""
 
+
+_LIST_WORKSPACES = sa.union(
+    _select_distinct(ACTIVITIES.c.workspace_id),
+    _select_distinct(ACTIVITIES.c.source_id),
+    sa.select(ACTIVITY_USAGE.c.workspace_id),
+)
 
 _WRITER_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("a2a_proxy.activities", 0)))
 

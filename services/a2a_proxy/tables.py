@@ -28,6 +28,7 @@ ACTIVITIES = sa.Table(
     sa.Column("tool_trace", sa.Text),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Index(None, "created_at", postgresql_using="brin"),
+    sa.Index(None, "source_id", postgresql_using="btree"),
 )
 """Actions of agents, and messages to them. `seq` grows in the order of commits; bodies are JSON texts, unchanged."""
 

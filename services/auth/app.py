@@ -20,6 +20,7 @@ from services.auth.api.auth import AuthServicer
 from services.auth.api.tokens import TokenServicer
 from services.auth.api.vault import VaultServicer
 from services.auth.audit_log import AuditLog
+from services.auth.audit_retention import AuditRetention
 from services.auth.authorization import Authorizer
 from services.auth.feeds.revocations import RevocationFeed
 from services.auth.feeds.secret_changes import SecretChangeFeed
@@ -42,6 +43,7 @@ from services.auth.vault.sealing import Sealer
 from services.auth.vault.secrets import Vault
 from services.chassis import database
 from services.chassis.clock import SystemClock
+from services.chassis.database import AdvisoryLock
 from services.chassis.errors import Unavailable
 from services.chassis.service import Components, Loop, Service, Servicer
 from services.chassis.settings import InvalidSettings
@@ -62,6 +64,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         chain_key = _build_chain_key(settings)
         audit_log = AuditLog(store, clock=clock, key=chain_key)
         await _require_chain_key(audit_log, chain_key)
+        audit_retention = AuditRetention(
+            store, audit_log, clock, age=settings.audit_retention, max_records=settings.max_audit_records
+        )
         sealer = _build_sealer(settings)
         admin_digest = digest_token(settings.admin_token.get_secret_value()) if settings.admin_token else None
         placements = Placements(store, clock=clock)
@@ -110,7 +115,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ),
             ],
-            # Every replica runs all loops. A deletion that another replica has already done changes nothing.
+            # Every replica runs all loops but the last. A deletion that another replica has done changes nothing.
             loops=[
                 Loop(name="revocation notifications", run=revocation_listener.listen),
                 Loop(name="revocations", run=revocation_feed.poll, every=timedelta()),
@@ -120,6 +125,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 Loop(name="unconfirmed placements", run=placements.forget_unconfirmed, every=timedelta(seconds=30)),
                 Loop(name="old sessions", run=sessions.delete_expired, every=timedelta(minutes=1)),
                 Loop(name="old revocations", run=revocation_feed.prune, every=timedelta(hours=1)),
+                Loop(
+                    name="old audit records",
+                    run=audit_retention.remove_surplus,
+                    every=timedelta(minutes=10),
+                    lock=AdvisoryLock(url, role=role, name="auth.audit_retention"),
+                ),
             ],
         )
         with suppress(Unavailable):

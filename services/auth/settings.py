@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.chassis.setting_types import Seconds
+from services.chassis.setting_types import Days, Seconds
 from services.chassis.settings import DatabaseSettings, Mode, require_strong_secret, with_prefix
 
 
@@ -25,6 +25,12 @@ class Settings(DatabaseSettings):
 
     session_lasts: Seconds = timedelta(hours=12)
     """Seconds until a browser session expires."""
+
+    audit_retention: Days | None = Field(default=None, validation_alias="AUDIT_RETENTION_DAYS")
+    """Days that audit records are kept; whatever their age when unset."""
+
+    max_audit_records: int = Field(default=10_000_000, ge=1_000, le=1_000_000_000)
+    """Audit records that are kept; beyond them the oldest are removed, however old they are."""
 
     @model_validator(mode="after")
     def _require_keys(self) -> Self:

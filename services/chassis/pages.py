@@ -5,6 +5,7 @@ import binascii
 import json
 from collections.abc import Sequence
 
+from services.chassis import strict_json
 from services.chassis.errors import InvalidArgument
 
 
@@ -23,10 +24,12 @@ def encode_page_token(position: Sequence[str]) -> str:
 def decode_page_token(token: str, length: int) -> list[str]:
     """Return the position of a token, which has `length` values; raises `InvalidPageToken`."""
     try:
-        values = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, RecursionError):
+        values = strict_json.parse(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
         raise InvalidPageToken from None
     if not isinstance(values, list) or len(values) != length or not all(isinstance(value, str) for value in values):
+        raise InvalidPageToken
+    if any("\0" in value for value in values):  # PostgreSQL takes no such text, and no position has one
         raise InvalidPageToken
     return values
 

@@ -49,10 +49,13 @@ class RetainedLog:
 
     async def usage(self) -> dict[WorkspaceId, int]:
         async with self.store.begin() as tx:
-            return await tx.list_largest(limit=10)
+            return await tx.list_largest(limit=100)
 
     async def fits(self, check: Callable[[dict[WorkspaceId, int]], bool]) -> bool:
         return check(await self.usage())
+
+    async def has(self, workspace_id: WorkspaceId, *methods: str) -> bool:
+        return await self.methods(workspace_id) == list(methods)
 
     async def is_empty(self, workspace_id: WorkspaceId) -> bool:
         return not await self.methods(workspace_id)
@@ -60,7 +63,8 @@ class RetainedLog:
     async def measured(self) -> dict[WorkspaceId, int]:
         """Return the usage as it is counted from the rows."""
         async with self.store.begin() as tx:
-            await tx.recount_usage()
+            for workspace_id in await tx.list_workspaces():
+                await tx.recount_usage(workspace_id)
             return await tx.list_largest(limit=10)
 
 
@@ -153,6 +157,17 @@ async def test_the_largest_logs_are_halved_while_the_plane_stores_too_much(build
 
 
 @pytest.mark.covers("LIM-05")
+async def test_many_small_logs_do_not_exceed_the_limit_of_the_plane(build, monkeypatch):
+    monkeypatch.setattr(module, "TOTAL_CHECK_BYTES", 3 * KILOBYTE)
+    log = build(max_bytes=12 * KILOBYTE)
+
+    for _ in range(20):
+        await log.add(WorkspaceId(str(uuid4())), "small")
+
+    await eventually(lambda: log.fits(lambda usage: sum(usage.values()) <= 15 * KILOBYTE))
+
+
+@pytest.mark.covers("LIM-05")
 async def test_rows_older_than_the_retention_are_deleted(build, clock):
     log = build()
     await log.add(A, "old", created_at=clock.now() - timedelta(days=8))
@@ -222,3 +237,15 @@ async def test_a_purge_while_the_proxy_was_down_or_the_registry_away_is_carried_
 
     await eventually(lambda: log.is_empty(A))
     assert await log.methods(B) == ["kept"]
+
+
+@pytest.mark.covers("LIM-06")
+async def test_a_purge_of_a_workspace_that_only_sent_is_carried_out_later(build):
+    log = build()
+    await log.add(B, "sent", source_id=A)
+    await log.add(B, "kept", source_id=C)
+    log.registry.records.pop(A)
+
+    await log.retention.clean(lambda workspace_id: workspace_id in {B, C})
+
+    await eventually(lambda: log.has(B, "kept"))

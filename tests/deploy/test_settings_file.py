@@ -63,6 +63,7 @@ REQUIRED = {
 EXAMPLES = {
     **REQUIRED,
     "AUDIT_LEDGER_SALT": "a-salt-of-the-audit-log",
+    "AUDIT_RETENTION_DAYS": "3650",
     "PROVISION_TIMEOUT_SECONDS": "600",
     "AGENT_URL_ALLOWED_CIDRS": "10.0.0.0/8, 192.168.7.0/24,fd00::/8",
     "TRUSTED_PROXIES": "10.0.0.1,fd00::/8",

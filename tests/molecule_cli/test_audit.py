@@ -37,7 +37,7 @@ class AuditPlane(FakePlane):
     async def list_records(self, request: Request) -> Response:
         self.asked = dict(request.query_params)
         after = int(request.query_params.get("after_place", 1))
-        return JSONResponse([RECORD] if after == 1 else [])
+        return JSONResponse([RECORD] if after <= 1 else [])
 
     async def verify(self, request: Request) -> Response:
         after = int(request.query_params["after_place"])
@@ -109,6 +109,7 @@ def test_the_report_says_what_is_wrong(plane, url, fault):
     [
         ("7:07", "the chain does not contain 7:07 any more"),
         ("2:ff", "the chain does not contain"),
+        ("1:01", "record 1 is not stored any more, only those from 2 on"),
         ("x", "x is no head"),
     ],
 )

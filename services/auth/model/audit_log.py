@@ -52,6 +52,18 @@ class Checkpoint:
     mac: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainExtent:
+    """The positions of the oldest and the newest record that are stored, and of the oldest one that is not yet old.
+
+    `first_young` follows the old records that were looked at if all of them are old.
+    """
+
+    first: int
+    last: int
+    first_young: int
+
+
 class Fault(StrEnum):
     """What is wrong at the position of a result."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.model.audit_log import AuditRecord, ChainedRecord, Checkpoint, KeyStart
+from services.auth.model.audit_log import AuditRecord, ChainedRecord, ChainExtent, Checkpoint, KeyStart
 from services.auth.store.tables.audit_log import AUDIT_CHECKPOINTS, AUDIT_KEYS, AUDIT_RECORDS
 
 _LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("auth.deeds", 0)))
@@ -89,6 +89,28 @@ class AuditLogStore:
         if row is None:
             return None
         return Checkpoint(position=row.place, digest=row.digest, key_id=row.key_id, mac=row.mac)
+
+    async def get_extent(self, *, before: datetime | None, limit: int) -> ChainExtent | None:
+        """Return which records are stored, of which those before a time are old; `None` for an empty chain.
+
+        It looks at the times of the `limit` oldest records only. Without a time no record is old.
+        """
+        oldest = sa.select(AUDIT_RECORDS.c.place, AUDIT_RECORDS.c.at).order_by(AUDIT_RECORDS.c.place).limit(limit)
+        seen = oldest.subquery()
+        is_young = seen.c.at >= before if before else sa.true()
+        row = (
+            await self._connection.execute(
+                sa.select(
+                    sa.func.min(seen.c.place).label("first"),
+                    sa.select(sa.func.max(AUDIT_RECORDS.c.place)).scalar_subquery().label("last"),
+                    sa.func.min(seen.c.place).filter(is_young).label("first_young"),
+                    sa.func.max(seen.c.place).label("last_seen"),
+                )
+            )
+        ).one()
+        if row.first is None:
+            return None
+        return ChainExtent(first=row.first, last=row.last, first_young=row.first_young or row.last_seen + 1)
 
     async def remove_oldest(self, checkpoint: Checkpoint) -> int:
         """Remove the records up to a checkpoint and store it; return how many were removed.

@@ -93,11 +93,11 @@ async def _find_existing_children(tx: Transaction, batch: CreationBatch) -> dict
 
 
 async def _check_quotas(tx: Transaction, limits: Quotas, new: Sequence[Workspace]) -> None:
-    for org_id, count in quotas.count_by_org(new).items():
-        quotas.check_workspaces(limits, await tx.usage.count_workspaces(org_id), added=count)
+    for org_id, added in quotas.count_by_org(new).items():
+        quotas.check_workspaces(limits, await tx.usage.count_workspaces(org_id), added=added)
     starting = [workspace for workspace in new if quotas.is_running(workspace)]
-    for org_id, count in quotas.count_by_org(starting).items():
-        quotas.check_running(limits, await tx.usage.count_running(org_id), added=count)
+    for org_id, added in quotas.count_by_org(starting).items():
+        quotas.check_running(limits, await tx.usage.count_running(org_id), added=added)
 
 
 async def _insert_new(tx: Transaction, batch: CreationBatch, new: Sequence[tuple[Workspace, WorkspacePlan]]) -> None:

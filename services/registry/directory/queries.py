@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.chassis import pages
 from services.chassis.identity import Identity, Kind
@@ -89,6 +89,9 @@ def _decode_token(token: str) -> tuple[datetime, str] | None:
         return None
     created_at, workspace_id = pages.decode_page_token(token, 2)
     try:
-        return datetime.fromisoformat(created_at), workspace_id
-    except ValueError:
+        moment = datetime.fromisoformat(created_at)
+        if moment.tzinfo is None:
+            raise pages.InvalidPageToken
+        return moment.astimezone(UTC), workspace_id
+    except (ValueError, OverflowError):
         raise pages.InvalidPageToken from None

@@ -40,9 +40,9 @@ class RenewalService:
 
     async def require_room(self, tx: Transaction, *starting: Workspace) -> None:
         """Raise `TooManyRunning` if these workspaces cannot all start; those that count as running already are free."""
-        added = [workspace for workspace in starting if not workspace.external and not quotas.is_running(workspace)]
-        for org_id, count in quotas.count_by_org(added).items():
-            quotas.check_running(self._limits, await tx.usage.count_running(org_id), added=count)
+        stopped = [workspace for workspace in starting if not workspace.external and not quotas.is_running(workspace)]
+        for org_id, added in quotas.count_by_org(stopped).items():
+            quotas.check_running(self._limits, await tx.usage.count_running(org_id), added=added)
 
     def wake(self, tx: Transaction, workspace: Workspace) -> Workspace:
         """Request a new instance for a hibernated workspace; one that still hibernates starts afterwards."""

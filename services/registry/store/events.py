@@ -7,16 +7,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.chassis import strict_json
 from services.registry.store.tables import workspaces as tables
 from services.registry.store.tables.event_horizon import event_horizon
 from services.registry.store.tables.schema import revision_sequence
 from services.registry.store.tables.workspaces import events, workspaces
 from services.registry.workspace.audiences import TreePosition
-from services.registry.workspace.events import Event, EventFilter, EventRange
+from services.registry.workspace.events import Event, EventFilter, EventRange, render_payload
 from services.registry.workspace.model import WorkspaceId
 
-WITHOUT_CARD = '{"agent_card":null}'
-"""The payload of an event whose card was taken out."""
+WITHOUT_CARD = '"agent_card":null}'
+"""The end of a payload whose card was taken out; no other payload ends like this."""
+
+MAX_CARDS_PER_DROP = 20
+"""Limit of the cards, of up to 1 MiB each, that one statement reads in order to take them out."""
 
 
 class EventStore:
@@ -84,9 +88,14 @@ class EventStore:
 
         The events keep their ids, so a program that follows them misses none; the newest card is the one that counts.
         """
-        own = sa.select(events.c.event_id).where(events.c.workspace_id == workspace_id, tables.holds_card)
-        old = own.order_by(events.c.event_id.desc()).offset(kept)
-        await self._connection.execute(sa.update(events).where(events.c.event_id.in_(old)).values(payload=WITHOUT_CARD))
+        own = sa.select(events.c.event_id, events.c.payload).where(
+            events.c.workspace_id == workspace_id, tables.holds_card, events.c.payload.not_like(f"%{WITHOUT_CARD}")
+        )
+        old = own.order_by(events.c.event_id.desc()).offset(kept).limit(MAX_CARDS_PER_DROP)
+        for row in (await self._connection.execute(old)).all():
+            await self._connection.execute(
+                sa.update(events).where(events.c.event_id == row.event_id).values(payload=_drop_card(row.payload))
+            )
 
     async def _delete(self, ids: sa.Select[tuple[int]]) -> int:
         deleted = await self._connection.execute(
@@ -108,6 +117,16 @@ class EventStore:
 _LAST_VALUE = sa.table(
     revision_sequence.name, sa.column("last_value", sa.BigInteger), schema=revision_sequence.schema
 ).c.last_value
+
+
+def _drop_card(payload: str) -> str:
+    """Return a payload with null instead of the card, which stands at the end; one that is not JSON loses the rest."""
+    try:
+        members = strict_json.parse(payload.encode())
+    except strict_json.InvalidJson:
+        members = {}
+    members.pop("agent_card", None)
+    return render_payload({**members, "agent_card": None})
 
 
 def _build_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:

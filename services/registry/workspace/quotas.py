@@ -1,5 +1,6 @@
 """How many workspaces there may be, and how many of them may have a running instance. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What exists at the moment: in the whole plane, and in one organisation."""
+    """How many there are, or are added: in the whole plane, and in one organisation."""
 
     total: int
     in_org: int
@@ -33,25 +34,23 @@ def is_running(workspace: Workspace) -> bool:
     return not workspace.external and workspace.backend != NO_BACKEND and workspace.status in RUNNING_STATUSES
 
 
-def count_by_org(workspaces: Sequence[Workspace]) -> dict[WorkspaceId, int]:
-    """Return how many of the workspaces each organisation has."""
-    counts: dict[WorkspaceId, int] = {}
-    for workspace in workspaces:
-        counts[workspace.org_id] = counts.get(workspace.org_id, 0) + 1
-    return counts
+def count_by_org(workspaces: Sequence[Workspace]) -> dict[WorkspaceId, Usage]:
+    """Return how many workspaces there are, and how many of them each organisation has."""
+    counts = Counter(workspace.org_id for workspace in workspaces)
+    return {org_id: Usage(total=len(workspaces), in_org=count) for org_id, count in counts.items()}
 
 
-def check_workspaces(quotas: Quotas, usage: Usage, *, added: int) -> None:
-    """Raise `TooManyWorkspaces` if `added` new workspaces of one organisation exceed a limit."""
-    if usage.in_org + added > quotas.workspaces_per_org:
+def check_workspaces(quotas: Quotas, usage: Usage, *, added: Usage) -> None:
+    """Raise `TooManyWorkspaces` if new workspaces, of which some are of one organisation, exceed a limit."""
+    if usage.in_org + added.in_org > quotas.workspaces_per_org:
         raise TooManyWorkspaces.in_organisation(quotas.workspaces_per_org)
-    if usage.total + added > quotas.workspaces:
+    if usage.total + added.total > quotas.workspaces:
         raise TooManyWorkspaces.in_plane(quotas.workspaces)
 
 
-def check_running(quotas: Quotas, usage: Usage, *, added: int) -> None:
-    """Raise `TooManyRunning` if the start of `added` instances of one organisation exceeds a limit."""
-    if usage.in_org + added > quotas.running_per_org:
+def check_running(quotas: Quotas, usage: Usage, *, added: Usage) -> None:
+    """Raise `TooManyRunning` if the start of instances, of which some are of one organisation, exceeds a limit."""
+    if usage.in_org + added.in_org > quotas.running_per_org:
         raise TooManyRunning.in_organisation(quotas.running_per_org)
-    if usage.total + added > quotas.running:
+    if usage.total + added.total > quotas.running:
         raise TooManyRunning.in_plane(quotas.running)

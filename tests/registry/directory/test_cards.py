@@ -35,6 +35,23 @@ async def test_many_large_cards_leave_few_of_them_in_the_events(registry):
 
 
 @pytest.mark.covers("LIM-07")
+async def test_an_event_whose_card_was_taken_out_keeps_everything_else(registry):
+    workspace = await registry.started()
+    before = len(await registry.events(workspace.id))
+    url = f"http://127.0.0.1:9/{'long' * 300}"
+    card = json.dumps({"name": "ada", "description": "x" * 2_000, "agent_card": None}).encode()
+
+    for _ in range(6):
+        await registry.register(workspace, card=card, url=url)
+
+    first, second, third, *_ = [json.loads(event.payload) for event in (await registry.events(workspace.id))[before:]]
+    assert first == {**third, "agent_card": None}
+    assert second == {**third, "agent_card": None}
+    assert third["agent_card"]["name"] == "ada"
+    assert (third["url"], third["status"], third["delivery_mode"]) == (url, "online", "push")
+
+
+@pytest.mark.covers("LIM-07")
 async def test_small_cards_stay_in_the_events(registry):
     workspace = await registry.online()
 

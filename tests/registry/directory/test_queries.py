@@ -1,9 +1,11 @@
 """Reads of workspaces, cards and stored events."""
 
 import json
+from uuid import uuid4
 
 import pytest
 
+from services.chassis import pages
 from services.registry.errors.workspaces import (
     OrgAccessDenied,
     WorkspaceNotFound,
@@ -37,6 +39,16 @@ async def test_the_list_has_pages_and_omits_removed_workspaces(registry):
 
 
 @pytest.mark.covers("DOC-05")
+@pytest.mark.covers("LIM-01")
+@pytest.mark.parametrize("created_at", ["2026-01-01", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "yesterday"])
+async def test_a_page_token_with_a_time_that_the_plane_does_not_write_is_refused(registry, created_at):
+    await registry.create()
+    token = pages.encode_page_token([created_at, str(uuid4())])
+
+    with pytest.raises(pages.InvalidPageToken):
+        await registry.queries.list(ADMIN, size=2, token=token)
+
+
 async def test_workspaces_are_counted_by_status_without_removed_ones(registry):
     await registry.online("online")
     await registry.create("starting")

@@ -7,6 +7,7 @@ import pytest
 from services.registry.errors.workspaces import TooManyRunning, TooManyWorkspaces
 from services.registry.workspace.model import Status
 from services.registry.workspace.quotas import Quotas
+from services.registry.workspace.validation import WorkspaceDraft
 from tests.registry.conftest import ADMIN, build_parts, overwrite
 
 CONCURRENT_CREATIONS = 8
@@ -60,6 +61,20 @@ async def test_concurrent_creations_do_not_exceed_the_limit(limit):
     )
 
     assert sum(isinstance(one, TooManyRunning) for one in made) == CONCURRENT_CREATIONS - 3
+
+
+@pytest.mark.covers("LIM-02", "LIM-03")
+@pytest.mark.parametrize(
+    ("limits", "refusal"), [({"workspaces": 3}, TooManyWorkspaces), ({"running": 3}, TooManyRunning)]
+)
+async def test_several_organisations_of_one_import_count_together(limit, limits, refusal):
+    parts = limit(**limits)
+    await parts.create("present")
+    plans = [await parts.creator.plan(WorkspaceDraft(name=f"root {number}", runtime="echo")) for number in range(3)]
+
+    with pytest.raises(refusal):
+        await parts.creator.create_trees(ADMIN, "r", plans)
+    assert len(await parts.creator.create_trees(ADMIN, "r", plans[:2])) == 2
 
 
 @pytest.mark.covers("LIM-03")
