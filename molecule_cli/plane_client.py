@@ -67,7 +67,7 @@ def build_refusal(response: httpx.Response) -> PlaneRefusal:
     if response.status_code == httpx.codes.UNAUTHORIZED:
         message = f"{message}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
     elif message == "workspace not found":
-        message = f"{message}: molecule status lists what there is"
+        message = f"{message}: molecule status lists the workspaces"
     return PlaneRefusal(message, _decode_answer(response), status=response.status_code)
 
 

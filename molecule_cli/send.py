@@ -31,7 +31,7 @@ DEFAULT_WAIT_SECONDS = 120
 
 def send(
     workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[str, typer.Argument(help="The text of the message.")],
     *,
     stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
     wait: Annotated[

@@ -12,7 +12,7 @@ from molecule_cli import terminal
 def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False
 ) -> None:
-    """Show every workspace with how it is and why, and the services of the plane."""
+    """Show every workspace with its status and the cause, and the services of the plane."""
     from rich.console import Console
     from rich.text import Text
 

@@ -108,12 +108,12 @@ def test_a_command_sends_one_request_and_prints_its_result(plane, url, words, as
 @pytest.mark.parametrize(
     ("words", "status", "answer", "output"),
     [
-        (["remove", "lead"], 409, CHILDREN, "others are below it (writer): --confirm removes all of them"),
+        (["remove", "lead"], 409, CHILDREN, "workspaces are below it (writer): --confirm removes all of them"),
         (
             ["pause", "lead"],
             404,
             {"error": "workspace not found or already paused"},
-            "workspace not found or already paused: molecule status shows how it is",
+            "workspace not found or already paused: molecule status shows its status",
         ),
         (
             ["hibernate", "lead"],

@@ -119,7 +119,7 @@ def test_a_missing_secret_is_reported(url, plane):
 
 @pytest.mark.parametrize("whose", [[], ["--for", "lead", "--global"]])
 def test_exactly_one_owner_of_a_secret_is_required(url, whose):
-    assert "say whose" in error_line(molecule("secrets", "list", *whose, MOLECULE_URL=url))
+    assert "name the owner" in error_line(molecule("secrets", "list", *whose, MOLECULE_URL=url))
 
 
 def test_reseal_runs_until_no_secret_remains(url):
