@@ -138,7 +138,7 @@ def certs(
     host: Annotated[
         list[str] | None, typer.Option(help="A name or address at which services are called; repeatable.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="How long the services' certificates last.")] = 397,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long the services' certificates last.")] = 397,
 ) -> None:
     """Make an authority and a certificate for each service, for mutual TLS between machines."""
     from deploy import certs as certificates
