@@ -58,7 +58,7 @@ def verify(
     """
     Check the whole chain of records, and say whether one was changed.
 
-    Store the head that it prints: only the head reveals that records were removed at the end.
+    Store the head that it prints elsewhere: it reveals whether records were removed at the end.
     """
     from molecule_cli import plane_client, settings
 
@@ -69,7 +69,8 @@ def verify(
         while not verification["complete"]:
             verification = plane.request("GET", "/audit/verification", query={"after_place": verification["place"]})
     _raise_unless_intact(verification)
-    terminal.print_line(f"intact: {verification['place']} records, head {verification['place']}:{verification['digest']}")
+    place, digest = verification["place"], verification["digest"]
+    terminal.print_line(f"intact: {place} records, head {place}:{digest}")
 
 
 def _check_head(plane: "PlaneClient", head: str) -> None:
@@ -89,7 +90,8 @@ def _raise_unless_intact(verification: dict[str, Any]) -> None:
             return
         case "uncheckable":
             message = (
-                f"record {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+                f"record {verification['place']} was linked with another AUDIT_LEDGER_SALT:"
+                " start the plane with that one"
             )
         case _:
             fault = FAULTS.get(verification.get("fault", ""), "it or one before it was changed in the database")

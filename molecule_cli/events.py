@@ -25,7 +25,7 @@ MAX_VALUE_LENGTH = 100
 def events(
     workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new events as they happen, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new events, until Ctrl-C.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many past events.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON.")] = False,
 ) -> None:

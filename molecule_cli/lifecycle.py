@@ -16,7 +16,7 @@ NEXT_STEPS = (
     ("workspace not found or", "molecule status shows its status"),
     ("parent workspace", "molecule resume with the name of the parent starts this one too"),
     ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
-    ("provisioner not available", "instances cannot be started or stopped now; molecule status shows which service is away"),
+    ("provisioner not available", "molecule status shows which service does not answer"),
     ("workspace removed", "it cannot be restored; create another one"),
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
@@ -82,7 +82,7 @@ def remove(
     workspace: Workspace,
     *,
     confirm: Annotated[bool, typer.Option("--confirm", help="Also remove the workspaces below it.")] = False,
-    purge: Annotated[bool, typer.Option("--purge", help="Also delete its records; if it was removed before, give its id.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete its records; needs its id if removed.")] = False,
 ) -> None:
     """
     Remove a workspace for good: its instance is stopped and its tokens are revoked.

@@ -41,10 +41,13 @@ def list_(
         return
     rows = [(secret["key"], secret["scope"], secret["updated_at"][:19]) for secret in secrets]
     tables.print_table([tables.Column(heading) for heading in ("KEY", "SCOPE", "SET")], rows)
-    for key in (secret["key"] for secret in secrets if secret.get("reserved")):
-        terminal.print_line(
-            f"{key} is not given to agents: its name is reserved; molecule secrets unset {key} erases it"
-        )
+    for secret in secrets:
+        if secret.get("reserved"):
+            owner = "--global" if secret["scope"] == "global" else f"--for {workspace}"
+            terminal.print_line(
+                f"{secret['key']} is not given to agents: its name is reserved; "
+                f"molecule secrets unset {secret['key']} {owner} deletes it"
+            )
 
 
 @app.command(name="set")

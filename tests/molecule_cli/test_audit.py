@@ -87,7 +87,10 @@ def test_the_whole_chain_is_verified(url):
 
 @pytest.mark.parametrize(
     ("verdict", "message"),
-    [("broken", "the chain is broken at record 3"), ("uncheckable", "record 3 was linked with another AUDIT_LEDGER_SALT")],
+    [
+        ("broken", "the chain is broken at record 3"),
+        ("uncheckable", "record 3 was linked with another AUDIT_LEDGER_SALT"),
+    ],
 )
 def test_a_broken_or_uncheckable_chain_is_reported(plane, url, verdict, message):
     plane.verdict = verdict
