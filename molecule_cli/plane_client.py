@@ -68,7 +68,10 @@ def build_refusal(response: httpx.Response) -> PlaneRefusal:
         message = f"{message}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
     elif message == "workspace not found":
         message = f"{message}: molecule status lists the workspaces"
-    return PlaneRefusal(message, _decode_answer(response), status=response.status_code)
+    answer = _decode_answer(response)
+    if scope := answer.get("required_scope"):
+        message = f"{message}: it needs the scope {scope}"
+    return PlaneRefusal(message, answer, status=response.status_code)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_streamed_text_may_hold_any_separator_of_lines(url):
 
     result = molecule("send", "lead", text, "--stream", MOLECULE_URL=url)
 
-    assert result.stdout == text + "\n"
+    assert result.stdout == text.encode("unicode_escape").decode() + "\n"
 
 
 @pytest.mark.covers("TXT-06")
