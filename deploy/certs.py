@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -46,7 +47,8 @@ def create_certificates(directory: Path, *, hosts: Sequence[str], validity: time
 
     An existing authority signs the new certificates, so that a renewal does not change what the services trust. `hosts`
     are further names and addresses at which the services are reached, besides their own names and localhost; the hosts
-    of existing certificates are kept. Raises `StartError` for a host that no certificate can contain.
+    of existing certificates are kept. Raises `StartError` for a host that no certificate can contain, and for a file of
+    the directory that is not what its name says.
     """
     _check_hosts(hosts)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,8 +82,11 @@ def _find_earlier_hosts(directory: Path) -> tuple[str, ...]:
         file = directory / f"{service}.pem"
         if not file.exists():
             continue
-        names = x509.load_pem_x509_certificate(file.read_bytes()).extensions
-        alternatives = names.get_extension_for_class(x509.SubjectAlternativeName).value
+        try:
+            extensions = _load_certificate(file).extensions
+            alternatives = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            continue
         dns = alternatives.get_values_for_type(x509.DNSName)
         addresses = [str(address) for address in alternatives.get_values_for_type(x509.IPAddress)]
         own = _list_own_names(service)
@@ -95,9 +100,8 @@ def _list_own_names(service: str) -> tuple[str, ...]:
 
 def _load_or_create_authority(directory: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     if (directory / f"{AUTHORITY}.pem").exists():
-        found = serialization.load_pem_private_key((directory / f"{AUTHORITY}-key.pem").read_bytes(), password=None)
-        assert isinstance(found, ec.EllipticCurvePrivateKey)  # noqa: S101 - this module wrote the key
-        return found, x509.load_pem_x509_certificate((directory / f"{AUTHORITY}.pem").read_bytes())
+        certificate = _load_certificate(directory / f"{AUTHORITY}.pem")
+        return _load_key(directory / f"{AUTHORITY}-key.pem", certificate), certificate
     key = ec.generate_private_key(ec.SECP256R1())
     name = _build_name("molecule")
     certificate = (
@@ -108,6 +112,30 @@ def _load_or_create_authority(directory: Path) -> tuple[ec.EllipticCurvePrivateK
     )
     _write(directory, AUTHORITY, key, certificate)
     return key, certificate
+
+
+def _load_certificate(file: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes())
+    except ValueError as error:
+        message = f"{file} is not a certificate: remove it, or put the right file there"
+        raise StartError(message) from error
+
+
+def _load_key(file: Path, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    """Return the key of the authority, whose certificate is given."""
+    try:
+        found = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except FileNotFoundError as error:
+        message = f"{file} is missing: put the key of the authority there, or use another directory for a new authority"
+        raise StartError(message) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        message = f"{file} is not a key without a password: put the key of the authority there"
+        raise StartError(message) from error
+    if not isinstance(found, ec.EllipticCurvePrivateKey) or found.public_key() != certificate.public_key():
+        message = f"{file} is not the key of {AUTHORITY}.pem: put the key of the authority there"
+        raise StartError(message)
+    return found
 
 
 def _build_certificate(

@@ -106,7 +106,7 @@ def down() -> None:
 
 @app.command()
 def templates(*, as_json: AsJson = False) -> None:
-    """Show the templates that workspaces can be made from, and what is wrong with the rest."""
+    """Show the templates that workspaces can be made from, and the problems of the others."""
     org.show_templates(as_json=as_json)
 
 
@@ -133,12 +133,12 @@ def migrate() -> None:
 
 @app.command()
 def certs(
-    directory: Annotated[Path, typer.Argument(help="Where to write them; its ca.pem is used again if there is one.")],
+    directory: Annotated[Path, typer.Argument(help="Directory for the files; a ca.pem in it is used again.")],
     *,
     host: Annotated[
-        list[str] | None, typer.Option(help="A name or address services are dialled at; repeatable.")
+        list[str] | None, typer.Option(help="A name or address at which services are called; repeatable.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="How long the services' certificates last.")] = 397,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long the services' certificates last.")] = 397,
 ) -> None:
     """Make an authority and a certificate for each service, for mutual TLS between machines."""
     from deploy import certs as certificates

@@ -7,8 +7,20 @@ from typing import Any
 def extract_answer(result: Mapping[str, Any]) -> str:
     """Return the text of an answer: of a message, of a task's artifacts, or else of the task's status."""
     reply = _get_object(result, "task") or _get_object(result, "message") or result
-    artifacts = "\n".join(_join_texts(artifact) for artifact in _get_objects(reply, "artifacts"))
-    return artifacts or _join_texts(reply) or extract_status_text(result)
+    return extract_artifacts(result) or _join_texts(reply) or extract_status_text(result)
+
+
+def extract_artifacts(result: Mapping[str, Any]) -> str:
+    """Return the text of the artifacts of a whole task; empty for anything else."""
+    reply = _get_object(result, "task") or result
+    return "\n".join(_join_texts(artifact) for artifact in _get_objects(reply, "artifacts"))
+
+
+def is_message(result: object) -> bool:
+    """Whether the agent answered with a message instead of a task."""
+    if not isinstance(result, dict):
+        return False
+    return isinstance(result.get("parts"), list) or isinstance(result.get("message"), dict)
 
 
 def extract_status_text(result: Mapping[str, Any]) -> str:
@@ -22,8 +34,10 @@ def extract_event(result: Mapping[str, Any]) -> str:
     match result:
         case {"artifactUpdate": dict(update)} | {"kind": "artifact-update", **update}:
             return _join_texts(_get_object(update, "artifact"))
-        case {"message": dict(message)} | {"kind": "message", **message}:
+        case {"message": dict(message)}:
             return _join_texts(message)
+        case {"parts": [*_]}:
+            return _join_texts(result)
         case _:
             return ""
 

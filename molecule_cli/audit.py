@@ -18,22 +18,22 @@ FAULTS = {
     "record_missing": "it was removed from the database",
     "key_missing": "it is linked without AUDIT_LEDGER_SALT, which was in force by then",
     "key_replaced": "it is linked with another AUDIT_LEDGER_SALT than the one in force by then",
-    "key_start_forged": "the note that AUDIT_LEDGER_SALT came into force here was forged",
-    "checkpoint_forged": "the deeds up to it were removed by somebody without AUDIT_LEDGER_SALT",
+    "key_start_forged": "the mark that AUDIT_LEDGER_SALT came into force here was forged",
+    "checkpoint_forged": "the records up to it were removed without AUDIT_LEDGER_SALT",
 }
 """What is wrong at a place, by the code of the plane."""
 
-app = typer.Typer(no_args_is_help=True, help="Who did what to which workspace, token or secret.")
+app = typer.Typer(no_args_is_help=True, help="The audit log: what was done to workspaces, tokens and secrets.")
 
 
 @app.command(name="list")
 def list_(
     workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many deeds, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many records, the newest first.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
-    """Show the newest deeds."""
+    """Show the newest records."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -56,9 +56,9 @@ def verify(
     ] = None,
 ) -> None:
     """
-    Follow the whole chain of deeds and say whether it is as it was recorded.
+    Check the whole chain of records, and say whether one was changed.
 
-    Keep the head it prints: a chain that was cut off at its end shows by that alone.
+    Store the head that it prints elsewhere: it reveals whether records were removed at the end.
     """
     from molecule_cli import plane_client, settings
 
@@ -69,7 +69,8 @@ def verify(
         while not verification["complete"]:
             verification = plane.request("GET", "/audit/verification", query={"after_place": verification["place"]})
     _raise_unless_intact(verification)
-    terminal.print_line(f"intact: {verification['place']} deeds, head {verification['place']}:{verification['digest']}")
+    place, digest = verification["place"], verification["digest"]
+    terminal.print_line(f"intact: {place} records, head {place}:{digest}")
 
 
 def _check_head(plane: "PlaneClient", head: str) -> None:
@@ -95,11 +96,12 @@ def _raise_unless_intact(verification: dict[str, Any]) -> None:
             return
         case "uncheckable":
             message = (
-                f"deed {verification['place']} was linked with another AUDIT_LEDGER_SALT: start the plane with that one"
+                f"record {verification['place']} was linked with another AUDIT_LEDGER_SALT:"
+                " start the plane with that one"
             )
         case _:
             fault = FAULTS.get(verification.get("fault", ""), "it or one before it was changed in the database")
-            message = f"the chain is broken at deed {verification['place']}: {fault}"
+            message = f"the chain is broken at record {verification['place']}: {fault}"
     raise CliError(message)
 
 

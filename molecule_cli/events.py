@@ -25,8 +25,8 @@ MAX_VALUE_LENGTH = 100
 def events(
     workspace: Annotated[str | None, typer.Argument(help="Name or id of a workspace; all if left out.")] = None,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many events of the past.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Also show new events, until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many past events.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as JSON.")] = False,
 ) -> None:
     """Show what happened in the plane, or in a workspace."""
@@ -71,6 +71,6 @@ def _follow_events(plane: "PlaneClient", workspace_id: str, last: int | None) ->
         except event_source.ConnectionLost:
             pass
         except event_source.EventsExpired:
-            terminal.print_line("what happened meanwhile is not kept any more", to_stderr=True)
+            terminal.print_line("the events since the connection was lost are no longer stored", to_stderr=True)
             last = None
         time.sleep(RECONNECT_SECONDS)

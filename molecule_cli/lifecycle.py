@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Workspace = Annotated[str, typer.Argument(help="Name or id of the workspace.")]
 
 NEXT_STEPS = (
-    ("workspace not found or", "molecule status shows how it is"),
+    ("workspace not found or", "molecule status shows its status"),
     ("parent workspace", "molecule resume with the name of the parent starts this one too"),
     ("external workspaces cannot", "its agent is started elsewhere; molecule pause keeps messages from it"),
-    ("provisioner not available", "nobody starts or stops instances now; molecule status shows which service is away"),
-    ("workspace removed", "nothing brings it back; make another one"),
+    ("provisioner not available", "molecule status shows which service does not answer"),
+    ("workspace removed", "it cannot be restored; create another one"),
     ("invalid template", "molecule templates lists those that can be used"),
     ("failed to stop workspace", "it runs as before; the log of the provisioner says why"),
 )
@@ -32,12 +32,12 @@ def register(app: typer.Typer) -> None:
 
 def pause(workspace: Workspace) -> None:
     """
-    Stop a workspace and everyone below it, until [bold]molecule resume[/].
+    Stop a workspace and all workspaces below it, until [bold]molecule resume[/].
 
-    Nothing starts them meanwhile: no message, no new secret.
+    Until then no message and no new secret starts them.
     """
     answer = _send_command(workspace, "POST", "/pause")
-    suffix = "; their instances stop when a provisioner is there" if answer.get("stops_later") else ""
+    suffix = "; their instances stop when a provisioner is connected" if answer.get("stops_later") else ""
     terminal.print_line(
         f"paused: {answer['paused_count']} of the team{suffix}; molecule resume {workspace} starts them again"
     )
@@ -54,7 +54,7 @@ def resume(workspace: Workspace) -> None:
 def hibernate(
     workspace: Workspace,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Even while it works: what it works on is lost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even while it works; that work is lost.")] = False,
 ) -> None:
     """Stop the agent of a workspace until the next message wakes it; waits until it is stopped."""
     _send_command(workspace, "POST", "/hibernate", query={"force": _format_flag(force)})
@@ -81,13 +81,13 @@ def restart(
 def remove(
     workspace: Workspace,
     *,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Everyone below it as well.")] = False,
-    purge: Annotated[bool, typer.Option("--purge", help="Erase what is known of it; needs its id if removed.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Also remove the workspaces below it.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete its records; needs its id if removed.")] = False,
 ) -> None:
     """
     Remove a workspace for good: its instance is stopped and its tokens are revoked.
 
-    One with others below it is removed with all of them, and only if --confirm says so.
+    If workspaces are below it, --confirm is needed, and removes them too.
     """
     answer = _send_command(
         workspace, "DELETE", "", query={"confirm": _format_flag(confirm), "purge": _format_flag(purge)}
@@ -118,7 +118,7 @@ def _add_next_step(text: str, answer: dict[str, Any]) -> str:
     match answer:
         case {"status": "confirmation_required", "children": list(children)}:
             names = ", ".join(str(child["name"]) for child in children)
-            return f"others are below it ({names}): --confirm removes all of them"
+            return f"workspaces are below it ({names}): --confirm removes all of them"
         case {"active_tasks": count}:
             return f"it works on {count} tasks: wait until they are done, or end them with --force"
     step = next((step for prefix, step in NEXT_STEPS if text.startswith(prefix)), "")

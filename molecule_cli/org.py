@@ -9,7 +9,7 @@ import typer
 from molecule_cli import terminal
 from molecule_cli.errors import CliError, PlaneRefusal
 
-app = typer.Typer(no_args_is_help=True, help="Organisations, made of one file.")
+app = typer.Typer(no_args_is_help=True, help="Organisations: import them from a file, list the templates.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")]
 
@@ -24,10 +24,10 @@ FILE_SUFFIXES = (".yaml", ".yml", ".json")
 def import_(
     source: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file here, or an org template of the plane.")],
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and make nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and create nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make every workspace that an org file declares, or none."""
+    """Create every workspace that an org file declares, or none."""
     from molecule_cli import plane_client, settings
 
     body = {**_build_source(source), "dry_run": dry_run}

@@ -22,7 +22,7 @@ def list_(
     org: Org = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
-    """Show the live tokens; nobody is shown their texts."""
+    """Show the live tokens, without their texts."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -69,7 +69,7 @@ def revoke(token: Token) -> None:
 
 @app.command()
 def rotate(token: Token, *, grace: Grace = GRACE_SECONDS) -> None:
-    """Put a fresh token in the place of one, which lives on for a grace."""
+    """Replace a token by a new one; the old one stays valid for the grace period."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:

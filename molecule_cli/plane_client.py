@@ -67,8 +67,11 @@ def build_refusal(response: httpx.Response) -> PlaneRefusal:
     if response.status_code == httpx.codes.UNAUTHORIZED:
         message = f"{message}: set MOLECULE_TOKEN (or ADMIN_TOKEN) to a token that this plane accepts"
     elif message == "workspace not found":
-        message = f"{message}: molecule status lists what there is"
-    return PlaneRefusal(message, _decode_answer(response), status=response.status_code)
+        message = f"{message}: molecule status lists the workspaces"
+    answer = _decode_answer(response)
+    if scope := answer.get("required_scope"):
+        message = f"{message}: it needs the scope {scope}"
+    return PlaneRefusal(message, answer, status=response.status_code)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ FLEXIBLE = frozenset({"WORKSPACE", "SKILLS"})
 
 
 def search(
-    text: Annotated[str | None, typer.Argument(help="Part of a name or role; everybody if left out.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Part of a name or role; all workspaces if left out.")] = None,
     *,
     skill: Annotated[str | None, typer.Option(help="The id or name of a skill on its card.")] = None,
     tag: Annotated[str | None, typer.Option(help="A tag of one of its skills.")] = None,
@@ -21,9 +21,9 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
     """
-    Find workspaces by name, role, skill or tag, whatever their case; all that is given must fit.
+    Find workspaces by name, role, skill or tag, in any case; a workspace must match all that is given.
 
-    Shows those that the bearer may know of: [bold]molecule search --skill translate[/].
+    Shows the workspaces that the token may see: [bold]molecule search --skill translate[/].
     """
     from molecule_cli import plane_client, settings, tables
 
@@ -33,7 +33,7 @@ def search(
         typer.echo(json.dumps(answer))
         return
     if not answer["workspaces"]:
-        terminal.print_line("nobody fits: molecule status lists everybody there is")
+        terminal.print_line("no workspace matches: molecule status lists all workspaces")
         return
     columns = [tables.Column(heading, flexible=heading in FLEXIBLE) for heading in HEADINGS]
     tables.print_table(columns, _build_rows(answer["workspaces"]))

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Secrets of one workspace, or of al
 GLOBAL_PATH = "/settings/secrets"
 
 Workspace = Annotated[str | None, typer.Option("--for", help="Name or id of the workspace.")]
-IsGlobal = Annotated[bool, typer.Option("--global", help="The secrets of every workspace without its own.")]
+IsGlobal = Annotated[bool, typer.Option("--global", help="Secrets of all workspaces that have none of the same name.")]
 
 
 @app.command(name="list")
@@ -28,7 +28,7 @@ def list_(
     is_global: IsGlobal = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
-    """Show the names of secrets; nobody is shown their values."""
+    """Show the names of secrets, never their values."""
     from molecule_cli import plane_client, settings, tables
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -41,10 +41,13 @@ def list_(
         return
     rows = [(secret["key"], secret["scope"], secret["updated_at"][:19]) for secret in secrets]
     tables.print_table([tables.Column(heading) for heading in ("KEY", "SCOPE", "SET")], rows)
-    for key in (secret["key"] for secret in secrets if secret.get("reserved")):
-        terminal.print_line(
-            f"{key} is not given to agents: its name is reserved; molecule secrets unset {key} erases it"
-        )
+    for secret in secrets:
+        if secret.get("reserved"):
+            owner = "--global" if secret["scope"] == "global" else f"--for {workspace}"
+            terminal.print_line(
+                f"{secret['key']} is not given to agents: its name is reserved; "
+                f"molecule secrets unset {secret['key']} {owner} deletes it"
+            )
 
 
 @app.command(name="set")
@@ -57,14 +60,14 @@ def set_(
     """
     Set a secret; the workspaces that it applies to are restarted.
 
-    The value is what standard input says, or is asked for: on a command line other people could read it.
+    The value is read from standard input, or asked for, because other users can read command lines.
     """
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         path = _build_path(plane, workspace, is_global=is_global)
         plane.request("PUT", path, body={"key": key, "value": _read_value(key)})
-    terminal.print_line(f"{key} is set; who needs it is restarted")
+    terminal.print_line(f"{key} is set; the workspaces that use it are restarted")
 
 
 @app.command()
@@ -74,17 +77,17 @@ def unset(
     workspace: Workspace = None,
     is_global: IsGlobal = False,
 ) -> None:
-    """Erase a secret; the workspaces that it applied to are restarted."""
+    """Delete a secret; the workspaces that it applied to are restarted."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
         plane.request("DELETE", f"{_build_path(plane, workspace, is_global=is_global)}/{quote(key, safe='')}")
-    terminal.print_line(f"{key} is erased; who had it is restarted")
+    terminal.print_line(f"{key} is deleted; the workspaces that used it are restarted")
 
 
 def _build_path(plane: "PlaneClient", workspace: str | None, *, is_global: bool) -> str:
     if is_global == (workspace is not None):
-        message = "say whose: --for WORKSPACE, or --global for all of them"
+        message = "name the owner: --for WORKSPACE, or --global for all workspaces"
         raise CliError(message)
     return GLOBAL_PATH if workspace is None else f"/workspaces/{workspaces.find_workspace(plane, workspace)}/secrets"
 

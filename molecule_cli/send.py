@@ -31,7 +31,7 @@ DEFAULT_WAIT_SECONDS = 120
 
 def send(
     workspace: Annotated[str, typer.Argument(help="Name or id of the workspace.")],
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[str, typer.Argument(help="The text of the message.")],
     *,
     stream: Annotated[bool, typer.Option("--stream", help="Print the reply as it arrives.")] = False,
     wait: Annotated[
@@ -42,8 +42,12 @@ def send(
     """
     Send a message to the agent of a workspace and print its reply.
 
-    Exit code: 0 the agent answered; 1 the message was refused or not sent; 3 the task failed, or was rejected or
-    canceled; 4 the agent needs input or authorisation; 5 the message is accepted, but the answer is not there yet.
+    Exit codes:
+    0 the agent answered
+    1 the message was refused or not sent
+    3 the task failed, or was rejected or canceled
+    4 the agent needs input or authorisation
+    5 the message is accepted, but the answer is not there yet
     """
     from molecule_cli import messages, plane_client, settings, workspaces
 
@@ -75,28 +79,41 @@ def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(json.dumps(answer))
     elif isinstance(result, dict):
         terminal.print_text(answer_text.extract_answer(result))
-    if "result" not in answer:
-        receipt = answer.get("queue_id")
-        message = f"not answered yet: {answer.get('message') or answer.get('status')} ({receipt})"
-        raise TaskNotCompleted(message, NOT_FINISHED)
+    _raise_if_receipt(answer)
     _raise_unless_completed(dialect.read_task_state(result), result)
 
 
 def _print_stream(events: Iterator[dict[str, Any]], *, as_json: bool) -> None:
-    state, last_status, has_text = "", None, False
+    state, last_status, has_text, has_message = "", None, False, False
     for event in events:
         result = event.get("result")
         if as_json:
             typer.echo(json.dumps(event))
         elif isinstance(result, dict):
             text = answer_text.extract_event(result)
+            if not has_text:
+                text = text or answer_text.extract_artifacts(result)
             has_text = has_text or bool(text)
             terminal.print_text(text, end="")
+        _raise_if_receipt(event)
+        has_message = has_message or answer_text.is_message(result)
         if new_state := dialect.read_task_state(result):
             state, last_status = new_state, result
-    if not as_json and (has_text or state in {"", "completed"}):
+    if not as_json and (has_text or has_message or state == "completed"):
         typer.echo()
+    if not state and not has_message:
+        message = "the stream ended before the answer was complete"
+        raise TaskNotCompleted(message, NOT_FINISHED)
     _raise_unless_completed(state, last_status)
+
+
+def _raise_if_receipt(answer: dict[str, Any]) -> None:
+    """Raise `TaskNotCompleted` for an answer of the plane that says that the message waits for the agent."""
+    if "result" in answer:
+        return
+    receipt = answer.get("queue_id")
+    message = f"not answered yet: {answer.get('message') or answer.get('status')}{f' ({receipt})' if receipt else ''}"
+    raise TaskNotCompleted(message, NOT_FINISHED)
 
 
 def _raise_unless_completed(state: str, result: object) -> None:

@@ -12,7 +12,7 @@ from molecule_cli import terminal
 def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False
 ) -> None:
-    """Show every workspace with how it is and why, and the services of the plane."""
+    """Show every workspace with its status and the cause, and the services of the plane."""
     from rich.console import Console
     from rich.text import Text
 
@@ -27,9 +27,8 @@ def status(
         return
     line = Text(f"{cli_settings.url}  ")
     for name, check in checks.items():
-        line.append(
-            f"{terminal.escape_controls(name)} {check['status']}  ", "green" if check["status"] == "ok" else "red"
-        )
+        is_ok = check["status"] == "ok"
+        line.append(terminal.escape_controls(f"{name} {check['status']}") + "  ", "green" if is_ok else "red")
     Console(soft_wrap=True).print(line)
     for name, check in checks.items():
         if check["status"] != "ok" and (cause := check.get("detail")):

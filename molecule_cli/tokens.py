@@ -24,7 +24,7 @@ def list_(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the plane answers, as JSON.")] = False,
 ) -> None:
-    """Show the live tokens; nobody is shown their texts."""
+    """Show the live tokens, without their texts."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -66,7 +66,7 @@ def revoke(workspace: Workspace, token: Token) -> None:
 
 @app.command()
 def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE_SECONDS) -> None:
-    """Put a fresh token in the place of one, which lives on for a grace."""
+    """Replace a token by a new one; the old one stays valid for the grace period."""
     from molecule_cli import plane_client, settings
 
     with plane_client.open_plane(settings.load_settings()) as plane:
@@ -76,7 +76,7 @@ def rotate(workspace: Workspace, token: Token, *, grace: Grace = GRACE_SECONDS) 
 
 def print_token(token: dict[str, Any]) -> None:
     """Print the token to standard output, for scripts, and the advice for people to standard error."""
-    terminal.print_line("keep it: it is not shown again. Show it as `Authorization: Bearer <token>`.", to_stderr=True)
+    terminal.print_line("keep it: it is not shown again. Send it as `Authorization: Bearer <token>`.", to_stderr=True)
     if "previous_expires_at" in token:
         terminal.print_line(f"the old one ends at {token['previous_expires_at'][:19]}Z", to_stderr=True)
     typer.echo(token["auth_token"])

@@ -8,7 +8,7 @@ import typer
 from molecule_cli import terminal
 from molecule_cli.errors import CliError
 
-app = typer.Typer(no_args_is_help=True, help="The keys that secrets are sealed with.")
+app = typer.Typer(no_args_is_help=True, help="The keys that encrypt secrets.")
 
 MAX_IDLE_BATCHES = 20
 """Consecutive batches that reseal nothing because other transactions hold the remaining secrets."""
@@ -25,9 +25,9 @@ def group() -> None:
 @app.command()
 def reseal() -> None:
     """
-    Seal every secret anew with the newest key, while the plane runs.
+    Encrypt every secret again with the newest key, while the plane runs.
 
-    First start auth with SECRETS_ENCRYPTION_KEY=2:<new>,1:<old>. When nothing remains, the old one can go.
+    First start auth with SECRETS_ENCRYPTION_KEY=2:<new>,1:<old>. When nothing remains, remove the old key.
     """
     from molecule_cli import plane_client, settings
 
@@ -40,13 +40,13 @@ def reseal() -> None:
             if not answer["remaining"]:
                 break
             if idle_batches == MAX_IDLE_BATCHES:
-                message = f"{answer['remaining']} secrets are being written all the time: call this again later"
+                message = f"{answer['remaining']} secrets are locked by other transactions: call this again later"
                 raise CliError(message)
             if idle_batches:
                 time.sleep(RETRY_SECONDS)
             else:
-                terminal.print_line(f"{resealed} sealed anew, {answer['remaining']} to go")
-    terminal.print_line(f"{resealed} sealed anew; everything is sealed with key {answer['key_version']}")
+                terminal.print_line(f"{resealed} encrypted again, {answer['remaining']} remain")
+    terminal.print_line(f"{resealed} encrypted again; all secrets have key {answer['key_version']}, 0 remain")
 
 
 def _reseal_batch(plane: Any) -> dict[str, Any]:  # noqa: ANN401 - naming the type would import httpx for --help

@@ -57,7 +57,7 @@ def format_age(since: str | None, *, now: datetime) -> str:
 
 def _describe_exit(last_exit: dict[str, Any], *, now: datetime) -> str:
     signal, code = last_exit.get("signal"), last_exit.get("code")
-    cause = f"signal {signal}" if signal else f"exit code {code}"
+    cause = f"signal {signal}" if signal else "exit" if code is None else f"exit code {code}"
     age = format_age(last_exit.get("at"), now=now)
     text = " ".join(str(last_exit.get("text") or "").split())
     return f"last {cause}{f' {age} ago' if age else ''}{f': {text}' if text else ''}"

@@ -39,7 +39,7 @@ class InstructionRoutes:
                 method="GET",
                 path="/instructions",
                 handler=self.list_instructions,
-                summary="Instructions, those for everybody first",
+                summary="Instructions, those for all workspaces first",
                 guard=ADMIN,
                 query={"scope": "`global` or `workspace`", "workspace_id": "Only those for this workspace"},
                 answer=list[Instruction],

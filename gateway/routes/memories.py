@@ -28,7 +28,7 @@ class MemoryRoutes:
                 method="POST",
                 path="/workspaces/{id}/memories",
                 handler=self.commit,
-                summary="Remember something, alone, as a team, or for everybody",
+                summary="Store a memory: for this workspace, its team or all workspaces",
                 guard=WRITE,
                 body=BodySpec(model=NewMemory),
                 success=201,

@@ -10,7 +10,7 @@ from protos.auth.v1 import audit_pb2 as pb
 
 
 class AuditRecord(TypedDict):
-    """Something that somebody did, in its place in the chain."""
+    """An audit record: an action, its actor and its place in the chain."""
 
     place: int
     id: str

@@ -16,7 +16,7 @@ class BootstrapFailure(RequestModel):
 
 
 class PauseResult(TypedDict):
-    """Answer of a pause. `stops_later`: nobody is there now who could stop the instances."""
+    """Answer of a pause. `stops_later`: no provisioner is connected now, and the next one stops the instances."""
 
     status: Literal["paused"]
     paused_count: int

@@ -14,7 +14,7 @@ class ModelChoice(RequestModel, title="Choice"):
 
 
 class ChosenModel(TypedDict):
-    """The model that was chosen, and by whom: by nobody, or for this workspace."""
+    """The model, and where it comes from: the default, or a choice for this workspace."""
 
     model: str
     source: str

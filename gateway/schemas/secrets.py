@@ -34,7 +34,7 @@ class GlobalSecretChangeResult(TypedDict):
 
 
 class ResealResult(TypedDict):
-    """What was sealed anew, and what is left."""
+    """How many secrets were encrypted again, and how many remain."""
 
     resealed: int
     remaining: int

@@ -71,6 +71,34 @@ def test_renewal_keeps_the_hosts_and_says_so(tmp_path):
 
 
 @pytest.mark.covers("ENV-21")
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("ca-key.pem", None, "ca-key.pem is missing: put the key of the authority there"),
+        ("ca-key.pem", b"odd", "ca-key.pem is not a key"),
+        ("ca.pem", b"odd", "ca.pem is not a certificate"),
+        ("auth.pem", b"", "auth.pem is not a certificate"),
+        ("ca-key.pem", "auth-key.pem", "ca-key.pem is not the key of ca.pem"),
+    ],
+)
+def test_renewal_names_a_file_that_it_cannot_use_and_changes_nothing(tmp_path, name, content, message):
+    certs.create_certificates(tmp_path, hosts=["plane.example"], validity=VALIDITY)
+    match content:
+        case None:
+            (tmp_path / name).unlink()
+        case str():
+            (tmp_path / name).write_bytes((tmp_path / content).read_bytes())
+        case _:
+            (tmp_path / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(StartError, match=re.escape(message)):
+        certs.create_certificates(tmp_path, hosts=[], validity=VALIDITY)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.covers("ENV-21")
 def test_the_command_says_what_it_did(tmp_path):
     run = [sys.executable, "-m", "molecule_cli", "certs", str(tmp_path)]
     first = subprocess.run([*run, "--host", "plane.example"], capture_output=True, text=True, check=True).stdout

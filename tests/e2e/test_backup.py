@@ -100,21 +100,34 @@ def list_modes(home: Path) -> dict[str, tuple[int, int, int]]:
     return {str(path.relative_to(home)): (path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in kept}
 
 
+def write_key_files(folder: Path) -> dict[str, str]:
+    """Return the variables of a plane that reads its keys from files, as a secret store mounts them."""
+    folder.mkdir()
+    given = {"MOLECULE_ENV": KEYS["MOLECULE_ENV"]}
+    for name in KEYS.keys() - given.keys():
+        (folder / name).write_text(f"{KEYS[name]}\n")
+        given[f"{name}_FILE"] = str(folder / name)
+    return given
+
+
 @pytest.mark.covers("ENV-31")
-async def test_commands_of_the_page_restore_a_production_plane(home, environment, tmp_path):
+@pytest.mark.parametrize("keys_are", ["variables", "files"])
+async def test_commands_of_the_page_restore_a_production_plane(home, environment, tmp_path, keys_are):
+    keys = write_key_files(tmp_path / "run-secrets") if keys_are == "files" else KEYS
     url = f"http://127.0.0.1:{environment['PORT']}"
     async with httpx.AsyncClient(base_url=url, headers=BEARER, trust_env=False) as http:
-        async with run("molecule up", tmp_path, environment | KEYS) as shell:
+        async with run("molecule up", tmp_path, environment | keys) as shell:
             body = {"name": "Lead", "runtime": "echo", "secrets": {"KEY": MARKER}}
             workspace_id = (await http.post("/workspaces", json=body)).json()["id"]
             await wait_until_online(http, workspace_id)
             modes = list_modes(home)
             command = ["bash", "-euc", read_commands("back up")]
-            subprocess.run(command, cwd=tmp_path, env=environment | KEYS, check=True)
+            subprocess.run(command, cwd=tmp_path, env=environment | keys, check=True)
             await eventually(lambda: shell.poll() is not None, within=60)
         for name in ("molecule-home.tar.gz", "molecule-keys.sh"):
             assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
         shutil.rmtree(home)
+        shutil.rmtree(tmp_path / "run-secrets", ignore_errors=True)
 
         async with run(read_commands("restore"), tmp_path, environment):
             await eventually(lambda: find_agent_environment(workspace_id), within=START_TIME_LIMIT)

@@ -82,12 +82,15 @@ def test_records_of_one_workspace_are_printed_as_json(plane, url):
 def test_the_whole_chain_is_verified(url):
     result = molecule("audit", "verify", "--head", "2:02", MOLECULE_URL=url)
 
-    assert (result.returncode, result.stdout) == (0, "intact: 3 deeds, head 3:03\n")
+    assert (result.returncode, result.stdout) == (0, "intact: 3 records, head 3:03\n")
 
 
 @pytest.mark.parametrize(
     ("verdict", "message"),
-    [("broken", "the chain is broken at deed 3"), ("uncheckable", "deed 3 was linked with another AUDIT_LEDGER_SALT")],
+    [
+        ("broken", "the chain is broken at record 3"),
+        ("uncheckable", "record 3 was linked with another AUDIT_LEDGER_SALT"),
+    ],
 )
 def test_a_broken_or_uncheckable_chain_is_reported(plane, url, verdict, message):
     plane.verdict = verdict
@@ -100,7 +103,7 @@ def test_a_broken_or_uncheckable_chain_is_reported(plane, url, verdict, message)
 def test_the_report_says_what_is_wrong(plane, url, fault):
     plane.verdict, plane.fault = "broken", fault
 
-    expected = f"the chain is broken at deed 3: {FAULTS[fault]}"
+    expected = f"the chain is broken at record 3: {FAULTS[fault]}"
     assert error_line(molecule("audit", "verify", MOLECULE_URL=url)) == expected
 
 

@@ -133,7 +133,7 @@ def test_the_error_for_an_unknown_id_is_the_answer_of_the_plane(url):
     unknown = LEAD.replace("1", "9")
 
     assert error_line(molecule("send", unknown, "hello", MOLECULE_URL=url)) == (
-        "workspace not found: molecule status lists what there is"
+        "workspace not found: molecule status lists the workspaces"
     )
     assert error_line(molecule("send", unknown, "hello", "--stream", MOLECULE_URL=url)).startswith(
         "workspace not found"

@@ -66,7 +66,7 @@ def url(plane):
             ["pause", "lead"],
             ("POST", f"/workspaces/{LEAD}/pause", {}),
             (
-                "paused: 2 of the team; their instances stop when a provisioner is there; "
+                "paused: 2 of the team; their instances stop when a provisioner is connected; "
                 "molecule resume lead starts them again"
             ),
         ),
@@ -108,12 +108,18 @@ def test_a_command_sends_one_request_and_prints_its_result(plane, url, words, as
 @pytest.mark.parametrize(
     ("words", "status", "answer", "output"),
     [
-        (["remove", "lead"], 409, CHILDREN, "others are below it (writer): --confirm removes all of them"),
+        (
+            ["pause", "lead"],
+            403,
+            {"error": "token scope does not allow this", "required_scope": "write"},
+            "token scope does not allow this: it needs the scope write",
+        ),
+        (["remove", "lead"], 409, CHILDREN, "workspaces are below it (writer): --confirm removes all of them"),
         (
             ["pause", "lead"],
             404,
             {"error": "workspace not found or already paused"},
-            "workspace not found or already paused: molecule status shows how it is",
+            "workspace not found or already paused: molecule status shows its status",
         ),
         (
             ["hibernate", "lead"],

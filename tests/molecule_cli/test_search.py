@@ -65,4 +65,6 @@ def test_a_card_may_have_any_form(plane, url, card):
 def test_a_search_without_a_match_prints_a_hint(plane, url):
     plane.answer = {"workspaces": []}
 
-    assert molecule("search", "x", MOLECULE_URL=url).stdout == "nobody fits: molecule status lists everybody there is\n"
+    result = molecule("search", "x", MOLECULE_URL=url)
+
+    assert result.stdout == "no workspace matches: molecule status lists all workspaces\n"

@@ -97,6 +97,7 @@ def test_the_list_says_which_secrets_agents_do_not_receive(url, plane):
     result = molecule("secrets", "list", "--for", "lead", MOLECULE_URL=url)
 
     assert "https_proxy is not given to agents: its name is reserved" in result.stdout
+    assert "molecule secrets unset https_proxy --for lead deletes it" in result.stdout
 
 
 def test_a_value_is_read_from_a_pipe_and_not_printed(url, plane):
@@ -119,13 +120,13 @@ def test_a_missing_secret_is_reported(url, plane):
 
 @pytest.mark.parametrize("whose", [[], ["--for", "lead", "--global"]])
 def test_exactly_one_owner_of_a_secret_is_required(url, whose):
-    assert "say whose" in error_line(molecule("secrets", "list", *whose, MOLECULE_URL=url))
+    assert "name the owner" in error_line(molecule("secrets", "list", *whose, MOLECULE_URL=url))
 
 
 def test_reseal_runs_until_no_secret_remains(url):
     result = molecule("vault", "reseal", MOLECULE_URL=url)
 
-    assert result.stdout == "100 sealed anew, 7 to go\n107 sealed anew; everything is sealed with key 2\n"
+    assert result.stdout == "100 encrypted again, 7 remain\n107 encrypted again; all secrets have key 2, 0 remain\n"
 
 
 def test_a_missing_key_is_reported_with_the_next_step():

@@ -61,6 +61,36 @@ def test_the_last_event_of_a_stream_decides_the_exit_code(last, code):
     assert (answer.returncode, answer.stdout) == (code, "hi\n")
 
 
+@pytest.mark.covers("TTY-05")
+@pytest.mark.parametrize(
+    ("answer", "code", "stdout", "stderr"),
+    [
+        ({"result": {"kind": "task", "status": status("completed"), "artifacts": [part("done")]}}, 0, "done\n", ""),
+        ({"result": {"task": {"status": status("TASK_STATE_FAILED", "no key")}}}, 3, "", "the task is failed: no key"),
+        ({"result": {"kind": "message", **part("hi")}}, 0, "hi\n", ""),
+        ({"status": "queued", "queue_id": "q1"}, 5, "", "not answered yet: queued (q1)"),
+        ({"status": "queued", "delivery_mode": "poll"}, 5, "", "not answered yet: queued"),
+    ],
+)
+def test_one_answer_instead_of_a_stream_counts_like_one_that_was_not_streamed(answer, code, stdout, stderr):
+    with serve(ReplyingPlane((200, {}, {"jsonrpc": "2.0", "id": 1, **answer}))) as url:
+        result = molecule("send", LEAD, "hi", "--stream", MOLECULE_URL=url)
+
+    assert (result.returncode, result.stdout) == (code, stdout)
+    assert stderr in result.stderr
+    assert "None" not in result.stderr
+
+
+@pytest.mark.covers("TTY-05")
+@pytest.mark.parametrize("events", [(), ({"kind": "artifact-update", "artifact": part("hi")},)])
+def test_a_stream_that_ends_before_the_answer_is_no_success(events):
+    with serve(StreamingPlane(*events)) as url:
+        result = molecule("send", LEAD, "hi", "--stream", MOLECULE_URL=url)
+
+    assert result.returncode == 5
+    assert "the stream ended before the answer was complete" in result.stderr
+
+
 @pytest.mark.covers("TTY-07")
 @pytest.mark.parametrize(
     ("headers", "refusal"),

@@ -86,6 +86,7 @@ class HostilePlane(FakePlane):
         more = {"status_reason": HOSTILE, "status_detail": HOSTILE, "status": "failed", "role": HOSTILE}
         card = {"skills": [{"name": HOSTILE}]}
         self.workspaces = [self.workspace(LEAD, HOSTILE, parent_id=None, agent_card=card, **more)]
+        self.checks = {HOSTILE: {"status": HOSTILE, "required": True, "detail": HOSTILE}}
 
     def app(self):
         app = super().app()

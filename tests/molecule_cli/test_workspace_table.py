@@ -66,6 +66,8 @@ def test_a_crash_loop_shows_its_cause_its_count_and_its_age():
     [
         ({"status": "online", "status_reason": "registered", "last_exit": {"code": 1}}, "registered"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": {"signal": 9}}, "crashed; last signal 9"),
+        ({"status": "failed", "status_reason": "crashed", "last_exit": {"code": 0}}, "crashed; last exit code 0"),
+        ({"status": "failed", "status_reason": "crashed", "last_exit": {"text": "gone"}}, "crashed; last exit: gone"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": "odd"}, "crashed"),
         ({"status": "failed"}, ""),
     ],
