@@ -103,7 +103,7 @@ class Settings(ChassisSettings):
     external_platform_url: Url = Field(default="", validation_alias="EXTERNAL_PLATFORM_URL")
     """Public address of the plane in answers; unset: the address of the request. Its host may be requested."""
 
-    platform_url: Url = Field(default="", validation_alias="PLATFORM_URL")
+    platform_url: Url = Field(default="http://127.0.0.1:8080", validation_alias="PLATFORM_URL")
     """Address under which agents reach the gateway. Its host may be requested."""
 
     allowed_hosts: HostNames | None = Field(default=None, validation_alias="ALLOWED_HOSTS")

@@ -79,7 +79,8 @@ async def test_user_with_createrole_need_not_be_a_superuser(server):
 @pytest.mark.covers("TOK-21")
 async def test_a_user_without_superuser_rights_migrates_and_the_audit_log_does_not_belong_to_auth(server):
     admin = await asyncpg.connect(server.url)
-    for statement in ("CREATE ROLE planner LOGIN CREATEROLE", "GRANT CREATE ON DATABASE molecule TO planner"):
+    role = f"CREATE ROLE planner LOGIN CREATEROLE PASSWORD '{PASSWORD}'"
+    for statement in (role, "GRANT CREATE ON DATABASE molecule TO planner"):
         await admin.execute(statement)
     url = build_url_of_user(server, "planner")
     for _ in range(2):

@@ -62,6 +62,14 @@ REQUIRED = {
 
 EXAMPLES = {
     **REQUIRED,
+    "AUTH_DATABASE_URL": "postgresql://auth:secret@h/n",
+    "REGISTRY_DATABASE_URL": "postgresql://registry:secret@h/n",
+    "PROVISIONER_DATABASE_URL": "postgresql://provisioner:secret@h/n",
+    "A2A_PROXY_DATABASE_URL": "postgresql://a2a_proxy:secret@h/n",
+    "ADMIN_TOKEN_SHA256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "METRICS_TOKEN": "a-token-that-opens-the-metrics",
+    "PLATFORM_URL": "http://gateway.internal:8080",
+    "ALLOWED_HOSTS": "plane.example, gateway.internal",
     "AUDIT_LEDGER_SALT": "a-salt-of-the-audit-log",
     "AUDIT_RETENTION_DAYS": "3650",
     "PROVISION_TIMEOUT_SECONDS": "600",

@@ -212,7 +212,7 @@ async def test_a_row_that_an_earlier_release_stored_badly_hides_no_other(caller,
     bodies = ['{"a":Infinity,"b":1}', '{"a":1e400}', "[" * 960 + "]" * 960, "[" + "1" * 4301 + "]", "{", '{"good":1.0}']
     rows = [build_row(caller.id, body) for body in bodies]
     async with (
-        database.open_engine(plane_url, role=proxy_service.role) as engine,
+        database.open_engine(plane_url, role=proxy_service.build_role()) as engine,
         Store(engine).begin() as transaction,
     ):
         await transaction.append(rows)
