@@ -84,7 +84,7 @@ def test_the_public_url_has_no_final_slash():
 
 @pytest.mark.covers("EDGE-36")
 def test_the_names_of_the_plane_come_from_its_urls_and_the_listed_hosts():
-    assert settings().host_names == set()
+    assert settings().host_names == {"127.0.0.1"}
     found = settings(
         external_platform_url="https://Plane.Example:8443/under/",
         platform_url="http://gateway.svc:8080",
