@@ -15,6 +15,7 @@ from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
 from services.chassis.errors import Unavailable
+from services.chassis.large_bodies import LARGE_BODY_BYTES
 
 log = structlog.get_logger()
 
@@ -28,7 +29,10 @@ MAX_BUFFERED_ROWS = 20_000
 """Unwritten rows from which callers have to wait."""
 
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024
-"""Size of unwritten bodies from which callers have to wait."""
+"""Size of unwritten bodies from which callers with large messages have to wait."""
+
+MAX_BUFFERED_BYTES_FOR_SMALL = 4 * MAX_BUFFERED_BYTES
+"""Size of unwritten bodies from which all callers have to wait."""
 
 RETRY_INTERVAL = timedelta(seconds=0.5)
 """Delay between two attempts while the database is unavailable."""
@@ -63,13 +67,18 @@ class ActivityLog:
         self._bytes = 0
         self._has_rows = asyncio.Event()
         self._has_full_batch = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self._has_room_for_small = asyncio.Event()
+        self._has_room_for_large = asyncio.Event()
+        self._update_room()
 
-    async def wait_for_room(self) -> None:
-        """Return once the buffer has room for a row."""
-        if not self._has_room.is_set():
-            await self._has_room.wait()
+    async def wait_for_room(self, size: int) -> None:
+        """Return once the buffer has room for the row of a message of `size` bytes.
+
+        Large messages wait earlier, so that they do not delay small ones by the time that the database takes for them.
+        """
+        has_room = self._has_room_for_large if size >= LARGE_BODY_BYTES else self._has_room_for_small
+        if not has_room.is_set():
+            await has_room.wait()
 
     async def record(self, activity: Activity) -> None:
         """Buffer a row, or commit it where the delay is zero."""
@@ -85,8 +94,7 @@ class ActivityLog:
         self._has_rows.set()
         if len(self._rows) >= MAX_BATCH_ROWS or self._bytes >= MAX_BATCH_BYTES:
             self._has_full_batch.set()
-        if len(self._rows) >= MAX_BUFFERED_ROWS or self._bytes >= MAX_BUFFERED_BYTES:
-            self._has_room.clear()
+        self._update_room()
 
     async def commit(self, activity: Activity, *, max_usage: int | None = None) -> None:
         """Write a row without buffering it; raises `Unavailable`.
@@ -153,8 +161,17 @@ class ActivityLog:
             self._has_rows.clear()
         if len(self._rows) < MAX_BATCH_ROWS and self._bytes < MAX_BATCH_BYTES:
             self._has_full_batch.clear()
-        if len(self._rows) < MAX_BUFFERED_ROWS and self._bytes < MAX_BUFFERED_BYTES:
-            self._has_room.set()
+        self._update_room()
+
+    def _update_room(self) -> None:
+        for event, max_bytes in (
+            (self._has_room_for_large, MAX_BUFFERED_BYTES),
+            (self._has_room_for_small, MAX_BUFFERED_BYTES_FOR_SMALL),
+        ):
+            if len(self._rows) < MAX_BUFFERED_ROWS and self._bytes < max_bytes:
+                event.set()
+            else:
+                event.clear()
 
     def _broadcast(self, committed: Iterable[Activity]) -> None:
         if not self._broadcasts.has_subscribers:

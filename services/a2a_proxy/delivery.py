@@ -153,7 +153,7 @@ class Delivery:
 
         A message whose address is refused leaves no activity (A2A-15).
         """
-        await self._activity.wait_for_room()
+        await self._activity.wait_for_room(len(dispatch.body))
         result = await self._send(dispatch, builder, route)
         agent_time = builder.measure_time()
         size = len(result.body) if isinstance(result, Answer) else 0

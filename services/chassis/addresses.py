@@ -68,6 +68,9 @@ PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
 HOST_NAME = re.compile(r"(?!.{254})([a-z0-9_]([a-z0-9_-]{0,62})\.)*[a-z0-9_][a-z0-9_-]{0,62}")
 """A name in lower case, without a final dot."""
 
+BRACKETED_HOST = re.compile(r"\[[^\]]*\](:[0-9]*)?")
+"""An IPv6 address in a URL, and a port. Other text after the bracket is ignored by some programs."""
+
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last label of a host that resolvers may read as an IPv4 address, in decimal, octal or hexadecimal."""
 
@@ -115,7 +118,8 @@ def parse_endpoint(url: str) -> Endpoint | None:
         return None
     if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or not _is_host(host):
         return None
-    if parts.netloc.startswith("[") is not (":" in host):  # brackets are for IPv6 only
+    has_bracket = "[" in parts.netloc
+    if has_bracket is not (":" in host) or (has_bracket and not BRACKETED_HOST.fullmatch(parts.netloc)):
         return None
     return Endpoint(host=host, port=port if port is not None else 443 if parts.scheme == "https" else 80)
 

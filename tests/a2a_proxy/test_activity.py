@@ -15,6 +15,7 @@ from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceI
 from services.a2a_proxy.store import Store
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
+from services.chassis.large_bodies import LARGE_BODY_BYTES
 from tests import databases
 from tests.waiting import eventually
 
@@ -141,7 +142,7 @@ async def test_without_a_database_no_row_is_dropped_and_callers_wait_for_room(st
         for activity in buffered:
             log.buffer(activity)
         await eventually(lambda: unavailable.attempts)
-        waiting = asyncio.ensure_future(log.wait_for_room())
+        waiting = asyncio.ensure_future(log.wait_for_room(0))
         await asyncio.wait([waiting], timeout=0.1)
         assert not waiting.done()
 
@@ -158,8 +159,32 @@ async def test_large_bodies_fill_the_buffer_and_a_batch(store):
     for _ in range(4):
         log.buffer(row(request_body=body))
 
-    assert not log._has_room.is_set()
+    assert not log._has_room_for_large.is_set()
     assert len(log._next_batch()[0]) == 1
+
+
+async def test_small_messages_do_not_wait_while_large_bodies_fill_the_buffer(store):
+    log = log_over(store)
+    body = "x" * (module.MAX_BUFFERED_BYTES // 4)
+
+    async def has_room(size):
+        try:
+            await asyncio.wait_for(log.wait_for_room(size), 0.05)
+        except TimeoutError:
+            return False
+        return True
+
+    for _ in range(4):
+        log.buffer(row(request_body=body))
+    assert (await has_room(1000), await has_room(LARGE_BODY_BYTES)) == (True, False)
+
+    while log._bytes < module.MAX_BUFFERED_BYTES_FOR_SMALL:
+        log.buffer(row(request_body=body))
+    assert not await has_room(1000)
+
+    async with writing(log):
+        await asyncio.wait_for(log.wait_for_room(1000), 60)
+        await asyncio.wait_for(log.wait_for_room(LARGE_BODY_BYTES), 60)
 
 
 async def test_a_commit_without_a_database_raises_unavailable(store):
