@@ -20,6 +20,7 @@ from deploy.layout import Layout
 from deploy.plane import Plane, fresh_database
 from deploy.processes import GATEWAY, SERVICES
 from deploy.settings import UpSettings
+from services.chassis.settings import InvalidSettings, load_settings
 from tests.waiting import eventually
 
 TOKEN = "marker-of-the-admin-token"
@@ -44,14 +45,16 @@ DATABASE = frozenset({"DATABASE_URL", "DATABASE_ROLE_PREFIX"})
 
 MAY_HOLD = {
     "auth": PLANE | DATABASE | {"ADMIN_TOKEN", "SECRETS_ENCRYPTION_KEY", "AUDIT_LEDGER_SALT", "AUTH_LISTEN"},
-    "registry": PLANE | DATABASE | {"REGISTRY_LISTEN", "AUTH_TARGETS", "CONFIGS_DIR", "ORG_TEMPLATES_DIR"},
+    "registry": PLANE
+    | DATABASE
+    | {"REGISTRY_LISTEN", "AUTH_TARGETS", "CONFIGS_DIR", "ORG_TEMPLATES_DIR", "PLATFORM_URL"},
     "provisioner": PLANE
     | DATABASE
     | {"REGISTRY_TARGETS", "AUTH_TARGETS", "PLATFORM_URL"}
     | {f"PROVISIONER_{name}" for name in ("LISTEN", "BACKEND", "HOME", "STOP_INSTANCES_ON_EXIT")},
     "a2a_proxy": PLANE | DATABASE | {"A2A_PROXY_LISTEN", "REGISTRY_TARGETS", "PROVISIONER_TARGETS", "AUTH_TARGETS"},
     GATEWAY: PLANE
-    | {"ADMIN_TOKEN_SHA256", "PORT", "BIND_HOST"}
+    | {"ADMIN_TOKEN_SHA256", "PORT", "BIND_HOST", "PLATFORM_URL"}
     | {f"{service.upper()}_TARGETS" for service in SERVICES},
     "postgres": frozenset({"PATH", "LC_ALL"}),
     "supervisor of an agent": frozenset({"LANG"}),
@@ -207,8 +210,10 @@ def test_variable_of_the_operator_reaches_the_processes_that_read_it(name, recei
 def test_login_of_a_service_without_a_server_is_refused():
     with pytest.raises(ValueError, match="REGISTRY_DATABASE_URL needs DATABASE_URL"):
         UpSettings(registry_database_url="postgresql://molecule_registry@host/molecule")
-    with pytest.raises(ValueError, match="REGISTRY_DATABASE_URL must begin with postgresql://"):
-        UpSettings(database_url="postgresql://a@b/c", registry_database_url="mysql://molecule_registry@host/molecule")
+    urls = {"DATABASE_URL": "postgresql://a@b/c", "REGISTRY_DATABASE_URL": "mysql://molecule_registry:marker@host/name"}
+    with pytest.raises(InvalidSettings, match="REGISTRY_DATABASE_URL must begin with postgresql://") as refusal:
+        load_settings(UpSettings, urls)
+    assert "marker" not in str(refusal.value)
 
 
 @pytest.mark.e2e
