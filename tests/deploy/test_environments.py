@@ -20,6 +20,7 @@ from deploy.layout import Layout
 from deploy.plane import Plane, fresh_database
 from deploy.processes import GATEWAY, SERVICES
 from deploy.settings import UpSettings
+from services.chassis.settings import InvalidSettings, load_settings
 from tests.waiting import eventually
 
 TOKEN = "marker-of-the-admin-token"
@@ -209,8 +210,10 @@ def test_variable_of_the_operator_reaches_the_processes_that_read_it(name, recei
 def test_login_of_a_service_without_a_server_is_refused():
     with pytest.raises(ValueError, match="REGISTRY_DATABASE_URL needs DATABASE_URL"):
         UpSettings(registry_database_url="postgresql://molecule_registry@host/molecule")
-    with pytest.raises(ValueError, match="must begin with postgresql://"):
-        UpSettings(database_url="postgresql://a@b/c", registry_database_url="mysql://molecule_registry@host/molecule")
+    urls = {"DATABASE_URL": "postgresql://a@b/c", "REGISTRY_DATABASE_URL": "mysql://molecule_registry:marker@host/name"}
+    with pytest.raises(InvalidSettings, match="REGISTRY_DATABASE_URL must begin with postgresql://") as refusal:
+        load_settings(UpSettings, urls)
+    assert "marker" not in str(refusal.value)
 
 
 @pytest.mark.e2e

@@ -21,7 +21,7 @@ def read_environment(home, name):
 
 @pytest.mark.covers("OPS-12")
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "127.0.0.9", "localhost"])  # noqa: S104 - in production
-async def test_the_gateway_listens_on_the_given_address(start, home, port, host):
+async def test_the_gateway_listens_on_the_given_address(start, port, host):
     plane = start(**PRODUCTION, BIND_HOST=host)
     await plane.wait_for_output(READY)
 
