@@ -28,7 +28,7 @@ from deploy.settings import (
 from deploy.stack import run_plane
 from deploy.supervisor import ProcessExit, Supervisor
 from deploy.terminal import STDERR, Terminal, write_or_drop
-from services.chassis.settings import Mode
+from services.chassis.settings import FILE_SUFFIX, Mode
 
 REPEATED_SIGNAL_SECONDS = 1.0
 """Time in which further signals are ignored: a wrapper that forwards Ctrl-C sends a second one for one key press."""
@@ -93,7 +93,8 @@ async def run_until_stopped(settings: UpSettings, progress: Progress) -> None:
                 stop_handler.supervisor = supervisor
                 team = await _prepare_demo_team(settings, layout, progress)
                 seconds = time.monotonic() - began
-                for line in welcome.build_welcome_lines(settings, team=team, seconds=seconds):
+                in_file = bool(copy_environment().get(f"ADMIN_TOKEN{FILE_SUFFIX}"))
+                for line in welcome.build_welcome_lines(settings, team=team, seconds=seconds, token_in_file=in_file):
                     progress.print_line(line)
                 logs.follow(progress.print_log_line)
                 await asyncio.Event().wait()

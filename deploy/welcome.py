@@ -13,10 +13,18 @@ HELLO = '{"method":"message/send","params":{"message":{"role":"user","parts":[{"
 FIRST_WORKSPACE = '{"name":"lead","runtime":"external","delivery_mode":"poll"}'
 
 
-def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: float) -> tuple[str, ...]:
-    """Return the lines to print. `team` has the ids of the demo team by name, and may be empty."""
+def build_welcome_lines(
+    settings: UpSettings, *, team: dict[str, str], seconds: float, token_in_file: bool
+) -> tuple[str, ...]:
+    """Return the lines to print.
+
+    `team` has the ids of the demo team by name, and may be empty; `token_in_file` says that ADMIN_TOKEN is in a file.
+    """
     molecule = _build_cli_command(settings)
-    token = ' -H "Authorization: Bearer $ADMIN_TOKEN"' if settings.admin_token else ""
+    variable, value = "ADMIN_TOKEN", "$ADMIN_TOKEN"
+    if token_in_file:
+        variable, value = "ADMIN_TOKEN_FILE", "$(cat $ADMIN_TOKEN_FILE)"
+    token = f' -H "Authorization: Bearer {value}"' if settings.admin_token else ""
     curl = f"curl -s{token} {settings.url}/workspaces"
     if team:
         name, workspace_id = next(iter(team.items()))
@@ -36,7 +44,7 @@ def build_welcome_lines(settings: UpSettings, *, team: dict[str, str], seconds: 
         f"  API   {settings.url}",
         f"  Docs  {settings.url}/docs",
         "",
-        f"Try in another terminal{' with ADMIN_TOKEN set' if settings.admin_token else ''}:",
+        f"Try in another terminal{f' with {variable} set' if settings.admin_token else ''}:",
         *(f"  {command}" for command in commands),
         "",
         "Ctrl-C stops everything. The log of all processes follows.",

@@ -58,7 +58,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print what the plane answe
 
 
 def main() -> None:
-    """Run the command. A `CliError` becomes one line on stderr and its exit code."""
+    """Run the command. A `CliError` becomes one line on stderr and its exit code, and so does an output that fails."""
     terminal.escape_unencodable_characters()
     try:
         _require_text(sys.argv)
@@ -66,6 +66,11 @@ def main() -> None:
     except CliError as error:
         terminal.print_line(f"molecule: {error}", to_stderr=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        terminal.discard_output()
+        name = f"{error.filename} cannot be used" if error.filename else "the output cannot be written"
+        terminal.print_line(f"molecule: {name}: {error.strerror or error}", to_stderr=True)
+        sys.exit(1)
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """Writes text to the terminal. Texts of agents and clients cannot control it, whatever characters they contain."""
 
+import os
 import sys
 import unicodedata
 from io import TextIOWrapper
+from pathlib import Path
 
 import typer
 
@@ -35,6 +37,12 @@ def escape_unencodable_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Send what standard output still buffers nowhere: the interpreter would fail with it again at its end."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _is_control(character: str) -> bool:

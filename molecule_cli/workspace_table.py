@@ -41,7 +41,10 @@ def describe_cause(workspace: dict[str, Any], *, now: datetime) -> str:
     last_exit = workspace.get("last_exit")
     if not isinstance(last_exit, dict) or workspace.get("status") in QUIET_STATUSES:
         return reason
-    return "; ".join(filter(None, (reason, _describe_exit(last_exit, now=now))))
+    text = _describe_exit(last_exit, reason, now=now)
+    if reason.endswith("."):
+        return f"{reason} {text[0].upper()}{text[1:].removesuffix('.')}."
+    return f"{reason}; {text}" if reason else text
 
 
 def format_age(since: str | None, *, now: datetime) -> str:
@@ -55,12 +58,15 @@ def format_age(since: str | None, *, now: datetime) -> str:
     return f"{int(span.total_seconds())}s"
 
 
-def _describe_exit(last_exit: dict[str, Any], *, now: datetime) -> str:
+def _describe_exit(last_exit: dict[str, Any], reason: str, *, now: datetime) -> str:
+    """Return how and when the instance ended last, without what the reason says already."""
     signal, code = last_exit.get("signal"), last_exit.get("code")
     cause = f"signal {signal}" if signal else "exit" if code is None else f"exit code {code}"
     age = format_age(last_exit.get("at"), now=now)
     text = " ".join(str(last_exit.get("text") or "").split())
-    return f"last {cause}{f' {age} ago' if age else ''}{f': {text}' if text else ''}"
+    is_told = text in {"", cause} or text in reason
+    shown = "exit" if cause in reason else cause
+    return f"last {shown}{f' {age} ago' if age else ''}{'' if is_told else f': {text}'}"
 
 
 def _walk_tree(workspaces: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -184,3 +184,21 @@ def test_json_output_holds_hostile_text_in_escapes(hostile_url):
 
     assert result.stdout.isascii()
     assert json.loads(result.stdout)["event_type"] == HOSTILE
+
+
+@pytest.mark.covers("TTY-02")
+@pytest.mark.parametrize("command", [["status"], ["audit", "list"], ["events"]], ids=lambda command: command[0])
+def test_an_output_that_takes_nothing_is_one_line(hostile_url, command):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, opened for a process
+        result = subprocess.run(
+            [sys.executable, "-m", "molecule_cli", *command],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", "MOLECULE_URL": hostile_url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == "molecule: the output cannot be written: No space left on device\n"

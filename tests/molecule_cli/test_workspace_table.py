@@ -68,6 +68,19 @@ def test_a_crash_loop_shows_its_cause_its_count_and_its_age():
         ({"status": "failed", "status_reason": "crashed", "last_exit": {"signal": 9}}, "crashed; last signal 9"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": {"code": 0}}, "crashed; last exit code 0"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": {"text": "gone"}}, "crashed; last exit: gone"),
+        (
+            {"status": "failed", "status_reason": "crashed", "last_exit": {"code": 2, "text": "exit code 2"}},
+            "crashed; last exit code 2",
+        ),
+        (
+            {
+                "status": "failed",
+                "status_detail": "It ended twice, at last: exit code 1.",
+                "last_exit": {"code": 1, "text": "exit code 1", "at": "2026-05-01T11:59:30Z"},
+            },
+            "It ended twice, at last: exit code 1. Last exit 30s ago.",
+        ),
+        ({"status": "failed", "last_exit": {"code": 1, "text": "no key"}}, "last exit code 1: no key"),
         ({"status": "failed", "status_reason": "crashed", "last_exit": "odd"}, "crashed"),
         ({"status": "failed"}, ""),
     ],
