@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from signal import SIG_IGN, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, signal
 
 import psutil
@@ -181,16 +182,23 @@ async def test_a_log_on_a_full_disk_is_told_once_and_ends_nothing(start, home, t
 
 
 @pytest.mark.covers("OPS-03")
-@pytest.mark.parametrize("name", ["demo-made", "keys/vault.new"])
-async def test_a_file_of_the_home_that_cannot_be_written_is_one_line(start, home, name):
+@pytest.mark.parametrize(
+    ("name", "spoil", "error"),
+    [
+        ("demo-made", lambda path: path.symlink_to("/no/such/directory/file"), "No such file or directory"),
+        ("keys/vault.new", Path.mkdir, "Is a directory"),
+    ],
+    ids=["demo-made", "key"],
+)
+async def test_a_file_of_the_home_that_cannot_be_written_is_one_line(start, home, name, spoil, error):
     (home / "keys").mkdir(parents=True)
-    (home / name).symlink_to("/no/such/directory/file")
+    spoil(home / name)
 
     plane = start()
 
     assert await plane.wait_for_exit() == 1
     *_, last = plane.read_output().splitlines()
-    assert last == f"molecule: {home / name} cannot be used: No such file or directory"
+    assert last == f"molecule: {home / name} cannot be used: {error}"
     assert "Traceback" not in plane.read_output()
     assert plane.list_running_processes() == []
 
