@@ -2,7 +2,6 @@
 
 from services.chassis.clock import Clock
 from services.registry.catalog import Catalog
-from services.registry.errors.workspaces import TooManyRunning
 from services.registry.lifecycle import transitions
 from services.registry.store.transaction import Transaction
 from services.registry.workspace import quotas, state_machine
@@ -22,8 +21,9 @@ class RenewalService:
     async def renew(self, tx: Transaction, workspace: Workspace) -> Workspace:
         """Request a new instance if the plane may start one by itself; return the workspace as it is then.
 
-        Unchanged if it is external, stopped on request, below a paused workspace, of a plane without a backend, or if
-        as many workspaces run as may. An instance that is started later starts with the new configuration anyway.
+        Unchanged if it is external, stopped on request, below a paused workspace, or of a plane without a backend. An
+        instance that is started later starts with the new configuration anyway. The limits of running workspaces need
+        no check here, because every other workspace counts as running.
         """
         if workspace.backend == NO_BACKEND:
             return workspace
@@ -31,10 +31,6 @@ class RenewalService:
         if state_machine.next_state(workspace, fact) is workspace:
             return workspace
         if await tx.tree.find_paused_ancestor(workspace.id) is not None:
-            return workspace
-        try:
-            await self.require_room(tx, workspace)
-        except TooManyRunning:
             return workspace
         return transitions.apply(tx, workspace, fact)
 

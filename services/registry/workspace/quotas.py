@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from services.registry.errors.workspaces import TooManyRunning, TooManyWorkspaces
 from services.registry.workspace.model import NO_BACKEND, Status, Workspace, WorkspaceId
 
-RUNNING_STATUSES = frozenset({Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.HIBERNATING})
-"""Statuses of a managed workspace that has an instance, or gets one by itself."""
+COUNTED_STATUSES = frozenset(
+    {Status.PROVISIONING, Status.ONLINE, Status.DEGRADED, Status.OFFLINE, Status.HIBERNATING, Status.FAILED}
+)
+"""Statuses of a managed workspace that may have an instance, or gets one by itself.
+
+The plane does not stop the instance of a failed workspace, which may still register. It starts it again when what
+prevented the start is mended.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +36,8 @@ class Usage:
 
 
 def is_running(workspace: Workspace) -> bool:
-    """Whether a workspace counts as running: the plane starts its instance, and does not keep it stopped."""
-    return not workspace.external and workspace.backend != NO_BACKEND and workspace.status in RUNNING_STATUSES
+    """Whether a workspace counts as running: its agent is managed, and the plane does not keep it stopped."""
+    return not workspace.external and workspace.backend != NO_BACKEND and workspace.status in COUNTED_STATUSES
 
 
 def count_by_org(workspaces: Sequence[Workspace]) -> dict[WorkspaceId, Usage]:

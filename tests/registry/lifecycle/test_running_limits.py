@@ -78,7 +78,7 @@ async def test_several_organisations_of_one_import_count_together(limit, limits,
 
 
 @pytest.mark.covers("LIM-03")
-@pytest.mark.parametrize("status", [Status.PAUSED, Status.HIBERNATED, Status.FAILED])
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.HIBERNATED])
 async def test_no_path_starts_an_instance_beyond_the_limit(limit, status):
     parts = limit(running=1)
     await parts.watched()
@@ -91,7 +91,6 @@ async def test_no_path_starts_an_instance_beyond_the_limit(limit, status):
     starts = {
         Status.PAUSED: lambda: parts.pausing.resume(ADMIN, stopped.id),
         Status.HIBERNATED: lambda: parts.pausing.wake(stopped.id),
-        Status.FAILED: lambda: parts.restarts.restart(ADMIN, stopped.id, "r"),
     }
     with pytest.raises(TooManyRunning):
         await starts[status]()
@@ -112,16 +111,32 @@ async def test_a_running_workspace_is_restarted_at_the_limit(limit):
 
 
 @pytest.mark.covers("LIM-03")
-async def test_the_plane_itself_starts_nothing_beyond_the_limit(limit):
+async def test_a_hibernated_workspace_is_not_restarted_at_the_limit(limit):
     parts = limit(running=1)
-    failed = await parts.started("failed")
-    await overwrite(parts, failed, status=Status.FAILED)
+    await parts.watched()
+    stopped = await parts.create("stopped")
+    await overwrite(parts, stopped, status=Status.HIBERNATED)
     await parts.create("running")
 
-    async with parts.store.begin() as tx:
-        kept = await parts.renewal.renew(tx, await tx.get(failed.id, lock=True))
+    with pytest.raises(TooManyRunning):
+        await parts.restarts.restart(ADMIN, stopped.id, "r")
 
-    assert kept.status is Status.FAILED
+
+@pytest.mark.covers("LIM-03")
+async def test_a_failed_workspace_counts_until_it_is_paused(limit):
+    parts = limit(running=1)
+    await parts.watched()
+    failed = await parts.started("failed")
+    assert await parts.pausing.declare_failed(ADMIN, failed.id, error="does not boot", log_tail="")
+
+    with pytest.raises(TooManyRunning):
+        await parts.create("second")
+    async with parts.store.begin() as tx:
+        assert (await parts.renewal.renew(tx, await tx.get(failed.id, lock=True))).status is Status.PROVISIONING
+    assert (await parts.restarts.restart(ADMIN, failed.id, "r")).workspace.status is Status.PROVISIONING
+    await parts.pausing.pause(ADMIN, failed.id)
+
+    assert await parts.create("second")
 
 
 @pytest.mark.covers("LIM-07")

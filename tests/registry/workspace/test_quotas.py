@@ -67,7 +67,7 @@ def test_the_error_says_which_limit_is_reached_and_what_helps():
         ({"status": Status.HIBERNATING}, True),
         ({"status": Status.HIBERNATED}, False),
         ({"status": Status.PAUSED}, False),
-        ({"status": Status.FAILED}, False),
+        ({"status": Status.FAILED}, True),
         ({"status": Status.REMOVED}, False),
         ({"status": Status.ONLINE, "runtime": EXTERNAL}, False),
         ({"status": Status.ONLINE, "backend": NO_BACKEND}, False),

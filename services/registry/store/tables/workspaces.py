@@ -19,7 +19,7 @@ from services.registry.workspace.model import (
     Vitals,
     Workspace,
 )
-from services.registry.workspace.quotas import RUNNING_STATUSES
+from services.registry.workspace.quotas import COUNTED_STATUSES
 from services.registry.workspace.starter_files import parse_brief, serialize_brief
 
 _status = postgresql.ENUM(
@@ -114,7 +114,7 @@ def contains_text(text: str) -> sa.ColumnElement[bool]:
 is_running = sa.and_(
     _row.runtime != sa.literal_column(f"'{EXTERNAL}'"),
     _row.backend != sa.literal_column(f"'{NO_BACKEND}'"),
-    _row.status.in_([render_status(status) for status in sorted(RUNNING_STATUSES)]),
+    _row.status.in_([render_status(status) for status in sorted(COUNTED_STATUSES)]),
 )
 """Workspaces that count as running."""
 
