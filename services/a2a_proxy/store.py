@@ -134,9 +134,11 @@ class Transaction:
             sa.update(ACTIVITY_USAGE)
             .where(usage.workspace_id == freed.c.workspace_id)
             .values(bytes=usage.bytes - freed.c.bytes)
-            .returning(freed.c.rows)
+            .returning(usage.workspace_id)
+            .cte("updated")
         )
-        return sum(await self._connection.scalars(update))
+        count = sa.select(sa.func.coalesce(sa.func.sum(freed.c.rows), 0)).add_cte(update)
+        return int(await self._connection.scalar(count) or 0)
 
     async def _get_cursor_seq(self, workspace_id: str, activity_id: str) -> int:
         seq = await self._connection.scalar(

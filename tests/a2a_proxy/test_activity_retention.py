@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from protos.registry.v1 import registry_pb2
 from services.a2a_proxy import activity_retention as module
@@ -17,6 +18,7 @@ from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.errors import InboxFull
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
 from services.a2a_proxy.store import ROW_BYTES, Store
+from services.a2a_proxy.tables import ACTIVITY_USAGE
 from tests import databases
 from tests.a2a_proxy.fake_services import FakeRegistry
 from tests.rpc import open_channel_to
@@ -192,6 +194,20 @@ async def test_a_purge_deletes_the_messages_of_a_workspace_and_those_that_it_sen
     await eventually(lambda: log.is_empty(A))
     assert await log.methods(B) == ["other"]
     assert set(await log.usage()) == {B}
+
+
+@pytest.mark.covers("LIM-06")
+async def test_a_purge_deletes_rows_of_which_no_usage_was_counted(build, monkeypatch):
+    monkeypatch.setattr(module, "MAX_ROWS_PER_DELETE", 2)
+    log = build()
+    await log.add(A, "1", "2", "3", "4", "5")
+    async with log.store.begin() as tx:  # as if a proxy of an earlier release had written them
+        await tx._connection.execute(sa.delete(ACTIVITY_USAGE))
+
+    log.registry.records.pop(A)
+    log.retention.note_removal(A)
+
+    await eventually(lambda: log.is_empty(A))
 
 
 @pytest.mark.covers("LIM-06")
