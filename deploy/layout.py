@@ -17,6 +17,12 @@ PRIVATE_MODE = 0o700
 """Mode of directories with keys, data or sockets. The services trust their sockets, because no other user can open
 them."""
 
+OTHERS_MODE = stat.S_IRWXG | stat.S_IRWXO
+"""The access of users other than the owner."""
+
+EMPTY_FILE_SYSTEM = "lost+found"
+"""What an empty file system holds that was mounted for the plane."""
+
 RELEASE_ROOT = Path(__file__).parent.parent
 """The directory of this release, with its templates."""
 
@@ -134,9 +140,21 @@ class Layout:
                 f"the home {self.home} is a directory that users share; set MOLECULE_HOME to one for the plane alone"
             )
             raise StartError(message)
+        if found.st_mode & OTHERS_MODE and self._holds_foreign_files():
+            message = (
+                f"the home {self.home} holds other files, and other users may enter it;"
+                " set MOLECULE_HOME to a directory for the plane alone"
+            )
+            raise StartError(message)
         # The PostgreSQL of a plane that runs here already needs the access of `admit_group`.
         is_admitted = os.getuid() == 0 and self.postgres.exists() and self.postgres.stat().st_gid == found.st_gid != 0
         self.home.chmod(PRIVATE_MODE | (found.st_mode & stat.S_IXGRP if is_admitted else 0))
+
+    def _holds_foreign_files(self) -> bool:
+        """Whether the home has files although no plane ran in it, as a user's home or a system directory has."""
+        own = {self.postgres, self.workspaces, self.logs, self.keys, self.templates, self.org_templates}
+        own |= {self._demo_team_file, self.home / EMPTY_FILE_SYSTEM}
+        return not self.lock.exists() and not own.issuperset(self.home.iterdir())
 
 
 def _copy_from_release(directory: Path) -> None:

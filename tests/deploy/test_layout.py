@@ -45,6 +45,7 @@ def test_home_is_private_also_if_it_was_made_by_an_earlier_release(tmp_path, uma
     try:
         home = tmp_path / "home"
         home.mkdir(mode=0o755)
+        (home / "lock").touch(mode=0o600)
         (home / "notes").touch(mode=0o640)
         mode_of_file = (home / "notes").stat().st_mode
         for each in (home, tmp_path / "new"):
@@ -67,6 +68,32 @@ def test_shared_directory_is_refused_as_a_home_and_keeps_its_mode(tmp_path):
     with pytest.raises(StartError, match="is a directory that users share"):
         Layout.for_home(shared).prepare()
     assert shared.stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.covers("ENV-11")
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o711])
+def test_directory_of_other_programs_is_refused_as_a_home_and_keeps_its_mode(tmp_path, mode):
+    system = tmp_path / "lib"
+    (system / "other-program").mkdir(parents=True)
+    system.chmod(mode)
+
+    with pytest.raises(StartError, match="holds other files, and other users may enter it"):
+        Layout.for_home(system).prepare()
+    assert system.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.covers("ENV-11")
+@pytest.mark.parametrize(("mode", "file"), [(0o700, "notes"), (0o755, "lock"), (0o755, "lost+found"), (0o755, "keys")])
+def test_directory_of_the_plane_alone_is_taken_as_a_home(tmp_path, mode, file):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / file).touch() if file in {"notes", "lock"} else (home / file).mkdir()
+    home.chmod(mode)
+
+    layout = Layout.for_home(home)
+    layout.prepare()
+    layout.remove_socket_directories()
+    assert home.stat().st_mode & 0o7777 == 0o700
 
 
 def test_home_that_is_a_file_is_refused_in_one_line(tmp_path):
