@@ -205,7 +205,7 @@ class HttpConnection(HttpToolsProtocol):
         self.deadline = self.loop.time() + self._limits.idle_seconds if self.flow.write_paused else NEVER
 
     def _end_connection(self) -> None:
-        if self._in_body or self._in_head:
+        if self._in_body or self._in_head or self.flow.read_paused or self._discarded_bytes:
             self._input_ended = True
             self._linger()
         else:

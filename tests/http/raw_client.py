@@ -60,6 +60,11 @@ class RawConnection:
             except ConnectionError:
                 return b""
 
+    async def read_to_end(self) -> bytes:
+        """Return what comes until the connection ends; raises `ConnectionError` if the server resets it."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await self._reader.read()
+
     async def is_closed(self) -> bool:
         """Wait for the end of the connection; `False` if bytes come instead."""
         async with asyncio.timeout(TIMEOUT_SECONDS):

@@ -48,6 +48,22 @@ async def test_a_request_in_small_pieces_is_the_same_request(application, url, s
 
 
 @pytest.mark.covers("EDGE-01")
+async def test_a_connection_with_unread_requests_ends_without_a_reset(application, url):
+    request = b"GET /wait HTTP/1.1\r\nHost: h\r\n\r\n"
+    waiting = ConnectionLimits().waiting_requests
+    async with open_connection(url) as connection, open_connection(url) as other:
+        await connection.send(request * (waiting + 1))
+        await application.has_begun.wait()
+        await connection.send(request * 100)  # the server has stopped reading
+        await other.send(PROBE)
+        assert await other.read_response()
+        application.may_end.set()
+        for _ in range(waiting + 1):
+            assert (await connection.read_response()).status == 200
+        assert await connection.read_to_end() == b""
+
+
+@pytest.mark.covers("EDGE-01")
 async def test_a_body_is_no_part_of_a_head_that_came_in_two_reads(url):
     body = b"x" * 200_000
     async with open_connection(url) as connection, open_connection(url) as other:
