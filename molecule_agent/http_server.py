@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+from molecule_agent.request_body import BodyTooLarge, Receive, receive_again, receive_whole
+
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -45,7 +46,16 @@ class HttpServer:
         elif _content_length(scope) > MAX_BODY_BYTES:
             await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
-            await self._application(scope, _limit_body(receive), send)
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to the application with its whole body; a body without a length may prove too large."""
+        try:
+            message = await receive_whole(receive, MAX_BODY_BYTES)
+        except BodyTooLarge:
+            await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        else:
+            await self._application(scope, receive_again(message, receive), send)
 
 
 def _read_bearer(scope: Scope) -> bytes:
@@ -64,19 +74,6 @@ def _comes_from_page(scope: Scope) -> bool:
 def _content_length(scope: Scope) -> int:
     text = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     return int(text) if text.isdigit() else 0
-
-
-def _limit_body(receive: Receive) -> Receive:
-    """Limit a body that has no content length: when it grows too large, the application sees a disconnect."""
-    received = 0
-
-    async def receive_limited() -> MutableMapping[str, Any]:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        return message if received <= MAX_BODY_BYTES else {"type": "http.disconnect"}
-
-    return receive_limited
 
 
 async def _send_json(send: Send, status: HTTPStatus, body: bytes, *more: tuple[bytes, bytes]) -> None:

@@ -154,6 +154,12 @@ def is_loopback(text: str) -> bool:
     return address is not None and _is_within(address, LOOPBACK_NETWORKS)
 
 
+def are_same(text: str, other: str) -> bool:
+    """Whether two texts stand for one address, also if one of them embeds it in an IPv6 address."""
+    address = _parse_destination(text)
+    return address is not None and address == _parse_destination(other)
+
+
 def is_ip_address(host: str) -> bool:
     """Whether a host is an IP address instead of a name."""
     try:

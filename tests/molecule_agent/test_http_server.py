@@ -76,8 +76,41 @@ async def test_a_body_that_grows_too_large_is_refused(echo, client):
 
     answer = await client.post(echo.url, content=pieces())
 
-    assert "error" in answer.json()
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "request body too large", "max_bytes": MAX_BODY_BYTES}
     assert (await client.get(echo.url + "health")).is_success
+
+
+@pytest.mark.covers("TXT-05")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "NaN",
+        "1e400",
+        "-Infinity",
+        "9" * 309,
+        "-" + "9" * 400,
+        '"\\ud800"',
+        "[" * 101 + "]" * 101,
+        '{"a":' * 990 + "1" + "}" * 990,
+    ],
+    ids=lambda value: value[:12],
+)
+async def test_a_body_that_not_every_parser_takes_is_a_parse_error(echo, client, value):
+    assert await _send_metadata(echo, client, value) == -32700
+
+
+@pytest.mark.covers("TXT-05")
+@pytest.mark.parametrize("value", ["1e308", "9" * 308, "[" * 98 + "]" * 98, '"' + "[" * 200 + '"'])
+async def test_a_body_within_the_limits_of_every_parser_is_parsed(echo, client, value):
+    assert await _send_metadata(echo, client, value) != -32700
+
+
+async def _send_metadata(echo, client, value: str) -> int:
+    """Send a message with these metadata and return the code of the error."""
+    message = f'{{"jsonrpc":"2.0","id":1,"method":"message/send","params":{{"metadata":{value}}}}}'
+    answer = await client.post(echo.url, content=message.encode(), headers={"Content-Type": "application/json"})
+    return answer.json()["error"]["code"]
 
 
 # The inbound secret ───────────────────────────────────────────────────────────

@@ -39,7 +39,7 @@ class AddressChecker:
                 if where.host == plane.host:
                     return True
                 plane_addresses = await _resolve(plane.host, plane.port)
-                if addresses.is_ip_address(where.host) and where.host in plane_addresses:
+                if any(addresses.are_same(where.host, address) for address in plane_addresses):
                     return True
                 if any(map(addresses.is_loopback, resolved)) and any(map(addresses.is_loopback, plane_addresses)):
                     return True
@@ -47,6 +47,8 @@ class AddressChecker:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
+    if addresses.is_ip_address(host):  # needs no thread: names that resolve slowly may hold all of them
+        return [host]
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -148,6 +148,8 @@ async def test_production_refuses_localhost_and_unknown_names(engine, database_u
         ("http://localhost:8080", "http://127.0.0.1:8080/", True),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8081/", False),
         ("https://8.8.8.8", "https://8.8.8.8/a2a", True),
+        ("https://8.8.8.8", "https://[::ffff:8.8.8.8]/a2a", True),
+        ("https://8.8.8.8", "https://[64:ff9b::808:808]/a2a", True),
         ("https://8.8.8.8", "https://8.8.8.8:444/a2a", False),
         ("https://8.8.8.8", "http://8.8.8.8/a2a", False),
         ("", "http://127.0.0.1:8080/", False),
