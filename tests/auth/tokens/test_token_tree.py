@@ -101,6 +101,13 @@ class TokenWorld:
             case _:
                 return None
 
+    async def _authenticate(self, caller: Minted | None) -> Identity:
+        """Return the identity of a caller whose token is live; the gateway passes on no other request."""
+        identity = await self.identify(caller)
+        if identity is None:
+            raise InvalidBearer
+        return identity
+
     async def mint_for_workspace(self, caller: Minted | None, workspace_id: str, **fields) -> Minted:
         """Mint a workspace token on behalf of a caller."""
         identity = await self.identify(caller) or Identity(kind=Kind.WORKSPACE, name="x", token_id=str(uuid4()))
@@ -110,7 +117,7 @@ class TokenWorld:
     async def mint_for_org(self, caller: Minted | None, org_id: str, *wanted: Scope, **fields) -> Minted:
         """Mint an organisation token on behalf of a caller."""
         request = OrgTokenRequest(org_id=org_id, scopes=frozenset(wanted) or frozenset({Scope.ADMIN}), **fields)
-        minted = await self.org_tokens.mint(await self.identify(caller), request)
+        minted = await self.org_tokens.mint(await self._authenticate(caller), request)
         return self._add(minted, [caller], org_id=org_id)
 
     async def start_instance(self, workspace_id: str) -> Minted:
@@ -130,7 +137,7 @@ class TokenWorld:
 
     async def rotate(self, caller: Minted | None, token: Minted, grace: timedelta) -> Minted:
         """Rotate a token on behalf of a caller."""
-        identity = await self.identify(caller)
+        identity = await self._authenticate(caller)
         if token.workspace_id:
             service, about = self.workspace_tokens, (WorkspaceId(token.workspace_id), token.token_id)
         else:
