@@ -158,7 +158,7 @@ async def test_setting_starts_a_plane_without_the_demo_team(start, home, without
 
 
 async def test_plane_with_workspaces_gets_no_demo_team(start, home):
-    home.mkdir()
+    home.mkdir(mode=0o700)
     (home / "workspaces.json").write_text('[{"id": "1", "name": "Mine", "status": "online"}]')
 
     plane = start()
