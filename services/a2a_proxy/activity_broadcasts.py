@@ -14,17 +14,19 @@ MAX_BODIES_BYTES = 12 * 1024 * 1024
 def build_activity_broadcasts(activity: Activity, at: datetime) -> tuple[Broadcast, ...]:
     """Return ACTIVITY_LOGGED for the row, and A2A_RESPONSE if it is a successful answer to a person or a tool."""
     row = _build_row(activity)
+    members = _render_members(row)
+    announced = members if activity.summary is None else _render_members(row | {"summary": None})
     logged = Broadcast(
         "ACTIVITY_LOGGED",
         activity.workspace_id,
         at,
-        _render_payload(row, _select_bodies(activity)),
-        announced_payload=_render_payload(row | {"summary": None}, ()),
+        _render_payload(members, _select_bodies(activity)),
+        announced_payload=_render_payload(announced, ()),
     )
     if activity.response_body is None or activity.source_id is not None or not _is_successful_answer(activity):
         return (logged,)
-    members = {"method": activity.method, "duration_ms": activity.duration_ms}
-    payload = _render_payload(members, [("response_body", activity.response_body)])
+    answered = _render_members({"method": activity.method, "duration_ms": activity.duration_ms})
+    payload = _render_payload(answered, [("response_body", activity.response_body)])
     return logged, Broadcast("A2A_RESPONSE", activity.workspace_id, at, payload)
 
 
@@ -48,8 +50,12 @@ def _select_bodies(activity: Activity) -> Iterable[tuple[str, str]]:
             yield name, body
 
 
-def _render_payload(members: dict[str, Any], bodies: Iterable[tuple[str, str]]) -> bytes:
+def _render_members(members: dict[str, Any]) -> str:
+    """Render members as JSON, without the braces of the object."""
+    return json.dumps(members, separators=(",", ":"))[1:-1]
+
+
+def _render_payload(members: str, bodies: Iterable[tuple[str, str]]) -> bytes:
     """Render one JSON object on one line. The bodies are JSON, where a line break may be replaced by a space."""
-    parts = [json.dumps(members, separators=(",", ":"))[1:-1]]
-    parts += [f'"{name}":{body}' for name, body in bodies]
+    parts = [members, *(f'"{name}":{body}' for name, body in bodies)]
     return "{{{}}}".format(",".join(parts)).replace("\n", " ").replace("\r", " ").encode()
