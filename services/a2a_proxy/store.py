@@ -1,12 +1,13 @@
 """Transactions on the activity table."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -45,10 +46,9 @@ class Transaction:
         becomes visible later.
         """
         await self.lock()
-        usage = await self._connection.execute(
-            _APPEND, {name: [getattr(activity, name) for activity in activities] for name in COLUMNS}
-        )
-        return {WorkspaceId(row.workspace_id): row.bytes for row in usage}
+        columns = {name: [getattr(activity, name) for activity in activities] for name in COLUMNS}
+        usage = await _APPEND.execute(self._connection, columns)
+        return {WorkspaceId(str(row.workspace_id)): row.bytes for row in usage}
 
     async def lock(self) -> None:
         """Let no other transaction add or delete rows until this one ends."""
@@ -165,6 +165,25 @@ class Store:
             yield Transaction(connection)
 
 
+class CompiledStatement:
+    """A statement that is compiled once, for a frequent INSERT with ON CONFLICT.
+
+    SQLAlchemy compiles such an INSERT again at each execution, which takes longer than the execution. The values and
+    the rows are those of the driver.
+    """
+
+    def __init__(self, statement: sa.UpdateBase) -> None:
+        compiled = statement.compile(dialect=postgresql.asyncpg.dialect())  # type: ignore[no-untyped-call]
+        self._text = str(compiled)
+        self._names = tuple(compiled.positiontup or ())
+        self._constants: Mapping[str, Any] = compiled.params
+
+    async def execute(self, connection: AsyncConnection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        """Execute the statement with the values of its parameters."""
+        values = {**self._constants, **values}
+        return await connection.exec_driver_sql(self._text, tuple(values[name] for name in self._names))
+
+
 def _build_conditions(query: ActivityQuery) -> list[sa.ColumnElement[bool]]:
     conditions = [ACTIVITIES.c.workspace_id == query.workspace_id]
     if query.activity_type is not None:
@@ -197,7 +216,7 @@ def _measure_column(name: str) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.func.octet_length(ACTIVITIES.c[name]), 0)
 
 
-def _build_append() -> sa.Executable:
+def _build_append() -> CompiledStatement:
     """Build one statement for any number of rows, where each column is one array parameter; it adds to the usage."""
     arrays = [sa.bindparam(name, type_=ARRAY(ACTIVITIES.c[name].type)) for name in COLUMNS]
     rows: Any = sa.func.unnest(*arrays).table_valued(*COLUMNS, name="rows").render_derived()
@@ -210,9 +229,9 @@ def _build_append() -> sa.Executable:
     )
     sums = sa.select(added.c.workspace_id, sa.func.sum(added.c.size)).group_by(added.c.workspace_id)
     usage = insert(ACTIVITY_USAGE).from_select(["workspace_id", "bytes"], sums)
-    return usage.on_conflict_do_update(
-        index_elements=["workspace_id"], set_={"bytes": ACTIVITY_USAGE.c.bytes + usage.excluded.bytes}
-    ).returning(ACTIVITY_USAGE.c.workspace_id, ACTIVITY_USAGE.c.bytes)
+    total = ACTIVITY_USAGE.c.bytes + usage.excluded.bytes
+    upsert = usage.on_conflict_do_update(index_elements=["workspace_id"], set_={"bytes": total})
+    return CompiledStatement(upsert.returning(ACTIVITY_USAGE.c.workspace_id, ACTIVITY_USAGE.c.bytes))
 
 
 def _select_distinct(column: sa.Column[Any]) -> sa.Select[Any]:
