@@ -124,7 +124,7 @@ class MintedOrgToken(TypedDict):
 
 
 class TestToken(TypedDict):
-    """A token for whoever tests a workspace."""
+    """A token with which a person or a program tests a workspace."""
 
     auth_token: str
     workspace_id: str
