@@ -52,6 +52,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 )
 
 
+TRANSIENT_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
+"""Codes of gRPC itself after which to try again: to the caller, a timeout means the same as a failed connection."""
+
 UNEXPECTED_CERTIFICATE = "Hostname Verification Check failed"
 """Part of gRPC's message about a certificate that does not name the expected service."""
 
@@ -128,10 +131,7 @@ class ServiceChannel:
         if UNEXPECTED_CERTIFICATE in (error.details() or "") and not self._has_logged_refusal:
             self._has_logged_refusal = True
             log.error("certificate of another service refused", service=self._service, hint="molecule certs makes it")
-        failure = _error_from_rpc(error)
-        if isinstance(failure, InternalError) and failure.domain == InternalError.domain:
-            log.error("call failed", service=self._service, code=error.code().name, details=error.details())
-        return failure
+        return _error_from_rpc(error, self._service)
 
 
 @asynccontextmanager
@@ -169,14 +169,18 @@ def _load_credentials(tls: Tls) -> grpc.ChannelCredentials:
     )
 
 
-def _error_from_rpc(error: grpc.aio.AioRpcError) -> ServiceError:
-    """Return the error that the service raised. An error made by gRPC itself keeps its code only."""
+def _error_from_rpc(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
+    """Return the error that the service raised. An error made by gRPC itself keeps its code only.
+
+    A service has logged its own error; one of gRPC is logged here, unless it is transient.
+    """
     status = rpc_status.from_call(error)  # type: ignore[arg-type, unused-ignore]
-    if status is None:
-        # To the caller, a timeout means the same as a failed connection: try again.
-        transient = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
-        return Unavailable(retry_in=timedelta(seconds=5)) if error.code() in transient else InternalError()
-    return error_from_status(status)
+    if status is not None:
+        return error_from_status(status)
+    if error.code() in TRANSIENT_CODES:
+        return Unavailable(retry_in=timedelta(seconds=5))
+    log.error("call failed", service=service, code=error.code().name, details=error.details())
+    return InternalError()
 
 
 def error_from_status(status: Status) -> ServiceError:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import grpc
 import pytest
+import structlog
 
 from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -167,6 +168,20 @@ async def test_the_text_of_an_unexpected_error_is_withheld(capsys):
         with pytest.raises(errors.InternalError) as arrived:
             await check_instance(channel)
     assert "hunter2" not in repr(arrived.value.__dict__) + str(arrived.value)
+
+
+async def test_a_bug_is_logged_once_by_the_service_that_has_it():
+    async with open_channel_to([provisioner(FailingProvisioner(ValueError()))], caller_service="a2a_proxy") as channel:
+        with structlog.testing.capture_logs() as logged, pytest.raises(errors.InternalError):
+            await check_instance(channel)
+    assert [(entry["event"], "exc_info" in entry) for entry in logged] == [("call failed", True)]
+
+
+async def test_an_error_made_by_grpc_is_logged_by_the_caller():
+    async with open_channel_to([], caller_service="a2a_proxy") as channel:
+        with structlog.testing.capture_logs() as logged, pytest.raises(errors.InternalError):
+            await check_instance(channel)
+    assert [entry["code"] for entry in logged] == ["UNIMPLEMENTED"]
 
 
 async def test_an_unreachable_service_is_retried_until_the_timeout():
