@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, asyncpg, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.a2a_proxy.errors import ActivityCursorGone
@@ -173,7 +172,7 @@ class CompiledStatement:
     """
 
     def __init__(self, statement: sa.UpdateBase) -> None:
-        compiled = statement.compile(dialect=postgresql.asyncpg.dialect())  # type: ignore[no-untyped-call]
+        compiled = statement.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
         self._text = str(compiled)
         self._names = tuple(compiled.positiontup or ())
         self._constants: Mapping[str, Any] = compiled.params
