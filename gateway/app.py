@@ -49,8 +49,10 @@ from gateway.routes.openapi import OpenApiRoutes
 from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.reports import ReportRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
+from gateway.routes.session_search import SessionSearchRoutes
 from gateway.routes.sessions import SessionRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
@@ -170,6 +172,8 @@ def build_routes(
         *OrgRoutes(channels.registry).list_routes(),
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *ReportRoutes(channels.a2a_proxy).list_routes(),
+        *SessionSearchRoutes(channels.a2a_proxy, channels.registry).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

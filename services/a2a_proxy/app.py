@@ -15,12 +15,14 @@ from protos.a2a_proxy.v1 import (
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
+from services.a2a_proxy.activity_search import ActivitySearches
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
+from services.a2a_proxy.reports import Reports
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
@@ -91,7 +93,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Servicer(
                         contract=activity_pb2.DESCRIPTOR.services_by_name["ActivityService"],
                         add=activity_pb2_grpc.add_ActivityServiceServicer_to_server,
-                        servicer=ActivityServicer(activity, clock),
+                        servicer=ActivityServicer(
+                            activity,
+                            ActivitySearches(store),
+                            Reports(route_cache=route_cache, emitter=activity, clock=clock),
+                            clock,
+                        ),
                     ),
                     Servicer(
                         contract=broadcasts_pb2.DESCRIPTOR.services_by_name["BroadcastService"],

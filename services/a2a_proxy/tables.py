@@ -27,6 +27,7 @@ ACTIVITIES = sa.Table(
     sa.Column("response_body", sa.Text),
     sa.Column("tool_trace", sa.Text),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("is_report", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "created_at", postgresql_using="brin"),
     sa.Index(None, "source_id", postgresql_using="btree"),
 )

@@ -7,10 +7,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2, broadcasts_pb2
-from services.a2a_proxy.errors import InvalidActivityQuery
+from services.a2a_proxy.agent_message import AgentMessage, Attachment
+from services.a2a_proxy.errors import InvalidActivity, InvalidActivityQuery
 from services.a2a_proxy.model import (
     Activity,
     ActivityQuery,
+    ActivitySearch,
     Answer,
     AnswerReceipt,
     Broadcast,
@@ -20,6 +22,7 @@ from services.a2a_proxy.model import (
     Stream,
     WorkspaceId,
 )
+from services.a2a_proxy.reported_activity import ReportedActivity
 from services.chassis import strict_json
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
@@ -33,16 +36,28 @@ DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
 
+MAX_SEARCH_PAGE_SIZE = 200
+"""Rows of the largest result of a search."""
+
+DEFAULT_SEARCH_PAGE_SIZE = 50
+"""Rows of the result of a search if the caller gives no valid number."""
+
+
 def message_from_open(opening: pb.CallOpen, sender: Identity) -> IncomingMessage:
     """Return the message of a call; its caller is `None` unless the sender is a workspace."""
     return IncomingMessage(
         target=WorkspaceId(opening.workspace_id),
-        caller=WorkspaceId(sender.name) if sender.kind is Kind.WORKSPACE else None,
+        caller=workspace_from_identity(sender),
         body=opening.body,
         headers=opening.headers,
         timeout=opening.timeout,
         request_id=opening.request_id,
     )
+
+
+def workspace_from_identity(caller: Identity) -> WorkspaceId | None:
+    """Return the workspace whose token a caller used; `None` for callers that are no workspace."""
+    return WorkspaceId(caller.name) if caller.kind is Kind.WORKSPACE else None
 
 
 def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
@@ -102,6 +117,42 @@ def parse_activity_query(request: activity_pb2.ListActivityRequest, clock: Clock
     )
 
 
+def parse_activity_search(request: activity_pb2.SearchActivityRequest) -> ActivitySearch:
+    """Return the search of a request."""
+    return ActivitySearch(
+        workspace_id=WorkspaceId(request.workspace_id),
+        text=request.query,
+        limit=request.page_size if 1 <= request.page_size <= MAX_SEARCH_PAGE_SIZE else DEFAULT_SEARCH_PAGE_SIZE,
+    )
+
+
+def parse_reported_activity(request: activity_pb2.LogActivityRequest) -> ReportedActivity:
+    """Return what an agent reports; raises `InvalidActivity` for a body that is not UTF-8."""
+    return ReportedActivity(
+        workspace_id=WorkspaceId(request.workspace_id),
+        activity_type=request.activity_type,
+        source_id=request.source_id if request.HasField("source_id") else None,
+        target_id=request.target_id if request.HasField("target_id") else None,
+        method=request.method if request.HasField("method") else None,
+        summary=request.summary if request.HasField("summary") else None,
+        status=request.status,
+        error_detail=request.error_detail if request.HasField("error_detail") else None,
+        duration_ms=request.duration_ms if request.HasField("duration_ms") else None,
+        request_body=_decode_body(request.request_body) if request.HasField("request_body") else None,
+        response_body=_decode_body(request.response_body) if request.HasField("response_body") else None,
+        metadata=_decode_body(request.metadata) if request.HasField("metadata") else None,
+    )
+
+
+def parse_agent_message(request: activity_pb2.SendAgentMessageRequest) -> AgentMessage:
+    """Return the message of an agent to people."""
+    return AgentMessage(
+        workspace_id=WorkspaceId(request.workspace_id),
+        text=request.message,
+        attachments=tuple(_parse_attachment(attachment) for attachment in request.attachments),
+    )
+
+
 def activities_to_proto(activities: Iterable[Activity]) -> list[activity_pb2.Activity]:
     """Return activity rows as protobuf messages."""
     return [_activity_to_proto(activity) for activity in activities]
@@ -139,6 +190,22 @@ def _activity_to_proto(row: Activity) -> activity_pb2.Activity:
         tool_trace=_encode_text(row.tool_trace),
         created_at=timestamp_from_datetime(row.created_at),
     )
+
+
+def _parse_attachment(attachment: activity_pb2.Attachment) -> Attachment:
+    return Attachment(
+        uri=attachment.uri,
+        name=attachment.name,
+        mime_type=attachment.mime_type if attachment.HasField("mime_type") else None,
+        size=attachment.size if attachment.HasField("size") else None,
+    )
+
+
+def _decode_body(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise InvalidActivity from None
 
 
 def _encode_text(text: str | None) -> bytes | None:

@@ -129,6 +129,26 @@ async def test_messages_that_wait_for_a_polling_agent_are_not_deleted(build):
 
 
 @pytest.mark.covers("LIM-05")
+async def test_what_an_agent_reports_does_not_wait_for_it_and_is_deleted(build):
+    log = build(max_bytes_per_workspace=3 * KILOBYTE)
+    await log.add(A, "reported", duration_ms=None, is_report=True)
+    await log.add(A, "notify", duration_ms=None, is_report=True)
+
+    await log.add(A, "1", "2", "3")
+
+    await eventually(lambda: log.fits(lambda usage: usage[A] <= 3 * KILOBYTE))
+    assert not {"reported", "notify"} & set(await log.methods(A))
+
+
+@pytest.mark.covers("LIM-05")
+async def test_summary_and_error_of_a_row_count_for_the_limit(build):
+    log = build()
+    await log.add(A, "one", size=0, summary="é" * 100, error_detail="x" * 1000)
+
+    assert await log.usage() == {A: ROW_BYTES + 200 + 1000} == await log.measured()
+
+
+@pytest.mark.covers("LIM-05")
 async def test_a_full_inbox_refuses_a_message_and_stores_nothing(build):
     log = build()
     await log.add(A, "first", duration_ms=None)

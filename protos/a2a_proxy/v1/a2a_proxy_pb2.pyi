@@ -66,6 +66,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The message has passed through planes too often: an agent's address leads back to a plane."""
     ERROR_REASON_INBOUND_SECRET_REFUSED: _ErrorReason.ValueType  # 18
     """The agent refused the plane's inbound secret; details: delivery."""
+    ERROR_REASON_INVALID_ACTIVITY: _ErrorReason.ValueType  # 40
+    """A row that an agent reports is invalid."""
+    ERROR_REASON_FOREIGN_SOURCE: _ErrorReason.ValueType  # 41
+    """A workspace reports a row that came from another workspace."""
+    ERROR_REASON_INVALID_AGENT_MESSAGE: _ErrorReason.ValueType  # 42
+    """A message of an agent to people is invalid."""
+    ERROR_REASON_SEARCH_TIMEOUT: _ErrorReason.ValueType  # 43
+    """A search took too long, or too many others are under way."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -109,6 +117,14 @@ ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
 """The message has passed through planes too often: an agent's address leads back to a plane."""
 ERROR_REASON_INBOUND_SECRET_REFUSED: ErrorReason.ValueType  # 18
 """The agent refused the plane's inbound secret; details: delivery."""
+ERROR_REASON_INVALID_ACTIVITY: ErrorReason.ValueType  # 40
+"""A row that an agent reports is invalid."""
+ERROR_REASON_FOREIGN_SOURCE: ErrorReason.ValueType  # 41
+"""A workspace reports a row that came from another workspace."""
+ERROR_REASON_INVALID_AGENT_MESSAGE: ErrorReason.ValueType  # 42
+"""A message of an agent to people is invalid."""
+ERROR_REASON_SEARCH_TIMEOUT: ErrorReason.ValueType  # 43
+"""A search took too long, or too many others are under way."""
 
 @typing.final
 class ExchangeRequest(message.Message):
