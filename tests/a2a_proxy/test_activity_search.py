@@ -69,6 +69,7 @@ async def test_every_character_of_a_text_stands_for_itself(store):
     assert await search(store, "50%") == ["percent"]
     assert await search(store, "5_") == []
     assert await search(store, r"\B_c/") == ["path"]
+    assert await search(store, "50. off") == await search(store, "***=50") == []
     assert await search(store, "'; drop table a2a_proxy.activities; --") == []
     assert len(await search(store)) == 3
 
@@ -125,6 +126,13 @@ async def test_a_search_that_takes_too_long_ends_and_the_database_goes_on(store)
         async with store.begin() as tx:
             await tx.search(ActivitySearch(workspace_id=A, text="needle"), within=timedelta(milliseconds=2))
     assert await search(store, limit=1) == ["2"]
+
+
+async def test_a_text_that_nearly_matches_everywhere_costs_no_more_than_another(store):
+    await add(store, row("", request_body="a" * 8 * MIB), row("", response_body="a" * 8 * MIB))
+
+    for text in ("a" * 999 + "b", "b" + "a" * 999):
+        assert await search(store, text) == []
 
 
 async def test_few_searches_run_at_a_time_and_a_further_one_gives_up(store):

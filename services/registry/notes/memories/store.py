@@ -18,6 +18,10 @@ MIN_WORD_QUERY_LENGTH = 2
 """Characters of a query that is searched for as words. A shorter one is searched for as a substring."""
 
 
+LITERAL_PATTERN = "***="
+"""The beginning of a regular expression of PostgreSQL in which each further character stands for itself."""
+
+
 class MemoryStore:
     """The table of memories."""
 
@@ -57,12 +61,13 @@ class MemoryStore:
     async def find(self, author: WorkspaceId, text: str, *, limit: int) -> list[Memory]:
         """Return the newest memories of every scope that `author` wrote and that contain the text.
 
-        The collation compares the case of ASCII letters only: in 64 MiB of memories that is ten times faster.
+        The collation limits the comparison of case to ASCII letters. LIKE would need time in proportion to the product
+        of the lengths of text and memory; the matcher of regular expressions needs their sum.
         """
         statement = tables.select_memories.where(memories.c.workspace_id == author)
         if text:
             contains = [
-                sa.collate(column, "C").icontains(text, autoescape=True)
+                sa.collate(column, "C").regexp_match(f"{LITERAL_PATTERN}{text}", flags="i")
                 for column in (memories.c.namespace, memories.c.content)
             ]
             statement = statement.where(sa.or_(*contains))
