@@ -111,4 +111,5 @@ class BroadcastServicer(broadcasts_pb2_grpc.BroadcastServiceServicer):
     ) -> AsyncIterator[broadcasts_pb2.WatchBroadcastsResponse]:
         """Stream the broadcasts of this replica from now on."""
         async for batch in self._broadcasts.subscribe():
-            yield broadcasts_pb2.WatchBroadcastsResponse(broadcasts=wire.broadcasts_to_proto(batch))
+            for message in wire.broadcasts_to_messages(batch):
+                yield message

@@ -1,6 +1,6 @@
 """Converts between protobuf and the model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -35,6 +35,9 @@ MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
+
+MAX_PART_BYTES = 8 * 1024 * 1024
+"""Bytes of a payload in one message of a stream of broadcasts; a gRPC message may have 16 MiB."""
 
 MAX_SEARCH_PAGE_SIZE = 200
 """Rows of the largest result of a search."""
@@ -158,16 +161,37 @@ def activities_to_proto(activities: Iterable[Activity]) -> list[activity_pb2.Act
     return [_activity_to_proto(activity) for activity in activities]
 
 
-def broadcasts_to_proto(broadcasts: Iterable[Broadcast]) -> list[broadcasts_pb2.Broadcast]:
-    """Return broadcasts as protobuf messages."""
-    return [_broadcast_to_proto(broadcast) for broadcast in broadcasts]
+def broadcasts_to_messages(broadcasts: Iterable[Broadcast]) -> Iterator[broadcasts_pb2.WatchBroadcastsResponse]:
+    """Yield the messages of a batch: one, unless a payload is so large that it is sent in parts, in a message each."""
+    message = broadcasts_pb2.WatchBroadcastsResponse()
+    for broadcast in broadcasts:
+        for start in range(0, len(broadcast.payload) - MAX_PART_BYTES, MAX_PART_BYTES):
+            message.broadcasts.append(_part_to_proto(broadcast, start))
+            yield message
+            message = broadcasts_pb2.WatchBroadcastsResponse()
+        message.broadcasts.append(_broadcast_to_proto(broadcast))
+    yield message
 
 
-def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
+def _part_to_proto(broadcast: Broadcast, start: int) -> broadcasts_pb2.Broadcast:
+    """Return a part of a broadcast that is not the last one."""
+    part = broadcast.payload[start : start + MAX_PART_BYTES]
     return broadcasts_pb2.Broadcast(
         event_type=broadcast.event_type,
         workspace_id=broadcast.workspace_id,
-        payload=broadcast.payload,
+        payload=part,
+        created_at=timestamp_from_datetime(broadcast.at),
+        continues=True,
+    )
+
+
+def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
+    """Return a whole broadcast, or the last part of it."""
+    last = max(len(broadcast.payload) - 1, 0) // MAX_PART_BYTES * MAX_PART_BYTES
+    return broadcasts_pb2.Broadcast(
+        event_type=broadcast.event_type,
+        workspace_id=broadcast.workspace_id,
+        payload=broadcast.payload[last:],
         created_at=timestamp_from_datetime(broadcast.at),
         announced_payload=broadcast.announced_payload,
     )

@@ -55,11 +55,14 @@ class Reporter:
         stub = broadcasts_pb2_grpc.BroadcastServiceStub(self._channel.channel)
         request = broadcasts_pb2.WatchBroadcastsRequest()
         async with aclosing(self._channel.watch(stub.WatchBroadcasts, request)) as watch:
+            payload = b""
             async for message in watch:
                 for one in message.broadcasts:
                     self.heard.add(one.workspace_id)
-                    if one.workspace_id == TARGET:
-                        self.events.append((one.event_type, json.loads(one.payload)))
+                    payload += one.payload
+                    if not one.continues and one.workspace_id == TARGET:
+                        self.events.append((one.event_type, json.loads(payload)))
+                    payload = payload if one.continues else b""
 
     def events_of(self, kind: str) -> list[dict]:
         return [payload for event_type, payload in self.events if event_type == kind]
