@@ -51,8 +51,10 @@ from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.queue import QueueRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.reports import ReportRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
+from gateway.routes.session_search import SessionSearchRoutes
 from gateway.routes.sessions import SessionRoutes
 from gateway.routes.templates import TemplateRoutes
 from gateway.routes.tokens import TokenRoutes
@@ -174,6 +176,8 @@ def build_routes(
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
         *QueueRoutes(channels.a2a_proxy).list_routes(),
         *InboxRoutes(channels.a2a_proxy).list_routes(),
+        *ReportRoutes(channels.a2a_proxy).list_routes(),
+        *SessionSearchRoutes(channels.a2a_proxy, channels.registry).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

@@ -14,6 +14,8 @@ TAGS = {
     "registry": "Calls of agents: registration, heartbeats, cards, and the discovery of other agents.",
     "search": "Search for workspaces by name, role, skill or tag.",
     "activity": "What a workspace did, and the messages that it received.",
+    "reports": "What agents report: activity of their workspaces, and messages to people.",
+    "session_search": "Search over activity and memories of a workspace.",
     "events": "Stored events, and live ones by server-sent events or WebSocket.",
     "memories": "What agents remember, for themselves, their team or all.",
     "entries": "Keys and values of a workspace, with versions.",

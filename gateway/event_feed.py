@@ -187,25 +187,37 @@ class EventFeed:
         )
         while True:
             await self._has_subscribers.wait()
+            parts: list[bytes] = []
             async with reader.connection() as messages:
                 async for message in messages:
                     if not self._has_subscribers.is_set():
                         break
                     for broadcast in message.broadcasts:
-                        self._publish_broadcast(broadcast)
+                        parts.append(broadcast.payload)
+                        if not _is_part(broadcast):
+                            self._publish_broadcast(broadcast, payload=b"".join(parts))
+                            parts = []
 
-    def _publish_broadcast(self, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> None:
-        """Publish a broadcast, unless the audiences may be out of date because their stream is silent."""
+    def _publish_broadcast(self, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast, payload: bytes) -> None:
+        """Publish a broadcast, unless the audiences may be out of date because their stream is silent.
+
+        `payload` is the whole one, of which the broadcast has the last part.
+        """
         audiences = self._audiences.get(broadcast.workspace_id)
         if audiences is None or not self._reader.is_fresh():
             return
         event = LiveEvent(
             type=broadcast.event_type,
             workspace_id=broadcast.workspace_id,
-            payload=broadcast.payload,
+            payload=payload,
             at=broadcast.created_at,
         )
         self._subscribers.publish(event, _build_announcement(event, broadcast), audiences)
+
+
+def _is_part(broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> bool:
+    """Whether the payload continues in the next broadcast. Those of the registry are small, and always whole."""
+    return isinstance(broadcast, broadcasts_pb2.Broadcast) and broadcast.continues
 
 
 def _build_announcement(event: LiveEvent, broadcast: pb.Broadcast | broadcasts_pb2.Broadcast) -> LiveEvent | None:

@@ -20,6 +20,9 @@ BYTES_PER_TOKEN = 256 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 """Size of a body on a route without a limit of its own."""
 
+MAX_ACTIVITY_BYTES = 10 * 1024 * 1024
+"""Size of a row that an agent logs, with its bodies; a message may be as large."""
+
 MAX_BUNDLE_DEPTH = 400
 """Nesting levels of a bundle: two for each level of its tree."""
 

@@ -80,6 +80,8 @@ class BodySpec(Generic[M]):
     max_bytes: int = MAX_BODY_BYTES
     max_depth: int = strict_json.MAX_JSON_DEPTH
     too_large_text: str = ""
+    text_members: tuple[str, ...] = ()
+    """Members that the model receives as their JSON text, byte for byte as it was sent; `None` for null."""
 
     async def read(
         self, request: Request, *, turns: ParsingTurns | None = None, admit_large: AdmitLarge | None = None
@@ -103,6 +105,9 @@ class BodySpec(Generic[M]):
             value = parse_json(raw, self.max_depth)
         except strict_json.InvalidJson as error:
             raise self.fault_to_error(BodyFault(detail=str(error))) from None
+        if isinstance(value, dict):
+            for name in value.keys() & set(self.text_members):
+                value[name] = None if value[name] is None else strict_json.find_member(raw, name)
         try:
             return self.model.model_validate(value)
         except ValidationError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molecule_cli import terminal, workspaces
+from molecule_cli import agent_message, terminal, workspaces
 
 if TYPE_CHECKING:
     from molecule_cli.plane_client import PlaneClient
@@ -47,13 +47,19 @@ def events(
 def format_event(event: dict[str, Any], names: dict[str, str]) -> str:
     """Format an event as one line: time, type, workspace and detail."""
     payload = event["payload"] if isinstance(event["payload"], dict) else {}
-    detail = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
+    if event["event_type"] == agent_message.EVENT_TYPE:
+        detail = agent_message.read_message(payload) or ""
+    else:
+        detail = next((payload[key] for key in SHOWN_MEMBERS if payload.get(key)), "")
     name = names.get(event["workspace_id"], event["workspace_id"]) or "-"
     detail = " ".join(str(detail).split())[:MAX_VALUE_LENGTH]
     return f"{event['created_at'][:19].replace('T', ' ')}  {event['event_type']:<28}{name}  {detail}".rstrip()
 
 
 def _print_event(event: dict[str, Any], names: dict[str, str], *, as_json: bool) -> None:
+    is_empty = event["event_type"] == agent_message.EVENT_TYPE and not agent_message.read_message(event["payload"])
+    if is_empty and not as_json:
+        return
     terminal.print_line(json.dumps(event) if as_json else format_event(event, names))
 
 

@@ -168,6 +168,8 @@ class Channel:
         return [row for row in reversed(self._plane.call("GET", path)) if row["created_at"] > last["created_at"]]
 
     def _tell(self, row: dict[str, Any]) -> None:
+        if "request_body" not in row:  # what the agent itself told people
+            return
         meta = {"activity_id": row["id"], "sender": row.get("source_id") or "", "method": row.get("method") or ""}
         said = row.get("request_body")
         content = _text(_member(_member(said, "params"), "message")) or json.dumps(said)

@@ -1,4 +1,4 @@
-"""Delivers messages to agents, and records the activity of workspaces.
+"""Delivers messages to agents, records the activity of workspaces, and takes what agents report.
 
 | Module                | What it holds                                                          |      |
 |-----------------------|------------------------------------------------------------------------|------|
@@ -8,6 +8,9 @@
 | `routing`             | checks a route; decides between push, poll and refusal                 | pure |
 | `outcome`             | decides what an agent's answer or a failed dispatch means              | pure |
 | `activity_broadcasts` | builds the broadcasts of an activity row                               | pure |
+| `reported_activity`   | checks activity that agents report, and builds its rows                | pure |
+| `agent_message`       | checks a message of an agent to people; builds its event and its row   | pure |
+| `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
@@ -15,6 +18,8 @@
 | `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
+| `activity_search`     | searches activity, with a bounded share of the database                |      |
+| `reports`             | takes what agents report: activity, and messages to people             |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
 | `clients`             | calls to the registry, to the provisioner and to auth                  |      |
 | `store`               | transactions on the activity table                                     |      |

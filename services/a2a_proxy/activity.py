@@ -10,7 +10,7 @@ import structlog
 
 from services.a2a_proxy.activity_broadcasts import build_activity_broadcasts
 from services.a2a_proxy.broadcasts import BroadcastFanOut
-from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
+from services.a2a_proxy.model import Activity, ActivityQuery, Broadcast, WorkspaceId
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
 from services.chassis.errors import Unavailable
@@ -89,11 +89,22 @@ class ActivityLog:
     def buffer(self, activity: Activity) -> None:
         """Add a row to the buffer."""
         self._rows.append(activity)
-        self._bytes += _measure_bodies(activity)
+        self._bytes += _measure_texts(activity)
         self._has_rows.set()
         if len(self._rows) >= MAX_BATCH_ROWS or self._bytes >= MAX_BATCH_BYTES:
             self._has_full_batch.set()
         self._update_room()
+
+    def record_soon(self, activity: Activity) -> bool:
+        """Buffer a row without waiting, whatever the delay; false, and nothing is buffered, if there is no room."""
+        if not self._has_room_for_large.is_set():
+            return False
+        self.buffer(activity)
+        return True
+
+    def broadcast(self, broadcasts: Iterable[Broadcast]) -> None:
+        """Send events to the present subscribers without recording anything."""
+        self._broadcasts.publish(broadcasts)
 
     async def commit(self, activity: Activity) -> None:
         """Write a row without buffering it; raises `Unavailable`."""
@@ -183,12 +194,13 @@ class ActivityLog:
         size = 0
         for activity in islice(self._rows, MAX_BATCH_ROWS):
             batch.append(activity)
-            size += _measure_bodies(activity)
+            size += _measure_texts(activity)
             if size >= MAX_BATCH_BYTES:
                 break
         return batch, size
 
 
-def _measure_bodies(activity: Activity) -> int:
-    """Return the size of the bodies in characters, which is close enough to bytes and needs no encoding."""
-    return len(activity.request_body or "") + len(activity.response_body or "") + len(activity.tool_trace or "")
+def _measure_texts(activity: Activity) -> int:
+    """Return the size of the texts in characters, which is close enough to bytes and needs no encoding."""
+    bodies = len(activity.request_body or "") + len(activity.response_body or "") + len(activity.tool_trace or "")
+    return bodies + len(activity.summary or "") + len(activity.error_detail or "")

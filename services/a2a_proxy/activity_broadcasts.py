@@ -7,9 +7,6 @@ from typing import Any
 
 from services.a2a_proxy.model import Activity, Broadcast
 
-MAX_BODIES_BYTES = 12 * 1024 * 1024
-"""Bytes of the bodies in one broadcast; a gRPC message may have 16 MiB."""
-
 
 def build_activity_broadcasts(activity: Activity, at: datetime) -> tuple[Broadcast, ...]:
     """Return ACTIVITY_LOGGED for the row, and A2A_RESPONSE if it is a successful answer to a person or a tool."""
@@ -41,12 +38,10 @@ def _build_row(activity: Activity) -> dict[str, Any]:
 
 
 def _select_bodies(activity: Activity) -> Iterable[tuple[str, str]]:
-    """Yield the names and texts of the bodies in this order, without those that exceed what the others left."""
-    room = MAX_BODIES_BYTES
+    """Yield the names and texts of the bodies of a row, whole: only their senders are limited."""
     for name in ("request_body", "response_body", "tool_trace"):
         body: str | None = getattr(activity, name)
-        if body is not None and (size := len(body.encode())) <= room:
-            room -= size
+        if body is not None:
             yield name, body
 
 

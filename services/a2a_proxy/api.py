@@ -1,4 +1,4 @@
-"""The gRPC servicers: exchanges with gateways, the activity log, and broadcasts."""
+"""The gRPC servicers: exchanges with gateways, activity and reports of agents, and broadcasts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,9 +8,12 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc, broadcasts_pb2, broadcasts_pb2_grpc
 from services.a2a_proxy import wire
 from services.a2a_proxy.activity import ActivityLog
+from services.a2a_proxy.activity_search import ActivitySearches
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.exchange import Exchange
+from services.a2a_proxy.reports import Reports
+from services.chassis import identity
 from services.chassis.clock import Clock
 from services.chassis.errors import Unavailable
 from services.chassis.rpc import Context
@@ -56,10 +59,12 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
 
 
 class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
-    """Lists the activity of workspaces."""
+    """Lists and searches the activity of workspaces, and takes what agents report."""
 
-    def __init__(self, activity: ActivityLog, clock: Clock) -> None:
+    def __init__(self, activity: ActivityLog, searches: ActivitySearches, reports: Reports, clock: Clock) -> None:
         self._activity = activity
+        self._searches = searches
+        self._reports = reports
         self._clock = clock
 
     async def ListActivity(
@@ -68,6 +73,31 @@ class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
         """Return the rows that match the request."""
         rows = await self._activity.list_activities(wire.parse_activity_query(request, self._clock))
         return activity_pb2.ListActivityResponse(activities=wire.activities_to_proto(rows))
+
+    async def SearchActivity(
+        self, request: activity_pb2.SearchActivityRequest, context: Context
+    ) -> activity_pb2.SearchActivityResponse:
+        """Return the newest rows that contain the text."""
+        rows = await self._searches.search(wire.parse_activity_search(request))
+        return activity_pb2.SearchActivityResponse(activities=wire.activities_to_proto(rows))
+
+    async def LogActivity(
+        self, request: activity_pb2.LogActivityRequest, context: Context
+    ) -> activity_pb2.LogActivityResponse:
+        """Add a row that an agent reports."""
+        await self._reports.log_activity(
+            wire.parse_reported_activity(request),
+            request.request_id,
+            author=wire.workspace_from_identity(identity.current()),
+        )
+        return activity_pb2.LogActivityResponse()
+
+    async def SendAgentMessage(
+        self, request: activity_pb2.SendAgentMessageRequest, context: Context
+    ) -> activity_pb2.SendAgentMessageResponse:
+        """Broadcast a message of an agent to people."""
+        await self._reports.send_message(wire.parse_agent_message(request), request.request_id)
+        return activity_pb2.SendAgentMessageResponse()
 
 
 class BroadcastServicer(broadcasts_pb2_grpc.BroadcastServiceServicer):
@@ -81,4 +111,5 @@ class BroadcastServicer(broadcasts_pb2_grpc.BroadcastServiceServicer):
     ) -> AsyncIterator[broadcasts_pb2.WatchBroadcastsResponse]:
         """Stream the broadcasts of this replica from now on."""
         async for batch in self._broadcasts.subscribe():
-            yield broadcasts_pb2.WatchBroadcastsResponse(broadcasts=wire.broadcasts_to_proto(batch))
+            for message in wire.broadcasts_to_messages(batch):
+                yield message

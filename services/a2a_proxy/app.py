@@ -21,6 +21,7 @@ from protos.a2a_proxy.v1 import (
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
+from services.a2a_proxy.activity_search import ActivitySearches
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
@@ -41,6 +42,7 @@ from services.a2a_proxy.queue.settlement import Settlement
 from services.a2a_proxy.queue.store import CHANNEL as QUEUE_CHANNEL
 from services.a2a_proxy.queue.store import QueueStore
 from services.a2a_proxy.queue.targets import QueueTargets, is_repeatable
+from services.a2a_proxy.reports import Reports
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.sending import Sender
 from services.a2a_proxy.settings import Settings
@@ -165,7 +167,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Servicer(
                         contract=activity_pb2.DESCRIPTOR.services_by_name["ActivityService"],
                         add=activity_pb2_grpc.add_ActivityServiceServicer_to_server,
-                        servicer=ActivityServicer(activity, clock),
+                        servicer=ActivityServicer(
+                            activity,
+                            ActivitySearches(store),
+                            Reports(route_cache=route_cache, emitter=activity, clock=clock),
+                            clock,
+                        ),
                     ),
                     Servicer(
                         contract=broadcasts_pb2.DESCRIPTOR.services_by_name["BroadcastService"],

@@ -119,6 +119,7 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
     return Route(
         workspace_id=WorkspaceId(record.id),
         status=_parse_status(record.status),
+        name=record.name,
         revision=record.revision,
         status_reason=record.status_reason,
         parent_id=WorkspaceId(record.parent_id) if record.HasField("parent_id") else None,

@@ -226,6 +226,42 @@ class InvalidActivityQuery(InvalidArgument):
     reason = "INVALID_ACTIVITY_QUERY"
 
 
+class InvalidActivity(InvalidArgument):
+    """A row that an agent reports is invalid."""
+
+    domain = DOMAIN
+    reason = "INVALID_ACTIVITY"
+    message = "invalid request body"
+
+
+class ForeignSource(PermissionDenied):
+    """A workspace reports a row that came from another workspace."""
+
+    domain = DOMAIN
+    reason = "FOREIGN_SOURCE"
+    message = "source_id must match authenticated workspace"
+
+
+class InvalidAgentMessage(InvalidArgument):
+    """A message of an agent to people is invalid."""
+
+    domain = DOMAIN
+    reason = "INVALID_AGENT_MESSAGE"
+    message = "message is required"
+
+
+class SearchTimeout(Unavailable):
+    """A search took too long, or too many others are under way."""
+
+    domain = DOMAIN
+    reason = "SEARCH_TIMEOUT"
+    message = "search took too long — retry shortly, or look for a longer text"
+
+    def __init__(self) -> None:
+        """Set when to try again."""
+        super().__init__(retry_in=timedelta(seconds=5))
+
+
 class InboxFull(ResourceExhausted):
     """The messages that wait for a polling agent occupy as many bytes as a workspace may store."""
 

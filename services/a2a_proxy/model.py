@@ -39,6 +39,7 @@ class Route:
 
     workspace_id: WorkspaceId
     status: Status
+    name: str = ""
     revision: int = 0
     status_reason: str = ""
     parent_id: WorkspaceId | None = None
@@ -384,6 +385,15 @@ class ActivityQuery:
     since: datetime | None = None
     after: str | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivitySearch:
+    """Which text to look for in the activity of a workspace; empty for the newest rows."""
+
+    workspace_id: WorkspaceId
+    text: str = ""
+    limit: int = 50
 
 
 JsonObject = dict[str, Any]

@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, asyncpg, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.a2a_proxy.errors import ActivityCursorGone
-from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceId
+from services.a2a_proxy.errors import ActivityCursorGone, SearchTimeout
+from services.a2a_proxy.model import Activity, ActivityQuery, ActivitySearch, Source, WorkspaceId
 from services.a2a_proxy.tables import ACTIVITIES, ACTIVITY_USAGE, SCHEMA
-from services.chassis import database
+from services.chassis import database, database_outage
 
 COLUMNS = tuple(field.name for field in fields(Activity))
 """The columns that hold an `Activity`; the database assigns the remaining one, `seq`."""
@@ -24,11 +24,30 @@ SortOrder = Callable[[Any], Any]
 BODY_COLUMNS = ("request_body", "response_body", "tool_trace")
 """The columns that can be large."""
 
+SIZED_COLUMNS = (*BODY_COLUMNS, "summary", "error_detail")
+"""The columns that count for the limits of the log by their length."""
+
 ROW_BYTES = 256
-"""Bytes that a row occupies besides its bodies."""
+"""Bytes that a row occupies besides the sized columns."""
 
 MAX_PAGE_BYTES = 12 * 1024 * 1024
 """Bytes of the bodies in one page; a gRPC message may have 16 MiB."""
+
+
+MAX_SEARCHED_ROWS = 10_000
+"""Newest rows of a workspace that a search looks at."""
+
+MAX_SEARCHED_BYTES = 32 * 1024 * 1024
+"""Bytes of the newest rows of a workspace that a search looks at."""
+
+SEARCHED_COLUMNS = ("activity_type", "method", "status", "summary", "error_detail", "request_body", "response_body")
+"""The columns in which a search looks for a text, the short ones first."""
+
+LITERAL_PATTERN = "***="
+"""The beginning of a regular expression of PostgreSQL in which each further character stands for itself."""
+
+QUERY_CANCELED_STATE = "57014"
+"""The SQLSTATE of a statement that exceeded its time limit."""
 
 
 class Transaction:
@@ -63,6 +82,22 @@ class Transaction:
             conditions.append(ACTIVITIES.c.seq > await self._get_cursor_seq(query.workspace_id, query.after))
             order = sa.asc
         rows = await self._connection.execute(_build_page_query(conditions, order, query.limit))
+        return [Activity(**row) for row in rows.mappings()]
+
+    async def search(self, search: ActivitySearch, *, within: timedelta) -> list[Activity]:
+        """Return the newest rows that contain the text, the newest first; raises `SearchTimeout`.
+
+        It looks at the newest MAX_SEARCHED_ROWS of the workspace, as far as they do not exceed MAX_SEARCHED_BYTES.
+        """
+        await self._connection.execute(
+            _SET_STATEMENT_TIMEOUT, {"milliseconds": str(within // timedelta(milliseconds=1))}
+        )
+        try:
+            rows = await self._connection.execute(_build_search_query(search))
+        except sa.exc.DBAPIError as error:
+            if database_outage.find_state(error) == QUERY_CANCELED_STATE:
+                raise SearchTimeout from None
+            raise
         return [Activity(**row) for row in rows.mappings()]
 
     async def delete_before(self, moment: datetime, *, limit: int) -> int:
@@ -211,6 +246,36 @@ def _build_page_query(conditions: Sequence[sa.ColumnElement[bool]], order: SortO
     return sa.select(*columns).join(sized, seq == sized.c.seq).where(fits, *conditions).order_by(order(seq))
 
 
+def _build_search_query(search: ActivitySearch) -> sa.Select[Any]:
+    """Select the newest rows that contain the text; of too many bodies, those of the older rows are left out."""
+    seq, own = ACTIVITIES.c.seq, ACTIVITIES.c.workspace_id == search.workspace_id
+    newest = sa.select(seq, _SIZE.label("size")).where(own).order_by(seq.desc()).limit(MAX_SEARCHED_ROWS).subquery()
+    total = sa.func.sum(newest.c.size).over(order_by=newest.c.seq.desc(), rows=(None, 0)).label("total")
+    sized = sa.select(newest.c.seq, newest.c.size, total).subquery()
+    fits = sa.or_(sized.c.total <= MAX_SEARCHED_BYTES, sized.c.total == sized.c.size)
+    first = sa.select(sa.func.min(sized.c.seq)).where(fits).scalar_subquery()
+    found = sa.select(ACTIVITIES).where(own, seq >= first)
+    if search.text:
+        found = found.where(sa.or_(*(_contains(name, search.text) for name in SEARCHED_COLUMNS)))
+    page = found.order_by(seq.desc()).limit(search.limit).subquery()
+    bodies = sum((sa.func.coalesce(sa.func.octet_length(page.c[name]), 0) for name in BODY_COLUMNS), sa.literal(0))
+    told = sa.func.sum(bodies).over(order_by=page.c.seq.desc(), rows=(None, 0))
+    columns = [
+        sa.case((told <= MAX_PAGE_BYTES, page.c[name])).label(name) if name in BODY_COLUMNS else page.c[name]
+        for name in COLUMNS
+    ]
+    return sa.select(*columns).order_by(page.c.seq.desc())
+
+
+def _contains(name: str, text: str) -> sa.ColumnElement[bool]:
+    """Whether a column contains the text, whatever the case of ASCII letters, which the collation limits it to.
+
+    LIKE and strpos need time in proportion to the product of both lengths, and nothing interrupts them within one
+    value. The matcher of regular expressions needs time in proportion to their sum, and obeys the time limit.
+    """
+    return sa.collate(ACTIVITIES.c[name], "C").regexp_match(f"{LITERAL_PATTERN}{text}", flags="i")
+
+
 def _measure_column(name: str) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.func.octet_length(ACTIVITIES.c[name]), 0)
 
@@ -242,7 +307,7 @@ def _select_distinct(column: sa.Column[Any]) -> sa.Select[Any]:
     return sa.select(found.c.value).where(found.c.value.is_not(None))
 
 
-_SIZE = sum((_measure_column(name) for name in BODY_COLUMNS), sa.literal_column(str(ROW_BYTES)))
+_SIZE = sum((_measure_column(name) for name in SIZED_COLUMNS), sa.literal_column(str(ROW_BYTES)))
 """The bytes that a row occupies."""
 
 _QUEUE = sa.table("queued_messages", sa.column("id"), sa.column("state"), schema=SCHEMA)
@@ -259,6 +324,9 @@ _LIST_WORKSPACES = sa.union(
     _select_distinct(ACTIVITIES.c.source_id),
     sa.select(ACTIVITY_USAGE.c.workspace_id),
 )
+
+_SET_STATEMENT_TIMEOUT = sa.select(sa.func.set_config("statement_timeout", sa.bindparam("milliseconds"), True))
+"""Limits the time of each later statement of this transaction."""
 
 _WRITER_LOCK = sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended("a2a_proxy.activities", 0)))
 

@@ -1,17 +1,19 @@
 """Converts between protobuf and the model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2, broadcasts_pb2
-from services.a2a_proxy.errors import InvalidActivityQuery
+from services.a2a_proxy.agent_message import AgentMessage, Attachment
+from services.a2a_proxy.errors import InvalidActivity, InvalidActivityQuery
 from services.a2a_proxy.model import (
     Acceptance,
     Activity,
     ActivityQuery,
+    ActivitySearch,
     Answer,
     AnswerReceipt,
     Broadcast,
@@ -22,6 +24,7 @@ from services.a2a_proxy.model import (
     Stream,
     WorkspaceId,
 )
+from services.a2a_proxy.reported_activity import ReportedActivity
 from services.chassis import strict_json
 from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
@@ -42,16 +45,31 @@ DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
 
+MAX_PART_BYTES = 8 * 1024 * 1024
+"""Bytes of a payload in one message of a stream of broadcasts; a gRPC message may have 16 MiB."""
+
+MAX_SEARCH_PAGE_SIZE = 200
+"""Rows of the largest result of a search."""
+
+DEFAULT_SEARCH_PAGE_SIZE = 50
+"""Rows of the result of a search if the caller gives no valid number."""
+
+
 def message_from_open(opening: pb.CallOpen, sender: Identity) -> IncomingMessage:
     """Return the message of a call; its caller is `None` unless the sender is a workspace."""
     return IncomingMessage(
         target=WorkspaceId(opening.workspace_id),
-        caller=WorkspaceId(sender.name) if sender.kind is Kind.WORKSPACE else None,
+        caller=workspace_from_identity(sender),
         body=opening.body,
         headers=opening.headers,
         timeout=opening.timeout,
         request_id=opening.request_id,
     )
+
+
+def workspace_from_identity(caller: Identity) -> WorkspaceId | None:
+    """Return the workspace whose token a caller used; `None` for callers that are no workspace."""
+    return WorkspaceId(caller.name) if caller.kind is Kind.WORKSPACE else None
 
 
 def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
@@ -139,21 +157,78 @@ def parse_activity_query(request: activity_pb2.ListActivityRequest, clock: Clock
     )
 
 
+def parse_activity_search(request: activity_pb2.SearchActivityRequest) -> ActivitySearch:
+    """Return the search of a request."""
+    return ActivitySearch(
+        workspace_id=WorkspaceId(request.workspace_id),
+        text=request.query,
+        limit=request.page_size if 1 <= request.page_size <= MAX_SEARCH_PAGE_SIZE else DEFAULT_SEARCH_PAGE_SIZE,
+    )
+
+
+def parse_reported_activity(request: activity_pb2.LogActivityRequest) -> ReportedActivity:
+    """Return what an agent reports; raises `InvalidActivity` for a body that is not UTF-8."""
+    return ReportedActivity(
+        workspace_id=WorkspaceId(request.workspace_id),
+        activity_type=request.activity_type,
+        source_id=request.source_id if request.HasField("source_id") else None,
+        target_id=request.target_id if request.HasField("target_id") else None,
+        method=request.method if request.HasField("method") else None,
+        summary=request.summary if request.HasField("summary") else None,
+        status=request.status,
+        error_detail=request.error_detail if request.HasField("error_detail") else None,
+        duration_ms=request.duration_ms if request.HasField("duration_ms") else None,
+        request_body=_decode_body(request.request_body) if request.HasField("request_body") else None,
+        response_body=_decode_body(request.response_body) if request.HasField("response_body") else None,
+        metadata=_decode_body(request.metadata) if request.HasField("metadata") else None,
+    )
+
+
+def parse_agent_message(request: activity_pb2.SendAgentMessageRequest) -> AgentMessage:
+    """Return the message of an agent to people."""
+    return AgentMessage(
+        workspace_id=WorkspaceId(request.workspace_id),
+        text=request.message,
+        attachments=tuple(_parse_attachment(attachment) for attachment in request.attachments),
+    )
+
+
 def activities_to_proto(activities: Iterable[Activity]) -> list[activity_pb2.Activity]:
     """Return activity rows as protobuf messages."""
     return [_activity_to_proto(activity) for activity in activities]
 
 
-def broadcasts_to_proto(broadcasts: Iterable[Broadcast]) -> list[broadcasts_pb2.Broadcast]:
-    """Return broadcasts as protobuf messages."""
-    return [_broadcast_to_proto(broadcast) for broadcast in broadcasts]
+def broadcasts_to_messages(broadcasts: Iterable[Broadcast]) -> Iterator[broadcasts_pb2.WatchBroadcastsResponse]:
+    """Yield the messages of a batch: one, unless a payload is so large that it is sent in parts, in a message each."""
+    message = broadcasts_pb2.WatchBroadcastsResponse()
+    for broadcast in broadcasts:
+        for start in range(0, len(broadcast.payload) - MAX_PART_BYTES, MAX_PART_BYTES):
+            message.broadcasts.append(_part_to_proto(broadcast, start))
+            yield message
+            message = broadcasts_pb2.WatchBroadcastsResponse()
+        message.broadcasts.append(_broadcast_to_proto(broadcast))
+    yield message
 
 
-def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
+def _part_to_proto(broadcast: Broadcast, start: int) -> broadcasts_pb2.Broadcast:
+    """Return a part of a broadcast that is not the last one."""
+    part = broadcast.payload[start : start + MAX_PART_BYTES]
     return broadcasts_pb2.Broadcast(
         event_type=broadcast.event_type,
         workspace_id=broadcast.workspace_id,
-        payload=broadcast.payload,
+        payload=part,
+        created_at=timestamp_from_datetime(broadcast.at),
+        continues=True,
+    )
+
+
+def _broadcast_to_proto(broadcast: Broadcast) -> broadcasts_pb2.Broadcast:
+    """Return a whole broadcast, or the last part of it."""
+    last = max(len(broadcast.payload) - 1, 0) // MAX_PART_BYTES * MAX_PART_BYTES
+    return broadcasts_pb2.Broadcast(
+        event_type=broadcast.event_type,
+        workspace_id=broadcast.workspace_id,
+        payload=broadcast.payload[last:],
         created_at=timestamp_from_datetime(broadcast.at),
         announced_payload=broadcast.announced_payload,
     )
@@ -176,6 +251,22 @@ def _activity_to_proto(row: Activity) -> activity_pb2.Activity:
         tool_trace=_encode_text(row.tool_trace),
         created_at=timestamp_from_datetime(row.created_at),
     )
+
+
+def _parse_attachment(attachment: activity_pb2.Attachment) -> Attachment:
+    return Attachment(
+        uri=attachment.uri,
+        name=attachment.name,
+        mime_type=attachment.mime_type if attachment.HasField("mime_type") else None,
+        size=attachment.size if attachment.HasField("size") else None,
+    )
+
+
+def _decode_body(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise InvalidActivity from None
 
 
 def _encode_text(text: str | None) -> bytes | None:

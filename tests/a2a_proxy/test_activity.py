@@ -187,6 +187,31 @@ async def test_small_messages_do_not_wait_while_large_bodies_fill_the_buffer(sto
         await asyncio.wait_for(log.wait_for_room(LARGE_BODY_BYTES), 60)
 
 
+@pytest.mark.covers("ACT-07")
+@pytest.mark.parametrize("delay", [0, 0.01])
+async def test_a_row_that_must_not_wait_is_buffered_without_a_database_and_written_later(store, delay):
+    unavailable = UnavailableStore(store)
+    log = log_over(unavailable, delay=delay)
+
+    async with writing(log):
+        assert log.record_soon(row(method="soon"))
+        await eventually(lambda: unavailable.attempts)
+        unavailable.is_unavailable = False
+        [found] = await eventually(lambda: rows(log))
+
+    assert found.method == "soon"
+
+
+@pytest.mark.covers("ACT-07")
+async def test_a_row_that_must_not_wait_is_left_out_if_there_is_no_room(store):
+    log = log_over(store)
+    for _ in range(4):
+        log.buffer(row(error_detail="x" * (module.MAX_BUFFERED_BYTES // 4)))
+
+    assert not log.record_soon(row())
+    assert len(log._rows) == 4
+
+
 async def test_a_commit_without_a_database_raises_unavailable(store):
     with pytest.raises(Unavailable):
         await log_over(UnavailableStore(store)).commit(row())

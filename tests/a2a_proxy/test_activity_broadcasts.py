@@ -115,28 +115,6 @@ def test_each_line_break_of_a_body_becomes_a_space():
     assert answered.payload == b'{"method":"message/send","duration_ms":7,"response_body":[ 1 ]}'
 
 
-@pytest.mark.parametrize(("excess", "is_sent"), [(0, True), (1, False)])
-def test_a_body_is_sent_up_to_the_limit_in_bytes(excess, is_sent):
-    body = '"' + "ü" * ((activity_broadcasts.MAX_BODIES_BYTES - 2) // 2) + '"' + " " * excess
-    [logged] = activity_broadcasts.build_activity_broadcasts(
-        replace(ANSWERED, request_body=body, response_body=None), NOW
-    )
-
-    assert ("request_body" in json.loads(logged.payload)) is is_sent
-
-
-def test_the_bodies_of_one_broadcast_share_the_limit():
-    half = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES // 2 - 2))
-    row = replace(ANSWERED, source_id="caller", request_body=half, response_body=half, tool_trace="1")
-    [logged] = activity_broadcasts.build_activity_broadcasts(row, NOW)
-
-    assert {"request_body", "response_body", "tool_trace"} & {*json.loads(logged.payload)} == {
-        "request_body",
-        "response_body",
-    }
-    assert activity_broadcasts.MAX_BODIES_BYTES == 12_582_912
-
-
 def test_every_broadcast_names_the_workspace_and_the_time():
     broadcasts = activity_broadcasts.build_activity_broadcasts(ANSWERED, NOW)
 
@@ -152,15 +130,15 @@ def test_payloads_are_compact():
     assert answer.payload == b'{"method":"message/send","duration_ms":7,"response_body":1}'
 
 
-def test_bodies_that_exceed_one_message_are_left_out():
-    large = json.dumps("x" * (activity_broadcasts.MAX_BODIES_BYTES - 10))
-    [logged, answer] = activity_broadcasts.build_activity_broadcasts(
-        replace(ANSWERED, request_body=large, response_body='"much more"'), NOW
-    )
+@pytest.mark.covers("ACT-05")
+def test_no_body_is_left_out_or_cut_however_large():
+    large = "x" * (10 * 1024 * 1024)
+    row = replace(ANSWERED, request_body=json.dumps(large), response_body=json.dumps(large), tool_trace="1")
+    payloads = build_payloads(row)
 
-    assert len(logged.payload) < activity_broadcasts.MAX_BODIES_BYTES + 1024
-    assert "response_body" not in json.loads(logged.payload)
-    assert json.loads(answer.payload)["response_body"] == "much more"
+    assert payloads["ACTIVITY_LOGGED"]["request_body"] == payloads["ACTIVITY_LOGGED"]["response_body"] == large
+    assert payloads["ACTIVITY_LOGGED"]["tool_trace"] == 1
+    assert payloads["A2A_RESPONSE"]["response_body"] == large
 
 
 @pytest.mark.parametrize("body", [b"NaN", b'{"a": Infinity}', b"-Infinity"])

@@ -121,6 +121,26 @@ async def test_a_log_that_is_too_large_loses_its_oldest_rows_and_other_logs_none
 
 
 @pytest.mark.covers("LIM-05")
+async def test_what_an_agent_reports_does_not_wait_for_it_and_is_deleted(build):
+    log = build(max_bytes_per_workspace=3 * KILOBYTE)
+    await log.add(A, "reported", duration_ms=None)
+    await log.add(A, "notify", duration_ms=None)
+
+    await log.add(A, "1", "2", "3")
+
+    await eventually(lambda: log.fits(lambda usage: usage[A] <= 3 * KILOBYTE))
+    assert not {"reported", "notify"} & set(await log.methods(A))
+
+
+@pytest.mark.covers("LIM-05")
+async def test_summary_and_error_of_a_row_count_for_the_limit(build):
+    log = build()
+    await log.add(A, "one", size=0, summary="é" * 100, error_detail="x" * 1000)
+
+    assert await log.usage() == {A: ROW_BYTES + 200 + 1000} == await log.measured()
+
+
+@pytest.mark.covers("LIM-05")
 async def test_the_largest_logs_are_halved_while_the_plane_stores_too_much(build, monkeypatch):
     monkeypatch.setattr(module, "TOTAL_CHECK_BYTES", KILOBYTE)
     log = build(max_bytes=12 * KILOBYTE)

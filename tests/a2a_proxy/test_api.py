@@ -1,10 +1,11 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc
 from protos.registry.v1 import registry_pb2
+from services.a2a_proxy.model import Activity
 from services.chassis import clients
 from services.chassis.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
 from services.chassis.identity import Identity, Kind
@@ -30,6 +31,21 @@ async def test_a_workspace_can_read_its_own_activity_only(proxy, gateway):
         await list_activity(proxy, A_WORKSPACE)
     with pytest.raises(Unauthenticated):
         await list_activity(proxy, Identity(kind=Kind.SERVICE, name="registry"))
+
+
+@pytest.mark.covers("ACT-01")
+async def test_a_page_has_a_hundred_rows_or_as_many_as_were_asked_for_the_newest_first(proxy):
+    at = datetime.now(UTC)
+    rows = [
+        Activity(id=str(uuid4()), workspace_id=TARGET, activity_type="agent_log", method=str(number), created_at=at)
+        for number in range(150)
+    ]
+    async with proxy.store.begin() as tx:
+        await tx.append(rows)
+
+    for asked, count in (({}, 100), ({"page_size": 120}, 120), ({"page_size": 500}, 150), ({"page_size": 501}, 100)):
+        found = await list_activity(proxy, **asked)
+        assert [row.method for row in found] == [str(number) for number in range(149, 149 - count, -1)]
 
 
 async def test_an_invalid_query_is_refused(proxy):

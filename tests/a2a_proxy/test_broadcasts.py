@@ -1,6 +1,7 @@
 import asyncio
 import json
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from protos.a2a_proxy.v1 import broadcasts_pb2_grpc as rpc
 from services.a2a_proxy import broadcasts as module
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.model import Broadcast
+from services.a2a_proxy.wire import MAX_PART_BYTES, broadcasts_to_messages
 from services.chassis import clients
 from services.chassis.errors import PermissionDenied
 from tests.a2a_proxy.fake_gateway import TARGET, message_body, open_exchange
@@ -54,6 +56,26 @@ async def test_a_subscriber_that_does_not_read_misses_broadcasts_beyond_the_limi
         [subscription] = broadcasts._fan_out._subscriptions
         assert subscription._weight <= module.MAX_UNREAD_BYTES + 2 * 1024 * 1024
         await first
+
+
+@pytest.mark.covers("ACT-05")
+@pytest.mark.parametrize(("excess", "parts"), [(-1, 1), (0, 1), (1, 2), (MAX_PART_BYTES, 2), (MAX_PART_BYTES + 1, 3)])
+def test_a_large_payload_is_sent_in_parts_and_small_ones_in_one_message(excess, parts):
+    small = Broadcast("A", "w", NOW, b"{}", announced_payload=b"[]")
+    large = replace(small, payload=bytes(range(256)) * (MAX_PART_BYTES // 256) + b"x" * excess)
+    if excess < 0:
+        large = replace(large, payload=large.payload[:excess])
+
+    messages = list(broadcasts_to_messages([small, large, small]))
+
+    sent = [list(message.broadcasts) for message in messages]
+    assert len(sent) == parts
+    assert all(message.ByteSize() <= MAX_PART_BYTES + 1024 for message in messages)
+    flat = [broadcast for message in sent for broadcast in message]
+    assert b"".join(broadcast.payload for broadcast in flat[1:-1]) == large.payload
+    assert [broadcast.continues for broadcast in flat] == [False, *[True] * (parts - 1), False, False]
+    assert [broadcast.HasField("announced_payload") for broadcast in flat] == [True, *[False] * (parts - 1), True, True]
+    assert flat[0].payload == flat[-1].payload == b"{}"
 
 
 @pytest.mark.covers("ACT-04")

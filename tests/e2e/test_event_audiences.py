@@ -30,9 +30,16 @@ CLOSED_DEVELOPMENT = {**PRODUCTION, "MOLECULE_ENV": "development"}
 MODES: dict[str, dict[str, str]] = {"open": {}, "closed": CLOSED_DEVELOPMENT}
 
 QUESTION, REQUEST, LOG_TAIL = "what-the-operator-asked", "what-the-sibling-asked", "what-the-agent-logged"
+SUMMARY, MESSAGE = "what-the-agent-did", "what-the-agent-tells-people"
+
+SECRETS = (QUESTION, REQUEST, LOG_TAIL, SUMMARY, MESSAGE)
+"""Texts of content, which relatives do not receive."""
 
 TREE = {"root": "", "parent": "root", "target": "parent", "child": "target", "sibling": "parent"}
 TREE |= {"uncle": "root", "cousin": "uncle", "other_root": "", "other_child": "other_root"}
+
+LOGGED_EVENTS = 4
+"""The rows of `cause_events`: two messages, a report and a message to people."""
 
 LAST_VERSION = "last"
 """The version of the card with which a workspace marks the end of what a listener has to receive."""
@@ -81,7 +88,7 @@ class Organisations:
         return answer.json()
 
     async def cause_events(self, agent: EchoAgent) -> None:
-        """Let the target fail, register, work, and answer the operator and its sibling."""
+        """Let the target fail, register, work, answer the operator and its sibling, and report to people."""
         target, own = self.ids["target"], self.listeners["target"]
         failure = {"error": "no", "log_tail": LOG_TAIL}
         await self.post(f"/admin/workspaces/{target}/bootstrap-failed", failure)
@@ -91,6 +98,10 @@ class Organisations:
         await self.post("/registry/heartbeat", {"workspace_id": target, **heartbeat}, own)
         await self.post(f"/workspaces/{target}/a2a", build_message(QUESTION))
         await self.post(f"/workspaces/{target}/a2a", build_message(REQUEST), self.listeners["sibling"])
+        report = {"activity_type": "agent_log", "summary": SUMMARY, "request_body": SUMMARY, "response_body": SUMMARY}
+        await self.post(f"/workspaces/{target}/activity", report, own)
+        message = {"message": MESSAGE, "attachments": [{"uri": f"workspace:/{MESSAGE}", "name": MESSAGE}]}
+        await self.post(f"/workspaces/{target}/notify", message, own)
 
     async def mark_end(self) -> None:
         """Let every workspace that still listens replace its card."""
@@ -176,14 +187,14 @@ def check(received: dict[str, list[dict[str, Any]]], operator: str) -> None:
         reach = MATRIX["listeners"][listener]
         assert describe(events) == expect(everything, reach), listener
         if reach != "everything":
-            for secret in (QUESTION, REQUEST, LOG_TAIL):
+            for secret in SECRETS:
                 assert secret not in json.dumps(events), listener
 
 
 async def test_the_table_names_every_type_of_event_once():
     named = [name for names in MATRIX["kinds"].values() for name in names]
 
-    assert sorted(named) == sorted([*EventType, *BroadcastType, "ACTIVITY_LOGGED", "A2A_RESPONSE"])
+    assert sorted(named) == sorted([*EventType, *BroadcastType, "ACTIVITY_LOGGED", "A2A_RESPONSE", "AGENT_MESSAGE"])
     assert set(MATRIX["content"]) == set(MATRIX["kinds"]["announced"])
 
 
@@ -194,7 +205,9 @@ async def test_every_listener_receives_what_the_table_says_live_and_replayed(org
     async with serve_agent(EchoAgent()) as agent, listening(organisations) as sockets:
         received = {name: [] for name in sockets}
         await organisations.cause_events(agent)
-        while [event["event"] for event in received[operator]].count("ACTIVITY_LOGGED") < 2:  # broadcasts come late
+        while [event["event"] for event in received[operator]].count(
+            "ACTIVITY_LOGGED"
+        ) < LOGGED_EVENTS:  # broadcasts come late
             event = await receive_event(sockets[operator])
             if event["workspace_id"] == organisations.ids["target"]:
                 received[operator].append(event)

@@ -191,6 +191,35 @@ async def test_a_move_changes_the_events_of_an_open_socket(gateways):
         assert [await read_version(), await read_version()] == ["1", "3"]
 
 
+@pytest.mark.covers("ACT-04", "ACT-05", "ACT-16")
+async def test_bodies_of_reported_activity_arrive_whole_at_the_streams_of_both_gateways(gateways):
+    one, bearer = await external(gateways.plane, "one")
+    body = {"text": "x" * 1024 * 1024, "lines": ["\n", 0.1, None]}
+    report = {"activity_type": "task_update", "summary": "works", "request_body": body}
+    async with open_event_stream(gateways.https[0], one) as first, open_event_stream(gateways.https[1], one) as second:
+        for stream in (
+            first,
+            second,
+        ):  # a gateway reads broadcasts while it has subscribers, so the first may be missed
+            listening = asyncio.ensure_future(stream.event())
+            while not listening.done():
+                await gateways.send_heartbeat(one, bearer)
+            await listening
+        answer = await gateways.https[0].post(
+            f"/workspaces/{one}/activity", json=report, headers={"Authorization": f"Bearer {bearer}"}
+        )
+        assert (answer.status_code, answer.json()) == (200, {"status": "logged"})
+        logged = []
+        for stream in (first, second):
+            while (received := await stream.event())["type"] != "ACTIVITY_LOGGED":
+                pass
+            logged.append(received["data"])
+
+    assert logged[0] == logged[1]
+    assert logged[0]["request_body"] == body
+    assert not {"response_body", "tool_trace"} & set(logged[0])
+
+
 @pytest.mark.covers("AUTH-09")
 async def test_revoking_a_token_closes_its_socket(gateways):
     one, bearer = await external(gateways.plane, "one")

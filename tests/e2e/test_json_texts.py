@@ -93,7 +93,8 @@ async def plane_url(database_url):
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def plane(plane_url):
-    async with Plane(backend="none", database_url=plane_url) as plane:
+    """A plane that answers once activity is committed."""
+    async with Plane(backend="none", database_url=plane_url, env={"A2A_PROXY_ACTIVITY_DELAY": "0"}) as plane:
         yield plane
 
 
@@ -144,7 +145,13 @@ async def keep_message(caller, text):
     return answer, request_body and request_body["params"]["message"]["parts"][0]["data"]["x"]
 
 
-KEEPERS = [keep_entry, keep_checkpoint, keep_config, keep_card, keep_message]
+async def keep_activity(caller, text):
+    answer = await caller.post("activity", f'{{"activity_type":"agent_log","request_body":{text}}}')
+    rows = await caller.read(f"/workspaces/{caller.id}/activity?limit=1&type=agent_log")
+    return answer, rows[0].get("request_body") if rows else None
+
+
+KEEPERS = [keep_entry, keep_checkpoint, keep_config, keep_card, keep_message, keep_activity]
 
 
 @pytest.mark.covers("TXT-01", "TXT-03")

@@ -29,6 +29,7 @@ class GatewayUnderTest:
     event_feed: FakeEventService = field(default_factory=FakeEventService)
     broadcast_feed: FakeBroadcastService = field(default_factory=FakeBroadcastService)
     activities: ScriptedService = field(default_factory=fake_services.activities)
+    memories: ScriptedService = field(default_factory=fake_services.memories)
     search: ScriptedService = field(default_factory=fake_services.search)
     lifecycle: ScriptedService = field(default_factory=fake_services.lifecycle)
     audit: ScriptedService = field(default_factory=fake_services.audit)
@@ -85,6 +86,7 @@ async def run_gateway_under_test(
                     plane.event_feed.servicer(),
                     plane.lifecycle.servicer(),
                     plane.search.servicer(),
+                    plane.memories.servicer(),
                     plane.templates.servicer(),
                     plane.bundles.servicer(),
                     plane.models.servicer(),

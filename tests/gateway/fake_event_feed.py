@@ -203,19 +203,30 @@ class FakeBroadcastService(broadcasts_pb2_grpc.BroadcastServiceServicer):
 
     listeners: list[asyncio.Queue] = field(default_factory=list)
 
-    def broadcast(self, workspace_id: str, payload: bytes, *, announced: bytes | None = None) -> None:
+    def broadcast(
+        self, workspace_id: str, payload: bytes, *, announced: bytes | None = None, continues: bool = False
+    ) -> None:
         broadcast = broadcasts_pb2.Broadcast(
-            event_type="ACTIVITY_LOGGED", workspace_id=workspace_id, payload=payload, announced_payload=announced
+            event_type="ACTIVITY_LOGGED",
+            workspace_id=workspace_id,
+            payload=payload,
+            announced_payload=announced,
+            continues=continues,
         )
         for queue in self.listeners:
             queue.put_nowait(broadcasts_pb2.WatchBroadcastsResponse(broadcasts=[broadcast]))
+
+    def break_streams(self) -> None:
+        """End every open stream."""
+        for queue in self.listeners:
+            queue.put_nowait(None)
 
     async def WatchBroadcasts(self, request, context) -> AsyncIterator[broadcasts_pb2.WatchBroadcastsResponse]:
         queue: asyncio.Queue = asyncio.Queue()
         self.listeners.append(queue)
         try:
-            while True:
-                yield await queue.get()
+            while (message := await queue.get()) is not None:
+                yield message
         finally:
             self.listeners.remove(queue)
 

@@ -21,6 +21,7 @@ from protos.registry.v1 import (
     budgets_pb2,
     bundles_pb2,
     lifecycle_pb2,
+    memories_pb2,
     models_pb2,
     registry_pb2,
     search_pb2,
@@ -207,6 +208,10 @@ def budgets() -> ScriptedService:
 
 def activities() -> ScriptedService:
     return ScriptedService(activity_pb2.DESCRIPTOR.services_by_name["ActivityService"])
+
+
+def memories() -> ScriptedService:
+    return ScriptedService(memories_pb2.DESCRIPTOR.services_by_name["MemoryService"])
 
 
 ADMIN = Identity(kind=Kind.ADMIN)

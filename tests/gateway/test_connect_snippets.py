@@ -133,3 +133,13 @@ def test_the_channel_tells_a_message_of_any_shape_and_goes_on(request_body):
 
     params = json.loads(written.getvalue())["params"]
     assert (params["meta"]["activity_id"], type(params["content"])) == ("row", str)
+
+
+def test_the_channel_does_not_tell_the_session_what_it_told_people():
+    values = {"MOLECULE_URL": "http://plane", "MOLECULE_TOKEN": "t0k3n", "MOLECULE_REGISTRATION": f'{{"id":"{W}"}}'}
+    written = io.StringIO()
+
+    with redirect_stdout(written):
+        claude_code.Channel(values)._tell({"id": "row", "method": "notify", "response_body": {"result": "Ready"}})
+
+    assert written.getvalue() == ""

@@ -80,6 +80,7 @@ async def test_activity_is_requested_as_the_query_says(plane, query, request_):
         ("since_secs=0", "since_secs must be a positive integer"),
         ("since_secs=-1", "since_secs must be a positive integer"),
         ("since_secs=1.5", "since_secs must be a positive integer"),
+        ("since_secs=x", "since_secs must be a positive integer"),
     ],
 )
 async def test_an_invalid_activity_query_is_refused(plane, query, text):

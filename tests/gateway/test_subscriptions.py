@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.live_event import LiveEvent
-from gateway.subscriptions import EndReason, EventSubscription, SubscriptionEnded
+from gateway.subscriptions import MAX_UNREAD_BROADCAST_BYTES, EndReason, EventSubscription, SubscriptionEnded
 
 SHORT_TIMEOUT = timedelta(seconds=0.01)
 
@@ -46,6 +47,29 @@ async def test_in_a_full_queue_the_oldest_broadcast_gives_way_to_a_stored_event(
         subscription.put(live_event(event_id))
 
     assert await read_all(subscription) == [1, 2, 3]
+
+
+async def test_a_client_that_does_not_read_large_broadcasts_misses_further_ones_and_no_stored_event():
+    subscription = EventSubscription(64, 0)
+    large = replace(live_event(), payload=b"x" * (MAX_UNREAD_BROADCAST_BYTES // 3))
+    for event in (large, large, live_event(1), large, large, live_event(), live_event(2)):
+        subscription.put(event)
+    assert await read_all(subscription) == [None, None, 1, None, None, 2]
+
+    for event in (large, large, large, large, large):  # what was read has made room again
+        subscription.put(event)
+    assert len(await read_all(subscription)) == 4
+
+
+async def test_a_large_broadcast_that_gave_way_to_a_stored_event_makes_room():
+    subscription = EventSubscription(2, 0)
+    large = replace(live_event(), payload=b"x" * MAX_UNREAD_BROADCAST_BYTES)
+    for event in (large, live_event(1), live_event(2)):
+        subscription.put(event)
+
+    assert await read_all(subscription) == [1, 2]
+    subscription.put(large)
+    assert await read_all(subscription) == [None]
 
 
 async def test_a_full_queue_of_stored_events_ends_the_subscription():

@@ -131,5 +131,21 @@ def test_all_events_are_followed_over_reconnects_until_the_plane_refuses(url, pl
     assert result.stderr == "molecule: invalid workspace auth token\n"
 
 
+@pytest.mark.covers("ACT-15")
+def test_a_message_of_an_agent_is_shown_with_its_files_and_an_empty_one_is_not(url, plane):
+    broken = {"uri": "u", "name": 1}
+    plane.events = [
+        build_event(1, "AGENT_MESSAGE", message="Ready", attachments=[broken, {"uri": "u", "name": "r.pdf"}]),
+        build_event(2, "AGENT_MESSAGE", message="", attachments=[broken]),
+        build_event(3, "AGENT_MESSAGE", message={"text": "Ready"}, attachments=[{"uri": "u", "name": "a.txt"}]),
+    ]
+
+    shown = molecule("events", MOLECULE_URL=url).stdout.splitlines()
+    as_json = molecule("events", "--json", MOLECULE_URL=url).stdout.splitlines()
+
+    assert [line.partition("lead  ")[2] for line in shown] == ["Ready [r.pdf]", "[a.txt]"]
+    assert [json.loads(line)["event_id"] for line in as_json] == [1, 2, 3]
+
+
 def test_an_unknown_workspace_is_reported_in_one_line(url):
     assert "no workspace is called nobody" in error_line(molecule("events", "nobody", MOLECULE_URL=url))

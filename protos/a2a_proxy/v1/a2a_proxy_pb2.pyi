@@ -76,6 +76,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A parameter of a request about the queue is invalid."""
     ERROR_REASON_STALE_RECEIPT: _ErrorReason.ValueType  # 44
     """The receipt does not belong to the present lease of the message."""
+    ERROR_REASON_INVALID_ACTIVITY: _ErrorReason.ValueType  # 76
+    """A row that an agent reports is invalid."""
+    ERROR_REASON_FOREIGN_SOURCE: _ErrorReason.ValueType  # 77
+    """A workspace reports a row that came from another workspace."""
+    ERROR_REASON_INVALID_AGENT_MESSAGE: _ErrorReason.ValueType  # 78
+    """A message of an agent to people is invalid."""
+    ERROR_REASON_SEARCH_TIMEOUT: _ErrorReason.ValueType  # 79
+    """A search took too long, or too many others are under way."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -129,6 +137,14 @@ ERROR_REASON_INVALID_QUEUE_REQUEST: ErrorReason.ValueType  # 43
 """A parameter of a request about the queue is invalid."""
 ERROR_REASON_STALE_RECEIPT: ErrorReason.ValueType  # 44
 """The receipt does not belong to the present lease of the message."""
+ERROR_REASON_INVALID_ACTIVITY: ErrorReason.ValueType  # 76
+"""A row that an agent reports is invalid."""
+ERROR_REASON_FOREIGN_SOURCE: ErrorReason.ValueType  # 77
+"""A workspace reports a row that came from another workspace."""
+ERROR_REASON_INVALID_AGENT_MESSAGE: ErrorReason.ValueType  # 78
+"""A message of an agent to people is invalid."""
+ERROR_REASON_SEARCH_TIMEOUT: ErrorReason.ValueType  # 79
+"""A search took too long, or too many others are under way."""
 
 @typing.final
 class ExchangeRequest(message.Message):

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/a2a_proxy/v1/activity.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xd3\x01\n\x13ListActivityRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x35\n\x06source\x18\x03 \x01(\x0e\x32%.molecule.a2a_proxy.v1.ActivitySource\x12(\n\x05since\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08since_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"d\n\x14ListActivityResponse\x12\x33\n\nactivities\x18\x01 \x03(\x0b\x32\x1f.molecule.a2a_proxy.v1.Activity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x03\n\x08\x41\x63tivity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x15\n\ractivity_type\x18\x03 \x01(\t\x12\x16\n\tsource_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttarget_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06method\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07summary\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x0e\n\x06status\x18\x08 \x01(\t\x12\x18\n\x0b\x64uration_ms\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x19\n\x0c\x65rror_detail\x18\n \x01(\tH\x05\x88\x01\x01\x12\x19\n\x0crequest_body\x18\x0b \x01(\x0cH\x06\x88\x01\x01\x12\x1a\n\rresponse_body\x18\x0c \x01(\x0cH\x07\x88\x01\x01\x12\x17\n\ntool_trace\x18\r \x01(\x0cH\x08\x88\x01\x01\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_source_idB\x0c\n\n_target_idB\t\n\x07_methodB\n\n\x08_summaryB\x0e\n\x0c_duration_msB\x0f\n\r_error_detailB\x0f\n\r_request_bodyB\x10\n\x0e_response_bodyB\r\n\x0b_tool_trace*h\n\x0e\x41\x63tivitySource\x12\x1f\n\x1b\x41\x43TIVITY_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43TIVITY_SOURCE_CANVAS\x10\x01\x12\x19\n\x15\x41\x43TIVITY_SOURCE_AGENT\x10\x02\x32\x95\x01\n\x0f\x41\x63tivityService\x12\x81\x01\n\x0cListActivity\x12*.molecule.a2a_proxy.v1.ListActivityRequest\x1a+.molecule.a2a_proxy.v1.ListActivityResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"protos/a2a_proxy/v1/activity.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\xd3\x01\n\x13ListActivityRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x35\n\x06source\x18\x03 \x01(\x0e\x32%.molecule.a2a_proxy.v1.ActivitySource\x12(\n\x05since\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08since_id\x18\x05 \x01(\t\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"d\n\x14ListActivityResponse\x12\x33\n\nactivities\x18\x01 \x03(\x0b\x32\x1f.molecule.a2a_proxy.v1.Activity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x03\n\x08\x41\x63tivity\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x15\n\ractivity_type\x18\x03 \x01(\t\x12\x16\n\tsource_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttarget_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06method\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07summary\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x0e\n\x06status\x18\x08 \x01(\t\x12\x18\n\x0b\x64uration_ms\x18\t \x01(\x03H\x04\x88\x01\x01\x12\x19\n\x0c\x65rror_detail\x18\n \x01(\tH\x05\x88\x01\x01\x12\x19\n\x0crequest_body\x18\x0b \x01(\x0cH\x06\x88\x01\x01\x12\x1a\n\rresponse_body\x18\x0c \x01(\x0cH\x07\x88\x01\x01\x12\x17\n\ntool_trace\x18\r \x01(\x0cH\x08\x88\x01\x01\x12.\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_source_idB\x0c\n\n_target_idB\t\n\x07_methodB\n\n\x08_summaryB\x0e\n\x0c_duration_msB\x0f\n\r_error_detailB\x0f\n\r_request_bodyB\x10\n\x0e_response_bodyB\r\n\x0b_tool_trace\"O\n\x15SearchActivityRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"M\n\x16SearchActivityResponse\x12\x33\n\nactivities\x18\x01 \x03(\x0b\x32\x1f.molecule.a2a_proxy.v1.Activity\"\xc7\x03\n\x12LogActivityRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\ractivity_type\x18\x03 \x01(\t\x12\x16\n\tsource_id\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x16\n\ttarget_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06method\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x07summary\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x0e\n\x06status\x18\x08 \x01(\t\x12\x19\n\x0c\x65rror_detail\x18\t \x01(\tH\x04\x88\x01\x01\x12\x18\n\x0b\x64uration_ms\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x19\n\x0crequest_body\x18\x0b \x01(\x0cH\x06\x88\x01\x01\x12\x1a\n\rresponse_body\x18\x0c \x01(\x0cH\x07\x88\x01\x01\x12\x15\n\x08metadata\x18\r \x01(\x0cH\x08\x88\x01\x01\x42\x0c\n\n_source_idB\x0c\n\n_target_idB\t\n\x07_methodB\n\n\x08_summaryB\x0f\n\r_error_detailB\x0e\n\x0c_duration_msB\x0f\n\r_request_bodyB\x10\n\x0e_response_bodyB\x0b\n\t_metadata\"\x15\n\x13LogActivityResponse\"\x8c\x01\n\x17SendAgentMessageRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x36\n\x0b\x61ttachments\x18\x04 \x03(\x0b\x32!.molecule.a2a_proxy.v1.Attachment\"i\n\nAttachment\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\tmime_type\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04size\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x0c\n\n_mime_typeB\x07\n\x05_size\"\x1a\n\x18SendAgentMessageResponse*h\n\x0e\x41\x63tivitySource\x12\x1f\n\x1b\x41\x43TIVITY_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41\x43TIVITY_SOURCE_CANVAS\x10\x01\x12\x19\n\x15\x41\x43TIVITY_SOURCE_AGENT\x10\x02\x32\xaf\x04\n\x0f\x41\x63tivityService\x12\x81\x01\n\x0cListActivity\x12*.molecule.a2a_proxy.v1.ListActivityRequest\x1a+.molecule.a2a_proxy.v1.ListActivityResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x87\x01\n\x0eSearchActivity\x12,.molecule.a2a_proxy.v1.SearchActivityRequest\x1a-.molecule.a2a_proxy.v1.SearchActivityResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12~\n\x0bLogActivity\x12).molecule.a2a_proxy.v1.LogActivityRequest\x1a*.molecule.a2a_proxy.v1.LogActivityResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x8d\x01\n\x10SendAgentMessage\x12..molecule.a2a_proxy.v1.SendAgentMessageRequest\x1a/.molecule.a2a_proxy.v1.SendAgentMessageResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACTIVITYSERVICE'].methods_by_name['ListActivity']._loaded_options = None
   _globals['_ACTIVITYSERVICE'].methods_by_name['ListActivity']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
-  _globals['_ACTIVITYSOURCE']._serialized_start=965
-  _globals['_ACTIVITYSOURCE']._serialized_end=1069
+  _globals['_ACTIVITYSERVICE'].methods_by_name['SearchActivity']._loaded_options = None
+  _globals['_ACTIVITYSERVICE'].methods_by_name['SearchActivity']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_ACTIVITYSERVICE'].methods_by_name['LogActivity']._loaded_options = None
+  _globals['_ACTIVITYSERVICE'].methods_by_name['LogActivity']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_ACTIVITYSERVICE'].methods_by_name['SendAgentMessage']._loaded_options = None
+  _globals['_ACTIVITYSERVICE'].methods_by_name['SendAgentMessage']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_ACTIVITYSOURCE']._serialized_start=1884
+  _globals['_ACTIVITYSOURCE']._serialized_end=1988
   _globals['_LISTACTIVITYREQUEST']._serialized_start=158
   _globals['_LISTACTIVITYREQUEST']._serialized_end=369
   _globals['_LISTACTIVITYRESPONSE']._serialized_start=371
   _globals['_LISTACTIVITYRESPONSE']._serialized_end=471
   _globals['_ACTIVITY']._serialized_start=474
   _globals['_ACTIVITY']._serialized_end=963
-  _globals['_ACTIVITYSERVICE']._serialized_start=1072
-  _globals['_ACTIVITYSERVICE']._serialized_end=1221
+  _globals['_SEARCHACTIVITYREQUEST']._serialized_start=965
+  _globals['_SEARCHACTIVITYREQUEST']._serialized_end=1044
+  _globals['_SEARCHACTIVITYRESPONSE']._serialized_start=1046
+  _globals['_SEARCHACTIVITYRESPONSE']._serialized_end=1123
+  _globals['_LOGACTIVITYREQUEST']._serialized_start=1126
+  _globals['_LOGACTIVITYREQUEST']._serialized_end=1581
+  _globals['_LOGACTIVITYRESPONSE']._serialized_start=1583
+  _globals['_LOGACTIVITYRESPONSE']._serialized_end=1604
+  _globals['_SENDAGENTMESSAGEREQUEST']._serialized_start=1607
+  _globals['_SENDAGENTMESSAGEREQUEST']._serialized_end=1747
+  _globals['_ATTACHMENT']._serialized_start=1749
+  _globals['_ATTACHMENT']._serialized_end=1854
+  _globals['_SENDAGENTMESSAGERESPONSE']._serialized_start=1856
+  _globals['_SENDAGENTMESSAGERESPONSE']._serialized_end=1882
+  _globals['_ACTIVITYSERVICE']._serialized_start=1991
+  _globals['_ACTIVITYSERVICE']._serialized_end=2550
 # @@protoc_insertion_point(module_scope)

@@ -222,3 +222,252 @@ class Activity(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_id) -> _WhichOneofReturnType__target_id | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tool_trace) -> _WhichOneofReturnType__tool_trace | None: ...
+
+@typing.final
+class SearchActivityRequest(message.Message):
+    """Which text to look for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    """The workspace."""
+    query: builtins.str
+    """Part of the type, method, status, summary, error or bodies, whatever the case of ASCII letters; empty for all."""
+    page_size: builtins.int
+    """How many rows, 1 to 200; 0 for 50."""
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        query: builtins.str = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "query", b"query", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SearchActivityResponse(message.Message):
+    """The rows that contain the text."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACTIVITIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def activities(self) -> containers.RepeatedCompositeFieldContainer[Activity]:
+        """The newest first. Bodies of the older ones are left out where all of them exceed one message."""
+
+    def __init__(
+        self,
+        *,
+        activities: abc.Iterable[Activity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["activities", b"activities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LogActivityRequest(message.Message):
+    """What an agent reports of itself."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ACTIVITY_TYPE_FIELD_NUMBER: builtins.int
+    SOURCE_ID_FIELD_NUMBER: builtins.int
+    TARGET_ID_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    ERROR_DETAIL_FIELD_NUMBER: builtins.int
+    DURATION_MS_FIELD_NUMBER: builtins.int
+    REQUEST_BODY_FIELD_NUMBER: builtins.int
+    RESPONSE_BODY_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    """The workspace to whose activity the row is added."""
+    request_id: builtins.str
+    """A request that is repeated with the same id adds one row; empty if it is never repeated."""
+    activity_type: builtins.str
+    """One of the types that agents may report."""
+    source_id: builtins.str
+    """The workspace it came from; absent for the workspace itself."""
+    target_id: builtins.str
+    """The workspace it went to."""
+    method: builtins.str
+    summary: builtins.str
+    """A line for people."""
+    status: builtins.str
+    """Empty for `ok`."""
+    error_detail: builtins.str
+    duration_ms: builtins.int
+    """The duration, in milliseconds."""
+    request_body: builtins.bytes
+    """A strict JSON text."""
+    response_body: builtins.bytes
+    """A strict JSON text."""
+    metadata: builtins.bytes
+    """A strict JSON text, which takes the place of an absent request body."""
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        activity_type: builtins.str = ...,
+        source_id: builtins.str | None = ...,
+        target_id: builtins.str | None = ...,
+        method: builtins.str | None = ...,
+        summary: builtins.str | None = ...,
+        status: builtins.str = ...,
+        error_detail: builtins.str | None = ...,
+        duration_ms: builtins.int | None = ...,
+        request_body: builtins.bytes | None = ...,
+        response_body: builtins.bytes | None = ...,
+        metadata: builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_duration_ms", b"_duration_ms", "_error_detail", b"_error_detail", "_metadata", b"_metadata", "_method", b"_method", "_request_body", b"_request_body", "_response_body", b"_response_body", "_source_id", b"_source_id", "_summary", b"_summary", "_target_id", b"_target_id", "duration_ms", b"duration_ms", "error_detail", b"error_detail", "metadata", b"metadata", "method", b"method", "request_body", b"request_body", "response_body", b"response_body", "source_id", b"source_id", "summary", b"summary", "target_id", b"target_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_duration_ms", b"_duration_ms", "_error_detail", b"_error_detail", "_metadata", b"_metadata", "_method", b"_method", "_request_body", b"_request_body", "_response_body", b"_response_body", "_source_id", b"_source_id", "_summary", b"_summary", "_target_id", b"_target_id", "activity_type", b"activity_type", "duration_ms", b"duration_ms", "error_detail", b"error_detail", "metadata", b"metadata", "method", b"method", "request_body", b"request_body", "request_id", b"request_id", "response_body", b"response_body", "source_id", b"source_id", "status", b"status", "summary", b"summary", "target_id", b"target_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_ms: _TypeAlias = typing.Literal["duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_ms: _TypeAlias = typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__error_detail: _TypeAlias = typing.Literal["error_detail"]  # noqa: Y015
+    _WhichOneofArgType__error_detail: _TypeAlias = typing.Literal["_error_detail", b"_error_detail"]  # noqa: Y015
+    _WhichOneofReturnType__metadata: _TypeAlias = typing.Literal["metadata"]  # noqa: Y015
+    _WhichOneofArgType__metadata: _TypeAlias = typing.Literal["_metadata", b"_metadata"]  # noqa: Y015
+    _WhichOneofReturnType__method: _TypeAlias = typing.Literal["method"]  # noqa: Y015
+    _WhichOneofArgType__method: _TypeAlias = typing.Literal["_method", b"_method"]  # noqa: Y015
+    _WhichOneofReturnType__request_body: _TypeAlias = typing.Literal["request_body"]  # noqa: Y015
+    _WhichOneofArgType__request_body: _TypeAlias = typing.Literal["_request_body", b"_request_body"]  # noqa: Y015
+    _WhichOneofReturnType__response_body: _TypeAlias = typing.Literal["response_body"]  # noqa: Y015
+    _WhichOneofArgType__response_body: _TypeAlias = typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
+    _WhichOneofReturnType__source_id: _TypeAlias = typing.Literal["source_id"]  # noqa: Y015
+    _WhichOneofArgType__source_id: _TypeAlias = typing.Literal["_source_id", b"_source_id"]  # noqa: Y015
+    _WhichOneofReturnType__summary: _TypeAlias = typing.Literal["summary"]  # noqa: Y015
+    _WhichOneofArgType__summary: _TypeAlias = typing.Literal["_summary", b"_summary"]  # noqa: Y015
+    _WhichOneofReturnType__target_id: _TypeAlias = typing.Literal["target_id"]  # noqa: Y015
+    _WhichOneofArgType__target_id: _TypeAlias = typing.Literal["_target_id", b"_target_id"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_detail) -> _WhichOneofReturnType__error_detail | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__metadata) -> _WhichOneofReturnType__metadata | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_body) -> _WhichOneofReturnType__request_body | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_id) -> _WhichOneofReturnType__source_id | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__summary) -> _WhichOneofReturnType__summary | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_id) -> _WhichOneofReturnType__target_id | None: ...
+
+@typing.final
+class LogActivityResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SendAgentMessageRequest(message.Message):
+    """A message of an agent to people."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ATTACHMENTS_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    """The workspace of the agent."""
+    request_id: builtins.str
+    """A request that is repeated with the same id adds one row; empty if it is never repeated."""
+    message: builtins.str
+    """The text; must not be empty."""
+    @builtins.property
+    def attachments(self) -> containers.RepeatedCompositeFieldContainer[Attachment]:
+        """The files that belong to it."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        message: builtins.str = ...,
+        attachments: abc.Iterable[Attachment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attachments", b"attachments", "message", b"message", "request_id", b"request_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Attachment(message.Message):
+    """A file that belongs to a message."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    URI_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    MIME_TYPE_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    uri: builtins.str
+    """Where the file is; must not be empty."""
+    name: builtins.str
+    """Its name for people; must not be empty."""
+    mime_type: builtins.str
+    size: builtins.int
+    """Bytes of the file."""
+    def __init__(
+        self,
+        *,
+        uri: builtins.str = ...,
+        name: builtins.str = ...,
+        mime_type: builtins.str | None = ...,
+        size: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_mime_type", b"_mime_type", "_size", b"_size", "mime_type", b"mime_type", "size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_mime_type", b"_mime_type", "_size", b"_size", "mime_type", b"mime_type", "name", b"name", "size", b"size", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mime_type: _TypeAlias = typing.Literal["mime_type"]  # noqa: Y015
+    _WhichOneofArgType__mime_type: _TypeAlias = typing.Literal["_mime_type", b"_mime_type"]  # noqa: Y015
+    _WhichOneofReturnType__size: _TypeAlias = typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = typing.Literal["_size", b"_size"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mime_type) -> _WhichOneofReturnType__mime_type | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+
+@typing.final
+class SendAgentMessageResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ActivityServiceStub:
-    """Lists the activity of workspaces.
+    """Lists and searches the activity of workspaces, and takes what agents report.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,51 @@ class ActivityServiceStub:
                 request_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityRequest.SerializeToString,
                 response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityResponse.FromString,
                 _registered_method=True)
+        self.SearchActivity = channel.unary_unary(
+                '/molecule.a2a_proxy.v1.ActivityService/SearchActivity',
+                request_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityRequest.SerializeToString,
+                response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityResponse.FromString,
+                _registered_method=True)
+        self.LogActivity = channel.unary_unary(
+                '/molecule.a2a_proxy.v1.ActivityService/LogActivity',
+                request_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityRequest.SerializeToString,
+                response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityResponse.FromString,
+                _registered_method=True)
+        self.SendAgentMessage = channel.unary_unary(
+                '/molecule.a2a_proxy.v1.ActivityService/SendAgentMessage',
+                request_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageRequest.SerializeToString,
+                response_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageResponse.FromString,
+                _registered_method=True)
 
 
 class ActivityServiceServicer:
-    """Lists the activity of workspaces.
+    """Lists and searches the activity of workspaces, and takes what agents report.
     """
 
     def ListActivity(self, request, context):
         """Returns the activity of one workspace: the newest first, or, after a cursor, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchActivity(self, request, context):
+        """Returns the newest activity of one workspace that contains a text. It looks at the newest part of the log only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogActivity(self, request, context):
+        """Adds a row that an agent reports to the activity of its workspace, and broadcasts ACTIVITY_LOGGED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendAgentMessage(self, request, context):
+        """Broadcasts a message of an agent to people as AGENT_MESSAGE, and adds it to the activity of its workspace. It does
+        not wait for the database.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +98,21 @@ def add_ActivityServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityRequest.FromString,
                     response_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityResponse.SerializeToString,
             ),
+            'SearchActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchActivity,
+                    request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityRequest.FromString,
+                    response_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityResponse.SerializeToString,
+            ),
+            'LogActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogActivity,
+                    request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityRequest.FromString,
+                    response_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityResponse.SerializeToString,
+            ),
+            'SendAgentMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendAgentMessage,
+                    request_deserializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageRequest.FromString,
+                    response_serializer=protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'molecule.a2a_proxy.v1.ActivityService', rpc_method_handlers)
@@ -70,7 +122,7 @@ def add_ActivityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ActivityService:
-    """Lists the activity of workspaces.
+    """Lists and searches the activity of workspaces, and takes what agents report.
     """
 
     @staticmethod
@@ -90,6 +142,87 @@ class ActivityService:
             '/molecule.a2a_proxy.v1.ActivityService/ListActivity',
             protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityRequest.SerializeToString,
             protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.ListActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.a2a_proxy.v1.ActivityService/SearchActivity',
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityRequest.SerializeToString,
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SearchActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.a2a_proxy.v1.ActivityService/LogActivity',
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityRequest.SerializeToString,
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.LogActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendAgentMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.a2a_proxy.v1.ActivityService/SendAgentMessage',
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageRequest.SerializeToString,
+            protos_dot_a2a__proxy_dot_v1_dot_activity__pb2.SendAgentMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

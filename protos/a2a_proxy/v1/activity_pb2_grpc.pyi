@@ -13,14 +13,22 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ActivityServiceStub:
-    """Lists the activity of workspaces."""
+    """Lists and searches the activity of workspaces, and takes what agents report."""
 
     def __init__(self, channel: aio.Channel) -> None: ...
     ListActivity: aio.UnaryUnaryMultiCallable[activity_pb2.ListActivityRequest, activity_pb2.ListActivityResponse]
     """Returns the activity of one workspace: the newest first, or, after a cursor, the oldest first."""
+    SearchActivity: aio.UnaryUnaryMultiCallable[activity_pb2.SearchActivityRequest, activity_pb2.SearchActivityResponse]
+    """Returns the newest activity of one workspace that contains a text. It looks at the newest part of the log only."""
+    LogActivity: aio.UnaryUnaryMultiCallable[activity_pb2.LogActivityRequest, activity_pb2.LogActivityResponse]
+    """Adds a row that an agent reports to the activity of its workspace, and broadcasts ACTIVITY_LOGGED."""
+    SendAgentMessage: aio.UnaryUnaryMultiCallable[activity_pb2.SendAgentMessageRequest, activity_pb2.SendAgentMessageResponse]
+    """Broadcasts a message of an agent to people as AGENT_MESSAGE, and adds it to the activity of its workspace. It does
+    not wait for the database.
+    """
 
 class ActivityServiceServicer(metaclass=abc_1.ABCMeta):
-    """Lists the activity of workspaces."""
+    """Lists and searches the activity of workspaces, and takes what agents report."""
 
     @abc_1.abstractmethod
     def ListActivity(
@@ -29,5 +37,31 @@ class ActivityServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[activity_pb2.ListActivityRequest, abc.Awaitable[activity_pb2.ListActivityResponse]],
     ) -> abc.Awaitable[activity_pb2.ListActivityResponse]:
         """Returns the activity of one workspace: the newest first, or, after a cursor, the oldest first."""
+
+    @abc_1.abstractmethod
+    def SearchActivity(
+        self,
+        request: activity_pb2.SearchActivityRequest,
+        context: aio.ServicerContext[activity_pb2.SearchActivityRequest, abc.Awaitable[activity_pb2.SearchActivityResponse]],
+    ) -> abc.Awaitable[activity_pb2.SearchActivityResponse]:
+        """Returns the newest activity of one workspace that contains a text. It looks at the newest part of the log only."""
+
+    @abc_1.abstractmethod
+    def LogActivity(
+        self,
+        request: activity_pb2.LogActivityRequest,
+        context: aio.ServicerContext[activity_pb2.LogActivityRequest, abc.Awaitable[activity_pb2.LogActivityResponse]],
+    ) -> abc.Awaitable[activity_pb2.LogActivityResponse]:
+        """Adds a row that an agent reports to the activity of its workspace, and broadcasts ACTIVITY_LOGGED."""
+
+    @abc_1.abstractmethod
+    def SendAgentMessage(
+        self,
+        request: activity_pb2.SendAgentMessageRequest,
+        context: aio.ServicerContext[activity_pb2.SendAgentMessageRequest, abc.Awaitable[activity_pb2.SendAgentMessageResponse]],
+    ) -> abc.Awaitable[activity_pb2.SendAgentMessageResponse]:
+        """Broadcasts a message of an agent to people as AGENT_MESSAGE, and adds it to the activity of its workspace. It does
+        not wait for the database.
+        """
 
 def add_ActivityServiceServicer_to_server(servicer: ActivityServiceServicer, server: aio.Server) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/a2a_proxy/v1/broadcasts.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x18\n\x16WatchBroadcastsRequest\"O\n\x17WatchBroadcastsResponse\x12\x34\n\nbroadcasts\x18\x01 \x03(\x0b\x32 .molecule.a2a_proxy.v1.Broadcast\"\xac\x01\n\tBroadcast\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x11\x61nnounced_payload\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x42\x14\n\x12_announced_payload2\x99\x01\n\x10\x42roadcastService\x12\x84\x01\n\x0fWatchBroadcasts\x12-.molecule.a2a_proxy.v1.WatchBroadcastsRequest\x1a..molecule.a2a_proxy.v1.WatchBroadcastsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$protos/a2a_proxy/v1/broadcasts.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x18\n\x16WatchBroadcastsRequest\"O\n\x17WatchBroadcastsResponse\x12\x34\n\nbroadcasts\x18\x01 \x03(\x0b\x32 .molecule.a2a_proxy.v1.Broadcast\"\xbf\x01\n\tBroadcast\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x11\x61nnounced_payload\x18\x05 \x01(\x0cH\x00\x88\x01\x01\x12\x11\n\tcontinues\x18\x06 \x01(\x08\x42\x14\n\x12_announced_payload2\x99\x01\n\x10\x42roadcastService\x12\x84\x01\n\x0fWatchBroadcasts\x12-.molecule.a2a_proxy.v1.WatchBroadcastsRequest\x1a..molecule.a2a_proxy.v1.WatchBroadcastsResponse\"\x10\xaa\xbb\x18\x0c\n\x01\x01\x1a\x07gateway0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHBROADCASTSRESPONSE']._serialized_start=153
   _globals['_WATCHBROADCASTSRESPONSE']._serialized_end=232
   _globals['_BROADCAST']._serialized_start=235
-  _globals['_BROADCAST']._serialized_end=407
-  _globals['_BROADCASTSERVICE']._serialized_start=410
-  _globals['_BROADCASTSERVICE']._serialized_end=563
+  _globals['_BROADCAST']._serialized_end=426
+  _globals['_BROADCASTSERVICE']._serialized_start=429
+  _globals['_BROADCASTSERVICE']._serialized_end=582
 # @@protoc_insertion_point(module_scope)

@@ -65,6 +65,7 @@ class Broadcast(message.Message):
     PAYLOAD_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     ANNOUNCED_PAYLOAD_FIELD_NUMBER: builtins.int
+    CONTINUES_FIELD_NUMBER: builtins.int
     event_type: builtins.str
     """A name of docs/spec/rest.md, 8.1."""
     workspace_id: builtins.str
@@ -73,6 +74,8 @@ class Broadcast(message.Message):
     """JSON on one line."""
     announced_payload: builtins.bytes
     """What other workspaces receive: the payload without the content of messages; absent if they receive nothing."""
+    continues: builtins.bool
+    """The payload is a part: it continues in the next broadcast of the stream, whose other fields are the same."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """The time of the event."""
@@ -85,10 +88,11 @@ class Broadcast(message.Message):
         payload: builtins.bytes = ...,
         created_at: timestamp_pb2.Timestamp | None = ...,
         announced_payload: builtins.bytes | None = ...,
+        continues: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "created_at", b"created_at", "event_type", b"event_type", "payload", b"payload", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload", "announced_payload", b"announced_payload", "continues", b"continues", "created_at", b"created_at", "event_type", b"event_type", "payload", b"payload", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__announced_payload: _TypeAlias = typing.Literal["announced_payload"]  # noqa: Y015
     _WhichOneofArgType__announced_payload: _TypeAlias = typing.Literal["_announced_payload", b"_announced_payload"]  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/registry/v1/memories.proto\x12\x14molecule.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x8d\x01\n\x06Memory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x13\x43ommitMemoryRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x11\n\tnamespace\x18\x05 \x01(\t\"D\n\x14\x43ommitMemoryResponse\x12,\n\x06memory\x18\x01 \x01(\x0b\x32\x1c.molecule.registry.v1.Memory\"m\n\x15SearchMemoriesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\"H\n\x16SearchMemoriesResponse\x12.\n\x08memories\x18\x01 \x03(\x0b\x32\x1c.molecule.registry.v1.Memory\">\n\x13\x44\x65leteMemoryRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tmemory_id\x18\x02 \x01(\t\"\x16\n\x14\x44\x65leteMemoryResponse2\x99\x03\n\rMemoryService\x12\x7f\n\x0c\x43ommitMemory\x12).molecule.registry.v1.CommitMemoryRequest\x1a*.molecule.registry.v1.CommitMemoryResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x85\x01\n\x0eSearchMemories\x12+.molecule.registry.v1.SearchMemoriesRequest\x1a,.molecule.registry.v1.SearchMemoriesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\x0c\x44\x65leteMemory\x12).molecule.registry.v1.DeleteMemoryRequest\x1a*.molecule.registry.v1.DeleteMemoryResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/registry/v1/memories.proto\x12\x14molecule.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dprotos/common/v1/access.proto\"\x8d\x01\n\x06Memory\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x13\x43ommitMemoryRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\x12\x11\n\tnamespace\x18\x05 \x01(\t\"D\n\x14\x43ommitMemoryResponse\x12,\n\x06memory\x18\x01 \x01(\x0b\x32\x1c.molecule.registry.v1.Memory\"m\n\x15SearchMemoriesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\r\n\x05scope\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\"H\n\x16SearchMemoriesResponse\x12.\n\x08memories\x18\x01 \x03(\x0b\x32\x1c.molecule.registry.v1.Memory\"L\n\x13\x46indMemoriesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"F\n\x14\x46indMemoriesResponse\x12.\n\x08memories\x18\x01 \x03(\x0b\x32\x1c.molecule.registry.v1.Memory\">\n\x13\x44\x65leteMemoryRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x11\n\tmemory_id\x18\x02 \x01(\t\"\x16\n\x14\x44\x65leteMemoryResponse2\x9a\x04\n\rMemoryService\x12\x7f\n\x0c\x43ommitMemory\x12).molecule.registry.v1.CommitMemoryRequest\x1a*.molecule.registry.v1.CommitMemoryResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x85\x01\n\x0eSearchMemories\x12+.molecule.registry.v1.SearchMemoriesRequest\x1a,.molecule.registry.v1.SearchMemoriesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\x0c\x46indMemories\x12).molecule.registry.v1.FindMemoriesRequest\x1a*.molecule.registry.v1.FindMemoriesResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_id\x12\x7f\n\x0c\x44\x65leteMemory\x12).molecule.registry.v1.DeleteMemoryRequest\x1a*.molecule.registry.v1.DeleteMemoryResponse\"\x18\xaa\xbb\x18\x14\n\x04\x02\x03\x05\x06\x12\x0cworkspace_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMORYSERVICE'].methods_by_name['CommitMemory']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_MEMORYSERVICE'].methods_by_name['SearchMemories']._loaded_options = None
   _globals['_MEMORYSERVICE'].methods_by_name['SearchMemories']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
+  _globals['_MEMORYSERVICE'].methods_by_name['FindMemories']._loaded_options = None
+  _globals['_MEMORYSERVICE'].methods_by_name['FindMemories']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_MEMORYSERVICE'].methods_by_name['DeleteMemory']._loaded_options = None
   _globals['_MEMORYSERVICE'].methods_by_name['DeleteMemory']._serialized_options = b'\252\273\030\024\n\004\002\003\005\006\022\014workspace_id'
   _globals['_MEMORY']._serialized_start=124
@@ -49,10 +51,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEARCHMEMORIESREQUEST']._serialized_end=562
   _globals['_SEARCHMEMORIESRESPONSE']._serialized_start=564
   _globals['_SEARCHMEMORIESRESPONSE']._serialized_end=636
-  _globals['_DELETEMEMORYREQUEST']._serialized_start=638
-  _globals['_DELETEMEMORYREQUEST']._serialized_end=700
-  _globals['_DELETEMEMORYRESPONSE']._serialized_start=702
-  _globals['_DELETEMEMORYRESPONSE']._serialized_end=724
-  _globals['_MEMORYSERVICE']._serialized_start=727
-  _globals['_MEMORYSERVICE']._serialized_end=1136
+  _globals['_FINDMEMORIESREQUEST']._serialized_start=638
+  _globals['_FINDMEMORIESREQUEST']._serialized_end=714
+  _globals['_FINDMEMORIESRESPONSE']._serialized_start=716
+  _globals['_FINDMEMORIESRESPONSE']._serialized_end=786
+  _globals['_DELETEMEMORYREQUEST']._serialized_start=788
+  _globals['_DELETEMEMORYREQUEST']._serialized_end=850
+  _globals['_DELETEMEMORYRESPONSE']._serialized_start=852
+  _globals['_DELETEMEMORYRESPONSE']._serialized_end=874
+  _globals['_MEMORYSERVICE']._serialized_start=877
+  _globals['_MEMORYSERVICE']._serialized_end=1415
 # @@protoc_insertion_point(module_scope)

@@ -159,6 +159,51 @@ class SearchMemoriesResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class FindMemoriesRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    workspace_id: builtins.str
+    text: builtins.str
+    """Part of the content or of the namespace, whatever the case of ASCII letters; empty for all."""
+    page_size: builtins.int
+    """1 to 200; 0 for 50."""
+    def __init__(
+        self,
+        *,
+        workspace_id: builtins.str = ...,
+        text: builtins.str = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "text", b"text", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FindMemoriesResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    MEMORIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def memories(self) -> containers.RepeatedCompositeFieldContainer[Memory]:
+        """The newest first; of large ones the oldest are left out where all of them exceed one message."""
+
+    def __init__(
+        self,
+        *,
+        memories: abc.Iterable[Memory] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["memories", b"memories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class DeleteMemoryRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

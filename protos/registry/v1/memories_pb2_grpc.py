@@ -45,6 +45,11 @@ class MemoryServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesResponse.FromString,
                 _registered_method=True)
+        self.FindMemories = channel.unary_unary(
+                '/molecule.registry.v1.MemoryService/FindMemories',
+                request_serializer=protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesResponse.FromString,
+                _registered_method=True)
         self.DeleteMemory = channel.unary_unary(
                 '/molecule.registry.v1.MemoryService/DeleteMemory',
                 request_serializer=protos_dot_registry_dot_v1_dot_memories__pb2.DeleteMemoryRequest.SerializeToString,
@@ -70,6 +75,13 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindMemories(self, request, context):
+        """Returns the newest memories of every scope that the workspace itself wrote and that contain a text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteMemory(self, request, context):
         """Deletes a memory that the workspace wrote.
         """
@@ -89,6 +101,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.SearchMemories,
                     request_deserializer=protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesResponse.SerializeToString,
+            ),
+            'FindMemories': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMemories,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesResponse.SerializeToString,
             ),
             'DeleteMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteMemory,
@@ -151,6 +168,33 @@ class MemoryService:
             '/molecule.registry.v1.MemoryService/SearchMemories',
             protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_memories__pb2.SearchMemoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindMemories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.MemoryService/FindMemories',
+            protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_memories__pb2.FindMemoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class MemoryServiceStub:
     """Stores a memory of a workspace. Recognised secrets in it are redacted."""
     SearchMemories: aio.UnaryUnaryMultiCallable[memories_pb2.SearchMemoriesRequest, memories_pb2.SearchMemoriesResponse]
     """Searches the memories that a workspace may read: newest first, or with a query the best match first."""
+    FindMemories: aio.UnaryUnaryMultiCallable[memories_pb2.FindMemoriesRequest, memories_pb2.FindMemoriesResponse]
+    """Returns the newest memories of every scope that the workspace itself wrote and that contain a text."""
     DeleteMemory: aio.UnaryUnaryMultiCallable[memories_pb2.DeleteMemoryRequest, memories_pb2.DeleteMemoryResponse]
     """Deletes a memory that the workspace wrote."""
 
@@ -41,6 +43,14 @@ class MemoryServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[memories_pb2.SearchMemoriesRequest, abc.Awaitable[memories_pb2.SearchMemoriesResponse]],
     ) -> abc.Awaitable[memories_pb2.SearchMemoriesResponse]:
         """Searches the memories that a workspace may read: newest first, or with a query the best match first."""
+
+    @abc_1.abstractmethod
+    def FindMemories(
+        self,
+        request: memories_pb2.FindMemoriesRequest,
+        context: aio.ServicerContext[memories_pb2.FindMemoriesRequest, abc.Awaitable[memories_pb2.FindMemoriesResponse]],
+    ) -> abc.Awaitable[memories_pb2.FindMemoriesResponse]:
+        """Returns the newest memories of every scope that the workspace itself wrote and that contain a text."""
 
     @abc_1.abstractmethod
     def DeleteMemory(

@@ -55,6 +55,57 @@ async def family(registry):
     return root, a, a2, b, await registry.create("other")
 
 
+# Finding a part of a text ────────────────────────────────────────────────────
+
+
+async def find(memories, workspace, text="", limit=50, caller=None):
+    found = await memories.find(caller or agent(workspace.id), workspace.id, text, limit=limit)
+    return [memory.content for memory in found]
+
+
+async def test_a_part_of_content_or_namespace_is_found_the_newest_first(registry, memories):
+    root, a, *_ = await family(registry)
+    await commit(memories, root, "the first 50%", scope="GLOBAL")
+    await commit(memories, root, "second", namespace="Kitchen")
+    await commit(memories, root, "third: THE last", scope="TEAM")
+    await commit(memories, a, "the memory of another")
+
+    assert await find(memories, root) == ["third: THE last", "second", "the first 50%"]
+    assert await find(memories, root, limit=2) == ["third: THE last", "second"]
+    assert await find(memories, root, "The") == ["third: THE last", "the first 50%"]
+    assert await find(memories, root, "irst") == ["the first 50%"]
+    assert await find(memories, root, "kitch") == ["second"]
+    assert await find(memories, root, "%") == ["the first 50%"]
+    assert await find(memories, root, "f_rst") == []
+
+
+async def test_a_text_that_is_too_long_is_refused_and_an_unknown_workspace_has_no_memories(registry, memories):
+    root = await registry.create("root")
+    await commit(memories, root, "x" * 1000)
+
+    assert len(await find(memories, root, "x" * 1000)) == 1
+    with pytest.raises(InvalidNote, match="q must be <= 1000 bytes"):
+        await find(memories, root, "x" * 1001)
+    assert await memories.find(ADMIN, WorkspaceId(str(uuid4())), "", limit=50) == ()
+
+
+@given(st.lists(st.integers(0, rules.MAX_PAGE_BYTES // 2), max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_a_result_holds_the_first_memories_that_fit_into_one_message(sizes):
+    found = [
+        rules.Memory(
+            id=str(size), workspace_id="w", scope=MemoryScope.LOCAL, namespace="", content="x" * size, created_at=0
+        )
+        for size in sizes
+    ]
+
+    page = rules.cut_page(found)
+
+    assert page == found[: len(page)]
+    assert sum(sizes[: len(page)]) <= rules.MAX_PAGE_BYTES
+    assert len(page) == len(found) or sum(sizes[: len(page) + 1]) > rules.MAX_PAGE_BYTES
+
+
 # Rules ───────────────────────────────────────────────────────────────────────
 
 trees = st.lists(st.integers(0, 100), min_size=1, max_size=12).map(

@@ -2,7 +2,7 @@
 
 from protos.registry.v1 import memories_pb2 as pb
 from protos.registry.v1 import memories_pb2_grpc as rpc
-from services.chassis import identity
+from services.chassis import identity, pages
 from services.chassis.rpc import Context
 from services.registry.notes.memories import wire
 from services.registry.notes.memories.service import Memories
@@ -31,6 +31,15 @@ class MemoryServicer(rpc.MemoryServiceServicer):
             identity.current(), WorkspaceId(request.workspace_id), wire.query_from_request(request)
         )
         return pb.SearchMemoriesResponse(memories=[wire.memory_to_proto(memory) for memory in found])
+
+    async def FindMemories(self, request: pb.FindMemoriesRequest, context: Context) -> pb.FindMemoriesResponse:
+        found = await self._memories.find(
+            identity.current(),
+            WorkspaceId(request.workspace_id),
+            request.text,
+            limit=pages.choose_page_size(request.page_size, default=50, maximum=200),
+        )
+        return pb.FindMemoriesResponse(memories=[wire.memory_to_proto(memory) for memory in found])
 
     async def DeleteMemory(self, request: pb.DeleteMemoryRequest, context: Context) -> pb.DeleteMemoryResponse:
         await self._memories.delete(identity.current(), WorkspaceId(request.workspace_id), request.memory_id)

@@ -1,9 +1,10 @@
 """Rules of memories: which are valid, who reads them, and how readers see them (docs/spec/rest.md, 6.14)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import accumulate
 
 from services.registry.notes.errors import InvalidNote, NotesTooLarge, RootsOnly, TooManyNotes
 from services.registry.notes.redaction import redact_secrets
@@ -13,6 +14,9 @@ from services.registry.workspace.validation import InitialMemory
 MAX_CONTENT_BYTES = 100_000
 MAX_NAMESPACE_BYTES = 50
 MAX_QUERY_BYTES = 1000
+
+MAX_PAGE_BYTES = 12 * 1024 * 1024
+"""Bytes of the contents in one result; a gRPC message may have 16 MiB."""
 
 DEFAULT_NAMESPACE = "general"
 """The namespace of a memory if the caller names none."""
@@ -86,10 +90,21 @@ def check_author(author: Workspace, scope: MemoryScope) -> None:
 
 def build_query(scope: str, query: str, namespace: str, limit: int) -> MemoryQuery:
     """Return the search that a caller asks for; raises `InvalidNote`."""
-    if len(query.encode()) > MAX_QUERY_BYTES:
-        raise InvalidNote(f"q must be <= {MAX_QUERY_BYTES} bytes")
+    check_query_length(query)
     wanted = parse_scope(scope) if scope else None
     return MemoryQuery(scope=wanted, query=query.strip(), namespace=namespace, limit=limit)
+
+
+def check_query_length(query: str) -> None:
+    """Raise `InvalidNote` if the text of a search is too long."""
+    if len(query.encode()) > MAX_QUERY_BYTES:
+        raise InvalidNote(f"q must be <= {MAX_QUERY_BYTES} bytes")
+
+
+def cut_page(found: Sequence[Memory]) -> Sequence[Memory]:
+    """Return the first memories whose contents fit into one message."""
+    sizes = accumulate(len(memory.content.encode()) for memory in found)
+    return [memory for memory, size in zip(found, sizes, strict=True) if size <= MAX_PAGE_BYTES]
 
 
 def sanitize_content(content: str, scope: MemoryScope) -> str:

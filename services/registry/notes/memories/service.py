@@ -52,6 +52,16 @@ class Memories:
             found = await MemoryStore(tx.connection).search(reader.id, rules.get_team_lead(reader), query)
         return [rules.frame_memory(memory) for memory in found] if query.scope is MemoryScope.GLOBAL else found
 
+    async def find(self, caller: Identity, workspace_id: WorkspaceId, text: str, *, limit: int) -> Sequence[Memory]:
+        """Return the newest memories that the workspace wrote and that contain the text; none for an unknown one."""
+        rules.check_query_length(text)
+        async with self._store.begin() as tx:
+            author = await access.find_listable(tx, caller, workspace_id)
+            if author is None:
+                return ()
+            found = await MemoryStore(tx.connection).find(author.id, text, limit=limit)
+        return rules.cut_page(found)
+
     async def delete(self, caller: Identity, workspace_id: WorkspaceId, memory_id: str) -> None:
         """Delete a memory that the workspace wrote; raises `MemoryNotFound`."""
         async with self._store.begin() as tx:

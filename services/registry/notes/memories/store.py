@@ -18,6 +18,10 @@ MIN_WORD_QUERY_LENGTH = 2
 """Characters of a query that is searched for as words. A shorter one is searched for as a substring."""
 
 
+LITERAL_PATTERN = "***="
+"""The beginning of a regular expression of PostgreSQL in which each further character stands for itself."""
+
+
 class MemoryStore:
     """The table of memories."""
 
@@ -53,6 +57,22 @@ class MemoryStore:
             statement = statement.order_by(*newest)
         found = await self._connection.execute(statement.limit(query.limit))
         return [tables.memory_from_row(row) for row in found]
+
+    async def find(self, author: WorkspaceId, text: str, *, limit: int) -> list[Memory]:
+        """Return the newest memories of every scope that `author` wrote and that contain the text.
+
+        The collation limits the comparison of case to ASCII letters. LIKE would need time in proportion to the product
+        of the lengths of text and memory; the matcher of regular expressions needs their sum.
+        """
+        statement = tables.select_memories.where(memories.c.workspace_id == author)
+        if text:
+            contains = [
+                sa.collate(column, "C").regexp_match(f"{LITERAL_PATTERN}{text}", flags="i")
+                for column in (memories.c.namespace, memories.c.content)
+            ]
+            statement = statement.where(sa.or_(*contains))
+        newest = statement.order_by(memories.c.created_at.desc(), memories.c.id.desc())
+        return [tables.memory_from_row(row) for row in await self._connection.execute(newest.limit(limit))]
 
     async def delete(self, workspace_id: WorkspaceId, memory_id: str) -> bool:
         """Delete a memory of the workspace; false if it does not exist."""
