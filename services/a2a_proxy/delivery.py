@@ -22,6 +22,7 @@ from services.a2a_proxy.model import (
     Answered,
     AnswerReceipt,
     Busy,
+    Deadline,
     DispatchFailure,
     Envelope,
     Failed,
@@ -133,6 +134,8 @@ class Delivery:
                     headers=_build_headers(incoming, message, hops + 1),
                     idle=route.idle_timeout or self._idle_timeout,
                     deadline=deadline,
+                    waiting=incoming.waiting,
+                    ends_with_caller=message.method in envelope.STREAMING_METHODS,
                     inbound_secret=await self._inbound_secrets.find(route),
                 )
                 return await self._push(dispatch, _ActivityBuilder(incoming, message, self._clock.now()), route)
@@ -154,7 +157,7 @@ class Delivery:
         A message whose address is refused leaves no activity (A2A-15).
         """
         await self._activity.wait_for_room(len(dispatch.body))
-        result = await self._send(dispatch, builder, route)
+        result = await self._send(dispatch, route)
         agent_time = builder.measure_time()
         size = len(result.body) if isinstance(result, Answer) else 0
         match await self._settle(await run_by_size(size, outcome.classify, result), route):
@@ -174,19 +177,16 @@ class Delivery:
         log.info("message not answered", workspace=dispatch.target, reason=error.reason)
         return FailureReceipt(error=error, agent_time=agent_time)
 
-    async def _send(
-        self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route
-    ) -> Answer | Stream | DispatchFailure:
+    async def _send(self, dispatch: Dispatch, route: Route) -> Answer | Stream | DispatchFailure:
         """Send a message, and once more with another secret if the agent refused the one that was cached."""
-        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
+        result = await self._agents.send(dispatch, self._route_cache.get_hearing_start)
         if not outcome.is_unauthorized(result):
             return result
         secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
-        remaining = None if dispatch.deadline is None else dispatch.deadline - builder.measure_time()
-        if secret is None or (remaining is not None and remaining <= timedelta()):
+        if secret is None:
             return result
-        again = replace(dispatch, inbound_secret=secret, deadline=remaining)
-        return await self._agents.send(again, self._route_cache.is_fresh)
+        again = replace(dispatch, inbound_secret=secret)
+        return await self._agents.send(again, self._route_cache.get_hearing_start)
 
     async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
         """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""
@@ -274,13 +274,13 @@ class _ActivityBuilder:
         )
 
 
-def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
-    """Return the caller's X-Timeout, limited for workspaces; raises `MalformedMessage`."""
+def _choose_deadline(incoming: IncomingMessage) -> Deadline | None:
+    """Return when the caller's X-Timeout ends, limited for workspaces; raises `MalformedMessage`."""
     seconds = envelope.parse_timeout(incoming.timeout)
-    requested = None if seconds is None else timedelta(seconds=seconds)
-    if incoming.caller is None:
-        return requested
-    return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
+    allowed = None if seconds is None else timedelta(seconds=seconds)
+    if incoming.caller is not None:
+        allowed = min(allowed or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
+    return None if allowed is None else Deadline(incoming.began_at + allowed.total_seconds(), allowed)
 
 
 def _build_headers(incoming: IncomingMessage, message: Envelope, hops: int) -> dict[str, str]:

@@ -18,6 +18,7 @@ from services.a2a_proxy.model import (
     QueueReceipt,
     Source,
     Stream,
+    WaitingCaller,
     WorkspaceId,
 )
 from services.chassis import strict_json
@@ -33,15 +34,19 @@ DEFAULT_PAGE_SIZE = 100
 """Rows of a page if the caller gives no valid size."""
 
 
-def message_from_open(opening: pb.CallOpen, sender: Identity) -> IncomingMessage:
+def message_from_open(
+    opening: pb.CallOpen, sender: Identity, *, body: bytes, began_at: float, waiting: WaitingCaller
+) -> IncomingMessage:
     """Return the message of a call; its caller is `None` unless the sender is a workspace."""
     return IncomingMessage(
         target=WorkspaceId(opening.workspace_id),
         caller=WorkspaceId(sender.name) if sender.kind is Kind.WORKSPACE else None,
-        body=opening.body,
+        body=body,
         headers=opening.headers,
         timeout=opening.timeout,
         request_id=opening.request_id,
+        began_at=began_at,
+        waiting=waiting,
     )
 
 
@@ -64,6 +69,11 @@ def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:
     body = strict_json.dump(reply)
     head = pb.ReplyHead(status=200, headers={"content-type": "application/json"}, body=body, complete=True)
     return pb.ReplyFrame(call_id=call_id, head=head)
+
+
+def admitted_frame(call_id: int) -> pb.ReplyFrame:
+    """Return the frame that permits the announced body."""
+    return pb.ReplyFrame(call_id=call_id, admitted=pb.CallAdmitted())
 
 
 def chunk_frame(call_id: int, chunk: bytes) -> pb.ReplyFrame:

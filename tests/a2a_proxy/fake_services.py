@@ -45,10 +45,13 @@ class FakeRegistry(rpc.RegistryServiceServicer):
             generation=1,
         )
         declarations = fields.pop("declarations", None)
+        registered_at = fields.pop("registered_at", None)
         for name, value in fields.items():
             setattr(record, name, value)
         if declarations is not None:
             record.declarations.CopyFrom(declarations)
+        if registered_at is not None:
+            record.registered_at.FromDatetime(registered_at)
         record.revision = self.revision
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
