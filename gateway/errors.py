@@ -147,6 +147,7 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (PROVISIONER, "LOGS_UNREADABLE"): 502,
     (GATEWAY, "MALFORMED"): 400,
     (GATEWAY, "TOO_LARGE"): 413,
+    (GATEWAY, "TOO_SLOW"): 408,
     (GATEWAY, "RESERVED_CALLER"): 403,
     (GATEWAY, "UNKNOWN_HOST"): 421,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
@@ -203,6 +204,14 @@ class RequestTooLarge(InvalidArgument):
     domain = GATEWAY
     reason = "TOO_LARGE"
     message = "request body too large"
+
+
+class RequestTooSlow(InvalidArgument):
+    """A large body does not arrive in time."""
+
+    domain = GATEWAY
+    reason = "TOO_SLOW"
+    message = "request body too slow"
 
 
 class ReservedCaller(PermissionDenied):
