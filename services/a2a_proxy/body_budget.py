@@ -13,6 +13,9 @@ SMALL_BODY_BYTES = 16 * 1024
 MAX_WAITING = 1024
 """Reservations that may wait; a further one is refused at once."""
 
+MAX_WAITING_PER_TARGET = 256
+"""Reservations of one target that may wait."""
+
 MESSAGE_WAIT_SECONDS = 15.0
 """Seconds that a large message waits for room."""
 
@@ -77,7 +80,7 @@ class BodyBudget:
         """Return a reservation once there is room; raises `TimeoutError` if there is none in time."""
         loop = asyncio.get_running_loop()
         reservation = Reservation(target, size, loop.create_future())
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING or self._count_waiting(target) >= MAX_WAITING_PER_TARGET:
             raise TimeoutError
         self._waiting.append(reservation)
         self._grant()
@@ -98,6 +101,9 @@ class BodyBudget:
         else:
             del self._used_by[reservation.target]
         self._grant()
+
+    def _count_waiting(self, target: WorkspaceId) -> int:
+        return sum(reservation.target == target for reservation in self._waiting)
 
     def _grant(self) -> None:
         still_waiting: deque[Reservation] = deque()
