@@ -17,7 +17,7 @@ MAX_LOOKUPS = 1024
 class HostResolver(AbstractResolver):
     """Looks up names with c-ares, which needs no thread: any number of slow names can wait at the same time.
 
-    Callers that ask for a name which is being looked up share the answer. Answers are not cached.
+    Callers that ask for a name which is being looked up share the answer. c-ares keeps an answer for its time to live.
     """
 
     def __init__(self, resolver: AbstractResolver | None = None, *, lookup_seconds: float = LOOKUP_SECONDS) -> None:
