@@ -147,9 +147,15 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
     secret: str = "the-inbound-secret"
     is_unavailable: bool = False
     asked: list[str] = field(default_factory=list)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, questions wait."""
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     async def ReadOrHealInboundSecret(self, request, context) -> auth_pb2.ReadOrHealInboundSecretResponse:
         self.asked.append(request.workspace_id)
+        await self.may_answer.wait()
         if self.is_unavailable:
             raise Unavailable
         return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret)
