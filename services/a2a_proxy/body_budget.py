@@ -16,7 +16,7 @@ MAX_WAITING = 1024
 MAX_WAITING_PER_TARGET = 256
 """Reservations of one target that may wait."""
 
-MESSAGE_WAIT_SECONDS = 15.0
+MESSAGE_WAIT_SECONDS = 30.0
 """Seconds that a large message waits for room."""
 
 ANSWER_WAIT_SECONDS = 60.0

@@ -166,6 +166,7 @@ class Delivery:
                 return AnswerReceipt(answer=replace(stream, chunks=chunks), agent_time=agent_time)
             case Answered(Answer() as answer):
                 row = await run_by_size(size, builder.build_from_answer, answer, agent_time)
+                await self._activity.wait_for_room(size)  # large answers: their rows must not fill the memory
                 await self._activity.record(row)
                 return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
             case Busy():
