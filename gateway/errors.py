@@ -140,6 +140,8 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (A2A_PROXY, "FOREIGN_SOURCE"): 403,
     (A2A_PROXY, "INVALID_AGENT_MESSAGE"): 400,
     (A2A_PROXY, "SEARCH_TIMEOUT"): 503,
+    (A2A_PROXY, "TOO_MANY_LARGE_MESSAGES"): 503,
+    (A2A_PROXY, "CALLER_LEFT"): 503,
     (PROVISIONER, "NO_BACKEND"): 503,
     (PROVISIONER, "NO_ADAPTER"): 409,
     (PROVISIONER, "START_FAILED"): 500,
@@ -154,6 +156,7 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (PROVISIONER, "LOGS_UNREADABLE"): 502,
     (GATEWAY, "MALFORMED"): 400,
     (GATEWAY, "TOO_LARGE"): 413,
+    (GATEWAY, "TOO_SLOW"): 408,
     (GATEWAY, "RESERVED_CALLER"): 403,
     (GATEWAY, "UNKNOWN_HOST"): 421,
     (GATEWAY, "FOREIGN_ORIGIN"): 403,
@@ -212,6 +215,14 @@ class RequestTooLarge(InvalidArgument):
     domain = GATEWAY
     reason = "TOO_LARGE"
     message = "request body too large"
+
+
+class RequestTooSlow(InvalidArgument):
+    """A large body does not arrive in time."""
+
+    domain = GATEWAY
+    reason = "TOO_SLOW"
+    message = "request body too slow"
 
 
 class ReservedCaller(PermissionDenied):

@@ -39,7 +39,7 @@ class Exchange:
         self._ids = itertools.count(1)
         self._calls: dict[int, ExchangeCall] = {}
         self._unsent_frames: deque[pb.CallFrame] = deque()
-        self._unsent_large_openings: deque[pb.CallFrame] = deque()
+        self._unsent_large_frames: deque[pb.CallFrame] = deque()
         self._may_send_large = True
         self._has_unsent_frames = asyncio.Event()
         self.connected = asyncio.Event()
@@ -67,30 +67,37 @@ class Exchange:
         """Begin a call; only while connected."""
         call = ExchangeCall(next(self._ids), self)
         self._calls[call.call_id] = call
-        frame = pb.CallFrame(call_id=call.call_id, open=opening)
-        if len(opening.body) >= LARGE_BODY_BYTES:
-            self._unsent_large_openings.append(frame)
-            self._has_unsent_frames.set()
-        else:
-            self.send(frame)
+        call.is_body_unsent = opening.body_bytes > 0
+        self._send_by_size(pb.CallFrame(call_id=call.call_id, open=opening), len(opening.body))
         return call
 
+    def send_body(self, call_id: int, body: bytes) -> None:
+        """Send the announced body of a call that the proxy has admitted."""
+        self._send_by_size(pb.CallFrame(call_id=call_id, body=body), len(body))
+
     def send(self, frame: pb.CallFrame) -> None:
-        """Send a frame, in one message with the others that wait, and before large openings that wait."""
+        """Send a frame, in one message with the others that wait, and before large ones that wait."""
         self._unsent_frames.append(frame)
         self._has_unsent_frames.set()
 
     def cancel(self, call_id: int) -> None:
         """Tell the proxy that the client of a call has left, unless the proxy does not know of the call yet."""
-        unsent = [frame for frame in self._unsent_large_openings if frame.call_id == call_id]
+        unsent = [frame for frame in self._unsent_large_frames if frame.call_id == call_id]
         for frame in unsent:
-            self._unsent_large_openings.remove(frame)
-        if not unsent:
+            self._unsent_large_frames.remove(frame)
+        if not any(frame.HasField("open") for frame in unsent):
             self.send(pb.CallFrame(call_id=call_id, cancel=pb.CallCancel()))
 
     def forget(self, call_id: int) -> None:
         """End a call: frames that still arrive for it are dropped."""
         self._calls.pop(call_id, None)
+
+    def _send_by_size(self, frame: pb.CallFrame, size: int) -> None:
+        if size < LARGE_BODY_BYTES:
+            self.send(frame)
+        else:
+            self._unsent_large_frames.append(frame)
+            self._has_unsent_frames.set()
 
     async def _run_once(self) -> None:
         stream: Any = self._stub.Exchange(metadata=self._channel.build_metadata(None))
@@ -119,7 +126,7 @@ class Exchange:
     async def _write(self, stream: Any) -> None:  # noqa: ANN401 - generic in the stubs only
         """Write frames until cancelled; return if the proxy has ended the stream, which `_read` then notices."""
         while True:
-            if self._unsent_frames or self._unsent_large_openings:
+            if self._unsent_frames or self._unsent_large_frames:
                 try:
                     await stream.write(self._take_batch())
                 except asyncio.InvalidStateError:  # gRPC: the call is over already
@@ -129,11 +136,11 @@ class Exchange:
                 await self._has_unsent_frames.wait()
 
     def _take_batch(self) -> pb.ExchangeRequest:
-        """Take small frames and large openings by turns, so that a small message waits for one large one at most."""
-        is_large = bool(self._unsent_large_openings) and (self._may_send_large or not self._unsent_frames)
+        """Take small frames and large ones by turns, so that a small message waits for one large one at most."""
+        is_large = bool(self._unsent_large_frames) and (self._may_send_large or not self._unsent_frames)
         self._may_send_large = not is_large
         if is_large:
-            return pb.ExchangeRequest(frames=[self._unsent_large_openings.popleft()])
+            return pb.ExchangeRequest(frames=[self._unsent_large_frames.popleft()])
         batch: list[pb.CallFrame] = []
         size = 0
         while self._unsent_frames and size < MAX_BATCH_BYTES:
@@ -143,11 +150,12 @@ class Exchange:
         return pb.ExchangeRequest(frames=batch)
 
     def _refuse_calls(self) -> None:
-        """Refuse every call of a broken stream. A call whose opening was not written was not sent."""
-        waiting = [*self._unsent_frames, *self._unsent_large_openings]
-        unsent = {frame.call_id for frame in waiting if frame.HasField("open")}
+        """Refuse every call of a broken stream. A call whose opening or body was not written was not sent."""
+        waiting = [*self._unsent_frames, *self._unsent_large_frames]
+        unsent = {frame.call_id for frame in waiting if frame.HasField("open") or frame.HasField("body")}
+        unsent |= {call.call_id for call in self._calls.values() if call.is_body_unsent}
         self._unsent_frames.clear()
-        self._unsent_large_openings.clear()
+        self._unsent_large_frames.clear()
         for call in list(self._calls.values()):
             call.receive(_build_broken_reply(call.call_id, "not_sent" if call.call_id in unsent else "unknown"))
         self._calls.clear()
@@ -196,6 +204,8 @@ class ExchangeCall:
         self._waiter: asyncio.Future[None] | None = None
         self._unreported_bytes = 0
         self._is_cancelled = False
+        self.is_body_unsent = False
+        """Whether the body was announced, and is not handed over yet."""
 
     async def next(self) -> pb.ReplyFrame | None:
         """Return the next frame; `None` once the call is cancelled."""
@@ -203,6 +213,23 @@ class ExchangeCall:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return None if self._is_cancelled else self._frames.popleft()
+
+    async def next_within(self, seconds: float) -> pb.ReplyFrame | None:
+        """Return the next frame if it arrives within this time; `None` otherwise."""
+        if not self._frames:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._wake_reader)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        return self._frames.popleft() if self._frames and not self._is_cancelled else None
+
+    def send_body(self, body: bytes) -> None:
+        """Send the announced body, once the proxy has admitted it."""
+        self.is_body_unsent = False
+        self._exchange.send_body(self.call_id, body)
 
     def receive(self, frame: pb.ReplyFrame) -> None:
         """Add a frame from the proxy."""

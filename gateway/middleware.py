@@ -12,6 +12,7 @@ from gateway.credentials import hash_credential
 from gateway.fetch_metadata import is_from_another_origin, opens_page
 from gateway.hosts import HostPolicy
 from gateway.limits import BYTES_PER_TOKEN, Allowance, RateLimiter, price_of_body
+from gateway.message_timing import MESSAGE_PATH, render_timing
 from gateway.metrics import UNMATCHED_PATH, RequestMetrics
 from gateway.proxy_headers import ProxyHeaders
 from gateway.request_context import RequestContext, read_request_context
@@ -77,6 +78,7 @@ class RequestMiddleware:
             return
         began = time.perf_counter()
         context = read_request_context(scope)
+        context.began = began
         scope[REQUEST_ID_KEY] = context.request_id.decode()
         method = scope.get("method", "GET")
 
@@ -103,10 +105,14 @@ class RequestMiddleware:
         if context.is_chunked and self._rates is not None:
             receive = self._charge_chunks(scope, receive, context)
         try:
-            await (self._answer_early(scope, context) or self._inner)(scope, receive, send)
+            early = self._answer_early(scope, context)
+            if early is not None:
+                _add_timing(scope, context)
+            await (early or self._inner)(scope, receive, send)
         except Exception:
             if context.status:
                 raise
+            _add_timing(scope, context)
             log.exception("request failed", request_id=scope[REQUEST_ID_KEY])
             await errors.render_error(InternalError())(scope, receive, send)
 
@@ -189,6 +195,12 @@ def _add_response_headers(message: Message, context: RequestContext) -> None:
     if not any(name == CONTENT_SECURITY_POLICY[0] for name, _ in headers):
         headers.append(CONTENT_SECURITY_POLICY)
     message["headers"] = [*headers, (b"x-request-id", context.request_id), *SECURITY_HEADERS, *context.extra_headers]
+
+
+def _add_timing(scope: Scope, context: RequestContext) -> None:
+    """Say how long the plane took for an answer that the message path did not give itself."""
+    if MESSAGE_PATH.fullmatch(scope["path"]):
+        context.extra_headers += render_timing(context.began)
 
 
 def _render_rate_limit_headers(allowance: Allowance | None) -> RawHeaders:

@@ -43,6 +43,8 @@ class RequestContext:
     """What the middleware reads from the request headers, and adds to the response."""
 
     request_id: bytes
+    began: float = 0.0
+    """When the request arrived (`time.perf_counter`)."""
     host: bytes | None = None
     forwarded_hosts: tuple[bytes, ...] = ()
     traceparent: str | None = None

@@ -51,6 +51,7 @@ class HttpConnection(HttpToolsProtocol):
         self.address = ""
         self.deadline = NEVER
         self.is_half_closed = False
+        self._probe_at = NEVER
         self._limits = server_state.limits
 
         self._in_head = False
@@ -93,7 +94,8 @@ class HttpConnection(HttpToolsProtocol):
         """Answer what a client has asked before it ended its direction.
 
         A client that has left looks the same. So the end of input ends a stream that has begun, as there is no other
-        sign; in all other cases the next data that is sent shows whether the client is there.
+        sign; in all other cases the next data that is sent shows whether the client is there: interim responses, or
+        the answer.
         """
         self.is_half_closed = True
         has_partial_request = self._in_head or self._in_body
@@ -106,15 +108,28 @@ class HttpConnection(HttpToolsProtocol):
             last = self._waiting[-1] if self._waiting else self._active
             if isinstance(last, ResponseCycle):
                 last.keep_alive = False
+            self._probe_at = self.loop.time() + self._limits.probe_seconds
         return True
 
     def check(self, now: float) -> None:
         """End what is past its deadline, and a half-closed connection whose client has left."""
         if self.is_half_closed and self._is_reset():
             self.transport.abort()
-        elif self.deadline > now:
             return
-        elif self._has_sent_more():
+        if self._probe_at <= now:
+            self._probe(now)
+        if self.deadline <= now:
+            self._end_late(now)
+
+    def _probe(self, now: float) -> None:
+        """Send an interim response, which a client that has left resets, and any other ignores (RFC 9110, 15.2)."""
+        self._probe_at = now + self._limits.probe_seconds
+        if self._active is not None and not self.transport.is_closing():
+            self._active.send_interim()
+
+    def _end_late(self, now: float) -> None:
+        """End a connection that is past its deadline, or give it more time."""
+        if self._has_sent_more():
             self.deadline = now + self._limits.idle_seconds  # the client reads slowly
         elif self.transport.is_closing():
             self.transport.abort()

@@ -26,6 +26,8 @@ class ConnectionLimits:
     """Time without progress of a body. `BODY_BYTES_PER_SECOND` are progress of a second."""
     idle_seconds: float = 80.0
     """Time between two requests; longer than `KEEP_ALIVE_SECONDS`, so that a client closes first."""
+    probe_seconds: float = 5.0
+    """Time between two interim responses to a client that has ended its direction, while it waits for its answer."""
     linger_seconds: float = 2.0
     """Time that a client has to read an early response before the server closes the connection."""
 

@@ -18,6 +18,8 @@ from molecule_http.limits import HIGH_WATER_BYTES, KEEP_ALIVE_SECONDS
 Header = tuple[bytes, bytes]
 
 KEPT_OPEN = b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n" % KEEP_ALIVE_SECONDS
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 CLOSED = b"connection: close\r\n"
 
 STATUSES_WITHOUT_BODY = frozenset({204, 304})
@@ -75,10 +77,15 @@ class ResponseCycle(RequestResponseCycle):
         self.disconnected = True
         self.message_event.set()
 
+    def send_interim(self) -> None:
+        """Send an interim response if the response has not begun. A client of HTTP/1.0 would not understand it."""
+        if not self.response_started and not self._is_http_10:
+            self.transport.write(CONTINUE)
+
     async def receive(self) -> ASGIReceiveEvent:
         """Return the next part of the body, or that the client has left."""
         if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.transport.write(CONTINUE)
         self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             self._on_receive()

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,9 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import credentials, errors, extended_card
+from gateway.cors import RawHeaders
 from gateway.exchange import ExchangeCall, ExchangePool, error_from_refusal
 from gateway.guards import MESSAGE, IdentityProvider
 from gateway.json_format import embed_stored, encode_json
+from gateway.message_body import ClientLeftError, MessageBody
+from gateway.message_timing import MESSAGE_PATH, render_timing
 from gateway.middleware import REQUEST_ID_KEY, ROUTE_KEY
 from gateway.routing import answer_other_method
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
@@ -23,13 +27,8 @@ from services.chassis import identity, strict_json, telemetry
 from services.chassis.errors import ServiceError
 from services.chassis.large_bodies import run_by_size
 
-MAX_MESSAGE_BYTES = 10 * 1024 * 1024
-
 MESSAGE_ROUTE = "/workspaces/{id}/a2a"
 """The path under which messages are counted in the metrics."""
-
-MESSAGE_PATH = re.compile(r"/workspaces/([^/]*)/a2a/?")
-"""The path of a message, with or without a final slash."""
 
 WORKSPACE_ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -49,6 +48,9 @@ FORWARDED_HEADERS = frozenset(
     }
 )
 """The request headers that the proxy receives; it forwards some of them to the agent."""
+
+DISCONNECT_WATCH_DELAY_SECONDS = 0.05
+"""Seconds after which a call is watched for the end of its client: most calls are over sooner."""
 
 STREAM_INTERRUPTED = {"code": -32603, "message": "upstream stream interrupted"}
 
@@ -81,47 +83,79 @@ class MessageApp:
         if scope["method"] == "POST":
             await self._forward(scope, receive, send)
         else:
-            await answer_other_method(scope["method"], {"POST"})(scope, receive, send)
+            other = answer_other_method(scope["method"], {"POST"})
+            other.raw_headers += render_timing(time.perf_counter())
+            await other(scope, receive, send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one message."""
         response = MessageResponse(scope, receive, send)
         try:
-            opening = await self._admit(scope, receive)
-            if opening is None:
-                return
-            call = await self._exchanges.open(opening)
+            request = await self._admit(scope, receive, response)
+            call = await self._exchanges.open(request.opening)
             try:
-                await response.send_reply(call, opening, self._rewrite_card)
+                await self._converse(request, call, response)
             finally:
                 call.close()
         except ServiceError as error:
             await response.send_error(error)
+        except ClientLeftError:
+            return
 
-    def _rewrite_card(self, scope: Scope, opening: pb.CallOpen, body: bytes) -> bytes:
+    async def _converse(self, request: "MessageRequest", call: ExchangeCall, response: "MessageResponse") -> None:
+        """Send the rest of a large body once the proxy has room for it, and what the proxy replies."""
+        if request.opening.body_bytes:
+            frame = await call.next()
+            if frame is None or not frame.HasField("admitted"):
+                await response.send_frame(frame)
+                return
+            try:
+                await request.body.read_rest()
+            except (ServiceError, ClientLeftError):
+                call.cancel()
+                raise
+            call.send_body(request.body.join())
+        await response.send_reply(call, request, self._rewrite_card)
+
+    def _rewrite_card(self, scope: Scope, workspace_id: str, request: bytes, answer: bytes) -> bytes:
         """Return the agent's body byte for byte, except for an extended card that the message asked for."""
-        if not extended_card.may_hold_card(opening.body):
-            return body
-        url = f"{self._base_url(scope)}/workspaces/{opening.workspace_id}/a2a"
-        return extended_card.rewrite_card(opening.body, body, url=url, bearer_needed=self._bearer_needed)
+        if not extended_card.may_hold_card(request):
+            return answer
+        url = f"{self._base_url(scope)}/workspaces/{workspace_id}/a2a"
+        return extended_card.rewrite_card(request, answer, url=url, bearer_needed=self._bearer_needed)
 
-    async def _admit(self, scope: Scope, receive: Receive) -> pb.CallOpen | None:
-        """Authenticate the caller and read the body; `None` if the client has left meanwhile."""
+    async def _admit(self, scope: Scope, receive: Receive, response: "MessageResponse") -> "MessageRequest":
+        """Authenticate the caller and read the body, of a large one the beginning; raises `ClientLeftError`."""
         workspace_id = _parse_target(scope["path"])
         headers = scope["headers"]
         credential = credentials.read_credential(scope["method"], headers)
         caller = await self._callers.identify(credential, MESSAGE.build_check(headers, workspace_id))
-        body = await _read_body(headers, receive)
-        if body is None:
-            return None
-        return pb.CallOpen(
+        body = MessageBody(receive, declared=_first_header(headers, b"content-length"))
+        await body.read_beginning()
+        announced = body.announced_bytes
+        opening = pb.CallOpen(
             identity=identity.to_wire(caller),
             workspace_id=workspace_id,
-            body=body,
+            body=b"" if announced else body.join(),
+            body_bytes=announced,
             headers=_select_forwarded_headers(scope),
             timeout=_first_header(headers, b"x-timeout"),
             request_id=scope.get(REQUEST_ID_KEY, ""),
+            elapsed_micros=response.measure_micros(),
         )
+        return MessageRequest(opening, body)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRequest:
+    """A message as it is sent to the proxy, and its body."""
+
+    opening: pb.CallOpen
+    body: MessageBody
+
+
+Rewrite = Callable[[Scope, str, bytes, bytes], bytes]
+"""Returns the body for the client, from the id of the workspace, the request and the agent's body."""
 
 
 class MessageResponse:
@@ -133,45 +167,63 @@ class MessageResponse:
         self._send = send
         self._began = time.perf_counter()
 
-    async def send_reply(
-        self, call: ExchangeCall, opening: pb.CallOpen, rewrite: Callable[[Scope, pb.CallOpen, bytes], bytes]
+    def measure_micros(self) -> int:
+        """Return how long the request has taken so far, in microseconds."""
+        return int((time.perf_counter() - self._began) * 1_000_000)
+
+    async def send_reply(self, call: ExchangeCall, request: MessageRequest, rewrite: Rewrite) -> None:
+        """Send what the proxy replies, and cancel the call if the client leaves first."""
+        frame = await call.next_within(DISCONNECT_WATCH_DELAY_SECONDS)
+        if frame is not None and not _begins_stream(frame):
+            await self.send_frame(frame, request, rewrite)
+            return
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._cancel_on_disconnect(call))
+            frame = frame or await call.next()
+            await self.send_frame(frame, request, rewrite)
+            if frame is not None and _begins_stream(frame):
+                await self._send_chunks(call, request)
+            watching.cancel()
+
+    async def send_frame(
+        self, frame: pb.ReplyFrame | None, request: MessageRequest | None = None, rewrite: Rewrite | None = None
     ) -> None:
-        """Send what the proxy replies. A client that leaves before the reply does not cancel the call."""
-        frame = await call.next()
+        """Send the first frame of a reply: a refusal, an answer, or the head of a stream; nothing without a frame."""
         if frame is None:
             return
         if frame.HasField("refused"):
-            await self.send_error(error_from_refusal(frame.refused), frame.refused.agent_micros)
+            refused = frame.refused
+            timing = self._render_timing(refused.agent_micros, refused.queue_micros)
+            await self._send_error(error_from_refusal(refused), timing)
             return
         head = frame.head
-        size = len(opening.body) + len(head.body)
-        body = await run_by_size(size, rewrite, self._scope, opening, head.body) if head.complete else None
-        headers = _render_head(head, body) + self._render_timing(head.agent_micros)
+        body = None
+        if head.complete:
+            body = head.body
+            if request is not None and rewrite is not None:
+                message = request.body.join()
+                size = len(message) + len(body)
+                body = await run_by_size(size, rewrite, self._scope, request.opening.workspace_id, message, body)
+        headers = _render_head(head, body) + self._render_timing(head.agent_micros, head.queue_micros)
         await self._send({"type": "http.response.start", "status": head.status, "headers": headers})
-        if body is None:
-            await self._send_stream(call, opening)
-        else:
+        if body is not None:
             await self._send({"type": "http.response.body", "body": body})
 
-    async def send_error(self, error: ServiceError, agent_micros: int = 0) -> None:
-        """Send an error."""
+    async def send_error(self, error: ServiceError) -> None:
+        """Send an error that the gateway itself found."""
+        await self._send_error(error, self._render_timing())
+
+    async def _send_error(self, error: ServiceError, timing: RawHeaders) -> None:
         response: Response = errors.render_error(error)
-        response.raw_headers += self._render_timing(agent_micros)
+        response.raw_headers += timing
         await response(self._scope, self._receive, self._send)
 
-    async def _send_stream(self, call: ExchangeCall, opening: pb.CallOpen) -> None:
-        """Send a stream until it ends, and cancel the call if the client leaves first."""
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._cancel_on_disconnect(call))
-            await self._send_chunks(call, opening)
-            watching.cancel()
-
-    async def _send_chunks(self, call: ExchangeCall, opening: pb.CallOpen) -> None:
+    async def _send_chunks(self, call: ExchangeCall, request: MessageRequest) -> None:
         last_bytes = b"\n\n"
         while (frame := await call.next()) is not None:
             if not frame.HasField("chunk"):
                 if frame.HasField("refused") or frame.end.interrupted:
-                    await self._send(_render_chunk(_render_interruption(opening.body, last_bytes)))
+                    await self._send(_render_chunk(_render_interruption(request.body.join(), last_bytes)))
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             await self._send(_render_chunk(frame.chunk))
@@ -183,14 +235,12 @@ class MessageResponse:
             pass
         call.cancel()
 
-    def _render_timing(self, agent_micros: int) -> list[tuple[bytes, bytes]]:
-        """Return the time of the plane and of the agent as headers. No message waits in a queue on this path."""
-        agent_ms = agent_micros / 1000
-        overhead_ms = max(0.0, (time.perf_counter() - self._began) * 1000 - agent_ms)
-        return [
-            (b"x-molecule-overhead-ms", b"%.3f" % overhead_ms),
-            (b"server-timing", b"agent;dur=%.3f, queue;dur=0" % agent_ms),
-        ]
+    def _render_timing(self, agent_micros: int = 0, queue_micros: int = 0) -> RawHeaders:
+        return render_timing(self._began, agent_micros=agent_micros, queue_micros=queue_micros)
+
+
+def _begins_stream(frame: pb.ReplyFrame) -> bool:
+    return frame.HasField("head") and not frame.head.complete
 
 
 def _parse_target(path: str) -> str:
@@ -200,25 +250,6 @@ def _parse_target(path: str) -> str:
     if not WORKSPACE_ID_PATTERN.fullmatch(workspace_id):
         raise errors.MalformedRequest("invalid workspace ID")
     return workspace_id
-
-
-async def _read_body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes | None:
-    """Return the body; `None` if the client has left. Raises `RequestTooLarge` as soon as the size is known."""
-    declared = _first_header(headers, b"content-length")
-    if declared.isdigit() and int(declared) > MAX_MESSAGE_BYTES:
-        raise errors.RequestTooLarge(details={"max_bytes": MAX_MESSAGE_BYTES})
-    pieces: list[bytes] = []
-    room = MAX_MESSAGE_BYTES
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        pieces.append(message["body"])
-        room -= len(pieces[-1])
-        if room < 0:
-            raise errors.RequestTooLarge(details={"max_bytes": MAX_MESSAGE_BYTES})
-        if not message.get("more_body", False):
-            return b"".join(pieces)
 
 
 def _select_forwarded_headers(scope: Scope) -> dict[str, str]:

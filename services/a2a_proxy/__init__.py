@@ -12,9 +12,13 @@
 | `agent_message`       | checks a message of an agent to people; builds its event and its row   | pure |
 | `emitter`             | the protocol by which parts record activity and broadcast events       | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
+| `waiting_call`        | the caller's side of one call: its end, its window, its memory         |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
 | `answer_protocol`     | limits what an answer may cost beside its data                         |      |
+| `host_resolver`       | resolves the host names of agents without threads                      |      |
+| `dispatches`          | counts the dispatches in progress of each target                       |      |
+| `body_budget`         | limits the memory of large messages and answers                        |      |
 | `inbound_secrets`     | caches the secrets that prove a message to an agent                    |      |
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |

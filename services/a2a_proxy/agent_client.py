@@ -1,5 +1,6 @@
 """Sends messages to agents over HTTP: checks addresses when it connects, limits answers, and enforces timeouts."""
 
+import asyncio
 import io
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,14 +15,18 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from services.a2a_proxy.answer_protocol import AnswerConnector
+from services.a2a_proxy.dispatches import DispatchesInProgress
+from services.a2a_proxy.host_resolver import HostResolver
 from services.a2a_proxy.model import (
     Answer,
+    Deadline,
     DispatchFailure,
     Fault,
     Push,
     SendState,
     Stream,
     StreamInterrupted,
+    WaitingCaller,
     WorkspaceId,
 )
 from services.a2a_proxy.outcome import BODYLESS_STATUSES
@@ -72,16 +77,29 @@ BODY_HEADERS = frozenset({"content-type", "content-encoding"})
 """The forwarded headers that describe a body."""
 
 
+MAX_DISPATCHES_PER_TARGET = 256
+"""Dispatches in progress to one workspace, and to one address."""
+
+ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, MAX_ANSWER_BYTES)
+"""The sizes for which room is reserved while an answer of unknown length grows; for the first it is not needed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """A request to an agent; `idle` and `deadline` limit the wait for its answer."""
+    """A request to an agent; `idle` and `deadline` limit the wait for its answer.
+
+    `waiting` is the caller that waits for the answer, if there is one. If the dispatch `ends_with_caller`, its end is
+    that of the dispatch, also before the answer begins.
+    """
 
     target: WorkspaceId
     push: Push
     body: bytes
     headers: Mapping[str, str]
     idle: timedelta
-    deadline: timedelta | None
+    deadline: Deadline | None
+    waiting: WaitingCaller | None = None
+    ends_with_caller: bool = False
     inbound_secret: str | None = field(default=None, repr=False)
     """Sent as the bearer, to the address of this dispatch only."""
 
@@ -89,46 +107,80 @@ class Dispatch:
 class AgentClient:
     """Sends requests to agents. It follows no redirects, and ignores cookies and the proxy variables."""
 
-    def __init__(self, *, rules: AddressRules, connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        rules: AddressRules,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        max_dispatches_per_target: int = MAX_DISPATCHES_PER_TARGET,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`resolver` resolves names instead of `HostResolver`."""
+        self._resolver = resolver
         self._rules = rules
         self._connect_timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_seconds)
         self._sessions = AsyncExitStack()
-        self._timeouts: dict[WorkspaceId, set[DispatchTimeout]] = {}
+        self.dispatches = DispatchesInProgress(max_per_target=max_dispatches_per_target)
         self._trusted: aiohttp.ClientSession
         self._checked: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
         """Open two pools, so that no message to a checked address uses a connection to a trusted one."""
-        self._trusted = await self._sessions.enter_async_context(self._open_session(None))
-        self._checked = await self._sessions.enter_async_context(self._open_session(CheckingResolver(self._rules)))
+        resolver = self._resolver or HostResolver()
+        self._sessions.push_async_callback(resolver.close)
+        checking = CheckingResolver(self._rules, resolver)
+        self._trusted = await self._sessions.enter_async_context(self._open_session(resolver, use_cache=True))
+        self._checked = await self._sessions.enter_async_context(self._open_session(checking, use_cache=False))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
         await self._sessions.aclose()
 
-    def restart_idle_timeouts(self, workspace_id: WorkspaceId) -> None:
-        """Restart the idle timeout of every dispatch to this workspace, after a sign of life."""
-        for dispatch_timeout in self._timeouts.get(workspace_id, ()):
-            dispatch_timeout.restart_idle()
-
-    async def send(self, dispatch: Dispatch, is_feed_fresh: Callable[[], bool]) -> Answer | Stream | DispatchFailure:
+    async def send(
+        self, dispatch: Dispatch, get_hearing_start: Callable[[], float | None]
+    ) -> Answer | Stream | DispatchFailure:
         """Send a message and return the agent's answer, or why there is none.
 
-        `is_feed_fresh` says whether signs of life of the target would arrive.
+        `get_hearing_start` says since when signs of life of the target are heard (`DispatchTimeout`).
         """
-        push = dispatch.push
-        if not push.trusted and not _may_be_resolved(push.address, self._rules):
-            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
-        dispatch_timeout = DispatchTimeout(dispatch.idle, dispatch.deadline, is_feed_fresh)
-        self._timeouts.setdefault(dispatch.target, set()).add(dispatch_timeout)
+        failure = self._find_refusal(dispatch)
+        if failure is not None:
+            return failure
+        dispatch_timeout = DispatchTimeout(dispatch.idle, dispatch.deadline, get_hearing_start)
+        self._begin(dispatch, dispatch_timeout)
         result: Answer | Stream | DispatchFailure | None = None
         try:
             result = await self._request(dispatch, dispatch_timeout)
         finally:
             if not isinstance(result, Stream):
-                self._remove_timeout(dispatch.target, dispatch_timeout)
+                self._end(dispatch, dispatch_timeout)
         return result
+
+    def _find_refusal(self, dispatch: Dispatch) -> DispatchFailure | None:
+        """Return why a dispatch may not begin."""
+        push, deadline, waiting = dispatch.push, dispatch.deadline, dispatch.waiting
+        if not push.trusted and not _may_be_resolved(push.address, self._rules):
+            return DispatchFailure(Fault.ADDRESS_REFUSED, SendState.NOT_SENT)
+        if deadline is not None and asyncio.get_running_loop().time() >= deadline.at:
+            return DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.NOT_SENT, deadline.allowed)
+        if dispatch.ends_with_caller and waiting is not None and waiting.has_left:
+            return DispatchFailure(Fault.CALLER_LEFT, SendState.NOT_SENT)
+        if not self.dispatches.has_room(dispatch.target, push.address):
+            return DispatchFailure(Fault.TARGET_FULL, SendState.NOT_SENT)
+        return None
+
+    def _begin(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> None:
+        self.dispatches.add(dispatch.target, dispatch.push.address, dispatch_timeout)
+        if dispatch.waiting is not None:
+            dispatch.waiting.is_sent = True
+            if dispatch.ends_with_caller:
+                dispatch.waiting.add_listener(dispatch_timeout.end_for_caller)
+
+    def _end(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> None:
+        self.dispatches.remove(dispatch.target, dispatch.push.address, dispatch_timeout)
+        if dispatch.waiting is not None and dispatch.ends_with_caller:
+            dispatch.waiting.remove_listener(dispatch_timeout.end_for_caller)
 
     async def _request(
         self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout
@@ -147,9 +199,9 @@ class AgentClient:
             return Stream(
                 status=response.status,
                 headers=_select_headers(response),
-                chunks=self._read_stream(dispatch.target, response, dispatch_timeout),
+                chunks=self._read_stream(dispatch, response, dispatch_timeout),
             )
-        return await _read_answer(response, dispatch_timeout)
+        return await _read_answer(response, dispatch_timeout, dispatch.waiting)
 
     async def _post(self, dispatch: Dispatch) -> aiohttp.ClientResponse:
         """Send the request and return the answer once its head has arrived."""
@@ -165,7 +217,7 @@ class AgentClient:
         )
 
     async def _read_stream(
-        self, target: WorkspaceId, response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout
+        self, dispatch: Dispatch, response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout
     ) -> AsyncGenerator[bytes, None]:
         """Yield the stream as it arrives; the connection is closed when the reader stops."""
         try:
@@ -176,18 +228,14 @@ class AgentClient:
             raise StreamInterrupted from None
         finally:
             response.close()
-            self._remove_timeout(target, dispatch_timeout)
-
-    def _remove_timeout(self, target: WorkspaceId, dispatch_timeout: DispatchTimeout) -> None:
-        timeouts = self._timeouts.get(target, set())
-        timeouts.discard(dispatch_timeout)
-        if not timeouts:
-            self._timeouts.pop(target, None)
+            self._end(dispatch, dispatch_timeout)
 
     @asynccontextmanager
-    async def _open_session(self, resolver: AbstractResolver | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    async def _open_session(
+        self, resolver: AbstractResolver, *, use_cache: bool
+    ) -> AsyncGenerator[aiohttp.ClientSession, None]:
         connector = AnswerConnector(
-            resolver=resolver, limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, use_dns_cache=resolver is None
+            resolver=resolver, limit=0, keepalive_timeout=IDLE_CONNECTION_SECONDS, use_dns_cache=use_cache
         )
         async with aiohttp.ClientSession(
             connector=connector,
@@ -211,9 +259,9 @@ class ForbiddenHostError(Exception):
 class CheckingResolver(AbstractResolver):
     """Resolves hosts and checks every address; the client then connects to these addresses and resolves no more."""
 
-    def __init__(self, rules: AddressRules, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, rules: AddressRules, resolver: AbstractResolver) -> None:
         self._rules = rules
-        self._resolver = resolver or aiohttp.ThreadedResolver()
+        self._resolver = resolver
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of `host`; raises `ForbiddenHostError`."""
@@ -223,18 +271,24 @@ class CheckingResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close the wrapped resolver."""
-        await self._resolver.close()
+        """Leave the wrapped resolver open: the client closes it."""
 
 
-async def _read_answer(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> Answer | DispatchFailure:
-    """Read the whole body, up to the limit."""
+async def _read_answer(
+    response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout, waiting: WaitingCaller | None
+) -> Answer | DispatchFailure:
+    """Read the whole body, up to the limit. While there is no room for a large one, the agent has to wait."""
     body = bytearray()
+    reserved = ANSWER_RESERVATIONS_BYTES[0]
     try:
         while chunk := await _read_chunk(response, dispatch_timeout):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 return _UNREADABLE
+            if len(body) > reserved and waiting is not None:
+                reserved = _choose_reservation(len(body), response.content_length)
+                await waiting.reserve_answer(reserved)
+                dispatch_timeout.restart_idle()
     except TimeoutError:
         return dispatch_timeout.expired or _UNREADABLE
     except (aiohttp.ClientError, OSError):
@@ -245,6 +299,13 @@ async def _read_answer(response: aiohttp.ClientResponse, dispatch_timeout: Dispa
     if response.status in BODYLESS_STATUSES:
         body.clear()
     return Answer(status=response.status, headers=_select_headers(response), body=bytes(body))
+
+
+def _choose_reservation(received: int, length: int | None) -> int:
+    """Return the bytes to reserve for an answer: its length, or for an unknown one the next larger step."""
+    if length is not None and received <= length <= MAX_ANSWER_BYTES:
+        return length
+    return next(size for size in ANSWER_RESERVATIONS_BYTES if size >= received)
 
 
 async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout) -> bytes:

@@ -9,8 +9,10 @@ from protos.a2a_proxy.v1 import activity_pb2, activity_pb2_grpc, broadcasts_pb2,
 from services.a2a_proxy import wire
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_search import ActivitySearches
+from services.a2a_proxy.body_budget import BodyBudgets
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.delivery import Delivery
+from services.a2a_proxy.dispatches import DispatchesInProgress
 from services.a2a_proxy.exchange import Exchange
 from services.a2a_proxy.reports import Reports
 from services.chassis import identity
@@ -22,8 +24,10 @@ from services.chassis.rpc import Context
 class A2aProxyServicer(rpc.A2aProxyServiceServicer):
     """Serves one exchange for each stream of a gateway."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, *, dispatches: DispatchesInProgress, budgets: BodyBudgets) -> None:
         self._delivery = delivery
+        self._dispatches = dispatches
+        self._budgets = budgets
         self._group: asyncio.TaskGroup | None = None
         self._exchanges: set[Exchange] = set()
 
@@ -46,7 +50,9 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
         if self._group is None:
             raise Unavailable
         await context.send_initial_metadata(())  # the gateway waits for it before it uses the stream
-        exchange = Exchange(self._delivery, self._group)
+        exchange = Exchange(
+            self._delivery, self._group, budgets=self._budgets, on_request=self._dispatches.note_request
+        )
         reading = self._group.create_task(exchange.read(request_iterator))
         self._exchanges.add(exchange)
         try:
@@ -61,16 +67,26 @@ class A2aProxyServicer(rpc.A2aProxyServiceServicer):
 class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
     """Lists and searches the activity of workspaces, and takes what agents report."""
 
-    def __init__(self, activity: ActivityLog, searches: ActivitySearches, reports: Reports, clock: Clock) -> None:
+    def __init__(
+        self,
+        activity: ActivityLog,
+        searches: ActivitySearches,
+        reports: Reports,
+        clock: Clock,
+        *,
+        dispatches: DispatchesInProgress,
+    ) -> None:
         self._activity = activity
         self._searches = searches
         self._reports = reports
+        self._dispatches = dispatches
         self._clock = clock
 
     async def ListActivity(
         self, request: activity_pb2.ListActivityRequest, context: Context
     ) -> activity_pb2.ListActivityResponse:
         """Return the rows that match the request."""
+        self._dispatches.note_request(identity.current())
         rows = await self._activity.list_activities(wire.parse_activity_query(request, self._clock))
         return activity_pb2.ListActivityResponse(activities=wire.activities_to_proto(rows))
 

@@ -22,8 +22,9 @@ from protos.a2a_proxy.v1 import (
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.activity_search import ActivitySearches
-from services.a2a_proxy.agent_client import AgentClient
+from services.a2a_proxy.agent_client import MAX_ANSWER_BYTES, AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
+from services.a2a_proxy.body_budget import BodyBudgets
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.capacity import Capacity
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
@@ -76,7 +77,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         clients.open_channel(
             settings.auth_targets, caller_service=service.name, service="auth", tls=settings.tls
         ) as auth,
-        AgentClient(rules=settings.address_rules) as agents,
+        AgentClient(
+            rules=settings.address_rules, max_dispatches_per_target=settings.max_dispatches_per_target
+        ) as agents,
     ):
         broadcasts = BroadcastFanOut()
         store, queue_store = Store(engine), QueueStore(engine)
@@ -97,7 +100,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         capacity = Capacity()
         route_cache = RouteCache(
             registry_client,
-            on_sign_of_life=agents.restart_idle_timeouts,
+            on_sign_of_life=agents.dispatches.restart_idle_timeouts,
+            on_idle_timeout=lambda workspace_id, declared: agents.dispatches.change_idle_timeouts(
+                workspace_id, declared or settings.idle_timeout
+            ),
             on_removal=(inbound_secrets.drop, retention.note_removal),
         )
         sender = Sender(
@@ -155,7 +161,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             clock=clock,
             max_inbox_bytes=max_queue_bytes,
         )
-        proxy = A2aProxyServicer(delivery)
+        budgets = BodyBudgets.for_bytes(settings.max_large_body_megabytes * MEGABYTE, max_body_bytes=MAX_ANSWER_BYTES)
+        proxy = A2aProxyServicer(delivery, dispatches=agents.dispatches, budgets=budgets)
         try:
             yield Components(
                 servicers=[
@@ -172,6 +179,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                             ActivitySearches(store),
                             Reports(route_cache=route_cache, emitter=activity, clock=clock),
                             clock,
+                            dispatches=agents.dispatches,
                         ),
                     ),
                     Servicer(

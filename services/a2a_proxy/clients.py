@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
@@ -139,6 +139,7 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
             if declarations.HasField("idle_timeout_seconds")
             else None
         ),
+        registered_at=record.registered_at.ToDatetime(UTC) if record.HasField("registered_at") else None,
     )
 
 

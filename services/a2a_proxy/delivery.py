@@ -24,6 +24,7 @@ from services.a2a_proxy.model import (
     Answered,
     AnswerReceipt,
     Busy,
+    Deadline,
     Envelope,
     Failed,
     FailureReceipt,
@@ -167,7 +168,7 @@ class Delivery:
         await self._activity.wait_for_room(len(message.body))
         builder = message.build_activity(self._clock)
         try:
-            result = await self._sender.send(message.build_outgoing(), route, push, builder)
+            result = await self._sender.send(message.build_outgoing(), route, push)
         finally:
             if has_slot:
                 self._capacity.release(route.workspace_id)
@@ -188,6 +189,7 @@ class Delivery:
             chunks = self._record_stream(answer, builder)
             return AnswerReceipt(answer=replace(answer, chunks=chunks), agent_time=agent_time)
         row = await run_by_size(len(answer.body), builder.build_from_answer, answer, agent_time)
+        await self._activity.wait_for_room(len(answer.body))  # the rows of large answers must not fill the memory
         await self._activity.record(row)
         return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
 
@@ -250,7 +252,7 @@ class _Message:
 
     __slots__ = ("deadline", "envelope", "hops", "incoming", "is_message", "is_storable", "prefers")
 
-    def __init__(self, incoming: IncomingMessage, parsed: Envelope, deadline: timedelta | None, hops: int) -> None:
+    def __init__(self, incoming: IncomingMessage, parsed: Envelope, deadline: Deadline | None, hops: int) -> None:
         """`hops` are the dispatches before this one."""
         self.incoming = incoming
         self.envelope = parsed
@@ -284,7 +286,13 @@ class _Message:
 
     def build_outgoing(self) -> Outgoing:
         """Return the message for the agent."""
-        return Outgoing(body=self.body, headers=self._build_headers(), deadline=self.deadline)
+        return Outgoing(
+            body=self.body,
+            headers=self._build_headers(),
+            deadline=self.deadline,
+            waiting=self.incoming.waiting,
+            ends_with_caller=self.envelope.method in envelope.STREAMING_METHODS,
+        )
 
     def build_new(self, digest: bytes, reason: WaitReason, not_before_in: timedelta) -> NewMessage:
         """Return the message for the queue."""
@@ -328,13 +336,13 @@ class _Message:
         )
 
 
-def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
-    """Return the caller's X-Timeout, limited for workspaces; raises `MalformedMessage`."""
+def _choose_deadline(incoming: IncomingMessage) -> Deadline | None:
+    """Return when the caller's X-Timeout ends, limited for workspaces; raises `MalformedMessage`."""
     seconds = envelope.parse_timeout(incoming.timeout)
-    requested = None if seconds is None else timedelta(seconds=seconds)
-    if incoming.caller is None:
-        return requested
-    return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
+    allowed = None if seconds is None else timedelta(seconds=seconds)
+    if incoming.caller is not None:
+        allowed = min(allowed or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
+    return None if allowed is None else Deadline(incoming.began_at + allowed.total_seconds(), allowed)
 
 
 RETRY_DELAY = timedelta(seconds=1)

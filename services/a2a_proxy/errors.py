@@ -195,6 +195,28 @@ class StaleReceipt(FailedPrecondition):
     message = "receipt is stale: the lease has ended"
 
 
+class TooManyLargeMessages(Unavailable):
+    """The large messages in progress occupy as much memory as they may."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_LARGE_MESSAGES"
+    message = "too many large messages in progress — retry after a short backoff"
+
+    def __init__(self) -> None:
+        """Set when to try again, and say that nothing was sent."""
+        super().__init__(
+            details={"busy": True, "retry_after": 5, "delivery": "not_sent"}, retry_in=timedelta(seconds=5)
+        )
+
+
+class CallerLeft(Unavailable):
+    """The caller left before the answer began, so the plane ended the dispatch; details: delivery."""
+
+    domain = DOMAIN
+    reason = "CALLER_LEFT"
+    message = "caller left before the answer began"
+
+
 class AgentIdle(DeadlineExceeded):
     """The agent was silent for the idle timeout; details: idle_seconds, delivery."""
 

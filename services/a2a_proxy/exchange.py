@@ -2,17 +2,30 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import timedelta
 from typing import assert_never
 
 import grpc
 import structlog
 
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
-from services.a2a_proxy import wire
+from services.a2a_proxy import envelope, wire
+from services.a2a_proxy.body_budget import SMALL_BODY_BYTES, BodyBudgets
 from services.a2a_proxy.delivery import Delivery
-from services.a2a_proxy.model import AnswerReceipt, FailureReceipt, QueueReceipt, Receipt, Stream, StreamInterrupted
+from services.a2a_proxy.errors import CallDeadlineExceeded, MalformedMessage
+from services.a2a_proxy.model import (
+    AnswerReceipt,
+    FailureReceipt,
+    QueueReceipt,
+    Receipt,
+    SendState,
+    Stream,
+    StreamInterrupted,
+    WorkspaceId,
+)
+from services.a2a_proxy.waiting_call import WaitingCall
 from services.chassis import identity, telemetry
 from services.chassis import rpc as chassis_rpc
 from services.chassis.errors import InternalError, ServiceError, Unauthenticated, Unavailable
@@ -20,24 +33,37 @@ from services.chassis.identity import Identity, Kind
 
 log = structlog.get_logger()
 
-WINDOW_BYTES = 256 * 1024
-"""Bytes of one answer stream that may be sent before the client has acknowledged them."""
-
 MAX_CHUNK_BYTES = 64 * 1024
 """Bytes of the largest chunk. A chunk and the bytes that a client may leave unacknowledged have to fit the window."""
 
 FULL_MESSAGE_BYTES = 1024 * 1024
 """Bytes from which a message takes no further frame."""
 
+DEADLINE_GRACE_SECONDS = 0.1
+"""Seconds after a deadline at which a call is answered whatever it waits for: a dispatch ends in them by itself."""
+
 
 class Exchange:
     """One stream of a gateway: the calls in progress, and the frames to send back."""
 
-    def __init__(self, delivery: Delivery, group: asyncio.TaskGroup) -> None:
-        """The calls run in `group`, because a dispatch continues after its stream has ended."""
+    def __init__(
+        self,
+        delivery: Delivery,
+        group: asyncio.TaskGroup,
+        *,
+        budgets: BodyBudgets,
+        on_request: Callable[[Identity], None],
+    ) -> None:
+        """The calls run in `group`, because a dispatch continues after its stream has ended.
+
+        `on_request` is called with the sender of each message: it is alive.
+        """
         self._delivery = delivery
         self._group = group
-        self._calls: dict[int, _Call] = {}
+        self._budgets = budgets
+        self._on_request = on_request
+        self._calls: dict[int, WaitingCall] = {}
+        self._unwritten: dict[int, asyncio.Event] = {}
         self._frames: deque[pb.ReplyFrame] = deque()
         self._changed = asyncio.Event()
         self._accepts_calls = True
@@ -63,7 +89,9 @@ class Exchange:
                 self._must_announce_stop = False
                 yield pb.ExchangeResponse(last_call=True)
             elif self._frames:
-                yield self._take_batch()
+                batch = self._take_batch()
+                yield batch
+                self._note_written(batch)
             else:
                 self._changed.clear()
                 await self._changed.wait()
@@ -78,6 +106,8 @@ class Exchange:
         """Cancel all calls: the gateway's connection has ended, and with it those of its clients."""
         self._is_closed = True
         self._frames.clear()
+        for written in self._unwritten.values():
+            written.set()
         for call in list(self._calls.values()):
             call.cancel()
 
@@ -87,44 +117,90 @@ class Exchange:
             case "open" if not self._accepts_calls:
                 self._send(wire.refusal_frame(frame.call_id, Unavailable(details={"delivery": "not_sent"})))
             case "open" if call is None:
-                call = self._calls[frame.call_id] = _Call()
+                call = self._calls[frame.call_id] = WaitingCall(WorkspaceId(frame.open.workspace_id), self._budgets)
                 self._group.create_task(self._run_call(frame.call_id, call, frame.open))
             case "credit" if call is not None:
                 call.acknowledge(frame.credit.bytes)
+            case "body" if call is not None:
+                call.put_body(frame.body)
             case "cancel" if call is not None:
                 call.cancel()
             case _:
                 pass  # the call has ended in the meantime
 
-    async def _run_call(self, call_id: int, call: "_Call", opening: pb.CallOpen) -> None:
+    async def _run_call(self, call_id: int, call: WaitingCall, opening: pb.CallOpen) -> None:
         """Run one call from its opening to its last frame. Its errors do not affect other calls."""
+        began_at = asyncio.get_running_loop().time() - opening.elapsed_micros / 1_000_000
+        timer = self._start_timer(call_id, call, opening, began_at)
         try:
             with telemetry.trace_call("deliver", traceparent=opening.headers.get("traceparent")):
-                receipt = await self._delivery.deliver(wire.message_from_open(opening, _authenticate(opening)))
-                await self._send_receipt(call_id, call, receipt)
+                sender = _authenticate(opening)
+                self._on_request(sender)
+                body = await self._receive_body(call_id, call, opening)
+                message = wire.message_from_open(opening, sender, body=body, began_at=began_at, waiting=call)
+                await self._send_receipt(call_id, call, await self._delivery.deliver(message))
         except ServiceError as error:
-            self._send(wire.refusal_frame(call_id, error))
+            self._send_first(call, wire.refusal_frame(call_id, error))
         except Exception:
             log.exception("call failed", method="Exchange")
-            self._send(wire.refusal_frame(call_id, InternalError(details={"trace_id": telemetry.current_trace_id()})))
+            bug = InternalError(details={"trace_id": telemetry.current_trace_id()})
+            self._send_first(call, wire.refusal_frame(call_id, bug))
         finally:
+            if timer is not None:
+                timer.cancel()
+            call.release()
             self._calls.pop(call_id, None)
             self._changed.set()
 
-    async def _send_receipt(self, call_id: int, call: "_Call", receipt: Receipt) -> None:
+    def _start_timer(
+        self, call_id: int, call: WaitingCall, opening: pb.CallOpen, began_at: float
+    ) -> asyncio.TimerHandle | None:
+        """Bound the whole wait of the caller; an invalid X-Timeout is refused later, in the order of the checks."""
+        try:
+            seconds = envelope.parse_timeout(opening.timeout)
+        except MalformedMessage:
+            return None
+        if seconds is None:
+            return None
+        at = began_at + seconds + DEADLINE_GRACE_SECONDS
+        return asyncio.get_running_loop().call_at(at, self._end_wait, call_id, call, seconds)
+
+    def _end_wait(self, call_id: int, call: WaitingCall, seconds: int) -> None:
+        """Answer a call whose deadline has passed; what the message still needs goes on without its caller."""
+        if call.is_answered:
+            return
+        delivery = SendState.UNKNOWN if call.is_sent else SendState.NOT_SENT
+        error = CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(delivery)})
+        agent_time = timedelta(seconds=seconds) if call.is_sent else timedelta()
+        self._send_first(call, wire.refusal_frame(call_id, error, agent_time))
+        call.cancel()
+
+    async def _receive_body(self, call_id: int, call: WaitingCall, opening: pb.CallOpen) -> bytes:
+        """Return the body of a call, for a large one once there is room for it."""
+        size = opening.body_bytes or len(opening.body)
+        if size > SMALL_BODY_BYTES:
+            await call.reserve_message(size)
+        if not opening.body_bytes:
+            return opening.body
+        self._send(wire.admitted_frame(call_id))
+        return await call.receive_body()
+
+    async def _send_receipt(self, call_id: int, call: WaitingCall, receipt: Receipt) -> None:
         match receipt:
             case QueueReceipt():
-                self._send(wire.queued_frame(call_id, receipt))
+                self._send_first(call, wire.queued_frame(call_id, receipt))
             case FailureReceipt(error=error, agent_time=agent_time):
-                self._send(wire.refusal_frame(call_id, error, agent_time))
+                self._send_first(call, wire.refusal_frame(call_id, error, agent_time))
             case AnswerReceipt(answer=answer):
-                self._send(wire.answer_frame(call_id, receipt))
+                self._send_first(call, wire.answer_frame(call_id, receipt))
                 if isinstance(answer, Stream):
                     await self._send_stream(call_id, call, answer.chunks)
+                elif call.has_large_answer:
+                    await self._wait_until_written(call_id)
             case _:
                 assert_never(receipt)
 
-    async def _send_stream(self, call_id: int, call: "_Call", chunks: AsyncGenerator[bytes, None]) -> None:
+    async def _send_stream(self, call_id: int, call: WaitingCall, chunks: AsyncGenerator[bytes, None]) -> None:
         """Forward a stream as it arrives, within the client's window."""
         async with call.cancellable(), aclosing(chunks):
             try:
@@ -142,6 +218,29 @@ class Exchange:
             self._frames.append(frame)
             self._changed.set()
 
+    def _send_first(self, call: WaitingCall, frame: pb.ReplyFrame) -> None:
+        """Send the first frame of a reply, or all of it, unless the call is answered already."""
+        if not call.is_answered:
+            call.is_answered = True
+            self._send(frame)
+
+    async def _wait_until_written(self, call_id: int) -> None:
+        """Return once the only frame of a reply is written: until then its body occupies memory."""
+        if self._is_closed:
+            return
+        written = self._unwritten[call_id] = asyncio.Event()
+        try:
+            await written.wait()
+        finally:
+            del self._unwritten[call_id]
+
+    def _note_written(self, batch: pb.ExchangeResponse) -> None:
+        if not self._unwritten:
+            return
+        for frame in batch.frames:
+            if frame.call_id in self._unwritten:
+                self._unwritten[frame.call_id].set()
+
     def _take_batch(self) -> pb.ExchangeResponse:
         batch: list[pb.ReplyFrame] = []
         size = 0
@@ -150,45 +249,6 @@ class Exchange:
             batch.append(frame)
             size += frame.ByteSize()
         return pb.ExchangeResponse(frames=batch)
-
-
-class _Call:
-    """The client's side of a call: the bytes it has not acknowledged, and whether it has cancelled."""
-
-    def __init__(self) -> None:
-        self._unacknowledged = 0
-        self._acknowledged = asyncio.Event()
-        self._is_cancelled = False
-        self._stream: asyncio.Task[None] | None = None
-
-    async def wait_for_room(self, size: int) -> None:
-        """Return once the window has room for `size` further bytes, and count them as sent."""
-        while self._unacknowledged and self._unacknowledged + size > WINDOW_BYTES:
-            self._acknowledged.clear()
-            await self._acknowledged.wait()
-        self._unacknowledged += size
-
-    def acknowledge(self, size: int) -> None:
-        """Count `size` bytes as received by the client."""
-        self._unacknowledged = max(0, self._unacknowledged - size)
-        self._acknowledged.set()
-
-    def cancel(self) -> None:
-        """Stop the answer stream. A dispatch without a stream continues, because the agent may have the message."""
-        self._is_cancelled = True
-        if self._stream is not None:
-            self._stream.cancel()
-
-    @asynccontextmanager
-    async def cancellable(self) -> AsyncGenerator[None, None]:
-        """Let `cancel` end the block; a call that is cancelled already ends it at once."""
-        self._stream = asyncio.current_task()
-        if self._is_cancelled and self._stream is not None:
-            self._stream.cancel()
-        try:
-            yield
-        finally:
-            self._stream = None
 
 
 def _authenticate(opening: pb.CallOpen) -> Identity:

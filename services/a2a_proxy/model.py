@@ -1,10 +1,10 @@
 """The types of the A2A proxy: routes, messages, outcomes of a dispatch, receipts and activity rows."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NewType, Protocol
 
 from services.chassis.errors import ServiceError
 
@@ -56,6 +56,7 @@ class Route:
     max_concurrent_tasks: int = 1
     org_id: WorkspaceId | None = None
     idle_timeout: timedelta | None = None
+    registered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +101,54 @@ class Keepalive:
 WorkspaceUpdate = RouteChanged | HeartbeatReceived | SnapshotDone | Keepalive
 
 
+class WaitingCaller(Protocol):
+    """The caller of a message, for as long as it waits for the answer."""
+
+    is_sent: bool
+    """Whether the message may have reached the agent; the dispatch sets it."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the caller waits no more."""
+        ...
+
+    def add_listener(self, call: Callable[[], None]) -> None:
+        """Have `call` called when the caller leaves."""
+        ...
+
+    def remove_listener(self, call: Callable[[], None]) -> None:
+        """Have `call` called no more."""
+        ...
+
+    async def reserve_answer(self, size: int) -> None:
+        """Wait until there is room for an answer of `size` bytes; raises `TimeoutError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a wait has to end, in seconds of the event loop, and how long it is in all."""
+
+    at: float
+    allowed: timedelta
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingMessage:
-    """A message as it arrived: sender, target, the unparsed body, and the headers that may be forwarded."""
+    """A message as it arrived: sender, target, the unparsed body, and the headers that may be forwarded.
+
+    `began_at` is when its caller began to wait, in seconds of the event loop. Nobody waits for a message without a
+    `waiting` caller.
+    """
 
     target: WorkspaceId
     caller: WorkspaceId | None
     body: bytes
     headers: Mapping[str, str]
+    began_at: float
     timeout: str = ""
     request_id: str = ""
+    waiting: WaitingCaller | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +243,12 @@ class Fault(StrEnum):
 
     INVALID_STATUS = "invalid_status"
     """The answer has a status that HTTP does not define."""
+
+    TARGET_FULL = "target_full"
+    """As many dispatches to the target are in progress as may be."""
+
+    CALLER_LEFT = "caller_left"
+    """The caller of a streaming method left before the answer began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from typing import assert_never
 
 from services.a2a_proxy.errors import (
     AddressRefused,
+    AgentBusy,
     AgentIdle,
     AgentRestarting,
     AgentUnreachable,
     AnswerUnreadable,
     CallDeadlineExceeded,
+    CallerLeft,
     InboundSecretRefused,
 )
 from services.a2a_proxy.model import (
@@ -61,6 +63,8 @@ def classify(result: Answer | Stream | DispatchFailure) -> Outcome:
             return Answered(result)
         case DispatchFailure(fault=Fault.CONNECT_FAILED | Fault.RESET):
             return SuspectedDead(result)
+        case DispatchFailure(fault=Fault.TARGET_FULL):
+            return Busy()
         case DispatchFailure():
             return Failed(_build_error(result))
         case Answer():
@@ -174,21 +178,28 @@ def _get_status_text(status: int) -> str:
 
 def _build_error(failure: DispatchFailure) -> ServiceError:
     seconds = max(1, round(failure.waited.total_seconds()))
+    delivery = str(failure.send_state)
+    error: ServiceError
     match failure.fault:
         case Fault.ADDRESS_REFUSED:
-            return AddressRefused()
+            error = AddressRefused()
         case Fault.CONNECT_FAILED | Fault.RESET:
-            return AgentUnreachable(details={"delivery": str(failure.send_state)})
+            error = AgentUnreachable(details={"delivery": delivery})
+        case Fault.TARGET_FULL:
+            error = AgentBusy()
+        case Fault.CALLER_LEFT:
+            error = CallerLeft(details={"delivery": delivery})
         case Fault.IDLE_TIMEOUT:
-            return AgentIdle(details={"idle_seconds": seconds, "delivery": str(failure.send_state)})
+            error = AgentIdle(details={"idle_seconds": seconds, "delivery": delivery})
         case Fault.DEADLINE_EXCEEDED:
-            return CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": str(failure.send_state)})
+            error = CallDeadlineExceeded(details={"timeout_seconds": seconds, "delivery": delivery})
         case Fault.UNREADABLE:
-            return AnswerUnreadable(details={"delivery_confirmed": True})
+            error = AnswerUnreadable(details={"delivery_confirmed": True})
         case Fault.INVALID_STATUS:
-            return AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
+            error = AnswerUnreadable(INVALID_STATUS_TEXT, details={"delivery_confirmed": True})
         case _:
             assert_never(failure.fault)
+    return error
 
 
 def _get_send_state(result: Answer | DispatchFailure) -> SendState:

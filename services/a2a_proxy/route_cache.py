@@ -1,5 +1,6 @@
 """Caches routes in memory and updates them from the registry's feed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol, assert_never
@@ -47,17 +48,25 @@ class RouteCache:
         registry: RegistryClient,
         *,
         on_sign_of_life: Callable[[WorkspaceId], None],
+        on_idle_timeout: Callable[[WorkspaceId, timedelta | None], None] = lambda *_: None,
         on_removal: Sequence[Callable[[WorkspaceId], None]] = (),
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
-        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal."""
+        """Set what is called for an update.
+
+        `on_sign_of_life` is called for every heartbeat and registration of an agent. Other changes say nothing about
+        the agent: the plane or a person makes them. `on_idle_timeout` is called with a timeout that an agent declares
+        instead of another, or with `None`; `on_removal` is called for a removed workspace.
+        """
         self._listeners: list[RouteListener] = []
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
+        self._on_idle_timeout = on_idle_timeout
         self._on_removal = on_removal
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
+        self._hearing_start: float | None = None
         self._revision = 0
         self._tree_version = 0
         self._routes: dict[WorkspaceId, Route] = {}
@@ -70,6 +79,10 @@ class RouteCache:
     def is_fresh(self) -> bool:
         """Whether the feed sent a message recently enough to trust the cache."""
         return self._feed.is_fresh()
+
+    def get_hearing_start(self) -> float | None:
+        """Return since when no heartbeat is missed, in seconds of the event loop; `None` while the feed is silent."""
+        return self._hearing_start if self._feed.is_fresh() else None
 
     def has_route(self, workspace_id: WorkspaceId) -> bool:
         """Whether a route to the workspace is cached."""
@@ -113,7 +126,11 @@ class RouteCache:
         """Read the feed until cancelled, and open it again whenever it breaks."""
         while True:
             async with self._feed.connection() as updates:
+                is_first = True
                 async for update in updates:
+                    if is_first:
+                        self._hearing_start = asyncio.get_running_loop().time()
+                        is_first = False
                     self._apply(update)
 
     def _open_feed(self) -> AsyncGenerator[WorkspaceUpdate, None]:
@@ -125,8 +142,8 @@ class RouteCache:
     def _apply(self, update: WorkspaceUpdate) -> None:
         match update:
             case RouteChanged(_, route):
+                self._note_declarations(self._routes.get(route.workspace_id), route)
                 self._store_route(route)
-                self._on_sign_of_life(route.workspace_id)
             case HeartbeatReceived(_, workspace_id, active_tasks):
                 self._on_sign_of_life(workspace_id)
                 for listener in self._listeners:
@@ -139,6 +156,15 @@ class RouteCache:
                 assert_never(update)
         if self._revision:  # before the snapshot is complete, the feed has to start from the beginning again
             self._revision = max(self._revision, update.revision)
+
+    def _note_declarations(self, known: Route | None, route: Route) -> None:
+        """Report what the agent itself has changed, as far as the route shows it."""
+        if known is None or known.revision > route.revision:
+            return
+        if known.registered_at != route.registered_at:
+            self._on_sign_of_life(route.workspace_id)
+        if known.idle_timeout != route.idle_timeout:
+            self._on_idle_timeout(route.workspace_id, route.idle_timeout)
 
     def _store_route(self, route: Route) -> None:
         """Store a route unless a newer one is stored. Routes to removed workspaces are not stored: they are rare."""

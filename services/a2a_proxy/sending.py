@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
 
 from services.a2a_proxy import outcome
 from services.a2a_proxy.agent_client import AgentClient, Dispatch
@@ -13,6 +12,7 @@ from services.a2a_proxy.model import (
     Answer,
     Answered,
     Busy,
+    Deadline,
     DispatchFailure,
     Failed,
     InstanceCondition,
@@ -21,6 +21,7 @@ from services.a2a_proxy.model import (
     Route,
     Stream,
     SuspectedDead,
+    WaitingCaller,
 )
 from services.a2a_proxy.route_cache import RouteCache
 from services.chassis import telemetry
@@ -45,21 +46,18 @@ HOPS_HEADER = "x-molecule-hops"
 """Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
 
 
-class Stopwatch(Protocol):
-    """Measures the time since a message was sent."""
-
-    def measure_time(self) -> timedelta:
-        """Return the time since the message was sent."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A message for an agent: the body, the headers, and how long the answer may take."""
+    """A message for an agent: the body, the headers, how long the answer may take, and the caller that waits for it.
+
+    If it `ends_with_caller`, nothing is sent or received any more once the caller has left.
+    """
 
     body: bytes
     headers: Mapping[str, str]
-    deadline: timedelta | None
+    deadline: Deadline | None
+    waiting: WaitingCaller | None = None
+    ends_with_caller: bool = False
 
 
 class Sender:
@@ -81,9 +79,7 @@ class Sender:
         self._provisioner = provisioner
         self._idle_timeout = idle_timeout
 
-    async def send(
-        self, outgoing: Outgoing, route: Route, push: Push, stopwatch: Stopwatch
-    ) -> Answered | Busy | Failed:
+    async def send(self, outgoing: Outgoing, route: Route, push: Push) -> Answered | Busy | Failed:
         """Send a message and return what became of it."""
         dispatch = Dispatch(
             target=route.workspace_id,
@@ -92,23 +88,23 @@ class Sender:
             headers=outgoing.headers,
             idle=route.idle_timeout or self._idle_timeout,
             deadline=outgoing.deadline,
+            waiting=outgoing.waiting,
+            ends_with_caller=outgoing.ends_with_caller,
             inbound_secret=await self._inbound_secrets.find(route),
         )
-        result = await self._send(dispatch, route, stopwatch)
+        result = await self._send(dispatch, route)
         size = len(result.body) if isinstance(result, Answer) else 0
         return await self._settle(await run_by_size(size, outcome.classify, result), route)
 
-    async def _send(self, dispatch: Dispatch, route: Route, stopwatch: Stopwatch) -> Answer | Stream | DispatchFailure:
+    async def _send(self, dispatch: Dispatch, route: Route) -> Answer | Stream | DispatchFailure:
         """Send a message, and once more with another secret if the agent refused the one that was cached."""
-        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
+        result = await self._agents.send(dispatch, self._route_cache.get_hearing_start)
         if not outcome.is_unauthorized(result):
             return result
         secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
-        remaining = None if dispatch.deadline is None else dispatch.deadline - stopwatch.measure_time()
-        if secret is None or (remaining is not None and remaining <= timedelta()):
+        if secret is None:
             return result
-        again = replace(dispatch, inbound_secret=secret, deadline=remaining)
-        return await self._agents.send(again, self._route_cache.is_fresh)
+        return await self._agents.send(replace(dispatch, inbound_secret=secret), self._route_cache.get_hearing_start)
 
     async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
         """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""

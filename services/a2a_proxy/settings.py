@@ -88,6 +88,11 @@ class Settings(DatabaseSettings):
 
     queue_renewal: Seconds = timedelta(seconds=10)
     """Seconds between two renewals of a lease; at most half of a lease."""
+    max_dispatches_per_target: int = Field(default=256, ge=1, le=100_000)
+    """Messages and streams in progress to one workspace, and to one address; beyond them the target is busy."""
+
+    max_large_body_megabytes: int = Field(default=64, ge=10, le=100_000)
+    """Megabytes of messages above 16 KiB in progress, and as many of answers; further ones wait for room."""
 
     allowed_networks: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
     """Private networks, separated by commas, in which agents may be in production."""

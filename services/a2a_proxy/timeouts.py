@@ -5,59 +5,88 @@ from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 
-from services.a2a_proxy.model import DispatchFailure, Fault, SendState
+from services.a2a_proxy.model import Deadline, DispatchFailure, Fault, SendState
+
+UNHEARD_CHECK_SECONDS = 1.0
+"""Seconds between two checks of the idle timeout while signs of life cannot be heard."""
 
 
 class DispatchTimeout:
-    """The two limits of one dispatch: a deadline, and an idle timeout that every sign of life of the target restarts.
+    """The limits of one dispatch: a deadline, and an idle timeout that every sign of life of the target restarts.
 
     Use `async with` around each wait for the agent. When a limit is exceeded it raises `TimeoutError`, and `expired`
-    says which limit it was. While the feed that carries the signs of life is not fresh, only the deadline counts.
+    says which limit it was. Silence counts from the last sign of life, or from the time since which signs of life are
+    heard without a gap, whichever is later. While they cannot be heard, only the deadline counts.
     """
 
-    def __init__(self, idle: timedelta, deadline: timedelta | None, is_feed_fresh: Callable[[], bool]) -> None:
-        """`is_feed_fresh` says whether signs of life would arrive."""
+    def __init__(
+        self, idle: timedelta, deadline: Deadline | None, get_hearing_start: Callable[[], float | None]
+    ) -> None:
+        """`get_hearing_start` tells since when signs of life are heard, in time of the event loop, if they are."""
         self._loop = asyncio.get_running_loop()
-        self._idle_seconds = idle.total_seconds()
-        self._allowed = deadline or timedelta()
-        self._is_feed_fresh = is_feed_fresh
+        self._idle = idle
+        self._allowed = deadline.allowed if deadline else timedelta()
+        self._deadline = deadline.at if deadline else float("inf")
+        self._get_hearing_start = get_hearing_start
         self._active_at = self._loop.time()
-        self._deadline = self._active_at + deadline.total_seconds() if deadline else float("inf")
+        self._timeout: asyncio.Timeout | None = None
+        self._timer: asyncio.Handle
         self.expired: DispatchFailure | None = None
 
     def restart_idle(self) -> None:
         """Restart the idle timeout after a sign of life."""
         self._active_at = self._loop.time()
 
+    def change_idle(self, idle: timedelta) -> None:
+        """Replace the length of the idle timeout; silence until now counts."""
+        self._idle = idle
+        if self._timeout is not None and self.expired is None:
+            self._timer.cancel()
+            self._check()
+
+    def end_for_caller(self) -> None:
+        """End the wait because the caller has left."""
+        self._expire(DispatchFailure(Fault.CALLER_LEFT, SendState.UNKNOWN))
+
     async def __aenter__(self) -> None:
         """Start a wait."""
         self._timeout = asyncio.timeout(None)
         await self._timeout.__aenter__()
-        self._schedule_check()
+        if self.expired is None:
+            self._timer = self._loop.call_at(min(self._find_idle_end(), self._deadline), self._check)
+        else:
+            self._timer = self._loop.call_soon(self._timeout.reschedule, self._loop.time())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the wait; raises `TimeoutError` if a limit was exceeded."""
         self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, trace)
-
-    def _schedule_check(self) -> None:
-        self._timer = self._loop.call_at(min(self._active_at + self._idle_seconds, self._deadline), self._check)
+        if self._timeout is not None:
+            timeout, self._timeout = self._timeout, None
+            await timeout.__aexit__(kind, error, trace)
 
     def _check(self) -> None:
         """End the wait if a limit is exceeded. Signs of life since the timer was set have moved the idle limit."""
         now = self._loop.time()
         if now >= self._deadline:
-            self.expired = DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.UNKNOWN, self._allowed)
-        elif now >= self._active_at + self._idle_seconds:
-            if self._is_feed_fresh():
-                self.expired = DispatchFailure(
-                    Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=self._idle_seconds)
-                )
-            else:
-                self.restart_idle()
-        if self.expired is None:
-            self._schedule_check()
+            self._expire(DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.UNKNOWN, self._allowed))
+        elif now >= self._find_idle_end():
+            self._expire(DispatchFailure(Fault.IDLE_TIMEOUT, SendState.UNKNOWN, self._idle))
         else:
-            self._timeout.reschedule(now)
+            self._timer = self._loop.call_at(min(self._find_idle_end(), self._deadline), self._check)
+
+    def _find_idle_end(self) -> float:
+        """Return when the idle timeout ends, or when to look again if silence cannot be told from a silent feed."""
+        hearing_start = self._get_hearing_start()
+        if hearing_start is None:
+            return max(self._loop.time(), self._active_at) + UNHEARD_CHECK_SECONDS
+        return max(self._active_at, hearing_start) + self._idle.total_seconds()
+
+    def _expire(self, failure: DispatchFailure) -> None:
+        if self.expired is not None:
+            return
+        self.expired = failure
+        if self._timeout is not None:
+            self._timer.cancel()
+            self._timeout.reschedule(self._loop.time())

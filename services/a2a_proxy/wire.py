@@ -22,6 +22,7 @@ from services.a2a_proxy.model import (
     QueueReceipt,
     Source,
     Stream,
+    WaitingCaller,
     WorkspaceId,
 )
 from services.a2a_proxy.reported_activity import ReportedActivity
@@ -55,15 +56,19 @@ DEFAULT_SEARCH_PAGE_SIZE = 50
 """Rows of the result of a search if the caller gives no valid number."""
 
 
-def message_from_open(opening: pb.CallOpen, sender: Identity) -> IncomingMessage:
+def message_from_open(
+    opening: pb.CallOpen, sender: Identity, *, body: bytes, began_at: float, waiting: WaitingCaller
+) -> IncomingMessage:
     """Return the message of a call; its caller is `None` unless the sender is a workspace."""
     return IncomingMessage(
         target=WorkspaceId(opening.workspace_id),
         caller=workspace_from_identity(sender),
-        body=opening.body,
+        body=body,
         headers=opening.headers,
         timeout=opening.timeout,
         request_id=opening.request_id,
+        began_at=began_at,
+        waiting=waiting,
     )
 
 
@@ -119,6 +124,11 @@ def _build_reply(receipt: QueueReceipt) -> tuple[int, JsonObject]:
     if receipt.acceptance in _FLAGS:
         reply[receipt.acceptance.value] = True
     return ACCEPTED, reply
+
+
+def admitted_frame(call_id: int) -> pb.ReplyFrame:
+    """Return the frame that permits the announced body."""
+    return pb.ReplyFrame(call_id=call_id, admitted=pb.CallAdmitted())
 
 
 def chunk_frame(call_id: int, chunk: bytes) -> pb.ReplyFrame:

@@ -45,10 +45,13 @@ class FakeRegistry(rpc.RegistryServiceServicer):
             generation=1,
         )
         declarations = fields.pop("declarations", None)
+        registered_at = fields.pop("registered_at", None)
         for name, value in fields.items():
             setattr(record, name, value)
         if declarations is not None:
             record.declarations.CopyFrom(declarations)
+        if registered_at is not None:
+            record.registered_at.FromDatetime(registered_at)
         record.revision = self.revision
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
@@ -144,9 +147,15 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
     secret: str = "the-inbound-secret"
     is_unavailable: bool = False
     asked: list[str] = field(default_factory=list)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, questions wait."""
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     async def ReadOrHealInboundSecret(self, request, context) -> auth_pb2.ReadOrHealInboundSecretResponse:
         self.asked.append(request.workspace_id)
+        await self.may_answer.wait()
         if self.is_unavailable:
             raise Unavailable
         return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret)

@@ -11,6 +11,7 @@ from services.a2a_proxy import agent_client as module
 from services.a2a_proxy.agent_client import AgentClient, CheckingResolver, Dispatch, ForbiddenHostError
 from services.a2a_proxy.model import (
     Answer,
+    Deadline,
     DispatchFailure,
     Fault,
     Push,
@@ -28,6 +29,19 @@ REQUEST = b'{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":
 STREAM_REQUEST = REQUEST.replace(b"message/send", b"message/stream")
 
 
+def always_heard() -> float | None:
+    """Signs of life are heard without a gap."""
+    return 0.0
+
+
+def never_heard() -> float | None:
+    """Signs of life are not heard."""
+
+
+def build_deadline(seconds: float) -> Deadline:
+    return Deadline(asyncio.get_running_loop().time() + seconds, timedelta(seconds=seconds))
+
+
 def build_dispatch(
     address: str, *, trusted: bool = True, body: bytes = REQUEST, idle: float = 30, deadline: float | None = None
 ):
@@ -37,13 +51,13 @@ def build_dispatch(
         body=body,
         headers={"content-type": "application/json", "x-request-id": "r"},
         idle=timedelta(seconds=idle),
-        deadline=None if deadline is None else timedelta(seconds=deadline),
+        deadline=None if deadline is None else build_deadline(deadline),
     )
 
 
-async def send(address: str, *, rules: AddressRules = DEVELOPMENT, feed_is_fresh: bool = True, **options):
+async def send(address: str, *, rules: AddressRules = DEVELOPMENT, hearing=always_heard, **options):
     async with AgentClient(rules=rules) as agents:
-        return await agents.send(build_dispatch(address, **options), lambda: feed_is_fresh)
+        return await agents.send(build_dispatch(address, **options), hearing)
 
 
 async def test_an_agent_receives_the_body_unchanged_and_its_answer_is_returned():
@@ -88,18 +102,18 @@ async def test_an_answer_that_breaks_off_is_unreadable():
 
 async def test_a_stream_that_breaks_off_raises_after_its_last_chunk():
     async with serve_agent(DisconnectingAgent(moment="stream")) as agent, AgentClient(rules=DEVELOPMENT) as agents:
-        stream = await agents.send(build_dispatch(agent.url), lambda: True)
+        stream = await agents.send(build_dispatch(agent.url), always_heard)
 
         assert isinstance(stream, Stream)
         assert await anext(stream.chunks) == b'data: {"jsonrpc":"2.0","resu'
         with pytest.raises(StreamInterrupted):
             await anext(stream.chunks)
-        assert agents._timeouts == {}
+        assert agents.dispatches.is_empty
 
 
 async def test_a_stream_is_returned_unchanged():
     async with serve_agent(EchoAgent()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
-        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST), lambda: True)
+        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST), always_heard)
 
         whole = b"".join([chunk async for chunk in stream.chunks])
 
@@ -212,7 +226,7 @@ async def test_a_host_is_checked_again_at_every_resolution():
 
 @asynccontextmanager
 async def waiting(agents: AgentClient, agent: SilentAgent, **options):
-    task = asyncio.ensure_future(agents.send(build_dispatch(agent.url, **options), lambda: True))
+    task = asyncio.ensure_future(agents.send(build_dispatch(agent.url, **options), always_heard))
     try:
         await agent.asked.wait()
         yield task
@@ -234,10 +248,12 @@ async def test_only_signs_of_life_of_the_target_restart_the_idle_timeout():
         loop = asyncio.get_running_loop()
         async with waiting(agents, agent, idle=0.3) as task:
             began = loop.time()
-            await eventually(lambda: agents.restart_idle_timeouts(WorkspaceId("w")) or loop.time() - began > 0.9)
+            await eventually(
+                lambda: agents.dispatches.restart_idle_timeouts(WorkspaceId("w")) or loop.time() - began > 0.9
+            )
             assert not task.done()
 
-            await eventually(lambda: agents.restart_idle_timeouts(WorkspaceId("other")) or task.done())
+            await eventually(lambda: agents.dispatches.restart_idle_timeouts(WorkspaceId("other")) or task.done())
 
             assert (await task).fault is Fault.IDLE_TIMEOUT
 
@@ -245,7 +261,7 @@ async def test_only_signs_of_life_of_the_target_restart_the_idle_timeout():
 @pytest.mark.covers("A2A-22")
 async def test_while_the_feed_is_not_fresh_only_the_deadline_counts():
     async with serve_agent(SilentAgent()) as agent:
-        found = await send(agent.url, idle=0.1, deadline=0.5, feed_is_fresh=False)
+        found = await send(agent.url, idle=0.1, deadline=0.5, hearing=never_heard)
 
         assert found == DispatchFailure(Fault.DEADLINE_EXCEEDED, SendState.UNKNOWN, timedelta(seconds=0.5))
 
@@ -279,7 +295,7 @@ async def test_a_silent_stream_is_interrupted():
             return response
 
     async with serve_agent(Halting()) as agent, AgentClient(rules=DEVELOPMENT) as agents:
-        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST, idle=0.2), lambda: True)
+        stream = await agents.send(build_dispatch(agent.url, body=STREAM_REQUEST, idle=0.2), always_heard)
 
         assert await anext(stream.chunks) == b"data: 1\n\n"
         with pytest.raises(StreamInterrupted):

@@ -1,4 +1,3 @@
-import asyncio
 import json
 from datetime import timedelta
 from uuid import uuid4
@@ -18,7 +17,7 @@ from tests.a2a_proxy.fake_gateway import (
     open_exchange,
 )
 from tests.a2a_proxy.running_proxy import run_proxy
-from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
+from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, serve_agent
 from tests.waiting import eventually
 
 
@@ -261,36 +260,6 @@ async def test_a_busy_agent_with_a_native_session_is_reported_as_such(proxy, gat
         proxy.registry.set_workspace(TARGET, address=agent.url, declarations=declared)
 
         assert decode_details((await gateway.send_message(message_body())).refused)["native_session"] is True
-
-
-@pytest.mark.covers("A2A-19", "A2A-21")
-async def test_the_declared_idle_timeout_of_an_agent_is_used(proxy, gateway):
-    async with serve_agent(SilentAgent()) as agent:
-        proxy.registry.set_workspace(
-            TARGET, address=agent.url, declarations=registry_pb2.Declarations(idle_timeout_seconds=1)
-        )
-
-        refused = (await gateway.send_message(message_body())).refused
-
-        assert (refused.reason, decode_details(refused)) == ("AGENT_IDLE", {"idle_seconds": 1, "delivery": "unknown"})
-
-
-@pytest.mark.covers("A2A-19")
-async def test_heartbeats_of_the_target_keep_a_dispatch_alive(proxy, gateway):
-    async with serve_agent(SlowAgent()) as agent:
-        proxy.registry.set_workspace(
-            TARGET, address=agent.url, declarations=registry_pb2.Declarations(idle_timeout_seconds=1)
-        )
-        await gateway.open(1, message_body())
-        await agent.asked.wait()
-        began = asyncio.get_running_loop().time()
-
-        await eventually(
-            lambda: proxy.registry.send_heartbeat(TARGET) or asyncio.get_running_loop().time() - began > 1.5
-        )
-        agent.go.set()
-
-        assert (await gateway.next(1)).head.status == 200
 
 
 async def test_the_deadline_of_the_caller_ends_the_wait(proxy, gateway):

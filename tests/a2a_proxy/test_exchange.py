@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import a2a_proxy_pb2_grpc as rpc
 from services.a2a_proxy import exchange
+from services.a2a_proxy.waiting_call import WINDOW_BYTES
 from services.chassis import clients, identity
 from services.chassis.errors import Code
 from services.chassis.identity import Identity, Kind
@@ -80,7 +81,7 @@ async def test_a_stopping_proxy_finishes_its_calls_and_refuses_new_ones(database
 class FloodingAgent(EchoAgent):
     """Streams much more than the window at once."""
 
-    size = 8 * exchange.WINDOW_BYTES
+    size = 8 * WINDOW_BYTES
 
     async def stream(self, request, message):
         response = aiohttp.web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -113,16 +114,16 @@ async def test_a_slow_client_delays_only_its_own_stream(proxy, gateway):
         await gateway.open(1, message_body("message/stream"))
         assert not (await gateway.next(1)).head.complete
         received = 0
-        while received < exchange.WINDOW_BYTES // 2:
+        while received < WINDOW_BYTES // 2:
             received += len((await gateway.next(1)).chunk)
 
         assert (await gateway.send_message(message_body())).head.complete  # so every earlier frame has arrived
         while gateway.count_frames(1):
             received += len((await gateway.next(1)).chunk)
-        assert received <= exchange.WINDOW_BYTES
+        assert received <= WINDOW_BYTES
 
         while received < FloodingAgent.size:
-            await gateway.send(pb.CallFrame(call_id=1, credit=pb.CallCredit(bytes=exchange.WINDOW_BYTES)))
+            await gateway.send(pb.CallFrame(call_id=1, credit=pb.CallCredit(bytes=WINDOW_BYTES)))
             received += len((await gateway.next(1)).chunk)
         assert (await gateway.next(1)).HasField("end")
 
@@ -196,7 +197,7 @@ async def test_the_log_of_a_broken_exchange_has_its_code(error, code):
         raise error
         yield pb.ExchangeRequest()
 
-    broken = exchange.Exchange(None, None)
+    broken = exchange.Exchange(None, None, budgets=None, on_request=None)
     with capture_logs() as logs:
         await broken.read(requests())
 

@@ -29,13 +29,13 @@ def build_dispatch(url: str) -> Dispatch:
         body=b"{}",
         headers={},
         idle=timedelta(seconds=60),
-        deadline=timedelta(seconds=60),
+        deadline=None,
     )
 
 
 async def send(url: str):
     async with AgentClient(rules=AddressRules(development=True)) as agents:
-        return await agents.send(build_dispatch(url), lambda: True)
+        return await agents.send(build_dispatch(url), lambda: 0.0)
 
 
 def endless(piece: bytes, *, after: bytes = b""):
@@ -130,7 +130,7 @@ async def test_a_stream_of_small_events_is_no_flood():
         serve_script(head, chunk * 20_000, b"0\r\n\r\n") as agent,
         AgentClient(rules=AddressRules(development=True)) as agents,
     ):
-        stream = await agents.send(build_dispatch(agent.url), lambda: True)
+        stream = await agents.send(build_dispatch(agent.url), lambda: 0.0)
         assert isinstance(stream, Stream)
         assert b"".join([piece async for piece in stream.chunks]) == event * 20_000
 
@@ -168,7 +168,7 @@ async def test_bytes_after_an_answer_are_not_kept_for_the_next_request():
         AgentClient(rules=AddressRules(development=True)) as agents,
     ):
         for _ in range(3):
-            answer = await agents.send(build_dispatch(agent.url), lambda: True)
+            answer = await agents.send(build_dispatch(agent.url), lambda: 0.0)
             assert isinstance(answer, Answer)
             assert answer.body == b"{}"
 
@@ -192,7 +192,7 @@ async def test_a_head_that_never_ends_ends_with_the_idle_timeout():
     agent = ScriptedAgent(lambda: ())
     agent.answer = hang  # type: ignore[method-assign]
     async with serve_scripted_agent(agent), AgentClient(rules=AddressRules(development=True)) as agents:
-        failure = await agents.send(replace(build_dispatch(agent.url), idle=timedelta(seconds=0.2)), lambda: True)
+        failure = await agents.send(replace(build_dispatch(agent.url), idle=timedelta(seconds=0.2)), lambda: 0.0)
 
     assert failure == DispatchFailure(Fault.IDLE_TIMEOUT, SendState.UNKNOWN, timedelta(seconds=0.2))
 
@@ -284,7 +284,7 @@ async def test_a_body_after_a_status_without_one_is_dropped(status, kind, body, 
         AgentClient(rules=AddressRules(development=True)) as agents,
     ):
         for _ in range(3):  # the next request is not answered with the rest of this one
-            answer = await agents.send(build_dispatch(agent.url), lambda: True)
+            answer = await agents.send(build_dispatch(agent.url), lambda: 0.0)
             assert answer == Answer(status=status, headers={"etag": '"1"'}, body=b"")
 
 

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,12 +22,14 @@ async def following(
     *,
     silence_limit: timedelta = FEED_SILENCE_LIMIT,
     on_sign_of_life=lambda _: None,
+    on_idle_timeout=lambda *_: None,
     on_removal=(),
 ) -> AsyncIterator[RouteCache]:
     async with open_channel_to([registry.servicer()], caller_service="a2a_proxy") as channel:
         cache = RouteCache(
             RegistryClient(channel),
             on_sign_of_life=on_sign_of_life,
+            on_idle_timeout=on_idle_timeout,
             on_removal=on_removal,
             silence_limit=silence_limit,
         )
@@ -157,13 +159,98 @@ async def test_after_a_short_outage_the_feed_continues_after_the_last_revision(r
         assert registry.watched_after == [0, 2]
 
 
-async def test_heartbeats_and_changes_are_reported_as_signs_of_life(registry):
+# Signs of life ───────────────────────────────────────────────────────────────
+
+REGISTERED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def change(**fields):
+    return lambda registry: registry.set_workspace("a", **fields)
+
+
+def register(registry: FakeRegistry) -> None:
+    registry.set_workspace("a", registered_at=REGISTERED_AT)
+
+
+@pytest.mark.covers("A2A-19")
+@pytest.mark.parametrize(
+    ("update", "is_sign"),
+    [
+        (lambda registry: registry.send_heartbeat("a"), True),
+        (register, True),
+        (change(status=pb.WORKSPACE_STATUS_OFFLINE, status_reason="agent_stale"), False),
+        (change(status=pb.WORKSPACE_STATUS_DEGRADED, status_reason="liveness_timeout"), False),
+        (change(budget_limit=7), False),
+        (change(monthly_spend=7), False),
+        (change(name="another"), False),
+        (change(parent_id="b"), False),
+        (change(address="http://new/"), False),
+        (change(generation=2), False),
+        (change(declarations=pb.Declarations(idle_timeout_seconds=7)), False),
+    ],
+    ids=[
+        "heartbeat",
+        "registration",
+        "stale",
+        "liveness",
+        "budget",
+        "spend",
+        "name",
+        "parent",
+        "address",
+        "generation",
+        "declarations",
+    ],
+)
+async def test_only_what_an_agent_sends_is_a_sign_of_life(registry, update, is_sign):
     alive = []
     async with following(registry, on_sign_of_life=alive.append) as cache:
         await eventually(lambda: cache._revision == 2)
-        alive.clear()
 
+        update(registry)
+        registry.send_heartbeat("b")  # arrives after the update
+
+        await eventually(lambda: "b" in alive)
+        assert alive == (["a", "b"] if is_sign else ["b"])
+
+
+@pytest.mark.covers("A2A-19")
+async def test_a_change_after_a_registration_and_the_snapshot_are_no_further_signs_of_life(registry):
+    registry.set_workspace("a", registered_at=REGISTERED_AT)
+    alive = []
+    async with following(registry, on_sign_of_life=alive.append) as cache:
+        await eventually(lambda: cache._revision == 3)
+
+        registry.set_workspace("a", status=pb.WORKSPACE_STATUS_OFFLINE)
         registry.send_heartbeat("b")
-        registry.set_workspace("a")
 
-        await eventually(lambda: alive == ["b", "a"])
+        await eventually(lambda: "b" in alive)
+        assert alive == ["b"]
+
+
+@pytest.mark.covers("A2A-21")
+async def test_a_declared_idle_timeout_is_reported_when_it_changes(registry):
+    declared = []
+    async with following(registry, on_idle_timeout=lambda *found: declared.append(found)) as cache:
+        await eventually(lambda: cache._revision == 2)
+
+        registry.set_workspace("a", declarations=pb.Declarations(idle_timeout_seconds=7))
+        registry.set_workspace("a", name="another")
+        registry.set_workspace("a", declarations=pb.Declarations())
+
+        await eventually(lambda: len(declared) == 2)
+        assert declared == [("a", timedelta(seconds=7)), ("a", None)]
+
+
+@pytest.mark.covers("A2A-22")
+async def test_hearing_begins_anew_with_each_connection_of_the_feed_and_ends_with_its_silence(registry):
+    async with following(registry, silence_limit=timedelta(seconds=0.5)) as cache:
+        first = cache.get_hearing_start()
+        assert first is not None
+
+        registry.break_feeds()
+        assert await eventually(lambda: (cache.get_hearing_start() or 0) > first)
+
+        registry.is_unavailable = True
+        registry.break_feeds()
+        await eventually(lambda: cache.get_hearing_start() is None)

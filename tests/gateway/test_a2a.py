@@ -1,102 +1,36 @@
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from uuid import uuid4
 
 import aiohttp
 import pytest
-import uvicorn
-from starlette.responses import Response
 
 from gateway.exchange import ExchangePool
-from gateway.routes.a2a import MessageApp
 from protos.auth.v1 import auth_pb2
 from protos.provisioner.v1 import provisioner_pb2
 from protos.registry.v1 import registry_pb2
 from services.chassis import clients
-from services.chassis.errors import Unauthenticated
-from services.chassis.identity import Identity, Kind
-from tests.a2a_proxy.running_proxy import RunningProxy, run_proxy
 from tests.a2a_proxy.scripted_agent import serve_script
 from tests.agents import BusyAgent, DisconnectingAgent, EchoAgent, MisbehavingAgent, SilentAgent, SlowAgent, serve_agent
+from tests.gateway.gateway_with_proxy import (
+    MEBIBYTE,
+    OTHER,
+    TARGET,
+    FakeIdentityProvider,
+    GatewayWithProxy,
+    application,
+    hello,
+    run_gateway_with_proxy,
+)
+from tests.http.conftest import run_server
 from tests.waiting import eventually
-
-TARGET = "b798b45d-16e4-4f00-a409-234e988928c7"
-OTHER = "b798b45d-16e4-4f00-a409-234e988928c8"
-MEBIBYTE = 1024 * 1024
-
-
-@dataclass
-class FakeIdentityProvider:
-    """Identifies every caller as the operator and records the queries; refuses the bearer `wrong`."""
-
-    received: list[tuple] = field(default_factory=list)
-
-    async def identify(self, credential, check):
-        self.received.append((credential.bearer, check.gate, check.scope, check.workspace_id, check.claimed))
-        if credential.bearer == "wrong":
-            error = Unauthenticated("invalid caller auth token")
-            error.domain, error.reason = "molecule.auth.v1", "INVALID_BEARER"
-            raise error
-        return Identity(kind=Kind.ADMIN)
-
-
-@dataclass
-class GatewayWithProxy:
-    """A gateway with the message path alone, in front of a real A2A proxy."""
-
-    url: str
-    http: aiohttp.ClientSession
-    proxy: RunningProxy
-    callers: FakeIdentityProvider
-
-    def post(self, body: bytes | dict, *, path: str | None = None, **options):
-        data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
-        return self.http.post(self.url + (path or f"/workspaces/{TARGET}/a2a"), data=data, **options)
-
-
-@asynccontextmanager
-async def listening(app) -> AsyncIterator[str]:
-    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", http="httptools", ws="none")
-    server = uvicorn.Server(config)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve())
-        await eventually(lambda: server.started)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
 
 
 @pytest.fixture
 async def gateway(database_url: str) -> AsyncIterator[GatewayWithProxy]:
-    callers = FakeIdentityProvider()
-    async with (
-        run_proxy(database_url) as proxy,
-        clients.open_channel(proxy.address, caller_service="gateway") as line,
-        asyncio.TaskGroup() as group,
-    ):
-        exchanges = ExchangePool([line])
-        running = group.create_task(exchanges.run())
-        async with listening(application(callers, exchanges)) as url, aiohttp.ClientSession() as http:
-            yield GatewayWithProxy(url=url, http=http, proxy=proxy, callers=callers)
-        running.cancel()
-
-
-def application(callers: FakeIdentityProvider, exchanges: ExchangePool) -> MessageApp:
-    return MessageApp(
-        callers, exchanges, fallback=elsewhere, base_url=lambda _: "https://plane.example", bearer_needed=True
-    )
-
-
-async def elsewhere(scope, receive, send) -> None:
-    await Response(status_code=299)(scope, receive, send)
-
-
-def hello(method: str = "message/send", **fields) -> dict:
-    message = {"messageId": "m-1", "parts": [{"kind": "text", "text": "hi"}]}
-    return {"jsonrpc": "2.0", "id": "seven", "method": method, "params": {"message": message}} | fields
+    async with run_gateway_with_proxy(database_url) as gateway:
+        yield gateway
 
 
 @pytest.mark.parametrize("path", [f"/workspaces/{TARGET}/a2a", f"/workspaces/{TARGET.upper()}/a2a/"])
@@ -329,7 +263,7 @@ async def test_the_time_of_the_agent_does_not_count_as_overhead(gateway):
 async def test_without_a_proxy_the_answer_says_that_nothing_was_sent():
     async with (
         clients.open_channel("unix:/nowhere.sock", caller_service="gateway") as line,
-        listening(application(FakeIdentityProvider(), ExchangePool([line]))) as url,
+        run_server(application(FakeIdentityProvider(), ExchangePool([line]))) as url,
         aiohttp.ClientSession() as http,
         http.post(f"{url}/workspaces/{TARGET}/a2a", data=b"{}") as answer,
     ):

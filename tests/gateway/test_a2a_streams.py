@@ -48,6 +48,7 @@ async def test_a_message_passes_the_middleware_and_its_gate():
             assert float(answer.headers["x-molecule-overhead-ms"]) >= 0
 
         [first, _] = proxy.opened
+        assert 0 < first.elapsed_micros < 60_000_000
         assert (first.workspace_id, first.identity.name, first.request_id) == (V, W, "mine")
         assert auth.received[0] == auth_pb2.AuthorizeRequest(
             bearer="w", gate=auth_pb2.GATE_A2A, scope="a2a", workspace_id=V

@@ -180,7 +180,7 @@ async def test_a_large_message_whose_client_leaves_before_it_is_written_is_never
         call.cancel()
 
         assert not exchange._unsent_frames
-        assert not exchange._unsent_large_openings
+        assert not exchange._unsent_large_frames
         assert await call.next() is None
 
 

@@ -12,7 +12,7 @@ import uvloop
 from molecule_http.limits import ConnectionLimits
 from molecule_http.server import HttpServer
 
-QUICK = ConnectionLimits(head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
+QUICK = ConnectionLimits(head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, linger_seconds=0.3, probe_seconds=0.3)
 
 LARGE_BODY = b"x" * 30_000_000
 """More than the buffers on the way hold."""
@@ -23,7 +23,7 @@ class Application:
     """An ASGI application that answers with the body it received.
 
     `/stream` sends parts of unknown length until it may end, `/flood` until its client leaves, `/wait` answers once it
-    may, `/ignore` reads nothing, and `/large` answers with `LARGE_BODY`.
+    may, `/watch` too or when its client leaves, `/ignore` reads nothing, and `/large` answers with `LARGE_BODY`.
     """
 
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
@@ -45,12 +45,26 @@ class Application:
                 await answer(send, LARGE_BODY)
             case "/ignore":
                 await answer(send, b"ignored")
+            case "/watch":
+                await self._watch(receive, send)
             case "/wait":
                 self.has_begun.set()
                 await self.may_end.wait()
                 await answer(send, b"waited")
             case _:
                 await self._echo(receive, send)
+
+    async def _watch(self, receive, send):
+        await receive()
+        self.has_begun.set()
+        leaving = asyncio.create_task(receive())
+        ending = asyncio.create_task(self.may_end.wait())
+        await asyncio.wait([leaving, ending], return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            self.has_left.set()
+        leaving.cancel()
+        ending.cancel()
+        await answer(send, b"watched")
 
     async def _echo(self, receive, send):
         body = b""

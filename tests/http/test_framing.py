@@ -1,6 +1,8 @@
 """Bodies, trailers and responses have the size and the end that both sides agree on."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
 
@@ -186,6 +188,33 @@ async def test_a_client_that_ends_its_direction_gets_its_answer(application, url
         application.may_end.set()
         assert (await connection.read_response()).body == body
         assert await connection.is_closed()
+
+
+@pytest.mark.covers("EDGE-04", "A2A-41")
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_a_client_that_has_ended_its_direction_and_waits_is_not_taken_for_one_that_has_left(
+    application, quick_url, version
+):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /watch HTTP/" + version + b"\r\nHost: h\r\n\r\n", ends_input=True)
+        if version == b"1.1":
+            interim = [await connection.read_response() for _ in range(2)]
+            assert [(response.status, response.body) for response in interim] == [(100, b""), (100, b"")]
+        application.may_end.set()
+        assert (await connection.read_response()).body == b"watched"
+        assert not application.has_left.is_set()
+
+
+@pytest.mark.covers("EDGE-04", "A2A-41")
+@pytest.mark.parametrize("manner", ["closes", "resets"])
+async def test_the_application_of_a_client_that_leaves_before_the_answer_learns_of_it(application, quick_url, manner):
+    async with open_connection(quick_url) as connection:
+        await connection.send(b"GET /watch HTTP/1.1\r\nHost: h\r\n\r\n")
+        await application.has_begun.wait()
+        if manner == "resets":
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    async with asyncio.timeout(5):
+        await application.has_left.wait()
 
 
 @pytest.mark.covers("EDGE-04")

@@ -27,7 +27,7 @@ from protos.common.v1 import access_pb2 as protos_dot_common_dot_v1_dot_access__
 from protos.common.v1 import identity_pb2 as protos_dot_common_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/a2a_proxy/v1/a2a_proxy.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a\x1fprotos/common/v1/identity.proto\"C\n\x0f\x45xchangeRequest\x12\x30\n\x06\x66rames\x18\x01 \x03(\x0b\x32 .molecule.a2a_proxy.v1.CallFrame\"\xbf\x01\n\tCallFrame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12/\n\x04open\x18\x02 \x01(\x0b\x32\x1f.molecule.a2a_proxy.v1.CallOpenH\x00\x12\x33\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32!.molecule.a2a_proxy.v1.CallCancelH\x00\x12\x33\n\x06\x63redit\x18\x04 \x01(\x0b\x32!.molecule.a2a_proxy.v1.CallCreditH\x00\x42\x06\n\x04step\"\xf2\x01\n\x08\x43\x61llOpen\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.molecule.common.v1.Identity\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12=\n\x07headers\x18\x04 \x03(\x0b\x32,.molecule.a2a_proxy.v1.CallOpen.HeadersEntry\x12\x0f\n\x07timeout\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0c\n\nCallCancel\"\x1b\n\nCallCredit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\"X\n\x10\x45xchangeResponse\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.molecule.a2a_proxy.v1.ReplyFrame\x12\x11\n\tlast_call\x18\x02 \x01(\x08\"\xcf\x01\n\nReplyFrame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x30\n\x04head\x18\x02 \x01(\x0b\x32 .molecule.a2a_proxy.v1.ReplyHeadH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12.\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1f.molecule.a2a_proxy.v1.ReplyEndH\x00\x12\x35\n\x07refused\x18\x05 \x01(\x0b\x32\".molecule.a2a_proxy.v1.CallRefusedH\x00\x42\x06\n\x04step\"\xc1\x01\n\tReplyHead\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12>\n\x07headers\x18\x02 \x03(\x0b\x32-.molecule.a2a_proxy.v1.ReplyHead.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x14\n\x0c\x61gent_micros\x18\x05 \x01(\x03\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x08ReplyEnd\x12\x13\n\x0binterrupted\x18\x01 \x01(\x08\"\x81\x02\n\x0b\x43\x61llRefused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12@\n\x07\x64\x65tails\x18\x05 \x03(\x0b\x32/.molecule.a2a_proxy.v1.CallRefused.DetailsEntry\x12+\n\x08retry_in\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61gent_micros\x18\x07 \x01(\x03\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\x91\x08\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12%\n!ERROR_REASON_COMMUNICATION_DENIED\x10\x01\x12$\n ERROR_REASON_WORKSPACE_NOT_FOUND\x10\x02\x12\"\n\x1e\x45RROR_REASON_WORKSPACE_REMOVED\x10\x03\x12 \n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x04\x12\"\n\x1e\x45RROR_REASON_MALFORMED_MESSAGE\x10\x05\x12#\n\x1f\x45RROR_REASON_TARGET_UNAVAILABLE\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_TARGET_WAKING\x10\x07\x12 \n\x1c\x45RROR_REASON_ADDRESS_REFUSED\x10\x08\x12!\n\x1d\x45RROR_REASON_AGENT_RESTARTING\x10\t\x12\"\n\x1e\x45RROR_REASON_AGENT_UNREACHABLE\x10\n\x12\x1b\n\x17\x45RROR_REASON_AGENT_BUSY\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_AGENT_IDLE\x10\x0c\x12\'\n#ERROR_REASON_CALL_DEADLINE_EXCEEDED\x10\r\x12\"\n\x1e\x45RROR_REASON_ANSWER_UNREADABLE\x10\x0e\x12\'\n#ERROR_REASON_INVALID_ACTIVITY_QUERY\x10\x0f\x12%\n!ERROR_REASON_ACTIVITY_CURSOR_GONE\x10\x10\x12\x1b\n\x17\x45RROR_REASON_INBOX_FULL\x10\x1e\x12\x1e\n\x1a\x45RROR_REASON_LOOP_DETECTED\x10\x11\x12\'\n#ERROR_REASON_INBOUND_SECRET_REFUSED\x10\x12\x12\"\n\x1e\x45RROR_REASON_MESSAGE_ID_REUSED\x10(\x12%\n!ERROR_REASON_QUEUE_ITEM_NOT_FOUND\x10)\x12\"\n\x1e\x45RROR_REASON_WRONG_QUEUE_STATE\x10*\x12&\n\"ERROR_REASON_INVALID_QUEUE_REQUEST\x10+\x12\x1e\n\x1a\x45RROR_REASON_STALE_RECEIPT\x10,\x12!\n\x1d\x45RROR_REASON_INVALID_ACTIVITY\x10L\x12\x1f\n\x1b\x45RROR_REASON_FOREIGN_SOURCE\x10M\x12&\n\"ERROR_REASON_INVALID_AGENT_MESSAGE\x10N\x12\x1f\n\x1b\x45RROR_REASON_SEARCH_TIMEOUT\x10O2\x88\x01\n\x0f\x41\x32\x61ProxyService\x12u\n\x08\x45xchange\x12&.molecule.a2a_proxy.v1.ExchangeRequest\x1a\'.molecule.a2a_proxy.v1.ExchangeResponse\"\x14\xaa\xbb\x18\x10\n\x05\x01\x02\x03\x04\x06\x1a\x07gateway(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#protos/a2a_proxy/v1/a2a_proxy.proto\x12\x15molecule.a2a_proxy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dprotos/common/v1/access.proto\x1a\x1fprotos/common/v1/identity.proto\"C\n\x0f\x45xchangeRequest\x12\x30\n\x06\x66rames\x18\x01 \x03(\x0b\x32 .molecule.a2a_proxy.v1.CallFrame\"\xcf\x01\n\tCallFrame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12/\n\x04open\x18\x02 \x01(\x0b\x32\x1f.molecule.a2a_proxy.v1.CallOpenH\x00\x12\x33\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32!.molecule.a2a_proxy.v1.CallCancelH\x00\x12\x33\n\x06\x63redit\x18\x04 \x01(\x0b\x32!.molecule.a2a_proxy.v1.CallCreditH\x00\x12\x0e\n\x04\x62ody\x18\x05 \x01(\x0cH\x00\x42\x06\n\x04step\"\x9e\x02\n\x08\x43\x61llOpen\x12.\n\x08identity\x18\x01 \x01(\x0b\x32\x1c.molecule.common.v1.Identity\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12=\n\x07headers\x18\x04 \x03(\x0b\x32,.molecule.a2a_proxy.v1.CallOpen.HeadersEntry\x12\x0f\n\x07timeout\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x16\n\x0e\x65lapsed_micros\x18\x07 \x01(\x03\x12\x12\n\nbody_bytes\x18\x08 \x01(\x03\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0c\n\nCallCancel\"\x1b\n\nCallCredit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\"X\n\x10\x45xchangeResponse\x12\x31\n\x06\x66rames\x18\x01 \x03(\x0b\x32!.molecule.a2a_proxy.v1.ReplyFrame\x12\x11\n\tlast_call\x18\x02 \x01(\x08\"\x88\x02\n\nReplyFrame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x30\n\x04head\x18\x02 \x01(\x0b\x32 .molecule.a2a_proxy.v1.ReplyHeadH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12.\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1f.molecule.a2a_proxy.v1.ReplyEndH\x00\x12\x35\n\x07refused\x18\x05 \x01(\x0b\x32\".molecule.a2a_proxy.v1.CallRefusedH\x00\x12\x37\n\x08\x61\x64mitted\x18\x06 \x01(\x0b\x32#.molecule.a2a_proxy.v1.CallAdmittedH\x00\x42\x06\n\x04step\"\x0e\n\x0c\x43\x61llAdmitted\"\xd7\x01\n\tReplyHead\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12>\n\x07headers\x18\x02 \x03(\x0b\x32-.molecule.a2a_proxy.v1.ReplyHead.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x14\n\x0c\x61gent_micros\x18\x05 \x01(\x03\x12\x14\n\x0cqueue_micros\x18\x06 \x01(\x03\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\x08ReplyEnd\x12\x13\n\x0binterrupted\x18\x01 \x01(\x08\"\x97\x02\n\x0b\x43\x61llRefused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12@\n\x07\x64\x65tails\x18\x05 \x03(\x0b\x32/.molecule.a2a_proxy.v1.CallRefused.DetailsEntry\x12+\n\x08retry_in\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61gent_micros\x18\x07 \x01(\x03\x12\x14\n\x0cqueue_micros\x18\x08 \x01(\x03\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xd9\x08\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12%\n!ERROR_REASON_COMMUNICATION_DENIED\x10\x01\x12$\n ERROR_REASON_WORKSPACE_NOT_FOUND\x10\x02\x12\"\n\x1e\x45RROR_REASON_WORKSPACE_REMOVED\x10\x03\x12 \n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x04\x12\"\n\x1e\x45RROR_REASON_MALFORMED_MESSAGE\x10\x05\x12#\n\x1f\x45RROR_REASON_TARGET_UNAVAILABLE\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_TARGET_WAKING\x10\x07\x12 \n\x1c\x45RROR_REASON_ADDRESS_REFUSED\x10\x08\x12!\n\x1d\x45RROR_REASON_AGENT_RESTARTING\x10\t\x12\"\n\x1e\x45RROR_REASON_AGENT_UNREACHABLE\x10\n\x12\x1b\n\x17\x45RROR_REASON_AGENT_BUSY\x10\x0b\x12\x1b\n\x17\x45RROR_REASON_AGENT_IDLE\x10\x0c\x12\'\n#ERROR_REASON_CALL_DEADLINE_EXCEEDED\x10\r\x12\"\n\x1e\x45RROR_REASON_ANSWER_UNREADABLE\x10\x0e\x12\'\n#ERROR_REASON_INVALID_ACTIVITY_QUERY\x10\x0f\x12%\n!ERROR_REASON_ACTIVITY_CURSOR_GONE\x10\x10\x12\x1b\n\x17\x45RROR_REASON_INBOX_FULL\x10\x1e\x12\x1e\n\x1a\x45RROR_REASON_LOOP_DETECTED\x10\x11\x12\'\n#ERROR_REASON_INBOUND_SECRET_REFUSED\x10\x12\x12\"\n\x1e\x45RROR_REASON_MESSAGE_ID_REUSED\x10(\x12%\n!ERROR_REASON_QUEUE_ITEM_NOT_FOUND\x10)\x12\"\n\x1e\x45RROR_REASON_WRONG_QUEUE_STATE\x10*\x12&\n\"ERROR_REASON_INVALID_QUEUE_REQUEST\x10+\x12\x1e\n\x1a\x45RROR_REASON_STALE_RECEIPT\x10,\x12!\n\x1d\x45RROR_REASON_INVALID_ACTIVITY\x10L\x12\x1f\n\x1b\x45RROR_REASON_FOREIGN_SOURCE\x10M\x12&\n\"ERROR_REASON_INVALID_AGENT_MESSAGE\x10N\x12\x1f\n\x1b\x45RROR_REASON_SEARCH_TIMEOUT\x10O\x12(\n$ERROR_REASON_TOO_MANY_LARGE_MESSAGES\x10T\x12\x1c\n\x18\x45RROR_REASON_CALLER_LEFT\x10U2\x88\x01\n\x0f\x41\x32\x61ProxyService\x12u\n\x08\x45xchange\x12&.molecule.a2a_proxy.v1.ExchangeRequest\x1a\'.molecule.a2a_proxy.v1.ExchangeResponse\"\x14\xaa\xbb\x18\x10\n\x05\x01\x02\x03\x04\x06\x1a\x07gateway(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,34 +42,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLREFUSED_DETAILSENTRY']._serialized_options = b'8\001'
   _globals['_A2APROXYSERVICE'].methods_by_name['Exchange']._loaded_options = None
   _globals['_A2APROXYSERVICE'].methods_by_name['Exchange']._serialized_options = b'\252\273\030\020\n\005\001\002\003\004\006\032\007gateway'
-  _globals['_ERRORREASON']._serialized_start=1499
-  _globals['_ERRORREASON']._serialized_end=2540
+  _globals['_ERRORREASON']._serialized_start=1676
+  _globals['_ERRORREASON']._serialized_end=2789
   _globals['_EXCHANGEREQUEST']._serialized_start=158
   _globals['_EXCHANGEREQUEST']._serialized_end=225
   _globals['_CALLFRAME']._serialized_start=228
-  _globals['_CALLFRAME']._serialized_end=419
-  _globals['_CALLOPEN']._serialized_start=422
-  _globals['_CALLOPEN']._serialized_end=664
-  _globals['_CALLOPEN_HEADERSENTRY']._serialized_start=618
-  _globals['_CALLOPEN_HEADERSENTRY']._serialized_end=664
-  _globals['_CALLCANCEL']._serialized_start=666
-  _globals['_CALLCANCEL']._serialized_end=678
-  _globals['_CALLCREDIT']._serialized_start=680
-  _globals['_CALLCREDIT']._serialized_end=707
-  _globals['_EXCHANGERESPONSE']._serialized_start=709
-  _globals['_EXCHANGERESPONSE']._serialized_end=797
-  _globals['_REPLYFRAME']._serialized_start=800
-  _globals['_REPLYFRAME']._serialized_end=1007
-  _globals['_REPLYHEAD']._serialized_start=1010
-  _globals['_REPLYHEAD']._serialized_end=1203
-  _globals['_REPLYHEAD_HEADERSENTRY']._serialized_start=618
-  _globals['_REPLYHEAD_HEADERSENTRY']._serialized_end=664
-  _globals['_REPLYEND']._serialized_start=1205
-  _globals['_REPLYEND']._serialized_end=1236
-  _globals['_CALLREFUSED']._serialized_start=1239
-  _globals['_CALLREFUSED']._serialized_end=1496
-  _globals['_CALLREFUSED_DETAILSENTRY']._serialized_start=1450
-  _globals['_CALLREFUSED_DETAILSENTRY']._serialized_end=1496
-  _globals['_A2APROXYSERVICE']._serialized_start=2543
-  _globals['_A2APROXYSERVICE']._serialized_end=2679
+  _globals['_CALLFRAME']._serialized_end=435
+  _globals['_CALLOPEN']._serialized_start=438
+  _globals['_CALLOPEN']._serialized_end=724
+  _globals['_CALLOPEN_HEADERSENTRY']._serialized_start=678
+  _globals['_CALLOPEN_HEADERSENTRY']._serialized_end=724
+  _globals['_CALLCANCEL']._serialized_start=726
+  _globals['_CALLCANCEL']._serialized_end=738
+  _globals['_CALLCREDIT']._serialized_start=740
+  _globals['_CALLCREDIT']._serialized_end=767
+  _globals['_EXCHANGERESPONSE']._serialized_start=769
+  _globals['_EXCHANGERESPONSE']._serialized_end=857
+  _globals['_REPLYFRAME']._serialized_start=860
+  _globals['_REPLYFRAME']._serialized_end=1124
+  _globals['_CALLADMITTED']._serialized_start=1126
+  _globals['_CALLADMITTED']._serialized_end=1140
+  _globals['_REPLYHEAD']._serialized_start=1143
+  _globals['_REPLYHEAD']._serialized_end=1358
+  _globals['_REPLYHEAD_HEADERSENTRY']._serialized_start=678
+  _globals['_REPLYHEAD_HEADERSENTRY']._serialized_end=724
+  _globals['_REPLYEND']._serialized_start=1360
+  _globals['_REPLYEND']._serialized_end=1391
+  _globals['_CALLREFUSED']._serialized_start=1394
+  _globals['_CALLREFUSED']._serialized_end=1673
+  _globals['_CALLREFUSED_DETAILSENTRY']._serialized_start=1627
+  _globals['_CALLREFUSED_DETAILSENTRY']._serialized_end=1673
+  _globals['_A2APROXYSERVICE']._serialized_start=2792
+  _globals['_A2APROXYSERVICE']._serialized_end=2928
 # @@protoc_insertion_point(module_scope)

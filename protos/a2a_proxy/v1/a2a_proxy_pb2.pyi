@@ -84,6 +84,10 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """A message of an agent to people is invalid."""
     ERROR_REASON_SEARCH_TIMEOUT: _ErrorReason.ValueType  # 79
     """A search took too long, or too many others are under way."""
+    ERROR_REASON_TOO_MANY_LARGE_MESSAGES: _ErrorReason.ValueType  # 84
+    """The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
+    ERROR_REASON_CALLER_LEFT: _ErrorReason.ValueType  # 85
+    """The caller left before the answer began. No caller receives it: the activity log does."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -145,6 +149,10 @@ ERROR_REASON_INVALID_AGENT_MESSAGE: ErrorReason.ValueType  # 78
 """A message of an agent to people is invalid."""
 ERROR_REASON_SEARCH_TIMEOUT: ErrorReason.ValueType  # 79
 """A search took too long, or too many others are under way."""
+ERROR_REASON_TOO_MANY_LARGE_MESSAGES: ErrorReason.ValueType  # 84
+"""The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
+ERROR_REASON_CALLER_LEFT: ErrorReason.ValueType  # 85
+"""The caller left before the answer began. No caller receives it: the activity log does."""
 
 @typing.final
 class ExchangeRequest(message.Message):
@@ -178,8 +186,11 @@ class CallFrame(message.Message):
     OPEN_FIELD_NUMBER: builtins.int
     CANCEL_FIELD_NUMBER: builtins.int
     CREDIT_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
     call_id: builtins.int
     """Chosen by the sender, unique among the calls open on this stream."""
+    body: builtins.bytes
+    """The body of a call that was opened with body_bytes, once the proxy has admitted it."""
     @builtins.property
     def open(self) -> CallOpen:
         """Begins the call."""
@@ -199,12 +210,13 @@ class CallFrame(message.Message):
         open: CallOpen | None = ...,
         cancel: CallCancel | None = ...,
         credit: CallCredit | None = ...,
+        body: builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["cancel", b"cancel", "credit", b"credit", "open", b"open", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["body", b"body", "cancel", b"cancel", "credit", b"credit", "open", b"open", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["call_id", b"call_id", "cancel", b"cancel", "credit", b"credit", "open", b"open", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "call_id", b"call_id", "cancel", b"cancel", "credit", b"credit", "open", b"open", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = typing.Literal["open", "cancel", "credit"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = typing.Literal["open", "cancel", "credit", "body"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -240,6 +252,8 @@ class CallOpen(message.Message):
     HEADERS_FIELD_NUMBER: builtins.int
     TIMEOUT_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    ELAPSED_MICROS_FIELD_NUMBER: builtins.int
+    BODY_BYTES_FIELD_NUMBER: builtins.int
     workspace_id: builtins.str
     """The target workspace."""
     body: builtins.bytes
@@ -248,6 +262,10 @@ class CallOpen(message.Message):
     """The X-Timeout header, unchanged; it is checked after the target. Empty if the caller sets no timeout."""
     request_id: builtins.str
     """The id of the request, for logs and for the agent."""
+    elapsed_micros: builtins.int
+    """How long the caller has waited before the call was opened, in microseconds; it counts towards the timeout."""
+    body_bytes: builtins.int
+    """The largest size of a body that follows once the proxy has admitted it; 0 for one that is in this frame."""
     @builtins.property
     def identity(self) -> identity_pb2.Identity:
         """The sender."""
@@ -265,10 +283,12 @@ class CallOpen(message.Message):
         headers: abc.Mapping[builtins.str, builtins.str] | None = ...,
         timeout: builtins.str = ...,
         request_id: builtins.str = ...,
+        elapsed_micros: builtins.int = ...,
+        body_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "headers", b"headers", "identity", b"identity", "request_id", b"request_id", "timeout", b"timeout", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "body_bytes", b"body_bytes", "elapsed_micros", b"elapsed_micros", "headers", b"headers", "identity", b"identity", "request_id", b"request_id", "timeout", b"timeout", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +364,7 @@ class ReplyFrame(message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     REFUSED_FIELD_NUMBER: builtins.int
+    ADMITTED_FIELD_NUMBER: builtins.int
     call_id: builtins.int
     """The call that the frame belongs to."""
     chunk: builtins.bytes
@@ -360,6 +381,10 @@ class ReplyFrame(message.Message):
     def refused(self) -> CallRefused:
         """The call was refused, or failed before a head was sent."""
 
+    @builtins.property
+    def admitted(self) -> CallAdmitted:
+        """The proxy has room for the body that was announced."""
+
     def __init__(
         self,
         *,
@@ -368,14 +393,30 @@ class ReplyFrame(message.Message):
         chunk: builtins.bytes = ...,
         end: ReplyEnd | None = ...,
         refused: CallRefused | None = ...,
+        admitted: CallAdmitted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "end", b"end", "head", b"head", "refused", b"refused", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["admitted", b"admitted", "chunk", b"chunk", "end", b"end", "head", b"head", "refused", b"refused", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["call_id", b"call_id", "chunk", b"chunk", "end", b"end", "head", b"head", "refused", b"refused", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["admitted", b"admitted", "call_id", b"call_id", "chunk", b"chunk", "end", b"end", "head", b"head", "refused", b"refused", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = typing.Literal["head", "chunk", "end", "refused"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = typing.Literal["head", "chunk", "end", "refused", "admitted"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+@typing.final
+class CallAdmitted(message.Message):
+    """Permission to send the announced body."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class ReplyHead(message.Message):
@@ -408,6 +449,7 @@ class ReplyHead(message.Message):
     BODY_FIELD_NUMBER: builtins.int
     COMPLETE_FIELD_NUMBER: builtins.int
     AGENT_MICROS_FIELD_NUMBER: builtins.int
+    QUEUE_MICROS_FIELD_NUMBER: builtins.int
     status: builtins.int
     """The HTTP status."""
     body: builtins.bytes
@@ -416,6 +458,8 @@ class ReplyHead(message.Message):
     """True if no further frame follows."""
     agent_micros: builtins.int
     """How long the agent took to answer, in microseconds."""
+    queue_micros: builtins.int
+    """How long the message waited in a queue, in microseconds."""
     @builtins.property
     def headers(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """The headers for the client."""
@@ -428,10 +472,11 @@ class ReplyHead(message.Message):
         body: builtins.bytes = ...,
         complete: builtins.bool = ...,
         agent_micros: builtins.int = ...,
+        queue_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "body", b"body", "complete", b"complete", "headers", b"headers", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "body", b"body", "complete", b"complete", "headers", b"headers", "queue_micros", b"queue_micros", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -488,6 +533,7 @@ class CallRefused(message.Message):
     DETAILS_FIELD_NUMBER: builtins.int
     RETRY_IN_FIELD_NUMBER: builtins.int
     AGENT_MICROS_FIELD_NUMBER: builtins.int
+    QUEUE_MICROS_FIELD_NUMBER: builtins.int
     code: builtins.int
     """The canonical gRPC code."""
     reason: builtins.str
@@ -498,6 +544,8 @@ class CallRefused(message.Message):
     """The public text."""
     agent_micros: builtins.int
     """How long the agent took until the call failed, in microseconds."""
+    queue_micros: builtins.int
+    """How long the message waited in a queue, in microseconds."""
     @builtins.property
     def details(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """JSON texts that are merged into the response."""
@@ -516,9 +564,10 @@ class CallRefused(message.Message):
         details: abc.Mapping[builtins.str, builtins.str] | None = ...,
         retry_in: duration_pb2.Duration | None = ...,
         agent_micros: builtins.int = ...,
+        queue_micros: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["retry_in", b"retry_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "code", b"code", "details", b"details", "domain", b"domain", "message", b"message", "reason", b"reason", "retry_in", b"retry_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent_micros", b"agent_micros", "code", b"code", "details", b"details", "domain", b"domain", "message", b"message", "queue_micros", b"queue_micros", "reason", b"reason", "retry_in", b"retry_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

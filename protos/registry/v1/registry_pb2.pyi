@@ -1631,6 +1631,7 @@ class WorkspaceRecord(message.Message):
     BRIEF_FIELD_NUMBER: builtins.int
     STARTER_FILES_FIELD_NUMBER: builtins.int
     TEMPLATE_FIELD_NUMBER: builtins.int
+    REGISTERED_AT_FIELD_NUMBER: builtins.int
     id: builtins.str
     name: builtins.str
     parent_id: builtins.str
@@ -1672,6 +1673,10 @@ class WorkspaceRecord(message.Message):
     def brief(self) -> Brief:
         """Prompts, schedules and plugins of the agent; absent for none."""
 
+    @builtins.property
+    def registered_at(self) -> timestamp_pb2.Timestamp:
+        """When its agent registered last; absent if none has."""
+
     def __init__(
         self,
         *,
@@ -1703,10 +1708,11 @@ class WorkspaceRecord(message.Message):
         brief: Brief | None = ...,
         starter_files: builtins.str = ...,
         template: builtins.str = ...,
+        registered_at: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "model", b"model", "parent_id", b"parent_id", "registered_at", b"registered_at", "status_since", b"status_since", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit", "_model", b"_model", "_parent_id", b"_parent_id", "_workspace_dir", b"_workspace_dir", "adapter_module", b"adapter_module", "address", b"address", "address_trusted", b"address_trusted", "brief", b"brief", "budget_limit", b"budget_limit", "declarations", b"declarations", "delivery_mode", b"delivery_mode", "desired_state", b"desired_state", "external", b"external", "generation", b"generation", "id", b"id", "instance_reference", b"instance_reference", "max_concurrent_tasks", b"max_concurrent_tasks", "model", b"model", "monthly_spend", b"monthly_spend", "name", b"name", "org_id", b"org_id", "parent_id", b"parent_id", "registered_at", b"registered_at", "revision", b"revision", "runtime", b"runtime", "starter_files", b"starter_files", "status", b"status", "status_reason", b"status_reason", "status_since", b"status_since", "template", b"template", "tier", b"tier", "workspace_access", b"workspace_access", "workspace_dir", b"workspace_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_limit: _TypeAlias = typing.Literal["budget_limit"]  # noqa: Y015
     _WhichOneofArgType__budget_limit: _TypeAlias = typing.Literal["_budget_limit", b"_budget_limit"]  # noqa: Y015

@@ -17,6 +17,7 @@ from services.a2a_proxy.model import (
     Answer,
     Answered,
     Busy,
+    Deadline,
     Failed,
     Poll,
     Push,
@@ -268,7 +269,7 @@ class Drain:
         stopwatch = _Stopwatch()
         repeatable = message.is_idempotent or route.has_idempotent_delivery
         try:
-            result = await self._attempt(message, route, push, stopwatch, repeatable=repeatable)
+            result = await self._attempt(message, route, push, repeatable=repeatable)
         except Exception:
             log.exception("delivery of a queued message failed", message=message.id)
             result = AttemptFailed("internal error", may_have_arrived=True)
@@ -276,18 +277,16 @@ class Drain:
             self._capacity.release(message.target_id)
         await self._settlement.settle(message, result, repeatable=repeatable, agent_time=stopwatch.measure_time())
 
-    async def _attempt(
-        self, message: QueuedMessage, route: Route, push: Push, stopwatch: "_Stopwatch", *, repeatable: bool
-    ) -> AttemptResult:
+    async def _attempt(self, message: QueuedMessage, route: Route, push: Push, *, repeatable: bool) -> AttemptResult:
         try:
             allowed = (await self._route_cache.find(message.target_id, message.caller_id)).allowed
         except ServiceError as undecided:
             return Postponed(undecided.message)
         if not allowed:
             return Undeliverable("access denied: workspaces cannot communicate per hierarchy rules")
-        deadline = None if message.caller_id is None else MAX_WORKSPACE_CALL_TIMEOUT
+        deadline = None if message.caller_id is None else _build_deadline(MAX_WORKSPACE_CALL_TIMEOUT)
         outgoing = Outgoing(body=message.body, headers=message.headers, deadline=deadline)
-        match await self._sender.send(outgoing, route, push, stopwatch):
+        match await self._sender.send(outgoing, route, push):
             case Answered(answer):
                 if isinstance(answer, Stream):
                     return await _read_stream(answer)
@@ -323,6 +322,10 @@ class _Stopwatch:
 
     def measure_time(self) -> timedelta:
         return timedelta(seconds=self._loop.time() - self._began)
+
+
+def _build_deadline(allowed: timedelta) -> Deadline:
+    return Deadline(asyncio.get_running_loop().time() + allowed.total_seconds(), allowed)
 
 
 def _judge_answer(answer: Answer, *, repeatable: bool) -> AttemptResult:

@@ -246,6 +246,7 @@ def build_record(workspace: Workspace, adapter_module: str) -> pb.WorkspaceRecor
         brief=build_brief(workspace.brief),
         starter_files=workspace.starter_files_digest,
         template=workspace.template,
+        registered_at=None if workspace.registered_at is None else timestamp_from_datetime(workspace.registered_at),
     )
 
 
