@@ -9,6 +9,7 @@
 | `outcome`             | decides what an agent's answer or a failed dispatch means              | pure |
 | `activity_broadcasts` | builds the broadcasts of an activity row                               | pure |
 | `delivery`            | delivers one message, from the route to the receipt                    |      |
+| `chat_files`          | uploads to and downloads from agents, a room with its own rules        |      |
 | `route_cache`         | routes in memory, updated by the registry's feed                       |      |
 | `agent_client`        | sends HTTP requests to agents                                          |      |
 | `answer_protocol`     | limits what an answer may cost beside its data                         |      |

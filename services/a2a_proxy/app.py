@@ -12,12 +12,16 @@ from protos.a2a_proxy.v1 import (
     activity_pb2_grpc,
     broadcasts_pb2,
     broadcasts_pb2_grpc,
+    chat_files_pb2,
+    chat_files_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
+from services.a2a_proxy.chat_files.api import ChatFileServicer
+from services.a2a_proxy.chat_files.service import ChatFiles
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
@@ -79,6 +83,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             idle_timeout=settings.idle_timeout,
             max_inbox_bytes=max_workspace_bytes,
         )
+        chat_files = ChatFiles(
+            route_cache=route_cache,
+            agents=agents,
+            inbound_secrets=inbound_secrets,
+            registry=registry_client,
+            idle_timeout=settings.idle_timeout,
+        )
         proxy = A2aProxyServicer(delivery)
         try:
             yield Components(
@@ -97,6 +108,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         contract=broadcasts_pb2.DESCRIPTOR.services_by_name["BroadcastService"],
                         add=broadcasts_pb2_grpc.add_BroadcastServiceServicer_to_server,
                         servicer=BroadcastServicer(broadcasts),
+                    ),
+                    Servicer(
+                        contract=chat_files_pb2.DESCRIPTOR.services_by_name["ChatFileService"],
+                        add=chat_files_pb2_grpc.add_ChatFileServiceServicer_to_server,
+                        servicer=ChatFileServicer(chat_files),
                     ),
                 ],
                 loops=[

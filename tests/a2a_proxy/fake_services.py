@@ -143,13 +143,15 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
 
     secret: str = "the-inbound-secret"
     is_unavailable: bool = False
+    is_healed: bool = False
+    """Each answer says that the secret was missing."""
     asked: list[str] = field(default_factory=list)
 
     async def ReadOrHealInboundSecret(self, request, context) -> auth_pb2.ReadOrHealInboundSecretResponse:
         self.asked.append(request.workspace_id)
         if self.is_unavailable:
             raise Unavailable
-        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret)
+        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret, healed=self.is_healed)
 
     def servicer(self) -> Servicer:
         return Servicer(

@@ -66,6 +66,18 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The message has passed through planes too often: an agent's address leads back to a plane."""
     ERROR_REASON_INBOUND_SECRET_REFUSED: _ErrorReason.ValueType  # 18
     """The agent refused the plane's inbound secret; details: delivery."""
+    ERROR_REASON_INBOUND_SECRET_HEALED: _ErrorReason.ValueType  # 50
+    """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
+    ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: _ErrorReason.ValueType  # 51
+    """The inbound secret is missing and could not be created; details: detail."""
+    ERROR_REASON_INVALID_FILE_PATH: _ErrorReason.ValueType  # 52
+    """No file of a workspace may have this path."""
+    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 53
+    """The workspace has no such file."""
+    ERROR_REASON_UPLOAD_INTERRUPTED: _ErrorReason.ValueType  # 54
+    """The upload broke off."""
+    ERROR_REASON_TOO_MANY_FILE_TRANSFERS: _ErrorReason.ValueType  # 55
+    """The workspace has as many uploads and downloads as it may have at once; details: limit."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -109,6 +121,18 @@ ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
 """The message has passed through planes too often: an agent's address leads back to a plane."""
 ERROR_REASON_INBOUND_SECRET_REFUSED: ErrorReason.ValueType  # 18
 """The agent refused the plane's inbound secret; details: delivery."""
+ERROR_REASON_INBOUND_SECRET_HEALED: ErrorReason.ValueType  # 50
+"""The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
+ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: ErrorReason.ValueType  # 51
+"""The inbound secret is missing and could not be created; details: detail."""
+ERROR_REASON_INVALID_FILE_PATH: ErrorReason.ValueType  # 52
+"""No file of a workspace may have this path."""
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 53
+"""The workspace has no such file."""
+ERROR_REASON_UPLOAD_INTERRUPTED: ErrorReason.ValueType  # 54
+"""The upload broke off."""
+ERROR_REASON_TOO_MANY_FILE_TRANSFERS: ErrorReason.ValueType  # 55
+"""The workspace has as many uploads and downloads as it may have at once; details: limit."""
 
 @typing.final
 class ExchangeRequest(message.Message):
