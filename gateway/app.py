@@ -33,6 +33,7 @@ from gateway.routes.audit import AuditRoutes
 from gateway.routes.budgets import BudgetRoutes
 from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
+from gateway.routes.chat_files import ChatFileRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
 from gateway.routes.entries import EntryRoutes
@@ -170,6 +171,7 @@ def build_routes(
         *OrgRoutes(channels.registry).list_routes(),
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *ChatFileRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

@@ -57,6 +57,8 @@ CONTRACT = {
     ("get", "/workspaces/{id}/memory/{key}"): {200, 404} | GATE | ID,
     ("delete", "/workspaces/{id}/memory/{key}"): {200, 404, 410} | GATE | ID,
     ("get", "/workspaces/{id}/activity"): {200, 410} | GATE | ID,
+    ("post", "/workspaces/{id}/chat/uploads"): {200, 404, 410, 502} | GATE | ID | BODY,
+    ("get", "/workspaces/{id}/chat/download"): {200, 404, 410, 502} | GATE | ID,
     ("post", "/registry/register"): {200, 404, 409, 410} | GATE | BODY,
     ("post", "/registry/heartbeat"): {200, 404, 410} | GATE | BODY,
     ("post", "/registry/update-card"): {200, 404, 410} | GATE | BODY,
