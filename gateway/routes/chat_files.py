@@ -17,8 +17,6 @@ from protos.a2a_proxy.v1 import chat_files_pb2 as pb
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import ServiceError
 
-REFUSAL_STATUSES = frozenset({404, 410, 502})
-
 
 class ChatFileRoutes:
     """Routes to the A2A proxy, which reaches the agents."""
@@ -37,7 +35,7 @@ class ChatFileRoutes:
                 guard=WRITE,
                 form=UPLOAD_FORM,
                 answer=UploadedFiles,
-                refusal_statuses=REFUSAL_STATUSES,
+                refusal_statuses=frozenset({404, 410, 502}),
             ),
             Route(
                 method="GET",
@@ -47,7 +45,7 @@ class ChatFileRoutes:
                 guard=READ,
                 query={"path": "Absolute, below /configs, /workspace, /home or /plugins"},
                 media_type="application/octet-stream",
-                refusal_statuses=REFUSAL_STATUSES,
+                refusal_statuses=frozenset({404, 410, 502}),
             ),
         ]
 

@@ -86,7 +86,7 @@ class FileRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileHead:
-    """What a client is told of a file before its bytes. `content_length` is `None` if the agent did not tell it."""
+    """What a client learns of a file before its bytes. `content_length` is `None` if the agent did not send it."""
 
     content_type: str
     disposition: str
@@ -179,7 +179,7 @@ def judge_download(result: Answer | Stream | DispatchFailure) -> Stream:
 
 
 def describe_file(headers: dict[str, str], path: str) -> FileHead:
-    """Return what a client is told of a file, from the headers of the agent."""
+    """Return what a client learns of a file, from the headers of the agent."""
     length = headers.get("content-length", "")
     told = headers.get("content-disposition", "")
     return FileHead(
