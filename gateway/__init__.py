@@ -34,6 +34,7 @@
 | `event_reader`        | missed events, then current ones, for one client                           |      |
 | `live_event`          | an event as frames of event streams and WebSockets                         | pure |
 | `exchange`            | messages over one stream to each A2A proxy                                 |      |
+| `file_transfers`      | chat files, one stream to the A2A proxy for each                           |      |
 | `agent_cards`         | agent cards for clients of the plane                                       | pure |
 | `extended_card`       | extended agent cards in replies to messages                                | pure |
 | `connect_snippets`    | what an external agent needs to connect                                    | pure |

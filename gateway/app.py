@@ -33,6 +33,7 @@ from gateway.routes.audit import AuditRoutes
 from gateway.routes.budgets import BudgetRoutes
 from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
+from gateway.routes.chat_files import ChatFileRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
 from gateway.routes.entries import EntryRoutes
@@ -178,6 +179,7 @@ def build_routes(
         *InboxRoutes(channels.a2a_proxy).list_routes(),
         *ReportRoutes(channels.a2a_proxy).list_routes(),
         *SessionSearchRoutes(channels.a2a_proxy, channels.registry).list_routes(),
+        *ChatFileRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

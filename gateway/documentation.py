@@ -59,7 +59,7 @@ def list_refusal_statuses(route: Route) -> frozenset[int]:
     found = COMMON_REFUSALS | route.refusal_statuses
     if route.ids:
         found |= {400}
-    if route.body is not None:
+    if route.body is not None or route.form is not None:
         found |= {400, 413}
     if route.guard is not None:
         found |= {401, 503}
@@ -130,7 +130,7 @@ def _describe_operation(
         for status in statuses_in_order
     }
     parameters = _describe_parameters(route)
-    body = None if route.body is None else _describe_request_body(route.body)
+    body = _describe_form(route.form) if route.body is None else _describe_request_body(route.body)
     security = (
         [] if route.guard is None else BEARER_OR_SESSION_SECURITY if route.guard.allows_sessions else BEARER_SECURITY
     )
@@ -290,6 +290,10 @@ def _describe_request_body(body: BodySpec[Any]) -> dict[str, Any]:
     example = examples.build_example(inlined, {}, only_required=bool(inlined.get("required")))
     content = {"schema": inlined, "example": example}
     return {"required": body.required, "content": {"application/json": content}}
+
+
+def _describe_form(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if schema is None else {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _inline_references(schema: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON is anything

@@ -29,6 +29,9 @@ MAX_BUNDLE_DEPTH = 400
 MAX_BULK_BODY_BYTES = 20 * 1024 * 1024
 """Size of a body that carries many files."""
 
+MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+"""Size of an upload to a workspace, which is streamed and never in memory as a whole."""
+
 MAX_FILES_BYTES = 8 * 1024 * 1024
 """Size of these files together: they have to fit into one gRPC message."""
 

@@ -136,10 +136,7 @@ async def read_body(request: Request, max_bytes: int, admit_large: AdmitLarge | 
     Raises `RequestTooLarge` as soon as the body is known to exceed `max_bytes`, and `MalformedRequest` for a body that
     does not arrive in time.
     """
-    announced = request.headers.get("content-length", "")
-    size = int(announced) if announced.isdecimal() else 0
-    if size > max_bytes:
-        raise body_too_large(max_bytes)
+    size = announced_size(request, max_bytes) or 0
     if admit_large is not None and size > SMALL_BODY_BYTES:
         await admit_large()
         admit_large = None
@@ -148,6 +145,28 @@ async def read_body(request: Request, max_bytes: int, admit_large: AdmitLarge | 
             return await _collect_chunks(request.stream(), max_bytes, admit_large)
     except TimeoutError:
         raise MalformedRequest from None
+
+
+async def stream_body(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the bytes of a body as they arrive; raises `RequestTooLarge` once they exceed `max_bytes`.
+
+    The server ends the connection of a client that sends too slowly.
+    """
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise body_too_large(max_bytes)
+        yield chunk
+
+
+def announced_size(request: Request, max_bytes: int) -> int | None:
+    """Return the Content-Length of a body, `None` without one; raises `RequestTooLarge` above `max_bytes`."""
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else None
+    if size is not None and size > max_bytes:
+        raise body_too_large(max_bytes)
+    return size
 
 
 async def _collect_chunks(stream: AsyncIterator[bytes], max_bytes: int, admit_large: AdmitLarge | None) -> bytes:

@@ -79,6 +79,8 @@ class Route:
     summary: str
     guard: Guard | None
     body: BodySpec[Any] | None = None
+    form: Mapping[str, Any] | None = None
+    """The JSON schema of a multipart form that the handler passes on."""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     success: int = 200

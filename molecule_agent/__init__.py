@@ -16,7 +16,14 @@ task_store       the A2A tasks in memory, bounded in number and size
 executor         runs the adapter and publishes its answer as A2A events
 request_handler  handles A2A requests and delivers each message once
 a2a_application  the A2A server, imported while the agent registers
-http_server      the ASGI application: health, card, and the A2A server
+asgi             the types of ASGI, headers, and answers in JSON
+request_body     reads the body of a request into memory
+file_paths       which paths may be read, and names of stored files     pure
+workspace_files  opens files and directories without following links
+upload_store     stores the files of one upload, all or none
+upload_form      parses the form of an upload piece by piece
+file_endpoints   the endpoints that store uploads and serve files
+http_server      the ASGI application: health, card, A2A, and files
 import_filter    hides optional dependencies from imports
 clock            monotonic time, which tests replace
 app              assembles the agent, serves and drains

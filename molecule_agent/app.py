@@ -18,6 +18,7 @@ from molecule_agent.adapter import BaseAdapter, Workspace
 from molecule_agent.card import build_card
 from molecule_agent.clock import Clock, SystemClock
 from molecule_agent.credentials import Credentials
+from molecule_agent.file_endpoints import FileEndpoints
 from molecule_agent.heartbeat import build_heartbeat
 from molecule_agent.http_server import HttpServer
 from molecule_agent.lifecycle import Lifecycle
@@ -71,7 +72,9 @@ async def run_agent(settings: Settings, *, clock: Clock | None = None) -> AsyncI
         stop = asyncio.Event()
         a2a = A2aApplication(card, agent_adapter, tracker)
         credentials = Credentials(settings.root)
-        http_server = HttpServer(card, a2a, is_inbound_secret=credentials.is_inbound_secret)
+        http_server = HttpServer(
+            card, a2a, files=FileEndpoints(settings.root), is_inbound_secret=credentials.is_inbound_secret
+        )
         server = ConnectionServer(http_server, shutdown_seconds=int(DRAIN_SECONDS) + 1)
         started = clock.now()
 

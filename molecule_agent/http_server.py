@@ -1,15 +1,12 @@
-"""The ASGI application of the agent: it serves health and card to everyone, and A2A to the plane."""
+"""The ASGI application of the agent: it serves health and card to everyone, and A2A and files to the plane."""
 
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from molecule_agent.request_body import BodyTooLarge, Receive, receive_again, receive_whole
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from molecule_agent.asgi import Application, Receive, Scope, Send, encode_json, get_header, send_json
+from molecule_agent.file_endpoints import METHODS as FILE_PATHS
+from molecule_agent.request_body import BodyTooLarge, receive_again, receive_whole
 
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
 """The path of current clients, and the path that clients before A2A 0.3 used."""
@@ -23,28 +20,39 @@ CHALLENGE = b'Bearer realm="molecule-inbound"'
 
 
 class HttpServer:
-    """Serves health check and card, refuses pages, and passes the plane's requests of limited size to `application`."""
+    """Serves health check and card, refuses pages, and passes the plane's requests on.
+
+    Requests for files go to `files`, which limits them itself; all others, of limited size, go to `application`.
+    """
 
     def __init__(
-        self, card: dict[str, Any], application: Application, *, is_inbound_secret: Callable[[bytes], bool]
+        self,
+        card: dict[str, Any],
+        application: Application,
+        *,
+        files: Application,
+        is_inbound_secret: Callable[[bytes], bool],
     ) -> None:
         """`is_inbound_secret` says whether a bearer is the secret that the plane presents."""
-        self._documents = dict.fromkeys(CARD_PATHS, _encode_json(card))
-        self._documents["/health"] = _encode_json({"status": "ok"})
+        self._documents = dict.fromkeys(CARD_PATHS, encode_json(card))
+        self._documents["/health"] = encode_json({"status": "ok"})
         self._application = application
+        self._files = files
         self._is_inbound_secret = is_inbound_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _comes_from_page(scope):
-            await _send_json(send, HTTPStatus.FORBIDDEN, _PAGE_REFUSED)
+            await send_json(send, HTTPStatus.FORBIDDEN, _PAGE_REFUSED)
             return
         document = self._documents.get(scope["path"]) if scope["method"] in {"GET", "HEAD"} else None
         if document is not None:
-            await _send_json(send, HTTPStatus.OK, document)
+            await send_json(send, HTTPStatus.OK, document)
         elif not self._is_inbound_secret(_read_bearer(scope)):
-            await _send_json(send, HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, (b"www-authenticate", CHALLENGE))
+            await send_json(send, HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED, (b"www-authenticate", CHALLENGE))
+        elif scope["path"] in FILE_PATHS:
+            await self._files(scope, receive, send)
         elif _content_length(scope) > MAX_BODY_BYTES:
-            await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+            await send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
             await self._pass_on(scope, receive, send)
 
@@ -53,7 +61,7 @@ class HttpServer:
         try:
             message = await receive_whole(receive, MAX_BODY_BYTES)
         except BodyTooLarge:
-            await _send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+            await send_json(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         else:
             await self._application(scope, receive_again(message, receive), send)
 
@@ -72,22 +80,12 @@ def _comes_from_page(scope: Scope) -> bool:
 
 
 def _content_length(scope: Scope) -> int:
-    text = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(text) if text.isdigit() else 0
+    text = get_header(scope, b"content-length")
+    return int(text) if text.isdecimal() else 0
 
 
-async def _send_json(send: Send, status: HTTPStatus, body: bytes, *more: tuple[bytes, bytes]) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
-    await send({"type": "http.response.start", "status": status.value, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+_UNAUTHORIZED = encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})
 
+_PAGE_REFUSED = encode_json({"error": "pages of browsers are not allowed"})
 
-def _encode_json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-_UNAUTHORIZED = _encode_json({"error": "the plane's inbound secret is required: send messages through the plane"})
-
-_PAGE_REFUSED = _encode_json({"error": "pages of browsers are not allowed"})
-
-_TOO_LARGE = _encode_json({"error": "request body too large", "max_bytes": MAX_BODY_BYTES})
+_TOO_LARGE = encode_json({"error": "request body too large", "max_bytes": MAX_BODY_BYTES})

@@ -1,9 +1,9 @@
 """Reads the body of an ASGI request into memory and hands it on."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+from molecule_agent.asgi import Receive
 
 
 class BodyTooLarge(Exception):

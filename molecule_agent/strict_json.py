@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from molecule_agent.request_body import Receive, receive_again
+from molecule_agent.asgi import Receive
+from molecule_agent.request_body import receive_again
 
 MAX_DEPTH = 100
 """Nesting levels of a body; the plane sends no more."""

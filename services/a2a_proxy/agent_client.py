@@ -1,14 +1,16 @@
-"""Sends messages to agents over HTTP: checks addresses when it connects, limits answers, and enforces timeouts."""
+"""Sends requests to agents over HTTP: checks addresses when it connects, limits answers, and enforces timeouts."""
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 from functools import lru_cache
+from http import HTTPStatus
 from socket import AF_UNSPEC, AddressFamily
-from typing import Self
+from typing import Self, assert_never
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -84,6 +86,19 @@ ANSWER_RESERVATIONS_BYTES = (16 * 1024, 128 * 1024, 1024 * 1024, MAX_ANSWER_BYTE
 """The sizes for which room is reserved while an answer of unknown length grows; for the first it is not needed."""
 
 
+class AnswerForm(Enum):
+    """How an answer is returned."""
+
+    MESSAGE = auto()
+    """An event stream as a stream, and any other answer whole."""
+
+    WHOLE = auto()
+    """Whole, whatever its type."""
+
+    FILE = auto()
+    """With the status 200 as a stream without a limit on its size, otherwise whole."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
     """A request to an agent; `idle` and `deadline` limit the wait for its answer.
@@ -102,6 +117,14 @@ class Dispatch:
     ends_with_caller: bool = False
     inbound_secret: str | None = field(default=None, repr=False)
     """Sent as the bearer, to the address of this dispatch only."""
+    method: str = "POST"
+    source: AsyncIterable[bytes] | None = None
+    """Sent instead of `body`, piece by piece; an error that it raises breaks the request off."""
+    answer_form: AnswerForm = AnswerForm.MESSAGE
+    answer_headers: Sequence[str] = RESPONSE_HEADERS
+    """The headers of the answer that are returned."""
+    heartbeats_restart_idle: bool = True
+    """A sign of life restarts the idle timeout; otherwise only bytes do."""
 
 
 class AgentClient:
@@ -147,7 +170,12 @@ class AgentClient:
         failure = self._find_refusal(dispatch)
         if failure is not None:
             return failure
-        dispatch_timeout = DispatchTimeout(dispatch.idle, dispatch.deadline, get_hearing_start)
+        dispatch_timeout = DispatchTimeout(
+            dispatch.idle,
+            dispatch.deadline,
+            get_hearing_start,
+            hears_signs_of_life=dispatch.heartbeats_restart_idle,
+        )
         self._begin(dispatch, dispatch_timeout)
         result: Answer | Stream | DispatchFailure | None = None
         try:
@@ -187,7 +215,7 @@ class AgentClient:
     ) -> Answer | Stream | DispatchFailure:
         try:
             async with dispatch_timeout:
-                response = await self._post(dispatch)
+                response = await self._request_answer(dispatch, dispatch_timeout)
         except TimeoutError:
             return dispatch_timeout.expired or DispatchFailure(Fault.CONNECT_FAILED, SendState.NOT_SENT)
         except (ForbiddenHostError, ValueError, aiohttp.ClientError, OSError) as error:
@@ -195,23 +223,24 @@ class AgentClient:
         if response.status not in ANSWER_STATUSES:
             response.close()
             return DispatchFailure(Fault.INVALID_STATUS, SendState.UNKNOWN)
-        if _is_event_stream(response):
+        if _is_streamed(response, dispatch.answer_form):
             return Stream(
                 status=response.status,
-                headers=_select_headers(response),
+                headers=_select_headers(response, dispatch.answer_headers),
                 chunks=self._read_stream(dispatch, response, dispatch_timeout),
             )
-        return await _read_answer(response, dispatch_timeout, dispatch.waiting)
+        return await _read_answer(response, dispatch_timeout, dispatch.waiting, dispatch.answer_headers)
 
-    async def _post(self, dispatch: Dispatch) -> aiohttp.ClientResponse:
+    async def _request_answer(self, dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> aiohttp.ClientResponse:
         """Send the request and return the answer once its head has arrived."""
         session = self._trusted if dispatch.push.trusted else self._checked
         headers = dispatch.headers
         if dispatch.inbound_secret is not None:
             headers = {**headers, "authorization": f"Bearer {dispatch.inbound_secret}"}
-        return await session.post(
+        return await session.request(
+            dispatch.method,
             _parse_url(dispatch.push.address),
-            data=dispatch.body if len(dispatch.body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(dispatch.body),
+            data=_prepare_body(dispatch, dispatch_timeout),
             headers=headers,
             allow_redirects=False,
         )
@@ -224,6 +253,7 @@ class AgentClient:
             dispatch_timeout.restart_idle()
             while chunk := await _read_chunk(response, dispatch_timeout):
                 yield chunk
+                dispatch_timeout.restart_idle()  # the agent has to wait while the client reads
         except (TimeoutError, aiohttp.ClientError, OSError):
             raise StreamInterrupted from None
         finally:
@@ -274,8 +304,27 @@ class CheckingResolver(AbstractResolver):
         """Leave the wrapped resolver open: the client closes it."""
 
 
+def _prepare_body(dispatch: Dispatch, dispatch_timeout: DispatchTimeout) -> bytes | io.BytesIO | AsyncIterable[bytes]:
+    """Return the body in the form in which the HTTP client writes it without blocking the event loop."""
+    if dispatch.source is not None:
+        return _pass_on(dispatch.source, dispatch_timeout)
+    body = dispatch.body
+    return body if len(body) <= MAX_SINGLE_WRITE_BYTES else io.BytesIO(body)
+
+
+async def _pass_on(body: AsyncIterable[bytes], dispatch_timeout: DispatchTimeout) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces of a body. The idle timeout restarts whenever the agent has taken one or another has come."""
+    async for piece in body:
+        dispatch_timeout.restart_idle()
+        yield piece
+        dispatch_timeout.restart_idle()
+
+
 async def _read_answer(
-    response: aiohttp.ClientResponse, dispatch_timeout: DispatchTimeout, waiting: WaitingCaller | None
+    response: aiohttp.ClientResponse,
+    dispatch_timeout: DispatchTimeout,
+    waiting: WaitingCaller | None,
+    header_names: Sequence[str],
 ) -> Answer | DispatchFailure:
     """Read the whole body, up to the limit. While there is no room for a large one, the agent has to wait."""
     body = bytearray()
@@ -298,7 +347,7 @@ async def _read_answer(
             response.close()
     if response.status in BODYLESS_STATUSES:
         body.clear()
-    return Answer(status=response.status, headers=_select_headers(response), body=bytes(body))
+    return Answer(status=response.status, headers=_select_headers(response, header_names), body=bytes(body))
 
 
 def _choose_reservation(received: int, length: int | None) -> int:
@@ -319,10 +368,10 @@ async def _read_chunk(response: aiohttp.ClientResponse, dispatch_timeout: Dispat
     return chunk
 
 
-def _select_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """Return the forwarded headers; of a repeated header the first value, and none that HTTP cannot carry."""
+def _select_headers(response: aiohttp.ClientResponse, names: Sequence[str]) -> dict[str, str]:
+    """Return the headers with these names; of a repeated header the first value, and none that HTTP cannot carry."""
     found = response.headers
-    selected = {name: found[name] for name in RESPONSE_HEADERS if name in found}
+    selected = {name: found[name] for name in names if name in found}
     if response.status in BODYLESS_STATUSES:
         selected = {name: value for name, value in selected.items() if name not in BODY_HEADERS}
     return {name: value for name, value in selected.items() if _is_forwardable(value)}
@@ -331,6 +380,18 @@ def _select_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 def _is_forwardable(value: str) -> bool:
     """Whether a header value is printable ASCII of moderate length."""
     return value.isascii() and value.isprintable() and len(value) <= MAX_FORWARDED_HEADER_CHARACTERS
+
+
+def _is_streamed(response: aiohttp.ClientResponse, form: AnswerForm) -> bool:
+    match form:
+        case AnswerForm.MESSAGE:
+            return _is_event_stream(response)
+        case AnswerForm.WHOLE:
+            return False
+        case AnswerForm.FILE:
+            return response.status == HTTPStatus.OK
+        case _:
+            assert_never(form)
 
 
 def _is_event_stream(response: aiohttp.ClientResponse) -> bool:

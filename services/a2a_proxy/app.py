@@ -14,6 +14,8 @@ from protos.a2a_proxy.v1 import (
     activity_pb2_grpc,
     broadcasts_pb2,
     broadcasts_pb2_grpc,
+    chat_files_pb2,
+    chat_files_pb2_grpc,
     inbox_pb2,
     inbox_pb2_grpc,
     queue_pb2,
@@ -27,6 +29,8 @@ from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, Broadcast
 from services.a2a_proxy.body_budget import BodyBudgets
 from services.a2a_proxy.broadcasts import BroadcastFanOut
 from services.a2a_proxy.capacity import Capacity
+from services.a2a_proxy.chat_files.api import ChatFileServicer
+from services.a2a_proxy.chat_files.service import ChatFiles
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
@@ -162,6 +166,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             max_inbox_bytes=max_queue_bytes,
         )
         budgets = BodyBudgets.for_bytes(settings.max_large_body_megabytes * MEGABYTE, max_body_bytes=MAX_ANSWER_BYTES)
+        chat_files = ChatFiles(
+            route_cache=route_cache,
+            agents=agents,
+            inbound_secrets=inbound_secrets,
+            registry=registry_client,
+            idle_timeout=settings.idle_timeout,
+        )
         proxy = A2aProxyServicer(delivery, dispatches=agents.dispatches, budgets=budgets)
         try:
             yield Components(
@@ -196,6 +207,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         contract=inbox_pb2.DESCRIPTOR.services_by_name["InboxService"],
                         add=inbox_pb2_grpc.add_InboxServiceServicer_to_server,
                         servicer=InboxServicer(inbox),
+                    ),
+                    Servicer(
+                        contract=chat_files_pb2.DESCRIPTOR.services_by_name["ChatFileService"],
+                        add=chat_files_pb2_grpc.add_ChatFileServiceServicer_to_server,
+                        servicer=ChatFileServicer(chat_files),
                     ),
                 ],
                 loops=[

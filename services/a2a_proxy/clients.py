@@ -13,6 +13,7 @@ from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
     DeliveryMode,
     HeartbeatReceived,
+    InboundSecret,
     InstanceCondition,
     Keepalive,
     ResolvedRoute,
@@ -88,15 +89,14 @@ class AuthClient:
         self._channel = channel
         self._stub = auth_pb2_grpc.AuthServiceStub(channel.channel)
 
-    async def read_inbound_secret(self, workspace_id: WorkspaceId) -> str | None:
-        """Return the inbound secret of a workspace; `None` if auth does not answer or cannot open it."""
+    async def read_inbound_secret(self, workspace_id: WorkspaceId) -> InboundSecret | None:
+        """Return the inbound secret of a workspace; `None` if auth does not answer or cannot open or create it."""
         request = auth_pb2.ReadOrHealInboundSecretRequest(workspace_id=workspace_id)
         try:
             answer = await self._channel.call(self._stub.ReadOrHealInboundSecret, request, timeout=SECRET_TIMEOUT)
         except ServiceError:
             return None
-        secret: str = answer.inbound_secret
-        return secret
+        return InboundSecret(answer.inbound_secret, is_healed=answer.healed)
 
 
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:

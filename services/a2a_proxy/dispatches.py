@@ -53,7 +53,8 @@ class DispatchesInProgress:
     def restart_idle_timeouts(self, workspace_id: WorkspaceId) -> None:
         """Restart the idle timeout of every dispatch to this workspace, after a sign of life."""
         for dispatch_timeout in self._of_workspace.get(workspace_id, ()):
-            dispatch_timeout.restart_idle()
+            if dispatch_timeout.hears_signs_of_life:
+                dispatch_timeout.restart_idle()
 
     def change_idle_timeouts(self, workspace_id: WorkspaceId, idle: timedelta) -> None:
         """Replace the length of the idle timeout of every dispatch to this workspace."""

@@ -1,4 +1,4 @@
-"""The errors of the A2A proxy. Messages and details are those of docs/spec/rest.md, 6.4 and 6.6."""
+"""The errors of the A2A proxy. Messages and details are those of docs/spec/rest.md, 6.4, 6.6 and 6.13."""
 
 from datetime import timedelta
 
@@ -301,3 +301,71 @@ class ActivityCursorGone(NotFound):
     domain = DOMAIN
     reason = "ACTIVITY_CURSOR_GONE"
     message = "since_id not found"
+
+
+class WorkspaceUnreachable(Unavailable):
+    """The agent of a workspace did not answer about a file, or not as HTTP and the contract of agents have it."""
+
+    domain = DOMAIN
+    reason = "AGENT_UNREACHABLE"
+    message = "workspace unreachable"
+
+
+class InboundSecretHealed(Unavailable):
+    """The inbound secret was missing and has just been created; the agent learns it when it registers."""
+
+    domain = DOMAIN
+    reason = "INBOUND_SECRET_HEALED"
+    message = "workspace credentials are being synchronised, retry in 30 s"
+
+    def __init__(self, operation: str) -> None:
+        """Set when to try again; `operation` is `upload` or `download`."""
+        super().__init__(details={"retry_after_seconds": 30, "detail": operation}, retry_in=timedelta(seconds=30))
+
+
+class InboundSecretUnavailable(Unavailable):
+    """The inbound secret is missing and could not be created."""
+
+    domain = DOMAIN
+    reason = "INBOUND_SECRET_UNAVAILABLE"
+    message = "workspace credentials unavailable — Reprovision the workspace"
+
+    def __init__(self, operation: str) -> None:
+        """`operation` is `upload` or `download`."""
+        super().__init__(details={"detail": operation})
+
+
+class InvalidFilePath(InvalidArgument):
+    """No file of a workspace that clients may read has this path."""
+
+    domain = DOMAIN
+    reason = "INVALID_FILE_PATH"
+    message = "invalid path"
+
+
+class FileMissing(NotFound):
+    """The workspace has no such file."""
+
+    domain = DOMAIN
+    reason = "FILE_NOT_FOUND"
+    message = "file not found"
+
+
+class UploadInterrupted(InvalidArgument):
+    """The body of an upload broke off."""
+
+    domain = DOMAIN
+    reason = "UPLOAD_INTERRUPTED"
+    message = "upload interrupted"
+
+
+class TooManyFileTransfers(ResourceExhausted):
+    """The workspace has as many uploads and downloads as it may have at once."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_FILE_TRANSFERS"
+    message = "too many file transfers"
+
+    def __init__(self, limit: int) -> None:
+        """Set when to try again."""
+        super().__init__(details={"limit": limit}, retry_in=timedelta(seconds=5))

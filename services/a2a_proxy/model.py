@@ -68,6 +68,14 @@ class ResolvedRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class InboundSecret:
+    """The secret that the plane presents to an agent, and whether auth has just created it because it was missing."""
+
+    text: str = field(repr=False)
+    is_healed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RouteChanged:
     """A feed update: the present route of a workspace."""
 

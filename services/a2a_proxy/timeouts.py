@@ -20,9 +20,18 @@ class DispatchTimeout:
     """
 
     def __init__(
-        self, idle: timedelta, deadline: Deadline | None, get_hearing_start: Callable[[], float | None]
+        self,
+        idle: timedelta,
+        deadline: Deadline | None,
+        get_hearing_start: Callable[[], float | None],
+        *,
+        hears_signs_of_life: bool = True,
     ) -> None:
-        """`get_hearing_start` tells since when signs of life are heard, in time of the event loop, if they are."""
+        """`get_hearing_start` tells since when signs of life are heard, in time of the event loop, if they are.
+
+        Without `hears_signs_of_life` only bytes restart the idle timeout.
+        """
+        self.hears_signs_of_life = hears_signs_of_life
         self._loop = asyncio.get_running_loop()
         self._idle = idle
         self._allowed = deadline.allowed if deadline else timedelta()

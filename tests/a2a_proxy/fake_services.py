@@ -146,6 +146,8 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
 
     secret: str = "the-inbound-secret"
     is_unavailable: bool = False
+    is_healed: bool = False
+    """Each answer says that the secret was missing."""
     asked: list[str] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is not set, questions wait."""
@@ -158,7 +160,7 @@ class FakeAuth(auth_pb2_grpc.AuthServiceServicer):
         await self.may_answer.wait()
         if self.is_unavailable:
             raise Unavailable
-        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret)
+        return auth_pb2.ReadOrHealInboundSecretResponse(inbound_secret=self.secret, healed=self.is_healed)
 
     def servicer(self) -> Servicer:
         return Servicer(

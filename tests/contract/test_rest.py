@@ -32,7 +32,7 @@ SUCCESS = {101, 200}
 
 
 NOT_YET: set[tuple[str, str]] = {
-    # Chat files, files of instances: with the provisioner's further backends.
+    # Files of instances: with the provisioner's further backends.
     ("POST", "/admin/workspace-images/refresh"),
     ("GET", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/files/{}"),
@@ -40,8 +40,6 @@ NOT_YET: set[tuple[str, str]] = {
     ("DELETE", "/workspaces/{}/files/{}"),
     ("PUT", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/shared-context"),
-    ("POST", "/workspaces/{}/chat/uploads"),
-    ("GET", "/workspaces/{}/chat/download"),
     # Stored messages, delegation and schedules: with the A2A proxy's queue.
     ("GET", "/workspaces/{}/a2a/queue/{}"),
     ("POST", "/admin/a2a-queue/drop-stale"),

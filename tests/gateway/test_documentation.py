@@ -60,6 +60,8 @@ CONTRACT = {
     ("post", "/workspaces/{id}/activity"): {200, 404, 410} | GATE | ID | BODY,
     ("post", "/workspaces/{id}/notify"): {200, 404} | GATE | ID | BODY,
     ("get", "/workspaces/{id}/session-search"): {200, 400} | GATE | ID,
+    ("post", "/workspaces/{id}/chat/uploads"): {200, 404, 410, 502} | GATE | ID | BODY,
+    ("get", "/workspaces/{id}/chat/download"): {200, 404, 410, 502} | GATE | ID,
     ("post", "/registry/register"): {200, 404, 409, 410} | GATE | BODY,
     ("post", "/registry/heartbeat"): {200, 404, 410} | GATE | BODY,
     ("post", "/registry/update-card"): {200, 404, 410} | GATE | BODY,

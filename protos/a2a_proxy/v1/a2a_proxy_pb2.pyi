@@ -88,6 +88,18 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
     ERROR_REASON_CALLER_LEFT: _ErrorReason.ValueType  # 85
     """The caller left before the answer began. No caller receives it: the activity log does."""
+    ERROR_REASON_INBOUND_SECRET_HEALED: _ErrorReason.ValueType  # 70
+    """The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
+    ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: _ErrorReason.ValueType  # 71
+    """The inbound secret is missing and could not be created; details: detail."""
+    ERROR_REASON_INVALID_FILE_PATH: _ErrorReason.ValueType  # 72
+    """No file of a workspace may have this path."""
+    ERROR_REASON_FILE_NOT_FOUND: _ErrorReason.ValueType  # 73
+    """The workspace has no such file."""
+    ERROR_REASON_UPLOAD_INTERRUPTED: _ErrorReason.ValueType  # 74
+    """The upload broke off."""
+    ERROR_REASON_TOO_MANY_FILE_TRANSFERS: _ErrorReason.ValueType  # 75
+    """The workspace has as many uploads and downloads as it may have at once; details: limit."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -153,6 +165,18 @@ ERROR_REASON_TOO_MANY_LARGE_MESSAGES: ErrorReason.ValueType  # 84
 """The large messages in progress occupy as much memory as they may; details: busy, retry_after, delivery."""
 ERROR_REASON_CALLER_LEFT: ErrorReason.ValueType  # 85
 """The caller left before the answer began. No caller receives it: the activity log does."""
+ERROR_REASON_INBOUND_SECRET_HEALED: ErrorReason.ValueType  # 70
+"""The inbound secret was missing and has just been created; details: retry_after_seconds, detail."""
+ERROR_REASON_INBOUND_SECRET_UNAVAILABLE: ErrorReason.ValueType  # 71
+"""The inbound secret is missing and could not be created; details: detail."""
+ERROR_REASON_INVALID_FILE_PATH: ErrorReason.ValueType  # 72
+"""No file of a workspace may have this path."""
+ERROR_REASON_FILE_NOT_FOUND: ErrorReason.ValueType  # 73
+"""The workspace has no such file."""
+ERROR_REASON_UPLOAD_INTERRUPTED: ErrorReason.ValueType  # 74
+"""The upload broke off."""
+ERROR_REASON_TOO_MANY_FILE_TRANSFERS: ErrorReason.ValueType  # 75
+"""The workspace has as many uploads and downloads as it may have at once; details: limit."""
 
 @typing.final
 class ExchangeRequest(message.Message):
