@@ -60,6 +60,10 @@ VIOLATIONS = {
     ),
     "Inside the provisioner": ("services/provisioner/plan.py", "import services.provisioner.reconciler"),
     "Inside the A2A proxy": ("services/a2a_proxy/helpers.py", ""),
+    "Parts of the A2A proxy broadcast through the emitter": (
+        "services/a2a_proxy/reports.py",
+        "import services.a2a_proxy.broadcasts",
+    ),
     "Inside auth": ("services/auth/rules/token_text.py", "import services.auth.authorization"),
     "Decisions are pure: no clock, no randomness, no network, no database, no protobuf": (
         "services/registry/workspace/hierarchy.py",
