@@ -179,7 +179,7 @@ async def test_an_upload_of_fifty_megabytes_costs_little_memory_and_fifty_one_ar
 
 
 @pytest.mark.covers("ACT-17")
-async def test_a_large_download_costs_little_memory_even_if_the_client_reads_nothing(files):
+async def test_a_large_download_costs_little_memory(files):
     size = 128 * MEGABYTE
     with (files.root / "workspace" / "large.bin").open("wb") as file:
         file.truncate(size)
