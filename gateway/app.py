@@ -49,6 +49,7 @@ from gateway.routes.openapi import OpenApiRoutes
 from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
 from gateway.routes.registry import RegistryRoutes
+from gateway.routes.schedules import ScheduleRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.sessions import SessionRoutes
@@ -170,6 +171,7 @@ def build_routes(
         *OrgRoutes(channels.registry).list_routes(),
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *ScheduleRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

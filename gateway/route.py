@@ -63,6 +63,7 @@ INVALID_ID_TEXTS = {
     "memoryId": "invalid memory ID",
     "approvalId": "invalid approval ID",
     "instructionId": "invalid instruction ID",
+    "scheduleId": "invalid schedule ID",
 }
 """The error for each path parameter that is an id. Any other path parameter is free text."""
 

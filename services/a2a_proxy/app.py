@@ -13,6 +13,8 @@ from protos.a2a_proxy.v1 import (
     activity_pb2_grpc,
     broadcasts_pb2,
     broadcasts_pb2_grpc,
+    schedules_pb2,
+    schedules_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
@@ -23,6 +25,11 @@ from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryCl
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.schedules.api import ScheduleServicer
+from services.a2a_proxy.schedules.followers import WorkspaceFollower
+from services.a2a_proxy.schedules.reported_load import ReportedLoad
+from services.a2a_proxy.schedules.scheduler import Scheduler
+from services.a2a_proxy.schedules.service import Schedules
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
@@ -33,6 +40,9 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 
 MEGABYTE = 1024 * 1024
+
+SCHEDULE_INTERVAL = timedelta(seconds=2)
+"""Time between two looks for schedules that are due."""
 
 RELAY_INTERVAL = timedelta(seconds=1)
 """Time between two looks into the outbox of events."""
@@ -70,10 +80,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         inbound_secrets = InboundSecrets(AuthClient(auth))
+        follower = WorkspaceFollower(store, registry_client, clock)
+        load = ReportedLoad()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.restart_idle_timeouts,
             on_removal=(inbound_secrets.drop, retention.note_removal),
+            on_update=(follower.note, load.note),
         )
         delivery = Delivery(
             registry=registry_client,
@@ -87,6 +100,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             max_inbox_bytes=max_workspace_bytes,
         )
         proxy = A2aProxyServicer(delivery)
+        scheduler = Scheduler(
+            store,
+            clock,
+            send=delivery.deliver,
+            record_activity=activity.record,
+            has_room=load.has_room,
+            is_native=route_cache.has_native_scheduler,
+            is_ready=route_cache.is_fresh,
+        )
         try:
             yield Components(
                 servicers=[
@@ -105,6 +127,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         add=broadcasts_pb2_grpc.add_BroadcastServiceServicer_to_server,
                         servicer=BroadcastServicer(broadcasts),
                     ),
+                    Servicer(
+                        contract=schedules_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
+                        add=schedules_pb2_grpc.add_ScheduleServiceServicer_to_server,
+                        servicer=ScheduleServicer(Schedules(store, route_cache, clock)),
+                    ),
                 ],
                 loops=[
                     Loop(name="routes", run=route_cache.follow_feed),
@@ -116,6 +143,19 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         every=settings.cleanup_interval,
                     ),
                     Loop(name="activity.retention", run=retention.follow),
+                    Loop(name="schedules.runs", run=scheduler.own_runs),
+                    Loop(
+                        name="schedules",
+                        run=scheduler.tick,
+                        every=SCHEDULE_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.schedules"),
+                    ),
+                    Loop(name="schedules.workspaces", run=follower.follow),
+                    Loop(
+                        name="schedules.cleaning",
+                        run=partial(follower.clean, route_cache.has_route),
+                        every=settings.cleanup_interval,
+                    ),
                     Loop(
                         name="stored_events",
                         run=EventRelay(store, registry_client).relay,

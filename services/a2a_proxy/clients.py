@@ -11,6 +11,7 @@ from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifec
 from protos.registry.v1 import registry_pb2 as registry_pb
 from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
+    DeclaredSchedule,
     DeliveryMode,
     HeartbeatReceived,
     InstanceCondition,
@@ -121,12 +122,13 @@ class AuthClient:
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:
     match message.WhichOneof("update"):
         case "changed":
-            yield RouteChanged(message.revision, _parse_route(message.changed))
+            yield RouteChanged(message.revision, _parse_route(message.changed), _parse_schedules(message.changed.brief))
         case "heartbeat":  # from a registry of an earlier release
             yield HeartbeatReceived(message.revision, WorkspaceId(message.heartbeat.workspace_id))
         case "heartbeats":
             for heartbeat in message.heartbeats.heartbeats:
-                yield HeartbeatReceived(message.revision, WorkspaceId(heartbeat.workspace_id))
+                workspace_id = WorkspaceId(heartbeat.workspace_id)
+                yield HeartbeatReceived(message.revision, workspace_id, heartbeat.active_tasks)
         case "snapshot_done":
             yield SnapshotDone(message.revision)
         case _:
@@ -149,11 +151,24 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
         budget_limit=record.budget_limit if record.HasField("budget_limit") else None,
         monthly_spend=record.monthly_spend,
         has_native_session=declarations.capabilities.get("session", False),
+        has_native_scheduler=declarations.capabilities.get("scheduler", False),
+        max_concurrent_tasks=max(record.max_concurrent_tasks, 1),
+        name=record.name,
+        org_id=WorkspaceId(record.org_id) if record.org_id else None,
         idle_timeout=(
             timedelta(seconds=declarations.idle_timeout_seconds)
             if declarations.HasField("idle_timeout_seconds")
             else None
         ),
+    )
+
+
+def _parse_schedules(brief: registry_pb.Brief) -> tuple[DeclaredSchedule, ...]:
+    return tuple(
+        DeclaredSchedule(
+            name=one.name, cron_expr=one.cron_expr, prompt=one.prompt, timezone=one.timezone, enabled=one.enabled
+        )
+        for one in brief.schedules
     )
 
 

@@ -195,3 +195,37 @@ class ActivityCursorGone(NotFound):
     domain = DOMAIN
     reason = "ACTIVITY_CURSOR_GONE"
     message = "since_id not found"
+
+
+class InvalidSchedule(InvalidArgument):
+    """A field of a schedule is invalid; details: detail, for the expression."""
+
+    domain = DOMAIN
+    reason = "INVALID_SCHEDULE"
+
+
+class ScheduleNotFound(NotFound):
+    """The workspace has no such schedule."""
+
+    domain = DOMAIN
+    reason = "SCHEDULE_NOT_FOUND"
+    message = "schedule not found"
+
+
+class ScheduleNameExists(FailedPrecondition):
+    """The workspace has a schedule with this name."""
+
+    domain = DOMAIN
+    reason = "SCHEDULE_NAME_EXISTS"
+    message = "schedule name already exists"
+
+
+class TooManySchedules(FailedPrecondition):
+    """The workspace has as many schedules as it may have."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_SCHEDULES"
+    message = "too many schedules"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(details={"limit": limit})

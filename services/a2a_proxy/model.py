@@ -50,6 +50,10 @@ class Route:
     budget_limit: int | None = None
     monthly_spend: int = 0
     has_native_session: bool = False
+    has_native_scheduler: bool = False
+    max_concurrent_tasks: int = 1
+    name: str = ""
+    org_id: WorkspaceId | None = None
     idle_timeout: timedelta | None = None
 
 
@@ -61,20 +65,33 @@ class ResolvedRoute:
     allowed: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredSchedule:
+    """A schedule that the template of a workspace declares; nothing of it is checked."""
+
+    name: str
+    cron_expr: str
+    prompt: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class RouteChanged:
-    """A feed update: the present route of a workspace."""
+    """A feed update: the present route of a workspace, and the schedules that its template declares."""
 
     revision: int
     route: Route
+    schedules: tuple[DeclaredSchedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReceived:
-    """A feed update: an agent sent a heartbeat."""
+    """A feed update: an agent sent a heartbeat, with the number of its active tasks."""
 
     revision: int
     workspace_id: WorkspaceId
+    active_tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,17 @@ class RouteCache:
         *,
         on_sign_of_life: Callable[[WorkspaceId], None],
         on_removal: Sequence[Callable[[WorkspaceId], None]] = (),
+        on_update: Sequence[Callable[[WorkspaceUpdate], None]] = (),
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
-        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal."""
+        """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal.
+
+        `on_update` is called for every update, after the cache has changed.
+        """
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
         self._on_removal = on_removal
+        self._on_update = on_update
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
@@ -56,6 +61,15 @@ class RouteCache:
     def has_route(self, workspace_id: WorkspaceId) -> bool:
         """Whether a route to the workspace is cached."""
         return workspace_id in self._routes
+
+    def get(self, workspace_id: WorkspaceId) -> Route | None:
+        """Return the cached route of a workspace, without asking whether the cache is fresh."""
+        return self._routes.get(workspace_id)
+
+    async def has_native_scheduler(self, workspace_id: WorkspaceId) -> bool:
+        """Whether the agent of a workspace declares a scheduler of its own; raises `Unavailable`."""
+        route = (await self.find(workspace_id, None)).route
+        return route is not None and route.has_native_scheduler
 
     async def find_trouble(self) -> str:
         """Return why the cache is not trusted; empty if it is."""
@@ -109,6 +123,8 @@ class RouteCache:
                 pass
             case _:
                 assert_never(update)
+        for call in self._on_update:
+            call(update)
         if self._revision:  # before the snapshot is complete, the feed has to start from the beginning again
             self._revision = max(self._revision, update.revision)
 

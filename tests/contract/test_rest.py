@@ -42,7 +42,7 @@ NOT_YET: set[tuple[str, str]] = {
     ("GET", "/workspaces/{}/shared-context"),
     ("POST", "/workspaces/{}/chat/uploads"),
     ("GET", "/workspaces/{}/chat/download"),
-    # Stored messages, delegation and schedules: with the A2A proxy's queue.
+    # Stored messages and delegation: with the A2A proxy's queue.
     ("GET", "/workspaces/{}/a2a/queue/{}"),
     ("POST", "/admin/a2a-queue/drop-stale"),
     ("POST", "/workspaces/{}/delegate"),
@@ -52,14 +52,6 @@ NOT_YET: set[tuple[str, str]] = {
     ("POST", "/workspaces/{}/activity"),
     ("POST", "/workspaces/{}/notify"),
     ("GET", "/workspaces/{}/session-search"),
-    ("GET", "/workspaces/{}/schedules"),
-    ("POST", "/workspaces/{}/schedules"),
-    ("PATCH", "/workspaces/{}/schedules/{}"),
-    ("DELETE", "/workspaces/{}/schedules/{}"),
-    ("POST", "/workspaces/{}/schedules/{}/run"),
-    ("GET", "/workspaces/{}/schedules/{}/history"),
-    ("GET", "/workspaces/{}/schedules/health"),
-    ("GET", "/admin/schedules/health"),
 }
 """Routes of the first release that are not implemented yet."""
 

@@ -66,6 +66,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The message has passed through planes too often: an agent's address leads back to a plane."""
     ERROR_REASON_INBOUND_SECRET_REFUSED: _ErrorReason.ValueType  # 18
     """The agent refused the plane's inbound secret; details: delivery."""
+    ERROR_REASON_INVALID_SCHEDULE: _ErrorReason.ValueType  # 40
+    """A field of a schedule is invalid; details: detail, for the expression."""
+    ERROR_REASON_SCHEDULE_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """No such schedule of this workspace."""
+    ERROR_REASON_SCHEDULE_NAME_EXISTS: _ErrorReason.ValueType  # 42
+    """The workspace has a schedule with this name."""
+    ERROR_REASON_TOO_MANY_SCHEDULES: _ErrorReason.ValueType  # 43
+    """The workspace has as many schedules as it may have; details: limit."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -109,6 +117,14 @@ ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
 """The message has passed through planes too often: an agent's address leads back to a plane."""
 ERROR_REASON_INBOUND_SECRET_REFUSED: ErrorReason.ValueType  # 18
 """The agent refused the plane's inbound secret; details: delivery."""
+ERROR_REASON_INVALID_SCHEDULE: ErrorReason.ValueType  # 40
+"""A field of a schedule is invalid; details: detail, for the expression."""
+ERROR_REASON_SCHEDULE_NOT_FOUND: ErrorReason.ValueType  # 41
+"""No such schedule of this workspace."""
+ERROR_REASON_SCHEDULE_NAME_EXISTS: ErrorReason.ValueType  # 42
+"""The workspace has a schedule with this name."""
+ERROR_REASON_TOO_MANY_SCHEDULES: ErrorReason.ValueType  # 43
+"""The workspace has as many schedules as it may have; details: limit."""
 
 @typing.final
 class ExchangeRequest(message.Message):
