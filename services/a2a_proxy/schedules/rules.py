@@ -243,7 +243,7 @@ def plan_run(due: DueSchedule, now: datetime, *, is_native: bool, has_room: bool
         return replace(plan, action=Action.SKIP, reason=f"missed: the plane was not running at {missed}")
     if has_room and not is_running:
         return plan
-    if late < CAPACITY_WAIT:
+    if now - due.due_at < CAPACITY_WAIT:
         return replace(plan, action=Action.WAIT)
     return replace(plan, action=Action.SKIP, reason=OVERLAP_TEXT if is_running else BUSY_TEXT)
 

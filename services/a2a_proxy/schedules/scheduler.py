@@ -214,7 +214,7 @@ class Scheduler:
                 raise TypeError(receipt)
 
     async def _finish(self, run: Run, result: RunOutcome, duration: timedelta) -> None:
-        """Store the end of a run, after an outage of the database too. It is stored once, whoever is first."""
+        """Store the end of a run, after an outage of the database too. It is stored once."""
         for _ in range(FINISH_ATTEMPTS):
             try:
                 finished = await self._store_end(run, result, duration)
