@@ -54,8 +54,12 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
 
-    def send_heartbeat(self, workspace_id: str) -> None:
-        heartbeats = pb.HeartbeatNotices(heartbeats=[pb.HeartbeatNotice(workspace_id=workspace_id)])
+    def announce(self, record: pb.WorkspaceRecord) -> None:
+        """Send a change of a workspace to the watchers without storing it."""
+        self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
+
+    def send_heartbeat(self, workspace_id: str, **fields) -> None:
+        heartbeats = pb.HeartbeatNotices(heartbeats=[pb.HeartbeatNotice(workspace_id=workspace_id, **fields)])
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, heartbeats=heartbeats))
 
     def break_feeds(self) -> None:

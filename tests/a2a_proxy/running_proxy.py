@@ -24,6 +24,8 @@ class RunningProxy:
     """A running proxy: its address, the fakes that it calls, and its database."""
 
     address: str
+    fakes: str
+    """The address of the fakes."""
     registry: FakeRegistry
     lifecycle: FakeLifecycle
     events: FakeEvents
@@ -67,6 +69,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
             group.create_task(_serve(loaded, address, stop, stopped))
             proxy = RunningProxy(
                 address=await address,
+                fakes=fakes,
                 registry=registry,
                 lifecycle=lifecycle,
                 events=events,

@@ -131,7 +131,9 @@ class ScheduleBench:
             "next_run_at": SCHEDULES.c.next_run_at - timedelta(seconds=1) * (numbers.c.n % 60),
         }
         columns = [changed.get(column.name, column) for column in SCHEDULES.c]
-        copies = sa.select(*columns).select_from(SCHEDULES.join(numbers, sa.true())).where(SCHEDULES.c.id == schedule.id)
+        copies = (
+            sa.select(*columns).select_from(SCHEDULES.join(numbers, sa.true())).where(SCHEDULES.c.id == schedule.id)
+        )
         async with self.store.begin() as tx:
             await tx.connection.execute(sa.insert(SCHEDULES).from_select(SCHEDULES.c.keys(), copies))
 
