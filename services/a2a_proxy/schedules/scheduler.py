@@ -178,11 +178,13 @@ class Scheduler:
         group.create_task(self._run(claimed, run))
 
     async def _run(self, schedule: Schedule, run: Run) -> None:
-        """Send the prompt of a claimed schedule, and store what came of it."""
+        """Send the prompt of a claimed schedule, and store what came of it. Its errors do not affect other runs."""
         started = time.perf_counter()
         try:
             result = await self._send_prompt(schedule, run)
             await self._finish(run, result, timedelta(seconds=time.perf_counter() - started))
+        except Exception:
+            log.exception("end of a run lost", workspace=schedule.workspace_id, schedule=schedule.id)
         finally:
             self._under_way.pop(schedule.id, None)
 

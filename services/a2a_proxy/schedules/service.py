@@ -75,12 +75,12 @@ class Schedules:
         async with self._store.begin() as tx:
             schedules = ScheduleStore(tx.connection)
             await schedules.lock_workspace(workspace_id)
+            known = await schedules.find(request_id)
+            if known is not None:
+                return _require(known, workspace_id)
             existing = await schedules.list_without_prompts(workspace_id)
-            for known in existing:
-                if known.id == request_id:
-                    return known
-                if known.name == schedule.name:
-                    raise ScheduleNameExists
+            if any(other.name == schedule.name for other in existing):
+                raise ScheduleNameExists
             if len(existing) >= rules.MAX_SCHEDULES_PER_WORKSPACE:
                 raise TooManySchedules(rules.MAX_SCHEDULES_PER_WORKSPACE)
             await schedules.insert(schedule)

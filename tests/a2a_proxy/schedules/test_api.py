@@ -117,8 +117,12 @@ async def test_a_name_exists_once_in_a_workspace_the_empty_one_too(client):
 
 
 async def test_a_workspace_has_a_limited_number_of_schedules(client):
-    for number in range(rules.MAX_SCHEDULES_PER_WORKSPACE):
-        await client.create(name=str(number), enabled=False)
+    made = await client.create(name="0")
+    async with client.proxy.store.begin() as tx:
+        schedules = ScheduleStore(tx.connection)
+        first = await schedules.find(made.id)
+        for number in range(1, rules.MAX_SCHEDULES_PER_WORKSPACE):
+            await schedules.insert(replace(first, id=str(uuid4()), name=str(number)))
 
     assert await client.refuse(client.create(name="more")) == ("TOO_MANY_SCHEDULES", "too many schedules")
     assert len(await client.list()) == rules.MAX_SCHEDULES_PER_WORKSPACE

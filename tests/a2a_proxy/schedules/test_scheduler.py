@@ -291,6 +291,23 @@ async def test_a_run_whose_process_ended_is_recorded_and_not_repeated(bench):
     assert [(kind, payload["status"]) for kind, payload in await bench.list_events()] == [("CRON_EXECUTED", "error")]
 
 
+async def test_the_end_of_a_run_is_stored_once_even_if_its_process_was_only_slow(bench):
+    bench.answer = Held()
+    schedule = await bench.add()
+    async with bench.running() as slow, bench.running() as other:
+        await slow.tick()
+        await eventually(lambda: bench.sent)
+        bench.native.add(schedule.workspace_id)
+        bench.clock.advance(minutes=32)
+        await other.tick()
+        bench.answer.may_answer.set()
+        await eventually(lambda: not slow._under_way)
+
+    after = await bench.find(schedule)
+    assert (after.last_status, after.run_count) == (RunStatus.ERROR, 1)
+    assert len(await bench.list_events()) == len(bench.rows) == 1
+
+
 async def test_a_crash_between_the_claim_and_the_message_loses_the_run_and_never_repeats_it(bench):
     schedule = await bench.add()
     stopped = asyncio.Event()
