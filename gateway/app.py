@@ -53,6 +53,7 @@ from gateway.routes.orgs import OrgRoutes
 from gateway.routes.queue import QueueRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.reports import ReportRoutes
+from gateway.routes.schedules import ScheduleRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
 from gateway.routes.session_search import SessionSearchRoutes
@@ -180,6 +181,7 @@ def build_routes(
         *ReportRoutes(channels.a2a_proxy).list_routes(),
         *SessionSearchRoutes(channels.a2a_proxy, channels.registry).list_routes(),
         *ChatFileRoutes(channels.a2a_proxy).list_routes(),
+        *ScheduleRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

@@ -17,6 +17,7 @@ TAGS = {
     "activity": "What a workspace did, and the messages that it received.",
     "reports": "What agents report: activity of their workspaces, and messages to people.",
     "session_search": "Search over activity and memories of a workspace.",
+    "schedules": "Prompts that workspaces receive at the times of cron expressions.",
     "events": "Stored events, and live ones by server-sent events or WebSocket.",
     "memories": "What agents remember, for themselves, their team or all.",
     "entries": "Keys and values of a workspace, with versions.",
@@ -49,6 +50,10 @@ GATES = {
     auth_pb2.GATE_OWN: "a token of this workspace, and no other",
     auth_pb2.GATE_ANY: "any valid token; what the caller may not see is answered with 404",
     auth_pb2.GATE_DISCOVERY: "a workspace token, an organisation token with the scope `read`, or `ADMIN_TOKEN`",
+    auth_pb2.GATE_A2A: (
+        "a token of this workspace or of one that may write to it, an organisation token with the scope `{scope}`, or"
+        " `ADMIN_TOKEN`"
+    ),
     auth_pb2.GATE_REGISTER: "a token of the workspace in the body",
     auth_pb2.GATE_BODY: "a token of the workspace in the body",
     auth_pb2.GATE_TEST: "`ADMIN_TOKEN` where it is set; nothing in open development",

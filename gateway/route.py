@@ -65,6 +65,7 @@ INVALID_ID_TEXTS = {
     "instructionId": "invalid instruction ID",
     "queueId": "invalid queue ID",
     "messageId": "invalid message ID",
+    "scheduleId": "invalid schedule ID",
 }
 """The error for each path parameter that is an id. Any other path parameter is free text."""
 

@@ -20,6 +20,8 @@ from protos.a2a_proxy.v1 import (
     inbox_pb2_grpc,
     queue_pb2,
     queue_pb2_grpc,
+    schedules_pb2,
+    schedules_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
@@ -49,12 +51,19 @@ from services.a2a_proxy.queue.store import QueueStore
 from services.a2a_proxy.queue.targets import QueueTargets, is_repeatable
 from services.a2a_proxy.reports import Reports
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.schedules.api import ScheduleServicer
+from services.a2a_proxy.schedules.followers import WorkspaceFollower
+from services.a2a_proxy.schedules.reported_load import ReportedLoad
+from services.a2a_proxy.schedules.scheduler import Scheduler
+from services.a2a_proxy.schedules.service import Schedules
 from services.a2a_proxy.sending import Sender
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
+from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.tables import SCHEMA
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
+from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 
 MEGABYTE = 1024 * 1024
@@ -65,13 +74,20 @@ EXPIRY_INTERVAL = timedelta(seconds=1)
 QUEUE_CLEANUP_INTERVAL = timedelta(minutes=10)
 """Interval at which messages that ended long ago are erased."""
 
+SCHEDULE_INTERVAL = timedelta(seconds=2)
+"""Time between two looks for schedules that are due."""
+
+RELAY_INTERVAL = timedelta(seconds=1)
+"""Time between two looks into the outbox of events."""
+
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock, url = SystemClock(), settings.database_url.get_secret_value()
+    clock = SystemClock()
+    url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=service.build_role(settings.role_prefix)) as engine,
+        database.open_engine(url, role=role) as engine,
         clients.open_channel(
             settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
         ) as registry,
@@ -102,6 +118,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
         inbound_secrets = InboundSecrets(AuthClient(auth))
         capacity = Capacity()
+        follower = WorkspaceFollower(store, registry_client, clock)
+        load = ReportedLoad()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.dispatches.restart_idle_timeouts,
@@ -109,6 +127,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                 workspace_id, declared or settings.idle_timeout
             ),
             on_removal=(inbound_secrets.drop, retention.note_removal),
+            on_update=(follower.note, load.note),
         )
         sender = Sender(
             route_cache=route_cache,
@@ -174,6 +193,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             idle_timeout=settings.idle_timeout,
         )
         proxy = A2aProxyServicer(delivery, dispatches=agents.dispatches, budgets=budgets)
+        scheduler = Scheduler(
+            store,
+            clock,
+            send=delivery.deliver,
+            record_activity=activity.record,
+            has_room=load.has_room,
+            is_native=route_cache.has_native_scheduler,
+            is_ready=route_cache.is_fresh,
+        )
         try:
             yield Components(
                 servicers=[
@@ -213,6 +241,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         add=chat_files_pb2_grpc.add_ChatFileServiceServicer_to_server,
                         servicer=ChatFileServicer(chat_files),
                     ),
+                    Servicer(
+                        contract=schedules_pb2.DESCRIPTOR.services_by_name["ScheduleService"],
+                        add=schedules_pb2_grpc.add_ScheduleServiceServicer_to_server,
+                        servicer=ScheduleServicer(Schedules(store, route_cache, clock)),
+                    ),
                 ],
                 loops=[
                     Loop(name="routes", run=route_cache.follow_feed),
@@ -229,6 +262,25 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(name="queue.leases", run=settlement.renew_leases, every=settings.queue_renewal),
                     Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
                     Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
+                    Loop(name="schedules.runs", run=scheduler.own_runs),
+                    Loop(
+                        name="schedules",
+                        run=scheduler.tick,
+                        every=SCHEDULE_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.schedules"),
+                    ),
+                    Loop(name="schedules.workspaces", run=follower.follow),
+                    Loop(
+                        name="schedules.cleaning",
+                        run=partial(follower.clean, route_cache.has_route),
+                        every=settings.cleanup_interval,
+                    ),
+                    Loop(
+                        name="stored_events",
+                        run=EventRelay(store, registry_client).relay,
+                        every=RELAY_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.stored_events"),
+                    ),
                 ],
                 probes=[route_cache.find_trouble],
                 on_stop=[proxy.stop_exchanges, drain.stop],

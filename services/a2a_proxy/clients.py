@@ -1,16 +1,17 @@
 """Calls the registry, the provisioner and auth, and returns their answers in this service's types."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, timedelta
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
-from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as registry_pb
 from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
+    DeclaredSchedule,
     DeliveryMode,
     HeartbeatReceived,
     InboundSecret,
@@ -21,9 +22,11 @@ from services.a2a_proxy.model import (
     RouteChanged,
     SnapshotDone,
     Status,
+    StoredEvent,
     WorkspaceId,
     WorkspaceUpdate,
 )
+from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import NotFound, ServiceError
 
@@ -36,12 +39,13 @@ SECRET_TIMEOUT = timedelta(seconds=2)
 
 
 class RegistryClient:
-    """The registry: resolves routes, streams their changes, and wakes workspaces."""
+    """The registry: resolves routes, streams their changes, wakes workspaces, and stores events."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._channel = channel
         self._stub = registry_rpc.RegistryServiceStub(channel.channel)
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(channel.channel)
+        self._events = events_pb2_grpc.EventServiceStub(channel.channel)
 
     async def wake(self, target: WorkspaceId) -> None:
         """Wake a hibernated workspace; repeated calls wake it once. Raises `Unavailable`."""
@@ -55,6 +59,22 @@ class RegistryClient:
         except NotFound:
             return ResolvedRoute(route=None, allowed=caller is None)
         return ResolvedRoute(route=_parse_route(answer.record), allowed=answer.allowed)
+
+    async def record_events(self, events: Sequence[StoredEvent]) -> frozenset[str]:
+        """Have events stored; returns the ids of those that never can be. Raises `Unavailable`."""
+        request = events_pb2.RecordEventsRequest(
+            events=[
+                events_pb2.RecordedEvent(
+                    id=event.id,
+                    event_type=event.type.value,
+                    workspace_id=event.workspace_id,
+                    payload=strict_json.dump(event.payload),
+                )
+                for event in events
+            ]
+        )
+        answer = await self._channel.call(self._events.RecordEvents, request)
+        return frozenset(answer.refused_ids)
 
     async def watch(self, after: int) -> AsyncGenerator[WorkspaceUpdate, None]:
         """Stream the updates after a revision, or all of them for 0; raises `ServiceError` when the stream breaks."""
@@ -102,12 +122,13 @@ class AuthClient:
 def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[WorkspaceUpdate]:
     match message.WhichOneof("update"):
         case "changed":
-            yield RouteChanged(message.revision, _parse_route(message.changed))
+            yield RouteChanged(message.revision, _parse_route(message.changed), _parse_schedules(message.changed.brief))
         case "heartbeat":  # from a registry of an earlier release
             yield HeartbeatReceived(message.revision, WorkspaceId(message.heartbeat.workspace_id))
         case "heartbeats":
             for heartbeat in message.heartbeats.heartbeats:
-                yield HeartbeatReceived(message.revision, WorkspaceId(heartbeat.workspace_id), heartbeat.active_tasks)
+                workspace_id = WorkspaceId(heartbeat.workspace_id)
+                yield HeartbeatReceived(message.revision, workspace_id, heartbeat.active_tasks)
         case "snapshot_done":
             yield SnapshotDone(message.revision)
         case _:
@@ -119,7 +140,6 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
     return Route(
         workspace_id=WorkspaceId(record.id),
         status=_parse_status(record.status),
-        name=record.name,
         revision=record.revision,
         status_reason=record.status_reason,
         parent_id=WorkspaceId(record.parent_id) if record.HasField("parent_id") else None,
@@ -133,6 +153,8 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
         has_native_session=declarations.capabilities.get("session", False),
         has_idempotent_delivery=declarations.capabilities.get("idempotent_delivery", False),
         max_concurrent_tasks=max(record.max_concurrent_tasks, 1),
+        has_native_scheduler=declarations.capabilities.get("scheduler", False),
+        name=record.name,
         org_id=WorkspaceId(record.org_id) if record.org_id else None,
         idle_timeout=(
             timedelta(seconds=declarations.idle_timeout_seconds)
@@ -140,6 +162,15 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
             else None
         ),
         registered_at=record.registered_at.ToDatetime(UTC) if record.HasField("registered_at") else None,
+    )
+
+
+def _parse_schedules(brief: registry_pb.Brief) -> tuple[DeclaredSchedule, ...]:
+    return tuple(
+        DeclaredSchedule(
+            name=one.name, cron_expr=one.cron_expr, prompt=one.prompt, timezone=one.timezone, enabled=one.enabled
+        )
+        for one in brief.schedules
     )
 
 

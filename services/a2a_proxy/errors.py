@@ -369,3 +369,37 @@ class TooManyFileTransfers(ResourceExhausted):
     def __init__(self, limit: int) -> None:
         """Set when to try again."""
         super().__init__(details={"limit": limit}, retry_in=timedelta(seconds=5))
+
+
+class InvalidSchedule(InvalidArgument):
+    """A field of a schedule is invalid; details: detail, for the expression."""
+
+    domain = DOMAIN
+    reason = "INVALID_SCHEDULE"
+
+
+class ScheduleNotFound(NotFound):
+    """The workspace has no such schedule."""
+
+    domain = DOMAIN
+    reason = "SCHEDULE_NOT_FOUND"
+    message = "schedule not found"
+
+
+class ScheduleNameExists(FailedPrecondition):
+    """The workspace has a schedule with this name."""
+
+    domain = DOMAIN
+    reason = "SCHEDULE_NAME_EXISTS"
+    message = "schedule name already exists"
+
+
+class TooManySchedules(FailedPrecondition):
+    """The workspace has as many schedules as it may have."""
+
+    domain = DOMAIN
+    reason = "TOO_MANY_SCHEDULES"
+    message = "too many schedules"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(details={"limit": limit})

@@ -54,6 +54,7 @@ class Route:
     has_idempotent_delivery: bool = False
     """Whether the agent recognises a message that it receives a second time."""
     max_concurrent_tasks: int = 1
+    has_native_scheduler: bool = False
     org_id: WorkspaceId | None = None
     idle_timeout: timedelta | None = None
     registered_at: datetime | None = None
@@ -67,6 +68,17 @@ class ResolvedRoute:
     allowed: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredSchedule:
+    """A schedule that the template of a workspace declares; nothing of it is checked."""
+
+    name: str
+    cron_expr: str
+    prompt: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class InboundSecret:
     """The secret that the plane presents to an agent, and whether auth has just created it because it was missing."""
@@ -77,10 +89,11 @@ class InboundSecret:
 
 @dataclass(frozen=True, slots=True)
 class RouteChanged:
-    """A feed update: the present route of a workspace."""
+    """A feed update: the present route of a workspace, and the schedules that its template declares."""
 
     revision: int
     route: Route
+    schedules: tuple[DeclaredSchedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +439,23 @@ class Broadcast:
     at: datetime
     payload: bytes
     announced_payload: bytes | None = None
+
+
+class StoredEventType(StrEnum):
+    """The stored events of docs/spec/rest.md, 8.1, that arise in the proxy and are stored by the registry."""
+
+    CRON_EXECUTED = "CRON_EXECUTED"
+    CRON_SKIPPED = "CRON_SKIPPED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event about a workspace. `payload` is a JSON object of at most 64 KiB; the registry stores a UUID once."""
+
+    id: str
+    type: StoredEventType
+    workspace_id: WorkspaceId
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,19 +50,22 @@ class RouteCache:
         on_sign_of_life: Callable[[WorkspaceId], None],
         on_idle_timeout: Callable[[WorkspaceId, timedelta | None], None] = lambda *_: None,
         on_removal: Sequence[Callable[[WorkspaceId], None]] = (),
+        on_update: Sequence[Callable[[WorkspaceUpdate], None]] = (),
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
         """Set what is called for an update.
 
         `on_sign_of_life` is called for every heartbeat and registration of an agent. Other changes say nothing about
         the agent: the plane or a person makes them. `on_idle_timeout` is called with a timeout that an agent declares
-        instead of another, or with `None`; `on_removal` is called for a removed workspace.
+        instead of another, or with `None`; `on_removal` is called for a removed workspace, and
+        `on_update` for every update after the cache has changed.
         """
         self._listeners: list[RouteListener] = []
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
         self._on_idle_timeout = on_idle_timeout
         self._on_removal = on_removal
+        self._on_update = on_update
         self._feed: FeedReader[WorkspaceUpdate] = FeedReader(
             "workspaces", self._open_feed, backoff=RECONNECT_BACKOFF, silence_limit=silence_limit
         )
@@ -95,6 +98,11 @@ class RouteCache:
     def list_organisation(self, org_id: WorkspaceId) -> list[WorkspaceId]:
         """Return the workspaces of an organisation that are in the cache."""
         return [route.workspace_id for route in self._routes.values() if route.org_id == org_id]
+
+    async def has_native_scheduler(self, workspace_id: WorkspaceId) -> bool:
+        """Whether the agent of a workspace declares a scheduler of its own; raises `Unavailable`."""
+        route = (await self.find(workspace_id, None)).route
+        return route is not None and route.has_native_scheduler
 
     async def find_trouble(self) -> str:
         """Return why the cache is not trusted; empty if it is."""
@@ -154,6 +162,8 @@ class RouteCache:
                 pass
             case _:
                 assert_never(update)
+        for call in self._on_update:
+            call(update)
         if self._revision:  # before the snapshot is complete, the feed has to start from the beginning again
             self._revision = max(self._revision, update.revision)
 

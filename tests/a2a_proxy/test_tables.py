@@ -1,6 +1,9 @@
 """Tests that the migrations and the tables of the proxy agree."""
 
+from datetime import UTC, datetime
+
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
@@ -8,8 +11,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from services.a2a_proxy.app import service
+from services.a2a_proxy.schedules.tables import SCHEDULE_RUNS, SCHEDULES
 from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
 from tests import databases
+
+DUE_ORDER = (SCHEDULES.c.next_run_at, SCHEDULES.c.id)
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -50,3 +58,15 @@ async def test_migrations_and_tables_have_the_same_keys_and_indexes(engine):
         f"CREATE UNIQUE INDEX activities_pkey ON a2a_proxy.activities USING btree ({key})",
         "CREATE UNIQUE INDEX activities_id_key ON a2a_proxy.activities USING btree (id)",
     }
+
+
+async def test_schedules_that_are_due_are_found_by_an_index(engine):
+    due = sa.select(SCHEDULES.c.id).where(SCHEDULES.c.next_run_at <= sa.func.now()).order_by(*DUE_ORDER).limit(200)
+    lasting = sa.select(SCHEDULE_RUNS.c.id).where(SCHEDULE_RUNS.c.status.is_(None), SCHEDULE_RUNS.c.started_at < NOON)
+    async with engine.begin() as connection:
+        await connection.execute(text("set local enable_seqscan = off"))
+        for statement, index in ((due, "schedules_due"), (lasting, "schedule_runs_lasting")):
+            shown = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+            rows = await connection.execute(text(f"explain {shown}".replace(":", "\\:")))
+
+            assert index in "\n".join(rows.scalars())

@@ -40,21 +40,11 @@ NOT_YET: set[tuple[str, str]] = {
     ("DELETE", "/workspaces/{}/files/{}"),
     ("PUT", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/shared-context"),
-    # Stored messages, delegation and schedules: with the A2A proxy's queue.
-    ("GET", "/workspaces/{}/a2a/queue/{}"),
-    ("POST", "/admin/a2a-queue/drop-stale"),
+    # Delegation: with the A2A proxy's queue.
     ("POST", "/workspaces/{}/delegate"),
     ("GET", "/workspaces/{}/delegations"),
     ("POST", "/workspaces/{}/delegations/record"),
     ("POST", "/workspaces/{}/delegations/{}/update"),
-    ("GET", "/workspaces/{}/schedules"),
-    ("POST", "/workspaces/{}/schedules"),
-    ("PATCH", "/workspaces/{}/schedules/{}"),
-    ("DELETE", "/workspaces/{}/schedules/{}"),
-    ("POST", "/workspaces/{}/schedules/{}/run"),
-    ("GET", "/workspaces/{}/schedules/{}/history"),
-    ("GET", "/workspaces/{}/schedules/health"),
-    ("GET", "/admin/schedules/health"),
 }
 """Routes of the first release that are not implemented yet."""
 

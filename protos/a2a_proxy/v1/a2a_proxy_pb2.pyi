@@ -100,6 +100,14 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The upload broke off."""
     ERROR_REASON_TOO_MANY_FILE_TRANSFERS: _ErrorReason.ValueType  # 75
     """The workspace has as many uploads and downloads as it may have at once; details: limit."""
+    ERROR_REASON_INVALID_SCHEDULE: _ErrorReason.ValueType  # 80
+    """A field of a schedule is invalid; details: detail, for the expression."""
+    ERROR_REASON_SCHEDULE_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """No such schedule of this workspace."""
+    ERROR_REASON_SCHEDULE_NAME_EXISTS: _ErrorReason.ValueType  # 82
+    """The workspace has a schedule with this name."""
+    ERROR_REASON_TOO_MANY_SCHEDULES: _ErrorReason.ValueType  # 83
+    """The workspace has as many schedules as it may have; details: limit."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -177,6 +185,14 @@ ERROR_REASON_UPLOAD_INTERRUPTED: ErrorReason.ValueType  # 74
 """The upload broke off."""
 ERROR_REASON_TOO_MANY_FILE_TRANSFERS: ErrorReason.ValueType  # 75
 """The workspace has as many uploads and downloads as it may have at once; details: limit."""
+ERROR_REASON_INVALID_SCHEDULE: ErrorReason.ValueType  # 80
+"""A field of a schedule is invalid; details: detail, for the expression."""
+ERROR_REASON_SCHEDULE_NOT_FOUND: ErrorReason.ValueType  # 81
+"""No such schedule of this workspace."""
+ERROR_REASON_SCHEDULE_NAME_EXISTS: ErrorReason.ValueType  # 82
+"""The workspace has a schedule with this name."""
+ERROR_REASON_TOO_MANY_SCHEDULES: ErrorReason.ValueType  # 83
+"""The workspace has as many schedules as it may have; details: limit."""
 
 @typing.final
 class ExchangeRequest(message.Message):
