@@ -28,14 +28,14 @@ def test_a_run_sends_its_prompt_under_an_id_that_its_time_decides():
         id="s", workspace_id="w", name="n", cron_expr="* * * * *", prompt="gö", created_at=NOW, updated_at=NOW
     )
 
-    incoming = messages.build_message(schedule, NOW)
+    incoming = messages.build_message(schedule, NOW, began_at=0.0)
 
     request = json.loads(incoming.body)
     message = request["params"]["message"]
     assert (incoming.target, incoming.caller, incoming.timeout) == ("w", None, "1800")
     assert (request["method"], message["messageId"]) == ("message/send", "cron-s-20260501T083000Z")
     assert message["parts"] == [{"kind": "text", "text": "gö"}]
-    assert messages.build_message(schedule, NOW) == incoming
+    assert messages.build_message(schedule, NOW, began_at=0.0) == incoming
 
 
 @pytest.mark.parametrize(
