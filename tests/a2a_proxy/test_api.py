@@ -35,6 +35,7 @@ async def test_a_workspace_can_read_its_own_activity_only(proxy, gateway):
 
 @pytest.mark.covers("ACT-01")
 async def test_a_page_has_a_hundred_rows_or_as_many_as_were_asked_for_the_newest_first(proxy):
+    proxy.registry.set_workspace(TARGET)  # the rows of a workspace that the registry does not know are purged
     at = datetime.now(UTC)
     rows = [
         Activity(id=str(uuid4()), workspace_id=TARGET, activity_type="agent_log", method=str(number), created_at=at)
