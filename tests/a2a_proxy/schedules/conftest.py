@@ -124,7 +124,7 @@ class ScheduleBench:
 
     async def copy(self, schedule: Schedule, count: int) -> None:
         """Store copies of a schedule under other names, due a second earlier each."""
-        numbers = sa.func.generate_series(1, count).table_valued("n")
+        numbers = sa.func.generate_series(1, count).table_valued("n").render_derived()
         changed = {
             "id": sa.func.gen_random_uuid(),
             "name": sa.cast(numbers.c.n, sa.Text),
