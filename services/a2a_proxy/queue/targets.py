@@ -24,7 +24,10 @@ class QueueTargets:
     def note_route(self, before: Route | None, after: Route) -> None:
         """Note a changed route, and deliver if the target can take messages now and could not before."""
         self._capacity.note_route(after)
+        can_push = isinstance(routing.decide(after), Push)
         could_push = before is not None and isinstance(routing.decide(before), Push)
+        if not can_push:
+            self._capacity.end_waiting(after.workspace_id)
         if before is not None and before.generation != after.generation:
             self._capacity.forget_other_tasks(after.workspace_id)
         if before is None or not could_push or before.address != after.address or before.mode is not after.mode:
