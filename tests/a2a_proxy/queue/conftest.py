@@ -1,0 +1,21 @@
+"""Fixtures: the store of the queue on a real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.a2a_proxy.app import service
+from services.a2a_proxy.queue.store import QueueStore
+from tests import databases
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    async with databases.open_empty_database(database_url, service) as engine:
+        yield engine
+
+
+@pytest.fixture
+def store(engine: AsyncEngine) -> QueueStore:
+    return QueueStore(engine)
