@@ -71,8 +71,6 @@ def upgrade() -> None:
                 "held",
                 "held_bytes",
                 "erased_completed",
-                "erased_unknown",
-                "erased_dead",
                 "erased_expired",
                 "erased_dropped",
             )

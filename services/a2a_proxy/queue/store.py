@@ -684,12 +684,10 @@ _SELECT_WITHOUT_BODIES = sa.select(
 
 _ERASED = {
     MessageState.COMPLETED: _T.erased_completed,
-    MessageState.UNKNOWN: _T.erased_unknown,
-    MessageState.DEAD: _T.erased_dead,
     MessageState.EXPIRED: _T.erased_expired,
     MessageState.DROPPED: _T.erased_dropped,
 }
-"""The counters of erased messages. One that was still to be delivered counts as dropped."""
+"""The counters of erased messages. One that might still have been delivered counts as dropped."""
 
 _INSERTED = (
     "id",

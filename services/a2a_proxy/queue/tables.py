@@ -73,8 +73,6 @@ QUEUE_TARGETS = sa.Table(
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("held_bytes", sa.BigInteger, nullable=False),
     sa.Column("erased_completed", sa.BigInteger, nullable=False),
-    sa.Column("erased_unknown", sa.BigInteger, nullable=False),
-    sa.Column("erased_dead", sa.BigInteger, nullable=False),
     sa.Column("erased_expired", sa.BigInteger, nullable=False),
     sa.Column("erased_dropped", sa.BigInteger, nullable=False),
 )
