@@ -11,7 +11,7 @@ from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.errors import NotFound, Unavailable
+from services.chassis.errors import NotFound, ServiceError, Unavailable
 from services.chassis.service import Servicer
 
 
@@ -53,8 +53,9 @@ class FakeRegistry(rpc.RegistryServiceServicer):
         self.records[workspace_id] = record
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, changed=record))
 
-    def send_heartbeat(self, workspace_id: str) -> None:
-        heartbeats = pb.HeartbeatNotices(heartbeats=[pb.HeartbeatNotice(workspace_id=workspace_id)])
+    def send_heartbeat(self, workspace_id: str, active_tasks: int = 0) -> None:
+        notice = pb.HeartbeatNotice(workspace_id=workspace_id, active_tasks=active_tasks)
+        heartbeats = pb.HeartbeatNotices(heartbeats=[notice])
         self._send(pb.WatchWorkspacesResponse(revision=self.revision, heartbeats=heartbeats))
 
     def break_feeds(self) -> None:
@@ -108,9 +109,13 @@ class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
     """The registry's LifecycleService; records the workspaces that it is asked to wake."""
 
     woken: list[str] = field(default_factory=list)
+    refusal: ServiceError | None = None
+    """Raised instead of waking."""
 
     async def WakeWorkspace(self, request, context) -> lifecycle_pb2.WakeWorkspaceResponse:
         self.woken.append(request.workspace_id)
+        if self.refusal is not None:
+            raise self.refusal
         return lifecycle_pb2.WakeWorkspaceResponse()
 
     def servicer(self) -> Servicer:
