@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.a2a_proxy.app import service
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
+from services.a2a_proxy.queue.store import QueueStore
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
@@ -29,6 +30,7 @@ class RunningProxy:
     provisioner: FakeProvisioner
     auth: FakeAuth
     store: Store
+    queue: QueueStore
     database_url: str
     fakes: str
     """The address of the fakes."""
@@ -58,6 +60,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
             provisioner=provisioner,
             auth=auth,
             store=Store(engine),
+            queue=QueueStore(engine),
             database_url=database_url,
             fakes=fakes,
             stop=asyncio.Event(),

@@ -80,6 +80,9 @@ REMOVED = "the workspace was removed"
 MAX_DROPPED = 500
 """Messages of a removed workspace that one transaction drops."""
 
+MAX_EXPEDITED = 1000
+"""Messages of a target whose delays are ended at once."""
+
 MAX_NOTED = 1000
 """Messages of a target that are told at once why they wait."""
 
@@ -114,6 +117,7 @@ class Drain:
         self._is_stopping = False
         self._drained: dict[WorkspaceId, bool] = {}
         self._timers: dict[WorkspaceId, asyncio.TimerHandle] = {}
+        self._expedited: set[WorkspaceId] = set()
         self._woken: dict[WorkspaceId, tuple[Route, float]] = {}
         """The targets that were asked to wake: with which route, and when."""
         self._claiming = asyncio.Semaphore(MAX_CLAIMING_TARGETS)
@@ -146,19 +150,23 @@ class Drain:
     def note_room(self, target: WorkspaceId) -> None:
         """Deliver the messages of a target that wait for room, or for it to come online, if there are any."""
         is_looked_at = target in self._timers or target in self._drained
-        if is_looked_at and self._group is not None and not self._is_stopping:
-            self._start(self._expedite(target))
+        if self._group is None or self._is_stopping or not is_looked_at or target in self._expedited:
+            return
+        self._expedited.add(target)
+        self._start(self._expedite(target))
 
     async def _expedite(self, target: WorkspaceId) -> None:
         """End the delays that were meant for a target without room."""
         try:
             async with self._store.begin() as tx:
-                await tx.expedite(target)
+                await tx.expedite(target, limit=MAX_EXPEDITED)
         except Unavailable:
             return  # the timer stays
         except Exception:
             log.exception("delays of queued messages not ended", target=target)
             return
+        finally:
+            self._expedited.discard(target)
         self.wake(target)
 
     async def _sweep(self) -> None:

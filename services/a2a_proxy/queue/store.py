@@ -219,11 +219,12 @@ class QueueTransaction:
         update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
         await self._connection.execute(update.values(last_error=error, reason=reason.value))
 
-    async def expedite(self, target: WorkspaceId) -> None:
-        """End the delays of the messages of a target that had no room or gave no answer."""
+    async def expedite(self, target: WorkspaceId, *, limit: int) -> None:
+        """End the delays of the first messages of a target that had no room or gave no answer."""
         waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.not_before > _NOW)
         chosen = waiting.where(_M.reason.in_([WaitReason.BUSY.value, WaitReason.RETRY.value]))
-        locked = chosen.with_for_update(skip_locked=True).cte("chosen")
+        first = chosen.order_by(_M.priority.desc(), _M.seq).limit(limit)
+        locked = first.with_for_update(skip_locked=True).cte("chosen")
         await self._connection.execute(sa.update(QUEUED_MESSAGES).where(_M.id == locked.c.id).values(not_before=_NOW))
 
     async def find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:

@@ -55,6 +55,7 @@ sa.Index("queued_messages_seq", _columns.seq)
 sa.Index(
     "queued_messages_order", _columns.target_id, _columns.priority.desc(), _columns.seq, postgresql_where=IS_QUEUED
 )
+sa.Index("queued_messages_due", _columns.target_id, _columns.not_before, postgresql_where=IS_QUEUED)
 sa.Index(
     "queued_messages_expiry",
     _columns.expires_at,

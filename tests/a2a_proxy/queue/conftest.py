@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.a2a_proxy.app import service
 from services.a2a_proxy.queue.store import QueueStore
 from tests import databases
+from tests.a2a_proxy.fake_gateway import FakeGateway
+from tests.a2a_proxy.queue.queue_agents import Sender
 
 
 @pytest.fixture
@@ -19,3 +21,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def store(engine: AsyncEngine) -> QueueStore:
     return QueueStore(engine)
+
+
+@pytest.fixture
+def sender(gateway: FakeGateway) -> Sender:
+    return Sender(gateway)

@@ -280,7 +280,7 @@ async def test_room_ends_the_delays_of_busy_messages_and_of_no_others(store):
     await accept(store, busy, polled)
 
     async with store.begin() as tx:
-        await tx.expedite(target)
+        await tx.expedite(target, limit=10)
 
     assert [found.id for found in await claim(store, target)] == [busy.id]
 
