@@ -1,6 +1,7 @@
 """The inbox of an agent that polls: it leases messages, and ends each lease itself (docs/spec/delivery.md, 7)."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 from services.a2a_proxy.activity import ActivityLog
@@ -29,6 +30,11 @@ class Inbox:
         self._activity = activity
         self._owner = owner
         self._waiting: dict[WorkspaceId, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[WorkspaceId], None]] = []
+
+    def add_listener(self, listener: Callable[[WorkspaceId], None]) -> None:
+        """Call `listener` with the workspace of every message that is returned."""
+        self._listeners.append(listener)
 
     def wake(self, workspace_id: WorkspaceId) -> None:
         """Have the calls that wait for messages of a workspace look again."""
@@ -92,8 +98,8 @@ class Inbox:
             _check_receipt(message, receipt)
             after = rules.give_back(message, delay=delay, error=reason, now=await tx.now())
             await tx.apply([Change(message, after)])
-            await tx.notify()
-        self.wake(workspace_id)
+        for listener in self._listeners:
+            listener(workspace_id)
 
     async def extend(self, workspace_id: WorkspaceId, id_: str, receipt: str, *, lease: timedelta) -> QueuedMessage:
         """Prolong a lease from now on; raises `QueueItemNotFound` and `StaleReceipt`."""

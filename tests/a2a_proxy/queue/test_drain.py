@@ -252,7 +252,7 @@ async def test_a_message_whose_time_is_over_expires_and_is_never_delivered(proxy
 async def test_an_agent_that_cannot_be_reached_five_times_leaves_a_dead_message(proxy, sender):
     async with serve_agent(WorkingAgent()) as stopped_agent:
         pass
-    proxy.registry.set_workspace(TARGET, address=stopped_agent.url)
+    proxy.registry.set_workspace(TARGET, address=stopped_agent.url, external=True)
     id_ = await sender.queue("m", headers=ASYNC)
 
     async def is_dead() -> bool:
