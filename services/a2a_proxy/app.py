@@ -157,6 +157,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         )
         operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
         settlement.add_listener(drain.wake)
+        inbox.add_listener(drain.wake)
         route_cache.add_listener(QueueTargets(capacity, drain))
         recent_ids = RecentIds(queue_store)
         listener = database.NotificationListener(

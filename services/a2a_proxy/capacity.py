@@ -40,8 +40,13 @@ class Capacity:
             slots.note_active_tasks(active_tasks)
 
     def drop(self, workspace_id: WorkspaceId) -> None:
-        """Forget a removed workspace; those who wait for its slots find it removed."""
-        slots = self._targets.pop(workspace_id, None)
+        """Forget a removed workspace; those who wait for its slots get none."""
+        self.end_waiting(workspace_id)
+        self._targets.pop(workspace_id, None)
+
+    def end_waiting(self, workspace_id: WorkspaceId) -> None:
+        """Give no slot to those who wait for one, because the target takes no messages now."""
+        slots = self._targets.get(workspace_id)
         if slots is not None:
             slots.end_waiting()
 
@@ -65,7 +70,10 @@ class Capacity:
         return self._find(route).take_free(most)
 
     async def take(self, route: Route, within: timedelta | None = None) -> bool:
-        """Take one slot; without `within` it waits until one is free. Returns whether it has one."""
+        """Take one slot; without `within` it waits until one is free, or `end_waiting` is called.
+
+        Returns whether it has one.
+        """
         return await self._find(route).take(within)
 
     def release(self, workspace_id: WorkspaceId, count: int = 1) -> None:
@@ -90,7 +98,8 @@ class _Slots:
         self._limit = 1
         self._taken = 0
         self._other_tasks = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+        """Their result says whether the waiting caller has got a slot."""
         self._window_end = 0.0
         self._peak = 0
         self._previous_peak = 0
@@ -115,7 +124,7 @@ class _Slots:
         while self._waiting:
             wakeup = self._waiting.popleft()
             if not wakeup.done():
-                wakeup.set_result(None)
+                wakeup.set_result(False)
 
     def take_free(self, most: int) -> int:
         count = min(self.count_free(), most)
@@ -128,30 +137,28 @@ class _Slots:
             return True
         if within is not None and (not self._taken or within <= timedelta()):
             return False  # the tasks are not the plane's, so their end is known with the next heartbeat
-        wakeup: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wakeup: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(wakeup)
         try:
             async with asyncio.timeout(None if within is None else within.total_seconds()):
-                await wakeup
+                return await wakeup
         except TimeoutError:
             return self._leave(wakeup)
         except asyncio.CancelledError:
             if self._leave(wakeup):
                 self.release(1)
             raise
-        return True
 
     def release(self, count: int) -> None:
         self._turn_window()
         self._taken = max(0, self._taken - count)
         self._serve()
 
-    def _leave(self, wakeup: asyncio.Future[None]) -> bool:
-        """Stop waiting; returns whether the slot was given in the meantime."""
-        if wakeup.done() and not wakeup.cancelled():
-            return True
-        self._waiting.remove(wakeup)
-        return False
+    def _leave(self, wakeup: asyncio.Future[bool]) -> bool:
+        """Stop waiting; returns whether a slot was given in the meantime."""
+        if wakeup in self._waiting:
+            self._waiting.remove(wakeup)
+        return wakeup.done() and not wakeup.cancelled() and wakeup.result()
 
     def _serve(self) -> None:
         """Give free slots to those who wait."""
@@ -159,7 +166,7 @@ class _Slots:
             wakeup = self._waiting.popleft()
             if not wakeup.done():
                 self._add(1)
-                wakeup.set_result(None)
+                wakeup.set_result(True)
 
     def _add(self, count: int) -> None:
         self._turn_window()

@@ -215,9 +215,10 @@ class Delivery:
         is_repeatable = message.envelope.is_idempotent or route.has_idempotent_delivery
         is_ambiguous = error.details.get("delivery") == SendState.UNKNOWN
         if is_ambiguous and is_repeatable and message.is_storable and error.reason in BROKEN_REASONS:
-            stored = await self._accept(message, Acceptance.RETRY, not_before_in=RETRY_DELAY)
-            if stored is not None:
-                return stored
+            with suppress(Unavailable):  # the sender learns that the agent may have the message
+                stored = await self._accept(message, Acceptance.RETRY, not_before_in=RETRY_DELAY)
+                if stored is not None:
+                    return stored
         if not isinstance(error, AddressRefused):
             await self._activity.record(builder.build_from_error(error, agent_time))
         log.info("message not answered", workspace=route.workspace_id, reason=error.reason)

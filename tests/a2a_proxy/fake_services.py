@@ -12,7 +12,7 @@ from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
 from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
-from services.chassis.errors import NotFound, Unavailable
+from services.chassis.errors import NotFound, ServiceError, Unavailable
 from services.chassis.service import Servicer
 
 
@@ -116,9 +116,13 @@ class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
     """The registry's LifecycleService; records the workspaces that it is asked to wake."""
 
     woken: list[str] = field(default_factory=list)
+    refusal: ServiceError | None = None
+    """Raised instead of waking."""
 
     async def WakeWorkspace(self, request, context) -> lifecycle_pb2.WakeWorkspaceResponse:
         self.woken.append(request.workspace_id)
+        if self.refusal is not None:
+            raise self.refusal
         return lifecycle_pb2.WakeWorkspaceResponse()
 
     def servicer(self) -> Servicer:

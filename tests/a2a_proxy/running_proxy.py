@@ -4,12 +4,13 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from services.a2a_proxy.app import service
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
+from services.a2a_proxy.queue.store import QueueStore
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
@@ -24,14 +25,16 @@ class RunningProxy:
     """A running proxy: its address, the fakes that it calls, and its database."""
 
     address: str
-    fakes: str
-    """The address of the fakes."""
     registry: FakeRegistry
     lifecycle: FakeLifecycle
     events: FakeEvents
     provisioner: FakeProvisioner
     auth: FakeAuth
     store: Store
+    queue: QueueStore
+    database_url: str
+    fakes: str
+    """The address of the fakes."""
     stop: asyncio.Event
     """Set it to stop the proxy as a signal does; the fakes and the database stay."""
     stopped: asyncio.Event
@@ -48,39 +51,48 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
     """Run a proxy for the length of the block, in development unless the settings say otherwise."""
     registry, lifecycle, provisioner, auth = FakeRegistry(), FakeLifecycle(), FakeProvisioner(), FakeAuth()
     events = FakeEvents()
-    fakes_of_services = [registry, lifecycle, events, provisioner, auth]
+    served = [registry, lifecycle, events, provisioner, auth]
+    async with (
+        databases.open_empty_database(database_url, service) as engine,
+        serve([fake.servicer() for fake in served]) as fakes,
+    ):
+        stopped = RunningProxy(
+            address="",
+            registry=registry,
+            lifecycle=lifecycle,
+            events=events,
+            provisioner=provisioner,
+            auth=auth,
+            store=Store(engine),
+            queue=QueueStore(engine),
+            database_url=database_url,
+            fakes=fakes,
+            stop=asyncio.Event(),
+            stopped=asyncio.Event(),
+        )
+        async with run_replica(stopped, **settings) as proxy:
+            yield proxy
+
+
+@asynccontextmanager
+async def run_replica(other: RunningProxy, **settings) -> AsyncIterator[RunningProxy]:
+    """Run a further proxy with the database and the fakes of another one, for the length of the block."""
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
     with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
-        async with (
-            databases.open_empty_database(database_url, service) as engine,
-            serve([fake.servicer() for fake in fakes_of_services]) as fakes,
-            asyncio.TaskGroup() as group,
-        ):
+        async with asyncio.TaskGroup() as group:
             loaded = Settings(
                 listen=f"unix:{Path(folder) / 'a2a_proxy.sock'}",
-                database_url=database_url,
-                registry_targets=fakes,
-                provisioner_targets=fakes,
-                auth_targets=fakes,
+                database_url=other.database_url,
+                registry_targets=other.fakes,
+                provisioner_targets=other.fakes,
+                auth_targets=other.fakes,
                 **values,
             )
             stop, stopped = asyncio.Event(), asyncio.Event()
             address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             group.create_task(_serve(loaded, address, stop, stopped))
-            proxy = RunningProxy(
-                address=await address,
-                fakes=fakes,
-                registry=registry,
-                lifecycle=lifecycle,
-                events=events,
-                provisioner=provisioner,
-                auth=auth,
-                store=Store(engine),
-                stop=stop,
-                stopped=stopped,
-            )
             try:
-                yield proxy
+                yield replace(other, address=await address, stop=stop, stopped=stopped)
             finally:
                 stop.set()
 

@@ -6,11 +6,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from services.a2a_proxy.app import service
+from services.a2a_proxy.queue.tables import QUEUE_CALLERS, QUEUE_TARGETS, QUEUED_MESSAGES
 from services.a2a_proxy.schedules.tables import SCHEDULE_RUNS, SCHEDULES
 from services.a2a_proxy.tables import ACTIVITIES, METADATA, SCHEMA
 from tests import databases
@@ -42,22 +43,36 @@ async def test_migrations_and_tables_agree(engine):
 
 
 @pytest.mark.covers("TXT-09")
-async def test_migrations_and_tables_have_the_same_keys_and_indexes(engine):
-    declared = {str(CreateIndex(index).compile(dialect=postgresql.dialect())) for index in ACTIVITIES.indexes}
+@pytest.mark.parametrize(
+    ("table", "others"),
+    [
+        (ACTIVITIES, ["CREATE UNIQUE INDEX activities_id_key ON a2a_proxy.activities (id)"]),
+        (QUEUED_MESSAGES, []),
+        (QUEUE_TARGETS, []),
+        (QUEUE_CALLERS, []),
+    ],
+    ids=lambda value: value.name if isinstance(value, Table) else "",
+)
+async def test_migrations_and_tables_have_the_same_keys_and_indexes(engine, table, others):
+    declared = {normalise(str(CreateIndex(index).compile(dialect=postgresql.dialect()))) for index in table.indexes}
 
     async with engine.connect() as connection:
         rows = await connection.execute(
-            text("select indexdef from pg_indexes where schemaname = :schema and tablename = 'activities'"),
-            {"schema": SCHEMA},
+            text("select indexdef from pg_indexes where schemaname = :schema and tablename = :table"),
+            {"schema": SCHEMA, "table": table.name},
         )
-        found = set(rows.scalars())
+        found = {normalise(definition) for definition in rows.scalars()}
 
-    key = ", ".join(column.name for column in ACTIVITIES.primary_key)
-    assert found == {
-        *declared,
-        f"CREATE UNIQUE INDEX activities_pkey ON a2a_proxy.activities USING btree ({key})",
-        "CREATE UNIQUE INDEX activities_id_key ON a2a_proxy.activities USING btree (id)",
-    }
+    key = ", ".join(column.name for column in table.primary_key)
+    name = f"{table.name}_pkey ON a2a_proxy.{table.name}"
+    assert found == {*declared, f"CREATE UNIQUE INDEX {name} ({key})", *others}
+
+
+def normalise(definition: str) -> str:
+    """Return the definition of an index without what PostgreSQL writes in its own way."""
+    columns, _, condition = definition.replace(" USING btree", "").partition(" WHERE ")
+    condition = condition.replace("::text", "").replace("(", "").replace(")", "")
+    return f"{columns} WHERE {condition}" if condition else columns
 
 
 async def test_schedules_that_are_due_are_found_by_an_index(engine):

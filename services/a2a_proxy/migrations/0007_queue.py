@@ -56,6 +56,7 @@ def upgrade() -> None:
     _create_index("identity", ["identity"], unique=True)
     _create_index("seq", ["seq"])
     _create_index("order", ["target_id", sa.text("priority DESC"), "seq"], postgresql_where=queued)
+    _create_index("due", ["target_id", "not_before"], postgresql_where=queued)
     _create_index("expiry", ["expires_at"], postgresql_where=sa.text("state = 'queued' AND expires_at IS NOT NULL"))
     _create_index("leases", ["lease_expires_at"], postgresql_where=dispatching)
     _create_index("targets", ["target_id", "state", "seq"])
@@ -71,8 +72,6 @@ def upgrade() -> None:
                 "held",
                 "held_bytes",
                 "erased_completed",
-                "erased_unknown",
-                "erased_dead",
                 "erased_expired",
                 "erased_dropped",
             )

@@ -27,7 +27,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         self, request: queue_pb2.GetQueuedMessageRequest, context: Context
     ) -> queue_pb2.GetQueuedMessageResponse:
         target = WorkspaceId(request.workspace_id) if request.workspace_id else None
-        message = await self._operations.get(identity.current(), request.id, target=target)
+        message = await self._operations.get(identity.current(), wire.parse_message_id(request.id), target=target)
         return queue_pb2.GetQueuedMessageResponse(message=wire.message_to_proto(message, with_bodies=True))
 
     async def ListQueuedMessages(
@@ -55,21 +55,21 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     async def RequeueMessage(
         self, request: queue_pb2.RequeueMessageRequest, context: Context
     ) -> queue_pb2.RequeueMessageResponse:
-        message = await self._operations.requeue(identity.current(), request.id)
+        message = await self._operations.requeue(identity.current(), wire.parse_message_id(request.id))
         return queue_pb2.RequeueMessageResponse(message=wire.message_to_proto(message))
 
     async def ResolveMessage(
         self, request: queue_pb2.ResolveMessageRequest, context: Context
     ) -> queue_pb2.ResolveMessageResponse:
         note = wire.parse_note(request.note)
-        message = await self._operations.resolve(identity.current(), request.id, note)
+        message = await self._operations.resolve(identity.current(), wire.parse_message_id(request.id), note)
         return queue_pb2.ResolveMessageResponse(message=wire.message_to_proto(message))
 
     async def DropMessage(
         self, request: queue_pb2.DropMessageRequest, context: Context
     ) -> queue_pb2.DropMessageResponse:
         note = wire.parse_note(request.note)
-        message = await self._operations.drop(identity.current(), request.id, note)
+        message = await self._operations.drop(identity.current(), wire.parse_message_id(request.id), note)
         return queue_pb2.DropMessageResponse(message=wire.message_to_proto(message))
 
     async def DropStaleMessages(
@@ -104,7 +104,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServiceServicer):
     ) -> inbox_pb2.AcknowledgeMessageResponse:
         await self._inbox.acknowledge(
             WorkspaceId(request.workspace_id),
-            request.message_id,
+            wire.parse_message_id(request.message_id),
             request.receipt,
             result=request.result if request.HasField("result") else None,
             error=request.error if request.HasField("error") else None,
@@ -116,7 +116,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServiceServicer):
     ) -> inbox_pb2.ReturnMessageResponse:
         await self._inbox.give_back(
             WorkspaceId(request.workspace_id),
-            request.message_id,
+            wire.parse_message_id(request.message_id),
             request.receipt,
             delay=wire.parse_delay(request.delay),
             reason=wire.parse_note(request.reason),
@@ -128,7 +128,7 @@ class InboxServicer(inbox_pb2_grpc.InboxServiceServicer):
     ) -> inbox_pb2.ExtendLeaseResponse:
         message = await self._inbox.extend(
             WorkspaceId(request.workspace_id),
-            request.message_id,
+            wire.parse_message_id(request.message_id),
             request.receipt,
             lease=wire.parse_lease(request.lease if request.HasField("lease") else None),
         )

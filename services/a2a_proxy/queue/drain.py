@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -48,6 +49,7 @@ from services.a2a_proxy.queue.store import QueueStore
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.sending import MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender
 from services.chassis.errors import ServiceError, Unavailable
+from services.chassis.large_bodies import run_by_size
 
 log = structlog.get_logger()
 
@@ -56,6 +58,9 @@ SWEEP_INTERVAL = timedelta(seconds=5)
 
 MAX_CLAIMED = 64
 """Messages of one target that are claimed at once."""
+
+MAX_CLAIMED_BYTES = 16 * 1024 * 1024
+"""Bytes of the messages of one target that are claimed at once; the first one may be larger."""
 
 MAX_CLAIMING_TARGETS = 4
 """Targets whose messages are claimed at the same time; the connections to the database are shared with others."""
@@ -75,6 +80,9 @@ REMOVED = "the workspace was removed"
 
 MAX_DROPPED = 500
 """Messages of a removed workspace that one transaction drops."""
+
+MAX_EXPEDITED = 1000
+"""Messages of a target whose delays are ended at once."""
 
 MAX_NOTED = 1000
 """Messages of a target that are told at once why they wait."""
@@ -110,6 +118,9 @@ class Drain:
         self._is_stopping = False
         self._drained: dict[WorkspaceId, bool] = {}
         self._timers: dict[WorkspaceId, asyncio.TimerHandle] = {}
+        self._expedited: set[WorkspaceId] = set()
+        self._woken: dict[WorkspaceId, tuple[Route, float]] = {}
+        """The targets that were asked to wake: with which route, and when."""
         self._claiming = asyncio.Semaphore(MAX_CLAIMING_TARGETS)
 
     async def run(self) -> None:
@@ -139,16 +150,24 @@ class Drain:
 
     def note_room(self, target: WorkspaceId) -> None:
         """Deliver the messages of a target that wait for room, or for it to come online, if there are any."""
-        if target in self._timers and self._group is not None and not self._is_stopping:
-            self._start(self._expedite(target))
+        is_looked_at = target in self._timers or target in self._drained
+        if self._group is None or self._is_stopping or not is_looked_at or target in self._expedited:
+            return
+        self._expedited.add(target)
+        self._start(self._expedite(target))
 
     async def _expedite(self, target: WorkspaceId) -> None:
         """End the delays that were meant for a target without room."""
         try:
             async with self._store.begin() as tx:
-                await tx.expedite(target)
+                await tx.expedite(target, limit=MAX_EXPEDITED)
         except Unavailable:
             return  # the timer stays
+        except Exception:
+            log.exception("delays of queued messages not ended", target=target)
+            return
+        finally:
+            self._expedited.discard(target)
         self.wake(target)
 
     async def _sweep(self) -> None:
@@ -157,6 +176,8 @@ class Drain:
                 targets = await tx.list_waiting_targets()
         except Unavailable:
             return
+        waiting = set(targets)
+        self._woken = {target: woken for target, woken in self._woken.items() if target in waiting}
         for target in targets:
             self.wake(target)
 
@@ -174,6 +195,9 @@ class Drain:
         except ServiceError as error:
             log.info("queued messages wait", target=target, reason=error.reason)
             self._set_timer(target, SWEEP_INTERVAL)
+        except Exception:  # the messages of other targets do not wait for this fault
+            log.exception("queued messages not delivered", target=target)
+            self._set_timer(target, SWEEP_INTERVAL)
         finally:
             self._drained.pop(target, None)
 
@@ -188,7 +212,7 @@ class Drain:
             match routing.decide(route):
                 case Poll():
                     self._on_poll(target)
-                    return await self._find_next_due(target)
+                    return await self._find_next_due(target, is_later=True)
                 case Absent(absence, error):
                     return await self._wait_for_target(route, absence, error)
                 case Push() as push:
@@ -219,27 +243,38 @@ class Drain:
         """Note why the messages wait, and have a hibernated target woken."""
         text = error.message
         if absence is Absence.WAKING:
-            try:
-                await self._registry.wake(route.workspace_id)
-            except ServiceError as refused:
-                text = f"the workspace cannot be woken: {refused.message}"
+            text = await self._have_woken(route) or text
         if route.status_reason and absence is Absence.UNAVAILABLE:
             text = f"{text} ({route.status_reason})"
         await self._note(route.workspace_id, _REASONS[absence], text)
         return ABSENCE_INTERVAL
 
+    async def _have_woken(self, route: Route) -> str:
+        """Have a target woken, once for many messages; returns why it cannot be woken, if so."""
+        now = asyncio.get_running_loop().time()
+        woken_route, woken_at = self._woken.get(route.workspace_id, (None, 0.0))
+        if woken_route == route and now < woken_at + ABSENCE_INTERVAL.total_seconds():
+            return ""
+        try:
+            await self._registry.wake(route.workspace_id)
+        except ServiceError as refused:
+            return f"the workspace cannot be woken: {refused.message}"
+        self._woken[route.workspace_id] = route, now
+        return ""
+
     async def _note(self, target: WorkspaceId, reason: WaitReason, text: str) -> None:
         async with self._store.begin() as tx:
             await tx.note_waiting(target, reason, text, limit=MAX_NOTED)
 
-    async def _find_next_due(self, target: WorkspaceId) -> timedelta | None:
+    async def _find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:
         async with self._store.begin() as tx:
-            return await tx.find_next_due(target)
+            return await tx.find_next_due(target, is_later=is_later)
 
     async def _deliver_batch(self, route: Route, push: Push) -> bool:
         """Claim as many messages as there is room for, and start their delivery; returns whether there may be more."""
         target = route.workspace_id
-        await self._capacity.take(route)
+        if not await self._capacity.take(route):
+            return True  # the target takes no messages any more
         slots = 1 + self._capacity.take_free(route, MAX_CLAIMED - 1)
         claimed: list[QueuedMessage] = []
         try:
@@ -260,7 +295,14 @@ class Drain:
 
     async def _claim(self, target: WorkspaceId, limit: int) -> list[QueuedMessage]:
         async with self._claiming, self._store.begin() as tx:
-            claimed = await tx.claim(target, limit=limit, kind=LeaseKind.DISPATCH, owner=self._owner, lease=self._lease)
+            claimed = await tx.claim(
+                target,
+                limit=limit,
+                max_bytes=MAX_CLAIMED_BYTES,
+                kind=LeaseKind.DISPATCH,
+                owner=self._owner,
+                lease=self._lease,
+            )
         self._settlement.hold(claimed)
         return claimed
 
@@ -275,7 +317,12 @@ class Drain:
             result = AttemptFailed("internal error", may_have_arrived=True)
         finally:
             self._capacity.release(message.target_id)
-        await self._settlement.settle(message, result, repeatable=repeatable, agent_time=stopwatch.measure_time())
+        agent_time = stopwatch.measure_time()
+        try:
+            await self._settlement.settle(message, result, repeatable=repeatable, agent_time=agent_time)
+        except Exception:  # the lease ends the attempt
+            log.exception("result of a queued message not stored", message=message.id)
+            self._settlement.give_up(message)
 
     async def _attempt(self, message: QueuedMessage, route: Route, push: Push, *, repeatable: bool) -> AttemptResult:
         try:
@@ -290,7 +337,7 @@ class Drain:
             case Answered(answer):
                 if isinstance(answer, Stream):
                     return await _read_stream(answer)
-                return _judge_answer(answer, repeatable=repeatable)
+                return await run_by_size(len(answer.body), partial(_judge_answer, repeatable=repeatable), answer)
             case Busy(retry_after):
                 return StillBusy(retry_after)
             case Failed(error):

@@ -1,7 +1,7 @@
 """The inbox of an agent that polls: it leases messages, and ends each lease itself (docs/spec/delivery.md, 7)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 from services.a2a_proxy.activity import ActivityLog
@@ -30,6 +30,11 @@ class Inbox:
         self._activity = activity
         self._owner = owner
         self._waiting: dict[WorkspaceId, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[WorkspaceId], None]] = []
+
+    def add_listener(self, listener: Callable[[WorkspaceId], None]) -> None:
+        """Call `listener` with the workspace of every message that is returned."""
+        self._listeners.append(listener)
 
     def wake(self, workspace_id: WorkspaceId) -> None:
         """Have the calls that wait for messages of a workspace look again."""
@@ -93,8 +98,8 @@ class Inbox:
             _check_receipt(message, receipt)
             after = rules.give_back(message, delay=delay, error=reason, now=await tx.now())
             await tx.apply([Change(message, after)])
-            await tx.notify()
-        self.wake(workspace_id)
+        for listener in self._listeners:
+            listener(workspace_id)
 
     async def extend(self, workspace_id: WorkspaceId, id_: str, receipt: str, *, lease: timedelta) -> QueuedMessage:
         """Prolong a lease from now on; raises `QueueItemNotFound` and `StaleReceipt`."""
@@ -108,10 +113,14 @@ class Inbox:
     async def _claim(self, workspace_id: WorkspaceId, limit: int, lease: timedelta) -> list[QueuedMessage]:
         """Lease the next messages, as many as fit into one answer."""
         async with self._store.begin() as tx:
-            claimed = await tx.claim(workspace_id, limit=limit, kind=LeaseKind.INBOX, owner=self._owner, lease=lease)
-            fitting = _count_fitting(claimed)
-            await tx.apply([Change(message, rules.release(message)) for message in claimed[fitting:]])
-        return claimed[:fitting]
+            return await tx.claim(
+                workspace_id,
+                limit=limit,
+                max_bytes=MAX_ANSWER_BYTES,
+                kind=LeaseKind.INBOX,
+                owner=self._owner,
+                lease=lease,
+            )
 
     async def _lock(self, tx: QueueTransaction, workspace_id: WorkspaceId, id_: str) -> QueuedMessage:
         """Return the message of an inbox, locked until the end of the transaction."""
@@ -124,16 +133,6 @@ class Inbox:
 def build_receipt(message: QueuedMessage) -> str:
     """Return the receipt of the present lease of a message."""
     return str(message.lease_generation)
-
-
-def _count_fitting(messages: Sequence[QueuedMessage]) -> int:
-    """Return how many messages fit into one answer; at least the first."""
-    size = 0
-    for count, message in enumerate(messages):
-        size += message.size
-        if count and size > MAX_ANSWER_BYTES:
-            return count
-    return len(messages)
 
 
 def _check_receipt(message: QueuedMessage, receipt: str) -> None:

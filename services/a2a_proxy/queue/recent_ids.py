@@ -25,6 +25,8 @@ class RecentIds:
     def __init__(self, store: QueueStore) -> None:
         self._store = store
         self._hashes: set[int] = set()
+        self._arriving: set[int] = set()
+        """Identities that this replica has accepted since the last reading began."""
         self._last_seq = 0
         self._is_complete = False
 
@@ -34,11 +36,14 @@ class RecentIds:
 
     def add(self, identities: Iterable[bytes]) -> None:
         """Add the identities of messages that this replica has accepted."""
-        self._hashes.update(map(_hash, identities))
+        hashes = set(map(_hash, identities))
+        self._hashes |= hashes
+        self._arriving |= hashes
 
     async def load(self) -> None:
         """Read all identities anew; raises `Unavailable`."""
         self._is_complete = False
+        self._arriving.clear()
         hashes: set[int] = set()
         async with self._store.begin() as tx:
             known = await tx.count_identities(MAX_IDENTITIES + 1)
@@ -52,7 +57,7 @@ class RecentIds:
                 if len(rows) < PAGE_ROWS:
                     break
                 after = rows[-1][0]
-        self._hashes = hashes
+        self._hashes = hashes | self._arriving
         self._last_seq = last_seq
         self._is_complete = known <= MAX_IDENTITIES
 
@@ -68,6 +73,7 @@ class RecentIds:
                 self._last_seq = rows[-1][0]
             if len(rows) < PAGE_ROWS:
                 break
+        self._arriving.clear()  # only a reading anew, which begins with none, replaces the other set
         if len(self._hashes) > MAX_IDENTITIES:
             self._is_complete = False
             self._hashes.clear()

@@ -137,11 +137,6 @@ def give_back(message: QueuedMessage, *, delay: timedelta, error: str, now: date
     return replace(failed, not_before=now + delay) if failed.state is MessageState.QUEUED else failed
 
 
-def release(message: QueuedMessage) -> QueuedMessage:
-    """Return a leased message whose delivery does not begin, so that it waits as before."""
-    return _release(message, message.reason, message.not_before)
-
-
 def requeue(message: QueuedMessage, *, now: datetime) -> QueuedMessage:
     """Return a dead or unknown message that is to be delivered again, with all its attempts before it."""
     waiting = _release(message, WaitReason.RETRY, now)

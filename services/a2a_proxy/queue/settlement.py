@@ -12,15 +12,18 @@ from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.message_activity import MessageActivity
 from services.a2a_proxy.model import Activity, Answer, WorkspaceId
 from services.a2a_proxy.queue import rules
-from services.a2a_proxy.queue.model import AttemptResult, Change, MessageState, QueuedMessage
+from services.a2a_proxy.queue.model import AttemptResult, Change, Delivered, MessageState, QueuedMessage
 from services.a2a_proxy.queue.store import QueueStore
 from services.chassis.batching import Batcher
 from services.chassis.errors import Unavailable
 
 log = structlog.get_logger()
 
-MAX_BATCH = 128
-"""Results that one transaction stores."""
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""Size of the answers from which a batch takes no further result."""
+
+MIN_WEIGHT = 64 * 1024
+"""Weight of the smallest result, which limits a batch to 128 results."""
 
 MAX_REAPED = 200
 """Messages that one transaction returns to the queue, or ends."""
@@ -55,7 +58,7 @@ class Settlement:
         self._is_repeatable = is_repeatable
         self._listeners: list[Callable[[WorkspaceId], None]] = []
         self._leases: dict[str, int] = {}
-        self._batcher: Batcher[_Settlement, None] = Batcher(self._settle_batch, capacity=MAX_BATCH)
+        self._batcher: Batcher[_Settlement, None] = Batcher(self._settle_batch, capacity=MAX_BATCH_BYTES, weigh=_weigh)
         self._reaps_after = 0.0
 
     def add_listener(self, listener: Callable[[WorkspaceId], None]) -> None:
@@ -77,8 +80,13 @@ class Settlement:
             except Unavailable:
                 await asyncio.sleep(RETRY_INTERVAL.total_seconds())
             else:
-                self._leases.pop(message.id, None)
+                self.give_up(message)
                 return
+
+    def give_up(self, message: QueuedMessage) -> None:
+        """Renew the lease of a message no longer. It may have another one by now, which is renewed."""
+        if self._leases.get(message.id) == message.lease_generation:
+            del self._leases[message.id]
 
     async def renew_leases(self) -> None:
         """Renew the leases of the attempts in progress; raises `Unavailable`."""
@@ -172,6 +180,12 @@ class Settlement:
     def _tell(self, target: WorkspaceId) -> None:
         for listener in self._listeners:
             listener(target)
+
+
+def _weigh(settlement: _Settlement) -> int:
+    result = settlement.result
+    answer = result.answer if isinstance(result, Delivered) else None
+    return MIN_WEIGHT if answer is None else max(len(answer.body), MIN_WEIGHT)
 
 
 def build_row(message: QueuedMessage, agent_time: timedelta) -> Activity:

@@ -1,5 +1,6 @@
 """Transactions on the queue."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
@@ -137,17 +138,27 @@ class QueueTransaction:
     # Delivering ──────────────────────────────────────────────────────────────
 
     async def claim(
-        self, target: WorkspaceId, *, limit: int, kind: LeaseKind, owner: str, lease: timedelta
+        self, target: WorkspaceId, *, limit: int, max_bytes: int, kind: LeaseKind, owner: str, lease: timedelta
     ) -> list[QueuedMessage]:
-        """Lease the next messages of a target: by priority, then in the order of acceptance."""
+        """Lease the next messages of a target: by priority, then in the order of acceptance.
+
+        It leases up to `limit` messages of up to `max_bytes` together; the first one may be larger.
+        """
         due = (
-            sa.select(_M.id)
+            sa.select(_M.id, _M.priority, _M.seq, _M.size)
             .where(_M.target_id == target, IS_QUEUED, _M.not_before <= _NOW, _NOT_EXPIRED)
             .order_by(_M.priority.desc(), _M.seq)
             .limit(limit)
             .with_for_update(skip_locked=True)
             .cte("due")
         )
+        order = due.c.priority.desc(), due.c.seq
+        summed = sa.select(
+            due.c.id,
+            sa.func.sum(due.c.size).over(order_by=order).label("total"),
+            sa.func.row_number().over(order_by=order).label("place"),
+        ).cte("summed")
+        fits = sa.or_(summed.c.total <= max_bytes, summed.c.place == 1)
         values = {
             "state": MessageState.DISPATCHING.value,
             "lease_kind": kind.value,
@@ -156,7 +167,8 @@ class QueueTransaction:
             "lease_expires_at": _NOW + lease,
             "dispatched_at": _NOW,
         }
-        update = sa.update(QUEUED_MESSAGES).where(_M.id == due.c.id).values(values).returning(*_MESSAGE_COLUMNS)
+        leased = sa.update(QUEUED_MESSAGES).where(_M.id == summed.c.id, fits).values(values)
+        update = leased.returning(*_MESSAGE_COLUMNS)
         claimed = [_message_from_row(row) for row in await self._connection.execute(update)]
         claimed.sort(key=lambda message: (-message.priority, message.seq))
         await self._tell([Change(replace(message, state=MessageState.QUEUED), message) for message in claimed])
@@ -207,16 +219,22 @@ class QueueTransaction:
         update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
         await self._connection.execute(update.values(last_error=error, reason=reason.value))
 
-    async def expedite(self, target: WorkspaceId) -> None:
-        """End the delays of the messages of a target that had no room or gave no answer."""
+    async def expedite(self, target: WorkspaceId, *, limit: int) -> None:
+        """End the delays of the first messages of a target that had no room or gave no answer."""
         waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.not_before > _NOW)
         chosen = waiting.where(_M.reason.in_([WaitReason.BUSY.value, WaitReason.RETRY.value]))
-        locked = chosen.with_for_update(skip_locked=True).cte("chosen")
+        first = chosen.order_by(_M.priority.desc(), _M.seq).limit(limit)
+        locked = first.with_for_update(skip_locked=True).cte("chosen")
         await self._connection.execute(sa.update(QUEUED_MESSAGES).where(_M.id == locked.c.id).values(not_before=_NOW))
 
-    async def find_next_due(self, target: WorkspaceId) -> timedelta | None:
-        """Return the time until the next queued message of a target may be delivered; `None` without one."""
+    async def find_next_due(self, target: WorkspaceId, *, is_later: bool = False) -> timedelta | None:
+        """Return the time until the next queued message of a target may be delivered; `None` without one.
+
+        With `is_later` it ignores the messages that may be delivered already.
+        """
         soonest = sa.select(sa.func.min(_M.not_before) - _NOW).where(_M.target_id == target, IS_QUEUED, _NOT_EXPIRED)
+        if is_later:
+            soonest = soonest.where(_M.not_before > _NOW)
         found: timedelta | None = await self._connection.scalar(soonest)
         return found
 
@@ -233,12 +251,12 @@ class QueueTransaction:
     # Looking after ───────────────────────────────────────────────────────────
 
     async def lock_expired_leases(self, *, limit: int) -> list[QueuedMessage]:
-        """Return messages whose lease has expired, locked until the end of the transaction."""
-        return await self._lock(_SELECT.where(IS_DISPATCHING, _M.lease_expires_at <= _NOW), limit=limit)
+        """Return messages whose lease has expired, without bodies, locked until the end of the transaction."""
+        return await self._lock(_SELECT_WITHOUT_BODIES.where(IS_DISPATCHING, _M.lease_expires_at <= _NOW), limit=limit)
 
     async def lock_expired_messages(self, *, limit: int) -> list[QueuedMessage]:
-        """Return queued messages whose time is over, locked until the end of the transaction."""
-        return await self._lock(_SELECT.where(IS_QUEUED, _M.expires_at <= _NOW), limit=limit)
+        """Return queued messages whose time is over, without bodies, locked until the end of the transaction."""
+        return await self._lock(_SELECT_WITHOUT_BODIES.where(IS_QUEUED, _M.expires_at <= _NOW), limit=limit)
 
     async def lock_message(self, id_: str) -> QueuedMessage | None:
         """Return one message, locked until the end of the transaction; waits for another one that holds it."""
@@ -254,8 +272,8 @@ class QueueTransaction:
         accepted_before: datetime | None = None,
         limit: int,
     ) -> list[QueuedMessage]:
-        """Return the messages that meet every given condition, locked until the end of the transaction."""
-        query = _SELECT
+        """Return the messages that meet every given condition, without bodies, and lock them as `lock_message` does."""
+        query = _SELECT_WITHOUT_BODIES
         if targets is not None:
             query = query.where(_M.target_id.in_(list(targets)))
         if states is not None:
@@ -278,8 +296,7 @@ class QueueTransaction:
         limit: int,
     ) -> list[QueuedMessage]:
         """Return messages without their bodies, the newest first, from before the number `before`."""
-        columns = [column for column in _MESSAGE_COLUMNS if column.name not in {"body", "answer_body"}]
-        query = sa.select(*columns, _EMPTY.label("body"), _EMPTY.label("answer_body"))
+        query = _SELECT_WITHOUT_BODIES
         if targets is not None:
             query = query.where(_M.target_id.in_(list(targets)))
         if states:
@@ -291,19 +308,23 @@ class QueueTransaction:
 
     async def read_accounts(self, targets: Sequence[WorkspaceId] | None) -> list[Account]:
         """Return the accounts of targets, of all of them for `None`."""
-        # The lock keeps messages from being accepted between the two reads.
-        await self._activity.lock()
-        totals = sa.select(QUEUE_TARGETS)
         counts = sa.select(_M.target_id, _M.state, sa.func.count().label("total")).group_by(_M.target_id, _M.state)
         if targets is not None:
-            totals = totals.where(_T.target_id.in_(list(targets)))
             counts = counts.where(_M.target_id.in_(list(targets)))
+        counted = counts.subquery()
+        # One statement reads both at the same moment, so it needs no lock.
+        query = sa.select(QUEUE_TARGETS, counted.c.state, counted.c.total).outerjoin(
+            counted, counted.c.target_id == _T.target_id
+        )
+        if targets is not None:
+            query = query.where(_T.target_id.in_(list(targets)))
+        rows: dict[str, sa.Row[Any]] = {}
         by_target: dict[str, dict[MessageState, int]] = {}
-        for row in await self._connection.execute(counts):
-            by_target.setdefault(row.target_id, {})[MessageState(row.state)] = row.total
-        return [
-            _account_from_row(row, by_target.get(row.target_id, {})) for row in await self._connection.execute(totals)
-        ]
+        for row in await self._connection.execute(query.order_by(_T.target_id)):
+            rows[row.target_id] = row
+            if row.state is not None:
+                by_target.setdefault(row.target_id, {})[MessageState(row.state)] = row.total
+        return [_account_from_row(row, by_target.get(id_, {})) for id_, row in rows.items()]
 
     # Retention ───────────────────────────────────────────────────────────────
 
@@ -406,15 +427,15 @@ class QueueTransaction:
         )
         values = {"held": _T.held - freed.c.count, "held_bytes": _T.held_bytes - freed.c.size}
         await self._connection.execute(sa.update(QUEUE_TARGETS).where(_T.target_id == freed.c.id).values(values))
-        if senders:
-            sent = _table(
-                {
-                    "id": (sa.Uuid(as_uuid=False), list(senders)),
-                    "count": (sa.BigInteger, list(senders.values())),
-                }
-            )
-            update = sa.update(QUEUE_CALLERS).where(_C.caller_id == sent.c.id).values(held=_C.held - sent.c.count)
-            await self._connection.execute(update)
+        await self._release_callers(senders)
+
+    async def _release_callers(self, senders: Mapping[str, int]) -> None:
+        """Subtract messages from what the queue holds of their senders."""
+        if not senders:
+            return
+        sent = _table({"id": (sa.Uuid(as_uuid=False), list(senders)), "count": (sa.BigInteger, list(senders.values()))})
+        update = sa.update(QUEUE_CALLERS).where(_C.caller_id == sent.c.id).values(held=_C.held - sent.c.count)
+        await self._connection.execute(update)
 
     async def _tell(self, changes: Sequence[Change]) -> None:
         if changes:
@@ -429,19 +450,17 @@ class QueueTransaction:
     async def _erase(self, ids: sa.Select[Any], *, limit: int) -> int:
         """Delete messages, and count them as erased."""
         await self._activity.lock()
-        chosen = ids.limit(limit).with_for_update(skip_locked=True)
-        deleted = sa.delete(QUEUED_MESSAGES).where(_M.id.in_(chosen))
+        chosen = ids.limit(limit).with_for_update(skip_locked=True).cte("chosen")
+        deleted = sa.delete(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
         rows = await self._connection.execute(deleted.returning(_M.target_id, _M.caller_id, _M.state, _M.size))
         gone = rows.all()
         for target, state, count, held, size in _count_erased(gone):
-            column = _ERASED[state]
+            column = _ERASED.get(state, _T.erased_dropped)
             update = sa.update(QUEUE_TARGETS).where(_T.target_id == target)
             values = {column.name: column + count, "held": _T.held - held, "held_bytes": _T.held_bytes - size}
             await self._connection.execute(update.values(values))
-        for row in gone:
-            if row.caller_id and MessageState(row.state) in HELD_STATES:
-                update = sa.update(QUEUE_CALLERS).where(_C.caller_id == row.caller_id).values(held=_C.held - 1)
-                await self._connection.execute(update)
+        senders = Counter(row.caller_id for row in gone if row.caller_id and MessageState(row.state) in HELD_STATES)
+        await self._release_callers(senders)
         return len(gone)
 
 
@@ -502,7 +521,7 @@ def _row_from_change(change: Change) -> dict[str, Any]:
         "id": after.id,
         "known_state": before.state.value,
         "known_generation": before.lease_generation,
-        "keeps_body": bool(after.body),
+        "keeps_body": after.state in HELD_STATES,
         **{name: _to_column(getattr(after, name)) for name in _CHANGED},
         "attempts": _dump_attempts(after.attempts),
         "answer_headers": strict_json.dump(dict(after.answer_headers)).decode(),
@@ -658,13 +677,18 @@ _MESSAGE_COLUMNS = tuple(QUEUED_MESSAGES.c[field.name] for field in fields(Queue
 
 _SELECT = sa.select(*_MESSAGE_COLUMNS)
 
+_SELECT_WITHOUT_BODIES = sa.select(
+    *(column for column in _MESSAGE_COLUMNS if column.name not in {"body", "answer_body"}),
+    _EMPTY.label("body"),
+    sa.literal_column("NULL::bytea").label("answer_body"),
+)
+
 _ERASED = {
     MessageState.COMPLETED: _T.erased_completed,
-    MessageState.UNKNOWN: _T.erased_unknown,
-    MessageState.DEAD: _T.erased_dead,
     MessageState.EXPIRED: _T.erased_expired,
     MessageState.DROPPED: _T.erased_dropped,
 }
+"""The counters of erased messages. One that might still have been delivered counts as dropped."""
 
 _INSERTED = (
     "id",

@@ -55,6 +55,7 @@ sa.Index("queued_messages_seq", _columns.seq)
 sa.Index(
     "queued_messages_order", _columns.target_id, _columns.priority.desc(), _columns.seq, postgresql_where=IS_QUEUED
 )
+sa.Index("queued_messages_due", _columns.target_id, _columns.not_before, postgresql_where=IS_QUEUED)
 sa.Index(
     "queued_messages_expiry",
     _columns.expires_at,
@@ -73,8 +74,6 @@ QUEUE_TARGETS = sa.Table(
     sa.Column("held", sa.BigInteger, nullable=False),
     sa.Column("held_bytes", sa.BigInteger, nullable=False),
     sa.Column("erased_completed", sa.BigInteger, nullable=False),
-    sa.Column("erased_unknown", sa.BigInteger, nullable=False),
-    sa.Column("erased_dead", sa.BigInteger, nullable=False),
     sa.Column("erased_expired", sa.BigInteger, nullable=False),
     sa.Column("erased_dropped", sa.BigInteger, nullable=False),
 )

@@ -24,10 +24,11 @@ class QueueTargets:
     def note_route(self, before: Route | None, after: Route) -> None:
         """Note a changed route, and deliver if the target can take messages now and could not before."""
         self._capacity.note_route(after)
-        could_push = before is not None and isinstance(routing.decide(before), Push)
+        if not isinstance(routing.decide(after), Push):
+            self._capacity.end_waiting(after.workspace_id)
         if before is not None and before.generation != after.generation:
             self._capacity.forget_other_tasks(after.workspace_id)
-        if before is None or not could_push or before.address != after.address or before.mode is not after.mode:
+        if before is None or _could_not_take(before) or _is_reached_differently(before, after):
             self._drain.note_room(after.workspace_id)
 
     def note_removal(self, workspace_id: WorkspaceId) -> None:
@@ -40,3 +41,11 @@ def is_repeatable(route_cache: RouteCache, message: QueuedMessage) -> bool:
     """Whether the agent of a message may receive it twice: its sender or the agent has declared it."""
     route = route_cache.get(message.target_id)
     return message.is_idempotent or (route is not None and route.has_idempotent_delivery)
+
+
+def _could_not_take(before: Route) -> bool:
+    return not isinstance(routing.decide(before), Push) or routing.has_spent_budget(before)
+
+
+def _is_reached_differently(before: Route, after: Route) -> bool:
+    return before.address != after.address or before.mode is not after.mode

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 
 from protos.a2a_proxy.v1 import inbox_pb2, queue_pb2
-from services.a2a_proxy.errors import InvalidQueueRequest
+from services.a2a_proxy.errors import InvalidQueueRequest, QueueItemNotFound
 from services.a2a_proxy.queue.inbox import build_receipt
 from services.a2a_proxy.queue.model import Account, Attempt, MessageState, QueuedMessage
 from services.chassis import pages
@@ -38,6 +39,14 @@ def parse_states(states: Sequence[int]) -> list[MessageState]:
     if len(known) < len(list(states)):
         raise InvalidQueueRequest("unknown state")
     return known
+
+
+def parse_message_id(id_: str) -> str:
+    """Return the id of a message; raises `QueueItemNotFound` for a text that is no id."""
+    try:
+        return str(UUID(id_))
+    except ValueError:
+        raise QueueItemNotFound from None
 
 
 def parse_before(page_token: str) -> int | None:

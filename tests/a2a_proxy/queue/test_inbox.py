@@ -1,0 +1,230 @@
+"""Tests of the inbox of agents that poll, through two proxies on one database."""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from protos.a2a_proxy.v1 import inbox_pb2, inbox_pb2_grpc
+from protos.registry.v1 import registry_pb2 as pb
+from services.a2a_proxy.queue import rules
+from services.a2a_proxy.queue.model import MessageState, Result, WaitReason
+from services.chassis import clients
+from services.chassis.errors import ServiceError
+from services.chassis.identity import Identity, Kind
+from tests.a2a_proxy.fake_gateway import TARGET
+from tests.a2a_proxy.queue.queue_agents import list_queued, wait_for_state
+from tests.a2a_proxy.queue.queue_factory import new_id, new_message
+from tests.a2a_proxy.queue.queue_steps import accept, get, set_columns
+from tests.a2a_proxy.running_proxy import RunningProxy, run_replica
+from tests.waiting import eventually
+
+STALLED_SHARE = 0.05
+"""Share of the messages that a consumer holds for longer than its lease."""
+
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+AGENT = Identity(kind=Kind.WORKSPACE, name=TARGET, generation=1)
+
+
+class PollingAgent:
+    """An agent that fetches its messages from one proxy."""
+
+    def __init__(self, channel) -> None:
+        self._channel = channel
+        self._stub = inbox_pb2_grpc.InboxServiceStub(channel.channel)
+
+    async def lease(self, *, wait: float = 0, most: int = 10, seconds: float = 60) -> list[inbox_pb2.InboxMessage]:
+        request = inbox_pb2.LeaseMessagesRequest(
+            workspace_id=TARGET, max_messages=most, wait=as_duration(wait), lease=as_duration(seconds)
+        )
+        answer = await self._channel.call(
+            self._stub.LeaseMessages, request, on_behalf_of=AGENT, timeout=timedelta(seconds=60)
+        )
+        return list(answer.messages)
+
+    async def acknowledge(self, message: inbox_pb2.InboxMessage, **answer: bytes) -> None:
+        request = inbox_pb2.AcknowledgeMessageRequest(
+            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, **answer
+        )
+        await self._channel.call(self._stub.AcknowledgeMessage, request, on_behalf_of=AGENT)
+
+    async def give_back(self, message: inbox_pb2.InboxMessage, *, delay: float = 0, reason: str = "") -> None:
+        request = inbox_pb2.ReturnMessageRequest(
+            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, delay=as_duration(delay), reason=reason
+        )
+        await self._channel.call(self._stub.ReturnMessage, request, on_behalf_of=AGENT)
+
+    async def extend(self, message: inbox_pb2.InboxMessage, seconds: float) -> None:
+        request = inbox_pb2.ExtendLeaseRequest(
+            workspace_id=TARGET, message_id=message.id, receipt=message.receipt, lease=as_duration(seconds)
+        )
+        await self._channel.call(self._stub.ExtendLease, request, on_behalf_of=AGENT)
+
+
+def as_duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=seconds))
+    return duration
+
+
+@pytest.fixture
+async def agent(proxy: RunningProxy) -> AsyncIterator[PollingAgent]:
+    proxy.registry.set_workspace(TARGET, delivery_mode=pb.DELIVERY_MODE_POLL)
+    async with clients.open_channel(proxy.address, caller_service="gateway") as channel:
+        yield PollingAgent(channel)
+
+
+async def fill(proxy: RunningProxy, count: int, **fields) -> list[str]:
+    """Put messages into the inbox; returns their ids."""
+    messages = [new_message(TARGET, reason=WaitReason.POLL, **fields) for _ in range(count)]
+    await accept(proxy.queue, *messages)
+    return [message.id for message in messages]
+
+
+async def is_stale(call) -> bool:
+    """Whether a call is refused because its receipt is not that of the present lease."""
+    with pytest.raises(ServiceError) as refused:
+        await call
+    return refused.value.reason == "STALE_RECEIPT"
+
+
+@pytest.mark.covers("BEY-11")
+async def test_an_acknowledged_message_is_completed_with_the_answer_of_the_agent(proxy, agent, sender):
+    reply = json.loads((await sender.send("m")).head.body)
+    (message,) = await agent.lease()
+
+    await agent.acknowledge(message, result=b'{"kind":"message"}')
+    await agent.acknowledge(message, result=b'{"kind":"message"}')
+
+    ended = await wait_for_state(proxy, reply["queue_id"], MessageState.COMPLETED)
+    assert message.id == reply["queue_id"]
+    assert json.loads(message.message)["params"]["message"]["messageId"] == "m"
+    assert (ended.result, ended.body) == (Result.OK, b"")
+    assert json.loads(ended.answer_body) == {"jsonrpc": "2.0", "id": 7, "result": {"kind": "message"}}
+    assert await agent.lease() == []
+    rows = await proxy.list_activities(TARGET)
+    assert [bool(row.response_body) for row in rows] == [False, True]
+
+
+@pytest.mark.covers("BEY-11")
+async def test_a_returned_message_is_offered_again_after_its_delay(proxy, agent):
+    await fill(proxy, 1)
+    (message,) = await agent.lease()
+
+    await agent.give_back(message, delay=1, reason="not now")
+
+    assert await agent.lease() == []
+    (stored,) = await list_queued(proxy)
+    assert (stored.failures, stored.last_error) == (1, "not now")
+    async with asyncio.timeout(4):  # the safety net of the drain looks every 5 seconds
+        (again,) = await agent.lease(wait=10)
+    assert (again.id, again.attempts) == (message.id, 1)
+    assert await is_stale(agent.acknowledge(message))
+    assert await is_stale(agent.give_back(message))
+    assert await is_stale(agent.extend(message, 60))
+
+
+@pytest.mark.covers("BEY-11")
+async def test_a_lease_that_ends_without_an_acknowledgement_is_offered_again_and_dead_after_five(proxy, agent):
+    (id_,) = await fill(proxy, 1)
+
+    for attempts in range(rules.MAX_FAILURES):
+        (message,) = await agent.lease(wait=20, seconds=1)
+        assert message.attempts == attempts
+        async with proxy.queue.begin() as tx:
+            await tx.renew({id_: int(message.receipt)}, timedelta())
+
+    dead = await wait_for_state(proxy, id_, MessageState.DEAD)
+    assert dead.failures == rules.MAX_FAILURES
+    assert dead.last_error == "not acknowledged in time"
+
+
+async def test_an_extended_lease_keeps_the_message_hidden(proxy, agent):
+    (id_,) = await fill(proxy, 1)
+    (message,) = await agent.lease(seconds=1)
+    leased = await wait_for_state(proxy, id_, MessageState.DISPATCHING)
+
+    await agent.extend(message, 600)
+
+    extended = await wait_for_state(proxy, id_, MessageState.DISPATCHING)
+    assert extended.lease_expires_at > leased.lease_expires_at + timedelta(minutes=9)
+    assert await agent.lease() == []
+    await agent.acknowledge(message)
+
+
+async def test_a_call_that_waits_is_answered_as_soon_as_a_message_arrives(proxy, agent, sender):
+    waiting = asyncio.create_task(agent.lease(wait=30))
+    assert await eventually(lambda: not waiting.done())
+
+    await sender.send("m")
+
+    async with asyncio.timeout(4):  # the safety net of the drain looks every 5 seconds
+        assert len(await waiting) == 1
+
+
+async def test_a_message_of_another_workspace_cannot_be_acknowledged(proxy, agent):
+    other = new_message(new_id(), reason=WaitReason.POLL)
+    await accept(proxy.queue, other)
+
+    for id_ in (other.id, new_id(), "no-uuid"):
+        with pytest.raises(ServiceError) as refused:
+            await agent.acknowledge(inbox_pb2.InboxMessage(id=id_, receipt="1"))
+        assert refused.value.reason == "QUEUE_ITEM_NOT_FOUND"
+
+
+async def test_an_inbox_that_exceeds_one_answer_is_fetched_in_several(proxy, agent):
+    body = b'{"params":"%b"}' % (b"x" * 5_000_000)
+    ids = await fill(proxy, 3, body=body)
+
+    first = await agent.lease()
+    second = await agent.lease()
+
+    assert [[message.id for message in part] for part in (first, second)] == [ids[:2], ids[2:]]
+
+
+@pytest.mark.covers("BEY-12")
+async def test_eight_consumers_at_two_proxies_acknowledge_each_message_once(proxy, agent):
+    ids = await fill(proxy, 100)
+    acknowledged: Counter[str] = Counter()
+    stale: list[str] = []
+    chance = random.Random(1)  # noqa: S311 - no secret
+
+    async def stall(message: inbox_pb2.InboxMessage) -> None:
+        """Hold a message until its lease has ended, as a consumer does that stalls."""
+        await set_columns(proxy.queue, [message.id], lease_expires_at=LONG_AGO)
+
+        async def has_ended() -> bool:
+            stored = await get(proxy.queue, message.id)
+            return stored.state is not MessageState.DISPATCHING or str(stored.lease_generation) != message.receipt
+
+        await eventually(has_ended, within=20)
+
+    async def consume(consumer: PollingAgent) -> None:
+        while sum(acknowledged.values()) < len(ids):
+            for message in await consumer.lease(wait=1, most=10):
+                if message.attempts == 0 and chance.random() < STALLED_SHARE:
+                    await stall(message)
+                    assert await is_stale(consumer.acknowledge(message))
+                    stale.append(message.id)
+                else:
+                    await consumer.acknowledge(message)
+                    acknowledged[message.id] += 1
+
+    async with (
+        run_replica(proxy) as replica,
+        clients.open_channel(replica.address, caller_service="gateway") as channel,
+        asyncio.timeout(40),
+    ):
+        await asyncio.gather(*(consume(consumer) for consumer in [agent, PollingAgent(channel)] * 4))
+
+    assert acknowledged == Counter(ids)
+    assert stale
+    async with proxy.queue.begin() as tx:
+        (account,) = await tx.read_accounts([TARGET])
+    assert (account.counts[MessageState.COMPLETED], account.is_balanced) == (len(ids), True)
