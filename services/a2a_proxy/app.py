@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,20 +25,26 @@ from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.route_cache import RouteCache
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
+from services.a2a_proxy.stored_events.relay import EventRelay
 from services.a2a_proxy.tables import SCHEMA
 from services.chassis import clients, database
 from services.chassis.clock import SystemClock
+from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 
 MEGABYTE = 1024 * 1024
+
+RELAY_INTERVAL = timedelta(seconds=1)
+"""Time between two looks into the outbox of events."""
 
 
 @asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Components]:
     """Create the parts. At the end, the remaining activity is written before the database connection is closed."""
-    clock, url = SystemClock(), settings.database_url.get_secret_value()
+    clock = SystemClock()
+    url, role = settings.database_url.get_secret_value(), service.build_role(settings.role_prefix)
     async with (
-        database.open_engine(url, role=service.build_role(settings.role_prefix)) as engine,
+        database.open_engine(url, role=role) as engine,
         clients.open_channel(
             settings.registry_targets, caller_service=service.name, service="registry", tls=settings.tls
         ) as registry,
@@ -109,6 +116,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         every=settings.cleanup_interval,
                     ),
                     Loop(name="activity.retention", run=retention.follow),
+                    Loop(
+                        name="stored_events",
+                        run=EventRelay(store, registry_client).relay,
+                        every=RELAY_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.stored_events"),
+                    ),
                 ],
                 probes=[route_cache.find_trouble],
                 on_stop=[proxy.stop_exchanges],

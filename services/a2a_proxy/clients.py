@@ -1,13 +1,13 @@
 """Calls the registry, the provisioner and auth, and returns their answers in this service's types."""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2 as provisioner_pb
 from protos.provisioner.v1 import provisioner_pb2_grpc as provisioner_rpc
-from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as registry_pb
 from protos.registry.v1 import registry_pb2_grpc as registry_rpc
 from services.a2a_proxy.model import (
@@ -20,9 +20,11 @@ from services.a2a_proxy.model import (
     RouteChanged,
     SnapshotDone,
     Status,
+    StoredEvent,
     WorkspaceId,
     WorkspaceUpdate,
 )
+from services.chassis import strict_json
 from services.chassis.clients import ServiceChannel
 from services.chassis.errors import NotFound, ServiceError
 
@@ -35,12 +37,13 @@ SECRET_TIMEOUT = timedelta(seconds=2)
 
 
 class RegistryClient:
-    """The registry: resolves routes, streams their changes, and wakes workspaces."""
+    """The registry: resolves routes, streams their changes, wakes workspaces, and stores events."""
 
     def __init__(self, channel: ServiceChannel) -> None:
         self._channel = channel
         self._stub = registry_rpc.RegistryServiceStub(channel.channel)
         self._lifecycle = lifecycle_pb2_grpc.LifecycleServiceStub(channel.channel)
+        self._events = events_pb2_grpc.EventServiceStub(channel.channel)
 
     async def wake(self, target: WorkspaceId) -> None:
         """Wake a hibernated workspace; repeated calls wake it once. Raises `Unavailable`."""
@@ -54,6 +57,22 @@ class RegistryClient:
         except NotFound:
             return ResolvedRoute(route=None, allowed=caller is None)
         return ResolvedRoute(route=_parse_route(answer.record), allowed=answer.allowed)
+
+    async def record_events(self, events: Sequence[StoredEvent]) -> frozenset[str]:
+        """Have events stored; returns the ids of those that never can be. Raises `Unavailable`."""
+        request = events_pb2.RecordEventsRequest(
+            events=[
+                events_pb2.RecordedEvent(
+                    id=event.id,
+                    event_type=event.type.value,
+                    workspace_id=event.workspace_id,
+                    payload=strict_json.dump(event.payload),
+                )
+                for event in events
+            ]
+        )
+        answer = await self._channel.call(self._events.RecordEvents, request)
+        return frozenset(answer.refused_ids)
 
     async def watch(self, after: int) -> AsyncGenerator[WorkspaceUpdate, None]:
         """Stream the updates after a revision, or all of them for 0; raises `ServiceError` when the stream breaks."""

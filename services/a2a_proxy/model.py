@@ -307,6 +307,23 @@ class Broadcast:
     announced_payload: bytes | None = None
 
 
+class StoredEventType(StrEnum):
+    """The stored events of docs/spec/rest.md, 8.1, that arise in the proxy and are stored by the registry."""
+
+    CRON_EXECUTED = "CRON_EXECUTED"
+    CRON_SKIPPED = "CRON_SKIPPED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """An event about a workspace. `payload` is a JSON object of at most 64 KiB; the registry stores a UUID once."""
+
+    id: str
+    type: StoredEventType
+    workspace_id: WorkspaceId
+    payload: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityQuery:
     """Which rows of the activity log to return."""

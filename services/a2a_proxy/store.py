@@ -37,6 +37,11 @@ class Transaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection of this transaction, for the stores of other tables."""
+        return self._connection
+
     async def append(self, activities: Sequence[Activity]) -> dict[WorkspaceId, int]:
         """Insert rows in this order; a row whose id exists is left unchanged. Returns the usage of their workspaces.
 

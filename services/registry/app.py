@@ -65,6 +65,7 @@ from services.registry.directory.search import WorkspaceSearch
 from services.registry.directory.updates import WorkspaceUpdater
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import EventLog
+from services.registry.feeds.relayed_events import RelayedEvents
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.feeds.workspace_feed import WorkspaceFeed
 from services.registry.lifecycle.address_check import AddressChecker
@@ -207,7 +208,10 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     contract=events_pb2.DESCRIPTOR.services_by_name["EventService"],
                     add=events_pb2_grpc.add_EventServiceServicer_to_server,
                     servicer=EventServicer(
-                        event_log=event_log, broadcasts=broadcasts, subscriptions=EventSubscriptions(store)
+                        event_log=event_log,
+                        broadcasts=broadcasts,
+                        subscriptions=EventSubscriptions(store),
+                        relayed_events=RelayedEvents(store),
                     ),
                 ),
                 Servicer(

@@ -1,6 +1,7 @@
 """A fake registry, a fake provisioner and a fake auth, as real gRPC servicers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ import grpc
 
 from protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from protos.provisioner.v1 import provisioner_pb2, provisioner_pb2_grpc
-from protos.registry.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from protos.registry.v1 import events_pb2, events_pb2_grpc, lifecycle_pb2, lifecycle_pb2_grpc
 from protos.registry.v1 import registry_pb2 as pb
 from protos.registry.v1 import registry_pb2_grpc as rpc
 from services.chassis.errors import NotFound, Unavailable
@@ -116,6 +117,36 @@ class FakeLifecycle(lifecycle_pb2_grpc.LifecycleServiceServicer):
     def servicer(self) -> Servicer:
         contract = lifecycle_pb2.DESCRIPTOR.services_by_name["LifecycleService"]
         return Servicer(contract=contract, add=lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server, servicer=self)
+
+
+@dataclass
+class FakeEvents(events_pb2_grpc.EventServiceServicer):
+    """The registry's EventService; stores each event once by its id, as the registry does."""
+
+    stored: dict[str, events_pb2.RecordedEvent] = field(default_factory=dict)
+    calls: list[list[str]] = field(default_factory=list)
+    """The ids of each call, whatever was answered."""
+    refused: set[str] = field(default_factory=set)
+    """Workspaces whose events are refused."""
+    loses_answers: bool = False
+    """Whether events are stored and the call fails nevertheless."""
+
+    @property
+    def all(self) -> list[tuple[str, str, dict]]:
+        """Type, workspace and payload of every event, the oldest first."""
+        return [(one.event_type, one.workspace_id, json.loads(one.payload)) for one in self.stored.values()]
+
+    async def RecordEvents(self, request, context) -> events_pb2.RecordEventsResponse:
+        self.calls.append([event.id for event in request.events])
+        refused = [event.id for event in request.events if event.workspace_id in self.refused]
+        self.stored |= {event.id: event for event in request.events if event.id not in refused}
+        if self.loses_answers:
+            raise Unavailable
+        return events_pb2.RecordEventsResponse(refused_ids=refused)
+
+    def servicer(self) -> Servicer:
+        contract = events_pb2.DESCRIPTOR.services_by_name["EventService"]
+        return Servicer(contract=contract, add=events_pb2_grpc.add_EventServiceServicer_to_server, servicer=self)
 
 
 @dataclass

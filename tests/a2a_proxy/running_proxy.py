@@ -15,7 +15,7 @@ from services.a2a_proxy.store import Store
 from services.chassis.service import run_service
 from services.chassis.settings import Mode
 from tests import databases
-from tests.a2a_proxy.fake_services import FakeAuth, FakeLifecycle, FakeProvisioner, FakeRegistry
+from tests.a2a_proxy.fake_services import FakeAuth, FakeEvents, FakeLifecycle, FakeProvisioner, FakeRegistry
 from tests.rpc import serve
 
 
@@ -26,6 +26,7 @@ class RunningProxy:
     address: str
     registry: FakeRegistry
     lifecycle: FakeLifecycle
+    events: FakeEvents
     provisioner: FakeProvisioner
     auth: FakeAuth
     store: Store
@@ -44,11 +45,13 @@ class RunningProxy:
 async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy]:
     """Run a proxy for the length of the block, in development unless the settings say otherwise."""
     registry, lifecycle, provisioner, auth = FakeRegistry(), FakeLifecycle(), FakeProvisioner(), FakeAuth()
+    events = FakeEvents()
+    fakes_of_services = [registry, lifecycle, events, provisioner, auth]
     values = {"mode": Mode.DEVELOPMENT, "activity_delay": timedelta(milliseconds=1)} | settings
     with tempfile.TemporaryDirectory(prefix="a2a-") as folder:
         async with (
             databases.open_empty_database(database_url, service) as engine,
-            serve([registry.servicer(), lifecycle.servicer(), provisioner.servicer(), auth.servicer()]) as fakes,
+            serve([fake.servicer() for fake in fakes_of_services]) as fakes,
             asyncio.TaskGroup() as group,
         ):
             loaded = Settings(
@@ -66,6 +69,7 @@ async def run_proxy(database_url: str, **settings) -> AsyncIterator[RunningProxy
                 address=await address,
                 registry=registry,
                 lifecycle=lifecycle,
+                events=events,
                 provisioner=provisioner,
                 auth=auth,
                 store=Store(engine),

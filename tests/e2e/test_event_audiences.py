@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from deploy.plane import Plane, fresh_database
-from services.registry.workspace.events import BroadcastType, EventType
+from services.registry.workspace.events import BroadcastType, EventType, RelayedEventType
 from tests.agents import EchoAgent, serve_agent
 from tests.e2e.conversation import build_message
 from tests.e2e.modes import PRODUCTION
@@ -183,7 +183,7 @@ def check(received: dict[str, list[dict[str, Any]]], operator: str) -> None:
 async def test_the_table_names_every_type_of_event_once():
     named = [name for names in MATRIX["kinds"].values() for name in names]
 
-    assert sorted(named) == sorted([*EventType, *BroadcastType, "ACTIVITY_LOGGED", "A2A_RESPONSE"])
+    assert sorted(named) == sorted([*EventType, *RelayedEventType, *BroadcastType, "ACTIVITY_LOGGED", "A2A_RESPONSE"])
     assert set(MATRIX["content"]) == set(MATRIX["kinds"]["announced"])
 
 

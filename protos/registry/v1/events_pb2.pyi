@@ -298,6 +298,77 @@ class Broadcast(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__announced_payload) -> _WhichOneofReturnType__announced_payload | None: ...
 
 @typing.final
+class RecordEventsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def events(self) -> containers.RepeatedCompositeFieldContainer[RecordedEvent]:
+        """At most 100, in the order in which they arose."""
+
+    def __init__(
+        self,
+        *,
+        events: abc.Iterable[RecordedEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordedEvent(message.Message):
+    """An event that arose in another service."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    EVENT_TYPE_FIELD_NUMBER: builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    PAYLOAD_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id that the other service gave it, a UUID: an id that is stored already is not stored again."""
+    event_type: builtins.str
+    """A name of docs/spec/rest.md, 8.1: CRON_* or DELEGATION_*."""
+    workspace_id: builtins.str
+    payload: builtins.bytes
+    """A JSON object of at most 64 KiB."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        event_type: builtins.str = ...,
+        workspace_id: builtins.str = ...,
+        payload: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["event_type", b"event_type", "id", b"id", "payload", b"payload", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RecordEventsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REFUSED_IDS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def refused_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The ids of the events that are not stored."""
+
+    def __init__(
+        self,
+        *,
+        refused_ids: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["refused_ids", b"refused_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ResolveSubscriptionRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

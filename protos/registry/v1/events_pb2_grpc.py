@@ -46,6 +46,11 @@ class EventServiceStub:
                 request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsRequest.SerializeToString,
                 response_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsResponse.FromString,
                 _registered_method=True)
+        self.RecordEvents = channel.unary_unary(
+                '/molecule.registry.v1.EventService/RecordEvents',
+                request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsResponse.FromString,
+                _registered_method=True)
         self.ResolveSubscription = channel.unary_unary(
                 '/molecule.registry.v1.EventService/ResolveSubscription',
                 request_serializer=protos_dot_registry_dot_v1_dot_events__pb2.ResolveSubscriptionRequest.SerializeToString,
@@ -79,6 +84,15 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordEvents(self, request, context):
+        """Stores events of another service as events of this plane. A repeated event changes nothing. Events that cannot be
+        stored are named in the answer, and never will be: their type is not known, their payload is not valid, or their
+        workspace is unknown or removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveSubscription(self, request, context):
         """Returns the audiences that the caller may receive, and checks that it can resume after the given event.
         """
@@ -105,6 +119,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.WatchBroadcasts,
                     request_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsRequest.FromString,
                     response_serializer=protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsResponse.SerializeToString,
+            ),
+            'RecordEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordEvents,
+                    request_deserializer=protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsRequest.FromString,
+                    response_serializer=protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsResponse.SerializeToString,
             ),
             'ResolveSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveSubscription,
@@ -173,6 +192,33 @@ class EventService:
             '/molecule.registry.v1.EventService/WatchBroadcasts',
             protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsRequest.SerializeToString,
             protos_dot_registry_dot_v1_dot_events__pb2.WatchBroadcastsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/molecule.registry.v1.EventService/RecordEvents',
+            protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsRequest.SerializeToString,
+            protos_dot_registry_dot_v1_dot_events__pb2.RecordEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,6 +25,11 @@ class EventServiceStub:
     """
     WatchBroadcasts: aio.UnaryStreamMultiCallable[events_pb2.WatchBroadcastsRequest, events_pb2.WatchBroadcastsResponse]
     """Streams broadcasts, which are not stored: only those that arise in the called replica."""
+    RecordEvents: aio.UnaryUnaryMultiCallable[events_pb2.RecordEventsRequest, events_pb2.RecordEventsResponse]
+    """Stores events of another service as events of this plane. A repeated event changes nothing. Events that cannot be
+    stored are named in the answer, and never will be: their type is not known, their payload is not valid, or their
+    workspace is unknown or removed.
+    """
     ResolveSubscription: aio.UnaryUnaryMultiCallable[events_pb2.ResolveSubscriptionRequest, events_pb2.ResolveSubscriptionResponse]
     """Returns the audiences that the caller may receive, and checks that it can resume after the given event."""
     ReplayEvents: aio.UnaryUnaryMultiCallable[events_pb2.ReplayEventsRequest, events_pb2.ReplayEventsResponse]
@@ -53,6 +58,17 @@ class EventServiceServicer(metaclass=abc_1.ABCMeta):
         context: aio.ServicerContext[events_pb2.WatchBroadcastsRequest, abc.AsyncIterator[events_pb2.WatchBroadcastsResponse]],
     ) -> abc.AsyncIterator[events_pb2.WatchBroadcastsResponse]:
         """Streams broadcasts, which are not stored: only those that arise in the called replica."""
+
+    @abc_1.abstractmethod
+    def RecordEvents(
+        self,
+        request: events_pb2.RecordEventsRequest,
+        context: aio.ServicerContext[events_pb2.RecordEventsRequest, abc.Awaitable[events_pb2.RecordEventsResponse]],
+    ) -> abc.Awaitable[events_pb2.RecordEventsResponse]:
+        """Stores events of another service as events of this plane. A repeated event changes nothing. Events that cannot be
+        stored are named in the answer, and never will be: their type is not known, their payload is not valid, or their
+        workspace is unknown or removed.
+        """
 
     @abc_1.abstractmethod
     def ResolveSubscription(

@@ -10,6 +10,7 @@ from services.chassis.rpc import Context
 from services.chassis.timestamps import duration_from_timedelta
 from services.registry.feeds.broadcasts import Broadcasts
 from services.registry.feeds.event_log import EventLog, EventLogKeepalive, PublishedEvent, ReplayDone
+from services.registry.feeds.relayed_events import RelayedEvents
 from services.registry.feeds.subscriptions import EventSubscriptions
 from services.registry.wire import events as wire
 from services.registry.workspace.events import EventRange
@@ -18,12 +19,20 @@ MAX_EVENTS_PER_PAGE = 500
 
 
 class EventServicer(rpc.EventServiceServicer):
-    """Streams events and broadcasts to the gateway, and answers what one caller may receive."""
+    """Streams events to the gateway, answers what one caller may receive, and stores events of other services."""
 
-    def __init__(self, *, event_log: EventLog, broadcasts: Broadcasts, subscriptions: EventSubscriptions) -> None:
+    def __init__(
+        self,
+        *,
+        event_log: EventLog,
+        broadcasts: Broadcasts,
+        subscriptions: EventSubscriptions,
+        relayed_events: RelayedEvents,
+    ) -> None:
         self._event_log = event_log
         self._broadcasts = broadcasts
         self._subscriptions = subscriptions
+        self._relayed_events = relayed_events
 
     async def WatchEvents(
         self, request: pb.WatchEventsRequest, context: Context
@@ -56,6 +65,10 @@ class EventServicer(rpc.EventServiceServicer):
             ended=subscription.ended,
             head_event_id=subscription.head,
         )
+
+    async def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:
+        refused = await self._relayed_events.record([wire.relayed_event_from_proto(one) for one in request.events])
+        return pb.RecordEventsResponse(refused_ids=refused)
 
     async def ReplayEvents(self, request: pb.ReplayEventsRequest, context: Context) -> pb.ReplayEventsResponse:
         page = await self._subscriptions.replay(

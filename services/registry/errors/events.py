@@ -9,3 +9,9 @@ class EventIdGone(errors.FailedPrecondition):
     domain = "molecule.registry.v1"
     reason = "EVENT_ID_GONE"
     message = "event id no longer available"
+
+
+class TooManyRelayedEvents(errors.InvalidArgument):
+    """Another service sends more events in one call than a call may have."""
+
+    message = "too many events"

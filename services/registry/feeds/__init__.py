@@ -1,1 +1,1 @@
-"""Streams of changes: workspaces, stored events and broadcasts, and the subscriptions of callers to events."""
+"""Streams of changes: workspaces, events (those of other services too), broadcasts, and subscriptions to events."""

@@ -50,6 +50,11 @@ class EventStore:
         statement = sa.select(events).where(*conditions).order_by(events.c.event_id).limit(limit)
         return [tables.build_event(row) for row in await self._connection.execute(statement)]
 
+    async def find_known_ids(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that stored events have."""
+        statement = sa.select(events.c.id).where(events.c.id == sa.any_(sa.literal(list(ids), ARRAY(sa.Text))))
+        return set((await self._connection.execute(statement)).scalars())
+
     async def list_positions(self, revision: int, *, limit: int) -> list[tuple[TreePosition, int, bool]]:
         """Return the positions of workspaces changed after a revision, with the revision and whether it was purged."""
         row = workspaces.c

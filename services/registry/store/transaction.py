@@ -192,7 +192,7 @@ class Transaction:
     def _build_event_row(self, number: int, workspace: Workspace, draft: EventDraft) -> dict[str, Any]:
         return {
             "event_id": number,
-            "id": str(uuid4()),
+            "id": draft.id or str(uuid4()),
             "type": draft.type.value,
             "workspace_id": workspace.id,
             "org_id": workspace.org_id,

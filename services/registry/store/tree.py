@@ -1,6 +1,6 @@
 """Reads ancestors and descendants, and locks the tree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -70,6 +70,12 @@ class TreeQueries:
         """Return its children that are not removed, the oldest first."""
         statement = tables.select_workspaces.where(tables.is_not_removed, workspaces.c.parent_id == workspace_id)
         return await self._identity_map.load(statement.order_by(workspaces.c.created_at, workspaces.c.id))
+
+    async def lock_present(self, ids: Iterable[WorkspaceId]) -> dict[WorkspaceId, Workspace]:
+        """Lock those of these workspaces that are not removed, in the order of their ids; return them by id."""
+        statement = tables.select_workspaces.where(workspaces.c.id.in_(list(ids)), tables.is_not_removed)
+        found = await self._identity_map.load(with_row_locks(statement.order_by(workspaces.c.id)))
+        return {workspace.id: workspace for workspace in found}
 
     async def lock_subtree(self, workspace_id: WorkspaceId) -> list[Workspace]:
         """Lock and return the workspace and its descendants; requires the lock of the tree."""

@@ -7,7 +7,8 @@ from services.chassis.timestamps import timestamp_from_datetime
 from services.registry.feeds.event_log import PublishedEvent
 from services.registry.workspace import event_content
 from services.registry.workspace.audiences import WorkspaceAudiences
-from services.registry.workspace.events import Broadcast, Event, render_payload
+from services.registry.workspace.events import Broadcast, Event, RelayedEvent, render_payload
+from services.registry.workspace.model import WorkspaceId
 
 
 def stored_event_to_proto(event: Event) -> pb.StoredEvent:
@@ -17,6 +18,16 @@ def stored_event_to_proto(event: Event) -> pb.StoredEvent:
         workspace_id=event.workspace_id,
         payload=event.payload.encode(),
         created_at=timestamp_from_datetime(event.created_at),
+    )
+
+
+def relayed_event_from_proto(message: pb.RecordedEvent) -> RelayedEvent:
+    """Return an event of another service, unchecked."""
+    return RelayedEvent(
+        id=message.id,
+        type=message.event_type,
+        workspace_id=WorkspaceId(message.workspace_id),
+        payload=message.payload,
     )
 
 

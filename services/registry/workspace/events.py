@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, assert_never
+from uuid import UUID
 
 from services.chassis import strict_json
 from services.chassis.strict_json import drop_zero_fraction
@@ -14,6 +15,12 @@ from services.registry.workspace.model import HeartbeatNotice, Reason, Status, W
 
 MAX_EVENT_PAGE_BYTES = 8 * 1024 * 1024
 """Limit on the payloads of one answer, well below the gRPC message limit."""
+
+MAX_RELAYED_PAYLOAD_BYTES = 64 * 1024
+"""Limit on the payload of an event of another service."""
+
+MAX_RELAYED_PAYLOAD_DEPTH = 16
+"""Nesting levels of such a payload."""
 
 NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -40,12 +47,30 @@ class EventType(StrEnum):
     APPROVAL_DENIED = "APPROVAL_DENIED"
 
 
+class RelayedEventType(StrEnum):
+    """The stored events of docs/spec/rest.md, 8.1, that arise in other services, which the registry stores for them."""
+
+    CRON_EXECUTED = "CRON_EXECUTED"
+    CRON_SKIPPED = "CRON_SKIPPED"
+
+
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """An event to be published; the transaction gives it its number."""
+    """An event to be published; the transaction gives it its number, and an id where it has none."""
 
-    type: EventType
+    type: EventType | RelayedEventType
     payload: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayedEvent:
+    """An event as another service sends it; nothing of it is checked yet. `payload` is to be a JSON object."""
+
+    id: str
+    type: str
+    workspace_id: WorkspaceId
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +171,20 @@ def build_collapse_event(names: Sequence[str]) -> EventDraft:
 def build_card_event(card: Any) -> EventDraft:  # noqa: ANN401 - unvalidated JSON of an agent
     """Build the event of a replaced card."""
     return EventDraft(EventType.AGENT_CARD_UPDATED, {"agent_card": card})
+
+
+def parse_relayed_event(event: RelayedEvent) -> EventDraft | None:
+    """Return the event of another service to be published; `None` if it is not valid."""
+    if event.type not in set(RelayedEventType) or len(event.payload) > MAX_RELAYED_PAYLOAD_BYTES:
+        return None
+    try:
+        payload = strict_json.parse(event.payload, max_depth=MAX_RELAYED_PAYLOAD_DEPTH)
+        is_uuid = str(UUID(event.id)) == event.id
+    except ValueError:
+        return None
+    return (
+        EventDraft(RelayedEventType(event.type), payload, event.id) if is_uuid and isinstance(payload, dict) else None
+    )
 
 
 def build_heartbeat_broadcasts(task_before: str, notice: HeartbeatNotice, at: datetime) -> tuple[Broadcast, ...]:

@@ -124,6 +124,24 @@ async def test_an_event_id_that_does_not_exist_is_refused(channels):
     assert refusal.value.reason == "EVENT_ID_GONE"
 
 
+async def test_only_the_proxy_stores_events_of_another_service(channels):
+    channel, _ = channels
+    stub = rpc.EventServiceStub(channel.channel)
+    made = await create(channel)
+    event = pb.RecordedEvent(
+        id="00000000-0000-4000-8000-000000000001", event_type="CRON_SKIPPED", workspace_id=made.id, payload=b"{}"
+    )
+    request = pb.RecordEventsRequest(events=[event])
+
+    await ServiceChannel(channel.channel, "a2a_proxy").call(stub.RecordEvents, request)
+
+    replay = await channel.call(stub.ReplayEvents, pb.ReplayEventsRequest(), on_behalf_of=ADMIN)
+    assert [one.event_type for one in replay.events][-1] == "CRON_SKIPPED"
+    for caller in (None, ADMIN, agent(made.id)):
+        with pytest.raises(PermissionDenied):
+            await channel.call(stub.RecordEvents, request, on_behalf_of=caller)
+
+
 async def test_only_the_gateway_watches_and_a_service_has_no_subscription(channels):
     channel, _ = channels
     stub = rpc.EventServiceStub(channel.channel)

@@ -155,6 +155,7 @@ async def test_due_rows_are_found_by_an_index(registry, engine):
         (lambda tx: tx.overdue.list_unplaced(limit=5), "workspaces_unplaced"),
         (lambda tx: tx.overdue.list_unfinished_removals(TIMEOUTS.managed, limit=5), "workspaces_unfinished"),
         (lambda tx: tx.events.delete_old(TIMEOUTS.managed, limit=5), "events_created"),
+        (lambda tx: tx.events.find_known_ids(["an-id", "another-id"]), "events_id"),
         (lambda tx: tx.revisions.list_changed(1_004_995, limit=500), "workspaces_revision"),
         (lambda tx: tx.lists.list_page(after=None, limit=5, org_id=None), "workspaces_created"),
         (lambda tx: tx.lists.list_page(after=None, limit=100, org_id="o7"), "workspaces_org"),

@@ -189,6 +189,7 @@ events = sa.Table(
     sa.Index("events_workspace", "workspace_id", "event_id"),
     sa.Index("events_org", "org_id", "event_id"),
     sa.Index("events_created", "created_at"),
+    sa.Index("events_id", "id"),
 )
 
 holds_card = sa.and_(
