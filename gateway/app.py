@@ -35,6 +35,7 @@ from gateway.routes.bundles import BundleRoutes
 from gateway.routes.cards import CardRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
+from gateway.routes.delegations import DelegationRoutes
 from gateway.routes.entries import EntryRoutes
 from gateway.routes.event_readers import EventReaders
 from gateway.routes.event_stream import EventStreamRoutes
@@ -170,6 +171,7 @@ def build_routes(
         *OrgRoutes(channels.registry).list_routes(),
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *DelegationRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

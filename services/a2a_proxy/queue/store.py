@@ -61,6 +61,11 @@ class QueueTransaction:
         self._observers = observers
         self._activity = activity_store.Transaction(connection)
 
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection of this transaction, for the stores of other tables."""
+        return self._connection
+
     async def now(self) -> datetime:
         """Return the time of the database, by which all leases and delays count."""
         moment: datetime = await self._connection.scalar(sa.select(sa.func.statement_timestamp()))
