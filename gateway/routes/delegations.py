@@ -44,7 +44,7 @@ class DelegationRoutes:
                 method="POST",
                 path="/workspaces/{id}/delegate",
                 handler=self.delegate,
-                summary="Give a task to another workspace; a key that was used before names the earlier delegation (200)",
+                summary="Give a task to another workspace; a key used before gives the earlier delegation (200)",
                 guard=WRITE,
                 body=BodySpec(model=NewDelegation, fault_to_error=_refuse_delegation),
                 success=202,
@@ -119,9 +119,7 @@ class DelegationRoutes:
         delegation = reply.delegation
         if reply.idempotent_hit:
             return _render_known(delegation)
-        return DelegatedTask(
-            delegation_id=delegation.delegation_id, status="delegated", target_id=delegation.target_id
-        )
+        return DelegatedTask(delegation_id=delegation.delegation_id, status="delegated", target_id=delegation.target_id)
 
     async def list_delegations(self, call: Call) -> object:
         """List the newest requests and results."""

@@ -16,6 +16,8 @@
 | `timeouts`            | the idle timeout and the deadline of one dispatch                      |      |
 | `activity`            | the activity log: writes rows in batches after the answer              |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
+| `queue/`              | accepted messages, and their delivery                                  |      |
+| `delegations/`        | tasks that one workspace gives to another                              |      |
 | `stored_events/`      | the outbox of stored events, and its relay to the registry             |      |
 | `clients`             | calls to the registry, to the provisioner and to auth                  |      |
 | `store`               | transactions on the activity table                                     |      |

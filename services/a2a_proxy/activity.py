@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -10,7 +10,6 @@ import structlog
 
 from services.a2a_proxy.activity_broadcasts import build_activity_broadcasts
 from services.a2a_proxy.broadcasts import BroadcastFanOut
-from services.a2a_proxy.errors import InboxFull
 from services.a2a_proxy.model import Activity, ActivityQuery, WorkspaceId
 from services.a2a_proxy.store import Store
 from services.chassis.clock import Clock
@@ -96,17 +95,16 @@ class ActivityLog:
             self._has_full_batch.set()
         self._update_room()
 
-    async def commit(self, activity: Activity, *, max_usage: int | None = None) -> None:
-        """Write a row without buffering it; raises `Unavailable`.
-
-        Raises `InboxFull` if the rows of the workspace would occupy more than `max_usage` bytes.
-        """
+    async def commit(self, activity: Activity) -> None:
+        """Write a row without buffering it; raises `Unavailable`."""
         async with self._store.begin() as tx:
             usage = await tx.append([activity])
-            if max_usage is not None and usage.get(activity.workspace_id, 0) > max_usage:
-                raise InboxFull(max_usage)
+        self.announce([activity], usage)
+
+    def announce(self, committed: Sequence[Activity], usage: Mapping[WorkspaceId, int]) -> None:
+        """Broadcast rows that another part has committed; `usage` is what `append` returned for them."""
         self._on_usage(usage)
-        self._broadcast([activity])
+        self._broadcast(committed)
 
     async def write_batches(self) -> None:
         """Write the buffered rows until cancelled. The rows of a cancelled batch stay in the buffer for `flush`."""

@@ -1,7 +1,7 @@
 """Deletes activity: what is too old, what occupies too much, and what belongs to purged workspaces."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 import structlog
@@ -42,8 +42,10 @@ class ActivityRetention:
         age: timedelta,
         max_bytes: int,
         max_bytes_per_workspace: int,
+        purge_others: Callable[[WorkspaceId], Awaitable[None]],
     ) -> None:
-        """`max_bytes` limits the log of the whole plane."""
+        """`max_bytes` limits the log of the whole plane. `purge_others` erases what other parts keep of a workspace."""
+        self._purge_others = purge_others
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -130,6 +132,7 @@ class ActivityRetention:
             async with self._store.begin() as tx:
                 deleted = await tx.delete_by_workspace(workspace_id, limit=MAX_ROWS_PER_DELETE)
             total += deleted
+        await self._purge_others(workspace_id)
         log.info("activity purged", workspace=workspace_id, rows=total)
 
     async def _trim_large(self) -> None:

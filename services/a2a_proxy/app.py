@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from protos.a2a_proxy.v1 import (
     a2a_proxy_pb2,
@@ -13,16 +14,42 @@ from protos.a2a_proxy.v1 import (
     activity_pb2_grpc,
     broadcasts_pb2,
     broadcasts_pb2_grpc,
+    delegations_pb2,
+    delegations_pb2_grpc,
+    inbox_pb2,
+    inbox_pb2_grpc,
+    queue_pb2,
+    queue_pb2_grpc,
 )
 from services.a2a_proxy.activity import ActivityLog
 from services.a2a_proxy.activity_retention import ActivityRetention
 from services.a2a_proxy.agent_client import AgentClient
 from services.a2a_proxy.api import A2aProxyServicer, ActivityServicer, BroadcastServicer
 from services.a2a_proxy.broadcasts import BroadcastFanOut
+from services.a2a_proxy.capacity import Capacity
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
+from services.a2a_proxy.delegations.api import DelegationServicer
+from services.a2a_proxy.delegations.follower import DelegationFollower
+from services.a2a_proxy.delegations.service import Delegations
+from services.a2a_proxy.delegations.store import DelegationStore
+from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
+from services.a2a_proxy.queue.acceptance import MessageAcceptance
+from services.a2a_proxy.queue.api import InboxServicer, QueueServicer
+from services.a2a_proxy.queue.drain import Drain
+from services.a2a_proxy.queue.inbox import Inbox
+from services.a2a_proxy.queue.model import QueueLimits
+from services.a2a_proxy.queue.operations import QueueOperations
+from services.a2a_proxy.queue.queue_feed import QueueFeed
+from services.a2a_proxy.queue.recent_ids import RecentIds
+from services.a2a_proxy.queue.retention import QueueRetention
+from services.a2a_proxy.queue.settlement import Settlement
+from services.a2a_proxy.queue.store import CHANNEL as QUEUE_CHANNEL
+from services.a2a_proxy.queue.store import QueueStore
+from services.a2a_proxy.queue.targets import QueueTargets, is_repeatable
 from services.a2a_proxy.route_cache import RouteCache
+from services.a2a_proxy.sending import Sender
 from services.a2a_proxy.settings import Settings
 from services.a2a_proxy.store import Store
 from services.a2a_proxy.stored_events.relay import EventRelay
@@ -33,6 +60,12 @@ from services.chassis.database import AdvisoryLock
 from services.chassis.service import Components, Loop, Service, Servicer
 
 MEGABYTE = 1024 * 1024
+
+EXPIRY_INTERVAL = timedelta(seconds=1)
+"""Interval at which leases and messages whose time is over are ended."""
+
+QUEUE_CLEANUP_INTERVAL = timedelta(minutes=10)
+"""Interval at which messages that ended long ago are erased."""
 
 RELAY_INTERVAL = timedelta(seconds=1)
 """Time between two looks into the outbox of events."""
@@ -57,34 +90,102 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
         AgentClient(rules=settings.address_rules) as agents,
     ):
         broadcasts = BroadcastFanOut()
-        store = Store(engine)
+        store, queue_store = Store(engine), QueueStore(engine)
         registry_client = RegistryClient(registry)
-        max_workspace_bytes = settings.activity_max_megabytes_per_workspace * MEGABYTE
+        max_queue_bytes = settings.queue_max_megabytes_per_target * MEGABYTE
+        queue_retention = QueueRetention(queue_store, age=settings.activity_retention, max_answer_bytes=max_queue_bytes)
         retention = ActivityRetention(
             store,
             registry_client,
             clock,
             age=settings.activity_retention,
             max_bytes=settings.activity_max_megabytes * MEGABYTE,
-            max_bytes_per_workspace=max_workspace_bytes,
+            max_bytes_per_workspace=settings.activity_max_megabytes_per_workspace * MEGABYTE,
+            purge_others=queue_retention.purge,
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        limits = QueueLimits(
+            max_per_target=settings.queue_max_messages_per_target,
+            max_per_caller=settings.queue_max_messages_per_caller,
+            max_bytes_per_target=max_queue_bytes,
+        )
+        delegation_store = DelegationStore(queue_store)
+        follower = DelegationFollower(delegation_store, limits=limits, announce=activity.announce)
+        upkeep = DelegationUpkeep(
+            delegation_store,
+            follower,
+            registry_client,
+            clock,
+            age=settings.activity_retention,
+            limits=limits,
+            announce=activity.announce,
+        )
         inbound_secrets = InboundSecrets(AuthClient(auth))
+        capacity = Capacity()
         route_cache = RouteCache(
             registry_client,
             on_sign_of_life=agents.restart_idle_timeouts,
-            on_removal=(inbound_secrets.drop, retention.note_removal),
+            on_removal=(inbound_secrets.drop, retention.note_removal, upkeep.note_removal),
+        )
+        sender = Sender(
+            route_cache=route_cache,
+            agents=agents,
+            inbound_secrets=inbound_secrets,
+            provisioner=ProvisionerClient(provisioner),
+            idle_timeout=settings.idle_timeout,
+        )
+        owner = str(uuid4())
+        inbox = Inbox(queue_store, activity, owner=owner)
+        settlement = Settlement(
+            queue_store,
+            activity,
+            lease=settings.queue_lease,
+            is_repeatable=partial(is_repeatable, route_cache),
+        )
+        drain = Drain(
+            queue_store,
+            sender=sender,
+            settlement=settlement,
+            route_cache=route_cache,
+            capacity=capacity,
+            registry=registry_client,
+            on_poll=inbox.wake,
+            owner=owner,
+            lease=settings.queue_lease,
+        )
+        operations = QueueOperations(queue_store, route_cache, on_change=drain.wake)
+        settlement.add_listener(drain.wake)
+        route_cache.add_listener(QueueTargets(capacity, drain))
+        recent_ids = RecentIds(queue_store)
+        listener = database.NotificationListener(
+            url, role=service.build_role(settings.role_prefix), channel=QUEUE_CHANNEL
+        )
+        acceptance = MessageAcceptance(
+            queue_store,
+            activity,
+            recent_ids,
+            limits=limits,
+            on_accepted=drain.wake,
         )
         delivery = Delivery(
             registry=registry_client,
             route_cache=route_cache,
-            agents=agents,
-            inbound_secrets=inbound_secrets,
+            sender=sender,
+            capacity=capacity,
+            acceptance=acceptance,
+            drain=drain,
             activity=activity,
-            provisioner=ProvisionerClient(provisioner),
             clock=clock,
-            idle_timeout=settings.idle_timeout,
-            max_inbox_bytes=max_workspace_bytes,
+            max_inbox_bytes=max_queue_bytes,
+        )
+        delegations = Delegations(
+            delegation_store,
+            route_cache=route_cache,
+            capacity=capacity,
+            limits=limits,
+            max_depth=settings.delegation_max_depth,
+            announce=activity.announce,
+            on_accepted=drain.wake,
         )
         proxy = A2aProxyServicer(delivery)
         try:
@@ -105,6 +206,21 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         add=broadcasts_pb2_grpc.add_BroadcastServiceServicer_to_server,
                         servicer=BroadcastServicer(broadcasts),
                     ),
+                    Servicer(
+                        contract=queue_pb2.DESCRIPTOR.services_by_name["QueueService"],
+                        add=queue_pb2_grpc.add_QueueServiceServicer_to_server,
+                        servicer=QueueServicer(operations),
+                    ),
+                    Servicer(
+                        contract=inbox_pb2.DESCRIPTOR.services_by_name["InboxService"],
+                        add=inbox_pb2_grpc.add_InboxServiceServicer_to_server,
+                        servicer=InboxServicer(inbox),
+                    ),
+                    Servicer(
+                        contract=delegations_pb2.DESCRIPTOR.services_by_name["DelegationService"],
+                        add=delegations_pb2_grpc.add_DelegationServiceServicer_to_server,
+                        servicer=DelegationServicer(delegations),
+                    ),
                 ],
                 loops=[
                     Loop(name="routes", run=route_cache.follow_feed),
@@ -116,6 +232,24 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         every=settings.cleanup_interval,
                     ),
                     Loop(name="activity.retention", run=retention.follow),
+                    Loop(name="queue", run=drain.run),
+                    Loop(name="queue.feed", run=QueueFeed(listener, recent_ids, drain).follow),
+                    Loop(name="queue.leases", run=settlement.renew_leases, every=settings.queue_renewal),
+                    Loop(name="queue.expiry", run=settlement.end_expired, every=EXPIRY_INTERVAL),
+                    Loop(name="queue.cleaning", run=queue_retention.clean, every=QUEUE_CLEANUP_INTERVAL),
+                    Loop(name="delegations.rows", run=follower.announce_rows),
+                    Loop(name="delegations.removals", run=upkeep.follow_removals),
+                    Loop(
+                        name="delegations.due",
+                        run=upkeep.end_overdue,
+                        every=DUE_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.delegations"),
+                    ),
+                    Loop(
+                        name="delegations.cleaning",
+                        run=partial(upkeep.clean, route_cache.has_route),
+                        every=settings.cleanup_interval,
+                    ),
                     Loop(
                         name="stored_events",
                         run=EventRelay(store, registry_client).relay,
@@ -124,7 +258,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     ),
                 ],
                 probes=[route_cache.find_trouble],
-                on_stop=[proxy.stop_exchanges],
+                on_stop=[proxy.stop_exchanges, drain.stop],
             )
         finally:
             await activity.flush()

@@ -126,7 +126,7 @@ def _parse_updates(message: registry_pb.WatchWorkspacesResponse) -> Iterator[Wor
             yield HeartbeatReceived(message.revision, WorkspaceId(message.heartbeat.workspace_id))
         case "heartbeats":
             for heartbeat in message.heartbeats.heartbeats:
-                yield HeartbeatReceived(message.revision, WorkspaceId(heartbeat.workspace_id))
+                yield HeartbeatReceived(message.revision, WorkspaceId(heartbeat.workspace_id), heartbeat.active_tasks)
         case "snapshot_done":
             yield SnapshotDone(message.revision)
         case _:
@@ -149,6 +149,9 @@ def _parse_route(record: registry_pb.WorkspaceRecord) -> Route:
         budget_limit=record.budget_limit if record.HasField("budget_limit") else None,
         monthly_spend=record.monthly_spend,
         has_native_session=declarations.capabilities.get("session", False),
+        has_idempotent_delivery=declarations.capabilities.get("idempotent_delivery", False),
+        max_concurrent_tasks=max(record.max_concurrent_tasks, 1),
+        org_id=WorkspaceId(record.org_id) if record.org_id else None,
         idle_timeout=(
             timedelta(seconds=declarations.idle_timeout_seconds)
             if declarations.HasField("idle_timeout_seconds")

@@ -1,10 +1,10 @@
-"""Delivers a message: checks the route, sends or stores the message, and records the activity."""
+"""Delivers a message: checks the route, then sends it, or accepts it into the queue."""
 
 import os
-import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import assert_never
 from uuid import uuid4
 
@@ -12,64 +12,45 @@ import structlog
 
 from services.a2a_proxy import envelope, outcome, routing
 from services.a2a_proxy.activity import ActivityLog
-from services.a2a_proxy.agent_client import AgentClient, Dispatch
-from services.a2a_proxy.clients import ProvisionerClient, RegistryClient
-from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, TargetWaking
-from services.a2a_proxy.inbound_secrets import InboundSecrets
+from services.a2a_proxy.capacity import SLOT_WAIT, Capacity
+from services.a2a_proxy.clients import RegistryClient
+from services.a2a_proxy.errors import AddressRefused, AgentBusy, AgentBusyWithSession, InboxFull, MessageIdReused
+from services.a2a_proxy.message_activity import MessageActivity
 from services.a2a_proxy.model import (
-    Activity,
+    Absence,
+    Absent,
+    Acceptance,
     Answer,
     Answered,
     AnswerReceipt,
     Busy,
-    DispatchFailure,
     Envelope,
     Failed,
     FailureReceipt,
     IncomingMessage,
-    InstanceCondition,
-    Outcome,
     Poll,
     Push,
     QueueReceipt,
     Receipt,
-    Refusal,
     Route,
+    SendState,
     Stream,
     StreamInterrupted,
-    SuspectedDead,
 )
+from services.a2a_proxy.queue import rules
+from services.a2a_proxy.queue.acceptance import MessageAcceptance
+from services.a2a_proxy.queue.drain import Drain
+from services.a2a_proxy.queue.model import Accepted, AlreadyAccepted, Full, IdReused, NewMessage, WaitReason
 from services.a2a_proxy.route_cache import RouteCache
-from services.chassis import telemetry
+from services.a2a_proxy.sending import HOPS_HEADER, MAX_WORKSPACE_CALL_TIMEOUT, Outgoing, Sender, build_headers
 from services.chassis.clock import Clock
-from services.chassis.errors import ServiceError
+from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.large_bodies import run_by_size
 
 log = structlog.get_logger()
 
-MAX_WORKSPACE_CALL_TIMEOUT = timedelta(minutes=30)
-"""Longest time that a call from a workspace may take; other callers have no such limit."""
-
-REQUEST_HEADERS = (
-    "content-type",
-    "accept",
-    "a2a-extensions",
-    "x-a2a-extensions",
-    "last-event-id",
-    "traceparent",
-    "tracestate",
-    "baggage",
-)
-"""The headers of a message that are forwarded to the agent."""
-
-HOPS_HEADER = "x-molecule-hops"
-"""Counts the dispatches of a message. A plane whose agent is a plane, itself included, receives it back."""
-
 STREAM_TAIL_BYTES = 64 * 1024
 """Bytes at the end of a stream in which the activity log looks for the last event."""
-
-MAX_METHOD_LENGTH = 200
-"""Characters of a method name that the activity log stores."""
 
 
 class Delivery:
@@ -79,24 +60,24 @@ class Delivery:
         self,
         *,
         route_cache: RouteCache,
-        agents: AgentClient,
-        inbound_secrets: InboundSecrets,
+        sender: Sender,
+        capacity: Capacity,
+        acceptance: MessageAcceptance,
+        drain: Drain,
         activity: ActivityLog,
         registry: RegistryClient,
-        provisioner: ProvisionerClient,
         clock: Clock,
-        idle_timeout: timedelta,
         max_inbox_bytes: int,
     ) -> None:
-        """`idle_timeout` applies to agents that declare none, `max_inbox_bytes` to the activity of one that polls."""
+        """`max_inbox_bytes` is what the queue may hold for one target."""
         self._route_cache = route_cache
-        self._agents = agents
-        self._inbound_secrets = inbound_secrets
+        self._sender = sender
+        self._capacity = capacity
+        self._acceptance = acceptance
+        self._drain = drain
         self._activity = activity
         self._registry = registry
-        self._provisioner = provisioner
         self._clock = clock
-        self._idle_timeout = idle_timeout
         self._max_inbox_bytes = max_inbox_bytes
 
     async def deliver(self, incoming: IncomingMessage) -> Receipt:
@@ -105,98 +86,152 @@ class Delivery:
         Raises a `ServiceError` for a message that is refused before it is sent; everything later is a receipt.
         """
         route = routing.check_route(await self._route_cache.find(incoming.target, incoming.caller))
-        deadline = _choose_deadline(incoming)
-        hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
-        message = await run_by_size(
-            len(incoming.body),
-            envelope.parse,
-            incoming.body,
-            version=incoming.headers.get("a2a-version", ""),
-            entropy=os.urandom(32),
-        )
+        message = await self._parse(incoming)
+        earlier = await self._find_earlier(message)
+        if earlier is not None:
+            return earlier
         decision = routing.decide(route)
         if not isinstance(decision, Push):  # the cache may be older than what the caller knows of the target
             route = routing.check_route(await self._route_cache.fetch(incoming.target, incoming.caller))
             decision = routing.decide(route)
         match decision:
             case Poll():
-                return await self._enqueue(incoming, message)
-            case Refusal(error):
-                if isinstance(error, TargetWaking):
-                    await self._registry.wake(incoming.target)
-                raise error
+                return await self._store_for_polling(message)
+            case Absent(absence, error):
+                return await self._store_until_present(message, absence, error)
             case Push() as push:
-                dispatch = Dispatch(
-                    target=incoming.target,
-                    push=push,
-                    body=message.body,
-                    headers=_build_headers(incoming, message, hops + 1),
-                    idle=route.idle_timeout or self._idle_timeout,
-                    deadline=deadline,
-                    inbound_secret=await self._inbound_secrets.find(route),
-                )
-                return await self._push(dispatch, _ActivityBuilder(incoming, message, self._clock.now()), route)
+                return await self._push(message, route, push)
             case unknown:
                 assert_never(unknown)
 
-    async def _enqueue(self, incoming: IncomingMessage, message: Envelope) -> QueueReceipt:
-        """Store a message for an agent that polls; the row is committed before the caller is answered.
+    async def _parse(self, incoming: IncomingMessage) -> "_Message":
+        """Return the message with everything that its headers and its envelope say; raises `MalformedMessage`."""
+        deadline = _choose_deadline(incoming)
+        hops = envelope.parse_hops(incoming.headers.get(HOPS_HEADER, ""))
+        parsed = await run_by_size(
+            len(incoming.body),
+            envelope.parse,
+            incoming.body,
+            version=incoming.headers.get("a2a-version", ""),
+            entropy=os.urandom(32),
+        )
+        return _Message(incoming, parsed, deadline, hops)
 
-        Raises `InboxFull`.
-        """
-        row = _ActivityBuilder(incoming, message, self._clock.now()).build()
-        await self._activity.commit(row, max_usage=self._max_inbox_bytes)
-        return QueueReceipt(queue_id=row.id, method=message.method)
+    async def _find_earlier(self, message: "_Message") -> Receipt | None:
+        """Return the receipt of the same message if it was accepted before; raises `MessageIdReused`."""
+        identity = message.identity
+        if identity is None or not self._acceptance.may_be_known(identity):
+            return None
+        digest = await run_by_size(len(message.body), rules.build_digest, message.body)
+        earlier = await self._acceptance.find_earlier(identity, digest)
+        return None if earlier is None else message.build_receipt(earlier, Acceptance.REQUESTED)
 
-    async def _push(self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route) -> Receipt:
-        """Send a message to its agent and record the outcome.
+    async def _store_for_polling(self, message: "_Message") -> QueueReceipt:
+        """Store a message for an agent that polls; the agent may also read it from its activity. Raises `InboxFull`."""
+        stored = await self._accept(message, Acceptance.POLL)
+        if stored is None:
+            raise InboxFull(self._max_inbox_bytes)
+        return stored
 
-        A message whose address is refused leaves no activity (A2A-15).
-        """
-        await self._activity.wait_for_room(len(dispatch.body))
-        result = await self._send(dispatch, builder, route)
+    async def _store_until_present(self, message: "_Message", absence: Absence, error: ServiceError) -> Receipt:
+        """Store a message for a target that cannot take it now, and have the target woken; raises `error` otherwise."""
+        is_wanted = message.prefers.respond_async or absence is not Absence.UNAVAILABLE
+        stored = None
+        if message.is_storable and is_wanted and not message.prefers.strict:
+            stored = await self._accept(message, Acceptance(absence))
+        if absence is Absence.WAKING and stored is None:
+            await self._registry.wake(message.incoming.target)  # the drain wakes it for a message that is stored
+        if stored is None:
+            raise error
+        return stored
+
+    async def _push(self, message: "_Message", route: Route, push: Push) -> Receipt:
+        """Send a message to its agent, or queue it if the agent has no room."""
+        if message.is_storable and message.prefers.respond_async:
+            stored = await self._accept(message, Acceptance.REQUESTED)
+            return stored or FailureReceipt(error=AgentBusy(), agent_time=timedelta())
+        if not message.is_message:
+            return await self._send(message, route, push)
+        if not await self._take_slot(message, route):
+            return await self._queue_for_busy(message, route, None, timedelta())
+        return await self._send(message, route, push, has_slot=True)
+
+    async def _take_slot(self, message: "_Message", route: Route) -> bool:
+        """Take a slot of the target; a message that may be queued does not overtake those that are."""
+        if message.is_storable and self._drain.has_backlog(route.workspace_id):
+            return False
+        return self._capacity.take_free(route, 1) > 0 or await self._capacity.take(route, SLOT_WAIT)
+
+    async def _send(self, message: "_Message", route: Route, push: Push, *, has_slot: bool = False) -> Receipt:
+        """Send a message and record the outcome. A message whose address is refused leaves no activity (A2A-15)."""
+        await self._activity.wait_for_room(len(message.body))
+        builder = message.build_activity(self._clock)
+        try:
+            result = await self._sender.send(message.build_outgoing(), route, push, builder)
+        finally:
+            if has_slot:
+                self._capacity.release(route.workspace_id)
         agent_time = builder.measure_time()
-        size = len(result.body) if isinstance(result, Answer) else 0
-        match await self._settle(await run_by_size(size, outcome.classify, result), route):
-            case Answered(Stream() as stream):
-                chunks = self._record_stream(stream, builder)
-                return AnswerReceipt(answer=replace(stream, chunks=chunks), agent_time=agent_time)
-            case Answered(Answer() as answer):
-                row = await run_by_size(size, builder.build_from_answer, answer, agent_time)
-                await self._activity.record(row)
-                return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
-            case Busy():
-                error: ServiceError = AgentBusyWithSession() if route.has_native_session else AgentBusy()
+        match result:
+            case Answered(answer):
+                return await self._record(answer, builder, agent_time)
+            case Busy(retry_after):
+                return await self._queue_for_busy(message, route, retry_after, agent_time)
             case Failed(error):
-                pass
-        if not isinstance(error, AddressRefused):
-            await self._activity.record(builder.build_from_error(error, agent_time))
-        log.info("message not answered", workspace=dispatch.target, reason=error.reason)
+                return await self._queue_or_fail(message, route, error, builder)
+            case unknown:
+                assert_never(unknown)
+
+    async def _record(self, answer: Answer | Stream, builder: MessageActivity, agent_time: timedelta) -> AnswerReceipt:
+        """Record an answer, or have the stream recorded when it ends."""
+        if isinstance(answer, Stream):
+            chunks = self._record_stream(answer, builder)
+            return AnswerReceipt(answer=replace(answer, chunks=chunks), agent_time=agent_time)
+        row = await run_by_size(len(answer.body), builder.build_from_answer, answer, agent_time)
+        await self._activity.record(row)
+        return AnswerReceipt(answer=outcome.hide_foreign_body(answer), agent_time=agent_time)
+
+    async def _queue_for_busy(
+        self, message: "_Message", route: Route, retry_after: timedelta | None, agent_time: timedelta
+    ) -> Receipt:
+        """Queue a message for an agent without room; an agent with a session of its own queues by itself."""
+        if message.is_storable and not message.prefers.strict and not route.has_native_session:
+            with suppress(Unavailable):  # what cannot be stored is refused as busy
+                stored = await self._accept(message, Acceptance.BUSY, not_before_in=retry_after)
+                if stored is not None:
+                    return stored
+        error = AgentBusyWithSession(retry_after) if route.has_native_session else AgentBusy(retry_after)
+        await self._activity.record(message.build_activity(self._clock).build_from_error(error, agent_time))
+        log.info("message not answered", workspace=route.workspace_id, reason=error.reason)
         return FailureReceipt(error=error, agent_time=agent_time)
 
-    async def _send(
-        self, dispatch: Dispatch, builder: "_ActivityBuilder", route: Route
-    ) -> Answer | Stream | DispatchFailure:
-        """Send a message, and once more with another secret if the agent refused the one that was cached."""
-        result = await self._agents.send(dispatch, self._route_cache.is_fresh)
-        if not outcome.is_unauthorized(result):
-            return result
-        secret = await self._inbound_secrets.find_other(route, dispatch.inbound_secret)
-        remaining = None if dispatch.deadline is None else dispatch.deadline - builder.measure_time()
-        if secret is None or (remaining is not None and remaining <= timedelta()):
-            return result
-        again = replace(dispatch, inbound_secret=secret, deadline=remaining)
-        return await self._agents.send(again, self._route_cache.is_fresh)
+    async def _queue_or_fail(
+        self, message: "_Message", route: Route, error: ServiceError, builder: MessageActivity
+    ) -> Receipt:
+        """Queue a message again that broke off and may be sent twice; otherwise record the failure."""
+        agent_time = builder.measure_time()
+        is_repeatable = message.envelope.is_idempotent or route.has_idempotent_delivery
+        is_ambiguous = error.details.get("delivery") == SendState.UNKNOWN
+        if is_ambiguous and is_repeatable and message.is_storable and error.reason in BROKEN_REASONS:
+            stored = await self._accept(message, Acceptance.RETRY, not_before_in=RETRY_DELAY)
+            if stored is not None:
+                return stored
+        if not isinstance(error, AddressRefused):
+            await self._activity.record(builder.build_from_error(error, agent_time))
+        log.info("message not answered", workspace=route.workspace_id, reason=error.reason)
+        return FailureReceipt(error=error, agent_time=agent_time)
 
-    async def _settle(self, found: Outcome, route: Route) -> Answered | Busy | Failed:
-        """Ask the provisioner whether a suspected instance is alive. It does not know external agents."""
-        if not isinstance(found, SuspectedDead):
-            return found
-        if route.external:
-            return outcome.reclassify(found, InstanceCondition.UNKNOWN)
-        return outcome.reclassify(found, await self._provisioner.check(route.workspace_id, route.generation))
+    async def _accept(
+        self, message: "_Message", acceptance: Acceptance, *, not_before_in: timedelta | None = None
+    ) -> QueueReceipt | None:
+        """Store a message; `None` if the queue is full. Raises `MessageIdReused` and `Unavailable`."""
+        digest = await run_by_size(len(message.body), rules.build_digest, message.body)
+        new = message.build_new(digest, WAIT_REASONS[acceptance], not_before_in or timedelta())
+        row = message.build_activity(self._clock).build(id_=new.id, summary=SUMMARIES.get(acceptance))
+        result = await self._acceptance.accept(new, row)
+        return None if isinstance(result, Full) else message.build_receipt(result, acceptance)
 
-    async def _record_stream(self, stream: Stream, builder: "_ActivityBuilder") -> AsyncGenerator[bytes, None]:
+    async def _record_stream(self, stream: Stream, builder: MessageActivity) -> AsyncGenerator[bytes, None]:
         """Yield the stream unchanged, and record its last event when it ends or its reader stops."""
         tail, interrupted = b"", False
         try:
@@ -210,67 +245,86 @@ class Delivery:
             self._activity.buffer(builder.build_from_stream(stream, tail, interrupted=interrupted))
 
 
-class _ActivityBuilder:
-    """Builds the activity row of one message; it is created when the message is sent or stored."""
+class _Message:
+    """An incoming message with its parsed envelope."""
 
-    def __init__(self, incoming: IncomingMessage, message: Envelope, created_at: datetime) -> None:
-        self._incoming = incoming
-        self._message = message
-        self._created_at = created_at
-        self._started = time.perf_counter()
+    __slots__ = ("deadline", "envelope", "hops", "incoming", "is_message", "is_storable", "prefers")
 
-    def measure_time(self) -> timedelta:
-        """Return the time since the message was sent."""
-        return timedelta(seconds=time.perf_counter() - self._started)
+    def __init__(self, incoming: IncomingMessage, parsed: Envelope, deadline: timedelta | None, hops: int) -> None:
+        """`hops` are the dispatches before this one."""
+        self.incoming = incoming
+        self.envelope = parsed
+        self.deadline = deadline
+        self.hops = hops
+        self.is_message = parsed.method in envelope.MESSAGE_METHODS
+        self.is_storable = parsed.method in envelope.STORABLE_METHODS
+        self.prefers = envelope.parse_preferences(incoming.headers.get("prefer", ""))
 
-    def build_from_answer(self, answer: Answer, agent_time: timedelta) -> Activity:
-        """Return the row of a message that was answered."""
-        return self.build(
-            status="error" if outcome.is_error(answer) else "ok",
-            agent_time=agent_time,
-            response_body=outcome.decode_json(answer.body),
-            tool_trace=outcome.extract_tool_trace(answer.body),
+    @property
+    def body(self) -> bytes:
+        """The request for the agent."""
+        return self.envelope.body
+
+    @property
+    def identity(self) -> bytes | None:
+        """The identity of the message; `None` without a message id."""
+        if self.envelope.message_id is None or not self.is_message:
+            return None
+        return rules.build_identity(self.incoming.target, self.incoming.caller, self.envelope.message_id)
+
+    def build_activity(self, clock: Clock) -> MessageActivity:
+        """Return the builder of the activity row."""
+        return MessageActivity(
+            target=self.incoming.target,
+            caller=self.incoming.caller,
+            method=self.envelope.method,
+            body=self.body,
+            created_at=clock.now(),
         )
 
-    def build_from_error(self, error: ServiceError, agent_time: timedelta) -> Activity:
-        """Return the row of a message that was not answered."""
-        return self.build(status="error", agent_time=agent_time, error_detail=error.message)
+    def build_outgoing(self) -> Outgoing:
+        """Return the message for the agent."""
+        return Outgoing(body=self.body, headers=self._build_headers(), deadline=self.deadline)
 
-    def build_from_stream(self, stream: Stream, tail: bytes, *, interrupted: bool) -> Activity:
-        """Return the row of a message that was answered by a stream, with the last event of the stream."""
-        last = Answer(status=stream.status, body=outcome.find_last_event(tail) or b"")
-        return self.build(
-            status="error" if interrupted or outcome.is_error(last) else "ok",
-            agent_time=self.measure_time(),
-            error_detail="upstream stream interrupted" if interrupted else None,
-            response_body=outcome.decode_json(last.body),
-            tool_trace=outcome.extract_tool_trace(last.body),
-        )
-
-    def build(
-        self,
-        *,
-        status: str = "ok",
-        agent_time: timedelta | None = None,
-        error_detail: str | None = None,
-        response_body: str | None = None,
-        tool_trace: str | None = None,
-    ) -> Activity:
-        """Return a row in the target's activity."""
-        return Activity(
+    def build_new(self, digest: bytes, reason: WaitReason, not_before_in: timedelta) -> NewMessage:
+        """Return the message for the queue."""
+        seconds = self.envelope.expires_in_seconds
+        return NewMessage(
             id=str(uuid4()),
-            workspace_id=self._incoming.target,
-            activity_type="a2a_receive",
-            source_id=self._incoming.caller,
-            target_id=self._incoming.target,
-            method=_clean_method(self._message.method),
-            status=status,
-            duration_ms=None if agent_time is None else round(agent_time.total_seconds() * 1000),
-            error_detail=error_detail,
-            request_body=self._message.body.decode(),
-            response_body=response_body,
-            tool_trace=tool_trace,
-            created_at=self._created_at,
+            target_id=self.incoming.target,
+            caller_id=self.incoming.caller,
+            identity=self.identity,
+            digest=digest,
+            method=self.envelope.method,
+            headers=self._build_headers(),
+            body=self.body,
+            is_idempotent=self.envelope.is_idempotent,
+            priority=self.envelope.priority,
+            reason=reason,
+            expires_in=None if seconds is None else timedelta(seconds=seconds),
+            not_before_in=not_before_in,
+        )
+
+    def build_receipt(self, result: Accepted | AlreadyAccepted | IdReused, acceptance: Acceptance) -> QueueReceipt:
+        """Return the receipt of a message that is stored, or was before; raises `MessageIdReused`."""
+        match result:
+            case Accepted(id_, depth):
+                return QueueReceipt(queue_id=id_, method=self.envelope.method, acceptance=acceptance, depth=depth)
+            case AlreadyAccepted(id_, state):
+                return QueueReceipt(
+                    queue_id=id_, method=self.envelope.method, acceptance=acceptance, earlier_state=state
+                )
+            case IdReused():
+                raise MessageIdReused
+            case _:
+                assert_never(result)
+
+    def _build_headers(self) -> dict[str, str]:
+        return build_headers(
+            self.incoming.headers,
+            version=self.envelope.version,
+            request_id=self.incoming.request_id,
+            hops=self.hops + 1,
         )
 
 
@@ -283,21 +337,30 @@ def _choose_deadline(incoming: IncomingMessage) -> timedelta | None:
     return min(requested or MAX_WORKSPACE_CALL_TIMEOUT, MAX_WORKSPACE_CALL_TIMEOUT)
 
 
-def _build_headers(incoming: IncomingMessage, message: Envelope, hops: int) -> dict[str, str]:
-    """Return the headers for the agent; `hops` counts this dispatch too."""
-    headers = {name: incoming.headers[name] for name in REQUEST_HEADERS if name in incoming.headers}
-    headers.setdefault("content-type", "application/json")
-    headers.setdefault("accept", "application/json, text/event-stream")
-    headers[HOPS_HEADER] = str(hops)
-    if message.version:
-        headers["a2a-version"] = message.version
-    if incoming.request_id:
-        headers["x-request-id"] = incoming.request_id
-    if traceparent := telemetry.current_traceparent():
-        headers["traceparent"] = traceparent
-    return headers
+RETRY_DELAY = timedelta(seconds=1)
+"""Delay until a message is sent again whose first attempt broke off."""
 
+BROKEN_REASONS = frozenset({"AGENT_UNREACHABLE", "AGENT_IDLE", "AGENT_RESTARTING", "ANSWER_UNREADABLE"})
+"""The errors after which a repeatable message is sent again; the deadline of the caller is none of them."""
 
-def _clean_method(method: str) -> str:
-    """Return a method name that the database can store: at most 200 characters, valid UTF-8, without NUL."""
-    return method[:MAX_METHOD_LENGTH].encode(errors="replace").decode().replace("\0", "")
+WAIT_REASONS = {
+    Acceptance.POLL: WaitReason.POLL,
+    Acceptance.BUSY: WaitReason.BUSY,
+    Acceptance.WAKING: WaitReason.WAKING,
+    Acceptance.STARTING: WaitReason.STARTING,
+    Acceptance.RESTARTING: WaitReason.OFFLINE,
+    Acceptance.UNAVAILABLE: WaitReason.UNAVAILABLE,
+    Acceptance.REQUESTED: WaitReason.REQUESTED,
+    Acceptance.RETRY: WaitReason.RETRY,
+}
+
+SUMMARIES = {
+    Acceptance.BUSY: "Message queued: the agent is busy",
+    Acceptance.WAKING: "Message queued: the workspace wakes",
+    Acceptance.STARTING: "Message queued: the workspace starts",
+    Acceptance.RESTARTING: "Message queued: the workspace restarts",
+    Acceptance.UNAVAILABLE: "Message queued: the workspace is not available",
+    Acceptance.REQUESTED: "Message queued: the sender asked for it",
+    Acceptance.RETRY: "Message queued: the connection to the agent broke",
+}
+"""Lines for people in the activity log; a message for a polling agent needs none."""

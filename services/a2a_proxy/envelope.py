@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from services.a2a_proxy.errors import LoopDetected, MalformedMessage
-from services.a2a_proxy.model import Envelope, JsonObject
+from services.a2a_proxy.model import Envelope, JsonObject, Preferences
 from services.chassis import strict_json
 
 MESSAGE_METHODS = frozenset({"message/send", "message/stream", "SendMessage", "SendStreamingMessage"})
@@ -25,6 +25,18 @@ MAX_HOPS = 8
 MAX_HOPS_DIGITS = 3
 """Digits of the longest X-Molecule-Hops header that is parsed."""
 
+STORABLE_METHODS = frozenset({"message/send", "SendMessage"})
+"""The methods whose messages may be queued: the sender waits for no stream."""
+
+MAX_MESSAGE_ID_LENGTH = 1000
+"""Characters of the longest message id by which a message is recognised; it is stored as a digest."""
+
+MAX_EXPIRY_SECONDS = 30 * 86_400
+"""Longest time that a message may wait in the queue because its sender says so."""
+
+MAX_PRIORITY = 10
+"""Priorities of queued messages go from this number below zero to it."""
+
 INVALID_JSON = -32700
 INVALID_REQUEST = -32600
 INVALID_PARAMS = -32602
@@ -43,12 +55,25 @@ def parse(body: bytes, *, version: str, entropy: bytes) -> Envelope:
         raise _build_error(VERSION_NOT_SUPPORTED, text, request_id=request.get("id"), data=_VERSION_ERROR_DETAILS)
     method = request.get("method")
     method = method if isinstance(method, str) else ""
-    completed = _complete_request(request, method, entropy) if method in MESSAGE_METHODS else None
+    if method not in MESSAGE_METHODS:
+        return Envelope(method=method, version=_choose_version(method, version), body=body)
+    completed = _complete_request(request, method, entropy)
+    params = _get_object(request if completed is None else completed, "params")
     return Envelope(
         method=method,
         version=_choose_version(method, version),
         body=body if completed is None else strict_json.dump(completed),
+        message_id=_find_message_id(params),
+        is_idempotent=_is_idempotent(params),
+        expires_in_seconds=_find_expiry(params),
+        priority=_find_priority(params),
     )
+
+
+def parse_preferences(prefer: str) -> Preferences:
+    """Return the preferences of a Prefer header (RFC 7240); unknown ones are ignored."""
+    names = {part.partition(";")[0].replace(" ", "").replace('"', "").lower() for part in prefer.split(",")}
+    return Preferences(respond_async="respond-async" in names, strict="handling=strict" in names)
 
 
 def parse_timeout(timeout: str) -> int | None:
@@ -88,6 +113,40 @@ def _parse_request(body: bytes) -> JsonObject:
     if not isinstance(request, dict):
         raise _build_error(INVALID_REQUEST, "invalid request: a single JSON object is required")
     return request
+
+
+def _find_message_id(params: JsonObject) -> str | None:
+    """Return the id of the message; `None` without one that is a text of moderate length."""
+    id_ = _get_object(params, "message").get("messageId")
+    return id_ if isinstance(id_, str) and 0 < len(id_) <= MAX_MESSAGE_ID_LENGTH else None
+
+
+def _is_idempotent(params: JsonObject) -> bool:
+    """Whether the sender declares that the agent may receive the message twice."""
+    metadata = _get_object(_get_object(params, "message"), "metadata")
+    return metadata.get("idempotent") is True or _get_object(params, "configuration").get("idempotent") is True
+
+
+def _find_expiry(params: JsonObject) -> int | None:
+    """Return `expires_in_seconds`, a positive whole number; `None` for anything else."""
+    seconds = params.get("expires_in_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds <= 0:
+        return None
+    return min(seconds, MAX_EXPIRY_SECONDS)
+
+
+def _find_priority(params: JsonObject) -> int:
+    """Return `priority`, a whole number within the limits; 0 for anything else."""
+    priority = params.get("priority")
+    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        return 0
+    return priority
+
+
+def _get_object(parent: JsonObject, name: str) -> JsonObject:
+    """Return a member that is an object; an empty one for anything else."""
+    found = parent.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _choose_version(method: str, requested: str) -> str:

@@ -16,6 +16,10 @@ DOMAIN = "molecule.a2a_proxy.v1"
 """The package of the contract that lists these reasons in `ErrorReason`."""
 
 
+BUSY_DELAY = timedelta(seconds=30)
+"""When a caller of a busy agent may try again, if the agent does not say."""
+
+
 class CommunicationDenied(PermissionDenied):
     """The hierarchy does not allow these two workspaces to communicate."""
 
@@ -129,9 +133,10 @@ class AgentBusy(Unavailable):
     reason = "AGENT_BUSY"
     message = "workspace agent busy — retry after a short backoff"
 
-    def __init__(self) -> None:
-        """Set when to try again."""
-        super().__init__(details={"busy": True, "retry_after": 30}, retry_in=timedelta(seconds=30))
+    def __init__(self, retry_after: timedelta | None = None) -> None:
+        """Set when to try again: after the time that the agent names, or after the usual one."""
+        delay = retry_after or BUSY_DELAY
+        super().__init__(details={"busy": True, "retry_after": round(delay.total_seconds())}, retry_in=delay)
 
 
 class AgentBusyWithSession(Unavailable):
@@ -141,10 +146,53 @@ class AgentBusyWithSession(Unavailable):
     reason = "AGENT_BUSY"
     message = "workspace agent busy — adapter handles retry (native_session)"
 
-    def __init__(self) -> None:
-        """Set when to try again."""
-        details = {"busy": True, "native_session": True, "retry_after": 30}
-        super().__init__(details=details, retry_in=timedelta(seconds=30))
+    def __init__(self, retry_after: timedelta | None = None) -> None:
+        """Set when to try again: after the time that the agent names, or after the usual one."""
+        delay = retry_after or BUSY_DELAY
+        details = {"busy": True, "native_session": True, "retry_after": round(delay.total_seconds())}
+        super().__init__(details=details, retry_in=delay)
+
+
+class MessageIdReused(FailedPrecondition):
+    """Another message with this id was accepted from this caller for this target."""
+
+    domain = DOMAIN
+    reason = "MESSAGE_ID_REUSED"
+    message = "message id reused with different content"
+
+
+class QueueItemNotFound(NotFound):
+    """No queued message with this id that the caller may see."""
+
+    domain = DOMAIN
+    reason = "QUEUE_ITEM_NOT_FOUND"
+    message = "queue item not found"
+
+
+class WrongQueueState(FailedPrecondition):
+    """The state of the queued message does not allow the operation; details: status."""
+
+    domain = DOMAIN
+    reason = "WRONG_QUEUE_STATE"
+
+    def __init__(self, state: str) -> None:
+        """Name the state."""
+        super().__init__(f"queue item is {state}", details={"status": state})
+
+
+class InvalidQueueRequest(InvalidArgument):
+    """A parameter of a request about the queue is invalid."""
+
+    domain = DOMAIN
+    reason = "INVALID_QUEUE_REQUEST"
+
+
+class StaleReceipt(FailedPrecondition):
+    """The receipt does not belong to the present lease of the message."""
+
+    domain = DOMAIN
+    reason = "STALE_RECEIPT"
+    message = "receipt is stale: the lease has ended"
 
 
 class AgentIdle(DeadlineExceeded):

@@ -50,6 +50,10 @@ class Route:
     budget_limit: int | None = None
     monthly_spend: int = 0
     has_native_session: bool = False
+    has_idempotent_delivery: bool = False
+    """Whether the agent recognises a message that it receives a second time."""
+    max_concurrent_tasks: int = 1
+    org_id: WorkspaceId | None = None
     idle_timeout: timedelta | None = None
 
 
@@ -71,10 +75,11 @@ class RouteChanged:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReceived:
-    """A feed update: an agent sent a heartbeat."""
+    """A feed update: an agent sent a heartbeat, in which it reports so many active tasks."""
 
     revision: int
     workspace_id: WorkspaceId
+    active_tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,19 @@ class Envelope:
     method: str
     version: str
     body: bytes
+    message_id: str | None = None
+    is_idempotent: bool = False
+    """Whether the sender declares that the agent may receive the message twice."""
+    expires_in_seconds: int | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a caller prefers (RFC 7240): an answer at once, or no queueing because the target is busy."""
+
+    respond_async: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +146,31 @@ class Poll:
     """A decision: store the message until the agent polls for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A decision: refuse the message."""
+class Absence(StrEnum):
+    """Why a target cannot take a message now."""
 
+    WAKING = "waking"
+    """It is hibernated; the message wakes it."""
+
+    STARTING = "starting"
+    """Its instance starts."""
+
+    RESTARTING = "restarting"
+    """Its instance ended and is started again."""
+
+    UNAVAILABLE = "unavailable"
+    """It is paused, has failed, waits for its agent, or has no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A decision: the target cannot take the message now. `error` is the answer if the message is not stored."""
+
+    absence: Absence
     error: ServiceError
 
 
-Decision = Push | Poll | Refusal
+Decision = Push | Poll | Absent
 
 
 class SendState(StrEnum):
@@ -210,7 +245,12 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """An outcome: the agent reports that it is busy, or its running instance accepts no connection."""
+    """An outcome: the agent reports that it is busy, or its running instance accepts no connection.
+
+    `retry_after` is the time that the agent names.
+    """
+
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +286,39 @@ class AnswerReceipt:
     agent_time: timedelta
 
 
+class Acceptance(StrEnum):
+    """Why a message was accepted instead of being answered."""
+
+    POLL = "poll"
+    """The target fetches its messages."""
+
+    BUSY = "busy"
+    """The target has no room for another task."""
+
+    WAKING = "waking"
+    STARTING = "starting"
+    RESTARTING = "restarting"
+    UNAVAILABLE = "unavailable"
+
+    REQUESTED = "requested"
+    """The caller prefers an answer at once."""
+
+    RETRY = "retry"
+    """The connection broke, and the message may be sent again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReceipt:
-    """The receipt of a message that is stored until the agent polls for it."""
+    """The receipt of a message that is stored, and delivered later or fetched by its agent.
+
+    `depth` messages wait for the target. `earlier_state` is set if the same message had been accepted before.
+    """
 
     queue_id: str
     method: str
+    acceptance: Acceptance
+    depth: int = 0
+    earlier_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

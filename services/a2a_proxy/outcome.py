@@ -1,6 +1,7 @@
 """Decides what the result of a dispatch means, and what the client and the activity log see of it."""
 
 import re
+from datetime import timedelta
 from http import HTTPStatus
 from typing import assert_never
 
@@ -43,6 +44,9 @@ INBOUND_REALM = "molecule-inbound"
 LINE_END = re.compile(rb"\r\n?")
 """The ends of lines in an SSE stream besides the line feed; no other character ends a line there."""
 
+MAX_RETRY_AFTER_SECONDS = 86_400
+"""The longest delay that is taken from an agent's Retry-After header."""
+
 OK = 200
 FIRST_ERROR = 300
 UNAUTHORIZED = 401
@@ -72,7 +76,7 @@ def reclassify(suspected: SuspectedDead, condition: InstanceCondition) -> Answer
         return Failed(AgentRestarting(_get_send_state(result)))
     if isinstance(result, Answer):
         is_busy = result.status == UNAVAILABLE and "retry-after" in result.headers
-        return Busy() if is_busy else Answered(result)
+        return Busy(parse_retry_after(result)) if is_busy else Answered(result)
     if result.fault is Fault.CONNECT_FAILED and condition is InstanceCondition.ALIVE:
         return Busy()
     return Failed(_build_error(result))
@@ -86,6 +90,14 @@ def is_upstream_dead(status: int) -> bool:
 def is_unauthorized(result: Answer | Stream | DispatchFailure) -> bool:
     """Whether an agent refused a message before doing anything, because of the credential or for want of one."""
     return isinstance(result, Answer) and result.status == UNAUTHORIZED
+
+
+def parse_retry_after(answer: Answer) -> timedelta | None:
+    """Return the seconds of a Retry-After header; `None` without one, for a date, and beyond a day."""
+    text = answer.headers.get("retry-after", "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_RETRY_AFTER_SECONDS))):
+        return None
+    return timedelta(seconds=int(text)) if int(text) <= MAX_RETRY_AFTER_SECONDS else None
 
 
 def hide_foreign_body(answer: Answer) -> Answer:
@@ -147,7 +159,7 @@ def _classify_answer(answer: Answer) -> Outcome:
     if is_upstream_dead(answer.status):
         return SuspectedDead(answer)
     if _is_busy(answer):
-        return Busy()
+        return Busy(parse_retry_after(answer))
     if is_unauthorized(answer) and INBOUND_REALM in answer.headers.get("www-authenticate", ""):
         return Failed(InboundSecretRefused())
     return Answered(answer)

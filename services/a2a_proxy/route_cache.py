@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from services.a2a_proxy.clients import RegistryClient
 from services.a2a_proxy.model import (
@@ -26,6 +26,19 @@ MAX_CACHED_PERMISSIONS = 200_000
 """Number of cached permissions at which the cache of permissions is emptied."""
 
 
+class RouteListener(Protocol):
+    """Is told of what the feed brings."""
+
+    def note_heartbeat(self, workspace_id: WorkspaceId, active_tasks: int) -> None:
+        """Note a heartbeat, in which an agent reports so many active tasks."""
+
+    def note_route(self, before: Route | None, after: Route) -> None:
+        """Note a route before and after a change; `None` before the first one."""
+
+    def note_removal(self, workspace_id: WorkspaceId) -> None:
+        """Note that a workspace was removed."""
+
+
 class RouteCache:
     """Answers from memory while the feed is fresh, and asks the registry otherwise."""
 
@@ -38,6 +51,7 @@ class RouteCache:
         silence_limit: timedelta = FEED_SILENCE_LIMIT,
     ) -> None:
         """`on_sign_of_life` is called for every heartbeat and change of a workspace, `on_removal` for its removal."""
+        self._listeners: list[RouteListener] = []
         self._registry = registry
         self._on_sign_of_life = on_sign_of_life
         self._on_removal = on_removal
@@ -49,6 +63,10 @@ class RouteCache:
         self._routes: dict[WorkspaceId, Route] = {}
         self._allowed: dict[tuple[WorkspaceId, WorkspaceId], bool] = {}
 
+    def add_listener(self, listener: RouteListener) -> None:
+        """Tell `listener` of every heartbeat, change and removal."""
+        self._listeners.append(listener)
+
     def is_fresh(self) -> bool:
         """Whether the feed sent a message recently enough to trust the cache."""
         return self._feed.is_fresh()
@@ -56,6 +74,14 @@ class RouteCache:
     def has_route(self, workspace_id: WorkspaceId) -> bool:
         """Whether a route to the workspace is cached."""
         return workspace_id in self._routes
+
+    def get(self, workspace_id: WorkspaceId) -> Route | None:
+        """Return the cached route to a workspace, however old it is."""
+        return self._routes.get(workspace_id)
+
+    def list_organisation(self, org_id: WorkspaceId) -> list[WorkspaceId]:
+        """Return the workspaces of an organisation that are in the cache."""
+        return [route.workspace_id for route in self._routes.values() if route.org_id == org_id]
 
     async def find_trouble(self) -> str:
         """Return why the cache is not trusted; empty if it is."""
@@ -101,8 +127,10 @@ class RouteCache:
             case RouteChanged(_, route):
                 self._store_route(route)
                 self._on_sign_of_life(route.workspace_id)
-            case HeartbeatReceived(_, workspace_id):
+            case HeartbeatReceived(_, workspace_id, active_tasks):
                 self._on_sign_of_life(workspace_id)
+                for listener in self._listeners:
+                    listener.note_heartbeat(workspace_id, active_tasks)
             case SnapshotDone(revision):
                 self._revision = revision
             case Keepalive():
@@ -124,8 +152,12 @@ class RouteCache:
             self._routes.pop(route.workspace_id, None)
             for call in self._on_removal:
                 call(route.workspace_id)
+            for listener in self._listeners:
+                listener.note_removal(route.workspace_id)
         else:
             self._routes[route.workspace_id] = route
+            for listener in self._listeners:
+                listener.note_route(known, route)
 
     def _clear(self) -> None:
         self._revision = 0

@@ -11,12 +11,27 @@ from services.a2a_proxy.errors import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.a2a_proxy.model import Decision, DeliveryMode, Poll, Push, Refusal, ResolvedRoute, Route, Status
+from services.a2a_proxy.model import (
+    Absence,
+    Absent,
+    Decision,
+    DeliveryMode,
+    Poll,
+    Push,
+    ResolvedRoute,
+    Route,
+    Status,
+)
 
 HIBERNATION_STATUSES = frozenset({Status.HIBERNATING, Status.HIBERNATED})
 """The next message wakes a workspace with one of these statuses."""
 
-UNAVAILABLE_STATUSES = frozenset({Status.PROVISIONING, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT})
+ABSENCES = {
+    Status.PROVISIONING: Absence.STARTING,
+    Status.PAUSED: Absence.UNAVAILABLE,
+    Status.FAILED: Absence.UNAVAILABLE,
+    Status.AWAITING_AGENT: Absence.UNAVAILABLE,
+}
 """A workspace with one of these statuses has no agent that could answer."""
 
 
@@ -32,21 +47,28 @@ def check_route(found: ResolvedRoute) -> Route:
         raise WorkspaceNotFound
     if route.status is Status.REMOVED:
         raise WorkspaceRemoved
-    if route.budget_limit is not None and route.monthly_spend >= route.budget_limit:
+    if has_spent_budget(route):
         raise BudgetExceeded
     return route
 
 
+def has_spent_budget(route: Route) -> bool:
+    """Whether a workspace has spent as much as it may."""
+    return route.budget_limit is not None and route.monthly_spend >= route.budget_limit
+
+
 def decide(route: Route) -> Decision:
-    """Decide whether a well-formed message is pushed, stored for polling, or refused."""
+    """Decide whether a well-formed message is pushed, stored for polling, or cannot be delivered now."""
     if route.mode is DeliveryMode.POLL:
         return Poll()
     if route.status in HIBERNATION_STATUSES:
-        return Refusal(TargetWaking())
-    if route.status in UNAVAILABLE_STATUSES or (route.status is Status.OFFLINE and not route.external):
-        return Refusal(_build_unavailable_error(route, f"workspace is {route.status}"))
+        return Absent(Absence.WAKING, TargetWaking())
+    if route.status in ABSENCES:
+        return Absent(ABSENCES[route.status], _build_unavailable_error(route, f"workspace is {route.status}"))
+    if route.status is Status.OFFLINE and not route.external:
+        return Absent(Absence.RESTARTING, _build_unavailable_error(route, "workspace is offline"))
     if not route.address:
-        return Refusal(_build_unavailable_error(route, "workspace has no URL"))
+        return Absent(Absence.UNAVAILABLE, _build_unavailable_error(route, "workspace has no URL"))
     return Push(route.address, route.trusted)
 
 

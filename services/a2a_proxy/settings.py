@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 import structlog
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from services.chassis.addresses import AddressRules
-from services.chassis.setting_types import MAX_DURATION, Days, Hours, Networks, SecondsOrZero, Targets
+from services.chassis.setting_types import MAX_DURATION, Days, Hours, Networks, Seconds, SecondsOrZero, Targets
 from services.chassis.settings import DatabaseSettings, Mode, with_prefix
 
 log = structlog.get_logger()
@@ -74,6 +74,24 @@ class Settings(DatabaseSettings):
     activity_max_megabytes_per_workspace: int = Field(default=256, ge=1, le=1_000_000)
     """Megabytes of activity of one workspace; beyond them it loses its oldest rows, and its inbox is full."""
 
+    queue_max_messages_per_target: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Accepted messages that may wait for one target; a target that polls is limited by bytes only."""
+
+    queue_max_messages_per_caller: int = Field(default=20_000, ge=1, le=10_000_000)
+    """Accepted messages of one calling workspace that may wait."""
+
+    queue_max_megabytes_per_target: int = Field(default=256, ge=1, le=1_000_000)
+    """Megabytes of accepted messages that may wait for one target, and of the answers to them that are kept."""
+
+    queue_lease: Seconds = timedelta(seconds=30)
+    """Seconds after which a message is taken from a proxy that does not renew its lease."""
+
+    queue_renewal: Seconds = timedelta(seconds=10)
+    """Seconds between two renewals of a lease; at most half of a lease."""
+
+    delegation_max_depth: int = Field(default=8, ge=1, le=64, validation_alias="DELEGATION_MAX_DEPTH")
+    """The deepest delegation; a delegation that belongs to no other has depth 1."""
+
     allowed_networks: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
     """Private networks, separated by commas, in which agents may be in production."""
 
@@ -82,6 +100,13 @@ class Settings(DatabaseSettings):
 
     deploy_mode: DeployMode | None = Field(default=None, validation_alias="MOLECULE_DEPLOY_MODE")
     """`saas` or `self-hosted`: which addresses agents may have; unset: `saas` if MOLECULE_ORG_ID is set."""
+
+    @model_validator(mode="after")
+    def _check_renewal(self) -> Self:
+        """Refuse a renewal that might come after the end of a lease."""
+        if self.queue_renewal * 2 > self.queue_lease:
+            raise ValueError("A2A_PROXY_QUEUE_RENEWAL must be at most half of A2A_PROXY_QUEUE_LEASE")
+        return self
 
     @property
     def address_rules(self) -> AddressRules:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.a2a_proxy.errors import ActivityCursorGone
 from services.a2a_proxy.model import Activity, ActivityQuery, Source, WorkspaceId
-from services.a2a_proxy.tables import ACTIVITIES, ACTIVITY_USAGE
+from services.a2a_proxy.tables import ACTIVITIES, ACTIVITY_USAGE, SCHEMA
 from services.chassis import database
 
 COLUMNS = tuple(field.name for field in fields(Activity))
@@ -272,8 +272,13 @@ def _select_distinct(column: sa.Column[Any]) -> sa.Select[Any]:
 _SIZE = sum((_measure_column(name) for name in BODY_COLUMNS), sa.literal_column(str(ROW_BYTES)))
 """The bytes that a row occupies."""
 
-_IS_INBOX = sa.and_(ACTIVITIES.c.activity_type == "a2a_receive", ACTIVITIES.c.duration_ms.is_(None))
-"""Messages that wait for a polling agent: all others were sent, so they have a duration."""
+_QUEUE = sa.table("queued_messages", sa.column("id"), sa.column("state"), schema=SCHEMA)
+
+_IS_INBOX = sa.exists().where(
+    _QUEUE.c.id == ACTIVITIES.c.id,
+    _QUEUE.c.state.in_([sa.literal_column("'queued'"), sa.literal_column("'dispatching'")]),
+)
+"""Messages that wait for their agent, which may read them from its activity."""
 
 
 _LIST_WORKSPACES = sa.union(

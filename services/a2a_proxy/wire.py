@@ -9,12 +9,14 @@ from protos.a2a_proxy.v1 import a2a_proxy_pb2 as pb
 from protos.a2a_proxy.v1 import activity_pb2, broadcasts_pb2
 from services.a2a_proxy.errors import InvalidActivityQuery
 from services.a2a_proxy.model import (
+    Acceptance,
     Activity,
     ActivityQuery,
     Answer,
     AnswerReceipt,
     Broadcast,
     IncomingMessage,
+    JsonObject,
     QueueReceipt,
     Source,
     Stream,
@@ -25,6 +27,13 @@ from services.chassis.clock import Clock
 from services.chassis.errors import ServiceError
 from services.chassis.identity import Identity, Kind
 from services.chassis.timestamps import duration_from_timedelta, timedelta_from_duration, timestamp_from_datetime
+
+OK = 200
+
+ACCEPTED = 202
+
+OPEN_STATES = frozenset({"queued", "dispatching"})
+"""The plane still works on a message with one of these states."""
 
 MAX_PAGE_SIZE = 500
 """Rows of the largest page of activity."""
@@ -59,11 +68,39 @@ def answer_frame(call_id: int, receipt: AnswerReceipt) -> pb.ReplyFrame:
 
 
 def queued_frame(call_id: int, receipt: QueueReceipt) -> pb.ReplyFrame:
-    """Return the frame that answers a message which is stored until the agent polls for it."""
-    reply = {"status": "queued", "delivery_mode": "poll", "method": receipt.method, "queue_id": receipt.queue_id}
-    body = strict_json.dump(reply)
-    head = pb.ReplyHead(status=200, headers={"content-type": "application/json"}, body=body, complete=True)
+    """Return the frame that answers a message which is stored (docs/spec/rest.md, 6.4)."""
+    status, reply = _build_poll_reply(receipt) if receipt.acceptance is Acceptance.POLL else _build_reply(receipt)
+    headers = {"content-type": "application/json"}
+    if receipt.acceptance is Acceptance.REQUESTED and receipt.earlier_state is None:
+        headers["preference-applied"] = "respond-async"
+    head = pb.ReplyHead(status=status, headers=headers, body=strict_json.dump(reply), complete=True)
     return pb.ReplyFrame(call_id=call_id, head=head)
+
+
+def _build_poll_reply(receipt: QueueReceipt) -> tuple[int, JsonObject]:
+    reply = {"status": "queued", "delivery_mode": "poll", "method": receipt.method, "queue_id": receipt.queue_id}
+    return OK, reply
+
+
+def _build_reply(receipt: QueueReceipt) -> tuple[int, JsonObject]:
+    if receipt.earlier_state is not None:
+        is_open = receipt.earlier_state in OPEN_STATES
+        reply = {
+            "queued": is_open,
+            "queue_id": receipt.queue_id,
+            "status": receipt.earlier_state,
+            "idempotent_hit": True,
+        }
+        return ACCEPTED if is_open else OK, reply
+    reply = {
+        "queued": True,
+        "queue_id": receipt.queue_id,
+        "queue_depth": receipt.depth,
+        "message": _TEXTS[receipt.acceptance],
+    }
+    if receipt.acceptance in _FLAGS:
+        reply[receipt.acceptance.value] = True
+    return ACCEPTED, reply
 
 
 def chunk_frame(call_id: int, chunk: bytes) -> pb.ReplyFrame:
@@ -159,4 +196,16 @@ def _to_microseconds(span: timedelta) -> int:
 _SOURCES = {
     activity_pb2.ACTIVITY_SOURCE_CANVAS: Source.CANVAS,
     activity_pb2.ACTIVITY_SOURCE_AGENT: Source.AGENT,
+}
+
+_FLAGS = frozenset({Acceptance.WAKING, Acceptance.STARTING, Acceptance.RESTARTING})
+
+_TEXTS = {
+    Acceptance.BUSY: "workspace agent busy — request queued, will dispatch when capacity available",
+    Acceptance.WAKING: "workspace is waking from hibernation — request queued, will dispatch once it is online",
+    Acceptance.STARTING: "workspace is starting — request queued, will dispatch once it is online",
+    Acceptance.RESTARTING: "workspace is offline — request queued, will dispatch once it is online",
+    Acceptance.UNAVAILABLE: "workspace is not available — request queued, will dispatch once it is online",
+    Acceptance.REQUESTED: "request queued, as the Prefer header asks",
+    Acceptance.RETRY: "connection to the workspace agent broke — request queued, will be sent again",
 }

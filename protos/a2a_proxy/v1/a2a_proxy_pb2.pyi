@@ -66,6 +66,16 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The message has passed through planes too often: an agent's address leads back to a plane."""
     ERROR_REASON_INBOUND_SECRET_REFUSED: _ErrorReason.ValueType  # 18
     """The agent refused the plane's inbound secret; details: delivery."""
+    ERROR_REASON_MESSAGE_ID_REUSED: _ErrorReason.ValueType  # 40
+    """Another message with this id was accepted from this caller for this target."""
+    ERROR_REASON_QUEUE_ITEM_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """No queued message with this id that the caller may see."""
+    ERROR_REASON_WRONG_QUEUE_STATE: _ErrorReason.ValueType  # 42
+    """The state of the queued message does not allow the operation; details: status."""
+    ERROR_REASON_INVALID_QUEUE_REQUEST: _ErrorReason.ValueType  # 43
+    """A parameter of a request about the queue is invalid."""
+    ERROR_REASON_STALE_RECEIPT: _ErrorReason.ValueType  # 44
+    """The receipt does not belong to the present lease of the message."""
     ERROR_REASON_INVALID_DELEGATION: _ErrorReason.ValueType  # 50
     """A field of a delegation breaks a rule; the text says which."""
     ERROR_REASON_DELEGATION_TARGET_NOT_FOUND: _ErrorReason.ValueType  # 51
@@ -131,6 +141,16 @@ ERROR_REASON_LOOP_DETECTED: ErrorReason.ValueType  # 17
 """The message has passed through planes too often: an agent's address leads back to a plane."""
 ERROR_REASON_INBOUND_SECRET_REFUSED: ErrorReason.ValueType  # 18
 """The agent refused the plane's inbound secret; details: delivery."""
+ERROR_REASON_MESSAGE_ID_REUSED: ErrorReason.ValueType  # 40
+"""Another message with this id was accepted from this caller for this target."""
+ERROR_REASON_QUEUE_ITEM_NOT_FOUND: ErrorReason.ValueType  # 41
+"""No queued message with this id that the caller may see."""
+ERROR_REASON_WRONG_QUEUE_STATE: ErrorReason.ValueType  # 42
+"""The state of the queued message does not allow the operation; details: status."""
+ERROR_REASON_INVALID_QUEUE_REQUEST: ErrorReason.ValueType  # 43
+"""A parameter of a request about the queue is invalid."""
+ERROR_REASON_STALE_RECEIPT: ErrorReason.ValueType  # 44
+"""The receipt does not belong to the present lease of the message."""
 ERROR_REASON_INVALID_DELEGATION: ErrorReason.ValueType  # 50
 """A field of a delegation breaks a rule; the text says which."""
 ERROR_REASON_DELEGATION_TARGET_NOT_FOUND: ErrorReason.ValueType  # 51

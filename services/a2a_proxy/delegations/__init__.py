@@ -1,4 +1,4 @@
-"""Delegations: tasks that one workspace gives to another; each is a row before anything is sent (docs/spec/rest.md, 6.5).
+"""Delegations: tasks that one workspace gives to another; each is stored before anything is sent.
 
 | Module          | What it holds                                                                          |      |
 |-----------------|----------------------------------------------------------------------------------------|------|

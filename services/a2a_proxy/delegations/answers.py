@@ -1,7 +1,7 @@
 """Reads the answer of an agent to a delegation, in both generations of A2A.
 
-An answer is a JSON-RPC response whose result is a message or a task (A2A 0.3), or has one of them as `message` or `task`
-(A2A 1.0). An agent that fetches its messages may give the result alone.
+An answer is a JSON-RPC response whose result is a message or a task (A2A 0.3), or has one of them as `message` or
+`task` (A2A 1.0). An agent that fetches its messages may give the result alone.
 """
 
 from math import ceil, isfinite
@@ -43,17 +43,7 @@ def read_answer(body: bytes | None) -> Reading:
         return Finished(clean(body.decode(errors="replace")))
     if not isinstance(answer, dict):
         return Finished(clean(answer if isinstance(answer, str) else strict_json.dump(answer).decode()))
-    if "error" in answer and "result" not in answer:
-        return Refused(_describe_error(answer["error"]))
-    result = _unwrap(answer.get("result", answer))
-    state = _get_state(result)
-    task_id = result.get("id") if isinstance(result, dict) else None
-    if state in WORKING_STATES and isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_LENGTH:
-        return Working(task_id)
-    if state in FAILED_STATES:
-        return Refused(_describe_failure(FAILED_STATES[state], result))
-    text = find_text(result)
-    return Finished(clean(strict_json.dump(result).decode() if text is None else text), read_cost(answer))
+    return _read_response(answer)
 
 
 def find_text(result: object) -> str | None:
@@ -84,6 +74,20 @@ def shorten(text: str) -> str:
 def clean(text: str) -> str:
     """Return a text that the database can store, with at most MAX_TEXT_LENGTH characters."""
     return text[:MAX_TEXT_LENGTH].encode(errors="replace").decode().replace("\0", "")
+
+
+def _read_response(answer: dict[str, Any]) -> Reading:
+    if "error" in answer and "result" not in answer:
+        return Refused(_describe_error(answer["error"]))
+    result = _unwrap(answer.get("result", answer))
+    state = _get_state(result)
+    task_id = result.get("id") if isinstance(result, dict) else None
+    if state in WORKING_STATES and isinstance(task_id, str) and 0 < len(task_id) <= MAX_TASK_ID_LENGTH:
+        return Working(task_id)
+    if state in FAILED_STATES:
+        return Refused(_describe_failure(FAILED_STATES[state], result))
+    text = find_text(result)
+    return Finished(clean(strict_json.dump(result).decode() if text is None else text), read_cost(answer))
 
 
 def _unwrap(result: Any) -> Any:  # noqa: ANN401 - JSON is anything

@@ -17,20 +17,16 @@ class DelegationServicer(rpc.DelegationServiceServicer):
     async def Delegate(self, request: pb.DelegateRequest, context: Context) -> pb.DelegateResponse:
         """Store a delegation."""
         result = await self._delegations.delegate(wire.request_from_proto(request))
-        return pb.DelegateResponse(
-            delegation=wire.delegation_to_proto(result.delegation), idempotent_hit=result.is_hit
-        )
+        return pb.DelegateResponse(delegation=wire.delegation_to_proto(result.delegation), idempotent_hit=result.is_hit)
 
     async def GetDelegation(self, request: pb.GetDelegationRequest, context: Context) -> pb.GetDelegationResponse:
         """Return a delegation."""
         found = await self._delegations.get(WorkspaceId(request.workspace_id), request.delegation_id)
         return pb.GetDelegationResponse(delegation=wire.delegation_to_proto(found))
 
-    async def ListDelegations(
-        self, request: pb.ListDelegationsRequest, context: Context
-    ) -> pb.ListDelegationsResponse:
+    async def ListDelegations(self, request: pb.ListDelegationsRequest, context: Context) -> pb.ListDelegationsResponse:
         """Return the newest requests and results of a workspace."""
-        rows = await self._delegations.list(WorkspaceId(request.workspace_id))
+        rows = await self._delegations.list_rows(WorkspaceId(request.workspace_id))
         return pb.ListDelegationsResponse(rows=[wire.row_to_proto(row) for row in rows])
 
     async def RecordDelegation(

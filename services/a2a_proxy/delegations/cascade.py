@@ -53,8 +53,7 @@ async def end_with_descendants(
         return Ended((), (), ())
     found = {delegation.id: delegation for delegation in [*delegations, *await tx.list_open_below(delegations)]}
     message_ids = [id_ for one in found.values() for id_ in (one.id, one.follow_up_id) if id_ is not None]
-    await tx.lock_messages(message_ids)
-    held = await tx.queue.lock_messages(ids=message_ids, limit=len(message_ids))
+    held = await tx.queue.lock_each(message_ids)
     present = [one for one in await tx.lock_delegations(list(found)) if one.is_open]
     now = await tx.queue.now()
     ended, rows = [], []
@@ -89,7 +88,6 @@ def _build_cancellation(delegation: Delegation) -> NewMessage:
         identity=None,
         digest=queue_rules.build_digest(body),
         method=messages.CANCEL_TASK,
-        version=messages.VERSION,
         headers=messages.HEADERS,
         body=body,
         is_idempotent=True,

@@ -136,7 +136,6 @@ class DelegationFollower:
             identity=None,
             digest=queue_rules.build_digest(body),
             method=messages.GET_TASK,
-            version=messages.VERSION,
             headers=messages.HEADERS,
             body=body,
             is_idempotent=True,

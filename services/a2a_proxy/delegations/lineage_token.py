@@ -1,8 +1,8 @@
 """Signs and verifies lineage tokens: each names the delegation under which one workspace works (BEY-06).
 
-A token is `<version>.<delegation id>.<HMAC-SHA256 of id and target>`. The key is a row of the database that all replicas
-share, so a token is valid at each of them and after every restart. A token opens nothing: the bearer of a request says
-who the caller is, and the token is valid for that workspace only.
+A token is `<version>.<delegation id>.<HMAC-SHA256 of id and target>`. The key is a row of the database that all
+replicas share, so a token is valid at each of them and after every restart. A token opens nothing: the bearer of a
+request says who the caller is, and the token is valid for that workspace only.
 """
 
 import base64

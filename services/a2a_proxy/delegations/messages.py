@@ -19,7 +19,13 @@ FOLLOW_UP_LABEL = "delegation-follow-up"
 CANCEL_LABEL = "delegation-cancel"
 """The caller label of the messages that cancel a task."""
 
-HEADERS = {"content-type": "application/json", "accept": "application/json"}
+HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json",
+    "a2a-version": VERSION,
+    "x-molecule-hops": "1",
+}
+"""The headers for the agent; each request is the first dispatch of its message."""
 
 
 def build_task_request(delegation: Delegation, task: str, lineage_token: str) -> bytes:

@@ -145,8 +145,8 @@ def choose_budget(requested: int | None, parent: Delegation | None) -> int | Non
 def charge(child: Delegation, own_cost: int | None) -> int:
     """Return what an ended delegation has spent of the budget that its parent reserved for it, in cents.
 
-    `own_cost` is what the target itself spent; `None` if it did not say, and then the whole budget counts as spent. What
-    open delegations below have reserved counts as spent.
+    `own_cost` is what the target itself spent; `None` if it did not say, and then the whole budget counts as spent.
+    What open delegations below have reserved counts as spent.
     """
     budget = child.budget or 0
     if own_cost is None:

@@ -1,6 +1,6 @@
 """Delegates tasks between workspaces, and reads, records, reports and cancels delegations."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -129,7 +129,7 @@ class Delegations:
             raise DelegationNotFound
         return found
 
-    async def list(self, source: WorkspaceId) -> Sequence[DelegationRow]:
+    async def list_rows(self, source: WorkspaceId) -> Sequence[DelegationRow]:
         """Return the newest requests and results of a workspace, the newest first."""
         async with self._store.begin() as tx:
             found = await tx.list_newest(source, limit=rules.MAX_LISTED)
@@ -183,8 +183,7 @@ class Delegations:
             found = await tx.find_own(source, delegation_id)
             if found is None:
                 raise DelegationNotFound
-            await tx.lock_messages([found.id])
-            held = await tx.queue.lock_messages(ids=[found.id], limit=1)
+            held = await tx.queue.lock_each([found.id])
             [before] = await tx.lock_delegations([found.id])
             now = await tx.queue.now()
             if status == DelegationStatus.COMPLETED:
@@ -302,8 +301,8 @@ class Delegations:
 
     async def _store_new(
         self, tx: DelegationTransaction, delegation: Delegation, task: str, reason: WaitReason
-    ) -> tuple[list[Activity], Mapping[WorkspaceId, int]]:
-        """Store a delegation, its message and its activity rows; returns the rows, and the usage of their workspaces."""
+    ) -> tuple[list[Activity], dict[WorkspaceId, int]]:
+        """Store a delegation, its message and its activity; returns the rows, and the usage of their workspaces."""
         token = lineage_token.sign(await tx.get_key(), delegation.id, delegation.target_id)
         body = messages.build_task_request(delegation, task, token)
         message = _build_message(delegation, body, reason)
@@ -348,7 +347,6 @@ def _build_message(delegation: Delegation, body: bytes, reason: WaitReason) -> N
         identity=queue_rules.build_identity(delegation.target_id, delegation.source_id, delegation.id),
         digest=queue_rules.build_digest(body),
         method=messages.SEND,
-        version=messages.VERSION,
         headers=messages.HEADERS,
         body=body,
         reason=reason,

@@ -29,7 +29,6 @@ from services.a2a_proxy.delegations.tables import (
 from services.a2a_proxy.model import WorkspaceId
 from services.a2a_proxy.queue.model import Change
 from services.a2a_proxy.queue.store import QueueStore, QueueTransaction
-from services.a2a_proxy.queue.tables import QUEUED_MESSAGES
 from services.a2a_proxy.stored_events.store import StoredEvents
 
 _D = DELEGATIONS.c
@@ -111,7 +110,9 @@ class DelegationTransaction:
 
     async def list_open_of(self, workspace_id: WorkspaceId, *, limit: int) -> list[Delegation]:
         """Return the open delegations from or to a workspace."""
-        return await self._read(sa.or_(_D.source_id == workspace_id, _D.target_id == workspace_id), IS_OPEN, limit=limit)
+        return await self._read(
+            sa.or_(_D.source_id == workspace_id, _D.target_id == workspace_id), IS_OPEN, limit=limit
+        )
 
     async def list_unfollowed(self, *, limit: int) -> list[Delegation]:
         """Return open delegations whose agent works on a task for whose state nothing asks."""
@@ -134,11 +135,6 @@ class DelegationTransaction:
         return {delegation.follow_up_id or "": delegation for delegation in found}
 
     # Writing ─────────────────────────────────────────────────────────────────
-
-    async def lock_messages(self, ids: Sequence[str]) -> None:
-        """Lock messages, and wait until no claim of them is under way."""
-        rows = sa.select(QUEUED_MESSAGES.c.id).where(QUEUED_MESSAGES.c.id.in_(list(ids)))
-        await self._connection.execute(rows.order_by(QUEUED_MESSAGES.c.id).with_for_update())
 
     async def lock_delegations(self, ids: Sequence[str]) -> list[Delegation]:
         """Lock delegations, and return them as they are now."""

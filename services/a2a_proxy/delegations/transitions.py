@@ -57,9 +57,7 @@ def follow_message(delegation: Delegation, message: QueuedMessage, *, now: datet
             assert_never(message.state)
 
 
-def follow_follow_up(
-    delegation: Delegation, message: QueuedMessage, *, now: datetime
-) -> tuple[Delegation, int | None]:
+def follow_follow_up(delegation: Delegation, message: QueuedMessage, *, now: datetime) -> tuple[Delegation, int | None]:
     """Return an open delegation after a change of the message that asks for the state of its task.
 
     A question that was not answered is asked again, until the deadline.

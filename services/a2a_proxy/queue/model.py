@@ -99,8 +99,8 @@ class NewMessage:
     digest: bytes
     """SHA-256 of the canonical params."""
     method: str
-    version: str
     headers: Mapping[str, str]
+    """The headers for the agent."""
     body: bytes
     is_idempotent: bool = False
     """Whether the sender declared that the message may be delivered twice."""
@@ -124,7 +124,6 @@ class QueuedMessage:
     caller_label: str | None
     digest: bytes
     method: str
-    version: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes
     size: int
@@ -209,10 +208,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A result of an attempt: the agent answered."""
+    """A result of an attempt: the agent received the message. Its answer is `None` if it could not be read."""
 
-    answer: Answer
+    answer: Answer | None
     result: Result
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +232,8 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A result of an attempt that was not made: the target cannot take the message now."""
+    """A result of an attempt that was not made, because it could not be decided whether it may be."""
 
-    reason: WaitReason
     error: str
 
 

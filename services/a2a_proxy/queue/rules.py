@@ -1,6 +1,5 @@
 """Decides what becomes of an accepted message (docs/spec/delivery.md, 2 and 5)."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -8,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from services.a2a_proxy.model import WorkspaceId
+from services.a2a_proxy.model import Answer, WorkspaceId
 from services.a2a_proxy.queue.model import (
     HELD_STATES,
     Attempt,
@@ -42,8 +41,8 @@ RETRY_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=60))
 MAX_RETRY_AFTER = timedelta(minutes=10)
 """Longest delay that an agent can ask for."""
 
-POSTPONEMENT = timedelta(seconds=60)
-"""Delay of a message whose target cannot take it, unless a change of the target ends it earlier."""
+UNDECIDED_DELAY = timedelta(seconds=2)
+"""Delay of a message of which could not be decided whether it may be delivered."""
 
 ROW_BYTES = 512
 """Bytes that a message occupies besides its body."""
@@ -87,14 +86,9 @@ def settle(
     `repeatable` says whether the agent may receive the message twice; `jitter` in [0, 1] spreads the retries.
     """
     match result:
-        case Delivered(answer, outcome):
-            ended = _end(message, MessageState.COMPLETED, now=now, result=outcome)
-            return replace(
-                _note(ended, now, str(outcome)),
-                answer_status=answer.status,
-                answer_headers=answer.headers,
-                answer_body=answer.body,
-            )
+        case Delivered(answer, outcome, error):
+            ended = _note(_end(message, MessageState.COMPLETED, now=now, result=outcome), now, str(outcome), error)
+            return ended if answer is None else _keep_answer(ended, answer)
         case StillBusy(retry_after):
             busy = message.busy_answers + 1
             wanted = min(retry_after or timedelta(), MAX_RETRY_AFTER)
@@ -105,8 +99,8 @@ def settle(
             return _note(_end(message, MessageState.UNKNOWN, now=now), now, "unknown", error)
         case AttemptFailed(error):
             return _fail(message, "failed", error, now=now, jitter=jitter)
-        case Postponed(reason, error):
-            return replace(_release(message, reason, now + POSTPONEMENT), last_error=error)
+        case Postponed(error):
+            return replace(_release(message, WaitReason.RETRY, now + UNDECIDED_DELAY), last_error=error)
         case Undeliverable(error):
             return _note(_end(message, MessageState.DEAD, now=now), now, "refused", error)
         case _:
@@ -143,6 +137,11 @@ def give_back(message: QueuedMessage, *, delay: timedelta, error: str, now: date
     return replace(failed, not_before=now + delay) if failed.state is MessageState.QUEUED else failed
 
 
+def release(message: QueuedMessage) -> QueuedMessage:
+    """Return a leased message whose delivery does not begin, so that it waits as before."""
+    return _release(message, message.reason, message.not_before)
+
+
 def requeue(message: QueuedMessage, *, now: datetime) -> QueuedMessage:
     """Return a dead or unknown message that is to be delivered again, with all its attempts before it."""
     waiting = _release(message, WaitReason.RETRY, now)
@@ -162,24 +161,6 @@ def drop(message: QueuedMessage, note: str, *, now: datetime) -> QueuedMessage:
     return replace(_note(dropped, now, "dropped"), last_error=error)
 
 
-def classify_status(status: int, *, is_error: bool, repeatable: bool) -> Result | None:
-    """Return how an answer of the agent ends a message; `None` if the message is to be tried again.
-
-    A server error is final unless the message is repeatable: the agent may have acted before it failed.
-    """
-    if status >= _FIRST_SERVER_ERROR and repeatable:
-        return None
-    return Result.ERROR if is_error else Result.OK
-
-
-def parse_priority(params: Mapping[str, object]) -> int:
-    """Return `params.priority`, a whole number from -10 to 10; anything else is 0."""
-    value = params.get("priority")
-    if isinstance(value, bool) or not isinstance(value, int):
-        return 0
-    return value if -_MAX_PRIORITY <= value <= _MAX_PRIORITY else 0
-
-
 def _fail(message: QueuedMessage, outcome: str, error: str, *, now: datetime, jitter: float | None) -> QueuedMessage:
     """Count a failed attempt. Without `jitter` the next one may follow at once."""
     failures = message.failures + 1
@@ -192,9 +173,7 @@ def _fail(message: QueuedMessage, outcome: str, error: str, *, now: datetime, ji
     return replace(_note(ended, now, outcome, error), failures=failures)
 
 
-def _end(
-    message: QueuedMessage, state: MessageState, *, now: datetime, result: Result | None = None
-) -> QueuedMessage:
+def _end(message: QueuedMessage, state: MessageState, *, now: datetime, result: Result | None = None) -> QueuedMessage:
     """End a message, without its lease; its body is kept only while it may be delivered again."""
     body = message.body if state in HELD_STATES else b""
     return replace(
@@ -207,6 +186,10 @@ def _end(
         lease_owner=None,
         lease_expires_at=None,
     )
+
+
+def _keep_answer(message: QueuedMessage, answer: Answer) -> QueuedMessage:
+    return replace(message, answer_status=answer.status, answer_headers=answer.headers, answer_body=answer.body)
 
 
 def _release(message: QueuedMessage, reason: WaitReason, not_before: datetime) -> QueuedMessage:
@@ -227,10 +210,6 @@ def _note(message: QueuedMessage, now: datetime, outcome: str, error: str = "") 
     attempts = (*message.attempts, attempt)[-MAX_LISTED_ATTEMPTS:]
     return replace(message, attempts=attempts, last_error=error or message.last_error)
 
-
-_FIRST_SERVER_ERROR = 500
-
-_MAX_PRIORITY = 10
 
 _CANONICAL = msgspec.json.Encoder(order="sorted", enc_hook=lambda number: msgspec.Raw(number.text.encode()))
 """Writes members in the order of their names; the hook writes the numbers that a double cannot hold."""

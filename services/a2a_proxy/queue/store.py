@@ -14,8 +14,8 @@ from services.a2a_proxy import store as activity_store
 from services.a2a_proxy.model import Activity, WorkspaceId
 from services.a2a_proxy.queue.model import (
     HELD_STATES,
-    AcceptResult,
     Accepted,
+    AcceptResult,
     Account,
     AlreadyAccepted,
     Attempt,
@@ -48,6 +48,9 @@ MAX_PAGE_ROWS = 500
 Observer = Callable[[AsyncConnection, Sequence[Change]], Awaitable[None]]
 """Is told of changes of messages in the transaction that makes them."""
 
+Work = Callable[[AsyncConnection], Awaitable[None]]
+"""Work of another part in the transaction of a message."""
+
 _M = QUEUED_MESSAGES.c
 _T = QUEUE_TARGETS.c
 _C = QUEUE_CALLERS.c
@@ -68,12 +71,15 @@ class QueueTransaction:
 
     async def now(self) -> datetime:
         """Return the time of the database, by which all leases and delays count."""
-        moment: datetime = await self._connection.scalar(sa.select(sa.func.statement_timestamp()))
-        return moment
+        return (await self._connection.execute(sa.select(_NOW))).scalar_one()
 
     async def append_activity(self, rows: Sequence[Activity]) -> dict[WorkspaceId, int]:
         """Write activity rows in this transaction; returns the usage of their workspaces."""
         return await self._activity.append(rows) if rows else {}
+
+    async def run(self, work: Work) -> None:
+        """Run work of another part in this transaction."""
+        await work(self._connection)
 
     # Accepting ───────────────────────────────────────────────────────────────
 
@@ -84,6 +90,7 @@ class QueueTransaction:
         """
         await self._activity.lock()
         known = await self._find_identities([message.identity for message in messages if message.identity])
+        stored_before = await self._find_stored([message.id for message in messages])
         targets = await self._read_targets({message.target_id for message in messages})
         callers = await self._read_callers({message.caller_id for message in messages if message.caller_id})
         results: list[AcceptResult] = []
@@ -92,7 +99,9 @@ class QueueTransaction:
             earlier = known.get(message.identity) if message.identity else None
             caller = callers.get(message.caller_id, Usage()) if message.caller_id else Usage()
             target = targets.get(message.target_id, Usage())
-            if earlier is not None:
+            if message.id in stored_before:  # by an attempt to store it whose result was unknown
+                results.append(Accepted(message.id, target.messages))
+            elif earlier is not None:
                 id_, state, digest = earlier
                 results.append(AlreadyAccepted(id_, state) if digest == message.digest else IdReused())
             elif not has_room(message, target, caller, limits):
@@ -112,9 +121,13 @@ class QueueTransaction:
         """Return id, state and digest of the message with an identity, if it is known."""
         return (await self._find_identities([identity])).get(identity)
 
-    async def list_identities(self, *, after: int, limit: int) -> list[tuple[int, WorkspaceId, bytes | None]]:
+    async def list_identities(
+        self, *, after: int, limit: int, known_only: bool = False
+    ) -> list[tuple[int, WorkspaceId, bytes | None]]:
         """Return number, target and identity of the messages that were accepted after a number, in their order."""
         query = sa.select(_M.seq, _M.target_id, _M.identity).where(_M.seq > after).order_by(_M.seq).limit(limit)
+        if known_only:
+            query = query.where(_M.identity.is_not(None))
         return [(row.seq, WorkspaceId(row.target_id), row.identity) for row in await self._connection.execute(query)]
 
     async def get_last_seq(self) -> int:
@@ -199,6 +212,13 @@ class QueueTransaction:
         update = sa.update(QUEUED_MESSAGES).where(_M.id == chosen.c.id)
         await self._connection.execute(update.values(last_error=error, reason=reason.value))
 
+    async def expedite(self, target: WorkspaceId) -> None:
+        """End the delays of the messages of a target that had no room or gave no answer."""
+        waiting = sa.select(_M.id).where(_M.target_id == target, IS_QUEUED, _M.not_before > _NOW)
+        chosen = waiting.where(_M.reason.in_([WaitReason.BUSY.value, WaitReason.RETRY.value]))
+        locked = chosen.with_for_update(skip_locked=True).cte("chosen")
+        await self._connection.execute(sa.update(QUEUED_MESSAGES).where(_M.id == locked.c.id).values(not_before=_NOW))
+
     async def find_next_due(self, target: WorkspaceId) -> timedelta | None:
         """Return the time until the next queued message of a target may be delivered; `None` without one."""
         soonest = sa.select(sa.func.min(_M.not_before) - _NOW).where(_M.target_id == target, IS_QUEUED, _NOT_EXPIRED)
@@ -225,10 +245,21 @@ class QueueTransaction:
         """Return queued messages whose time is over, locked until the end of the transaction."""
         return await self._lock(_SELECT.where(IS_QUEUED, _M.expires_at <= _NOW), limit=limit)
 
+    async def lock_message(self, id_: str) -> QueuedMessage | None:
+        """Return one message, locked until the end of the transaction; waits for another one that holds it."""
+        await self._activity.lock()
+        row = (await self._connection.execute(_SELECT.where(_M.id == id_).with_for_update())).one_or_none()
+        return None if row is None else _message_from_row(row)
+
+    async def lock_each(self, ids: Sequence[str]) -> list[QueuedMessage]:
+        """Return messages by their ids, locked until the end of the transaction; waits for others that hold them."""
+        await self._activity.lock()
+        query = _SELECT.where(_M.id.in_(list(ids))).order_by(_M.id).with_for_update()
+        return [_message_from_row(row) for row in await self._connection.execute(query)]
+
     async def lock_messages(
         self,
         *,
-        ids: Sequence[str] | None = None,
         targets: Sequence[WorkspaceId] | None = None,
         states: frozenset[MessageState] | None = None,
         accepted_before: datetime | None = None,
@@ -236,8 +267,6 @@ class QueueTransaction:
     ) -> list[QueuedMessage]:
         """Return the messages that meet every given condition, locked until the end of the transaction."""
         query = _SELECT
-        if ids is not None:
-            query = query.where(_M.id.in_(list(ids)))
         if targets is not None:
             query = query.where(_M.target_id.in_(list(targets)))
         if states is not None:
@@ -276,14 +305,16 @@ class QueueTransaction:
         # The lock keeps messages from being accepted between the two reads.
         await self._activity.lock()
         totals = sa.select(QUEUE_TARGETS)
-        counts = sa.select(_M.target_id, _M.state, sa.func.count().label("count")).group_by(_M.target_id, _M.state)
+        counts = sa.select(_M.target_id, _M.state, sa.func.count().label("total")).group_by(_M.target_id, _M.state)
         if targets is not None:
             totals = totals.where(_T.target_id.in_(list(targets)))
             counts = counts.where(_M.target_id.in_(list(targets)))
         by_target: dict[str, dict[MessageState, int]] = {}
         for row in await self._connection.execute(counts):
-            by_target.setdefault(row.target_id, {})[MessageState(row.state)] = row.count
-        return [_account_from_row(row, by_target.get(row.target_id, {})) for row in await self._connection.execute(totals)]
+            by_target.setdefault(row.target_id, {})[MessageState(row.state)] = row.total
+        return [
+            _account_from_row(row, by_target.get(row.target_id, {})) for row in await self._connection.execute(totals)
+        ]
 
     # Retention ───────────────────────────────────────────────────────────────
 
@@ -295,7 +326,7 @@ class QueueTransaction:
         return (await self._connection.execute(update)).rowcount
 
     async def erase_ended(self, *, age: timedelta, limit: int) -> int:
-        """Delete messages that ended in a final state before `age`; returns how many. The accounts keep counting them."""
+        """Delete messages that ended in a final state before `age`; returns how many. The accounts still count them."""
         old = sa.select(_M.id).where(_M.ended_at < _NOW - age, _M.state.not_in([s.value for s in HELD_STATES]))
         return await self._erase(old, limit=limit)
 
@@ -339,6 +370,9 @@ class QueueTransaction:
         rows = await self._connection.execute(found)
         return {row.identity: (row.id, MessageState(row.state), row.digest) for row in rows}
 
+    async def _find_stored(self, ids: Sequence[str]) -> set[str]:
+        return set((await self._connection.scalars(sa.select(_M.id).where(_M.id.in_(list(ids))))).all())
+
     async def _read_targets(self, ids: set[WorkspaceId]) -> dict[WorkspaceId, Usage]:
         query = sa.select(_T.target_id, _T.held, _T.held_bytes).where(_T.target_id.in_(sorted(ids)))
         rows = await self._connection.execute(query)
@@ -353,7 +387,7 @@ class QueueTransaction:
     async def _insert(self, messages: Sequence[NewMessage]) -> None:
         if not messages:
             return
-        columns = {name: [] for name in _INSERTED} | {"expires_in": [], "not_before_in": []}
+        columns: dict[str, list[Any]] = {name: [] for name in (*_INSERTED, "expires_in", "not_before_in")}
         for message in messages:
             for name, value in _row_from_new(message).items():
                 columns[name].append(value)
@@ -460,7 +494,6 @@ def _row_from_new(message: NewMessage) -> dict[str, Any]:
         "identity": message.identity,
         "digest": message.digest,
         "method": message.method,
-        "version": message.version,
         "headers": strict_json.dump(dict(message.headers)).decode(),
         "body": message.body,
         "size": measure(message),
@@ -626,9 +659,9 @@ def _build_addition(table: sa.Table, key: str, added: Sequence[str], zeros: Sequ
     return CompiledStatement(upsert.on_conflict_do_update(index_elements=[key], set_=sums))
 
 
-_NOW = sa.func.statement_timestamp()
+_NOW: sa.ColumnElement[datetime] = sa.func.statement_timestamp()
 
-_EMPTY = sa.literal_column("''::bytea")
+_EMPTY: sa.ColumnElement[bytes] = sa.literal_column("''::bytea")
 
 _NOT_EXPIRED = sa.or_(_M.expires_at.is_(None), _M.expires_at > _NOW)
 
@@ -652,7 +685,6 @@ _INSERTED = (
     "identity",
     "digest",
     "method",
-    "version",
     "headers",
     "body",
     "size",

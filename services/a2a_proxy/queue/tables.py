@@ -16,7 +16,6 @@ QUEUED_MESSAGES = sa.Table(
     sa.Column("identity", sa.LargeBinary),
     sa.Column("digest", sa.LargeBinary, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
-    sa.Column("version", sa.Text, nullable=False),
     sa.Column("headers", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),

@@ -1,0 +1,196 @@
+"""Stores the results of attempts, in batches, and renews and ends leases."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from services.a2a_proxy.activity import ActivityLog
+from services.a2a_proxy.message_activity import MessageActivity
+from services.a2a_proxy.model import Activity, Answer, WorkspaceId
+from services.a2a_proxy.queue import rules
+from services.a2a_proxy.queue.model import AttemptResult, Change, MessageState, QueuedMessage
+from services.a2a_proxy.queue.store import QueueStore
+from services.chassis.batching import Batcher
+from services.chassis.errors import Unavailable
+
+log = structlog.get_logger()
+
+MAX_BATCH = 128
+"""Results that one transaction stores."""
+
+MAX_REAPED = 200
+"""Messages that one transaction returns to the queue, or ends."""
+
+RETRY_INTERVAL = timedelta(seconds=0.5)
+"""Delay between two attempts to store a result while the database is unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    message: QueuedMessage
+    result: AttemptResult
+    repeatable: bool
+    agent_time: timedelta
+
+
+class Settlement:
+    """Ends attempts: stores what became of a message, and renews its lease until then."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        activity: ActivityLog,
+        *,
+        lease: timedelta,
+        is_repeatable: Callable[[QueuedMessage], bool],
+    ) -> None:
+        """`is_repeatable` says whether an agent may receive a message twice whose lease was lost."""
+        self._store = store
+        self._activity = activity
+        self._lease = lease
+        self._is_repeatable = is_repeatable
+        self._listeners: list[Callable[[WorkspaceId], None]] = []
+        self._leases: dict[str, int] = {}
+        self._batcher: Batcher[_Settlement, None] = Batcher(self._settle_batch, capacity=MAX_BATCH)
+        self._reaps_after = 0.0
+
+    def add_listener(self, listener: Callable[[WorkspaceId], None]) -> None:
+        """Call `listener` with the target of every message that waits again or has ended."""
+        self._listeners.append(listener)
+
+    def hold(self, messages: Sequence[QueuedMessage]) -> None:
+        """Renew the leases of these messages until they are settled."""
+        self._leases.update({message.id: message.lease_generation for message in messages})
+
+    async def settle(
+        self, message: QueuedMessage, result: AttemptResult, *, repeatable: bool, agent_time: timedelta
+    ) -> None:
+        """Store the result of an attempt; it is tried again until the database stores it or the lease is lost."""
+        settlement = _Settlement(message, result, repeatable, agent_time)
+        while True:
+            try:
+                await self._batcher.submit(settlement)
+            except Unavailable:
+                await asyncio.sleep(RETRY_INTERVAL.total_seconds())
+            else:
+                self._leases.pop(message.id, None)
+                return
+
+    async def renew_leases(self) -> None:
+        """Renew the leases of the attempts in progress; raises `Unavailable`."""
+        leases = dict(self._leases)
+        if not leases:
+            return
+        async with self._store.begin() as tx:
+            held = await tx.renew(leases, self._lease)
+        for id_ in leases.keys() - held:
+            if self._leases.get(id_) == leases[id_]:
+                log.warning("lease of a message lost", message=id_)
+
+    async def end_expired(self) -> None:
+        """End the leases and the messages whose time is over; raises `Unavailable`.
+
+        After an outage of the database it waits for one lease, so that other replicas renew theirs first.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._reaps_after:
+            return
+        try:
+            while await self._end_expired_leases() or await self._expire_messages():
+                pass
+        except Unavailable:
+            self._reaps_after = now + self._lease.total_seconds()
+            raise
+
+    async def _end_expired_leases(self) -> bool:
+        """End leases of processes that stopped; returns whether there may be more."""
+        async with self._store.begin() as tx:
+            found = await tx.lock_expired_leases(limit=MAX_REAPED)
+            now = await tx.now()
+            changes = [
+                Change(
+                    message,
+                    rules.expire_lease(
+                        message,
+                        repeatable=self._is_repeatable(message),
+                        now=now,
+                        jitter=random.random(),  # noqa: S311 - no secret
+                    ),
+                )
+                for message in found
+            ]
+            applied = await tx.apply(changes)
+        for change in applied:
+            log.warning("lease of a message expired", message=change.after.id, state=change.after.state)
+            self._tell(change.after.target_id)
+        return len(found) == MAX_REAPED
+
+    async def _expire_messages(self) -> bool:
+        async with self._store.begin() as tx:
+            found = await tx.lock_expired_messages(limit=MAX_REAPED)
+            now = await tx.now()
+            applied = await tx.apply([Change(message, rules.expire(message, now=now)) for message in found])
+        for change in applied:
+            log.info("queued message expired", message=change.after.id, target=change.after.target_id)
+        return len(found) == MAX_REAPED
+
+    async def _settle_batch(self, batch: Sequence[_Settlement]) -> Sequence[None]:
+        async with self._store.begin() as tx:
+            now = await tx.now()
+            by_id = {item.message.id: item for item in batch}
+            changes = [
+                Change(
+                    item.message,
+                    rules.settle(
+                        item.message,
+                        item.result,
+                        repeatable=item.repeatable,
+                        now=now,
+                        jitter=random.random(),  # noqa: S311 - no secret
+                    ),
+                )
+                for item in batch
+            ]
+            applied = await tx.apply(changes)
+            rows = [
+                build_row(change.after, by_id[change.after.id].agent_time)
+                for change in applied
+                if change.after.state is MessageState.COMPLETED and change.after.is_logged
+            ]
+            usage = await tx.append_activity(rows)
+        self._activity.announce(rows, usage)
+        for change in applied:
+            _log_end(change.after)
+        for target in {item.message.target_id for item in batch}:
+            self._tell(target)
+        return [None] * len(batch)
+
+    def _tell(self, target: WorkspaceId) -> None:
+        for listener in self._listeners:
+            listener(target)
+
+
+def build_row(message: QueuedMessage, agent_time: timedelta) -> Activity:
+    """Return the activity row of a message that was delivered; the row of its acceptance has the request."""
+    builder = MessageActivity(
+        target=message.target_id,
+        caller=message.caller_id,
+        method=message.method,
+        body=None,
+        created_at=message.ended_at or message.accepted_at,
+    )
+    answer = Answer(status=message.answer_status or 0, headers=message.answer_headers, body=message.answer_body or b"")
+    if message.answer_status is None:
+        return builder.build(
+            summary="Queued message delivered", status="error", agent_time=agent_time, error_detail=message.last_error
+        )
+    return builder.build_from_answer(answer, agent_time, summary="Queued message delivered")
+
+
+def _log_end(message: QueuedMessage) -> None:
+    if message.state in {MessageState.DEAD, MessageState.UNKNOWN}:
+        log.warning("queued message not delivered", message=message.id, state=message.state, error=message.last_error)
