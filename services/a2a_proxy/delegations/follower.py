@@ -79,8 +79,7 @@ class DelegationFollower:
         async with self._store.begin() as tx:
             if not await tx.list_unfollowed(limit=1):
                 return
-        async with self._store.begin() as tx:
-            await tx.lock()
+        async with self._store.begin_writing() as tx:
             now = await tx.queue.now()
             found = await tx.lock_delegations([one.id for one in await tx.list_unfollowed(limit=limit)])
             for delegation in found:

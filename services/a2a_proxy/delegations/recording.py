@@ -6,12 +6,16 @@ from services.a2a_proxy.delegations.store import DelegationTransaction
 from services.a2a_proxy.model import Activity
 
 
-async def record_new(tx: DelegationTransaction, delegation: Delegation) -> None:
-    """Insert a delegation with its event, and reserve its budget. The caller writes the activity rows."""
-    await tx.insert(delegation)
-    if delegation.parent_id is not None and delegation.budget is not None:
-        await tx.reserve(delegation.parent_id, delegation.budget)
-    await _append_event(tx, None, delegation)
+async def record_new(tx: DelegationTransaction, planned: Delegation, stored: Delegation) -> None:
+    """Insert a delegation with its events, and reserve its budget. The caller writes the activity rows.
+
+    `stored` is the delegation as it begins, `planned` as it was before it was known whether its target takes the task.
+    """
+    await tx.insert(stored)
+    if stored.parent_id is not None and stored.budget is not None:
+        await tx.reserve(stored.parent_id, stored.budget)
+    events = [records.build_event(None, planned), records.build_event(planned, stored)]
+    await tx.events.append([event for event in events if event is not None])
 
 
 async def record_change(
@@ -26,7 +30,8 @@ async def record_change(
     await tx.update(after)
     if after.status is not before.status:
         await tx.activity.set_status(records.get_request_row_id(after), after.status.value)
-        await _append_event(tx, before, after)
+        event = records.build_event(before, after)
+        await tx.events.append([event] if event is not None else [])
     if before.is_open and not after.is_open:
         await _settle_budget(tx, after, cost)
     row = records.build_result_row(after)
@@ -45,9 +50,3 @@ async def _settle_budget(tx: DelegationTransaction, ended: Delegation, cost: int
         return
     present = await tx.find(ended.id) or ended
     await tx.settle(ended.parent_id, reserved=ended.budget, spent=rules.charge(present, cost))
-
-
-async def _append_event(tx: DelegationTransaction, before: Delegation | None, after: Delegation) -> None:
-    event = records.build_event(before, after)
-    if event is not None:
-        await tx.events.append([event])

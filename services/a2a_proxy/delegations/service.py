@@ -101,8 +101,7 @@ class Delegations:
         await self._check_source(request.source_id)
         route = await self._find_target(request.source_id, request.target_id)
         refusal: ServiceError | None = None
-        async with self._store.begin() as tx:
-            await tx.lock()
+        async with self._store.begin_writing() as tx:
             earlier = await self._find_earlier(tx, request)
             if earlier is not None:
                 return earlier
@@ -143,8 +142,7 @@ class Delegations:
         if source == target:
             raise InvalidDelegation("self-delegation not permitted")
         await self._check_source(source)
-        async with self._store.begin() as tx:
-            await tx.lock()
+        async with self._store.begin_writing() as tx:
             known = await tx.find_own(source, delegation_id)
             if known is not None:
                 return known
@@ -162,7 +160,7 @@ class Delegations:
                 deadline=rules.choose_deadline(None, None, now=now),
                 task_preview=records.cut_task(task),
             )
-            await record_new(tx, delegation)
+            await record_new(tx, delegation, delegation)
             rows = [records.build_request_row(delegation, task)]
             usage = await tx.activity.append(rows)
         self._announce(rows, usage)
@@ -178,8 +176,7 @@ class Delegations:
         if status not in {DelegationStatus.COMPLETED, DelegationStatus.FAILED}:
             raise InvalidDelegation("status must be 'completed' or 'failed'")
         await self._check_source(source)
-        async with self._store.begin() as tx:
-            await tx.lock()
+        async with self._store.begin_writing() as tx:
             found = await tx.find_own(source, delegation_id)
             if found is None:
                 raise DelegationNotFound
@@ -204,8 +201,7 @@ class Delegations:
         One that has ended keeps its result, but what is open below it is cancelled.
         """
         await self._check_source(source)
-        async with self._store.begin() as tx:
-            await tx.lock()
+        async with self._store.begin_writing() as tx:
             found = await tx.find_own(source, delegation_id)
             if found is None:
                 raise DelegationNotFound
@@ -235,14 +231,9 @@ class Delegations:
 
     async def _find_earlier(self, tx: DelegationTransaction, request: DelegationRequest) -> Delegated | None:
         """Return the delegation of an earlier request; one that failed gives its key to the new one."""
-        same = await tx.find(request.id)
-        if same is not None:
-            return Delegated(same)
-        if not request.idempotency_key:
-            return None
-        earlier = await tx.find_by_key(request.source_id, request.idempotency_key)
-        if earlier is None:
-            return None
+        earlier = await tx.find_earlier(request.source_id, request.id, request.idempotency_key)
+        if earlier is None or earlier.id == request.id:
+            return None if earlier is None else Delegated(earlier)
         if earlier.status in {DelegationStatus.FAILED, DelegationStatus.EXPIRED}:
             await tx.release_key(earlier)
             return None
@@ -300,16 +291,20 @@ class Delegations:
             raise TooManyDelegations
 
     async def _store_new(
-        self, tx: DelegationTransaction, delegation: Delegation, task: str, reason: WaitReason
+        self, tx: DelegationTransaction, planned: Delegation, task: str, reason: WaitReason
     ) -> tuple[list[Activity], dict[WorkspaceId, int]]:
         """Store a delegation, its message and its activity; returns the rows, and the usage of their workspaces."""
-        token = lineage_token.sign(await tx.get_key(), delegation.id, delegation.target_id)
-        body = messages.build_task_request(delegation, task, token)
-        message = _build_message(delegation, body, reason)
+        token = lineage_token.sign(await tx.get_key(), planned.id, planned.target_id)
+        body = messages.build_task_request(planned, task, token)
+        message = _build_message(planned, body, reason)
         [result] = await tx.queue.accept([message], self._limits)
         if not isinstance(result, Accepted):
             raise TooManyDelegations
-        await record_new(tx, delegation)
+        delegation = planned
+        if reason not in {WaitReason.POLL, WaitReason.REQUESTED}:
+            is_busy = reason is WaitReason.BUSY
+            delegation = transitions.return_to_queue(planned, busy=is_busy, now=planned.created_at)
+        await record_new(tx, planned, delegation)
         await tx.erase_surplus(delegation.source_id, kept=rules.MAX_ENDED_PER_WORKSPACE)
         received = MessageActivity(
             target=delegation.target_id,
@@ -319,11 +314,9 @@ class Delegations:
             created_at=delegation.created_at,
         )
         rows = [records.build_request_row(delegation, task), received.build(id_=delegation.id)]
+        if (result_row := records.build_result_row(delegation)) is not None:
+            rows.append(result_row)
         usage = await tx.activity.append(rows)
-        if reason not in {WaitReason.POLL, WaitReason.REQUESTED}:
-            is_busy = reason is WaitReason.BUSY
-            queued = transitions.return_to_queue(delegation, busy=is_busy, now=delegation.created_at)
-            rows += await record_change(tx, delegation, queued)
         await tx.queue.notify()
         return rows, usage
 

@@ -5,14 +5,16 @@ messages, then rows of delegations. Every transaction here takes the writer lock
 messages, and that one writes only the delegations of the messages that it holds.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.a2a_proxy import store as activity_store
@@ -37,11 +39,19 @@ KEY_ID = 1
 """The id of the only row of keys."""
 
 
+@dataclass(slots=True)
+class KeyCache:
+    """The key of the lineage tokens, once it is known to be committed."""
+
+    key: bytes | None = None
+
+
 class DelegationTransaction:
     """One transaction on delegations, with their messages, activity rows and events."""
 
-    def __init__(self, queue: QueueTransaction, connection: AsyncConnection) -> None:
+    def __init__(self, queue: QueueTransaction, connection: AsyncConnection, keys: KeyCache | None = None) -> None:
         self.queue = queue
+        self._keys = keys or KeyCache()
         self.activity = activity_store.Transaction(connection)
         self.events = StoredEvents(connection)
         self._connection = connection
@@ -52,13 +62,14 @@ class DelegationTransaction:
 
     async def get_key(self) -> bytes:
         """Return the key of the lineage tokens, which is created with the first one."""
+        if self._keys.key is None:
+            known = sa.select(LINEAGE_KEYS.c.key).where(LINEAGE_KEYS.c.id == KEY_ID)
+            self._keys.key = await self._connection.scalar(known)
+        if self._keys.key is not None:
+            return self._keys.key
         row = {"id": KEY_ID, "key": os.urandom(KEY_BYTES)}
-        known = sa.select(LINEAGE_KEYS.c.key).where(LINEAGE_KEYS.c.id == KEY_ID)
-        key: bytes | None = await self._connection.scalar(known)
-        if key is None:
-            await self._connection.execute(insert(LINEAGE_KEYS).values(row).on_conflict_do_nothing())
-            key = await self._connection.scalar(known)
-        return key or b""
+        await self._connection.execute(sa.insert(LINEAGE_KEYS).values(row))  # the writer lock lets one create it
+        return row["key"]
 
     # Reading ─────────────────────────────────────────────────────────────────
 
@@ -78,9 +89,12 @@ class DelegationTransaction:
         """Return the delegation of a source by its public id."""
         return await self._read_one(_D.source_id == source, _D.delegation_id == delegation_id)
 
-    async def find_by_key(self, source: WorkspaceId, key: str) -> Delegation | None:
-        """Return the delegation of a source that was made with an idempotency key."""
-        return await self._read_one(_D.source_id == source, _D.idempotency_key == key)
+    async def find_earlier(self, source: WorkspaceId, id_: str, key: str) -> Delegation | None:
+        """Return the delegation of a source with an id, or else the one that was made with an idempotency key."""
+        same = _D.id == id_
+        known = sa.or_(same, _D.idempotency_key == key) if key else same
+        found = await self._read(_D.source_id == source, known, order=[same.desc()], limit=1)
+        return found[0] if found else None
 
     async def list_above(self, delegation: Delegation) -> list[Delegation]:
         """Return the stored ancestors of a delegation, from the root on."""
@@ -210,12 +224,24 @@ class DelegationStore:
 
     def __init__(self, queue: QueueStore) -> None:
         self._queue = queue
+        self._turn = asyncio.Lock()
+        self._keys = KeyCache()
+
+    @asynccontextmanager
+    async def begin_writing(self) -> AsyncIterator[DelegationTransaction]:
+        """Open a transaction that holds the writer lock; it is committed at the end of the block.
+
+        One at a time in this process: those that wait for the lock hold no connection, of which others need one.
+        """
+        async with self._turn, self.begin() as tx:
+            await tx.lock()
+            yield tx
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[DelegationTransaction]:
         """Open a transaction; it is committed at the end of the block."""
         async with self._queue.begin() as tx:
-            yield DelegationTransaction(tx, tx.connection)
+            yield DelegationTransaction(tx, tx.connection, self._keys)
 
     def follow_messages(self, follow: Follow) -> None:
         """Have `follow` told of every change of a message."""

@@ -62,8 +62,7 @@ class DelegationUpkeep:
     async def end_overdue(self) -> None:
         """Expire the delegations whose deadline has passed, and ask for tasks that nothing asks for."""
         while await self._has_overdue():
-            async with self._store.begin() as tx:
-                await tx.lock()
+            async with self._store.begin_writing() as tx:
                 due = await tx.list_due(limit=MAX_PER_TRANSACTION)
                 cascade = await end_with_descendants(
                     tx, due, DelegationStatus.EXPIRED, DEADLINE_ERROR, limits=self._limits
@@ -123,8 +122,7 @@ class DelegationUpkeep:
     async def _cancel_open(self, workspace_id: WorkspaceId) -> None:
         count = MAX_PER_TRANSACTION
         while count == MAX_PER_TRANSACTION:
-            async with self._store.begin() as tx:
-                await tx.lock()
+            async with self._store.begin_writing() as tx:
                 found = await tx.list_open_of(workspace_id, limit=MAX_PER_TRANSACTION)
                 cascade = await end_with_descendants(
                     tx, found, DelegationStatus.CANCELLED, REMOVED_ERROR, limits=self._limits

@@ -49,9 +49,7 @@ class DelegationClient:
         return (await self._call(self._stub.RecordDelegation, request)).delegation
 
     async def report(self, source: str, delegation_id: str, status: str, **fields) -> pb.Delegation:
-        request = pb.ReportDelegationRequest(
-            workspace_id=source, delegation_id=delegation_id, status=status, **fields
-        )
+        request = pb.ReportDelegationRequest(workspace_id=source, delegation_id=delegation_id, status=status, **fields)
         return (await self._call(self._stub.ReportDelegation, request)).delegation
 
     async def cancel(self, source: str, delegation_id: str) -> pb.CancelDelegationResponse:
