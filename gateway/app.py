@@ -40,6 +40,7 @@ from gateway.routes.entries import EntryRoutes
 from gateway.routes.event_readers import EventReaders
 from gateway.routes.event_stream import EventStreamRoutes
 from gateway.routes.events import EventRoutes
+from gateway.routes.inbox import InboxRoutes
 from gateway.routes.instructions import InstructionRoutes
 from gateway.routes.lifecycle import LifecycleRoutes
 from gateway.routes.liveness import LivenessRoutes
@@ -49,6 +50,7 @@ from gateway.routes.models import ModelRoutes
 from gateway.routes.openapi import OpenApiRoutes
 from gateway.routes.operations import OperationsRoutes
 from gateway.routes.orgs import OrgRoutes
+from gateway.routes.queue import QueueRoutes
 from gateway.routes.registry import RegistryRoutes
 from gateway.routes.search import SearchRoutes
 from gateway.routes.secrets import SecretRoutes
@@ -172,6 +174,8 @@ def build_routes(
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
         *DelegationRoutes(channels.a2a_proxy).list_routes(),
+        *QueueRoutes(channels.a2a_proxy).list_routes(),
+        *InboxRoutes(channels.a2a_proxy).list_routes(),
         *AuditRoutes(channels.auth).list_routes(),
         *TokenRoutes(channels.auth).list_routes(),
         *SessionRoutes(

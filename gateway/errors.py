@@ -131,6 +131,11 @@ HTTP_STATUS: dict[tuple[str, str], int] = {
     (A2A_PROXY, "INVALID_ACTIVITY_QUERY"): 400,
     (A2A_PROXY, "ACTIVITY_CURSOR_GONE"): 410,
     (A2A_PROXY, "INBOX_FULL"): 429,
+    (A2A_PROXY, "MESSAGE_ID_REUSED"): 409,
+    (A2A_PROXY, "QUEUE_ITEM_NOT_FOUND"): 404,
+    (A2A_PROXY, "WRONG_QUEUE_STATE"): 409,
+    (A2A_PROXY, "INVALID_QUEUE_REQUEST"): 400,
+    (A2A_PROXY, "STALE_RECEIPT"): 409,
     (A2A_PROXY, "INVALID_DELEGATION"): 400,
     (A2A_PROXY, "DELEGATION_TARGET_NOT_FOUND"): 404,
     (A2A_PROXY, "DELEGATION_NOT_FOUND"): 404,
@@ -170,6 +175,8 @@ REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PRO
 """Reasons whose details are the whole body, because the public contract gives them a form of their own."""
 
 UNAUTHORIZED = 401
+
+FORBIDDEN = 403
 
 INTERNAL_SERVER_ERROR = 500
 
@@ -291,6 +298,11 @@ def render_error(error: ServiceError) -> Response:
 def http_status(error: ServiceError) -> int:
     """Return the HTTP status of an error; for a reason that the table does not have, that of its gRPC code."""
     return HTTP_STATUS.get((error.domain, error.reason)) or _HTTP_STATUS_BY_CODE[error.code]
+
+
+def is_about_rights(error: ServiceError) -> bool:
+    """Whether an error refuses a caller who lacks a credential or a permission."""
+    return http_status(error) in {UNAUTHORIZED, FORBIDDEN}
 
 
 def _render_body(error: ServiceError) -> dict[str, Any]:

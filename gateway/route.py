@@ -63,6 +63,8 @@ INVALID_ID_TEXTS = {
     "memoryId": "invalid memory ID",
     "approvalId": "invalid approval ID",
     "instructionId": "invalid instruction ID",
+    "queueId": "invalid queue ID",
+    "messageId": "invalid message ID",
 }
 """The error for each path parameter that is an id. Any other path parameter is free text."""
 

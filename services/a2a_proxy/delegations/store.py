@@ -61,15 +61,15 @@ class DelegationTransaction:
         await self.activity.lock()
 
     async def get_key(self) -> bytes:
-        """Return the key of the lineage tokens, which is created with the first one."""
+        """Return the key of the lineage tokens; under the writer lock the first caller creates it."""
         if self._keys.key is None:
             known = sa.select(LINEAGE_KEYS.c.key).where(LINEAGE_KEYS.c.id == KEY_ID)
             self._keys.key = await self._connection.scalar(known)
         if self._keys.key is not None:
             return self._keys.key
-        row = {"id": KEY_ID, "key": os.urandom(KEY_BYTES)}
-        await self._connection.execute(sa.insert(LINEAGE_KEYS).values(row))  # the writer lock lets one create it
-        return row["key"]
+        key = os.urandom(KEY_BYTES)
+        await self._connection.execute(sa.insert(LINEAGE_KEYS).values(id=KEY_ID, key=key))
+        return key
 
     # Reading ─────────────────────────────────────────────────────────────────
 
