@@ -45,10 +45,6 @@ NOT_YET: set[tuple[str, str]] = {
     # Stored messages, delegation and schedules: with the A2A proxy's queue.
     ("GET", "/workspaces/{}/a2a/queue/{}"),
     ("POST", "/admin/a2a-queue/drop-stale"),
-    ("POST", "/workspaces/{}/delegate"),
-    ("GET", "/workspaces/{}/delegations"),
-    ("POST", "/workspaces/{}/delegations/record"),
-    ("POST", "/workspaces/{}/delegations/{}/update"),
     ("POST", "/workspaces/{}/activity"),
     ("POST", "/workspaces/{}/notify"),
     ("GET", "/workspaces/{}/session-search"),

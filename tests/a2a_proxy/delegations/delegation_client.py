@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 from protos.a2a_proxy.v1 import delegations_pb2 as pb
@@ -11,6 +12,9 @@ from services.chassis import clients
 from services.chassis.clients import ServiceChannel
 from services.chassis.identity import Identity, Kind
 from tests.a2a_proxy.running_proxy import RunningProxy
+
+CALL_TIMEOUT = timedelta(seconds=30)
+"""Time for a call; a race of many takes longer than one call of the gateway may."""
 
 
 class DelegationClient:
@@ -69,7 +73,7 @@ class DelegationClient:
 
     async def _call(self, method, request):
         caller = Identity(kind=Kind.WORKSPACE, name=request.workspace_id, generation=1)
-        return await self._channel.call(method, request, on_behalf_of=caller)
+        return await self._channel.call(method, request, on_behalf_of=caller, timeout=CALL_TIMEOUT)
 
 
 @asynccontextmanager
