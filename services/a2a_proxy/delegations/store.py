@@ -169,8 +169,8 @@ class DelegationTransaction:
         await self._connection.execute(update.values(idempotency_key=None))
 
     async def reserve(self, parent_id: str, amount: int) -> None:
-        """Reserve a part of the budget of a delegation."""
-        update = sa.update(DELEGATIONS).where(_D.id == parent_id)
+        """Reserve a part of the budget of a delegation, if it has one."""
+        update = sa.update(DELEGATIONS).where(_D.id == parent_id, _D.budget.is_not(None))
         await self._connection.execute(update.values(reserved=_D.reserved + amount))
 
     async def settle(self, parent_id: str, *, reserved: int, spent: int) -> None:

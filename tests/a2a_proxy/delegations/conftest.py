@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from protos.registry.v1 import registry_pb2
 from tests.a2a_proxy.delegations.delegation_client import DelegationClient, open_client
 from tests.a2a_proxy.delegations.workspaces import Workspaces
 from tests.a2a_proxy.running_proxy import RunningProxy
@@ -19,8 +18,3 @@ async def client(proxy: RunningProxy) -> AsyncIterator[DelegationClient]:
 @pytest.fixture
 def workspaces(proxy: RunningProxy) -> Workspaces:
     return Workspaces(proxy.registry)
-
-
-@pytest.fixture
-def poll() -> int:
-    return registry_pb2.DELIVERY_MODE_POLL
