@@ -12,6 +12,7 @@
 | `records`       | builds the activity rows and the events of a delegation                                | pure |
 | `tables`        | the tables of delegations and of the key of lineage tokens                             |      |
 | `store`         | transactions on delegations                                                            |      |
+| `planning`      | finds the parent of a new delegation, and decides everything about it                  |      |
 | `recording`     | writes a changed delegation with its activity, its event and its budget                |      |
 | `cascade`       | ends delegations with everything that was delegated below them                         |      |
 | `follower`      | has each delegation follow its message, in the transaction that changes the message    |      |

@@ -29,7 +29,7 @@ CANCELLATION_PRIORITY = 10
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a cascade has ended; `not_stopped` are those whose agents work on and cannot be told to stop."""
+    """What a cascade has ended; `not_stopped` are those whose agents work on and cannot be stopped."""
 
     ended: tuple[Delegation, ...]
     not_stopped: tuple[Delegation, ...]

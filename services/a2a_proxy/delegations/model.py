@@ -109,7 +109,7 @@ class Cancelled:
     delegation: Delegation
     cancelled: tuple[Delegation, ...] = ()
     not_stopped: tuple[Delegation, ...] = ()
-    """Their agents have the message, and no task is known by which they could be told to stop."""
+    """Their agents have the message, and no task is known by which they could be asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import structlog
 
 from services.a2a_proxy import routing
 from services.a2a_proxy.capacity import Capacity
-from services.a2a_proxy.delegations import answers, lineage_token, messages, records, rules, transitions
+from services.a2a_proxy.delegations import answers, lineage_token, messages, planning, records, rules, transitions
 from services.a2a_proxy.delegations.cascade import end_with_descendants
 from services.a2a_proxy.delegations.errors import (
     CycleRefused,
@@ -19,7 +19,6 @@ from services.a2a_proxy.delegations.errors import (
     DelegationTargetNotFound,
     DepthLimitExceeded,
     InvalidDelegation,
-    InvalidLineageToken,
     ParentEnded,
     TooManyDelegations,
 )
@@ -50,9 +49,6 @@ from services.a2a_proxy.route_cache import RouteCache
 from services.chassis.errors import ServiceError
 
 log = structlog.get_logger()
-
-MAX_INCOMING = 2
-"""Delegations to a workspace that are looked at: one is its work, several are ambiguous."""
 
 RECORDED_REFUSALS = (CycleRefused, DeadlinePassed, DelegationBudgetExceeded, DepthLimitExceeded, ParentEnded)
 """Refusals that leave a row in the activity of the source (BEY-07)."""
@@ -107,7 +103,8 @@ class Delegations:
                 return earlier
             now = await tx.queue.now()
             try:
-                delegation = await self._plan(tx, request, route, now)
+                via_inbox = isinstance(routing.decide(route), Poll)
+                delegation = await planning.plan(tx, request, via_inbox=via_inbox, max_depth=self._max_depth, now=now)
             except RECORDED_REFUSALS as error:
                 refusal, rows = error, [_build_refusal(request, error, now)]
                 usage = await tx.activity.append(rows)
@@ -146,7 +143,7 @@ class Delegations:
             known = await tx.find_own(source, delegation_id)
             if known is not None:
                 return known
-            await self._check_room(tx, source)
+            await planning.check_room(tx, source)
             id_, now = str(uuid4()), await tx.queue.now()
             delegation = Delegation(
                 id=id_,
@@ -238,57 +235,6 @@ class Delegations:
             await tx.release_key(earlier)
             return None
         return Delegated(earlier, is_hit=True)
-
-    async def _plan(
-        self, tx: DelegationTransaction, request: DelegationRequest, route: Route, now: datetime
-    ) -> Delegation:
-        """Decide everything about a new delegation; raises the refusals."""
-        await self._check_room(tx, request.source_id)
-        parent = await self._find_parent(tx, request)
-        above = [] if parent is None else await tx.list_above(parent)
-        lineage = rules.build_lineage(parent, above, target=request.target_id, max_depth=self._max_depth)
-        deadline = rules.choose_deadline(request.deadline_in, parent, now=now)
-        budget = rules.choose_budget(request.budget, parent)
-        return Delegation(
-            id=request.id,
-            delegation_id=request.id,
-            source_id=request.source_id,
-            target_id=request.target_id,
-            root_id=request.id if parent is None else parent.root_id,
-            parent_id=None if parent is None else parent.id,
-            ancestors=lineage.ancestors,
-            depth=lineage.depth,
-            idempotency_key=request.idempotency_key or None,
-            created_at=now,
-            deadline=deadline,
-            budget=budget,
-            via_inbox=isinstance(routing.decide(route), Poll),
-            task_preview=records.cut_task(request.task),
-        )
-
-    async def _find_parent(self, tx: DelegationTransaction, request: DelegationRequest) -> Delegation | None:
-        """Return the delegation under which the source works: that of its token, or the only one it has received.
-
-        Raises `InvalidLineageToken`, `ParentEnded` for one that is erased, and `LineageRequired`.
-        """
-        if request.lineage_token:
-            parent_id = lineage_token.verify(await tx.get_key(), request.lineage_token, request.source_id)
-            if parent_id is None:
-                raise InvalidLineageToken
-        else:
-            incoming = await tx.list_incoming(request.source_id, limit=MAX_INCOMING)
-            chosen = rules.choose_parent(incoming)
-            if chosen is None:
-                return None
-            parent_id = chosen.id
-        locked = await tx.lock_delegations([parent_id])
-        if not locked:
-            raise ParentEnded
-        return locked[0]
-
-    async def _check_room(self, tx: DelegationTransaction, source: WorkspaceId) -> None:
-        if await tx.count_open(source, limit=rules.MAX_OPEN_PER_WORKSPACE) >= rules.MAX_OPEN_PER_WORKSPACE:
-            raise TooManyDelegations
 
     async def _store_new(
         self, tx: DelegationTransaction, planned: Delegation, task: str, reason: WaitReason

@@ -216,7 +216,7 @@ class DelegationTransaction:
 
 
 Follow = Callable[[DelegationTransaction, Sequence[Change]], Awaitable[None]]
-"""Is told of changes of messages, in the transaction that makes them."""
+"""Receives changes of messages, in the transaction that makes them."""
 
 
 class DelegationStore:
@@ -244,7 +244,7 @@ class DelegationStore:
             yield DelegationTransaction(tx, tx.connection, self._keys)
 
     def follow_messages(self, follow: Follow) -> None:
-        """Have `follow` told of every change of a message."""
+        """Call `follow` with every change of a message."""
 
         async def observe(connection: AsyncConnection, changes: Sequence[Change]) -> None:
             await follow(DelegationTransaction(QueueTransaction(connection), connection), changes)
