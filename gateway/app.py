@@ -36,6 +36,7 @@ from gateway.routes.cards import CardRoutes
 from gateway.routes.chat_files import ChatFileRoutes
 from gateway.routes.checkpoints import CheckpointRoutes
 from gateway.routes.configs import ConfigRoutes
+from gateway.routes.delegations import DelegationRoutes
 from gateway.routes.entries import EntryRoutes
 from gateway.routes.event_readers import EventReaders
 from gateway.routes.event_stream import EventStreamRoutes
@@ -176,6 +177,7 @@ def build_routes(
         *OrgRoutes(channels.registry).list_routes(),
         *BundleRoutes(channels.registry).list_routes(),
         *ActivityRoutes(channels.a2a_proxy).list_routes(),
+        *DelegationRoutes(channels.a2a_proxy).list_routes(),
         *QueueRoutes(channels.a2a_proxy).list_routes(),
         *InboxRoutes(channels.a2a_proxy).list_routes(),
         *ReportRoutes(channels.a2a_proxy).list_routes(),

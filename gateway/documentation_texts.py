@@ -11,6 +11,7 @@ TAGS = {
     "lifecycle": "Pause, resume and hibernate workspaces; what an agent reads about its own state.",
     "messages": "A2A messages to agents.",
     "chat_files": "Files of chats: uploads to agents and downloads from them.",
+    "delegations": "Tasks that one workspace gives to another.",
     "cards": "Agent cards, as A2A clients discover them.",
     "registry": "Calls of agents: registration, heartbeats, cards, and the discovery of other agents.",
     "search": "Search for workspaces by name, role, skill or tag.",

@@ -26,6 +26,8 @@
 | `activity_search`     | searches activity, with a bounded share of the database                |      |
 | `reports`             | takes what agents report: activity, and messages to people             |      |
 | `broadcasts`          | publishes broadcasts to the subscribed gateways                        |      |
+| `queue/`              | accepted messages, and their delivery                                  |      |
+| `delegations/`        | tasks that one workspace gives to another                              |      |
 | `schedules/`          | schedules, and the scheduler that fires them                           |      |
 | `stored_events/`      | the outbox of stored events, and its relay to the registry             |      |
 | `clients`             | calls to the registry, to the provisioner and to auth                  |      |

@@ -16,6 +16,8 @@ from protos.a2a_proxy.v1 import (
     broadcasts_pb2_grpc,
     chat_files_pb2,
     chat_files_pb2_grpc,
+    delegations_pb2,
+    delegations_pb2_grpc,
     inbox_pb2,
     inbox_pb2_grpc,
     queue_pb2,
@@ -34,6 +36,11 @@ from services.a2a_proxy.capacity import Capacity
 from services.a2a_proxy.chat_files.api import ChatFileServicer
 from services.a2a_proxy.chat_files.service import ChatFiles
 from services.a2a_proxy.clients import AuthClient, ProvisionerClient, RegistryClient
+from services.a2a_proxy.delegations.api import DelegationServicer
+from services.a2a_proxy.delegations.follower import DelegationFollower
+from services.a2a_proxy.delegations.service import Delegations
+from services.a2a_proxy.delegations.store import DelegationStore
+from services.a2a_proxy.delegations.upkeep import DUE_INTERVAL, DelegationUpkeep
 from services.a2a_proxy.delivery import Delivery
 from services.a2a_proxy.inbound_secrets import InboundSecrets
 from services.a2a_proxy.queue.acceptance import MessageAcceptance
@@ -116,6 +123,22 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             purge_others=queue_retention.purge,
         )
         activity = ActivityLog(store, broadcasts, clock, delay=settings.activity_delay, on_usage=retention.note_usage)
+        limits = QueueLimits(
+            max_per_target=settings.queue_max_messages_per_target,
+            max_per_caller=settings.queue_max_messages_per_caller,
+            max_bytes_per_target=max_queue_bytes,
+        )
+        delegation_store = DelegationStore(queue_store)
+        delegation_follower = DelegationFollower(delegation_store, limits=limits, announce=activity.announce)
+        upkeep = DelegationUpkeep(
+            delegation_store,
+            delegation_follower,
+            registry_client,
+            clock,
+            age=settings.activity_retention,
+            limits=limits,
+            announce=activity.announce,
+        )
         inbound_secrets = InboundSecrets(AuthClient(auth))
         capacity = Capacity()
         follower = WorkspaceFollower(store, registry_client, clock)
@@ -126,7 +149,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             on_idle_timeout=lambda workspace_id, declared: agents.dispatches.change_idle_timeouts(
                 workspace_id, declared or settings.idle_timeout
             ),
-            on_removal=(inbound_secrets.drop, retention.note_removal),
+            on_removal=(inbound_secrets.drop, retention.note_removal, upkeep.note_removal),
             on_update=(follower.note, load.note),
         )
         sender = Sender(
@@ -167,11 +190,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             queue_store,
             activity,
             recent_ids,
-            limits=QueueLimits(
-                max_per_target=settings.queue_max_messages_per_target,
-                max_per_caller=settings.queue_max_messages_per_caller,
-                max_bytes_per_target=max_queue_bytes,
-            ),
+            limits=limits,
             on_accepted=drain.wake,
         )
         delivery = Delivery(
@@ -202,6 +221,15 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
             has_room=load.has_room,
             is_native=route_cache.has_native_scheduler,
             is_ready=route_cache.is_fresh,
+        )
+        delegations = Delegations(
+            delegation_store,
+            route_cache=route_cache,
+            capacity=capacity,
+            limits=limits,
+            max_depth=settings.delegation_max_depth,
+            announce=activity.announce,
+            on_accepted=drain.wake,
         )
         try:
             yield Components(
@@ -247,6 +275,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                         add=schedules_pb2_grpc.add_ScheduleServiceServicer_to_server,
                         servicer=ScheduleServicer(Schedules(store, route_cache, clock)),
                     ),
+                    Servicer(
+                        contract=delegations_pb2.DESCRIPTOR.services_by_name["DelegationService"],
+                        add=delegations_pb2_grpc.add_DelegationServiceServicer_to_server,
+                        servicer=DelegationServicer(delegations),
+                    ),
                 ],
                 loops=[
                     Loop(name="routes", run=route_cache.follow_feed),
@@ -274,6 +307,19 @@ async def assemble(settings: Settings) -> AsyncIterator[Components]:
                     Loop(
                         name="schedules.cleaning",
                         run=partial(follower.clean, route_cache.has_route),
+                        every=settings.cleanup_interval,
+                    ),
+                    Loop(name="delegations.rows", run=delegation_follower.announce_rows),
+                    Loop(name="delegations.removals", run=upkeep.follow_removals),
+                    Loop(
+                        name="delegations.due",
+                        run=upkeep.end_overdue,
+                        every=DUE_INTERVAL,
+                        lock=AdvisoryLock(url, role=role, name="a2a_proxy.delegations"),
+                    ),
+                    Loop(
+                        name="delegations.cleaning",
+                        run=partial(upkeep.clean, route_cache.has_route),
                         every=settings.cleanup_interval,
                     ),
                     Loop(

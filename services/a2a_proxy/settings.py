@@ -94,6 +94,9 @@ class Settings(DatabaseSettings):
     max_large_body_megabytes: int = Field(default=64, ge=10, le=100_000)
     """Megabytes of messages above 16 KiB in progress, and as many of answers; further ones wait for room."""
 
+    delegation_max_depth: int = Field(default=8, ge=1, le=64, validation_alias="DELEGATION_MAX_DEPTH")
+    """The deepest delegation; a delegation that belongs to no other has depth 1."""
+
     allowed_networks: Networks = Field(default=(), validation_alias="AGENT_URL_ALLOWED_CIDRS")
     """Private networks, separated by commas, in which agents may be in production."""
 

@@ -73,6 +73,28 @@ class Transaction:
         usage = await _APPEND.execute(self._connection, columns)
         return {WorkspaceId(str(row.workspace_id)): row.bytes for row in usage}
 
+    async def set_status(self, id_: str, status: str) -> None:
+        """Change the status of a row, if it is still stored."""
+        await self._connection.execute(sa.update(ACTIVITIES).where(ACTIVITIES.c.id == id_).values(status=status))
+
+    async def replace(self, activity: Activity) -> None:
+        """Replace the status, the texts and the response of a row, if it is still stored, and correct the usage."""
+        await self.lock()
+        found = sa.select(_SIZE).where(ACTIVITIES.c.id == activity.id)
+        before = await self._connection.scalar(found)
+        if before is None:
+            return
+        values = {name: getattr(activity, name) for name in ("status", "summary", "error_detail", "response_body")}
+        await self._connection.execute(sa.update(ACTIVITIES).where(ACTIVITIES.c.id == activity.id).values(values))
+        growth = (await self._connection.scalar(found) or 0) - before
+        own = sa.update(ACTIVITY_USAGE).where(ACTIVITY_USAGE.c.workspace_id == activity.workspace_id)
+        await self._connection.execute(own.values(bytes=ACTIVITY_USAGE.c.bytes + growth))
+
+    async def find_ids(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids whose rows are stored."""
+        found = sa.select(ACTIVITIES.c.id).where(ACTIVITIES.c.id.in_(list(ids)))
+        return set((await self._connection.scalars(found)).all())
+
     async def lock(self) -> None:
         """Let no other transaction add or delete rows until this one ends."""
         await self._connection.execute(_WRITER_LOCK)

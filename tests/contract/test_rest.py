@@ -40,11 +40,6 @@ NOT_YET: set[tuple[str, str]] = {
     ("DELETE", "/workspaces/{}/files/{}"),
     ("PUT", "/workspaces/{}/files"),
     ("GET", "/workspaces/{}/shared-context"),
-    # Delegation: with the A2A proxy's queue.
-    ("POST", "/workspaces/{}/delegate"),
-    ("GET", "/workspaces/{}/delegations"),
-    ("POST", "/workspaces/{}/delegations/record"),
-    ("POST", "/workspaces/{}/delegations/{}/update"),
 }
 """Routes of the first release that are not implemented yet."""
 

@@ -108,6 +108,28 @@ class _ErrorReasonEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ErrorReaso
     """The workspace has a schedule with this name."""
     ERROR_REASON_TOO_MANY_SCHEDULES: _ErrorReason.ValueType  # 83
     """The workspace has as many schedules as it may have; details: limit."""
+    ERROR_REASON_INVALID_DELEGATION: _ErrorReason.ValueType  # 50
+    """A field of a delegation breaks a rule; the text says which."""
+    ERROR_REASON_DELEGATION_TARGET_NOT_FOUND: _ErrorReason.ValueType  # 51
+    """The target of a delegation does not exist, or was removed."""
+    ERROR_REASON_DELEGATION_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """The workspace has no delegation with this id."""
+    ERROR_REASON_DELEGATION_DEPTH_EXCEEDED: _ErrorReason.ValueType  # 53
+    """The delegation would be deeper than the limit."""
+    ERROR_REASON_DELEGATION_CYCLE: _ErrorReason.ValueType  # 54
+    """The target takes part in an open delegation above this one; details: chain."""
+    ERROR_REASON_DELEGATION_PARENT_ENDED: _ErrorReason.ValueType  # 55
+    """The delegation above has ended."""
+    ERROR_REASON_LINEAGE_REQUIRED: _ErrorReason.ValueType  # 56
+    """The caller works on several delegations, and does not say for which of them it delegates."""
+    ERROR_REASON_INVALID_LINEAGE_TOKEN: _ErrorReason.ValueType  # 57
+    """The lineage token was not made by this plane for the caller."""
+    ERROR_REASON_DELEGATION_DEADLINE_PASSED: _ErrorReason.ValueType  # 58
+    """The deadline of the delegation above has passed."""
+    ERROR_REASON_DELEGATION_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 59
+    """The delegation above has less budget left than this one would reserve; details: budget_remaining."""
+    ERROR_REASON_TOO_MANY_DELEGATIONS: _ErrorReason.ValueType  # 60
+    """The source has too many open delegations, or the queue of the target is full."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reasons of the domain `molecule.a2a_proxy.v1`. Message and details are those of docs/spec/rest.md, 6.4."""
@@ -193,6 +215,28 @@ ERROR_REASON_SCHEDULE_NAME_EXISTS: ErrorReason.ValueType  # 82
 """The workspace has a schedule with this name."""
 ERROR_REASON_TOO_MANY_SCHEDULES: ErrorReason.ValueType  # 83
 """The workspace has as many schedules as it may have; details: limit."""
+ERROR_REASON_INVALID_DELEGATION: ErrorReason.ValueType  # 50
+"""A field of a delegation breaks a rule; the text says which."""
+ERROR_REASON_DELEGATION_TARGET_NOT_FOUND: ErrorReason.ValueType  # 51
+"""The target of a delegation does not exist, or was removed."""
+ERROR_REASON_DELEGATION_NOT_FOUND: ErrorReason.ValueType  # 52
+"""The workspace has no delegation with this id."""
+ERROR_REASON_DELEGATION_DEPTH_EXCEEDED: ErrorReason.ValueType  # 53
+"""The delegation would be deeper than the limit."""
+ERROR_REASON_DELEGATION_CYCLE: ErrorReason.ValueType  # 54
+"""The target takes part in an open delegation above this one; details: chain."""
+ERROR_REASON_DELEGATION_PARENT_ENDED: ErrorReason.ValueType  # 55
+"""The delegation above has ended."""
+ERROR_REASON_LINEAGE_REQUIRED: ErrorReason.ValueType  # 56
+"""The caller works on several delegations, and does not say for which of them it delegates."""
+ERROR_REASON_INVALID_LINEAGE_TOKEN: ErrorReason.ValueType  # 57
+"""The lineage token was not made by this plane for the caller."""
+ERROR_REASON_DELEGATION_DEADLINE_PASSED: ErrorReason.ValueType  # 58
+"""The deadline of the delegation above has passed."""
+ERROR_REASON_DELEGATION_BUDGET_EXCEEDED: ErrorReason.ValueType  # 59
+"""The delegation above has less budget left than this one would reserve; details: budget_remaining."""
+ERROR_REASON_TOO_MANY_DELEGATIONS: ErrorReason.ValueType  # 60
+"""The source has too many open delegations, or the queue of the target is full."""
 
 @typing.final
 class ExchangeRequest(message.Message):

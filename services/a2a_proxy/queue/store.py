@@ -65,6 +65,11 @@ class QueueTransaction:
         self._observers = observers
         self._activity = activity_store.Transaction(connection)
 
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection of this transaction, for the stores of other tables."""
+        return self._connection
+
     async def now(self) -> datetime:
         """Return the time of the database, by which all leases and delays count."""
         return (await self._connection.execute(sa.select(_NOW))).scalar_one()
@@ -263,6 +268,12 @@ class QueueTransaction:
         await self._activity.lock()
         row = (await self._connection.execute(_SELECT.where(_M.id == id_).with_for_update())).one_or_none()
         return None if row is None else _message_from_row(row)
+
+    async def lock_each(self, ids: Sequence[str]) -> list[QueuedMessage]:
+        """Return messages by their ids, locked until the end of the transaction; waits for others that hold them."""
+        await self._activity.lock()
+        query = _SELECT.where(_M.id.in_(list(ids))).order_by(_M.id).with_for_update()
+        return [_message_from_row(row) for row in await self._connection.execute(query)]
 
     async def lock_messages(
         self,

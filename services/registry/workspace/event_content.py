@@ -4,11 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.registry.workspace.events import Broadcast, BroadcastType, Event, EventType, render_payload
+from services.registry.workspace.events import (
+    Broadcast,
+    BroadcastType,
+    Event,
+    EventType,
+    RelayedEventType,
+    render_payload,
+)
 
 CONTENT_KEYS: Mapping[str, frozenset[str]] = {
     EventType.WORKSPACE_PROVISION_FAILED: frozenset({"log_tail"}),
     BroadcastType.TASK_UPDATED: frozenset({"current_task"}),
+    RelayedEventType.DELEGATION_SENT: frozenset({"task_preview"}),
+    RelayedEventType.DELEGATION_COMPLETE: frozenset({"response_preview"}),
+    RelayedEventType.DELEGATION_FAILED: frozenset({"error"}),
 }
 """The keys of payloads that hold content of messages or logs, by type of event (docs/spec/rest.md, 8.1)."""
 
