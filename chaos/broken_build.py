@@ -1,0 +1,51 @@
+"""Runs chaos on a copy of the code that loses messages: `python -m chaos.broken_build`. Ends with 0 if chaos notices.
+
+In the copy, the proxy marks a message as completed although its target said that it was busy.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+FOLDERS = ("services", "gateway", "protos", "deploy", "molecule_agent", "molecule_cli", "molecule_http", "chaos")
+
+RULES = Path("services/a2a_proxy/queue/rules.py")
+
+RIGHT = "            waiting = _release(message, WaitReason.BUSY, now + delay)\n"
+
+WRONG = "            waiting = _end(message, MessageState.COMPLETED, now=now, result=Result.OK)\n"
+
+EXPECTED = "accepted message lost"
+"""The promise that the copy breaks."""
+
+
+def copy_broken(folder: Path) -> None:
+    """Copy the code into a folder, and break the copy."""
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    rules = folder / RULES
+    text = rules.read_text()
+    if text.count(RIGHT) != 1:
+        raise RuntimeError(f"{RULES} has changed: the line to break is not there")
+    rules.write_text(text.replace(RIGHT, WRONG))
+
+
+def main() -> None:
+    """Run chaos on the broken copy with the arguments that were given, and print what it says."""
+    with tempfile.TemporaryDirectory(prefix="molecule-broken-") as temporary:
+        folder = Path(temporary)
+        copy_broken(folder)
+        command = [sys.executable, "-m", "chaos", *sys.argv[1:]]
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - fixed
+    print(done.stdout, end="")
+    is_noticed = done.returncode == 1 and EXPECTED in done.stdout
+    print("chaos notices the broken build" if is_noticed else "chaos DOES NOT notice the broken build")
+    sys.exit(0 if is_noticed else 1)
+
+
+if __name__ == "__main__":
+    main()
