@@ -40,9 +40,12 @@ def main() -> None:
         folder = Path(temporary)
         copy_broken(folder)
         command = [sys.executable, "-m", "chaos", *sys.argv[1:]]
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - fixed
-    print(done.stdout, end="")
-    is_noticed = done.returncode == 1 and EXPECTED in done.stdout
+        lines = []
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - fixed
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                lines.append(line)
+    is_noticed = process.returncode == 1 and any(EXPECTED in line for line in lines)
     print("chaos notices the broken build" if is_noticed else "chaos DOES NOT notice the broken build")
     sys.exit(0 if is_noticed else 1)
 

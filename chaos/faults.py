@@ -184,6 +184,6 @@ ALL_FAULTS: Sequence[Fault] = (
 """One deck of faults; a long run deals it again and again."""
 
 
-def deal_faults(deck: Sequence[Fault], chooser: random.Random) -> list[Fault]:
+def deal_faults(deck: Sequence[Fault], *, seed: int) -> list[Fault]:
     """Return the faults of a deck in a random order."""
-    return chooser.sample(deck, len(deck))
+    return random.Random(seed).sample(deck, len(deck))

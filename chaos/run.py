@@ -30,8 +30,10 @@ PAIR_SHARE = 0.2
 RECOVERED_MESSAGES = 20
 """Messages that are answered between two faults, so that each fault strikes a plane at work."""
 
-RECOVERY_SECONDS = 20.0
-"""Longest time between two faults, whatever was answered."""
+RECOVERY_POLL_SECONDS = 0.1
+
+MAX_RECOVERY_POLLS = 200
+"""Polls after which the next fault comes, whatever was answered."""
 
 PROGRESS_SECONDS = 10.0
 
@@ -92,7 +94,7 @@ class ChaosRun:
         """Inject one fault after the other, now and then two at once, until the time or the decks are used up."""
         until = time.monotonic() + self._settings.seconds
         for _ in range(self._settings.decks):
-            deck = deal_faults(self._faults, self._random)
+            deck = deal_faults(self._faults, seed=self._random.getrandbits(32))
             while deck and time.monotonic() < until:
                 await asyncio.sleep(self._random.uniform(*PAUSE_SECONDS))
                 is_pair = len(deck) > 1 and deck[0].process != deck[1].process and self._random.random() < PAIR_SHARE
@@ -147,6 +149,8 @@ class ChaosRun:
 
 async def _wait_for_messages(load: Load) -> None:
     """Return once the plane has answered some messages again, or after a while."""
-    wanted, until = load.settled + RECOVERED_MESSAGES, time.monotonic() + RECOVERY_SECONDS
-    while load.settled < wanted and time.monotonic() < until:
-        await asyncio.sleep(QUIET_POLL_SECONDS)
+    wanted = load.settled + RECOVERED_MESSAGES
+    for _ in range(MAX_RECOVERY_POLLS):
+        if load.settled >= wanted:
+            return
+        await asyncio.sleep(RECOVERY_POLL_SECONDS)

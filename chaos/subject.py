@@ -124,7 +124,9 @@ class Subject:
 async def _wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Return once the condition holds; raises `TimeoutError` if the plane does not recover."""
     async with asyncio.timeout(RESTART_TIMEOUT_SECONDS):
-        while not await condition():
+        while True:
+            if await condition():
+                return
             await asyncio.sleep(POLL_SECONDS)
 
 
