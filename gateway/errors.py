@@ -165,6 +165,8 @@ REASONS_WITH_OWN_BODY = frozenset({(REGISTRY, "CONFIRMATION_REQUIRED"), (A2A_PRO
 
 UNAUTHORIZED = 401
 
+FORBIDDEN = 403
+
 INTERNAL_SERVER_ERROR = 500
 
 CHALLENGE = 'Bearer realm="molecule"'
@@ -285,6 +287,11 @@ def render_error(error: ServiceError) -> Response:
 def http_status(error: ServiceError) -> int:
     """Return the HTTP status of an error; for a reason that the table does not have, that of its gRPC code."""
     return HTTP_STATUS.get((error.domain, error.reason)) or _HTTP_STATUS_BY_CODE[error.code]
+
+
+def is_about_rights(error: ServiceError) -> bool:
+    """Whether an error refuses a caller who lacks a credential or a permission."""
+    return http_status(error) in {UNAUTHORIZED, FORBIDDEN}
 
 
 def _render_body(error: ServiceError) -> dict[str, Any]:

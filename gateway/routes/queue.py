@@ -38,9 +38,6 @@ DEFAULT_STALE_MINUTES = 60
 MAX_STALE_MINUTES = 60 * 24 * 365
 """Larger ages are read as this one."""
 
-HIDDEN_STATUSES = frozenset({401, 403})
-"""On the route of one message, a caller who may not see it learns nothing but that it finds none."""
-
 
 class QueueRoutes:
     """Routes to the A2A proxy, which keeps the queue."""
@@ -244,6 +241,6 @@ def _build_link(call: Call, limit: int, next_cursor: str) -> dict[str, str]:
 
 def _hide_refusal(_: str, error: ServiceError) -> Response | None:
     """Answer a caller without rights as if the message did not exist."""
-    if errors.http_status(error) not in HIDDEN_STATUSES:
+    if not errors.is_about_rights(error):
         return None
     return json_response({"error": "queue item not found"}, 404)

@@ -18,8 +18,8 @@ ADMIN = Identity(kind=Kind.ADMIN)
 A_WORKSPACE = Identity(kind=Kind.WORKSPACE, name=CALLER, generation=1)
 
 
-def message_body(method: str = "message/send", **params) -> bytes:
-    message = {"messageId": "m-1", "parts": [{"kind": "text", "text": "hi"}]}
+def message_body(method: str = "message/send", *, message_id: str = "m-1", **params) -> bytes:
+    message = {"messageId": message_id, "parts": [{"kind": "text", "text": "hi"}]}
     return json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": {"message": message, **params}}).encode()
 
 

@@ -79,13 +79,34 @@ def test_a_dead_status_of_a_running_agent_is_its_answer():
     ],
 )
 def test_only_an_explicit_answer_means_busy(answer, busy):
-    assert (outcome.classify(answer) == Busy()) is busy
+    assert isinstance(outcome.classify(answer), Busy) is busy
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("0", 0),
+        ("86400", 86400),
+        ("86401", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_the_delay_of_a_busy_agent_is_a_number_of_seconds_up_to_a_day(header, seconds):
+    found = outcome.parse_retry_after(Answer(status=429, headers={"retry-after": header}))
+
+    assert found == (None if seconds is None else timedelta(seconds=seconds))
 
 
 def test_a_503_with_retry_after_from_a_running_instance_means_busy():
     answer = Answer(status=503, headers={"retry-after": "3"})
 
-    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.ALIVE) == Busy()
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.ALIVE) == Busy(timedelta(seconds=3))
     assert outcome.reclassify(SuspectedDead(Answer(status=503)), InstanceCondition.ALIVE) == Answered(
         Answer(status=503)
     )
@@ -218,7 +239,7 @@ def test_retry_after_means_busy_with_503_only(status):
 def test_a_503_with_retry_after_means_busy_though_the_condition_is_unknown():
     answer = Answer(status=503, headers={"retry-after": "3"})
 
-    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.UNKNOWN) == Busy()
+    assert outcome.reclassify(SuspectedDead(answer), InstanceCondition.UNKNOWN) == Busy(timedelta(seconds=3))
 
 
 def test_a_dead_status_of_a_gone_instance_means_that_the_agent_may_have_the_message():

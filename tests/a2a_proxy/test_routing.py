@@ -13,7 +13,17 @@ from services.a2a_proxy.errors import (
     WorkspaceNotFound,
     WorkspaceRemoved,
 )
-from services.a2a_proxy.model import DeliveryMode, Poll, Push, Refusal, ResolvedRoute, Route, Status, WorkspaceId
+from services.a2a_proxy.model import (
+    Absence,
+    Absent,
+    DeliveryMode,
+    Poll,
+    Push,
+    ResolvedRoute,
+    Route,
+    Status,
+    WorkspaceId,
+)
 
 ONLINE = Route(workspace_id=WorkspaceId("w"), status=Status.ONLINE, address="http://a/", trusted=True)
 
@@ -89,27 +99,36 @@ def test_a_message_is_pushed_only_to_an_available_agent_with_an_address(route):
 def test_a_hibernated_target_is_waking(status):
     decision = routing.decide(replace(ONLINE, status=status))
 
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, Absent)
+    assert decision.absence is Absence.WAKING
     assert isinstance(decision.error, TargetWaking)
     assert decision.error.details == {"retry_after": 15, "waking": True}
 
 
 @pytest.mark.parametrize(
-    "status", [Status.PROVISIONING, Status.OFFLINE, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT]
+    ("status", "absence"),
+    [
+        (Status.PROVISIONING, Absence.STARTING),
+        (Status.OFFLINE, Absence.RESTARTING),
+        (Status.PAUSED, Absence.UNAVAILABLE),
+        (Status.FAILED, Absence.UNAVAILABLE),
+        (Status.AWAITING_AGENT, Absence.UNAVAILABLE),
+    ],
 )
-def test_an_unavailable_target_is_refused_with_its_status(status):
+def test_a_target_without_an_agent_is_absent_and_the_error_names_its_status(status, absence):
     decision = routing.decide(replace(ONLINE, status=status, status_reason="why"))
 
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, Absent)
     assert isinstance(decision.error, TargetUnavailable)
     assert decision.error.message == f"workspace is {status}"
     assert decision.error.details == {"status": status, "status_reason": "why"}
+    assert decision.absence is absence
 
 
-def test_a_target_without_an_address_is_refused():
+def test_a_target_without_an_address_is_absent():
     decision = routing.decide(replace(ONLINE, address=""))
 
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, Absent)
     assert decision.error.message == "workspace has no URL"
 
 
@@ -125,14 +144,14 @@ def test_a_message_to_an_external_agent_is_pushed_though_it_is_offline():
 
 
 @pytest.mark.parametrize("status", [Status.PROVISIONING, Status.PAUSED, Status.FAILED, Status.AWAITING_AGENT])
-def test_an_unavailable_external_agent_is_refused(status):
-    assert isinstance(routing.decide(replace(ONLINE, status=status, external=True)), Refusal)
+def test_an_unavailable_external_agent_is_absent(status):
+    assert isinstance(routing.decide(replace(ONLINE, status=status, external=True)), Absent)
 
 
-def test_a_target_without_an_address_is_refused_with_its_status():
+def test_a_target_without_an_address_is_absent_and_the_error_names_its_status():
     decision = routing.decide(replace(ONLINE, address="", status_reason="why"))
 
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, Absent)
     assert isinstance(decision.error, TargetUnavailable)
     assert decision.error.details == {"status": "online", "status_reason": "why"}
 
